@@ -1,0 +1,1 @@
+//! Wiring: a configuration becomes a running gateway.

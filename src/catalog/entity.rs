@@ -1,0 +1,143 @@
+//! The rows of the catalog.
+
+use bytes::Bytes;
+
+use crate::types::{
+    AccessKeyId, BucketName, ChecksumKind, Checksums, DatasetId, ETag, ObjectKey, PrincipalId,
+    PrincipalKind, ProjectName, Timestamp, UploadId, VersionId,
+};
+
+/// A project.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ProjectRow {
+    /// Its name, which is its identity.
+    pub name: ProjectName,
+    /// When it was made.
+    pub created: Timestamp,
+}
+
+/// A dataset.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DatasetRow {
+    /// Its identity, bound into every key and blob.
+    pub id: DatasetId,
+    /// Project and name.
+    pub bucket: BucketName,
+    /// When it was made.
+    pub created: Timestamp,
+    /// Who made it.
+    pub creator: PrincipalId,
+}
+
+/// A person or workload.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PrincipalRow {
+    /// Its name, which is its identity.
+    pub id: PrincipalId,
+    /// Person or workload.
+    pub kind: PrincipalKind,
+    /// The person a workload acts for; `None` for a person (ID-1).
+    pub acts_for: Option<PrincipalId>,
+    /// When it was made.
+    pub created: Timestamp,
+}
+
+/// An S3 credential.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CredentialRow {
+    /// The public half.
+    pub id: AccessKeyId,
+    /// Whose it is.
+    pub principal: PrincipalId,
+    /// The secret half, sealed by the key ring.
+    pub sealed_secret: Bytes,
+    /// When it was made.
+    pub created: Timestamp,
+    /// After this moment it is refused.
+    pub expires: Option<Timestamp>,
+}
+
+/// What S3 keeps beside an object's bytes.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct ObjectMeta {
+    /// `Content-Type`.
+    pub content_type: Option<String>,
+    /// `Content-Encoding`, without `aws-chunked`.
+    pub content_encoding: Option<String>,
+    /// `Content-Language`.
+    pub content_language: Option<String>,
+    /// `Content-Disposition`.
+    pub content_disposition: Option<String>,
+    /// `Cache-Control`.
+    pub cache_control: Option<String>,
+    /// `Expires`, as the client wrote it.
+    pub expires: Option<String>,
+    /// `x-amz-meta-*`, names in lower case, in order of name.
+    pub user: Vec<(String, String)>,
+}
+
+/// One object: the current version under a key.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ObjectRow {
+    /// The dataset.
+    pub dataset: DatasetId,
+    /// The key.
+    pub key: ObjectKey,
+    /// This write's identity.
+    pub version: VersionId,
+    /// Plaintext length in bytes.
+    pub bytes: u64,
+    /// The entity tag.
+    pub etag: ETag,
+    /// When it was written.
+    pub modified: Timestamp,
+    /// Metadata.
+    pub meta: ObjectMeta,
+    /// Checksums of the plaintext that are known.
+    pub checksums: Checksums,
+    /// The parts' plaintext lengths, for reads by part number; empty unless multipart.
+    pub part_bytes: Vec<u64>,
+    /// The part table: which blobs, under which data keys; sealed under the dataset's key and
+    /// bound to everything above. Empty for an object of no bytes.
+    pub sealed_table: Bytes,
+}
+
+/// A multipart upload in progress.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UploadRow {
+    /// Its identity.
+    pub id: UploadId,
+    /// The dataset.
+    pub dataset: DatasetId,
+    /// The key it will be completed under.
+    pub key: ObjectKey,
+    /// Who began it.
+    pub initiator: PrincipalId,
+    /// When.
+    pub initiated: Timestamp,
+    /// Metadata of the object to be.
+    pub meta: ObjectMeta,
+    /// The checksum algorithm that the client announced, and whether composite.
+    pub checksum: Option<(ChecksumKind, bool)>,
+}
+
+/// One part of an upload.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PartRow {
+    /// The upload.
+    pub upload: UploadId,
+    /// 1 to 10,000.
+    pub number: u32,
+    /// This write's identity: uploading a part again makes another.
+    pub version: VersionId,
+    /// Plaintext length in bytes.
+    pub bytes: u64,
+    /// The entity tag.
+    pub etag: ETag,
+    /// When it was written.
+    pub modified: Timestamp,
+    /// Checksums of the part's plaintext that are known.
+    pub checksums: Checksums,
+    /// The part's own table of blobs, sealed as an object's is.
+    pub sealed_table: Bytes,
+}

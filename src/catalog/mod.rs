@@ -1,0 +1,210 @@
+//! The port to the vault's own database: names, sizes, metadata, part tables, who holds what.
+//!
+//! Reads are single calls; writes are [`Mutation`]s, applied all or none by [`Catalog::commit`],
+//! with their preconditions judged inside the transaction. The adapters hold no rule of S3.
+
+mod entity;
+mod mutation;
+mod query;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+pub use entity::{
+    CredentialRow, DatasetRow, ObjectMeta, ObjectRow, PartRow, PrincipalRow, ProjectRow, UploadRow,
+};
+pub use mutation::{BlobUse, Condition, Mutation};
+pub use query::{ListEntry, ListQuery, Page, PartPage, UploadPage, UploadQuery};
+
+use crate::policy::Grant;
+use crate::types::{
+    AccessKeyId, BlobId, BucketName, DatasetId, ObjectKey, PrincipalId, ProjectName, Timestamp,
+    UploadId,
+};
+
+/// A catalog shared by every use case.
+pub type SharedCatalog = Arc<dyn Catalog>;
+
+/// What a catalog did not do.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CatalogError {
+    /// A precondition of a mutation does not hold; nothing was changed.
+    #[error("a precondition does not hold: {0:?}")]
+    Conflict(Conflict),
+    /// The queue of commits is full. Try again.
+    #[error("too many commits are waiting")]
+    Busy,
+    /// The disk is full or read-only; nothing was changed.
+    #[error("the catalog's disk takes no more")]
+    Full,
+    /// A row cannot be read as what it should be. At fault: the catalog's host.
+    #[error("the catalog holds a damaged row: {what}")]
+    Damaged {
+        /// Which kind of row.
+        what: &'static str,
+    },
+    /// The schema is newer than this program.
+    #[error("the catalog has schema version {found}, this program knows {known}")]
+    Schema {
+        /// What the file says.
+        found: u32,
+        /// What this program can read.
+        known: u32,
+    },
+    /// Any other fault of the database.
+    #[error("the catalog failed: {reason}")]
+    Failed {
+        /// What it said, for the operator's log; never shown to a client.
+        reason: String,
+    },
+}
+
+/// Which precondition did not hold.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Conflict {
+    /// The project is there already.
+    ProjectExists,
+    /// No such project.
+    NoProject,
+    /// The dataset is there already.
+    DatasetExists,
+    /// No such dataset (any more).
+    NoDataset,
+    /// The dataset still holds objects or uploads.
+    DatasetNotEmpty,
+    /// The principal is there already.
+    PrincipalExists,
+    /// No such principal.
+    NoPrincipal,
+    /// No such credential.
+    NoCredential,
+    /// No such grant.
+    NoGrant,
+    /// No object under this key.
+    NoObject,
+    /// An object is there, and the write was to happen only if none is.
+    ObjectExists,
+    /// The object's entity tag is another.
+    ETagDiffers,
+    /// No such upload: never begun, completed or aborted.
+    NoUpload,
+    /// A part changed or vanished between the reading and the completion.
+    PartChanged,
+    /// A blob that a copy would share was swept in between.
+    BlobGone,
+}
+
+/// The vault's database. Every method is safe to call from many tasks at once.
+#[async_trait]
+pub trait Catalog: Send + Sync + 'static {
+    /// Applies the mutations in order, all or none; durable when it returns `Ok`.
+    async fn commit(&self, mutations: Vec<Mutation>) -> Result<(), CatalogError>;
+
+    /// A number that grows with every commit by any process; cheap enough to ask often. Caches of
+    /// credentials, grants and datasets are dropped when it changes.
+    async fn generation(&self) -> Result<u64, CatalogError>;
+
+    /// One project.
+    async fn project(&self, name: &ProjectName) -> Result<Option<ProjectRow>, CatalogError>;
+    /// All projects in order of name, those after `after`, at most `limit`.
+    async fn projects(
+        &self,
+        after: Option<&ProjectName>,
+        limit: usize,
+    ) -> Result<Vec<ProjectRow>, CatalogError>;
+
+    /// One dataset by name.
+    async fn dataset(&self, bucket: &BucketName) -> Result<Option<DatasetRow>, CatalogError>;
+    /// All datasets in order of project and name, those after `after`, at most `limit`.
+    async fn datasets(
+        &self,
+        after: Option<&BucketName>,
+        limit: usize,
+    ) -> Result<Vec<DatasetRow>, CatalogError>;
+
+    /// One principal.
+    async fn principal(&self, id: &PrincipalId) -> Result<Option<PrincipalRow>, CatalogError>;
+    /// One credential.
+    async fn credential(&self, id: &AccessKeyId) -> Result<Option<CredentialRow>, CatalogError>;
+    /// The credentials of a principal, at most `limit`.
+    async fn credentials(
+        &self,
+        principal: &PrincipalId,
+        limit: usize,
+    ) -> Result<Vec<CredentialRow>, CatalogError>;
+    /// The grants, withdrawn ones left out, that a principal holds in a project.
+    async fn grants_of(
+        &self,
+        project: &ProjectName,
+        principal: &PrincipalId,
+    ) -> Result<Vec<Grant>, CatalogError>;
+    /// All grants of a project, withdrawn ones left out, at most `limit`.
+    async fn grants(&self, project: &ProjectName, limit: usize)
+    -> Result<Vec<Grant>, CatalogError>;
+    /// The projects in which a principal holds a grant.
+    async fn projects_of(&self, principal: &PrincipalId) -> Result<Vec<ProjectName>, CatalogError>;
+
+    /// One object, with its sealed part table.
+    async fn object(
+        &self,
+        dataset: &DatasetId,
+        key: &ObjectKey,
+    ) -> Result<Option<ObjectRow>, CatalogError>;
+    /// One page of a listing. **Its cost grows with what it returns, not with what it skips.**
+    async fn list(&self, dataset: &DatasetId, query: &ListQuery) -> Result<Page, CatalogError>;
+
+    /// One upload.
+    async fn upload(&self, id: &UploadId) -> Result<Option<UploadRow>, CatalogError>;
+    /// One page of a dataset's uploads, in order of key and then of beginning.
+    async fn uploads(
+        &self,
+        dataset: &DatasetId,
+        query: &UploadQuery,
+    ) -> Result<UploadPage, CatalogError>;
+    /// An upload's parts in order of number, those after number `after`, at most `limit`.
+    async fn parts(
+        &self,
+        upload: &UploadId,
+        after: u32,
+        limit: usize,
+    ) -> Result<PartPage, CatalogError>;
+    /// Uploads begun before `before`, at most `limit`: what the reaper aborts.
+    async fn stale_uploads(
+        &self,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<UploadRow>, CatalogError>;
+
+    /// Which of these blobs the catalog knows, in their order (the sweeper asks before it deletes
+    /// an orphan).
+    async fn known_blobs(&self, ids: &[BlobId]) -> Result<Vec<bool>, CatalogError>;
+    /// Takes up to `limit` blobs that lost their last reference before `before` out of the
+    /// catalog, for good: the caller deletes them from the store.
+    async fn claim_unreferenced(
+        &self,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<BlobId>, CatalogError>;
+
+    /// The sequence number of the newest commit in the change log.
+    async fn change_seq(&self) -> Result<u64, CatalogError>;
+    /// Changes after `after`, oldest first, encoded mutations of one commit each, until
+    /// `bytes_max` is passed.
+    async fn changes(
+        &self,
+        after: u64,
+        bytes_max: usize,
+    ) -> Result<Vec<(u64, Bytes)>, CatalogError>;
+    /// Drops changes up to and including `upto`, once a snapshot holds them.
+    async fn forget_changes(&self, upto: u64) -> Result<(), CatalogError>;
+    /// The whole catalog as mutations that rebuild it, in pages: `cursor` is what the page before
+    /// returned, `None` begins; the returned cursor is `None` at the end.
+    async fn dump(
+        &self,
+        cursor: Option<Bytes>,
+        bytes_max: usize,
+    ) -> Result<(Vec<Mutation>, Option<Bytes>), CatalogError>;
+}

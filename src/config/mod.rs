@@ -1,0 +1,1 @@
+//! Configuration: one TOML file, every default in one table.

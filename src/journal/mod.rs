@@ -1,0 +1,80 @@
+//! The port to the durable log: a record is in it before its request is served.
+//!
+//! **Fail closed**: when the journal cannot make an intent durable within its bounds, it says so
+//! and the request is refused. It never drops a record and never answers early.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::ledger::{Completion, Intent, Session};
+
+/// A journal shared by every use case.
+pub type SharedJournal = Arc<dyn Journal>;
+
+/// Why a record is not durable. Each is a 503 to the client.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum JournalError {
+    /// The queue is full. Try again.
+    #[error("too many records are waiting")]
+    Busy,
+    /// The disk did not answer within the bound.
+    #[error("the journal's disk did not answer in time")]
+    Timeout,
+    /// The disk is full. At fault: the operator; serving resumes by itself.
+    #[error("the journal's disk is full")]
+    Full,
+    /// The record is larger than a record may be. At fault: the vault.
+    #[error("a record is too large")]
+    TooLarge,
+    /// A frame cannot be read. At fault: the disk, or who altered it.
+    #[error("the journal is damaged at file={file} offset={offset}")]
+    Damaged {
+        /// Which file.
+        file: String,
+        /// Where in it.
+        offset: u64,
+    },
+    /// Another process writes this lane.
+    #[error("another process holds this journal")]
+    Locked,
+    /// Any other fault of the disk.
+    #[error("the journal failed: {reason}")]
+    Failed {
+        /// What it said.
+        reason: String,
+    },
+}
+
+/// Takes a request's completion; room for it was kept when its intent was written, so that it
+/// cannot be refused.
+pub trait CompletionSlot: Send + Sync {
+    /// Queues the completion; durable before the journal's file closes. It holds up nobody.
+    fn complete(self: Box<Self>, completion: Completion);
+}
+
+/// A durable log of requests.
+#[async_trait]
+pub trait Journal: Send + Sync + 'static {
+    /// Writes an intent; **durable when it returns `Ok`**. The slot takes its completion.
+    async fn begin(
+        &self,
+        session: &Arc<Session>,
+        intent: Intent,
+    ) -> Result<Box<dyn CompletionSlot>, JournalError>;
+
+    /// Writes intent and completion in one; durable when it returns `Ok`.
+    async fn note(
+        &self,
+        session: &Arc<Session>,
+        intent: Intent,
+        completion: Completion,
+    ) -> Result<(), JournalError>;
+
+    /// Whether it would accept a record now; the reason if not (for `/readyz`).
+    fn ready(&self) -> Result<(), JournalError>;
+
+    /// Makes everything queued durable and closes the lane cleanly.
+    async fn close(&self) -> Result<(), JournalError>;
+}

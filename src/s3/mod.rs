@@ -1,0 +1,1 @@
+//! The S3 edge: HTTP and XML in, use cases out.

@@ -1,0 +1,68 @@
+//! What can be asked of a vault. The policy decides on these words and no others.
+
+use std::fmt;
+use std::str::FromStr;
+
+use super::IdError;
+
+macro_rules! actions {
+    ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
+        /// One thing that a principal may be allowed to do.
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, PartialOrd, Ord)]
+        pub enum Action {
+            $($(#[$doc])* $name,)*
+        }
+
+        impl Action {
+            /// Every action.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The word that policies and records use.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+        }
+
+        impl FromStr for Action {
+            type Err = IdError;
+
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                match text { $($text => Ok(Self::$name),)* _ => Err(IdError) }
+            }
+        }
+    };
+}
+
+actions! {
+    /// Read an object's bytes.
+    ObjectRead = "object.read",
+    /// Learn that an object exists, its size and metadata.
+    ObjectHead = "object.head",
+    /// See the names in a dataset.
+    ObjectList = "object.list",
+    /// Write an object, a part, or complete an upload.
+    ObjectWrite = "object.write",
+    /// Delete an object.
+    ObjectDelete = "object.delete",
+    /// Carry bytes out of their dataset: a copy to another dataset asks this of the source (AZ-6).
+    ObjectExport = "object.export",
+    /// See one's own uploads and their parts, abort them.
+    UploadManage = "upload.manage",
+    /// See that a dataset exists.
+    DatasetHead = "dataset.head",
+    /// Make a dataset.
+    DatasetCreate = "dataset.create",
+    /// Delete an empty dataset.
+    DatasetDelete = "dataset.delete",
+    /// Make, change and withdraw grants.
+    GrantManage = "grant.manage",
+    /// Read a project's log.
+    LogRead = "log.read",
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}

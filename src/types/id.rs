@@ -1,0 +1,123 @@
+//! Identifiers: 128 random bits each, written as 32 lower-case hex digits.
+
+use std::fmt;
+use std::str::FromStr;
+
+use data_encoding::HEXLOWER;
+
+use super::{Entropy, EntropyError};
+
+/// A text that is not 32 lower-case hex digits.
+#[derive(Debug, thiserror::Error, PartialEq, Eq, Clone, Copy)]
+#[error("an identifier is 32 lower-case hex digits")]
+pub struct IdError;
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name([u8; 16]);
+
+        impl $name {
+            /// Wraps 16 bytes that came from storage.
+            #[must_use]
+            pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+                Self(bytes)
+            }
+
+            /// The 16 bytes.
+            #[must_use]
+            pub const fn as_bytes(&self) -> &[u8; 16] {
+                &self.0
+            }
+
+            /// Draws a fresh identifier.
+            pub fn random(entropy: &dyn Entropy) -> Result<Self, EntropyError> {
+                let mut bytes = [0; 16];
+                entropy.fill(&mut bytes)?;
+                Ok(Self(bytes))
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&HEXLOWER.encode(&self.0))
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Display::fmt(self, f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = IdError;
+
+            fn from_str(text: &str) -> Result<Self, IdError> {
+                let bytes = HEXLOWER.decode(text.as_bytes()).map_err(|_not_hex| IdError)?;
+                bytes.try_into().map(Self).map_err(|_wrong_length| IdError)
+            }
+        }
+    };
+}
+
+id! {
+    /// Names one sealed, immutable blob in the store; the store learns nothing else about it.
+    BlobId
+}
+id! {
+    /// Names one dataset for ever: a dataset erased and made again under its old name is another.
+    DatasetId
+}
+id! {
+    /// Names one write of one object.
+    VersionId
+}
+id! {
+    /// Names one multipart upload.
+    UploadId
+}
+id! {
+    /// Names one grant.
+    GrantId
+}
+id! {
+    /// Names one request in the log; both of its records carry it.
+    EventId
+}
+
+impl EventId {
+    /// Makes a `UUIDv7` (RFC 9562, section 5.7), which sorts by time.
+    pub fn v7(now: super::Timestamp, entropy: &dyn Entropy) -> Result<Self, EntropyError> {
+        let mut random = [0; 10];
+        entropy.fill(&mut random)?;
+        let uuid = uuid::Builder::from_unix_timestamp_millis(now.millis(), &random).into_uuid();
+        Ok(Self(uuid.into_bytes()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_round_trips() {
+        let id = BlobId::from_bytes([0xa5; 16]);
+        assert_eq!(id.to_string().parse(), Ok(id));
+    }
+
+    #[test]
+    fn other_spellings_are_refused() {
+        let good = BlobId::from_bytes([0xab; 16]).to_string();
+        for bad in [
+            "",
+            "ab",
+            &good.to_uppercase(),
+            &format!("{good}00"),
+            &good.replace('b', "g"),
+        ] {
+            assert_eq!(bad.parse::<BlobId>(), Err(IdError), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,22 @@
+//! Vocabulary: ids, names, sizes, ranges, times, secrets, limits. No I/O, no rule, no format.
+
+mod action;
+mod checksum;
+mod clock;
+mod etag;
+mod id;
+pub mod limits;
+mod name;
+mod principal;
+mod range;
+mod secret;
+
+pub use action::Action;
+pub use checksum::{ChecksumKind, Checksums};
+pub use clock::{Clock, Entropy, EntropyError, Timestamp};
+pub use etag::ETag;
+pub use id::{BlobId, DatasetId, EventId, GrantId, IdError, UploadId, VersionId};
+pub use name::{BucketName, DatasetName, NameError, ObjectKey, ProjectName};
+pub use principal::{AccessKeyId, PrincipalId, PrincipalKind};
+pub use range::ByteRange;
+pub use secret::{Secret, SecretText};

@@ -1,0 +1,237 @@
+//! Names that people choose: projects, datasets, buckets, object keys. Checked once, here.
+
+use std::fmt;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use super::limits;
+
+/// Why a name was refused.
+#[derive(Debug, thiserror::Error, PartialEq, Eq, Clone, Copy)]
+#[non_exhaustive]
+pub enum NameError {
+    /// Not 1 to 30 (project) or 1 to 31 (dataset) characters.
+    #[error("a name is 1 to 30 characters long")]
+    Length,
+    /// Something other than a lower-case letter, a digit or a single inner hyphen.
+    #[error("a name is made of a-z, 0-9 and single hyphens inside")]
+    Character,
+    /// A bucket whose name is not `<project>--<dataset>` or a dataset of the default project.
+    #[error("a bucket is named <project>--<dataset>")]
+    Bucket,
+    /// An object key of no bytes.
+    #[error("an object key is not empty")]
+    KeyEmpty,
+    /// An object key of more than 1,024 bytes.
+    #[error("an object key is at most 1024 bytes long")]
+    KeyTooLong,
+    /// A control character, which neither XML nor a terminal can carry.
+    #[error("an object key has no control character")]
+    KeyControl,
+    /// A path segment that is `.` or `..`, which no file system could mount.
+    #[error("an object key has no path segment that is . or ..")]
+    KeyDots,
+}
+
+/// Lower-case letters, digits, single hyphens inside: so that `--` can only be the separator.
+fn check_label(text: &str, max: usize) -> Result<(), NameError> {
+    if text.is_empty() || text.len() > max {
+        return Err(NameError::Length);
+    }
+    let plain = text
+        .bytes()
+        .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'));
+    if !plain || text.starts_with('-') || text.ends_with('-') || text.contains("--") {
+        return Err(NameError::Character);
+    }
+    Ok(())
+}
+
+macro_rules! label {
+    ($(#[$doc:meta])* $name:ident, $max:expr) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// The name as text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = NameError;
+
+            fn from_str(text: &str) -> Result<Self, NameError> {
+                check_label(text, $max)?;
+                Ok(Self(text.into()))
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                fmt::Debug::fmt(&*self.0, f)
+            }
+        }
+    };
+}
+
+label! {
+    /// Who works together; the domain of a policy.
+    ProjectName, limits::PROJECT_NAME_BYTES_MAX
+}
+label! {
+    /// What is uploaded, granted and erased as one, within its project.
+    DatasetName, limits::DATASET_NAME_BYTES_MAX
+}
+
+/// A dataset as S3 names it: `<project>--<dataset>`, or `<dataset>` in the default project.
+///
+/// At most 30 + 2 + 31 = 63 bytes, S3's own bound.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct BucketName {
+    /// The project.
+    pub project: ProjectName,
+    /// The dataset within it.
+    pub dataset: DatasetName,
+}
+
+impl BucketName {
+    /// Reads a bucket's name; one without `--` belongs to `default_project`.
+    pub fn parse(text: &str, default_project: &ProjectName) -> Result<Self, NameError> {
+        let (project, dataset) = match text.split_once("--") {
+            Some((project, dataset)) => (project.parse()?, dataset),
+            None => (default_project.clone(), text),
+        };
+        if text.len() < 3 {
+            return Err(NameError::Bucket);
+        }
+        Ok(Self {
+            project,
+            dataset: dataset.parse()?,
+        })
+    }
+}
+
+impl fmt::Display for BucketName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}--{}", self.project, self.dataset)
+    }
+}
+
+/// An object's name: 1 to 1,024 bytes of UTF-8, no control character, no `.` or `..` segment.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ObjectKey(Arc<str>);
+
+impl ObjectKey {
+    /// The key as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for ObjectKey {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        if text.is_empty() {
+            return Err(NameError::KeyEmpty);
+        }
+        if text.len() > limits::OBJECT_KEY_BYTES_MAX {
+            return Err(NameError::KeyTooLong);
+        }
+        if text.chars().any(char::is_control) {
+            return Err(NameError::KeyControl);
+        }
+        if text.split('/').any(|segment| matches!(segment, "." | "..")) {
+            return Err(NameError::KeyDots);
+        }
+        Ok(Self(text.into()))
+    }
+}
+
+impl fmt::Display for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Debug for ObjectKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&*self.0, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bucket(text: &str) -> Result<String, NameError> {
+        BucketName::parse(text, &"main".parse().unwrap()).map(|b| b.to_string())
+    }
+
+    #[test]
+    fn buckets_split_at_the_first_double_hyphen() {
+        assert_eq!(
+            bucket("icu-sepsis--ecg-2024").unwrap(),
+            "icu-sepsis--ecg-2024"
+        );
+        assert_eq!(bucket("ecg-2024").unwrap(), "main--ecg-2024");
+    }
+
+    #[test]
+    fn bad_buckets_are_refused() {
+        let long = format!("a--{}", "d".repeat(32));
+        for bad in [
+            "", "ab", "--x", "x--", "a--b--c", "a---b", "A--b", "a--b_c", "a..b", "a/b", &long,
+        ] {
+            assert!(bucket(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn odd_keys_are_keys() {
+        let long = "k".repeat(1024);
+        for good in [
+            "a",
+            "/",
+            "a//b",
+            "a/",
+            ".hidden",
+            "..a",
+            "a/...",
+            "ключ/鍵 .txt",
+            " ",
+            &long,
+        ] {
+            assert!(good.parse::<ObjectKey>().is_ok(), "{good}");
+        }
+    }
+
+    #[test]
+    fn bad_keys_are_refused() {
+        let long = "k".repeat(1025);
+        let cases = [
+            ("", NameError::KeyEmpty),
+            (&*long, NameError::KeyTooLong),
+            ("a\nb", NameError::KeyControl),
+            ("a\0", NameError::KeyControl),
+            ("\u{85}", NameError::KeyControl),
+            ("..", NameError::KeyDots),
+            ("a/../b", NameError::KeyDots),
+            ("./a", NameError::KeyDots),
+        ];
+        for (bad, why) in cases {
+            assert_eq!(bad.parse::<ObjectKey>().unwrap_err(), why, "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Use cases: decide, record, do, record.
