@@ -3,7 +3,7 @@
 //!
 //! A pure core: no I/O, no clock, and randomness only as a parameter. No plaintext leaves it
 //! before its segment has authenticated.
-#![deny(clippy::arithmetic_side_effects)]
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
 
 mod binding;
 mod error;

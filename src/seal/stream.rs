@@ -132,9 +132,9 @@ impl Sealer {
         let clear: [u8; CLEAR_BYTES] = header::concat([&bound, keys.commitment.expose()]);
         //= src/seal/FORMAT.md#description
         //# The description MUST be sealed with a nonce of 12 zero bytes and the first 64 bytes of the header as associated data.
-        let mut sealed = description.encode();
-        let tag = keys.description.seal(NONCE_ZERO, &clear, &mut sealed)?;
-        let whole: [u8; HEADER_BYTES] = header::concat([&clear, &sealed, &tag]);
+        let mut encoded = description.encode();
+        let tag = keys.description.seal(NONCE_ZERO, &clear, &mut encoded)?;
+        let whole: [u8; HEADER_BYTES] = header::concat([&clear, &encoded, &tag]);
         let sealer = Self {
             cipher: keys.segments,
             bound,
