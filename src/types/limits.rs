@@ -12,6 +12,9 @@ pub const PRINCIPAL_BYTES_MAX: usize = 128;
 /// User metadata of one object, names and values together (S3: 2 KB, of which clients vary).
 pub const USER_METADATA_BYTES_MAX: usize = 8 * 1024;
 
+/// Datasets of one vault, each with a key of its own: 100,000 keys in memory are about 10 MB.
+pub const DATASETS_MAX: usize = 100_000;
+
 /// Plaintext bytes of a full segment of a sealed blob.
 pub const SEGMENT_BYTES: usize = 64 * 1024;
 /// Plaintext bytes of one blob; a longer body becomes several, so that the 5 GiB bound of stores
