@@ -110,8 +110,7 @@ impl Vault {
         };
         let suite = Suite::Aes256Gcm;
         let (sealer, header) = Sealer::new(suite, blob.id, &key, &description)?;
-        let sealed_bytes = layout::sealed_bytes(blob.bytes)
-            .ok_or(VaultError::new(ErrorKind::TooLarge, "a blob is too large"))?;
+        let sealed_bytes = layout::sealed_bytes(blob.bytes);
         let back = Arc::new(Mutex::new(None));
         let body = sealing(Sealing {
             intake: Some(intake),

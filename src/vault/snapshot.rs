@@ -83,13 +83,13 @@ impl Vault {
             created: self.now(),
             changes,
         };
-        let key = self.keyring.snapshot_key()?;
+        let key = self.keyring.snapshot_key();
         let context = number.to_be_bytes();
         let sealed = seal_snapshot(&key, &context, &snapshot.encode(), self.entropy.as_ref())?;
         let bytes = u64::try_from(sealed.len()).unwrap_or(u64::MAX);
         let body = Box::pin(stream::once(std::future::ready(Ok(sealed))));
         self.store
-            .put(self.keyring.snapshot_blob_id(number)?, bytes, body)
+            .put(self.keyring.snapshot_blob_id(number), bytes, body)
             .await?;
         self.catalog.forget_changes(upto).await?;
         Ok(snapshot.changes.len())
@@ -113,7 +113,7 @@ impl Vault {
         while let Some(piece) = stream.next().await {
             sealed.extend_from_slice(&piece?);
         }
-        let key = self.keyring.snapshot_key()?;
+        let key = self.keyring.snapshot_key();
         let plain = open_snapshot(&key, &number.to_be_bytes(), &sealed)?;
         Snapshot::decode(&plain)
             .filter(|snapshot| snapshot.number == number)

@@ -123,7 +123,7 @@ impl Vault {
     ) -> Result<u64, VaultError> {
         let mut snapshots = HashSet::new();
         for number in 0..next_snapshot.saturating_add(1) {
-            snapshots.insert(self.keyring.snapshot_blob_id(number)?);
+            snapshots.insert(self.keyring.snapshot_blob_id(number));
         }
         let mut swept = 0;
         let mut after = None;
