@@ -95,6 +95,11 @@ impl Vault {
         Ok(snapshot.changes.len())
     }
 
+    /// Whether the catalog has changes that no snapshot holds.
+    pub async fn has_changes(&self) -> Result<bool, VaultError> {
+        Ok(!self.catalog.changes(0, 1).await?.is_empty())
+    }
+
     /// Reads a snapshot of `bytes` sealed bytes back.
     pub(super) async fn read_snapshot(
         &self,
