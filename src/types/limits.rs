@@ -9,6 +9,20 @@ pub const DATASET_NAME_BYTES_MAX: usize = 31;
 pub const OBJECT_KEY_BYTES_MAX: usize = 1024;
 /// A principal's name.
 pub const PRINCIPAL_BYTES_MAX: usize = 128;
+/// All files of a policy together: about 20,000 lines, far more than anyone reviews.
+pub const POLICY_BYTES_MAX: usize = 1024 * 1024;
+/// Roles of one policy.
+pub const POLICY_ROLES_MAX: usize = 128;
+/// A role's name.
+pub const ROLE_NAME_BYTES_MAX: usize = 64;
+/// A model's matcher; casbin's engine parses it without a bound of its own.
+pub const POLICY_MATCHER_BYTES_MAX: usize = 2 * 1024;
+/// Parentheses inside one another in a model's matcher.
+pub const POLICY_MATCHER_DEPTH_MAX: usize = 8;
+/// Grants of one subject in one project.
+pub const SUBJECT_GRANTS_MAX: usize = 10_000;
+/// Cases of one table of expectations.
+pub const EXPECTATIONS_MAX: usize = 10_000;
 /// User metadata of one object, names and values together (S3: 2 KB, of which clients vary).
 pub const USER_METADATA_BYTES_MAX: usize = 8 * 1024;
 
