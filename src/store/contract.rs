@@ -98,9 +98,9 @@ async fn ranges(store: &dyn BlobStore, run: u64) {
     let sample = sample(10_000);
     let whole = chunks(vec![Ok(sample.clone())]);
     store.put(id, 10_000, whole).await.expect("a small PUT");
-    for range in [0..1, 0..10_000, 9_999..10_000, 1..9_999, 4_096..8_192] {
-        let expected = &sample[range.start as usize..range.end as usize];
-        let got = read(store, id, range.clone()).await;
+    for range in [0..1, 0..10_000, 9_999..10_000, 1..9_999, 4_096..8_192_u16] {
+        let expected = &sample[range.start.into()..range.end.into()];
+        let got = read(store, id, range.start.into()..range.end.into()).await;
         assert!(got.expect("a range") == expected, "{range:?}");
     }
     for beyond in [

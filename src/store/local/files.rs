@@ -184,7 +184,7 @@ fn entry(fan: &OwnedFd, id: BlobId) -> Result<Option<BlobEntry>, StoreError> {
 
 fn modified(stat: &Stat) -> Timestamp {
     let seconds = u64::try_from(stat.st_mtime).unwrap_or(0);
-    let millis = u64::try_from(stat.st_mtime_nsec).unwrap_or(0) / 1_000_000;
+    let millis = stat.st_mtime_nsec / 1_000_000;
     Timestamp::from_millis(seconds.saturating_mul(1000)).plus_millis(millis)
 }
 
@@ -248,7 +248,7 @@ impl Writing {
     }
 
     /// Appends chunks with as few system calls as they need.
-    pub(super) fn write(&mut self, chunks: &[Bytes]) -> Result<(), StoreError> {
+    pub(super) fn write(&self, chunks: &[Bytes]) -> Result<(), StoreError> {
         for group in chunks.chunks(SLICES_MAX) {
             let mut slices: Vec<_> = group.iter().map(|chunk| IoSlice::new(chunk)).collect();
             let mut rest = slices.as_mut_slice();

@@ -49,7 +49,7 @@ impl BlobStore for LocalStore {
         if bytes <= STORE_REPLAY_BYTES_MAX {
             let chunks = body.gather().await.map_err(StoreError::Aborted)?;
             return blocking(move || {
-                let mut writing = Writing::begin(files, id)?;
+                let writing = Writing::begin(files, id)?;
                 writing.write(&chunks)?;
                 writing.finish()
             })

@@ -123,9 +123,14 @@ impl Target {
         if !plain || authority.contains('@') || uri.host()?.is_empty() {
             return None;
         }
-        let usual = if tls { 443 } else { 80 };
-        let port = uri.port_u16().unwrap_or(usual);
         let host = uri.host()?;
+        let usual = if tls { 443 } else { 80 };
+        let port = match uri.port_u16() {
+            Some(port) => port,
+            None if authority == host => usual,
+            // A port that is no number up to 65,535.
+            None => return None,
+        };
         let authority = if port == usual {
             host.to_owned()
         } else {

@@ -1,6 +1,6 @@
 //! The connections to the store: bounded in number, reused last in first out, cut when dropped.
 
-use std::error::Error as _;
+use std::error::Error;
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -149,10 +149,9 @@ impl Pool {
     /// A connection that was idle, or a new one.
     async fn link(self: &Arc<Self>) -> Result<Link, Refusal> {
         let waiting = Arc::clone(&self.permits).acquire_owned();
-        let permit = match timeout(self.timing.header, waiting).await {
-            Ok(Ok(permit)) => permit,
+        let Ok(Ok(permit)) = timeout(self.timing.header, waiting).await else {
             // All connections are in use and stay so.
-            Err(_) | Ok(Err(_)) => return Err(Refusal::last(StoreError::Throttled)),
+            return Err(Refusal::last(StoreError::Throttled));
         };
         let (line, reused) = match self.take_idle().await {
             Some(line) => (line, true),
@@ -223,7 +222,7 @@ impl Pool {
 fn unreachable(error: &io::Error) -> Refusal {
     let certificate = error
         .get_ref()
-        .is_some_and(|inner| inner.is::<rustls::Error>());
+        .is_some_and(<dyn Error + Send + Sync>::is::<rustls::Error>);
     let again = if certificate {
         Again::Never
     } else {

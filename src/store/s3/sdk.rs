@@ -123,12 +123,12 @@ where
     E: std::error::Error + 'static,
     R: fmt::Debug,
 {
-    let mut cause: Option<&(dyn std::error::Error + 'static)> = match error {
-        SdkError::DispatchFailure(failure) => failure
+    let mut cause: Option<&(dyn std::error::Error + 'static)> = None;
+    if let SdkError::DispatchFailure(failure) = error {
+        cause = failure
             .as_connector_error()
-            .and_then(std::error::Error::source),
-        _ => None,
-    };
+            .and_then(std::error::Error::source);
+    }
     // Bounded: the connector wraps once.
     for _ in 0..4 {
         let Some(inner) = cause else { break };
@@ -137,10 +137,13 @@ where
         }
         cause = inner.source();
     }
-    let reason = match error {
-        SdkError::ResponseError(_) => "the store's answer cannot be read",
-        SdkError::ServiceError(_) => "the store's answer is an error under a success",
-        _ => "the SDK refused the request",
+    let reason = if matches!(
+        error,
+        SdkError::ResponseError(_) | SdkError::ServiceError(_)
+    ) {
+        "its answer cannot be understood"
+    } else {
+        "the SDK refused the request"
     };
     Refusal::failed(reason, Again::Never)
 }

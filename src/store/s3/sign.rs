@@ -94,7 +94,7 @@ impl Signer {
         }
     }
 
-    /// kSigning = HMAC(HMAC(HMAC(HMAC("AWS4" + secret, day), region), service), "aws4_request").
+    /// `HMAC(HMAC(HMAC(HMAC("AWS4" + secret, day), region), service), "aws4_request")`.
     fn day(&self, now: Timestamp, date: &str) -> Arc<Day> {
         let number = now.millis() / MILLIS_OF_DAY;
         if let Some(day) = &*self.today.load()
@@ -164,7 +164,7 @@ mod tests {
     use aws_credential_types::Credentials;
     use aws_sigv4::http_request::{
         PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest, SigningSettings,
-        sign,
+        UriPathNormalizationMode, sign,
     };
     use aws_sigv4::sign::v4;
     use proptest::prelude::*;
@@ -235,6 +235,7 @@ mod tests {
         let identity = credentials.into();
         let mut settings = SigningSettings::default();
         settings.percent_encoding_mode = PercentEncodingMode::Single;
+        settings.uri_path_normalization_mode = UriPathNormalizationMode::Disabled;
         settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
         let params = v4::SigningParams::builder()
             .identity(&identity)
