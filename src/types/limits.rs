@@ -34,6 +34,23 @@ pub const SEGMENT_BYTES: usize = 64 * 1024;
 /// Plaintext bytes of one blob; a longer body becomes several, so that the 5 GiB bound of stores
 /// is far away and a failed PUT loses little.
 pub const BLOB_PLAINTEXT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// Sealed bytes of a blob that are moved at once: small enough that a stream stays far below 1 MiB,
+/// large enough that a system call or a hop to a blocking thread (10 µs) is lost in the copy.
+pub const STORE_CHUNK_BYTES: usize = 256 * 1024;
+/// A blob up to here is gathered before it is sent, so that its PUT can be retried: 3 full
+/// segments and their tags fit.
+pub const STORE_REPLAY_BYTES_MAX: u64 = 256 * 1024;
+/// The body of a store's error or listing: 1,000 keys of 1,024 bytes, each byte escaped as `%XX`,
+/// take 3 MiB.
+pub const STORE_ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Of an error's body, the part that is read for its code.
+pub const STORE_ERROR_BYTES_MAX: usize = 16 * 1024;
+/// Pages of one listing, each of up to 1,000 keys: ten million foreign keys in a row.
+pub const STORE_LIST_PAGES_MAX: usize = 10_000;
+/// The longest that a store's `Retry-After` is obeyed.
+pub const STORE_RETRY_AFTER_MS_MAX: u64 = 10_000;
+/// Temporary files that one opening of a local store sweeps; the next opening goes on.
+pub const STORE_SWEEP_FILES_MAX: usize = 100_000;
 /// Plaintext bytes of one PUT or one part (S3: 5 GiB).
 pub const BODY_BYTES_MAX: u64 = 5 * 1024 * 1024 * 1024;
 /// Bytes of one object (S3: 5 TiB; newer: 50 TB).
