@@ -7,8 +7,8 @@ use super::settings::{Config, Limits, Server, Store};
 use super::value::{ByteSize, PlainHttp, StoreKind};
 use crate::types::{ProjectName, limits};
 
-const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-const HOUR: Duration = Duration::from_secs(60 * 60);
+const DAY: Duration = Duration::from_hours(24);
+const HOUR: Duration = Duration::from_hours(1);
 const TICK: Duration = Duration::from_millis(100);
 
 /// The default of `server.default_project`.

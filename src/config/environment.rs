@@ -48,7 +48,10 @@ impl Variable {
 }
 
 /// Where variables come from: the process, or a test's list.
-pub struct Environment(Box<dyn Fn(&str) -> Option<String> + Send + Sync>);
+pub struct Environment(Box<Source>);
+
+/// Gives the value of a name.
+type Source = dyn Fn(&str) -> Option<String> + Send + Sync;
 
 impl Environment {
     /// That of this process.

@@ -114,11 +114,13 @@ impl<'t> Section<'_, 't> {
         let place = Some(Place::of(self.text, value.span().start));
         let written = self.text.get(value.span()).unwrap_or_default();
         let short = written.len() <= 60 && !written.contains('\n');
-        let found = match value.get_ref() {
-            DeValue::Table(_) => "a section".to_owned(),
-            DeValue::Array(_) => "an array".to_owned(),
-            scalar if short => format!("{} `{written}`", article(scalar.type_str())),
-            scalar => article(scalar.type_str()),
+        let written_out = value.get_ref();
+        let found = if written_out.is_table() {
+            "a section".to_owned()
+        } else if written_out.is_array() || !short {
+            article(written_out.type_str())
+        } else {
+            format!("{} `{written}`", article(written_out.type_str()))
         };
         self.problems.push(Problem {
             place,
@@ -135,6 +137,7 @@ fn article(kind: &str) -> String {
     match kind {
         "integer" => "an integer".to_owned(),
         "string" => "the text".to_owned(),
+        "array" => "an array".to_owned(),
         other => format!("a {other}"),
     }
 }

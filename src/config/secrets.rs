@@ -60,7 +60,7 @@ pub fn store_credentials(
         if let Some(value) = environment.get(variable) {
             return Ok(value);
         }
-        let path = file.ok_or(SecretError::Missing {
+        let path = file.ok_or_else(|| SecretError::Missing {
             name: variable.name(),
         })?;
         read_secret_file(path)
@@ -138,6 +138,10 @@ mod tests {
         ("KLUIS_STORE_SECRET_ACCESS_KEY", "secret"),
     ];
 
+    fn both(outcome: Result<StoreCredentials, SecretError>) -> StoreCredentials {
+        outcome.unwrap_or_else(|error| panic!("{error}"))
+    }
+
     #[test]
     fn a_line_is_read_without_its_end() {
         let files = Files::new();
@@ -163,7 +167,7 @@ mod tests {
     #[test]
     fn files_of_another_shape_are_refused() {
         let files = Files::new();
-        for content in [&b""[..], b"\n", b"a\nb", b"a\0b", &[b'a'; 70_000]] {
+        for content in [&b""[..], b"\n", b"a\nb", b"a\0b", &vec![b'a'; 70_000]] {
             let path = files.put("f", content, 0o600);
             assert!(matches!(
                 read_secret_file(&path),
@@ -191,14 +195,10 @@ mod tests {
             secret_access_key_file: Some(path),
             ..Store::default()
         };
-        let from_env = store_credentials(&store, &Environment::of(BOTH))
-            .ok()
-            .expect("both");
+        let from_env = both(store_credentials(&store, &Environment::of(BOTH)));
         assert_eq!(from_env.access_key_id, "id");
         assert_eq!(from_env.secret_access_key.expose(), "secret");
-        let from_file = store_credentials(&store, &Environment::of(&[]))
-            .ok()
-            .expect("both");
+        let from_file = both(store_credentials(&store, &Environment::of(&[])));
         assert_eq!(from_file.secret_access_key.expose(), "from-file");
     }
 
@@ -207,8 +207,8 @@ mod tests {
         let store = Store::default();
         for pair in BOTH {
             let half = Environment::of(std::slice::from_ref(pair));
-            let told = store_credentials(&store, &half).err().expect("missing");
-            assert!(matches!(told, SecretError::Missing { .. }));
+            let told = store_credentials(&store, &half);
+            assert!(matches!(told, Err(SecretError::Missing { .. })));
         }
         let empty = Environment::of(&[("KLUIS_STORE_ACCESS_KEY_ID", "")]);
         assert!(!empty.has(Variable::StoreAccessKeyId));

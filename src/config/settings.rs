@@ -110,7 +110,7 @@ const fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
-const DAY: Duration = seconds(24 * 60 * 60);
+const DAY: Duration = Duration::from_hours(24);
 const KIB: u64 = 1024;
 
 settings! {
@@ -237,7 +237,7 @@ settings! {
         /// How old an unreferred blob is before it is removed; at least a day.
         grace: Duration = DAY,
         /// How often it runs.
-        interval: Duration = seconds(60 * 60),
+        interval: Duration = Duration::from_hours(1),
         /// How old an unfinished upload is before it is aborted.
         upload_age: Duration = DAY.saturating_mul(7),
     }
