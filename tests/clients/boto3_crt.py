@@ -1,6 +1,6 @@
-"""boto3 over the AWS Common Runtime: the engine below mountpoint-s3 and the SDKs for Java and C++.
+"""The AWS Common Runtime, the engine below mountpoint-s3 and the SDKs for Java and C++, as aws-cli 2 drives it.
 
-boto3 gives the runtime no port, so that it always speaks to port 80: a relay on a loopback address of
+Its caller gives the runtime no port, so that it always speaks to port 80: a relay on a loopback address of
 its own stands there and hands the bytes on. Who may not listen on port 80 skips this client.
 """
 
@@ -8,9 +8,12 @@ import socket
 import threading
 
 import boto3
-from boto3.s3.transfer import TransferConfig, create_transfer_manager
 from botocore.config import Config
+from botocore.session import Session
 from lib import *
+from s3transfer.crt import (
+    BotocoreCRTCredentialsWrapper, BotocoreCRTRequestSerializer, CRTTransferManager, create_s3_crt_client,
+)
 
 RELAY = "127.0.0.80"
 
@@ -40,23 +43,27 @@ except OSError as error:
     print(f"SKIP boto3_crt: cannot listen on {RELAY}:80: {error}")
     done()
 
+PATH_STYLE = Config(s3={"addressing_style": "path"})
 s3 = boto3.client(
-    "s3", endpoint_url=f"http://{RELAY}", aws_access_key_id=OWNER.key, aws_secret_access_key=OWNER.secret,
-    region_name=OWNER.region, config=Config(s3={"addressing_style": "path"}),
+    "s3", endpoint_url=OWNER.endpoint, aws_access_key_id=OWNER.key, aws_secret_access_key=OWNER.secret,
+    region_name=OWNER.region, config=PATH_STYLE,
 )
-transfer = TransferConfig(preferred_transfer_client="crt", multipart_chunksize=PART_BYTES, multipart_threshold=PART_BYTES)
-
-
-@check("the CRT is what transfers")
-def _():
-    equal("crt" in type(create_transfer_manager(s3, transfer)).__module__.lower(), True)
+session = Session()
+session.set_credentials(OWNER.key, OWNER.secret)
+credentials = BotocoreCRTCredentialsWrapper(session.get_credentials()).to_crt_credentials_provider()
+manager = CRTTransferManager(
+    create_s3_crt_client(OWNER.region, credentials, use_ssl=False, part_size=PART_BYTES),
+    BotocoreCRTRequestSerializer(
+        session, {"region_name": OWNER.region, "endpoint_url": f"http://{RELAY}", "config": PATH_STYLE}),
+)
 
 
 @check("small, empty and 40 MiB, up and down")
 def _():
     for sample in (SMALL, SAMPLES / "empty.bin", LARGE):
-        s3.upload_file(str(sample), OWNER.bucket, PREFIX + sample.name, Config=transfer)
-        s3.download_file(OWNER.bucket, PREFIX + sample.name, str(SCRATCH / sample.name), Config=transfer)
+        manager.upload(str(sample), OWNER.bucket, PREFIX + sample.name).result()
+        with (SCRATCH / sample.name).open("wb") as file:
+            manager.download(OWNER.bucket, PREFIX + sample.name, file).result()
         equal(sha256(SCRATCH / sample.name), sha256(sample), sample.name)
 
 
