@@ -134,7 +134,7 @@ pub async fn open_store(
         }
         StoreKind::S3 => {
             let store = S3Store::open(
-                s3_config(config, environment)?,
+                &s3_config(config, environment)?,
                 Arc::new(SystemClock),
                 Arc::new(SystemEntropy::new()),
             )?;
@@ -214,7 +214,10 @@ impl Opened {
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
         };
-        let settings = Settings { default_project: config.server.default_project.clone() };
+        let settings = Settings {
+            default_project: config.server.default_project.clone(),
+            snapshot_wait: config.catalog.snapshot_wait,
+        };
         let vault = Arc::new(Vault::new(parts, settings));
         Ok(Self { vault, store, catalog, journal, keyring, clock, entropy })
     }

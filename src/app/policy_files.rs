@@ -62,7 +62,7 @@ pub fn read(dir: Option<&Path>) -> Result<PolicySource, PolicyFileError> {
 fn read_text(path: &Path) -> Result<String, PolicyFileError> {
     let unreadable = |source| PolicyFileError::Read { path: path.to_owned(), source };
     let bytes = std::fs::metadata(path).map_err(unreadable)?.len();
-    if bytes > u64::try_from(limits::POLICY_TEXT_BYTES_MAX).unwrap_or(u64::MAX) {
+    if bytes > u64::try_from(limits::POLICY_BYTES_MAX).unwrap_or(u64::MAX) {
         return Err(PolicyFileError::TooLarge { path: path.to_owned() });
     }
     std::fs::read_to_string(path).map_err(unreadable)

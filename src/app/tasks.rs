@@ -83,6 +83,7 @@ impl Snapshots {
         while !ended {
             tokio::select! {
                 () = tokio::time::sleep(interval) => {}
+                () = self.vault.snapshot_wanted() => {}
                 () = shutdown.stopped() => ended = true,
             }
             loop {

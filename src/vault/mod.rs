@@ -83,6 +83,8 @@ pub struct Parts {
 pub struct Settings {
     /// The project of a bucket whose name has no `--`.
     pub default_project: ProjectName,
+    /// Whether a write is acknowledged only when a snapshot in the store holds it.
+    pub snapshot_wait: bool,
 }
 
 /// The vault.
@@ -96,6 +98,7 @@ pub struct Vault {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     settings: Settings,
+    snapshots: snapshot::Progress,
 }
 
 impl Vault {
@@ -114,6 +117,7 @@ impl Vault {
             clock: parts.clock,
             entropy: parts.entropy,
             settings,
+            snapshots: snapshot::Progress::default(),
         }
     }
 
@@ -158,6 +162,10 @@ impl Vault {
     }
 
     async fn commit(&self, mutations: Vec<Mutation>) -> Result<(), VaultError> {
-        Ok(self.catalog.commit(mutations).await?)
+        self.catalog.commit(mutations).await?;
+        if self.settings.snapshot_wait {
+            self.wait_for_snapshot().await?;
+        }
+        Ok(())
     }
 }

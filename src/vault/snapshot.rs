@@ -5,8 +5,12 @@
 //! so the store cannot tell it from any other blob, and its number and contents are authenticated,
 //! so the store can lose the newest but can neither forge one nor drop one unnoticed in between.
 
+use std::time::Duration;
+
 use bytes::{BufMut as _, Bytes};
 use futures_util::{StreamExt as _, stream};
+
+use tokio::sync::{Notify, watch};
 
 use super::Vault;
 use super::error::{ErrorKind, VaultError};
@@ -23,6 +27,16 @@ pub struct Snapshot {
     /// Commit number and encoded mutations of each commit, in order.
     pub changes: Vec<(u64, Bytes)>,
 }
+
+/// How far the snapshots are, for those who wait.
+#[derive(Default)]
+pub(super) struct Progress {
+    wanted: Notify,
+    covered: watch::Sender<u64>,
+}
+
+/// How long an acknowledgement waits for its snapshot.
+const WAIT: Duration = Duration::from_secs(30);
 
 const MAGIC: &[u8; 8] = b"KLUISsn1";
 
@@ -92,7 +106,27 @@ impl Vault {
             .put(self.keyring.snapshot_blob_id(number), bytes, body)
             .await?;
         self.catalog.forget_changes(upto).await?;
+        self.snapshots.covered.send_replace(upto);
         Ok(snapshot.changes.len())
+    }
+
+    /// Returns when somebody waits for a snapshot.
+    pub async fn snapshot_wanted(&self) {
+        self.snapshots.wanted.notified().await;
+    }
+
+    /// Waits until a snapshot holds what was committed. If none comes, the write stands in the
+    /// catalog all the same, unacknowledged.
+    pub(super) async fn wait_for_snapshot(&self) -> Result<(), VaultError> {
+        let seq = self.catalog.change_seq().await?;
+        let mut covered = self.snapshots.covered.subscribe();
+        self.snapshots.wanted.notify_one();
+        match tokio::time::timeout(WAIT, covered.wait_for(|upto| *upto >= seq)).await {
+            Ok(Ok(_)) => Ok(()),
+            Ok(Err(_)) | Err(_) => {
+                Err(VaultError::new(ErrorKind::Unavailable, "no snapshot holds the write yet"))
+            }
+        }
     }
 
     /// Whether the catalog has changes that no snapshot holds.
