@@ -68,8 +68,39 @@ pub const XML_BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Frames waiting for the journal's writer; at the bound a request is refused with 503.
 pub const JOURNAL_QUEUE_MAX: usize = 8_192;
-/// One encoded record.
+/// Bytes of the frames that wait: 8,192 records of 300 bytes are 2.4 MB, of 16 KiB would be 128 MiB.
+pub const JOURNAL_QUEUE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Requests between intent and completion; each has room kept for its completion.
+pub const JOURNAL_OPEN_MAX: usize = 8_192;
+/// Bytes that one write and one fdatasync of the journal carry.
+pub const JOURNAL_GROUP_BYTES_MAX: usize = 1024 * 1024;
+/// One preallocated journal file. Half of it holds the completions of all open requests:
+/// 8,192 × 640 bytes = 5 MiB.
+pub const JOURNAL_FILE_BYTES: usize = 16 * 1024 * 1024;
+/// The smallest journal file: a policy's text, a full record and a beginning fit.
+pub const JOURNAL_FILE_BYTES_MIN: usize = 256 * 1024;
+/// The largest journal file that a reader opens.
+pub const JOURNAL_FILE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Files of one lane, and lanes of one journal: 1,048,576 × 16 MiB = 16 TiB.
+pub const JOURNAL_FILES_MAX: usize = 1024 * 1024;
+/// Intents that a reader holds until their completions come: those of eight busy gateways.
+pub const JOURNAL_PAIRS_MAX: usize = 65_536;
+/// Sessions that a journal file's dictionary holds before it begins anew.
+pub const JOURNAL_SESSIONS_MAX: usize = 4_096;
+/// How long a completion may wait for company.
+pub const JOURNAL_LINGER_MS: u64 = 100;
+/// The longest pause between two attempts to write again after a fault.
+pub const JOURNAL_RETRY_MS_MAX: u64 = 5_000;
+/// One encoded record: six texts of 2,048, two keys of 1,024 and 1 KiB for the rest are 15 KiB.
 pub const RECORD_BYTES_MAX: usize = 16 * 1024;
+/// One free text of a record (rule, query, purpose, user agent); its maker cuts it to this.
+pub const RECORD_TEXT_BYTES_MAX: usize = 2_048;
+/// The reason in a completion; shorter, because room is kept for each.
+pub const RECORD_REASON_BYTES_MAX: usize = 512;
+/// Open events that one entry carries into the next file: 512 × 17 bytes = 8.5 KiB.
+pub const RECORD_EVENTS_MAX: usize = 512;
+/// The text of one policy version, written once so that decisions can be replayed.
+pub const POLICY_TEXT_BYTES_MAX: usize = 64 * 1024;
 /// How long a request waits for its intent record to be durable.
 pub const JOURNAL_WAIT_MS_MAX: u64 = 5_000;
 /// Commits waiting for the catalog's writer.
