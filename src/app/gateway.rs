@@ -16,7 +16,7 @@ use crate::config::{Config, Environment, PlainHttp};
 use crate::ops::{Check, Metrics, router as ops_router};
 use crate::s3::{BuildError, S3Edge, S3Settings, SelfTestError, router};
 use crate::store::StoreError;
-use crate::types::{BlobId, EntropyError};
+use crate::types::{BlobId, EntropyError, Secret};
 use crate::vault::{SweepAsk, Vault};
 
 /// Why a gateway does not serve.
@@ -130,6 +130,12 @@ impl Gateway {
     #[must_use]
     pub const fn vault(&self) -> &Arc<Vault> {
         &self.opened.vault
+    }
+
+    /// The key that opens the log.
+    #[must_use]
+    pub fn log_key(&self) -> Secret<32> {
+        self.opened.keyring.log_key()
     }
 
     /// Serves until a signal, lets running streams finish, and closes the log.

@@ -11,7 +11,9 @@ use crate::config::{
 };
 use crate::journal::{JournalError, SharedJournal, Wal, WalConfig};
 use crate::keyring::{KeyRing, KeyRingError, RootIdentity, file_needs_passphrase};
-use crate::store::{LocalStore, S3Store, S3StoreConfig, SharedStore, StoreError};
+use crate::store::local::LocalStore;
+use crate::store::s3::{S3ConfigError, S3Store, S3StoreConfig};
+use crate::store::{SharedStore, StoreError};
 use crate::types::{Clock, Entropy, SecretText};
 use crate::vault::{Parts, Settings, Vault};
 
@@ -57,7 +59,7 @@ pub enum OpenVaultError {
     },
     /// The store's settings are wrong.
     #[error("the store's settings cannot be used")]
-    StoreConfig(#[from] crate::store::S3ConfigError),
+    StoreConfig(#[from] S3ConfigError),
     /// The store does not open.
     #[error("the store does not open")]
     Store(#[from] StoreError),
