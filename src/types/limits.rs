@@ -42,3 +42,13 @@ pub const JOURNAL_WAIT_MS_MAX: u64 = 5_000;
 pub const CATALOG_QUEUE_MAX: usize = 4_096;
 /// Commits that share one transaction.
 pub const CATALOG_GROUP_MAX: usize = 512;
+/// One encoded commit: four sealed part tables of `EXTENTS_MAX` rows of 160 bytes (4 × 16 MB).
+pub const CATALOG_CHANGE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// How long a commit waits for another process that writes the same catalog file.
+pub const CATALOG_LOCK_MS_MAX: u64 = 5_000;
+/// Listings, dumps and other long reads of the catalog at once: a blocking thread each.
+pub const CATALOG_SCANS_MAX: usize = 8;
+/// Idle read connections that are kept; each holds at most 2 MiB of pages.
+pub const CATALOG_READERS_MAX: usize = 16;
+/// Blobs of one `RestoreBlobs`: 24 bytes each.
+pub const CATALOG_RESTORE_BLOBS_MAX: usize = 4_096;
