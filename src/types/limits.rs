@@ -52,3 +52,8 @@ pub const CATALOG_SCANS_MAX: usize = 8;
 pub const CATALOG_READERS_MAX: usize = 16;
 /// Blobs of one `RestoreBlobs`: 24 bytes each.
 pub const CATALOG_RESTORE_BLOBS_MAX: usize = 4_096;
+/// One value in the catalog's file: an encoded commit, and as much again for its framing.
+pub const CATALOG_VALUE_BYTES_MAX: i32 = 2 * 64 * 1024 * 1024;
+/// Grants of one principal in one project; with more, reading them fails, since leaving one out
+/// could leave out a denial.
+pub const CATALOG_GRANTS_MAX: usize = 10_000;

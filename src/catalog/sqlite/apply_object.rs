@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use rusqlite::{Connection, params};
 
 use super::apply::{must, must_insert, need_dataset};
-use super::{blobs, sql};
+use super::{blobs, rows, sql};
 use crate::catalog::codec::encode_value;
 use crate::catalog::{BlobUse, CatalogError, Condition, Conflict, ObjectRow, PartRow, UploadRow};
 use crate::types::{BlobId, DatasetId, ObjectKey, Timestamp, UploadId, VersionId};
@@ -82,10 +82,7 @@ fn replace(
     if let Some(old) = old {
         blobs::lose(conn, &take_body(conn, old.body)?, row.modified)?;
     }
-    let detail = encode_value(&(
-        row.meta.clone(),
-        (row.checksums.clone(), row.part_bytes.clone()),
-    ));
+    let detail = rows::encode_detail(row);
     sql::exec(
         conn,
         "INSERT INTO bodies (detail, blobs, sealed_table) VALUES (?1, ?2, ?3)",

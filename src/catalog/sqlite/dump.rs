@@ -236,3 +236,9 @@ fn shared(row: &Row<'_>, column: usize) -> Result<BlobUse, CatalogError> {
         shared: sql::get_ids(row, column)?,
     })
 }
+
+/// The statements, for a look at their plans.
+#[cfg(test)]
+pub(super) fn selects() -> impl Iterator<Item = &'static str> {
+    STAGES.iter().map(|stage| stage.select)
+}

@@ -7,6 +7,14 @@ use crate::catalog::listing::{self, Span};
 use crate::catalog::{CatalogError, ListEntry, ListQuery, Page, PartPage, UploadPage, UploadQuery};
 use crate::types::{DatasetId, ObjectKey, UploadId, limits};
 
+const OBJECTS: &str = "SELECT key, bytes, etag, modified FROM objects
+    WHERE dataset = ?1 AND key >= ?2 AND key < ?3 ORDER BY key";
+const UPLOADS: &str = "SELECT id, dataset, row FROM uploads
+    WHERE dataset = ?1 AND (key, initiated, id) > (?2, ?3, ?4) AND key < ?5
+    ORDER BY key, initiated, id LIMIT ?6";
+const PARTS: &str = "SELECT upload, number, row FROM parts
+    WHERE upload = ?1 AND number > ?2 ORDER BY number LIMIT ?3";
+
 /// One page of objects. Past a folded prefix it seeks to the first key behind it, so that a page
 /// costs what it returns (a loose index scan).
 pub(super) fn objects(
@@ -35,9 +43,7 @@ fn run(
     limit: usize,
     page: &mut Page,
 ) -> Result<Option<Vec<u8>>, CatalogError> {
-    let select = "SELECT key, bytes, etag, modified FROM objects
-        WHERE dataset = ?1 AND key >= ?2 AND key < ?3 ORDER BY key";
-    let mut statement = conn.prepare_cached(select)?;
+    let mut statement = conn.prepare_cached(OBJECTS)?;
     let mut rows = statement.query(params![dataset.as_bytes(), start, end])?;
     while let Some(row) = rows.next()? {
         if page.entries.len() >= limit {
@@ -73,12 +79,9 @@ pub(super) fn uploads(
         Some((key, Some(id))) => first.max(position(conn, dataset, key, id)?),
     };
     let end = listing::successor(query.prefix.as_bytes());
-    let select = "SELECT id, dataset, row FROM uploads
-        WHERE dataset = ?1 AND (key, initiated, id) > (?2, ?3, ?4) AND key < ?5
-        ORDER BY key, initiated, id LIMIT ?6";
     let one_more = sql::limit(limit.saturating_add(1));
     let bounds = params![dataset.as_bytes(), key, initiated, id, end, one_more];
-    let mut uploads = sql::all(conn, select, bounds, rows::upload)?;
+    let mut uploads = sql::all(conn, UPLOADS, bounds, rows::upload)?;
     let more = cut(&mut uploads, limit);
     Ok(UploadPage { uploads, more })
 }
@@ -109,12 +112,10 @@ pub(super) fn parts(
     limit: usize,
 ) -> Result<PartPage, CatalogError> {
     let limit = limit.min(limits::PAGE_ENTRIES_MAX);
-    let select = "SELECT upload, number, row FROM parts
-        WHERE upload = ?1 AND number > ?2 ORDER BY number LIMIT ?3";
     let one_more = sql::limit(limit.saturating_add(1));
     let mut parts = sql::all(
         conn,
-        select,
+        PARTS,
         params![upload.as_bytes(), after, one_more],
         rows::part,
     )?;
@@ -127,4 +128,50 @@ fn cut<T>(items: &mut Vec<T>, limit: usize) -> bool {
     let more = limit > 0 && items.len() > limit;
     items.truncate(limit);
     more
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::sqlite::schema;
+
+    /// How SQLite goes about a query.
+    fn plan(conn: &Connection, select: &str) -> String {
+        let mut statement = conn
+            .prepare(&format!("EXPLAIN QUERY PLAN {select}"))
+            .unwrap();
+        let nothing = vec![rusqlite::types::Null; statement.parameter_count()];
+        let steps = statement
+            .query_map(rusqlite::params_from_iter(nothing), |row| {
+                row.get::<_, String>(3)
+            })
+            .unwrap();
+        steps.map(|step| step.unwrap() + "; ").collect()
+    }
+
+    #[test]
+    fn pages_seek_and_neither_scan_nor_sort() {
+        let conn = Connection::open_in_memory().unwrap();
+        schema::migrate(&conn, schema::STEPS).unwrap();
+        let key_is_a_bound = [
+            (OBJECTS, "(dataset=? AND key>? AND key<?)"),
+            (
+                UPLOADS,
+                "(dataset=? AND (key,initiated,id)>(?,?,?) AND key<?)",
+            ),
+            (PARTS, "(upload=? AND number>?)"),
+        ];
+        for (select, bound) in key_is_a_bound {
+            let plan = plan(&conn, select);
+            let seeks = plan.starts_with("SEARCH") && plan.contains(bound);
+            assert!(seeks && !plan.contains("TEMP"), "{plan}");
+        }
+        for select in super::super::dump::selects() {
+            let plan = plan(&conn, select);
+            assert!(
+                plan.starts_with("SEARCH") && !plan.contains("TEMP"),
+                "{plan}"
+            );
+        }
+    }
 }

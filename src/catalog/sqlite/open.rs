@@ -7,6 +7,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::config::DbConfig;
+use rusqlite::limits::Limit;
 use rusqlite::{Connection, OpenFlags};
 
 use crate::catalog::CatalogError;
@@ -86,6 +87,7 @@ fn connect(path: &Path) -> Result<Connection, CatalogError> {
     conn.busy_timeout(Duration::from_millis(limits::CATALOG_LOCK_MS_MAX))?;
     // The file may be hostile: its schema calls no function and writes no page by itself.
     conn.set_db_config(DbConfig::SQLITE_DBCONFIG_DEFENSIVE, true)?;
+    conn.set_limit(Limit::SQLITE_LIMIT_LENGTH, limits::CATALOG_VALUE_BYTES_MAX)?;
     conn.pragma_update(None, "trusted_schema", false)?;
     conn.pragma_update(None, "cell_size_check", true)?;
     conn.pragma_update(None, "foreign_keys", true)?;

@@ -10,7 +10,7 @@ use crate::catalog::{
 use crate::policy::Grant;
 use crate::types::{
     AccessKeyId, BlobId, BucketName, DatasetId, ObjectKey, PrincipalId, ProjectName, Timestamp,
-    UploadId,
+    UploadId, limits,
 };
 
 pub(super) fn generation(conn: &Connection) -> Result<u64, CatalogError> {
@@ -102,9 +102,16 @@ pub(super) fn grants_of(
     principal: &PrincipalId,
 ) -> Result<Vec<Grant>, CatalogError> {
     let select = "SELECT id, project, principal, row FROM grants
-        WHERE project = ?1 AND principal = ?2 ORDER BY id";
-    let place = [project.as_str(), principal.as_str()];
-    sql::all(conn, select, place, rows::grant)
+        WHERE project = ?1 AND principal = ?2 ORDER BY id LIMIT ?3";
+    let one_more = sql::limit(limits::CATALOG_GRANTS_MAX.saturating_add(1));
+    let bounds = params![project.as_str(), principal.as_str(), one_more];
+    let grants = sql::all(conn, select, bounds, rows::grant)?;
+    if grants.len() > limits::CATALOG_GRANTS_MAX {
+        return Err(CatalogError::Failed {
+            reason: format!("{principal} holds too many grants in {project}"),
+        });
+    }
+    Ok(grants)
 }
 
 pub(super) fn grants(

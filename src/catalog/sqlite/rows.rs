@@ -3,6 +3,7 @@
 use rusqlite::Row;
 
 use super::sql::{get_bytes, get_encoded, get_id, get_int, get_key, get_name, get_time};
+use crate::catalog::codec::Wire as _;
 use crate::catalog::{
     CatalogError, CredentialRow, DatasetRow, ObjectMeta, ObjectRow, PartRow, PrincipalRow,
     ProjectRow, UploadRow,
@@ -14,6 +15,15 @@ use crate::types::{
 
 /// An object's metadata, checksums and parts' lengths: the column `bodies.detail`.
 pub(super) type Detail = (ObjectMeta, (Checksums, Vec<u64>));
+
+/// Writes that column.
+pub(super) fn encode_detail(row: &ObjectRow) -> Vec<u8> {
+    let mut out = Vec::new();
+    row.meta.write(&mut out);
+    row.checksums.write(&mut out);
+    row.part_bytes.write(&mut out);
+    out
+}
 
 /// `name, created`.
 pub(super) fn project(row: &Row<'_>) -> Result<ProjectRow, CatalogError> {

@@ -232,3 +232,26 @@ async fn a_reader_cannot_write() {
     let conn = open::reader(&place.path()).unwrap();
     assert!(conn.execute("DELETE FROM projects", []).is_err());
 }
+
+/// While another process holds the file, commits wait in a queue that has a bound.
+#[tokio::test]
+async fn a_full_queue_refuses_and_recovers() {
+    let place = Place::new();
+    let catalog = place.open();
+    let other = Connection::open(place.path()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let many = limits::CATALOG_QUEUE_MAX + limits::CATALOG_GROUP_MAX + 100;
+    let commits = (0..many).map(|number| catalog.commit(project(&format!("p{number}"))));
+    // Each commit is queued or refused when it is first polled, before the lock is let go.
+    let (answers, ()) = tokio::join!(futures_util::future::join_all(commits), async {
+        other.execute_batch("ROLLBACK").unwrap();
+    });
+    let busy = answers.iter().filter(|a| **a == Err(CatalogError::Busy));
+    let busy = busy.count();
+    let done = answers.iter().filter(|a| a.is_ok()).count();
+    assert!(busy >= 100, "{busy}");
+    assert_eq!(busy + done, many);
+    let rows = catalog.projects(None, many).await.unwrap().len();
+    assert_eq!(rows, done);
+    assert_eq!(catalog.commit(project("later")).await, Ok(()));
+}
