@@ -111,3 +111,18 @@ pub const CATALOG_GROUP_MAX: usize = 512;
 pub const GUARD_CACHE_MAX: usize = 100_000;
 /// Encoded changes in one snapshot of the catalog, unless one commit alone is larger.
 pub const SNAPSHOT_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// One encoded commit: four sealed part tables of `EXTENTS_MAX` rows of 160 bytes (4 × 16 MB).
+pub const CATALOG_CHANGE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// How long a commit waits for another process that writes the same catalog file.
+pub const CATALOG_LOCK_MS_MAX: u64 = 5_000;
+/// Listings, dumps and other long reads of the catalog at once: a blocking thread each.
+pub const CATALOG_SCANS_MAX: usize = 8;
+/// Idle read connections that are kept; each holds at most 2 MiB of pages.
+pub const CATALOG_READERS_MAX: usize = 16;
+/// Blobs of one `RestoreBlobs`: 24 bytes each.
+pub const CATALOG_RESTORE_BLOBS_MAX: usize = 4_096;
+/// One value in the catalog's file: an encoded commit, and as much again for its framing.
+pub const CATALOG_VALUE_BYTES_MAX: i32 = 2 * 64 * 1024 * 1024;
+/// Grants of one principal in one project; with more, reading them fails, since leaving one out
+/// could leave out a denial.
+pub const CATALOG_GRANTS_MAX: usize = 10_000;

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::Vault;
 use super::error::VaultError;
-use crate::catalog::decode_mutations;
+use crate::catalog::decode_changes as decode_mutations;
 use crate::types::{BlobId, BucketName, Timestamp, limits};
 
 /// What a recovery found.
