@@ -62,7 +62,7 @@ pub enum Command {
     Init(Init),
     /// Serve the vault until a signal
     ///
-    /// The first SIGINT or SIGTERM lets running streams finish (server.shutdown_wait), the second
+    /// The first SIGINT or SIGTERM lets running streams finish (`server.shutdown_wait`), the second
     /// ends at once.
     #[command(after_long_help = "Example:\n  kluis serve --config /srv/kluis/kluis.toml")]
     Serve,
@@ -82,7 +82,7 @@ pub enum Command {
         #[command(subcommand)]
         command: ProjectCommand,
     },
-    /// Datasets
+    /// Datasets: make, list, show, delete
     #[command(after_long_help = "Example:\n  kluis dataset list --project icu-sepsis")]
     Dataset {
         /// What to do with datasets
@@ -154,7 +154,7 @@ pub enum Command {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Store")]
 pub struct StoreArgs {
-    /// Keep blobs in an S3 store (s3://BUCKET or s3://BUCKET/PREFIX) [default: a directory]
+    /// Keep blobs in an S3 store, `s3://BUCKET` or `s3://BUCKET/PREFIX` [default: a directory]
     #[arg(long, value_name = "URL", requires = "store_endpoint")]
     pub store: Option<StoreUrl>,
     /// The URL of the S3 store
@@ -177,7 +177,7 @@ pub struct Init {
     /// Where blobs go.
     #[command(flatten)]
     pub store: StoreArgs,
-    /// Seal the root identity with a passphrase, which is asked for or read from KLUIS_PASSPHRASE
+    /// Seal the root identity with a passphrase, which is asked for or read from `KLUIS_PASSPHRASE`
     #[arg(long)]
     pub passphrase: bool,
     /// Make a first project

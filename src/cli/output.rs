@@ -88,10 +88,10 @@ impl CliError {
 impl From<io::Error> for CliError {
     /// Writing the output failed. A reader that has enough (`| head`) is no error.
     fn from(error: io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::BrokenPipe => Self::new(Exit::Done, ""),
-            _ => Self::of(Exit::Usage, &error),
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return Self::new(Exit::Done, "");
         }
+        Self::of(Exit::Usage, &error)
     }
 }
 
@@ -100,8 +100,14 @@ pub struct Output {
     out: Box<dyn Write + Send>,
     err: Box<dyn Write + Send>,
     json: bool,
-    out_terminal: bool,
-    err_terminal: bool,
+    terminal: Terminal,
+}
+
+/// What is a terminal.
+#[derive(Clone, Copy, Default)]
+struct Terminal {
+    out: bool,
+    err: bool,
     colour: bool,
 }
 
@@ -109,14 +115,16 @@ impl Output {
     /// That of this process.
     #[must_use]
     pub fn of_process(json: bool, environment: &Environment) -> Self {
-        let err_terminal = io::stderr().is_terminal();
+        let err = io::stderr().is_terminal();
         Self {
             out: Box::new(io::stdout()),
             err: Box::new(io::stderr()),
             json,
-            out_terminal: io::stdout().is_terminal(),
-            err_terminal,
-            colour: err_terminal && !environment.has(Variable::NoColor),
+            terminal: Terminal {
+                out: io::stdout().is_terminal(),
+                err,
+                colour: err && !environment.has(Variable::NoColor),
+            },
         }
     }
 
@@ -129,7 +137,7 @@ impl Output {
     /// Whether standard output is a terminal, where secrets are not shown unasked.
     #[must_use]
     pub const fn is_terminal(&self) -> bool {
-        self.out_terminal
+        self.terminal.out
     }
 
     /// Writes data as it is.
@@ -186,7 +194,7 @@ impl Output {
         if error.exit == Exit::Done {
             return;
         }
-        let mark = if self.colour {
+        let mark = if self.terminal.colour {
             "\u{1b}[1;31merror:\u{1b}[0m "
         } else {
             "error: "
@@ -214,7 +222,7 @@ impl Output {
             }
             return Exit::Usage.into();
         }
-        let text = if self.out_terminal && self.colour {
+        let text = if self.terminal.out && self.terminal.colour {
             text.ansi().to_string()
         } else {
             text.to_string()
@@ -226,7 +234,7 @@ impl Output {
     /// A progress bar on a terminal, and nothing elsewhere.
     #[must_use]
     pub fn progress(&self, steps: u64, message: &'static str) -> ProgressBar {
-        let target = if self.err_terminal && !self.json {
+        let target = if self.terminal.err && !self.json {
             ProgressDrawTarget::stderr()
         } else {
             ProgressDrawTarget::hidden()
@@ -319,9 +327,7 @@ pub(super) mod tests {
             out: Box::new(out.clone()),
             err: Box::new(err.clone()),
             json,
-            out_terminal: false,
-            err_terminal: false,
-            colour: false,
+            terminal: Terminal::default(),
         };
         (output, out, err)
     }
@@ -336,7 +342,7 @@ pub(super) mod tests {
         let text = table(["name", "kind"], &rows);
         assert_eq!(
             text,
-            "NAME      KIND\na\u{fffd}[2J\u{fffd}b  x\nключ      yy\n"
+            "NAME     KIND\na\u{fffd}[2J\u{fffd}b  x\nключ     yy\n"
         );
     }
 
