@@ -41,18 +41,18 @@ fn plaintext(bytes: usize) -> Vec<u8> {
 
 fn seal_whole(suite: Suite, key: &DataKey, plain: &[u8]) -> Vec<u8> {
     let what = description(u64::try_from(plain.len()).unwrap());
-    let (mut sealer, header) = Sealer::new(suite, ID, key, &what).unwrap();
+    let (mut writer, header) = Sealer::new(suite, ID, key, &what).unwrap();
     let mut sealed = header.to_vec();
     for chunk in plain.chunks(SEGMENT_BYTES) {
-        assert_eq!(sealer.next_bytes(), Some(chunk.len()));
+        assert_eq!(writer.next_bytes(), Some(chunk.len()));
         let mut segment = BytesMut::with_capacity(chunk.len() + TAG_BYTES);
         segment.extend_from_slice(chunk);
         let at = segment.as_ptr();
-        sealer.seal(&mut segment).unwrap();
+        writer.seal(&mut segment).unwrap();
         assert_eq!(segment.as_ptr(), at, "sealed in place");
         sealed.extend_from_slice(&segment);
     }
-    assert!(sealer.finished());
+    assert!(writer.finished());
     sealed
 }
 

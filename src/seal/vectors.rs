@@ -49,11 +49,11 @@ impl Honest {
             plaintext_bytes: u64::try_from(bytes).unwrap(),
             created: Timestamp::from_millis(1_803_975_304_112),
         };
-        let (mut sealer, head) = Sealer::new(suite, id, &data_key(&key), &description).unwrap();
+        let (mut writer, head) = Sealer::new(suite, id, &data_key(&key), &description).unwrap();
         let mut sealed = head.to_vec();
         for chunk in plain.chunks(SEGMENT_BYTES) {
             let mut segment = BytesMut::from(chunk);
-            sealer.seal(&mut segment).unwrap();
+            writer.seal(&mut segment).unwrap();
             sealed.extend_from_slice(&segment);
         }
         Self {
@@ -248,7 +248,7 @@ fn splice_cases(three: &Honest, two: &Honest, exact: &Honest) -> Vec<Value> {
         ),
         case(
             "the last segment of another blob",
-            &[h.clone(), s(0), s(1), two.piece(at(1), two.sealed.len())],
+            &[h, s(0), s(1), two.piece(at(1), two.sealed.len())],
         ),
         three.case(
             "the header of another blob",
