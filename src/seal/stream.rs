@@ -24,6 +24,8 @@ pub struct DataKey(pub(super) Secret<32>);
 impl DataKey {
     /// Draws a fresh key.
     pub fn random(entropy: &dyn Entropy) -> Result<Self, SealError> {
+        //= src/seal/FORMAT.md#keys
+        //# A data key MUST seal one blob only; that is what makes the counters below safe as nonces.
         Secret::random(entropy)
             .map(Self)
             .map_err(SealError::Entropy)

@@ -1,6 +1,9 @@
 //! The root identity: an age identity (X25519) in a file, plain or encrypted with a passphrase.
 //! `age-keygen` makes such files too, and `age -d` opens the encrypted ones.
 
+#[cfg(test)]
+mod tests;
+
 use std::io::{Read as _, Write as _};
 use std::iter;
 use std::path::Path;
@@ -9,7 +12,7 @@ use age::secrecy::{ExposeSecret as _, SecretString};
 use age::{DecryptError, Decryptor, Encryptor, Identity, Recipient, scrypt, x25519};
 use zeroize::Zeroizing;
 
-use super::{KeyRingError, files};
+use crate::keyring::{KeyRingError, files};
 use crate::types::SecretText;
 
 /// How age files begin.
