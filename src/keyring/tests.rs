@@ -135,11 +135,30 @@ fn another_root_does_not_open_the_ring() {
     let other = RootIdentity::generate();
     let opened = KeyRing::open(&disk.dir, &other);
     assert!(matches!(opened, Err(KeyRingError::WrongRoot { .. })));
-    // Nor when root.pub was made to name it.
+    // Nor when root.pub was made to name it; and then the true root is refused too.
     let public = format!("{}\n", other.recipient());
     fs::write(disk.dir.join("root.pub"), public).unwrap();
     let opened = KeyRing::open(&disk.dir, &other);
     assert!(matches!(opened, Err(KeyRingError::WrongRoot { .. })));
+    assert!(matches!(disk.refusal(), KeyRingError::Damaged { .. }));
+}
+
+#[test]
+fn a_missing_root_pub_is_written_again() {
+    let disk = Disk::new();
+    let path = disk.dir.join("root.pub");
+    let before = fs::read(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    disk.open().unwrap();
+    assert_eq!(fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn a_failed_creation_leaves_the_ring_that_is_there() {
+    let disk = Disk::new();
+    let other = RootIdentity::generate();
+    assert!(KeyRing::create(&disk.dir, &other, &Draws::new(2)).is_err());
+    assert!(disk.open().is_ok());
 }
 
 #[test]
