@@ -104,6 +104,10 @@ fn no_key_on_disk_is_in_clear() {
     let key = secret(&ring, &A);
     let file = fs::read(disk.file(&A)).unwrap();
     assert_eq!(file.len(), 8 + 4 + 32 + 32 + 16);
+    assert_eq!(file[..12], *b"KLUISDK1\0\0\0\x01");
+    let sealed = fs::read(disk.dir.join("ring.age")).unwrap();
+    let plain = disk.root.decrypt(&sealed).unwrap();
+    assert!(plain.starts_with(b"kluis ring v1\n") && plain.len() == 14 + 32);
     assert!(!file.windows(8).any(|w| key.windows(8).any(|k| k == w)));
 }
 
