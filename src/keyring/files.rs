@@ -63,6 +63,16 @@ pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyRingError> {
     Ok(bytes)
 }
 
+/// [`read`], but `None` if there is no such file.
+pub(super) fn read_if_there(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, KeyRingError> {
+    match read(path) {
+        Err(KeyRingError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            Ok(None)
+        }
+        bytes => bytes.map(Some),
+    }
+}
+
 /// Overwrites a file with zeros and removes it; durable when it returns `Ok`.
 ///
 /// The zeros are a courtesy: a disk may keep what was overwritten. What counts is that the file

@@ -109,10 +109,9 @@ impl KeyRing {
         plain.extend_from_slice(RING_MAGIC);
         plain.extend_from_slice(ring.expose());
         let sealed = root.encrypt(&plain)?;
-        let public = format!("{}\n", root.recipient());
-        files::replace(&dir.join("root.pub"), public.as_bytes())?;
-        // Last: with this file the ring is there, without it a second attempt begins anew.
+        // This file makes the ring: of two who try at once, one gets here and the other nowhere.
         files::create(&file, &sealed)?;
+        name_root(dir, root)?;
         Self::of(Some(dir.into()), &ring)
     }
 
@@ -121,10 +120,6 @@ impl KeyRing {
         files::check_directory(dir)?;
         let file = dir.join("ring.age");
         let sealed = files::read(&file)?;
-        let public = files::read(&dir.join("root.pub"))?;
-        if public.trim_ascii_end() != root.recipient().as_bytes() {
-            return Err(KeyRingError::WrongRoot { path: file });
-        }
         let damaged = || KeyRingError::Damaged { path: file.clone() };
         let plain = root.decrypt(&sealed).map_err(|cause| {
             if matches!(cause, age::DecryptError::NoMatchingKeys) {
@@ -138,6 +133,7 @@ impl KeyRing {
             *out = *ring;
             Ok::<(), KeyRingError>(())
         })?;
+        check_root_name(dir, root)?;
         Self::of(Some(dir.into()), &ring)
     }
 
@@ -303,14 +299,7 @@ impl KeyRing {
     }
 
     fn load(&self, id: &DatasetId, path: &Path) -> Result<DatasetKey, KeyRingError> {
-        let file = match files::read(path) {
-            Err(KeyRingError::Io { source, .. })
-                if source.kind() == std::io::ErrorKind::NotFound =>
-            {
-                return Err(KeyRingError::NotFound);
-            }
-            file => file?,
-        };
+        let file = files::read_if_there(path)?.ok_or(KeyRingError::NotFound)?;
         let damaged = || KeyRingError::Damaged { path: path.into() };
         let rest = file.strip_prefix(&KEY_MAGIC).ok_or_else(damaged)?;
         let (version, sealed) = rest.split_first_chunk().ok_or_else(damaged)?;
@@ -341,6 +330,23 @@ impl KeyRing {
 
     fn write(&self) -> RwLockWriteGuard<'_, State> {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Writes whose ring it is.
+fn name_root(dir: &Path, root: &RootIdentity) -> Result<(), KeyRingError> {
+    let public = format!("{}\n", root.recipient());
+    files::replace(&dir.join("root.pub"), public.as_bytes())
+}
+
+/// Refuses a `root.pub` of another identity, as a ring encrypted anew would then be for its owner.
+/// One that is missing, as after a crash in the middle of the creation, is written.
+fn check_root_name(dir: &Path, root: &RootIdentity) -> Result<(), KeyRingError> {
+    let path = dir.join("root.pub");
+    match files::read_if_there(&path)? {
+        None => name_root(dir, root),
+        Some(public) if public.trim_ascii_end() == root.recipient().as_bytes() => Ok(()),
+        Some(_) => Err(KeyRingError::Damaged { path }),
     }
 }
 

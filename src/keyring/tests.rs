@@ -104,6 +104,10 @@ fn no_key_on_disk_is_in_clear() {
     let key = secret(&ring, &A);
     let file = fs::read(disk.file(&A)).unwrap();
     assert_eq!(file.len(), 8 + 4 + 32 + 32 + 16);
+    assert_eq!(file[..12], *b"KLUISDK1\0\0\0\x01");
+    let sealed = fs::read(disk.dir.join("ring.age")).unwrap();
+    let plain = disk.root.decrypt(&sealed).unwrap();
+    assert!(plain.starts_with(b"kluis ring v1\n") && plain.len() == 14 + 32);
     assert!(!file.windows(8).any(|w| key.windows(8).any(|k| k == w)));
 }
 
@@ -135,11 +139,30 @@ fn another_root_does_not_open_the_ring() {
     let other = RootIdentity::generate();
     let opened = KeyRing::open(&disk.dir, &other);
     assert!(matches!(opened, Err(KeyRingError::WrongRoot { .. })));
-    // Nor when root.pub was made to name it.
+    // Nor when root.pub was made to name it; and then the true root is refused too.
     let public = format!("{}\n", other.recipient());
     fs::write(disk.dir.join("root.pub"), public).unwrap();
     let opened = KeyRing::open(&disk.dir, &other);
     assert!(matches!(opened, Err(KeyRingError::WrongRoot { .. })));
+    assert!(matches!(disk.refusal(), KeyRingError::Damaged { .. }));
+}
+
+#[test]
+fn a_missing_root_pub_is_written_again() {
+    let disk = Disk::new();
+    let path = disk.dir.join("root.pub");
+    let before = fs::read(&path).unwrap();
+    fs::remove_file(&path).unwrap();
+    disk.open().unwrap();
+    assert_eq!(fs::read(&path).unwrap(), before);
+}
+
+#[test]
+fn a_failed_creation_leaves_the_ring_that_is_there() {
+    let disk = Disk::new();
+    let other = RootIdentity::generate();
+    assert!(KeyRing::create(&disk.dir, &other, &Draws::new(2)).is_err());
+    assert!(disk.open().is_ok());
 }
 
 #[test]

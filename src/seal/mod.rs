@@ -18,6 +18,8 @@ mod table;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
+mod record_vectors;
+#[cfg(test)]
 pub(crate) mod testing;
 #[cfg(test)]
 mod vectors;

@@ -279,7 +279,7 @@ impl Opener {
 /// Checks the commitment and opens the description.
 fn describe(keys: &BlobKeys, mut parsed: header::Parsed) -> Result<Description, Refusal> {
     //= src/seal/FORMAT.md#keys
-    //# An opener MUST compare the key commitment in constant time, before it opens anything.
+    //# An opener of a header MUST compare the key commitment in constant time, before it opens anything.
     let same = keys.commitment.expose().ct_eq(&parsed.commitment);
     if !bool::from(same) {
         return Err(Refusal::Commitment);
