@@ -3,8 +3,8 @@
 use std::collections::{HashMap, HashSet};
 
 use super::Vault;
-use super::error::VaultError;
-use crate::catalog::decode_changes as decode_mutations;
+use super::error::{ErrorKind, VaultError};
+use crate::catalog::codec;
 use crate::types::{BlobId, BucketName, Timestamp, limits};
 
 /// What a recovery found.
@@ -59,7 +59,10 @@ impl Vault {
                 if applied != 0 || found.snapshots == 1 {
                     found.missing_commits += seq - applied - 1;
                 }
-                self.catalog.commit(decode_mutations(&change)?).await?;
+                let mutations = codec::decode(&change).map_err(|error| {
+                    VaultError::caused(ErrorKind::Integrity, "a snapshot holds no change", error)
+                })?;
+                self.catalog.commit(mutations).await?;
                 applied = seq;
                 found.commits += 1;
             }

@@ -137,11 +137,15 @@ fn configuration(ask: &DemoAsk) -> String {
     let quoted = |text: &str| toml::Value::from(text).to_string();
     let store = match &ask.store {
         None => "kind = \"local\"\npath = \"store\"\n".to_owned(),
-        Some((bucket, endpoint)) => format!(
-            "kind = \"s3\"\nendpoint = {}\nbucket = {}\n",
-            quoted(endpoint),
-            quoted(bucket)
-        ),
+        Some((url, endpoint)) => {
+            let prefix = url.prefix.as_ref().map(|prefix| format!("prefix = {}\n", quoted(prefix)));
+            format!(
+                "kind = \"s3\"\nendpoint = {}\nbucket = {}\n{}",
+                quoted(endpoint),
+                quoted(&url.bucket),
+                prefix.unwrap_or_default()
+            )
+        }
     };
     format!(
         "# Written by `kluis demo`. `kluis config show` prints every setting there is.\n\

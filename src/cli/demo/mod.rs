@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 pub(super) use found::DemoError;
 
 use crate::app::Gateway;
+use crate::cli::output::Output;
+use crate::cli::values::StoreUrl;
 use crate::config::Environment;
 
 /// What the command was asked.
@@ -20,12 +22,16 @@ pub(super) struct DemoAsk {
     pub(super) listen: SocketAddr,
     /// No show: found, serve, say so in a file.
     pub(super) headless: bool,
-    /// Bucket and endpoint of an S3 store; none for a directory.
-    pub(super) store: Option<(String, String)>,
+    /// An S3 store and its endpoint; none for a directory.
+    pub(super) store: Option<(StoreUrl, String)>,
 }
 
 /// Serves the demo until it is stopped.
-pub(super) async fn run(ask: &DemoAsk, environment: &Environment) -> Result<(), DemoError> {
+pub(super) async fn run(
+    ask: &DemoAsk,
+    environment: &Environment,
+    output: &mut Output,
+) -> Result<(), DemoError> {
     let ready = ask.dir.join("ready");
     found::remove_if_there(&ready)?;
     let config = found::prepare(ask, environment).await?;
@@ -33,7 +39,7 @@ pub(super) async fn run(ask: &DemoAsk, environment: &Environment) -> Result<(), 
     let endpoint = format!("http://{}", gateway.address());
     found::people(&gateway, &ask.dir, &endpoint).await?;
     if !ask.headless {
-        show::run(&gateway, &config, &ask.dir, &endpoint).await?;
+        show::run(&gateway, &config, (&ask.dir, &endpoint), output).await?;
     }
     found::write_file(&ready, format!("{endpoint}\n").as_bytes(), 0o644)?;
     tracing::info!(%endpoint, ops = %gateway.ops_address(), "the demo vault serves");

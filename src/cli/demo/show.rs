@@ -2,17 +2,19 @@
 //! use, and the log is read back.
 
 use std::path::Path;
+use std::sync::Arc;
 
-use aws_sdk_s3::config::{BehaviorVersion, Credentials, Region};
 use aws_sdk_s3::error::{ProvideErrorMetadata as _, SdkError};
 use aws_sdk_s3::primitives::ByteStream;
-use aws_smithy_http_client::Builder;
 
 use super::found::BUCKET;
 use crate::app::Gateway;
-use crate::cli::output;
+use crate::app::system::{SystemClock, SystemEntropy};
+use crate::cli::output::Output;
 use crate::config::Config;
 use crate::journal::{Filter, Pairs, Reader};
+use crate::store::s3::{S3ConfigError, S3Store, S3StoreConfig};
+use crate::types::SecretText;
 
 const CSV: &[u8] = include_bytes!("../../../deploy/demo/wdbc.csv");
 const ABOUT: &[u8] = include_bytes!("../../../deploy/demo/README.md");
@@ -24,6 +26,9 @@ pub(in crate::cli) enum ShowError {
     /// A credential's file cannot be read.
     #[error("a credential of the demo cannot be read")]
     Env(#[source] std::io::Error),
+    /// The demo's own endpoint is none.
+    #[error("the endpoint of the demo cannot be used")]
+    Endpoint(#[from] S3ConfigError),
     /// A request failed.
     #[error("{what} failed: {why}")]
     Request {
@@ -65,51 +70,47 @@ fn client(dir: &Path, who: &str, endpoint: &str) -> Result<aws_sdk_s3::Client, S
         lines.filter(|(key, _)| *key == name).map(|(_, value)| value.to_owned()).next_back()
     };
     let id = value("AWS_ACCESS_KEY_ID").unwrap_or_default();
-    let secret = value("AWS_SECRET_ACCESS_KEY").unwrap_or_default();
-    let config = aws_sdk_s3::Config::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .http_client(Builder::new().build_http())
-        .endpoint_url(endpoint)
-        .region(Region::new("kluis"))
-        .credentials_provider(Credentials::new(id, secret, None, None, "demo"))
-        .force_path_style(true)
-        .build();
-    Ok(aws_sdk_s3::Client::from_conf(config))
+    let secret = SecretText::new(value("AWS_SECRET_ACCESS_KEY").unwrap_or_default());
+    let config = S3StoreConfig::new(endpoint.to_owned(), BUCKET.to_owned(), id, secret);
+    let config = S3StoreConfig { region: "kluis".to_owned(), ..config };
+    let clock = Arc::new(SystemClock);
+    let store = S3Store::open(&config, clock, Arc::new(SystemEntropy::new()))?;
+    Ok(store.sdk().clone())
 }
 
 /// Uploads as the owner, reads as the job, is refused as a stranger, shows store and log.
 pub(super) async fn run(
     gateway: &Gateway,
     config: &Config,
-    dir: &Path,
-    endpoint: &str,
+    (dir, endpoint): (&Path, &str),
+    output: &mut Output,
 ) -> Result<(), ShowError> {
-    output::say(&format!("\nA vault serves at {endpoint}, all of it in {}\n", dir.display()));
-    upload(dir, endpoint).await?;
-    read_back(dir, endpoint).await?;
-    refuse(dir, endpoint).await?;
-    output::say("\nWhat the store holds: ciphertext under random names");
+    output.note(&format!("\nA vault serves at {endpoint}, all of it in {}\n", dir.display()));
+    upload(dir, endpoint, output).await?;
+    read_back(dir, endpoint, output).await?;
+    refuse(dir, endpoint, output).await?;
+    output.note("\nWhat the store holds: ciphertext under random names");
     for line in store_lines(config) {
-        output::say(&format!("  {line}"));
+        output.note(&format!("  {line}"));
     }
-    output::say("\nWhat the log holds: a record of each request, durable before its first byte left");
+    output.note("\nWhat the log holds: a record of each request, durable before its first byte left");
     let call = crate::cli::call::local(gateway.vault(), "audit tail")?;
     gateway.vault().record_log_reading(&call, "demo").await?;
     for line in log_lines(gateway, config)? {
-        output::say(&format!("  {line}"));
+        output.note(&format!("  {line}"));
     }
-    paste(dir, endpoint);
+    paste(dir, endpoint, output);
     Ok(())
 }
 
-async fn upload(dir: &Path, endpoint: &str) -> Result<(), ShowError> {
+async fn upload(dir: &Path, endpoint: &str, output: &mut Output) -> Result<(), ShowError> {
     let owner = client(dir, "owner", endpoint)?;
     for (key, bytes, kind) in
         [("wdbc.csv", CSV, "text/csv"), ("README.md", ABOUT, "text/markdown")]
     {
         let put = owner.put_object().bucket(BUCKET).key(key).content_type(kind);
         put.body(ByteStream::from_static(bytes)).send().await.map_err(failed("the upload"))?;
-        output::say(&format!(
+        output.note(&format!(
             "  olivia, the owner, uploads   s3://{BUCKET}/{key}  {} bytes",
             bytes.len()
         ));
@@ -117,7 +118,7 @@ async fn upload(dir: &Path, endpoint: &str) -> Result<(), ShowError> {
     Ok(())
 }
 
-async fn read_back(dir: &Path, endpoint: &str) -> Result<(), ShowError> {
+async fn read_back(dir: &Path, endpoint: &str, output: &mut Output) -> Result<(), ShowError> {
     let job = client(dir, "job", endpoint)?;
     let got = job.get_object().bucket(BUCKET).key("wdbc.csv").send().await;
     let got = got.map_err(failed("the job's read"))?.body.collect().await;
@@ -128,19 +129,19 @@ async fn read_back(dir: &Path, endpoint: &str) -> Result<(), ShowError> {
     if got.into_bytes() != CSV {
         return Err(ShowError::Differs);
     }
-    output::say(&format!(
+    output.note(&format!(
         "  job-1, for ruben, reads      s3://{BUCKET}/wdbc.csv  the same {} bytes",
         CSV.len()
     ));
     Ok(())
 }
 
-async fn refuse(dir: &Path, endpoint: &str) -> Result<(), ShowError> {
+async fn refuse(dir: &Path, endpoint: &str, output: &mut Output) -> Result<(), ShowError> {
     let stranger = client(dir, "stranger", endpoint)?;
     let got = stranger.get_object().bucket(BUCKET).key("wdbc.csv").send().await;
     match got {
         Err(error) if error.code() == Some("AccessDenied") => {
-            output::say(&format!(
+            output.note(&format!(
                 "  stan, a stranger, is refused s3://{BUCKET}/wdbc.csv  AccessDenied"
             ));
             Ok(())
@@ -183,10 +184,10 @@ fn log_lines(gateway: &Gateway, config: &Config) -> Result<Vec<String>, ShowErro
     Ok(requests.iter().skip(first).map(|request| request.view().to_string()).collect())
 }
 
-fn paste(dir: &Path, endpoint: &str) {
+fn paste(dir: &Path, endpoint: &str, output: &mut Output) {
     let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
     let env = |who: &str| dir.join(format!("{who}.env")).display().to_string();
-    output::say(&format!(
+    output.note(&format!(
         "\nNow you. Lines ready to paste, in another terminal:\n\
          \n  set -a; . {owner}; set +a          # be olivia, the owner; also job, auditor, stranger\n\
          \n  aws s3 ls s3://{BUCKET}/\n  aws s3 cp s3://{BUCKET}/wdbc.csv -\n\

@@ -81,6 +81,12 @@ impl S3Store {
         })
     }
 
+    /// The SDK's client for this endpoint, for those who speak more S3 than a store needs.
+    #[must_use]
+    pub const fn sdk(&self) -> &aws_sdk_s3::Client {
+        &self.sdk
+    }
+
     /// Makes the bucket if there is none; true if it was made.
     pub async fn ensure_bucket(&self) -> Result<bool, StoreError> {
         if self.bucket_exists().await? {
