@@ -16,7 +16,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use kluis::journal::{Journal, MemoryJournal, SharedJournal, Wal, WalConfig};
+use kluis::journal::{MemoryJournal, SharedJournal, Wal, WalConfig};
 use kluis::ledger::{
     AuthMethod, Completion, Intent, Nature, ObjectRef, Outcome, PolicyRef, Session,
 };
