@@ -30,12 +30,21 @@ pub(super) fn files_of(lane: &Path) -> Result<Vec<(u64, PathBuf)>, JournalError>
     let mut files = Vec::new();
     for entry in fs::read_dir(lane).map_err(failed)? {
         let path = entry.map_err(failed)?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("");
-        let Some(digits) = name.strip_suffix(SUFFIX) else { continue };
-        let first = u64::from_str_radix(digits, 16).ok().filter(|n| file_name(*n) == name);
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or("");
+        let Some(digits) = name.strip_suffix(SUFFIX) else {
+            continue;
+        };
+        let first = u64::from_str_radix(digits, 16)
+            .ok()
+            .filter(|n| file_name(*n) == name);
         let Some(first) = first else { continue };
         if files.len() >= JOURNAL_FILES_MAX {
-            return Err(JournalError::Failed { reason: "a lane has too many files".into() });
+            return Err(JournalError::Failed {
+                reason: "a lane has too many files".into(),
+            });
         }
         files.push((first, path));
     }
@@ -46,16 +55,24 @@ pub(super) fn files_of(lane: &Path) -> Result<Vec<(u64, PathBuf)>, JournalError>
 /// What the operating system said, without a path.
 #[expect(clippy::needless_pass_by_value, reason = "a converter for map_err")]
 pub(super) fn failed(error: io::Error) -> JournalError {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => JournalError::Full,
-        _ => JournalError::Failed { reason: error.to_string() },
+    if no_space(&error) {
+        return JournalError::Full;
     }
+    JournalError::Failed {
+        reason: error.to_string(),
+    }
+}
+
+/// Whether it is space that is wanting.
+pub(super) fn no_space(error: &io::Error) -> bool {
+    use io::ErrorKind::{QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded)
 }
 
 /// What comes next in a file.
 pub(super) enum Step {
     /// A frame, with its number.
-    Frame(u64, Entry),
+    Frame(u64, Box<Entry>),
     /// Nothing, or a torn end; more may come while the file is being written.
     End,
     /// A bad frame where a good one must stand.
@@ -87,7 +104,10 @@ impl LogFile {
         key: &LogKey,
     ) -> Result<Self, JournalError> {
         let name = format!("{lane}/{}", file_name(first));
-        let damaged = || JournalError::Damaged { file: name.clone(), offset: 0 };
+        let damaged = || JournalError::Damaged {
+            file: name.clone(),
+            offset: 0,
+        };
         let file = File::open(path).map_err(failed)?;
         let mut bytes = [0; HEADER_BYTES];
         if let Err(error) = file.read_exact_at(&mut bytes, 0) {
@@ -96,14 +116,20 @@ impl LogFile {
         }
         let (header, chain) = Header::decode(&bytes, key).map_err(|error| match error {
             FormatError::Damaged => damaged(),
-            FormatError::OtherKey => JournalError::Failed { reason: error.to_string() },
+            FormatError::OtherKey => JournalError::Failed {
+                reason: error.to_string(),
+            },
         })?;
         if header.link.next != first || header.lane != lane {
             return Err(damaged());
         }
         let frames = key.frames(&header.id).ok_or_else(damaged)?;
         Ok(Self {
-            link: Link { file: header.id, next: first, chain },
+            link: Link {
+                file: header.id,
+                next: first,
+                chain,
+            },
             file,
             name,
             header,
@@ -117,25 +143,41 @@ impl LogFile {
 
     /// Reads the next frame.
     pub(super) fn step(&mut self) -> Result<Step, JournalError> {
-        let Some(prefix) = self.at(PREFIX_BYTES)?.and_then(|b| b.first_chunk().copied()) else {
+        let Some(prefix) = self
+            .at(PREFIX_BYTES)?
+            .and_then(|b| b.first_chunk().copied())
+        else {
             return self.end();
         };
-        let Some(prefix) = Prefix::decode(&prefix) else { return self.end() };
+        let Some(prefix) = Prefix::decode(&prefix) else {
+            return self.end();
+        };
         let whole = PREFIX_BYTES.saturating_add(prefix.len);
         let mut link = self.link;
-        let Some(frame) = self.at(whole)? else { return self.end() };
+        let Some(frame) = self.at(whole)? else {
+            return self.end();
+        };
         let mut frame = frame.to_vec();
-        let Ok(record) = self.key.open(&mut link, &prefix, &mut frame) else { return self.end() };
-        let Ok(entry) = ledger::decode(record) else { return Ok(Step::Damaged) };
+        let Ok(record) = self.key.open(&mut link, &prefix, &mut frame) else {
+            return self.end();
+        };
+        let Ok(entry) = ledger::decode(record) else {
+            return Ok(Step::Damaged);
+        };
         let seq = self.link.next;
         self.link = link;
-        self.offset = self.offset.saturating_add(u64::try_from(whole).unwrap_or(u64::MAX));
-        Ok(Step::Frame(seq, entry))
+        self.offset = self
+            .offset
+            .saturating_add(u64::try_from(whole).unwrap_or(u64::MAX));
+        Ok(Step::Frame(seq, Box::new(entry)))
     }
 
     /// The error that names this place.
     pub(super) fn damage(&self) -> JournalError {
-        JournalError::Damaged { file: self.name.clone(), offset: self.offset }
+        JournalError::Damaged {
+            file: self.name.clone(),
+            offset: self.offset,
+        }
     }
 
     /// The `len` bytes at the current offset; `None` beyond the file's end.

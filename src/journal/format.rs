@@ -27,7 +27,11 @@ pub(super) const FRAME_OVERHEAD: usize = PREFIX_BYTES + TAG_BYTES;
 /// The longest sealed payload: a record, or a policy's text with what surrounds it.
 pub(super) const SEALED_BYTES_MAX: usize = {
     let policy = POLICY_TEXT_BYTES_MAX + 64;
-    let largest = if policy > RECORD_BYTES_MAX { policy } else { RECORD_BYTES_MAX };
+    let largest = if policy > RECORD_BYTES_MAX {
+        policy
+    } else {
+        RECORD_BYTES_MAX
+    };
     largest + TAG_BYTES
 };
 
@@ -68,7 +72,11 @@ pub(super) struct Link {
 
 impl Link {
     /// Before the first frame of a lane.
-    pub(super) const START: Self = Self { file: [0; 16], next: 0, chain: [0; 32] };
+    pub(super) const START: Self = Self {
+        file: [0; 16],
+        next: 0,
+        chain: [0; 32],
+    };
 }
 
 /// What a file says about itself.
@@ -141,7 +149,11 @@ impl Header {
         let mut out = Vec::with_capacity(HEADER_BYTES);
         out.extend_from_slice(MAGIC);
         out.extend_from_slice(&VERSION.to_be_bytes());
-        let flags = if self.previous_damaged { FLAG_PREVIOUS_DAMAGED } else { 0 };
+        let flags = if self.previous_damaged {
+            FLAG_PREVIOUS_DAMAGED
+        } else {
+            0
+        };
         out.extend_from_slice(&flags.to_be_bytes());
         out.extend_from_slice(&self.id);
         out.extend_from_slice(&key.id);
@@ -174,12 +186,18 @@ impl Header {
         }
         let created = u64::from_be_bytes(r.take()?);
         let next = u64::from_be_bytes(r.take()?);
-        let link = Link { next, file: r.take()?, chain: r.take()? };
+        let link = Link {
+            next,
+            file: r.take()?,
+            chain: r.take()?,
+        };
         let [len] = r.take()?;
         let lane = r.slice(usize::from(len))?;
         let header = Self {
             id,
-            lane: std::str::from_utf8(lane).map_err(|_not_utf8| FormatError::Damaged)?.to_owned(),
+            lane: std::str::from_utf8(lane)
+                .map_err(|_not_utf8| FormatError::Damaged)?
+                .to_owned(),
             created,
             link,
             previous_damaged: flags == FLAG_PREVIOUS_DAMAGED,
@@ -187,7 +205,11 @@ impl Header {
         // Canonical and authentic at once: what it says must give the same bytes, tag included.
         let (again, chain) = header.encode(key).ok_or(FormatError::Damaged)?;
         let same: bool = subtle::ConstantTimeEq::ct_eq(&again[..], &bytes[..]).into();
-        if same { Ok((header, chain)) } else { Err(FormatError::Damaged) }
+        if same {
+            Ok((header, chain))
+        } else {
+            Err(FormatError::Damaged)
+        }
     }
 }
 
@@ -202,7 +224,10 @@ impl<'a> Take<'a> {
     }
 
     fn take<const N: usize>(&mut self) -> Result<[u8; N], FormatError> {
-        let (taken, rest) = self.0.split_first_chunk::<N>().ok_or(FormatError::Damaged)?;
+        let (taken, rest) = self
+            .0
+            .split_first_chunk::<N>()
+            .ok_or(FormatError::Damaged)?;
         self.0 = rest;
         Ok(*taken)
     }
@@ -261,7 +286,12 @@ impl Prefix {
         let len = usize::try_from(u32::from_be_bytes(r.take().ok()?)).ok()?;
         let seq = u64::from_be_bytes(r.take().ok()?);
         let back = u32::from_be_bytes(r.take().ok()?);
-        (TAG_BYTES < len && len <= SEALED_BYTES_MAX).then_some(Self { crc, len, seq, back })
+        (TAG_BYTES < len && len <= SEALED_BYTES_MAX).then_some(Self {
+            crc,
+            len,
+            seq,
+            back,
+        })
     }
 
     /// Whether the checksum is the one of the frame that begins with this prefix.
@@ -298,10 +328,15 @@ impl FrameKey {
         out.extend_from_slice(record);
         let plain = out.get_mut(payload..)?;
         let aad = aad(&link.chain, back);
-        let tag = self.0.seal_in_place_separate_tag(nonce(link.next), aad, plain).ok()?;
+        let tag = self
+            .0
+            .seal_in_place_separate_tag(nonce(link.next), aad, plain)
+            .ok()?;
         out.extend_from_slice(tag.as_ref());
         let crc = crc32c(out.get(start.checked_add(4)?..)?);
-        out.get_mut(start..)?.first_chunk_mut::<4>()?.copy_from_slice(&crc.to_be_bytes());
+        out.get_mut(start..)?
+            .first_chunk_mut::<4>()?
+            .copy_from_slice(&crc.to_be_bytes());
         link.chain = next_chain(&link.chain, record);
         link.next = link.next.checked_add(1)?;
         Some(())
@@ -314,7 +349,8 @@ impl FrameKey {
         prefix: &Prefix,
         frame: &'f mut [u8],
     ) -> Result<&'f [u8], FormatError> {
-        if prefix.seq != link.next || !prefix.checks(frame) {
+        let whole = frame.len() == PREFIX_BYTES.saturating_add(prefix.len);
+        if prefix.seq != link.next || !whole || !prefix.checks(frame) {
             return Err(FormatError::Damaged);
         }
         let sealed = frame.get_mut(PREFIX_BYTES..).ok_or(FormatError::Damaged)?;
@@ -342,14 +378,22 @@ mod tests {
             id: [1; 16],
             lane: "gw-1".into(),
             created: 1000,
-            link: Link { file: [2; 16], next: 7, chain: [3; 32] },
+            link: Link {
+                file: [2; 16],
+                next: 7,
+                chain: [3; 32],
+            },
             previous_damaged: false,
         }
     }
 
     fn open(key: &FrameKey, link: &mut Link, frame: &[u8]) -> Result<Vec<u8>, FormatError> {
-        let prefix = frame.first_chunk().and_then(Prefix::decode).ok_or(FormatError::Damaged)?;
-        key.open(link, &prefix, &mut frame.to_vec()).map(<[u8]>::to_vec)
+        let prefix = frame
+            .first_chunk()
+            .and_then(Prefix::decode)
+            .ok_or(FormatError::Damaged)?;
+        key.open(link, &prefix, &mut frame.to_vec())
+            .map(<[u8]>::to_vec)
     }
 
     #[test]
@@ -365,7 +409,10 @@ mod tests {
             }
         }
         assert!(Header::decode(&[0; HEADER_BYTES], &key(1)).is_err());
-        let long = Header { lane: "l".repeat(64), ..header() };
+        let long = Header {
+            lane: "l".repeat(64),
+            ..header()
+        };
         assert!(long.encode(&key(1)).is_none());
     }
 
@@ -379,33 +426,59 @@ mod tests {
         let (one, two) = out.split_at(first);
 
         let mut at = header().link;
-        assert_eq!(open(&frames, &mut at, two), Err(FormatError::Damaged), "out of order");
+        assert_eq!(
+            open(&frames, &mut at, two),
+            Err(FormatError::Damaged),
+            "out of order"
+        );
         assert_eq!(at, header().link, "a refused frame moves nothing");
         assert_eq!(open(&frames, &mut at, one).unwrap(), b"one");
-        assert_eq!(open(&frames, &mut at, one), Err(FormatError::Damaged), "twice");
+        assert_eq!(
+            open(&frames, &mut at, one),
+            Err(FormatError::Damaged),
+            "twice"
+        );
         assert_eq!(open(&frames, &mut at, two).unwrap(), b"two");
         assert_eq!(at, link);
 
         for byte in 0..one.len() {
             let mut bad = one.to_vec();
             bad[byte] ^= 1;
-            assert!(open(&frames, &mut header().link, &bad).is_err(), "byte {byte}");
+            assert!(
+                open(&frames, &mut header().link, &bad).is_err(),
+                "byte {byte}"
+            );
             // Someone who mends the checksum gains nothing.
             let crc = crc32c(&bad[4..]);
             bad[..4].copy_from_slice(&crc.to_be_bytes());
             if byte >= 4 {
-                assert!(open(&frames, &mut header().link, &bad).is_err(), "byte {byte}");
+                assert!(
+                    open(&frames, &mut header().link, &bad).is_err(),
+                    "byte {byte}"
+                );
             }
         }
         let other = key(1).frames(&[9; 16]).unwrap();
-        assert!(open(&other, &mut header().link, one).is_err(), "another file's key");
-        let mut spliced = Link { chain: [4; 32], ..header().link };
+        assert!(
+            open(&other, &mut header().link, one).is_err(),
+            "another file's key"
+        );
+        let mut spliced = Link {
+            chain: [4; 32],
+            ..header().link
+        };
         assert!(open(&frames, &mut spliced, one).is_err(), "another history");
     }
 
     #[test]
     fn impossible_lengths_are_no_prefix() {
-        for len in [0u32, 1, 16, u32::MAX, u32::try_from(SEALED_BYTES_MAX).unwrap() + 1] {
+        for len in [
+            0u32,
+            1,
+            16,
+            u32::MAX,
+            u32::try_from(SEALED_BYTES_MAX).unwrap() + 1,
+        ] {
             let mut bytes = [0; PREFIX_BYTES];
             bytes[4..8].copy_from_slice(&len.to_be_bytes());
             assert!(Prefix::decode(&bytes).is_none(), "{len}");
@@ -416,7 +489,9 @@ mod tests {
     fn a_file_shows_no_record() {
         let frames = key(1).frames(&[1; 16]).unwrap();
         let mut out = Vec::new();
-        frames.seal(&mut header().link, 0, b"canary-name", &mut out).unwrap();
+        frames
+            .seal(&mut header().link, 0, b"canary-name", &mut out)
+            .unwrap();
         assert!(!out.windows(6).any(|w| w == b"canary"));
     }
 }

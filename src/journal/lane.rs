@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use super::JournalError;
 use super::disk::{Disk, DiskFile};
-use super::file::{LogFile, Step, failed, file_name, files_of};
+use super::file::{LogFile, Step, failed, file_name, files_of, no_space};
 use super::format::{FRAME_OVERHEAD, FrameKey, HEADER_BYTES, Header, Link, LogKey};
 use super::queue::{Effect, Queued};
 use crate::ledger::{self, Completion, Entry, MarkKind, Outcome, Session, SessionHash};
@@ -22,7 +22,7 @@ const SPARE: &str = "spare.tmp";
 /// Held by the process that writes the lane.
 const LOCK: &str = "lock";
 /// Zeros are written in pieces of this size.
-const ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
 /// Why the lane could not be written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,9 +35,10 @@ pub(super) enum Fault {
 
 impl Fault {
     pub(super) fn of(error: &io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => Self::Full,
-            _ => Self::Failed(error.to_string()),
+        if no_space(error) {
+            Self::Full
+        } else {
+            Self::Failed(error.to_string())
         }
     }
 
@@ -126,11 +127,13 @@ impl Lane {
     /// Finds the end of the last file and what is open there.
     fn scan(&mut self) -> Result<(), JournalError> {
         let files = files_of(&self.place.dir)?;
-        let Some((first, path)) = files.last() else { return Ok(()) };
+        let Some((first, path)) = files.last() else {
+            return Ok(());
+        };
         let mut file = LogFile::open(path, *first, &self.place.name, &self.key)?;
         loop {
             match file.step()? {
-                Step::Frame(_, entry) => self.note_open(entry),
+                Step::Frame(_, entry) => self.note_open(*entry),
                 Step::End => break,
                 Step::Damaged => {
                     self.previous_damaged = true;
@@ -182,8 +185,10 @@ impl Lane {
     /// Goes on in a new file, after the last one filled up or failed.
     pub(super) fn resume(&mut self, kind: MarkKind) -> Result<(), Fault> {
         let events: Vec<_> = self.open.iter().copied().collect();
-        let carried: Vec<_> =
-            events.chunks(RECORD_EVENTS_MAX).map(|part| Entry::Open(part.to_vec())).collect();
+        let carried: Vec<_> = events
+            .chunks(RECORD_EVENTS_MAX)
+            .map(|part| Entry::Open(part.to_vec()))
+            .collect();
         self.prepare()?;
         self.begin_file(kind, &carried)
     }
@@ -196,12 +201,18 @@ impl Lane {
     /// Whether intents may be written: only while the completions that they will need have room,
     /// in the rest of this file or in one already prepared.
     pub(super) fn admit(&mut self) -> Result<(), Fault> {
-        if self.left() >= self.place.capacity / 2 { Ok(()) } else { self.prepare() }
+        if self.left() >= self.place.capacity / 2 {
+            Ok(())
+        } else {
+            self.prepare()
+        }
     }
 
     /// Bytes left in the active file.
     fn left(&self) -> usize {
-        self.active.as_ref().map_or(0, |a| self.place.capacity.saturating_sub(a.offset))
+        self.active
+            .as_ref()
+            .map_or(0, |a| self.place.capacity.saturating_sub(a.offset))
     }
 
     /// Writes a group and makes it durable. After a fault nothing of it belongs to the log, and
@@ -218,9 +229,14 @@ impl Lane {
                 return Err(Fault::internal("a group is larger than a file"));
             }
         }
-        let Some(active) = &mut self.active else { return Err(Fault::internal("no file")) };
+        let Some(active) = &mut self.active else {
+            return Err(Fault::internal("no file"));
+        };
         let offset = u64::try_from(active.offset).unwrap_or(u64::MAX);
-        let written = active.file.write_at(&self.buffer, offset).and_then(|()| active.file.sync());
+        let written = active
+            .file
+            .write_at(&self.buffer, offset)
+            .and_then(|()| active.file.sync());
         if let Err(error) = written {
             self.active = None;
             return Err(Fault::of(&error));
@@ -243,10 +259,16 @@ impl Lane {
 
     /// Seals a group into the buffer, each new session before its first use.
     fn frame<'q>(&mut self, group: impl Iterator<Item = &'q Queued>) -> Result<Link, Fault> {
-        let Some(active) = &mut self.active else { return Err(Fault::internal("no file")) };
+        let Some(active) = &mut self.active else {
+            return Err(Fault::internal("no file"));
+        };
         self.buffer.clear();
-        let mut framer =
-            Framer { key: &active.key, link: self.link, back: 0, out: &mut self.buffer };
+        let mut framer = Framer {
+            key: &active.key,
+            link: self.link,
+            back: 0,
+            out: &mut self.buffer,
+        };
         for queued in group {
             if let Some((hash, session)) = &queued.session
                 && !active.sessions.contains(hash)
@@ -300,7 +322,9 @@ impl Lane {
     fn begin_file(&mut self, kind: MarkKind, extra: &[Entry]) -> Result<(), Fault> {
         // From here on the file before is history, whether or not this one comes to be.
         self.active = None;
-        let Some(file) = self.spare.take() else { return Err(Fault::internal("no spare file")) };
+        let Some(file) = self.spare.take() else {
+            return Err(Fault::internal("no spare file"));
+        };
         let mut id = [0; 16];
         let drawn = self.entropy.fill(&mut id);
         drawn.map_err(|error| Fault::Failed(error.to_string()))?;
@@ -317,9 +341,21 @@ impl Lane {
         };
         let mut out = Vec::with_capacity(HEADER_BYTES.saturating_add(FRAME_OVERHEAD));
         out.extend_from_slice(&bytes);
-        let link = Link { file: id, next: self.link.next, chain };
-        let mut framer = Framer { key: &key, link, back: 0, out: &mut out };
-        framer.entry(&Entry::Mark { time: self.clock.now(), kind })?;
+        let link = Link {
+            file: id,
+            next: self.link.next,
+            chain,
+        };
+        let mut framer = Framer {
+            key: &key,
+            link,
+            back: 0,
+            out: &mut out,
+        };
+        framer.entry(&Entry::Mark {
+            time: self.clock.now(),
+            kind,
+        })?;
         for entry in extra {
             framer.entry(entry)?;
         }
@@ -336,16 +372,28 @@ impl Lane {
         publish.map_err(|error| Fault::of(&error))?;
         self.link = link;
         self.previous_damaged = false;
-        self.active = Some(Active { file, key, offset: out.len(), sessions: HashSet::new() });
+        self.active = Some(Active {
+            file,
+            key,
+            offset: out.len(),
+            sessions: HashSet::new(),
+        });
         Ok(())
     }
 
     /// Marks the lane as closed in good order and gives the prepared space back.
     pub(super) fn finish(mut self) -> Result<(), Fault> {
         let mut bytes = Vec::new();
-        let mark = Entry::Mark { time: self.clock.now(), kind: MarkKind::Closed };
+        let mark = Entry::Mark {
+            time: self.clock.now(),
+            kind: MarkKind::Closed,
+        };
         ledger::encode(&mark, &mut bytes).map_err(|error| Fault::internal(&error.to_string()))?;
-        let queued = Queued { bytes, session: None, effect: Effect::None };
+        let queued = Queued {
+            bytes,
+            session: None,
+            effect: Effect::None,
+        };
         let marked = self.commit(std::iter::once(&queued));
         let removed = self.disk.remove(&self.place.dir.join(SPARE));
         marked.and_then(|()| removed.map_err(|error| Fault::of(&error)))
@@ -377,7 +425,10 @@ impl Framer<'_> {
 /// Makes the lane's directory, readable by its owner only.
 fn make_dir(dir: &Path) -> io::Result<()> {
     use std::os::unix::fs::DirBuilderExt as _;
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)?;
     match dir.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
         Some(_) | None => Ok(()),

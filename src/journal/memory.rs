@@ -31,7 +31,11 @@ impl MemoryJournal {
     /// A journal of at most `keep` entries; older ones are forgotten.
     #[must_use]
     pub fn new(clock: Arc<dyn Clock>, keep: usize) -> Arc<Self> {
-        Arc::new(Self { state: Arc::default(), clock, keep })
+        Arc::new(Self {
+            state: Arc::default(),
+            clock,
+            keep,
+        })
     }
 
     /// What it holds, oldest first.
@@ -86,7 +90,13 @@ impl Journal for MemoryJournal {
     ) -> Result<Box<dyn CompletionSlot>, JournalError> {
         let event = intent.event;
         let hash = session_hash(session).map_err(|_unfit| JournalError::TooLarge)?;
-        self.add(Entry::Intent { session: hash, intent }, Some(session))?;
+        self.add(
+            Entry::Intent {
+                session: hash,
+                intent,
+            },
+            Some(session),
+        )?;
         Ok(Box::new(Slot {
             state: Some(Arc::clone(&self.state)),
             clock: Arc::clone(&self.clock),
@@ -103,15 +113,32 @@ impl Journal for MemoryJournal {
     ) -> Result<(), JournalError> {
         let hash = session_hash(session).map_err(|_unfit| JournalError::TooLarge)?;
         let completion = clipped(completion);
-        self.add(Entry::Whole { session: hash, intent, completion }, Some(session))
+        self.add(
+            Entry::Whole {
+                session: hash,
+                intent,
+                completion,
+            },
+            Some(session),
+        )
     }
 
     async fn policy(&self, version: [u8; 32], text: &str) -> Result<(), JournalError> {
-        self.add(Entry::Policy { version, text: text.to_owned() }, None)
+        self.add(
+            Entry::Policy {
+                version,
+                text: text.to_owned(),
+            },
+            None,
+        )
     }
 
     fn ready(&self) -> Result<(), JournalError> {
-        if self.with(|state| state.refusing) { Err(JournalError::Full) } else { Ok(()) }
+        if self.with(|state| state.refusing) {
+            Err(JournalError::Full)
+        } else {
+            Ok(())
+        }
     }
 
     async fn close(&self) -> Result<(), JournalError> {
@@ -130,7 +157,11 @@ impl Slot {
     fn put(&mut self, completion: Completion) {
         if let Some(state) = self.state.take() {
             let mut state = state.lock().unwrap_or_else(PoisonError::into_inner);
-            push(&mut state, self.keep, Entry::Completion(clipped(completion)));
+            push(
+                &mut state,
+                self.keep,
+                Entry::Completion(clipped(completion)),
+            );
         }
     }
 }
@@ -147,6 +178,14 @@ impl Drop for Slot {
         let time = self.clock.now();
         let (event, outcome) = (self.event, Outcome::Aborted);
         let reason = "given up before it was completed".to_owned();
-        self.put(Completion { event, time, outcome, status: 0, reason, bytes: 0, object_bytes: None });
+        self.put(Completion {
+            event,
+            time,
+            outcome,
+            status: 0,
+            reason,
+            bytes: 0,
+            object_bytes: None,
+        });
     }
 }

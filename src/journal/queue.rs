@@ -93,12 +93,19 @@ pub(super) struct Queue {
 }
 
 fn closed() -> JournalError {
-    JournalError::Failed { reason: "the journal is closed".to_owned() }
+    JournalError::Failed {
+        reason: "the journal is closed".to_owned(),
+    }
 }
 
 impl Queue {
     pub(super) fn new(bounds: Bounds, clock: Arc<dyn Clock>) -> Self {
-        Self { state: Mutex::default(), wake: Condvar::new(), bounds, clock }
+        Self {
+            state: Mutex::default(),
+            wake: Condvar::new(),
+            bounds,
+            clock,
+        }
     }
 
     /// A panic elsewhere cannot leave the state half changed: no call in a critical section panics.
@@ -151,13 +158,18 @@ impl Queue {
             if !state.waiting.is_empty() || state.closing {
                 return Some(self.take(&mut state));
             }
-            let limit = pause.or((state.open > 0).then_some(linger));
+            let limit = pause.or_else(|| (state.open > 0).then_some(linger));
             let Some(limit) = limit else {
-                state = self.wake.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state = self
+                    .wake
+                    .wait(state)
+                    .unwrap_or_else(PoisonError::into_inner);
                 continue;
             };
-            let (after, timeout) =
-                self.wake.wait_timeout(state, limit).unwrap_or_else(PoisonError::into_inner);
+            let (after, timeout) = self
+                .wake
+                .wait_timeout(state, limit)
+                .unwrap_or_else(PoisonError::into_inner);
             state = after;
             if timeout.timed_out() && state.waiting.is_empty() && !state.closing {
                 if pause.is_some() {
@@ -173,16 +185,27 @@ impl Queue {
 
     /// One group: all completions that fit, then intents whose makers still wait.
     fn take(&self, state: &mut State) -> Work {
-        let mut work = Work { completions: Vec::new(), waiting: Vec::new(), closing: false, last: false };
+        let mut work = Work {
+            completions: Vec::new(),
+            waiting: Vec::new(),
+            closing: false,
+            last: false,
+        };
         let mut bytes = 0usize;
         while bytes < self.bounds.group {
-            let Some(queued) = state.completions.pop_front() else { break };
+            let Some(queued) = state.completions.pop_front() else {
+                break;
+            };
             bytes = bytes.saturating_add(queued.bytes.len());
             work.completions.push(queued);
         }
         while bytes < self.bounds.group {
-            let Some(waiting) = state.waiting.pop_front() else { break };
-            state.waiting_bytes = state.waiting_bytes.saturating_sub(waiting.queued.bytes.len());
+            let Some(waiting) = state.waiting.pop_front() else {
+                break;
+            };
+            state.waiting_bytes = state
+                .waiting_bytes
+                .saturating_sub(waiting.queued.bytes.len());
             if waiting.answer.is_closed() {
                 // Its maker was refused meanwhile; what never happened needs no record.
                 release(state, &waiting.queued);
@@ -205,7 +228,10 @@ impl Queue {
         }
         for waiting in waiting {
             let slot = match waiting.queued.effect {
-                Effect::Opens(event) => Some(Slot { queue: Some(Arc::clone(self)), event }),
+                Effect::Opens(event) => Some(Slot {
+                    queue: Some(Arc::clone(self)),
+                    event,
+                }),
                 Effect::Closes(_) | Effect::None => None,
             };
             // If nobody waits any more, the slot comes back and its drop writes that the request
@@ -255,6 +281,11 @@ impl Queue {
         Ok(())
     }
 
+    /// How many records wait.
+    pub(super) fn waiting(&self) -> usize {
+        self.state().waiting.len()
+    }
+
     /// Asks for the end; the receiver hears when the writer has stopped.
     pub(super) fn close(&self) -> oneshot::Receiver<()> {
         let (stopped, receiver) = oneshot::channel();
@@ -299,8 +330,15 @@ pub(super) fn completion_record(completion: Completion) -> Queued {
     let event = completion.event;
     let mut bytes = Vec::with_capacity(96);
     let encoded = encode(&Entry::Completion(clipped(completion)), &mut bytes);
-    debug_assert!(encoded.is_ok(), "a completion with a short reason always fits");
-    Queued { bytes, session: None, effect: Effect::Closes(event) }
+    debug_assert!(
+        encoded.is_ok(),
+        "a completion with a short reason always fits"
+    );
+    Queued {
+        bytes,
+        session: None,
+        effect: Effect::Closes(event),
+    }
 }
 
 /// The completion with a reason that fits.
@@ -328,7 +366,9 @@ impl CompletionSlot for Slot {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        let Some(queue) = self.queue.take() else { return };
+        let Some(queue) = self.queue.take() else {
+            return;
+        };
         let completion = Completion {
             event: self.event,
             time: queue.clock.now(),

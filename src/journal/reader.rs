@@ -44,7 +44,12 @@ impl Reader {
         let key = LogKey::new(key).ok_or_else(|| JournalError::Failed {
             reason: "the log key cannot be used".to_owned(),
         })?;
-        let mut reader = Self { dir: dir.to_owned(), key: Arc::new(key), lanes: Vec::new(), failed: false };
+        let mut reader = Self {
+            dir: dir.to_owned(),
+            key: Arc::new(key),
+            lanes: Vec::new(),
+            failed: false,
+        };
         reader.find_lanes()?;
         Ok(reader)
     }
@@ -53,15 +58,20 @@ impl Reader {
     fn find_lanes(&mut self) -> Result<(), JournalError> {
         for entry in fs::read_dir(&self.dir).map_err(failed)? {
             let entry = entry.map_err(failed)?;
-            let Ok(name) = entry.file_name().into_string() else { continue };
+            let Ok(name) = entry.file_name().into_string() else {
+                continue;
+            };
             let known = self.lanes.iter().any(|lane| *lane.name == *name);
             if known || !entry.file_type().map_err(failed)?.is_dir() {
                 continue;
             }
             if self.lanes.len() >= JOURNAL_FILES_MAX {
-                return Err(JournalError::Failed { reason: "too many lanes".to_owned() });
+                return Err(JournalError::Failed {
+                    reason: "too many lanes".to_owned(),
+                });
             }
-            self.lanes.push(Lane::new(entry.path(), name.into(), Arc::clone(&self.key)));
+            self.lanes
+                .push(Lane::new(entry.path(), name.into(), Arc::clone(&self.key)));
         }
         Ok(())
     }
@@ -71,7 +81,11 @@ impl Reader {
         for lane in &mut self.lanes {
             lane.fill();
         }
-        let first = self.lanes.iter_mut().filter(|l| l.head.is_some()).min_by_key(|l| l.time)?;
+        let first = self
+            .lanes
+            .iter_mut()
+            .filter(|l| l.head.is_some())
+            .min_by_key(|l| l.time)?;
         first.head.take()
     }
 }
@@ -152,7 +166,9 @@ impl Lane {
         loop {
             self.look_ahead(self.current.is_none() || self.given_up)?;
             let Some(file) = &mut self.current else {
-                let Some(next) = self.next.take() else { return Ok(None) };
+                let Some(next) = self.next.take() else {
+                    return Ok(None);
+                };
                 self.enter(next)?;
                 continue;
             };
@@ -166,7 +182,7 @@ impl Lane {
                 return Ok(None);
             }
             match file.step()? {
-                Step::Frame(seq, entry) => return self.record(seq, entry).map(Some),
+                Step::Frame(seq, entry) => return self.record(seq, *entry).map(Some),
                 Step::Damaged => {
                     self.given_up = true;
                     return Err(file.damage());
@@ -178,7 +194,9 @@ impl Lane {
                     }
                 }
                 Step::End => {
-                    let Some(next) = &self.next else { return Ok(None) };
+                    let Some(next) = &self.next else {
+                        return Ok(None);
+                    };
                     // The next file vouches for frames that are not here.
                     self.given_up = true;
                     if next.header.link.file == file.header.id {
@@ -249,10 +267,17 @@ impl Lane {
             }
             self.sessions.insert(hash, Arc::new(session.clone()));
         }
-        let session = entry.session().map(|hash| self.sessions.get(hash).map(Arc::clone));
+        let session = entry
+            .session()
+            .map(|hash| self.sessions.get(hash).map(Arc::clone));
         if let (Some(None), Some(file)) = (&session, &self.current) {
             return Err(file.damage());
         }
-        Ok(Record { lane: Arc::clone(&self.name), seq, session: session.flatten(), entry })
+        Ok(Record {
+            lane: Arc::clone(&self.name),
+            seq,
+            session: session.flatten(),
+            entry,
+        })
     }
 }

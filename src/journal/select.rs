@@ -99,20 +99,37 @@ impl Pairs {
     /// Begins with nothing open.
     #[must_use]
     pub const fn new(filter: Filter) -> Self {
-        Self { filter, open: BTreeMap::new() }
+        Self {
+            filter,
+            open: BTreeMap::new(),
+        }
     }
 
     /// Takes the next record; gives a request back when it is whole. Beyond
     /// `limits::JOURNAL_PAIRS_MAX` open requests the oldest is given back as it is.
     pub fn push(&mut self, record: Record) -> Option<Request> {
-        let Record { lane, seq, session, entry } = record;
+        let Record {
+            lane,
+            seq,
+            session,
+            entry,
+        } = record;
         match entry {
             Entry::Intent { intent, .. } => {
                 if !self.filter.begins(session.as_deref(), &intent) {
                     return None;
                 }
                 let event = intent.event;
-                self.open.insert(event, Request { lane, seq, session, intent, completion: None });
+                self.open.insert(
+                    event,
+                    Request {
+                        lane,
+                        seq,
+                        session,
+                        intent,
+                        completion: None,
+                    },
+                );
                 if self.open.len() <= JOURNAL_PAIRS_MAX {
                     return None;
                 }
@@ -122,13 +139,23 @@ impl Pairs {
             Entry::Completion(completion) => {
                 let mut request = self.open.remove(&completion.event)?;
                 request.completion = Some(completion);
-                self.filter.ends(request.completion.as_ref()).then_some(request)
+                self.filter
+                    .ends(request.completion.as_ref())
+                    .then_some(request)
             }
-            Entry::Whole { intent, completion, .. } => {
+            Entry::Whole {
+                intent, completion, ..
+            } => {
                 let fits = self.filter.begins(session.as_deref(), &intent)
                     && self.filter.ends(Some(&completion));
                 let completion = Some(completion);
-                fits.then_some(Request { lane, seq, session, intent, completion })
+                fits.then_some(Request {
+                    lane,
+                    seq,
+                    session,
+                    intent,
+                    completion,
+                })
             }
             Entry::Session(_) | Entry::Mark { .. } | Entry::Policy { .. } | Entry::Open(_) => None,
         }
@@ -136,6 +163,8 @@ impl Pairs {
 
     /// What is still open, oldest first.
     pub fn open(&self) -> impl Iterator<Item = &Request> {
-        self.open.values().filter(|request| self.filter.ends(request.completion.as_ref()))
+        self.open
+            .values()
+            .filter(|request| self.filter.ends(request.completion.as_ref()))
     }
 }

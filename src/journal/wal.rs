@@ -63,8 +63,15 @@ impl WalConfig {
 
     /// Half a file must hold the completions of all open events.
     fn check(&self) -> Result<(), JournalError> {
-        let wrong = |what: &str| Err(JournalError::Failed { reason: what.to_owned() });
-        let letters = self.lane.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'));
+        let wrong = |what: &str| {
+            Err(JournalError::Failed {
+                reason: what.to_owned(),
+            })
+        };
+        let letters = self
+            .lane
+            .bytes()
+            .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'));
         if self.lane.is_empty() || self.lane.len() > 63 || !letters {
             return wrong("a lane's name is 1 to 63 of a-z, 0-9 and -");
         }
@@ -125,7 +132,16 @@ impl Wal {
             .name("kluis-journal".to_owned())
             .spawn(move || writer.run())
             .map_err(super::file::failed)?;
-        Ok(Arc::new(Self { queue, wait: Duration::from_millis(config.wait_ms) }))
+        Ok(Arc::new(Self {
+            queue,
+            wait: Duration::from_millis(config.wait_ms),
+        }))
+    }
+
+    /// How many records wait for the writer.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.queue.waiting()
     }
 
     /// Queues a record and waits, within the bound, until it is durable.
@@ -137,9 +153,9 @@ impl Wal {
     async fn answer(&self, receiver: oneshot::Receiver<Answer>) -> Answer {
         match tokio::time::timeout(self.wait, receiver).await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(_writer_gone)) => {
-                Err(JournalError::Failed { reason: "the journal's writer has stopped".to_owned() })
-            }
+            Ok(Err(_writer_gone)) => Err(JournalError::Failed {
+                reason: "the journal's writer has stopped".to_owned(),
+            }),
             Err(_elapsed) => Err(JournalError::Timeout),
         }
     }
@@ -153,19 +169,28 @@ impl Drop for Wal {
 }
 
 /// A record that cannot be encoded is its maker's fault.
-#[expect(clippy::needless_pass_by_value, reason = "a converter for map_err")]
 fn unfit(error: CodecError) -> JournalError {
-    match error {
-        CodecError::TooLong => JournalError::TooLarge,
-        other => JournalError::Failed { reason: other.to_string() },
+    if error == CodecError::TooLong {
+        return JournalError::TooLarge;
+    }
+    JournalError::Failed {
+        reason: error.to_string(),
     }
 }
 
-fn record(entry: &Entry, effect: Effect, session: Option<&Arc<Session>>) -> Result<Queued, JournalError> {
+fn record(
+    entry: &Entry,
+    effect: Effect,
+    session: Option<&Arc<Session>>,
+) -> Result<Queued, JournalError> {
     let mut bytes = Vec::with_capacity(512);
     encode(entry, &mut bytes).map_err(unfit)?;
     let session = entry.session().copied().zip(session.map(Arc::clone));
-    Ok(Queued { bytes, session, effect })
+    Ok(Queued {
+        bytes,
+        session,
+        effect,
+    })
 }
 
 #[async_trait]
@@ -176,11 +201,16 @@ impl Journal for Wal {
         intent: Intent,
     ) -> Result<Box<dyn CompletionSlot>, JournalError> {
         let effect = Effect::Opens(intent.event);
-        let entry = Entry::Intent { session: session_hash(session).map_err(unfit)?, intent };
+        let entry = Entry::Intent {
+            session: session_hash(session).map_err(unfit)?,
+            intent,
+        };
         let queued = record(&entry, effect, Some(session))?;
         match self.append(queued).await? {
             Some(slot) => Ok(Box::new(slot)),
-            None => Err(JournalError::Failed { reason: "an intent got no slot".to_owned() }),
+            None => Err(JournalError::Failed {
+                reason: "an intent got no slot".to_owned(),
+            }),
         }
     }
 
@@ -191,13 +221,24 @@ impl Journal for Wal {
         completion: Completion,
     ) -> Result<(), JournalError> {
         let hash = session_hash(session).map_err(unfit)?;
-        let entry = Entry::Whole { session: hash, intent, completion: clipped(completion) };
-        self.append(record(&entry, Effect::None, Some(session))?).await.map(|_no_slot| ())
+        let entry = Entry::Whole {
+            session: hash,
+            intent,
+            completion: clipped(completion),
+        };
+        self.append(record(&entry, Effect::None, Some(session))?)
+            .await
+            .map(|_no_slot| ())
     }
 
     async fn policy(&self, version: [u8; 32], text: &str) -> Result<(), JournalError> {
-        let entry = Entry::Policy { version, text: text.to_owned() };
-        self.append(record(&entry, Effect::None, None)?).await.map(|_no_slot| ())
+        let entry = Entry::Policy {
+            version,
+            text: text.to_owned(),
+        };
+        self.append(record(&entry, Effect::None, None)?)
+            .await
+            .map(|_no_slot| ())
     }
 
     fn ready(&self) -> Result<(), JournalError> {
@@ -237,13 +278,23 @@ impl Drop for Stop {
 
 impl Writer {
     pub(super) const fn new(lane: Lane, queue: Arc<Queue>, clock: Arc<dyn Clock>) -> Self {
-        Self { lane, queue, clock, retry: None }
+        Self {
+            lane,
+            queue,
+            clock,
+            retry: None,
+        }
     }
 
     fn run(mut self) {
-        let mut stop = Stop(Arc::clone(&self.queue), Some(Fault::Failed("the writer died".to_owned())));
+        let mut stop = Stop(
+            Arc::clone(&self.queue),
+            Some(Fault::Failed("the writer died".to_owned())),
+        );
         loop {
-            let pause = self.retry.map(|retry| Duration::from_millis(retry.pause_ms));
+            let pause = self
+                .retry
+                .map(|retry| Duration::from_millis(retry.pause_ms));
             match self.queue.next(pause) {
                 Some(work) => {
                     let (closing, last) = (work.closing, work.last);
@@ -262,15 +313,27 @@ impl Writer {
     /// Closes the lane; what kept it from a good end, if anything did.
     pub(super) fn finish(self) -> Option<Fault> {
         let fault = self.retry.and_then(|_down| self.queue.fault());
-        let finished = if self.lane.is_up() { self.lane.finish().err() } else { None };
+        let finished = if self.lane.is_up() {
+            self.lane.finish().err()
+        } else {
+            None
+        };
         fault.or(finished)
     }
 
     /// Writes one group.
     pub(super) fn work(&mut self, work: Work) {
-        let Work { completions, mut waiting, closing, last: _ } = work;
+        let Work {
+            completions,
+            mut waiting,
+            closing,
+            last: _,
+        } = work;
         // A request may try again once the pause is over; the end always tries.
-        if self.retry.is_some_and(|retry| !closing && self.pausing(retry)) {
+        if self
+            .retry
+            .is_some_and(|retry| !closing && self.pausing(retry))
+        {
             let fault = self.queue.fault().unwrap_or(Fault::Full);
             self.queue.refuse(waiting, &fault);
             self.queue.keep(completions);
@@ -313,7 +376,11 @@ impl Writer {
 
     /// A new file, if the last one failed.
     fn revive(&mut self) -> Result<(), Fault> {
-        if self.lane.is_up() { Ok(()) } else { self.lane.resume(MarkKind::Resumed) }
+        if self.lane.is_up() {
+            Ok(())
+        } else {
+            self.lane.resume(MarkKind::Resumed)
+        }
     }
 
     const fn elapsed(now: Timestamp, retry: Retry) -> bool {

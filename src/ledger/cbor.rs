@@ -19,20 +19,21 @@ impl Writer<'_> {
     /// A head in its shortest form.
     fn head(&mut self, major: u8, value: u64) {
         let major = major << 5;
+        let add = |additional: u8| major.saturating_add(additional);
         if let Ok(small) = u8::try_from(value) {
             if small < 24 {
-                self.0.push(major | small);
+                self.0.push(add(small));
             } else {
-                self.0.extend_from_slice(&[major | 24, small]);
+                self.0.extend_from_slice(&[add(24), small]);
             }
         } else if let Ok(short) = u16::try_from(value) {
-            self.0.push(major | 25);
+            self.0.push(add(25));
             self.0.extend_from_slice(&short.to_be_bytes());
         } else if let Ok(word) = u32::try_from(value) {
-            self.0.push(major | 26);
+            self.0.push(add(26));
             self.0.extend_from_slice(&word.to_be_bytes());
         } else {
-            self.0.push(major | 27);
+            self.0.push(add(27));
             self.0.extend_from_slice(&value.to_be_bytes());
         }
     }
@@ -102,7 +103,10 @@ impl<'a> Reader<'a> {
     }
 
     fn take_array<const N: usize>(&mut self) -> Result<[u8; N], CodecError> {
-        let (taken, rest) = self.rest.split_first_chunk::<N>().ok_or(CodecError::Short)?;
+        let (taken, rest) = self
+            .rest
+            .split_first_chunk::<N>()
+            .ok_or(CodecError::Short)?;
         self.rest = rest;
         Ok(*taken)
     }

@@ -13,7 +13,10 @@ use crate::types::limits::{
     OBJECT_KEY_BYTES_MAX, POLICY_TEXT_BYTES_MAX, RECORD_BYTES_MAX, RECORD_EVENTS_MAX,
     RECORD_REASON_BYTES_MAX, RECORD_TEXT_BYTES_MAX,
 };
-use crate::types::{ByteRange, EventId, GrantId, Timestamp, VersionId};
+use crate::types::{
+    AccessKeyId, Action, ByteRange, DatasetName, EventId, GrantId, ObjectKey, PrincipalId,
+    ProjectName, Timestamp, VersionId,
+};
 
 /// The encoding's version.
 const VERSION: u64 = 1;
@@ -97,7 +100,11 @@ pub fn encode(entry: &Entry, out: &mut Vec<u8>) -> Result<(), CodecError> {
             open(w, COMPLETION);
             write_completion(w, completion)
         }
-        Entry::Whole { session, intent, completion } => {
+        Entry::Whole {
+            session,
+            intent,
+            completion,
+        } => {
             if intent.event != completion.event {
                 return Err(CodecError::Event);
             }
@@ -178,11 +185,15 @@ fn write_session(w: &mut Writer<'_>, s: &Session) -> Result<(), CodecError> {
     open(w, SESSION);
     w.map(
         4,
-        &[s.principal.is_some(), s.responsible.is_some(), s.access_key.is_some()],
+        &[
+            s.principal.is_some(),
+            s.responsible.is_some(),
+            s.access_key.is_some(),
+        ],
     );
-    field_name(w, 0, s.principal.as_ref().map(|p| p.as_str()))?;
-    field_name(w, 1, s.responsible.as_ref().map(|p| p.as_str()))?;
-    field_name(w, 2, s.access_key.as_ref().map(|k| k.as_str()))?;
+    field_name(w, 0, s.principal.as_ref().map(PrincipalId::as_str))?;
+    field_name(w, 1, s.responsible.as_ref().map(PrincipalId::as_str))?;
+    field_name(w, 2, s.access_key.as_ref().map(AccessKeyId::as_str))?;
     field_uint(w, 3, auth_code(s.auth));
     field_text(w, 4, &s.client_ip)?;
     field_text(w, 5, &s.user_agent)?;
@@ -205,7 +216,7 @@ fn write_intent(w: &mut Writer<'_>, hash: &SessionHash, i: &Intent) -> Result<()
     field_bytes(w, 0, hash);
     field_bytes(w, 1, i.event.as_bytes());
     field_uint(w, 2, i.time.millis());
-    field_name(w, 3, i.action.map(crate::types::Action::as_str))?;
+    field_name(w, 3, i.action.map(Action::as_str))?;
     field_text(w, 4, &i.operation)?;
     field_uint(w, 5, nature_code(i.nature));
     if named {
@@ -233,11 +244,16 @@ fn write_intent(w: &mut Writer<'_>, hash: &SessionHash, i: &Intent) -> Result<()
 fn write_object(w: &mut Writer<'_>, o: &ObjectRef) -> Result<(), CodecError> {
     w.map(
         0,
-        &[o.project.is_some(), o.dataset.is_some(), o.key.is_some(), o.version.is_some()],
+        &[
+            o.project.is_some(),
+            o.dataset.is_some(),
+            o.key.is_some(),
+            o.version.is_some(),
+        ],
     );
-    field_name(w, 0, o.project.as_ref().map(|p| p.as_str()))?;
-    field_name(w, 1, o.dataset.as_ref().map(|d| d.as_str()))?;
-    field_name(w, 2, o.key.as_ref().map(|k| k.as_str()))?;
+    field_name(w, 0, o.project.as_ref().map(ProjectName::as_str))?;
+    field_name(w, 1, o.dataset.as_ref().map(DatasetName::as_str))?;
+    field_name(w, 2, o.key.as_ref().map(ObjectKey::as_str))?;
     if let Some(version) = &o.version {
         field_bytes(w, 3, version.as_bytes());
     }
@@ -245,7 +261,10 @@ fn write_object(w: &mut Writer<'_>, o: &ObjectRef) -> Result<(), CodecError> {
 }
 
 fn write_policy_ref(w: &mut Writer<'_>, p: &PolicyRef) -> Result<(), CodecError> {
-    w.map(3, &[p.grant.is_some(), p.purpose.is_some(), p.permit.is_some()]);
+    w.map(
+        3,
+        &[p.grant.is_some(), p.purpose.is_some(), p.permit.is_some()],
+    );
     w.uint(0);
     w.bool(p.allowed);
     field_text(w, 1, &p.rule)?;
@@ -345,7 +364,8 @@ fn need_text(f: &mut Fields, r: &mut Reader<'_>, key: u64) -> Result<String, Cod
 
 fn may_text(f: &mut Fields, r: &mut Reader<'_>, key: u64) -> Result<Option<String>, CodecError> {
     if f.has(r, key)? {
-        r.text(RECORD_TEXT_BYTES_MAX).map(|text| Some(text.to_owned()))
+        r.text(RECORD_TEXT_BYTES_MAX)
+            .map(|text| Some(text.to_owned()))
     } else {
         Ok(None)
     }
@@ -370,7 +390,11 @@ fn may_bytes<const N: usize>(
     r: &mut Reader<'_>,
     key: u64,
 ) -> Result<Option<[u8; N]>, CodecError> {
-    if f.has(r, key)? { r.bytes().map(Some) } else { Ok(None) }
+    if f.has(r, key)? {
+        r.bytes().map(Some)
+    } else {
+        Ok(None)
+    }
 }
 
 fn read_session(r: &mut Reader<'_>) -> Result<Session, CodecError> {
@@ -397,11 +421,27 @@ fn read_intent(r: &mut Reader<'_>) -> Result<(SessionHash, Intent), CodecError> 
         action: may_name(&mut f, r, 3, NAME_BYTES_MAX)?,
         operation: need_text(&mut f, r, 4)?,
         nature: nature_of(need_uint(&mut f, r, 5)?)?,
-        object: if f.has(r, 6)? { named(read_object(r)?)? } else { ObjectRef::default() },
-        source_object: if f.has(r, 7)? { Some(read_object(r)?) } else { None },
-        range: if f.has(r, 8)? { Some(read_range(r)?) } else { None },
+        object: if f.has(r, 6)? {
+            named(read_object(r)?)?
+        } else {
+            ObjectRef::default()
+        },
+        source_object: if f.has(r, 7)? {
+            Some(read_object(r)?)
+        } else {
+            None
+        },
+        range: if f.has(r, 8)? {
+            Some(read_range(r)?)
+        } else {
+            None
+        },
         query: may_text(&mut f, r, 9)?,
-        policy: if f.has(r, 10)? { Some(read_policy_ref(r)?) } else { None },
+        policy: if f.has(r, 10)? {
+            Some(read_policy_ref(r)?)
+        } else {
+            None
+        },
     };
     f.end()?;
     Ok((session, intent))
@@ -409,7 +449,11 @@ fn read_intent(r: &mut Reader<'_>) -> Result<(SessionHash, Intent), CodecError> 
 
 /// An object that names nothing is left out, never written as an empty map.
 fn named(object: ObjectRef) -> Result<ObjectRef, CodecError> {
-    if object == ObjectRef::default() { Err(CodecError::Canonical) } else { Ok(object) }
+    if object == ObjectRef::default() {
+        Err(CodecError::Canonical)
+    } else {
+        Ok(object)
+    }
 }
 
 fn read_object(r: &mut Reader<'_>) -> Result<ObjectRef, CodecError> {
@@ -476,7 +520,11 @@ fn read_whole(r: &mut Reader<'_>) -> Result<Entry, CodecError> {
     if intent.event != completion.event {
         return Err(CodecError::Event);
     }
-    Ok(Entry::Whole { session, intent, completion })
+    Ok(Entry::Whole {
+        session,
+        intent,
+        completion,
+    })
 }
 
 fn read_mark(r: &mut Reader<'_>) -> Result<Entry, CodecError> {

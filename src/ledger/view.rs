@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::record::{
     AuthMethod, Completion, Entry, Intent, MarkKind, Nature, ObjectRef, Outcome, PolicyRef, Session,
 };
-use crate::types::{Action, EventId, Timestamp};
+use crate::types::{Action, EventId, PrincipalId, ProjectName, Timestamp};
 
 /// The schema's name.
 const SCHEMA: &str = "kluis.audit/1";
@@ -32,7 +32,9 @@ pub struct View<'a> {
 /// Reads an event's id as JSON shows it (a UUID) or as 32 digits.
 #[must_use]
 pub fn parse_event(text: &str) -> Option<EventId> {
-    uuid::Uuid::try_parse(text).ok().map(|uuid| EventId::from_bytes(uuid.into_bytes()))
+    uuid::Uuid::try_parse(text)
+        .ok()
+        .map(|uuid| EventId::from_bytes(uuid.into_bytes()))
 }
 
 impl<'a> View<'a> {
@@ -47,12 +49,20 @@ impl<'a> View<'a> {
         let (intent, completion) = match entry {
             Entry::Intent { intent, .. } => (Some(intent), None),
             Entry::Completion(completion) => (None, Some(completion)),
-            Entry::Whole { intent, completion, .. } => (Some(intent), Some(completion)),
+            Entry::Whole {
+                intent, completion, ..
+            } => (Some(intent), Some(completion)),
             Entry::Session(_) | Entry::Mark { .. } | Entry::Policy { .. } | Entry::Open(_) => {
                 return None;
             }
         };
-        Some(Self { lane, seq, session, intent, completion })
+        Some(Self {
+            lane,
+            seq,
+            session,
+            intent,
+            completion,
+        })
     }
 
     /// The record as one JSON object; what is not known is left out.
@@ -69,7 +79,10 @@ impl<'a> View<'a> {
         put("phase", json!(self.phase()));
         put("chain", json!({ "id": self.lane }));
         if let Some(event) = self.event() {
-            put("event_id", json!(uuid::Uuid::from_bytes(*event.as_bytes()).to_string()));
+            put(
+                "event_id",
+                json!(uuid::Uuid::from_bytes(*event.as_bytes()).to_string()),
+            );
         }
         if let Some(session) = self.session {
             put_session(&mut put, session);
@@ -84,7 +97,9 @@ impl<'a> View<'a> {
     }
 
     fn event(&self) -> Option<EventId> {
-        self.intent.map(|i| i.event).or_else(|| self.completion.map(|c| c.event))
+        self.intent
+            .map(|i| i.event)
+            .or_else(|| self.completion.map(|c| c.event))
     }
 
     /// AU-3's phase (37).
@@ -98,10 +113,16 @@ impl<'a> View<'a> {
 }
 
 fn put_session(put: &mut impl FnMut(&str, Value), session: &Session) {
-    let sub = |id: &crate::types::PrincipalId| json!({ "sub": id.as_str() });
+    let sub = |id: &PrincipalId| json!({ "sub": id.as_str() });
     put("actor", session.principal.as_ref().map_or(Value::Null, sub));
-    put("responsible", session.responsible.as_ref().map_or(Value::Null, sub));
-    put("client", json!({ "id": session.user_agent, "ip": session.client_ip }));
+    put(
+        "responsible",
+        session.responsible.as_ref().map_or(Value::Null, sub),
+    );
+    put(
+        "client",
+        json!({ "id": session.user_agent, "ip": session.client_ip }),
+    );
     put("source", json!({ "gateway": session.source }));
     let mut auth = Map::from_iter([("method".to_owned(), json!(method(session.auth)))]);
     if let Some(key) = &session.access_key {
@@ -112,14 +133,22 @@ fn put_session(put: &mut impl FnMut(&str, Value), session: &Session) {
 
 fn put_intent(put: &mut impl FnMut(&str, Value), intent: &Intent) {
     put("time", json!(intent.time.to_string()));
-    let event = intent.action.map_or(&*intent.operation, |action| action.as_str());
+    let event = intent
+        .action
+        .map_or(&*intent.operation, |action| action.as_str());
     put("event", json!(event));
     put("operation", json!(intent.operation));
     put("action", json!(letter(intent.action)));
     put("nature", json!(nature(intent.nature)));
-    put("project", json!(intent.object.project.as_ref().map(|p| p.as_str())));
+    put(
+        "project",
+        json!(intent.object.project.as_ref().map(ProjectName::as_str)),
+    );
     put("object", object(&intent.object));
-    put("source_object", intent.source_object.as_ref().map_or(Value::Null, object));
+    put(
+        "source_object",
+        intent.source_object.as_ref().map_or(Value::Null, object),
+    );
     put("query", json!(intent.query));
     if let Some(range) = intent.range {
         put("range", json!({ "off": range.start(), "len": range.len() }));
@@ -136,7 +165,10 @@ fn put_policy(put: &mut impl FnMut(&str, Value), policy: &PolicyRef) {
     put("purpose", json!(policy.purpose));
     let effect = if policy.allowed { "allow" } else { "deny" };
     let version = HEXLOWER.encode(&policy.version);
-    put("policy", json!({ "version_sha256": version, "rule": policy.rule, "effect": effect }));
+    put(
+        "policy",
+        json!({ "version_sha256": version, "rule": policy.rule, "effect": effect }),
+    );
 }
 
 fn put_completion(put: &mut impl FnMut(&str, Value), completion: &Completion) {
@@ -171,7 +203,10 @@ fn object(object: &ObjectRef) -> Value {
     put("project", object.project.as_ref().map(ToString::to_string));
     put("dataset", object.dataset.as_ref().map(ToString::to_string));
     put("key", object.key.as_ref().map(ToString::to_string));
-    put("version_id", object.version.as_ref().map(ToString::to_string));
+    put(
+        "version_id",
+        object.version.as_ref().map(ToString::to_string),
+    );
     if out.is_empty() {
         return Value::Null;
     }
@@ -245,10 +280,22 @@ impl fmt::Display for MarkKind {
 impl fmt::Display for View<'_> {
     /// `time outcome who operation object status bytes rule-or-reason`, blank where unknown.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let time = self.intent.map(|i| i.time).or_else(|| self.completion.map(|c| c.time));
-        let outcome = self.completion.map_or("intent", |c| outcome_word(c.outcome));
-        let who = self.session.and_then(|s| s.principal.as_ref()).map_or("-", |p| p.as_str());
-        write!(f, "{} {outcome:<13} {who}", time.unwrap_or(Timestamp::from_millis(0)))?;
+        let time = self
+            .intent
+            .map(|i| i.time)
+            .or_else(|| self.completion.map(|c| c.time));
+        let outcome = self
+            .completion
+            .map_or("intent", |c| outcome_word(c.outcome));
+        let who = self
+            .session
+            .and_then(|s| s.principal.as_ref())
+            .map_or("-", |p| p.as_str());
+        write!(
+            f,
+            "{} {outcome:<13} {who}",
+            time.unwrap_or(Timestamp::from_millis(0))
+        )?;
         if let Some(session) = self.session {
             write!(f, " {}", Plain(&session.client_ip))?;
         }
@@ -279,7 +326,9 @@ impl fmt::Display for View<'_> {
 }
 
 fn write_object(f: &mut fmt::Formatter<'_>, object: &ObjectRef) -> fmt::Result {
-    let Some(project) = &object.project else { return Ok(()) };
+    let Some(project) = &object.project else {
+        return Ok(());
+    };
     write!(f, " {project}")?;
     if let Some(dataset) = &object.dataset {
         write!(f, "/{dataset}")?;
@@ -299,8 +348,13 @@ impl fmt::Display for Plain<'_> {
         for c in self.0.chars() {
             match c {
                 '\\' => f.write_str("\\\\")?,
-                '\u{ad}' | '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' => {
+                '\u{ad}'
+                | '\u{61c}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}' => {
                     write!(f, "{}", c.escape_unicode())?;
                 }
                 c if c.is_control() => write!(f, "{}", c.escape_default())?,
@@ -352,10 +406,17 @@ mod tests {
     #[test]
     fn what_is_unknown_is_left_out() {
         let intent = samples::bare_intent(samples::event(1));
-        let view =
-            View { lane: "l", seq: 0, session: None, intent: Some(&intent), completion: None };
+        let view = View {
+            lane: "l",
+            seq: 0,
+            session: None,
+            intent: Some(&intent),
+            completion: None,
+        };
         let json = view.json();
-        for absent in ["actor", "policy", "object", "project", "range", "outcome", "query"] {
+        for absent in [
+            "actor", "policy", "object", "project", "range", "outcome", "query",
+        ] {
             assert!(json.get(absent).is_none(), "{absent}");
         }
         assert_eq!(json.pointer("/phase"), Some(&json!("intent")));
@@ -378,7 +439,11 @@ mod tests {
             completion: Some(&completion),
         };
         let line = view.to_string();
-        assert!(!line.chars().any(|c| c.is_control() || c == '\u{202e}' || c == '\u{feff}'));
+        assert!(
+            !line
+                .chars()
+                .any(|c| c.is_control() || c == '\u{202e}' || c == '\u{feff}')
+        );
         assert!(line.contains("Get\\n2027"), "{line}");
         assert!(line.contains("b\\\\n"), "{line}");
     }
@@ -387,7 +452,10 @@ mod tests {
     fn events_are_read_in_both_spellings_and_no_other() {
         let event = samples::event(0xab);
         assert_eq!(parse_event(&event.to_string()), Some(event));
-        assert_eq!(parse_event("abababab-abab-abab-abab-abababababab"), Some(event));
+        assert_eq!(
+            parse_event("abababab-abab-abab-abab-abababababab"),
+            Some(event)
+        );
         for bad in ["", "ab", "zz", "abababab-abab-abab-abab-ababababab", "../x"] {
             assert_eq!(parse_event(bad), None, "{bad}");
         }

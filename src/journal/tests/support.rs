@@ -133,6 +133,7 @@ struct Plan {
     steps: u64,
     /// From step, to step, with what.
     fail: Option<(u64, u64, io::ErrorKind)>,
+    no_new_files: bool,
     hook: Option<Hook>,
     medium: Medium,
     files: u64,
@@ -149,6 +150,11 @@ impl TestDisk {
     /// Fails the steps from `from` up to, not including, `to`.
     pub(super) fn fail(&self, from: u64, to: u64, kind: io::ErrorKind) {
         self.plan.lock().unwrap().fail = Some((from, to, kind));
+    }
+
+    /// From now on no file can be made, as on a full disk; or again.
+    pub(super) fn fail_creating(&self, failing: bool) {
+        self.plan.lock().unwrap().no_new_files = failing;
     }
 
     pub(super) fn heal(&self) {
@@ -201,11 +207,19 @@ impl DiskFile for TestFile {
     fn write_at(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let done = self.disk.step();
         // A write that fails has written something.
-        let bytes = if done.is_ok() { bytes } else { &bytes[..bytes.len() / 2] };
+        let bytes = if done.is_ok() {
+            bytes
+        } else {
+            &bytes[..bytes.len() / 2]
+        };
         self.file.write_at(bytes, offset)?;
         let mut plan = self.disk.plan.lock().unwrap();
         let at = usize::try_from(offset).unwrap();
-        plan.medium.pending.entry(self.id).or_default().push((at, bytes.to_vec()));
+        plan.medium
+            .pending
+            .entry(self.id)
+            .or_default()
+            .push((at, bytes.to_vec()));
         done
     }
 
@@ -223,12 +237,19 @@ impl DiskFile for TestFile {
 impl Disk for TestDisk {
     fn create(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
         self.step()?;
-        let file = HostDisk.create(path)?;
         let mut plan = self.plan.lock().unwrap();
+        if plan.no_new_files {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let file = HostDisk.create(path)?;
         plan.files += 1;
         let id = plan.files;
         plan.medium.names.insert(path.to_owned(), id);
-        Ok(Box::new(TestFile { disk: self.clone(), id, file }))
+        Ok(Box::new(TestFile {
+            disk: self.clone(),
+            id,
+            file,
+        }))
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
