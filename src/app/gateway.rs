@@ -102,16 +102,36 @@ impl Gateway {
         let ops_address = bound(&ops, config.ops.listen)?;
         let (trigger, shutdown) = channel();
         let mut tasks = JoinSet::new();
-        spawn_listeners(&mut tasks, (s3, edge), (ops, checks(&opened)), &metrics, &shutdown);
+        spawn_listeners(
+            &mut tasks,
+            (s3, edge),
+            (ops, checks(&opened)),
+            &metrics,
+            &shutdown,
+        );
         let vault = &opened.vault;
         let snapshots = Snapshots::open(Arc::clone(vault), &config.catalog.path).await?;
-        spawn_keepers(&mut tasks, config, vault, Arc::new(snapshots), &metrics, &shutdown);
+        spawn_keepers(
+            &mut tasks,
+            config,
+            vault,
+            Arc::new(snapshots),
+            &metrics,
+            &shutdown,
+        );
         if let Some(tls) = tls {
             let interval = config.server.tls_reload_interval;
             tasks.spawn(async move { tls.watch(interval, shutdown).await });
         }
         let wait = config.server.shutdown_wait;
-        Ok(Self { opened, address, ops: ops_address, trigger, tasks, wait })
+        Ok(Self {
+            opened,
+            address,
+            ops: ops_address,
+            trigger,
+            tasks,
+            wait,
+        })
     }
 
     /// Where S3 is served.
@@ -140,7 +160,13 @@ impl Gateway {
 
     /// Serves until a signal, lets running streams finish, and closes the log.
     pub async fn run(self) -> Result<(), ServeError> {
-        let Self { opened, trigger, mut tasks, wait, .. } = self;
+        let Self {
+            opened,
+            trigger,
+            mut tasks,
+            wait,
+            ..
+        } = self;
         let signals = signals().map_err(ServeError::Signals)?;
         let supervisor = tokio::spawn(supervise(trigger, wait, signals));
         while let Some(ended) = tasks.join_next().await {
@@ -159,10 +185,14 @@ fn check_addresses(config: &Config) -> Result<(), ServeError> {
     let server = &config.server;
     let plain = server.tls_cert.is_none() || server.tls_key.is_none();
     if plain && !server.listen.ip().is_loopback() && server.plain_http == PlainHttp::Loopback {
-        return Err(ServeError::PlainHttp { address: server.listen });
+        return Err(ServeError::PlainHttp {
+            address: server.listen,
+        });
     }
     if !config.ops.listen.ip().is_loopback() && !config.ops.allow_remote {
-        return Err(ServeError::OpsRemote { address: config.ops.listen });
+        return Err(ServeError::OpsRemote {
+            address: config.ops.listen,
+        });
     }
     Ok(())
 }
@@ -181,7 +211,11 @@ fn open_tls(config: &Config) -> Result<Option<Arc<Tls>>, ServeError> {
     let (Some(certificate), Some(key)) = (&server.tls_cert, &server.tls_key) else {
         return Ok(None);
     };
-    Ok(Some(Arc::new(Tls::load(certificate, key, server.tls_min_version)?)))
+    Ok(Some(Arc::new(Tls::load(
+        certificate,
+        key,
+        server.tls_min_version,
+    )?)))
 }
 
 async fn bind(
@@ -196,13 +230,18 @@ async fn bind(
 }
 
 fn bound(listener: &Listener, address: SocketAddr) -> Result<SocketAddr, ServeError> {
-    listener.address().map_err(|source| ServeError::Bind { address, source })
+    listener
+        .address()
+        .map_err(|source| ServeError::Bind { address, source })
 }
 
 /// What `/readyz` asks.
 fn checks(opened: &Opened) -> Vec<(&'static str, Check)> {
     let journal = Arc::clone(&opened.journal);
-    vec![("journal", Arc::new(move || journal.ready().map_err(|error| error.to_string())))]
+    vec![(
+        "journal",
+        Arc::new(move || journal.ready().map_err(|error| error.to_string())),
+    )]
 }
 
 fn spawn_listeners(

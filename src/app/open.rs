@@ -105,13 +105,19 @@ pub fn open_root(
     if !file_needs_passphrase(path)? {
         return Ok(RootIdentity::from_file(path, None)?);
     }
-    let passphrase = match (environment.get(Variable::Passphrase), &config.keys.passphrase_file) {
+    let passphrase = match (
+        environment.get(Variable::Passphrase),
+        &config.keys.passphrase_file,
+    ) {
         (Some(passphrase), _) => Some(passphrase),
         (None, Some(file)) => Some(read_secret_file(file)?),
         (None, None) => ask(path),
     };
     let needed = || OpenVaultError::PassphraseNeeded { path: path.clone() };
-    Ok(RootIdentity::from_file(path, Some(&passphrase.ok_or_else(needed)?))?)
+    Ok(RootIdentity::from_file(
+        path,
+        Some(&passphrase.ok_or_else(needed)?),
+    )?)
 }
 
 /// Opens the key ring.
@@ -131,9 +137,10 @@ pub async fn open_store(
     make: bool,
 ) -> Result<SharedStore, OpenVaultError> {
     match config.store.kind {
-        StoreKind::Local => {
-            Ok(Arc::new(LocalStore::open(&config.store.path, &SystemClock)?))
-        }
+        StoreKind::Local => Ok(Arc::new(LocalStore::open(
+            &config.store.path,
+            &SystemClock,
+        )?)),
         StoreKind::S3 => {
             let store = S3Store::open(
                 &s3_config(config, environment)?,
@@ -150,9 +157,8 @@ pub async fn open_store(
 
 fn s3_config(config: &Config, environment: &Environment) -> Result<S3StoreConfig, OpenVaultError> {
     let set = &config.store;
-    let need = |value: &Option<String>, key| {
-        value.clone().ok_or(OpenVaultError::StoreSetting { key })
-    };
+    let need =
+        |value: &Option<String>, key| value.clone().ok_or(OpenVaultError::StoreSetting { key });
     let credentials = store_credentials(set, environment)?;
     let endpoint = need(&set.endpoint, "endpoint")?;
     let bucket = need(&set.bucket, "bucket")?;
@@ -188,7 +194,11 @@ pub fn open_journal(
         wait_ms: u64::try_from(config.journal.wait.as_millis()).unwrap_or(u64::MAX),
         ..WalConfig::new(dir, lane.name().to_owned(), keyring.log_key())
     };
-    Ok(Wal::open(wal, Arc::new(SystemClock), Arc::new(SystemEntropy::new()))?)
+    Ok(Wal::open(
+        wal,
+        Arc::new(SystemClock),
+        Arc::new(SystemEntropy::new()),
+    )?)
 }
 
 impl Opened {
@@ -221,6 +231,14 @@ impl Opened {
             snapshot_wait: config.catalog.snapshot_wait,
         };
         let vault = Arc::new(Vault::new(parts, settings));
-        Ok(Self { vault, store, catalog, journal, keyring, clock, entropy })
+        Ok(Self {
+            vault,
+            store,
+            catalog,
+            journal,
+            keyring,
+            clock,
+            entropy,
+        })
     }
 }

@@ -38,14 +38,22 @@ pub enum PolicyFileError {
 /// Reads `model.conf` and `roles/*.csv` of a directory; the policy that Kluis ships where none is
 /// named.
 pub fn read(dir: Option<&Path>) -> Result<PolicySource, PolicyFileError> {
-    let Some(dir) = dir else { return Ok(PolicySource::builtin()) };
+    let Some(dir) = dir else {
+        return Ok(PolicySource::builtin());
+    };
     let model = read_text(&dir.join("model.conf"))?;
     let folder = dir.join("roles");
-    let unreadable = |source| PolicyFileError::Read { path: folder.clone(), source };
+    let unreadable = |source| PolicyFileError::Read {
+        path: folder.clone(),
+        source,
+    };
     let mut roles = Vec::new();
     for entry in std::fs::read_dir(&folder).map_err(unreadable)? {
         let path = entry.map_err(unreadable)?.path();
-        let name = path.file_stem().and_then(|name| name.to_str()).map(str::to_owned);
+        let name = path
+            .file_stem()
+            .and_then(|name| name.to_str())
+            .map(str::to_owned);
         if path.extension().is_some_and(|extension| extension == "csv")
             && let Some(name) = name
         {
@@ -60,10 +68,15 @@ pub fn read(dir: Option<&Path>) -> Result<PolicySource, PolicyFileError> {
 }
 
 fn read_text(path: &Path) -> Result<String, PolicyFileError> {
-    let unreadable = |source| PolicyFileError::Read { path: path.to_owned(), source };
+    let unreadable = |source| PolicyFileError::Read {
+        path: path.to_owned(),
+        source,
+    };
     let bytes = std::fs::metadata(path).map_err(unreadable)?.len();
     if bytes > u64::try_from(limits::POLICY_BYTES_MAX).unwrap_or(u64::MAX) {
-        return Err(PolicyFileError::TooLarge { path: path.to_owned() });
+        return Err(PolicyFileError::TooLarge {
+            path: path.to_owned(),
+        });
     }
     std::fs::read_to_string(path).map_err(unreadable)
 }
@@ -95,7 +108,10 @@ pub async fn watch(
                     tracing::info!("a changed policy is in force");
                 }
                 Err(error) => {
-                    tracing::error!(reason = error.reason(), "a policy change cannot be recorded");
+                    tracing::error!(
+                        reason = error.reason(),
+                        "a policy change cannot be recorded"
+                    );
                 }
             },
             Err(error) => {

@@ -47,7 +47,11 @@ impl Snapshots {
             Some(next) => next,
             None => vault.next_snapshot().await?,
         };
-        Ok(Self { vault, file, next: AtomicU64::new(next) })
+        Ok(Self {
+            vault,
+            file,
+            next: AtomicU64::new(next),
+        })
     }
 
     /// The number that the next snapshot gets.
@@ -63,7 +67,10 @@ impl Snapshots {
         }
         let number = self.next.fetch_add(1, Ordering::AcqRel);
         self.keep(number.saturating_add(1))
-            .map_err(|source| SnapshotError::File { path: self.file.clone(), source })?;
+            .map_err(|source| SnapshotError::File {
+                path: self.file.clone(),
+                source,
+            })?;
         Ok(self.vault.write_snapshot(number).await?)
     }
 
@@ -120,7 +127,10 @@ pub async fn sweep(
             () = tokio::time::sleep(interval) => {}
             () = shutdown.draining() => return,
         }
-        let ask = SweepAsk { next_snapshot: snapshots.next(), ..ask };
+        let ask = SweepAsk {
+            next_snapshot: snapshots.next(),
+            ..ask
+        };
         match vault.sweep(ask).await {
             Ok(swept) => tracing::info!(
                 uploads = swept.uploads,

@@ -8,7 +8,11 @@ use crate::vault::{Call, Vault, VaultError};
 
 /// A call by whoever holds the vault's keys on its host; the log keeps the account's name.
 pub(super) fn local(vault: &Vault, operation: &'static str) -> Result<Call, VaultError> {
-    let nature = if operation.starts_with("audit") { Nature::Log } else { Nature::Admin };
+    let nature = if operation.starts_with("audit") {
+        Nature::Log
+    } else {
+        Nature::Admin
+    };
     let uid = rustix::process::getuid().as_raw();
     let session = Session {
         principal: None,

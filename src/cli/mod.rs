@@ -36,11 +36,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn dispatch(
-    cli: &Cli,
-    environment: &Environment,
-    output: &mut Output,
-) -> Result<Exit, CliError> {
+fn dispatch(cli: &Cli, environment: &Environment, output: &mut Output) -> Result<Exit, CliError> {
     match &cli.command {
         Command::Config { command } => config_command::run(command, &cli.config, output),
         Command::Completions { shell } => man::completions(*shell, output),

@@ -22,7 +22,9 @@ pub(super) fn serve(path: &Path, environment: &Environment) -> Result<Exit, CliE
     let config = Config::load(path).map_err(|error| CliError::of(Exit::Usage, &error))?;
     log::start(&config.log, environment).map_err(|error| CliError::of(Exit::Usage, &error))?;
     runtime()?.block_on(async {
-        let gateway = Gateway::start(&config, environment, &passphrase).await.map_err(refuse)?;
+        let gateway = Gateway::start(&config, environment, &passphrase)
+            .await
+            .map_err(refuse)?;
         tracing::info!(address = %gateway.address(), ops = %gateway.ops_address(), "serving");
         gateway.run().await.map_err(refuse)
     })?;
@@ -41,19 +43,28 @@ pub(super) fn demo(
     environment: &Environment,
     output: &mut Output,
 ) -> Result<Exit, CliError> {
-    let log = config::Log { level: config::LogLevel::Warn, ..config::Log::default() };
+    let log = config::Log {
+        level: config::LogLevel::Warn,
+        ..config::Log::default()
+    };
     log::start(&log, environment).map_err(|error| CliError::of(Exit::Usage, &error))?;
     let ask = DemoAsk {
         dir: ask.dir.clone(),
         listen: ask.listen,
         headless: ask.headless,
-        store: ask.store.store.clone().zip(ask.store.store_endpoint.clone()),
+        store: ask
+            .store
+            .store
+            .clone()
+            .zip(ask.store.store_endpoint.clone()),
     };
-    runtime()?.block_on(demo::run(&ask, environment, output)).map_err(|error| match error {
-        DemoError::Serve(error) => refuse(error),
-        DemoError::Config(_) => CliError::of(Exit::Usage, &error),
-        _ => CliError::of(Exit::Unavailable, &error),
-    })?;
+    runtime()?
+        .block_on(demo::run(&ask, environment, output))
+        .map_err(|error| match error {
+            DemoError::Serve(error) => refuse(error),
+            DemoError::Config(_) => CliError::of(Exit::Usage, &error),
+            _ => CliError::of(Exit::Unavailable, &error),
+        })?;
     Ok(Exit::Done)
 }
 
@@ -65,11 +76,17 @@ fn refuse(error: ServeError) -> CliError {
             "set `server.tls_cert` and `server.tls_key`, or `server.plain_http = \"allow\"` where \
              something in front ends TLS",
         ),
-        ServeError::OpsRemote { .. } => (Exit::Usage, "set `ops.allow_remote = true` if it is meant"),
-        ServeError::Bind { .. } => {
-            (Exit::Unavailable, "another program may listen there: choose another address")
+        ServeError::OpsRemote { .. } => {
+            (Exit::Usage, "set `ops.allow_remote = true` if it is meant")
         }
-        ServeError::Probe(_) => (Exit::Unavailable, "`kluis doctor` says what the store lacks"),
+        ServeError::Bind { .. } => (
+            Exit::Unavailable,
+            "another program may listen there: choose another address",
+        ),
+        ServeError::Probe(_) => (
+            Exit::Unavailable,
+            "`kluis doctor` says what the store lacks",
+        ),
         ServeError::Open(OpenVaultError::PassphraseNeeded { .. }) => (
             Exit::Usage,
             "set KLUIS_PASSPHRASE or `keys.passphrase_file`, or start it on a terminal",
@@ -78,7 +95,10 @@ fn refuse(error: ServeError) -> CliError {
             Exit::Unavailable,
             "is another gateway running on this directory? `kluis doctor` looks closer",
         ),
-        _ => (Exit::Unavailable, "`kluis doctor` says what is wrong and how to mend it"),
+        _ => (
+            Exit::Unavailable,
+            "`kluis doctor` says what is wrong and how to mend it",
+        ),
     };
     CliError::of(exit, &error).hint(hint)
 }

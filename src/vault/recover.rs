@@ -80,7 +80,10 @@ impl Vault {
     /// The number that the next snapshot gets, by what the store holds.
     pub async fn next_snapshot(&self) -> Result<u64, VaultError> {
         let names = self.list_store().await?;
-        let last = self.find_snapshots(&names)?.last().map(|(number, ..)| *number);
+        let last = self
+            .find_snapshots(&names)?
+            .last()
+            .map(|(number, ..)| *number);
         Ok(last.map_or(0, |number| number.saturating_add(1)))
     }
 

@@ -123,9 +123,10 @@ impl Vault {
         self.snapshots.wanted.notify_one();
         match tokio::time::timeout(WAIT, covered.wait_for(|upto| *upto >= seq)).await {
             Ok(Ok(_)) => Ok(()),
-            Ok(Err(_)) | Err(_) => {
-                Err(VaultError::new(ErrorKind::Unavailable, "no snapshot holds the write yet"))
-            }
+            Ok(Err(_)) | Err(_) => Err(VaultError::new(
+                ErrorKind::Unavailable,
+                "no snapshot holds the write yet",
+            )),
         }
     }
 

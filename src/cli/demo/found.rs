@@ -14,7 +14,9 @@ use crate::catalog::SharedCatalog;
 use crate::config::{Config, ConfigError, Environment};
 use crate::keyring::{KeyRing, KeyRingError, RootIdentity, ScryptWork};
 use crate::policy::{Grant, GrantEffect};
-use crate::types::{BucketName, EntropyError, GrantId, IdError, NameError, PrincipalId, ProjectName};
+use crate::types::{
+    BucketName, EntropyError, GrantId, IdError, NameError, PrincipalId, ProjectName,
+};
 use crate::vault::{Vault, VaultError};
 
 /// The demo's project.
@@ -92,8 +94,11 @@ pub(super) fn write_file(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Dem
     let beside = PathBuf::from(name);
     let write = || {
         remove(&beside)?;
-        let mut file =
-            std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&beside)?;
+        let mut file = std::fs::OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(mode)
+            .open(&beside)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         std::fs::rename(&beside, path)
@@ -112,7 +117,11 @@ fn remove(path: &Path) -> std::io::Result<()> {
 pub(super) async fn prepare(ask: &DemoAsk, environment: &Environment) -> Result<Config, DemoError> {
     let dir = &ask.dir;
     let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true).mode(0o700).create(dir).map_err(at(dir))?;
+    builder
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(at(dir))?;
     let file = dir.join("kluis.toml");
     if !file.exists() {
         write_file(&file, configuration(ask).as_bytes(), 0o600)?;
@@ -138,7 +147,10 @@ fn configuration(ask: &DemoAsk) -> String {
     let store = match &ask.store {
         None => "kind = \"local\"\npath = \"store\"\n".to_owned(),
         Some((url, endpoint)) => {
-            let prefix = url.prefix.as_ref().map(|prefix| format!("prefix = {}\n", quoted(prefix)));
+            let prefix = url
+                .prefix
+                .as_ref()
+                .map(|prefix| format!("prefix = {}\n", quoted(prefix)));
             format!(
                 "kind = \"s3\"\nendpoint = {}\nbucket = {}\n{}",
                 quoted(endpoint),
@@ -161,36 +173,61 @@ fn configuration(ask: &DemoAsk) -> String {
 
 /// Makes project, dataset, people, grants and credentials where they are missing, and leaves each
 /// one's credential in `<dir>/<who>.env`.
-pub(super) async fn people(
-    gateway: &Gateway,
-    dir: &Path,
-    endpoint: &str,
-) -> Result<(), DemoError> {
+pub(super) async fn people(gateway: &Gateway, dir: &Path, endpoint: &str) -> Result<(), DemoError> {
     let vault = gateway.vault();
     let catalog = vault.catalog();
     let project: ProjectName = PROJECT.parse()?;
-    if catalog.project(&project).await.map_err(VaultError::from)?.is_none() {
-        vault.create_project(&local(vault)?, project.clone()).await?;
+    if catalog
+        .project(&project)
+        .await
+        .map_err(VaultError::from)?
+        .is_none()
+    {
+        vault
+            .create_project(&local(vault)?, project.clone())
+            .await?;
     }
     let owner: PrincipalId = "olivia".parse()?;
     for (_, principal, acts_for, role) in PEOPLE {
         let principal: PrincipalId = principal.parse()?;
         let acts_for = acts_for.map(str::parse).transpose()?;
-        if catalog.principal(&principal).await.map_err(VaultError::from)?.is_none() {
-            vault.create_principal(&local(vault)?, principal.clone(), acts_for).await?;
+        if catalog
+            .principal(&principal)
+            .await
+            .map_err(VaultError::from)?
+            .is_none()
+        {
+            vault
+                .create_principal(&local(vault)?, principal.clone(), acts_for)
+                .await?;
         }
-        let held = catalog.grants_of(&project, &principal).await.map_err(VaultError::from)?;
+        let held = catalog
+            .grants_of(&project, &principal)
+            .await
+            .map_err(VaultError::from)?;
         if let (Some(role), true) = (role, held.is_empty()) {
             let grant = grant(vault, &project, &principal, role, &owner)?;
             vault.create_grant(&local(vault)?, grant).await?;
         }
     }
     let bucket = BucketName::parse(BUCKET, &project)?;
-    if catalog.dataset(&bucket).await.map_err(VaultError::from)?.is_none() {
+    if catalog
+        .dataset(&bucket)
+        .await
+        .map_err(VaultError::from)?
+        .is_none()
+    {
         vault.found_dataset(&local(vault)?, bucket, owner).await?;
     }
     for (file, principal, _, _) in PEOPLE {
-        credential(vault, catalog, &dir.join(format!("{file}.env")), principal, endpoint).await?;
+        credential(
+            vault,
+            catalog,
+            &dir.join(format!("{file}.env")),
+            principal,
+            endpoint,
+        )
+        .await?;
     }
     Ok(())
 }
@@ -234,15 +271,24 @@ async fn credential(
     let text = std::fs::read_to_string(path).unwrap_or_default();
     let value = |name: &str| {
         let lines = text.lines().filter_map(|line| line.split_once('='));
-        lines.filter(|(key, _)| *key == name).map(|(_, value)| value.to_owned()).next_back()
+        lines
+            .filter(|(key, _)| *key == name)
+            .map(|(_, value)| value.to_owned())
+            .next_back()
     };
     let kept = value("AWS_ACCESS_KEY_ID").and_then(|id| id.parse().ok());
     if let (Some(id), Some(secret)) = (kept, value("AWS_SECRET_ACCESS_KEY"))
-        && catalog.credential(&id).await.map_err(VaultError::from)?.is_some()
+        && catalog
+            .credential(&id)
+            .await
+            .map_err(VaultError::from)?
+            .is_some()
     {
         return write_env(path, endpoint, id.as_str(), &secret);
     }
-    let made = vault.create_credential(&local(vault)?, principal.parse()?, None).await?;
+    let made = vault
+        .create_credential(&local(vault)?, principal.parse()?, None)
+        .await?;
     write_env(path, endpoint, made.id.as_str(), made.secret.expose())
 }
 

@@ -58,7 +58,9 @@ where
     SdkError<E, R>: aws_sdk_s3::error::ProvideErrorMetadata + std::fmt::Display,
 {
     move |error| {
-        let why = error.code().map_or_else(|| error.to_string(), str::to_owned);
+        let why = error
+            .code()
+            .map_or_else(|| error.to_string(), str::to_owned);
         ShowError::Request { what, why }
     }
 }
@@ -67,12 +69,18 @@ fn client(dir: &Path, who: &str, endpoint: &str) -> Result<aws_sdk_s3::Client, S
     let text = std::fs::read_to_string(dir.join(format!("{who}.env"))).map_err(ShowError::Env)?;
     let value = |name: &str| {
         let lines = text.lines().filter_map(|line| line.split_once('='));
-        lines.filter(|(key, _)| *key == name).map(|(_, value)| value.to_owned()).next_back()
+        lines
+            .filter(|(key, _)| *key == name)
+            .map(|(_, value)| value.to_owned())
+            .next_back()
     };
     let id = value("AWS_ACCESS_KEY_ID").unwrap_or_default();
     let secret = SecretText::new(value("AWS_SECRET_ACCESS_KEY").unwrap_or_default());
     let config = S3StoreConfig::new(endpoint.to_owned(), BUCKET.to_owned(), id, secret);
-    let config = S3StoreConfig { region: "kluis".to_owned(), ..config };
+    let config = S3StoreConfig {
+        region: "kluis".to_owned(),
+        ..config
+    };
     let clock = Arc::new(SystemClock);
     let store = S3Store::open(&config, clock, Arc::new(SystemEntropy::new()))?;
     Ok(store.sdk().clone())
@@ -85,7 +93,10 @@ pub(super) async fn run(
     (dir, endpoint): (&Path, &str),
     output: &mut Output,
 ) -> Result<(), ShowError> {
-    output.note(&format!("\nA vault serves at {endpoint}, all of it in {}\n", dir.display()));
+    output.note(&format!(
+        "\nA vault serves at {endpoint}, all of it in {}\n",
+        dir.display()
+    ));
     upload(dir, endpoint, output).await?;
     read_back(dir, endpoint, output).await?;
     refuse(dir, endpoint, output).await?;
@@ -93,7 +104,8 @@ pub(super) async fn run(
     for line in store_lines(config) {
         output.note(&format!("  {line}"));
     }
-    output.note("\nWhat the log holds: a record of each request, durable before its first byte left");
+    output
+        .note("\nWhat the log holds: a record of each request, durable before its first byte left");
     let call = crate::cli::call::local(gateway.vault(), "audit tail")?;
     gateway.vault().record_log_reading(&call, "demo").await?;
     for line in log_lines(gateway, config)? {
@@ -105,11 +117,19 @@ pub(super) async fn run(
 
 async fn upload(dir: &Path, endpoint: &str, output: &mut Output) -> Result<(), ShowError> {
     let owner = client(dir, "owner", endpoint)?;
-    for (key, bytes, kind) in
-        [("wdbc.csv", CSV, "text/csv"), ("README.md", ABOUT, "text/markdown")]
-    {
-        let put = owner.put_object().bucket(BUCKET).key(key).content_type(kind);
-        put.body(ByteStream::from_static(bytes)).send().await.map_err(failed("the upload"))?;
+    for (key, bytes, kind) in [
+        ("wdbc.csv", CSV, "text/csv"),
+        ("README.md", ABOUT, "text/markdown"),
+    ] {
+        let put = owner
+            .put_object()
+            .bucket(BUCKET)
+            .key(key)
+            .content_type(kind);
+        put.body(ByteStream::from_static(bytes))
+            .send()
+            .await
+            .map_err(failed("the upload"))?;
         output.note(&format!(
             "  olivia, the owner, uploads   s3://{BUCKET}/{key}  {} bytes",
             bytes.len()
@@ -138,7 +158,12 @@ async fn read_back(dir: &Path, endpoint: &str, output: &mut Output) -> Result<()
 
 async fn refuse(dir: &Path, endpoint: &str, output: &mut Output) -> Result<(), ShowError> {
     let stranger = client(dir, "stranger", endpoint)?;
-    let got = stranger.get_object().bucket(BUCKET).key("wdbc.csv").send().await;
+    let got = stranger
+        .get_object()
+        .bucket(BUCKET)
+        .key("wdbc.csv")
+        .send()
+        .await;
     match got {
         Err(error) if error.code() == Some("AccessDenied") => {
             output.note(&format!(
@@ -161,7 +186,9 @@ fn store_lines(config: &Config) -> Vec<String> {
             } else if lines.len() < 4
                 && let (Some(name), Ok(bytes)) = (path.file_name(), std::fs::read(&path))
             {
-                let end = bytes.get(bytes.len().saturating_sub(12)..).unwrap_or_default();
+                let end = bytes
+                    .get(bytes.len().saturating_sub(12)..)
+                    .unwrap_or_default();
                 lines.push(format!(
                     "{}  {} bytes, the last of them {}",
                     name.display(),
@@ -181,7 +208,11 @@ fn log_lines(gateway: &Gateway, config: &Config) -> Result<Vec<String>, ShowErro
         requests.extend(pairs.push(record?));
     }
     let first = requests.len().saturating_sub(6);
-    Ok(requests.iter().skip(first).map(|request| request.view().to_string()).collect())
+    Ok(requests
+        .iter()
+        .skip(first)
+        .map(|request| request.view().to_string())
+        .collect())
 }
 
 fn paste(dir: &Path, endpoint: &str, output: &mut Output) {
