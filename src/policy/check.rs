@@ -287,7 +287,8 @@ mod tests {
             let found = check(&source);
             assert_eq!(found.len(), 1, "{effect}");
             assert_eq!(found[0].kind, FindingKind::Model(ModelFault::Effect));
-            assert_eq!(found[0].line, 25, "{effect}");
+            let line = source.model.lines().position(|l| l.starts_with("e = "));
+            assert_eq!(Some(found[0].line - 1), line, "{effect}");
         }
     }
 

@@ -206,8 +206,8 @@ struct Line(usize);
 
 impl Line {
     fn of<T>(text: &str, at: &Spanned<T>) -> Self {
-        let before = text.as_bytes().get(..at.span().start).unwrap_or_default();
-        let ends = before.iter().filter(|byte| **byte == b'\n').count();
+        let before = text.get(..at.span().start).unwrap_or_default();
+        let ends = before.matches('\n').count();
         Self(ends.saturating_add(1))
     }
 
@@ -478,7 +478,7 @@ mod tests {
         }
         let action = "expect = [\n{ subject = \"ana\", action = \"read\", is = \"deny\" }]";
         assert!(run(action).unwrap_err().to_string().contains("`action`"));
-        let twice = format!("{HEAD}{}", GRANTS.replace("},\n", "},\n").repeat(1)).replace(
+        let twice = format!("{HEAD}{GRANTS}").replace(
             "grants = [\n",
             "grants = [\n{ name = \"g\", subject = \"b\", role = \"\" },\n",
         );
