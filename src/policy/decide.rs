@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use casbin::rhai::Dynamic;
 
+use super::canon;
 use super::engine::Engine;
-use super::grant::{Grant, GrantEffect};
+use super::grant::Grant;
 use super::held::{DENY_LINE, Held, KeyValue, Place, Reach, SubjectValue};
 use super::source::{Policy, sha256};
 use crate::types::{Action, DatasetName, GrantId, PrincipalId, ProjectName, Timestamp};
@@ -72,7 +73,7 @@ impl SubjectPolicy {
         (project, principal): (ProjectName, PrincipalId),
         (held, grants): (Held, Vec<Grant>),
     ) -> Self {
-        let version = sha256(&[&policy.hash(), canonical(&grants).as_bytes()]);
+        let version = sha256(&[&policy.hash(), canon::write(&grants).as_bytes()]);
         Self {
             policy,
             grants,
@@ -132,10 +133,11 @@ impl SubjectPolicy {
         self.version
     }
 
-    /// The grants in canonical form; [`SubjectPolicy::version`] hashes them after the policy's hash.
+    /// The grants in canonical form; [`SubjectPolicy::version`] hashes them after the policy's hash,
+    /// and [`grants_from_text`](super::grants_from_text) reads them.
     #[must_use]
     pub fn grants_text(&self) -> String {
-        canonical(&self.grants)
+        canon::write(&self.grants)
     }
 
     /// Whether a question is about this view's project and subject.
@@ -199,34 +201,4 @@ const fn reach(action: Action) -> Reach {
         // Who may use a part of a dataset may know that the dataset exists.
         Action::DatasetHead => Reach::Existence,
     }
-}
-
-/// One JSON array a line, in order: one form for one set of grants, whatever their texts.
-fn canonical(grants: &[Grant]) -> String {
-    let mut lines: Vec<String> = grants.iter().map(canonical_line).collect();
-    lines.sort_unstable();
-    lines.concat()
-}
-
-fn canonical_line(grant: &Grant) -> String {
-    let effect = match grant.effect {
-        GrantEffect::Allow => "allow",
-        GrantEffect::Deny => "deny",
-    };
-    let fields = serde_json::json!([
-        grant.id.to_string(),
-        grant.project.as_str(),
-        grant.principal.as_str(),
-        grant.role,
-        grant.dataset.as_ref().map(DatasetName::as_str),
-        grant.prefix,
-        effect,
-        grant.purpose,
-        grant.permit,
-        grant.starts.millis(),
-        grant.expires.map(Timestamp::millis),
-        grant.approver.as_str(),
-        grant.created.millis(),
-    ]);
-    format!("{fields}\n")
 }

@@ -7,11 +7,11 @@ use super::check::{Severity, check};
 use super::expect::run_expectations;
 use super::project::ProjectPolicy;
 use super::source::{Policy, PolicySource};
-use super::{Ask, matcher};
+use super::{Ask, grants_from_text, matcher};
 use crate::types::{Action, Timestamp};
 
-/// Reads `data` as a model, as a role file, as the whole text of a policy and as a table, and asks
-/// whatever compiles. Hidden: for `tests` and a fuzzing package.
+/// Reads `data` as a model, as a role file, as the whole text of a policy, as
+/// grants and as a table, and asks whatever compiles. Hidden: for `tests` and a fuzzing package.
 ///
 /// Returns whether something compiled, so that a fuzzer can tell seeds apart.
 #[must_use]
@@ -33,7 +33,7 @@ pub fn fuzz_policy(data: &[u8]) -> bool {
         },
         PolicySource::from_text(&text).unwrap_or_default(),
     ];
-    let mut any = matcher::check(&text).is_ok();
+    let mut any = matcher::check(&text).is_ok() || grants_from_text(&text).is_ok();
     for source in sources {
         let errors = check(&source)
             .iter()

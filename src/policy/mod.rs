@@ -11,6 +11,7 @@
 //! Not here: reading files, keeping the last good version, storing grants. `docs/policy.md` is the
 //! page for people.
 
+mod canon;
 mod check;
 mod decide;
 mod engine;
@@ -30,6 +31,7 @@ mod testkit;
 #[cfg(test)]
 mod tests;
 
+pub use canon::grants_from_text;
 pub use check::{Finding, FindingKind, Severity, check, check_grants};
 pub use decide::{Ask, Decision, SubjectPolicy};
 pub use error::{ModelFault, PolicyError, RoleFault};

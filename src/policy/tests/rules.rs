@@ -216,22 +216,6 @@ fn the_version_is_that_of_the_policy_and_the_grants() {
 }
 
 #[test]
-fn the_canonical_form_of_grants_is_pinned() {
-    let hostile = Grant {
-        role: "re\"ader".to_owned(),
-        prefix: "a,\n\"b".to_owned(),
-        permit: None,
-        expires: Some(NOW),
-        ..deny(0xab, "", "ecg")
-    };
-    assert_eq!(
-        ana(&builtin(), vec![hostile]).grants_text(),
-        "[\"abababababababababababababababab\",\"icu\",\"ana\",\"re\\\"ader\",\"ecg\",\
-         \"a,\\n\\\"b\",\"deny\",\"purpose 171\",null,0,1000000,\"olga\",0]\n"
-    );
-}
-
-#[test]
 fn a_condition_added_to_the_model_narrows_allowing_and_denying_lines_alike() {
     let mut source = PolicySource::builtin();
     source.model = source.model.replace(
