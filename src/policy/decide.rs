@@ -133,8 +133,8 @@ impl SubjectPolicy {
         self.version
     }
 
-    /// The grants in canonical form; [`SubjectPolicy::version`] hashes them after the policy's hash,
-    /// and [`grants_from_text`](super::grants_from_text) reads them.
+    /// The grants in canonical form, which [`grants_from_text`](super::grants_from_text) reads;
+    /// [`SubjectPolicy::version`] hashes them after the policy's hash.
     #[must_use]
     pub fn grants_text(&self) -> String {
         canon::write(&self.grants)
