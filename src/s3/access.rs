@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use s3s::access::{S3Access, S3AccessContext};
-use s3s::dto::*;
+use s3s::dto;
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Result};
 
 use super::error::{internal, not_served};
@@ -35,13 +35,13 @@ macro_rules! operations {
             }
 
             $(
-                async fn $yes(&self, _: &mut S3Request<$yes_input>) -> S3Result<()> {
+                async fn $yes(&self, _: &mut S3Request<dto::$yes_input>) -> S3Result<()> {
                     Ok(())
                 }
             )*
 
             $(
-                async fn $no(&self, _: &mut S3Request<$no_input>) -> S3Result<()> {
+                async fn $no(&self, _: &mut S3Request<dto::$no_input>) -> S3Result<()> {
                     Err(not_served(concat!("the operation ", $no_name)))
                 }
             )*
@@ -117,10 +117,18 @@ operations! {
         list_multipart_uploads ListMultipartUploadsInput "ListMultipartUploads",
     }
     refused: {
+        create_bucket_metadata_configuration CreateBucketMetadataConfigurationInput "CreateBucketMetadataConfiguration",
+        create_bucket_metadata_table_configuration CreateBucketMetadataTableConfigurationInput "CreateBucketMetadataTableConfiguration",
         create_session CreateSessionInput "CreateSession",
+        delete_bucket_analytics_configuration DeleteBucketAnalyticsConfigurationInput "DeleteBucketAnalyticsConfiguration",
         delete_bucket_cors DeleteBucketCorsInput "DeleteBucketCors",
         delete_bucket_encryption DeleteBucketEncryptionInput "DeleteBucketEncryption",
+        delete_bucket_intelligent_tiering_configuration DeleteBucketIntelligentTieringConfigurationInput "DeleteBucketIntelligentTieringConfiguration",
+        delete_bucket_inventory_configuration DeleteBucketInventoryConfigurationInput "DeleteBucketInventoryConfiguration",
         delete_bucket_lifecycle DeleteBucketLifecycleInput "DeleteBucketLifecycle",
+        delete_bucket_metadata_configuration DeleteBucketMetadataConfigurationInput "DeleteBucketMetadataConfiguration",
+        delete_bucket_metadata_table_configuration DeleteBucketMetadataTableConfigurationInput "DeleteBucketMetadataTableConfiguration",
+        delete_bucket_metrics_configuration DeleteBucketMetricsConfigurationInput "DeleteBucketMetricsConfiguration",
         delete_bucket_ownership_controls DeleteBucketOwnershipControlsInput "DeleteBucketOwnershipControls",
         delete_bucket_policy DeleteBucketPolicyInput "DeleteBucketPolicy",
         delete_bucket_replication DeleteBucketReplicationInput "DeleteBucketReplication",
@@ -130,11 +138,18 @@ operations! {
         delete_object_tagging DeleteObjectTaggingInput "DeleteObjectTagging",
         delete_public_access_block DeletePublicAccessBlockInput "DeletePublicAccessBlock",
         get_bucket_abac GetBucketAbacInput "GetBucketAbac",
+        get_bucket_accelerate_configuration GetBucketAccelerateConfigurationInput "GetBucketAccelerateConfiguration",
         get_bucket_acl GetBucketAclInput "GetBucketAcl",
+        get_bucket_analytics_configuration GetBucketAnalyticsConfigurationInput "GetBucketAnalyticsConfiguration",
         get_bucket_cors GetBucketCorsInput "GetBucketCors",
+        get_bucket_intelligent_tiering_configuration GetBucketIntelligentTieringConfigurationInput "GetBucketIntelligentTieringConfiguration",
+        get_bucket_inventory_configuration GetBucketInventoryConfigurationInput "GetBucketInventoryConfiguration",
+        get_bucket_lifecycle_configuration GetBucketLifecycleConfigurationInput "GetBucketLifecycleConfiguration",
         get_bucket_logging GetBucketLoggingInput "GetBucketLogging",
         get_bucket_metadata_configuration GetBucketMetadataConfigurationInput "GetBucketMetadataConfiguration",
+        get_bucket_metadata_table_configuration GetBucketMetadataTableConfigurationInput "GetBucketMetadataTableConfiguration",
         get_bucket_metrics_configuration GetBucketMetricsConfigurationInput "GetBucketMetricsConfiguration",
+        get_bucket_notification_configuration GetBucketNotificationConfigurationInput "GetBucketNotificationConfiguration",
         get_bucket_ownership_controls GetBucketOwnershipControlsInput "GetBucketOwnershipControls",
         get_bucket_policy GetBucketPolicyInput "GetBucketPolicy",
         get_bucket_policy_status GetBucketPolicyStatusInput "GetBucketPolicyStatus",
@@ -149,16 +164,26 @@ operations! {
         get_object_retention GetObjectRetentionInput "GetObjectRetention",
         get_object_torrent GetObjectTorrentInput "GetObjectTorrent",
         get_public_access_block GetPublicAccessBlockInput "GetPublicAccessBlock",
+        list_bucket_analytics_configurations ListBucketAnalyticsConfigurationsInput "ListBucketAnalyticsConfigurations",
+        list_bucket_intelligent_tiering_configurations ListBucketIntelligentTieringConfigurationsInput "ListBucketIntelligentTieringConfigurations",
+        list_bucket_inventory_configurations ListBucketInventoryConfigurationsInput "ListBucketInventoryConfigurations",
+        list_bucket_metrics_configurations ListBucketMetricsConfigurationsInput "ListBucketMetricsConfigurations",
         list_directory_buckets ListDirectoryBucketsInput "ListDirectoryBuckets",
         list_object_annotations ListObjectAnnotationsInput "ListObjectAnnotations",
         list_object_versions ListObjectVersionsInput "ListObjectVersions",
         post_object PostObjectInput "PostObject",
         put_bucket_abac PutBucketAbacInput "PutBucketAbac",
+        put_bucket_accelerate_configuration PutBucketAccelerateConfigurationInput "PutBucketAccelerateConfiguration",
         put_bucket_acl PutBucketAclInput "PutBucketAcl",
+        put_bucket_analytics_configuration PutBucketAnalyticsConfigurationInput "PutBucketAnalyticsConfiguration",
         put_bucket_cors PutBucketCorsInput "PutBucketCors",
         put_bucket_encryption PutBucketEncryptionInput "PutBucketEncryption",
+        put_bucket_intelligent_tiering_configuration PutBucketIntelligentTieringConfigurationInput "PutBucketIntelligentTieringConfiguration",
+        put_bucket_inventory_configuration PutBucketInventoryConfigurationInput "PutBucketInventoryConfiguration",
+        put_bucket_lifecycle_configuration PutBucketLifecycleConfigurationInput "PutBucketLifecycleConfiguration",
         put_bucket_logging PutBucketLoggingInput "PutBucketLogging",
         put_bucket_metrics_configuration PutBucketMetricsConfigurationInput "PutBucketMetricsConfiguration",
+        put_bucket_notification_configuration PutBucketNotificationConfigurationInput "PutBucketNotificationConfiguration",
         put_bucket_ownership_controls PutBucketOwnershipControlsInput "PutBucketOwnershipControls",
         put_bucket_policy PutBucketPolicyInput "PutBucketPolicy",
         put_bucket_replication PutBucketReplicationInput "PutBucketReplication",
@@ -176,6 +201,9 @@ operations! {
         rename_object RenameObjectInput "RenameObject",
         restore_object RestoreObjectInput "RestoreObject",
         select_object_content SelectObjectContentInput "SelectObjectContent",
+        update_bucket_metadata_annotation_table_configuration UpdateBucketMetadataAnnotationTableConfigurationInput "UpdateBucketMetadataAnnotationTableConfiguration",
+        update_bucket_metadata_inventory_table_configuration UpdateBucketMetadataInventoryTableConfigurationInput "UpdateBucketMetadataInventoryTableConfiguration",
+        update_bucket_metadata_journal_table_configuration UpdateBucketMetadataJournalTableConfigurationInput "UpdateBucketMetadataJournalTableConfiguration",
         update_object_encryption UpdateObjectEncryptionInput "UpdateObjectEncryption",
         write_get_object_response WriteGetObjectResponseInput "WriteGetObjectResponse",
     }

@@ -273,10 +273,14 @@ mod tests {
         assert!(run(&["he", "llo"], WANT).await.kept().is_empty());
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_client_that_stops_sending_is_given_up() {
         let body = StreamBody::new(stream::pending::<Result<Frame<Bytes>, Infallible>>());
-        let watched = Watched::new(body, Watch::new(WANT));
+        let at_once = WatchFor {
+            idle: Duration::ZERO,
+            ..WANT
+        };
+        let watched = Watched::new(body, Watch::new(at_once));
         let error = watched.collect().await.unwrap_err();
         assert!(matches!(error, RawBodyError::Stalled));
     }

@@ -1,11 +1,18 @@
 //! Buckets, which are datasets.
 
-use s3s::dto::*;
+use s3s::dto::{
+    Bucket, BucketLocationConstraint, CreateBucketConfiguration, CreateBucketInput,
+    CreateBucketOutput, DeleteBucketInput, DeleteBucketOutput, GetBucketEncryptionInput,
+    GetBucketEncryptionOutput, GetBucketLocationInput, GetBucketLocationOutput,
+    GetBucketVersioningInput, GetBucketVersioningOutput, HeadBucketInput, HeadBucketOutput,
+    ListBucketsInput, ListBucketsOutput, ServerSideEncryptionByDefault,
+    ServerSideEncryptionConfiguration, ServerSideEncryptionRule, Timestamp,
+};
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
 use super::{Handlers, call_of, ok};
 use crate::s3::error::not_served;
-use crate::s3::translate::{listing, owner_named, times};
+use crate::s3::translate::{listing, owner_named, sealed, times};
 
 impl Handlers {
     /// The datasets that the caller may see, in order of name.
@@ -112,11 +119,10 @@ impl Handlers {
             .vault
             .head_dataset(&call, &request.input.bucket)
             .await?;
-        let aes = ServerSideEncryption::from_static(ServerSideEncryption::AES256);
         let rule = ServerSideEncryptionRule {
             apply_server_side_encryption_by_default: Some(ServerSideEncryptionByDefault {
                 kms_master_key_id: None,
-                sse_algorithm: aes,
+                sse_algorithm: sealed(),
             }),
             blocked_encryption_types: None,
             bucket_key_enabled: Some(false),

@@ -1,6 +1,9 @@
 //! Copies, which move no data.
 
-use s3s::dto::*;
+use s3s::dto::{
+    CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopyPartResult, MetadataDirective,
+    UploadPartCopyInput, UploadPartCopyOutput,
+};
 use s3s::{S3Request, S3Response, S3Result};
 
 use super::{Handlers, call_of, ok};
@@ -70,14 +73,14 @@ impl Handlers {
         let told = Told::of(&row.checksums);
         let mut result = CopyObjectResult {
             checksum_type: told.kind(),
-            e_tag: etag(&row.etag),
+            e_tag: Some(etag(&row.etag)),
             last_modified: times::told(row.modified),
             ..CopyObjectResult::default()
         };
         tell_checksums!(result, told);
         ok(CopyObjectOutput {
             copy_object_result: Some(result),
-            server_side_encryption: sealed(),
+            server_side_encryption: Some(sealed()),
             ..CopyObjectOutput::default()
         })
     }
@@ -107,14 +110,14 @@ impl Handlers {
             .copy_part(&call, from, to, &asked.upload_id, number)
             .await?;
         let mut result = CopyPartResult {
-            e_tag: etag(&row.etag),
+            e_tag: Some(etag(&row.etag)),
             last_modified: times::told(row.modified),
             ..CopyPartResult::default()
         };
         tell_checksums!(result, Told::of(&row.checksums));
         ok(UploadPartCopyOutput {
             copy_part_result: Some(result),
-            server_side_encryption: sealed(),
+            server_side_encryption: Some(sealed()),
             ..UploadPartCopyOutput::default()
         })
     }

@@ -2,7 +2,11 @@
 
 use bytes::Bytes;
 use s3s::checksum::ChecksumHasher;
-use s3s::dto::*;
+use s3s::crypto::{Crc32, Crc32c, Crc64Nvme, Md5, Sha1, Sha256};
+use s3s::dto::{
+    Checksum, DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput,
+    DeletedObject, ETag, Error, ObjectIdentifier,
+};
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
 use super::{Handlers, call_of, ok, scope_of};
@@ -143,12 +147,12 @@ fn verify_xml(request: &S3Request<DeleteObjectsInput>) -> S3Result<()> {
 
 fn sums_of(body: &[Bytes]) -> Checksum {
     let mut hasher = ChecksumHasher {
-        crc32: Some(Default::default()),
-        crc32c: Some(Default::default()),
-        crc64nvme: Some(Default::default()),
-        sha1: Some(Default::default()),
-        sha256: Some(Default::default()),
-        md5: Some(Default::default()),
+        crc32: Some(Crc32::default()),
+        crc32c: Some(Crc32c::default()),
+        crc64nvme: Some(Crc64Nvme::default()),
+        sha1: Some(Sha1::default()),
+        sha256: Some(Sha256::default()),
+        md5: Some(Md5::default()),
         ..ChecksumHasher::default()
     };
     for piece in body {

@@ -1,13 +1,18 @@
 //! Reads: an object's bytes, or what is known of it.
 
 use http::{HeaderMap, HeaderName};
-use s3s::dto::*;
+use s3s::dto::{
+    Checksum, ChecksumMode, GetObjectAttributesInput, GetObjectAttributesOutput,
+    GetObjectAttributesParts, GetObjectInput, GetObjectOutput, GetObjectTaggingInput,
+    GetObjectTaggingOutput, HeadObjectInput, HeadObjectOutput, ObjectAttributes, Range,
+    StorageClass,
+};
 use s3s::{S3Error, S3Request, S3Response, S3Result};
 
 use super::{Handlers, call_of, ok};
 use crate::catalog::ObjectRow;
 use crate::s3::body;
-use crate::s3::error::{not_served, with_held_tag};
+use crate::s3::error::with_held_tag;
 use crate::s3::translate::checksums::{Told, tell_checksums};
 use crate::s3::translate::conditions::Sent;
 use crate::s3::translate::{current_version, etag, length, metadata, ranges, sealed, times};
@@ -57,12 +62,12 @@ macro_rules! tell_object {
         $output.content_length = Some(length(bytes_of(seen)));
         $output.content_range = seen.range.map(|r| ranges::content_range(r, row.bytes));
         $output.content_type = Some(content_type(row));
-        $output.e_tag = etag(&row.etag);
+        $output.e_tag = Some(etag(&row.etag));
         $output.expires = meta.expires.clone();
         $output.last_modified = times::told(row.modified);
         $output.metadata = metadata::returned(meta);
         $output.parts_count = parts_of(row, $part);
-        $output.server_side_encryption = sealed();
+        $output.server_side_encryption = Some(sealed());
     }};
 }
 
@@ -184,7 +189,7 @@ impl Handlers {
                 tell_checksums!(out, told);
                 out
             }),
-            e_tag: etag(&row.etag).filter(|_| wants(ObjectAttributes::ETAG)),
+            e_tag: wants(ObjectAttributes::ETAG).then(|| etag(&row.etag)),
             last_modified: times::told(row.modified),
             object_parts: parts
                 .filter(|_| wants(ObjectAttributes::OBJECT_PARTS))
@@ -206,12 +211,6 @@ impl Handlers {
     ) -> S3Result<S3Response<GetObjectTaggingOutput>> {
         let call = call_of(&request)?;
         let asked = request.input;
-        if asked
-            .request_payer
-            .is_some_and(|p| p.as_str() != RequestPayer::REQUESTER)
-        {
-            return Err(not_served("this payer"));
-        }
         current_version(asked.version_id.as_deref())?;
         let place = Place {
             bucket: &asked.bucket,

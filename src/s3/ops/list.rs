@@ -1,6 +1,9 @@
 //! Listings of objects, both versions of the call.
 
-use s3s::dto::*;
+use s3s::dto::{
+    CommonPrefix, ListObjectsInput, ListObjectsOutput, ListObjectsV2Input, ListObjectsV2Output,
+    Object, ObjectStorageClass, Owner,
+};
 use s3s::{S3Request, S3Response, S3Result};
 
 use super::{Handlers, call_of, ok};
@@ -39,7 +42,7 @@ fn listed(page: Page, texts: Texts, owner: Option<&Owner>) -> Listed {
                 etag: tag,
                 modified,
             } => contents.push(Object {
-                e_tag: etag(&tag),
+                e_tag: Some(etag(&tag)),
                 key: Some(texts.write(key.as_str())),
                 last_modified: times::told(modified),
                 owner: owner.cloned(),

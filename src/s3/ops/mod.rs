@@ -11,7 +11,7 @@ mod put;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use s3s::dto::*;
+use s3s::dto::{self, StreamingBlob};
 use s3s::{S3, S3Request, S3Response, S3Result};
 
 use super::body;
@@ -49,6 +49,7 @@ fn call_of<T>(request: &S3Request<T>) -> S3Result<Call> {
     Ok(scope_of(request)?.serve())
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "it ends every operation")]
 fn ok<T>(output: T) -> S3Result<S3Response<T>> {
     Ok(S3Response::new(output))
 }
@@ -85,7 +86,7 @@ macro_rules! operations {
         #[async_trait]
         impl S3 for Handlers {
             $(
-                async fn $name(&self, request: S3Request<$input>) -> S3Result<S3Response<$output>> {
+                async fn $name(&self, request: S3Request<dto::$input>) -> S3Result<S3Response<dto::$output>> {
                     self.$name(request).await
                 }
             )*

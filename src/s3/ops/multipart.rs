@@ -1,6 +1,12 @@
 //! Multipart uploads: begin, complete, abort, list.
 
-use s3s::dto::*;
+use s3s::dto::{
+    AbortMultipartUploadInput, AbortMultipartUploadOutput, ChecksumAlgorithm, ChecksumType,
+    CompleteMultipartUploadInput, CompleteMultipartUploadOutput, CompletedMultipartUpload,
+    CompletedPart, CreateMultipartUploadInput, CreateMultipartUploadOutput, Initiator,
+    ListMultipartUploadsInput, ListMultipartUploadsOutput, ListPartsInput, ListPartsOutput,
+    MultipartUpload, Owner, Part, StorageClass,
+};
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
 use super::{Handlers, call_of, ok};
@@ -30,8 +36,8 @@ fn initiator(row: &UploadRow) -> Initiator {
     }
 }
 
-fn standard() -> Option<StorageClass> {
-    Some(StorageClass::from_static(StorageClass::STANDARD))
+fn standard() -> StorageClass {
+    StorageClass::from_static(StorageClass::STANDARD)
 }
 
 /// The parts of a completion, each with number and tag.
@@ -61,7 +67,7 @@ fn malformed(message: &'static str) -> S3Error {
 
 fn listed_part(row: &PartRow) -> Part {
     let mut part = Part {
-        e_tag: etag(&row.etag),
+        e_tag: Some(etag(&row.etag)),
         last_modified: times::told(row.modified),
         part_number: i32::try_from(row.number).ok(),
         size: Some(length(row.bytes)),
@@ -103,7 +109,7 @@ impl Handlers {
             checksum_algorithm: algorithm(row.checksum),
             checksum_type: kind_of(row.checksum),
             key: Some(asked.key),
-            server_side_encryption: sealed(),
+            server_side_encryption: Some(sealed()),
             upload_id: Some(row.id.to_string()),
             ..CreateMultipartUploadOutput::default()
         })
@@ -136,10 +142,10 @@ impl Handlers {
         let mut output = CompleteMultipartUploadOutput {
             bucket: Some(asked.bucket),
             checksum_type: told.kind(),
-            e_tag: etag(&row.etag),
+            e_tag: Some(etag(&row.etag)),
             key: Some(asked.key),
             location: Some(location),
-            server_side_encryption: sealed(),
+            server_side_encryption: Some(sealed()),
             ..CompleteMultipartUploadOutput::default()
         };
         tell_checksums!(output, told);
@@ -192,7 +198,7 @@ impl Handlers {
             owner: owner(&asked.bucket),
             part_number_marker: asked.part_number_marker,
             parts: Some(page.parts.iter().map(listed_part).collect()),
-            storage_class: standard(),
+            storage_class: Some(standard()),
             bucket: Some(asked.bucket),
             key: Some(asked.key),
             upload_id: Some(asked.upload_id),
@@ -260,13 +266,15 @@ fn listed_upload(row: &UploadRow, texts: Texts, owner: Option<&Owner>) -> Multip
             .or_else(|| Some(owner_named(row.initiator.as_str()))),
         initiator: Some(initiator),
         key: Some(texts.write(row.key.as_str())),
-        storage_class: standard(),
+        storage_class: Some(standard()),
         upload_id: Some(row.id.to_string()),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use s3s::dto::ETag;
+
     use super::*;
 
     fn part(number: i32, tag: &str) -> CompletedPart {
@@ -277,12 +285,12 @@ mod tests {
         }
     }
 
-    fn upload(parts: Vec<CompletedPart>) -> Option<CompletedMultipartUpload> {
-        Some(CompletedMultipartUpload { parts: Some(parts) })
+    fn upload(parts: Vec<CompletedPart>) -> CompletedMultipartUpload {
+        CompletedMultipartUpload { parts: Some(parts) }
     }
 
-    fn code(upload: Option<CompletedMultipartUpload>) -> Option<String> {
-        completed(upload)
+    fn code(upload: impl Into<Option<CompletedMultipartUpload>>) -> Option<String> {
+        completed(upload.into())
             .err()
             .map(|e| e.code().as_str().to_owned())
     }
@@ -291,7 +299,7 @@ mod tests {
     fn a_completion_names_its_parts() {
         let mut second = part(2, "b");
         second.checksum_crc32 = Some("NhCmhg==".to_owned());
-        let parts = completed(upload(vec![part(1, "a"), second])).unwrap();
+        let parts = completed(Some(upload(vec![part(1, "a"), second]))).unwrap();
         assert_eq!(parts[0].etag, "a");
         assert_eq!(
             parts[1].checksums,

@@ -1,6 +1,6 @@
 //! Writes: a whole object, or one part of it.
 
-use s3s::dto::*;
+use s3s::dto::{PutObjectInput, PutObjectOutput, UploadPartInput, UploadPartOutput};
 use s3s::{S3Request, S3Response, S3Result};
 
 use super::{Handlers, call_of, input_of, ok};
@@ -31,8 +31,8 @@ impl Handlers {
         let told = Told::of(&row.checksums);
         let mut output = PutObjectOutput {
             checksum_type: told.kind(),
-            e_tag: etag(&row.etag),
-            server_side_encryption: sealed(),
+            e_tag: Some(etag(&row.etag)),
+            server_side_encryption: Some(sealed()),
             size: Some(length(row.bytes)),
             ..PutObjectOutput::default()
         };
@@ -59,8 +59,8 @@ impl Handlers {
             .put_part(&call, place, &asked.upload_id, number, input)
             .await?;
         let mut output = UploadPartOutput {
-            e_tag: etag(&row.etag),
-            server_side_encryption: sealed(),
+            e_tag: Some(etag(&row.etag)),
+            server_side_encryption: Some(sealed()),
             ..UploadPartOutput::default()
         };
         tell_checksums!(output, Told::of(&row.checksums));

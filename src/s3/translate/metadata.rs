@@ -75,13 +75,15 @@ pub(in crate::s3) use sent_metadata;
 mod tests {
     use super::*;
 
-    fn user(pairs: &[(&str, &str)]) -> Option<Metadata> {
-        Some(
-            pairs
-                .iter()
-                .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
-                .collect(),
-        )
+    fn user(pairs: &[(&str, &str)]) -> Metadata {
+        pairs
+            .iter()
+            .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
+            .collect()
+    }
+
+    fn of_user(pairs: &[(&str, &str)]) -> S3Result<ObjectMeta> {
+        stored(ObjectMeta::default(), Some(user(pairs)))
     }
 
     #[test]
@@ -101,7 +103,7 @@ mod tests {
 
     #[test]
     fn metadata_are_kept_in_order() {
-        let meta = stored(ObjectMeta::default(), user(&[("b", "2"), ("a", "häß")])).unwrap();
+        let meta = of_user(&[("b", "2"), ("a", "häß")]).unwrap();
         let expected = [("a", "häß"), ("b", "2")].map(|(n, v)| (n.to_owned(), v.to_owned()));
         assert_eq!(meta.user, expected);
         assert_eq!(returned(&meta).map(|m| m.len()), Some(2));
@@ -111,18 +113,15 @@ mod tests {
     #[test]
     fn metadata_have_a_bound() {
         let fits = "x".repeat(limits::USER_METADATA_BYTES_MAX - 1);
-        assert!(stored(ObjectMeta::default(), user(&[("a", &fits)])).is_ok());
-        let error = stored(ObjectMeta::default(), user(&[("ab", &fits)])).unwrap_err();
+        assert!(of_user(&[("a", &fits)]).is_ok());
+        let error = of_user(&[("ab", &fits)]).unwrap_err();
         assert_eq!(error.code().as_str(), "MetadataTooLarge");
     }
 
     #[test]
     fn metadata_hold_no_control_characters() {
         for bad in ["a\r\nx-evil: 1", "\0", "\u{7f}", "\u{85}"] {
-            assert!(
-                stored(ObjectMeta::default(), user(&[("a", bad)])).is_err(),
-                "{bad:?}"
-            );
+            assert!(of_user(&[("a", bad)]).is_err(), "{bad:?}");
         }
     }
 }

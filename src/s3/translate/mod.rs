@@ -13,15 +13,13 @@ use s3s::{S3Error, S3ErrorCode, S3Result};
 use super::error::not_served;
 
 /// The entity tag as S3 writes it: strong and quoted, in headers and XML alike.
-pub(super) fn etag(tag: &crate::types::ETag) -> Option<ETag> {
-    Some(ETag::Strong(tag.as_str().to_owned()))
+pub(super) fn etag(tag: &crate::types::ETag) -> ETag {
+    ETag::Strong(tag.as_str().to_owned())
 }
 
 /// Everything is sealed with AES-256.
-pub(super) fn sealed() -> Option<ServerSideEncryption> {
-    Some(ServerSideEncryption::from_static(
-        ServerSideEncryption::AES256,
-    ))
+pub(super) fn sealed() -> ServerSideEncryption {
+    ServerSideEncryption::from_static(ServerSideEncryption::AES256)
 }
 
 /// Who owns what is in a bucket: its project, where the bucket's name says it.
