@@ -129,6 +129,9 @@ fn said_better(response: Response<Body>, scope: &Scope, asked: &Asked) -> Respon
     if response.status() != StatusCode::INTERNAL_SERVER_ERROR || scope.is_served() {
         return response;
     }
+    if scope.watch().exceeds_xml() {
+        return of_error(S3ErrorCode::MaxMessageLengthExceeded.into());
+    }
     match scope.watch().verdict() {
         Err(BodyError::Short | BodyError::Stalled) => {
             of_error(VaultError::new(ErrorKind::IncompleteBody, "short").into())

@@ -15,6 +15,8 @@ mod headers;
 mod ops;
 mod scope;
 mod service;
+#[cfg(test)]
+mod tests;
 mod translate;
 mod watch;
 

@@ -75,9 +75,19 @@ pub struct SelfTestError {
 pub fn router(vault: Arc<Vault>, settings: &S3Settings) -> Result<S3Edge, BuildError> {
     let handlers = Handlers::new(Arc::clone(&vault), settings.region.as_str());
     let auth = Credentials(Arc::clone(&vault));
+    assemble(handlers, auth, vault, settings)
+}
+
+/// The one way to put an edge together.
+pub(super) fn assemble(
+    handlers: impl S3,
+    auth: impl S3Auth,
+    recorder: Arc<dyn Recorder>,
+    settings: &S3Settings,
+) -> Result<S3Edge, BuildError> {
     Ok(S3Edge {
         library: library(handlers, auth, settings)?,
-        recorder: vault,
+        recorder,
         sessions: Arc::default(),
         source: settings.source.as_str().into(),
         domain: settings.domain.as_deref().map(Arc::from),

@@ -18,6 +18,9 @@ use super::framing::Framing;
 use crate::types::limits;
 use crate::vault::BodyError;
 
+#[expect(clippy::as_conversions, reason = "widens on every target")]
+const XML_BYTES_MAX: u64 = limits::XML_BODY_BYTES_MAX as u64;
+
 /// Any error.
 pub(super) type BoxError = Box<dyn Error + Send + Sync>;
 
@@ -89,6 +92,11 @@ impl Watch {
         self.want.chunked
     }
 
+    /// Whether more came than XML may have.
+    pub(super) fn exceeds_xml(&self) -> bool {
+        self.seen().bytes > XML_BYTES_MAX
+    }
+
     /// The kept bytes.
     pub(super) fn kept(&self) -> Vec<Bytes> {
         self.seen().kept.clone()
@@ -112,8 +120,7 @@ impl Watch {
             framing.feed(bytes);
         }
         if self.want.keep {
-            let most = u64::try_from(limits::XML_BODY_BYTES_MAX).unwrap_or(u64::MAX);
-            if seen.bytes > most {
+            if seen.bytes > XML_BYTES_MAX {
                 return Err(RawBodyError::TooLarge);
             }
             seen.kept.push(bytes.clone());

@@ -37,7 +37,7 @@ impl Handlers {
 }
 
 /// The scope of a request.
-fn scope_of<T>(request: &S3Request<T>) -> S3Result<&Arc<Scope>> {
+pub(super) fn scope_of<T>(request: &S3Request<T>) -> S3Result<&Arc<Scope>> {
     request
         .extensions
         .get::<Arc<Scope>>()
@@ -55,7 +55,7 @@ fn ok<T>(output: T) -> S3Result<S3Response<T>> {
 }
 
 /// A body on its way in, with everything that it must agree with.
-fn input_of<T>(request: &S3Request<T>, blob: Option<StreamingBlob>) -> S3Result<Input> {
+pub(super) fn input_of<T>(request: &S3Request<T>, blob: Option<StreamingBlob>) -> S3Result<Input> {
     let headers = &request.headers;
     let watch = Arc::clone(scope_of(request)?.watch());
     let announced = checksums::announced(headers)?;
