@@ -104,8 +104,8 @@ pub(super) async fn release(
         Ok(Err(_fault)) => of_error(internal("the library failed")),
         Err(_panic) => of_error(internal("the library panicked")),
     };
-    let call = scope.call();
-    if !call.is_recorded() {
+    if !scope.is_recorded() {
+        let call = scope.call();
         if response.status().is_success() || response.status().is_redirection() {
             response = of_error(internal("an answer without a record"));
         }

@@ -8,7 +8,7 @@
 use std::collections::HashSet;
 use std::future::Future;
 use std::net::SocketAddr;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use async_trait::async_trait;
@@ -178,6 +178,11 @@ impl Scope {
     /// Whether an operation's handler has begun.
     pub(super) fn is_served(&self) -> bool {
         self.state().served
+    }
+
+    /// Whether a record of the request stands in the log.
+    pub(super) fn is_recorded(&self) -> bool {
+        self.recorded.load(Ordering::Acquire)
     }
 
     /// Begins the use case: the request as the vault knows it.

@@ -2,7 +2,7 @@
 
 use super::*;
 
-const YEAR: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+const YEAR: Duration = Duration::from_hours(365 * 24);
 const EMPTY: &str = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 const UNSIGNED: &str = "UNSIGNED-PAYLOAD";
 
@@ -70,8 +70,8 @@ async fn an_unknown_key_is_refused() {
 #[tokio::test]
 async fn a_skewed_clock_is_refused() {
     for at in [
-        now() - Duration::from_secs(16 * 60),
-        now() + Duration::from_secs(16 * 60),
+        now() - Duration::from_mins(16),
+        now() + Duration::from_mins(16),
     ] {
         let how = Signing {
             at,
@@ -125,7 +125,7 @@ fn presigned(method: &str, uri: &str, life: Duration) -> Request<Full<Bytes>> {
 
 #[tokio::test]
 async fn no_unsigned_header_changes_a_presigned_request() {
-    let hour = Duration::from_secs(3600);
+    let hour = Duration::from_hours(1);
     for (name, value) in [
         ("x-amz-copy-source", "other--data/secret"),
         ("x-amz-meta-a", "b"),
@@ -144,8 +144,8 @@ async fn a_presigned_url_lives_seven_days_at_most() {
     let put = presigned("PUT", "/b--d/k", 10 * YEAR);
     let _record: Record = turned(put, 400, "AuthorizationQueryParametersError").await;
     let how = Signing {
-        expires: Some(Duration::from_secs(60)),
-        at: now() - Duration::from_secs(120),
+        expires: Some(Duration::from_mins(1)),
+        at: now() - Duration::from_mins(2),
         ..signing(UNSIGNED)
     };
     let expired = signed(request("PUT", "/b--d/k", &[], b""), &how);
