@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::io::IoSlice;
+use std::io::{IoSlice, IoSliceMut};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use rustix::fs::{
     AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, Stat, fstat, fsync, linkat, mkdirat,
     openat, renameat_with, statat, unlinkat,
 };
-use rustix::io::{Errno, pread, writev};
+use rustix::io::{Errno, ReadWriteFlags, pread, preadv2, writev};
 
 use crate::store::memory::exists;
 use crate::store::{BlobEntry, StoreError};
@@ -220,6 +220,15 @@ pub(super) fn read_at(file: &OwnedFd, range: &Range<u64>) -> Result<Bytes, Store
     // The allocator may have given more room than asked for, and the read filled it.
     chunk.truncate(bytes);
     Ok(chunk.into())
+}
+
+/// Reads exactly a range, or nothing if any of it would have to wait for a disk.
+pub(super) fn read_cached(file: &OwnedFd, range: &Range<u64>) -> Option<Bytes> {
+    let bytes = usize::try_from(range.end.saturating_sub(range.start)).ok()?;
+    let mut chunk = vec![0; bytes];
+    let mut slices = [IoSliceMut::new(&mut chunk)];
+    let seen = preadv2(file, &mut slices, range.start, ReadWriteFlags::NOWAIT);
+    (seen == Ok(bytes)).then(|| chunk.into())
 }
 
 /// A blob being written. **Dropped before [`Self::finish`] succeeded, it leaves nothing.**

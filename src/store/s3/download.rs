@@ -1,6 +1,8 @@
 //! A blob's range on its way out of the store. When the connection breaks, it goes on from the
 //! offset that was reached: blobs never change.
 
+use std::error::Error as _;
+use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -12,7 +14,7 @@ use hyper::body::Incoming;
 use tokio::time::timeout;
 
 use super::client::Client;
-use super::pool::Link;
+use super::pool::{Link, chain};
 use super::retry::{Again, Refusal, Retries};
 use crate::store::{BlobStream, StoreError};
 use crate::types::BlobId;
@@ -107,12 +109,10 @@ impl Download {
                 Err(_elapsed) => return Err(Refusal::later(StoreError::Timeout)),
                 Ok(None) => return Ok(None),
                 Ok(Some(Err(e))) => {
-                    // hyper calls an early end of an announced body incomplete.
-                    let early = e.is_incomplete_message() || e.is_body_write_aborted();
-                    return Err(if early {
+                    return Err(if ended_early(&e) {
                         Refusal::later(StoreError::Length)
                     } else {
-                        Refusal::failed(&super::pool::chain(&e), Again::Later)
+                        Refusal::failed(&chain(&e), Again::Later)
                     });
                 }
                 Ok(Some(Ok(frame))) => match frame.into_data() {
@@ -122,4 +122,10 @@ impl Download {
             }
         }
     }
+}
+
+/// Whether a body ended in order, but before its announced length.
+fn ended_early(error: &hyper::Error) -> bool {
+    let cause = error.source().and_then(|e| e.downcast_ref::<io::Error>());
+    cause.is_some_and(|e| e.kind() == io::ErrorKind::UnexpectedEof)
 }
