@@ -1,6 +1,6 @@
 //! Listing, deletion and the bucket before a hostile store.
 
-use super::{ID, Server, Step, send};
+use super::{ID, Server, Step, open, send};
 use crate::store::{BlobStore as _, StoreError};
 
 fn xml(body: &str) -> String {
@@ -142,7 +142,7 @@ async fn the_bucket_is_made_once() {
 #[tokio::test]
 async fn the_sdk_is_as_impatient_as_the_thin_client() {
     let server = Server::start(vec![vec![Step::Head, Step::Hang]]).await;
-    let got = server.store(0).list(None, 1).await;
+    let got = open(&server.impatient()).list(None, 1).await;
     assert!(matches!(got, Err(StoreError::Timeout)), "{got:?}");
     let slow = "HTTP/1.1 503 Slow Down\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n";
     let script = || vec![Step::Head, send(slow)];

@@ -148,10 +148,13 @@ async fn a_store_that_does_not_answer_is_asked_again_and_then_given_up() {
         Step::Drip(vec![b'x']),
     ];
     let server = Server::start(vec![hang(), vec![Step::Head, send(RIGHT)]]).await;
-    assert_eq!(get(&server, 1).await.unwrap(), b"0123456789");
+    let mut config = server.impatient();
+    config.retries = 1;
+    let got = read(&open(&config), ID, 10..20).await.unwrap();
+    assert_eq!(got, b"0123456789");
     for script in [hang(), drip] {
         let server = Server::start(vec![script]).await;
-        let got = get(&server, 0).await;
+        let got = read(&open(&server.impatient()), ID, 10..20).await;
         assert!(matches!(got, Err(StoreError::Timeout)), "{got:?}");
     }
 }
@@ -165,7 +168,9 @@ async fn a_broken_body_is_resumed_where_it_broke() {
         let first = vec![Step::Head, send(half), end.clone()];
         let second = vec![Step::Head, send(rest)];
         let server = Server::start(vec![first, second]).await;
-        let store = server.store(2);
+        let mut config = server.impatient();
+        config.retries = 2;
+        let store = open(&config);
         let mut stream = store.get(ID, 10..20).await.unwrap();
         // Awaited before the break, so that a reset cannot overtake the first half.
         let mut all = stream.next().await.unwrap().unwrap().to_vec();
@@ -196,7 +201,7 @@ async fn resuming_is_bounded() {
 async fn a_stalled_body_times_out() {
     let half = RIGHT.strip_suffix("56789").unwrap();
     let server = Server::start(vec![vec![Step::Head, send(half), Step::Hang]]).await;
-    let store = server.store(0);
+    let store = open(&server.impatient());
     let mut stream = store.get(ID, 10..20).await.unwrap();
     assert_eq!(stream.next().await.unwrap().unwrap(), "01234");
     let end = stream.next().await.unwrap();
@@ -213,8 +218,7 @@ async fn a_body_that_drips_is_progress() {
         Step::Drip(b"x".to_vec()),
     ]])
     .await;
-    let mut config = server.config();
-    config.idle_timeout = std::time::Duration::from_millis(150);
+    let config = server.impatient();
     let got = read(&open(&config), ID, 10..20).await.unwrap();
     assert_eq!(got, b"xxxxxxxxxx");
 }
@@ -263,7 +267,7 @@ async fn connections_are_capped() {
     let half = RIGHT.strip_suffix("56789").unwrap();
     let held = vec![Step::Head, send(half), Step::Hang];
     let server = Server::start(vec![held, vec![Step::Head, send(RIGHT)]]).await;
-    let mut config = server.config();
+    let mut config = server.impatient();
     config.connections_max = 1;
     let store = open(&config);
     let stream = store.get(ID, 10..20).await.unwrap();

@@ -83,15 +83,20 @@ impl Server {
         }
     }
 
-    /// A store over this server, impatient and without retries.
+    /// A patient store over this server, without retries.
     fn config(&self) -> S3StoreConfig {
         let secret = SecretText::new("secret".to_owned());
         let (bucket, key) = ("vault".to_owned(), "key".to_owned());
         let mut config = S3StoreConfig::new(self.endpoint.clone(), bucket, key, secret);
+        config.retries = 0;
+        config
+    }
+
+    /// The same without patience, for what is to time out.
+    fn impatient(&self) -> S3StoreConfig {
+        let mut config = self.config();
         config.header_timeout = Duration::from_millis(200);
         config.idle_timeout = Duration::from_millis(200);
-        config.connect_timeout = Duration::from_secs(5);
-        config.retries = 0;
         config
     }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 
-use super::{ID, Server, Step, send};
+use super::{ID, Server, Step, open, send};
 use crate::store::contract::{body, chunks, sample};
 use crate::store::{BlobBody, BlobStore as _, BodyAborted, StoreError};
 
@@ -163,7 +163,7 @@ async fn a_slow_sender_never_times_out() {
         tokio::time::sleep(Duration::from_millis(260)).await;
         chunk
     });
-    let store = server.store(0);
+    let store = open(&server.impatient());
     store.put(ID, LONG as u64, Box::pin(slow)).await.unwrap();
 }
 
@@ -176,7 +176,8 @@ async fn a_store_that_takes_nothing_or_never_acknowledges_times_out() {
         let chunk = sample(100_000);
         let endless = stream::repeat_with(move || Ok(chunk.clone()));
         let taken = endless.take(usize::try_from(bytes / 100_000).unwrap());
-        let put = server.store(0).put(ID, bytes, Box::pin(taken)).await;
+        let store = open(&server.impatient());
+        let put = store.put(ID, bytes, Box::pin(taken)).await;
         let fine = matches!(put, Err(StoreError::Timeout));
         assert!(fine, "{bytes}: {put:?}");
     }
