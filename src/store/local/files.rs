@@ -44,13 +44,20 @@ impl Files {
     /// Opens the directories, making those that are absent.
     pub(super) fn open(root: &Path) -> Result<Self, StoreError> {
         // The path to the root is the operator's and may lead through links; below it none may.
-        match mkdirat(CWD, root, DIRECTORY_MODE) {
-            Ok(()) | Err(Errno::EXIST) => {}
+        let made = match mkdirat(CWD, root, DIRECTORY_MODE) {
+            Ok(()) => true,
+            Err(Errno::EXIST) => false,
             Err(e) => return Err(failed("making the store's directory", e)),
-        }
+        };
         let flags = DIRECTORY.difference(OFlags::NOFOLLOW);
         let root = openat(CWD, root, flags, Mode::empty())
             .map_err(|e| failed("opening the store's directory", e))?;
+        if made {
+            // Or a crash could take the directory away with all that is in it.
+            openat(&root, "..", flags, Mode::empty())
+                .and_then(fsync)
+                .map_err(|e| failed("syncing the directory above the store", e))?;
+        }
         let tmp = subdirectory(&root, "tmp")?;
         let fans = (0..=u8::MAX).map(|byte| subdirectory(&root, &format!("{byte:02x}")));
         let fans = fans.collect::<Result<_, _>>()?;
@@ -318,5 +325,38 @@ fn failed(what: &str, e: Errno) -> StoreError {
         other => StoreError::Failed {
             reason: format!("{what}: {}", io::Error::from(other)),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_space_and_no_quota_are_a_full_store() {
+        for e in [Errno::NOSPC, Errno::DQUOT] {
+            assert!(matches!(failed("writing", e), StoreError::Full));
+        }
+        let other = failed("writing a blob", Errno::ROFS).to_string();
+        assert!(
+            other.starts_with("the store failed: writing a blob: "),
+            "{other}"
+        );
+    }
+
+    #[test]
+    fn a_full_disk_is_told_and_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = Arc::new(Files::open(&dir.path().join("store")).unwrap());
+        let id = BlobId::from_bytes([1; 16]);
+        let mut writing = Writing::begin(Arc::clone(&files), id).unwrap();
+        // The one file that is always full stands in for the disk.
+        writing.file = openat(CWD, "/dev/full", OFlags::WRONLY, Mode::empty()).unwrap();
+        let full = writing.write(&[Bytes::from_static(b"x")]);
+        assert!(matches!(full, Err(StoreError::Full)), "{full:?}");
+        drop(writing);
+        let left = std::fs::read_dir(dir.path().join("store/tmp")).unwrap();
+        assert_eq!(left.count(), 0);
+        assert!(matches!(files.read(id), Err(StoreError::NotFound)));
     }
 }

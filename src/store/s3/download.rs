@@ -1,21 +1,17 @@
 //! A blob's range on its way out of the store. When the connection breaks, it goes on from the
 //! offset that was reached: blobs never change.
 
-use std::error::Error as _;
-use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::stream;
 use http_body::Body as _;
-use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use tokio::time::timeout;
 
 use super::client::Client;
-use super::pool::{Link, chain};
-use super::retry::{Again, Refusal, Retries};
+use super::pool::Link;
+use super::retry::{Refusal, Retries};
 use crate::store::{BlobStream, StoreError};
 use crate::types::BlobId;
 
@@ -71,11 +67,11 @@ impl Download {
     }
 
     async fn chunk(&mut self) -> Result<Bytes, Refusal> {
-        let (link, mut body) = match self.open.take() {
+        let (mut link, mut body) = match self.open.take() {
             Some(open) => open,
             None => self.client.open(self.id, &self.left).await?,
         };
-        let chunk = self.data(&mut body).await?;
+        let chunk = link.frame(&mut body).await?;
         let chunk = chunk.ok_or_else(|| Refusal::later(StoreError::Length))?;
         let bytes = u64::try_from(chunk.len()).unwrap_or(u64::MAX);
         let start = self.left.start.saturating_add(bytes);
@@ -92,7 +88,7 @@ impl Download {
             return Ok(chunk);
         }
         // Only a body of no announced length can go on beyond the range.
-        match self.data(&mut body).await {
+        match link.frame(&mut body).await {
             Ok(None) => link.release(),
             Ok(Some(_more)) => return Err(Refusal::last(StoreError::Length)),
             // All bytes are here; how the connection ended is nobody's loss.
@@ -100,32 +96,4 @@ impl Download {
         }
         Ok(chunk)
     }
-
-    /// The next bytes of a body, never empty; `None` at its end.
-    async fn data(&self, body: &mut Incoming) -> Result<Option<Bytes>, Refusal> {
-        let idle = self.client.pool.timing().idle;
-        loop {
-            match timeout(idle, body.frame()).await {
-                Err(_elapsed) => return Err(Refusal::later(StoreError::Timeout)),
-                Ok(None) => return Ok(None),
-                Ok(Some(Err(e))) => {
-                    return Err(if ended_early(&e) {
-                        Refusal::later(StoreError::Length)
-                    } else {
-                        Refusal::failed(&chain(&e), Again::Later)
-                    });
-                }
-                Ok(Some(Ok(frame))) => match frame.into_data() {
-                    Ok(chunk) if !chunk.is_empty() => return Ok(Some(chunk)),
-                    Ok(_) | Err(_) => {}
-                },
-            }
-        }
-    }
-}
-
-/// Whether a body ended in order, but before its announced length.
-fn ended_early(error: &hyper::Error) -> bool {
-    let cause = error.source().and_then(|e| e.downcast_ref::<io::Error>());
-    cause.is_some_and(|e| e.kind() == io::ErrorKind::UnexpectedEof)
 }
