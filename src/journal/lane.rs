@@ -73,7 +73,38 @@ struct Active {
     key: FrameKey,
     /// Where the next group goes; everything before is durable.
     offset: usize,
+    /// The sessions that readers of this file know.
     sessions: HashSet<SessionHash>,
+}
+
+/// The sessions that a group brings; known once the group is durable.
+#[derive(Default)]
+struct Fresh {
+    /// The dictionary was full and begins anew within the group.
+    renewed: bool,
+    sessions: HashSet<SessionHash>,
+}
+
+impl Fresh {
+    /// Whether the session must be written before its use. Readers follow the same rule.
+    fn needs(&mut self, known: &HashSet<SessionHash>, hash: &SessionHash) -> bool {
+        if (!self.renewed && known.contains(hash)) || self.sessions.contains(hash) {
+            return false;
+        }
+        let before = if self.renewed { 0 } else { known.len() };
+        if before.saturating_add(self.sessions.len()) >= JOURNAL_SESSIONS_MAX {
+            self.renewed = true;
+            self.sessions.clear();
+        }
+        self.sessions.insert(*hash)
+    }
+
+    fn join(self, known: &mut HashSet<SessionHash>) {
+        if self.renewed {
+            known.clear();
+        }
+        known.extend(self.sessions);
+    }
 }
 
 /// The one writer of a lane.
@@ -221,10 +252,10 @@ impl Lane {
         &mut self,
         group: impl Iterator<Item = &'q Queued> + Clone,
     ) -> Result<(), Fault> {
-        let mut link = self.frame(group.clone())?;
+        let (mut link, mut fresh) = self.frame(group.clone())?;
         if self.buffer.len() > self.left() {
             self.resume(MarkKind::Continued)?;
-            link = self.frame(group.clone())?;
+            (link, fresh) = self.frame(group.clone())?;
             if self.buffer.len() > self.left() {
                 return Err(Fault::internal("a group is larger than a file"));
             }
@@ -242,6 +273,7 @@ impl Lane {
             return Err(Fault::of(&error));
         }
         active.offset = active.offset.saturating_add(self.buffer.len());
+        fresh.join(&mut active.sessions);
         self.link = link;
         for queued in group {
             match queued.effect {
@@ -258,8 +290,11 @@ impl Lane {
     }
 
     /// Seals a group into the buffer, each new session before its first use.
-    fn frame<'q>(&mut self, group: impl Iterator<Item = &'q Queued>) -> Result<Link, Fault> {
-        let Some(active) = &mut self.active else {
+    fn frame<'q>(
+        &mut self,
+        group: impl Iterator<Item = &'q Queued>,
+    ) -> Result<(Link, Fresh), Fault> {
+        let Some(active) = &self.active else {
             return Err(Fault::internal("no file"));
         };
         self.buffer.clear();
@@ -269,19 +304,16 @@ impl Lane {
             back: 0,
             out: &mut self.buffer,
         };
+        let mut fresh = Fresh::default();
         for queued in group {
             if let Some((hash, session)) = &queued.session
-                && !active.sessions.contains(hash)
+                && fresh.needs(&active.sessions, hash)
             {
-                if active.sessions.len() >= JOURNAL_SESSIONS_MAX {
-                    active.sessions.clear();
-                }
-                active.sessions.insert(*hash);
                 framer.entry(&Entry::Session(Session::clone(session)))?;
             }
             framer.record(&queued.bytes)?;
         }
-        Ok(framer.link)
+        Ok((framer.link, fresh))
     }
 
     /// Makes the spare file, unless it is there: all zeros, all its blocks given out by the file

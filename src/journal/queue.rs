@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::format::FRAME_OVERHEAD;
 use super::lane::Fault;
 use super::{CompletionSlot, JournalError};
 use crate::ledger::{Completion, Entry, Outcome, Session, SessionHash, clip, encode};
@@ -31,6 +32,20 @@ pub(super) struct Queued {
     pub(super) session: Option<(SessionHash, Arc<Session>)>,
     /// What it does.
     pub(super) effect: Effect,
+}
+
+impl Queued {
+    /// About how many bytes it takes in a file, its session included.
+    fn weight(&self) -> usize {
+        let session = self.session.as_ref().map_or(0, |(_, s)| {
+            let texts = s.client_ip.len().saturating_add(s.user_agent.len());
+            texts.saturating_add(s.source.len()).saturating_add(512)
+        });
+        self.bytes
+            .len()
+            .saturating_add(session)
+            .saturating_add(FRAME_OVERHEAD)
+    }
 }
 
 /// What a waiter gets: a slot for its completion, if it began an event.
@@ -196,7 +211,7 @@ impl Queue {
             let Some(queued) = state.completions.pop_front() else {
                 break;
             };
-            bytes = bytes.saturating_add(queued.bytes.len());
+            bytes = bytes.saturating_add(queued.weight());
             work.completions.push(queued);
         }
         while bytes < self.bounds.group {
@@ -211,7 +226,7 @@ impl Queue {
                 release(state, &waiting.queued);
                 continue;
             }
-            bytes = bytes.saturating_add(waiting.queued.bytes.len());
+            bytes = bytes.saturating_add(waiting.queued.weight());
             work.waiting.push(waiting);
         }
         work.closing = state.closing;
