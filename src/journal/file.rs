@@ -15,6 +15,8 @@ use crate::types::limits::{JOURNAL_FILE_BYTES_MAX, JOURNAL_FILES_MAX};
 
 /// How much is read at once; more than the largest frame.
 const WINDOW_BYTES: usize = 128 * 1024;
+/// What a file holds behind its last frame; compared by the piece, for most of a file is that.
+static ZEROS: [u8; 4096] = [0; 4096];
 /// Frames with a wrong checksum that the search behind a bad frame looks at before it gives up.
 const SUSPECTS_MAX: usize = 1024;
 /// How a file of a lane is called: its first frame's number.
@@ -153,11 +155,16 @@ impl LogFile {
         }
         let mut rest = Vec::new();
         read_at(&self.file, self.offset, JOURNAL_FILE_BYTES_MAX, &mut rest)?;
+        let zeros = rest
+            .rchunks(ZEROS.len())
+            .take_while(|piece| ZEROS.starts_with(piece));
+        let zeros = zeros.map(<[u8]>::len).sum::<usize>();
+        rest.truncate(rest.len().saturating_sub(zeros));
         if self.later_group(&rest) {
             // If a group was being written while it was read, it is whole by now.
             return Ok(self.frame()?.unwrap_or(Step::Damaged));
         }
-        if rest.iter().all(|byte| *byte == 0) {
+        if rest.is_empty() {
             self.searched = Some(self.offset);
         }
         Ok(Step::End)

@@ -478,3 +478,42 @@ fn lock(dir: &Path) -> Result<File, JournalError> {
         Err(TryLockError::Error(error)) => Err(failed(error)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Readers know what the writer believes that they know, across renewals and given-up groups.
+    #[test]
+    fn the_dictionary_is_the_same_on_both_sides() {
+        let mut writer = HashSet::new();
+        let mut reader = HashSet::new();
+        let hash = |n: usize| {
+            let mut hash = [0; 32];
+            hash[..8].copy_from_slice(&(n * n % 9_973).to_be_bytes());
+            hash
+        };
+        let mut written = 0;
+        for group in 0..300usize {
+            let mut fresh = Fresh::default();
+            let mut read = reader.clone();
+            for n in group * 97..group * 97 + 120 {
+                if fresh.needs(&writer, &hash(n)) {
+                    written += 1;
+                    if read.len() >= JOURNAL_SESSIONS_MAX {
+                        read.clear();
+                    }
+                    read.insert(hash(n));
+                }
+                assert!(read.contains(&hash(n)), "group {group}");
+            }
+            // Every third group fails: it is in neither.
+            if group % 3 != 0 {
+                fresh.join(&mut writer);
+                reader = read;
+                assert_eq!(writer, reader);
+            }
+        }
+        assert!(written > 2 * JOURNAL_SESSIONS_MAX, "{written}");
+    }
+}
