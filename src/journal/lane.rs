@@ -77,6 +77,13 @@ struct Active {
     sessions: HashSet<SessionHash>,
 }
 
+/// The file that comes next.
+struct Spare {
+    file: Box<dyn DiskFile>,
+    /// So many bytes of it are zeros and durable.
+    zeroed: usize,
+}
+
 /// The sessions that a group brings; known once the group is durable.
 #[derive(Default)]
 struct Fresh {
@@ -118,7 +125,9 @@ pub(super) struct Lane {
     link: Link,
     previous_damaged: bool,
     active: Option<Active>,
-    spare: Option<Box<dyn DiskFile>>,
+    spare: Option<Spare>,
+    /// Preparing ahead failed for this file; it is tried again when there is need.
+    ahead_failed: bool,
     /// Events whose intent is durable and whose completion is not.
     open: BTreeSet<EventId>,
     buffer: Vec<u8>,
@@ -147,6 +156,7 @@ impl Lane {
             previous_damaged: false,
             active: None,
             spare: None,
+            ahead_failed: false,
             open: BTreeSet::new(),
             buffer: Vec::new(),
             _lock: lock,
@@ -316,28 +326,55 @@ impl Lane {
         Ok((framer.link, fresh))
     }
 
-    /// Makes the spare file, unless it is there: all zeros, all its blocks given out by the file
-    /// system, so that writing to it later needs neither space nor a change of its size.
+    /// Makes the spare file whole: all zeros, all its blocks given out by the file system, so that
+    /// writing to it later needs neither space nor a change of its size.
     fn prepare(&mut self) -> Result<(), Fault> {
-        if self.spare.is_some() {
-            return Ok(());
+        while !self.spare_is_whole() {
+            self.prepare_piece()?;
         }
+        Ok(())
+    }
+
+    /// Does a piece of that ahead of need, so that no group waits for the whole. A fault here is
+    /// none yet: it shows when the file is needed.
+    pub(super) fn prepare_ahead(&mut self) {
+        let soon = self.left() < self.place.capacity / 4 * 3;
+        if soon && self.is_up() && !self.spare_is_whole() && !self.ahead_failed {
+            self.ahead_failed = self.prepare_piece().is_err();
+        }
+    }
+
+    fn spare_is_whole(&self) -> bool {
+        let zeroed = self.spare.as_ref().map(|spare| spare.zeroed);
+        zeroed.is_some_and(|zeroed| zeroed >= self.place.capacity)
+    }
+
+    /// Writes and syncs a sixteenth of the spare.
+    fn prepare_piece(&mut self) -> Result<(), Fault> {
         let path = self.place.dir.join(SPARE);
-        let made = self.disk.remove(&path).and_then(|()| {
-            let file = self.disk.create(&path)?;
-            let mut at = 0;
-            while at < self.place.capacity {
-                let piece = ZEROS.len().min(self.place.capacity.saturating_sub(at));
-                let zeros = ZEROS.get(..piece).unwrap_or(&ZEROS);
-                file.write_at(zeros, u64::try_from(at).unwrap_or(u64::MAX))?;
-                at = at.saturating_add(piece);
+        let made = match self.spare.take() {
+            Some(spare) => Ok(spare),
+            None => self.disk.remove(&path).and_then(|()| {
+                let file = self.disk.create(&path)?;
+                Ok(Spare { file, zeroed: 0 })
+            }),
+        };
+        let piece = self.place.capacity.div_ceil(16);
+        let grown = made.and_then(|mut spare| {
+            let end = spare.zeroed.saturating_add(piece).min(self.place.capacity);
+            while spare.zeroed < end {
+                let zeros = ZEROS.len().min(end.saturating_sub(spare.zeroed));
+                let zeros = ZEROS.get(..zeros).unwrap_or(&ZEROS);
+                let at = u64::try_from(spare.zeroed).unwrap_or(u64::MAX);
+                spare.file.write_at(zeros, at)?;
+                spare.zeroed = spare.zeroed.saturating_add(zeros.len());
             }
-            file.sync()?;
-            Ok(file)
+            spare.file.sync()?;
+            Ok(spare)
         });
-        match made {
-            Ok(file) => {
-                self.spare = Some(file);
+        match grown {
+            Ok(spare) => {
+                self.spare = Some(spare);
                 Ok(())
             }
             Err(error) => {
@@ -354,9 +391,10 @@ impl Lane {
     fn begin_file(&mut self, kind: MarkKind, extra: &[Entry]) -> Result<(), Fault> {
         // From here on the file before is history, whether or not this one comes to be.
         self.active = None;
-        let Some(file) = self.spare.take() else {
+        let Some(Spare { file, .. }) = self.spare.take() else {
             return Err(Fault::internal("no spare file"));
         };
+        self.ahead_failed = false;
         let mut id = [0; 16];
         let drawn = self.entropy.fill(&mut id);
         drawn.map_err(|error| Fault::Failed(error.to_string()))?;

@@ -357,6 +357,7 @@ impl Writer {
                     // Health first: who was just served must not find the journal unready.
                     self.judge(fault);
                     self.queue.done(&completions, waiting);
+                    self.lane.prepare_ahead();
                     return;
                 }
                 Err(failed) => fault = Some(failed),
