@@ -36,6 +36,8 @@ pub struct Reader {
     lanes: Vec<Lane>,
     /// The disk failed just now: the next call gives no entry, so that a loop ends.
     failed: bool,
+    /// It ended: the next call looks for what was written since.
+    ended: bool,
 }
 
 impl Reader {
@@ -49,6 +51,7 @@ impl Reader {
             key: Arc::new(key),
             lanes: Vec::new(),
             failed: false,
+            ended: false,
         };
         reader.find_lanes()?;
         Ok(reader)
@@ -97,10 +100,16 @@ impl Iterator for Reader {
         if std::mem::take(&mut self.failed) {
             return None;
         }
+        if std::mem::take(&mut self.ended) {
+            for lane in &mut self.lanes {
+                lane.at_end = false;
+            }
+        }
         let next = self.oldest().or_else(|| match self.find_lanes() {
             Ok(()) => self.oldest(),
             Err(error) => Some(Err(error)),
         });
+        self.ended = next.is_none();
         self.failed = matches!(next, Some(Err(JournalError::Failed { .. })));
         next
     }
@@ -121,6 +130,8 @@ struct Lane {
     /// The current file is damaged here: nothing more comes from it.
     given_up: bool,
     begun: bool,
+    /// Nothing more for now; not looked at again before all lanes have ended.
+    at_end: bool,
     sessions: HashMap<SessionHash, Arc<Session>>,
     head: Option<Result<Record, JournalError>>,
     /// Of the head, or of the one before where the head has none.
@@ -139,6 +150,7 @@ impl Lane {
             next: None,
             given_up: false,
             begun: false,
+            at_end: false,
             sessions: HashMap::new(),
             head: None,
             time: Timestamp::default(),
@@ -147,7 +159,7 @@ impl Lane {
 
     /// Has the next entry or finding ready, if there is one.
     fn fill(&mut self) {
-        if self.head.is_some() {
+        if self.head.is_some() || self.at_end {
             return;
         }
         self.head = match self.read() {
@@ -158,7 +170,7 @@ impl Lane {
             Some(Ok(record)) => self.time = record.entry.time().unwrap_or(self.time),
             // A finding is told before anything else.
             Some(Err(_)) => self.time = Timestamp::default(),
-            None => {}
+            None => self.at_end = true,
         }
     }
 
