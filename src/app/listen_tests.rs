@@ -35,9 +35,14 @@ fn bounds() -> Bounds {
     }
 }
 
-/// `/peer` tells the peer, `/endless` never ends and counts what it made, `/hang` never answers,
+/// `/slow` makes its one byte after a minute, `/peer` tells the peer, `/endless` never ends and counts what it made, `/hang` counts and never answers,
 /// `/put` tells how its body ended.
 fn service(made: Arc<AtomicUsize>) -> Router {
+    let hung = Arc::clone(&made);
+    let hang = move || {
+        hung.fetch_add(1, Ordering::SeqCst);
+        std::future::pending::<()>()
+    };
     let endless = move || {
         let made = Arc::clone(&made);
         async move {
@@ -60,10 +65,17 @@ fn service(made: Arc<AtomicUsize>) -> Router {
             Err(error) => format!("{:?}", find(&error)),
         }
     };
+    let slow = || async {
+        axum::body::Body::new(StreamBody::new(stream::once(Box::pin(async {
+            sleep(Duration::from_mins(1)).await;
+            Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"x")))
+        }))))
+    };
     Router::new()
+        .route("/slow", get(slow))
         .route("/peer", get(peer))
         .route("/endless", get(endless))
-        .route("/hang", get(std::future::pending::<()>))
+        .route("/hang", get(hang))
         .route("/put", put(swallow))
 }
 
@@ -335,6 +347,60 @@ async fn an_http2_client_that_reads_nothing_is_cut() {
     drop((answer, trigger));
 }
 
+type Http2 = hyper::client::conn::http2::SendRequest<Full<Bytes>>;
+
+async fn http2(io: DuplexStream) -> Http2 {
+    let builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+    let (client, connection) = builder
+        .handshake(TokioIo::new(io))
+        .await
+        .expect("speaks HTTP/2");
+    drop(tokio::spawn(connection));
+    client
+}
+
+fn asks(path: &str) -> Request<Full<Bytes>> {
+    Request::get(format!("http://x{path}"))
+        .body(Full::default())
+        .expect("a request")
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_http2_connection_has_few_streams() {
+    let line = dial();
+    let mut client = http2(line.io).await;
+    for _ in 0..50 {
+        drop(tokio::spawn(client.send_request(asks("/hang"))));
+    }
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(line.made.load(Ordering::SeqCst), 8);
+    drop(line.trigger);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_http2_head_beyond_the_bound_is_refused() {
+    let line = dial();
+    let mut client = http2(line.io).await;
+    let mut long = asks("/peer");
+    for name in ["a", "b", "c", "d"] {
+        let value = HeaderValue::from_str(&"x".repeat(8 * 1024)).expect("a value");
+        long.headers_mut().insert(name, value);
+    }
+    let refused = client.send_request(long).await;
+    assert!(refused.is_ok_and(|answer| answer.status().as_u16() == 431));
+    drop(line.trigger);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_waits_for_the_gateway_is_not_cut() {
+    let mut line = dial();
+    line.say("GET /slow HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        .await;
+    let (said, after) = line.rest().await;
+    assert!(said.contains("\r\n1\r\nx\r\n0\r\n"), "{said}");
+    assert_eq!(after.as_secs(), 60);
+}
+
 /// A listener on a real socket.
 struct Served {
     address: SocketAddr,
@@ -412,6 +478,21 @@ async fn the_listener_ends_with_its_last_connection() {
         TcpStream::connect(served.address).await.is_err(),
         "it still listens"
     );
+}
+
+#[tokio::test]
+async fn the_listener_waits_for_a_stream_that_runs() {
+    let mut served = serve(None).await;
+    let mut stream = TcpStream::connect(served.address).await.expect("connected");
+    let asked = stream
+        .write_all(b"GET /endless HTTP/1.1\r\nhost: x\r\n\r\n")
+        .await;
+    assert!(asked.is_ok() && stream.read_exact(&mut [0; 1024]).await.is_ok());
+    served.trigger.drain();
+    let early = timeout(Duration::from_millis(100), &mut served.task).await;
+    assert!(early.is_err(), "it left a stream behind");
+    drop(stream);
+    served.task.await.expect("it returns");
 }
 
 #[tokio::test]
