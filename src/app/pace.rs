@@ -153,7 +153,9 @@ impl<B: Body<Data = Bytes> + Unpin> Body for PacedBody<B> {
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let polled = Pin::new(&mut self.inner).poll_frame(cx);
         self.exchange.turn(polled.is_pending());
-        self.exchange.pace.touch();
+        if polled.is_ready() {
+            self.exchange.pace.touch();
+        }
         polled
     }
 
