@@ -6,6 +6,10 @@ pub mod man;
 pub mod output;
 pub mod values;
 
+mod call;
+mod demo;
+mod serve;
+
 use std::process::ExitCode;
 
 use clap::Parser as _;
@@ -23,7 +27,7 @@ pub fn main() -> ExitCode {
         Err(told) => return Output::of_process(false, &environment).usage(&told),
     };
     let mut output = Output::of_process(cli.json, &environment);
-    match dispatch(&cli, &mut output) {
+    match dispatch(&cli, &environment, &mut output) {
         Ok(exit) => exit.into(),
         Err(error) => {
             output.error(&error);
@@ -32,14 +36,14 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn dispatch(cli: &Cli, output: &mut Output) -> Result<Exit, CliError> {
+fn dispatch(cli: &Cli, environment: &Environment, output: &mut Output) -> Result<Exit, CliError> {
     match &cli.command {
         Command::Config { command } => config_command::run(command, &cli.config, output),
         Command::Completions { shell } => man::completions(*shell, output),
         Command::Man { dir } => man::pages(dir.as_deref(), output),
+        Command::Serve => serve::serve(&cli.config, environment),
+        Command::Demo(ask) => serve::demo(ask, environment, output),
         Command::Init(_)
-        | Command::Serve
-        | Command::Demo(_)
         | Command::Project { .. }
         | Command::Dataset { .. }
         | Command::Principal { .. }
