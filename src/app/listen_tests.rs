@@ -108,7 +108,7 @@ fn dial() -> Line {
         shutdown,
         service: service(Arc::clone(&made)),
     };
-    let pace = Pace::new();
+    let pace = Pace::new(None);
     drop(tokio::spawn(
         host.drive(PacedIo::new(far, Arc::clone(&pace)), pace),
     ));
@@ -336,7 +336,7 @@ async fn an_http2_client_that_reads_nothing_is_cut_and_holds_little() {
 
 type Http2 = hyper::client::conn::http2::SendRequest<Full<Bytes>>;
 
-async fn http2(io: DuplexStream) -> Http2 {
+async fn http2<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(io: T) -> Http2 {
     let mut builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
     builder
         .initial_stream_window_size(65_535)
@@ -489,6 +489,41 @@ async fn the_listener_waits_for_a_stream_that_runs() {
     assert!(early.is_err(), "it left a stream behind");
     drop(stream);
     served.task.await.expect("it returns");
+}
+
+#[tokio::test]
+async fn a_listener_that_was_stopped_leaves_no_request_behind() {
+    struct Running(Arc<AtomicUsize>);
+    impl Drop for Running {
+        fn drop(&mut self) {
+            self.0.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+    let running = Arc::new(AtomicUsize::new(0));
+    let (count, started) = (Arc::clone(&running), Arc::new(tokio::sync::Notify::new()));
+    let begun = Arc::clone(&started);
+    let service = tower::service_fn(move |_request: Request<RequestBody>| {
+        count.fetch_add(1, Ordering::SeqCst);
+        begun.notify_one();
+        let guard = Running(Arc::clone(&count));
+        async move {
+            std::future::pending::<()>().await;
+            drop(guard);
+            Ok(Response::new(Full::<Bytes>::default()))
+        }
+    });
+    let (trigger, shutdown) = channel();
+    let any = SocketAddr::new(PEER.ip(), 0);
+    let listener = Listener::bind(any, None, bounds(), Arc::new(Metrics::new())).await;
+    let listener = listener.expect("bound");
+    let stream = TcpStream::connect(listener.address().expect("an address")).await;
+    let task = tokio::spawn(listener.serve(service, shutdown));
+    let mut client = http2(stream.expect("connected")).await;
+    drop(tokio::spawn(client.send_request(asks("/"))));
+    started.notified().await;
+    trigger.stop();
+    task.await.expect("it returns");
+    assert_eq!(running.load(Ordering::SeqCst), 0);
 }
 
 #[tokio::test]
