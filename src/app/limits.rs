@@ -33,6 +33,22 @@ pub struct Bounds {
     pub request_time: Duration,
 }
 
+impl Bounds {
+    /// The bounds of the listener for health and metrics: few clients, short answers.
+    #[must_use]
+    pub fn of_ops() -> Self {
+        Self {
+            connections_max: 64,
+            streams_max: 8,
+            header_bytes_max: 16 * 1024,
+            header_timeout: Duration::from_secs(5),
+            keep_alive: Duration::from_mins(1),
+            idle_timeout: Duration::from_secs(10),
+            request_time: Duration::from_secs(10),
+        }
+    }
+}
+
 impl From<&config::Limits> for Bounds {
     fn from(limits: &config::Limits) -> Self {
         Self {

@@ -112,8 +112,8 @@ impl Listener {
             // It ends by `shutdown`; the permit says when.
             drop(tokio::spawn(async move {
                 let _counted = Counted::new(&host.metrics);
-                host.welcome(stream, tls.as_deref()).await;
-                drop(permit);
+                host.welcome(stream, tls.as_deref(), Pace::new(Some(permit)))
+                    .await;
             }));
         }
         drop(tcp);
@@ -184,17 +184,21 @@ where
     B::Error: Into<BoxError>,
 {
     /// Shakes hands where there is TLS, then serves.
-    async fn welcome(self, stream: TcpStream, tls: Option<&Tls>) {
+    async fn welcome(self, stream: TcpStream, tls: Option<&Tls>, pace: Arc<Pace>) {
         let peer = self.peer;
-        if let Err(error) = self.greet(stream, tls).await {
+        if let Err(error) = self.greet(stream, tls, pace).await {
             // At `debug`, because anyone on the network can cause it.
             tracing::debug!(%peer, %error, "a connection failed");
         }
     }
 
-    async fn greet(self, mut stream: TcpStream, tls: Option<&Tls>) -> io::Result<()> {
+    async fn greet(
+        self,
+        mut stream: TcpStream,
+        tls: Option<&Tls>,
+        pace: Arc<Pace>,
+    ) -> io::Result<()> {
         stream.set_nodelay(true)?;
-        let pace = Pace::new();
         let Some(tls) = tls else {
             self.drive(PacedIo::new(stream, Arc::clone(&pace)), pace)
                 .await;

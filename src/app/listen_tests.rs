@@ -27,7 +27,7 @@ fn bounds() -> Bounds {
     Bounds {
         connections_max: 2,
         streams_max: 8,
-        header_bytes_max: 16 * 1024,
+        header_bytes_max: 32 * 1024,
         header_timeout: Duration::from_secs(5),
         keep_alive: Duration::from_secs(20),
         idle_timeout: Duration::from_secs(10),
@@ -35,9 +35,14 @@ fn bounds() -> Bounds {
     }
 }
 
-/// `/peer` tells the peer, `/endless` never ends and counts what it made, `/hang` never answers,
+/// `/slow` makes its one byte after a minute, `/peer` tells the peer, `/endless` never ends and counts what it made, `/hang` counts and never answers,
 /// `/put` tells how its body ended.
 fn service(made: Arc<AtomicUsize>) -> Router {
+    let calls = Arc::clone(&made);
+    let hang = move || {
+        calls.fetch_add(1, Ordering::SeqCst);
+        std::future::pending::<()>()
+    };
     let endless = move || {
         let made = Arc::clone(&made);
         async move {
@@ -60,10 +65,17 @@ fn service(made: Arc<AtomicUsize>) -> Router {
             Err(error) => format!("{:?}", find(&error)),
         }
     };
+    let slow = || async {
+        axum::body::Body::new(StreamBody::new(stream::once(Box::pin(async {
+            sleep(Duration::from_mins(1)).await;
+            Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"x")))
+        }))))
+    };
     Router::new()
+        .route("/slow", get(slow))
         .route("/peer", get(peer))
         .route("/endless", get(endless))
-        .route("/hang", get(std::future::pending::<()>))
+        .route("/hang", get(hang))
         .route("/put", put(swallow))
 }
 
@@ -96,7 +108,7 @@ fn dial() -> Line {
         shutdown,
         service: service(Arc::clone(&made)),
     };
-    let pace = Pace::new();
+    let pace = Pace::new(None);
     drop(tokio::spawn(
         host.drive(PacedIo::new(far, Arc::clone(&pace)), pace),
     ));
@@ -309,31 +321,81 @@ async fn draining_ends_a_connection_that_rests() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_http2_client_that_reads_nothing_is_cut() {
-    let Line {
-        io,
-        made,
-        metrics,
-        trigger,
-    } = dial();
-    let (mut client, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
-        .handshake::<_, Full<Bytes>>(TokioIo::new(io))
+async fn an_http2_client_that_reads_nothing_is_cut_and_holds_little() {
+    let line = dial();
+    let mut client = http2(line.io).await;
+    let answer = client.send_request(asks("/endless")).await.expect("a head");
+    sleep(Duration::from_secs(9)).await;
+    let held = line.made.load(Ordering::SeqCst);
+    assert!(held <= 256 * 1024, "{held} bytes for one stalled stream");
+    sleep(Duration::from_secs(3)).await;
+    assert_eq!(line.metrics.connections_stalled.get(), 1);
+    assert_eq!(line.made.load(Ordering::SeqCst), held);
+    drop((answer, line.trigger));
+}
+
+type Http2 = hyper::client::conn::http2::SendRequest<Full<Bytes>>;
+
+async fn http2<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(io: T) -> Http2 {
+    let mut builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+    builder
+        .initial_stream_window_size(65_535)
+        .initial_connection_window_size(65_535);
+    let (client, connection) = builder
+        .handshake(TokioIo::new(io))
         .await
         .expect("speaks HTTP/2");
-    let connection = tokio::spawn(connection);
-    let request = Request::get("http://x/endless")
-        .body(Full::default())
-        .expect("a request");
-    let answer = client.send_request(request).await.expect("a head");
-    sleep(Duration::from_secs(12)).await;
-    assert_eq!(metrics.connections_stalled.get(), 1);
-    assert!(connection.await.is_ok());
-    assert!(
-        made.load(Ordering::SeqCst) <= 5 * 1024 * 1024,
-        "beyond the client's own windows"
-    );
-    drop((answer, trigger));
+    drop(tokio::spawn(connection));
+    client
 }
+
+fn asks(path: &str) -> Request<Full<Bytes>> {
+    Request::get(format!("http://x{path}"))
+        .body(Full::default())
+        .expect("a request")
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_http2_connection_has_few_streams() {
+    let line = dial();
+    let mut client = http2(line.io).await;
+    for _ in 0..50 {
+        drop(tokio::spawn(client.send_request(asks("/hang"))));
+    }
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(line.made.load(Ordering::SeqCst), 8);
+    drop(line.trigger);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_http2_head_beyond_the_bound_is_refused() {
+    let line = dial();
+    let mut client = http2(line.io).await;
+    for (headers, status) in [(3, 200), (4, 431)] {
+        let mut long = asks("/peer");
+        let value = HeaderValue::from_str(&"x".repeat(8 * 1024)).expect("a value");
+        for name in ["a", "b", "c", "d"].into_iter().take(headers) {
+            long.headers_mut().insert(name, value.clone());
+        }
+        let answer = client.send_request(long).await.expect("an answer");
+        assert_eq!(answer.status().as_u16(), status);
+    }
+    drop(line.trigger);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_waits_for_the_gateway_is_not_cut() {
+    let mut line = dial();
+    line.say("GET /slow HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        .await;
+    let (said, after) = line.rest().await;
+    assert!(said.contains("\r\n1\r\nx\r\n0\r\n"), "{said}");
+    assert_eq!(after.as_secs(), 60);
+}
+
+// What s3s asks of a request's body, and what is asked here of its answer's.
+static_assertions::assert_impl_all!(RequestBody: Send, Sync, Unpin);
+static_assertions::assert_impl_all!(s3s::Body: Send, Unpin, Body<Data = Bytes>);
 
 /// A listener on a real socket.
 struct Served {
@@ -412,6 +474,56 @@ async fn the_listener_ends_with_its_last_connection() {
         TcpStream::connect(served.address).await.is_err(),
         "it still listens"
     );
+}
+
+#[tokio::test]
+async fn the_listener_waits_for_a_stream_that_runs() {
+    let mut served = serve(None).await;
+    let mut stream = TcpStream::connect(served.address).await.expect("connected");
+    let asked = stream
+        .write_all(b"GET /endless HTTP/1.1\r\nhost: x\r\n\r\n")
+        .await;
+    assert!(asked.is_ok() && stream.read_exact(&mut [0; 1024]).await.is_ok());
+    served.trigger.drain();
+    let early = timeout(Duration::from_millis(100), &mut served.task).await;
+    assert!(early.is_err(), "it left a stream behind");
+    drop(stream);
+    served.task.await.expect("it returns");
+}
+
+#[tokio::test]
+async fn a_listener_that_was_stopped_leaves_no_request_behind() {
+    struct Running(Arc<AtomicUsize>);
+    impl Drop for Running {
+        fn drop(&mut self) {
+            self.0.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+    let running = Arc::new(AtomicUsize::new(0));
+    let (count, started) = (Arc::clone(&running), Arc::new(tokio::sync::Notify::new()));
+    let begun = Arc::clone(&started);
+    let service = tower::service_fn(move |_request: Request<RequestBody>| {
+        count.fetch_add(1, Ordering::SeqCst);
+        begun.notify_one();
+        let guard = Running(Arc::clone(&count));
+        async move {
+            std::future::pending::<()>().await;
+            drop(guard);
+            Ok(Response::new(Full::<Bytes>::default()))
+        }
+    });
+    let (trigger, shutdown) = channel();
+    let any = SocketAddr::new(PEER.ip(), 0);
+    let listener = Listener::bind(any, None, bounds(), Arc::new(Metrics::new())).await;
+    let listener = listener.expect("bound");
+    let stream = TcpStream::connect(listener.address().expect("an address")).await;
+    let task = tokio::spawn(listener.serve(service, shutdown));
+    let mut client = http2(stream.expect("connected")).await;
+    drop(tokio::spawn(client.send_request(asks("/"))));
+    started.notified().await;
+    trigger.stop();
+    task.await.expect("it returns");
+    assert_eq!(running.load(Ordering::SeqCst), 0);
 }
 
 #[tokio::test]

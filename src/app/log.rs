@@ -130,7 +130,6 @@ mod tests {
                 tracing::trace!(target: "aws_sigv4::http_request::sign", "canary");
                 tracing::trace!(target: "h2::proto", "canary");
                 tracing::trace!(target: "hyper::proto", "canary");
-                tracing::debug!(target: "kluis_like", "canary");
                 tracing::debug!(target: "kluis::vault", "ours");
             });
             assert!(told.contains("ours"), "{told}");

@@ -13,6 +13,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::limits::{Bounds, millis};
@@ -31,6 +32,9 @@ pub(super) struct Pace {
     blocked: AtomicBool,
     /// A request has been seen.
     served: AtomicBool,
+    /// The connection's place. It is given back when the socket and every exchange are gone, the
+    /// HTTP/2 streams too that run in tasks of their own: then nothing of it is left to record.
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 /// What the bounds say of a connection.
@@ -45,7 +49,7 @@ pub(super) enum Verdict {
 }
 
 impl Pace {
-    pub(super) fn new() -> Arc<Self> {
+    pub(super) fn new(permit: Option<OwnedSemaphorePermit>) -> Arc<Self> {
         Arc::new(Self {
             begin: Instant::now(),
             last_ms: AtomicU64::new(0),
@@ -53,6 +57,7 @@ impl Pace {
             ours: AtomicUsize::new(0),
             blocked: AtomicBool::new(false),
             served: AtomicBool::new(false),
+            _permit: permit,
         })
     }
 
@@ -153,7 +158,9 @@ impl<B: Body<Data = Bytes> + Unpin> Body for PacedBody<B> {
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let polled = Pin::new(&mut self.inner).poll_frame(cx);
         self.exchange.turn(polled.is_pending());
-        self.exchange.pace.touch();
+        if polled.is_ready() {
+            self.exchange.pace.touch();
+        }
         polled
     }
 
@@ -257,14 +264,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_without_a_request_is_idle_soon() {
-        let pace = Pace::new();
+        let pace = Pace::new(None);
         assert!(matches!(after(&pace, 4).await, Verdict::Until(_)));
         assert_eq!(after(&pace, 2).await, Verdict::Idle);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_that_asked_once_may_rest() {
-        let pace = Pace::new();
+        let pace = Pace::new(None);
         drop(Exchange::begin(&pace));
         assert!(matches!(after(&pace, 19).await, Verdict::Until(_)));
         assert_eq!(after(&pace, 2).await, Verdict::Idle);
@@ -272,14 +279,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_gateways_turn_has_no_bound_here() {
-        let pace = Pace::new();
+        let pace = Pace::new(None);
         let _exchange = Exchange::begin(&pace);
         assert!(matches!(after(&pace, 1000).await, Verdict::Until(_)));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_takes_no_frame_stalls() {
-        let pace = Pace::new();
+        let pace = Pace::new(None);
         let body = http_body_util::Full::new(Bytes::from_static(b"x"));
         let _body = PacedBody::new(body, Exchange::begin(&pace));
         assert!(matches!(after(&pace, 9).await, Verdict::Until(_)));
@@ -288,7 +295,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_blocked_socket_stalls_even_in_the_gateways_turn() {
-        let pace = Pace::new();
+        let pace = Pace::new(None);
         let _exchange = Exchange::begin(&pace);
         let (near, _far) = tokio::io::duplex(4);
         let mut io = PacedIo::new(near, Arc::clone(&pace));
@@ -300,7 +307,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_socket_that_takes_bytes_slowly_does_not_stall() {
-        let pace = Pace::new();
+        let pace = Pace::new(None);
         let body = http_body_util::Full::new(Bytes::from_static(b"x"));
         let _body = PacedBody::new(body, Exchange::begin(&pace));
         let (near, _far) = tokio::io::duplex(64);
@@ -313,7 +320,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_counters_return_to_nothing() {
-        let pace = Pace::new();
+        let pace = Pace::new(None);
         let body = http_body_util::Full::new(Bytes::from_static(b"x"));
         drop(PacedBody::new(body, Exchange::begin(&pace)));
         drop(Exchange::begin(&pace));
