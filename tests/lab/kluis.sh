@@ -20,7 +20,6 @@ start() {
     if [ -n "$STORE" ]; then
         load_env "$STORE/owner.env"
         export KLUIS_STORE_ACCESS_KEY_ID=$AWS_ACCESS_KEY_ID KLUIS_STORE_SECRET_ACCESS_KEY=$AWS_SECRET_ACCESS_KEY
-        export KLUIS_STORE_REGION=$AWS_REGION
         store=(--store s3://blobs --store-endpoint "$AWS_ENDPOINT_URL")
     fi
     # The server needs nothing of the clients' environment, and must not fall back on it.
