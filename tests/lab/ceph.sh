@@ -50,6 +50,9 @@ osd objectstore = bluestore
 osd memory target = 1073741824
 bluestore block size = $((10 << 30))
 bluestore block create = true
+# The OSD would register itself before it knows the cluster's id, and end with "wrong fsid"; done below.
+osd class update on start = false
+osd crush update on start = false
 osd class default list = *
 osd class load list = *
 [client.rgw]
@@ -79,9 +82,10 @@ eventually 150 ceph --connect-timeout 2 quorum_status
 
 osd_id=$(cat /proc/sys/kernel/random/uuid)
 ceph osd new "$osd_id" >/dev/null
+ceph osd crush create-or-move osd.0 1.0 host=lab root=default >/dev/null 2>&1
 ceph-osd -i 0 --mkfs --osd-uuid "$osd_id" >"$D/osd-mkfs.log" 2>&1
 spawn "$D" osd ceph-osd -i 0 -f
-eventually 300 osd_is_up
+eventually 200 osd_is_up
 
 spawn "$D" radosgw radosgw -n client.rgw -f
 wait_http "http://127.0.0.1:$s3_port/" 180 "$D/radosgw.log"
