@@ -1,1 +1,23 @@
-//! The S3 edge: HTTP and XML in, use cases out.
+//! The S3 edge: translates S3 requests into the vault's use cases and their answers back.
+//!
+//! It holds no rule about who may do what. It does hold the rules of S3's transport that the
+//! library below it leaves open: the end of an aws-chunked body, announced trailers, headers that
+//! would change what a request means, and that no request goes unrecorded. `docs/s3.md` lists what
+//! is served, what is refused, and where this differs from Amazon's S3.
+
+mod access;
+mod answer;
+mod auth;
+mod body;
+mod error;
+mod framing;
+mod headers;
+mod ops;
+mod scope;
+mod service;
+#[cfg(test)]
+mod tests;
+mod translate;
+mod watch;
+
+pub use service::{BuildError, S3Edge, S3Settings, SelfTestError, router};

@@ -1,0 +1,233 @@
+//! The index of one subject's grants, and the function `holds` that the matcher calls.
+//!
+//! Foreign text (prefixes, keys) is only ever compared here, byte by byte: no pattern, no script.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use casbin::rhai::{Dynamic, ImmutableString};
+
+use super::grant::{Grant, GrantEffect};
+use super::source::Policy;
+use crate::types::{ProjectName, Timestamp};
+
+/// How casbin names a grant that denies: no role's name holds a colon.
+pub(super) const DENY: &str = "deny:";
+/// The role of grants that deny and name a role which no file defines. They deny every action:
+/// a role that is removed from the policy must not open what was closed by its name.
+pub(super) const DENY_UNKNOWN: &str = "deny:?";
+
+/// How casbin names a denying line of a role that a grant gives. Apart from the role's allowing
+/// lines, because what denies covers more than what allows ([`Reach`]).
+pub(super) const DENY_LINE: &str = "deny-line:";
+
+/// One subject's grants in one project, by role and dataset. Says nothing of time: that is asked.
+#[derive(Debug)]
+pub(super) struct Held {
+    project: ProjectName,
+    roles: HashMap<String, HashMap<Scope, Vec<Cover>>>,
+}
+
+/// A dataset's name, or nothing for the whole project.
+type Scope = String;
+
+/// What a grant covers within its dataset.
+#[derive(Debug)]
+struct Cover {
+    prefix: String,
+    starts: Timestamp,
+    expires: Option<Timestamp>,
+    /// Where the grant stands in the subject's list.
+    grant: usize,
+}
+
+/// The part of a request that a grant must cover.
+#[derive(Clone, Copy)]
+pub(super) struct Place<'a> {
+    pub(super) project: &'a str,
+    /// The dataset; empty for the project itself.
+    pub(super) dataset: &'a str,
+    pub(super) key: &'a str,
+    pub(super) reach: Reach,
+    pub(super) now: Timestamp,
+}
+
+/// What the key of a request stands for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Reach {
+    /// One key. A grant covers it whose prefix it begins with.
+    Key,
+    /// All keys that begin so: a listing, a grant, a whole dataset. What allows must cover all of
+    /// them; what denies some of them denies the whole, else a listing would show denied names.
+    Region,
+    /// That the dataset is there. Any allowing grant on it will do; only a denial of the whole
+    /// dataset denies it.
+    Existence,
+}
+
+/// A key as a value of casbin's script engine.
+#[derive(Clone)]
+pub(super) struct KeyValue {
+    pub(super) key: ImmutableString,
+    pub(super) reach: Reach,
+}
+
+/// The subject as a value of casbin's script engine.
+#[derive(Clone)]
+pub(super) struct SubjectValue(pub(super) Arc<Held>);
+
+impl Held {
+    /// Files the grants under the names that lines use; those that give nothing are left out.
+    pub(super) fn new(policy: &Policy, project: &ProjectName, grants: &[Grant]) -> Self {
+        let mut roles: HashMap<String, HashMap<Scope, Vec<Cover>>> = HashMap::new();
+        for (index, grant) in grants.iter().enumerate() {
+            let dataset = grant.dataset.as_ref().map_or("", |name| name.as_str());
+            for name in held_roles(policy, grant) {
+                roles
+                    .entry(name)
+                    .or_default()
+                    .entry(dataset.to_owned())
+                    .or_default()
+                    .push(Cover {
+                        prefix: grant.prefix.clone(),
+                        starts: grant.starts,
+                        expires: grant.expires,
+                        grant: index,
+                    });
+            }
+        }
+        // The narrowest grant speaks first, so that a record names the most telling one; among
+        // equals the one that stands first.
+        for covers in roles.values_mut().flat_map(HashMap::values_mut) {
+            covers.sort_by_key(|cover| (std::cmp::Reverse(cover.prefix.len()), cover.grant));
+        }
+        Self {
+            project: project.clone(),
+            roles,
+        }
+    }
+
+    /// The names under which grants are held, in order.
+    pub(super) fn roles(&self) -> Vec<&str> {
+        let mut names: Vec<_> = self.roles.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// The first grant of `role` that covers `place`, as its index in the subject's list.
+    pub(super) fn find(&self, role: &str, place: Place<'_>) -> Option<usize> {
+        if place.project != self.project.as_str() {
+            return None;
+        }
+        let scopes = self.roles.get(role)?;
+        // No role's name holds a colon: it marks what denies.
+        let denies = role.contains(':');
+        let of = |scope: &str| {
+            let covers = scopes.get(scope)?;
+            covers.iter().find(|cover| cover.covers(place, denies))
+        };
+        let narrow = if place.dataset.is_empty() {
+            None
+        } else {
+            of(place.dataset)
+        };
+        narrow.or_else(|| of("")).map(|cover| cover.grant)
+    }
+}
+
+impl Cover {
+    fn covers(&self, place: Place<'_>, denies: bool) -> bool {
+        place.is_within(&self.prefix, denies) && is_live(self.starts, self.expires, place.now)
+    }
+}
+
+impl Place<'_> {
+    /// Whether a grant over `prefix` that allows (or denies) covers the key; see [`Reach`].
+    pub(super) fn is_within(&self, prefix: &str, denies: bool) -> bool {
+        match (self.reach, denies) {
+            (Reach::Key, _) | (Reach::Region, false) => self.key.starts_with(prefix),
+            (Reach::Region, true) => self.key.starts_with(prefix) || prefix.starts_with(self.key),
+            (Reach::Existence, denies) => !denies || prefix.is_empty(),
+        }
+    }
+}
+
+/// Whether a window holds `now`: its start is in it, its end is not.
+pub(super) fn is_live(starts: Timestamp, expires: Option<Timestamp>, now: Timestamp) -> bool {
+    starts <= now && expires.is_none_or(|end| now < end)
+}
+
+/// The names under which a grant's lines stand; none when it gives nothing.
+fn held_roles(policy: &Policy, grant: &Grant) -> Vec<String> {
+    let Some(lines) = policy.lines(&grant.role) else {
+        return match grant.effect {
+            GrantEffect::Allow => Vec::new(),
+            GrantEffect::Deny => vec![DENY_UNKNOWN.to_owned()],
+        };
+    };
+    match grant.effect {
+        GrantEffect::Deny => vec![format!("{DENY}{}", grant.role)],
+        GrantEffect::Allow if lines.iter().any(|line| line.effect == GrantEffect::Deny) => {
+            vec![grant.role.clone(), format!("{DENY_LINE}{}", grant.role)]
+        }
+        GrantEffect::Allow => vec![grant.role.clone()],
+    }
+}
+
+/// `holds(r.sub, p.role, r.dom, r.dataset, r.key, r.now)`; a value of a wrong type holds nothing.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "the signature of casbin's operator functions"
+)]
+pub(super) fn holds(
+    sub: Dynamic,
+    role: Dynamic,
+    dom: Dynamic,
+    dataset: Dynamic,
+    key: Dynamic,
+    now: Dynamic,
+) -> Dynamic {
+    let find = || {
+        let sub = sub.read_lock::<SubjectValue>()?;
+        let role = role.read_lock::<ImmutableString>()?;
+        let dom = dom.read_lock::<ImmutableString>()?;
+        let dataset = dataset.read_lock::<ImmutableString>()?;
+        let key = key.read_lock::<KeyValue>()?;
+        sub.0.find(
+            &role,
+            Place {
+                project: &dom,
+                dataset: &dataset,
+                key: &key.key,
+                reach: key.reach,
+                now: *now.read_lock::<Timestamp>()?,
+            },
+        )
+    };
+    find().is_some().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::testkit::{NOW, builtin, grant, project};
+
+    /// Decisions check the project first; the index does not rely on it.
+    #[test]
+    fn an_index_answers_for_its_own_project_only() {
+        let grants = [grant(1, "reader", "*")];
+        let held = Held::new(&builtin(), &project("icu"), &grants);
+        let at = |project| Place {
+            project,
+            dataset: "ecg",
+            key: "a",
+            reach: Reach::Key,
+            now: NOW,
+        };
+        assert_eq!(held.find("reader", at("icu")), Some(0));
+        for other in ["icu-2", "ic", "", "*"] {
+            assert_eq!(held.find("reader", at(other)), None, "{other}");
+        }
+        assert_eq!(held.find("owner", at("icu")), None);
+    }
+}

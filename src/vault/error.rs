@@ -1,0 +1,286 @@
+//! What a use case may answer instead of success. Kinds say what the caller should do; the source
+//! and the reason are for the operator and the auditor, never for the client.
+
+use std::error::Error;
+use std::fmt;
+
+use crate::catalog::{CatalogError, Conflict};
+use crate::journal::JournalError;
+use crate::keyring::KeyRingError;
+use crate::policy::PolicyError;
+use crate::seal::{OpenError, SealError};
+use crate::store::StoreError;
+use crate::types::{EntropyError, NameError};
+
+/// What went wrong, as coarse as a caller can act on. Every edge maps each kind in one total
+/// `match`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum ErrorKind {
+    /// Not allowed, or not known to who may not know.
+    AccessDenied,
+    /// No such dataset, said to who may know.
+    NoSuchDataset,
+    /// No such object, said to who may know.
+    NoSuchObject,
+    /// No such upload.
+    NoSuchUpload,
+    /// The dataset is there already.
+    DatasetExists,
+    /// The dataset still holds objects or uploads.
+    DatasetNotEmpty,
+    /// A condition of the request does not hold.
+    PreconditionFailed,
+    /// What the client has is still current (`If-None-Match` on a read).
+    NotModified,
+    /// Another writer came in between; try again.
+    Conflict,
+    /// The range lies beyond the object's end.
+    InvalidRange,
+    /// A name is not one.
+    InvalidName,
+    /// An object key of more than 1,024 bytes.
+    KeyTooLong,
+    /// An argument is out of its bounds.
+    InvalidArgument,
+    /// User metadata beyond its bound.
+    MetadataTooLarge,
+    /// A body or object beyond its bound.
+    TooLarge,
+    /// A part smaller than it must be (S3's 5 MiB is not asked here; kept for the edge's table).
+    PartTooSmall,
+    /// A completion names a part that is not there, or with another tag.
+    InvalidPart,
+    /// A completion names parts out of order.
+    InvalidPartOrder,
+    /// The body ended before its announced length, or its framing is broken.
+    IncompleteBody,
+    /// The body is not what its checksum says.
+    BadDigest,
+    /// A chunk's or trailer's signature is wrong.
+    BodySignature,
+    /// The client stopped sending.
+    BodyTimeout,
+    /// No record can be made durable now: nothing is served (fail closed). Try again.
+    LogUnavailable,
+    /// The store or catalog is overloaded. Try again, slower.
+    SlowDown,
+    /// The store or catalog does not answer. Try again.
+    Unavailable,
+    /// No space is left. Nothing was written.
+    Full,
+    /// What the store or catalog returned does not authenticate. **No byte of it was handed out.**
+    Integrity,
+    /// A fault of the vault itself.
+    Internal,
+}
+
+impl ErrorKind {
+    /// The HTTP status that means the same; records keep it, whatever the edge was.
+    #[must_use]
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::NotModified => 304,
+            Self::InvalidName
+            | Self::KeyTooLong
+            | Self::InvalidArgument
+            | Self::MetadataTooLarge
+            | Self::TooLarge
+            | Self::PartTooSmall
+            | Self::InvalidPart
+            | Self::InvalidPartOrder
+            | Self::IncompleteBody
+            | Self::BadDigest
+            | Self::BodyTimeout => 400,
+            Self::AccessDenied | Self::BodySignature => 403,
+            Self::NoSuchDataset | Self::NoSuchObject | Self::NoSuchUpload => 404,
+            Self::DatasetExists | Self::DatasetNotEmpty | Self::Conflict => 409,
+            Self::PreconditionFailed => 412,
+            Self::InvalidRange => 416,
+            Self::Integrity | Self::Internal => 500,
+            Self::LogUnavailable | Self::SlowDown | Self::Unavailable => 503,
+            Self::Full => 507,
+        }
+    }
+}
+
+/// A failed use case.
+#[derive(Debug)]
+pub struct VaultError {
+    kind: ErrorKind,
+    reason: &'static str,
+    source: Option<Box<dyn Error + Send + Sync>>,
+}
+
+impl VaultError {
+    /// An error whose reason is known here.
+    #[must_use]
+    pub const fn new(kind: ErrorKind, reason: &'static str) -> Self {
+        Self {
+            kind,
+            reason,
+            source: None,
+        }
+    }
+
+    /// An error with what caused it.
+    #[must_use]
+    pub fn caused(
+        kind: ErrorKind,
+        reason: &'static str,
+        source: impl Error + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            kind,
+            reason,
+            source: Some(Box::new(source)),
+        }
+    }
+
+    /// What the caller can act on.
+    #[must_use]
+    pub const fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    /// The precise reason with all its causes, for the audit record and the operator's log.
+    #[must_use]
+    pub fn reason(&self) -> String {
+        let mut text = self.reason.to_owned();
+        let mut cause = self.source();
+        while let Some(error) = cause {
+            text.push_str(": ");
+            text.push_str(&error.to_string());
+            cause = error.source();
+        }
+        text
+    }
+}
+
+impl fmt::Display for VaultError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.reason)
+    }
+}
+
+impl Error for VaultError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        self.source.as_ref().map(|source| {
+            let source: &(dyn Error + 'static) = source.as_ref();
+            source
+        })
+    }
+}
+
+impl From<StoreError> for VaultError {
+    fn from(error: StoreError) -> Self {
+        let (kind, reason) = match &error {
+            StoreError::NotFound => (ErrorKind::Integrity, "a blob is missing from the store"),
+            StoreError::Length => (ErrorKind::Integrity, "the store sent another length"),
+            StoreError::Throttled => (ErrorKind::SlowDown, "the store is throttling"),
+            StoreError::Timeout => (ErrorKind::Unavailable, "the store did not answer"),
+            StoreError::Full => (ErrorKind::Full, "the store is full"),
+            StoreError::Denied => (ErrorKind::Unavailable, "the store refused the gateway"),
+            StoreError::Aborted(_) => (ErrorKind::IncompleteBody, "the body was aborted"),
+            StoreError::Failed { .. } => (ErrorKind::Unavailable, "the store failed"),
+        };
+        Self::caused(kind, reason, error)
+    }
+}
+
+impl From<CatalogError> for VaultError {
+    fn from(error: CatalogError) -> Self {
+        let (kind, reason) = match &error {
+            CatalogError::Conflict(conflict) => of_conflict(*conflict),
+            CatalogError::Busy => (ErrorKind::SlowDown, "the catalog is busy"),
+            CatalogError::Full => (ErrorKind::Full, "the catalog's disk takes no more"),
+            CatalogError::Damaged { .. } => (ErrorKind::Integrity, "a row is damaged"),
+            CatalogError::Schema { .. } | CatalogError::Failed { .. } => {
+                (ErrorKind::Unavailable, "the catalog failed")
+            }
+        };
+        Self::caused(kind, reason, error)
+    }
+}
+
+const fn of_conflict(conflict: Conflict) -> (ErrorKind, &'static str) {
+    match conflict {
+        Conflict::ProjectExists => (ErrorKind::Conflict, "the project is there already"),
+        Conflict::PrincipalExists => (ErrorKind::Conflict, "the principal is there already"),
+        Conflict::DatasetExists => (ErrorKind::DatasetExists, "the dataset is there already"),
+        Conflict::NoProject => (ErrorKind::InvalidArgument, "no such project"),
+        Conflict::NoPrincipal => (ErrorKind::InvalidArgument, "no such principal"),
+        Conflict::NoCredential => (ErrorKind::InvalidArgument, "no such credential"),
+        Conflict::NoGrant => (ErrorKind::InvalidArgument, "no such grant"),
+        Conflict::NoDataset => (ErrorKind::NoSuchDataset, "no such dataset"),
+        Conflict::DatasetNotEmpty => (ErrorKind::DatasetNotEmpty, "the dataset is not empty"),
+        Conflict::NoObject => (ErrorKind::NoSuchObject, "no such object"),
+        Conflict::ObjectExists => (ErrorKind::PreconditionFailed, "an object is there already"),
+        Conflict::ETagDiffers => (ErrorKind::PreconditionFailed, "the entity tag is another"),
+        Conflict::NoUpload => (ErrorKind::NoSuchUpload, "no such upload"),
+        Conflict::PartChanged => (ErrorKind::InvalidPart, "a part changed in between"),
+        Conflict::BlobGone => (ErrorKind::Conflict, "the source was deleted in between"),
+    }
+}
+
+impl From<JournalError> for VaultError {
+    fn from(error: JournalError) -> Self {
+        Self::caused(
+            ErrorKind::LogUnavailable,
+            "the record is not durable",
+            error,
+        )
+    }
+}
+
+impl From<KeyRingError> for VaultError {
+    fn from(error: KeyRingError) -> Self {
+        Self::caused(ErrorKind::Unavailable, "a key cannot be had", error)
+    }
+}
+
+impl From<SealError> for VaultError {
+    fn from(error: SealError) -> Self {
+        Self::caused(ErrorKind::Internal, "sealing failed", error)
+    }
+}
+
+impl From<OpenError> for VaultError {
+    fn from(error: OpenError) -> Self {
+        Self::caused(
+            ErrorKind::Integrity,
+            "what was stored does not authenticate",
+            error,
+        )
+    }
+}
+
+impl From<PolicyError> for VaultError {
+    fn from(error: PolicyError) -> Self {
+        Self::caused(
+            ErrorKind::AccessDenied,
+            "the policy cannot be evaluated",
+            error,
+        )
+    }
+}
+
+impl From<EntropyError> for VaultError {
+    fn from(error: EntropyError) -> Self {
+        Self::caused(ErrorKind::Internal, "no randomness to be had", error)
+    }
+}
+
+impl From<NameError> for VaultError {
+    fn from(error: NameError) -> Self {
+        let kind = match error {
+            NameError::KeyTooLong => ErrorKind::KeyTooLong,
+            NameError::Length
+            | NameError::Character
+            | NameError::Bucket
+            | NameError::KeyEmpty
+            | NameError::KeyControl
+            | NameError::KeyDots => ErrorKind::InvalidName,
+        };
+        Self::caused(kind, "not a name", error)
+    }
+}
