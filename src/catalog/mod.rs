@@ -3,9 +3,16 @@
 //! Reads are single calls; writes are [`Mutation`]s, applied all or none by [`Catalog::commit`],
 //! with their preconditions judged inside the transaction. The adapters hold no rule of S3.
 
+pub mod codec;
 mod entity;
+mod listing;
+mod memory;
 mod mutation;
 mod query;
+mod sqlite;
+
+#[cfg(test)]
+mod contract;
 
 use std::sync::Arc;
 
@@ -15,20 +22,22 @@ use bytes::Bytes;
 pub use entity::{
     CredentialRow, DatasetRow, ObjectMeta, ObjectRow, PartRow, PrincipalRow, ProjectRow, UploadRow,
 };
+pub use memory::MemoryCatalog;
 pub use mutation::{BlobUse, Condition, Mutation};
 pub use query::{ListEntry, ListQuery, Page, PartPage, UploadPage, UploadQuery};
+pub use sqlite::SqliteCatalog;
 
 use crate::policy::Grant;
 use crate::types::{
     AccessKeyId, BlobId, BucketName, DatasetId, ObjectKey, PrincipalId, ProjectName, Timestamp,
-    UploadId,
+    UploadId, limits,
 };
 
 /// A catalog shared by every use case.
 pub type SharedCatalog = Arc<dyn Catalog>;
 
 /// What a catalog did not do.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CatalogError {
     /// A precondition of a mutation does not hold; nothing was changed.
@@ -97,14 +106,50 @@ pub enum Conflict {
     BlobGone,
 }
 
+impl CatalogError {
+    /// An identifier that is drawn at random is there already: a fault of the program, not of who
+    /// asked.
+    fn repeated(what: &str) -> Self {
+        Self::Failed {
+            reason: format!("this {what} is there already"),
+        }
+    }
+}
+
+impl From<Conflict> for CatalogError {
+    fn from(conflict: Conflict) -> Self {
+        Self::Conflict(conflict)
+    }
+}
+
+impl From<codec::CodecError> for CatalogError {
+    fn from(_: codec::CodecError) -> Self {
+        Self::Damaged {
+            what: "encoded row",
+        }
+    }
+}
+
+/// Encodes a commit for the change log, within the bound.
+fn encode_change(mutations: &[Mutation]) -> Result<Bytes, CatalogError> {
+    let change = codec::encode(mutations);
+    if change.len() > limits::CATALOG_CHANGE_BYTES_MAX {
+        return Err(CatalogError::Failed {
+            reason: format!("a commit of {} bytes is too large", change.len()),
+        });
+    }
+    Ok(change)
+}
+
 /// The vault's database. Every method is safe to call from many tasks at once.
 #[async_trait]
 pub trait Catalog: Send + Sync + 'static {
     /// Applies the mutations in order, all or none; durable when it returns `Ok`.
     async fn commit(&self, mutations: Vec<Mutation>) -> Result<(), CatalogError>;
 
-    /// A number that grows with every commit by any process; cheap enough to ask often. Caches of
-    /// credentials, grants and datasets are dropped when it changes.
+    /// A number that grows with every commit, by any process, that changes a project, dataset,
+    /// principal, credential or grant; cheap enough to ask often. Caches of these are dropped when
+    /// it changes. Objects and uploads leave it alone, or every upload would empty the caches.
     async fn generation(&self) -> Result<u64, CatalogError>;
 
     /// One project.
@@ -191,8 +236,9 @@ pub trait Catalog: Send + Sync + 'static {
 
     /// The sequence number of the newest commit in the change log.
     async fn change_seq(&self) -> Result<u64, CatalogError>;
-    /// Changes after `after`, oldest first, encoded mutations of one commit each, until
-    /// `bytes_max` is passed.
+    /// Changes after `after`, oldest first, encoded mutations ([`codec`]) of one commit each, until
+    /// `bytes_max` is passed; at least one if there is any. A first number above `after + 1` shows
+    /// that changes in between were forgotten.
     async fn changes(
         &self,
         after: u64,
@@ -201,7 +247,10 @@ pub trait Catalog: Send + Sync + 'static {
     /// Drops changes up to and including `upto`, once a snapshot holds them.
     async fn forget_changes(&self, upto: u64) -> Result<(), CatalogError>;
     /// The whole catalog as mutations that rebuild it, in pages: `cursor` is what the page before
-    /// returned, `None` begins; the returned cursor is `None` at the end.
+    /// returned, `None` begins; the returned cursor is `None` at the end. All pages show the
+    /// moment of the first, whose first mutation is [`Mutation::RestoreSeq`]: the changes after
+    /// that number bring a rebuilt catalog up to date. One dump runs at a time: beginning another
+    /// ends it, and its cursor then gives `Failed`.
     async fn dump(
         &self,
         cursor: Option<Bytes>,

@@ -99,12 +99,38 @@ pub enum Mutation {
         /// The time at which its blobs lose these references.
         now: Timestamp,
     },
-    /// Registers blobs and their references by one row's version, as a dump rebuilds them.
-    /// Never used outside a recovery.
-    RestoreBlobs {
-        /// The object's or part's version.
-        owner: VersionId,
-        /// Its blobs.
-        blobs: Vec<BlobId>,
-    },
+    /// Registers blobs that no row refers to (yet), each with the time at which it lost its last
+    /// reference; the rows that follow in a dump share them. Used by a recovery only.
+    RestoreBlobs(Vec<(BlobId, Timestamp)>),
+    /// Takes blobs out of the catalog; those that a row refers to are left alone. This is how the
+    /// change log tells of [`super::Catalog::claim_unreferenced`].
+    ForgetBlobs(Vec<BlobId>),
+    /// Lets the change log's numbers go on after this one, so that none ever names two changes.
+    /// A dump begins with it: the number of the newest change that it holds.
+    RestoreSeq(u64),
+}
+
+impl Mutation {
+    /// Whether it changes who may do what, and so [`super::Catalog::generation`].
+    pub(super) const fn changes_access(&self) -> bool {
+        match self {
+            Self::CreateProject(_)
+            | Self::CreateDataset(_)
+            | Self::DeleteDataset(_)
+            | Self::CreatePrincipal(_)
+            | Self::CreateCredential(_)
+            | Self::DeleteCredential(_)
+            | Self::CreateGrant(_)
+            | Self::DeleteGrant(_) => true,
+            Self::PutObject { .. }
+            | Self::DeleteObject { .. }
+            | Self::CreateUpload(_)
+            | Self::PutPart { .. }
+            | Self::CompleteUpload { .. }
+            | Self::AbortUpload { .. }
+            | Self::RestoreBlobs(_)
+            | Self::ForgetBlobs(_)
+            | Self::RestoreSeq(_) => false,
+        }
+    }
 }

@@ -1,7 +1,56 @@
 //! The command line: arguments in, words and exit codes out.
 
+pub mod args;
+pub mod config_command;
+pub mod man;
+pub mod output;
+pub mod values;
+
+mod call;
+mod demo;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use crate::config::Environment;
+use args::{Cli, Command};
+use output::{CliError, Exit, Output};
+
 /// Runs the command.
 #[must_use]
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
+pub fn main() -> ExitCode {
+    let environment = Environment::process();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(told) => return Output::of_process(false, &environment).usage(&told),
+    };
+    let mut output = Output::of_process(cli.json, &environment);
+    match dispatch(&cli, &environment, &mut output) {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            output.error(&error);
+            error.exit().into()
+        }
+    }
+}
+
+fn dispatch(cli: &Cli, environment: &Environment, output: &mut Output) -> Result<Exit, CliError> {
+    match &cli.command {
+        Command::Config { command } => config_command::run(command, &cli.config, output),
+        Command::Completions { shell } => man::completions(*shell, output),
+        Command::Man { dir } => man::pages(dir.as_deref(), output),
+        Command::Serve => serve::serve(&cli.config, environment),
+        Command::Demo(ask) => serve::demo(ask, environment, output),
+        Command::Init(_)
+        | Command::Project { .. }
+        | Command::Dataset { .. }
+        | Command::Principal { .. }
+        | Command::Credential { .. }
+        | Command::Policy { .. }
+        | Command::Audit { .. }
+        | Command::Recover(_)
+        | Command::Doctor => Err(CliError::new(Exit::Usage, "this command is not wired yet")),
+    }
 }

@@ -9,6 +9,24 @@ use async_trait::async_trait;
 
 use crate::ledger::{Completion, Intent, Session};
 
+mod disk;
+mod file;
+mod format;
+mod lane;
+mod memory;
+mod queue;
+mod reader;
+mod select;
+mod wal;
+
+#[cfg(test)]
+mod tests;
+
+pub use memory::MemoryJournal;
+pub use reader::{Reader, Record};
+pub use select::{Filter, Pairs, Request};
+pub use wal::{Wal, WalConfig};
+
 /// A journal shared by every use case.
 pub type SharedJournal = Arc<dyn Journal>;
 
@@ -71,6 +89,10 @@ pub trait Journal: Send + Sync + 'static {
         intent: Intent,
         completion: Completion,
     ) -> Result<(), JournalError>;
+
+    /// Writes the text of a policy version, at most `limits::POLICY_TEXT_BYTES_MAX` bytes, so that
+    /// decisions under it can be replayed; durable when it returns `Ok`.
+    async fn policy(&self, version: [u8; 32], text: &str) -> Result<(), JournalError>;
 
     /// Whether it would accept a record now; the reason if not (for `/readyz`).
     fn ready(&self) -> Result<(), JournalError>;

@@ -1,8 +1,19 @@
-//! The log's pure core: what a record is and how it is written down, byte for byte.
+//! The log's pure core: what a record is, how it is written down, byte for byte, and how it is
+//! shown. No file, no clock, no randomness: the journal has those.
+#![deny(clippy::arithmetic_side_effects)]
 
+mod cbor;
+mod codec;
+mod hash;
 mod record;
+#[cfg(test)]
+pub(crate) mod samples;
+mod view;
 
+pub use codec::{CodecError, clip, decode, encode};
+pub use hash::{LeafHash, leaf_hash, session_hash};
 pub use record::{
-    AuthMethod, Completion, Entry, Intent, Nature, ObjectRef, Outcome, PolicyRef, Session,
-    SessionHash,
+    AuthMethod, Completion, Entry, Intent, MarkKind, Nature, ObjectRef, Outcome, PolicyRef,
+    Session, SessionHash,
 };
+pub use view::{View, parse_event};

@@ -146,6 +146,19 @@ pub struct Completion {
     pub object_bytes: Option<u64>,
 }
 
+/// What happened to a lane of the journal itself.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum MarkKind {
+    /// A process began to write the lane; whatever was open before is closed right after this.
+    Opened,
+    /// The file before was full.
+    Continued,
+    /// The file before could no longer be trusted, because a write or a sync failed.
+    Resumed,
+    /// The lane was closed in good order.
+    Closed,
+}
+
 /// One entry of a journal.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum Entry {
@@ -166,7 +179,60 @@ pub enum Entry {
         session: SessionHash,
         /// What it asked.
         intent: Intent,
-        /// How it ended.
+        /// How it ended; its event is the intent's.
         completion: Completion,
     },
+    /// The lane's own life.
+    Mark {
+        /// When.
+        time: Timestamp,
+        /// What happened.
+        kind: MarkKind,
+    },
+    /// The text of a policy version, so that decisions under it can be replayed.
+    Policy {
+        /// The version that [`PolicyRef::version`] names.
+        version: [u8; 32],
+        /// Its text, at most `limits::POLICY_TEXT_BYTES_MAX` bytes.
+        text: String,
+    },
+    /// Events whose intents stand in earlier files and that were open as this file began; at most
+    /// `limits::RECORD_EVENTS_MAX`, in ascending order.
+    Open(Vec<EventId>),
+}
+
+impl Entry {
+    /// The event that it belongs to.
+    #[must_use]
+    pub const fn event(&self) -> Option<EventId> {
+        match self {
+            Self::Intent { intent, .. } | Self::Whole { intent, .. } => Some(intent.event),
+            Self::Completion(completion) => Some(completion.event),
+            Self::Session(_) | Self::Mark { .. } | Self::Policy { .. } | Self::Open(_) => None,
+        }
+    }
+
+    /// When it happened: a request's begin for an intent, its end for a completion.
+    #[must_use]
+    pub const fn time(&self) -> Option<Timestamp> {
+        match self {
+            Self::Intent { intent, .. } => Some(intent.time),
+            Self::Completion(completion) | Self::Whole { completion, .. } => Some(completion.time),
+            Self::Mark { time, .. } => Some(*time),
+            Self::Session(_) | Self::Policy { .. } | Self::Open(_) => None,
+        }
+    }
+
+    /// The session that it refers to.
+    #[must_use]
+    pub const fn session(&self) -> Option<&SessionHash> {
+        match self {
+            Self::Intent { session, .. } | Self::Whole { session, .. } => Some(session),
+            Self::Session(_)
+            | Self::Completion(_)
+            | Self::Mark { .. }
+            | Self::Policy { .. }
+            | Self::Open(_) => None,
+        }
+    }
 }

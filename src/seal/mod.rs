@@ -1,3 +1,35 @@
 //! The blob format: sealing and opening, in memory, one segment at a time. `FORMAT.md` beside
 //! this file is its specification.
-#![deny(clippy::arithmetic_side_effects)]
+//!
+//! A pure core: no I/O, no clock, and randomness only as a parameter. No plaintext leaves it
+//! before its segment has authenticated.
+#![cfg_attr(not(test), deny(clippy::arithmetic_side_effects))]
+
+mod binding;
+mod error;
+mod header;
+pub(crate) mod keys;
+pub mod layout;
+mod record;
+mod stream;
+mod suite;
+mod table;
+
+#[cfg(test)]
+mod properties;
+#[cfg(test)]
+mod record_vectors;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod vectors;
+
+pub use binding::{Binding, Place};
+use error::Refusal;
+pub use error::{OpenError, SealError};
+pub use header::{BlobKind, Description, HEADER_BYTES};
+pub(crate) use record::{open_bytes, seal_bytes};
+pub use record::{open_snapshot, seal_snapshot};
+pub use stream::{DataKey, Opener, Origin, Sealer, open_blob};
+pub use suite::{Suite, TAG_BYTES};
+pub use table::{DatasetKey, Extent, Table, open_table, seal_table};

@@ -3,6 +3,15 @@
 //!
 //! It needs PUT, ranged GET, DELETE and LIST of a store and nothing else.
 
+mod body;
+#[cfg(test)]
+mod contract;
+pub mod fault;
+pub mod local;
+pub mod memory;
+mod probe;
+pub mod s3;
+
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,6 +21,9 @@ use bytes::Bytes;
 use futures_util::Stream;
 
 use crate::types::{BlobId, Timestamp};
+// The contract suite names these through its parent.
+#[cfg(test)]
+use crate::types::{Clock, Entropy, EntropyError};
 
 /// Sealed bytes on their way into the store. An error aborts the PUT and leaves nothing visible.
 pub type BlobBody = Pin<Box<dyn Stream<Item = Result<Bytes, BodyAborted>> + Send>>;

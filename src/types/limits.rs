@@ -9,14 +9,48 @@ pub const DATASET_NAME_BYTES_MAX: usize = 31;
 pub const OBJECT_KEY_BYTES_MAX: usize = 1024;
 /// A principal's name.
 pub const PRINCIPAL_BYTES_MAX: usize = 128;
+/// All files of a policy together: about 20,000 lines, far more than anyone reviews.
+pub const POLICY_BYTES_MAX: usize = 1024 * 1024;
+/// Roles of one policy.
+pub const POLICY_ROLES_MAX: usize = 128;
+/// A role's name.
+pub const ROLE_NAME_BYTES_MAX: usize = 64;
+/// A model's matcher; casbin's engine parses it without a bound of its own.
+pub const POLICY_MATCHER_BYTES_MAX: usize = 2 * 1024;
+/// Parentheses inside one another in a model's matcher.
+pub const POLICY_MATCHER_DEPTH_MAX: usize = 8;
+/// Grants of one subject in one project.
+pub const SUBJECT_GRANTS_MAX: usize = 10_000;
+/// Cases of one table of expectations.
+pub const EXPECTATIONS_MAX: usize = 10_000;
 /// User metadata of one object, names and values together (S3: 2 KB, of which clients vary).
 pub const USER_METADATA_BYTES_MAX: usize = 8 * 1024;
+
+/// Datasets of one vault, each with a key of its own: 100,000 keys in memory are about 10 MB.
+pub const DATASETS_MAX: usize = 100_000;
 
 /// Plaintext bytes of a full segment of a sealed blob.
 pub const SEGMENT_BYTES: usize = 64 * 1024;
 /// Plaintext bytes of one blob; a longer body becomes several, so that the 5 GiB bound of stores
 /// is far away and a failed PUT loses little.
 pub const BLOB_PLAINTEXT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// Sealed bytes of a blob that are moved at once: small enough that a stream stays far below 1 MiB,
+/// large enough that a system call or a hop to a blocking thread (10 µs) is lost in the copy.
+pub const STORE_CHUNK_BYTES: usize = 256 * 1024;
+/// A blob up to here is gathered before it is sent, so that its PUT can be retried: 3 full
+/// segments and their tags fit.
+pub const STORE_REPLAY_BYTES_MAX: u64 = 256 * 1024;
+/// The body of a store's error or listing: 1,000 keys of 1,024 bytes, each byte escaped as `%XX`,
+/// take 3 MiB.
+pub const STORE_ANSWER_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Of an error's body, the part that is read for its code.
+pub const STORE_ERROR_BYTES_MAX: usize = 16 * 1024;
+/// Pages of one listing, each of up to 1,000 keys: ten million foreign keys in a row.
+pub const STORE_LIST_PAGES_MAX: usize = 10_000;
+/// The longest that a store's `Retry-After` is obeyed.
+pub const STORE_RETRY_AFTER_MS_MAX: u64 = 10_000;
+/// Temporary files that one opening of a local store sweeps; the next opening goes on.
+pub const STORE_SWEEP_FILES_MAX: usize = 100_000;
 /// Plaintext bytes of one PUT or one part (S3: 5 GiB).
 pub const BODY_BYTES_MAX: u64 = 5 * 1024 * 1024 * 1024;
 /// Bytes of one object (S3: 5 TiB; newer: 50 TB).
@@ -34,11 +68,61 @@ pub const XML_BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Frames waiting for the journal's writer; at the bound a request is refused with 503.
 pub const JOURNAL_QUEUE_MAX: usize = 8_192;
-/// One encoded record.
+/// Bytes of the frames that wait: 8,192 records of 300 bytes are 2.4 MB, of 16 KiB would be 128 MiB.
+pub const JOURNAL_QUEUE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Requests between intent and completion; each has room kept for its completion.
+pub const JOURNAL_OPEN_MAX: usize = 8_192;
+/// Bytes that one write and one fdatasync of the journal carry.
+pub const JOURNAL_GROUP_BYTES_MAX: usize = 1024 * 1024;
+/// One preallocated journal file. Half of it holds the completions of all open requests:
+/// 8,192 × 640 bytes = 5 MiB.
+pub const JOURNAL_FILE_BYTES: usize = 16 * 1024 * 1024;
+/// The smallest journal file: a policy's text, a full record and a beginning fit.
+pub const JOURNAL_FILE_BYTES_MIN: usize = 256 * 1024;
+/// The largest journal file that a reader opens.
+pub const JOURNAL_FILE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// Files of one lane, and lanes of one journal: 1,048,576 × 16 MiB = 16 TiB.
+pub const JOURNAL_FILES_MAX: usize = 1024 * 1024;
+/// Intents that a reader holds until their completions come: those of eight busy gateways.
+pub const JOURNAL_PAIRS_MAX: usize = 65_536;
+/// Sessions that a journal file's dictionary holds before it begins anew.
+pub const JOURNAL_SESSIONS_MAX: usize = 4_096;
+/// How long a completion may wait for company.
+pub const JOURNAL_LINGER_MS: u64 = 100;
+/// The longest pause between two attempts to write again after a fault.
+pub const JOURNAL_RETRY_MS_MAX: u64 = 5_000;
+/// One encoded record: six texts of 2,048, two keys of 1,024 and 1 KiB for the rest are 15 KiB.
 pub const RECORD_BYTES_MAX: usize = 16 * 1024;
+/// One free text of a record (rule, query, purpose, user agent); its maker cuts it to this.
+pub const RECORD_TEXT_BYTES_MAX: usize = 2_048;
+/// The reason in a completion; shorter, because room is kept for each.
+pub const RECORD_REASON_BYTES_MAX: usize = 512;
+/// Open events that one entry carries into the next file: 512 × 17 bytes = 8.5 KiB.
+pub const RECORD_EVENTS_MAX: usize = 512;
+/// The text of one policy version, written once so that decisions can be replayed.
+pub const POLICY_TEXT_BYTES_MAX: usize = 64 * 1024;
 /// How long a request waits for its intent record to be durable.
 pub const JOURNAL_WAIT_MS_MAX: u64 = 5_000;
 /// Commits waiting for the catalog's writer.
 pub const CATALOG_QUEUE_MAX: usize = 4_096;
 /// Commits that share one transaction.
 pub const CATALOG_GROUP_MAX: usize = 512;
+/// Credentials, datasets or subjects that the guard keeps in memory; at the bound it starts anew.
+pub const GUARD_CACHE_MAX: usize = 100_000;
+/// Encoded changes in one snapshot of the catalog, unless one commit alone is larger.
+pub const SNAPSHOT_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// One encoded commit: four sealed part tables of `EXTENTS_MAX` rows of 160 bytes (4 × 16 MB).
+pub const CATALOG_CHANGE_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// How long a commit waits for another process that writes the same catalog file.
+pub const CATALOG_LOCK_MS_MAX: u64 = 5_000;
+/// Listings, dumps and other long reads of the catalog at once: a blocking thread each.
+pub const CATALOG_SCANS_MAX: usize = 8;
+/// Idle read connections that are kept; each holds at most 2 MiB of pages.
+pub const CATALOG_READERS_MAX: usize = 16;
+/// Blobs of one `RestoreBlobs`: 24 bytes each.
+pub const CATALOG_RESTORE_BLOBS_MAX: usize = 4_096;
+/// One value in the catalog's file: an encoded commit, and as much again for its framing.
+pub const CATALOG_VALUE_BYTES_MAX: i32 = 2 * 64 * 1024 * 1024;
+/// Grants of one principal in one project; with more, reading them fails, since leaving one out
+/// could leave out a denial.
+pub const CATALOG_GRANTS_MAX: usize = 10_000;

@@ -6,6 +6,9 @@ use std::fmt;
 
 use crate::catalog::{CatalogError, Conflict};
 use crate::journal::JournalError;
+use crate::keyring::KeyRingError;
+use crate::policy::PolicyError;
+use crate::seal::{OpenError, SealError};
 use crate::store::StoreError;
 use crate::types::{EntropyError, NameError};
 
@@ -69,6 +72,35 @@ pub enum ErrorKind {
     Integrity,
     /// A fault of the vault itself.
     Internal,
+}
+
+impl ErrorKind {
+    /// The HTTP status that means the same; records keep it, whatever the edge was.
+    #[must_use]
+    pub const fn status(self) -> u16 {
+        match self {
+            Self::NotModified => 304,
+            Self::InvalidName
+            | Self::KeyTooLong
+            | Self::InvalidArgument
+            | Self::MetadataTooLarge
+            | Self::TooLarge
+            | Self::PartTooSmall
+            | Self::InvalidPart
+            | Self::InvalidPartOrder
+            | Self::IncompleteBody
+            | Self::BadDigest
+            | Self::BodyTimeout => 400,
+            Self::AccessDenied | Self::BodySignature => 403,
+            Self::NoSuchDataset | Self::NoSuchObject | Self::NoSuchUpload => 404,
+            Self::DatasetExists | Self::DatasetNotEmpty | Self::Conflict => 409,
+            Self::PreconditionFailed => 412,
+            Self::InvalidRange => 416,
+            Self::Integrity | Self::Internal => 500,
+            Self::LogUnavailable | Self::SlowDown | Self::Unavailable => 503,
+            Self::Full => 507,
+        }
+    }
 }
 
 /// A failed use case.
@@ -195,6 +227,38 @@ impl From<JournalError> for VaultError {
         Self::caused(
             ErrorKind::LogUnavailable,
             "the record is not durable",
+            error,
+        )
+    }
+}
+
+impl From<KeyRingError> for VaultError {
+    fn from(error: KeyRingError) -> Self {
+        Self::caused(ErrorKind::Unavailable, "a key cannot be had", error)
+    }
+}
+
+impl From<SealError> for VaultError {
+    fn from(error: SealError) -> Self {
+        Self::caused(ErrorKind::Internal, "sealing failed", error)
+    }
+}
+
+impl From<OpenError> for VaultError {
+    fn from(error: OpenError) -> Self {
+        Self::caused(
+            ErrorKind::Integrity,
+            "what was stored does not authenticate",
+            error,
+        )
+    }
+}
+
+impl From<PolicyError> for VaultError {
+    fn from(error: PolicyError) -> Self {
+        Self::caused(
+            ErrorKind::AccessDenied,
+            "the policy cannot be evaluated",
             error,
         )
     }

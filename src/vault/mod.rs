@@ -1,28 +1,55 @@
 //! Use cases: decide, record, do, record. Written once; every edge calls these and no other way
 //! leads to an object.
 
+mod admin;
 mod ask;
+mod checksum;
+mod dataset;
 mod error;
+mod guard;
+mod intake;
+mod read;
+mod reading;
+mod record;
+mod recover;
+mod snapshot;
+mod sweep;
+mod upload;
+mod write;
 
 use std::pin::Pin;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::Stream;
 
+pub use admin::NewCredential;
 pub use ask::{
     AtEnd, BodyChecks, BodyError, Call, CompletedPart, Completing, CopySource, Deleted, Input,
     InputBody, NewObject, Place, ReadAsk, ReadConditions, Reading, Seen, Span, TagMatch, Turned,
     WriteConditions,
 };
 pub use error::{ErrorKind, VaultError};
+pub use recover::Recovered;
+pub use snapshot::Snapshot;
+pub use sweep::{GRACE_MS_MIN, SweepAsk, Swept};
 
-use crate::catalog::{
-    DatasetRow, ListQuery, ObjectRow, Page, PartPage, PartRow, UploadPage, UploadQuery, UploadRow,
-};
-use crate::types::{AccessKeyId, PrincipalId, SecretText, Timestamp, UploadId};
+use crate::catalog::{Mutation, SharedCatalog};
+use crate::journal::SharedJournal;
+use crate::keyring::KeyRing;
+use crate::policy::{Policy, SubjectPolicy};
+use crate::store::SharedStore;
+use crate::types::{Clock, Entropy, EventId, PrincipalId, ProjectName, SecretText, Timestamp};
 
 /// An object's plaintext, in order; each piece has authenticated. An error cuts the stream.
 pub type PlainBody = Pin<Box<dyn Stream<Item = Result<Bytes, VaultError>> + Send + Sync>>;
+
+const NOBODY: VaultError = VaultError::new(ErrorKind::AccessDenied, "nobody was recognised");
+
+/// A text as the log keeps it: at most 512 characters.
+fn cut(text: &str) -> String {
+    text.chars().take(512).collect()
+}
 
 /// Who a credential belongs to, and the secret that proves it.
 pub struct Identity {
@@ -34,176 +61,111 @@ pub struct Identity {
     pub secret: SecretText,
 }
 
-/// The vault.
-pub struct Vault {}
-
-macro_rules! later {
-    () => {
-        Err(VaultError::new(ErrorKind::Internal, "not yet"))
-    };
+/// What a vault stands on.
+pub struct Parts {
+    /// Where sealed blobs live.
+    pub store: SharedStore,
+    /// The vault's database.
+    pub catalog: SharedCatalog,
+    /// The durable log.
+    pub journal: SharedJournal,
+    /// The keys.
+    pub keyring: Arc<KeyRing>,
+    /// The policy in force at the start.
+    pub policy: Arc<Policy>,
+    /// The wall clock.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
 }
 
-#[expect(missing_docs, clippy::unused_async, reason = "signatures first")]
+/// What can be set.
+pub struct Settings {
+    /// The project of a bucket whose name has no `--`.
+    pub default_project: ProjectName,
+    /// Whether a write is acknowledged only when a snapshot in the store holds it.
+    pub snapshot_wait: bool,
+}
+
+/// The vault.
+pub struct Vault {
+    store: SharedStore,
+    catalog: SharedCatalog,
+    journal: SharedJournal,
+    keyring: Arc<KeyRing>,
+    guard: guard::Guard,
+    in_flight: Arc<sweep::InFlight>,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    settings: Settings,
+    snapshots: snapshot::Progress,
+}
+
 impl Vault {
+    /// Builds a vault of its parts.
+    #[must_use]
+    pub fn new(parts: Parts, settings: Settings) -> Self {
+        let catalog = Arc::clone(&parts.catalog);
+        let guard = guard::Guard::new(catalog, Arc::clone(&parts.clock), parts.policy);
+        Self {
+            store: parts.store,
+            catalog: parts.catalog,
+            journal: parts.journal,
+            keyring: parts.keyring,
+            guard,
+            in_flight: Arc::default(),
+            clock: parts.clock,
+            entropy: parts.entropy,
+            settings,
+            snapshots: snapshot::Progress::default(),
+        }
+    }
+
+    /// Now.
+    #[must_use]
     pub fn now(&self) -> Timestamp {
-        Timestamp::from_millis(0)
-    }
-    pub fn new_event(&self) -> Result<crate::types::EventId, VaultError> {
-        later!()
-    }
-    pub async fn identity(&self, _id: &AccessKeyId) -> Result<Option<Identity>, VaultError> {
-        later!()
-    }
-    pub async fn record_turned(&self, _call: &Call, _turned: Turned<'_>) -> Result<(), VaultError> {
-        later!()
+        self.clock.now()
     }
 
-    pub async fn list_datasets(&self, _call: &Call) -> Result<Vec<DatasetRow>, VaultError> {
-        later!()
-    }
-    pub async fn head_dataset(
-        &self,
-        _call: &Call,
-        _bucket: &str,
-    ) -> Result<DatasetRow, VaultError> {
-        later!()
-    }
-    pub async fn create_dataset(
-        &self,
-        _call: &Call,
-        _bucket: &str,
-    ) -> Result<DatasetRow, VaultError> {
-        later!()
-    }
-    pub async fn delete_dataset(&self, _call: &Call, _bucket: &str) -> Result<(), VaultError> {
-        later!()
-    }
-    pub async fn list_objects(
-        &self,
-        _call: &Call,
-        _bucket: &str,
-        _query: ListQuery,
-    ) -> Result<Page, VaultError> {
-        later!()
+    /// A name for a request that begins now.
+    pub fn new_event(&self) -> Result<EventId, VaultError> {
+        Ok(EventId::v7(self.now(), self.entropy.as_ref())?)
     }
 
-    pub async fn head_object(
-        &self,
-        _call: &Call,
-        _place: Place<'_>,
-        _ask: ReadAsk,
-    ) -> Result<Seen, VaultError> {
-        later!()
-    }
-    pub async fn read_object(
-        &self,
-        _call: &Call,
-        _place: Place<'_>,
-        _ask: ReadAsk,
-    ) -> Result<Reading, VaultError> {
-        later!()
-    }
-    pub async fn write_object(
-        &self,
-        _call: &Call,
-        _place: Place<'_>,
-        _new: NewObject,
-        _input: Input,
-    ) -> Result<ObjectRow, VaultError> {
-        later!()
-    }
-    /// `meta`: `None` keeps the source's.
-    pub async fn copy_object(
-        &self,
-        _call: &Call,
-        _from: CopySource<'_>,
-        _to: Place<'_>,
-        _meta: Option<crate::catalog::ObjectMeta>,
-        _conditions: WriteConditions,
-    ) -> Result<ObjectRow, VaultError> {
-        later!()
-    }
-    pub async fn delete_object(
-        &self,
-        _call: &Call,
-        _place: Place<'_>,
-        _conditions: WriteConditions,
-    ) -> Result<(), VaultError> {
-        later!()
-    }
-    /// One record for each key.
-    pub async fn delete_objects(
-        &self,
-        _call: &Call,
-        _bucket: &str,
-        _keys: Vec<(String, WriteConditions)>,
-    ) -> Result<Vec<Deleted>, VaultError> {
-        later!()
+    /// The catalog, for commands that list what is there.
+    #[must_use]
+    pub const fn catalog(&self) -> &SharedCatalog {
+        &self.catalog
     }
 
-    pub async fn create_upload(
-        &self,
-        _call: &Call,
-        _place: Place<'_>,
-        _new: NewObject,
-        _checksum: Option<(crate::types::ChecksumKind, bool)>,
-    ) -> Result<UploadRow, VaultError> {
-        later!()
+    /// The policy in force.
+    #[must_use]
+    pub fn policy(&self) -> Arc<Policy> {
+        self.guard.policy()
     }
-    pub async fn put_part(
-        &self,
-        _call: &Call,
-        _place: Place<'_>,
-        _upload: &str,
-        _number: u32,
-        _input: Input,
-    ) -> Result<PartRow, VaultError> {
-        later!()
+
+    /// Puts another policy in force, at once and whole. Its text is in the log before any
+    /// decision rests on it.
+    pub async fn replace_policy(&self, policy: Arc<Policy>) -> Result<(), VaultError> {
+        self.journal.policy(policy.hash(), policy.text()).await?;
+        self.guard.replace_policy(policy);
+        Ok(())
     }
-    pub async fn copy_part(
+
+    /// What is decided for one principal in one project, for `policy explain`.
+    pub async fn subject(
         &self,
-        _call: &Call,
-        _from: CopySource<'_>,
-        _to: Place<'_>,
-        _upload: &str,
-        _number: u32,
-    ) -> Result<PartRow, VaultError> {
-        later!()
+        project: &ProjectName,
+        principal: &PrincipalId,
+    ) -> Result<Arc<SubjectPolicy>, VaultError> {
+        self.guard.subject(project, principal).await
     }
-    pub async fn complete_upload(
-        &self,
-        _call: &Call,
-        _place: Place<'_>,
-        _upload: &str,
-        _completing: Completing,
-    ) -> Result<ObjectRow, VaultError> {
-        later!()
+
+    async fn commit(&self, mutations: Vec<Mutation>) -> Result<(), VaultError> {
+        self.catalog.commit(mutations).await?;
+        if self.settings.snapshot_wait {
+            self.wait_for_snapshot().await?;
+        }
+        Ok(())
     }
-    pub async fn abort_upload(
-        &self,
-        _call: &Call,
-        _place: Place<'_>,
-        _upload: &str,
-    ) -> Result<(), VaultError> {
-        later!()
-    }
-    pub async fn list_parts(
-        &self,
-        _call: &Call,
-        _place: Place<'_>,
-        _upload: &str,
-        _after: u32,
-        _limit: usize,
-    ) -> Result<(UploadRow, PartPage), VaultError> {
-        later!()
-    }
-    pub async fn list_uploads(
-        &self,
-        _call: &Call,
-        _bucket: &str,
-        _query: UploadQuery,
-    ) -> Result<UploadPage, VaultError> {
-        later!()
-    }
-    pub fn unused(_: UploadId) {}
 }

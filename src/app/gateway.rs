@@ -1,0 +1,295 @@
+//! A running gateway: opened, probed, tested against itself, serving.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+
+use super::limits::Bounds;
+use super::listen::Listener;
+use super::open::{AskPassphrase, Lane, OpenVaultError, Opened};
+use super::policy_files;
+use super::shutdown::{Shutdown, Trigger, channel, signals, supervise};
+use super::tasks::{SnapshotError, Snapshots, sweep};
+use super::tls::{Tls, TlsError};
+use crate::config::{Config, Environment, PlainHttp};
+use crate::ops::{Check, Metrics, router as ops_router};
+use crate::s3::{BuildError, S3Edge, S3Settings, SelfTestError, router};
+use crate::store::StoreError;
+use crate::types::{BlobId, EntropyError, Secret};
+use crate::vault::{SweepAsk, Vault};
+
+/// Why a gateway does not serve.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// The vault does not open.
+    #[error("the vault does not open")]
+    Open(#[from] OpenVaultError),
+    /// The store lacks what Kluis needs, or cannot be reached.
+    #[error("the store failed its probe")]
+    Probe(#[source] StoreError),
+    /// The system gives no randomness.
+    #[error("the system gives no randomness")]
+    Entropy(#[from] EntropyError),
+    /// The S3 edge cannot be built.
+    #[error("the S3 listener cannot be set up")]
+    Edge(#[from] BuildError),
+    /// The S3 edge served what it must refuse.
+    #[error("the S3 listener failed its own test")]
+    SelfTest(#[from] SelfTestError),
+    /// The certificate cannot be used.
+    #[error("TLS cannot be set up")]
+    Tls(#[from] TlsError),
+    /// Plain HTTP beyond loopback, not allowed.
+    #[error("plain HTTP on an address that other machines reach address={address}")]
+    PlainHttp {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// The operator's listener beyond loopback, not allowed.
+    #[error("the ops listener is on an address that other machines reach address={address}")]
+    OpsRemote {
+        /// The address.
+        address: SocketAddr,
+    },
+    /// An address cannot be listened on.
+    #[error("cannot listen on address={address}")]
+    Bind {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The number of the next snapshot is not known.
+    #[error("snapshots cannot be kept")]
+    Snapshots(#[from] SnapshotError),
+    /// Signals cannot be heard.
+    #[error("signals cannot be heard")]
+    Signals(#[source] std::io::Error),
+}
+
+/// A gateway that serves until it is stopped.
+pub struct Gateway {
+    opened: Opened,
+    address: SocketAddr,
+    ops: SocketAddr,
+    trigger: Trigger,
+    tasks: JoinSet<()>,
+    wait: std::time::Duration,
+}
+
+impl Gateway {
+    /// Opens the vault, probes the store, and serves.
+    pub async fn start(
+        config: &Config,
+        environment: &Environment,
+        ask: AskPassphrase<'_>,
+    ) -> Result<Self, ServeError> {
+        check_addresses(config)?;
+        let metrics = Arc::new(Metrics::new());
+        let opened = Opened::open(config, environment, Lane::Gateway, ask).await?;
+        let probe = BlobId::random(opened.entropy.as_ref())?;
+        opened.store.probe(probe).await.map_err(ServeError::Probe)?;
+        let edge = router(Arc::clone(&opened.vault), &edge_settings(config))?;
+        edge.self_test().await?;
+        let tls = open_tls(config)?;
+        let bounds = Bounds::from(&config.limits);
+        let s3 = bind(config.server.listen, tls.clone(), bounds.clone(), &metrics).await?;
+        let ops = bind(config.ops.listen, None, bounds, &metrics).await?;
+        let address = bound(&s3, config.server.listen)?;
+        let ops_address = bound(&ops, config.ops.listen)?;
+        let (trigger, shutdown) = channel();
+        let mut tasks = JoinSet::new();
+        spawn_listeners(
+            &mut tasks,
+            (s3, edge),
+            (ops, checks(&opened)),
+            &metrics,
+            &shutdown,
+        );
+        let vault = &opened.vault;
+        let snapshots = Snapshots::open(Arc::clone(vault), &config.catalog.path).await?;
+        spawn_keepers(
+            &mut tasks,
+            config,
+            vault,
+            Arc::new(snapshots),
+            &metrics,
+            &shutdown,
+        );
+        if let Some(tls) = tls {
+            let interval = config.server.tls_reload_interval;
+            tasks.spawn(async move { tls.watch(interval, shutdown).await });
+        }
+        let wait = config.server.shutdown_wait;
+        Ok(Self {
+            opened,
+            address,
+            ops: ops_address,
+            trigger,
+            tasks,
+            wait,
+        })
+    }
+
+    /// Where S3 is served.
+    #[must_use]
+    pub const fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Where health and metrics are served.
+    #[must_use]
+    pub const fn ops_address(&self) -> SocketAddr {
+        self.ops
+    }
+
+    /// The vault.
+    #[must_use]
+    pub const fn vault(&self) -> &Arc<Vault> {
+        &self.opened.vault
+    }
+
+    /// The key that opens the log.
+    #[must_use]
+    pub fn log_key(&self) -> Secret<32> {
+        self.opened.keyring.log_key()
+    }
+
+    /// Serves until a signal, lets running streams finish, and closes the log.
+    pub async fn run(self) -> Result<(), ServeError> {
+        let Self {
+            opened,
+            trigger,
+            mut tasks,
+            wait,
+            ..
+        } = self;
+        let signals = signals().map_err(ServeError::Signals)?;
+        let supervisor = tokio::spawn(supervise(trigger, wait, signals));
+        while let Some(ended) = tasks.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "a task of the gateway died");
+            }
+        }
+        supervisor.abort();
+        opened.journal.close().await.map_err(OpenVaultError::from)?;
+        tracing::info!("stopped, the log is closed");
+        Ok(())
+    }
+}
+
+fn check_addresses(config: &Config) -> Result<(), ServeError> {
+    let server = &config.server;
+    let plain = server.tls_cert.is_none() || server.tls_key.is_none();
+    if plain && !server.listen.ip().is_loopback() && server.plain_http == PlainHttp::Loopback {
+        return Err(ServeError::PlainHttp {
+            address: server.listen,
+        });
+    }
+    if !config.ops.listen.ip().is_loopback() && !config.ops.allow_remote {
+        return Err(ServeError::OpsRemote {
+            address: config.ops.listen,
+        });
+    }
+    Ok(())
+}
+
+fn edge_settings(config: &Config) -> S3Settings {
+    S3Settings {
+        region: config.server.region.clone(),
+        domain: config.server.domain.clone(),
+        source: "gateway".to_owned(),
+        body_idle: config.limits.idle_timeout,
+    }
+}
+
+fn open_tls(config: &Config) -> Result<Option<Arc<Tls>>, ServeError> {
+    let server = &config.server;
+    let (Some(certificate), Some(key)) = (&server.tls_cert, &server.tls_key) else {
+        return Ok(None);
+    };
+    Ok(Some(Arc::new(Tls::load(
+        certificate,
+        key,
+        server.tls_min_version,
+    )?)))
+}
+
+async fn bind(
+    address: SocketAddr,
+    tls: Option<Arc<Tls>>,
+    bounds: Bounds,
+    metrics: &Arc<Metrics>,
+) -> Result<Listener, ServeError> {
+    Listener::bind(address, tls, bounds, Arc::clone(metrics))
+        .await
+        .map_err(|source| ServeError::Bind { address, source })
+}
+
+fn bound(listener: &Listener, address: SocketAddr) -> Result<SocketAddr, ServeError> {
+    listener
+        .address()
+        .map_err(|source| ServeError::Bind { address, source })
+}
+
+/// What `/readyz` asks.
+fn checks(opened: &Opened) -> Vec<(&'static str, Check)> {
+    let journal = Arc::clone(&opened.journal);
+    vec![(
+        "journal",
+        Arc::new(move || journal.ready().map_err(|error| error.to_string())),
+    )]
+}
+
+fn spawn_listeners(
+    tasks: &mut JoinSet<()>,
+    (s3, edge): (Listener, S3Edge),
+    (ops, checks): (Listener, Vec<(&'static str, Check)>),
+    metrics: &Arc<Metrics>,
+    shutdown: &Shutdown,
+) {
+    let ending = shutdown.clone();
+    tasks.spawn(async move { s3.serve(edge, ending).await });
+    let ending = shutdown.clone();
+    let service = ops_router(checks, Arc::clone(metrics));
+    tasks.spawn(async move { ops.serve(service, ending).await });
+}
+
+fn spawn_keepers(
+    tasks: &mut JoinSet<()>,
+    config: &Config,
+    vault: &Arc<Vault>,
+    snapshots: Arc<Snapshots>,
+    metrics: &Arc<Metrics>,
+    shutdown: &Shutdown,
+) {
+    let millis = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let ask = SweepAsk {
+        grace_ms: millis(config.sweep.grace),
+        upload_ms: millis(config.sweep.upload_age),
+        next_snapshot: 0,
+    };
+    let interval = config.sweep.interval;
+    tasks.spawn(sweep(
+        Arc::clone(vault),
+        Arc::clone(&snapshots),
+        ask,
+        interval,
+        shutdown.clone(),
+    ));
+    let interval = config.catalog.snapshot_interval;
+    let ending = shutdown.clone();
+    tasks.spawn(async move { snapshots.run(interval, ending).await });
+    if let Some(dir) = config.policy.dir.clone() {
+        tasks.spawn(policy_files::watch(
+            Arc::clone(vault),
+            dir,
+            config.policy.reload_interval,
+            Arc::clone(metrics),
+            shutdown.clone(),
+        ));
+    }
+}

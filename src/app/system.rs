@@ -1,0 +1,72 @@
+//! The machine's clock and randomness: the one place that asks for them.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use ring::rand::{SecureRandom as _, SystemRandom};
+
+use crate::types::{Clock, Entropy, EntropyError, Timestamp};
+
+/// The wall clock of this machine. A clock before 1970 reads as 1970.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now(&self) -> Timestamp {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the one place that reads the wall clock"
+        )]
+        let since_epoch = SystemTime::now()
+            .duration_since(UNIX_EPOCH)
+            .unwrap_or(Duration::ZERO);
+        Timestamp::from_millis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+/// The operating system's randomness.
+#[derive(Debug, Clone)]
+pub struct SystemEntropy(SystemRandom);
+
+impl SystemEntropy {
+    /// Opens it; nothing is drawn yet.
+    #[must_use]
+    pub fn new() -> Self {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the one place that opens the randomness"
+        )]
+        Self(SystemRandom::new())
+    }
+}
+
+impl Default for SystemEntropy {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Entropy for SystemEntropy {
+    fn fill(&self, out: &mut [u8]) -> Result<(), EntropyError> {
+        self.0
+            .fill(out)
+            .map_err(|ring::error::Unspecified| EntropyError)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_clock_is_past_the_day_this_was_written() {
+        assert!(SystemClock.now() > Timestamp::from_millis(1_700_000_000_000));
+    }
+
+    #[test]
+    fn two_draws_differ() {
+        let (mut a, mut b) = ([0; 32], [0; 32]);
+        let entropy = SystemEntropy::new();
+        assert!(entropy.fill(&mut a).is_ok() && entropy.fill(&mut b).is_ok());
+        assert_ne!(a, b);
+    }
+}

@@ -1,0 +1,144 @@
+//! What runs beside serving: snapshots of the catalog into the store, and the sweep.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use super::shutdown::Shutdown;
+use crate::vault::{SweepAsk, Vault, VaultError};
+
+/// Why the number of the next snapshot is not known.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SnapshotError {
+    /// The file that keeps it cannot be read or written.
+    #[error("cannot keep the snapshot's number file={}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The store or the catalog failed.
+    #[error("the snapshot was not written")]
+    Vault(#[from] VaultError),
+}
+
+/// The number of the next snapshot, kept in a file beside the catalog. A number is given out once:
+/// the file says `n + 1` before snapshot `n` is written, so that no blob is ever written twice.
+pub struct Snapshots {
+    vault: Arc<Vault>,
+    file: PathBuf,
+    next: AtomicU64,
+}
+
+impl Snapshots {
+    /// Reads the number; where the file is missing, asks the store.
+    pub async fn open(vault: Arc<Vault>, catalog: &Path) -> Result<Self, SnapshotError> {
+        let file = catalog.with_extension("snapshots");
+        let kept = match std::fs::read_to_string(&file) {
+            Ok(text) => text.trim().parse::<u64>().ok(),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            Err(source) => return Err(SnapshotError::File { path: file, source }),
+        };
+        let next = match kept {
+            Some(next) => next,
+            None => vault.next_snapshot().await?,
+        };
+        Ok(Self {
+            vault,
+            file,
+            next: AtomicU64::new(next),
+        })
+    }
+
+    /// The number that the next snapshot gets.
+    #[must_use]
+    pub fn next(&self) -> u64 {
+        self.next.load(Ordering::Acquire)
+    }
+
+    /// Writes what changed; returns how many commits that was.
+    pub async fn write(&self) -> Result<usize, SnapshotError> {
+        if !self.vault.has_changes().await? {
+            return Ok(0);
+        }
+        let number = self.next.fetch_add(1, Ordering::AcqRel);
+        self.keep(number.saturating_add(1))
+            .map_err(|source| SnapshotError::File {
+                path: self.file.clone(),
+                source,
+            })?;
+        Ok(self.vault.write_snapshot(number).await?)
+    }
+
+    fn keep(&self, next: u64) -> std::io::Result<()> {
+        let beside = self.file.with_extension("snapshots.new");
+        std::fs::write(&beside, format!("{next}\n"))?;
+        std::fs::File::open(&beside)?.sync_all()?;
+        std::fs::rename(&beside, &self.file)?;
+        let folder = self.file.parent().unwrap_or_else(|| Path::new("."));
+        std::fs::File::open(folder)?.sync_all()
+    }
+
+    /// Writes a snapshot every `interval` until the end, and a last one then.
+    pub async fn run(&self, interval: Duration, shutdown: Shutdown) {
+        let mut ended = false;
+        let mut failing = false;
+        while !ended {
+            tokio::select! {
+                () = tokio::time::sleep(interval) => {}
+                () = self.vault.snapshot_wanted() => {}
+                () = shutdown.stopped() => ended = true,
+            }
+            loop {
+                match self.write().await {
+                    Ok(0) => {
+                        failing = false;
+                        break;
+                    }
+                    Ok(commits) => tracing::debug!(commits, "a snapshot is in the store"),
+                    Err(error) => {
+                        if !failing {
+                            let cause = std::error::Error::source(&error).map(ToString::to_string);
+                            tracing::error!(%error, cause, "the catalog's snapshot lags");
+                        }
+                        failing = true;
+                        break;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Sweeps every `interval` until the end.
+pub async fn sweep(
+    vault: Arc<Vault>,
+    snapshots: Arc<Snapshots>,
+    ask: SweepAsk,
+    interval: Duration,
+    shutdown: Shutdown,
+) {
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(interval) => {}
+            () = shutdown.draining() => return,
+        }
+        let ask = SweepAsk {
+            next_snapshot: snapshots.next(),
+            ..ask
+        };
+        match vault.sweep(ask).await {
+            Ok(swept) => tracing::info!(
+                uploads = swept.uploads,
+                unreferenced = swept.unreferenced,
+                orphans = swept.orphans,
+                "swept"
+            ),
+            Err(error) => tracing::warn!(reason = error.reason(), "the sweep stopped early"),
+        }
+    }
+}

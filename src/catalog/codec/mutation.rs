@@ -1,0 +1,87 @@
+//! How mutations are encoded: one byte for the kind, then the fields.
+
+use super::CodecError;
+use super::wire::{Reader, Wire};
+use crate::catalog::{Condition, Mutation};
+
+impl Wire for Condition {
+    fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::None => out.push(0),
+            Self::Absent => out.push(1),
+            Self::Present => out.push(2),
+            Self::Matches(etag) => {
+                out.push(3);
+                etag.write(out);
+            }
+        }
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
+        match u8::read(reader)? {
+            0 => Ok(Self::None),
+            1 => Ok(Self::Absent),
+            2 => Ok(Self::Present),
+            3 => Wire::read(reader).map(Self::Matches),
+            _ => Err(CodecError::Value),
+        }
+    }
+}
+
+/// Both directions from one table, so that they cannot part ways.
+macro_rules! mutations {
+    (
+        one { $($one:ident = $one_byte:literal),* $(,)? }
+        many { $($many:ident { $($field:ident),* } = $many_byte:literal),* $(,)? }
+    ) => {
+        impl Wire for Mutation {
+            fn write(&self, out: &mut Vec<u8>) {
+                match self {
+                    $(Self::$one(value) => {
+                        out.push($one_byte);
+                        value.write(out);
+                    })*
+                    $(Self::$many { $($field),* } => {
+                        out.push($many_byte);
+                        $($field.write(out);)*
+                    })*
+                }
+            }
+
+            fn read(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
+                match u8::read(reader)? {
+                    $($one_byte => Wire::read(reader).map(Self::$one),)*
+                    $($many_byte => {
+                        $(let $field = Wire::read(reader)?;)*
+                        Ok(Self::$many { $($field),* })
+                    })*
+                    _ => Err(CodecError::Value),
+                }
+            }
+        }
+    };
+}
+
+mutations! {
+    one {
+        CreateProject = 1,
+        CreateDataset = 2,
+        DeleteDataset = 3,
+        CreatePrincipal = 4,
+        CreateCredential = 5,
+        DeleteCredential = 6,
+        CreateGrant = 7,
+        DeleteGrant = 8,
+        CreateUpload = 11,
+        RestoreBlobs = 15,
+        ForgetBlobs = 16,
+        RestoreSeq = 17,
+    }
+    many {
+        PutObject { row, blobs, condition } = 9,
+        DeleteObject { dataset, key, condition, now } = 10,
+        PutPart { row, blobs } = 12,
+        CompleteUpload { upload, parts, row, condition } = 13,
+        AbortUpload { upload, now } = 14,
+    }
+}

@@ -1,0 +1,132 @@
+//! What decodes encodes to itself; what is cut, extended or forged does not decode.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::catalog::{BlobUse, Condition, PrincipalRow, ProjectRow};
+use crate::types::{BlobId, DatasetId, ETag, PrincipalKind, Timestamp, UploadId, VersionId};
+
+fn samples() -> Vec<Mutation> {
+    let version = VersionId::from_bytes([4; 16]);
+    vec![
+        Mutation::CreateProject(ProjectRow {
+            name: "icu".parse().unwrap(),
+            created: Timestamp::from_millis(u64::MAX),
+        }),
+        Mutation::CreatePrincipal(PrincipalRow {
+            id: "job".parse().unwrap(),
+            kind: PrincipalKind::Workload,
+            acts_for: Some("ann@example.org".parse().unwrap()),
+            created: Timestamp::from_millis(0),
+        }),
+        Mutation::DeleteObject {
+            dataset: DatasetId::from_bytes([1; 16]),
+            key: "a//\u{10ffff}".parse().unwrap(),
+            condition: Condition::Matches(ETag::of(&version, 3)),
+            now: Timestamp::from_millis(7),
+        },
+        Mutation::AbortUpload {
+            upload: UploadId::from_bytes([2; 16]),
+            now: Timestamp::from_millis(8),
+        },
+        Mutation::RestoreBlobs(vec![(BlobId::from_bytes([3; 16]), Timestamp::default())]),
+        Mutation::RestoreSeq(9),
+    ]
+}
+
+#[test]
+fn samples_round_trip() {
+    let bytes = encode(&samples());
+    assert_eq!(decode(&bytes), Ok(samples()));
+    assert_eq!(decode(&encode(&[])), Ok(Vec::new()));
+    assert!(decodes_canonically(&bytes));
+}
+
+/// The bytes of snapshots that exist: they must not change.
+#[test]
+fn the_encoding_is_pinned() {
+    let one = [Mutation::CreateProject(ProjectRow {
+        name: "icu".parse().unwrap(),
+        created: Timestamp::from_millis(258),
+    })];
+    let bytes = b"\x01\0\0\0\x01\x01\0\0\0\x03icu\0\0\0\0\0\0\x01\x02";
+    assert_eq!(&encode(&one)[..], bytes);
+}
+
+#[test]
+fn every_cut_is_refused() {
+    let bytes = encode(&samples());
+    for end in 0..bytes.len() {
+        assert!(decode(&bytes[..end]).is_err(), "{end}");
+    }
+}
+
+#[test]
+fn trailing_bytes_are_refused() {
+    let mut bytes = encode(&samples()).to_vec();
+    bytes.push(0);
+    assert_eq!(decode(&bytes), Err(CodecError::Trailing));
+}
+
+#[test]
+fn forgeries_are_refused() {
+    let cases: [(&[u8], CodecError); 8] = [
+        (b"\x02\0\0\0\0", CodecError::Version),
+        (b"\x01\xff\xff\xff\xff", CodecError::Short),
+        (b"\x01\0\0\0\x01\x00", CodecError::Value),
+        (b"\x01\0\0\0\x01\xff", CodecError::Value),
+        // A project whose name is no name, no UTF-8, longer than the bytes.
+        (
+            b"\x01\0\0\0\x01\x01\0\0\0\x01A\0\0\0\0\0\0\0\0",
+            CodecError::Value,
+        ),
+        (
+            b"\x01\0\0\0\x01\x01\0\0\0\x01\xff\0\0\0\0\0\0\0\0",
+            CodecError::Value,
+        ),
+        (
+            b"\x01\0\0\0\x01\x01\0\0\0\x7fa\0\0\0\0\0\0\0\0",
+            CodecError::Short,
+        ),
+        // A principal of a third kind.
+        (
+            b"\x01\0\0\0\x01\x04\0\0\0\x01a\x02\0\0\0\0\0\0\0\0\0",
+            CodecError::Value,
+        ),
+    ];
+    for (bytes, error) in cases {
+        assert_eq!(decode(bytes), Err(error), "{bytes:?}");
+    }
+}
+
+#[test]
+fn a_bool_has_two_spellings_only() {
+    assert_eq!(decode_value::<bool>(&[1]), Ok(true));
+    assert_eq!(decode_value::<bool>(&[2]), Err(CodecError::Value));
+    assert_eq!(decode_value::<Option<u8>>(&[2, 0]), Err(CodecError::Value));
+}
+
+#[test]
+fn a_list_of_millions_in_few_bytes_takes_no_room() {
+    let mut bytes = vec![0, 0xff, 0xff, 0xff];
+    bytes.extend(vec![0; 1000]);
+    assert_eq!(decode_value::<Vec<BlobUse>>(&bytes), Err(CodecError::Short));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_bytes_are_refused_or_canonical(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+        prop_assert!(decodes_canonically(&bytes));
+    }
+
+    /// One changed byte in a valid encoding: refused, or the encoding of something else.
+    #[test]
+    fn any_change_is_refused_or_canonical(at in any::<prop::sample::Index>(), to in any::<u8>()) {
+        let mut bytes = encode(&samples()).to_vec();
+        let at = at.index(bytes.len());
+        bytes[at] = to;
+        prop_assert!(decodes_canonically(&bytes));
+    }
+}

@@ -1,0 +1,226 @@
+//! Projects, datasets, principals, credentials, grants.
+
+use super::samples::*;
+use super::{on_each, refused};
+use crate::catalog::{CatalogError, Conflict, Mutation, SharedCatalog};
+use crate::types::DatasetId;
+
+async fn commit(catalog: &SharedCatalog, mutation: Mutation) -> Result<(), CatalogError> {
+    catalog.commit(vec![mutation]).await
+}
+
+#[tokio::test]
+async fn projects_are_new_and_listed_in_order() {
+    on_each(|catalog| async move {
+        for name in ["b", "a", "c"] {
+            commit(&catalog, Mutation::CreateProject(project(name)))
+                .await
+                .unwrap();
+        }
+        let again = commit(&catalog, Mutation::CreateProject(project("b"))).await;
+        assert_eq!(again, refused(Conflict::ProjectExists));
+        let b = "b".parse().unwrap();
+        assert_eq!(catalog.project(&b).await.unwrap(), Some(project("b")));
+        assert_eq!(catalog.project(&"z".parse().unwrap()).await.unwrap(), None);
+        let all = catalog.projects(None, 2).await.unwrap();
+        assert_eq!(all, [project("a"), project("b")]);
+        let rest = catalog.projects(Some(&b), 9).await.unwrap();
+        assert_eq!(rest, [project("c")]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn datasets_need_a_project_and_a_new_name_and_id() {
+    on_each(|catalog| async move {
+        let make = |row| commit(&catalog, Mutation::CreateDataset(row));
+        let orphan = make(dataset(1, "icu", "ecg")).await;
+        assert_eq!(orphan, refused(Conflict::NoProject));
+        furnish(&catalog).await;
+        for again in [dataset(9, "icu", "ecg"), dataset(1, "icu", "other")] {
+            assert_eq!(make(again).await, refused(Conflict::DatasetExists));
+        }
+        let found = catalog.dataset(&bucket("icu", "ecg")).await.unwrap();
+        assert_eq!(found, Some(dataset(1, "icu", "ecg")));
+        let none = catalog.dataset(&bucket("icu", "no")).await.unwrap();
+        assert_eq!(none, None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn datasets_are_listed_by_project_and_name() {
+    on_each(|catalog| async move {
+        furnish(&catalog).await;
+        let rows = [
+            dataset(2, "icu", "eeg"),
+            dataset(3, "a", "zzz"),
+            dataset(4, "icu-2", "a"),
+        ];
+        for name in ["a", "icu-2"] {
+            commit(&catalog, Mutation::CreateProject(project(name)))
+                .await
+                .unwrap();
+        }
+        for row in rows.clone() {
+            commit(&catalog, Mutation::CreateDataset(row))
+                .await
+                .unwrap();
+        }
+        let [eeg, zzz, other] = rows;
+        let ecg = dataset(1, "icu", "ecg");
+        let all = catalog.datasets(None, 9).await.unwrap();
+        assert_eq!(all, [zzz, ecg.clone(), eeg.clone(), other]);
+        let next = catalog.datasets(Some(&ecg.bucket), 1).await.unwrap();
+        assert_eq!(next, [eeg]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_dataset_is_deleted_only_when_empty() {
+    on_each(|catalog| async move {
+        furnish(&catalog).await;
+        let delete_it = || commit(&catalog, Mutation::DeleteDataset(DATASET));
+        let other = Mutation::DeleteDataset(DatasetId::from_bytes([8; 16]));
+        assert_eq!(commit(&catalog, other).await, refused(Conflict::NoDataset));
+        commit(&catalog, put(object(1, "k"), fresh(&[1])))
+            .await
+            .unwrap();
+        assert_eq!(delete_it().await, refused(Conflict::DatasetNotEmpty));
+        commit(&catalog, delete("k", 2)).await.unwrap();
+        commit(&catalog, Mutation::CreateUpload(upload(1, "k")))
+            .await
+            .unwrap();
+        assert_eq!(delete_it().await, refused(Conflict::DatasetNotEmpty));
+        let abort = Mutation::AbortUpload {
+            upload: upload_id(1),
+            now: at(3),
+        };
+        commit(&catalog, abort).await.unwrap();
+        assert_eq!(delete_it().await, Ok(()));
+        assert_eq!(delete_it().await, refused(Conflict::NoDataset));
+        let again = Mutation::CreateDataset(dataset(2, "icu", "ecg"));
+        assert_eq!(commit(&catalog, again).await, Ok(()));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn principals_are_new() {
+    on_each(|catalog| async move {
+        furnish(&catalog).await;
+        let job = workload("job", "ann");
+        commit(&catalog, Mutation::CreatePrincipal(job.clone()))
+            .await
+            .unwrap();
+        let again = commit(&catalog, Mutation::CreatePrincipal(principal("job"))).await;
+        assert_eq!(again, refused(Conflict::PrincipalExists));
+        assert_eq!(catalog.principal(&job.id).await.unwrap(), Some(job));
+        let none = catalog.principal(&"bob".parse().unwrap()).await.unwrap();
+        assert_eq!(none, None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn credentials_come_and_go() {
+    on_each(|catalog| async move {
+        furnish(&catalog).await;
+        let make = |row| commit(&catalog, Mutation::CreateCredential(row));
+        let orphan = make(credential(1, "bob")).await;
+        assert_eq!(orphan, refused(Conflict::NoPrincipal));
+        for number in [2, 1, 3] {
+            make(credential(number, "ann")).await.unwrap();
+        }
+        let again = make(credential(1, "ann")).await;
+        assert!(matches!(again, Err(CatalogError::Failed { .. })));
+        let second = credential(2, "ann");
+        assert_eq!(
+            catalog.credential(&second.id).await.unwrap(),
+            Some(second.clone())
+        );
+        let two = catalog.credentials(&second.principal, 2).await.unwrap();
+        assert_eq!(two, [credential(1, "ann"), second.clone()]);
+        let drop_it = || commit(&catalog, Mutation::DeleteCredential(second.id.clone()));
+        assert_eq!(drop_it().await, Ok(()));
+        assert_eq!(drop_it().await, refused(Conflict::NoCredential));
+        assert_eq!(catalog.credential(&second.id).await.unwrap(), None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn grants_come_and_go() {
+    on_each(|catalog| async move {
+        furnish(&catalog).await;
+        let make = |row| commit(&catalog, Mutation::CreateGrant(row));
+        assert_eq!(
+            make(grant(1, "no", "ann")).await,
+            refused(Conflict::NoProject)
+        );
+        assert_eq!(
+            make(grant(1, "icu", "bob")).await,
+            refused(Conflict::NoPrincipal)
+        );
+        let others = vec![
+            Mutation::CreatePrincipal(principal("bob")),
+            Mutation::CreateProject(project("lab")),
+        ];
+        catalog.commit(others).await.unwrap();
+        let rows = [
+            grant(1, "icu", "ann"),
+            grant(2, "icu", "bob"),
+            grant(3, "lab", "ann"),
+            grant(4, "icu", "ann"),
+        ];
+        for row in rows.clone() {
+            make(row).await.unwrap();
+        }
+        assert!(matches!(
+            make(rows[0].clone()).await,
+            Err(CatalogError::Failed { .. })
+        ));
+        let (icu, ann) = (&rows[0].project, &rows[0].principal);
+        let held = catalog.grants_of(icu, ann).await.unwrap();
+        assert_eq!(held, [rows[0].clone(), rows[3].clone()]);
+        let two = catalog.grants(icu, 2).await.unwrap();
+        assert_eq!(two, rows[..2]);
+        let projects = catalog.projects_of(ann).await.unwrap();
+        assert_eq!(projects, [icu.clone(), rows[2].project.clone()]);
+        let withdraw = || commit(&catalog, Mutation::DeleteGrant(rows[3].id));
+        assert_eq!(withdraw().await, Ok(()));
+        assert_eq!(withdraw().await, refused(Conflict::NoGrant));
+        assert_eq!(catalog.grants_of(icu, ann).await.unwrap(), rows[..1]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_generation_follows_access_and_nothing_else() {
+    on_each(|catalog| async move {
+        let mut last = catalog.generation().await.unwrap();
+        furnish(&catalog).await;
+        let access = [
+            Mutation::CreateCredential(credential(1, "ann")),
+            Mutation::CreateGrant(grant(1, "icu", "ann")),
+            Mutation::DeleteGrant(grant(1, "icu", "ann").id),
+            Mutation::DeleteCredential(credential(1, "ann").id),
+            Mutation::CreateDataset(dataset(2, "icu", "eeg")),
+            Mutation::DeleteDataset(DatasetId::from_bytes([2; 16])),
+        ];
+        for mutation in access {
+            commit(&catalog, mutation).await.unwrap();
+            let now = catalog.generation().await.unwrap();
+            assert!(now > last);
+            last = now;
+        }
+        let denied = commit(&catalog, Mutation::CreateProject(project("icu"))).await;
+        assert!(denied.is_err());
+        commit(&catalog, put(object(1, "k"), fresh(&[1])))
+            .await
+            .unwrap();
+        assert_eq!(catalog.generation().await.unwrap(), last);
+    })
+    .await;
+}

@@ -1,0 +1,355 @@
+//! The catalog in memory: the model that the adapters are held to, and a double for other tests.
+//!
+//! Plain maps under one lock, nothing counted, nothing indexed: simple enough to be believed, too
+//! slow to be used. Nothing outlives it.
+
+mod dump;
+mod state;
+
+use std::ops::Bound;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::codec::encode_value;
+use super::{
+    Catalog, CatalogError, CredentialRow, DatasetRow, ListEntry, ListQuery, Mutation, ObjectRow,
+    Page, PartPage, PrincipalRow, ProjectRow, UploadPage, UploadQuery, UploadRow, encode_change,
+    listing,
+};
+use crate::policy::Grant;
+use crate::types::{
+    AccessKeyId, BlobId, BucketName, DatasetId, ObjectKey, PrincipalId, ProjectName, Timestamp,
+    UploadId, limits,
+};
+use state::State;
+
+/// The model.
+#[derive(Default)]
+pub struct MemoryCatalog {
+    state: Mutex<State>,
+    dump: Mutex<Dump>,
+}
+
+/// The dump that is running: what is left of it.
+#[derive(Default)]
+struct Dump {
+    session: u64,
+    left: std::vec::IntoIter<Mutation>,
+}
+
+impl MemoryCatalog {
+    /// An empty catalog.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A state is replaced whole, so a panic in another thread leaves none half written.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// All or none of one commit.
+fn commit(state: &mut State, mutations: Vec<Mutation>) -> Result<(), CatalogError> {
+    let change = encode_change(&mutations)?;
+    let mut next = state.clone();
+    if mutations.iter().any(Mutation::changes_access) {
+        next.generation = next.generation.saturating_add(1);
+    }
+    for mutation in mutations {
+        next.apply(mutation)?;
+    }
+    next.seq = next.seq.saturating_add(1);
+    next.changes.insert(next.seq, change);
+    *state = next;
+    Ok(())
+}
+
+/// At most `limit` of what follows, and whether that was not all.
+fn page<T>(items: impl Iterator<Item = T>, limit: usize) -> (Vec<T>, bool) {
+    let mut items = items.peekable();
+    let taken: Vec<T> = items.by_ref().take(limit).collect();
+    (taken, limit > 0 && items.peek().is_some())
+}
+
+fn entry(query: &ListQuery, row: &ObjectRow) -> ListEntry {
+    listing::folded(query, row.key.as_str()).map_or_else(
+        || ListEntry::Object {
+            key: row.key.clone(),
+            bytes: row.bytes,
+            etag: row.etag.clone(),
+            modified: row.modified,
+        },
+        |prefix| ListEntry::Prefix(prefix.into()),
+    )
+}
+
+fn entry_text(entry: &ListEntry) -> &str {
+    match entry {
+        ListEntry::Object { key, .. } => key.as_str(),
+        ListEntry::Prefix(prefix) => prefix,
+    }
+}
+
+#[async_trait]
+impl Catalog for MemoryCatalog {
+    async fn commit(&self, mutations: Vec<Mutation>) -> Result<(), CatalogError> {
+        if mutations.is_empty() {
+            return Ok(());
+        }
+        commit(&mut self.state(), mutations)
+    }
+
+    async fn generation(&self) -> Result<u64, CatalogError> {
+        Ok(self.state().generation)
+    }
+
+    async fn project(&self, name: &ProjectName) -> Result<Option<ProjectRow>, CatalogError> {
+        Ok(self.state().projects.get(name).cloned())
+    }
+
+    async fn projects(
+        &self,
+        after: Option<&ProjectName>,
+        limit: usize,
+    ) -> Result<Vec<ProjectRow>, CatalogError> {
+        let state = self.state();
+        let rows = state.projects.values();
+        let wanted = rows.filter(|row| after.is_none_or(|after| row.name > *after));
+        Ok(wanted.take(limit).cloned().collect())
+    }
+
+    async fn dataset(&self, bucket: &BucketName) -> Result<Option<DatasetRow>, CatalogError> {
+        Ok(self.state().datasets.get(bucket).cloned())
+    }
+
+    async fn datasets(
+        &self,
+        after: Option<&BucketName>,
+        limit: usize,
+    ) -> Result<Vec<DatasetRow>, CatalogError> {
+        let state = self.state();
+        let rows = state.datasets.values();
+        let wanted = rows.filter(|row| after.is_none_or(|after| row.bucket > *after));
+        Ok(wanted.take(limit).cloned().collect())
+    }
+
+    async fn principal(&self, id: &PrincipalId) -> Result<Option<PrincipalRow>, CatalogError> {
+        Ok(self.state().principals.get(id).cloned())
+    }
+
+    async fn credential(&self, id: &AccessKeyId) -> Result<Option<CredentialRow>, CatalogError> {
+        Ok(self.state().credentials.get(id).cloned())
+    }
+
+    async fn credentials(
+        &self,
+        principal: &PrincipalId,
+        limit: usize,
+    ) -> Result<Vec<CredentialRow>, CatalogError> {
+        let state = self.state();
+        let rows = state.credentials.values();
+        let wanted = rows.filter(|row| row.principal == *principal);
+        Ok(wanted.take(limit).cloned().collect())
+    }
+
+    async fn grants_of(
+        &self,
+        project: &ProjectName,
+        principal: &PrincipalId,
+    ) -> Result<Vec<Grant>, CatalogError> {
+        let state = self.state();
+        let rows = state.grants.values();
+        let wanted = rows.filter(|g| g.project == *project && g.principal == *principal);
+        Ok(wanted.cloned().collect())
+    }
+
+    async fn grants(
+        &self,
+        project: &ProjectName,
+        limit: usize,
+    ) -> Result<Vec<Grant>, CatalogError> {
+        let state = self.state();
+        let wanted = state.grants.values().filter(|g| g.project == *project);
+        Ok(wanted.take(limit).cloned().collect())
+    }
+
+    async fn projects_of(&self, principal: &PrincipalId) -> Result<Vec<ProjectName>, CatalogError> {
+        let state = self.state();
+        let wanted = state.grants.values().filter(|g| g.principal == *principal);
+        let mut names: Vec<ProjectName> = wanted.map(|g| g.project.clone()).collect();
+        names.sort_unstable();
+        names.dedup();
+        Ok(names)
+    }
+
+    async fn object(
+        &self,
+        dataset: &DatasetId,
+        key: &ObjectKey,
+    ) -> Result<Option<ObjectRow>, CatalogError> {
+        let state = self.state();
+        let found = state.objects.get(&(*dataset, key.clone()));
+        Ok(found.map(|(row, _)| row.clone()))
+    }
+
+    async fn list(&self, dataset: &DatasetId, query: &ListQuery) -> Result<Page, CatalogError> {
+        let state = self.state();
+        let rows = state.objects.values().map(|(row, _)| row);
+        let after = query.after.as_deref().unwrap_or_default();
+        let mut entries: Vec<ListEntry> = rows
+            .filter(|row| row.dataset == *dataset && row.key.as_str().starts_with(&query.prefix))
+            .map(|row| entry(query, row))
+            .filter(|entry| entry_text(entry) > after)
+            .collect();
+        entries.dedup();
+        let limit = query.limit.min(limits::PAGE_ENTRIES_MAX);
+        let (entries, more) = page(entries.into_iter(), limit);
+        Ok(Page { entries, more })
+    }
+
+    async fn upload(&self, id: &UploadId) -> Result<Option<UploadRow>, CatalogError> {
+        Ok(self.state().uploads.get(id).cloned())
+    }
+
+    async fn uploads(
+        &self,
+        dataset: &DatasetId,
+        query: &UploadQuery,
+    ) -> Result<UploadPage, CatalogError> {
+        let state = self.state();
+        let mut rows: Vec<&UploadRow> = state
+            .uploads
+            .values()
+            .filter(|row| row.dataset == *dataset && row.key.as_str().starts_with(&query.prefix))
+            .collect();
+        rows.sort_unstable_by_key(|row| (&row.key, row.initiated, row.id));
+        let wanted = |row: &&&UploadRow| match &query.after {
+            None => true,
+            Some((key, None)) => row.key.as_str() > key.as_str(),
+            Some((key, Some(id))) => {
+                // An upload that is gone meanwhile stands for the beginning of its key.
+                let last = state
+                    .uploads
+                    .get(id)
+                    .filter(|last| last.dataset == *dataset && last.key.as_str() == key.as_str());
+                last.map_or_else(
+                    || row.key.as_str() >= key.as_str(),
+                    |last| (&row.key, row.initiated, row.id) > (&last.key, last.initiated, last.id),
+                )
+            }
+        };
+        let limit = query.limit.min(limits::PAGE_ENTRIES_MAX);
+        let (uploads, more) = page(rows.iter().filter(wanted).copied().cloned(), limit);
+        Ok(UploadPage { uploads, more })
+    }
+
+    async fn parts(
+        &self,
+        upload: &UploadId,
+        after: u32,
+        limit: usize,
+    ) -> Result<PartPage, CatalogError> {
+        let state = self.state();
+        let span = (
+            Bound::Excluded((*upload, after)),
+            Bound::Included((*upload, u32::MAX)),
+        );
+        let rows = state.parts.range(span).map(|(_, (row, _))| row.clone());
+        let (parts, more) = page(rows, limit.min(limits::PAGE_ENTRIES_MAX));
+        Ok(PartPage { parts, more })
+    }
+
+    async fn stale_uploads(
+        &self,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<UploadRow>, CatalogError> {
+        let state = self.state();
+        let rows = state.uploads.values();
+        let mut old: Vec<&UploadRow> = rows.filter(|row| row.initiated < before).collect();
+        old.sort_unstable_by_key(|row| (row.initiated, row.id));
+        Ok(old.into_iter().take(limit).cloned().collect())
+    }
+
+    async fn known_blobs(&self, ids: &[BlobId]) -> Result<Vec<bool>, CatalogError> {
+        let state = self.state();
+        Ok(ids.iter().map(|id| state.blobs.contains_key(id)).collect())
+    }
+
+    async fn claim_unreferenced(
+        &self,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<BlobId>, CatalogError> {
+        let mut state = self.state();
+        let mut lost: Vec<(Timestamp, BlobId)> = state
+            .blobs
+            .iter()
+            .filter_map(|(id, lost)| lost.filter(|lost| *lost < before).map(|lost| (lost, *id)))
+            .collect();
+        lost.sort_unstable();
+        let claimed: Vec<BlobId> = lost.into_iter().take(limit).map(|(_, id)| id).collect();
+        if !claimed.is_empty() {
+            commit(&mut state, vec![Mutation::ForgetBlobs(claimed.clone())])?;
+        }
+        Ok(claimed)
+    }
+
+    async fn change_seq(&self) -> Result<u64, CatalogError> {
+        Ok(self.state().seq)
+    }
+
+    async fn changes(
+        &self,
+        after: u64,
+        bytes_max: usize,
+    ) -> Result<Vec<(u64, Bytes)>, CatalogError> {
+        let state = self.state();
+        let mut bytes = 0_usize;
+        let later = state
+            .changes
+            .range((Bound::Excluded(after), Bound::Unbounded));
+        let wanted = later.take_while(|(_, change)| {
+            let fits = bytes == 0 || bytes <= bytes_max;
+            bytes = bytes.saturating_add(change.len());
+            fits
+        });
+        Ok(wanted.map(|(seq, change)| (*seq, change.clone())).collect())
+    }
+
+    async fn forget_changes(&self, upto: u64) -> Result<(), CatalogError> {
+        self.state().changes.retain(|seq, _| *seq > upto);
+        Ok(())
+    }
+
+    async fn dump(
+        &self,
+        cursor: Option<Bytes>,
+        bytes_max: usize,
+    ) -> Result<(Vec<Mutation>, Option<Bytes>), CatalogError> {
+        let frozen = cursor.is_none().then(|| self.state().dump());
+        let mut dump = self.dump.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(frozen) = frozen {
+            dump.session = dump.session.saturating_add(1);
+            dump.left = frozen.into_iter();
+        }
+        let this = Bytes::from(encode_value(&dump.session));
+        if cursor.is_some_and(|cursor| cursor != this) {
+            return Err(CatalogError::Failed {
+                reason: "this dump was ended by another".into(),
+            });
+        }
+        let mut mutations = Vec::new();
+        let mut bytes = 0_usize;
+        while mutations.is_empty() || bytes <= bytes_max {
+            let Some(next) = dump.left.next() else { break };
+            bytes = bytes.saturating_add(encode_value(&next).len());
+            mutations.push(next);
+        }
+        Ok((mutations, (dump.left.len() > 0).then_some(this)))
+    }
+}

@@ -1,0 +1,300 @@
+//! The model's state and what each mutation does to it.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use bytes::Bytes;
+
+use super::super::{
+    BlobUse, CatalogError, Condition, Conflict, CredentialRow, DatasetRow, Mutation, ObjectRow,
+    PartRow, PrincipalRow, ProjectRow, UploadRow,
+};
+use crate::policy::Grant;
+use crate::types::{
+    AccessKeyId, BlobId, BucketName, DatasetId, GrantId, ObjectKey, PrincipalId, ProjectName,
+    Timestamp, UploadId, VersionId,
+};
+
+type Blobs = BTreeSet<BlobId>;
+
+/// Everything, each thing once.
+#[derive(Clone, Default)]
+pub(super) struct State {
+    pub(super) seq: u64,
+    pub(super) generation: u64,
+    pub(super) projects: BTreeMap<ProjectName, ProjectRow>,
+    pub(super) datasets: BTreeMap<BucketName, DatasetRow>,
+    pub(super) principals: BTreeMap<PrincipalId, PrincipalRow>,
+    pub(super) credentials: BTreeMap<AccessKeyId, CredentialRow>,
+    pub(super) grants: BTreeMap<GrantId, Grant>,
+    pub(super) objects: BTreeMap<(DatasetId, ObjectKey), (ObjectRow, Blobs)>,
+    pub(super) uploads: BTreeMap<UploadId, UploadRow>,
+    pub(super) parts: BTreeMap<(UploadId, u32), (PartRow, Blobs)>,
+    /// Each known blob, with the time since which no row refers to it.
+    pub(super) blobs: BTreeMap<BlobId, Option<Timestamp>>,
+    pub(super) changes: BTreeMap<u64, Bytes>,
+}
+
+/// Inserts what must be new.
+fn insert<K: Ord, V>(
+    map: &mut BTreeMap<K, V>,
+    key: K,
+    value: V,
+    error: CatalogError,
+) -> Result<(), CatalogError> {
+    if map.contains_key(&key) {
+        return Err(error);
+    }
+    map.insert(key, value);
+    Ok(())
+}
+
+/// Removes what must be there.
+fn remove<K: Ord, V>(map: &mut BTreeMap<K, V>, key: &K, conflict: Conflict) -> Result<V, Conflict> {
+    map.remove(key).ok_or(conflict)
+}
+
+fn must(holds: bool, conflict: Conflict) -> Result<(), Conflict> {
+    if holds { Ok(()) } else { Err(conflict) }
+}
+
+impl State {
+    pub(super) fn apply(&mut self, mutation: Mutation) -> Result<(), CatalogError> {
+        match mutation {
+            Mutation::CreateProject(row) => {
+                let exists = Conflict::ProjectExists.into();
+                insert(&mut self.projects, row.name.clone(), row, exists)
+            }
+            Mutation::CreateDataset(row) => self.create_dataset(row),
+            Mutation::DeleteDataset(id) => Ok(self.delete_dataset(&id)?),
+            Mutation::CreatePrincipal(row) => {
+                let exists = Conflict::PrincipalExists.into();
+                insert(&mut self.principals, row.id.clone(), row, exists)
+            }
+            Mutation::CreateCredential(row) => self.create_credential(row),
+            Mutation::DeleteCredential(id) => {
+                Ok(remove(&mut self.credentials, &id, Conflict::NoCredential).map(drop)?)
+            }
+            Mutation::CreateGrant(grant) => self.create_grant(grant),
+            Mutation::DeleteGrant(id) => {
+                Ok(remove(&mut self.grants, &id, Conflict::NoGrant).map(drop)?)
+            }
+            Mutation::PutObject {
+                row,
+                blobs,
+                condition,
+            } => self.put_object(row, &blobs, &condition),
+            Mutation::DeleteObject {
+                dataset,
+                key,
+                condition,
+                now,
+            } => Ok(self.delete_object(&(dataset, key), &condition, now)?),
+            Mutation::CreateUpload(row) => {
+                self.need_dataset(&row.dataset)?;
+                let repeated = CatalogError::repeated("upload");
+                insert(&mut self.uploads, row.id, row, repeated)
+            }
+            Mutation::PutPart { row, blobs } => self.put_part(row, &blobs),
+            Mutation::CompleteUpload {
+                upload,
+                parts,
+                row,
+                condition,
+            } => Ok(self.complete(&upload, &parts, row, &condition)?),
+            Mutation::AbortUpload { upload, now } => Ok(self.abort(&upload, now)?),
+            Mutation::RestoreBlobs(blobs) => self.restore(blobs),
+            Mutation::ForgetBlobs(blobs) => {
+                let gone: Blobs = blobs.into_iter().collect();
+                self.blobs
+                    .retain(|id, lost| lost.is_none() || !gone.contains(id));
+                Ok(())
+            }
+            Mutation::RestoreSeq(seq) => {
+                self.seq = self.seq.max(seq);
+                Ok(())
+            }
+        }
+    }
+
+    fn need_principal(&self, id: &PrincipalId) -> Result<(), Conflict> {
+        must(self.principals.contains_key(id), Conflict::NoPrincipal)
+    }
+
+    fn need_dataset(&self, id: &DatasetId) -> Result<(), Conflict> {
+        let there = self.datasets.values().any(|row| row.id == *id);
+        must(there, Conflict::NoDataset)
+    }
+
+    fn create_credential(&mut self, row: CredentialRow) -> Result<(), CatalogError> {
+        self.need_principal(&row.principal)?;
+        let repeated = CatalogError::repeated("credential");
+        insert(&mut self.credentials, row.id.clone(), row, repeated)
+    }
+
+    fn create_grant(&mut self, grant: Grant) -> Result<(), CatalogError> {
+        let project = self.projects.contains_key(&grant.project);
+        must(project, Conflict::NoProject)?;
+        self.need_principal(&grant.principal)?;
+        let repeated = CatalogError::repeated("grant");
+        insert(&mut self.grants, grant.id, grant, repeated)
+    }
+
+    fn create_dataset(&mut self, row: DatasetRow) -> Result<(), CatalogError> {
+        must(
+            self.projects.contains_key(&row.bucket.project),
+            Conflict::NoProject,
+        )?;
+        let id_is_new = self.need_dataset(&row.id).is_err();
+        must(id_is_new, Conflict::DatasetExists)?;
+        let exists = Conflict::DatasetExists.into();
+        insert(&mut self.datasets, row.bucket.clone(), row, exists)
+    }
+
+    fn delete_dataset(&mut self, id: &DatasetId) -> Result<(), Conflict> {
+        self.need_dataset(id)?;
+        let empty = !self.objects.keys().any(|(dataset, _)| dataset == id)
+            && !self.uploads.values().any(|row| row.dataset == *id);
+        must(empty, Conflict::DatasetNotEmpty)?;
+        self.datasets.retain(|_, row| row.id != *id);
+        Ok(())
+    }
+
+    fn check(
+        &self,
+        dataset: &DatasetId,
+        key: &ObjectKey,
+        when: &Condition,
+    ) -> Result<(), Conflict> {
+        let there = self.objects.get(&(*dataset, key.clone()));
+        match (when, there) {
+            (Condition::None, _) | (Condition::Absent, None) | (Condition::Present, Some(_)) => {
+                Ok(())
+            }
+            (Condition::Absent, Some(_)) => Err(Conflict::ObjectExists),
+            (Condition::Present | Condition::Matches(_), None) => Err(Conflict::NoObject),
+            (Condition::Matches(etag), Some((row, _))) => {
+                must(row.etag == *etag, Conflict::ETagDiffers)
+            }
+        }
+    }
+
+    fn put_object(
+        &mut self,
+        row: ObjectRow,
+        blobs: &BlobUse,
+        condition: &Condition,
+    ) -> Result<(), CatalogError> {
+        self.need_dataset(&row.dataset)?;
+        self.check(&row.dataset, &row.key, condition)?;
+        let held = self.hold(blobs)?;
+        let (place, now) = ((row.dataset, row.key.clone()), row.modified);
+        if let Some((_, old)) = self.objects.insert(place, (row, held)) {
+            self.lose(&old, now);
+        }
+        Ok(())
+    }
+
+    fn delete_object(
+        &mut self,
+        place: &(DatasetId, ObjectKey),
+        condition: &Condition,
+        now: Timestamp,
+    ) -> Result<(), Conflict> {
+        self.need_dataset(&place.0)?;
+        self.check(&place.0, &place.1, condition)?;
+        if let Some((_, blobs)) = self.objects.remove(place) {
+            self.lose(&blobs, now);
+        }
+        Ok(())
+    }
+
+    fn abort(&mut self, upload: &UploadId, now: Timestamp) -> Result<(), Conflict> {
+        remove(&mut self.uploads, upload, Conflict::NoUpload)?;
+        let blobs = self.take_parts(upload);
+        self.lose(&blobs, now);
+        Ok(())
+    }
+
+    fn restore(&mut self, blobs: Vec<(BlobId, Timestamp)>) -> Result<(), CatalogError> {
+        blobs.into_iter().try_for_each(|(id, lost)| {
+            let repeated = CatalogError::repeated("blob");
+            insert(&mut self.blobs, id, Some(lost), repeated)
+        })
+    }
+
+    fn put_part(&mut self, row: PartRow, blobs: &BlobUse) -> Result<(), CatalogError> {
+        must(self.uploads.contains_key(&row.upload), Conflict::NoUpload)?;
+        let held = self.hold(blobs)?;
+        let (place, now) = ((row.upload, row.number), row.modified);
+        if let Some((_, old)) = self.parts.insert(place, (row, held)) {
+            self.lose(&old, now);
+        }
+        Ok(())
+    }
+
+    fn complete(
+        &mut self,
+        upload: &UploadId,
+        parts: &[(u32, VersionId)],
+        row: ObjectRow,
+        condition: &Condition,
+    ) -> Result<(), Conflict> {
+        let begun = remove(&mut self.uploads, upload, Conflict::NoUpload)?;
+        let same_place = (begun.dataset, &begun.key) == (row.dataset, &row.key);
+        must(same_place, Conflict::NoUpload)?;
+        let mut held = Blobs::new();
+        for (number, version) in parts {
+            let part = self.parts.get(&(*upload, *number));
+            let (_, blobs) = part
+                .filter(|(part, _)| part.version == *version)
+                .ok_or(Conflict::PartChanged)?;
+            held.extend(blobs);
+        }
+        self.check(&row.dataset, &row.key, condition)?;
+        let mut old = self.take_parts(upload);
+        let (place, now) = ((row.dataset, row.key.clone()), row.modified);
+        if let Some((_, blobs)) = self.objects.insert(place, (row, held)) {
+            old.extend(blobs);
+        }
+        self.lose(&old, now);
+        Ok(())
+    }
+
+    fn take_parts(&mut self, upload: &UploadId) -> Blobs {
+        let mut blobs = Blobs::new();
+        self.parts.retain(|(of, _), (_, held)| {
+            if of == upload {
+                blobs.append(held);
+            }
+            of != upload
+        });
+        blobs
+    }
+
+    /// The blobs that a new row holds.
+    fn hold(&mut self, blobs: &BlobUse) -> Result<Blobs, CatalogError> {
+        let fresh: Blobs = blobs.fresh.iter().copied().collect();
+        for id in &fresh {
+            insert(&mut self.blobs, *id, None, CatalogError::repeated("blob"))?;
+        }
+        for id in &blobs.shared {
+            *self.blobs.get_mut(id).ok_or(Conflict::BlobGone)? = None;
+        }
+        Ok(fresh
+            .into_iter()
+            .chain(blobs.shared.iter().copied())
+            .collect())
+    }
+
+    /// Notes the loss of those that no row refers to any more.
+    fn lose(&mut self, blobs: &Blobs, now: Timestamp) {
+        let held = |id: &BlobId| {
+            self.objects.values().any(|(_, held)| held.contains(id))
+                || self.parts.values().any(|(_, held)| held.contains(id))
+        };
+        let lost: Vec<BlobId> = blobs.iter().filter(|id| !held(id)).copied().collect();
+        for id in lost {
+            self.blobs.insert(id, Some(now));
+        }
+    }
+}

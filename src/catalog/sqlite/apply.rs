@@ -1,0 +1,198 @@
+//! What each mutation does to the tables, its precondition judged in the same transaction.
+
+use rusqlite::{Connection, params};
+
+use super::{apply_object, blobs, sql};
+use crate::catalog::codec::encode_value;
+use crate::catalog::{
+    CatalogError, Conflict, CredentialRow, DatasetRow, Mutation, PrincipalRow, ProjectRow,
+};
+use crate::policy::Grant;
+use crate::types::{DatasetId, PrincipalId, PrincipalKind, ProjectName, Timestamp};
+
+/// The two counters of the table `meta`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) struct Counters {
+    /// The newest change's number.
+    pub(super) seq: u64,
+    /// How many commits changed who may do what.
+    pub(super) generation: u64,
+}
+
+/// Applies one mutation.
+pub(super) fn apply(
+    conn: &Connection,
+    counters: &mut Counters,
+    mutation: &Mutation,
+) -> Result<(), CatalogError> {
+    match mutation {
+        Mutation::CreateProject(row) => create_project(conn, row),
+        Mutation::CreateDataset(row) => create_dataset(conn, row),
+        Mutation::DeleteDataset(id) => delete_dataset(conn, id),
+        Mutation::CreatePrincipal(row) => create_principal(conn, row),
+        Mutation::CreateCredential(row) => create_credential(conn, row),
+        Mutation::DeleteCredential(id) => {
+            let delete = "DELETE FROM credentials WHERE id = ?1";
+            let deleted = sql::exec(conn, delete, [id.as_str()])?;
+            must(deleted == 1, Conflict::NoCredential)
+        }
+        Mutation::CreateGrant(grant) => create_grant(conn, grant),
+        Mutation::DeleteGrant(id) => {
+            let deleted = sql::exec(conn, "DELETE FROM grants WHERE id = ?1", [id.as_bytes()])?;
+            must(deleted == 1, Conflict::NoGrant)
+        }
+        Mutation::PutObject {
+            row,
+            blobs,
+            condition,
+        } => apply_object::put(conn, row, blobs, condition),
+        Mutation::DeleteObject {
+            dataset,
+            key,
+            condition,
+            now,
+        } => apply_object::delete(conn, (dataset, key), condition, *now),
+        Mutation::CreateUpload(row) => apply_object::create_upload(conn, row),
+        Mutation::PutPart { row, blobs } => apply_object::put_part(conn, row, blobs),
+        Mutation::CompleteUpload {
+            upload,
+            parts,
+            row,
+            condition,
+        } => apply_object::complete(conn, upload, parts, row, condition),
+        Mutation::AbortUpload { upload, now } => apply_object::abort(conn, upload, *now),
+        Mutation::RestoreBlobs(lost) => blobs::restore(conn, lost),
+        Mutation::ForgetBlobs(ids) => blobs::forget(conn, ids),
+        Mutation::RestoreSeq(seq) => {
+            counters.seq = counters.seq.max(*seq);
+            Ok(())
+        }
+    }
+}
+
+/// A precondition.
+pub(super) fn must(holds: bool, conflict: Conflict) -> Result<(), CatalogError> {
+    if holds { Ok(()) } else { Err(conflict.into()) }
+}
+
+/// An identifier that is drawn at random must be new.
+pub(super) fn must_insert(inserted: usize, what: &str) -> Result<(), CatalogError> {
+    if inserted == 1 {
+        Ok(())
+    } else {
+        Err(CatalogError::repeated(what))
+    }
+}
+
+fn need_project(conn: &Connection, name: &ProjectName) -> Result<(), CatalogError> {
+    let select = "SELECT 1 FROM projects WHERE name = ?1";
+    must(
+        sql::exists(conn, select, [name.as_str()])?,
+        Conflict::NoProject,
+    )
+}
+
+fn need_principal(conn: &Connection, id: &PrincipalId) -> Result<(), CatalogError> {
+    let select = "SELECT 1 FROM principals WHERE id = ?1";
+    must(
+        sql::exists(conn, select, [id.as_str()])?,
+        Conflict::NoPrincipal,
+    )
+}
+
+pub(super) fn need_dataset(conn: &Connection, id: &DatasetId) -> Result<(), CatalogError> {
+    let select = "SELECT 1 FROM datasets WHERE id = ?1";
+    must(
+        sql::exists(conn, select, [id.as_bytes()])?,
+        Conflict::NoDataset,
+    )
+}
+
+fn create_project(conn: &Connection, row: &ProjectRow) -> Result<(), CatalogError> {
+    let insert = "INSERT INTO projects (name, created) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+    let created = sql::time(row.created)?;
+    let inserted = sql::exec(conn, insert, params![row.name.as_str(), created])?;
+    must(inserted == 1, Conflict::ProjectExists)
+}
+
+fn create_dataset(conn: &Connection, row: &DatasetRow) -> Result<(), CatalogError> {
+    need_project(conn, &row.bucket.project)?;
+    let insert = "INSERT INTO datasets (id, project, name, created, creator)
+        VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING";
+    let inserted = sql::exec(
+        conn,
+        insert,
+        params![
+            row.id.as_bytes(),
+            row.bucket.project.as_str(),
+            row.bucket.dataset.as_str(),
+            sql::time(row.created)?,
+            row.creator.as_str()
+        ],
+    )?;
+    must(inserted == 1, Conflict::DatasetExists)
+}
+
+fn delete_dataset(conn: &Connection, id: &DatasetId) -> Result<(), CatalogError> {
+    need_dataset(conn, id)?;
+    let objects = "SELECT 1 FROM objects WHERE dataset = ?1 LIMIT 1";
+    let uploads = "SELECT 1 FROM uploads WHERE dataset = ?1 LIMIT 1";
+    let holds_any = sql::exists(conn, objects, [id.as_bytes()])?
+        || sql::exists(conn, uploads, [id.as_bytes()])?;
+    must(!holds_any, Conflict::DatasetNotEmpty)?;
+    sql::exec(conn, "DELETE FROM datasets WHERE id = ?1", [id.as_bytes()])?;
+    Ok(())
+}
+
+fn create_principal(conn: &Connection, row: &PrincipalRow) -> Result<(), CatalogError> {
+    let insert = "INSERT INTO principals (id, workload, acts_for, created)
+        VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
+    let inserted = sql::exec(
+        conn,
+        insert,
+        params![
+            row.id.as_str(),
+            row.kind == PrincipalKind::Workload,
+            row.acts_for.as_ref().map(PrincipalId::as_str),
+            sql::time(row.created)?
+        ],
+    )?;
+    must(inserted == 1, Conflict::PrincipalExists)
+}
+
+fn create_credential(conn: &Connection, row: &CredentialRow) -> Result<(), CatalogError> {
+    need_principal(conn, &row.principal)?;
+    let insert = "INSERT INTO credentials (id, principal, sealed_secret, created, expires)
+        VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING";
+    let expires = row.expires.map(Timestamp::millis).map(sql::int);
+    let inserted = sql::exec(
+        conn,
+        insert,
+        params![
+            row.id.as_str(),
+            row.principal.as_str(),
+            &*row.sealed_secret,
+            sql::time(row.created)?,
+            expires.transpose()?
+        ],
+    )?;
+    must_insert(inserted, "credential")
+}
+
+fn create_grant(conn: &Connection, grant: &Grant) -> Result<(), CatalogError> {
+    need_project(conn, &grant.project)?;
+    need_principal(conn, &grant.principal)?;
+    let insert = "INSERT INTO grants (id, project, principal, row)
+        VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
+    let inserted = sql::exec(
+        conn,
+        insert,
+        params![
+            grant.id.as_bytes(),
+            grant.project.as_str(),
+            grant.principal.as_str(),
+            encode_value(grant)
+        ],
+    )?;
+    must_insert(inserted, "grant")
+}

@@ -1,0 +1,244 @@
+//! The whole catalog as mutations, page by page, out of one read transaction.
+//!
+//! The transaction stays open between the pages, so that all show one moment. Until the last page
+//! is fetched, or another dump begins, the write-ahead log cannot be emptied and grows.
+
+use bytes::Bytes;
+use rusqlite::types::Value;
+use rusqlite::{Connection, Row, Rows, params_from_iter};
+
+use super::{read, rows, sql};
+use crate::catalog::codec::encode_value;
+use crate::catalog::{BlobUse, CatalogError, Condition, Mutation};
+use crate::types::{BlobId, Timestamp, limits};
+
+/// A dump that is running.
+pub(super) struct Session {
+    id: u64,
+    /// Pages that were given out.
+    pages: u64,
+    /// In its read transaction.
+    conn: Connection,
+    /// Which kind of row comes next.
+    stage: usize,
+    /// The key of the last row of that kind.
+    after: Key,
+}
+
+/// A row's key: one or two columns.
+type Key = [Value; 2];
+
+/// Below every text and every BLOB.
+const BEGIN: Key = [Value::Text(String::new()), Value::Text(String::new())];
+
+impl Session {
+    /// Begins a dump of this moment.
+    pub(super) fn begin(id: u64, conn: Connection) -> Result<Self, CatalogError> {
+        sql::exec(&conn, "BEGIN", [])?;
+        Ok(Self {
+            id,
+            pages: 0,
+            conn,
+            stage: 0,
+            after: BEGIN,
+        })
+    }
+
+    /// Names the next page; good once.
+    pub(super) fn cursor(&self) -> Bytes {
+        encode_value(&(self.id, self.pages)).into()
+    }
+
+    /// Ends the dump; its connection.
+    pub(super) fn end(self) -> Result<Connection, CatalogError> {
+        sql::exec(&self.conn, "COMMIT", [])?;
+        Ok(self.conn)
+    }
+
+    /// The next page, and whether more follow.
+    pub(super) fn page(&mut self, bytes_max: usize) -> Result<(Vec<Mutation>, bool), CatalogError> {
+        let mut sink = Sink {
+            mutations: Vec::new(),
+            bytes: 0,
+            bytes_max,
+        };
+        if self.pages == 0 {
+            sink.push(Mutation::RestoreSeq(read::change_seq(&self.conn)?));
+        }
+        self.pages = self.pages.saturating_add(1);
+        while let Some(stage) = STAGES.get(self.stage) {
+            let mut statement = self.conn.prepare_cached(stage.select)?;
+            let columns = statement.parameter_count();
+            let after = std::mem::replace(&mut self.after, BEGIN);
+            let rows = statement.query(params_from_iter(after.iter().take(columns)))?;
+            if let Some(last) = (stage.fill)(rows, &mut sink)? {
+                self.after = last;
+                return Ok((sink.mutations, true));
+            }
+            self.stage = self.stage.saturating_add(1);
+        }
+        Ok((sink.mutations, false))
+    }
+}
+
+/// Mutations of one page and how many bytes they take.
+struct Sink {
+    mutations: Vec<Mutation>,
+    bytes: usize,
+    bytes_max: usize,
+}
+
+impl Sink {
+    fn push(&mut self, mutation: Mutation) {
+        self.bytes = self.bytes.saturating_add(encode_value(&mutation).len());
+        self.mutations.push(mutation);
+    }
+
+    const fn is_full(&self) -> bool {
+        self.bytes > self.bytes_max
+    }
+}
+
+/// One kind of row.
+struct Stage {
+    /// Selects what comes after a key, in order of key.
+    select: &'static str,
+    /// Takes rows until the page is full; then the last row's key, at the end `None`.
+    fill: fn(Rows<'_>, &mut Sink) -> Result<Option<Key>, CatalogError>,
+}
+
+/// The kinds, in the order of dependence.
+const STAGES: [Stage; 9] = [
+    Stage {
+        select: "SELECT name, created FROM projects WHERE name > ?1 ORDER BY name",
+        fill: |rows, sink| {
+            fill(rows, sink, [0, 0], |r| {
+                rows::project(r).map(Mutation::CreateProject)
+            })
+        },
+    },
+    Stage {
+        select: "SELECT id, project, name, created, creator FROM datasets
+            WHERE (project, name) > (?1, ?2) ORDER BY project, name",
+        fill: |rows, sink| {
+            fill(rows, sink, [1, 2], |r| {
+                rows::dataset(r).map(Mutation::CreateDataset)
+            })
+        },
+    },
+    Stage {
+        select: "SELECT id, workload, acts_for, created FROM principals
+            WHERE id > ?1 ORDER BY id",
+        fill: |rows, sink| {
+            fill(rows, sink, [0, 0], |r| {
+                rows::principal(r).map(Mutation::CreatePrincipal)
+            })
+        },
+    },
+    Stage {
+        select: "SELECT id, principal, sealed_secret, created, expires FROM credentials
+            WHERE id > ?1 ORDER BY id",
+        fill: |rows, sink| {
+            fill(rows, sink, [0, 0], |r| {
+                rows::credential(r).map(Mutation::CreateCredential)
+            })
+        },
+    },
+    Stage {
+        select: "SELECT id, project, principal, row FROM grants WHERE id > ?1 ORDER BY id",
+        fill: |rows, sink| {
+            fill(rows, sink, [0, 0], |r| {
+                rows::grant(r).map(Mutation::CreateGrant)
+            })
+        },
+    },
+    Stage {
+        select: "SELECT id, coalesce(lost, 0) FROM blobs WHERE id > ?1 ORDER BY id",
+        fill: fill_blobs,
+    },
+    Stage {
+        select: "SELECT dataset, key, version, bytes, etag, modified, detail, sealed_table, blobs
+            FROM objects LEFT JOIN bodies ON bodies.id = objects.body
+            WHERE (dataset, key) > (?1, ?2) ORDER BY dataset, key",
+        fill: |rows, sink| fill(rows, sink, [0, 1], put_object),
+    },
+    Stage {
+        select: "SELECT id, dataset, row FROM uploads WHERE id > ?1 ORDER BY id",
+        fill: |rows, sink| {
+            fill(rows, sink, [0, 0], |r| {
+                rows::upload(r).map(Mutation::CreateUpload)
+            })
+        },
+    },
+    Stage {
+        select: "SELECT upload, number, row, blobs FROM parts
+            WHERE (upload, number) > (?1, ?2) ORDER BY upload, number",
+        fill: |rows, sink| fill(rows, sink, [0, 1], put_part),
+    },
+];
+
+/// One mutation per row; `key` are the columns of the row's key.
+fn fill(
+    mut rows: Rows<'_>,
+    sink: &mut Sink,
+    key: [usize; 2],
+    read: impl Fn(&Row<'_>) -> Result<Mutation, CatalogError>,
+) -> Result<Option<Key>, CatalogError> {
+    let [first, second] = key;
+    while let Some(row) = rows.next()? {
+        sink.push(read(row)?);
+        if sink.is_full() {
+            return Ok(Some([row.get(first)?, row.get(second)?]));
+        }
+    }
+    Ok(None)
+}
+
+/// Many blobs to a mutation. Those that a row refers to lose the time given here when that row
+/// shares them.
+fn fill_blobs(mut rows: Rows<'_>, sink: &mut Sink) -> Result<Option<Key>, CatalogError> {
+    let mut blobs: Vec<(BlobId, Timestamp)> = Vec::new();
+    while let Some(row) = rows.next()? {
+        let id = sql::get_id(row, 0).map(BlobId::from_bytes)?;
+        blobs.push((id, sql::get_time(row, 1)?));
+        if blobs.len() >= limits::CATALOG_RESTORE_BLOBS_MAX {
+            sink.push(Mutation::RestoreBlobs(std::mem::take(&mut blobs)));
+            if sink.is_full() {
+                return Ok(Some([row.get(0)?, row.get(0)?]));
+            }
+        }
+    }
+    if !blobs.is_empty() {
+        sink.push(Mutation::RestoreBlobs(blobs));
+    }
+    Ok(None)
+}
+
+fn put_object(row: &Row<'_>) -> Result<Mutation, CatalogError> {
+    Ok(Mutation::PutObject {
+        row: rows::object(row)?,
+        blobs: shared(row, 8)?,
+        condition: Condition::Absent,
+    })
+}
+
+fn put_part(row: &Row<'_>) -> Result<Mutation, CatalogError> {
+    Ok(Mutation::PutPart {
+        row: rows::part(row)?,
+        blobs: shared(row, 3)?,
+    })
+}
+
+/// The blobs of a row, all restored before.
+fn shared(row: &Row<'_>, column: usize) -> Result<BlobUse, CatalogError> {
+    Ok(BlobUse {
+        fresh: Vec::new(),
+        shared: sql::get_ids(row, column)?,
+    })
+}
+
+/// The statements, for a look at their plans.
+#[cfg(test)]
+pub(super) fn selects() -> impl Iterator<Item = &'static str> {
+    STAGES.iter().map(|stage| stage.select)
+}

@@ -1,0 +1,321 @@
+//! The embedded catalog: one SQLite file in write-ahead mode, for one node.
+//!
+//! Other processes of the node (the command line) may write the same file. Point reads run where
+//! they are called: they take microseconds, less than a change of threads. Pages and dumps go to a
+//! blocking thread. Every commit goes through [`writer`].
+
+mod apply;
+mod apply_object;
+mod blobs;
+mod dump;
+mod error;
+mod list;
+mod open;
+mod read;
+mod readers;
+mod rows;
+mod schema;
+mod sql;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use rusqlite::Connection;
+use tokio::sync::Semaphore;
+
+use self::dump::Session;
+use self::readers::Readers;
+use self::writer::{Work, Writer};
+use super::{
+    Catalog, CatalogError, CredentialRow, DatasetRow, ListQuery, Mutation, ObjectRow, Page,
+    PartPage, PrincipalRow, ProjectRow, UploadPage, UploadQuery, UploadRow, encode_change,
+};
+use crate::policy::Grant;
+use crate::types::{
+    AccessKeyId, BlobId, BucketName, DatasetId, ObjectKey, PrincipalId, ProjectName, Timestamp,
+    UploadId, limits,
+};
+
+/// A catalog in one file.
+pub struct SqliteCatalog {
+    readers: Arc<Readers>,
+    writer: Writer,
+    /// One permit per long read.
+    scans: Arc<Semaphore>,
+    dumps: Arc<Mutex<Dumps>>,
+}
+
+/// At most one dump runs.
+#[derive(Default)]
+struct Dumps {
+    begun: u64,
+    running: Option<Session>,
+}
+
+impl SqliteCatalog {
+    /// Opens the file, makes it (mode 0600) if there is none, and brings it to this program's
+    /// schema. Blocks for milliseconds.
+    pub fn open(path: &Path) -> Result<Arc<Self>, CatalogError> {
+        open::create_file(path)?;
+        let conn = open::writer(path)?;
+        schema::migrate(&conn, schema::STEPS)?;
+        Ok(Arc::new(Self {
+            readers: Arc::new(Readers::new(path.to_owned())),
+            writer: Writer::start(conn)?,
+            scans: Arc::new(Semaphore::new(limits::CATALOG_SCANS_MAX)),
+            dumps: Arc::default(),
+        }))
+    }
+
+    /// A long read, away from the threads that serve requests.
+    async fn scan<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&Connection) -> Result<T, CatalogError> + Send + 'static,
+    ) -> Result<T, CatalogError> {
+        let readers = Arc::clone(&self.readers);
+        self.blocking(move || readers.with(read)).await
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> Result<T, CatalogError> + Send + 'static,
+    ) -> Result<T, CatalogError> {
+        let failed = |reason: String| CatalogError::Failed { reason };
+        let permit = Arc::clone(&self.scans)
+            .acquire_owned()
+            .await
+            .map_err(|error| failed(error.to_string()))?;
+        let worked = tokio::task::spawn_blocking(move || {
+            let result = work();
+            drop(permit);
+            result
+        });
+        worked.await.map_err(|error| failed(error.to_string()))?
+    }
+}
+
+impl Dumps {
+    /// One page; a dump that failed is over.
+    fn page(
+        &mut self,
+        readers: &Readers,
+        cursor: Option<&Bytes>,
+        bytes_max: usize,
+    ) -> Result<(Vec<Mutation>, Option<Bytes>), CatalogError> {
+        let running = self.running.take();
+        let mut session = if let Some(cursor) = cursor {
+            match running {
+                Some(session) if session.cursor() == cursor => session,
+                other => {
+                    self.running = other;
+                    return Err(CatalogError::Failed {
+                        reason: "this dump was ended by another".into(),
+                    });
+                }
+            }
+        } else {
+            drop(running);
+            self.begun = self.begun.saturating_add(1);
+            Session::begin(self.begun, readers.take()?)?
+        };
+        let (mutations, more) = session.page(bytes_max)?;
+        if more {
+            let cursor = session.cursor();
+            self.running = Some(session);
+            return Ok((mutations, Some(cursor)));
+        }
+        readers.give_back(session.end()?);
+        Ok((mutations, None))
+    }
+}
+
+#[async_trait]
+impl Catalog for SqliteCatalog {
+    async fn commit(&self, mutations: Vec<Mutation>) -> Result<(), CatalogError> {
+        if mutations.is_empty() {
+            return Ok(());
+        }
+        let change = encode_change(&mutations)?;
+        let commit = Work::Commit { mutations, change };
+        self.writer.run(commit).await.map(drop)
+    }
+
+    async fn generation(&self) -> Result<u64, CatalogError> {
+        self.readers.with(read::generation)
+    }
+
+    async fn project(&self, name: &ProjectName) -> Result<Option<ProjectRow>, CatalogError> {
+        self.readers.with(|conn| read::project(conn, name))
+    }
+
+    async fn projects(
+        &self,
+        after: Option<&ProjectName>,
+        limit: usize,
+    ) -> Result<Vec<ProjectRow>, CatalogError> {
+        let after = after.cloned();
+        self.scan(move |conn| {
+            let after = after.as_ref().map_or("", ProjectName::as_str);
+            read::projects(conn, after, limit)
+        })
+        .await
+    }
+
+    async fn dataset(&self, bucket: &BucketName) -> Result<Option<DatasetRow>, CatalogError> {
+        self.readers.with(|conn| read::dataset(conn, bucket))
+    }
+
+    async fn datasets(
+        &self,
+        after: Option<&BucketName>,
+        limit: usize,
+    ) -> Result<Vec<DatasetRow>, CatalogError> {
+        let after = after.cloned();
+        self.scan(move |conn| {
+            let after = after.as_ref().map_or(("", ""), |bucket| {
+                (bucket.project.as_str(), bucket.dataset.as_str())
+            });
+            read::datasets(conn, after, limit)
+        })
+        .await
+    }
+
+    async fn principal(&self, id: &PrincipalId) -> Result<Option<PrincipalRow>, CatalogError> {
+        self.readers.with(|conn| read::principal(conn, id))
+    }
+
+    async fn credential(&self, id: &AccessKeyId) -> Result<Option<CredentialRow>, CatalogError> {
+        self.readers.with(|conn| read::credential(conn, id))
+    }
+
+    async fn credentials(
+        &self,
+        principal: &PrincipalId,
+        limit: usize,
+    ) -> Result<Vec<CredentialRow>, CatalogError> {
+        let principal = principal.clone();
+        self.scan(move |conn| read::credentials(conn, &principal, limit))
+            .await
+    }
+
+    async fn grants_of(
+        &self,
+        project: &ProjectName,
+        principal: &PrincipalId,
+    ) -> Result<Vec<Grant>, CatalogError> {
+        self.readers
+            .with(|conn| read::grants_of(conn, project, principal))
+    }
+
+    async fn grants(
+        &self,
+        project: &ProjectName,
+        limit: usize,
+    ) -> Result<Vec<Grant>, CatalogError> {
+        let project = project.clone();
+        self.scan(move |conn| read::grants(conn, &project, limit))
+            .await
+    }
+
+    async fn projects_of(&self, principal: &PrincipalId) -> Result<Vec<ProjectName>, CatalogError> {
+        self.readers.with(|conn| read::projects_of(conn, principal))
+    }
+
+    async fn object(
+        &self,
+        dataset: &DatasetId,
+        key: &ObjectKey,
+    ) -> Result<Option<ObjectRow>, CatalogError> {
+        self.readers.with(|conn| read::object(conn, dataset, key))
+    }
+
+    async fn list(&self, dataset: &DatasetId, query: &ListQuery) -> Result<Page, CatalogError> {
+        let (dataset, query) = (*dataset, query.clone());
+        self.scan(move |conn| list::objects(conn, &dataset, &query))
+            .await
+    }
+
+    async fn upload(&self, id: &UploadId) -> Result<Option<UploadRow>, CatalogError> {
+        self.readers.with(|conn| read::upload(conn, id))
+    }
+
+    async fn uploads(
+        &self,
+        dataset: &DatasetId,
+        query: &UploadQuery,
+    ) -> Result<UploadPage, CatalogError> {
+        let (dataset, query) = (*dataset, query.clone());
+        self.scan(move |conn| list::uploads(conn, &dataset, &query))
+            .await
+    }
+
+    async fn parts(
+        &self,
+        upload: &UploadId,
+        after: u32,
+        limit: usize,
+    ) -> Result<PartPage, CatalogError> {
+        let upload = *upload;
+        self.scan(move |conn| list::parts(conn, &upload, after, limit))
+            .await
+    }
+
+    async fn stale_uploads(
+        &self,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<UploadRow>, CatalogError> {
+        self.scan(move |conn| read::stale_uploads(conn, before, limit))
+            .await
+    }
+
+    async fn known_blobs(&self, ids: &[BlobId]) -> Result<Vec<bool>, CatalogError> {
+        let ids = ids.to_vec();
+        self.scan(move |conn| read::known_blobs(conn, &ids)).await
+    }
+
+    async fn claim_unreferenced(
+        &self,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<BlobId>, CatalogError> {
+        self.writer.run(Work::Claim { before, limit }).await
+    }
+
+    async fn change_seq(&self) -> Result<u64, CatalogError> {
+        self.readers.with(read::change_seq)
+    }
+
+    async fn changes(
+        &self,
+        after: u64,
+        bytes_max: usize,
+    ) -> Result<Vec<(u64, Bytes)>, CatalogError> {
+        self.scan(move |conn| read::changes(conn, after, bytes_max))
+            .await
+    }
+
+    async fn forget_changes(&self, upto: u64) -> Result<(), CatalogError> {
+        self.writer.run(Work::Forget { upto }).await.map(drop)
+    }
+
+    async fn dump(
+        &self,
+        cursor: Option<Bytes>,
+        bytes_max: usize,
+    ) -> Result<(Vec<Mutation>, Option<Bytes>), CatalogError> {
+        let (readers, dumps) = (Arc::clone(&self.readers), Arc::clone(&self.dumps));
+        self.blocking(move || {
+            // A session is out of its place while it is used, so a panic leaves none half used.
+            let mut dumps = dumps.lock().unwrap_or_else(PoisonError::into_inner);
+            dumps.page(&readers, cursor.as_ref(), bytes_max)
+        })
+        .await
+    }
+}

@@ -1,0 +1,251 @@
+//! The tables, and how an older file becomes a current one.
+//!
+//! Step `n` leads from version `n` to version `n + 1`, from an empty file on. All steps that a file
+//! lacks run in one transaction, so that a crash leaves the old version or the new one. A step that
+//! was released is never edited.
+
+use rusqlite::{Connection, OptionalExtension as _};
+
+use super::sql;
+use crate::catalog::CatalogError;
+
+/// `Kluv`: marks the file as a catalog, so that no other program's database is taken for one.
+const APPLICATION_ID: i32 = 0x4b6c_7576;
+
+/// Version 1.
+///
+/// - Keys are BLOBs: SQLite compares them byte by byte, and a bound need not be UTF-8.
+/// - `objects` holds what a listing returns and no more, so that its pages are dense; the rest of
+///   an object lies in `bodies`, appended in order of writing.
+/// - `blobs` columns hold a row's blob ids, sorted, 16 bytes each; `blobs.refs` counts the rows
+///   that name a blob, `blobs.lost` is the time since which there is none.
+/// - `detail` and `row` columns are in the encoding of `catalog::codec`.
+const V1: &str = "
+CREATE TABLE meta (
+    id INTEGER PRIMARY KEY CHECK (id = 1),
+    schema INTEGER NOT NULL,
+    seq INTEGER NOT NULL,
+    generation INTEGER NOT NULL
+) STRICT;
+INSERT INTO meta (id, schema, seq, generation) VALUES (1, 0, 0, 0);
+
+CREATE TABLE changes (
+    seq INTEGER PRIMARY KEY,
+    mutations BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE projects (
+    name TEXT NOT NULL PRIMARY KEY,
+    created INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE datasets (
+    id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    project TEXT NOT NULL REFERENCES projects (name),
+    name TEXT NOT NULL,
+    created INTEGER NOT NULL,
+    creator TEXT NOT NULL,
+    UNIQUE (project, name)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE principals (
+    id TEXT NOT NULL PRIMARY KEY,
+    workload INTEGER NOT NULL CHECK (workload IN (0, 1)),
+    acts_for TEXT,
+    created INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE credentials (
+    id TEXT NOT NULL PRIMARY KEY,
+    principal TEXT NOT NULL REFERENCES principals (id),
+    sealed_secret BLOB NOT NULL,
+    created INTEGER NOT NULL,
+    expires INTEGER
+) STRICT, WITHOUT ROWID;
+CREATE INDEX credentials_of ON credentials (principal, id);
+
+CREATE TABLE grants (
+    id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    project TEXT NOT NULL REFERENCES projects (name),
+    principal TEXT NOT NULL REFERENCES principals (id),
+    row BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX grants_in ON grants (project, principal, id);
+CREATE INDEX grants_of ON grants (principal, project);
+
+CREATE TABLE blobs (
+    id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    refs INTEGER NOT NULL CHECK (refs >= 0),
+    lost INTEGER,
+    CHECK ((refs = 0) = (lost IS NOT NULL))
+) STRICT, WITHOUT ROWID;
+CREATE INDEX blobs_lost ON blobs (lost, id) WHERE refs = 0;
+
+CREATE TABLE objects (
+    dataset BLOB NOT NULL REFERENCES datasets (id),
+    key BLOB NOT NULL,
+    bytes INTEGER NOT NULL,
+    etag TEXT NOT NULL,
+    modified INTEGER NOT NULL,
+    version BLOB NOT NULL CHECK (length(version) = 16),
+    body INTEGER NOT NULL,
+    PRIMARY KEY (dataset, key)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE bodies (
+    id INTEGER PRIMARY KEY,
+    detail BLOB NOT NULL,
+    blobs BLOB NOT NULL,
+    sealed_table BLOB NOT NULL
+) STRICT;
+
+CREATE TABLE uploads (
+    id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    dataset BLOB NOT NULL REFERENCES datasets (id),
+    key BLOB NOT NULL,
+    initiated INTEGER NOT NULL,
+    row BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX uploads_in ON uploads (dataset, key, initiated, id);
+CREATE INDEX uploads_by_age ON uploads (initiated, id);
+
+CREATE TABLE parts (
+    upload BLOB NOT NULL REFERENCES uploads (id),
+    number INTEGER NOT NULL,
+    version BLOB NOT NULL CHECK (length(version) = 16),
+    blobs BLOB NOT NULL,
+    row BLOB NOT NULL,
+    PRIMARY KEY (upload, number)
+) STRICT, WITHOUT ROWID;
+";
+
+/// Every step, oldest first.
+pub(super) const STEPS: &[&str] = &[V1];
+
+/// Brings a file, an empty one too, to the newest version; refuses a newer and a foreign one.
+pub(super) fn migrate(conn: &Connection, steps: &[&str]) -> Result<(), CatalogError> {
+    let known = u32::try_from(steps.len()).unwrap_or(u32::MAX);
+    if version(conn, known)? == known {
+        return Ok(());
+    }
+    conn.execute_batch("BEGIN IMMEDIATE")?;
+    if let Err(error) = run_steps(conn, steps, known) {
+        conn.execute_batch("ROLLBACK")?;
+        return Err(error);
+    }
+    Ok(conn.execute_batch("COMMIT")?)
+}
+
+fn run_steps(conn: &Connection, steps: &[&str], known: u32) -> Result<(), CatalogError> {
+    // Judged again under the lock: another process may have been faster.
+    let found = usize::try_from(version(conn, known)?).unwrap_or(usize::MAX);
+    for step in steps.iter().skip(found) {
+        conn.execute_batch(step)?;
+    }
+    conn.pragma_update(None, "application_id", APPLICATION_ID)?;
+    conn.pragma_update(None, "user_version", known)?;
+    sql::exec(conn, "UPDATE meta SET schema = ?1", [known])?;
+    Ok(())
+}
+
+/// The file's version, 0 for an empty one, at most `known`.
+fn version(conn: &Connection, known: u32) -> Result<u32, CatalogError> {
+    let found: u32 = conn.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let application: i32 = conn.pragma_query_value(None, "application_id", |row| row.get(0))?;
+    let tables: u32 = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;
+    if tables == 0 && found == 0 {
+        return Ok(0);
+    }
+    if application != APPLICATION_ID {
+        return Err(CatalogError::Damaged {
+            what: "file: it belongs to another program",
+        });
+    }
+    if found > known {
+        return Err(CatalogError::Schema { found, known });
+    }
+    let told: Option<u32> = conn
+        .query_row("SELECT schema FROM meta", [], |row| row.get(0))
+        .optional()?;
+    if found == 0 || told != Some(found) {
+        return Err(CatalogError::Damaged {
+            what: "schema version",
+        });
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A step that a version 2 might bring.
+    const V2: &str = "ALTER TABLE projects ADD COLUMN note TEXT;";
+
+    fn fresh() -> Connection {
+        Connection::open_in_memory().unwrap()
+    }
+
+    #[test]
+    fn an_empty_file_gets_every_table() {
+        let conn = fresh();
+        migrate(&conn, STEPS).unwrap();
+        migrate(&conn, STEPS).unwrap();
+        assert_eq!(version(&conn, 1), Ok(1));
+    }
+
+    #[test]
+    fn an_older_file_keeps_its_rows() {
+        let conn = fresh();
+        migrate(&conn, STEPS).unwrap();
+        conn.execute("INSERT INTO projects VALUES ('icu', 7)", [])
+            .unwrap();
+        migrate(&conn, &[V1, V2]).unwrap();
+        assert_eq!(version(&conn, 2), Ok(2));
+        let row: (String, u64, Option<String>) = conn
+            .query_row("SELECT name, created, note FROM projects", [], |row| {
+                Ok((row.get(0)?, row.get::<_, u32>(1)?.into(), row.get(2)?))
+            })
+            .unwrap();
+        assert_eq!(row, ("icu".into(), 7, None));
+    }
+
+    #[test]
+    fn a_failing_step_leaves_the_old_version() {
+        let conn = fresh();
+        migrate(&conn, STEPS).unwrap();
+        assert!(migrate(&conn, &[V1, V2, "CREATE TABLE projects (x);"]).is_err());
+        assert_eq!(version(&conn, 1), Ok(1));
+        assert!(conn.prepare("SELECT note FROM projects").is_err());
+    }
+
+    #[test]
+    fn a_newer_file_is_refused() {
+        let conn = fresh();
+        migrate(&conn, &[V1, V2]).unwrap();
+        let refused = CatalogError::Schema { found: 2, known: 1 };
+        assert_eq!(migrate(&conn, STEPS), Err(refused));
+    }
+
+    #[test]
+    fn a_foreign_file_is_refused() {
+        let conn = fresh();
+        conn.execute_batch("CREATE TABLE notes (text TEXT)")
+            .unwrap();
+        assert!(matches!(
+            migrate(&conn, STEPS),
+            Err(CatalogError::Damaged { .. })
+        ));
+    }
+
+    #[test]
+    fn two_versions_that_differ_are_damage() {
+        let conn = fresh();
+        migrate(&conn, STEPS).unwrap();
+        conn.execute("UPDATE meta SET schema = 3", []).unwrap();
+        assert!(matches!(
+            migrate(&conn, STEPS),
+            Err(CatalogError::Damaged { .. })
+        ));
+    }
+}

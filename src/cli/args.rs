@@ -1,0 +1,483 @@
+//! The arguments of `kluis`, without logic: completions and manual pages are made from them.
+//!
+//! No argument takes a secret: an argument can be read by every process of the machine.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueHint};
+use clap_complete::Shell;
+
+use super::values::{self, StoreUrl};
+use crate::types::{
+    AccessKeyId, Action, BucketName, DatasetName, EventId, GrantId, ObjectKey, PrincipalId,
+    ProjectName, Timestamp,
+};
+
+const AFTER: &str = "\
+Exit codes:
+  0  done
+  1  no: denied, absent, not valid or not proved
+  2  an error of use or configuration
+  3  unavailable: try again
+
+Secrets are read from files or from the environment (docs/configuration.md), never from arguments.
+
+Example:
+  kluis demo
+  kluis init --dir /srv/kluis --project icu-sepsis --owner a.jansen
+  kluis serve --config /srv/kluis/kluis.toml";
+
+/// The vault that proves who read what
+///
+/// Kluis speaks S3 to its clients and keeps what they upload sealed, under random names, in any
+/// S3-compatible store or a directory. Every request is decided by the project's policy, and no
+/// byte is handed out before the record of that read is durable.
+#[derive(Debug, Parser)]
+#[command(name = "kluis", version, after_long_help = AFTER, max_term_width = 100)]
+#[command(arg_required_else_help = true, infer_subcommands = false)]
+pub struct Cli {
+    /// The configuration file
+    #[arg(long, global = true, value_name = "PATH", default_value = "kluis.toml")]
+    #[arg(value_hint = ValueHint::FilePath, help_heading = "Global options")]
+    pub config: PathBuf,
+    /// Print data as JSON, for machines
+    #[arg(long, global = true, help_heading = "Global options")]
+    pub json: bool,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a vault: configuration, root identity, catalog
+    ///
+    /// Asks for what the options do not say when it runs on a terminal. Nothing that is there
+    /// already is overwritten.
+    #[command(
+        after_long_help = "Example:\n  kluis init --dir /srv/kluis --project icu-sepsis --owner a.jansen\n  kluis init --dir . --store s3://kluis-blobs --store-endpoint https://s3.example.org"
+    )]
+    Init(Init),
+    /// Serve the vault until a signal
+    ///
+    /// The first SIGINT or SIGTERM lets running streams finish (`server.shutdown_wait`), the second
+    /// ends at once.
+    #[command(after_long_help = "Example:\n  kluis serve --config /srv/kluis/kluis.toml")]
+    Serve,
+    /// Show a whole vault at work on this machine
+    ///
+    /// Makes a vault in a directory, a project with an owner, a job and an auditor, uploads a small
+    /// dataset, reads it as the job, is refused as a stranger, shows the records and stays up.
+    /// Started again on the same directory it goes on where it was.
+    #[command(
+        after_long_help = "Example:\n  kluis demo\n  kluis demo --dir /tmp/vault --listen 127.0.0.1:9100 --headless\n  kluis demo --headless --store s3://blobs --store-endpoint http://127.0.0.1:8333"
+    )]
+    Demo(Demo),
+    /// Projects, and who may do what in them
+    #[command(after_long_help = "Example:\n  kluis project list")]
+    Project {
+        /// What to do with projects
+        #[command(subcommand)]
+        command: ProjectCommand,
+    },
+    /// Datasets: make, list, show, delete
+    #[command(after_long_help = "Example:\n  kluis dataset list --project icu-sepsis")]
+    Dataset {
+        /// What to do with datasets
+        #[command(subcommand)]
+        command: DatasetCommand,
+    },
+    /// Persons, and workloads that act for them
+    #[command(after_long_help = "Example:\n  kluis principal list")]
+    Principal {
+        /// What to do with principals
+        #[command(subcommand)]
+        command: PrincipalCommand,
+    },
+    /// S3 credentials
+    #[command(after_long_help = "Example:\n  kluis credential list a.jansen")]
+    Credential {
+        /// What to do with credentials
+        #[command(subcommand)]
+        command: CredentialCommand,
+    },
+    /// The rules of access: check, test, explain
+    #[command(after_long_help = "Example:\n  kluis policy check")]
+    Policy {
+        /// What to do with the policy
+        #[command(subcommand)]
+        command: PolicyCommand,
+    },
+    /// The log of requests
+    #[command(after_long_help = "Example:\n  kluis audit tail --project icu-sepsis")]
+    Audit {
+        /// What to do with the log
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
+    /// What the configuration says, and what is wrong with it
+    #[command(after_long_help = "Example:\n  kluis config check")]
+    Config {
+        /// What to do with the configuration
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
+    /// Rebuild a lost catalog from the store and the keys
+    ///
+    /// Says how fresh the result is and what cannot be proved. The catalog that the configuration
+    /// names must not exist.
+    #[command(after_long_help = "Example:\n  kluis recover --dry-run\n  kluis recover")]
+    Recover(Recover),
+    /// Check store, catalog, keys, clock, disk and policy, and say how to mend what is wrong
+    #[command(after_long_help = "Example:\n  kluis doctor\n  kluis doctor --json")]
+    Doctor,
+    /// Print a shell's completion script
+    #[command(after_long_help = "Example:\n  kluis completions bash")]
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+    /// Print the manual page, or write one for each command
+    #[command(
+        after_long_help = "Example:\n  kluis man\n  kluis man --dir /usr/local/share/man/man1"
+    )]
+    Man {
+        /// Write all pages into this directory
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        dir: Option<PathBuf>,
+    },
+}
+
+/// Where blobs go, where a command makes a vault.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Store")]
+pub struct StoreArgs {
+    /// Keep blobs in an S3 store, `s3://BUCKET` or `s3://BUCKET/PREFIX` [default: a directory]
+    #[arg(long, value_name = "URL", requires = "store_endpoint")]
+    pub store: Option<StoreUrl>,
+    /// The URL of the S3 store
+    #[arg(long, value_name = "URL", requires = "store", value_hint = ValueHint::Url)]
+    pub store_endpoint: Option<String>,
+    /// The region that requests to the S3 store are signed for [default: us-east-1]
+    #[arg(long, value_name = "REGION", requires = "store")]
+    pub store_region: Option<String>,
+}
+
+/// Arguments of `init`.
+#[derive(Debug, Args)]
+pub struct Init {
+    /// The directory of the vault
+    #[arg(long, value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
+    pub dir: PathBuf,
+    /// The address that S3 clients connect to
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9000")]
+    pub listen: SocketAddr,
+    /// Where blobs go.
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// Seal the root identity with a passphrase, which is asked for or read from `KLUIS_PASSPHRASE`
+    #[arg(long)]
+    pub passphrase: bool,
+    /// Make a first project
+    #[arg(long, value_name = "NAME", requires = "owner")]
+    pub project: Option<ProjectName>,
+    /// The owner of the first project
+    #[arg(long, value_name = "PERSON", requires = "project")]
+    pub owner: Option<PrincipalId>,
+}
+
+/// Arguments of `demo`.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// The directory of the vault
+    #[arg(long, value_name = "DIR", default_value = "kluis-demo", value_hint = ValueHint::DirPath)]
+    pub dir: PathBuf,
+    /// The address that S3 clients connect to
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9000")]
+    pub listen: SocketAddr,
+    /// Skip the show and serve
+    #[arg(long)]
+    pub headless: bool,
+    /// Where blobs go.
+    #[command(flatten)]
+    pub store: StoreArgs,
+}
+
+/// Commands on projects.
+#[derive(Debug, Subcommand)]
+pub enum ProjectCommand {
+    /// Make a project with its first owner
+    #[command(after_long_help = "Example:\n  kluis project create icu-sepsis --owner a.jansen")]
+    Create {
+        /// Its name: 1 to 30 of a-z, 0-9 and single hyphens inside
+        name: ProjectName,
+        /// The person who decides who may use its data; made if new
+        #[arg(long, value_name = "PERSON")]
+        owner: PrincipalId,
+    },
+    /// List projects
+    #[command(after_long_help = "Example:\n  kluis project list --json")]
+    List,
+    /// Show a project: its datasets and grants
+    #[command(after_long_help = "Example:\n  kluis project show icu-sepsis")]
+    Show {
+        /// Its name
+        name: ProjectName,
+    },
+    /// Grant a role to a principal
+    #[command(
+        after_long_help = "Example:\n  kluis project grant icu-sepsis --to train-job --role job --dataset ecg-2024 --purpose ehds:scientific-research --permit HDAB-NL-2026-0417 --expires 2027-12-31 --approver a.jansen"
+    )]
+    Grant(Box<GrantArgs>),
+    /// Withdraw a grant
+    #[command(
+        after_long_help = "Example:\n  kluis project revoke icu-sepsis 0123456789abcdef0123456789abcdef"
+    )]
+    Revoke {
+        /// The project
+        name: ProjectName,
+        /// The grant, as `grants` lists it
+        grant: GrantId,
+    },
+    /// List a project's grants
+    #[command(after_long_help = "Example:\n  kluis project grants icu-sepsis")]
+    Grants {
+        /// The project
+        name: ProjectName,
+    },
+}
+
+/// Arguments of `project grant`.
+#[derive(Debug, Args)]
+pub struct GrantArgs {
+    /// The project
+    pub name: ProjectName,
+    /// Who is to hold it
+    #[arg(long, value_name = "PRINCIPAL")]
+    pub to: PrincipalId,
+    /// The role: owner, contributor, depositor, reader, job, auditor, operator
+    #[arg(long, value_name = "ROLE")]
+    pub role: String,
+    /// Who approved it
+    #[arg(long, value_name = "PERSON")]
+    pub approver: PrincipalId,
+    /// Deny what the role allows, whatever else is granted
+    #[arg(long)]
+    pub deny: bool,
+    /// One dataset [default: all of the project]
+    #[arg(long, value_name = "DATASET", help_heading = "What it covers")]
+    pub dataset: Option<DatasetName>,
+    /// Only keys that begin so
+    #[arg(long, value_name = "PREFIX", default_value = "", requires = "dataset")]
+    #[arg(help_heading = "What it covers")]
+    pub prefix: String,
+    /// From when: 2027-01-01 or 2027-01-01T12:00:00Z [default: now]
+    #[arg(long, value_name = "TIME", value_parser = values::time, help_heading = "What it covers")]
+    pub starts: Option<Timestamp>,
+    /// Until when; at this moment it is over [default: no end]
+    #[arg(long, value_name = "TIME", value_parser = values::time, help_heading = "What it covers")]
+    pub expires: Option<Timestamp>,
+    /// For what, as a code
+    #[arg(long, value_name = "CODE", help_heading = "What it rests on")]
+    pub purpose: Option<String>,
+    /// The permit or approval
+    #[arg(long, value_name = "REFERENCE", help_heading = "What it rests on")]
+    pub permit: Option<String>,
+}
+
+/// Commands on datasets.
+#[derive(Debug, Subcommand)]
+pub enum DatasetCommand {
+    /// Make a dataset
+    #[command(
+        after_long_help = "Example:\n  kluis dataset create icu-sepsis/ecg-2024 --creator a.jansen"
+    )]
+    Create {
+        /// The dataset, as project/dataset
+        #[arg(value_parser = values::dataset, value_name = "PROJECT/DATASET")]
+        name: BucketName,
+        /// Who makes it
+        #[arg(long, value_name = "PRINCIPAL")]
+        creator: PrincipalId,
+    },
+    /// List datasets
+    #[command(after_long_help = "Example:\n  kluis dataset list --project icu-sepsis")]
+    List {
+        /// Of one project [default: all]
+        #[arg(long, value_name = "NAME")]
+        project: Option<ProjectName>,
+    },
+    /// Show a dataset
+    #[command(after_long_help = "Example:\n  kluis dataset show icu-sepsis/ecg-2024")]
+    Show {
+        /// The dataset, as project/dataset
+        #[arg(value_parser = values::dataset, value_name = "PROJECT/DATASET")]
+        name: BucketName,
+    },
+    /// Delete an empty dataset
+    #[command(after_long_help = "Example:\n  kluis dataset delete icu-sepsis/ecg-2024")]
+    Delete {
+        /// The dataset, as project/dataset
+        #[arg(value_parser = values::dataset, value_name = "PROJECT/DATASET")]
+        name: BucketName,
+    },
+}
+
+/// Commands on principals.
+#[derive(Debug, Subcommand)]
+pub enum PrincipalCommand {
+    /// Make a person, or a workload that acts for one
+    #[command(
+        after_long_help = "Example:\n  kluis principal create b.devries\n  kluis principal create train-job --acts-for b.devries"
+    )]
+    Create {
+        /// The name: 1 to 128 of a-z, 0-9 and . _ @ -
+        name: PrincipalId,
+        /// The person that a workload acts for [default: a person]
+        #[arg(long, value_name = "PERSON")]
+        acts_for: Option<PrincipalId>,
+    },
+    /// List principals
+    #[command(after_long_help = "Example:\n  kluis principal list")]
+    List,
+}
+
+/// Commands on credentials.
+#[derive(Debug, Subcommand)]
+pub enum CredentialCommand {
+    /// Make a credential and hand it over, once
+    ///
+    /// The secret is written to a file that nobody else can read, or to standard output where that
+    /// is no terminal. It cannot be shown again.
+    #[command(
+        after_long_help = "Example:\n  kluis credential create train-job --expires 2027-12-31 --output job.env"
+    )]
+    Create {
+        /// Whose it is
+        principal: PrincipalId,
+        /// After this moment it is refused [default: no end]
+        #[arg(long, value_name = "TIME", value_parser = values::time)]
+        expires: Option<Timestamp>,
+        /// Write it to this new file, as lines for a shell
+        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        output: Option<PathBuf>,
+        /// Show the secret even on a terminal
+        #[arg(long, conflicts_with = "output")]
+        force: bool,
+    },
+    /// List a principal's credentials, without their secrets
+    #[command(after_long_help = "Example:\n  kluis credential list train-job")]
+    List {
+        /// Whose they are
+        principal: PrincipalId,
+    },
+    /// Revoke a credential
+    #[command(after_long_help = "Example:\n  kluis credential revoke KLUIS234567ABCDEFGHI")]
+    Revoke {
+        /// The access key id
+        id: AccessKeyId,
+    },
+}
+
+/// Commands on the policy.
+#[derive(Debug, Subcommand)]
+pub enum PolicyCommand {
+    /// Check model and roles
+    #[command(after_long_help = "Example:\n  kluis policy check\n  kluis policy check policies/")]
+    Check {
+        /// The policy's directory [default: that of the configuration]
+        #[arg(value_name = "DIR", value_hint = ValueHint::DirPath)]
+        dir: Option<PathBuf>,
+    },
+    /// Run tables of expectations
+    #[command(after_long_help = "Example:\n  kluis policy test policies/examples/health.toml")]
+    Test {
+        /// Files of expectations
+        #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        files: Vec<PathBuf>,
+        /// The policy's directory [default: that of the configuration]
+        #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+        dir: Option<PathBuf>,
+    },
+    /// Say why a request would be allowed or denied
+    #[command(
+        after_long_help = "Example:\n  kluis policy explain --principal train-job --action object.read --dataset icu-sepsis/ecg-2024 --key a.csv"
+    )]
+    Explain {
+        /// Who asks
+        #[arg(long, value_name = "PRINCIPAL")]
+        principal: PrincipalId,
+        /// What is asked: object.read, object.write, object.list, …
+        #[arg(long, value_name = "ACTION")]
+        action: Action,
+        /// Of which dataset, as project/dataset
+        #[arg(long, value_name = "PROJECT/DATASET", value_parser = values::dataset)]
+        dataset: BucketName,
+        /// Of which object
+        #[arg(long, value_name = "KEY")]
+        key: Option<ObjectKey>,
+        /// At which time: 2027-01-01 or 2027-01-01T12:00:00Z [default: now]
+        #[arg(long, value_name = "TIME", value_parser = values::time)]
+        at: Option<Timestamp>,
+    },
+}
+
+/// Commands on the log.
+#[derive(Debug, Subcommand)]
+pub enum AuditCommand {
+    /// Show the last records, and with --follow those to come
+    ///
+    /// Reading the log is itself recorded.
+    #[command(
+        after_long_help = "Example:\n  kluis audit tail --project icu-sepsis -n 50\n  kluis audit tail --follow --json"
+    )]
+    Tail {
+        /// Of one project [default: all]
+        #[arg(long, value_name = "NAME")]
+        project: Option<ProjectName>,
+        /// How many
+        #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
+        #[arg(value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        lines: u32,
+        /// Go on until interrupted
+        #[arg(short, long)]
+        follow: bool,
+    },
+    /// Show both records of one request, whole
+    #[command(after_long_help = "Example:\n  kluis audit show 0198f0c27a1e7c3b9d510c6a5d0f2b11")]
+    Show {
+        /// The event's id, as `tail` shows it
+        event: EventId,
+    },
+}
+
+/// Commands on the configuration.
+#[derive(Debug, Subcommand)]
+pub enum ConfigCommand {
+    /// Say what is wrong with the file; print every setting where nothing is
+    #[command(after_long_help = "Example:\n  kluis config check --config /srv/kluis/kluis.toml")]
+    Check,
+    /// Print every setting as Kluis understands it
+    #[command(
+        after_long_help = "Example:\n  kluis config show --changed\n  kluis config show --json"
+    )]
+    Show {
+        /// Only what differs from the defaults
+        #[arg(long)]
+        changed: bool,
+    },
+}
+
+/// Arguments of `recover`.
+#[derive(Debug, Args)]
+pub struct Recover {
+    /// Say what could be rebuilt and write nothing
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+#[cfg(test)]
+#[path = "args_tests.rs"]
+mod tests;

@@ -1,0 +1,183 @@
+//! `kluis config`: what the configuration says, and what is wrong with it.
+
+use std::path::Path;
+
+use super::args::ConfigCommand;
+use super::output::{CliError, Exit, Output};
+use crate::config::{Config, ConfigError};
+
+/// Runs one of its commands on the file.
+pub(super) fn run(
+    command: &ConfigCommand,
+    path: &Path,
+    output: &mut Output,
+) -> Result<Exit, CliError> {
+    let config = load(path)?;
+    match command {
+        ConfigCommand::Check => {
+            output.note(&format!("{} is valid", path.display()));
+            show(&config, output)?;
+        }
+        ConfigCommand::Show { changed } => {
+            let mut rows = config.rows();
+            if *changed {
+                let defaults = Config::parse("", base(path))
+                    .map_err(|problems| CliError::new(Exit::Usage, problems.to_string()))?
+                    .rows();
+                rows.retain(|row| !defaults.contains(row));
+            }
+            print(&rows, output)?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// Reads the configuration, with hints where it cannot be had.
+pub fn load(path: &Path) -> Result<Config, CliError> {
+    Config::load(path).map_err(|error| {
+        let told = CliError::of(Exit::Usage, &error);
+        match error {
+            ConfigError::Read { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+                told.hint("`kluis init` makes one; `--config PATH` names another")
+            }
+            ConfigError::Read { .. } | ConfigError::TooLarge { .. } => told,
+            ConfigError::Invalid { .. } => told.hint(
+                "docs/configuration.md lists every setting; `kluis config check` looks again",
+            ),
+        }
+    })
+}
+
+fn base(path: &Path) -> &Path {
+    path.parent().unwrap_or_else(|| Path::new(""))
+}
+
+fn show(config: &Config, output: &mut Output) -> Result<(), CliError> {
+    print(&config.rows(), output)
+}
+
+fn print(rows: &[crate::config::Row], output: &mut Output) -> Result<(), CliError> {
+    if output.is_json() {
+        let mut sections = serde_json::Map::new();
+        for row in rows {
+            let section = sections
+                .entry(row.section)
+                .or_insert_with(|| serde_json::Value::Object(serde_json::Map::new()));
+            if let Some(section) = section.as_object_mut() {
+                section.insert(row.key.to_owned(), json(&row.value));
+            }
+        }
+        return output.value(&sections);
+    }
+    let cells: Vec<_> = rows
+        .iter()
+        .map(|row| [format!("{}.{}", row.section, row.key), row.value.clone()])
+        .collect();
+    output.rows(["setting", "value"], &cells)
+}
+
+/// A value's TOML as JSON: settings hold texts, whole numbers, `true` and `false` alone.
+fn json(value: &str) -> serde_json::Value {
+    let table: Option<toml::Table> = toml::from_str(&format!("v = {value}")).ok();
+    match table.as_ref().and_then(|table| table.get("v")) {
+        Some(toml::Value::Boolean(yes)) => (*yes).into(),
+        Some(toml::Value::Integer(number)) => (*number).into(),
+        Some(toml::Value::String(text)) => text.as_str().into(),
+        Some(
+            toml::Value::Float(_)
+            | toml::Value::Datetime(_)
+            | toml::Value::Array(_)
+            | toml::Value::Table(_),
+        )
+        | None => value.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::output::tests::captured;
+    use super::*;
+
+    struct File(tempfile::TempDir);
+
+    impl File {
+        fn of(text: &str) -> Self {
+            let file = Self(tempfile::tempdir().expect("a directory"));
+            std::fs::write(file.path(), text).expect("written");
+            file
+        }
+
+        fn path(&self) -> std::path::PathBuf {
+            self.0.path().join("kluis.toml")
+        }
+    }
+
+    fn told(command: &ConfigCommand, text: &str, json: bool) -> Result<(String, String), CliError> {
+        let (mut output, out, err) = captured(json);
+        run(command, &File::of(text).path(), &mut output)?;
+        Ok((out.text(), err.text()))
+    }
+
+    #[test]
+    fn check_says_that_a_file_is_valid_and_what_it_means() {
+        let (out, err) = told(&ConfigCommand::Check, "[server]\nregion = 'nl'", false)
+            .unwrap_or_else(|_| panic!("valid"));
+        assert!(err.ends_with("kluis.toml is valid\n"), "{err}");
+        assert!(
+            out.lines()
+                .any(|l| l.split_whitespace().eq(["server.region", "\"nl\""])),
+            "{out}"
+        );
+    }
+
+    #[test]
+    fn check_fails_with_every_fault_and_prints_no_data() {
+        let (mut output, out, err) = captured(false);
+        let file = File::of("[server]\nregoin = 'nl'\nlisten = 7");
+        let error = run(&ConfigCommand::Check, &file.path(), &mut output).expect_err("faults");
+        output.error(&error);
+        assert_eq!(error.exit(), Exit::Usage);
+        assert_eq!(out.text(), "");
+        let err = err.text();
+        assert!(
+            err.contains("line 2, column 1: unknown key `server.regoin`"),
+            "{err}"
+        );
+        assert!(
+            err.contains("line 3, column 10: `server.listen` is an address"),
+            "{err}"
+        );
+        assert!(err.lines().all(|line| line.starts_with("kluis: ")), "{err}");
+    }
+
+    #[test]
+    fn a_missing_file_comes_with_a_hint() {
+        let (mut output, _, err) = captured(false);
+        let error = load(Path::new("/nonexistent/kluis.toml")).expect_err("absent");
+        output.error(&error);
+        assert!(
+            err.text().contains("kluis: hint: `kluis init` makes one"),
+            "{}",
+            err.text()
+        );
+    }
+
+    #[test]
+    fn show_changed_leaves_out_the_defaults() {
+        let command = ConfigCommand::Show { changed: true };
+        let text = "[server]\nregion = 'nl'\nlisten = '127.0.0.1:9000'";
+        let (out, _) = told(&command, text, false).unwrap_or_else(|_| panic!("valid"));
+        assert_eq!(out.lines().count(), 2, "{out}");
+    }
+
+    #[test]
+    fn show_as_json_has_the_files_shape() {
+        let command = ConfigCommand::Show { changed: false };
+        let (out, _) = told(&command, "", true).unwrap_or_else(|_| panic!("valid"));
+        let value: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+        assert_eq!(value["server"]["region"], "kluis");
+        assert_eq!(value["limits"]["connections_max"], 4096);
+        assert_eq!(value["catalog"]["snapshot_wait"], false);
+        assert_eq!(value["limits"]["idle_timeout"], "1m");
+    }
+}

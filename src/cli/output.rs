@@ -1,0 +1,395 @@
+//! What the command says. Standard output carries data only; messages go to standard error as
+//! `kluis: error: …` and `kluis: hint: …`; colour and progress are for terminals alone.
+
+use std::io::{self, IsTerminal as _, Write};
+use std::process::ExitCode;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use serde::Serialize;
+
+use crate::config::{Environment, Variable};
+
+/// How a command ended, as `kluis --help` documents it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// 0: done.
+    Done,
+    /// 1: no; denied, absent, not valid, not proved.
+    No,
+    /// 2: an error of use or configuration.
+    Usage,
+    /// 3: unavailable; try again.
+    Unavailable,
+}
+
+impl Exit {
+    /// The number that the shell sees.
+    #[must_use]
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::No => 1,
+            Self::Usage => 2,
+            Self::Unavailable => 3,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        exit.code().into()
+    }
+}
+
+/// Why a command did not do what it was asked: words for a person, and an exit code.
+#[derive(Debug)]
+pub struct CliError {
+    exit: Exit,
+    message: String,
+    hints: Vec<String>,
+}
+
+impl CliError {
+    /// An error of one line.
+    pub fn new(exit: Exit, message: impl Into<String>) -> Self {
+        Self {
+            exit,
+            message: message.into(),
+            hints: Vec::new(),
+        }
+    }
+
+    /// An error with all its causes, from the outermost in.
+    pub fn of(exit: Exit, error: &dyn std::error::Error) -> Self {
+        let mut message = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            message.push_str(": ");
+            message.push_str(&cause.to_string());
+            source = cause.source();
+        }
+        Self::new(exit, message)
+    }
+
+    /// Adds a way to mend it.
+    #[must_use]
+    pub fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hints.push(hint.into());
+        self
+    }
+
+    /// How the command ends.
+    #[must_use]
+    pub const fn exit(&self) -> Exit {
+        self.exit
+    }
+}
+
+impl From<io::Error> for CliError {
+    /// Writing the output failed. A reader that has enough (`| head`) is no error.
+    fn from(error: io::Error) -> Self {
+        if error.kind() == io::ErrorKind::BrokenPipe {
+            return Self::new(Exit::Done, "");
+        }
+        Self::of(Exit::Usage, &error)
+    }
+}
+
+/// Where a command's words go.
+pub struct Output {
+    out: Box<dyn Write + Send>,
+    err: Box<dyn Write + Send>,
+    json: bool,
+    terminal: Terminal,
+}
+
+/// What is a terminal.
+#[derive(Clone, Copy, Default)]
+struct Terminal {
+    out: bool,
+    err: bool,
+    colour: bool,
+}
+
+impl Output {
+    /// That of this process.
+    #[must_use]
+    pub fn of_process(json: bool, environment: &Environment) -> Self {
+        let err = io::stderr().is_terminal();
+        Self {
+            out: Box::new(io::stdout()),
+            err: Box::new(io::stderr()),
+            json,
+            terminal: Terminal {
+                out: io::stdout().is_terminal(),
+                err,
+                colour: err && !environment.has(Variable::NoColor),
+            },
+        }
+    }
+
+    /// Whether data is wanted as JSON.
+    #[must_use]
+    pub const fn is_json(&self) -> bool {
+        self.json
+    }
+
+    /// Whether standard output is a terminal, where secrets are not shown unasked.
+    #[must_use]
+    pub const fn is_terminal(&self) -> bool {
+        self.terminal.out
+    }
+
+    /// Writes data as it is.
+    pub fn data(&mut self, bytes: &[u8]) -> Result<(), CliError> {
+        self.out.write_all(bytes)?;
+        Ok(self.out.flush()?)
+    }
+
+    /// Writes one line of data.
+    pub fn line(&mut self, line: &str) -> Result<(), CliError> {
+        writeln!(self.out, "{}", shown(line))?;
+        Ok(())
+    }
+
+    /// Writes a value as one line of JSON.
+    pub fn value(&mut self, value: &impl Serialize) -> Result<(), CliError> {
+        let text =
+            serde_json::to_string(value).map_err(|error| CliError::of(Exit::Usage, &error))?;
+        writeln!(self.out, "{text}")?;
+        Ok(())
+    }
+
+    /// Writes rows: one line of JSON each where that is wanted, else a table.
+    pub fn rows<const N: usize>(
+        &mut self,
+        names: [&str; N],
+        rows: &[[String; N]],
+    ) -> Result<(), CliError> {
+        if !self.json {
+            return self.data(table(names, rows).as_bytes());
+        }
+        for row in rows {
+            let pairs = names
+                .iter()
+                .zip(row)
+                .map(|(name, cell)| ((*name).to_owned(), serde_json::Value::String(cell.clone())));
+            self.value(&pairs.collect::<serde_json::Map<_, _>>())?;
+        }
+        Ok(())
+    }
+
+    /// Says something that is not data.
+    pub fn note(&mut self, message: &str) {
+        self.say("", message);
+    }
+
+    /// Says how to mend something.
+    pub fn hint(&mut self, message: &str) {
+        self.say("hint: ", message);
+    }
+
+    /// Says what went wrong.
+    pub fn error(&mut self, error: &CliError) {
+        if error.exit == Exit::Done {
+            return;
+        }
+        let mark = if self.terminal.colour {
+            "\u{1b}[1;31merror:\u{1b}[0m "
+        } else {
+            "error: "
+        };
+        for line in error.message.lines() {
+            self.say(mark, line);
+        }
+        for hint in &error.hints {
+            self.say("hint: ", hint);
+        }
+    }
+
+    /// Help and versions are data; wrong arguments are an error.
+    pub(super) fn usage(mut self, told: &clap::Error) -> ExitCode {
+        let text = told.render();
+        if told.use_stderr() {
+            let text = text.to_string();
+            for line in text.trim_end().lines() {
+                let line = line.strip_prefix("error: ").map_or_else(
+                    || line.to_owned(),
+                    |message| format!("kluis: error: {message}"),
+                );
+                // Standard error is the last resort: where it fails there is none other.
+                let _said = writeln!(self.err, "{line}").is_ok();
+            }
+            return Exit::Usage.into();
+        }
+        let text = if self.terminal.out && self.terminal.colour {
+            text.ansi().to_string()
+        } else {
+            text.to_string()
+        };
+        self.data(text.as_bytes())
+            .map_or_else(|error| error.exit().into(), |()| Exit::Done.into())
+    }
+
+    /// A progress bar on a terminal, and nothing elsewhere.
+    #[must_use]
+    pub fn progress(&self, steps: u64, message: &'static str) -> ProgressBar {
+        let target = if self.terminal.err && !self.json {
+            ProgressDrawTarget::stderr()
+        } else {
+            ProgressDrawTarget::hidden()
+        };
+        let bar = ProgressBar::with_draw_target(Some(steps), target).with_message(message);
+        match ProgressStyle::with_template("{msg} [{bar:30}] {pos}/{len}") {
+            Ok(style) => bar.with_style(style),
+            Err(_wrong_template) => bar,
+        }
+    }
+
+    fn say(&mut self, mark: &str, message: &str) {
+        // Standard error is the last resort: where it fails there is none other.
+        let _said = writeln!(self.err, "kluis: {mark}{}", shown(message)).is_ok();
+    }
+}
+
+/// A text as a terminal may show it: what others wrote must not move its cursor.
+fn shown(text: &str) -> String {
+    text.chars()
+        .map(|c| {
+            if c.is_control() && c != '\t' {
+                '\u{fffd}'
+            } else {
+                c
+            }
+        })
+        .collect()
+}
+
+/// Columns padded to their widest cell; the last is not padded.
+fn table<const N: usize>(names: [&str; N], rows: &[[String; N]]) -> String {
+    let mut lines: Vec<[String; N]> = vec![names.map(str::to_uppercase)];
+    lines.extend(
+        rows.iter()
+            .map(|row| row.each_ref().map(|cell| shown(cell))),
+    );
+    let mut widths = [0; N];
+    for line in &lines {
+        for (width, cell) in widths.iter_mut().zip(line) {
+            *width = cell.chars().count().max(*width);
+        }
+    }
+    let mut out = String::new();
+    for line in &lines {
+        let cells = line
+            .iter()
+            .zip(widths)
+            .map(|(cell, width)| format!("{cell:width$}"));
+        out.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+        out.push('\n');
+    }
+    out
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use super::*;
+
+    /// Keeps what was written.
+    #[derive(Clone, Default)]
+    pub(in crate::cli) struct Sink(Arc<Mutex<Vec<u8>>>);
+
+    impl Sink {
+        pub(in crate::cli) fn text(&self) -> String {
+            String::from_utf8(self.0.lock().expect("not poisoned").clone()).expect("text")
+        }
+    }
+
+    impl Write for Sink {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0
+                .lock()
+                .expect("not poisoned")
+                .extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    /// An output that is no terminal, with what it wrote to standard output and error.
+    pub(in crate::cli) fn captured(json: bool) -> (Output, Sink, Sink) {
+        let (out, err) = (Sink::default(), Sink::default());
+        let output = Output {
+            out: Box::new(out.clone()),
+            err: Box::new(err.clone()),
+            json,
+            terminal: Terminal::default(),
+        };
+        (output, out, err)
+    }
+
+    fn row(name: &str, kind: &str) -> [String; 2] {
+        [name.to_owned(), kind.to_owned()]
+    }
+
+    #[test]
+    fn tables_are_padded_and_cannot_be_broken_by_their_cells() {
+        let rows = [row("a\u{1b}[2J\nb", "x"), row("ключ", "yy")];
+        let text = table(["name", "kind"], &rows);
+        assert_eq!(
+            text,
+            "NAME     KIND\na\u{fffd}[2J\u{fffd}b  x\nключ     yy\n"
+        );
+    }
+
+    #[test]
+    fn rows_become_lines_of_json() {
+        let (mut output, out, _) = captured(true);
+        output
+            .rows(["name", "kind"], &[row("a\nb", "x")])
+            .expect("written");
+        assert_eq!(out.text(), "{\"kind\":\"x\",\"name\":\"a\\nb\"}\n");
+    }
+
+    #[test]
+    fn errors_go_to_standard_error_with_their_causes_and_hints() {
+        let (mut output, out, err) = captured(false);
+        let source = io::Error::other("disk\u{7} gone");
+        let error = crate::config::ConfigError::Read {
+            path: "k.toml".into(),
+            source,
+        };
+        output.error(&CliError::of(Exit::Usage, &error).hint("look there"));
+        assert_eq!(out.text(), "");
+        assert_eq!(
+            err.text(),
+            "kluis: error: cannot read the configuration file=k.toml: disk\u{fffd} gone\n\
+             kluis: hint: look there\n"
+        );
+    }
+
+    #[test]
+    fn a_reader_that_has_enough_is_no_error() {
+        let (mut output, _, err) = captured(false);
+        let error = CliError::from(io::Error::from(io::ErrorKind::BrokenPipe));
+        output.error(&error);
+        assert_eq!((error.exit(), err.text().as_str()), (Exit::Done, ""));
+        let full = CliError::from(io::Error::from(io::ErrorKind::StorageFull));
+        assert_eq!(full.exit(), Exit::Usage);
+    }
+
+    #[test]
+    fn no_progress_is_shown_where_nobody_looks() {
+        assert!(captured(false).0.progress(10, "writing").is_hidden());
+    }
+
+    #[test]
+    fn exit_codes_are_those_of_the_manual() {
+        let codes = [Exit::Done, Exit::No, Exit::Usage, Exit::Unavailable].map(Exit::code);
+        assert_eq!(codes, [0, 1, 2, 3]);
+    }
+}

@@ -1,0 +1,104 @@
+//! `kluis serve` and `kluis demo`: commands that run until they are stopped.
+
+use std::path::Path;
+
+use super::args;
+use super::demo::{self, DemoAsk, DemoError};
+use super::output::{CliError, Exit, Output};
+use crate::app::{Gateway, OpenVaultError, ServeError, log};
+use crate::config::{self, Config, Environment};
+use crate::types::SecretText;
+
+/// The runtime of a command.
+pub(super) fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
+    tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::of(Exit::Unavailable, &error))
+}
+
+/// Serves what a configuration describes.
+pub(super) fn serve(path: &Path, environment: &Environment) -> Result<Exit, CliError> {
+    let config = Config::load(path).map_err(|error| CliError::of(Exit::Usage, &error))?;
+    log::start(&config.log, environment).map_err(|error| CliError::of(Exit::Usage, &error))?;
+    runtime()?.block_on(async {
+        let gateway = Gateway::start(&config, environment, &passphrase)
+            .await
+            .map_err(refuse)?;
+        tracing::info!(address = %gateway.address(), ops = %gateway.ops_address(), "serving");
+        gateway.run().await.map_err(refuse)
+    })?;
+    Ok(Exit::Done)
+}
+
+/// Asks for a passphrase where somebody sits at a terminal.
+pub(super) fn passphrase(path: &Path) -> Option<SecretText> {
+    let prompt = format!("Passphrase of the root identity {}: ", path.display());
+    rpassword::prompt_password(prompt).ok().map(SecretText::new)
+}
+
+/// The demo.
+pub(super) fn demo(
+    ask: &args::Demo,
+    environment: &Environment,
+    output: &mut Output,
+) -> Result<Exit, CliError> {
+    let log = config::Log {
+        level: config::LogLevel::Warn,
+        ..config::Log::default()
+    };
+    log::start(&log, environment).map_err(|error| CliError::of(Exit::Usage, &error))?;
+    let ask = DemoAsk {
+        dir: ask.dir.clone(),
+        listen: ask.listen,
+        headless: ask.headless,
+        store: ask
+            .store
+            .store
+            .clone()
+            .zip(ask.store.store_endpoint.clone()),
+    };
+    runtime()?
+        .block_on(demo::run(&ask, environment, output))
+        .map_err(|error| match error {
+            DemoError::Serve(error) => refuse(error),
+            DemoError::Config(_) => CliError::of(Exit::Usage, &error),
+            _ => CliError::of(Exit::Unavailable, &error),
+        })?;
+    Ok(Exit::Done)
+}
+
+/// What to do about a gateway that does not serve.
+fn refuse(error: ServeError) -> CliError {
+    let (exit, hint) = match &error {
+        ServeError::PlainHttp { .. } => (
+            Exit::Usage,
+            "set `server.tls_cert` and `server.tls_key`, or `server.plain_http = \"allow\"` where \
+             something in front ends TLS",
+        ),
+        ServeError::OpsRemote { .. } => {
+            (Exit::Usage, "set `ops.allow_remote = true` if it is meant")
+        }
+        ServeError::Bind { .. } => (
+            Exit::Unavailable,
+            "another program may listen there: choose another address",
+        ),
+        ServeError::Probe(_) => (
+            Exit::Unavailable,
+            "`kluis doctor` says what the store lacks",
+        ),
+        ServeError::Open(OpenVaultError::PassphraseNeeded { .. }) => (
+            Exit::Usage,
+            "set KLUIS_PASSPHRASE or `keys.passphrase_file`, or start it on a terminal",
+        ),
+        ServeError::Open(OpenVaultError::Journal(_)) => (
+            Exit::Unavailable,
+            "is another gateway running on this directory? `kluis doctor` looks closer",
+        ),
+        _ => (
+            Exit::Unavailable,
+            "`kluis doctor` says what is wrong and how to mend it",
+        ),
+    };
+    CliError::of(exit, &error).hint(hint)
+}

@@ -1,0 +1,128 @@
+//! The kinds of value that arguments take beyond those of `types`: how each is read.
+
+use std::str::FromStr;
+
+use crate::types::{BucketName, DatasetName, ProjectName, Timestamp};
+
+/// Why a value was refused.
+#[derive(Debug, thiserror::Error, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ValueError {
+    /// A dataset that is not written `project/dataset`.
+    #[error("a dataset is written project/dataset, each of a-z, 0-9 and single hyphens inside")]
+    Dataset,
+    /// A time that is neither a date nor a moment.
+    #[error("a time is written 2027-12-31 or 2027-12-31T12:00:00Z")]
+    Time,
+    /// A store that is not written `s3://bucket` or `s3://bucket/prefix`.
+    #[error("a store is written s3://BUCKET or s3://BUCKET/PREFIX")]
+    Store,
+}
+
+/// Reads `project/dataset`.
+pub fn dataset(text: &str) -> Result<BucketName, ValueError> {
+    let (project, dataset) = text.split_once('/').ok_or(ValueError::Dataset)?;
+    let project: ProjectName = project.parse().map_err(|_name| ValueError::Dataset)?;
+    let dataset: DatasetName = dataset.parse().map_err(|_name| ValueError::Dataset)?;
+    Ok(BucketName { project, dataset })
+}
+
+/// Reads a date, which begins at midnight UTC, or a moment (RFC 3339).
+pub fn time(text: &str) -> Result<Timestamp, ValueError> {
+    let moment = if text.len() == 10 {
+        format!("{text}T00:00:00Z")
+    } else {
+        text.to_owned()
+    };
+    let format = &time::format_description::well_known::Rfc3339;
+    let moment = time::OffsetDateTime::parse(&moment, format).map_err(|_time| ValueError::Time)?;
+    let millis = moment.unix_timestamp_nanos().div_euclid(1_000_000);
+    u64::try_from(millis)
+        .map(Timestamp::from_millis)
+        .map_err(|_before_1970| ValueError::Time)
+}
+
+/// An S3 store as arguments name it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoreUrl {
+    /// The bucket.
+    pub bucket: String,
+    /// What blobs' names begin with.
+    pub prefix: Option<String>,
+}
+
+impl FromStr for StoreUrl {
+    type Err = ValueError;
+
+    fn from_str(text: &str) -> Result<Self, ValueError> {
+        let rest = text.strip_prefix("s3://").ok_or(ValueError::Store)?;
+        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        if bucket.is_empty() || bucket.contains([':', '@', '?', ' ']) {
+            return Err(ValueError::Store);
+        }
+        let prefix = prefix.trim_end_matches('/');
+        let prefix = (!prefix.is_empty()).then(|| prefix.to_owned());
+        Ok(Self {
+            bucket: bucket.to_owned(),
+            prefix,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn datasets_are_written_with_one_slash() {
+        let ecg = dataset("icu-sepsis/ecg-2024").expect("a dataset");
+        assert_eq!(ecg.to_string(), "icu-sepsis--ecg-2024");
+        for bad in [
+            "",
+            "ecg",
+            "/ecg",
+            "icu/",
+            "icu/ecg/x",
+            "icu--ecg",
+            "ICU/ecg",
+            "icu/ecg@3",
+        ] {
+            assert_eq!(dataset(bad), Err(ValueError::Dataset), "{bad}");
+        }
+    }
+
+    #[test]
+    fn times_are_dates_or_moments() {
+        assert_eq!(time("1970-01-02"), Ok(Timestamp::from_millis(86_400_000)));
+        assert_eq!(
+            time("1970-01-01T01:00:00.5+01:00"),
+            Ok(Timestamp::from_millis(500))
+        );
+        for bad in [
+            "",
+            "tomorrow",
+            "2027-13-01",
+            "2027-1-1",
+            "1969-12-31",
+            "2027-12-31T12:00",
+        ] {
+            assert_eq!(time(bad), Err(ValueError::Time), "{bad}");
+        }
+    }
+
+    #[test]
+    fn stores_are_urls_without_credentials() {
+        let store = |bucket: &str, prefix: Option<&str>| {
+            Ok(StoreUrl {
+                bucket: bucket.to_owned(),
+                prefix: prefix.map(str::to_owned),
+            })
+        };
+        assert_eq!("s3://b".parse(), store("b", None));
+        assert_eq!("s3://b/".parse(), store("b", None));
+        assert_eq!("s3://b/p/q/".parse(), store("b", Some("p/q")));
+        for bad in ["", "b", "s3://", "s3:///p", "https://b", "s3://id:secret@b"] {
+            assert_eq!(bad.parse::<StoreUrl>(), Err(ValueError::Store), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,370 @@
+//! Rules that a value must keep, alone or beside another. Pure: nothing is opened here.
+
+use std::time::Duration;
+
+use super::problem::{Fault, Problem};
+use super::settings::{Config, Limits, Server, Store};
+use super::value::{ByteSize, PlainHttp, StoreKind};
+use crate::types::{ProjectName, limits};
+
+const DAY: Duration = Duration::from_hours(24);
+const HOUR: Duration = Duration::from_hours(1);
+const TICK: Duration = Duration::from_millis(100);
+
+/// The default of `server.default_project`.
+pub(super) fn default_project() -> ProjectName {
+    #[cfg_attr(
+        not(test),
+        expect(clippy::expect_used, reason = "a constant; the tests below read it")
+    )]
+    let name = "main".parse().expect("`main` is a name");
+    name
+}
+
+/// Collects what does not hold.
+#[derive(Default)]
+struct Rules(Vec<Problem>);
+
+impl Rules {
+    fn hold(&mut self, holds: bool, key: &'static str, rule: &'static str, hint: &'static str) {
+        if !holds {
+            self.0.push(Problem {
+                place: None,
+                fault: Fault::Rule { key, rule, hint },
+            });
+        }
+    }
+
+    fn time(&mut self, key: &'static str, time: Duration, max: Duration) {
+        self.hold(
+            (TICK..=max).contains(&time),
+            key,
+            "is out of range",
+            "it is at least 100ms, and no longer than an hour where it bounds a wait, 3650d \
+             elsewhere",
+        );
+    }
+}
+
+impl Config {
+    /// Every rule that this configuration breaks.
+    pub(super) fn faults(&self) -> Vec<Problem> {
+        let mut rules = Rules::default();
+        server(&mut rules, &self.server);
+        bounds(&mut rules, &self.limits);
+        rules.hold(
+            self.ops.listen.ip().is_loopback() || self.ops.allow_remote,
+            "ops.listen",
+            "is not a loopback address",
+            "health and metrics are plain HTTP without credentials: listen on 127.0.0.1, or set \
+             ops.allow_remote = true where a firewall guards the port",
+        );
+        rules.hold(
+            self.ops.listen.port() == 0 || self.ops.listen != self.server.listen,
+            "ops.listen",
+            "is the address of the S3 listener",
+            "give health and metrics a port of their own",
+        );
+        store(&mut rules, &self.store);
+        self.rest(&mut rules);
+        rules.0
+    }
+
+    fn rest(&self, rules: &mut Rules) {
+        rules.time(
+            "catalog.snapshot_interval",
+            self.catalog.snapshot_interval,
+            DAY,
+        );
+        rules.hold(
+            (ByteSize(1 << 20)..=ByteSize(1 << 32)).contains(&self.journal.file_bytes),
+            "journal.file_bytes",
+            "is out of range",
+            "it is 1MiB to 4GiB",
+        );
+        let wait_max = Duration::from_millis(limits::JOURNAL_WAIT_MS_MAX);
+        rules.hold(
+            (TICK..=wait_max).contains(&self.journal.wait),
+            "journal.wait",
+            "is out of range",
+            "it is 100ms to 5s: a client that waits longer has gone",
+        );
+        rules.time("policy.reload_interval", self.policy.reload_interval, HOUR);
+        let long = DAY.saturating_mul(3650);
+        rules.hold(
+            (DAY..=long).contains(&self.sweep.grace),
+            "sweep.grace",
+            "is out of range",
+            "it is at least 1d: a younger blob may belong to a write that is still running",
+        );
+        rules.time("sweep.interval", self.sweep.interval, long);
+        rules.hold(
+            (DAY..=long).contains(&self.sweep.upload_age),
+            "sweep.upload_age",
+            "is out of range",
+            "it is at least 1d: an upload may rest over night",
+        );
+    }
+}
+
+fn server(rules: &mut Rules, server: &Server) {
+    let tls = server.tls_cert.is_some() && server.tls_key.is_some();
+    rules.hold(
+        server.tls_cert.is_some() == server.tls_key.is_some(),
+        "server.tls_cert",
+        "and `server.tls_key` go together",
+        "set both for TLS, none for plain HTTP",
+    );
+    rules.hold(
+        tls || server.listen.ip().is_loopback() || server.plain_http == PlainHttp::Allow,
+        "server.listen",
+        "would speak plain HTTP to other machines",
+        "set server.tls_cert and server.tls_key, listen on 127.0.0.1, or set \
+         server.plain_http = \"allow\" where something in front ends TLS",
+    );
+    rules.hold(
+        word(&server.region, 32),
+        "server.region",
+        "is not a region",
+        "1 to 32 of a-z, 0-9 and -",
+    );
+    let domain = server.domain.as_deref().unwrap_or("localhost");
+    rules.hold(
+        domain.len() <= 190 && domain.split('.').all(|label| word(label, 63)),
+        "server.domain",
+        "is not a domain",
+        "write it like \"s3.example.org\": lower case, no scheme, no port",
+    );
+    rules.time(
+        "server.tls_reload_interval",
+        server.tls_reload_interval,
+        HOUR,
+    );
+    rules.hold(
+        server.shutdown_wait <= DAY,
+        "server.shutdown_wait",
+        "is out of range",
+        "it is at most 1d",
+    );
+}
+
+fn bounds(rules: &mut Rules, limits: &Limits) {
+    rules.hold(
+        (1..=1_000_000).contains(&limits.connections_max),
+        "limits.connections_max",
+        "is out of range",
+        "it is 1 to 1000000; each open connection costs memory and a file descriptor",
+    );
+    rules.hold(
+        (1..=1000).contains(&limits.connection_streams_max),
+        "limits.connection_streams_max",
+        "is out of range",
+        "it is 1 to 1000",
+    );
+    rules.hold(
+        (ByteSize(16 << 10)..=ByteSize(1 << 20)).contains(&limits.header_bytes_max),
+        "limits.header_bytes_max",
+        "is out of range",
+        "it is 16KiB to 1MiB: S3 allows 8 KiB of metadata, and a stalled client holds it twice",
+    );
+    rules.time("limits.header_timeout", limits.header_timeout, HOUR);
+    rules.time("limits.keep_alive", limits.keep_alive, HOUR);
+    rules.time("limits.idle_timeout", limits.idle_timeout, HOUR);
+    rules.time("limits.request_time", limits.request_time, HOUR);
+}
+
+fn store(rules: &mut Rules, store: &Store) {
+    if store.kind == StoreKind::S3 {
+        let endpoint = store.endpoint.as_deref().unwrap_or_default();
+        let host = endpoint
+            .strip_prefix("https://")
+            .or_else(|| endpoint.strip_prefix("http://"));
+        rules.hold(
+            host.is_some_and(|host| !host.is_empty() && !host.contains(['?', '#', '@', ' '])),
+            "store.endpoint",
+            "is not the URL of an S3 store",
+            "write it like \"https://s3.example.org\"; credentials do not belong in it",
+        );
+        let bucket = store.bucket.as_deref().unwrap_or_default();
+        rules.hold(
+            (3..=63).contains(&bucket.len()) && bucket.split('.').all(|part| word(part, 63)),
+            "store.bucket",
+            "is not the name of a bucket",
+            "3 to 63 of a-z, 0-9, - and .; the bucket must be there",
+        );
+    }
+    rules.hold(
+        word(&store.region, 64),
+        "store.region",
+        "is not a region",
+        "write what the store expects",
+    );
+    let prefix = store.prefix.as_deref().unwrap_or("kluis");
+    rules.hold(
+        prefix.len() <= 512 && prefix.split('/').all(|part| plain(part) && part != ".."),
+        "store.prefix",
+        "is not a prefix",
+        "parts of A-Z, a-z, 0-9, ., _ and -, with / between them and none at the ends",
+    );
+    rules.hold(
+        (1..=65_536).contains(&store.connections_max),
+        "store.connections_max",
+        "is out of range",
+        "it is 1 to 65536",
+    );
+    rules.hold(
+        store.retries <= 20,
+        "store.retries",
+        "is out of range",
+        "it is at most 20",
+    );
+    rules.time("store.connect_timeout", store.connect_timeout, HOUR);
+    rules.time("store.header_timeout", store.header_timeout, HOUR);
+    rules.time("store.idle_timeout", store.idle_timeout, HOUR);
+    rules.hold(
+        store.access_key_id_file.is_some() == store.secret_access_key_file.is_some(),
+        "store.access_key_id_file",
+        "and `store.secret_access_key_file` go together",
+        "set both, or none and use the environment",
+    );
+}
+
+/// `a-z 0-9 -`, not empty, no hyphen at an end.
+fn word(text: &str, bytes_max: usize) -> bool {
+    (1..=bytes_max).contains(&text.len())
+        && text
+            .bytes()
+            .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'))
+        && !text.starts_with('-')
+        && !text.ends_with('-')
+}
+
+fn plain(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-'))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn refused(text: &str) -> String {
+        let problems = Config::parse(text, Path::new("")).expect_err(text);
+        assert!(
+            problems.list().iter().all(|p| p.fault.hint().is_some()),
+            "{problems}"
+        );
+        problems.to_string()
+    }
+
+    #[test]
+    fn the_defaults_keep_every_rule() {
+        assert_eq!(Config::default().faults(), []);
+    }
+
+    #[test]
+    fn plain_http_beyond_loopback_must_be_asked_for() {
+        let told = refused("[server]\nlisten = '0.0.0.0:9000'");
+        assert!(
+            told.contains("plain HTTP") && told.contains("server.tls_cert"),
+            "{told}"
+        );
+        let told = refused("[server]\nlisten = '[::]:9000'");
+        assert!(told.contains("plain HTTP"), "{told}");
+        for good in [
+            "[server]\nlisten = '0.0.0.0:9000'\nplain_http = 'allow'",
+            "[server]\nlisten = '0.0.0.0:9000'\ntls_cert = 'c'\ntls_key = 'k'",
+            "[server]\nlisten = '[::1]:9000'",
+        ] {
+            assert!(Config::parse(good, Path::new("")).is_ok(), "{good}");
+        }
+    }
+
+    #[test]
+    fn health_and_metrics_beyond_loopback_must_be_asked_for() {
+        let told = refused("[ops]\nlisten = '192.0.2.1:9001'");
+        assert!(told.contains("ops.allow_remote"), "{told}");
+        let good = "[ops]\nlisten = '192.0.2.1:9001'\nallow_remote = true";
+        assert!(Config::parse(good, Path::new("")).is_ok());
+    }
+
+    #[test]
+    fn broken_rules_are_told_with_the_way_to_mend_them() {
+        for (text, key) in [
+            ("[server]\ntls_cert = 'c'", "server.tls_cert"),
+            ("[server]\ntls_key = 'k'", "server.tls_cert"),
+            ("[server]\nregion = 'EU West'", "server.region"),
+            ("[server]\nregion = ''", "server.region"),
+            ("[server]\ndomain = 'https://x'", "server.domain"),
+            ("[server]\ndomain = 'a..b'", "server.domain"),
+            (
+                "[server]\ntls_reload_interval = '0s'",
+                "server.tls_reload_interval",
+            ),
+            ("[server]\nshutdown_wait = '2d'", "server.shutdown_wait"),
+            ("[ops]\nlisten = '127.0.0.1:9000'", "ops.listen"),
+            ("[limits]\nconnections_max = 0", "limits.connections_max"),
+            (
+                "[limits]\nconnection_streams_max = 5000",
+                "limits.connection_streams_max",
+            ),
+            (
+                "[limits]\nheader_bytes_max = '1KiB'",
+                "limits.header_bytes_max",
+            ),
+            (
+                "[limits]\nheader_bytes_max = '1GiB'",
+                "limits.header_bytes_max",
+            ),
+            ("[limits]\nidle_timeout = '0s'", "limits.idle_timeout"),
+            ("[limits]\nheader_timeout = '2h'", "limits.header_timeout"),
+            ("[limits]\nkeep_alive = '0ms'", "limits.keep_alive"),
+            ("[limits]\nrequest_time = '1ms'", "limits.request_time"),
+            ("[store]\nkind = 's3'", "store.endpoint"),
+            (
+                "[store]\nkind = 's3'\nendpoint = 'ftp://x'\nbucket = 'abc'",
+                "store.endpoint",
+            ),
+            (
+                "[store]\nkind = 's3'\nendpoint = 'https://a:b@x'\nbucket = 'abc'",
+                "store.endpoint",
+            ),
+            (
+                "[store]\nkind = 's3'\nendpoint = 'https://x'\nbucket = 'A'",
+                "store.bucket",
+            ),
+            ("[store]\nprefix = '/a'", "store.prefix"),
+            ("[store]\nprefix = 'a/../b'", "store.prefix"),
+            ("[store]\nretries = 21", "store.retries"),
+            ("[store]\nconnections_max = 0", "store.connections_max"),
+            (
+                "[store]\naccess_key_id_file = 'f'",
+                "store.access_key_id_file",
+            ),
+            (
+                "[catalog]\nsnapshot_interval = '0s'",
+                "catalog.snapshot_interval",
+            ),
+            ("[journal]\nfile_bytes = '1KiB'", "journal.file_bytes"),
+            ("[journal]\nwait = '6s'", "journal.wait"),
+            ("[sweep]\ngrace = '23h'", "sweep.grace"),
+            ("[sweep]\nupload_age = '1h'", "sweep.upload_age"),
+            (
+                "[policy]\nreload_interval = '1ms'",
+                "policy.reload_interval",
+            ),
+        ] {
+            let told = refused(text);
+            assert!(told.contains(&format!("`{key}`")), "{text}: {told}");
+        }
+    }
+
+    #[test]
+    fn the_default_project_is_a_name() {
+        assert_eq!(default_project().as_str(), "main");
+    }
+}

@@ -1,0 +1,91 @@
+//! The process environment: read here and nowhere else, and never listed or printed.
+
+use crate::types::SecretText;
+
+/// A variable that Kluis reads.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Variable {
+    /// The access key id of the store.
+    StoreAccessKeyId,
+    /// The secret access key of the store.
+    StoreSecretAccessKey,
+    /// The passphrase of the root identity.
+    Passphrase,
+    /// Whatever its value, no colour (<https://no-color.org>).
+    NoColor,
+}
+
+impl Variable {
+    /// Every variable.
+    pub const ALL: [Self; 4] = [
+        Self::StoreAccessKeyId,
+        Self::StoreSecretAccessKey,
+        Self::Passphrase,
+        Self::NoColor,
+    ];
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::StoreAccessKeyId => "KLUIS_STORE_ACCESS_KEY_ID",
+            Self::StoreSecretAccessKey => "KLUIS_STORE_SECRET_ACCESS_KEY",
+            Self::Passphrase => "KLUIS_PASSPHRASE",
+            Self::NoColor => "NO_COLOR",
+        }
+    }
+
+    /// What it is for.
+    #[must_use]
+    pub const fn doc(self) -> &'static str {
+        match self {
+            Self::StoreAccessKeyId => "The access key id of an S3 store.",
+            Self::StoreSecretAccessKey => "The secret access key of an S3 store.",
+            Self::Passphrase => "The passphrase of the root identity.",
+            Self::NoColor => "Set and not empty: no colour on a terminal.",
+        }
+    }
+}
+
+/// Where variables come from: the process, or a test's list.
+pub struct Environment(Box<Source>);
+
+/// Gives the value of a name.
+type Source = dyn Fn(&str) -> Option<String> + Send + Sync;
+
+impl Environment {
+    /// That of this process.
+    #[must_use]
+    pub fn process() -> Self {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "the one place that reads the environment"
+        )]
+        Self(Box::new(|name| std::env::var(name).ok()))
+    }
+
+    /// One made of pairs.
+    #[must_use]
+    pub fn of(pairs: &'static [(&'static str, &'static str)]) -> Self {
+        Self(Box::new(|name| {
+            pairs
+                .iter()
+                .find(|(key, _)| *key == name)
+                .map(|(_, value)| (*value).to_owned())
+        }))
+    }
+
+    /// The value of a variable; one that is empty or not UTF-8 counts as not set.
+    #[must_use]
+    pub fn get(&self, variable: Variable) -> Option<SecretText> {
+        (self.0)(variable.name())
+            .filter(|value| !value.is_empty())
+            .map(SecretText::new)
+    }
+
+    /// Whether a variable is set and not empty.
+    #[must_use]
+    pub fn has(&self, variable: Variable) -> bool {
+        self.get(variable).is_some()
+    }
+}

@@ -1,0 +1,251 @@
+//! The one table of settings: names, kinds, defaults and what each is for.
+//!
+//! The comments below are what users read: `docs/configuration.md` is made of them.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::problem::Problem;
+use super::reader::{Document, Section};
+use super::value::{ByteSize, LogFormat, LogLevel, PlainHttp, StoreKind, TlsVersion, Value};
+use crate::types::ProjectName;
+
+/// One setting, as tables show it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// Its section.
+    pub section: &'static str,
+    /// Its name in the section.
+    pub key: &'static str,
+    /// What it takes.
+    pub kind: &'static str,
+    /// Its value, as TOML.
+    pub value: String,
+    /// What it is for.
+    pub doc: &'static str,
+}
+
+/// A section's name, what it is about, and its keys.
+pub(super) struct SectionInfo {
+    pub(super) name: &'static str,
+    pub(super) doc: &'static str,
+    pub(super) keys: &'static [&'static str],
+}
+
+macro_rules! settings {
+    ($(
+        $(#[doc = $section_doc:literal])+
+        $section:ident: $name:ident {
+            $($(#[doc = $doc:literal])+ $key:ident: $kind:ty = $default:expr,)*
+        }
+    )*) => {
+        $(
+            $(#[doc = $section_doc])+
+            #[derive(Clone, PartialEq, Debug)]
+            pub struct $name {
+                $($(#[doc = $doc])+ pub $key: $kind,)*
+            }
+
+            impl Default for $name {
+                fn default() -> Self {
+                    Self { $($key: $default,)* }
+                }
+            }
+
+            impl $name {
+                fn read(section: &mut Section<'_, '_>) -> Self {
+                    Self { $($key: section.take(stringify!($key), || $default),)* }
+                }
+            }
+        )*
+
+        /// Everything that can be set, section by section.
+        #[derive(Clone, PartialEq, Debug, Default)]
+        pub struct Config {
+            $($(#[doc = $section_doc])+ pub $section: $name,)*
+        }
+
+        pub(super) const SECTIONS: &[SectionInfo] = &[$(SectionInfo {
+            name: stringify!($section),
+            doc: concat!($($section_doc),+),
+            keys: &[$(stringify!($key)),*],
+        },)*];
+
+        impl Config {
+            /// Reads a text; where it is at fault, the default stands in and a problem is told.
+            pub(super) fn read(text: &str) -> (Self, Vec<Problem>) {
+                let mut document = Document::parse(text);
+                let config = Self {
+                    $($section: document.section(stringify!($section), $name::read),)*
+                };
+                (config, document.finish())
+            }
+
+            /// Takes relative paths from `base`.
+            pub(super) fn resolve(&mut self, base: &Path) {
+                $($(self.$section.$key.resolve(base);)*)*
+            }
+
+            /// Every setting with its value here, in the order of the documentation.
+            #[must_use]
+            pub fn rows(&self) -> Vec<Row> {
+                vec![$($(Row {
+                    section: stringify!($section),
+                    key: stringify!($key),
+                    kind: <$kind as Value>::KIND,
+                    value: self.$section.$key.show(),
+                    doc: concat!($($doc),+).trim_ascii(),
+                },)*)*]
+            }
+        }
+    };
+}
+
+const fn loopback(port: u16) -> SocketAddr {
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), port)
+}
+
+const fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+const DAY: Duration = Duration::from_hours(24);
+const KIB: u64 = 1024;
+
+settings! {
+    /// The S3 listener.
+    server: Server {
+        /// The address that S3 clients connect to.
+        listen: SocketAddr = loopback(9000),
+        /// Where plain HTTP may be spoken: on loopback only, or everywhere because something in
+        /// front ends TLS.
+        plain_http: PlainHttp = PlainHttp::Loopback,
+        /// The certificate chain, PEM, the server's own certificate first. With `tls_key` it
+        /// switches TLS on.
+        tls_cert: Option<PathBuf> = None,
+        /// The private key of the certificate, PEM.
+        tls_key: Option<PathBuf> = None,
+        /// The oldest version of TLS that is spoken.
+        tls_min_version: TlsVersion = TlsVersion::V13,
+        /// How often the certificate's files are looked at for a change.
+        tls_reload_interval: Duration = seconds(5),
+        /// The region that clients sign for.
+        region: String = "kluis".to_owned(),
+        /// The domain under which buckets are host names (`bucket.s3.example.org`); none for
+        /// paths only.
+        domain: Option<String> = None,
+        /// The project of buckets whose name has no `--`.
+        default_project: ProjectName = super::check::default_project(),
+        /// How long running streams may take to finish after the first signal to stop.
+        shutdown_wait: Duration = seconds(30),
+    }
+    /// Bounds on what a client can ask of the S3 listener.
+    limits: Limits {
+        /// Connections open at once; further ones wait in the system's queue.
+        connections_max: u32 = 4096,
+        /// Streams open at once on one HTTP/2 connection.
+        connection_streams_max: u32 = 64,
+        /// Bytes of one request's line and headers; also the read buffer and the write buffer of a
+        /// connection.
+        header_bytes_max: ByteSize = ByteSize(64 * KIB),
+        /// How long the TLS handshake may take, and then the first request's headers.
+        header_timeout: Duration = seconds(10),
+        /// How long a connection without a request stays open.
+        keep_alive: Duration = seconds(60),
+        /// How long a transfer may make no progress. A transfer that progresses has no time-out.
+        idle_timeout: Duration = seconds(60),
+        /// How long the gateway may work on an answer's head while no byte of the request's body
+        /// arrives.
+        request_time: Duration = seconds(60),
+    }
+    /// The listener for health and metrics.
+    ops: Ops {
+        /// The address of `/healthz`, `/readyz` and `/metrics`.
+        listen: SocketAddr = loopback(9001),
+        /// Whether that address may be one that other machines reach; it speaks plain HTTP and
+        /// asks for no credential.
+        allow_remote: bool = false,
+    }
+    /// Where sealed blobs live.
+    store: Store {
+        /// A directory, or an S3-compatible store.
+        kind: StoreKind = StoreKind::Local,
+        /// The directory of a local store.
+        path: PathBuf = "data/store".into(),
+        /// The URL of an S3 store.
+        endpoint: Option<String> = None,
+        /// The bucket of an S3 store.
+        bucket: Option<String> = None,
+        /// The region that requests to an S3 store are signed for.
+        region: String = "us-east-1".to_owned(),
+        /// What the names of all blobs begin with in an S3 store.
+        prefix: Option<String> = None,
+        /// Connections to an S3 store open at once.
+        connections_max: u32 = 256,
+        /// How long connecting to an S3 store may take.
+        connect_timeout: Duration = seconds(5),
+        /// How long an S3 store may take to begin its answer.
+        header_timeout: Duration = seconds(30),
+        /// How long a body to or from an S3 store may make no progress.
+        idle_timeout: Duration = seconds(30),
+        /// How often a request that can be repeated is repeated.
+        retries: u32 = 3,
+        /// Certificates to trust for an S3 store, PEM; none for the system's.
+        ca_file: Option<PathBuf> = None,
+        /// A file with the access key id. `KLUIS_STORE_ACCESS_KEY_ID` goes before it.
+        access_key_id_file: Option<PathBuf> = None,
+        /// A file with the secret access key. `KLUIS_STORE_SECRET_ACCESS_KEY` goes before it.
+        secret_access_key_file: Option<PathBuf> = None,
+    }
+    /// The vault's own database.
+    catalog: Catalog {
+        /// The SQLite file.
+        path: PathBuf = "data/catalog.sqlite".into(),
+        /// How far the newest sealed snapshot in the store may lag.
+        snapshot_interval: Duration = seconds(5),
+        /// Whether an acknowledgement waits for its snapshot.
+        snapshot_wait: bool = false,
+    }
+    /// The root identity and the key ring.
+    keys: Keys {
+        /// The directory of the sealed key ring.
+        dir: PathBuf = "data/keys".into(),
+        /// The file of the root `age` identity. Keep a copy elsewhere: without it nothing opens.
+        identity: PathBuf = "root.age".into(),
+        /// A file with the passphrase of the root identity; none where it has no passphrase.
+        passphrase_file: Option<PathBuf> = None,
+    }
+    /// The durable log of requests.
+    journal: Journal {
+        /// Its directory.
+        dir: PathBuf = "data/journal".into(),
+        /// Bytes of one file before the next is begun.
+        file_bytes: ByteSize = ByteSize(64 * KIB * KIB),
+        /// How long a request waits for its record to be durable before it is refused.
+        wait: Duration = seconds(5),
+    }
+    /// The rules of access.
+    policy: Policy {
+        /// A directory with `model.conf` and role files; none for those built in.
+        dir: Option<PathBuf> = None,
+        /// How often the files are looked at for a change.
+        reload_interval: Duration = seconds(5),
+    }
+    /// The removal of what nothing refers to.
+    sweep: Sweep {
+        /// How old an unreferred blob is before it is removed; at least a day.
+        grace: Duration = DAY,
+        /// How often it runs.
+        interval: Duration = Duration::from_hours(1),
+        /// How old an unfinished upload is before it is aborted.
+        upload_age: Duration = DAY.saturating_mul(7),
+    }
+    /// The operator's log. It is not the audit log, and holds no names and no secrets.
+    log: Log {
+        /// Text, JSON lines, or text on a terminal and JSON elsewhere.
+        format: LogFormat = LogFormat::Auto,
+        /// The least important event that is logged.
+        level: LogLevel = LogLevel::Info,
+    }
+}

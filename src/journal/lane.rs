@@ -1,0 +1,448 @@
+//! The writer's half of a lane, without threads: which file is written, what is durable, what is
+//! open, how a file begins and what a restart finds. Every step that can fail leaves the lane in
+//! a state from which it goes on.
+
+use std::collections::{BTreeSet, HashSet};
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::JournalError;
+use super::disk::{Disk, DiskFile};
+use super::file::{LogFile, Step, failed, file_name, files_of, no_space};
+use super::format::{FRAME_OVERHEAD, FrameKey, HEADER_BYTES, Header, Link, LogKey};
+use super::queue::{Effect, Queued};
+use crate::ledger::{self, Completion, Entry, MarkKind, Outcome, Session, SessionHash};
+use crate::types::limits::{JOURNAL_SESSIONS_MAX, RECORD_EVENTS_MAX};
+use crate::types::{Clock, Entropy, EventId};
+
+/// The file that will be the next one, while it is prepared.
+const SPARE: &str = "spare.tmp";
+/// Held by the process that writes the lane.
+const LOCK: &str = "lock";
+/// Zeros are written in pieces of this size.
+static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+
+/// Why the lane could not be written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// No space.
+    Full,
+    /// Anything else.
+    Failed(String),
+}
+
+impl Fault {
+    pub(super) fn of(error: &io::Error) -> Self {
+        if no_space(error) {
+            Self::Full
+        } else {
+            Self::Failed(error.to_string())
+        }
+    }
+
+    /// A broken invariant: a bug, not a circumstance.
+    fn internal(what: &str) -> Self {
+        Self::Failed(format!("internal: {what}; please report"))
+    }
+}
+
+impl From<Fault> for JournalError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Full => Self::Full,
+            Fault::Failed(reason) => Self::Failed { reason },
+        }
+    }
+}
+
+/// Where a lane is and how large its files are.
+pub(super) struct Place {
+    /// Its directory.
+    pub(super) dir: PathBuf,
+    /// Its name.
+    pub(super) name: String,
+    /// Bytes of one file.
+    pub(super) capacity: usize,
+}
+
+/// The file that is being written.
+struct Active {
+    file: Box<dyn DiskFile>,
+    key: FrameKey,
+    /// Where the next group goes; everything before is durable.
+    offset: usize,
+    sessions: HashSet<SessionHash>,
+}
+
+/// The one writer of a lane.
+pub(super) struct Lane {
+    disk: Box<dyn Disk>,
+    place: Place,
+    key: LogKey,
+    clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
+    /// Behind the last frame that is durable and belongs to the log.
+    link: Link,
+    previous_damaged: bool,
+    active: Option<Active>,
+    spare: Option<Box<dyn DiskFile>>,
+    /// Events whose intent is durable and whose completion is not.
+    open: BTreeSet<EventId>,
+    buffer: Vec<u8>,
+    /// Held until the lane is dropped.
+    _lock: File,
+}
+
+impl Lane {
+    /// Takes the lane's lock and reads its last file. Writes nothing but the directory.
+    pub(super) fn recover(
+        disk: Box<dyn Disk>,
+        place: Place,
+        key: LogKey,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Self, JournalError> {
+        make_dir(&place.dir).map_err(failed)?;
+        let lock = lock(&place.dir)?;
+        let mut lane = Self {
+            disk,
+            place,
+            key,
+            clock,
+            entropy,
+            link: Link::START,
+            previous_damaged: false,
+            active: None,
+            spare: None,
+            open: BTreeSet::new(),
+            buffer: Vec::new(),
+            _lock: lock,
+        };
+        lane.scan()?;
+        Ok(lane)
+    }
+
+    /// Finds the end of the last file and what is open there.
+    fn scan(&mut self) -> Result<(), JournalError> {
+        let files = files_of(&self.place.dir)?;
+        let Some((first, path)) = files.last() else {
+            return Ok(());
+        };
+        let mut file = LogFile::open(path, *first, &self.place.name, &self.key)?;
+        loop {
+            match file.step()? {
+                Step::Frame(_, entry) => self.note_open(*entry),
+                Step::End => break,
+                Step::Damaged => {
+                    self.previous_damaged = true;
+                    break;
+                }
+            }
+        }
+        self.link = file.link;
+        // The next file will vouch for these frames; they may be in memory only.
+        self.disk.sync_file(path).map_err(failed)
+    }
+
+    fn note_open(&mut self, entry: Entry) {
+        match entry {
+            Entry::Intent { intent, .. } => {
+                self.open.insert(intent.event);
+            }
+            Entry::Completion(completion) => {
+                self.open.remove(&completion.event);
+            }
+            Entry::Open(events) => self.open.extend(events),
+            Entry::Session(_) | Entry::Whole { .. } | Entry::Mark { .. } | Entry::Policy { .. } => {
+            }
+        }
+    }
+
+    /// Begins the first file of this process; in it, each event that the last one left open gets
+    /// its completion.
+    pub(super) fn start(&mut self) -> Result<(), Fault> {
+        let time = self.clock.now();
+        let close = |event: &EventId| {
+            Entry::Completion(Completion {
+                event: *event,
+                time,
+                outcome: Outcome::OpenAtCrash,
+                status: 0,
+                reason: "no completion was written before the journal stopped".to_owned(),
+                bytes: 0,
+                object_bytes: None,
+            })
+        };
+        let closing: Vec<_> = self.open.iter().map(close).collect();
+        self.prepare()?;
+        self.begin_file(MarkKind::Opened, &closing)?;
+        self.open.clear();
+        Ok(())
+    }
+
+    /// Goes on in a new file, after the last one filled up or failed.
+    pub(super) fn resume(&mut self, kind: MarkKind) -> Result<(), Fault> {
+        let events: Vec<_> = self.open.iter().copied().collect();
+        let carried: Vec<_> = events
+            .chunks(RECORD_EVENTS_MAX)
+            .map(|part| Entry::Open(part.to_vec()))
+            .collect();
+        self.prepare()?;
+        self.begin_file(kind, &carried)
+    }
+
+    /// Whether there is a file to write to.
+    pub(super) const fn is_up(&self) -> bool {
+        self.active.is_some()
+    }
+
+    /// Whether intents may be written: only while the completions that they will need have room,
+    /// in the rest of this file or in one already prepared.
+    pub(super) fn admit(&mut self) -> Result<(), Fault> {
+        if self.left() >= self.place.capacity / 2 {
+            Ok(())
+        } else {
+            self.prepare()
+        }
+    }
+
+    /// Bytes left in the active file.
+    fn left(&self) -> usize {
+        self.active
+            .as_ref()
+            .map_or(0, |a| self.place.capacity.saturating_sub(a.offset))
+    }
+
+    /// Writes a group and makes it durable. After a fault nothing of it belongs to the log, and
+    /// the file is never touched again: what a failed sync left there is not to be trusted.
+    pub(super) fn commit<'q>(
+        &mut self,
+        group: impl Iterator<Item = &'q Queued> + Clone,
+    ) -> Result<(), Fault> {
+        let mut link = self.frame(group.clone())?;
+        if self.buffer.len() > self.left() {
+            self.resume(MarkKind::Continued)?;
+            link = self.frame(group.clone())?;
+            if self.buffer.len() > self.left() {
+                return Err(Fault::internal("a group is larger than a file"));
+            }
+        }
+        let Some(active) = &mut self.active else {
+            return Err(Fault::internal("no file"));
+        };
+        let offset = u64::try_from(active.offset).unwrap_or(u64::MAX);
+        let written = active
+            .file
+            .write_at(&self.buffer, offset)
+            .and_then(|()| active.file.sync());
+        if let Err(error) = written {
+            self.active = None;
+            return Err(Fault::of(&error));
+        }
+        active.offset = active.offset.saturating_add(self.buffer.len());
+        self.link = link;
+        for queued in group {
+            match queued.effect {
+                Effect::Opens(event) => {
+                    self.open.insert(event);
+                }
+                Effect::Closes(event) => {
+                    self.open.remove(&event);
+                }
+                Effect::None => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Seals a group into the buffer, each new session before its first use.
+    fn frame<'q>(&mut self, group: impl Iterator<Item = &'q Queued>) -> Result<Link, Fault> {
+        let Some(active) = &mut self.active else {
+            return Err(Fault::internal("no file"));
+        };
+        self.buffer.clear();
+        let mut framer = Framer {
+            key: &active.key,
+            link: self.link,
+            back: 0,
+            out: &mut self.buffer,
+        };
+        for queued in group {
+            if let Some((hash, session)) = &queued.session
+                && !active.sessions.contains(hash)
+            {
+                if active.sessions.len() >= JOURNAL_SESSIONS_MAX {
+                    active.sessions.clear();
+                }
+                active.sessions.insert(*hash);
+                framer.entry(&Entry::Session(Session::clone(session)))?;
+            }
+            framer.record(&queued.bytes)?;
+        }
+        Ok(framer.link)
+    }
+
+    /// Makes the spare file, unless it is there: all zeros, all its blocks given out by the file
+    /// system, so that writing to it later needs neither space nor a change of its size.
+    fn prepare(&mut self) -> Result<(), Fault> {
+        if self.spare.is_some() {
+            return Ok(());
+        }
+        let path = self.place.dir.join(SPARE);
+        let made = self.disk.remove(&path).and_then(|()| {
+            let file = self.disk.create(&path)?;
+            let mut at = 0;
+            while at < self.place.capacity {
+                let piece = ZEROS.len().min(self.place.capacity.saturating_sub(at));
+                let zeros = ZEROS.get(..piece).unwrap_or(&ZEROS);
+                file.write_at(zeros, u64::try_from(at).unwrap_or(u64::MAX))?;
+                at = at.saturating_add(piece);
+            }
+            file.sync()?;
+            Ok(file)
+        });
+        match made {
+            Ok(file) => {
+                self.spare = Some(file);
+                Ok(())
+            }
+            Err(error) => {
+                // Half a spare only takes the space that others need; a failure to remove it
+                // shows again when the next one is made.
+                drop(self.disk.remove(&path));
+                Err(Fault::of(&error))
+            }
+        }
+    }
+
+    /// Turns the spare into the active file. Header and beginning are durable **before** the file
+    /// gets its name, so that a named file always begins well.
+    fn begin_file(&mut self, kind: MarkKind, extra: &[Entry]) -> Result<(), Fault> {
+        // From here on the file before is history, whether or not this one comes to be.
+        self.active = None;
+        let Some(file) = self.spare.take() else {
+            return Err(Fault::internal("no spare file"));
+        };
+        let mut id = [0; 16];
+        let drawn = self.entropy.fill(&mut id);
+        drawn.map_err(|error| Fault::Failed(error.to_string()))?;
+        let header = Header {
+            id,
+            lane: self.place.name.clone(),
+            created: self.clock.now().millis(),
+            link: self.link,
+            previous_damaged: self.previous_damaged,
+        };
+        let encoded = header.encode(&self.key).zip(self.key.frames(&id));
+        let Some(((bytes, chain), key)) = encoded else {
+            return Err(Fault::internal("a header cannot be made"));
+        };
+        let mut out = Vec::with_capacity(HEADER_BYTES.saturating_add(FRAME_OVERHEAD));
+        out.extend_from_slice(&bytes);
+        let link = Link {
+            file: id,
+            next: self.link.next,
+            chain,
+        };
+        let mut framer = Framer {
+            key: &key,
+            link,
+            back: 0,
+            out: &mut out,
+        };
+        framer.entry(&Entry::Mark {
+            time: self.clock.now(),
+            kind,
+        })?;
+        for entry in extra {
+            framer.entry(entry)?;
+        }
+        let link = framer.link;
+        if out.len() > self.place.capacity {
+            return Err(Fault::internal("a beginning is larger than a file"));
+        }
+        let publish = file.write_at(&out, 0).and_then(|()| {
+            file.sync()?;
+            let name = self.place.dir.join(file_name(self.link.next));
+            self.disk.rename(&self.place.dir.join(SPARE), &name)?;
+            self.disk.sync_dir(&self.place.dir)
+        });
+        publish.map_err(|error| Fault::of(&error))?;
+        self.link = link;
+        self.previous_damaged = false;
+        self.active = Some(Active {
+            file,
+            key,
+            offset: out.len(),
+            sessions: HashSet::new(),
+        });
+        Ok(())
+    }
+
+    /// Marks the lane as closed in good order and gives the prepared space back.
+    pub(super) fn finish(mut self) -> Result<(), Fault> {
+        let mut bytes = Vec::new();
+        let mark = Entry::Mark {
+            time: self.clock.now(),
+            kind: MarkKind::Closed,
+        };
+        ledger::encode(&mark, &mut bytes).map_err(|error| Fault::internal(&error.to_string()))?;
+        let queued = Queued {
+            bytes,
+            session: None,
+            effect: Effect::None,
+        };
+        let marked = self.commit(std::iter::once(&queued));
+        let removed = self.disk.remove(&self.place.dir.join(SPARE));
+        marked.and_then(|()| removed.map_err(|error| Fault::of(&error)))
+    }
+}
+
+/// Seals the frames of one group, one after another.
+struct Framer<'a> {
+    key: &'a FrameKey,
+    link: Link,
+    back: u32,
+    out: &'a mut Vec<u8>,
+}
+
+impl Framer<'_> {
+    fn record(&mut self, record: &[u8]) -> Result<(), Fault> {
+        let sealed = self.key.seal(&mut self.link, self.back, record, self.out);
+        self.back = self.back.saturating_add(1);
+        sealed.ok_or_else(|| Fault::internal("a record cannot be sealed"))
+    }
+
+    fn entry(&mut self, entry: &Entry) -> Result<(), Fault> {
+        let mut bytes = Vec::new();
+        ledger::encode(entry, &mut bytes).map_err(|error| Fault::internal(&error.to_string()))?;
+        self.record(&bytes)
+    }
+}
+
+/// Makes the lane's directory, readable by its owner only.
+fn make_dir(dir: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)?;
+    match dir.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Takes the lane's lock for as long as the file is open.
+fn lock(dir: &Path) -> Result<File, JournalError> {
+    let mut options = fs::OpenOptions::new();
+    let options = options.create(true).truncate(false).write(true);
+    let file = options.open(dir.join(LOCK)).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(JournalError::Locked),
+        Err(TryLockError::Error(error)) => Err(failed(error)),
+    }
+}

@@ -1,0 +1,90 @@
+//! The casbin enforcer: built once from checked lines, then only asked. Never the cached one, which
+//! answers *allow* after a revocation, and never `load_policy`, which is not atomic.
+
+use casbin::function_map::OperatorFunction;
+use casbin::rhai::Dynamic;
+use casbin::{CoreApi as _, DefaultModel, Enforcer, EventData, Logger, Model as _};
+use futures_util::FutureExt as _;
+
+use super::error::PolicyError;
+use super::held;
+use super::model::{EFFECT, LINE, Model, REQUEST};
+
+/// One line as casbin sees it: role, action, effect.
+pub(super) type Row = [String; 3];
+
+/// An enforcer over the lines of some roles.
+pub(super) struct Engine {
+    enforcer: Enforcer,
+    /// casbin evaluates a model without lines as if there were one of empty texts.
+    empty: bool,
+}
+
+/// What casbin found.
+pub(super) struct Verdict {
+    /// The effect of all matching lines together.
+    pub(super) allowed: bool,
+    /// The matching lines, in order; a denying line ends them.
+    pub(super) rows: Vec<Vec<String>>,
+}
+
+impl Engine {
+    /// Builds an enforcer. Rows are handed over as vectors, so no text in them is ever parsed.
+    pub(super) fn build(model: &Model, rows: &[Row]) -> Result<Self, PolicyError> {
+        let mut definitions = DefaultModel::default();
+        for (section, value) in [
+            ("r", REQUEST),
+            ("p", LINE),
+            ("e", EFFECT),
+            ("m", model.matcher.as_str()),
+        ] {
+            definitions.add_def(section, section, value);
+        }
+        for row in rows {
+            definitions.add_policy("p", "p", row.to_vec());
+        }
+        // Without an adapter there is nothing to wait for: the future is ready at once.
+        let mut enforcer = Enforcer::new_raw(definitions, ())
+            .now_or_never()
+            .ok_or(PolicyError::EngineWaited)?
+            .map_err(|error| PolicyError::Engine(Box::new(error)))?;
+        // The default logger keeps a thread for each enforcer.
+        enforcer.set_logger(Box::new(Silent));
+        enforcer.add_function("holds", OperatorFunction::Arg6(held::holds));
+        Ok(Self {
+            enforcer,
+            empty: rows.is_empty(),
+        })
+    }
+
+    /// Asks; `None` when the engine failed, which is a deny.
+    pub(super) fn ask(&self, request: Vec<Dynamic>) -> Option<Verdict> {
+        if self.empty {
+            return Some(Verdict {
+                allowed: false,
+                rows: Vec::new(),
+            });
+        }
+        let (allowed, rows) = self.enforcer.enforce_ex(request).ok()?;
+        Some(Verdict { allowed, rows })
+    }
+}
+
+/// Says nothing: Kluis writes its own records, and casbin's would show object keys.
+struct Silent;
+
+impl Logger for Silent {
+    fn enable_log(&mut self, _enabled: bool) {}
+
+    fn is_enabled(&self) -> bool {
+        false
+    }
+
+    fn print_enforce_log(&self, _request: Vec<String>, _allowed: bool, _cached: bool) {}
+
+    fn print_mgmt_log(&self, _event: &EventData) {}
+
+    fn print_explain_log(&self, _rules: Vec<String>) {}
+
+    fn print_status_log(&self, _enabled: bool) {}
+}

@@ -1,0 +1,220 @@
+//! Why a question was decided as it was: every grant of the subject, and why it applied or not.
+
+use std::fmt;
+
+use super::decide::{Ask, Decision, SubjectPolicy, place};
+use super::grant::GrantEffect;
+use super::held::{held_role, is_live};
+use crate::types::{GrantId, Timestamp};
+
+/// A decision and what it was made of. For people: a decision alone is cheaper.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Explanation {
+    /// The decision, the same that [`SubjectPolicy::decide`] gives.
+    pub decision: Decision,
+    /// The subject's grants in order of identity.
+    pub considered: Vec<Considered>,
+}
+
+/// One grant and what became of it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Considered {
+    /// Which grant.
+    pub grant: GrantId,
+    /// Its role, as the grant has it: foreign text.
+    pub role: String,
+    /// Whether it allows or denies.
+    pub effect: GrantEffect,
+    /// What became of it.
+    pub verdict: Verdict,
+}
+
+/// Why a grant applied or did not: the first reason that holds, in this order.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Verdict {
+    /// The question was put to a view of another project or subject: nothing was considered.
+    NotAsked,
+    /// No file defines its role. A grant that allows gives nothing then; one that denies denies
+    /// everything, and has this reason only where it does not cover what is asked.
+    RoleUnknown,
+    /// It is for another dataset, or for a dataset where the whole project is asked about.
+    OtherDataset,
+    /// What is asked does not begin with its prefix.
+    PrefixDiffers,
+    /// It starts later.
+    NotYet {
+        /// When.
+        starts: Timestamp,
+    },
+    /// It is over.
+    Expired {
+        /// Since when.
+        expires: Timestamp,
+    },
+    /// Its role does not speak of the action.
+    RoleLacksAction,
+    /// It covers what is asked, but a condition of the model excludes the question.
+    ModelExcludes,
+    /// It covers what is asked and allows it; a denial still overrides.
+    Allows,
+    /// It covers what is asked and denies it.
+    Denies,
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAsked => f.write_str("not asked: another project or subject"),
+            Self::RoleUnknown => f.write_str("its role is not in the policy"),
+            Self::OtherDataset => f.write_str("it is for another dataset"),
+            Self::PrefixDiffers => f.write_str("the key does not begin with its prefix"),
+            Self::NotYet { starts } => write!(f, "it starts at {starts}"),
+            Self::Expired { expires } => write!(f, "it ended at {expires}"),
+            Self::RoleLacksAction => f.write_str("its role does not have the action"),
+            Self::ModelExcludes => f.write_str("a condition of the model excludes the request"),
+            Self::Allows => f.write_str("it allows"),
+            Self::Denies => f.write_str("it denies"),
+        }
+    }
+}
+
+impl SubjectPolicy {
+    /// Decides and says why.
+    #[must_use]
+    pub fn explain(&self, ask: &Ask<'_>) -> Explanation {
+        let decision = self.decide(ask);
+        let asked = self.is_about(ask);
+        let considered = (0..self.grants.len())
+            .filter_map(|index| self.consider(index, ask, asked, &decision))
+            .collect();
+        Explanation {
+            decision,
+            considered,
+        }
+    }
+
+    fn consider(
+        &self,
+        index: usize,
+        ask: &Ask<'_>,
+        asked: bool,
+        decision: &Decision,
+    ) -> Option<Considered> {
+        let grant = self.grants.get(index)?;
+        let verdict = if asked {
+            self.verdict(index, ask, decision)?
+        } else {
+            Verdict::NotAsked
+        };
+        Some(Considered {
+            grant: grant.id,
+            role: grant.role.clone(),
+            effect: grant.effect,
+            verdict,
+        })
+    }
+
+    fn verdict(&self, index: usize, ask: &Ask<'_>, decision: &Decision) -> Option<Verdict> {
+        let grant = self.grants.get(index)?;
+        let place = place(ask);
+        if held_role(&self.policy, grant).is_none() {
+            return Some(Verdict::RoleUnknown);
+        }
+        if grant.dataset.is_some() && grant.dataset.as_ref() != ask.dataset {
+            return Some(Verdict::OtherDataset);
+        }
+        if !place.key.is_none_or(|key| key.starts_with(&grant.prefix)) {
+            return Some(Verdict::PrefixDiffers);
+        }
+        if !is_live(grant.starts, grant.expires, ask.now) {
+            return Some(match grant.expires {
+                Some(expires) if expires <= ask.now => Verdict::Expired { expires },
+                _ => Verdict::NotYet {
+                    starts: grant.starts,
+                },
+            });
+        }
+        let Some(lines) = self.policy.lines(&grant.role) else {
+            return Some(Verdict::Denies);
+        };
+        let mut effects = lines
+            .iter()
+            .filter(|line| line.action == ask.action)
+            .map(|line| line.effect)
+            .peekable();
+        if effects.peek().is_none() {
+            return Some(Verdict::RoleLacksAction);
+        }
+        // A grant applies and yet no line did: only the model's further conditions can do that.
+        if !decision.allowed && decision.rule.is_empty() {
+            return Some(Verdict::ModelExcludes);
+        }
+        let denies = grant.effect == GrantEffect::Deny || effects.any(|e| e == GrantEffect::Deny);
+        Some(if denies {
+            Verdict::Denies
+        } else {
+            Verdict::Allows
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::Grant;
+    use crate::policy::testkit::{NOW, ana, builtin, dataset, deny, grant, person, project};
+    use crate::types::Action;
+
+    #[test]
+    fn every_reason_is_given() {
+        let later = NOW.plus_millis(1);
+        let grants = vec![
+            grant(1, "nobody", "*"),
+            grant(2, "reader", "mri"),
+            grant(3, "reader", "ecg/b/"),
+            Grant {
+                starts: later,
+                ..grant(4, "reader", "ecg")
+            },
+            Grant {
+                expires: Some(NOW),
+                ..grant(5, "reader", "ecg")
+            },
+            grant(6, "depositor", "ecg"),
+            grant(7, "reader", "ecg/a/"),
+            deny(8, "job", "*"),
+            deny(9, "nobody", "ecg"),
+        ];
+        let view = ana(&builtin(), grants);
+        let (icu, ana, ecg) = (project("icu"), person("ana"), dataset("ecg"));
+        let mut ask = Ask {
+            project: &icu,
+            principal: &ana,
+            dataset: Some(&ecg),
+            key: "a/1",
+            action: Action::ObjectRead,
+            now: NOW,
+        };
+        let explained = view.explain(&ask);
+        assert!(!explained.decision.allowed);
+        let verdicts: Vec<_> = explained.considered.iter().map(|c| c.verdict).collect();
+        assert_eq!(
+            verdicts,
+            [
+                Verdict::RoleUnknown,
+                Verdict::OtherDataset,
+                Verdict::PrefixDiffers,
+                Verdict::NotYet { starts: later },
+                Verdict::Expired { expires: NOW },
+                Verdict::RoleLacksAction,
+                Verdict::Allows,
+                Verdict::Denies,
+                Verdict::Denies,
+            ]
+        );
+        let bob = person("bob");
+        ask.principal = &bob;
+        let of_bob = view.explain(&ask).considered;
+        assert!(of_bob.iter().all(|c| c.verdict == Verdict::NotAsked));
+    }
+}

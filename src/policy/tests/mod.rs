@@ -1,0 +1,7 @@
+//! The decisions as a whole: the matrix of roles and actions, a naive oracle, and what must never
+//! be allowed.
+
+mod matrix;
+mod never;
+mod oracle;
+mod rules;

@@ -1,0 +1,124 @@
+//! The body of a PUT, proved to be of its announced length. Every adapter reads bodies through
+//! here, so that none can make visible what was short, long or aborted.
+
+use std::future::poll_fn;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+
+use super::{BlobBody, BodyAborted};
+
+/// A body of exactly the announced length. **The chunk that completes it is held back until the
+/// source has ended**, so that a store never holds all bytes of a body that was aborted.
+pub(super) struct Exact {
+    source: BlobBody,
+    left: u64,
+    held: Option<Bytes>,
+    over: bool,
+}
+
+impl Exact {
+    pub(super) const fn new(bytes: u64, source: BlobBody) -> Self {
+        Self {
+            source,
+            left: bytes,
+            held: None,
+            over: false,
+        }
+    }
+
+    /// The next chunk, never empty; `None` after a whole body; an error once, then `None`.
+    pub(super) fn poll_next(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, BodyAborted>>> {
+        while !self.over {
+            let Some(next) = ready!(self.source.as_mut().poll_next(cx)) else {
+                self.over = true;
+                if self.left > 0 {
+                    return Poll::Ready(Some(Err(BodyAborted)));
+                }
+                break;
+            };
+            let left = next.and_then(|chunk| {
+                let left = u64::try_from(chunk.len())
+                    .ok()
+                    .and_then(|bytes| self.left.checked_sub(bytes))
+                    .ok_or(BodyAborted)?;
+                Ok((chunk, left))
+            });
+            match left {
+                Err(aborted) => {
+                    self.over = true;
+                    self.held = None;
+                    return Poll::Ready(Some(Err(aborted)));
+                }
+                Ok((chunk, _)) if chunk.is_empty() => {}
+                Ok((chunk, 0)) => {
+                    self.left = 0;
+                    self.held = Some(chunk);
+                }
+                Ok((chunk, left)) => {
+                    self.left = left;
+                    return Poll::Ready(Some(Ok(chunk)));
+                }
+            }
+        }
+        Poll::Ready(self.held.take().map(Ok))
+    }
+
+    /// See [`Self::poll_next`].
+    pub(super) async fn next(&mut self) -> Option<Result<Bytes, BodyAborted>> {
+        poll_fn(|cx| self.poll_next(cx)).await
+    }
+
+    /// All chunks of a body that is known to be small.
+    pub(super) async fn gather(mut self) -> Result<Vec<Bytes>, BodyAborted> {
+        let mut chunks = Vec::new();
+        while let Some(chunk) = self.next().await {
+            chunks.push(chunk?);
+        }
+        Ok(chunks)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+
+    use super::*;
+
+    fn exact(bytes: u64, chunks: Vec<Result<&'static [u8], BodyAborted>>) -> Exact {
+        let chunks = chunks.into_iter().map(|c| c.map(Bytes::from_static));
+        Exact::new(bytes, Box::pin(stream::iter(chunks)))
+    }
+
+    #[tokio::test]
+    async fn a_whole_body_passes() {
+        let chunks = exact(5, vec![Ok(b"ab"), Ok(b""), Ok(b"cde"), Ok(b"")]);
+        assert_eq!(chunks.gather().await.unwrap().concat(), b"abcde");
+        assert!(exact(0, vec![]).gather().await.unwrap().is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_body_of_another_length_is_aborted() {
+        for (bytes, chunks) in [
+            (5, vec![Ok(&b"abcd"[..])]),
+            (5, vec![Ok(b"abcdef")]),
+            (5, vec![Ok(b"abcde"), Ok(b"f")]),
+            (5, vec![]),
+            (0, vec![Ok(b"a")]),
+            (5, vec![Ok(b"abcde"), Err(BodyAborted)]),
+        ] {
+            assert_eq!(exact(bytes, chunks).gather().await, Err(BodyAborted));
+        }
+    }
+
+    #[tokio::test]
+    async fn the_last_chunk_waits_for_the_end() {
+        let mut body = exact(4, vec![Ok(b"ab"), Ok(b"cd"), Err(BodyAborted)]);
+        assert_eq!(body.next().await, Some(Ok(Bytes::from_static(b"ab"))));
+        assert_eq!(body.next().await, Some(Err(BodyAborted)));
+        assert_eq!(body.next().await, None);
+    }
+}

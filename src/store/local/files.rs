@@ -1,0 +1,313 @@
+//! The system calls of the local store. Everything here blocks.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::io::IoSlice;
+use std::ops::Range;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use rustix::buffer::spare_capacity;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{
+    AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, Stat, fstat, fsync, linkat, mkdirat,
+    openat, renameat_with, statat, unlinkat,
+};
+use rustix::io::{Errno, pread, writev};
+
+use crate::store::memory::exists;
+use crate::store::{BlobEntry, StoreError};
+use crate::types::limits::STORE_SWEEP_FILES_MAX;
+use crate::types::{BlobId, Timestamp};
+
+const DIRECTORY: OFlags = OFlags::RDONLY
+    .union(OFlags::DIRECTORY)
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC);
+const DIRECTORY_MODE: Mode = Mode::RWXU;
+const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
+
+/// Milliseconds for which a temporary file may belong to a running upload: a day.
+const SWEEP_AGE_MS: u64 = 24 * 60 * 60 * 1000;
+/// Slices of one `writev` (POSIX guarantees 16, Linux takes 1,024).
+const SLICES_MAX: usize = 64;
+
+/// The directories of the store, opened once.
+pub(super) struct Files {
+    tmp: OwnedFd,
+    /// By the first byte of a name: 256.
+    fans: Vec<OwnedFd>,
+}
+
+impl Files {
+    /// Opens the directories, making those that are absent.
+    pub(super) fn open(root: &Path) -> Result<Self, StoreError> {
+        // The path to the root is the operator's and may lead through links; below it none may.
+        match mkdirat(CWD, root, DIRECTORY_MODE) {
+            Ok(()) | Err(Errno::EXIST) => {}
+            Err(e) => return Err(failed("making the store's directory", e)),
+        }
+        let flags = DIRECTORY.difference(OFlags::NOFOLLOW);
+        let root = openat(CWD, root, flags, Mode::empty())
+            .map_err(|e| failed("opening the store's directory", e))?;
+        let tmp = subdirectory(&root, "tmp")?;
+        let fans = (0..=u8::MAX).map(|byte| subdirectory(&root, &format!("{byte:02x}")));
+        let fans = fans.collect::<Result<_, _>>()?;
+        fsync(&root).map_err(|e| failed("syncing the store's directory", e))?;
+        Ok(Self { tmp, fans })
+    }
+
+    fn fan(&self, id: BlobId) -> Result<BorrowedFd<'_>, StoreError> {
+        let [first, ..] = *id.as_bytes();
+        let fan = self.fans.get(usize::from(first));
+        fan.map(AsFd::as_fd).ok_or(StoreError::NotFound)
+    }
+
+    /// Opens a blob for reading.
+    pub(super) fn read(&self, id: BlobId) -> Result<OwnedFd, StoreError> {
+        // NONBLOCK: a pipe under a blob's name must not hang the opening.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        openat(self.fan(id)?, id.to_string(), flags, Mode::empty()).map_err(|e| match e {
+            Errno::NOENT => StoreError::NotFound,
+            other => failed("opening a blob", other),
+        })
+    }
+
+    /// Removes a blob. Not synced: a blob that a crash brings back is swept again.
+    pub(super) fn delete(&self, id: BlobId) -> Result<(), StoreError> {
+        match unlinkat(self.fan(id)?, id.to_string(), AtFlags::empty()) {
+            Ok(()) | Err(Errno::NOENT) => Ok(()),
+            Err(e) => Err(failed("deleting a blob", e)),
+        }
+    }
+
+    /// See [`crate::store::BlobStore::list`].
+    pub(super) fn list(
+        &self,
+        after: Option<BlobId>,
+        limit: usize,
+    ) -> Result<Vec<BlobEntry>, StoreError> {
+        let first = after.map_or(0, |id| usize::from(id.as_bytes()[0]));
+        let mut entries = Vec::new();
+        for (byte, fan) in (0..=u8::MAX).zip(&self.fans).skip(first) {
+            let mut after = after;
+            while entries.len() < limit {
+                let left = limit.saturating_sub(entries.len());
+                let names = names(fan, byte, after, left)?;
+                for id in &names {
+                    entries.extend(entry(fan, *id)?);
+                }
+                // Some may have been deleted since: only a short page is the end of a directory.
+                if names.len() < left {
+                    break;
+                }
+                after = names.last().copied();
+            }
+        }
+        Ok(entries)
+    }
+
+    /// Removes temporary files that no upload can still be writing.
+    pub(super) fn sweep(&self, now: Timestamp) -> Result<(), StoreError> {
+        let wrap = |e| failed("sweeping temporary files", e);
+        let listing = Dir::read_from(&self.tmp).map_err(wrap)?;
+        for found in listing.take(STORE_SWEEP_FILES_MAX) {
+            let found = found.map_err(wrap)?;
+            let Ok(stat) = statat(&self.tmp, found.file_name(), AtFlags::SYMLINK_NOFOLLOW) else {
+                continue;
+            };
+            let regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+            if regular && now.since(modified(&stat)) > SWEEP_AGE_MS {
+                unlinkat(&self.tmp, found.file_name(), AtFlags::empty()).map_err(wrap)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Opens a directory below the root, making it if absent.
+fn subdirectory(root: &OwnedFd, name: &str) -> Result<OwnedFd, StoreError> {
+    match mkdirat(root, name, DIRECTORY_MODE) {
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(e) => return Err(failed("making a directory of the store", e)),
+    }
+    openat(root, name, DIRECTORY, Mode::empty())
+        .map_err(|e| failed("opening a directory of the store", e))
+}
+
+/// The `limit` smallest blob names of a directory after `after`, without holding more than that.
+fn names(
+    fan: &OwnedFd,
+    byte: u8,
+    after: Option<BlobId>,
+    limit: usize,
+) -> Result<BTreeSet<BlobId>, StoreError> {
+    let wrap = |e| failed("listing blobs", e);
+    let mut smallest = BTreeSet::new();
+    for found in Dir::read_from(fan).map_err(wrap)? {
+        let found = found.map_err(wrap)?;
+        let name = found.file_name().to_str().ok();
+        let Some(id) = name.and_then(|name| name.parse::<BlobId>().ok()) else {
+            continue;
+        };
+        if id.as_bytes()[0] != byte || after.is_some_and(|after| id <= after) {
+            continue;
+        }
+        // Links and directories under a blob's name must not crowd blobs out of a page.
+        let kind = found.file_type();
+        if kind != FileType::RegularFile && kind != FileType::Unknown {
+            continue;
+        }
+        smallest.insert(id);
+        if smallest.len() > limit {
+            smallest.pop_last();
+        }
+    }
+    Ok(smallest)
+}
+
+/// What a listing says of a blob; `None` if it was deleted since, or is none.
+fn entry(fan: &OwnedFd, id: BlobId) -> Result<Option<BlobEntry>, StoreError> {
+    let stat = match statat(fan, id.to_string(), AtFlags::SYMLINK_NOFOLLOW) {
+        Ok(stat) => stat,
+        Err(Errno::NOENT) => return Ok(None),
+        Err(e) => return Err(failed("looking at a blob", e)),
+    };
+    let regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
+    Ok(regular.then(|| BlobEntry {
+        id,
+        bytes: u64::try_from(stat.st_size).unwrap_or(0),
+        modified: modified(&stat),
+    }))
+}
+
+fn modified(stat: &Stat) -> Timestamp {
+    let seconds = u64::try_from(stat.st_mtime).unwrap_or(0);
+    let millis = stat.st_mtime_nsec / 1_000_000;
+    Timestamp::from_millis(seconds.saturating_mul(1000)).plus_millis(millis)
+}
+
+/// Whether an open file is a blob of at least `end` bytes.
+pub(super) fn holds(file: &OwnedFd, end: u64) -> Result<(), StoreError> {
+    let stat = fstat(file).map_err(|e| failed("looking at a blob", e))?;
+    if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+        return Err(StoreError::Failed {
+            reason: "something that is no file has the name of a blob".to_owned(),
+        });
+    }
+    if u64::try_from(stat.st_size).unwrap_or(0) < end {
+        return Err(StoreError::Length);
+    }
+    Ok(())
+}
+
+/// Reads exactly a range of at most one chunk.
+pub(super) fn read_at(file: &OwnedFd, range: &Range<u64>) -> Result<Bytes, StoreError> {
+    let bytes = range.end.saturating_sub(range.start);
+    let bytes = usize::try_from(bytes).map_err(|_too_long| StoreError::Length)?;
+    let mut chunk = Vec::with_capacity(bytes);
+    let mut offset = range.start;
+    while offset < range.end {
+        let seen = match pread(file, spare_capacity(&mut chunk), offset) {
+            Ok(0) => return Err(StoreError::Length),
+            Ok(seen) => seen,
+            Err(Errno::INTR) => continue,
+            Err(e) => return Err(failed("reading a blob", e)),
+        };
+        offset = offset.saturating_add(u64::try_from(seen).unwrap_or(u64::MAX));
+    }
+    // The allocator may have given more room than asked for, and the read filled it.
+    chunk.truncate(bytes);
+    Ok(chunk.into())
+}
+
+/// A blob being written. **Dropped before [`Self::finish`] succeeded, it leaves nothing.**
+pub(super) struct Writing {
+    files: Arc<Files>,
+    file: OwnedFd,
+    id: BlobId,
+    /// Whether the temporary name is still there.
+    pending: bool,
+}
+
+impl Writing {
+    /// Makes the temporary file.
+    pub(super) fn begin(files: Arc<Files>, id: BlobId) -> Result<Self, StoreError> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let file = openat(&files.tmp, id.to_string(), flags, FILE_MODE).map_err(|e| match e {
+            Errno::EXIST => exists(),
+            other => failed("making a temporary file", other),
+        })?;
+        Ok(Self {
+            files,
+            file,
+            id,
+            pending: true,
+        })
+    }
+
+    /// Appends chunks with as few system calls as they need.
+    pub(super) fn write(&self, chunks: &[Bytes]) -> Result<(), StoreError> {
+        for group in chunks.chunks(SLICES_MAX) {
+            let mut slices: Vec<_> = group.iter().map(|chunk| IoSlice::new(chunk)).collect();
+            let mut rest = slices.as_mut_slice();
+            while !rest.is_empty() {
+                match writev(&self.file, rest) {
+                    Ok(0) => return Err(failed("writing a blob", Errno::IO)),
+                    Ok(written) => IoSlice::advance_slices(&mut rest, written),
+                    Err(Errno::INTR) => {}
+                    Err(e) => return Err(failed("writing a blob", e)),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the blob durable and visible, in this order.
+    pub(super) fn finish(mut self) -> Result<(), StoreError> {
+        fsync(&self.file).map_err(|e| failed("syncing a blob", e))?;
+        self.publish()?;
+        let fan = self.files.fan(self.id)?;
+        fsync(fan).map_err(|e| failed("syncing a directory of the store", e))
+    }
+
+    /// Renames without replacing; file systems that cannot, link and unlink.
+    fn publish(&mut self) -> Result<(), StoreError> {
+        let (tmp, fan) = (&self.files.tmp, self.files.fan(self.id)?);
+        let name = self.id.to_string();
+        let linked = match renameat_with(tmp, &name, fan, &name, RenameFlags::NOREPLACE) {
+            Ok(()) => {
+                self.pending = false;
+                return Ok(());
+            }
+            Err(Errno::INVAL | Errno::NOSYS) => linkat(tmp, &name, fan, &name, AtFlags::empty()),
+            Err(e) => Err(e),
+        };
+        linked.map_err(|e| match e {
+            Errno::EXIST => exists(),
+            other => failed("publishing a blob", other),
+        })
+    }
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        if self.pending {
+            let gone = unlinkat(&self.files.tmp, self.id.to_string(), AtFlags::empty());
+            if let Err(e) = gone {
+                tracing::warn!(error = %e, "a temporary file of the store stays until swept");
+            }
+        }
+    }
+}
+
+/// Words an error of the system; no space left is a case of its own.
+fn failed(what: &str, e: Errno) -> StoreError {
+    match e {
+        Errno::NOSPC | Errno::DQUOT => StoreError::Full,
+        other => StoreError::Failed {
+            reason: format!("{what}: {}", io::Error::from(other)),
+        },
+    }
+}

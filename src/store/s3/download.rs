@@ -1,0 +1,125 @@
+//! A blob's range on its way out of the store. When the connection breaks, it goes on from the
+//! offset that was reached: blobs never change.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::stream;
+use http_body::Body as _;
+use http_body_util::BodyExt as _;
+use hyper::body::Incoming;
+use tokio::time::timeout;
+
+use super::client::Client;
+use super::pool::Link;
+use super::retry::{Again, Refusal, Retries};
+use crate::store::{BlobStream, StoreError};
+use crate::types::BlobId;
+
+struct Download {
+    client: Arc<Client>,
+    id: BlobId,
+    /// What is still to come.
+    left: Range<u64>,
+    open: Option<(Link, Incoming)>,
+    /// One budget for the whole range, so that a store that breaks each time is not asked for ever.
+    retries: Retries,
+}
+
+/// Opens a range, with retries until the head of the answer has come, and makes a stream of it.
+pub(super) async fn open(
+    client: Arc<Client>,
+    id: BlobId,
+    range: Range<u64>,
+) -> Result<BlobStream, StoreError> {
+    if range.is_empty() {
+        return Err(StoreError::Length);
+    }
+    let retries = client.retries();
+    let mut download = Download {
+        client,
+        id,
+        left: range,
+        open: None,
+        retries,
+    };
+    while download.open.is_none() {
+        match download.client.open(id, &download.left).await {
+            Ok(open) => download.open = Some(open),
+            Err(refusal) => download.retries.after(refusal).await?,
+        }
+    }
+    Ok(Box::pin(stream::try_unfold(download, Download::advance)))
+}
+
+impl Download {
+    /// The next chunk and the rest.
+    async fn advance(mut self) -> Result<Option<(Bytes, Self)>, StoreError> {
+        while !self.left.is_empty() {
+            match self.chunk().await {
+                Ok(chunk) => return Ok(Some((chunk, self))),
+                Err(refusal) => {
+                    self.open = None;
+                    self.retries.after(refusal).await?;
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    async fn chunk(&mut self) -> Result<Bytes, Refusal> {
+        let (link, mut body) = match self.open.take() {
+            Some(open) => open,
+            None => self.client.open(self.id, &self.left).await?,
+        };
+        let chunk = self.data(&mut body).await?;
+        let chunk = chunk.ok_or_else(|| Refusal::later(StoreError::Length))?;
+        let bytes = u64::try_from(chunk.len()).unwrap_or(u64::MAX);
+        let start = self.left.start.saturating_add(bytes);
+        if start > self.left.end {
+            return Err(Refusal::last(StoreError::Length));
+        }
+        self.left.start = start;
+        if !self.left.is_empty() {
+            self.open = Some((link, body));
+            return Ok(chunk);
+        }
+        if body.is_end_stream() {
+            link.release();
+            return Ok(chunk);
+        }
+        // Only a body of no announced length can go on beyond the range.
+        match self.data(&mut body).await {
+            Ok(None) => link.release(),
+            Ok(Some(_more)) => return Err(Refusal::last(StoreError::Length)),
+            // All bytes are here; how the connection ended is nobody's loss.
+            Err(_broken) => drop(link),
+        }
+        Ok(chunk)
+    }
+
+    /// The next bytes of a body, never empty; `None` at its end.
+    async fn data(&self, body: &mut Incoming) -> Result<Option<Bytes>, Refusal> {
+        let idle = self.client.pool.timing().idle;
+        loop {
+            match timeout(idle, body.frame()).await {
+                Err(_elapsed) => return Err(Refusal::later(StoreError::Timeout)),
+                Ok(None) => return Ok(None),
+                Ok(Some(Err(e))) => {
+                    // hyper calls an early end of an announced body incomplete.
+                    let early = e.is_incomplete_message() || e.is_body_write_aborted();
+                    return Err(if early {
+                        Refusal::later(StoreError::Length)
+                    } else {
+                        Refusal::failed(&super::pool::chain(&e), Again::Later)
+                    });
+                }
+                Ok(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(chunk) if !chunk.is_empty() => return Ok(Some(chunk)),
+                    Ok(_) | Err(_) => {}
+                },
+            }
+        }
+    }
+}

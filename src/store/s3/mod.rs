@@ -1,0 +1,258 @@
+//! A store that speaks S3, addressed path-style. Blobs are written and read by a thin client; the
+//! AWS SDK lists, deletes and looks after the bucket. Nothing that the store says about a blob
+//! (checksums, tags, types) is passed on.
+
+mod answer;
+mod client;
+mod config;
+mod download;
+mod outgoing;
+mod pool;
+mod retry;
+mod sdk;
+mod sign;
+#[cfg(test)]
+mod tests;
+mod wire;
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration, Object};
+
+use self::client::Client;
+pub use self::config::{S3ConfigError, S3StoreConfig};
+use self::outgoing::Upload;
+use self::pool::Pool;
+use self::sdk::{judged, sdk};
+use self::sign::Signer;
+use self::wire::Dialer;
+use super::body::Exact;
+use super::{BlobBody, BlobEntry, BlobStore, BlobStream, StoreError, probe};
+use crate::types::limits::{STORE_LIST_PAGES_MAX, STORE_REPLAY_BYTES_MAX};
+use crate::types::{BlobId, Clock, Entropy, Timestamp};
+
+/// The most keys that S3 lists at once.
+const PAGE_KEYS_MAX: usize = 1_000;
+
+/// Blobs as objects of one bucket.
+pub struct S3Store {
+    client: Arc<Client>,
+    sdk: aws_sdk_s3::Client,
+    bucket: String,
+    prefix: String,
+    /// Set when a bucket must be told where it is to be.
+    location: Option<BucketLocationConstraint>,
+}
+
+impl S3Store {
+    /// Checks the configuration; reads certificates for `https` (blocks); no request is made.
+    pub fn open(
+        config: &S3StoreConfig,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Self, S3ConfigError> {
+        let target = config::check(config)?;
+        let signer = Signer::new(
+            config.access_key.clone(),
+            config.secret_key.duplicate(),
+            config.region.clone(),
+            "s3",
+        );
+        // Only AWS itself insists; other stores refuse a location that they do not know.
+        let aws = target.host.ends_with(".amazonaws.com") && config.region != "us-east-1";
+        let location = aws.then(|| config.region.as_str().into());
+        let client = Arc::new(Client {
+            authority: target.authority.clone(),
+            pool: Arc::new(Pool::new(Dialer::new(target, config)?, config)),
+            signer,
+            clock,
+            entropy,
+            base: format!("/{}/{}", config.bucket, config.prefix),
+            retries: config.retries,
+        });
+        Ok(Self {
+            sdk: sdk(config, &client),
+            client,
+            bucket: config.bucket.clone(),
+            prefix: config.prefix.clone(),
+            location,
+        })
+    }
+
+    /// The SDK's client for this endpoint, for those who speak more S3 than a store needs.
+    #[must_use]
+    pub const fn sdk(&self) -> &aws_sdk_s3::Client {
+        &self.sdk
+    }
+
+    /// Makes the bucket if there is none; true if it was made.
+    pub async fn ensure_bucket(&self) -> Result<bool, StoreError> {
+        if self.bucket_exists().await? {
+            return Ok(false);
+        }
+        let location = self.location.clone().map(|location| {
+            CreateBucketConfiguration::builder()
+                .location_constraint(location)
+                .build()
+        });
+        let mut retries = self.client.retries();
+        loop {
+            let request = self.sdk.create_bucket().bucket(&self.bucket);
+            let request = request.set_create_bucket_configuration(location.clone());
+            match request.send().await {
+                Ok(_) => return Ok(true),
+                Err(e) => retries.after(judged(&e)).await?,
+            }
+        }
+    }
+
+    async fn bucket_exists(&self) -> Result<bool, StoreError> {
+        let mut retries = self.client.retries();
+        loop {
+            let request = self.sdk.head_bucket().bucket(&self.bucket);
+            let refusal = match request.send().await {
+                Ok(_) => return Ok(true),
+                Err(e) => judged(&e),
+            };
+            if matches!(refusal.error, StoreError::NotFound) {
+                return Ok(false);
+            }
+            retries.after(refusal).await?;
+        }
+    }
+
+    fn key(&self, id: BlobId) -> String {
+        format!("{}{id}", self.prefix)
+    }
+
+    /// One page of at most `keys` keys, with retries.
+    async fn page(
+        &self,
+        after: Option<BlobId>,
+        token: Option<String>,
+        keys: usize,
+    ) -> Result<(Vec<Object>, Option<String>), StoreError> {
+        let keys = i32::try_from(keys.min(PAGE_KEYS_MAX)).unwrap_or(1);
+        let mut retries = self.client.retries();
+        loop {
+            let request = self.sdk.list_objects_v2().bucket(&self.bucket);
+            let request = request
+                .set_prefix((!self.prefix.is_empty()).then(|| self.prefix.clone()))
+                .set_start_after(after.map(|id| self.key(id)))
+                .set_continuation_token(token.clone())
+                .max_keys(keys);
+            match request.send().await {
+                Ok(page) => {
+                    let more = page.is_truncated == Some(true);
+                    let token = page.next_continuation_token.filter(|_| more);
+                    if more && token.is_none() {
+                        return Err(failed("its listing is cut but cannot be continued"));
+                    }
+                    return Ok((page.contents.unwrap_or_default(), token));
+                }
+                Err(e) => retries.after(judged(&e)).await?,
+            }
+        }
+    }
+
+    /// What a listing says of a blob; `None` for what is none of ours.
+    fn entry(&self, object: &Object) -> Option<BlobEntry> {
+        let name = object.key()?.strip_prefix(&self.prefix)?;
+        let millis = object.last_modified().and_then(|t| t.to_millis().ok());
+        Some(BlobEntry {
+            id: name.parse().ok()?,
+            bytes: object.size().and_then(|size| size.try_into().ok())?,
+            modified: Timestamp::from_millis(millis.unwrap_or(0).try_into().unwrap_or(0)),
+        })
+    }
+}
+
+#[async_trait]
+impl BlobStore for S3Store {
+    async fn put(&self, id: BlobId, bytes: u64, body: BlobBody) -> Result<(), StoreError> {
+        let body = Exact::new(bytes, body);
+        let upload = if bytes <= STORE_REPLAY_BYTES_MAX {
+            Upload::whole(body.gather().await.map_err(StoreError::Aborted)?)
+        } else {
+            Upload::stream(bytes, body)
+        };
+        let mut retries = self.client.retries();
+        loop {
+            let Err(refusal) = self.client.store(id, &upload).await else {
+                return Ok(());
+            };
+            if !upload.replayable() {
+                return Err(refusal.error);
+            }
+            retries.after(refusal).await?;
+        }
+    }
+
+    async fn get(&self, id: BlobId, range: Range<u64>) -> Result<BlobStream, StoreError> {
+        download::open(Arc::clone(&self.client), id, range).await
+    }
+
+    async fn delete(&self, id: BlobId) -> Result<(), StoreError> {
+        let mut retries = self.client.retries();
+        loop {
+            let request = self.sdk.delete_object().bucket(&self.bucket);
+            let refusal = match request.key(self.key(id)).send().await {
+                Ok(_) => return Ok(()),
+                Err(e) => judged(&e),
+            };
+            // Some stores answer 404 where S3 answers 204.
+            if matches!(refusal.error, StoreError::NotFound) {
+                return Ok(());
+            }
+            retries.after(refusal).await?;
+        }
+    }
+
+    async fn list(
+        &self,
+        after: Option<BlobId>,
+        limit: usize,
+    ) -> Result<Vec<BlobEntry>, StoreError> {
+        let mut entries: Vec<BlobEntry> = Vec::new();
+        let mut token = None;
+        for _ in 0..STORE_LIST_PAGES_MAX {
+            let left = limit.saturating_sub(entries.len());
+            if left == 0 {
+                return Ok(entries);
+            }
+            let (objects, next) = self.page(after, token.clone(), left).await?;
+            for entry in objects.iter().filter_map(|object| self.entry(object)) {
+                let previous = entries.last().map(|last| last.id).or(after);
+                if previous.is_some_and(|previous| entry.id <= previous) {
+                    return Err(failed("its listing is not in the order of names"));
+                }
+                if entries.len() < limit {
+                    entries.push(entry);
+                }
+            }
+            if next.is_none() {
+                return Ok(entries);
+            }
+            if next == token {
+                return Err(failed("its listing does not advance"));
+            }
+            token = next;
+        }
+        Err(failed("its listing does not end"))
+    }
+
+    async fn probe(&self, id: BlobId) -> Result<(), StoreError> {
+        if !self.bucket_exists().await? {
+            return Err(failed("the bucket does not exist"));
+        }
+        probe::run(self, id).await
+    }
+}
+
+fn failed(reason: &str) -> StoreError {
+    StoreError::Failed {
+        reason: reason.to_owned(),
+    }
+}

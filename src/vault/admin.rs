@@ -1,0 +1,271 @@
+//! Administration: projects, principals, credentials, grants. Called by commands on the vault's
+//! own host; each act is recorded like any request.
+
+use data_encoding::BASE64;
+
+use super::Vault;
+use super::ask::Call;
+use super::error::{ErrorKind, VaultError};
+use crate::catalog::{CredentialRow, Mutation, PrincipalRow, ProjectRow};
+use crate::ledger::{Intent, ObjectRef};
+use crate::policy::Grant;
+use crate::types::{
+    AccessKeyId, Action, BucketName, GrantId, PrincipalId, PrincipalKind, ProjectName, SecretText,
+    Timestamp, limits,
+};
+
+/// A credential as it is handed out, once.
+pub struct NewCredential {
+    /// The public half.
+    pub id: AccessKeyId,
+    /// The secret half; the vault keeps it sealed and never shows it again.
+    pub secret: SecretText,
+}
+
+impl Vault {
+    fn admin_intent(&self, call: &Call, project: Option<&ProjectName>, what: &str) -> Intent {
+        let object = ObjectRef {
+            project: project.cloned(),
+            ..ObjectRef::default()
+        };
+        let mut intent = self.intent(call, None, object);
+        intent.query = Some(super::cut(what));
+        intent
+    }
+
+    /// Makes what the mutations say, recorded as one act.
+    async fn administer(
+        &self,
+        call: &Call,
+        intent: Intent,
+        mutations: Vec<Mutation>,
+    ) -> Result<(), VaultError> {
+        let recorded = self.begin(call, intent).await?;
+        let result = self.commit(mutations).await;
+        self.guard.forget();
+        recorded.settle(result)
+    }
+
+    /// Makes a project.
+    pub async fn create_project(
+        &self,
+        call: &Call,
+        name: ProjectName,
+    ) -> Result<ProjectRow, VaultError> {
+        let row = ProjectRow {
+            name,
+            created: self.now(),
+        };
+        let intent = self.admin_intent(call, Some(&row.name), "project");
+        self.administer(call, intent, vec![Mutation::CreateProject(row.clone())])
+            .await?;
+        Ok(row)
+    }
+
+    /// Makes a person, or a workload that acts for one (ID-1).
+    pub async fn create_principal(
+        &self,
+        call: &Call,
+        id: PrincipalId,
+        acts_for: Option<PrincipalId>,
+    ) -> Result<PrincipalRow, VaultError> {
+        let kind = match &acts_for {
+            None => PrincipalKind::Person,
+            Some(_) => PrincipalKind::Workload,
+        };
+        let intent = self.admin_intent(call, None, &format!("principal={id}"));
+        if let Some(person) = &acts_for {
+            let row = self.catalog.principal(person).await?;
+            if row.is_none_or(|row| row.kind != PrincipalKind::Person) {
+                let error =
+                    VaultError::new(ErrorKind::InvalidArgument, "a workload acts for a person");
+                return Err(self.turn_away(call, intent, error).await);
+            }
+        }
+        let row = PrincipalRow {
+            id,
+            kind,
+            acts_for,
+            created: self.now(),
+        };
+        self.administer(call, intent, vec![Mutation::CreatePrincipal(row.clone())])
+            .await?;
+        Ok(row)
+    }
+
+    /// Makes an S3 credential for a principal.
+    pub async fn create_credential(
+        &self,
+        call: &Call,
+        principal: PrincipalId,
+        expires: Option<Timestamp>,
+    ) -> Result<NewCredential, VaultError> {
+        let mut random = [0_u8; 10];
+        self.entropy.fill(&mut random)?;
+        // 80 bits in 16 characters of base32, behind a prefix that names the product.
+        let text = format!("KLUS{}", data_encoding::BASE32_NOPAD.encode(&random));
+        let id: AccessKeyId = text
+            .parse()
+            .map_err(|error| VaultError::caused(ErrorKind::Internal, "not an access key", error))?;
+        let mut bytes = zeroize::Zeroizing::new([0_u8; 30]);
+        self.entropy.fill(bytes.as_mut())?;
+        let secret = SecretText::new(BASE64.encode(bytes.as_ref()));
+        let context = credential_context(&id, &principal);
+        let sealed = self.keyring.seal_secret(
+            context.as_bytes(),
+            secret.expose().as_bytes(),
+            self.entropy.as_ref(),
+        )?;
+        let row = CredentialRow {
+            id: id.clone(),
+            principal,
+            sealed_secret: sealed,
+            created: self.now(),
+            expires,
+        };
+        let what = format!("credential={id} principal={}", row.principal);
+        let intent = self.admin_intent(call, None, &what);
+        self.administer(call, intent, vec![Mutation::CreateCredential(row)])
+            .await?;
+        Ok(NewCredential { id, secret })
+    }
+
+    /// Ends a credential; it is refused from now on.
+    pub async fn revoke_credential(&self, call: &Call, id: AccessKeyId) -> Result<(), VaultError> {
+        let intent = self.admin_intent(call, None, &format!("credential={id}"));
+        self.administer(call, intent, vec![Mutation::DeleteCredential(id)])
+            .await
+    }
+
+    pub(super) fn open_credential(&self, row: &CredentialRow) -> Result<SecretText, VaultError> {
+        let context = credential_context(&row.id, &row.principal);
+        let plain = self
+            .keyring
+            .open_secret(context.as_bytes(), &row.sealed_secret)?;
+        let text = std::str::from_utf8(&plain).map_err(|error| {
+            VaultError::caused(ErrorKind::Integrity, "a credential is damaged", error)
+        })?;
+        Ok(SecretText::new(text.to_owned()))
+    }
+
+    /// Makes a grant. Its approver must be one who may manage grants in the project; only a
+    /// project's first grant, which makes its first owner, needs none: so an operator can found a
+    /// project and cannot afterwards let anyone in (AZ-3).
+    pub async fn create_grant(&self, call: &Call, grant: Grant) -> Result<GrantId, VaultError> {
+        let id = grant.id;
+        let what = format!(
+            "grant={id} principal={} role={} dataset={} approver={}",
+            grant.principal,
+            grant.role,
+            grant
+                .dataset
+                .as_ref()
+                .map_or("*", |dataset| dataset.as_str()),
+            grant.approver,
+        );
+        let mut intent = self.admin_intent(call, Some(&grant.project), &what);
+        intent.action = Some(Action::GrantManage);
+        let checked = async {
+            self.check_role(&grant)?;
+            self.check_approver(&grant.project, &grant.approver).await
+        };
+        if let Err(error) = checked.await {
+            return Err(self.turn_away(call, intent, error).await);
+        }
+        self.administer(call, intent, vec![Mutation::CreateGrant(grant)])
+            .await?;
+        Ok(id)
+    }
+
+    fn check_role(&self, grant: &Grant) -> Result<(), VaultError> {
+        if !self
+            .guard
+            .policy()
+            .roles()
+            .iter()
+            .any(|role| *role == grant.role)
+        {
+            return Err(VaultError::new(ErrorKind::InvalidArgument, "no such role"));
+        }
+        if grant.expires.is_some_and(|end| end <= grant.starts) {
+            return Err(VaultError::new(
+                ErrorKind::InvalidArgument,
+                "it ends before it starts",
+            ));
+        }
+        Ok(())
+    }
+
+    async fn check_approver(
+        &self,
+        project: &ProjectName,
+        approver: &PrincipalId,
+    ) -> Result<(), VaultError> {
+        if self.catalog.grants(project, 1).await?.is_empty() {
+            return Ok(());
+        }
+        let subject = self.guard.subject(project, approver).await?;
+        let ask = crate::policy::Ask {
+            project,
+            principal: approver,
+            dataset: None,
+            key: "",
+            action: Action::GrantManage,
+            now: self.now(),
+        };
+        if subject.decide(&ask).allowed {
+            return Ok(());
+        }
+        Err(VaultError::new(
+            ErrorKind::AccessDenied,
+            "the approver may not manage grants here",
+        ))
+    }
+
+    /// Withdraws a grant.
+    pub async fn revoke_grant(
+        &self,
+        call: &Call,
+        project: &ProjectName,
+        id: GrantId,
+    ) -> Result<(), VaultError> {
+        let mut intent = self.admin_intent(call, Some(project), &format!("grant={id}"));
+        intent.action = Some(Action::GrantManage);
+        let there = self
+            .catalog
+            .grants(project, limits::GUARD_CACHE_MAX)
+            .await?;
+        if !there.iter().any(|grant| grant.id == id) {
+            let error = VaultError::new(ErrorKind::InvalidArgument, "no such grant");
+            return Err(self.turn_away(call, intent, error).await);
+        }
+        self.administer(call, intent, vec![Mutation::DeleteGrant(id)])
+            .await
+    }
+
+    /// Makes a dataset for `owner`, from the vault's own host.
+    pub async fn found_dataset(
+        &self,
+        call: &Call,
+        bucket: BucketName,
+        owner: PrincipalId,
+    ) -> Result<crate::catalog::DatasetRow, VaultError> {
+        let mut intent = self.admin_intent(call, Some(&bucket.project), "dataset");
+        intent.object.dataset = Some(bucket.dataset.clone());
+        intent.action = Some(Action::DatasetCreate);
+        let recorded = self.begin(call, intent).await?;
+        let result = self.make_dataset(&bucket, owner).await;
+        recorded.settle(result)
+    }
+
+    /// Records that the log is being read (AU-16); call before showing it.
+    pub async fn record_log_reading(&self, call: &Call, query: &str) -> Result<(), VaultError> {
+        let mut intent = self.admin_intent(call, None, query);
+        intent.action = Some(Action::LogRead);
+        self.note(call, intent, Ok(())).await
+    }
+}
+
+fn credential_context(id: &AccessKeyId, principal: &PrincipalId) -> String {
+    format!("{id}/{principal}")
+}

@@ -1,0 +1,127 @@
+//! Datasets: seeing, listing, making and deleting them.
+
+use super::Vault;
+use super::ask::Call;
+use super::error::{ErrorKind, VaultError};
+use crate::catalog::{DatasetRow, ListQuery, Mutation, Page};
+use crate::ledger::ObjectRef;
+use crate::types::{Action, DatasetId, limits};
+
+impl Vault {
+    /// The datasets that the caller may know of.
+    pub async fn list_datasets(&self, call: &Call) -> Result<Vec<DatasetRow>, VaultError> {
+        let intent = self.intent(call, Some(Action::DatasetHead), ObjectRef::default());
+        let Some(principal) = &call.session.principal else {
+            return Err(self.turn_away(call, intent, super::NOBODY).await);
+        };
+        let recorded = self.begin(call, intent).await?;
+        let result = self.visible_datasets(principal).await;
+        recorded.settle(result)
+    }
+
+    /// That a dataset exists.
+    pub async fn head_dataset(&self, call: &Call, bucket: &str) -> Result<DatasetRow, VaultError> {
+        let proof = self
+            .authorize(call, bucket, None, Action::DatasetHead)
+            .await?;
+        let row = proof.dataset()?.clone();
+        self.note(call, self.intent_of(call, &proof), Ok(()))
+            .await?;
+        Ok(row)
+    }
+
+    /// One page of a dataset's objects.
+    pub async fn list_objects(
+        &self,
+        call: &Call,
+        bucket: &str,
+        query: ListQuery,
+    ) -> Result<Page, VaultError> {
+        let proof = self
+            .authorize(call, bucket, Some(&query.prefix), Action::ObjectList)
+            .await?;
+        let mut intent = self.intent_of(call, &proof);
+        intent.query = Some(super::cut(&query.prefix));
+        let dataset = proof.dataset()?.id;
+        let query = ListQuery {
+            limit: query.limit.min(limits::PAGE_ENTRIES_MAX),
+            ..query
+        };
+        let (recorded, page) = tokio::join!(
+            self.begin(call, intent),
+            self.catalog.list(&dataset, &query)
+        );
+        let recorded = recorded?;
+        recorded.settle(page.map_err(VaultError::from))
+    }
+
+    /// Makes a dataset: its key first, then its row, so that no dataset is without a key.
+    pub async fn create_dataset(
+        &self,
+        call: &Call,
+        bucket: &str,
+    ) -> Result<DatasetRow, VaultError> {
+        let proof = self
+            .authorize(call, bucket, None, Action::DatasetCreate)
+            .await?;
+        let recorded = self.begin(call, self.intent_of(call, &proof)).await?;
+        let result = async {
+            if proof.dataset.is_some() {
+                let there = "the dataset is there already";
+                return Err(VaultError::new(ErrorKind::DatasetExists, there));
+            }
+            let creator = call.session.principal.clone().ok_or(super::NOBODY)?;
+            self.make_dataset(&proof.bucket, creator).await
+        }
+        .await;
+        recorded.settle(result)
+    }
+
+    pub(super) async fn make_dataset(
+        &self,
+        bucket: &crate::types::BucketName,
+        creator: crate::types::PrincipalId,
+    ) -> Result<DatasetRow, VaultError> {
+        let row = DatasetRow {
+            id: DatasetId::random(self.entropy.as_ref())?,
+            bucket: bucket.clone(),
+            created: self.now(),
+            creator,
+        };
+        self.keyring
+            .create_dataset(&row.id, self.entropy.as_ref())?;
+        let committed = self
+            .commit(vec![Mutation::CreateDataset(row.clone())])
+            .await;
+        self.guard.forget();
+        match committed {
+            Ok(()) => Ok(row),
+            Err(error) => {
+                // The key of a dataset that surely is not there opens nothing.
+                if matches!(
+                    error.kind(),
+                    ErrorKind::DatasetExists | ErrorKind::InvalidArgument
+                ) {
+                    self.keyring.destroy_dataset(&row.id)?;
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Deletes an empty dataset, and then its key.
+    pub async fn delete_dataset(&self, call: &Call, bucket: &str) -> Result<(), VaultError> {
+        let proof = self
+            .authorize(call, bucket, None, Action::DatasetDelete)
+            .await?;
+        let recorded = self.begin(call, self.intent_of(call, &proof)).await?;
+        let result = async {
+            let id = proof.dataset()?.id;
+            let committed = self.commit(vec![Mutation::DeleteDataset(id)]).await;
+            self.guard.forget();
+            committed
+        }
+        .await;
+        recorded.settle(result)
+    }
+}

@@ -1,0 +1,381 @@
+//! The guard: from a request to the proof that it may go on.
+//!
+//! An [`Authorized`] is the only way to an object and has one constructor, here. Decisions are
+//! made from names alone, before it is known whether anything is there, so that absent and
+//! forbidden look alike to who may not know (AZ-7).
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, RwLock};
+
+use arc_swap::ArcSwap;
+
+use super::error::{ErrorKind, VaultError};
+use super::{Identity, Vault};
+use crate::catalog::{CredentialRow, DatasetRow, SharedCatalog};
+use crate::ledger::{ObjectRef, PolicyRef};
+use crate::policy::{Ask, Decision, Policy, ProjectPolicy, SubjectPolicy};
+use crate::types::{
+    AccessKeyId, Action, BucketName, Clock, ObjectKey, PrincipalId, ProjectName, Timestamp, limits,
+};
+
+/// How long a cached answer may be used before the catalog is asked whether anything changed: a
+/// withdrawn grant or credential is refused within this time (AZ-2 asks for 1 s).
+const FRESH_MS: u64 = 100;
+
+/// What a request was allowed: made by [`Vault::authorize`] and by nothing else, spent by value.
+pub(super) struct Authorized {
+    pub(super) bucket: BucketName,
+    /// `None` only for an action that makes the dataset.
+    pub(super) dataset: Option<DatasetRow>,
+    pub(super) key: Option<ObjectKey>,
+    pub(super) action: Action,
+    pub(super) decision: Decision,
+}
+
+impl Authorized {
+    /// The dataset, which every action but its creation has.
+    pub(super) fn dataset(&self) -> Result<&DatasetRow, VaultError> {
+        self.dataset
+            .as_ref()
+            .ok_or(VaultError::new(ErrorKind::NoSuchDataset, "no such dataset"))
+    }
+
+    /// The key, which every action on an object has.
+    pub(super) fn key(&self) -> Result<&ObjectKey, VaultError> {
+        self.key
+            .as_ref()
+            .ok_or(VaultError::new(ErrorKind::InvalidName, "no object key"))
+    }
+}
+
+/// The decision as the log keeps it.
+pub(super) fn policy_ref(decision: &Decision) -> PolicyRef {
+    PolicyRef {
+        allowed: decision.allowed,
+        rule: decision.rule.clone(),
+        version: decision.version,
+        grant: decision.grant,
+        purpose: decision.purpose.clone(),
+        permit: decision.permit.clone(),
+    }
+}
+
+/// A credential with what its owner is.
+struct Known {
+    row: CredentialRow,
+    responsible: Option<PrincipalId>,
+    secret: crate::types::SecretText,
+}
+
+#[derive(Default)]
+struct Cache {
+    generation: u64,
+    checked: Timestamp,
+    credentials: HashMap<AccessKeyId, Arc<Known>>,
+    datasets: HashMap<BucketName, DatasetRow>,
+    projects: HashMap<ProjectName, Arc<ProjectPolicy>>,
+    subjects: HashMap<(ProjectName, PrincipalId), Arc<SubjectPolicy>>,
+}
+
+impl Cache {
+    fn clear(&mut self) {
+        self.credentials.clear();
+        self.datasets.clear();
+        self.projects.clear();
+        self.subjects.clear();
+    }
+}
+
+/// Credentials, datasets and policies as they are now, cached until the catalog's generation or
+/// the policy changes.
+pub(super) struct Guard {
+    catalog: SharedCatalog,
+    clock: Arc<dyn Clock>,
+    policy: ArcSwap<Policy>,
+    cache: RwLock<Cache>,
+}
+
+impl Guard {
+    pub(super) fn new(catalog: SharedCatalog, clock: Arc<dyn Clock>, policy: Arc<Policy>) -> Self {
+        let cache = RwLock::new(Cache::default());
+        Self {
+            catalog,
+            clock,
+            policy: ArcSwap::new(policy),
+            cache,
+        }
+    }
+
+    /// The policy in force.
+    pub(super) fn policy(&self) -> Arc<Policy> {
+        self.policy.load_full()
+    }
+
+    /// Puts another policy in force; every decision from now on is made under it.
+    pub(super) fn replace_policy(&self, policy: Arc<Policy>) {
+        self.policy.store(policy);
+        self.forget();
+    }
+
+    /// Drops what is cached, after this process changed it.
+    pub(super) fn forget(&self) {
+        if let Ok(mut cache) = self.cache.write() {
+            cache.clear();
+            cache.checked = Timestamp::default();
+        }
+    }
+
+    /// Looks at most every [`FRESH_MS`] whether another commit changed what is cached; returns the
+    /// generation that cached answers belong to.
+    async fn generation(&self) -> Result<u64, VaultError> {
+        let now = self.clock.now();
+        if let Ok(cache) = self.cache.read()
+            && now.since(cache.checked) < FRESH_MS
+            && cache.checked <= now
+        {
+            return Ok(cache.generation);
+        }
+        let generation = self.catalog.generation().await?;
+        let mut cache = self.cache.write().map_err(|_poisoned| poisoned())?;
+        if generation != cache.generation {
+            cache.clear();
+            cache.generation = generation;
+        }
+        cache.checked = now;
+        Ok(generation)
+    }
+
+    /// Keeps an answer that was read under `generation`, unless something changed meanwhile.
+    fn keep(&self, generation: u64, keep: impl FnOnce(&mut Cache)) {
+        if let Ok(mut cache) = self.cache.write()
+            && cache.generation == generation
+        {
+            let entries = cache.subjects.len().max(cache.credentials.len());
+            if entries.max(cache.datasets.len()) >= limits::GUARD_CACHE_MAX {
+                cache.clear();
+            }
+            keep(&mut cache);
+        }
+    }
+
+    async fn dataset(&self, bucket: &BucketName) -> Result<Option<DatasetRow>, VaultError> {
+        let generation = self.generation().await?;
+        if let Ok(cache) = self.cache.read()
+            && let Some(row) = cache.datasets.get(bucket)
+        {
+            return Ok(Some(row.clone()));
+        }
+        let row = self.catalog.dataset(bucket).await?;
+        if let Some(row) = &row {
+            self.keep(generation, |cache| {
+                cache.datasets.insert(bucket.clone(), row.clone());
+            });
+        }
+        Ok(row)
+    }
+
+    pub(super) async fn subject(
+        &self,
+        project: &ProjectName,
+        principal: &PrincipalId,
+    ) -> Result<Arc<SubjectPolicy>, VaultError> {
+        let generation = self.generation().await?;
+        let slot = (project.clone(), principal.clone());
+        let mut enforcer = None;
+        if let Ok(cache) = self.cache.read() {
+            if let Some(subject) = cache.subjects.get(&slot) {
+                return Ok(Arc::clone(subject));
+            }
+            enforcer = cache.projects.get(project).map(Arc::clone);
+        }
+        let grants = self.catalog.grants_of(project, principal).await?;
+        let enforcer = match enforcer {
+            Some(enforcer) => enforcer,
+            None => Arc::new(ProjectPolicy::new(&self.policy(), project)?),
+        };
+        let subject = Arc::new(enforcer.subject(principal, grants)?);
+        self.keep(generation, |cache| {
+            cache.projects.insert(slot.0.clone(), enforcer);
+            cache.subjects.insert(slot, Arc::clone(&subject));
+        });
+        Ok(subject)
+    }
+
+    async fn known(
+        &self,
+        id: &AccessKeyId,
+        vault: &Vault,
+    ) -> Result<Option<Arc<Known>>, VaultError> {
+        let generation = self.generation().await?;
+        if let Ok(cache) = self.cache.read()
+            && let Some(known) = cache.credentials.get(id)
+        {
+            return Ok(Some(Arc::clone(known)));
+        }
+        let Some(row) = self.catalog.credential(id).await? else {
+            return Ok(None);
+        };
+        let Some(owner) = self.catalog.principal(&row.principal).await? else {
+            return Ok(None);
+        };
+        let secret = vault.open_credential(&row)?;
+        let known = Arc::new(Known {
+            row,
+            responsible: owner.acts_for,
+            secret,
+        });
+        self.keep(generation, |cache| {
+            cache.credentials.insert(id.clone(), Arc::clone(&known));
+        });
+        Ok(Some(known))
+    }
+}
+
+const fn poisoned() -> VaultError {
+    VaultError::new(ErrorKind::Internal, "a task died while it held the guard")
+}
+
+impl Vault {
+    /// Whose credential this is, and its secret; `None` when it is unknown or has expired.
+    pub async fn identity(&self, id: &AccessKeyId) -> Result<Option<Identity>, VaultError> {
+        let Some(known) = self.guard.known(id, self).await? else {
+            return Ok(None);
+        };
+        if known.row.expires.is_some_and(|end| end <= self.now()) {
+            return Ok(None);
+        }
+        Ok(Some(Identity {
+            principal: known.row.principal.clone(),
+            responsible: known.responsible.clone(),
+            secret: known.secret.duplicate(),
+        }))
+    }
+
+    /// Decides whether the caller may do `action`; the proof if so. `key` is an object's key, or a
+    /// listing's prefix. A refusal is in the log when this returns.
+    pub(super) async fn authorize(
+        &self,
+        call: &super::Call,
+        bucket: &str,
+        key: Option<&str>,
+        action: Action,
+    ) -> Result<Authorized, VaultError> {
+        match self.judge(call, bucket, key, action).await {
+            Ok(proof) => Ok(proof),
+            Err((object, decision, error)) => {
+                let mut intent = self.intent(call, Some(action), object);
+                intent.policy = decision.as_ref().map(policy_ref);
+                Err(self.turn_away(call, intent, error).await)
+            }
+        }
+    }
+
+    async fn judge(
+        &self,
+        call: &super::Call,
+        bucket: &str,
+        key: Option<&str>,
+        action: Action,
+    ) -> Result<Authorized, (ObjectRef, Option<Decision>, VaultError)> {
+        let mut object = ObjectRef::default();
+        macro_rules! or_refuse {
+            ($result:expr, $decision:expr) => {
+                match $result {
+                    Ok(value) => value,
+                    Err(error) => return Err((object, $decision, error.into())),
+                }
+            };
+        }
+        let bucket = or_refuse!(
+            BucketName::parse(bucket, &self.settings.default_project),
+            None
+        );
+        object.project = Some(bucket.project.clone());
+        object.dataset = Some(bucket.dataset.clone());
+        let is_prefix = matches!(action, Action::ObjectList);
+        let key_name = match key {
+            Some(text) if !is_prefix => Some(or_refuse!(text.parse::<ObjectKey>(), None)),
+            Some(_) | None => None,
+        };
+        object.key.clone_from(&key_name);
+        let denied = VaultError::new(ErrorKind::AccessDenied, "no rule allows it");
+        let Some(principal) = &call.session.principal else {
+            return Err((object, None, denied));
+        };
+        let subject = or_refuse!(self.guard.subject(&bucket.project, principal).await, None);
+        let decision = subject.decide(&Ask {
+            project: &bucket.project,
+            principal,
+            dataset: Some(&bucket.dataset),
+            key: key.unwrap_or_default(),
+            action,
+            now: self.now(),
+        });
+        if !decision.allowed {
+            return Err((object, Some(decision), denied));
+        }
+        let dataset = or_refuse!(self.guard.dataset(&bucket).await, Some(decision));
+        if dataset.is_none() && action != Action::DatasetCreate {
+            let absent = VaultError::new(ErrorKind::NoSuchDataset, "no such dataset");
+            return Err((object, Some(decision), absent));
+        }
+        Ok(Authorized {
+            bucket,
+            dataset,
+            key: key_name,
+            action,
+            decision,
+        })
+    }
+
+    /// The datasets that the caller may know of, in order of project and name.
+    pub(super) async fn visible_datasets(
+        &self,
+        principal: &PrincipalId,
+    ) -> Result<Vec<DatasetRow>, VaultError> {
+        let projects = self.catalog.projects_of(principal).await?;
+        let projects: HashSet<ProjectName> = projects.into_iter().collect();
+        let mut visible = Vec::new();
+        let mut after: Option<BucketName> = None;
+        loop {
+            let page = self
+                .catalog
+                .datasets(after.as_ref(), limits::PAGE_ENTRIES_MAX)
+                .await?;
+            let last = page.len() < limits::PAGE_ENTRIES_MAX;
+            after = page.last().map(|row| row.bucket.clone());
+            for row in page {
+                if projects.contains(&row.bucket.project)
+                    && self
+                        .may(principal, &row.bucket, Action::DatasetHead)
+                        .await?
+                {
+                    visible.push(row);
+                }
+            }
+            if last {
+                return Ok(visible);
+            }
+        }
+    }
+
+    /// Whether `principal` may do `action` on a dataset, with no record: for filters and for
+    /// checks inside a use case that records itself.
+    pub(super) async fn may(
+        &self,
+        principal: &PrincipalId,
+        bucket: &BucketName,
+        action: Action,
+    ) -> Result<bool, VaultError> {
+        let subject = self.guard.subject(&bucket.project, principal).await?;
+        let ask = Ask {
+            project: &bucket.project,
+            principal,
+            dataset: Some(&bucket.dataset),
+            key: "",
+            action,
+            now: self.now(),
+        };
+        Ok(subject.decide(&ask).allowed)
+    }
+}

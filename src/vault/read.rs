@@ -1,0 +1,350 @@
+//! Reading and looking: GET and HEAD.
+
+use std::sync::Arc;
+
+use super::Vault;
+use super::ask::{Call, Place, ReadAsk, ReadConditions, Reading, Seen, Span, TagMatch};
+use super::error::{ErrorKind, VaultError};
+use super::guard::Authorized;
+use super::reading::Plaintext;
+use crate::catalog::ObjectRow;
+use crate::seal::{Binding, Place as SealPlace, Table, open_table};
+use crate::types::{Action, ByteRange, ETag, Timestamp};
+
+impl Vault {
+    /// What a read would return, without the bytes. The store is not asked.
+    pub async fn head_object(
+        &self,
+        call: &Call,
+        place: Place<'_>,
+        ask: ReadAsk,
+    ) -> Result<Seen, VaultError> {
+        let proof = self
+            .authorize(call, place.bucket, Some(place.key), Action::ObjectHead)
+            .await?;
+        let mut intent = self.intent_of(call, &proof);
+        match self.look(&proof, &ask).await {
+            Ok(seen) => {
+                intent.object.version = Some(seen.row.version);
+                intent.range = seen.range;
+                self.note(call, intent, Ok(())).await?;
+                Ok(seen)
+            }
+            Err(error) => Err(self.turn_away(call, intent, error).await),
+        }
+    }
+
+    /// An object's bytes. The store is asked while the record is made durable; nothing is handed
+    /// over before it is.
+    pub async fn read_object(
+        &self,
+        call: &Call,
+        place: Place<'_>,
+        ask: ReadAsk,
+    ) -> Result<Reading, VaultError> {
+        let proof = self
+            .authorize(call, place.bucket, Some(place.key), Action::ObjectRead)
+            .await?;
+        let mut intent = self.intent_of(call, &proof);
+        let (seen, plaintext) = match self.plan(&proof, &ask).await {
+            Ok(planned) => planned,
+            Err(error) => return Err(self.turn_away(call, intent, error).await),
+        };
+        intent.object.version = Some(seen.row.version);
+        intent.range = seen.range;
+        let Some(mut plaintext) = plaintext else {
+            self.note(call, intent, Ok(())).await?;
+            return Ok(Reading {
+                seen,
+                body: Box::pin(futures_util::stream::empty()),
+            });
+        };
+        let (recorded, first) = tokio::join!(self.begin(call, intent), plaintext.next());
+        let mut recorded = recorded?;
+        recorded.object_bytes(seen.row.bytes);
+        match first {
+            Ok(first) => Ok(Reading {
+                seen,
+                body: plaintext.release(first, recorded),
+            }),
+            Err(error) => {
+                recorded.fail(&error);
+                Err(error)
+            }
+        }
+    }
+
+    async fn plan(
+        &self,
+        proof: &Authorized,
+        ask: &ReadAsk,
+    ) -> Result<(Seen, Option<Plaintext>), VaultError> {
+        let seen = self.look(proof, ask).await?;
+        // An object of no bytes has a table too, so that a catalog's host cannot empty one.
+        let table = self.open_object(&seen.row)?;
+        let Some(range) = seen.range.or_else(|| ByteRange::new(0, seen.row.bytes)) else {
+            return Ok((seen, None));
+        };
+        let plaintext = Plaintext::plan(&self.store, &table, range)?;
+        Ok((seen, Some(plaintext)))
+    }
+
+    /// The object as it is now, if the conditions hold.
+    pub(super) async fn look(&self, proof: &Authorized, ask: &ReadAsk) -> Result<Seen, VaultError> {
+        let dataset = proof.dataset()?.id;
+        let row = self.catalog.object(&dataset, proof.key()?).await?;
+        let row = row.ok_or(VaultError::new(ErrorKind::NoSuchObject, "no such object"))?;
+        check_read(&ask.conditions, &row.etag, row.modified)?;
+        let range = resolve(ask.span, &row)?;
+        Ok(Seen {
+            row: Arc::new(row),
+            range,
+        })
+    }
+
+    /// Opens an object's part table.
+    pub(super) fn open_object(&self, row: &ObjectRow) -> Result<Table, VaultError> {
+        let key = self.keyring.dataset(&row.dataset)?;
+        Ok(open_table(&key, &object_binding(row), &row.sealed_table)?)
+    }
+}
+
+/// What an object's part table is bound to.
+pub(super) const fn object_binding(row: &ObjectRow) -> Binding<'_> {
+    Binding {
+        dataset: row.dataset,
+        version: row.version,
+        place: SealPlace::Object { key: &row.key },
+        bytes: row.bytes,
+        etag: &row.etag,
+    }
+}
+
+/// Judges conditions in the order of RFC 9110, section 13.2.2. Times count in whole seconds.
+pub(super) fn check_read(
+    conditions: &ReadConditions,
+    etag: &ETag,
+    modified: Timestamp,
+) -> Result<(), VaultError> {
+    const FAILED: VaultError =
+        VaultError::new(ErrorKind::PreconditionFailed, "a condition does not hold");
+    const CURRENT: VaultError = VaultError::new(ErrorKind::NotModified, "not modified");
+    if let Some(matches) = &conditions.matches {
+        if !hits(matches, etag) {
+            return Err(FAILED);
+        }
+    } else if let Some(since) = conditions.unmodified_since
+        && modified.seconds() > since.seconds()
+    {
+        return Err(FAILED);
+    }
+    if let Some(differs) = &conditions.differs {
+        if hits(differs, etag) {
+            return Err(CURRENT);
+        }
+    } else if let Some(since) = conditions.modified_since
+        && modified.seconds() <= since.seconds()
+    {
+        return Err(CURRENT);
+    }
+    Ok(())
+}
+
+pub(super) fn hits(tags: &TagMatch, etag: &ETag) -> bool {
+    match tags {
+        TagMatch::Any => true,
+        TagMatch::Tags(tags) => tags.iter().any(|tag| tag == etag.as_str()),
+    }
+}
+
+/// The range that a span means for this object; `None` for all of it.
+pub(super) fn resolve(span: Span, row: &ObjectRow) -> Result<Option<ByteRange>, VaultError> {
+    const BEYOND: VaultError =
+        VaultError::new(ErrorKind::InvalidRange, "the range lies beyond the end");
+    let bytes = row.bytes;
+    let range = match span {
+        Span::All => return Ok(None),
+        Span::From(start) => ByteRange::new(start, bytes),
+        Span::Between(first, last) => ByteRange::new(first, last.saturating_add(1).min(bytes)),
+        Span::Last(count) => ByteRange::new(bytes.saturating_sub(count), bytes),
+        Span::Part(number) => return part_range(number, row),
+    };
+    range.map(Some).ok_or(BEYOND)
+}
+
+fn part_range(number: u32, row: &ObjectRow) -> Result<Option<ByteRange>, VaultError> {
+    const NONE: VaultError = VaultError::new(ErrorKind::InvalidRange, "no such part");
+    if row.part_bytes.is_empty() {
+        return if number == 1 { Ok(None) } else { Err(NONE) };
+    }
+    let index = number
+        .checked_sub(1)
+        .and_then(|n| usize::try_from(n).ok())
+        .ok_or(NONE)?;
+    let len = *row.part_bytes.get(index).ok_or(NONE)?;
+    let start: u64 = row.part_bytes.iter().take(index).sum();
+    Ok(ByteRange::new(start, start.saturating_add(len)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::ObjectMeta;
+    use crate::types::{Checksums, DatasetId, VersionId};
+
+    fn row(bytes: u64, part_bytes: &[u64]) -> ObjectRow {
+        let version = VersionId::from_bytes([1; 16]);
+        ObjectRow {
+            dataset: DatasetId::from_bytes([2; 16]),
+            key: "k".parse().unwrap(),
+            version,
+            bytes,
+            etag: ETag::of(&version, 1),
+            modified: Timestamp::from_millis(5_900),
+            meta: ObjectMeta::default(),
+            checksums: Checksums::default(),
+            part_bytes: part_bytes.to_vec(),
+            sealed_table: bytes::Bytes::new(),
+        }
+    }
+
+    #[test]
+    fn spans_resolve_to_what_is_there() {
+        let row = row(10, &[]);
+        let ok = [
+            (Span::All, None),
+            (Span::From(0), ByteRange::new(0, 10)),
+            (Span::From(9), ByteRange::new(9, 10)),
+            (Span::Between(2, 4), ByteRange::new(2, 5)),
+            (Span::Between(2, u64::MAX), ByteRange::new(2, 10)),
+            (Span::Last(3), ByteRange::new(7, 10)),
+            (Span::Last(99), ByteRange::new(0, 10)),
+            (Span::Part(1), None),
+        ];
+        for (span, range) in ok {
+            assert_eq!(resolve(span, &row).unwrap(), range, "{span:?}");
+        }
+        let bad = [
+            Span::From(10),
+            Span::From(u64::MAX),
+            Span::Between(10, 12),
+            Span::Between(5, 4),
+            Span::Last(0),
+            Span::Part(0),
+            Span::Part(2),
+        ];
+        for span in bad {
+            let error = resolve(span, &row).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidRange, "{span:?}");
+        }
+    }
+
+    #[test]
+    fn ranges_of_an_empty_object_lie_beyond_it() {
+        let row = row(0, &[]);
+        assert_eq!(resolve(Span::All, &row).unwrap(), None);
+        for span in [Span::From(0), Span::Between(0, 0), Span::Last(1)] {
+            assert!(resolve(span, &row).is_err(), "{span:?}");
+        }
+    }
+
+    #[test]
+    fn parts_lie_end_to_end() {
+        let row = row(9, &[4, 0, 5]);
+        assert_eq!(resolve(Span::Part(1), &row).unwrap(), ByteRange::new(0, 4));
+        assert_eq!(resolve(Span::Part(3), &row).unwrap(), ByteRange::new(4, 9));
+        assert!(resolve(Span::Part(4), &row).is_err());
+    }
+
+    #[test]
+    fn conditions_follow_their_order() {
+        let row = row(1, &[]);
+        let tag = |text: &str| Some(TagMatch::Tags(vec![text.to_owned()]));
+        let mine = row.etag.to_string();
+        let at = |seconds: u64| Some(Timestamp::from_millis(seconds * 1000));
+        let judge = |conditions: ReadConditions| {
+            check_read(&conditions, &row.etag, row.modified).map_err(|error| error.kind())
+        };
+        let failed = Err(ErrorKind::PreconditionFailed);
+        let current = Err(ErrorKind::NotModified);
+        let none = ReadConditions::default();
+        let cases = [
+            (none.clone(), Ok(())),
+            (
+                ReadConditions {
+                    matches: tag(&mine),
+                    ..none.clone()
+                },
+                Ok(()),
+            ),
+            (
+                ReadConditions {
+                    matches: tag("x"),
+                    ..none.clone()
+                },
+                failed,
+            ),
+            (
+                ReadConditions {
+                    differs: tag(&mine),
+                    ..none.clone()
+                },
+                current,
+            ),
+            (
+                ReadConditions {
+                    differs: Some(TagMatch::Any),
+                    ..none.clone()
+                },
+                current,
+            ),
+            (
+                ReadConditions {
+                    differs: tag("x"),
+                    modified_since: at(9),
+                    ..none.clone()
+                },
+                Ok(()),
+            ),
+            (
+                ReadConditions {
+                    modified_since: at(5),
+                    ..none.clone()
+                },
+                current,
+            ),
+            (
+                ReadConditions {
+                    modified_since: at(4),
+                    ..none.clone()
+                },
+                Ok(()),
+            ),
+            (
+                ReadConditions {
+                    unmodified_since: at(4),
+                    ..none.clone()
+                },
+                failed,
+            ),
+            (
+                ReadConditions {
+                    unmodified_since: at(5),
+                    ..none.clone()
+                },
+                Ok(()),
+            ),
+            (
+                ReadConditions {
+                    matches: tag(&mine),
+                    unmodified_since: at(1),
+                    ..none
+                },
+                Ok(()),
+            ),
+        ];
+        for (conditions, outcome) in cases {
+            assert_eq!(judge(conditions.clone()), outcome, "{conditions:?}");
+        }
+    }
+}

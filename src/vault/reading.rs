@@ -1,0 +1,190 @@
+//! An object on its way out: blobs fetched, segments opened one by one, each handed over only
+//! after it has authenticated.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::{Buf as _, Bytes, BytesMut};
+use futures_util::{StreamExt as _, stream};
+use sync_wrapper::SyncStream;
+
+use super::PlainBody;
+use super::error::{ErrorKind, VaultError};
+use super::record::Recorded;
+use crate::seal::{HEADER_BYTES, Opener, Origin, Table, layout};
+use crate::store::{BlobStream, SharedStore};
+use crate::types::{BlobId, ByteRange, limits};
+
+const BROKEN: VaultError = VaultError::new(ErrorKind::Integrity, "a part table is broken");
+
+/// The plaintext of a range of an object, not begun.
+pub(super) struct Plaintext {
+    store: SharedStore,
+    slices: VecDeque<Slice>,
+    current: Option<Open>,
+}
+
+/// A slice of one blob, ready to be fetched.
+struct Slice {
+    blob: BlobId,
+    opener: Opener,
+    sealed: std::ops::Range<u64>,
+    header: bool,
+    skip: usize,
+    take: u64,
+    origin: Origin,
+}
+
+/// A blob being read.
+struct Open {
+    stream: BlobStream,
+    pending: Bytes,
+    slice: Slice,
+}
+
+impl Plaintext {
+    /// Plans the reading of `range` of an object whose blobs are `table`.
+    pub(super) fn plan(
+        store: &SharedStore,
+        table: &Table,
+        range: ByteRange,
+    ) -> Result<Self, VaultError> {
+        let mut slices = VecDeque::new();
+        for (extent, cut) in table.reads(range) {
+            let plan = layout::sealed_range(extent.blob_plaintext_bytes, cut).ok_or(BROKEN)?;
+            slices.push_back(Slice {
+                blob: extent.blob,
+                opener: extent.opener(plan.first_segment)?,
+                sealed: plan.sealed,
+                header: plan.includes_header,
+                skip: plan.skip,
+                take: plan.take,
+                origin: extent.origin(),
+            });
+        }
+        Ok(Self {
+            store: Arc::clone(store),
+            slices,
+            current: None,
+        })
+    }
+
+    /// The next piece of plaintext; `None` at the end.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, VaultError> {
+        loop {
+            if let Some(open) = &mut self.current {
+                if open.slice.take > 0 {
+                    return open.segment().await.map(Some);
+                }
+                self.current = None;
+            }
+            let Some(slice) = self.slices.pop_front() else {
+                return Ok(None);
+            };
+            let stream = self.store.get(slice.blob, slice.sealed.clone()).await?;
+            let mut open = Open {
+                stream,
+                pending: Bytes::new(),
+                slice,
+            };
+            if open.slice.header {
+                let header = open.gather(HEADER_BYTES).await?;
+                open.slice
+                    .opener
+                    .check_header(&header, Some(open.slice.origin))?;
+            }
+            self.current = Some(open);
+        }
+    }
+
+    /// The stream that a client gets: what was opened already, then the rest. It owns the record
+    /// and completes it with the bytes that were really taken from it.
+    pub(super) fn release(self, first: Option<Bytes>, recorded: Recorded) -> PlainBody {
+        let going = Going {
+            plaintext: self,
+            first,
+            recorded: Some(recorded),
+        };
+        Box::pin(SyncStream::new(Box::pin(stream::unfold(
+            going,
+            |mut going| async move {
+                let next = match going.first.take() {
+                    Some(first) => Ok(Some(first)),
+                    None => going.plaintext.next().await,
+                };
+                match next {
+                    Ok(Some(piece)) => {
+                        going.count(&piece);
+                        Some((Ok(piece), going))
+                    }
+                    Ok(None) => {
+                        if let Some(recorded) = going.recorded.take() {
+                            recorded.succeed();
+                        }
+                        None
+                    }
+                    Err(error) => {
+                        let recorded = going.recorded.take()?;
+                        recorded.fail(&error);
+                        Some((Err(error), going))
+                    }
+                }
+            },
+        ))))
+    }
+}
+
+struct Going {
+    plaintext: Plaintext,
+    first: Option<Bytes>,
+    recorded: Option<Recorded>,
+}
+
+impl Going {
+    fn count(&mut self, piece: &Bytes) {
+        if let Some(recorded) = &mut self.recorded {
+            recorded.count(u64::try_from(piece.len()).unwrap_or(u64::MAX));
+        }
+    }
+}
+
+impl Open {
+    /// Exactly `bytes` sealed bytes from the store.
+    async fn gather(&mut self, bytes: usize) -> Result<BytesMut, VaultError> {
+        let mut gathered = BytesMut::with_capacity(bytes);
+        while gathered.len() < bytes {
+            if self.pending.is_empty() {
+                match self.stream.next().await {
+                    Some(piece) => self.pending = piece?,
+                    None => return Err(crate::store::StoreError::Length.into()),
+                }
+                continue;
+            }
+            let take = self.pending.len().min(bytes - gathered.len());
+            gathered.extend_from_slice(self.pending.get(..take).unwrap_or_default());
+            self.pending.advance(take);
+        }
+        Ok(gathered)
+    }
+
+    /// Fetches and opens the next segment, and cuts it to what was asked for.
+    async fn segment(&mut self) -> Result<Bytes, VaultError> {
+        let sealed = self.slice.opener.next_sealed_bytes().ok_or(BROKEN)?;
+        let mut segment = self.gather(sealed).await?;
+        self.slice.opener.open(&mut segment)?;
+        let mut plain = segment.freeze();
+        plain.advance(self.slice.skip.min(plain.len()));
+        self.slice.skip = 0;
+        let take = usize::try_from(self.slice.take).unwrap_or(usize::MAX);
+        plain.truncate(take);
+        let got = u64::try_from(plain.len()).unwrap_or(u64::MAX);
+        self.slice.take = self.slice.take.saturating_sub(got);
+        Ok(plain)
+    }
+}
+
+/// A segment never holds more than this; what the store sends is gathered in pieces of it.
+const _: () = assert!(
+    limits::SEGMENT_BYTES <= 1 << 20,
+    "one segment is a small allocation"
+);

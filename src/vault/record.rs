@@ -1,0 +1,203 @@
+//! From a request to its records: intent before, completion after, refusals in one.
+
+use std::sync::Arc;
+
+use super::error::{ErrorKind, VaultError};
+use super::guard::{Authorized, policy_ref};
+use super::{Call, Turned, Vault};
+use crate::journal::CompletionSlot;
+use crate::ledger::{Completion, Intent, ObjectRef, Outcome};
+use crate::types::{Action, BucketName, Clock, EventId};
+
+/// A request whose intent is durable. **Only with one of these does anything leave the vault.**
+/// Dropped without a word, it is recorded as aborted.
+pub(super) struct Recorded {
+    slot: Option<Box<dyn CompletionSlot>>,
+    event: EventId,
+    clock: Arc<dyn Clock>,
+    bytes: u64,
+    object_bytes: Option<u64>,
+}
+
+impl Recorded {
+    /// Counts bytes handed out or taken in.
+    pub(super) const fn count(&mut self, bytes: u64) {
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    /// Says how long the object is.
+    pub(super) const fn object_bytes(&mut self, bytes: u64) {
+        self.object_bytes = Some(bytes);
+    }
+
+    /// The request was served.
+    pub(super) fn succeed(mut self) {
+        self.end(Outcome::Success, 200, String::new());
+    }
+
+    /// The request was not served, or not to its end.
+    pub(super) fn fail(mut self, error: &VaultError) {
+        self.end(
+            outcome_of(error.kind()),
+            error.kind().status(),
+            error.reason(),
+        );
+    }
+
+    /// Closes the record by how the rest of the request went.
+    pub(super) fn settle<T>(self, result: Result<T, VaultError>) -> Result<T, VaultError> {
+        match &result {
+            Ok(_) => self.succeed(),
+            Err(error) => self.fail(error),
+        }
+        result
+    }
+
+    fn end(&mut self, outcome: Outcome, status: u16, reason: String) {
+        if let Some(slot) = self.slot.take() {
+            slot.complete(Completion {
+                event: self.event,
+                time: self.clock.now(),
+                outcome,
+                status,
+                reason,
+                bytes: self.bytes,
+                object_bytes: self.object_bytes,
+            });
+        }
+    }
+}
+
+impl Drop for Recorded {
+    fn drop(&mut self) {
+        self.end(Outcome::Aborted, 0, String::from("cut before its end"));
+    }
+}
+
+const fn outcome_of(kind: ErrorKind) -> Outcome {
+    if kind.status() >= 500 {
+        Outcome::Failed
+    } else {
+        Outcome::Refused
+    }
+}
+
+impl Vault {
+    /// An intent as the call begins it.
+    pub(super) fn intent(&self, call: &Call, action: Option<Action>, object: ObjectRef) -> Intent {
+        Intent {
+            event: call.event,
+            time: call.time,
+            action,
+            operation: call.operation.to_owned(),
+            nature: call.nature,
+            object,
+            source_object: None,
+            range: None,
+            query: None,
+            policy: None,
+        }
+    }
+
+    /// The intent of an allowed request.
+    pub(super) fn intent_of(&self, call: &Call, proof: &Authorized) -> Intent {
+        let object = ObjectRef {
+            project: Some(proof.bucket.project.clone()),
+            dataset: Some(proof.bucket.dataset.clone()),
+            key: proof.key.clone(),
+            version: None,
+        };
+        let mut intent = self.intent(call, Some(proof.action), object);
+        intent.policy = Some(policy_ref(&proof.decision));
+        intent
+    }
+
+    /// Makes the intent durable.
+    pub(super) async fn begin(&self, call: &Call, intent: Intent) -> Result<Recorded, VaultError> {
+        let event = intent.event;
+        let slot = self.journal.begin(&call.session, intent).await?;
+        call.mark_recorded();
+        let clock = Arc::clone(&self.clock);
+        Ok(Recorded {
+            slot: Some(slot),
+            event,
+            clock,
+            bytes: 0,
+            object_bytes: None,
+        })
+    }
+
+    /// Records a request that is over; durable when it returns.
+    pub(super) async fn note(
+        &self,
+        call: &Call,
+        intent: Intent,
+        result: Result<(), &VaultError>,
+    ) -> Result<(), VaultError> {
+        let (outcome, status, reason) = match result {
+            Ok(()) => (Outcome::Success, 200, String::new()),
+            Err(error) => (
+                outcome_of(error.kind()),
+                error.kind().status(),
+                error.reason(),
+            ),
+        };
+        let completion = Completion {
+            event: intent.event,
+            time: self.now(),
+            outcome,
+            status,
+            reason,
+            bytes: 0,
+            object_bytes: None,
+        };
+        self.journal.note(&call.session, intent, completion).await?;
+        call.mark_recorded();
+        Ok(())
+    }
+
+    /// Records a refusal and gives back what to answer: the refusal, or that it could not be
+    /// recorded.
+    pub(super) async fn turn_away(
+        &self,
+        call: &Call,
+        intent: Intent,
+        error: VaultError,
+    ) -> VaultError {
+        match self.note(call, intent, Err(&error)).await {
+            Ok(()) => error,
+            Err(unrecorded) => unrecorded,
+        }
+    }
+
+    /// Records a request that the edge refused before any use case saw it: a wrong signature, an
+    /// unknown operation, XML that is none.
+    pub async fn record_turned(&self, call: &Call, turned: Turned<'_>) -> Result<(), VaultError> {
+        let bucket = turned.bucket.unwrap_or_default();
+        let bucket = BucketName::parse(bucket, &self.settings.default_project).ok();
+        let object = ObjectRef {
+            project: bucket.as_ref().map(|bucket| bucket.project.clone()),
+            dataset: bucket.map(|bucket| bucket.dataset),
+            key: turned.key.and_then(|key| key.parse().ok()),
+            version: None,
+        };
+        let intent = self.intent(call, None, object);
+        let outcome = match turned.status {
+            0..400 => Outcome::Success,
+            400..500 => Outcome::Refused,
+            500.. => Outcome::Failed,
+        };
+        let completion = Completion {
+            event: call.event,
+            time: self.now(),
+            outcome,
+            status: turned.status,
+            reason: turned.reason.chars().take(256).collect(),
+            bytes: 0,
+            object_bytes: None,
+        };
+        self.journal.note(&call.session, intent, completion).await?;
+        call.mark_recorded();
+        Ok(())
+    }
+}

@@ -1,0 +1,150 @@
+//! Sweeping: what nothing refers to any more is deleted from the store, never earlier than a day
+//! after it lost its last reference or was written.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+
+use super::Vault;
+use super::error::VaultError;
+use crate::catalog::Mutation;
+use crate::types::{BlobId, limits};
+
+/// The least age of what is swept: a day, whatever the configuration says.
+pub const GRACE_MS_MIN: u64 = 24 * 60 * 60 * 1000;
+
+/// Blobs that running requests have written and not committed yet: however slowly a client sends,
+/// they are not swept.
+#[derive(Default)]
+pub(super) struct InFlight(Mutex<HashSet<BlobId>>);
+
+impl InFlight {
+    /// A poisoned lock says that everything is in flight: nothing is swept.
+    fn holds(&self, blob: &BlobId) -> bool {
+        self.0.lock().map_or(true, |blobs| blobs.contains(blob))
+    }
+}
+
+/// The blobs of one request; they are in flight until this is dropped.
+pub(super) struct Flight {
+    registry: Arc<InFlight>,
+    pub(super) blobs: Vec<BlobId>,
+}
+
+impl Flight {
+    pub(super) const fn new(registry: Arc<InFlight>) -> Self {
+        Self {
+            registry,
+            blobs: Vec::new(),
+        }
+    }
+
+    pub(super) fn add(&mut self, blob: BlobId) {
+        if let Ok(mut all) = self.registry.0.lock() {
+            all.insert(blob);
+        }
+        self.blobs.push(blob);
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        if let Ok(mut all) = self.registry.0.lock() {
+            for blob in &self.blobs {
+                all.remove(blob);
+            }
+        }
+    }
+}
+
+/// What a sweep did.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Swept {
+    /// Uploads aborted for their age.
+    pub uploads: u64,
+    /// Blobs deleted that had lost their last reference.
+    pub unreferenced: u64,
+    /// Blobs deleted that no row ever referred to: what crashes left.
+    pub orphans: u64,
+}
+
+/// What is swept at which age.
+#[derive(Debug, Clone, Copy)]
+pub struct SweepAsk {
+    /// Blobs this old, in ms; raised to [`GRACE_MS_MIN`].
+    pub grace_ms: u64,
+    /// Uploads begun this long ago, in ms.
+    pub upload_ms: u64,
+    /// Snapshots have numbers below this.
+    pub next_snapshot: u64,
+}
+
+impl Vault {
+    /// Aborts abandoned uploads and deletes what nothing refers to.
+    pub async fn sweep(&self, ask: SweepAsk) -> Result<Swept, VaultError> {
+        let mut swept = Swept::default();
+        let now = self.now().millis();
+        let before = |age: u64| crate::types::Timestamp::from_millis(now.saturating_sub(age));
+        let grace = ask.grace_ms.max(GRACE_MS_MIN);
+        loop {
+            let stale = self
+                .catalog
+                .stale_uploads(before(ask.upload_ms), 100)
+                .await?;
+            if stale.is_empty() {
+                break;
+            }
+            for upload in stale {
+                let abort = Mutation::AbortUpload {
+                    upload: upload.id,
+                    now: self.now(),
+                };
+                self.commit(vec![abort]).await?;
+                swept.uploads += 1;
+            }
+        }
+        loop {
+            let blobs = self.catalog.claim_unreferenced(before(grace), 100).await?;
+            if blobs.is_empty() {
+                break;
+            }
+            for blob in &blobs {
+                self.store.delete(*blob).await?;
+                swept.unreferenced += 1;
+            }
+        }
+        swept.orphans = self.sweep_orphans(before(grace), ask.next_snapshot).await?;
+        Ok(swept)
+    }
+
+    async fn sweep_orphans(
+        &self,
+        before: crate::types::Timestamp,
+        next_snapshot: u64,
+    ) -> Result<u64, VaultError> {
+        let mut snapshots = HashSet::new();
+        for number in 0..next_snapshot.saturating_add(1) {
+            snapshots.insert(self.keyring.snapshot_blob_id(number));
+        }
+        let mut swept = 0;
+        let mut after = None;
+        loop {
+            let page = self.store.list(after, limits::PAGE_ENTRIES_MAX).await?;
+            let Some(last) = page.last() else {
+                return Ok(swept);
+            };
+            after = Some(last.id);
+            let old: Vec<BlobId> = page
+                .iter()
+                .filter(|entry| entry.modified < before && !snapshots.contains(&entry.id))
+                .map(|entry| entry.id)
+                .collect();
+            let known = self.catalog.known_blobs(&old).await?;
+            for (blob, known) in old.iter().zip(known) {
+                if !known && !self.in_flight.holds(blob) {
+                    self.store.delete(*blob).await?;
+                    swept += 1;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,455 @@
+//! Multipart uploads: parts of any size, each sealed by itself, in any order, from many clients.
+
+use super::Vault;
+use super::ask::{Call, Completing, CopySource, Input, NewObject, Place};
+use super::checksum::{combine_crc, composite};
+use super::error::{ErrorKind, VaultError};
+use super::guard::Authorized;
+use super::intake::Owner;
+use super::record::Recorded;
+use super::write::{Draft, blobs_of, check_body_bytes, check_meta, condition, same_tag};
+use crate::catalog::{
+    BlobUse, Mutation, ObjectRow, PartPage, PartRow, UploadPage, UploadQuery, UploadRow,
+};
+use crate::seal::{Binding, BlobKind, Place as SealPlace, Table, open_table, seal_table};
+use crate::types::{Action, ChecksumKind, Checksums, ETag, UploadId, VersionId, limits};
+
+const NO_UPLOAD: VaultError = VaultError::new(ErrorKind::NoSuchUpload, "no such upload");
+const BAD_PART: VaultError = VaultError::new(
+    ErrorKind::InvalidPart,
+    "a part is not there, or has another tag",
+);
+
+impl Vault {
+    /// Begins an upload. `checksum`: the algorithm announced, and whether it is composite.
+    pub async fn create_upload(
+        &self,
+        call: &Call,
+        place: Place<'_>,
+        new: NewObject,
+        checksum: Option<(ChecksumKind, bool)>,
+    ) -> Result<UploadRow, VaultError> {
+        let proof = self
+            .authorize(call, place.bucket, Some(place.key), Action::ObjectWrite)
+            .await?;
+        let recorded = self.begin(call, self.intent_of(call, &proof)).await?;
+        let result = async {
+            check_meta(&new.meta)?;
+            let initiator = call.session.principal.clone();
+            let row = UploadRow {
+                id: UploadId::random(self.entropy.as_ref())?,
+                dataset: proof.dataset()?.id,
+                key: proof.key()?.clone(),
+                initiator: initiator.ok_or(super::NOBODY)?,
+                initiated: self.now(),
+                meta: new.meta,
+                checksum,
+            };
+            self.commit(vec![Mutation::CreateUpload(row.clone())])
+                .await?;
+            Ok(row)
+        }
+        .await;
+        recorded.settle(result)
+    }
+
+    /// Stores a part. Its number may be used again: the newest wins.
+    pub async fn put_part(
+        &self,
+        call: &Call,
+        place: Place<'_>,
+        upload: &str,
+        number: u32,
+        input: Input,
+    ) -> Result<PartRow, VaultError> {
+        let proof = self
+            .authorize(call, place.bucket, Some(place.key), Action::ObjectWrite)
+            .await?;
+        let intent = self.intent_of(call, &proof);
+        let checked = async {
+            check_part_number(number)?;
+            check_body_bytes(input.bytes)?;
+            self.find_upload(&proof, upload).await
+        };
+        let upload = match checked.await {
+            Ok(upload) => upload,
+            Err(error) => return Err(self.turn_away(call, intent, error).await),
+        };
+        let mut recorded = self.begin(call, intent).await?;
+        let result = self
+            .store_part(&proof, &mut recorded, (&upload, number), input)
+            .await;
+        recorded.settle(result)
+    }
+
+    async fn store_part(
+        &self,
+        proof: &Authorized,
+        recorded: &mut Recorded,
+        (upload, number): (&UploadRow, u32),
+        mut input: Input,
+    ) -> Result<PartRow, VaultError> {
+        let version = VersionId::random(self.entropy.as_ref())?;
+        let bytes = input.bytes;
+        input
+            .checks
+            .compute
+            .extend(upload.checksum.map(|(kind, _)| kind));
+        let owner = Owner {
+            dataset: proof.dataset()?.id,
+            version,
+            kind: BlobKind::Part,
+        };
+        let taken = self.take_in(owner, input).await?;
+        recorded.count(bytes);
+        let row = self.part_row(upload, number, version, taken.checksums, &taken.table)?;
+        let blobs = BlobUse {
+            fresh: taken.flight.blobs.clone(),
+            shared: Vec::new(),
+        };
+        match self
+            .commit(vec![Mutation::PutPart {
+                row: row.clone(),
+                blobs,
+            }])
+            .await
+        {
+            Ok(()) => Ok(row),
+            Err(error) => {
+                self.drop_refused(&taken.flight.blobs, &error).await;
+                Err(error)
+            }
+        }
+    }
+
+    fn part_row(
+        &self,
+        upload: &UploadRow,
+        number: u32,
+        version: VersionId,
+        checksums: Checksums,
+        table: &Table,
+    ) -> Result<PartRow, VaultError> {
+        let mut row = PartRow {
+            upload: upload.id,
+            number,
+            version,
+            bytes: table.bytes(),
+            etag: ETag::of(&version, 1),
+            modified: self.now(),
+            checksums,
+            sealed_table: bytes::Bytes::new(),
+        };
+        let key = self.keyring.dataset(&upload.dataset)?;
+        row.sealed_table = seal_table(&key, &part_binding(upload, &row), table)?;
+        Ok(row)
+    }
+
+    /// Stores a part that is a range of another object, without moving a byte.
+    pub async fn copy_part(
+        &self,
+        call: &Call,
+        from: CopySource<'_>,
+        to: Place<'_>,
+        upload: &str,
+        number: u32,
+    ) -> Result<PartRow, VaultError> {
+        let source = self.authorize_source(call, &from, to).await?;
+        let proof = self
+            .authorize(call, to.bucket, Some(to.key), Action::ObjectWrite)
+            .await?;
+        let mut intent = self.intent_of(call, &proof);
+        intent.source_object = Some(self.intent_of(call, &source).object);
+        let mut recorded = self.begin(call, intent).await?;
+        let result = async {
+            check_part_number(number)?;
+            let upload = self.find_upload(&proof, upload).await?;
+            let (_, table) = self.open_source(&source, from).await?;
+            check_body_bytes(table.bytes())?;
+            recorded.count(table.bytes());
+            let version = VersionId::random(self.entropy.as_ref())?;
+            let row = self.part_row(&upload, number, version, Checksums::default(), &table)?;
+            let blobs = BlobUse {
+                fresh: Vec::new(),
+                shared: blobs_of(&table),
+            };
+            self.commit(vec![Mutation::PutPart {
+                row: row.clone(),
+                blobs,
+            }])
+            .await?;
+            Ok(row)
+        }
+        .await;
+        recorded.settle(result)
+    }
+
+    /// Turns an upload into an object: all of it at once, or nothing.
+    pub async fn complete_upload(
+        &self,
+        call: &Call,
+        place: Place<'_>,
+        upload: &str,
+        completing: Completing,
+    ) -> Result<ObjectRow, VaultError> {
+        let proof = self
+            .authorize(call, place.bucket, Some(place.key), Action::ObjectWrite)
+            .await?;
+        let mut recorded = self.begin(call, self.intent_of(call, &proof)).await?;
+        let result = async {
+            let upload = self.find_upload(&proof, upload).await?;
+            let parts = self.chosen_parts(&upload, &completing).await?;
+            let row = self.assemble(&proof, &upload, &parts, &completing)?;
+            recorded.object_bytes(row.bytes);
+            let mutation = Mutation::CompleteUpload {
+                upload: upload.id,
+                parts: parts
+                    .iter()
+                    .map(|part| (part.number, part.version))
+                    .collect(),
+                row: row.clone(),
+                condition: condition(&completing.conditions)?,
+            };
+            self.commit(vec![mutation]).await?;
+            Ok(row)
+        }
+        .await;
+        recorded.settle(result)
+    }
+
+    /// The parts that a completion names, as they are now.
+    async fn chosen_parts(
+        &self,
+        upload: &UploadRow,
+        completing: &Completing,
+    ) -> Result<Vec<PartRow>, VaultError> {
+        let wanted = &completing.parts;
+        if wanted.is_empty() || wanted.len() > usize::try_from(limits::PARTS_MAX).unwrap_or(0) {
+            return Err(VaultError::new(
+                ErrorKind::InvalidArgument,
+                "1 to 10000 parts complete",
+            ));
+        }
+        if wanted.is_sorted_by(|a, b| a.number < b.number) {
+            let mut there = self.all_parts(upload.id).await?.into_iter();
+            let mut chosen = Vec::with_capacity(wanted.len());
+            for want in wanted {
+                let part = there
+                    .find(|part| part.number == want.number)
+                    .ok_or(BAD_PART)?;
+                if !same_tag(&want.etag, &part.etag) {
+                    return Err(BAD_PART);
+                }
+                for (kind, text) in &want.checksums {
+                    if part.checksums.get(*kind).is_some_and(|known| known != text) {
+                        return Err(BAD_PART);
+                    }
+                }
+                chosen.push(part);
+            }
+            return Ok(chosen);
+        }
+        Err(VaultError::new(
+            ErrorKind::InvalidPartOrder,
+            "the parts are not in ascending order",
+        ))
+    }
+
+    async fn all_parts(&self, upload: UploadId) -> Result<Vec<PartRow>, VaultError> {
+        let mut all: Vec<PartRow> = Vec::new();
+        loop {
+            let after = all.last().map_or(0, |part| part.number);
+            let page = self
+                .catalog
+                .parts(&upload, after, limits::PAGE_ENTRIES_MAX)
+                .await?;
+            all.extend(page.parts);
+            if !page.more {
+                return Ok(all);
+            }
+        }
+    }
+
+    fn assemble(
+        &self,
+        proof: &Authorized,
+        upload: &UploadRow,
+        parts: &[PartRow],
+        completing: &Completing,
+    ) -> Result<ObjectRow, VaultError> {
+        let key = self.keyring.dataset(&upload.dataset)?;
+        let mut tables = Vec::with_capacity(parts.len());
+        for part in parts {
+            tables.push(open_table(
+                &key,
+                &part_binding(upload, part),
+                &part.sealed_table,
+            )?);
+        }
+        let table = Table::concat(tables)?;
+        if table.bytes() > limits::OBJECT_BYTES_MAX {
+            return Err(VaultError::new(
+                ErrorKind::TooLarge,
+                "an object is at most 50 TiB",
+            ));
+        }
+        if completing.bytes.is_some_and(|bytes| bytes != table.bytes()) {
+            return Err(VaultError::new(
+                ErrorKind::InvalidArgument,
+                "the length is another",
+            ));
+        }
+        let checksums = whole_checksums(upload, parts);
+        for (kind, text) in &completing.expected {
+            if checksums.get(*kind) != Some(text) {
+                return Err(VaultError::new(
+                    ErrorKind::BadDigest,
+                    "a checksum is another",
+                ));
+            }
+        }
+        let draft = Draft {
+            meta: upload.meta.clone(),
+            checksums,
+            part_bytes: parts.iter().map(|part| part.bytes).collect(),
+        };
+        let version = VersionId::random(self.entropy.as_ref())?;
+        self.object_row(proof, version, draft, &table)
+    }
+
+    /// Drops an upload and its parts.
+    pub async fn abort_upload(
+        &self,
+        call: &Call,
+        place: Place<'_>,
+        upload: &str,
+    ) -> Result<(), VaultError> {
+        let proof = self
+            .authorize(call, place.bucket, Some(place.key), Action::UploadManage)
+            .await?;
+        let recorded = self.begin(call, self.intent_of(call, &proof)).await?;
+        let result = async {
+            let upload = self.find_upload(&proof, upload).await?.id;
+            self.commit(vec![Mutation::AbortUpload {
+                upload,
+                now: self.now(),
+            }])
+            .await
+        }
+        .await;
+        recorded.settle(result)
+    }
+
+    /// One page of an upload's parts, those after number `after`.
+    pub async fn list_parts(
+        &self,
+        call: &Call,
+        place: Place<'_>,
+        upload: &str,
+        after: u32,
+        limit: usize,
+    ) -> Result<(UploadRow, PartPage), VaultError> {
+        let proof = self
+            .authorize(call, place.bucket, Some(place.key), Action::UploadManage)
+            .await?;
+        let recorded = self.begin(call, self.intent_of(call, &proof)).await?;
+        let result = async {
+            let upload = self.find_upload(&proof, upload).await?;
+            let limit = limit.min(limits::PAGE_ENTRIES_MAX);
+            let page = self.catalog.parts(&upload.id, after, limit).await?;
+            Ok((upload, page))
+        }
+        .await;
+        recorded.settle(result)
+    }
+
+    /// One page of a dataset's uploads.
+    pub async fn list_uploads(
+        &self,
+        call: &Call,
+        bucket: &str,
+        query: UploadQuery,
+    ) -> Result<UploadPage, VaultError> {
+        let proof = self
+            .authorize(call, bucket, None, Action::UploadManage)
+            .await?;
+        let mut intent = self.intent_of(call, &proof);
+        intent.query = Some(super::cut(&query.prefix));
+        let recorded = self.begin(call, intent).await?;
+        let result = async {
+            let limit = query.limit.min(limits::PAGE_ENTRIES_MAX);
+            let dataset = proof.dataset()?.id;
+            Ok(self
+                .catalog
+                .uploads(&dataset, &UploadQuery { limit, ..query })
+                .await?)
+        }
+        .await;
+        recorded.settle(result)
+    }
+
+    /// The upload, if it is of this dataset and key.
+    async fn find_upload(&self, proof: &Authorized, upload: &str) -> Result<UploadRow, VaultError> {
+        let id: UploadId = upload.parse().map_err(|error| {
+            VaultError::caused(ErrorKind::NoSuchUpload, "not an upload's id", error)
+        })?;
+        let row = self.catalog.upload(&id).await?.ok_or(NO_UPLOAD)?;
+        if row.dataset != proof.dataset()?.id || row.key != *proof.key()? {
+            return Err(NO_UPLOAD);
+        }
+        Ok(row)
+    }
+}
+
+const fn part_binding<'a>(upload: &UploadRow, part: &'a PartRow) -> Binding<'a> {
+    Binding {
+        dataset: upload.dataset,
+        version: part.version,
+        place: SealPlace::Part {
+            upload: upload.id,
+            number: part.number,
+        },
+        bytes: part.bytes,
+        etag: &part.etag,
+    }
+}
+
+fn check_part_number(number: u32) -> Result<(), VaultError> {
+    if number == 0 || number > limits::PARTS_MAX {
+        return Err(VaultError::new(
+            ErrorKind::InvalidArgument,
+            "part numbers are 1 to 10000",
+        ));
+    }
+    Ok(())
+}
+
+/// What is known of the whole from its parts: CRC-64/NVME of the bytes where every part has one,
+/// and the algorithm that the upload announced, composite or of the bytes.
+fn whole_checksums(upload: &UploadRow, parts: &[PartRow]) -> Checksums {
+    let texts = |kind| {
+        parts
+            .iter()
+            .map(move |part| (part.checksums.get(kind).map(str::to_owned), part.bytes))
+    };
+    if let Some((kind, true)) = upload.checksum {
+        let whole = composite(kind, texts(kind).map(|(text, _)| text));
+        let values = whole.map(|text| (kind, text)).into_iter().collect();
+        return Checksums {
+            values,
+            composite: true,
+        };
+    }
+    let mut kinds = vec![ChecksumKind::Crc64Nvme];
+    kinds.extend(upload.checksum.map(|(kind, _)| kind));
+    kinds.sort_unstable();
+    kinds.dedup();
+    let values = kinds
+        .into_iter()
+        .filter_map(|kind| combine_crc(kind, texts(kind)).map(|text| (kind, text)))
+        .collect();
+    Checksums {
+        values,
+        composite: false,
+    }
+}

@@ -1,0 +1,407 @@
+//! Writing, copying and deleting objects.
+
+use super::Vault;
+use super::ask::{
+    Call, CopySource, Deleted, Input, NewObject, Place, ReadAsk, TagMatch, WriteConditions,
+};
+use super::error::{ErrorKind, VaultError};
+use super::guard::Authorized;
+use super::intake::Owner;
+use super::read::{hits, object_binding};
+use super::record::Recorded;
+use crate::catalog::{BlobUse, Condition, Mutation, ObjectMeta, ObjectRow};
+use crate::ledger::ObjectRef;
+use crate::seal::{BlobKind, Table, seal_table};
+use crate::types::{Action, BlobId, ByteRange, Checksums, ETag, EventId, VersionId, limits};
+
+/// What a write knows of its object before its blobs are there.
+pub(super) struct Draft {
+    pub(super) meta: ObjectMeta,
+    pub(super) checksums: Checksums,
+    pub(super) part_bytes: Vec<u64>,
+}
+
+impl Vault {
+    /// Stores an object. Durable when it returns: the blob first, then the catalog's row.
+    pub async fn write_object(
+        &self,
+        call: &Call,
+        place: Place<'_>,
+        new: NewObject,
+        input: Input,
+    ) -> Result<ObjectRow, VaultError> {
+        let proof = self
+            .authorize(call, place.bucket, Some(place.key), Action::ObjectWrite)
+            .await?;
+        let intent = self.intent_of(call, &proof);
+        let condition = match self.check_write(&proof, &new, input.bytes).await {
+            Ok(condition) => condition,
+            Err(error) => return Err(self.turn_away(call, intent, error).await),
+        };
+        let mut recorded = self.begin(call, intent).await?;
+        let result = self
+            .store_object(&proof, &mut recorded, new.meta, condition, input)
+            .await;
+        recorded.settle(result)
+    }
+
+    async fn check_write(
+        &self,
+        proof: &Authorized,
+        new: &NewObject,
+        bytes: u64,
+    ) -> Result<Condition, VaultError> {
+        check_meta(&new.meta)?;
+        check_body_bytes(bytes)?;
+        let condition = condition(&new.conditions)?;
+        self.check_condition(proof, &condition).await?;
+        Ok(condition)
+    }
+
+    /// Looks whether a condition can hold at all, before a body is taken; the commit judges it.
+    pub(super) async fn check_condition(
+        &self,
+        proof: &Authorized,
+        condition: &Condition,
+    ) -> Result<(), VaultError> {
+        const FAILED: VaultError =
+            VaultError::new(ErrorKind::PreconditionFailed, "a condition does not hold");
+        if *condition == Condition::None {
+            return Ok(());
+        }
+        let row = self
+            .catalog
+            .object(&proof.dataset()?.id, proof.key()?)
+            .await?;
+        match (condition, row) {
+            (Condition::Absent, Some(_)) => Err(FAILED),
+            (Condition::Present | Condition::Matches(_), None) => {
+                Err(VaultError::new(ErrorKind::NoSuchObject, "no such object"))
+            }
+            (Condition::Matches(etag), Some(row)) if row.etag != *etag => Err(FAILED),
+            _ => Ok(()),
+        }
+    }
+
+    async fn store_object(
+        &self,
+        proof: &Authorized,
+        recorded: &mut Recorded,
+        meta: ObjectMeta,
+        condition: Condition,
+        input: Input,
+    ) -> Result<ObjectRow, VaultError> {
+        let version = VersionId::random(self.entropy.as_ref())?;
+        let dataset = proof.dataset()?.id;
+        let bytes = input.bytes;
+        let owner = Owner {
+            dataset,
+            version,
+            kind: BlobKind::Object,
+        };
+        let taken = self.take_in(owner, input).await?;
+        recorded.count(bytes);
+        recorded.object_bytes(bytes);
+        let draft = Draft {
+            meta,
+            checksums: taken.checksums,
+            part_bytes: Vec::new(),
+        };
+        let row = self.object_row(proof, version, draft, &taken.table)?;
+        let blobs = BlobUse {
+            fresh: taken.flight.blobs.clone(),
+            shared: Vec::new(),
+        };
+        self.put_object(row, blobs, condition).await
+    }
+
+    /// The row of a new object, its part table sealed and bound to it.
+    pub(super) fn object_row(
+        &self,
+        proof: &Authorized,
+        version: VersionId,
+        draft: Draft,
+        table: &Table,
+    ) -> Result<ObjectRow, VaultError> {
+        let parts = u32::try_from(draft.part_bytes.len())
+            .unwrap_or(u32::MAX)
+            .max(1);
+        let dataset = proof.dataset()?.id;
+        let mut row = ObjectRow {
+            dataset,
+            key: proof.key()?.clone(),
+            version,
+            bytes: table.bytes(),
+            etag: ETag::of(&version, parts),
+            modified: self.now(),
+            meta: draft.meta,
+            checksums: draft.checksums,
+            part_bytes: draft.part_bytes,
+            sealed_table: bytes::Bytes::new(),
+        };
+        let key = self.keyring.dataset(&dataset)?;
+        row.sealed_table = seal_table(&key, &object_binding(&row), table)?;
+        Ok(row)
+    }
+
+    /// Commits an object's row; if that fails, its fresh blobs go again.
+    async fn put_object(
+        &self,
+        row: ObjectRow,
+        blobs: BlobUse,
+        condition: Condition,
+    ) -> Result<ObjectRow, VaultError> {
+        let fresh = blobs.fresh.clone();
+        let mutation = Mutation::PutObject {
+            row: row.clone(),
+            blobs,
+            condition,
+        };
+        match self.commit(vec![mutation]).await {
+            Ok(()) => Ok(row),
+            Err(error) => {
+                self.drop_refused(&fresh, &error).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// After a commit that surely did not happen, its fresh blobs can go at once; after one whose
+    /// fate is unknown they are left to the sweeper, which asks the catalog first.
+    pub(super) async fn drop_refused(&self, fresh: &[BlobId], error: &VaultError) {
+        let surely_not = matches!(
+            error.kind(),
+            ErrorKind::PreconditionFailed
+                | ErrorKind::NoSuchObject
+                | ErrorKind::NoSuchUpload
+                | ErrorKind::NoSuchDataset
+                | ErrorKind::SlowDown
+        );
+        if surely_not {
+            self.drop_blobs(fresh).await;
+        }
+    }
+
+    /// Copies an object without moving a byte: the new part table shares the blobs. `meta`: `None`
+    /// keeps the source's.
+    pub async fn copy_object(
+        &self,
+        call: &Call,
+        from: CopySource<'_>,
+        to: Place<'_>,
+        meta: Option<ObjectMeta>,
+        conditions: WriteConditions,
+    ) -> Result<ObjectRow, VaultError> {
+        let source = self.authorize_source(call, &from, to).await?;
+        let proof = self
+            .authorize(call, to.bucket, Some(to.key), Action::ObjectWrite)
+            .await?;
+        let mut intent = self.intent_of(call, &proof);
+        intent.source_object = Some(self.intent_of(call, &source).object);
+        let mut recorded = self.begin(call, intent).await?;
+        let result = async {
+            let condition = condition(&conditions)?;
+            if let Some(meta) = &meta {
+                check_meta(meta)?;
+            }
+            let (seen, table) = self.open_source(&source, from).await?;
+            recorded.count(table.bytes());
+            let version = VersionId::random(self.entropy.as_ref())?;
+            let draft = Draft {
+                meta: meta.unwrap_or_else(|| seen.meta.clone()),
+                checksums: seen.checksums.clone(),
+                part_bytes: seen.part_bytes.clone(),
+            };
+            let row = self.object_row(&proof, version, draft, &table)?;
+            let blobs = BlobUse {
+                fresh: Vec::new(),
+                shared: blobs_of(&table),
+            };
+            self.put_object(row, blobs, condition).await
+        }
+        .await;
+        recorded.settle(result)
+    }
+
+    /// The proof that a copy's source may be read, and exported if it leaves its dataset (AZ-6).
+    pub(super) async fn authorize_source(
+        &self,
+        call: &Call,
+        from: &CopySource<'_>,
+        to: Place<'_>,
+    ) -> Result<Authorized, VaultError> {
+        let place = from.place;
+        if place.bucket != to.bucket {
+            self.authorize(call, place.bucket, Some(place.key), Action::ObjectExport)
+                .await?;
+        }
+        self.authorize(call, place.bucket, Some(place.key), Action::ObjectRead)
+            .await
+    }
+
+    /// A copy's source as it is now, and the part table of the bytes asked for.
+    pub(super) async fn open_source(
+        &self,
+        source: &Authorized,
+        from: CopySource<'_>,
+    ) -> Result<(std::sync::Arc<ObjectRow>, Table), VaultError> {
+        let ask = ReadAsk {
+            span: from.span,
+            conditions: from.conditions,
+        };
+        let seen = match self.look(source, &ask).await {
+            // A copy has no 304 (RFC 9110 knows it for GET and HEAD alone).
+            Err(error) if error.kind() == ErrorKind::NotModified => {
+                return Err(VaultError::new(
+                    ErrorKind::PreconditionFailed,
+                    "not modified",
+                ));
+            }
+            other => other?,
+        };
+        let table = self.open_object(&seen.row)?;
+        let table = match seen.range.filter(|range| range.len() < seen.row.bytes) {
+            Some(range) => slice(&table, range)?,
+            None => table,
+        };
+        Ok((seen.row, table))
+    }
+
+    /// Deletes an object; deleting what is absent is no error.
+    pub async fn delete_object(
+        &self,
+        call: &Call,
+        place: Place<'_>,
+        conditions: WriteConditions,
+    ) -> Result<(), VaultError> {
+        let proof = self
+            .authorize(call, place.bucket, Some(place.key), Action::ObjectDelete)
+            .await?;
+        let recorded = self.begin(call, self.intent_of(call, &proof)).await?;
+        let result = async {
+            let mutation = Mutation::DeleteObject {
+                dataset: proof.dataset()?.id,
+                key: proof.key()?.clone(),
+                condition: condition(&conditions)?,
+                now: self.now(),
+            };
+            self.commit(vec![mutation]).await
+        }
+        .await;
+        recorded.settle(result)
+    }
+
+    /// Deletes many objects, each decided and recorded by itself.
+    pub async fn delete_objects(
+        &self,
+        call: &Call,
+        bucket: &str,
+        keys: Vec<(String, WriteConditions)>,
+    ) -> Result<Vec<Deleted>, VaultError> {
+        if keys.len() > limits::DELETE_KEYS_MAX {
+            let error = VaultError::new(ErrorKind::InvalidArgument, "more than 1000 keys");
+            let intent = self.intent(call, Some(Action::ObjectDelete), ObjectRef::default());
+            return Err(self.turn_away(call, intent, error).await);
+        }
+        let mut outcomes = Vec::with_capacity(keys.len());
+        for (key, conditions) in keys {
+            let one = Call {
+                session: std::sync::Arc::clone(&call.session),
+                event: EventId::v7(self.now(), self.entropy.as_ref())?,
+                time: call.time,
+                operation: call.operation,
+                nature: call.nature,
+                recorded: std::sync::Arc::clone(&call.recorded),
+            };
+            let result = self
+                .delete_object(&one, Place { bucket, key: &key }, conditions)
+                .await;
+            if let Err(error) = &result
+                && error.kind() == ErrorKind::LogUnavailable
+            {
+                return result.map(|()| outcomes);
+            }
+            outcomes.push((key, result));
+        }
+        Ok(outcomes)
+    }
+}
+
+/// The blobs that a table refers to, each once.
+pub(super) fn blobs_of(table: &Table) -> Vec<BlobId> {
+    let mut blobs: Vec<_> = table.extents().iter().map(|extent| extent.blob).collect();
+    blobs.sort_unstable();
+    blobs.dedup();
+    blobs
+}
+
+/// Cuts a table to a range of its plaintext.
+pub(super) fn slice(table: &Table, range: ByteRange) -> Result<Table, VaultError> {
+    table.slice(range).ok_or(VaultError::new(
+        ErrorKind::InvalidRange,
+        "the range lies beyond the end",
+    ))
+}
+
+pub(super) fn check_body_bytes(bytes: u64) -> Result<(), VaultError> {
+    if bytes > limits::BODY_BYTES_MAX {
+        return Err(VaultError::new(
+            ErrorKind::TooLarge,
+            "a body is at most 5 GiB",
+        ));
+    }
+    Ok(())
+}
+
+/// Sees that metadata is within its bound.
+pub(super) fn check_meta(meta: &ObjectMeta) -> Result<(), VaultError> {
+    let user: usize = meta
+        .user
+        .iter()
+        .map(|(name, value)| name.len() + value.len())
+        .sum();
+    let system = [
+        &meta.content_type,
+        &meta.content_encoding,
+        &meta.content_language,
+        &meta.content_disposition,
+        &meta.cache_control,
+        &meta.expires,
+    ];
+    let system: usize = system.into_iter().flatten().map(String::len).sum();
+    if user.max(system) > limits::USER_METADATA_BYTES_MAX {
+        return Err(VaultError::new(
+            ErrorKind::MetadataTooLarge,
+            "too much metadata",
+        ));
+    }
+    Ok(())
+}
+
+/// A write's conditions as the catalog judges them.
+pub(super) fn condition(conditions: &WriteConditions) -> Result<Condition, VaultError> {
+    match (&conditions.matches, &conditions.differs) {
+        (None, None) => Ok(Condition::None),
+        (None, Some(TagMatch::Any)) => Ok(Condition::Absent),
+        (Some(TagMatch::Any), None) => Ok(Condition::Present),
+        (Some(TagMatch::Tags(tags)), None) => match tags.as_slice() {
+            // A tag that this vault never gave cannot be the one that is there.
+            [tag] => tag.parse().map(Condition::Matches).map_err(|error| {
+                VaultError::caused(ErrorKind::PreconditionFailed, "a foreign entity tag", error)
+            }),
+            _ => Err(VaultError::new(
+                ErrorKind::InvalidArgument,
+                "one entity tag at most",
+            )),
+        },
+        (None, Some(TagMatch::Tags(_))) | (Some(_), Some(_)) => Err(VaultError::new(
+            ErrorKind::InvalidArgument,
+            "a write knows If-Match with one tag or If-None-Match: *",
+        )),
+    }
+}
+
+/// Whether the tag that a completion names is this part's.
+pub(super) fn same_tag(text: &str, etag: &ETag) -> bool {
+    hits(&TagMatch::Tags(vec![text.to_owned()]), etag)
+}

