@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use casbin::rhai::Dynamic;
 
+use super::canon;
 use super::engine::Engine;
-use super::grant::{Grant, GrantEffect};
-use super::held::{Held, Place, SubjectValue};
+use super::grant::Grant;
+use super::held::{DENY_LINE, Held, KeyValue, Place, Reach, SubjectValue};
 use super::source::{Policy, sha256};
 use crate::types::{Action, DatasetName, GrantId, PrincipalId, ProjectName, Timestamp};
 
@@ -72,7 +73,7 @@ impl SubjectPolicy {
         (project, principal): (ProjectName, PrincipalId),
         (held, grants): (Held, Vec<Grant>),
     ) -> Self {
-        let version = sha256(&[&policy.hash(), canonical(&grants).as_bytes()]);
+        let version = sha256(&[&policy.hash(), canon::write(&grants).as_bytes()]);
         Self {
             policy,
             grants,
@@ -111,7 +112,14 @@ impl SubjectPolicy {
         };
         Decision {
             allowed: verdict.allowed,
-            rule: ["p", role, action, wanted].join(", "),
+            // As the file has it: how a line is filed here is nobody's concern.
+            rule: [
+                "p",
+                role.strip_prefix(DENY_LINE).unwrap_or(role),
+                action,
+                wanted,
+            ]
+            .join(", "),
             version: self.version,
             grant: Some(grant.id),
             purpose: grant.purpose.clone(),
@@ -125,10 +133,11 @@ impl SubjectPolicy {
         self.version
     }
 
-    /// The grants in canonical form; [`SubjectPolicy::version`] hashes them after the policy's hash.
+    /// The grants in canonical form, which [`grants_from_text`](super::grants_from_text) reads;
+    /// [`SubjectPolicy::version`] hashes them after the policy's hash.
     #[must_use]
     pub fn grants_text(&self) -> String {
-        canonical(&self.grants)
+        canon::write(&self.grants)
     }
 
     /// Whether a question is about this view's project and subject.
@@ -142,9 +151,10 @@ impl SubjectPolicy {
             Dynamic::from(SubjectValue(Arc::clone(&self.held))),
             Dynamic::from(place.project.to_owned()),
             Dynamic::from(place.dataset.to_owned()),
-            place
-                .key
-                .map_or(Dynamic::UNIT, |key| Dynamic::from(key.to_owned())),
+            Dynamic::from(KeyValue {
+                key: place.key.into(),
+                reach: place.reach,
+            }),
             Dynamic::from(action.as_str().to_owned()),
             Dynamic::from(place.now),
         ]
@@ -167,37 +177,28 @@ pub(super) fn place<'a>(ask: &Ask<'a>) -> Place<'a> {
     Place {
         project: ask.project.as_str(),
         dataset: ask.dataset.map_or("", DatasetName::as_str),
-        // Who may use a part of a dataset may know that the dataset exists.
-        key: (ask.action != Action::DatasetHead).then_some(ask.key),
+        key: ask.key,
+        reach: reach(ask.action),
         now: ask.now,
     }
 }
 
-/// One JSON array a line, in order of identity: one form for one set of grants.
-fn canonical(grants: &[Grant]) -> String {
-    let mut text = String::new();
-    for grant in grants {
-        let effect = match grant.effect {
-            GrantEffect::Allow => "allow",
-            GrantEffect::Deny => "deny",
-        };
-        let line = serde_json::json!([
-            grant.id.to_string(),
-            grant.project.as_str(),
-            grant.principal.as_str(),
-            grant.role,
-            grant.dataset.as_ref().map(DatasetName::as_str),
-            grant.prefix,
-            effect,
-            grant.purpose,
-            grant.permit,
-            grant.starts.millis(),
-            grant.expires.map(Timestamp::millis),
-            grant.approver.as_str(),
-            grant.created.millis(),
-        ]);
-        text.push_str(&line.to_string());
-        text.push('\n');
+/// What the key of a question about `action` stands for.
+const fn reach(action: Action) -> Reach {
+    match action {
+        Action::ObjectRead
+        | Action::ObjectHead
+        | Action::ObjectWrite
+        | Action::ObjectDelete
+        | Action::ObjectExport
+        // Her own uploads only: nobody else's names show.
+        | Action::UploadManage => Reach::Key,
+        Action::ObjectList
+        | Action::DatasetCreate
+        | Action::DatasetDelete
+        | Action::GrantManage
+        | Action::LogRead => Reach::Region,
+        // Who may use a part of a dataset may know that the dataset exists.
+        Action::DatasetHead => Reach::Existence,
     }
-    text
 }

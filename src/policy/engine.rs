@@ -88,3 +88,44 @@ impl Logger for Silent {
 
     fn print_status_log(&self, _enabled: bool) {}
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::model;
+
+    fn engine(rows: &[[&str; 3]]) -> Engine {
+        let model = model::read(include_str!("../../policies/model.conf")).unwrap();
+        let rows: Vec<Row> = rows.iter().map(|row| row.map(str::to_owned)).collect();
+        Engine::build(&model, &rows).unwrap()
+    }
+
+    const LINE: [&str; 3] = ["reader", "object.read", "allow"];
+
+    #[test]
+    fn a_failure_of_the_engine_is_no_verdict() {
+        let engine = engine(&[LINE]);
+        for values in [0, 1, 5, 7] {
+            assert!(
+                engine.ask(vec![Dynamic::UNIT; values]).is_none(),
+                "{values}"
+            );
+        }
+    }
+
+    #[test]
+    fn values_of_wrong_types_match_no_line() {
+        let engine = engine(&[LINE]);
+        let texts = |text: &str| vec![Dynamic::from(text.to_owned()); 6];
+        for values in [texts(""), texts("object.read"), vec![Dynamic::UNIT; 6]] {
+            let allowed = engine.ask(values).is_some_and(|verdict| verdict.allowed);
+            assert!(!allowed);
+        }
+    }
+
+    #[test]
+    fn without_lines_nothing_is_asked_and_nothing_allowed() {
+        let verdict = engine(&[]).ask(vec![Dynamic::UNIT; 6]).unwrap();
+        assert!(!verdict.allowed && verdict.rows.is_empty());
+    }
+}

@@ -3,9 +3,9 @@
 use std::fmt;
 
 use super::decide::{Ask, Decision, SubjectPolicy, place};
-use super::grant::GrantEffect;
-use super::held::{held_role, is_live};
-use crate::types::{GrantId, Timestamp};
+use super::grant::{Grant, GrantEffect};
+use super::held::is_live;
+use crate::types::{Action, GrantId, Timestamp};
 
 /// A decision and what it was made of. For people: a decision alone is cheaper.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -117,13 +117,16 @@ impl SubjectPolicy {
     fn verdict(&self, index: usize, ask: &Ask<'_>, decision: &Decision) -> Option<Verdict> {
         let grant = self.grants.get(index)?;
         let place = place(ask);
-        if held_role(&self.policy, grant).is_none() {
+        let (can_allow, can_deny) = self.effects(grant, ask.action);
+        if self.policy.lines(&grant.role).is_none() && !can_deny {
             return Some(Verdict::RoleUnknown);
         }
         if grant.dataset.is_some() && grant.dataset.as_ref() != ask.dataset {
             return Some(Verdict::OtherDataset);
         }
-        if !place.key.is_none_or(|key| key.starts_with(&grant.prefix)) {
+        let allows = place.is_within(&grant.prefix, false);
+        let denies = can_deny && place.is_within(&grant.prefix, true);
+        if !denies && !allows {
             return Some(Verdict::PrefixDiffers);
         }
         if !is_live(grant.starts, grant.expires, ask.now) {
@@ -134,36 +137,47 @@ impl SubjectPolicy {
                 },
             });
         }
-        let Some(lines) = self.policy.lines(&grant.role) else {
-            return Some(Verdict::Denies);
-        };
-        let mut effects = lines
-            .iter()
-            .filter(|line| line.action == ask.action)
-            .map(|line| line.effect)
-            .peekable();
-        if effects.peek().is_none() {
-            return Some(Verdict::RoleLacksAction);
+        let allows = can_allow && allows;
+        if !denies && !allows {
+            return Some(if can_deny {
+                Verdict::PrefixDiffers
+            } else {
+                Verdict::RoleLacksAction
+            });
         }
         // A grant applies and yet no line did: only the model's further conditions can do that.
         if !decision.allowed && decision.rule.is_empty() {
             return Some(Verdict::ModelExcludes);
         }
-        let denies = grant.effect == GrantEffect::Deny || effects.any(|e| e == GrantEffect::Deny);
         Some(if denies {
             Verdict::Denies
         } else {
             Verdict::Allows
         })
     }
+
+    /// Whether a grant has something that allows the action, and something that denies it.
+    fn effects(&self, grant: &Grant, action: Action) -> (bool, bool) {
+        let Some(lines) = self.policy.lines(&grant.role) else {
+            return (false, grant.effect == GrantEffect::Deny);
+        };
+        let says = |effect| {
+            lines
+                .iter()
+                .any(|line| line.action == action && line.effect == effect)
+        };
+        let (allow, deny) = (says(GrantEffect::Allow), says(GrantEffect::Deny));
+        match grant.effect {
+            GrantEffect::Allow => (allow, deny),
+            GrantEffect::Deny => (false, allow || deny),
+        }
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::policy::Grant;
     use crate::policy::testkit::{NOW, ana, builtin, dataset, deny, grant, person, project};
-    use crate::types::Action;
 
     #[test]
     fn every_reason_is_given() {

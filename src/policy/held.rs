@@ -17,6 +17,10 @@ pub(super) const DENY: &str = "deny:";
 /// a role that is removed from the policy must not open what was closed by its name.
 pub(super) const DENY_UNKNOWN: &str = "deny:?";
 
+/// How casbin names a denying line of a role that a grant gives. Apart from the role's allowing
+/// lines, because what denies covers more than what allows ([`Reach`]).
+pub(super) const DENY_LINE: &str = "deny-line:";
+
 /// One subject's grants in one project, by role and dataset. Says nothing of time: that is asked.
 #[derive(Debug)]
 pub(super) struct Held {
@@ -43,9 +47,29 @@ pub(super) struct Place<'a> {
     pub(super) project: &'a str,
     /// The dataset; empty for the project itself.
     pub(super) dataset: &'a str,
-    /// A key, or a prefix; `None` when any part of the dataset will do.
-    pub(super) key: Option<&'a str>,
+    pub(super) key: &'a str,
+    pub(super) reach: Reach,
     pub(super) now: Timestamp,
+}
+
+/// What the key of a request stands for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Reach {
+    /// One key. A grant covers it whose prefix it begins with.
+    Key,
+    /// All keys that begin so: a listing, a grant, a whole dataset. What allows must cover all of
+    /// them; what denies some of them denies the whole, else a listing would show denied names.
+    Region,
+    /// That the dataset is there. Any allowing grant on it will do; only a denial of the whole
+    /// dataset denies it.
+    Existence,
+}
+
+/// A key as a value of casbin's script engine.
+#[derive(Clone)]
+pub(super) struct KeyValue {
+    pub(super) key: ImmutableString,
+    pub(super) reach: Reach,
 }
 
 /// The subject as a value of casbin's script engine.
@@ -57,21 +81,20 @@ impl Held {
     pub(super) fn new(policy: &Policy, project: &ProjectName, grants: &[Grant]) -> Self {
         let mut roles: HashMap<String, HashMap<Scope, Vec<Cover>>> = HashMap::new();
         for (index, grant) in grants.iter().enumerate() {
-            let Some(name) = held_role(policy, grant) else {
-                continue;
-            };
             let dataset = grant.dataset.as_ref().map_or("", |name| name.as_str());
-            roles
-                .entry(name)
-                .or_default()
-                .entry(dataset.to_owned())
-                .or_default()
-                .push(Cover {
-                    prefix: grant.prefix.clone(),
-                    starts: grant.starts,
-                    expires: grant.expires,
-                    grant: index,
-                });
+            for name in held_roles(policy, grant) {
+                roles
+                    .entry(name)
+                    .or_default()
+                    .entry(dataset.to_owned())
+                    .or_default()
+                    .push(Cover {
+                        prefix: grant.prefix.clone(),
+                        starts: grant.starts,
+                        expires: grant.expires,
+                        grant: index,
+                    });
+            }
         }
         // The narrowest grant speaks first, so that a record names the most telling one; among
         // equals the one that stands first.
@@ -97,9 +120,11 @@ impl Held {
             return None;
         }
         let scopes = self.roles.get(role)?;
+        // No role's name holds a colon: it marks what denies.
+        let denies = role.contains(':');
         let of = |scope: &str| {
             let covers = scopes.get(scope)?;
-            covers.iter().find(|cover| cover.covers(place))
+            covers.iter().find(|cover| cover.covers(place, denies))
         };
         let narrow = if place.dataset.is_empty() {
             None
@@ -111,9 +136,19 @@ impl Held {
 }
 
 impl Cover {
-    fn covers(&self, place: Place<'_>) -> bool {
-        place.key.is_none_or(|key| key.starts_with(&self.prefix))
-            && is_live(self.starts, self.expires, place.now)
+    fn covers(&self, place: Place<'_>, denies: bool) -> bool {
+        place.is_within(&self.prefix, denies) && is_live(self.starts, self.expires, place.now)
+    }
+}
+
+impl Place<'_> {
+    /// Whether a grant over `prefix` that allows (or denies) covers the key; see [`Reach`].
+    pub(super) fn is_within(&self, prefix: &str, denies: bool) -> bool {
+        match (self.reach, denies) {
+            (Reach::Key, _) | (Reach::Region, false) => self.key.starts_with(prefix),
+            (Reach::Region, true) => self.key.starts_with(prefix) || prefix.starts_with(self.key),
+            (Reach::Existence, denies) => !denies || prefix.is_empty(),
+        }
     }
 }
 
@@ -122,13 +157,20 @@ pub(super) fn is_live(starts: Timestamp, expires: Option<Timestamp>, now: Timest
     starts <= now && expires.is_none_or(|end| now < end)
 }
 
-/// The name under which a grant's lines stand; `None` when it gives nothing.
-pub(super) fn held_role(policy: &Policy, grant: &Grant) -> Option<String> {
-    let known = policy.lines(&grant.role).is_some();
+/// The names under which a grant's lines stand; none when it gives nothing.
+fn held_roles(policy: &Policy, grant: &Grant) -> Vec<String> {
+    let Some(lines) = policy.lines(&grant.role) else {
+        return match grant.effect {
+            GrantEffect::Allow => Vec::new(),
+            GrantEffect::Deny => vec![DENY_UNKNOWN.to_owned()],
+        };
+    };
     match grant.effect {
-        GrantEffect::Allow => known.then(|| grant.role.clone()),
-        GrantEffect::Deny if known => Some(format!("{DENY}{}", grant.role)),
-        GrantEffect::Deny => Some(DENY_UNKNOWN.to_owned()),
+        GrantEffect::Deny => vec![format!("{DENY}{}", grant.role)],
+        GrantEffect::Allow if lines.iter().any(|line| line.effect == GrantEffect::Deny) => {
+            vec![grant.role.clone(), format!("{DENY_LINE}{}", grant.role)]
+        }
+        GrantEffect::Allow => vec![grant.role.clone()],
     }
 }
 
@@ -150,17 +192,14 @@ pub(super) fn holds(
         let role = role.read_lock::<ImmutableString>()?;
         let dom = dom.read_lock::<ImmutableString>()?;
         let dataset = dataset.read_lock::<ImmutableString>()?;
-        let key = if key.is_unit() {
-            None
-        } else {
-            Some(key.read_lock::<ImmutableString>()?)
-        };
+        let key = key.read_lock::<KeyValue>()?;
         sub.0.find(
             &role,
             Place {
                 project: &dom,
                 dataset: &dataset,
-                key: key.as_ref().map(|key| key.as_str()),
+                key: &key.key,
+                reach: key.reach,
                 now: *now.read_lock::<Timestamp>()?,
             },
         )

@@ -86,8 +86,9 @@ fn word(rest: &str) -> Option<(Token<'_>, &str)> {
         let (text, after) = inside.split_once('"')?;
         // casbin rewrites `r.` and `p.` even inside quotes; a text that holds one would change.
         let rewritten = text
-            .split(|c: char| !c.is_ascii_alphanumeric() && c != '_')
-            .any(is_definition_name);
+            .rsplit('.')
+            .skip(1)
+            .any(|part| part.rsplit('-').next().is_some_and(is_definition_name));
         return (text.chars().all(plain) && !rewritten).then_some((Token::Text(text), after));
     }
     let end = rest.find(|c| !plain(c)).unwrap_or(rest.len());
@@ -178,6 +179,7 @@ mod tests {
             r#" && r.act != "object.export""#,
             r#" && (r.dom == "a" || !(r.dataset == "b" && "c" != r.act))"#,
             "  &&  r.dom==r.dataset",
+            r#" && r.dom != "r" && r.act != "or.x" && r.act != "a_p.x""#,
         ] {
             assert_eq!(check(&format!("{FIXED}{more}")), Ok(()), "{more}");
         }
@@ -200,6 +202,8 @@ mod tests {
             r#" && r.key == "a""#,
             r#" && r.act == "r.act""#,
             r#" && r.act == "a, p2.x""#,
+            r#" && r.act == "x.a-p2.x""#,
+            r#" && r.act == "p..""#,
             r#" && r.act == "a\"b""#,
             r#" && r.act == "unfinished"#,
             r#" && !r.act == "x""#,

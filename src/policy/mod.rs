@@ -11,13 +11,14 @@
 //! Not here: reading files, keeping the last good version, storing grants. `docs/policy.md` is the
 //! page for people.
 
-//mod check;
+mod canon;
+mod check;
 mod decide;
 mod engine;
 mod error;
-//mod expect;
+mod expect;
 mod explain;
-//mod fuzz;
+mod fuzz;
 mod grant;
 mod held;
 mod matcher;
@@ -30,13 +31,15 @@ mod testkit;
 #[cfg(test)]
 mod tests;
 
-//pub use check::{Finding, FindingKind, Severity, check, check_grants};
+pub use canon::grants_from_text;
+pub use check::{Finding, FindingKind, Severity, check, check_grants};
 pub use decide::{Ask, Decision, SubjectPolicy};
 pub use error::{ModelFault, PolicyError, RoleFault};
-//pub use expect::{ExpectError, Outcome, Report, run_expectations};
+pub use expect::{ExpectError, Miss, Outcome, Report, run_expectations};
 pub use explain::{Considered, Explanation, Verdict};
 
-//pub use fuzz::fuzz_policy;
+#[doc(hidden)]
+pub use fuzz::fuzz_policy;
 pub use grant::{Grant, GrantEffect};
 pub use project::ProjectPolicy;
 pub use source::{Policy, PolicySource};

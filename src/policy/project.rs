@@ -11,7 +11,7 @@ use super::decide::SubjectPolicy;
 use super::engine::{Engine, Row};
 use super::error::PolicyError;
 use super::grant::{Grant, GrantEffect};
-use super::held::{DENY, DENY_UNKNOWN, Held};
+use super::held::{DENY, DENY_LINE, DENY_UNKNOWN, Held};
 use super::source::Policy;
 use crate::types::{Action, PrincipalId, ProjectName, limits};
 
@@ -106,19 +106,15 @@ fn rows(policy: &Policy, held: &str) -> Vec<Row> {
         let all = Action::ALL.iter();
         return all.map(|action| row(*action, GrantEffect::Deny)).collect();
     }
-    let (role, denies) = match held.strip_prefix(DENY) {
-        Some(role) => (role, true),
-        None => (held, false),
+    // Under its own name a role has its allowing lines, under the others what denies.
+    let (role, keep, effect) = match (held.strip_prefix(DENY), held.strip_prefix(DENY_LINE)) {
+        (Some(role), _) => (role, None, GrantEffect::Deny),
+        (None, Some(role)) => (role, Some(GrantEffect::Deny), GrantEffect::Deny),
+        (None, None) => (held, Some(GrantEffect::Allow), GrantEffect::Allow),
     };
     let lines = policy.lines(role).unwrap_or_default().iter();
     lines
-        .map(|line| {
-            let effect = if denies {
-                GrantEffect::Deny
-            } else {
-                line.effect
-            };
-            row(line.action, effect)
-        })
+        .filter(|line| keep.is_none_or(|keep| line.effect == keep))
+        .map(|line| row(line.action, effect))
         .collect()
 }

@@ -223,7 +223,9 @@ proptest! {
                 let own: Vec<Grant> = rows.iter()
                     .filter(|g| g.project == *at && g.principal == *who).cloned().collect();
                 let view = domain.subject(who, own.clone()).unwrap();
-                for (action, asked) in Action::ALL.iter().flat_map(|a| projects.iter().map(move |p| (*a, p))) {
+                let questions = Action::ALL.iter()
+                    .flat_map(|action| projects.iter().map(move |asked| (*action, asked)));
+                for (action, asked) in questions {
                     let allowed = view.decide(&Ask {
                         project: asked, principal: who, dataset: Some(&dataset("ecg")),
                         key: "k", action, now: NOW,

@@ -57,25 +57,41 @@ fn expected(roles: &[Vec<Line>], grants: &[Grant], ask: &Ask<'_>) -> bool {
             (Some(granted), Some(asked)) => granted == asked,
             (Some(_), None) => false,
         };
-        let begins = ask.action == Action::DatasetHead
-            || ask.key.as_bytes().starts_with(grant.prefix.as_bytes());
+        let (key, prefix) = (ask.key.as_bytes(), grant.prefix.as_bytes());
+        let (may_allow, may_deny) = match ask.action {
+            Action::DatasetHead => (true, prefix.is_empty()),
+            Action::ObjectList
+            | Action::GrantManage
+            | Action::LogRead
+            | Action::DatasetCreate
+            | Action::DatasetDelete => {
+                let common = key.iter().zip(prefix).all(|(a, b)| a == b);
+                (common && key.len() >= prefix.len(), common)
+            }
+            Action::ObjectRead
+            | Action::ObjectHead
+            | Action::ObjectWrite
+            | Action::ObjectDelete
+            | Action::ObjectExport
+            | Action::UploadManage => (key.starts_with(prefix), key.starts_with(prefix)),
+        };
         let early = ask.now.millis() < grant.starts.millis();
         let late = grant
             .expires
             .is_some_and(|end| ask.now.millis() >= end.millis());
-        if !here || !begins || early || late {
+        if !here || early || late {
             continue;
         }
         let role = ROLES.iter().position(|role| *role == grant.role);
         let Some(role) = role else {
-            denied |= grant.effect == GrantEffect::Deny;
+            denied |= may_deny && grant.effect == GrantEffect::Deny;
             continue;
         };
         for (action, allows) in &roles[role] {
             if Action::ALL[*action] == ask.action {
                 let allows = *allows && grant.effect == GrantEffect::Allow;
-                allowed |= allows;
-                denied |= !allows;
+                allowed |= allows && may_allow;
+                denied |= !allows && may_deny;
             }
         }
     }

@@ -1,0 +1,121 @@
+//! What a decision costs: CPU time of this thread, so that a busy machine matters little.
+//!
+//! Run: `cargo bench --ignore-rust-version --bench decide`. Not here: the vault around it.
+#![expect(clippy::print_stdout, reason = "a benchmark speaks to people")]
+#![expect(clippy::unwrap_used, reason = "a benchmark may panic")]
+
+use std::hint::black_box;
+use std::sync::Arc;
+
+use kluis::policy::{Ask, Grant, GrantEffect, Policy, ProjectPolicy, SubjectPolicy};
+use kluis::types::{Action, DatasetName, GrantId, PrincipalId, ProjectName, Timestamp};
+
+/// Decisions of one round; the best of the rounds is reported.
+const DECISIONS: u64 = 5_000;
+const ROUNDS: usize = 15;
+
+fn main() {
+    let policy = Arc::new(Policy::builtin().unwrap());
+    let project = ProjectPolicy::new(&policy, &project()).unwrap();
+    let view = |grants: &[(&str, &str)]| {
+        let rows = (0_u128..)
+            .zip(grants)
+            .map(|(id, (role, dataset))| grant(id, role, dataset));
+        project.subject(&ana(), rows.collect()).unwrap()
+    };
+    let job = view(&[("job", "ecg")]);
+    report("job, 1 grant, read", &job, Action::ObjectRead);
+    report("job, 1 grant, write (denied)", &job, Action::ObjectWrite);
+    let three = view(&[("reader", "ecg"), ("depositor", "mri"), ("job", "ct")]);
+    report(
+        "reader, depositor and job, 3 grants, read",
+        &three,
+        Action::ObjectRead,
+    );
+    report(
+        "owner, 1 grant, read",
+        &view(&[("owner", "ecg")]),
+        Action::ObjectRead,
+    );
+    let all: Vec<_> = policy
+        .roles()
+        .into_iter()
+        .map(|role| (role, "ecg"))
+        .collect();
+    report(
+        "all 8 roles, 8 grants, read",
+        &view(&all),
+        Action::ObjectRead,
+    );
+    let two = [("reader", "ecg"), ("job", "mri")];
+    report(
+        "2 grants, alone in the project",
+        &view(&two),
+        Action::ObjectRead,
+    );
+    let crowd: Vec<_> = (0..50_000).map(|_| view(&two)).collect();
+    let one = crowd.get(777).unwrap();
+    report("2 grants, 100,000 in the project", one, Action::ObjectRead);
+    let names: Vec<String> = (0..9_999).map(|n| format!("d{n}")).collect();
+    let mut many: Vec<_> = names.iter().map(|name| ("reader", name.as_str())).collect();
+    many.push(("reader", "ecg"));
+    report(
+        "10,000 grants of one subject",
+        &view(&many),
+        Action::ObjectRead,
+    );
+}
+
+fn project() -> ProjectName {
+    "icu".parse().unwrap()
+}
+
+fn ana() -> PrincipalId {
+    "ana".parse().unwrap()
+}
+
+fn grant(id: u128, role: &str, dataset: &str) -> Grant {
+    Grant {
+        id: GrantId::from_bytes(id.to_be_bytes()),
+        project: project(),
+        principal: ana(),
+        role: role.to_owned(),
+        dataset: Some(dataset.parse().unwrap()),
+        prefix: String::new(),
+        effect: GrantEffect::Allow,
+        purpose: Some("ehds:scientific-research".to_owned()),
+        permit: Some("EXAMPLE-1".to_owned()),
+        starts: Timestamp::default(),
+        expires: Some(Timestamp::from_millis(1_000)),
+        approver: ana(),
+        created: Timestamp::default(),
+    }
+}
+
+fn report(what: &str, view: &SubjectPolicy, action: Action) {
+    let (project, principal) = (project(), ana());
+    let dataset: DatasetName = "ecg".parse().unwrap();
+    let ask = Ask {
+        project: &project,
+        principal: &principal,
+        dataset: Some(&dataset),
+        key: "adults/p-0001/2024/recording.dat",
+        action,
+        now: Timestamp::from_millis(5),
+    };
+    let round = || {
+        let start = cpu_ns();
+        for _ in 0..DECISIONS {
+            let _decision = black_box(view.decide(black_box(&ask)));
+        }
+        (cpu_ns() - start) / DECISIONS
+    };
+    let best = (0..ROUNDS).map(|_| round()).min().unwrap();
+    println!("{what}: {}.{} µs", best / 1_000, best % 1_000 / 100);
+}
+
+/// Nanoseconds that this thread has spent on a processor.
+fn cpu_ns() -> u64 {
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap();
+    stat.split(' ').next().unwrap().parse().unwrap()
+}
