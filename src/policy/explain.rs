@@ -178,6 +178,7 @@ impl SubjectPolicy {
 mod tests {
     use super::*;
     use crate::policy::testkit::{NOW, ana, builtin, dataset, deny, grant, person, project};
+    use crate::policy::{Policy, PolicySource};
 
     #[test]
     fn every_reason_is_given() {
@@ -230,5 +231,29 @@ mod tests {
         ask.principal = &bob;
         let of_bob = view.explain(&ask).considered;
         assert!(of_bob.iter().all(|c| c.verdict == Verdict::NotAsked));
+    }
+
+    #[test]
+    fn a_condition_of_the_model_is_a_reason_too() {
+        let mut source = PolicySource::builtin();
+        source.model = source
+            .model
+            .replace("r.now)\n", "r.now) && r.dataset != \"ecg\"\n");
+        let policy = Policy::compile(&source).unwrap().into();
+        let view = ana(
+            &policy,
+            vec![grant(1, "reader", "*"), grant(2, "auditor", "*")],
+        );
+        let (icu, ana, ecg) = (project("icu"), person("ana"), dataset("ecg"));
+        let explained = view.explain(&Ask {
+            project: &icu,
+            principal: &ana,
+            dataset: Some(&ecg),
+            key: "a",
+            action: Action::ObjectRead,
+            now: NOW,
+        });
+        let verdicts: Vec<_> = explained.considered.iter().map(|c| c.verdict).collect();
+        assert_eq!(verdicts, [Verdict::ModelExcludes, Verdict::RoleLacksAction]);
     }
 }

@@ -206,3 +206,28 @@ pub(super) fn holds(
     };
     find().is_some().into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::policy::testkit::{NOW, builtin, grant, project};
+
+    /// Decisions check the project first; the index does not rely on it.
+    #[test]
+    fn an_index_answers_for_its_own_project_only() {
+        let grants = [grant(1, "reader", "*")];
+        let held = Held::new(&builtin(), &project("icu"), &grants);
+        let at = |project| Place {
+            project,
+            dataset: "ecg",
+            key: "a",
+            reach: Reach::Key,
+            now: NOW,
+        };
+        assert_eq!(held.find("reader", at("icu")), Some(0));
+        for other in ["icu-2", "ic", "", "*"] {
+            assert_eq!(held.find("reader", at(other)), None, "{other}");
+        }
+        assert_eq!(held.find("owner", at("icu")), None);
+    }
+}

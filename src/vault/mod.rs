@@ -17,6 +17,9 @@ mod sweep;
 mod upload;
 mod write;
 
+#[cfg(test)]
+mod tests;
+
 use std::pin::Pin;
 use std::sync::Arc;
 

@@ -1,0 +1,242 @@
+//! The last step before an answer leaves: whatever was not recorded is recorded now.
+
+use std::any::Any;
+use std::future::Future;
+use std::panic::AssertUnwindSafe;
+
+use bytes::Bytes;
+use futures_util::FutureExt as _;
+use http::request::Parts;
+use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
+use s3s::{Body, HttpError, S3Error, S3ErrorCode};
+
+use super::error::internal;
+use super::scope::{Recorder, Scope};
+use crate::types::limits;
+use crate::vault::{BodyError, ErrorKind, Turned, VaultError};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
+/// S3's bound for a bucket's name.
+const BUCKET_BYTES_MAX: usize = 63;
+
+/// What the client wrote, as far as the record of a turned request tells it.
+pub(super) struct Asked {
+    method: Method,
+    hashed: bool,
+    bucket: Option<String>,
+    key: Option<String>,
+}
+
+impl Asked {
+    /// Reads it from a request's parts.
+    pub(super) fn of(parts: &Parts, domain: Option<&str>) -> Self {
+        let path = percent_encoding::percent_decode_str(parts.uri.path()).decode_utf8_lossy();
+        let path = path.strip_prefix('/').unwrap_or(&path);
+        let (bucket, key) = match domain.and_then(|domain| host_bucket(parts, domain)) {
+            Some(bucket) => (bucket, path),
+            None => path.split_once('/').unwrap_or((path, "")),
+        };
+        let hash = parts.headers.get("x-amz-content-sha256");
+        Self {
+            method: parts.method.clone(),
+            hashed: hash.is_some_and(|h| h.len() == 64),
+            bucket: cut(bucket, BUCKET_BYTES_MAX),
+            key: cut(key, limits::OBJECT_KEY_BYTES_MAX),
+        }
+    }
+
+    /// What a request is called whose operation is not known.
+    pub(super) fn method_name(&self) -> &'static str {
+        for (method, name) in [
+            (Method::GET, "GET"),
+            (Method::HEAD, "HEAD"),
+            (Method::PUT, "PUT"),
+            (Method::POST, "POST"),
+            (Method::DELETE, "DELETE"),
+            (Method::OPTIONS, "OPTIONS"),
+        ] {
+            if self.method == method {
+                return name;
+            }
+        }
+        "other"
+    }
+}
+
+/// The bucket in `Host: <bucket>.<domain>`.
+fn host_bucket<'a>(parts: &'a Parts, domain: &str) -> Option<&'a str> {
+    let host = parts
+        .headers
+        .get(header::HOST)
+        .and_then(|h| h.to_str().ok());
+    let host = host.or_else(|| parts.uri.host())?;
+    let host = host.split(':').next()?;
+    let domain = domain.split(':').next()?;
+    host.strip_suffix(domain)?.strip_suffix('.')
+}
+
+/// At most `max` bytes of a text that is not empty.
+fn cut(text: &str, max: usize) -> Option<String> {
+    let end = text.floor_char_boundary(max);
+    let (head, _) = text.split_at_checked(end)?;
+    (!head.is_empty()).then(|| head.to_owned())
+}
+
+/// What came of the library's call.
+pub(super) type Answered = Result<Result<Response<Body>, HttpError>, Box<dyn Any + Send>>;
+
+/// Catches a panic of the library, so that even then there is a record and an answer.
+pub(super) fn caught(
+    call: impl Future<Output = Result<Response<Body>, HttpError>>,
+) -> impl Future<Output = Answered> {
+    AssertUnwindSafe(call).catch_unwind()
+}
+
+/// Makes sure of the record, then releases the answer.
+pub(super) async fn release(
+    recorder: &dyn Recorder,
+    scope: &Scope,
+    asked: &Asked,
+    answered: Answered,
+) -> Response<Body> {
+    let mut response = match answered {
+        Ok(Ok(response)) => said_better(response, scope, asked),
+        Ok(Err(_fault)) => of_error(internal("the library failed")),
+        Err(_panic) => of_error(internal("the library panicked")),
+    };
+    if !scope.is_recorded() {
+        let call = scope.call();
+        if response.status().is_success() || response.status().is_redirection() {
+            response = of_error(internal("an answer without a record"));
+        }
+        let turned = Turned {
+            bucket: asked.bucket.as_deref(),
+            key: asked.key.as_deref(),
+            status: response.status().as_u16(),
+            reason: &code_of(&response),
+        };
+        if let Err(error) = recorder.record(&call, turned).await {
+            tracing::warn!(reason = %error.reason(), "a turned request could not be recorded");
+            let unavailable = VaultError::new(ErrorKind::LogUnavailable, "no record");
+            response = of_error(unavailable.into());
+        }
+    }
+    with_request_id(response, &scope.event().to_string())
+}
+
+/// The library reports a body that it could not read for itself as its own fault; it is not.
+fn said_better(response: Response<Body>, scope: &Scope, asked: &Asked) -> Response<Body> {
+    if response.status() != StatusCode::INTERNAL_SERVER_ERROR || scope.is_served() {
+        return response;
+    }
+    if scope.watch().exceeds_xml() {
+        return of_error(S3ErrorCode::MaxMessageLengthExceeded.into());
+    }
+    match scope.watch().verdict() {
+        Err(BodyError::Short | BodyError::Stalled) => {
+            of_error(VaultError::new(ErrorKind::IncompleteBody, "short").into())
+        }
+        Ok(()) if asked.hashed => of_error(S3Error::with_message(
+            S3ErrorCode::BadDigest,
+            "The body is not what x-amz-content-sha256 says.",
+        )),
+        Ok(()) | Err(BodyError::Framing | BodyError::Signature | BodyError::PayloadHash) => {
+            response
+        }
+    }
+}
+
+/// An error as an answer.
+pub(super) fn of_error(error: S3Error) -> Response<Body> {
+    error.to_http_response().unwrap_or_else(|_unwritable| {
+        let mut response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
+        response
+    })
+}
+
+/// The error code in an answer's XML, or its status when it has none.
+fn code_of(response: &Response<Body>) -> String {
+    let body = response.body().bytes().unwrap_or_default();
+    let text = String::from_utf8_lossy(&body);
+    let code = text
+        .split_once("<Code>")
+        .and_then(|(_, behind)| behind.split_once("</Code>"))
+        .map(|(code, _)| code);
+    match code {
+        Some(code) if code.len() <= 64 => code.to_owned(),
+        Some(_) | None => response.status().as_str().to_owned(),
+    }
+}
+
+/// Tells the request's id, in a header and in the XML of an error.
+fn with_request_id(mut response: Response<Body>, id: &str) -> Response<Body> {
+    const END: &[u8] = b"</Error>";
+    if let Ok(value) = HeaderValue::from_str(id) {
+        let _old: Option<HeaderValue> = response.headers_mut().insert(REQUEST_ID, value);
+    }
+    if response.status().is_success() {
+        return response;
+    }
+    let Some(body) = response.body().bytes() else {
+        return response;
+    };
+    if let Some(head) = body.strip_suffix(END) {
+        let mut longer = Vec::with_capacity(body.len().saturating_add(64));
+        longer.extend_from_slice(head);
+        longer.extend_from_slice(format!("<RequestId>{id}</RequestId>").as_bytes());
+        longer.extend_from_slice(END);
+        *response.body_mut() = Body::from(Bytes::from(longer));
+        let _length: Option<HeaderValue> = response.headers_mut().remove(header::CONTENT_LENGTH);
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Request;
+
+    use super::*;
+
+    fn asked(uri: &str, host: &str, domain: Option<&str>) -> (Option<String>, Option<String>) {
+        let request = Request::builder().uri(uri).header("host", host).body(());
+        let (parts, ()) = request.unwrap().into_parts();
+        let asked = Asked::of(&parts, domain);
+        (asked.bucket, asked.key)
+    }
+
+    fn some(bucket: &str, key: &str) -> (Option<String>, Option<String>) {
+        (cut(bucket, 99), cut(key, 99))
+    }
+
+    #[test]
+    fn what_was_asked_is_read_from_path_or_host() {
+        assert_eq!(asked("/", "h", None), (None, None));
+        assert_eq!(asked("/b", "h", None), some("b", ""));
+        assert_eq!(asked("/b/a%2Fc?x", "h", None), some("b", "a/c"));
+        let domain = Some("s3.example:9000");
+        assert_eq!(asked("/a/c", "b.s3.example:9000", domain), some("b", "a/c"));
+        assert_eq!(asked("/b/c", "s3.example:9000", domain), some("b", "c"));
+        assert_eq!(asked("/b/c", "evils3.example", domain), some("b", "c"));
+    }
+
+    #[test]
+    fn what_was_asked_is_cut() {
+        let long = format!("/{}/{}", "b".repeat(500), "%C3%A9".repeat(2000));
+        let (bucket, key) = asked(&long, "h", None);
+        assert_eq!(bucket.unwrap().len(), 63);
+        assert_eq!(key.unwrap().len(), 1024);
+        assert_eq!(asked("/%FF%00", "h", None), some("\u{fffd}\0", ""));
+    }
+
+    #[test]
+    fn errors_carry_the_request_id() {
+        let response = of_error(S3Error::new(S3ErrorCode::AccessDenied));
+        assert_eq!(code_of(&response), "AccessDenied");
+        let response = with_request_id(response, "0190");
+        assert_eq!(response.headers()["x-amz-request-id"], "0190");
+        let body = response.body().bytes().unwrap();
+        assert!(body.ends_with(b"<RequestId>0190</RequestId></Error>"));
+        assert_eq!(code_of(&Response::new(Body::empty())), "200");
+    }
+}

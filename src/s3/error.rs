@@ -1,0 +1,295 @@
+//! What a client is told when a use case fails: one total table from kind to S3 code and status.
+//!
+//! Messages are constant. The reason goes to the record and to the operator's log, never here.
+
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use s3s::{S3Error, S3ErrorCode};
+
+use crate::vault::{ErrorKind, VaultError};
+
+/// After how many seconds a client may try again.
+const RETRY_AFTER_SECONDS: &str = "2";
+
+/// What a kind of error looks like to a client.
+struct Answer {
+    code: S3ErrorCode,
+    status: StatusCode,
+    message: &'static str,
+    retry: bool,
+}
+
+const fn no(code: S3ErrorCode, status: StatusCode, message: &'static str) -> Answer {
+    Answer {
+        code,
+        status,
+        message,
+        retry: false,
+    }
+}
+
+const fn later(code: S3ErrorCode, message: &'static str) -> Answer {
+    Answer {
+        code,
+        status: StatusCode::SERVICE_UNAVAILABLE,
+        message,
+        retry: true,
+    }
+}
+
+#[expect(clippy::too_many_lines, reason = "one row for each kind")]
+const fn answer(kind: ErrorKind) -> Answer {
+    use S3ErrorCode as Code;
+    const BAD: StatusCode = StatusCode::BAD_REQUEST;
+    const ABSENT: StatusCode = StatusCode::NOT_FOUND;
+    const CONFLICT: StatusCode = StatusCode::CONFLICT;
+    const FORBIDDEN: StatusCode = StatusCode::FORBIDDEN;
+    const FAULT: StatusCode = StatusCode::INTERNAL_SERVER_ERROR;
+    match kind {
+        ErrorKind::AccessDenied => no(Code::AccessDenied, FORBIDDEN, "Access denied."),
+        ErrorKind::NoSuchDataset => no(Code::NoSuchBucket, ABSENT, "There is no such bucket."),
+        ErrorKind::NoSuchObject => no(Code::NoSuchKey, ABSENT, "There is no such object."),
+        ErrorKind::NoSuchUpload => no(Code::NoSuchUpload, ABSENT, "There is no such upload."),
+        ErrorKind::DatasetExists => no(
+            Code::BucketAlreadyOwnedByYou,
+            CONFLICT,
+            "The bucket is there already.",
+        ),
+        ErrorKind::DatasetNotEmpty => no(
+            Code::BucketNotEmpty,
+            CONFLICT,
+            "The bucket still holds objects or uploads.",
+        ),
+        ErrorKind::PreconditionFailed => no(
+            Code::PreconditionFailed,
+            StatusCode::PRECONDITION_FAILED,
+            "A condition of the request does not hold.",
+        ),
+        ErrorKind::NotModified => no(
+            Code::NotModified,
+            StatusCode::NOT_MODIFIED,
+            "The object was not changed.",
+        ),
+        ErrorKind::Conflict => no(
+            Code::OperationAborted,
+            CONFLICT,
+            "Another request came in between. Try again.",
+        ),
+        ErrorKind::InvalidRange => no(
+            Code::InvalidRange,
+            StatusCode::RANGE_NOT_SATISFIABLE,
+            "The range lies beyond the object's end.",
+        ),
+        ErrorKind::InvalidName => no(
+            Code::InvalidArgument,
+            BAD,
+            "The name of the bucket or object is not one that is served here.",
+        ),
+        ErrorKind::KeyTooLong => no(
+            Code::KeyTooLongError,
+            BAD,
+            "An object's key is at most 1024 bytes long.",
+        ),
+        ErrorKind::InvalidArgument => no(
+            Code::InvalidArgument,
+            BAD,
+            "An argument is out of its bounds.",
+        ),
+        ErrorKind::MetadataTooLarge => no(
+            Code::MetadataTooLarge,
+            BAD,
+            "The user metadata are larger than they may be.",
+        ),
+        ErrorKind::TooLarge => no(
+            Code::EntityTooLarge,
+            BAD,
+            "The object or part is larger than it may be.",
+        ),
+        ErrorKind::PartTooSmall => no(
+            Code::EntityTooSmall,
+            BAD,
+            "A part is smaller than it may be.",
+        ),
+        ErrorKind::InvalidPart => no(
+            Code::InvalidPart,
+            BAD,
+            "A part is not there, or its entity tag is another.",
+        ),
+        ErrorKind::InvalidPartOrder => no(
+            Code::InvalidPartOrder,
+            BAD,
+            "The parts are not in ascending order.",
+        ),
+        ErrorKind::IncompleteBody => no(
+            Code::IncompleteBody,
+            BAD,
+            "The body is shorter or longer than announced, or its framing is broken.",
+        ),
+        ErrorKind::BadDigest => no(
+            Code::BadDigest,
+            BAD,
+            "The body is not what its checksum says. Nothing was kept of it.",
+        ),
+        ErrorKind::BodySignature => no(
+            Code::SignatureDoesNotMatch,
+            FORBIDDEN,
+            "A signature inside the body is wrong. Nothing was kept of it.",
+        ),
+        ErrorKind::BodyTimeout => no(Code::RequestTimeout, BAD, "The client stopped sending."),
+        ErrorKind::LogUnavailable => later(
+            Code::ServiceUnavailable,
+            "The access log takes no record now, so nothing is served. Try again.",
+        ),
+        ErrorKind::SlowDown => later(Code::SlowDown, "Too many requests. Try again, slower."),
+        ErrorKind::Unavailable => later(
+            Code::ServiceUnavailable,
+            "The store does not answer. Try again.",
+        ),
+        ErrorKind::Full => later(
+            Code::ServiceUnavailable,
+            "No space is left. Nothing was written.",
+        ),
+        ErrorKind::Integrity => no(
+            Code::InternalError,
+            FAULT,
+            "The stored object is damaged. Nothing of it was handed out. Please tell the operator.",
+        ),
+        ErrorKind::Internal => no(
+            Code::InternalError,
+            FAULT,
+            "An internal error. Please report it with the request's id.",
+        ),
+    }
+}
+
+impl From<VaultError> for S3Error {
+    fn from(error: VaultError) -> Self {
+        let answer = answer(error.kind());
+        if answer.status.is_server_error() {
+            tracing::warn!(kind = ?error.kind(), reason = %error.reason(), "request failed");
+        }
+        let mut out = Self::with_message(answer.code, answer.message);
+        out.set_status_code(answer.status);
+        if answer.retry {
+            out.set_headers(retry_after());
+        }
+        out
+    }
+}
+
+fn retry_after() -> HeaderMap {
+    let value = HeaderValue::from_static(RETRY_AFTER_SECONDS);
+    HeaderMap::from_iter([(header::RETRY_AFTER, value)])
+}
+
+/// Adds the tag that the client holds to a `304`, which RFC 9110 (15.4.5) demands.
+pub(super) fn with_held_tag(mut error: S3Error, held: Option<HeaderValue>) -> S3Error {
+    if error.code() == &S3ErrorCode::NotModified
+        && let Some(tag) = held
+    {
+        error.set_headers(HeaderMap::from_iter([(header::ETAG, tag)]));
+    }
+    error
+}
+
+/// An operation, header or value that is not served.
+pub(super) fn not_served(what: &str) -> S3Error {
+    S3Error::with_message(
+        S3ErrorCode::NotImplemented,
+        format!("Not served here: {what}"),
+    )
+}
+
+/// A request whose arguments cannot be.
+pub(super) fn invalid_argument(message: &'static str) -> S3Error {
+    S3Error::with_message(S3ErrorCode::InvalidArgument, message)
+}
+
+/// A request that contradicts itself.
+pub(super) fn invalid_request(message: &'static str) -> S3Error {
+    S3Error::with_message(S3ErrorCode::InvalidRequest, message)
+}
+
+/// A fault of this edge.
+pub(super) fn internal(message: &'static str) -> S3Error {
+    tracing::error!(message, "fault of the S3 edge");
+    S3Error::from(VaultError::new(ErrorKind::Internal, message))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TABLE: &[(ErrorKind, &str, u16)] = &[
+        (ErrorKind::AccessDenied, "AccessDenied", 403),
+        (ErrorKind::NoSuchDataset, "NoSuchBucket", 404),
+        (ErrorKind::NoSuchObject, "NoSuchKey", 404),
+        (ErrorKind::NoSuchUpload, "NoSuchUpload", 404),
+        (ErrorKind::DatasetExists, "BucketAlreadyOwnedByYou", 409),
+        (ErrorKind::DatasetNotEmpty, "BucketNotEmpty", 409),
+        (ErrorKind::PreconditionFailed, "PreconditionFailed", 412),
+        (ErrorKind::NotModified, "NotModified", 304),
+        (ErrorKind::Conflict, "OperationAborted", 409),
+        (ErrorKind::InvalidRange, "InvalidRange", 416),
+        (ErrorKind::InvalidName, "InvalidArgument", 400),
+        (ErrorKind::KeyTooLong, "KeyTooLongError", 400),
+        (ErrorKind::InvalidArgument, "InvalidArgument", 400),
+        (ErrorKind::MetadataTooLarge, "MetadataTooLarge", 400),
+        (ErrorKind::TooLarge, "EntityTooLarge", 400),
+        (ErrorKind::PartTooSmall, "EntityTooSmall", 400),
+        (ErrorKind::InvalidPart, "InvalidPart", 400),
+        (ErrorKind::InvalidPartOrder, "InvalidPartOrder", 400),
+        (ErrorKind::IncompleteBody, "IncompleteBody", 400),
+        (ErrorKind::BadDigest, "BadDigest", 400),
+        (ErrorKind::BodySignature, "SignatureDoesNotMatch", 403),
+        (ErrorKind::BodyTimeout, "RequestTimeout", 400),
+        (ErrorKind::LogUnavailable, "ServiceUnavailable", 503),
+        (ErrorKind::SlowDown, "SlowDown", 503),
+        (ErrorKind::Unavailable, "ServiceUnavailable", 503),
+        (ErrorKind::Full, "ServiceUnavailable", 503),
+        (ErrorKind::Integrity, "InternalError", 500),
+        (ErrorKind::Internal, "InternalError", 500),
+    ];
+
+    #[test]
+    fn kinds_map_as_the_table_says() {
+        for (kind, code, status) in TABLE {
+            let error = S3Error::from(VaultError::new(*kind, "secret reason"));
+            assert_eq!(error.code().as_str(), *code, "{kind:?}");
+            assert_eq!(
+                error.status_code().map(|s| s.as_u16()),
+                Some(*status),
+                "{kind:?}"
+            );
+            let retry = error
+                .headers()
+                .is_some_and(|h| h.contains_key("retry-after"));
+            assert_eq!(retry, *status == 503, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn reasons_do_not_leak() {
+        for (kind, _, _) in TABLE {
+            let cause = std::io::Error::other("secret cause");
+            let error = S3Error::from(VaultError::caused(*kind, "secret reason", cause));
+            assert!(error.source().is_none());
+            assert!(!error.to_string().contains("secret"), "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn only_a_304_gets_the_held_tag() {
+        let tag = HeaderValue::from_static("\"a\"");
+        for (kind, expected) in [
+            (ErrorKind::NotModified, true),
+            (ErrorKind::NoSuchObject, false),
+        ] {
+            let error = S3Error::from(VaultError::new(kind, "x"));
+            let error = with_held_tag(error, Some(tag.clone()));
+            assert_eq!(
+                error.headers().is_some_and(|h| h.contains_key("etag")),
+                expected
+            );
+        }
+    }
+}

@@ -1,0 +1,160 @@
+//! Which `x-amz-*` request headers are understood. One that is not could change what the request
+//! means, so it is refused instead of ignored.
+
+use http::HeaderMap;
+use s3s::{S3Error, S3ErrorCode, S3Result};
+
+use super::error::not_served;
+
+/// What to do about a header.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Rule {
+    /// It is read, or says nothing that could be obeyed or disobeyed.
+    Pass,
+    /// Only these values say what is done anyway.
+    Only(&'static [&'static str]),
+    /// It asks for something that is not served.
+    Refuse,
+}
+
+const ENCRYPTION: &str = "x-amz-server-side-encryption";
+
+fn rule(name: &str) -> Rule {
+    match name {
+        // The signature and the framing.
+        "x-amz-date"
+        | "x-amz-content-sha256"
+        | "x-amz-decoded-content-length"
+        | "x-amz-trailer"
+        // Checksums that are verified or computed.
+        | "x-amz-checksum-algorithm"
+        | "x-amz-sdk-checksum-algorithm"
+        | "x-amz-checksum-mode"
+        | "x-amz-checksum-type"
+        | "x-amz-checksum-crc32"
+        | "x-amz-checksum-crc32c"
+        | "x-amz-checksum-crc64nvme"
+        | "x-amz-checksum-sha1"
+        | "x-amz-checksum-sha256"
+        // Copies.
+        | "x-amz-copy-source"
+        | "x-amz-copy-source-range"
+        | "x-amz-copy-source-if-match"
+        | "x-amz-copy-source-if-none-match"
+        | "x-amz-copy-source-if-modified-since"
+        | "x-amz-copy-source-if-unmodified-since"
+        | "x-amz-metadata-directive"
+        // Uploads and attributes.
+        | "x-amz-mp-object-size"
+        | "x-amz-object-attributes"
+        | "x-amz-max-parts"
+        | "x-amz-part-number-marker"
+        // Offers that a server may leave.
+        | "x-amz-te"
+        | "x-amz-optional-object-attributes"
+        | "x-amz-request-payer"
+        | "x-amz-user-agent" => Rule::Pass,
+        "x-amz-acl" => Rule::Only(&["private", "bucket-owner-full-control"]),
+        "x-amz-storage-class" => Rule::Only(&["STANDARD"]),
+        ENCRYPTION => Rule::Only(&["AES256"]),
+        "x-amz-server-side-encryption-bucket-key-enabled"
+        | "x-amz-bucket-object-lock-enabled" => Rule::Only(&["false", "False"]),
+        "x-amz-object-ownership" => Rule::Only(&["BucketOwnerEnforced"]),
+        "x-amz-object-lock-legal-hold" => Rule::Only(&["OFF"]),
+        "x-amz-tagging" => Rule::Only(&[""]),
+        // An object has no tags, so that copying them and not copying them are the same.
+        "x-amz-tagging-directive" => Rule::Only(&["COPY", "REPLACE"]),
+        _ if name.starts_with("x-amz-meta-") => Rule::Pass,
+        _ if name.starts_with("x-amz-") => Rule::Refuse,
+        _ => Rule::Pass,
+    }
+}
+
+/// Refuses a request that carries a header which is not understood.
+pub(super) fn check(headers: &HeaderMap) -> S3Result<()> {
+    for (name, value) in headers {
+        let name = name.as_str();
+        match rule(name) {
+            Rule::Pass => {}
+            Rule::Only(values) if values.iter().any(|v| v.as_bytes() == value.as_bytes()) => {}
+            Rule::Only(_) | Rule::Refuse => return Err(refusal(name)),
+        }
+    }
+    Ok(())
+}
+
+fn refusal(name: &str) -> S3Error {
+    if name == "x-amz-security-token" {
+        return S3Error::with_message(
+            S3ErrorCode::InvalidToken,
+            "Session tokens are not served here.",
+        );
+    }
+    not_served(&format!("the header {name} with this value"))
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    fn verdict(name: &str, value: &str) -> Option<String> {
+        let name: HeaderName = name.parse().unwrap();
+        let headers = HeaderMap::from_iter([(name, HeaderValue::from_str(value).unwrap())]);
+        check(&headers).err().map(|e| e.code().as_str().to_owned())
+    }
+
+    #[test]
+    fn what_is_understood_passes() {
+        for (name, value) in [
+            ("host", "x"),
+            ("x-amzn-trace-id", "Root=1"),
+            ("x-amz-date", "20270101T000000Z"),
+            ("x-amz-meta-mtime", "1.5"),
+            ("x-amz-acl", "private"),
+            ("x-amz-storage-class", "STANDARD"),
+            ("x-amz-server-side-encryption", "AES256"),
+            ("x-amz-tagging", ""),
+        ] {
+            assert_eq!(verdict(name, value), None, "{name}: {value}");
+        }
+    }
+
+    #[test]
+    fn what_would_be_disobeyed_is_refused() {
+        for (name, value) in [
+            ("x-amz-acl", "public-read"),
+            ("x-amz-acl", "Private"),
+            ("x-amz-grant-read", "id=1"),
+            ("x-amz-storage-class", "GLACIER"),
+            ("x-amz-server-side-encryption", "aws:kms"),
+            ("x-amz-server-side-encryption-aws-kms-key-id", "k"),
+            ("x-amz-server-side-encryption-customer-algorithm", "AES256"),
+            ("x-amz-server-side-encryption-customer-key", "k"),
+            ("x-amz-copy-source-server-side-encryption-customer-key", "k"),
+            ("x-amz-object-lock-mode", "COMPLIANCE"),
+            ("x-amz-object-lock-legal-hold", "ON"),
+            ("x-amz-bypass-governance-retention", "true"),
+            ("x-amz-tagging", "a=b"),
+            ("x-amz-website-redirect-location", "/x"),
+            ("x-amz-expected-bucket-owner", "111122223333"),
+            ("x-amz-write-offset-bytes", "5"),
+            ("x-amz-if-match-size", "5"),
+            ("x-amz-checksum-md5", "AAAA"),
+            ("x-amz-checksum-sha512", "AAAA"),
+            ("x-amz-mfa", "1 2"),
+            ("x-amz-no-one-knows", "1"),
+        ] {
+            assert_eq!(
+                verdict(name, value).as_deref(),
+                Some("NotImplemented"),
+                "{name}: {value}"
+            );
+        }
+        assert_eq!(
+            verdict("x-amz-security-token", "t").as_deref(),
+            Some("InvalidToken")
+        );
+    }
+}

@@ -1,0 +1,187 @@
+//! Buckets, which are datasets.
+
+use s3s::dto::{
+    Bucket, BucketLocationConstraint, CreateBucketConfiguration, CreateBucketInput,
+    CreateBucketOutput, DeleteBucketInput, DeleteBucketOutput, GetBucketEncryptionInput,
+    GetBucketEncryptionOutput, GetBucketLocationInput, GetBucketLocationOutput,
+    GetBucketVersioningInput, GetBucketVersioningOutput, HeadBucketInput, HeadBucketOutput,
+    ListBucketsInput, ListBucketsOutput, ServerSideEncryptionByDefault,
+    ServerSideEncryptionConfiguration, ServerSideEncryptionRule, Timestamp,
+};
+use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
+
+use super::{Handlers, call_of, ok};
+use crate::s3::error::not_served;
+use crate::s3::translate::{listing, owner_named, sealed, times};
+
+impl Handlers {
+    /// The datasets that the caller may see, in order of name.
+    pub(super) async fn list_buckets(
+        &self,
+        request: S3Request<ListBucketsInput>,
+    ) -> S3Result<S3Response<ListBucketsOutput>> {
+        let call = call_of(&request)?;
+        let asked = request.input;
+        let page = listing::page(asked.max_buckets)?;
+        let after = listing::some(asked.continuation_token)
+            .map(|token| listing::after(&token))
+            .transpose()?;
+        let prefix = asked.prefix.unwrap_or_default();
+        let elsewhere = asked.bucket_region.is_some_and(|r| r != *self.region);
+
+        let mut rows: Vec<(String, Option<Timestamp>)> = self
+            .vault
+            .list_datasets(&call)
+            .await?
+            .into_iter()
+            .map(|row| (row.bucket.to_string(), times::told(row.created)))
+            .filter(|(name, _)| !elsewhere && name.starts_with(&prefix))
+            .filter(|(name, _)| after.as_ref().is_none_or(|after| name > after))
+            .collect();
+        rows.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+        // Without `max-buckets` a client expects all.
+        let more = asked.max_buckets.is_some() && rows.len() > page;
+        if more {
+            rows.truncate(page);
+        }
+        let last = rows.last().filter(|_| more);
+        let token = last.map(|(name, _)| listing::token(name));
+        let principal = call.session.principal.as_ref();
+        ok(ListBucketsOutput {
+            buckets: Some(rows.into_iter().map(|row| self.told(row)).collect()),
+            continuation_token: token,
+            owner: principal.map(|p| owner_named(p.as_str())),
+            prefix: listing::some(Some(prefix)),
+        })
+    }
+
+    fn told(&self, (name, created): (String, Option<Timestamp>)) -> Bucket {
+        Bucket {
+            bucket_region: Some(self.region.to_string()),
+            creation_date: created,
+            name: Some(name),
+            ..Bucket::default()
+        }
+    }
+
+    /// Whether a dataset is there.
+    pub(super) async fn head_bucket(
+        &self,
+        request: S3Request<HeadBucketInput>,
+    ) -> S3Result<S3Response<HeadBucketOutput>> {
+        let call = call_of(&request)?;
+        let _row = self
+            .vault
+            .head_dataset(&call, &request.input.bucket)
+            .await?;
+        ok(HeadBucketOutput {
+            bucket_region: Some(self.region.to_string()),
+            ..HeadBucketOutput::default()
+        })
+    }
+
+    /// Everything is where this gateway is.
+    pub(super) async fn get_bucket_location(
+        &self,
+        request: S3Request<GetBucketLocationInput>,
+    ) -> S3Result<S3Response<GetBucketLocationOutput>> {
+        let call = call_of(&request)?;
+        let _row = self
+            .vault
+            .head_dataset(&call, &request.input.bucket)
+            .await?;
+        let region = BucketLocationConstraint::from(self.region.to_string());
+        ok(GetBucketLocationOutput {
+            location_constraint: Some(region),
+        })
+    }
+
+    /// Versioning was never enabled.
+    pub(super) async fn get_bucket_versioning(
+        &self,
+        request: S3Request<GetBucketVersioningInput>,
+    ) -> S3Result<S3Response<GetBucketVersioningOutput>> {
+        let call = call_of(&request)?;
+        let _row = self
+            .vault
+            .head_dataset(&call, &request.input.bucket)
+            .await?;
+        ok(GetBucketVersioningOutput::default())
+    }
+
+    /// Everything is sealed with AES-256.
+    pub(super) async fn get_bucket_encryption(
+        &self,
+        request: S3Request<GetBucketEncryptionInput>,
+    ) -> S3Result<S3Response<GetBucketEncryptionOutput>> {
+        let call = call_of(&request)?;
+        let _row = self
+            .vault
+            .head_dataset(&call, &request.input.bucket)
+            .await?;
+        let rule = ServerSideEncryptionRule {
+            apply_server_side_encryption_by_default: Some(ServerSideEncryptionByDefault {
+                kms_master_key_id: None,
+                sse_algorithm: sealed(),
+            }),
+            blocked_encryption_types: None,
+            bucket_key_enabled: Some(false),
+        };
+        ok(GetBucketEncryptionOutput {
+            server_side_encryption_configuration: Some(ServerSideEncryptionConfiguration {
+                rules: vec![rule],
+            }),
+        })
+    }
+
+    /// Makes a dataset.
+    pub(super) async fn create_bucket(
+        &self,
+        request: S3Request<CreateBucketInput>,
+    ) -> S3Result<S3Response<CreateBucketOutput>> {
+        let call = call_of(&request)?;
+        self.check_configuration(request.input.create_bucket_configuration.as_ref())?;
+        let bucket = &request.input.bucket;
+        let _row = self.vault.create_dataset(&call, bucket).await?;
+        ok(CreateBucketOutput {
+            location: Some(format!("/{bucket}")),
+            ..CreateBucketOutput::default()
+        })
+    }
+
+    fn check_configuration(&self, asked: Option<&CreateBucketConfiguration>) -> S3Result<()> {
+        let Some(asked) = asked else {
+            return Ok(());
+        };
+        if asked.bucket.is_some() || asked.location.is_some() {
+            return Err(not_served("a directory bucket"));
+        }
+        if asked.tags.as_ref().is_some_and(|tags| !tags.is_empty()) {
+            return Err(not_served("tags of a bucket"));
+        }
+        match asked
+            .location_constraint
+            .as_ref()
+            .map(BucketLocationConstraint::as_str)
+        {
+            None | Some("") => Ok(()),
+            Some(region) if *region == *self.region => Ok(()),
+            Some(_) => Err(S3Error::with_message(
+                S3ErrorCode::IllegalLocationConstraintException,
+                "The location is not this gateway's region.",
+            )),
+        }
+    }
+
+    /// Deletes an empty dataset.
+    pub(super) async fn delete_bucket(
+        &self,
+        request: S3Request<DeleteBucketInput>,
+    ) -> S3Result<S3Response<DeleteBucketOutput>> {
+        let call = call_of(&request)?;
+        self.vault
+            .delete_dataset(&call, &request.input.bucket)
+            .await?;
+        ok(DeleteBucketOutput::default())
+    }
+}

@@ -1,0 +1,228 @@
+//! Reads: an object's bytes, or what is known of it.
+
+use http::{HeaderMap, HeaderName};
+use s3s::dto::{
+    Checksum, ChecksumMode, GetObjectAttributesInput, GetObjectAttributesOutput,
+    GetObjectAttributesParts, GetObjectInput, GetObjectOutput, GetObjectTaggingInput,
+    GetObjectTaggingOutput, HeadObjectInput, HeadObjectOutput, ObjectAttributes, Range,
+    StorageClass,
+};
+use s3s::{S3Error, S3Request, S3Response, S3Result};
+
+use super::{Handlers, call_of, ok};
+use crate::catalog::ObjectRow;
+use crate::s3::body;
+use crate::s3::error::with_held_tag;
+use crate::s3::translate::checksums::{Told, tell_checksums};
+use crate::s3::translate::conditions::Sent;
+use crate::s3::translate::{current_version, etag, length, metadata, ranges, sealed, times};
+use crate::types::ByteRange;
+use crate::vault::{Place, ReadAsk, Seen, Span};
+
+const IF_RANGE: HeaderName = http::header::IF_RANGE;
+
+/// What a GET or HEAD asks for. A server may always ignore `Range`, and must when it cannot tell
+/// whether `If-Range` holds (RFC 9110, section 13.1.5).
+fn span_of(range: Option<Range>, part: Option<i32>, headers: &HeaderMap) -> S3Result<Span> {
+    ranges::span(range.filter(|_| !headers.contains_key(IF_RANGE)), part)
+}
+
+/// The checksums to tell: those of the whole object, to who asks for them and reads all of it.
+fn told(mode: Option<&ChecksumMode>, seen: &Seen) -> Told {
+    let asked = mode.is_some_and(|m| m.as_str() == ChecksumMode::ENABLED);
+    if asked && seen.range.is_none() {
+        Told::of(&seen.row.checksums)
+    } else {
+        Told::default()
+    }
+}
+
+fn bytes_of(seen: &Seen) -> u64 {
+    seen.range.map_or(seen.row.bytes, ByteRange::len)
+}
+
+fn parts_of(row: &ObjectRow, part: Option<i32>) -> Option<i32> {
+    part.filter(|_| !row.part_bytes.is_empty())?;
+    i32::try_from(row.part_bytes.len()).ok()
+}
+
+/// Writes what GET and HEAD have in common.
+macro_rules! tell_object {
+    ($output:ident, $seen:expr, $mode:expr, $part:expr) => {{
+        let seen: &Seen = $seen;
+        let (row, meta) = (&seen.row, &seen.row.meta);
+        let told = told($mode, seen);
+        $output.checksum_type = told.kind();
+        tell_checksums!($output, told);
+        $output.accept_ranges = Some("bytes".to_owned());
+        $output.cache_control = meta.cache_control.clone();
+        $output.content_disposition = meta.content_disposition.clone();
+        $output.content_encoding = meta.content_encoding.clone();
+        $output.content_language = meta.content_language.clone();
+        $output.content_length = Some(length(bytes_of(seen)));
+        $output.content_range = seen.range.map(|r| ranges::content_range(r, row.bytes));
+        $output.content_type = Some(content_type(row));
+        $output.e_tag = Some(etag(&row.etag));
+        $output.expires = meta.expires.clone();
+        $output.last_modified = times::told(row.modified);
+        $output.metadata = metadata::returned(meta);
+        $output.parts_count = parts_of(row, $part);
+        $output.server_side_encryption = Some(sealed());
+    }};
+}
+
+/// S3 calls an object that says nothing `binary/octet-stream`.
+fn content_type(row: &ObjectRow) -> String {
+    let known = row.meta.content_type.as_deref();
+    known.unwrap_or("binary/octet-stream").to_owned()
+}
+
+impl Handlers {
+    /// An object's bytes.
+    pub(super) async fn get_object(
+        &self,
+        request: S3Request<GetObjectInput>,
+    ) -> S3Result<S3Response<GetObjectOutput>> {
+        let call = call_of(&request)?;
+        let asked = request.input;
+        current_version(asked.version_id.as_deref())?;
+        let span = span_of(asked.range, asked.part_number, &request.headers)?;
+        let sent = Sent {
+            matches: asked.if_match,
+            differs: asked.if_none_match,
+            modified: asked.if_modified_since,
+            unmodified: asked.if_unmodified_since,
+        };
+        let held = sent.held_tag();
+        let ask = ReadAsk {
+            span,
+            conditions: sent.conditions(),
+        };
+        let place = Place {
+            bucket: &asked.bucket,
+            key: &asked.key,
+        };
+        let reading = self.vault.read_object(&call, place, ask).await;
+        let reading = reading.map_err(|e| with_held_tag(S3Error::from(e), held))?;
+
+        let bytes = bytes_of(&reading.seen);
+        let mut output = GetObjectOutput::default();
+        tell_object!(
+            output,
+            &reading.seen,
+            asked.checksum_mode.as_ref(),
+            asked.part_number
+        );
+        output.body = if bytes == 0 {
+            // Nobody polls an empty body; its record is to be completed all the same.
+            body::drain_empty(reading.body).await?;
+            None
+        } else {
+            Some(body::output(reading.body, bytes))
+        };
+        ok(output)
+    }
+
+    /// What is known of an object.
+    pub(super) async fn head_object(
+        &self,
+        request: S3Request<HeadObjectInput>,
+    ) -> S3Result<S3Response<HeadObjectOutput>> {
+        let call = call_of(&request)?;
+        let asked = request.input;
+        current_version(asked.version_id.as_deref())?;
+        let span = span_of(asked.range, asked.part_number, &request.headers)?;
+        let sent = Sent {
+            matches: asked.if_match,
+            differs: asked.if_none_match,
+            modified: asked.if_modified_since,
+            unmodified: asked.if_unmodified_since,
+        };
+        let held = sent.held_tag();
+        let ask = ReadAsk {
+            span,
+            conditions: sent.conditions(),
+        };
+        let place = Place {
+            bucket: &asked.bucket,
+            key: &asked.key,
+        };
+        let seen = self.vault.head_object(&call, place, ask).await;
+        let seen = seen.map_err(|e| with_held_tag(S3Error::from(e), held))?;
+
+        let mut output = HeadObjectOutput::default();
+        tell_object!(
+            output,
+            &seen,
+            asked.checksum_mode.as_ref(),
+            asked.part_number
+        );
+        ok(output)
+    }
+
+    /// What is known of an object, as XML.
+    pub(super) async fn get_object_attributes(
+        &self,
+        request: S3Request<GetObjectAttributesInput>,
+    ) -> S3Result<S3Response<GetObjectAttributesOutput>> {
+        let call = call_of(&request)?;
+        let asked = request.input;
+        current_version(asked.version_id.as_deref())?;
+        let place = Place {
+            bucket: &asked.bucket,
+            key: &asked.key,
+        };
+        let wants = |name: &str| asked.object_attributes.iter().any(|a| a.as_str() == name);
+        let seen = self
+            .vault
+            .head_object(&call, place, ReadAsk::default())
+            .await?;
+        let row = &seen.row;
+        let parts = i32::try_from(row.part_bytes.len()).ok().filter(|n| *n > 0);
+        ok(GetObjectAttributesOutput {
+            checksum: wants(ObjectAttributes::CHECKSUM).then(|| {
+                let told = Told::of(&row.checksums);
+                let mut out = Checksum {
+                    checksum_type: told.kind(),
+                    ..Checksum::default()
+                };
+                tell_checksums!(out, told);
+                out
+            }),
+            e_tag: wants(ObjectAttributes::ETAG).then(|| etag(&row.etag)),
+            last_modified: times::told(row.modified),
+            object_parts: parts
+                .filter(|_| wants(ObjectAttributes::OBJECT_PARTS))
+                .map(|n| GetObjectAttributesParts {
+                    total_parts_count: Some(n),
+                    ..GetObjectAttributesParts::default()
+                }),
+            object_size: wants(ObjectAttributes::OBJECT_SIZE).then(|| length(row.bytes)),
+            storage_class: wants(ObjectAttributes::STORAGE_CLASS)
+                .then(|| StorageClass::from_static(StorageClass::STANDARD)),
+            ..GetObjectAttributesOutput::default()
+        })
+    }
+
+    /// An object that is there has no tags.
+    pub(super) async fn get_object_tagging(
+        &self,
+        request: S3Request<GetObjectTaggingInput>,
+    ) -> S3Result<S3Response<GetObjectTaggingOutput>> {
+        let call = call_of(&request)?;
+        let asked = request.input;
+        current_version(asked.version_id.as_deref())?;
+        let place = Place {
+            bucket: &asked.bucket,
+            key: &asked.key,
+        };
+        let _seen = self
+            .vault
+            .head_object(&call, place, ReadAsk::default())
+            .await?;
+        ok(GetObjectTaggingOutput {
+            tag_set: Vec::new(),
+            version_id: None,
+        })
+    }
+}

@@ -1,0 +1,69 @@
+//! Writes: a whole object, or one part of it.
+
+use s3s::dto::{PutObjectInput, PutObjectOutput, UploadPartInput, UploadPartOutput};
+use s3s::{S3Request, S3Response, S3Result};
+
+use super::{Handlers, call_of, input_of, ok};
+use crate::s3::translate::checksums::{Told, tell_checksums};
+use crate::s3::translate::metadata::sent_metadata;
+use crate::s3::translate::{conditions, etag, length, part_number, sealed};
+use crate::vault::{NewObject, Place};
+
+impl Handlers {
+    /// Writes an object.
+    pub(super) async fn put_object(
+        &self,
+        mut request: S3Request<PutObjectInput>,
+    ) -> S3Result<S3Response<PutObjectOutput>> {
+        let call = call_of(&request)?;
+        let blob = request.input.body.take();
+        let input = input_of(&request, blob)?;
+        let mut asked = request.input;
+        let new = NewObject {
+            meta: sent_metadata!(asked)?,
+            conditions: conditions::write(asked.if_match.as_ref(), asked.if_none_match.as_ref())?,
+        };
+        let place = Place {
+            bucket: &asked.bucket,
+            key: &asked.key,
+        };
+        let row = self.vault.write_object(&call, place, new, input).await?;
+        let told = Told::of(&row.checksums);
+        let mut output = PutObjectOutput {
+            checksum_type: told.kind(),
+            e_tag: Some(etag(&row.etag)),
+            server_side_encryption: Some(sealed()),
+            size: Some(length(row.bytes)),
+            ..PutObjectOutput::default()
+        };
+        tell_checksums!(output, told);
+        ok(output)
+    }
+
+    /// Writes a part.
+    pub(super) async fn upload_part(
+        &self,
+        mut request: S3Request<UploadPartInput>,
+    ) -> S3Result<S3Response<UploadPartOutput>> {
+        let call = call_of(&request)?;
+        let number = part_number(request.input.part_number)?;
+        let blob = request.input.body.take();
+        let input = input_of(&request, blob)?;
+        let asked = request.input;
+        let place = Place {
+            bucket: &asked.bucket,
+            key: &asked.key,
+        };
+        let vault = &self.vault;
+        let row = vault
+            .put_part(&call, place, &asked.upload_id, number, input)
+            .await?;
+        let mut output = UploadPartOutput {
+            e_tag: Some(etag(&row.etag)),
+            server_side_encryption: Some(sealed()),
+            ..UploadPartOutput::default()
+        };
+        tell_checksums!(output, Told::of(&row.checksums));
+        ok(output)
+    }
+}

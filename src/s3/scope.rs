@@ -1,0 +1,329 @@
+//! The scope of one request: its event, its beginning, where it came from, who it turned out to
+//! be, and whether the log has it.
+//!
+//! The scope is made before the library sees the request, and travels with it. **No answer leaves
+//! before a record of its request is durable**: what no use case recorded (a wrong signature, an
+//! unknown operation, XML that cannot be read) the edge records itself.
+
+use std::collections::HashSet;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use async_trait::async_trait;
+use http::{HeaderMap, Uri, header};
+
+use super::watch::Watch;
+use crate::ledger::{AuthMethod, Nature, Session};
+use crate::types::{AccessKeyId, EventId, PrincipalId, Timestamp};
+use crate::vault::{Call, Turned, Vault, VaultError};
+
+/// The client's own name is cut to so many bytes.
+const USER_AGENT_BYTES_MAX: usize = 256;
+/// Sessions remembered, so that the requests of one client share one.
+const SESSIONS_MAX: usize = 4_096;
+
+/// What the edge needs to record a request by itself.
+#[async_trait]
+pub(super) trait Recorder: Send + Sync + 'static {
+    /// Now.
+    fn now(&self) -> Timestamp;
+    /// A fresh event.
+    fn new_event(&self) -> Result<EventId, VaultError>;
+    /// Makes the record of a request that no use case recorded durable.
+    async fn record(&self, call: &Call, turned: Turned<'_>) -> Result<(), VaultError>;
+}
+
+#[async_trait]
+impl Recorder for Vault {
+    fn now(&self) -> Timestamp {
+        Self::now(self)
+    }
+
+    fn new_event(&self) -> Result<EventId, VaultError> {
+        Self::new_event(self)
+    }
+
+    async fn record(&self, call: &Call, turned: Turned<'_>) -> Result<(), VaultError> {
+        self.record_turned(call, turned).await
+    }
+}
+
+/// The sessions of late, so that equal ones are one.
+#[derive(Default)]
+pub(super) struct Sessions(Mutex<HashSet<Arc<Session>>>);
+
+impl Sessions {
+    /// The shared copy of a session.
+    fn share(&self, session: Session) -> Arc<Session> {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(found) = known.get(&session) {
+            return Arc::clone(found);
+        }
+        if known.len() >= SESSIONS_MAX {
+            known.clear();
+        }
+        let session = Arc::new(session);
+        let _new: bool = known.insert(Arc::clone(&session));
+        session
+    }
+}
+
+/// Whose credential a request names; not yet proved.
+pub(super) struct Claim {
+    /// The credential.
+    pub(super) key: AccessKeyId,
+    /// Whose it is.
+    pub(super) principal: PrincipalId,
+    /// The person a workload acts for.
+    pub(super) responsible: Option<PrincipalId>,
+}
+
+struct State {
+    operation: &'static str,
+    claim: Option<Claim>,
+    proved: bool,
+    served: bool,
+}
+
+/// Where a request comes from and by which gateway it came in.
+pub(super) struct Origin {
+    client_ip: String,
+    user_agent: String,
+    auth: AuthMethod,
+    source: Arc<str>,
+}
+
+impl Origin {
+    /// Reads it from a request's parts.
+    pub(super) fn of(parts: &http::request::Parts, source: &Arc<str>) -> Self {
+        let peer = parts.extensions.get::<SocketAddr>();
+        Self {
+            client_ip: peer.map_or_else(String::new, |peer| peer.ip().to_canonical().to_string()),
+            user_agent: user_agent(&parts.headers),
+            auth: auth_method(&parts.uri),
+            source: Arc::clone(source),
+        }
+    }
+}
+
+/// One request on its way through the edge.
+pub(super) struct Scope {
+    event: EventId,
+    time: Timestamp,
+    origin: Origin,
+    sessions: Arc<Sessions>,
+    watch: Arc<Watch>,
+    recorded: Arc<AtomicBool>,
+    state: Mutex<State>,
+}
+
+impl Scope {
+    /// Begins a request.
+    pub(super) fn begin(
+        recorder: &dyn Recorder,
+        operation: &'static str,
+        origin: Origin,
+        sessions: &Arc<Sessions>,
+        watch: &Arc<Watch>,
+    ) -> Result<Arc<Self>, VaultError> {
+        Ok(Arc::new(Self {
+            event: recorder.new_event()?,
+            time: recorder.now(),
+            origin,
+            sessions: Arc::clone(sessions),
+            watch: Arc::clone(watch),
+            recorded: Arc::new(AtomicBool::new(false)),
+            state: Mutex::new(State {
+                operation,
+                claim: None,
+                proved: false,
+                served: false,
+            }),
+        }))
+    }
+
+    /// The request's name in the log.
+    pub(super) const fn event(&self) -> EventId {
+        self.event
+    }
+
+    /// What is seen of its body.
+    pub(super) const fn watch(&self) -> &Arc<Watch> {
+        &self.watch
+    }
+
+    /// Notes whose credential the request names.
+    pub(super) fn claim(&self, claim: Claim) {
+        self.state().claim = Some(claim);
+    }
+
+    /// Notes that the signature of the claimed credential was right; `false` if this is another.
+    pub(super) fn prove(&self, access_key: &str) -> bool {
+        let mut state = self.state();
+        let same = state
+            .claim
+            .as_ref()
+            .is_some_and(|c| c.key.as_str() == access_key);
+        state.proved = same;
+        same
+    }
+
+    /// Notes which operation it is.
+    pub(super) fn name(&self, operation: &'static str) {
+        self.state().operation = operation;
+    }
+
+    /// Whether an operation's handler has begun.
+    pub(super) fn is_served(&self) -> bool {
+        self.state().served
+    }
+
+    /// Whether a record of the request stands in the log.
+    pub(super) fn is_recorded(&self) -> bool {
+        self.recorded.load(Ordering::Acquire)
+    }
+
+    /// Begins the use case: the request as the vault knows it.
+    pub(super) fn serve(&self) -> Call {
+        self.state().served = true;
+        self.call()
+    }
+
+    /// The request as the vault knows it.
+    pub(super) fn call(&self) -> Call {
+        let state = self.state();
+        let claim = state.claim.as_ref();
+        let proved = claim.filter(|_| state.proved);
+        let session = Session {
+            principal: proved.map(|c| c.principal.clone()),
+            responsible: proved.and_then(|c| c.responsible.clone()),
+            access_key: claim.map(|c| c.key.clone()),
+            auth: if state.proved {
+                self.origin.auth
+            } else {
+                AuthMethod::None
+            },
+            client_ip: self.origin.client_ip.clone(),
+            user_agent: self.origin.user_agent.clone(),
+            source: self.origin.source.to_string(),
+        };
+        Call {
+            session: self.sessions.share(session),
+            event: self.event,
+            time: self.time,
+            operation: state.operation,
+            nature: Nature::Normal,
+            recorded: Arc::clone(&self.recorded),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+tokio::task_local! {
+    /// The scope of the request that this task serves.
+    ///
+    /// Only for the look-up of a credential: there the library hands over the access key's id
+    /// and nothing else of the request.
+    static CURRENT: Arc<Scope>;
+}
+
+/// Runs `future` as part of `scope`.
+pub(super) fn within<F: Future>(
+    scope: Arc<Scope>,
+    future: F,
+) -> impl Future<Output = F::Output> + use<F> {
+    CURRENT.scope(scope, future)
+}
+
+/// The scope of the request that this task serves.
+pub(super) fn current() -> Option<Arc<Scope>> {
+    CURRENT.try_with(Arc::clone).ok()
+}
+
+/// The client's own name without control characters, cut to its bound.
+fn user_agent(headers: &HeaderMap) -> String {
+    let raw = headers
+        .get(header::USER_AGENT)
+        .map_or(&[][..], |v| v.as_bytes());
+    let mut out = String::new();
+    for c in String::from_utf8_lossy(raw)
+        .chars()
+        .filter(|c| !c.is_control())
+    {
+        if out.len().saturating_add(c.len_utf8()) > USER_AGENT_BYTES_MAX {
+            break;
+        }
+        out.push(c);
+    }
+    out
+}
+
+/// How a request claims to be signed: the library looks at the query first.
+fn auth_method(uri: &Uri) -> AuthMethod {
+    let signed_in_query = uri.query().unwrap_or_default().split('&').any(|pair| {
+        let name = pair.split('=').next().unwrap_or_default();
+        percent_encoding::percent_decode_str(name).eq("X-Amz-Signature".bytes())
+    });
+    if signed_in_query {
+        AuthMethod::SigV4Query
+    } else {
+        AuthMethod::SigV4Header
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn user_agents_are_cut_and_cleaned() {
+        let of = |bytes: &[u8]| {
+            let value = HeaderValue::from_bytes(bytes).unwrap();
+            user_agent(&HeaderMap::from_iter([(header::USER_AGENT, value)]))
+        };
+        assert_eq!(of(b"aws-cli/2.17 \x80"), "aws-cli/2.17 \u{fffd}");
+        assert_eq!(of("a\tb".as_bytes()), "ab");
+        assert_eq!(of("é".repeat(200).as_bytes()), "é".repeat(128));
+        assert_eq!(user_agent(&HeaderMap::new()), "");
+    }
+
+    #[test]
+    fn the_signature_may_stand_in_the_query() {
+        for (uri, expected) in [
+            ("/b/k", AuthMethod::SigV4Header),
+            ("/b/k?X-Amz-Signature=00", AuthMethod::SigV4Query),
+            ("/b/k?a=b&X%2DAmz-Signature=00", AuthMethod::SigV4Query),
+            ("/b/k?a=X-Amz-Signature", AuthMethod::SigV4Header),
+            ("/b/k?x-amz-signature=00", AuthMethod::SigV4Header),
+        ] {
+            assert_eq!(auth_method(&uri.parse().unwrap()), expected, "{uri}");
+        }
+    }
+
+    #[test]
+    fn equal_sessions_are_one_and_the_table_is_bounded() {
+        let sessions = Sessions::default();
+        let session = |n: usize| Session {
+            principal: None,
+            responsible: None,
+            access_key: None,
+            auth: AuthMethod::None,
+            client_ip: n.to_string(),
+            user_agent: String::new(),
+            source: String::new(),
+        };
+        let first = sessions.share(session(0));
+        assert!(Arc::ptr_eq(&first, &sessions.share(session(0))));
+        for n in 1..=SESSIONS_MAX {
+            let _shared: Arc<Session> = sessions.share(session(n));
+        }
+        assert!(sessions.0.lock().unwrap().len() <= SESSIONS_MAX);
+    }
+}

@@ -1,0 +1,255 @@
+//! Builds the edge: the library's service, its options, and the scope around it.
+//!
+//! There is one way to build it, and that way sets authentication and access; the library by itself
+//! serves everyone when authentication is forgotten.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::future::BoxFuture;
+use http::{Method, Request, Response, StatusCode, header};
+use http_body::Body as HttpBody;
+use s3s::auth::S3Auth;
+use s3s::config::{S3Config, StaticConfigProvider};
+use s3s::host::SingleDomain;
+use s3s::region::Region;
+use s3s::service::{S3Service, S3ServiceBuilder};
+use s3s::{Body, S3};
+
+use super::access::Gate;
+use super::answer::{self, Asked};
+use super::auth::Credentials;
+use super::ops::Handlers;
+use super::scope::{Origin, Recorder, Scope, Sessions, within};
+use super::watch::{BoxError, Watch, WatchFor, Watched};
+use crate::types::limits;
+use crate::vault::Vault;
+
+/// A signed chunk is held in memory until its signature is checked: what the largest chunks of
+/// common clients need (8 MiB), twice.
+const CHUNK_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// How far a client's clock may be off (S3: 15 minutes).
+const SKEW_SECONDS_MAX: u32 = 15 * 60;
+/// How long a presigned URL may live (S3: 7 days).
+const PRESIGNED_SECONDS_MAX: u32 = 7 * 24 * 60 * 60;
+
+/// What an operator decides about the edge.
+#[derive(Clone, Debug)]
+pub struct S3Settings {
+    /// The region that requests are signed for.
+    pub region: String,
+    /// The domain whose subdomains are buckets (`<bucket>.<domain>`); without it, buckets stand in
+    /// the path.
+    pub domain: Option<String>,
+    /// This gateway's name in the log.
+    pub source: String,
+    /// For how long a client may send nothing in the middle of a body. A transfer that makes
+    /// progress has no limit.
+    pub body_idle: Duration,
+}
+
+/// Why an edge cannot be built. At fault: the configuration.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BuildError {
+    /// Not a region.
+    #[error("a region is made of a-z, 0-9 and hyphens")]
+    Region(#[source] s3s::region::InvalidRegion),
+    /// Not a domain.
+    #[error("the domain for buckets is not one")]
+    Domain(#[source] s3s::host::DomainError),
+}
+
+/// The edge would serve whom it must not. At fault: the build.
+#[derive(Debug, thiserror::Error)]
+#[error("an unsigned {method} was answered with status={status} instead of 403")]
+pub struct SelfTestError {
+    method: Method,
+    status: u16,
+}
+
+/// Builds the edge over a vault.
+pub fn router(vault: Arc<Vault>, settings: &S3Settings) -> Result<S3Edge, BuildError> {
+    let handlers = Handlers::new(Arc::clone(&vault), settings.region.as_str());
+    let auth = Credentials(Arc::clone(&vault));
+    assemble(handlers, auth, vault, settings)
+}
+
+/// The one way to put an edge together.
+pub(super) fn assemble(
+    handlers: impl S3,
+    auth: impl S3Auth,
+    recorder: Arc<dyn Recorder>,
+    settings: &S3Settings,
+) -> Result<S3Edge, BuildError> {
+    Ok(S3Edge {
+        library: library(handlers, auth, settings)?,
+        recorder,
+        sessions: Arc::default(),
+        source: settings.source.as_str().into(),
+        domain: settings.domain.as_deref().map(Arc::from),
+        idle: settings.body_idle,
+    })
+}
+
+fn library(
+    handlers: impl S3,
+    auth: impl S3Auth,
+    settings: &S3Settings,
+) -> Result<S3Service, BuildError> {
+    let region = Region::new(settings.region.as_str().into()).map_err(BuildError::Region)?;
+    let mut builder = S3ServiceBuilder::new(handlers);
+    builder.set_auth(auth);
+    builder.set_access(Gate);
+    let config = Arc::new(config(region));
+    builder.set_config(Arc::new(StaticConfigProvider::new(config)));
+    if let Some(domain) = &settings.domain {
+        let domain = SingleDomain::new(domain).map_err(BuildError::Domain)?;
+        // A foreign host name is not a bucket.
+        builder.set_host(domain.with_cname_fallback(false));
+    }
+    Ok(builder.build())
+}
+
+/// Every option of the library, each on purpose.
+fn config(region: Region) -> S3Config {
+    let mut config = S3Config::default();
+    config.xml_max_body_size = limits::XML_BODY_BYTES_MAX;
+    config.put_object_max_size = Some(limits::BODY_BYTES_MAX);
+    config.aws_chunked_stream_max_chunk_size = CHUNK_BYTES_MAX;
+    // Forms are not served; the library reads them before it asks, so as little as possible.
+    config.allow_post_signature = false;
+    config.post_object_max_file_size = 0;
+    config.form_max_field_size = 4 * 1024;
+    config.form_max_fields_size = 16 * 1024;
+    config.form_max_parts = 32;
+    // There are no custom routes.
+    config.custom_route_max_body_size = Some(0);
+    config.presigned_url_max_skew_time_secs = SKEW_SECONDS_MAX;
+    config.presigned_url_max_expires_secs = PRESIGNED_SECONDS_MAX;
+    config.allow_presigned_url = true;
+    config.enable_sig_v2 = false;
+    config.expected_region = Some(region);
+    config.sig_v4_allowed_services = vec!["s3".to_owned()];
+    // No unsigned header changes what a request does.
+    config.unsigned_amz_header_allowlist = Vec::new();
+    // A key is what the client wrote; `a//b` and `a/b` are two.
+    config.normalize_forward_slash_path = false;
+    config.normalize_content_length = true;
+    // An operation is what the request is, never what its `x-id` says it were.
+    config.operation_id_routing = false;
+    config
+}
+
+/// The edge as an HTTP service; cheap to clone.
+///
+/// The peer's address is taken from the request's extension [`std::net::SocketAddr`].
+#[derive(Clone)]
+pub struct S3Edge {
+    library: S3Service,
+    recorder: Arc<dyn Recorder>,
+    sessions: Arc<Sessions>,
+    source: Arc<str>,
+    domain: Option<Arc<str>>,
+    idle: Duration,
+}
+
+impl S3Edge {
+    /// Makes sure that unsigned requests are refused. To be run once before serving.
+    pub async fn self_test(&self) -> Result<(), SelfTestError> {
+        for (method, path) in [
+            (Method::GET, "/"),
+            (Method::GET, "/self--test/key"),
+            (Method::PUT, "/self--test/key"),
+            (Method::DELETE, "/self--test"),
+        ] {
+            let mut request = Request::new(Body::empty());
+            *request.method_mut() = method.clone();
+            *request.uri_mut() = http::Uri::from_static(path);
+            let status = match self.library.call(request).await {
+                Ok(response) => response.status(),
+                Err(_fault) => StatusCode::INTERNAL_SERVER_ERROR,
+            };
+            if status != StatusCode::FORBIDDEN {
+                return Err(SelfTestError {
+                    method,
+                    status: status.as_u16(),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// Serves one request, with whatever body the HTTP server gives.
+    pub async fn serve<B>(&self, request: Request<B>) -> Response<Body>
+    where
+        B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
+        B::Error: Into<BoxError>,
+    {
+        let (mut parts, body) = request.into_parts();
+        let watch = Watch::new(self.watch_for(&parts));
+        let origin = Origin::of(&parts, &self.source);
+        let asked = Asked::of(&parts, self.domain.as_deref());
+        let begun = Scope::begin(
+            &*self.recorder,
+            asked.method_name(),
+            origin,
+            &self.sessions,
+            &watch,
+        );
+        let scope = match begun {
+            Ok(scope) => scope,
+            // Without an event there is no record, and without a record no service.
+            Err(error) => return answer::of_error(error.into()),
+        };
+        let _none: Option<Arc<Scope>> = parts.extensions.insert(Arc::clone(&scope));
+        let body = if body.is_end_stream() {
+            watch.nothing_comes();
+            Body::empty()
+        } else {
+            Body::http_body_unsync(Watched::new(body, watch))
+        };
+        let call = self.library.call(Request::from_parts(parts, body));
+        let answered = within(Arc::clone(&scope), answer::caught(call)).await;
+        answer::release(&*self.recorder, &scope, &asked, answered).await
+    }
+
+    fn watch_for(&self, parts: &http::request::Parts) -> WatchFor {
+        let text = |name: &str| parts.headers.get(name).and_then(|v| v.to_str().ok());
+        WatchFor {
+            announced: text(header::CONTENT_LENGTH.as_str()).and_then(|v| v.parse().ok()),
+            chunked: text("x-amz-content-sha256").is_some_and(|v| v.starts_with("STREAMING-")),
+            keep: parts.method == Method::POST && is_delete(parts.uri.query().unwrap_or_default()),
+            idle: self.idle,
+        }
+    }
+}
+
+/// Whether a query names the sub-resource `delete`.
+fn is_delete(query: &str) -> bool {
+    query
+        .split('&')
+        .any(|pair| pair.split('=').next() == Some("delete"))
+}
+
+impl<B> tower::Service<Request<B>> for S3Edge
+where
+    B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
+    type Response = Response<Body>;
+    type Error = Infallible;
+    type Future = BoxFuture<'static, Result<Response<Body>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let edge = self.clone();
+        Box::pin(async move { Ok(edge.serve(request).await) })
+    }
+}

@@ -1,0 +1,159 @@
+//! Conditions: `If-Match` and its kin (RFC 9110, section 13).
+
+use http::HeaderValue;
+use s3s::S3Result;
+use s3s::dto::{ETag, ETagCondition, Timestamp};
+
+use super::times::named;
+use crate::s3::error::not_served;
+use crate::vault::{ReadConditions, TagMatch, WriteConditions};
+
+/// How tags are compared (RFC 9110, section 8.8.3.2).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Compare {
+    /// A weak tag equals nothing (`If-Match`).
+    Strong,
+    /// Weakness is overlooked (`If-None-Match`).
+    Weak,
+}
+
+/// The four conditions of a read or of a copy's source, as they were sent.
+pub(in crate::s3) struct Sent {
+    /// `If-Match`.
+    pub(in crate::s3) matches: Option<ETagCondition>,
+    /// `If-None-Match`.
+    pub(in crate::s3) differs: Option<ETagCondition>,
+    /// `If-Modified-Since`.
+    pub(in crate::s3) modified: Option<Timestamp>,
+    /// `If-Unmodified-Since`.
+    pub(in crate::s3) unmodified: Option<Timestamp>,
+}
+
+impl Sent {
+    /// In the vault's words.
+    pub(in crate::s3) fn conditions(self) -> ReadConditions {
+        ReadConditions {
+            matches: self.matches.map(|c| tags(&c, Compare::Strong)),
+            differs: self.differs.map(|c| tags(&c, Compare::Weak)),
+            modified_since: self.modified.map(named),
+            unmodified_since: self.unmodified.map(named),
+        }
+    }
+
+    /// The one tag that the client holds, if it named one: a `304` repeats it.
+    pub(in crate::s3) fn held_tag(&self) -> Option<HeaderValue> {
+        let TagMatch::Tags(tags) = tags(self.differs.as_ref()?, Compare::Weak) else {
+            return None;
+        };
+        match tags.as_slice() {
+            [tag] => HeaderValue::try_from(format!("\"{tag}\"")).ok(),
+            _ => None,
+        }
+    }
+}
+
+/// The conditions of a write.
+pub(in crate::s3) fn write(
+    matches: Option<&ETagCondition>,
+    differs: Option<&ETagCondition>,
+) -> S3Result<WriteConditions> {
+    let differs = differs.map(|c| tags(c, Compare::Weak));
+    if matches!(differs, Some(TagMatch::Tags(_))) {
+        return Err(not_served("If-None-Match with a tag on a write; only * is"));
+    }
+    Ok(WriteConditions {
+        matches: matches.map(|c| tags(c, Compare::Strong)),
+        differs,
+    })
+}
+
+fn tags(condition: &ETagCondition, compare: Compare) -> TagMatch {
+    match condition {
+        ETagCondition::Any => TagMatch::Any,
+        ETagCondition::ETag(tag) => TagMatch::Tags(split(tag, compare)),
+    }
+}
+
+/// The tags of a list. The library reads `"a", "b"` as one tag from the first quote to the last.
+fn split(tag: &ETag, compare: Compare) -> Vec<String> {
+    let (mut weak, text) = match tag {
+        ETag::Strong(text) => (false, text.as_str()),
+        ETag::Weak(text) => (true, text.as_str()),
+    };
+    let mut out = Vec::new();
+    let mut rest = text;
+    loop {
+        let (value, behind) = match rest.split_once('"') {
+            None => (rest, None),
+            Some((value, behind)) => (value, Some(behind)),
+        };
+        if !weak || compare == Compare::Weak {
+            out.push(value.to_owned());
+        }
+        // Between two tags: `, ` and perhaps `W/`, then the next opening quote.
+        let Some((between, next)) = behind.and_then(|b| b.split_once('"')) else {
+            return out;
+        };
+        weak = between.trim_end().ends_with("W/");
+        rest = next;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parsed(header: &str, compare: Compare) -> TagMatch {
+        tags(
+            &ETagCondition::parse_http_header(header.as_bytes()).unwrap(),
+            compare,
+        )
+    }
+
+    fn of(tags: &[&str]) -> TagMatch {
+        TagMatch::Tags(tags.iter().map(|t| (*t).to_owned()).collect())
+    }
+
+    #[test]
+    fn tags_are_read_as_sent() {
+        for (header, strong, weak) in [
+            ("\"a-1\"", of(&["a-1"]), of(&["a-1"])),
+            ("a-1", of(&["a-1"]), of(&["a-1"])),
+            ("W/\"a\"", of(&[]), of(&["a"])),
+            ("\"a\", \"b\"", of(&["a", "b"]), of(&["a", "b"])),
+            ("\"a\",\"b\",W/\"c\"", of(&["a", "b"]), of(&["a", "b", "c"])),
+            ("W/\"a\", \"b\"", of(&["b"]), of(&["a", "b"])),
+            ("\"\"", of(&[""]), of(&[""])),
+        ] {
+            assert_eq!(parsed(header, Compare::Strong), strong, "{header}");
+            assert_eq!(parsed(header, Compare::Weak), weak, "{header}");
+        }
+        assert_eq!(parsed("*", Compare::Strong), TagMatch::Any);
+    }
+
+    #[test]
+    fn a_write_is_conditional_on_absence_only() {
+        let any = ETagCondition::Any;
+        let tag = ETagCondition::ETag(ETag::Strong("a".to_owned()));
+        assert_eq!(write(None, None).unwrap(), WriteConditions::default());
+        assert_eq!(
+            write(None, Some(&any)).unwrap().differs,
+            Some(TagMatch::Any)
+        );
+        assert_eq!(write(Some(&tag), None).unwrap().matches, Some(of(&["a"])));
+        assert!(write(None, Some(&tag)).is_err());
+    }
+
+    #[test]
+    fn a_304_repeats_a_single_tag_only() {
+        let sent = |header: &str| Sent {
+            matches: None,
+            differs: Some(ETagCondition::parse_http_header(header.as_bytes()).unwrap()),
+            modified: None,
+            unmodified: None,
+        };
+        assert_eq!(sent("\"a\"").held_tag().unwrap(), "\"a\"");
+        assert!(sent("\"a\", \"b\"").held_tag().is_none());
+        assert!(sent("*").held_tag().is_none());
+    }
+}

@@ -1,0 +1,156 @@
+//! Listings: page sizes, continuation tokens, `encoding-type=url`.
+
+use data_encoding::BASE64URL_NOPAD;
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use s3s::S3Result;
+use s3s::dto::EncodingType;
+
+use crate::s3::error::invalid_argument;
+use crate::types::limits;
+
+/// What `encoding-type=url` leaves as it is: RFC 3986's unreserved characters and `/`.
+const KEPT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b'/');
+
+/// Says which form of token this is.
+const TOKEN_FORM: u8 = 1;
+
+/// The size of a page: as asked, at most 1,000.
+pub(in crate::s3) fn page(asked: Option<i32>) -> S3Result<usize> {
+    let Some(asked) = asked else {
+        return Ok(limits::PAGE_ENTRIES_MAX);
+    };
+    usize::try_from(asked)
+        .map(|n| n.min(limits::PAGE_ENTRIES_MAX))
+        .map_err(|_negative| invalid_argument("A page's size is 0 to 1000."))
+}
+
+/// A page's size as S3 repeats it.
+pub(in crate::s3) fn told(page: usize) -> Option<i32> {
+    i32::try_from(page).ok()
+}
+
+/// How texts of one answer are written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(in crate::s3) enum Texts {
+    /// As they are.
+    Plain,
+    /// Percent-encoded.
+    Url,
+}
+
+impl Texts {
+    /// As the client asked.
+    pub(in crate::s3) fn asked(encoding: Option<&EncodingType>) -> S3Result<Self> {
+        match encoding.map(EncodingType::as_str) {
+            None | Some("") => Ok(Self::Plain),
+            Some(EncodingType::URL) => Ok(Self::Url),
+            Some(_) => Err(invalid_argument("encoding-type is url.")),
+        }
+    }
+
+    /// One text.
+    pub(in crate::s3) fn write(self, text: &str) -> String {
+        match self {
+            Self::Plain => text.to_owned(),
+            Self::Url => utf8_percent_encode(text, KEPT).to_string(),
+        }
+    }
+
+    /// What the answer says about it.
+    pub(in crate::s3) fn told(self) -> Option<EncodingType> {
+        (self == Self::Url).then(|| EncodingType::from_static(EncodingType::URL))
+    }
+}
+
+/// A token that continues behind `after`.
+///
+/// It grants nothing: whoever may list may begin anywhere (`start-after`). So it is not
+/// authenticated, only opaque and read strictly.
+pub(in crate::s3) fn token(after: &str) -> String {
+    let mut bytes = vec![TOKEN_FORM];
+    bytes.extend_from_slice(after.as_bytes());
+    BASE64URL_NOPAD.encode(&bytes)
+}
+
+/// Where a token continues.
+pub(in crate::s3) fn after(token: &str) -> S3Result<String> {
+    BASE64URL_NOPAD
+        .decode(token.as_bytes())
+        .ok()
+        .and_then(|bytes| {
+            let (form, text) = bytes.split_first()?;
+            let fits = *form == TOKEN_FORM && text.len() <= limits::OBJECT_KEY_BYTES_MAX;
+            fits.then(|| String::from_utf8(text.to_vec()).ok())?
+        })
+        .filter(|text| !text.is_empty())
+        .ok_or_else(|| invalid_argument("The continuation token is not one of ours."))
+}
+
+/// A text that counts only when it is not empty.
+pub(in crate::s3) fn some(text: Option<String>) -> Option<String> {
+    text.filter(|t| !t.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn pages_have_a_bound() {
+        for (asked, size) in [(None, 1000), (Some(0), 0), (Some(7), 7), (Some(5000), 1000)] {
+            assert_eq!(page(asked).unwrap(), size);
+        }
+        assert!(page(Some(-1)).is_err());
+    }
+
+    #[test]
+    fn url_encoding_keeps_slashes() {
+        for (text, encoded) in [
+            ("a/b-c_d.e~f", "a/b-c_d.e~f"),
+            ("a b+c", "a%20b%2Bc"),
+            ("é&<\u{ffff}", "%C3%A9%26%3C%EF%BF%BF"),
+        ] {
+            assert_eq!(Texts::Url.write(text), encoded);
+            assert_eq!(Texts::Plain.write(text), text);
+        }
+        let other = EncodingType::from("base64".to_owned());
+        assert!(Texts::asked(Some(&other)).is_err());
+    }
+
+    #[test]
+    fn foreign_tokens_are_refused() {
+        let long = token(&"k".repeat(limits::OBJECT_KEY_BYTES_MAX + 1));
+        let padded = format!("{}=", token("ab"));
+        for bad in [
+            "", "AQ", "Amtr", "AWtl=", "key", "AX8A", "Af__", "!!", &long, &padded,
+        ] {
+            let verdict = after(bad);
+            if bad == "AX8A" {
+                assert!(verdict.is_ok(), "{bad}");
+            } else {
+                assert!(verdict.is_err(), "{bad}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn tokens_round_trip(text in "\\PC{1,80}") {
+            prop_assert_eq!(after(&token(&text)).unwrap(), text);
+        }
+
+        #[test]
+        fn no_token_panics(text in "[A-Za-z0-9_-]{0,60}") {
+            if let Ok(found) = after(&text) {
+                prop_assert_eq!(token(&found), text);
+            }
+        }
+    }
+}

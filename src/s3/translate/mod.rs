@@ -1,0 +1,114 @@
+//! Pure translations between S3's words and the vault's.
+
+pub(super) mod checksums;
+pub(super) mod conditions;
+pub(super) mod listing;
+pub(super) mod metadata;
+pub(super) mod ranges;
+pub(super) mod times;
+
+use s3s::dto::{CopySource as Source, ETag, Owner, ServerSideEncryption};
+use s3s::{S3Error, S3ErrorCode, S3Result};
+
+use super::error::not_served;
+
+/// The entity tag as S3 writes it: strong and quoted, in headers and XML alike.
+pub(super) fn etag(tag: &crate::types::ETag) -> ETag {
+    ETag::Strong(tag.as_str().to_owned())
+}
+
+/// Everything is sealed with AES-256.
+pub(super) fn sealed() -> ServerSideEncryption {
+    ServerSideEncryption::from_static(ServerSideEncryption::AES256)
+}
+
+/// Who owns what is in a bucket: its project, where the bucket's name says it.
+pub(super) fn owner(bucket: &str) -> Option<Owner> {
+    let (project, _) = bucket.split_once("--")?;
+    Some(owner_named(project))
+}
+
+/// An owner of this name.
+pub(super) fn owner_named(name: &str) -> Owner {
+    Owner {
+        display_name: Some(name.to_owned()),
+        id: Some(name.to_owned()),
+    }
+}
+
+/// An object has one version that a client can name: `null`.
+pub(super) fn current_version(version: Option<&str>) -> S3Result<()> {
+    match version {
+        None | Some("" | "null") => Ok(()),
+        Some(_) => Err(S3Error::with_message(
+            S3ErrorCode::NoSuchVersion,
+            "There is no such version.",
+        )),
+    }
+}
+
+/// Bucket and key of a copy's source.
+pub(super) fn copy_source(source: &Source) -> S3Result<(&str, &str)> {
+    match source {
+        Source::Bucket {
+            bucket,
+            key,
+            version_id,
+        } => {
+            current_version(version_id.as_deref())?;
+            Ok((bucket, key))
+        }
+        Source::AccessPoint { .. } | Source::Outpost { .. } => {
+            Err(not_served("a copy from an access point"))
+        }
+    }
+}
+
+/// A part's number, 1 to 10,000.
+pub(super) fn part_number(number: i32) -> S3Result<u32> {
+    u32::try_from(number)
+        .ok()
+        .filter(|n| (1..=crate::types::limits::PARTS_MAX).contains(n))
+        .ok_or_else(|| super::error::invalid_argument("A part's number is 1 to 10000."))
+}
+
+/// A length as S3's signed type; lengths beyond it cannot be stored.
+pub(super) fn length(bytes: u64) -> i64 {
+    i64::try_from(bytes).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn part_numbers_have_bounds() {
+        for (number, expected) in [(1, Some(1)), (10_000, Some(10_000)), (0, None), (-1, None)] {
+            assert_eq!(part_number(number).ok(), expected);
+        }
+        assert!(part_number(10_001).is_err());
+    }
+
+    #[test]
+    fn a_named_version_is_not_there() {
+        assert!(current_version(None).is_ok());
+        assert!(current_version(Some("null")).is_ok());
+        assert!(current_version(Some("3/L4kqtJlcpXroDTDmJ")).is_err());
+    }
+
+    #[test]
+    fn a_copy_comes_from_a_bucket() {
+        let source = Source::parse("/icu--ecg/a%2Fb").unwrap();
+        assert_eq!(copy_source(&source).unwrap(), ("icu--ecg", "a/b"));
+        let versioned = Source::parse("icu--ecg/a?versionId=x").unwrap();
+        assert!(copy_source(&versioned).is_err());
+        let arn = "arn:aws:s3:us-west-2:123456789012:accesspoint/name/object/key";
+        assert!(copy_source(&Source::parse(arn).unwrap()).is_err());
+    }
+
+    #[test]
+    fn the_owner_is_the_project() {
+        assert_eq!(owner("icu--ecg").and_then(|o| o.id).as_deref(), Some("icu"));
+        assert!(owner("ecg").is_none());
+    }
+}

@@ -1,0 +1,5 @@
+//! The use cases over real adapters in memory.
+
+mod objects;
+pub(super) mod support;
+mod uploads;

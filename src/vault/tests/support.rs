@@ -1,0 +1,264 @@
+//! A vault in memory, its people, and short ways to ask it things.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
+
+use crate::catalog::{ListEntry, ListQuery, MemoryCatalog, SharedCatalog};
+use crate::journal::{MemoryJournal, SharedJournal};
+use crate::keyring::KeyRing;
+use crate::ledger::{AuthMethod, Nature, Session};
+use crate::policy::{Grant, GrantEffect, Policy};
+use crate::store::SharedStore;
+use crate::store::memory::MemoryStore;
+use crate::types::{Clock, Entropy, EntropyError, GrantId, Timestamp};
+use crate::vault::{
+    BodyChecks, Call, ErrorKind, Input, NewObject, Parts, Place, ReadAsk, Settings, Span, Vault,
+    VaultError,
+};
+
+/// When each test begins: 2027-01-15.
+const START: u64 = 1_800_000_000_000;
+pub(in crate::vault) const BUCKET: &str = "icu--ecg";
+
+/// A clock that a test sets.
+pub(in crate::vault) struct TestClock(pub(in crate::vault) AtomicU64);
+
+impl Clock for TestClock {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// SplitMix64 (Steele, Lea, Flood 2014): the same bytes each time.
+pub(in crate::vault) struct TestEntropy(AtomicU64);
+
+impl Entropy for TestEntropy {
+    fn fill(&self, out: &mut [u8]) -> Result<(), EntropyError> {
+        for chunk in out.chunks_mut(8) {
+            let state = self.0.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::SeqCst);
+            let mut z = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            chunk.copy_from_slice(&(z ^ (z >> 31)).to_le_bytes()[..chunk.len()]);
+        }
+        Ok(())
+    }
+}
+
+/// A vault and what it stands on.
+pub(in crate::vault) struct World {
+    pub(in crate::vault) vault: Arc<Vault>,
+    pub(in crate::vault) catalog: SharedCatalog,
+    pub(in crate::vault) journal: Arc<MemoryJournal>,
+    pub(in crate::vault) clock: Arc<TestClock>,
+}
+
+impl World {
+    /// A founded vault over a store in memory.
+    pub(in crate::vault) async fn new() -> Self {
+        let clock = Arc::new(TestClock(AtomicU64::new(START)));
+        Self::over(Arc::new(MemoryStore::new(clock))).await
+    }
+
+    /// A founded vault: project `icu` with owner `olivia`, depositor `dirk`, job `job-1` (for
+    /// `ruben`), auditor `anna`; `stan` holds nothing. Dataset `icu/ecg`.
+    pub(in crate::vault) async fn over(store: SharedStore) -> Self {
+        let clock = Arc::new(TestClock(AtomicU64::new(START)));
+        let entropy = Arc::new(TestEntropy(AtomicU64::new(7)));
+        let catalog: SharedCatalog = Arc::new(MemoryCatalog::new());
+        let journal = MemoryJournal::new(Arc::clone(&clock) as Arc<dyn Clock>, 10_000);
+        let keyring = Arc::new(KeyRing::in_memory(entropy.as_ref()).unwrap());
+        let parts = Parts {
+            store,
+            catalog: Arc::clone(&catalog),
+            journal: Arc::clone(&journal) as SharedJournal,
+            keyring,
+            policy: Arc::new(Policy::builtin().unwrap()),
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
+            entropy,
+        };
+        let settings = Settings {
+            default_project: "icu".parse().unwrap(),
+            snapshot_wait: false,
+        };
+        let vault = Arc::new(Vault::new(parts, settings));
+        let world = Self {
+            vault,
+            catalog,
+            journal,
+            clock,
+        };
+        world.found().await;
+        world
+    }
+
+    async fn found(&self) {
+        let local = self.call(None);
+        self.vault
+            .create_project(&local, "icu".parse().unwrap())
+            .await
+            .unwrap();
+        let people = [
+            ("olivia", None, Some("owner")),
+            ("ruben", None, Some("reader")),
+            ("dirk", None, Some("depositor")),
+            ("job-1", Some("ruben"), Some("job")),
+            ("anna", None, Some("auditor")),
+            ("stan", None, None),
+        ];
+        for (name, acts_for, role) in people {
+            let acts_for = acts_for.map(|person: &str| person.parse().unwrap());
+            self.vault
+                .create_principal(&self.call(None), name.parse().unwrap(), acts_for)
+                .await
+                .unwrap();
+            if let Some(role) = role {
+                self.grant(name, role).await;
+            }
+        }
+        self.vault
+            .create_dataset(&self.call(Some("olivia")), BUCKET)
+            .await
+            .unwrap();
+    }
+
+    pub(in crate::vault) async fn grant(&self, name: &str, role: &str) -> GrantId {
+        let grant = Grant {
+            id: GrantId::random(self.vault.entropy.as_ref()).unwrap(),
+            project: "icu".parse().unwrap(),
+            principal: name.parse().unwrap(),
+            role: role.to_owned(),
+            dataset: None,
+            prefix: String::new(),
+            effect: GrantEffect::Allow,
+            purpose: None,
+            permit: None,
+            starts: self.vault.now(),
+            expires: None,
+            approver: "olivia".parse().unwrap(),
+            created: self.vault.now(),
+        };
+        self.vault
+            .create_grant(&self.call(None), grant)
+            .await
+            .unwrap()
+    }
+
+    pub(in crate::vault) fn call(&self, who: Option<&str>) -> Call {
+        let session = Session {
+            principal: who.map(|name| name.parse().unwrap()),
+            responsible: None,
+            access_key: None,
+            auth: if who.is_some() {
+                AuthMethod::SigV4Header
+            } else {
+                AuthMethod::Local
+            },
+            client_ip: "127.0.0.1".to_owned(),
+            user_agent: "test".to_owned(),
+            source: "test".to_owned(),
+        };
+        Call {
+            session: Arc::new(session),
+            event: self.vault.new_event().unwrap(),
+            time: self.vault.now(),
+            operation: "test",
+            nature: Nature::Normal,
+            recorded: Arc::new(AtomicBool::new(false)),
+        }
+    }
+
+    pub(in crate::vault) async fn put(
+        &self,
+        who: &str,
+        key: &str,
+        bytes: &[u8],
+    ) -> Result<(), VaultError> {
+        let input = input(bytes, 1000);
+        let call = self.call(Some(who));
+        let result = self
+            .vault
+            .write_object(&call, place(key), NewObject::default(), input)
+            .await;
+        assert!(call.is_recorded(), "every write is recorded");
+        result.map(|_| ())
+    }
+
+    pub(in crate::vault) async fn get(
+        &self,
+        who: &str,
+        key: &str,
+        span: Span,
+    ) -> Result<Vec<u8>, VaultError> {
+        let ask = ReadAsk {
+            span,
+            ..ReadAsk::default()
+        };
+        let call = self.call(Some(who));
+        let reading = self.vault.read_object(&call, place(key), ask).await;
+        assert!(call.is_recorded(), "every read is recorded");
+        let mut body = reading?.body;
+        let mut all = Vec::new();
+        while let Some(piece) = body.next().await {
+            all.extend_from_slice(&piece?);
+        }
+        Ok(all)
+    }
+
+    pub(in crate::vault) async fn names(
+        &self,
+        who: &str,
+        prefix: &str,
+    ) -> Result<Vec<String>, ErrorKind> {
+        let query = ListQuery {
+            prefix: prefix.to_owned(),
+            limit: 1000,
+            ..ListQuery::default()
+        };
+        let call = self.call(Some(who));
+        let page = self.vault.list_objects(&call, BUCKET, query).await;
+        assert!(call.is_recorded(), "every listing is recorded");
+        let entries = page.map_err(|error| error.kind())?.entries;
+        Ok(entries
+            .into_iter()
+            .map(|entry| match entry {
+                ListEntry::Object { key, .. } => key.to_string(),
+                ListEntry::Prefix(prefix) => prefix,
+            })
+            .collect())
+    }
+}
+
+pub(in crate::vault) const fn place(key: &str) -> Place<'_> {
+    Place {
+        bucket: BUCKET,
+        key,
+    }
+}
+
+/// A body that comes in pieces of `piece` bytes.
+pub(in crate::vault) fn input(bytes: &[u8], piece: usize) -> Input {
+    let pieces: Vec<_> = bytes
+        .chunks(piece)
+        .map(|piece| Ok(Bytes::copy_from_slice(piece)))
+        .collect();
+    Input {
+        bytes: u64::try_from(bytes.len()).unwrap(),
+        body: Box::pin(stream::iter(pieces)),
+        checks: BodyChecks::default(),
+    }
+}
+
+/// Bytes in which every place differs.
+pub(in crate::vault) fn sample(bytes: usize) -> Vec<u8> {
+    let mut out = vec![0; bytes];
+    TestEntropy(AtomicU64::new(99)).fill(&mut out).unwrap();
+    out
+}
+
+pub(in crate::vault) fn kind<T>(result: Result<T, VaultError>) -> Option<ErrorKind> {
+    result.err().map(|error| error.kind())
+}
