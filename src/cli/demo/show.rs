@@ -23,6 +23,9 @@ const ABOUT: &[u8] = include_bytes!("../../../deploy/demo/README.md");
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(in crate::cli) enum ShowError {
+    /// Standard output is gone.
+    #[error("nobody reads the show")]
+    Output,
     /// A credential's file cannot be read.
     #[error("a credential of the demo cannot be read")]
     Env(#[source] std::io::Error),
@@ -86,6 +89,11 @@ fn client(dir: &Path, who: &str, endpoint: &str) -> Result<aws_sdk_s3::Client, S
     Ok(store.sdk().clone())
 }
 
+/// The show is what the command is asked for: data, on standard output.
+fn say(output: &mut Output, text: &str) -> Result<(), ShowError> {
+    output.data(format!("{text}\n").as_bytes()).map_err(|_gone| ShowError::Output)
+}
+
 /// Uploads as the owner, reads as the job, is refused as a stranger, shows store and log.
 pub(super) async fn run(
     gateway: &Gateway,
@@ -93,26 +101,25 @@ pub(super) async fn run(
     (dir, endpoint): (&Path, &str),
     output: &mut Output,
 ) -> Result<(), ShowError> {
-    output.note(&format!(
+    say(output, &format!(
         "\nA vault serves at {endpoint}, all of it in {}\n",
         dir.display()
-    ));
+    ))?;
     upload(dir, endpoint, output).await?;
     read_back(dir, endpoint, output).await?;
     refuse(dir, endpoint, output).await?;
-    output.note("\nWhat the store holds: ciphertext under random names");
+    say(output, "\nWhat the store holds: ciphertext under random names")?;
     for line in store_lines(config) {
-        output.note(&format!("  {line}"));
+        say(output, &format!("  {line}"))?;
     }
     output
         .note("\nWhat the log holds: a record of each request, durable before its first byte left");
     let call = crate::cli::call::local(gateway.vault(), "audit tail")?;
     gateway.vault().record_log_reading(&call, "demo").await?;
     for line in log_lines(gateway, config)? {
-        output.note(&format!("  {line}"));
+        say(output, &format!("  {line}"))?;
     }
-    paste(dir, endpoint, output);
-    Ok(())
+    paste(dir, endpoint, output)
 }
 
 async fn upload(dir: &Path, endpoint: &str, output: &mut Output) -> Result<(), ShowError> {
@@ -130,10 +137,10 @@ async fn upload(dir: &Path, endpoint: &str, output: &mut Output) -> Result<(), S
             .send()
             .await
             .map_err(failed("the upload"))?;
-        output.note(&format!(
+        say(output, &format!(
             "  olivia, the owner, uploads   s3://{BUCKET}/{key}  {} bytes",
             bytes.len()
-        ));
+        ))?;
     }
     Ok(())
 }
@@ -149,10 +156,10 @@ async fn read_back(dir: &Path, endpoint: &str, output: &mut Output) -> Result<()
     if got.into_bytes() != CSV {
         return Err(ShowError::Differs);
     }
-    output.note(&format!(
+    say(output, &format!(
         "  job-1, for ruben, reads      s3://{BUCKET}/wdbc.csv  the same {} bytes",
         CSV.len()
-    ));
+    ))?;
     Ok(())
 }
 
@@ -166,12 +173,13 @@ async fn refuse(dir: &Path, endpoint: &str, output: &mut Output) -> Result<(), S
         .await;
     match got {
         Err(error) if error.code() == Some("AccessDenied") => {
-            output.note(&format!(
+            say(output, &format!(
                 "  stan, a stranger, is refused s3://{BUCKET}/wdbc.csv  AccessDenied"
-            ));
+            ))?;
             Ok(())
         }
-        Ok(_) | Err(_) => Err(ShowError::NotRefused),
+        Err(error) => Err(failed("the stranger's read")(error)),
+        Ok(_) => Err(ShowError::NotRefused),
     }
 }
 
@@ -215,10 +223,10 @@ fn log_lines(gateway: &Gateway, config: &Config) -> Result<Vec<String>, ShowErro
         .collect())
 }
 
-fn paste(dir: &Path, endpoint: &str, output: &mut Output) {
+fn paste(dir: &Path, endpoint: &str, output: &mut Output) -> Result<(), ShowError> {
     let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
     let env = |who: &str| dir.join(format!("{who}.env")).display().to_string();
-    output.note(&format!(
+    say(output, &format!(
         "\nNow you. Lines ready to paste, in another terminal:\n\
          \n  set -a; . {owner}; set +a          # be olivia, the owner; also job, auditor, stranger\n\
          \n  aws s3 ls s3://{BUCKET}/\n  aws s3 cp s3://{BUCKET}/wdbc.csv -\n\
@@ -229,5 +237,5 @@ fn paste(dir: &Path, endpoint: &str, output: &mut Output) {
          \nIt serves until you press Ctrl-C, and goes on where it was when started again.\n",
         owner = env("owner"),
         config = dir.join("kluis.toml").display(),
-    ));
+    ))
 }
