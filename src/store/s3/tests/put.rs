@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 
+use super::super::outgoing::Upload;
 use super::{ID, Server, Step, open, send};
 use crate::store::contract::{body, chunks, sample};
 use crate::store::{BlobBody, BlobStore as _, BodyAborted, StoreError};
@@ -48,6 +49,29 @@ async fn a_small_blob_is_sent_again() {
     let server = Server::start(vec![refuse, cut, take]).await;
     server.store(3).put(ID, 5, body(b"bytes")).await.unwrap();
     assert!(server.seen(2).ends_with("\r\n\r\nbytes"));
+}
+
+/// A store that refuses before it has read the body: the rest of the body belongs to the next
+/// connection alone.
+#[tokio::test]
+async fn a_refusal_before_the_body_was_sent_loses_none_of_it() {
+    // More than the system buffers.
+    const WHOLE: usize = 16_000_000;
+    let refuse = vec![Step::Head, send(SLOW), Step::ToEnd];
+    let take = vec![Step::Head, Step::Body(WHOLE), send(OK)];
+    let server = Server::start(vec![refuse, take]).await;
+    let chunk = Bytes::from(vec![b'x'; 10_000]);
+    let upload = Upload::whole(vec![chunk; WHOLE / 10_000]);
+    let store = server.store(0);
+    store.client.store(ID, &upload).await.unwrap_err();
+    // Time for the server to make room on the first connection.
+    for _ in 0..1_000 {
+        tokio::task::yield_now().await;
+    }
+    store.client.store(ID, &upload).await.unwrap();
+    let seen = server.seen(1);
+    let (_, sent) = seen.split_once("\r\n\r\n").unwrap();
+    assert!(sent.len() == WHOLE && sent.bytes().all(|b| b == b'x'));
 }
 
 #[tokio::test]
