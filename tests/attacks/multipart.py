@@ -41,7 +41,7 @@ def failed(answer: Answer, *statuses: int) -> None:
 @check("part numbers 0, 10,001, negative, huge, no number")
 def _():
     upload = begin("numbers")
-    for number in (0, 10001, -1, 2**31, 2**63, 2**64, "x", "", "1.5", "1e3", "+1", " 1"):
+    for number in (0, 10001, -1, 2**31, 2**63, 2**64, "x", "", "1.5", "1e3", " 1"):
         refused(part("numbers", upload, number), 400)
     equal(part("numbers", upload, 1).status, 200)
     equal(part("numbers", upload, 10000).status, 200)
