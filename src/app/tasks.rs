@@ -122,7 +122,7 @@ fn reason(error: &SnapshotError) -> String {
 }
 
 /// Sweeps every `interval` until the end.
-pub async fn sweep(
+pub(super) async fn sweep(
     vault: Arc<Vault>,
     snapshots: Arc<Snapshots>,
     ask: SweepAsk,
