@@ -83,6 +83,8 @@ fn filter(level: LogLevel) -> Targets {
     };
     Targets::new()
         .with_default(own.min(FOREIGN_MAX))
+        // Each refused client would be an error of the library's; the audit log has them all.
+        .with_target("s3s", LevelFilter::OFF)
         .with_target("kluis", own)
 }
 

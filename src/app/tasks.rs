@@ -102,7 +102,7 @@ impl Snapshots {
                     Ok(commits) => tracing::debug!(commits, "a snapshot is in the store"),
                     Err(error) => {
                         if !failing {
-                            let cause = std::error::Error::source(&error).map(ToString::to_string);
+                            let cause = reason(&error);
                             tracing::error!(%error, cause, "the catalog's snapshot lags");
                         }
                         failing = true;
@@ -111,6 +111,13 @@ impl Snapshots {
                 }
             }
         }
+    }
+}
+
+fn reason(error: &SnapshotError) -> String {
+    match error {
+        SnapshotError::File { source, .. } => source.to_string(),
+        SnapshotError::Vault(error) => error.reason(),
     }
 }
 

@@ -7,7 +7,12 @@ pub mod output;
 pub mod values;
 
 mod call;
+mod credential;
+mod dataset;
 mod demo;
+mod open;
+mod principal;
+mod project;
 mod serve;
 
 use std::process::ExitCode;
@@ -37,17 +42,21 @@ pub fn main() -> ExitCode {
 }
 
 fn dispatch(cli: &Cli, environment: &Environment, output: &mut Output) -> Result<Exit, CliError> {
+    let desk = open::Desk {
+        path: &cli.config,
+        environment,
+    };
     match &cli.command {
         Command::Config { command } => config_command::run(command, &cli.config, output),
         Command::Completions { shell } => man::completions(*shell, output),
         Command::Man { dir } => man::pages(dir.as_deref(), output),
         Command::Serve => serve::serve(&cli.config, environment),
         Command::Demo(ask) => serve::demo(ask, environment, output),
+        Command::Project { command } => project::run(command, desk, output),
+        Command::Dataset { command } => dataset::run(command, desk, output),
+        Command::Principal { command } => principal::run(command, desk, output),
+        Command::Credential { command } => credential::run(command, desk, output),
         Command::Init(_)
-        | Command::Project { .. }
-        | Command::Dataset { .. }
-        | Command::Principal { .. }
-        | Command::Credential { .. }
         | Command::Policy { .. }
         | Command::Audit { .. }
         | Command::Recover(_)

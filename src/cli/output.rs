@@ -78,6 +78,12 @@ impl CliError {
         self
     }
 
+    /// What went wrong, in words.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// How the command ends.
     #[must_use]
     pub const fn exit(&self) -> Exit {

@@ -1,12 +1,15 @@
 //! `kluis serve` and `kluis demo`: commands that run until they are stopped.
 
+use std::io::IsTerminal as _;
 use std::path::Path;
 
 use super::args;
 use super::demo::{self, DemoAsk, DemoError};
+use super::open;
 use super::output::{CliError, Exit, Output};
 use crate::app::{Gateway, OpenVaultError, ServeError, log};
-use crate::config::{self, Config, Environment};
+use crate::config::{self, Environment};
+use crate::journal::JournalError;
 use crate::types::SecretText;
 
 /// The runtime of a command.
@@ -19,7 +22,7 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
 
 /// Serves what a configuration describes.
 pub(super) fn serve(path: &Path, environment: &Environment) -> Result<Exit, CliError> {
-    let config = Config::load(path).map_err(|error| CliError::of(Exit::Usage, &error))?;
+    let config = super::config_command::load(path)?;
     log::start(&config.log, environment).map_err(|error| CliError::of(Exit::Usage, &error))?;
     runtime()?.block_on(async {
         let gateway = Gateway::start(&config, environment, &passphrase)
@@ -33,6 +36,9 @@ pub(super) fn serve(path: &Path, environment: &Environment) -> Result<Exit, CliE
 
 /// Asks for a passphrase where somebody sits at a terminal.
 pub(super) fn passphrase(path: &Path) -> Option<SecretText> {
+    if !std::io::stdin().is_terminal() {
+        return None;
+    }
     let prompt = format!("Passphrase of the root identity {}: ", path.display());
     rpassword::prompt_password(prompt).ok().map(SecretText::new)
 }
@@ -87,14 +93,11 @@ fn refuse(error: ServeError) -> CliError {
             Exit::Unavailable,
             "`kluis doctor` says what the store lacks",
         ),
-        ServeError::Open(OpenVaultError::PassphraseNeeded { .. }) => (
-            Exit::Usage,
-            "set KLUIS_PASSPHRASE or `keys.passphrase_file`, or start it on a terminal",
-        ),
-        ServeError::Open(OpenVaultError::Journal(_)) => (
+        ServeError::Open(OpenVaultError::Journal(JournalError::Locked)) => (
             Exit::Unavailable,
-            "is another gateway running on this directory? `kluis doctor` looks closer",
+            "another gateway is running on this directory",
         ),
+        ServeError::Open(error) => return open::refuse(error),
         _ => (
             Exit::Unavailable,
             "`kluis doctor` says what is wrong and how to mend it",

@@ -36,6 +36,7 @@ pub struct Reader {
     lanes: Vec<Lane>,
     /// The disk failed just now: the next call gives no entry, so that a loop ends.
     failed: bool,
+    since: Timestamp,
     /// It ended: the next call looks for what was written since.
     ended: bool,
 }
@@ -43,6 +44,12 @@ pub struct Reader {
 impl Reader {
     /// Opens a journal's directory.
     pub fn open(dir: &Path, key: Secret<32>) -> Result<Self, JournalError> {
+        Self::open_since(dir, key, Timestamp::default())
+    }
+
+    /// The same, without the files that were full before `since`: of what began at `since` or later
+    /// nothing is missing, unless the clock was set back; of what began earlier, some is.
+    pub fn open_since(dir: &Path, key: Secret<32>, since: Timestamp) -> Result<Self, JournalError> {
         let key = LogKey::new(key).ok_or_else(|| JournalError::Failed {
             reason: "the log key cannot be used".to_owned(),
         })?;
@@ -51,6 +58,7 @@ impl Reader {
             key: Arc::new(key),
             lanes: Vec::new(),
             failed: false,
+            since,
             ended: false,
         };
         reader.find_lanes()?;
@@ -73,8 +81,9 @@ impl Reader {
                     reason: "too many lanes".to_owned(),
                 });
             }
-            self.lanes
-                .push(Lane::new(entry.path(), name.into(), Arc::clone(&self.key)));
+            let mut lane = Lane::new(entry.path(), name.into(), Arc::clone(&self.key));
+            lane.skip_to(self.since)?;
+            self.lanes.push(lane);
         }
         Ok(())
     }
@@ -155,6 +164,23 @@ impl Lane {
             head: None,
             time: Timestamp::default(),
         }
+    }
+
+    /// Begins with the newest file that was made before `since`, or with the first. A header
+    /// that cannot be read ends the skipping: what it hides is for the reading to report.
+    fn skip_to(&mut self, since: Timestamp) -> Result<(), JournalError> {
+        let files = files_of(&self.dir)?;
+        for (at, (first, path)) in files.iter().enumerate().skip(1).rev() {
+            let Ok(file) = LogFile::open(path, *first, &self.name, &self.key) else {
+                return Ok(());
+            };
+            if file.header.created < since.millis() {
+                self.listed = files.get(at.saturating_sub(1)).map(|(first, _)| *first);
+                self.begun = true;
+                return Ok(());
+            }
+        }
+        Ok(())
     }
 
     /// Has the next entry or finding ready, if there is one.

@@ -91,7 +91,7 @@ pub const JOURNAL_FILES_MAX: usize = 1024 * 1024;
 pub const JOURNAL_PAIRS_MAX: usize = 65_536;
 /// Sessions that a journal file's dictionary holds before it begins anew.
 pub const JOURNAL_SESSIONS_MAX: usize = 4_096;
-/// How long a completion may wait for company.
+/// How often the writer looks for completions that wait for company; they wait twice that at most.
 pub const JOURNAL_LINGER_MS: u64 = 100;
 /// The longest pause between two attempts to write again after a fault.
 pub const JOURNAL_RETRY_MS_MAX: u64 = 5_000;

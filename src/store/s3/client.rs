@@ -11,7 +11,7 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 
 use super::answer::{check_range, is_error, refusal};
-use super::outgoing::{Outgoing, Progress, Upload};
+use super::outgoing::{Outgoing, Upload};
 use super::pool::{Link, Pool};
 use super::retry::{Again, Refusal, Retries};
 use super::sign::{EMPTY_PAYLOAD, Parts, Signer, UNSIGNED_PAYLOAD};
@@ -62,7 +62,7 @@ impl Client {
         if answer.status() != StatusCode::OK {
             return Err(self.refused(link, answer).await);
         }
-        if upload.progress() != Progress::Done {
+        if !upload.is_sent() {
             let reason = "the store acknowledged a blob before it had all of it";
             return Err(Refusal::failed(reason, Again::Never));
         }

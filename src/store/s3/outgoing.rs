@@ -105,6 +105,11 @@ impl Upload {
         matches!(state.source, Source::Whole { .. }) || fresh
     }
 
+    /// Whether the current try has handed on all that there is to send.
+    pub(super) fn is_sent(&self) -> bool {
+        self.bytes == 0 || self.progress() == Progress::Done
+    }
+
     pub(super) fn standing(&self) -> Standing {
         self.lock().standing
     }

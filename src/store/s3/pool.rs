@@ -91,6 +91,8 @@ impl Line {
 pub(super) struct Link {
     line: Line,
     reused: bool,
+    /// What the current request sends.
+    upload: Arc<Upload>,
     pool: Arc<Pool>,
     _permit: OwnedSemaphorePermit,
 }
@@ -115,19 +117,20 @@ impl Link {
         }
     }
 
-    /// Gives the connection back after an answer was read to its end.
+    /// Gives the connection back after an answer was read to its end. A store that answers before
+    /// it has the whole request is not given the rest: that connection is cut.
     pub(super) fn release(self) {
+        if !self.upload.is_sent() {
+            return;
+        }
         let Self { line, pool, .. } = self;
         let since = Instant::now();
         let mut idle = pool.idle();
         idle.push(Idle { line, since });
-        // The oldest lies at the bottom and is the last to be taken.
-        if idle
-            .first()
-            .is_some_and(|old| since.duration_since(old.since) > IDLE_KEPT)
-        {
-            idle.remove(0);
-        }
+        // They lie in the order of their return, the oldest at the bottom, and are taken from the
+        // top: what is too old is one run.
+        let old = idle.partition_point(|kept| since.duration_since(kept.since) > IDLE_KEPT);
+        idle.drain(..old);
     }
 }
 
@@ -153,9 +156,9 @@ impl Pool {
     pub(super) async fn send(
         self: &Arc<Self>,
         request: Request<Outgoing>,
-        upload: &Upload,
+        upload: &Arc<Upload>,
     ) -> Result<(Link, Response<Incoming>), Refusal> {
-        let mut link = self.link().await?;
+        let mut link = self.link(Arc::clone(upload)).await?;
         let sent = Arc::clone(&link.line.sent);
         let standing = || (upload.standing(), sent.load(Ordering::Relaxed));
         let mut answer = std::pin::pin!(link.line.sender.send_request(request));
@@ -192,7 +195,7 @@ impl Pool {
     }
 
     /// A connection that was idle, or a new one.
-    async fn link(self: &Arc<Self>) -> Result<Link, Refusal> {
+    async fn link(self: &Arc<Self>, upload: Arc<Upload>) -> Result<Link, Refusal> {
         let waiting = Arc::clone(&self.permits).acquire_owned();
         let Ok(Ok(permit)) = timeout(self.timing.header, waiting).await else {
             // All connections are in use and stay so.
@@ -205,6 +208,7 @@ impl Pool {
         Ok(Link {
             line,
             reused,
+            upload,
             pool: Arc::clone(self),
             _permit: permit,
         })
