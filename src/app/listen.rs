@@ -299,6 +299,7 @@ where
         let mut request =
             request.map(|body| ProgressBody::new(body, idle).counting(Arc::clone(&self.metrics)));
         request.extensions_mut().insert(PeerAddr(self.peer));
+        request.extensions_mut().insert(self.peer);
         let progress = request.body().progress();
         let answer = self.service.oneshot(request);
         let begin = Instant::now();
