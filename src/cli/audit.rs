@@ -84,6 +84,8 @@ struct Log {
     pairs: Pairs,
     /// What was found damaged is told once the rest is shown.
     damage: Vec<JournalError>,
+    /// How much of it was told.
+    told: usize,
 }
 
 impl Log {
@@ -106,6 +108,7 @@ impl Log {
             reader,
             pairs: Pairs::new(filter),
             damage: Vec::new(),
+            told: 0,
         })
     }
 
@@ -148,13 +151,10 @@ impl Log {
     /// Shows requests as they are completed, until the process is interrupted.
     async fn follow(&mut self, output: &mut Output) -> Result<(), CliError> {
         loop {
-            let told = self.damage.len();
             while let Some(request) = self.next() {
                 print(&request, output)?;
             }
-            if self.damage.len() > told {
-                self.tell(output);
-            }
+            self.tell(output);
             tokio::time::sleep(LOOK).await;
         }
     }
@@ -177,10 +177,11 @@ impl Log {
         Ok(self.exit())
     }
 
-    fn tell(&self, output: &mut Output) {
-        for error in &self.damage {
+    fn tell(&mut self, output: &mut Output) {
+        for error in self.damage.iter().skip(self.told) {
             output.error(&journal(error));
         }
+        self.told = self.damage.len();
     }
 
     const fn exit(&self) -> Exit {

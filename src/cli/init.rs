@@ -57,8 +57,10 @@ pub(super) fn run(
 }
 
 fn there(path: &Path) -> CliError {
-    CliError::new(Exit::Usage, format!("{} is there already", path.display()))
-        .hint("nothing was changed")
+    CliError::new(
+        Exit::Usage,
+        format!("{} is there already, nothing was changed", path.display()),
+    )
 }
 
 fn failed(path: &Path, error: &std::io::Error) -> CliError {

@@ -11,11 +11,13 @@ mod call;
 mod credential;
 mod dataset;
 mod demo;
+mod doctor;
 mod init;
 mod open;
 mod policy;
 mod principal;
 mod project;
+mod recover;
 mod serve;
 
 use std::process::ExitCode;
@@ -62,8 +64,7 @@ fn dispatch(cli: &Cli, environment: &Environment, output: &mut Output) -> Result
         Command::Init(ask) => init::run(ask, environment, output),
         Command::Policy { command } => policy::run(command, desk, output),
         Command::Audit { command } => audit::run(command, desk, output),
-        Command::Recover(_) | Command::Doctor => {
-            Err(CliError::new(Exit::Usage, "this command is not wired yet"))
-        }
+        Command::Recover(ask) => recover::run(ask, desk, output),
+        Command::Doctor => Err(CliError::new(Exit::Usage, "this command is not wired yet")),
     }
 }
