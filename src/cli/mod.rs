@@ -65,6 +65,6 @@ fn dispatch(cli: &Cli, environment: &Environment, output: &mut Output) -> Result
         Command::Policy { command } => policy::run(command, desk, output),
         Command::Audit { command } => audit::run(command, desk, output),
         Command::Recover(ask) => recover::run(ask, desk, output),
-        Command::Doctor => Err(CliError::new(Exit::Usage, "this command is not wired yet")),
+        Command::Doctor => doctor::run(desk, output),
     }
 }
