@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::Vault;
 use super::error::{ErrorKind, VaultError};
-use crate::catalog::codec;
+use crate::catalog::{CatalogError, Mutation, codec};
 use crate::types::{BlobId, BucketName, Timestamp, limits};
 
 /// What a recovery found.
@@ -20,8 +20,10 @@ pub struct Recovered {
     pub newest: Option<Timestamp>,
     /// Numbers of snapshots that should be there and are not: commits are missing.
     pub missing_snapshots: Vec<u64>,
-    /// Commits between two snapshots that no snapshot holds.
+    /// Commits that no snapshot holds, though later ones are there.
     pub missing_commits: u64,
+    /// Commits that could not be applied, because they rest on missing ones.
+    pub unfit_commits: u64,
     /// Datasets whose key the key ring does not have: erased, or the key ring is too old.
     pub keyless: Vec<BucketName>,
     /// Blobs in the store that nothing refers to: written after the newest snapshot, or left by a
@@ -41,6 +43,12 @@ impl Vault {
         mut progress: impl FnMut(&str) + Send,
     ) -> Result<Recovered, VaultError> {
         let mut found = Recovered::default();
+        if self.catalog.change_seq().await? != 0 {
+            return Err(VaultError::new(
+                ErrorKind::InvalidArgument,
+                "the catalog is not empty",
+            ));
+        }
         progress("listing the store");
         let names = self.list_store().await?;
         found.blobs = u64::try_from(names.len()).unwrap_or(u64::MAX);
@@ -56,17 +64,22 @@ impl Vault {
                 if seq <= applied {
                     continue;
                 }
-                if applied != 0 || found.snapshots == 1 {
-                    found.missing_commits += seq - applied - 1;
-                }
                 let mutations = codec::decode(&change).map_err(|error| {
                     VaultError::caused(ErrorKind::Integrity, "a snapshot holds no change", error)
                 })?;
-                self.catalog.commit(mutations).await?;
+                // A commit before the first one found is missing like any other.
+                found.missing_commits += seq - applied - 1;
+                if self.replay(seq, applied, mutations).await? {
+                    found.commits += 1;
+                } else {
+                    found.unfit_commits += 1;
+                }
                 applied = seq;
-                found.commits += 1;
             }
         }
+        // The snapshots hold these; the next one begins behind them.
+        self.catalog.forget_changes(applied).await?;
+        self.guard.forget();
         found.next_snapshot = snapshots.last().map_or(0, |(number, ..)| number + 1);
         let there: HashSet<u64> = snapshots.iter().map(|(number, ..)| *number).collect();
         found.missing_snapshots = (0..found.next_snapshot)
@@ -75,6 +88,28 @@ impl Vault {
         progress("checking blobs and keys");
         self.check_recovered(&names, &snapshots, &mut found).await?;
         Ok(found)
+    }
+
+    /// Applies one commit under its old number, so that later snapshots count on from it. False
+    /// when it rests on one that is missing: it stands for nothing then, and its number is kept.
+    async fn replay(
+        &self,
+        seq: u64,
+        applied: u64,
+        mut mutations: Vec<Mutation>,
+    ) -> Result<bool, VaultError> {
+        let before = Mutation::RestoreSeq(seq - 1);
+        if seq - applied > 1 {
+            mutations.insert(0, before.clone());
+        }
+        match self.catalog.commit(mutations).await {
+            Ok(()) => Ok(true),
+            Err(CatalogError::Conflict(_)) => {
+                self.catalog.commit(vec![before]).await?;
+                Ok(false)
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// The number that the next snapshot gets, by what the store holds.

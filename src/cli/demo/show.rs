@@ -121,7 +121,10 @@ pub(super) async fn run(
     for line in store_lines(config) {
         say(output, &format!("  {line}"))?;
     }
-    say(output, "\nWhat the log holds: a record of each request, durable before its first byte left")?;
+    say(
+        output,
+        "\nWhat the log holds: a record of each request, durable before its first byte left",
+    )?;
     let call = crate::cli::call::local(gateway.vault(), "audit tail")?;
     gateway.vault().record_log_reading(&call, "demo").await?;
     for line in log_lines(gateway, config)? {
