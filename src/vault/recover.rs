@@ -151,6 +151,7 @@ impl Vault {
         }
         self.apply(&mut batch, &mut found).await?;
         self.close_change_log(applied).await?;
+        self.guard.forget();
         found.next_snapshot = snapshots.last().map_or(0, |(number, ..)| number + 1);
         let there: HashSet<u64> = snapshots.iter().map(|(number, ..)| *number).collect();
         found.missing_snapshots = (0..found.next_snapshot)
