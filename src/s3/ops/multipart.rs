@@ -221,6 +221,11 @@ impl Handlers {
             return Err(not_served("a delimiter in a listing of uploads"));
         }
         let texts = Texts::asked(asked.encoding_type.as_ref())?;
+        texts.check(&[
+            asked.prefix.as_deref(),
+            asked.delimiter.as_deref(),
+            asked.key_marker.as_deref(),
+        ])?;
         let limit = listing::page(asked.max_uploads)?;
         let upload = listing::some(asked.upload_id_marker.clone())
             .map(|id| id.parse())

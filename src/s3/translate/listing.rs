@@ -53,6 +53,17 @@ impl Texts {
         }
     }
 
+    /// Refuses a text of the request that the answer would repeat and cannot.
+    pub(in crate::s3) fn check(self, echoed: &[Option<&str>]) -> S3Result<()> {
+        let mut texts = echoed.iter().flatten();
+        if self == Self::Url || texts.all(|text| fits_xml(text)) {
+            return Ok(());
+        }
+        Err(invalid_argument(
+            "XML cannot carry these characters; ask with encoding-type=url.",
+        ))
+    }
+
     /// One text.
     pub(in crate::s3) fn write(self, text: &str) -> String {
         match self {
@@ -65,6 +76,15 @@ impl Texts {
     pub(in crate::s3) fn told(self) -> Option<EncodingType> {
         (self == Self::Url).then(|| EncodingType::from_static(EncodingType::URL))
     }
+}
+
+/// Whether XML 1.0 can carry a text (its production `Char`; Rust's `char` has no surrogates).
+pub(in crate::s3) fn fits_xml(text: &str) -> bool {
+    text.chars().all(|c| match c {
+        '\t' | '\n' | '\r' => true,
+        '\u{fffe}' | '\u{ffff}' => false,
+        c => c >= ' ',
+    })
 }
 
 /// A token that continues behind `after`.
@@ -122,6 +142,17 @@ mod tests {
         }
         let other = EncodingType::from("base64".to_owned());
         assert!(Texts::asked(Some(&other)).is_err());
+    }
+
+    #[test]
+    fn what_xml_cannot_carry_is_refused_unless_encoded() {
+        for bad in ["\0", "a\u{1}", "\u{1f}b", "\u{b}", "\u{fffe}", "\u{ffff}"] {
+            assert!(Texts::Plain.check(&[None, Some(bad)]).is_err(), "{bad:?}");
+            Texts::Url.check(&[Some(bad)]).unwrap();
+        }
+        for good in ["", "\t\n\r", "é<&>\"", "\u{7f}", "\u{fffd}", "\u{1f600}"] {
+            Texts::Plain.check(&[Some(good), None]).unwrap();
+        }
     }
 
     #[test]
