@@ -13,6 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::config;
+use crate::ops::Metrics;
 
 /// The listener's bounds; what each is for stands in `docs/configuration.md`.
 #[derive(Debug, Clone)]
@@ -31,6 +32,22 @@ pub struct Bounds {
     pub idle_timeout: Duration,
     /// Until an answer's head, while the request's body makes no progress.
     pub request_time: Duration,
+}
+
+impl Bounds {
+    /// The bounds of the listener for health and metrics: few clients, short answers.
+    #[must_use]
+    pub fn of_ops() -> Self {
+        Self {
+            connections_max: 64,
+            streams_max: 8,
+            header_bytes_max: 16 * 1024,
+            header_timeout: Duration::from_secs(5),
+            keep_alive: Duration::from_mins(1),
+            idle_timeout: Duration::from_secs(10),
+            request_time: Duration::from_secs(10),
+        }
+    }
 }
 
 impl From<&config::Limits> for Bounds {
@@ -109,6 +126,7 @@ pub struct ProgressBody<B> {
     /// Made when the body first has to be waited for: most small bodies never are.
     timer: Option<Pin<Box<Sleep>>>,
     armed: bool,
+    metrics: Option<Arc<Metrics>>,
 }
 
 impl<B: Body> ProgressBody<B> {
@@ -121,6 +139,7 @@ impl<B: Body> ProgressBody<B> {
             progress,
             timer: None,
             armed: false,
+            metrics: None,
         }
     }
 
@@ -128,6 +147,23 @@ impl<B: Body> ProgressBody<B> {
     #[must_use]
     pub fn progress(&self) -> Option<Arc<BodyProgress>> {
         self.progress.as_ref().map(Arc::clone)
+    }
+
+    /// Counts its bytes.
+    #[must_use]
+    pub fn counting(self, metrics: Arc<Metrics>) -> Self {
+        Self {
+            metrics: Some(metrics),
+            ..self
+        }
+    }
+
+    fn count(&self, frame: &Frame<Bytes>) {
+        if let (Some(metrics), Some(data)) = (&self.metrics, frame.data_ref()) {
+            metrics
+                .received_bytes
+                .inc_by(u64::try_from(data.len()).unwrap_or_default());
+        }
     }
 
     fn touch(&self, waits: bool) {
@@ -169,6 +205,9 @@ where
         if let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) {
             self.armed = false;
             self.touch(false);
+            if let Some(Ok(frame)) = &frame {
+                self.count(frame);
+            }
             return Poll::Ready(frame.map(|f| f.map_err(|e| BodyError::Broken(e.into()))));
         }
         self.poll_stalled(cx)

@@ -22,12 +22,13 @@ use crate::config::TlsVersion;
 
 const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 4711);
 const CHUNK: usize = 16 * 1024;
+const CLOSE: &str = "connection: close\r\n";
 
 fn bounds() -> Bounds {
     Bounds {
         connections_max: 2,
         streams_max: 8,
-        header_bytes_max: 16 * 1024,
+        header_bytes_max: 32 * 1024,
         header_timeout: Duration::from_secs(5),
         keep_alive: Duration::from_secs(20),
         idle_timeout: Duration::from_secs(10),
@@ -35,9 +36,14 @@ fn bounds() -> Bounds {
     }
 }
 
-/// `/peer` tells the peer, `/endless` never ends and counts what it made, `/hang` never answers,
+/// `/slow` makes its one byte after a minute, `/peer` tells the peer, `/endless` never ends and counts what it made, `/hang` counts and never answers,
 /// `/put` tells how its body ended.
 fn service(made: Arc<AtomicUsize>) -> Router {
+    let calls = Arc::clone(&made);
+    let hang = move || {
+        calls.fetch_add(1, Ordering::SeqCst);
+        std::future::pending::<()>()
+    };
     let endless = move || {
         let made = Arc::clone(&made);
         async move {
@@ -60,10 +66,17 @@ fn service(made: Arc<AtomicUsize>) -> Router {
             Err(error) => format!("{:?}", find(&error)),
         }
     };
+    let slow = || async {
+        axum::body::Body::new(StreamBody::new(stream::once(Box::pin(async {
+            sleep(Duration::from_mins(1)).await;
+            Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"x")))
+        }))))
+    };
     Router::new()
+        .route("/slow", get(slow))
         .route("/peer", get(peer))
         .route("/endless", get(endless))
-        .route("/hang", get(std::future::pending::<()>))
+        .route("/hang", get(hang))
         .route("/put", put(swallow))
 }
 
@@ -96,7 +109,7 @@ fn dial() -> Line {
         shutdown,
         service: service(Arc::clone(&made)),
     };
-    let pace = Pace::new();
+    let pace = Pace::new(None);
     drop(tokio::spawn(
         host.drive(PacedIo::new(far, Arc::clone(&pace)), pace),
     ));
@@ -109,6 +122,12 @@ fn dial() -> Line {
 }
 
 impl Line {
+    /// Asks for a path; `more` are further header lines.
+    async fn get(&mut self, path: &str, more: &str) {
+        self.say(&format!("GET {path} HTTP/1.1\r\nhost: x\r\n{more}\r\n"))
+            .await;
+    }
+
     async fn say(&mut self, text: &str) {
         self.io
             .write_all(text.as_bytes())
@@ -137,8 +156,7 @@ impl Line {
 #[tokio::test(start_paused = true)]
 async fn a_request_carries_its_peer() {
     let mut line = dial();
-    line.say("GET /peer HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
-        .await;
+    line.get("/peer", CLOSE).await;
     assert!(line.rest().await.0.ends_with("127.0.0.1:4711"));
 }
 
@@ -150,31 +168,17 @@ async fn a_connection_that_says_nothing_is_closed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_head_that_trickles_in_earns_no_time() {
-    let mut line = dial();
-    let begin = Instant::now();
-    line.say("GET /peer HTTP/1.1\r\n").await;
-    while line.io.write_all(b"a: b\r\n").await.is_ok() {
-        sleep(Duration::from_secs(1)).await;
-        assert!(begin.elapsed() < Duration::from_secs(10));
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_preface_that_trickles_in_earns_no_time() {
-    let mut line = dial();
-    let begin = Instant::now();
-    for byte in "PRI * HTTP/2.0\r\n".chars() {
-        if line
-            .io
-            .write_all(byte.to_string().as_bytes())
-            .await
-            .is_err()
-        {
-            break;
+async fn a_head_or_preface_that_trickles_in_earns_no_time() {
+    for start in ["GET /peer HTTP/1.1\r\n", "PRI * HTTP/2.0\r\n"] {
+        let mut line = dial();
+        let begin = Instant::now();
+        for byte in start.as_bytes().chunks(1) {
+            if line.io.write_all(byte).await.is_err() {
+                break;
+            }
+            sleep(Duration::from_secs(1)).await;
         }
-        sleep(Duration::from_secs(1)).await;
-        assert!(begin.elapsed() < Duration::from_secs(10));
+        assert!(begin.elapsed() < Duration::from_secs(10), "{start}");
     }
 }
 
@@ -182,7 +186,7 @@ async fn a_preface_that_trickles_in_earns_no_time() {
 async fn a_connection_may_rest_between_requests_for_a_while() {
     let mut line = dial();
     for _ in 0..3 {
-        line.say("GET /peer HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        line.get("/peer", "").await;
         sleep(Duration::from_secs(19)).await;
     }
     let (said, after) = line.rest().await;
@@ -214,7 +218,7 @@ async fn a_head_beyond_the_bound_is_refused() {
 #[tokio::test(start_paused = true)]
 async fn a_client_that_reads_nothing_is_cut_and_holds_little() {
     let mut line = dial();
-    line.say("GET /endless HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    line.get("/endless", "").await;
     sleep(Duration::from_secs(9)).await;
     let held = line.made.load(Ordering::SeqCst);
     assert!(
@@ -230,7 +234,7 @@ async fn a_client_that_reads_nothing_is_cut_and_holds_little() {
 #[tokio::test(start_paused = true)]
 async fn a_slow_client_that_progresses_is_not_cut() {
     let mut line = dial();
-    line.say("GET /endless HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    line.get("/endless", "").await;
     for _ in 0..100 {
         assert!(line.take(1024).await);
         sleep(Duration::from_secs(9)).await;
@@ -241,8 +245,7 @@ async fn a_slow_client_that_progresses_is_not_cut() {
 #[tokio::test(start_paused = true)]
 async fn work_without_end_is_given_up() {
     let mut line = dial();
-    line.say("GET /hang HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
-        .await;
+    line.get("/hang", CLOSE).await;
     let (said, after) = line.rest().await;
     assert!(
         said.starts_with("HTTP/1.1 503") && said.contains("retry-after: 1"),
@@ -287,7 +290,7 @@ async fn a_body_cut_short_is_an_error_to_the_service() {
 #[tokio::test(start_paused = true)]
 async fn draining_lets_a_stream_run_and_stopping_cuts_it() {
     let mut line = dial();
-    line.say("GET /endless HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    line.get("/endless", "").await;
     assert!(line.take(1024).await);
     line.trigger.drain();
     for _ in 0..50 {
@@ -302,37 +305,107 @@ async fn draining_lets_a_stream_run_and_stopping_cuts_it() {
 #[tokio::test(start_paused = true)]
 async fn draining_ends_a_connection_that_rests() {
     let mut line = dial();
-    line.say("GET /peer HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    line.get("/peer", "").await;
     assert!(line.take(16).await);
     line.trigger.drain();
     assert_eq!(line.rest().await.1, Duration::ZERO);
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_http2_client_that_reads_nothing_is_cut() {
-    let Line {
-        io,
-        made,
-        metrics,
-        trigger,
-    } = dial();
-    let (mut client, connection) = hyper::client::conn::http2::Builder::new(TokioExecutor::new())
-        .handshake::<_, Full<Bytes>>(TokioIo::new(io))
+async fn an_http2_client_that_reads_nothing_is_cut_and_holds_little() {
+    let line = dial();
+    let mut client = http2(line.io).await;
+    let answer = client.send_request(asks("/endless")).await.expect("a head");
+    sleep(Duration::from_secs(9)).await;
+    let held = line.made.load(Ordering::SeqCst);
+    assert!(held <= 256 * 1024, "{held} bytes for one stalled stream");
+    sleep(Duration::from_secs(3)).await;
+    assert_eq!(line.metrics.connections_stalled.get(), 1);
+    assert_eq!(line.made.load(Ordering::SeqCst), held);
+    drop((answer, line.trigger));
+}
+
+type Http2 = hyper::client::conn::http2::SendRequest<Full<Bytes>>;
+
+async fn http2<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(io: T) -> Http2 {
+    let mut builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+    builder
+        .initial_stream_window_size(65_535)
+        .initial_connection_window_size(65_535);
+    let (client, connection) = builder
+        .handshake(TokioIo::new(io))
         .await
         .expect("speaks HTTP/2");
-    let connection = tokio::spawn(connection);
-    let request = Request::get("http://x/endless")
+    drop(tokio::spawn(connection));
+    client
+}
+
+fn asks(path: &str) -> Request<Full<Bytes>> {
+    Request::get(format!("http://x{path}"))
         .body(Full::default())
-        .expect("a request");
-    let answer = client.send_request(request).await.expect("a head");
-    sleep(Duration::from_secs(12)).await;
-    assert_eq!(metrics.connections_stalled.get(), 1);
-    assert!(connection.await.is_ok());
-    assert!(
-        made.load(Ordering::SeqCst) <= 5 * 1024 * 1024,
-        "beyond the client's own windows"
-    );
-    drop((answer, trigger));
+        .expect("a request")
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_http2_connection_has_few_streams() {
+    let line = dial();
+    let mut client = http2(line.io).await;
+    for _ in 0..50 {
+        drop(tokio::spawn(client.send_request(asks("/hang"))));
+    }
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(line.made.load(Ordering::SeqCst), 8);
+    drop(line.trigger);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_http2_head_beyond_the_bound_is_refused() {
+    let line = dial();
+    let mut client = http2(line.io).await;
+    for (headers, status) in [(3, 200), (4, 431)] {
+        let mut long = asks("/peer");
+        let value = HeaderValue::from_str(&"x".repeat(8 * 1024)).expect("a value");
+        for name in ["a", "b", "c", "d"].into_iter().take(headers) {
+            long.headers_mut().insert(name, value.clone());
+        }
+        let answer = client.send_request(long).await.expect("an answer");
+        assert_eq!(answer.status().as_u16(), status);
+    }
+    drop(line.trigger);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_waits_for_the_gateway_is_not_cut() {
+    let mut line = dial();
+    line.get("/slow", CLOSE).await;
+    let (said, after) = line.rest().await;
+    assert!(said.contains("\r\n1\r\nx\r\n0\r\n"), "{said}");
+    assert_eq!(after.as_secs(), 60);
+}
+
+// What s3s asks of a request's body, and what its answer's body is asked here.
+static_assertions::assert_impl_all!(RequestBody: Send, Sync, Unpin);
+static_assertions::assert_impl_all!(s3s::Body: Send, Unpin, Body<Data = Bytes>);
+
+#[tokio::test(start_paused = true)]
+async fn requests_are_counted_in_words_of_the_program() {
+    let mut line = dial();
+    line.say("PUT /put HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\nabc")
+        .await;
+    line.say("SECRET /canary HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        .await;
+    line.rest().await;
+    let text = line.metrics.text().expect("encodes");
+    for metric in [
+        r#"requests_total{operation="PUT",status="2xx"} 1"#,
+        r#"requests_total{operation="other",status="4xx"} 1"#,
+        "received_bytes_total 3",
+        "sent_bytes_total 7",
+        "streams 0",
+    ] {
+        assert!(text.contains(metric), "{metric} is not in {text}");
+    }
+    assert!(!text.contains("SECRET") && !text.contains("canary"));
 }
 
 /// A listener on a real socket.
@@ -412,6 +485,56 @@ async fn the_listener_ends_with_its_last_connection() {
         TcpStream::connect(served.address).await.is_err(),
         "it still listens"
     );
+}
+
+#[tokio::test]
+async fn the_listener_waits_for_a_stream_that_runs() {
+    let mut served = serve(None).await;
+    let mut stream = TcpStream::connect(served.address).await.expect("connected");
+    let asked = stream
+        .write_all(b"GET /endless HTTP/1.1\r\nhost: x\r\n\r\n")
+        .await;
+    assert!(asked.is_ok() && stream.read_exact(&mut [0; 1024]).await.is_ok());
+    served.trigger.drain();
+    let early = timeout(Duration::from_millis(100), &mut served.task).await;
+    assert!(early.is_err(), "it left a stream behind");
+    drop(stream);
+    served.task.await.expect("it returns");
+}
+
+#[tokio::test]
+async fn a_listener_that_was_stopped_leaves_no_request_behind() {
+    struct Running(Arc<AtomicUsize>);
+    impl Drop for Running {
+        fn drop(&mut self) {
+            self.0.fetch_sub(1, Ordering::SeqCst);
+        }
+    }
+    let running = Arc::new(AtomicUsize::new(0));
+    let (count, started) = (Arc::clone(&running), Arc::new(tokio::sync::Notify::new()));
+    let begun = Arc::clone(&started);
+    let service = tower::service_fn(move |_request: Request<RequestBody>| {
+        count.fetch_add(1, Ordering::SeqCst);
+        begun.notify_one();
+        let guard = Running(Arc::clone(&count));
+        async move {
+            std::future::pending::<()>().await;
+            drop(guard);
+            Ok(Response::new(Full::<Bytes>::default()))
+        }
+    });
+    let (trigger, shutdown) = channel();
+    let any = SocketAddr::new(PEER.ip(), 0);
+    let listener = Listener::bind(any, None, bounds(), Arc::new(Metrics::new())).await;
+    let listener = listener.expect("bound");
+    let stream = TcpStream::connect(listener.address().expect("an address")).await;
+    let task = tokio::spawn(listener.serve(service, shutdown));
+    let mut client = http2(stream.expect("connected")).await;
+    drop(tokio::spawn(client.send_request(asks("/"))));
+    started.notified().await;
+    trigger.stop();
+    task.await.expect("it returns");
+    assert_eq!(running.load(Ordering::SeqCst), 0);
 }
 
 #[tokio::test]

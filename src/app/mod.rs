@@ -5,6 +5,7 @@ mod gateway;
 pub mod limits;
 pub mod listen;
 pub mod log;
+pub mod metered;
 mod open;
 pub mod pace;
 mod policy_files;

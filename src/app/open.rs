@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::metered::MeteredStore;
 use super::policy_files::{self, PolicyFileError};
 use super::system::{SystemClock, SystemEntropy};
 use super::tasks::{SnapshotError, Snapshots};
@@ -14,6 +15,7 @@ use crate::config::{
 };
 use crate::journal::{JournalError, SharedJournal, Wal, WalConfig};
 use crate::keyring::{KeyRing, KeyRingError, RootIdentity, file_needs_passphrase};
+use crate::ops::Metrics;
 use crate::store::local::LocalStore;
 use crate::store::s3::{S3ConfigError, S3Store, S3StoreConfig};
 use crate::store::{SharedStore, StoreError};
@@ -301,6 +303,8 @@ pub struct Opening<'a> {
     pub lane: Lane,
     /// Who is asked for a passphrase.
     pub ask: AskPassphrase<'a>,
+    /// Where the store's calls are counted.
+    pub metrics: Option<&'a Arc<Metrics>>,
 }
 
 impl Opened {
@@ -316,6 +320,7 @@ impl Opened {
             environment,
             lane,
             ask,
+            metrics: None,
         };
         Self::open_on(opening, || {
             let catalog: SharedCatalog = open_catalog(config)?;
@@ -334,10 +339,14 @@ impl Opened {
             environment,
             lane,
             ask,
+            metrics,
         } = opening;
         let keyring = open_keys(config, environment, ask)?;
         let policy = Arc::new(policy_files::load(config.policy.dir.as_deref())?);
-        let store = open_store(config, environment, false).await?;
+        let mut store = open_store(config, environment, false).await?;
+        if let Some(metrics) = metrics {
+            store = Arc::new(MeteredStore::new(store, Arc::clone(metrics)));
+        }
         let catalog = catalog()?;
         let journal: SharedJournal = take_journal(config, &keyring, lane).await?;
         journal.policy(policy.hash(), policy.text()).await?;

@@ -13,9 +13,11 @@ use std::time::Duration;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::limits::{Bounds, millis};
+use crate::ops::Metrics;
 
 /// One connection's state. The counters are hints for a timer: relaxed order is enough.
 #[derive(Debug)]
@@ -31,6 +33,9 @@ pub(super) struct Pace {
     blocked: AtomicBool,
     /// A request has been seen.
     served: AtomicBool,
+    /// The connection's place. It is given back when the socket and every exchange are gone, the
+    /// HTTP/2 streams too that run in tasks of their own: then nothing of it is left to record.
+    _permit: Option<OwnedSemaphorePermit>,
 }
 
 /// What the bounds say of a connection.
@@ -45,7 +50,7 @@ pub(super) enum Verdict {
 }
 
 impl Pace {
-    pub(super) fn new() -> Arc<Self> {
+    pub(super) fn new(permit: Option<OwnedSemaphorePermit>) -> Arc<Self> {
         Arc::new(Self {
             begin: Instant::now(),
             last_ms: AtomicU64::new(0),
@@ -53,6 +58,7 @@ impl Pace {
             ours: AtomicUsize::new(0),
             blocked: AtomicBool::new(false),
             served: AtomicBool::new(false),
+            _permit: permit,
         })
     }
 
@@ -133,13 +139,42 @@ impl Drop for Exchange {
 pub(super) struct PacedBody<B> {
     inner: B,
     exchange: Exchange,
+    sending: Sending,
+}
+
+/// Counts an answer while it is sent, and its bytes.
+struct Sending(Arc<Metrics>);
+
+impl Sending {
+    fn begin(metrics: Arc<Metrics>) -> Self {
+        metrics.streams.inc();
+        Self(metrics)
+    }
+
+    fn count(&self, frame: &Frame<Bytes>) {
+        if let Some(data) = frame.data_ref() {
+            let bytes = u64::try_from(data.len()).unwrap_or_default();
+            self.0.sent_bytes.inc_by(bytes);
+        }
+    }
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        self.0.streams.dec();
+    }
 }
 
 impl<B> PacedBody<B> {
-    pub(super) fn new(inner: B, mut exchange: Exchange) -> Self {
+    pub(super) fn new(inner: B, mut exchange: Exchange, metrics: Arc<Metrics>) -> Self {
         exchange.turn(false);
         exchange.pace.touch();
-        Self { inner, exchange }
+        let sending = Sending::begin(metrics);
+        Self {
+            inner,
+            exchange,
+            sending,
+        }
     }
 }
 
@@ -153,7 +188,12 @@ impl<B: Body<Data = Bytes> + Unpin> Body for PacedBody<B> {
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         let polled = Pin::new(&mut self.inner).poll_frame(cx);
         self.exchange.turn(polled.is_pending());
-        self.exchange.pace.touch();
+        if polled.is_ready() {
+            self.exchange.pace.touch();
+        }
+        if let Poll::Ready(Some(Ok(frame))) = &polled {
+            self.sending.count(frame);
+        }
         polled
     }
 
@@ -257,14 +297,14 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_without_a_request_is_idle_soon() {
-        let pace = Pace::new();
+        let pace = Pace::new(None);
         assert!(matches!(after(&pace, 4).await, Verdict::Until(_)));
         assert_eq!(after(&pace, 2).await, Verdict::Idle);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_connection_that_asked_once_may_rest() {
-        let pace = Pace::new();
+        let pace = Pace::new(None);
         drop(Exchange::begin(&pace));
         assert!(matches!(after(&pace, 19).await, Verdict::Until(_)));
         assert_eq!(after(&pace, 2).await, Verdict::Idle);
@@ -272,23 +312,23 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_gateways_turn_has_no_bound_here() {
-        let pace = Pace::new();
+        let pace = Pace::new(None);
         let _exchange = Exchange::begin(&pace);
         assert!(matches!(after(&pace, 1000).await, Verdict::Until(_)));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_client_that_takes_no_frame_stalls() {
-        let pace = Pace::new();
+        let pace = Pace::new(None);
         let body = http_body_util::Full::new(Bytes::from_static(b"x"));
-        let _body = PacedBody::new(body, Exchange::begin(&pace));
+        let _body = PacedBody::new(body, Exchange::begin(&pace), Arc::default());
         assert!(matches!(after(&pace, 9).await, Verdict::Until(_)));
         assert_eq!(after(&pace, 2).await, Verdict::Stalled);
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_blocked_socket_stalls_even_in_the_gateways_turn() {
-        let pace = Pace::new();
+        let pace = Pace::new(None);
         let _exchange = Exchange::begin(&pace);
         let (near, _far) = tokio::io::duplex(4);
         let mut io = PacedIo::new(near, Arc::clone(&pace));
@@ -300,9 +340,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_socket_that_takes_bytes_slowly_does_not_stall() {
-        let pace = Pace::new();
+        let pace = Pace::new(None);
         let body = http_body_util::Full::new(Bytes::from_static(b"x"));
-        let _body = PacedBody::new(body, Exchange::begin(&pace));
+        let _body = PacedBody::new(body, Exchange::begin(&pace), Arc::default());
         let (near, _far) = tokio::io::duplex(64);
         let mut io = PacedIo::new(near, Arc::clone(&pace));
         for _ in 0..20 {
@@ -313,9 +353,9 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_counters_return_to_nothing() {
-        let pace = Pace::new();
+        let pace = Pace::new(None);
         let body = http_body_util::Full::new(Bytes::from_static(b"x"));
-        drop(PacedBody::new(body, Exchange::begin(&pace)));
+        drop(PacedBody::new(body, Exchange::begin(&pace), Arc::default()));
         drop(Exchange::begin(&pace));
         assert_eq!(pace.open.load(Ordering::Relaxed), 0);
         assert_eq!(pace.ours.load(Ordering::Relaxed), 0);

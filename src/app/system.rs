@@ -1,8 +1,12 @@
-//! The machine's clock and randomness: the one place that asks for them.
+//! The machine's clock and randomness, the one place that asks for them; and what a process that
+//! holds keys asks of the system before it opens any.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use ring::rand::{SecureRandom as _, SystemRandom};
+use rustix::process::{
+    DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit,
+};
 
 use crate::types::{Clock, Entropy, EntropyError, Timestamp};
 
@@ -53,9 +57,50 @@ impl Entropy for SystemEntropy {
     }
 }
 
+/// Forbids core dumps, which would hold keys and plaintext (CR-1), and reading of this process's
+/// memory by others of the same user.
+pub fn forbid_dumps() -> std::io::Result<()> {
+    setrlimit(
+        Resource::Core,
+        Rlimit {
+            current: Some(0),
+            maximum: Some(0),
+        },
+    )?;
+    Ok(set_dumpable_behavior(DumpableBehavior::NotDumpable)?)
+}
+
+/// Raises the number of files that may be open to what the system allows, and returns it; `None`
+/// where there is no bound. Each connection is a file.
+pub fn raise_open_files() -> std::io::Result<Option<u64>> {
+    let maximum = getrlimit(Resource::Nofile).maximum;
+    setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: maximum,
+            maximum,
+        },
+    )?;
+    Ok(maximum)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_core_is_dumped() {
+        forbid_dumps().expect("allowed");
+        assert_eq!(getrlimit(Resource::Core).current, Some(0));
+        let dumpable = rustix::process::dumpable_behavior().expect("known");
+        assert_eq!(dumpable, DumpableBehavior::NotDumpable);
+    }
+
+    #[test]
+    fn as_many_files_as_allowed_may_be_open() {
+        let most = raise_open_files().expect("allowed");
+        assert_eq!(getrlimit(Resource::Nofile).current, most);
+    }
 
     #[test]
     fn the_clock_is_past_the_day_this_was_written() {

@@ -104,7 +104,7 @@ impl Snapshots {
                     Ok(commits) => tracing::debug!(commits, "a snapshot is in the store"),
                     Err(error) => {
                         if !failing {
-                            let cause = std::error::Error::source(&error).map(ToString::to_string);
+                            let cause = reason(&error);
                             tracing::error!(%error, cause, "the catalog's snapshot lags");
                         }
                         failing = true;
@@ -116,15 +116,23 @@ impl Snapshots {
     }
 }
 
+<<<<<<< HEAD
+fn reason(error: &SnapshotError) -> String {
+    match error {
+        SnapshotError::File { source, .. } => source.to_string(),
+        SnapshotError::Vault(error) => error.reason(),
+    }
+=======
 /// Makes the number durable.
 fn keep(file: &Path, next: u64) -> std::io::Result<()> {
     super::found::write_file(file, format!("{next}\n").as_bytes(), 0o600)?;
     let folder = file.parent().filter(|path| !path.as_os_str().is_empty());
     std::fs::File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
+>>>>>>> cli
 }
 
 /// Sweeps every `interval` until the end.
-pub async fn sweep(
+pub(super) async fn sweep(
     vault: Arc<Vault>,
     snapshots: Arc<Snapshots>,
     ask: SweepAsk,

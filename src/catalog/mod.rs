@@ -209,7 +209,8 @@ pub trait Catalog: Send + Sync + 'static {
         dataset: &DatasetId,
         query: &UploadQuery,
     ) -> Result<UploadPage, CatalogError>;
-    /// An upload's parts in order of number, those after number `after`, at most `limit`.
+    /// An upload's parts in order of number, those after number `after`, at most `limit` and
+    /// [`limits::PAGE_ENTRIES_MAX`].
     async fn parts(
         &self,
         upload: &UploadId,

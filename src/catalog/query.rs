@@ -1,6 +1,8 @@
 //! Questions that return pages.
 
 use super::entity::{PartRow, UploadRow};
+#[cfg(doc)]
+use crate::types::limits;
 use crate::types::{ETag, ObjectKey, Timestamp, UploadId};
 
 /// A listing of objects.
@@ -15,6 +17,7 @@ pub struct ListQuery {
     /// returned again.
     pub after: Option<String>,
     /// How many entries at most, objects and folded prefixes together; 0 gives an empty page.
+    /// No page is longer than [`limits::PAGE_ENTRIES_MAX`].
     pub limit: usize,
 }
 
@@ -50,9 +53,10 @@ pub struct Page {
 pub struct UploadQuery {
     /// Only keys that begin so.
     pub prefix: String,
-    /// Only uploads after this key, or after this upload of this key.
+    /// Only uploads after this key, or after this upload of this key. An upload that is gone by
+    /// then stands for the beginning of its key.
     pub after: Option<(String, Option<UploadId>)>,
-    /// How many at most.
+    /// How many at most; no page is longer than [`limits::PAGE_ENTRIES_MAX`].
     pub limit: usize,
 }
 

@@ -3,10 +3,10 @@
 use std::io::IsTerminal as _;
 use std::path::Path;
 
-use super::args;
 use super::demo::{self, DemoAsk, DemoError};
 use super::open;
 use super::output::{CliError, Exit, Output};
+use super::{args, config_command};
 use crate::app::{Gateway, OpenVaultError, ServeError, log};
 use crate::config::{self, Environment};
 use crate::journal::JournalError;
@@ -22,7 +22,7 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
 
 /// Serves what a configuration describes.
 pub(super) fn serve(path: &Path, environment: &Environment) -> Result<Exit, CliError> {
-    let config = super::config_command::load(path)?;
+    let config = config_command::load(path)?;
     log::start(&config.log, environment).map_err(|error| CliError::of(Exit::Usage, &error))?;
     runtime()?.block_on(async {
         let gateway = Gateway::start(&config, environment, &passphrase)

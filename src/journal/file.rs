@@ -15,6 +15,8 @@ use crate::types::limits::{JOURNAL_FILE_BYTES_MAX, JOURNAL_FILES_MAX};
 
 /// How much is read at once; more than the largest frame.
 const WINDOW_BYTES: usize = 128 * 1024;
+/// What a file holds behind its last frame; compared by the piece, for most of a file is that.
+static ZEROS: [u8; 4096] = [0; 4096];
 /// Frames with a wrong checksum that the search behind a bad frame looks at before it gives up.
 const SUSPECTS_MAX: usize = 1024;
 /// How a file of a lane is called: its first frame's number.
@@ -91,7 +93,7 @@ pub(super) struct LogFile {
     pub(super) offset: u64,
     window: Vec<u8>,
     window_at: u64,
-    /// The offset whose end was searched already.
+    /// The offset behind which there were zeros only.
     searched: Option<u64>,
 }
 
@@ -143,33 +145,54 @@ impl LogFile {
 
     /// Reads the next frame.
     pub(super) fn step(&mut self) -> Result<Step, JournalError> {
-        let Some(prefix) = self
-            .at(PREFIX_BYTES)?
-            .and_then(|b| b.first_chunk().copied())
-        else {
-            return self.end();
-        };
-        let Some(prefix) = Prefix::decode(&prefix) else {
-            return self.end();
+        if let Some(step) = self.frame()? {
+            return Ok(step);
+        }
+        // What was read ahead may be older than what is there by now.
+        self.window.clear();
+        if self.searched == Some(self.offset) {
+            return Ok(self.frame()?.unwrap_or(Step::End));
+        }
+        let mut rest = Vec::new();
+        read_at(&self.file, self.offset, JOURNAL_FILE_BYTES_MAX, &mut rest)?;
+        let zeros = rest
+            .rchunks(ZEROS.len())
+            .take_while(|piece| ZEROS.starts_with(piece));
+        let zeros = zeros.map(<[u8]>::len).sum::<usize>();
+        rest.truncate(rest.len().saturating_sub(zeros));
+        if self.later_group(&rest) {
+            // If a group was being written while it was read, it is whole by now.
+            return Ok(self.frame()?.unwrap_or(Step::Damaged));
+        }
+        if rest.is_empty() {
+            self.searched = Some(self.offset);
+        }
+        Ok(Step::End)
+    }
+
+    /// The good frame at the current offset, if one stands there.
+    fn frame(&mut self) -> Result<Option<Step>, JournalError> {
+        let prefix = self.at(PREFIX_BYTES)?.and_then(|bytes| bytes.first_chunk());
+        let Some(prefix) = prefix.and_then(Prefix::decode) else {
+            return Ok(None);
         };
         let whole = PREFIX_BYTES.saturating_add(prefix.len);
         let mut link = self.link;
-        let Some(frame) = self.at(whole)? else {
-            return self.end();
+        let Some(mut frame) = self.at(whole)?.map(<[u8]>::to_vec) else {
+            return Ok(None);
         };
-        let mut frame = frame.to_vec();
         let Ok(record) = self.key.open(&mut link, &prefix, &mut frame) else {
-            return self.end();
+            return Ok(None);
         };
         let Ok(entry) = ledger::decode(record) else {
-            return Ok(Step::Damaged);
+            return Ok(Some(Step::Damaged));
         };
         let seq = self.link.next;
         self.link = link;
         self.offset = self
             .offset
             .saturating_add(u64::try_from(whole).unwrap_or(u64::MAX));
-        Ok(Step::Frame(seq, Box::new(entry)))
+        Ok(Some(Step::Frame(seq, Box::new(entry))))
     }
 
     /// The error that names this place.
@@ -193,25 +216,8 @@ impl LogFile {
         Ok(self.window.get(start..start.saturating_add(len)))
     }
 
-    /// No good frame stands here: says whether one of a later group follows, which only damage
-    /// explains. What was read is forgotten, so that the next step sees what was written since.
-    fn end(&mut self) -> Result<Step, JournalError> {
-        let fresh = self.searched != Some(self.offset);
-        self.window.clear();
-        if !fresh {
-            return Ok(Step::End);
-        }
-        let mut rest = Vec::new();
-        read_at(&self.file, self.offset, JOURNAL_FILE_BYTES_MAX, &mut rest)?;
-        let used = used(&rest);
-        if used.is_empty() {
-            self.searched = Some(self.offset);
-        } else if self.later_group(used) {
-            return Ok(Step::Damaged);
-        }
-        Ok(Step::End)
-    }
-
+    /// Whether a good frame of a later group stands behind the bad one that `rest` begins with:
+    /// only damage explains that.
     fn later_group(&self, mut rest: &[u8]) -> bool {
         let mut suspects = 0;
         while let Some(bytes) = rest.first_chunk() {
@@ -240,18 +246,6 @@ impl LogFile {
         let last = self.link.next.saturating_add(u64::from(u32::MAX));
         Prefix::decode(bytes).filter(|p| (self.link.next..=last).contains(&p.seq))
     }
-}
-
-/// What lies before the zeros of a file's end, with room for the zeros in which a frame may end. A
-/// file is made of zeros, so most of it need not be searched byte by byte.
-fn used(rest: &[u8]) -> &[u8] {
-    const ZEROS: [u8; 4096] = [0; 4096];
-    let is_used = |chunk: &[u8]| ZEROS.get(..chunk.len()).is_none_or(|zeros| chunk != zeros);
-    let Some(last) = rest.chunks(ZEROS.len()).rposition(is_used) else {
-        return &[];
-    };
-    let end = last.saturating_add(1).saturating_mul(ZEROS.len());
-    rest.get(..end.saturating_add(WINDOW_BYTES)).unwrap_or(rest)
 }
 
 /// Fills `out` with up to `len` bytes at `offset`.

@@ -470,6 +470,24 @@ mod tests {
         assert!(open(&frames, &mut spliced, one).is_err(), "another history");
     }
 
+    /// A header and two frames; another implementation can be held against it.
+    #[test]
+    fn the_format_is_frozen() {
+        let (header_bytes, chain) = header().encode(&key(0x42)).unwrap();
+        let frames = key(0x42).frames(&[1; 16]).unwrap();
+        let mut out = header_bytes.to_vec();
+        let mut link = Link {
+            file: [1; 16],
+            next: 7,
+            chain,
+        };
+        for (back, record) in [(0, &b"\x83\x01\x05\xa2\x00\x01\x01\x00"[..]), (1, b"two")] {
+            frames.seal(&mut link, back, record, &mut out).unwrap();
+        }
+        let hex = data_encoding::HEXLOWER.encode(&out);
+        assert_eq!(hex, include_str!("format_vector.txt").trim_end());
+    }
+
     #[test]
     fn impossible_lengths_are_no_prefix() {
         for len in [

@@ -73,7 +73,45 @@ struct Active {
     key: FrameKey,
     /// Where the next group goes; everything before is durable.
     offset: usize,
+    /// The sessions that readers of this file know.
     sessions: HashSet<SessionHash>,
+}
+
+/// The file that comes next.
+struct Spare {
+    file: Box<dyn DiskFile>,
+    /// So many bytes of it are zeros and durable.
+    zeroed: usize,
+}
+
+/// The sessions that a group brings; known once the group is durable.
+#[derive(Default)]
+struct Fresh {
+    /// The dictionary was full and begins anew within the group.
+    renewed: bool,
+    sessions: HashSet<SessionHash>,
+}
+
+impl Fresh {
+    /// Whether the session must be written before its use. Readers follow the same rule.
+    fn needs(&mut self, known: &HashSet<SessionHash>, hash: &SessionHash) -> bool {
+        if (!self.renewed && known.contains(hash)) || self.sessions.contains(hash) {
+            return false;
+        }
+        let before = if self.renewed { 0 } else { known.len() };
+        if before.saturating_add(self.sessions.len()) >= JOURNAL_SESSIONS_MAX {
+            self.renewed = true;
+            self.sessions.clear();
+        }
+        self.sessions.insert(*hash)
+    }
+
+    fn join(self, known: &mut HashSet<SessionHash>) {
+        if self.renewed {
+            known.clear();
+        }
+        known.extend(self.sessions);
+    }
 }
 
 /// The one writer of a lane.
@@ -87,7 +125,9 @@ pub(super) struct Lane {
     link: Link,
     previous_damaged: bool,
     active: Option<Active>,
-    spare: Option<Box<dyn DiskFile>>,
+    spare: Option<Spare>,
+    /// Preparing ahead failed for this file; it is tried again when there is need.
+    ahead_failed: bool,
     /// Events whose intent is durable and whose completion is not.
     open: BTreeSet<EventId>,
     buffer: Vec<u8>,
@@ -116,6 +156,7 @@ impl Lane {
             previous_damaged: false,
             active: None,
             spare: None,
+            ahead_failed: false,
             open: BTreeSet::new(),
             buffer: Vec::new(),
             _lock: lock,
@@ -221,10 +262,10 @@ impl Lane {
         &mut self,
         group: impl Iterator<Item = &'q Queued> + Clone,
     ) -> Result<(), Fault> {
-        let mut link = self.frame(group.clone())?;
+        let (mut link, mut fresh) = self.frame(group.clone())?;
         if self.buffer.len() > self.left() {
             self.resume(MarkKind::Continued)?;
-            link = self.frame(group.clone())?;
+            (link, fresh) = self.frame(group.clone())?;
             if self.buffer.len() > self.left() {
                 return Err(Fault::internal("a group is larger than a file"));
             }
@@ -242,6 +283,7 @@ impl Lane {
             return Err(Fault::of(&error));
         }
         active.offset = active.offset.saturating_add(self.buffer.len());
+        fresh.join(&mut active.sessions);
         self.link = link;
         for queued in group {
             match queued.effect {
@@ -258,8 +300,11 @@ impl Lane {
     }
 
     /// Seals a group into the buffer, each new session before its first use.
-    fn frame<'q>(&mut self, group: impl Iterator<Item = &'q Queued>) -> Result<Link, Fault> {
-        let Some(active) = &mut self.active else {
+    fn frame<'q>(
+        &mut self,
+        group: impl Iterator<Item = &'q Queued>,
+    ) -> Result<(Link, Fresh), Fault> {
+        let Some(active) = &self.active else {
             return Err(Fault::internal("no file"));
         };
         self.buffer.clear();
@@ -269,43 +314,67 @@ impl Lane {
             back: 0,
             out: &mut self.buffer,
         };
+        let mut fresh = Fresh::default();
         for queued in group {
             if let Some((hash, session)) = &queued.session
-                && !active.sessions.contains(hash)
+                && fresh.needs(&active.sessions, hash)
             {
-                if active.sessions.len() >= JOURNAL_SESSIONS_MAX {
-                    active.sessions.clear();
-                }
-                active.sessions.insert(*hash);
                 framer.entry(&Entry::Session(Session::clone(session)))?;
             }
             framer.record(&queued.bytes)?;
         }
-        Ok(framer.link)
+        Ok((framer.link, fresh))
     }
 
-    /// Makes the spare file, unless it is there: all zeros, all its blocks given out by the file
-    /// system, so that writing to it later needs neither space nor a change of its size.
+    /// Makes the spare file whole: all zeros, all its blocks given out by the file system, so that
+    /// writing to it later needs neither space nor a change of its size.
     fn prepare(&mut self) -> Result<(), Fault> {
-        if self.spare.is_some() {
-            return Ok(());
+        while !self.spare_is_whole() {
+            self.prepare_piece()?;
         }
+        Ok(())
+    }
+
+    /// Does a piece of that ahead of need, so that no group waits for the whole. A fault here is
+    /// none yet: it shows when the file is needed.
+    pub(super) fn prepare_ahead(&mut self) {
+        let soon = self.left() < self.place.capacity / 4 * 3;
+        if soon && self.is_up() && !self.spare_is_whole() && !self.ahead_failed {
+            self.ahead_failed = self.prepare_piece().is_err();
+        }
+    }
+
+    fn spare_is_whole(&self) -> bool {
+        let zeroed = self.spare.as_ref().map(|spare| spare.zeroed);
+        zeroed.is_some_and(|zeroed| zeroed >= self.place.capacity)
+    }
+
+    /// Writes and syncs a sixteenth of the spare.
+    fn prepare_piece(&mut self) -> Result<(), Fault> {
         let path = self.place.dir.join(SPARE);
-        let made = self.disk.remove(&path).and_then(|()| {
-            let file = self.disk.create(&path)?;
-            let mut at = 0;
-            while at < self.place.capacity {
-                let piece = ZEROS.len().min(self.place.capacity.saturating_sub(at));
-                let zeros = ZEROS.get(..piece).unwrap_or(&ZEROS);
-                file.write_at(zeros, u64::try_from(at).unwrap_or(u64::MAX))?;
-                at = at.saturating_add(piece);
+        let made = match self.spare.take() {
+            Some(spare) => Ok(spare),
+            None => self.disk.remove(&path).and_then(|()| {
+                let file = self.disk.create(&path)?;
+                Ok(Spare { file, zeroed: 0 })
+            }),
+        };
+        let piece = self.place.capacity.div_ceil(16);
+        let grown = made.and_then(|mut spare| {
+            let end = spare.zeroed.saturating_add(piece).min(self.place.capacity);
+            while spare.zeroed < end {
+                let zeros = ZEROS.len().min(end.saturating_sub(spare.zeroed));
+                let zeros = ZEROS.get(..zeros).unwrap_or(&ZEROS);
+                let at = u64::try_from(spare.zeroed).unwrap_or(u64::MAX);
+                spare.file.write_at(zeros, at)?;
+                spare.zeroed = spare.zeroed.saturating_add(zeros.len());
             }
-            file.sync()?;
-            Ok(file)
+            spare.file.sync()?;
+            Ok(spare)
         });
-        match made {
-            Ok(file) => {
-                self.spare = Some(file);
+        match grown {
+            Ok(spare) => {
+                self.spare = Some(spare);
                 Ok(())
             }
             Err(error) => {
@@ -322,9 +391,10 @@ impl Lane {
     fn begin_file(&mut self, kind: MarkKind, extra: &[Entry]) -> Result<(), Fault> {
         // From here on the file before is history, whether or not this one comes to be.
         self.active = None;
-        let Some(file) = self.spare.take() else {
+        let Some(Spare { file, .. }) = self.spare.take() else {
             return Err(Fault::internal("no spare file"));
         };
+        self.ahead_failed = false;
         let mut id = [0; 16];
         let drawn = self.entropy.fill(&mut id);
         drawn.map_err(|error| Fault::Failed(error.to_string()))?;
@@ -444,5 +514,44 @@ fn lock(dir: &Path) -> Result<File, JournalError> {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(JournalError::Locked),
         Err(TryLockError::Error(error)) => Err(failed(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Readers know what the writer believes that they know, across renewals and given-up groups.
+    #[test]
+    fn the_dictionary_is_the_same_on_both_sides() {
+        let mut writer = HashSet::new();
+        let mut reader = HashSet::new();
+        let hash = |n: usize| {
+            let mut hash = [0; 32];
+            hash[..8].copy_from_slice(&(n * n % 9_973).to_be_bytes());
+            hash
+        };
+        let mut written = 0;
+        for group in 0..300usize {
+            let mut fresh = Fresh::default();
+            let mut read = reader.clone();
+            for n in group * 97..group * 97 + 120 {
+                if fresh.needs(&writer, &hash(n)) {
+                    written += 1;
+                    if read.len() >= JOURNAL_SESSIONS_MAX {
+                        read.clear();
+                    }
+                    read.insert(hash(n));
+                }
+                assert!(read.contains(&hash(n)), "group {group}");
+            }
+            // Every third group fails: it is in neither.
+            if group % 3 != 0 {
+                fresh.join(&mut writer);
+                reader = read;
+                assert_eq!(writer, reader);
+            }
+        }
+        assert!(written > 2 * JOURNAL_SESSIONS_MAX, "{written}");
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use super::format::FRAME_OVERHEAD;
 use super::lane::Fault;
 use super::{CompletionSlot, JournalError};
 use crate::ledger::{Completion, Entry, Outcome, Session, SessionHash, clip, encode};
@@ -33,6 +34,20 @@ pub(super) struct Queued {
     pub(super) effect: Effect,
 }
 
+impl Queued {
+    /// About how many bytes it takes in a file, its session included.
+    fn weight(&self) -> usize {
+        let session = self.session.as_ref().map_or(0, |(_, s)| {
+            let texts = s.client_ip.len().saturating_add(s.user_agent.len());
+            texts.saturating_add(s.source.len()).saturating_add(512)
+        });
+        self.bytes
+            .len()
+            .saturating_add(session)
+            .saturating_add(FRAME_OVERHEAD)
+    }
+}
+
 /// What a waiter gets: a slot for its completion, if it began an event.
 pub(super) type Answer = Result<Option<Slot>, JournalError>;
 
@@ -54,6 +69,8 @@ pub(super) struct Work {
     pub(super) closing: bool,
     /// Nothing else waits.
     pub(super) last: bool,
+    /// Nobody asked: it is time to write what lingers, or to try again after a fault.
+    pub(super) timer: bool,
 }
 
 /// The bounds of a queue.
@@ -147,16 +164,16 @@ impl Queue {
         }
     }
 
-    /// Waits for work. `None` after `pause`, when the writer wants to try something by itself.
-    pub(super) fn next(&self, pause: Option<Duration>) -> Option<Work> {
+    /// Waits for work. After a fault, `pause` is when the writer tries again by itself; until then
+    /// completions alone do not wake it.
+    pub(super) fn next(&self, pause: Option<Duration>) -> Work {
         let linger = Duration::from_millis(JOURNAL_LINGER_MS);
         let mut state = self.state();
         state.busy_since = None;
         loop {
-            // With a fault, completions wait for the writer's own attempts.
-            let flush = pause.is_none() && !state.completions.is_empty();
+            let due = pause.is_some() || !state.completions.is_empty();
             if !state.waiting.is_empty() || state.closing {
-                return Some(self.take(&mut state));
+                return self.take(&mut state);
             }
             let limit = pause.or_else(|| (state.open > 0).then_some(linger));
             let Some(limit) = limit else {
@@ -171,14 +188,10 @@ impl Queue {
                 .wait_timeout(state, limit)
                 .unwrap_or_else(PoisonError::into_inner);
             state = after;
-            if timeout.timed_out() && state.waiting.is_empty() && !state.closing {
-                if pause.is_some() {
-                    state.busy_since = Some(self.clock.now());
-                    return None;
-                }
-                if flush {
-                    return Some(self.take(&mut state));
-                }
+            if timeout.timed_out() && due {
+                let mut work = self.take(&mut state);
+                work.timer = true;
+                return work;
             }
         }
     }
@@ -190,13 +203,14 @@ impl Queue {
             waiting: Vec::new(),
             closing: false,
             last: false,
+            timer: false,
         };
         let mut bytes = 0usize;
         while bytes < self.bounds.group {
             let Some(queued) = state.completions.pop_front() else {
                 break;
             };
-            bytes = bytes.saturating_add(queued.bytes.len());
+            bytes = bytes.saturating_add(queued.weight());
             work.completions.push(queued);
         }
         while bytes < self.bounds.group {
@@ -211,7 +225,7 @@ impl Queue {
                 release(state, &waiting.queued);
                 continue;
             }
-            bytes = bytes.saturating_add(waiting.queued.bytes.len());
+            bytes = bytes.saturating_add(waiting.queued.weight());
             work.waiting.push(waiting);
         }
         work.closing = state.closing;

@@ -36,11 +36,20 @@ pub struct Reader {
     lanes: Vec<Lane>,
     /// The disk failed just now: the next call gives no entry, so that a loop ends.
     failed: bool,
+    since: Timestamp,
+    /// It ended: the next call looks for what was written since.
+    ended: bool,
 }
 
 impl Reader {
     /// Opens a journal's directory.
     pub fn open(dir: &Path, key: Secret<32>) -> Result<Self, JournalError> {
+        Self::open_since(dir, key, Timestamp::default())
+    }
+
+    /// The same, without the files that were full before `since`: of what began at `since` or later
+    /// nothing is missing, unless the clock was set back; of what began earlier, some is.
+    pub fn open_since(dir: &Path, key: Secret<32>, since: Timestamp) -> Result<Self, JournalError> {
         let key = LogKey::new(key).ok_or_else(|| JournalError::Failed {
             reason: "the log key cannot be used".to_owned(),
         })?;
@@ -49,6 +58,8 @@ impl Reader {
             key: Arc::new(key),
             lanes: Vec::new(),
             failed: false,
+            since,
+            ended: false,
         };
         reader.find_lanes()?;
         Ok(reader)
@@ -70,8 +81,9 @@ impl Reader {
                     reason: "too many lanes".to_owned(),
                 });
             }
-            self.lanes
-                .push(Lane::new(entry.path(), name.into(), Arc::clone(&self.key)));
+            let mut lane = Lane::new(entry.path(), name.into(), Arc::clone(&self.key));
+            lane.skip_to(self.since)?;
+            self.lanes.push(lane);
         }
         Ok(())
     }
@@ -97,10 +109,16 @@ impl Iterator for Reader {
         if std::mem::take(&mut self.failed) {
             return None;
         }
+        if std::mem::take(&mut self.ended) {
+            for lane in &mut self.lanes {
+                lane.at_end = false;
+            }
+        }
         let next = self.oldest().or_else(|| match self.find_lanes() {
             Ok(()) => self.oldest(),
             Err(error) => Some(Err(error)),
         });
+        self.ended = next.is_none();
         self.failed = matches!(next, Some(Err(JournalError::Failed { .. })));
         next
     }
@@ -121,6 +139,8 @@ struct Lane {
     /// The current file is damaged here: nothing more comes from it.
     given_up: bool,
     begun: bool,
+    /// Nothing more for now; not looked at again before all lanes have ended.
+    at_end: bool,
     sessions: HashMap<SessionHash, Arc<Session>>,
     head: Option<Result<Record, JournalError>>,
     /// Of the head, or of the one before where the head has none.
@@ -139,15 +159,33 @@ impl Lane {
             next: None,
             given_up: false,
             begun: false,
+            at_end: false,
             sessions: HashMap::new(),
             head: None,
             time: Timestamp::default(),
         }
     }
 
+    /// Begins with the newest file that was made before `since`, or with the first. A header
+    /// that cannot be read ends the skipping: what it hides is for the reading to report.
+    fn skip_to(&mut self, since: Timestamp) -> Result<(), JournalError> {
+        let files = files_of(&self.dir)?;
+        for (at, (first, path)) in files.iter().enumerate().skip(1).rev() {
+            let Ok(file) = LogFile::open(path, *first, &self.name, &self.key) else {
+                return Ok(());
+            };
+            if file.header.created < since.millis() {
+                self.listed = files.get(at.saturating_sub(1)).map(|(first, _)| *first);
+                self.begun = true;
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
     /// Has the next entry or finding ready, if there is one.
     fn fill(&mut self) {
-        if self.head.is_some() {
+        if self.head.is_some() || self.at_end {
             return;
         }
         self.head = match self.read() {
@@ -158,7 +196,7 @@ impl Lane {
             Some(Ok(record)) => self.time = record.entry.time().unwrap_or(self.time),
             // A finding is told before anything else.
             Some(Err(_)) => self.time = Timestamp::default(),
-            None => {}
+            None => self.at_end = true,
         }
     }
 

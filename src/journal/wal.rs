@@ -11,7 +11,7 @@ use tokio::sync::oneshot;
 use super::disk::{Disk, HostDisk};
 use super::format::LogKey;
 use super::lane::{Fault, Lane, Place};
-use super::queue::{Answer, Bounds, Effect, Queue, Queued, Work, clipped};
+use super::queue::{Answer, Bounds, Effect, Queue, Queued, Waiting, Work, clipped};
 use super::{CompletionSlot, Journal, JournalError};
 use crate::ledger::{
     CodecError, Completion, Entry, Intent, MarkKind, Session, encode, session_hash,
@@ -295,16 +295,12 @@ impl Writer {
             let pause = self
                 .retry
                 .map(|retry| Duration::from_millis(retry.pause_ms));
-            match self.queue.next(pause) {
-                Some(work) => {
-                    let (closing, last) = (work.closing, work.last);
-                    self.work(work);
-                    // What cannot be written now is closed as open at crash by the next start.
-                    if closing && (last || self.retry.is_some()) {
-                        break;
-                    }
-                }
-                None => self.try_again(),
+            let work = self.queue.next(pause);
+            let (closing, last) = (work.closing, work.last);
+            self.work(work);
+            // What cannot be written now is closed as open at crash by the next start.
+            if closing && (last || self.retry.is_some()) {
+                break;
             }
         }
         stop.1 = self.finish();
@@ -321,57 +317,55 @@ impl Writer {
         fault.or(finished)
     }
 
-    /// Writes one group.
+    /// Writes one group. Readiness changes before anyone is answered, so that who was just refused
+    /// finds the journal unready and who was just served does not.
     pub(super) fn work(&mut self, work: Work) {
-        let Work {
-            completions,
-            mut waiting,
-            closing,
-            last: _,
-        } = work;
-        // A request may try again once the pause is over; the end always tries.
-        if self
-            .retry
-            .is_some_and(|retry| !closing && self.pausing(retry))
+        // After a fault, requests try again once the pause is over; the timer and the end always.
+        let patient = !work.timer && !work.closing;
+        if let Some(retry) = self.retry
+            && patient
+            && self.pausing(retry)
         {
             let fault = self.queue.fault().unwrap_or(Fault::Full);
-            self.queue.refuse(waiting, &fault);
-            self.queue.keep(completions);
+            self.queue.refuse(work.waiting, &fault);
+            self.queue.keep(work.completions);
             return;
         }
-        let mut fault = self.revive().err();
-        if fault.is_none() && !waiting.is_empty() {
-            // Without room for completions to come, those that are here are written all the same.
-            if let Err(full) = self.lane.admit() {
-                self.queue.refuse(std::mem::take(&mut waiting), &full);
-                fault = Some(full);
-            }
+        let admitted = self.admit(!work.waiting.is_empty());
+        let (waiting, refused) = match &admitted {
+            Ok(()) => (work.waiting, Vec::new()),
+            Err(_) => (Vec::new(), work.waiting),
+        };
+        // Where intents have no room any more, completions still have theirs.
+        let written = self.write(&work.completions, &waiting);
+        let fault = admitted.err().or_else(|| written.clone().err());
+        self.judge(fault.clone());
+        if written.is_ok() {
+            self.queue.done(&work.completions, waiting);
+            self.lane.prepare_ahead();
+        } else {
+            self.queue.keep(work.completions);
+            self.queue
+                .refuse(waiting, &fault.clone().unwrap_or(Fault::Full));
         }
-        if self.lane.is_up() {
-            let group = completions.iter().chain(waiting.iter().map(|w| &w.queued));
-            if completions.is_empty() && waiting.is_empty() {
-                return self.judge(fault);
-            }
-            match self.lane.commit(group) {
-                Ok(()) => {
-                    // Health first: who was just served must not find the journal unready.
-                    self.judge(fault);
-                    self.queue.done(&completions, waiting);
-                    return;
-                }
-                Err(failed) => fault = Some(failed),
-            }
-        }
-        let fault = fault.unwrap_or(Fault::Full);
-        self.judge(Some(fault.clone()));
-        self.queue.refuse(waiting, &fault);
-        self.queue.keep(completions);
+        self.queue.refuse(refused, &fault.unwrap_or(Fault::Full));
     }
 
-    /// Tries by itself to become ready, and to write what was kept.
-    fn try_again(&mut self) {
-        let fault = self.revive().and_then(|()| self.lane.admit()).err();
-        self.judge(fault);
+    /// Whether intents may be written; asked when there are any, and after a fault.
+    fn admit(&mut self, asked: bool) -> Result<(), Fault> {
+        self.revive()?;
+        if asked || self.retry.is_some() {
+            self.lane.admit()?;
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, completions: &[Queued], waiting: &[Waiting]) -> Result<(), Fault> {
+        if completions.is_empty() && waiting.is_empty() {
+            return Ok(());
+        }
+        let group = completions.iter().chain(waiting.iter().map(|w| &w.queued));
+        self.lane.commit(group)
     }
 
     /// A new file, if the last one failed.

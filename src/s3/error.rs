@@ -144,8 +144,9 @@ const fn answer(kind: ErrorKind) -> Answer {
             Code::ServiceUnavailable,
             "The store does not answer. Try again.",
         ),
-        ErrorKind::Full => later(
+        ErrorKind::Full => no(
             Code::ServiceUnavailable,
+            StatusCode::INSUFFICIENT_STORAGE,
             "No space is left. Nothing was written.",
         ),
         ErrorKind::Integrity => no(
@@ -245,7 +246,7 @@ mod tests {
         (ErrorKind::LogUnavailable, "ServiceUnavailable", 503),
         (ErrorKind::SlowDown, "SlowDown", 503),
         (ErrorKind::Unavailable, "ServiceUnavailable", 503),
-        (ErrorKind::Full, "ServiceUnavailable", 503),
+        (ErrorKind::Full, "ServiceUnavailable", 507),
         (ErrorKind::Integrity, "InternalError", 500),
         (ErrorKind::Internal, "InternalError", 500),
     ];
@@ -260,6 +261,8 @@ mod tests {
                 Some(*status),
                 "{kind:?}"
             );
+            // The record and the client are told the same.
+            assert_eq!(kind.status(), *status, "{kind:?}");
             let retry = error
                 .headers()
                 .is_some_and(|h| h.contains_key("retry-after"));

@@ -89,6 +89,7 @@ pub(super) fn assemble(
         library: library(handlers, auth, settings)?,
         recorder,
         sessions: Arc::default(),
+        region: settings.region.as_str().into(),
         source: settings.source.as_str().into(),
         domain: settings.domain.as_deref().map(Arc::from),
         idle: settings.body_idle,
@@ -152,6 +153,7 @@ pub struct S3Edge {
     library: S3Service,
     recorder: Arc<dyn Recorder>,
     sessions: Arc<Sessions>,
+    region: Arc<str>,
     source: Arc<str>,
     domain: Option<Arc<str>>,
     idle: Duration,
@@ -214,7 +216,7 @@ impl S3Edge {
         };
         let call = self.library.call(Request::from_parts(parts, body));
         let answered = within(Arc::clone(&scope), answer::caught(call)).await;
-        answer::release(&*self.recorder, &scope, &asked, answered).await
+        answer::release(&*self.recorder, &scope, &asked, &self.region, answered).await
     }
 
     fn watch_for(&self, parts: &http::request::Parts) -> WatchFor {

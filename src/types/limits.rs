@@ -34,9 +34,13 @@ pub const SEGMENT_BYTES: usize = 64 * 1024;
 /// Plaintext bytes of one blob; a longer body becomes several, so that the 5 GiB bound of stores
 /// is far away and a failed PUT loses little.
 pub const BLOB_PLAINTEXT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
-/// Sealed bytes of a blob that are moved at once: small enough that a stream stays far below 1 MiB,
-/// large enough that a system call or a hop to a blocking thread (10 µs) is lost in the copy.
-pub const STORE_CHUNK_BYTES: usize = 256 * 1024;
+/// Sealed bytes that a local store reads at once, and what a stalled stream holds of them; large
+/// enough that a system call is lost in the copy.
+pub const STORE_CHUNK_BYTES: usize = 128 * 1024;
+/// What hyper buffers of a connection to a store; it hands on chunks of up to twice this.
+pub const STORE_WIRE_BUFFER_BYTES: usize = 64 * 1024;
+/// Sealed bytes that a local store writes at once: each write changes threads.
+pub const STORE_BATCH_BYTES: usize = 256 * 1024;
 /// A blob up to here is gathered before it is sent, so that its PUT can be retried: 3 full
 /// segments and their tags fit.
 pub const STORE_REPLAY_BYTES_MAX: u64 = 256 * 1024;
@@ -87,7 +91,7 @@ pub const JOURNAL_FILES_MAX: usize = 1024 * 1024;
 pub const JOURNAL_PAIRS_MAX: usize = 65_536;
 /// Sessions that a journal file's dictionary holds before it begins anew.
 pub const JOURNAL_SESSIONS_MAX: usize = 4_096;
-/// How long a completion may wait for company.
+/// How often the writer looks for completions that wait for company; they wait twice that at most.
 pub const JOURNAL_LINGER_MS: u64 = 100;
 /// The longest pause between two attempts to write again after a fault.
 pub const JOURNAL_RETRY_MS_MAX: u64 = 5_000;

@@ -61,7 +61,7 @@ def must_not_store(name: str, send) -> None:
     put(name + "-old")
     for key, intact in ((name + "-new", is_absent), (name + "-old", is_old)):
         answer = send(key)
-        refused(answer)
+        refused(answer, 0, 501, *range(400, 500))
         intact(key)
 
 

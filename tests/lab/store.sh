@@ -69,7 +69,7 @@ rpc_bind_addr = "127.0.0.1:$rpc"
 rpc_public_addr = "127.0.0.1:$rpc"
 rpc_secret = "$(printf rpc | sha256sum | cut -c1-64)"
 [s3_api]
-s3_region = "garage"
+s3_region = "us-east-1"
 api_bind_addr = "127.0.0.1:$s3"
 root_domain = ".s3.localhost"
 [admin]
@@ -90,7 +90,7 @@ E
         garage key import --yes -n owner "$key" "$secret"
         garage key allow --create-bucket "$key"
     } >"$D/setup.log" 2>&1
-    write_env "$D/owner.env" "http://127.0.0.1:$s3" "$key" "$secret" garage "$BUCKET"
+    write_env "$D/owner.env" "http://127.0.0.1:$s3" "$key" "$secret" us-east-1 "$BUCKET"
 }
 
 start_s3s-fs() {

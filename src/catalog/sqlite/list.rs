@@ -1,6 +1,6 @@
 //! Pages: of objects, uploads, parts. Each seeks to where it begins and stops when it is full.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Rows, params};
 
 use super::{rows, sql};
 use crate::catalog::listing::{self, Span};
@@ -25,26 +25,24 @@ pub(super) fn objects(
     // One snapshot for all seeks of the page.
     let snapshot = conn.unchecked_transaction()?;
     let limit = query.limit.min(limits::PAGE_ENTRIES_MAX);
+    let mut statement = snapshot.prepare_cached(OBJECTS)?;
     let Span { start, end } = listing::span(query);
     let mut page = Page::default();
     let mut next = (limit > 0).then_some(start);
     while let Some(start) = next.filter(|start| *start < end) {
-        next = run(&snapshot, dataset, query, (&start, &end), limit, &mut page)?;
+        let rows = statement.query(params![dataset.as_bytes(), start, end])?;
+        next = run(rows, query, limit, &mut page)?;
     }
     Ok(page)
 }
 
 /// Adds entries from one seek on, up to the first folded prefix; where to seek next, if anywhere.
 fn run(
-    conn: &Connection,
-    dataset: &DatasetId,
+    mut rows: Rows<'_>,
     query: &ListQuery,
-    (start, end): (&[u8], &[u8]),
     limit: usize,
     page: &mut Page,
 ) -> Result<Option<Vec<u8>>, CatalogError> {
-    let mut statement = conn.prepare_cached(OBJECTS)?;
-    let mut rows = statement.query(params![dataset.as_bytes(), start, end])?;
     while let Some(row) = rows.next()? {
         if page.entries.len() >= limit {
             page.more = true;

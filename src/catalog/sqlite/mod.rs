@@ -19,6 +19,8 @@ mod sql;
 mod writer;
 
 #[cfg(test)]
+mod crash;
+#[cfg(test)]
 mod tests;
 
 use std::path::Path;

@@ -259,7 +259,7 @@ async fn credential(
 fn write_env(path: &Path, endpoint: &str, id: &str, secret: &str) -> Result<(), DemoError> {
     let text = format!(
         "AWS_ENDPOINT_URL={endpoint}\nAWS_ACCESS_KEY_ID={id}\nAWS_SECRET_ACCESS_KEY={secret}\n\
-         AWS_REGION=kluis\nKLUIS_BUCKET={BUCKET}\n"
+         AWS_REGION=kluis\nAWS_DEFAULT_REGION=kluis\nKLUIS_BUCKET={BUCKET}\n"
     );
     write_file(path, text.as_bytes(), 0o600)
 }

@@ -13,6 +13,7 @@ use crate::app::system::{SystemClock, SystemEntropy};
 use crate::cli::output::Output;
 use crate::config::Config;
 use crate::journal::{Filter, Pairs, Reader};
+use crate::store::StoreError;
 use crate::store::s3::{S3ConfigError, S3Store, S3StoreConfig};
 use crate::types::SecretText;
 
@@ -23,6 +24,9 @@ const ABOUT: &[u8] = include_bytes!("../../../deploy/demo/README.md");
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(in crate::cli) enum ShowError {
+    /// Standard output is gone.
+    #[error("nobody reads the show")]
+    Output,
     /// A credential's file cannot be read.
     #[error("a credential of the demo cannot be read")]
     Env(#[source] std::io::Error),
@@ -86,6 +90,13 @@ fn client(dir: &Path, who: &str, endpoint: &str) -> Result<aws_sdk_s3::Client, S
     Ok(store.sdk().clone())
 }
 
+/// The show is what the command is asked for: data, on standard output.
+fn say(output: &mut Output, text: &str) -> Result<(), ShowError> {
+    output
+        .data(format!("{text}\n").as_bytes())
+        .map_err(|_gone| ShowError::Output)
+}
+
 /// Uploads as the owner, reads as the job, is refused as a stranger, shows store and log.
 pub(super) async fn run(
     gateway: &Gateway,
@@ -93,26 +104,33 @@ pub(super) async fn run(
     (dir, endpoint): (&Path, &str),
     output: &mut Output,
 ) -> Result<(), ShowError> {
-    output.note(&format!(
-        "\nA vault serves at {endpoint}, all of it in {}\n",
-        dir.display()
-    ));
+    say(
+        output,
+        &format!(
+            "\nA vault serves at {endpoint}, all of it in {}\n",
+            dir.display()
+        ),
+    )?;
     upload(dir, endpoint, output).await?;
     read_back(dir, endpoint, output).await?;
     refuse(dir, endpoint, output).await?;
-    output.note("\nWhat the store holds: ciphertext under random names");
+    say(
+        output,
+        "\nWhat the store holds: ciphertext under random names",
+    )?;
     for line in store_lines(config) {
-        output.note(&format!("  {line}"));
+        say(output, &format!("  {line}"))?;
     }
-    output
-        .note("\nWhat the log holds: a record of each request, durable before its first byte left");
+    say(
+        output,
+        "\nWhat the log holds: a record of each request, durable before its first byte left",
+    )?;
     let call = crate::cli::call::local(gateway.vault(), "audit tail")?;
     gateway.vault().record_log_reading(&call, "demo").await?;
     for line in log_lines(gateway, config)? {
-        output.note(&format!("  {line}"));
+        say(output, &format!("  {line}"))?;
     }
-    paste(dir, endpoint, output);
-    Ok(())
+    paste(dir, endpoint, output)
 }
 
 async fn upload(dir: &Path, endpoint: &str, output: &mut Output) -> Result<(), ShowError> {
@@ -130,10 +148,13 @@ async fn upload(dir: &Path, endpoint: &str, output: &mut Output) -> Result<(), S
             .send()
             .await
             .map_err(failed("the upload"))?;
-        output.note(&format!(
-            "  olivia, the owner, uploads   s3://{BUCKET}/{key}  {} bytes",
-            bytes.len()
-        ));
+        say(
+            output,
+            &format!(
+                "  olivia, the owner, uploads   s3://{BUCKET}/{key}  {} bytes",
+                bytes.len()
+            ),
+        )?;
     }
     Ok(())
 }
@@ -149,10 +170,13 @@ async fn read_back(dir: &Path, endpoint: &str, output: &mut Output) -> Result<()
     if got.into_bytes() != CSV {
         return Err(ShowError::Differs);
     }
-    output.note(&format!(
-        "  job-1, for ruben, reads      s3://{BUCKET}/wdbc.csv  the same {} bytes",
-        CSV.len()
-    ));
+    say(
+        output,
+        &format!(
+            "  job-1, for ruben, reads      s3://{BUCKET}/wdbc.csv  the same {} bytes",
+            CSV.len()
+        ),
+    )?;
     Ok(())
 }
 
@@ -164,15 +188,28 @@ async fn refuse(dir: &Path, endpoint: &str, output: &mut Output) -> Result<(), S
         .key("wdbc.csv")
         .send()
         .await;
-    match got {
-        Err(error) if error.code() == Some("AccessDenied") => {
-            output.note(&format!(
-                "  stan, a stranger, is refused s3://{BUCKET}/wdbc.csv  AccessDenied"
-            ));
-            Ok(())
-        }
-        Ok(_) | Err(_) => Err(ShowError::NotRefused),
+    let Err(error) = got else {
+        return Err(ShowError::NotRefused);
+    };
+    if !was_denied(&error) {
+        return Err(failed("the stranger's read")(error));
     }
+    say(
+        output,
+        &format!("  stan, a stranger, is refused s3://{BUCKET}/wdbc.csv  AccessDenied"),
+    )
+}
+
+/// Whether a 403 stands behind an error of the library.
+fn was_denied(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if matches!(error.downcast_ref(), Some(StoreError::Denied)) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
 }
 
 fn store_lines(config: &Config) -> Vec<String> {
@@ -215,11 +252,13 @@ fn log_lines(gateway: &Gateway, config: &Config) -> Result<Vec<String>, ShowErro
         .collect())
 }
 
-fn paste(dir: &Path, endpoint: &str, output: &mut Output) {
+fn paste(dir: &Path, endpoint: &str, output: &mut Output) -> Result<(), ShowError> {
     let dir = std::path::absolute(dir).unwrap_or_else(|_| dir.to_owned());
     let env = |who: &str| dir.join(format!("{who}.env")).display().to_string();
-    output.note(&format!(
-        "\nNow you. Lines ready to paste, in another terminal:\n\
+    say(
+        output,
+        &format!(
+            "\nNow you. Lines ready to paste, in another terminal:\n\
          \n  set -a; . {owner}; set +a          # be olivia, the owner; also job, auditor, stranger\n\
          \n  aws s3 ls s3://{BUCKET}/\n  aws s3 cp s3://{BUCKET}/wdbc.csv -\n\
          \n  rclone lsl ':s3,provider=Other,env_auth=true,region=kluis,endpoint=\"{endpoint}\":{BUCKET}'\n\
@@ -227,7 +266,8 @@ fn paste(dir: &Path, endpoint: &str, output: &mut Output) {
          .get_object(Bucket=\"{BUCKET}\", Key=\"wdbc.csv\")[\"Body\"].read(80))'\n\
          \n  kluis --config {config} audit tail     # with `cargo kluis` where kluis is not installed\n\
          \nIt serves until you press Ctrl-C, and goes on where it was when started again.\n",
-        owner = env("owner"),
-        config = dir.join("kluis.toml").display(),
-    ));
+            owner = env("owner"),
+            config = dir.join("kluis.toml").display(),
+        ),
+    )
 }

@@ -7,7 +7,7 @@ use super::support::{Counter, HandClock, config, event, read_all, read_good, sec
 use crate::journal::file::files_of;
 use crate::journal::{Filter, Journal as _, JournalError, Pairs, Reader, Record, Wal};
 use crate::ledger::{Entry, MarkKind, Outcome, samples};
-use crate::types::{Action, Secret, Timestamp};
+use crate::types::{Action, Clock as _, Secret, Timestamp};
 
 fn open(dir: &Path, lane: &str, entropy: &Arc<Counter>) -> Arc<Wal> {
     let mut config = config(dir);
@@ -200,6 +200,40 @@ async fn a_reader_follows_what_is_being_written() {
             ..
         }
     ));
+}
+
+#[tokio::test]
+async fn a_reader_may_begin_late() {
+    let dir = tempfile::tempdir().unwrap();
+    let clock = HandClock::new();
+    let shared = Arc::<HandClock>::clone(&clock);
+    let wal = Wal::open(config(dir.path()), shared, Counter::new()).unwrap();
+    let session = Arc::new(samples::session());
+    let mut times = Vec::new();
+    for n in 0..12u8 {
+        clock.advance(1_000);
+        times.push(clock.now());
+        let mut intent = samples::intent(event(u32::from(n)));
+        intent.time = clock.now();
+        let completion = samples::completion(intent.event);
+        wal.note(&session, intent, completion).await.unwrap();
+        wal.policy([n; 32], &"p".repeat(50_000)).await.unwrap();
+    }
+    wal.close().await.unwrap();
+    let all = read_good(dir.path()).len();
+    for (n, since) in times.into_iter().enumerate() {
+        let late = Reader::open_since(dir.path(), secret(), since).unwrap();
+        let late: Vec<_> = late.map(Result::unwrap).collect();
+        for m in n..12 {
+            let wanted = Some(event(u32::try_from(m).unwrap()));
+            assert!(
+                late.iter().any(|r| r.entry.event() == wanted),
+                "{m} since {n}"
+            );
+        }
+        let fewer = late.len() < all / 2;
+        assert!(n < 11 || fewer, "since {n}: {} of {all}", late.len());
+    }
 }
 
 #[tokio::test]

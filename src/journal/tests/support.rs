@@ -230,7 +230,8 @@ impl DiskFile for TestFile {
         for (offset, written) in medium.pending.remove(&self.id).unwrap_or_default() {
             put(bytes, offset, &written);
         }
-        self.file.sync()
+        // The medium is simulated; a real sync would only make the tests slow.
+        Ok(())
     }
 }
 
@@ -268,15 +269,14 @@ impl Disk for TestDisk {
         HostDisk.remove(path)
     }
 
-    fn sync_dir(&self, path: &Path) -> io::Result<()> {
+    fn sync_dir(&self, _path: &Path) -> io::Result<()> {
         self.step()?;
         let medium = &mut self.plan.lock().unwrap().medium;
         medium.durable_names = medium.names.clone();
-        HostDisk.sync_dir(path)
+        Ok(())
     }
 
-    fn sync_file(&self, path: &Path) -> io::Result<()> {
-        self.step()?;
-        HostDisk.sync_file(path)
+    fn sync_file(&self, _path: &Path) -> io::Result<()> {
+        self.step()
     }
 }

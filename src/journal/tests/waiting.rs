@@ -223,7 +223,7 @@ async fn queue_and_open_requests_are_bounded() {
 async fn a_full_disk_refuses_and_resumes_by_itself() {
     let dir = tempfile::tempdir().unwrap();
     let disk = TestDisk::default();
-    let (wal, _) = open_with(dir.path(), &disk, |_| {});
+    let (wal, clock) = open_with(dir.path(), &disk, |_| {});
     let session = Arc::new(samples::session());
     let slot = wal
         .begin(&session, samples::intent(event(1)))
@@ -234,6 +234,10 @@ async fn a_full_disk_refuses_and_resumes_by_itself() {
     assert!(matches!(full.err(), Some(JournalError::Full)));
     assert!(matches!(wal.ready(), Err(JournalError::Full)));
     slot.complete(samples::completion(event(1)));
+    // The next attempt finds no file and no space for one: the reason stays the same.
+    clock.advance(10_000);
+    let full = wal.begin(&session, samples::intent(event(2))).await;
+    assert!(matches!(full.err(), Some(JournalError::Full)));
     disk.heal();
     // No request comes and the clock stands still: the writer's own attempt makes it ready.
     while wal.ready().is_err() {
@@ -247,6 +251,30 @@ async fn a_full_disk_refuses_and_resumes_by_itself() {
         completions(dir.path()).iter().any(|c| c.event == event(1)),
         "kept meanwhile"
     );
+}
+
+#[tokio::test]
+async fn completions_reach_a_full_disk_without_a_request() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = TestDisk::default();
+    let (wal, _) = open_with(dir.path(), &disk, |_| {});
+    let session = Arc::new(samples::session());
+    disk.fail_creating(true);
+    let slot = wal
+        .begin(&session, samples::intent(event(1)))
+        .await
+        .unwrap();
+    // The file fills up to the half that is kept for completions.
+    let text = "p".repeat(60_000);
+    while wal.policy([1; 32], &text).await.is_ok() {}
+    assert!(matches!(wal.ready(), Err(JournalError::Full)));
+    slot.complete(samples::completion(event(1)));
+    while completions(dir.path()).is_empty() {
+        tokio::task::yield_now().await;
+    }
+    assert!(matches!(wal.ready(), Err(JournalError::Full)), "still full");
+    disk.fail_creating(false);
+    wal.close().await.unwrap();
 }
 
 #[tokio::test]

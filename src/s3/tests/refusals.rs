@@ -115,6 +115,24 @@ async fn a_header_that_would_be_disobeyed_is_refused() {
     let _record: Record = turned(put, 400, "InvalidToken").await;
 }
 
+#[tokio::test]
+async fn who_signs_for_another_region_is_told_the_right_one() {
+    for (method, told) in [("GET", true), ("HEAD", false)] {
+        let how = Signing {
+            region: "us-east-1",
+            ..signing(EMPTY)
+        };
+        let (edge, log) = edge();
+        let asked = signed(request(method, "/b--d/k", &[], b""), &how);
+        let response = edge.serve(asked).await;
+        assert_eq!(response.headers()["x-amz-bucket-region"], "kluis");
+        let (status, body) = read(response).await;
+        assert_eq!(status, 400, "{body}");
+        assert_eq!(body.contains("<Region>kluis</Region>"), told, "{body}");
+        assert_eq!(log.records.lock().unwrap().len(), 1);
+    }
+}
+
 fn presigned(method: &str, uri: &str, life: Duration) -> Request<Full<Bytes>> {
     let how = Signing {
         expires: Some(life),

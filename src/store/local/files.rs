@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::io::IoSlice;
+use std::io::{IoSlice, IoSliceMut};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use rustix::fs::{
     AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, Stat, fstat, fsync, linkat, mkdirat,
     openat, renameat_with, statat, unlinkat,
 };
-use rustix::io::{Errno, pread, writev};
+use rustix::io::{Errno, ReadWriteFlags, pread, preadv2, writev};
 
 use crate::store::memory::exists;
 use crate::store::{BlobEntry, StoreError};
@@ -44,13 +44,20 @@ impl Files {
     /// Opens the directories, making those that are absent.
     pub(super) fn open(root: &Path) -> Result<Self, StoreError> {
         // The path to the root is the operator's and may lead through links; below it none may.
-        match mkdirat(CWD, root, DIRECTORY_MODE) {
-            Ok(()) | Err(Errno::EXIST) => {}
+        let made = match mkdirat(CWD, root, DIRECTORY_MODE) {
+            Ok(()) => true,
+            Err(Errno::EXIST) => false,
             Err(e) => return Err(failed("making the store's directory", e)),
-        }
+        };
         let flags = DIRECTORY.difference(OFlags::NOFOLLOW);
         let root = openat(CWD, root, flags, Mode::empty())
             .map_err(|e| failed("opening the store's directory", e))?;
+        if made {
+            // Or a crash could take the directory away with all that is in it.
+            openat(&root, "..", flags, Mode::empty())
+                .and_then(fsync)
+                .map_err(|e| failed("syncing the directory above the store", e))?;
+        }
         let tmp = subdirectory(&root, "tmp")?;
         let fans = (0..=u8::MAX).map(|byte| subdirectory(&root, &format!("{byte:02x}")));
         let fans = fans.collect::<Result<_, _>>()?;
@@ -222,6 +229,15 @@ pub(super) fn read_at(file: &OwnedFd, range: &Range<u64>) -> Result<Bytes, Store
     Ok(chunk.into())
 }
 
+/// Reads exactly a range, or nothing if any of it would have to wait for a disk.
+pub(super) fn read_cached(file: &OwnedFd, range: &Range<u64>) -> Option<Bytes> {
+    let bytes = usize::try_from(range.end.saturating_sub(range.start)).ok()?;
+    let mut chunk = vec![0; bytes];
+    let mut slices = [IoSliceMut::new(&mut chunk)];
+    let seen = preadv2(file, &mut slices, range.start, ReadWriteFlags::NOWAIT);
+    (seen == Ok(bytes)).then(|| chunk.into())
+}
+
 /// A blob being written. **Dropped before [`Self::finish`] succeeded, it leaves nothing.**
 pub(super) struct Writing {
     files: Arc<Files>,
@@ -309,5 +325,38 @@ fn failed(what: &str, e: Errno) -> StoreError {
         other => StoreError::Failed {
             reason: format!("{what}: {}", io::Error::from(other)),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_space_and_no_quota_are_a_full_store() {
+        for e in [Errno::NOSPC, Errno::DQUOT] {
+            assert!(matches!(failed("writing", e), StoreError::Full));
+        }
+        let other = failed("writing a blob", Errno::ROFS).to_string();
+        assert!(
+            other.starts_with("the store failed: writing a blob: "),
+            "{other}"
+        );
+    }
+
+    #[test]
+    fn a_full_disk_is_told_and_leaves_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let files = Arc::new(Files::open(&dir.path().join("store")).unwrap());
+        let id = BlobId::from_bytes([1; 16]);
+        let mut writing = Writing::begin(Arc::clone(&files), id).unwrap();
+        // The one file that is always full stands in for the disk.
+        writing.file = openat(CWD, "/dev/full", OFlags::WRONLY, Mode::empty()).unwrap();
+        let full = writing.write(&[Bytes::from_static(b"x")]);
+        assert!(matches!(full, Err(StoreError::Full)), "{full:?}");
+        drop(writing);
+        let left = std::fs::read_dir(dir.path().join("store/tmp")).unwrap();
+        assert_eq!(left.count(), 0);
+        assert!(matches!(files.read(id), Err(StoreError::NotFound)));
     }
 }

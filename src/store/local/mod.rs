@@ -14,14 +14,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt as _, stream};
 use rustix::fd::OwnedFd;
-use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::task::spawn_blocking;
 
 use self::files::{Files, Writing};
 use super::body::Exact;
 use super::{BlobBody, BlobEntry, BlobStore, BlobStream, StoreError, probe};
-use crate::types::limits::{STORE_CHUNK_BYTES, STORE_REPLAY_BYTES_MAX};
+use crate::types::limits::{STORE_BATCH_BYTES, STORE_CHUNK_BYTES, STORE_REPLAY_BYTES_MAX};
 use crate::types::{BlobId, Clock};
 
 /// Blobs as files of a directory that belongs to the vault alone.
@@ -62,7 +62,7 @@ impl BlobStore for LocalStore {
             let chunk = chunk.map_err(StoreError::Aborted)?;
             batched = batched.saturating_add(chunk.len());
             batch.push(chunk);
-            if batched >= STORE_CHUNK_BYTES {
+            if batched >= STORE_BATCH_BYTES {
                 let full = std::mem::take(&mut batch);
                 batched = 0;
                 writing = blocking(move || {
@@ -93,15 +93,16 @@ impl BlobStore for LocalStore {
         if rest.is_empty() {
             return Ok(Box::pin(stream::iter([Ok(chunk)])));
         }
-        let ahead = ReadAhead::start(file, rest);
-        let states = stream::try_unfold((Some(chunk), ahead), |(ready, mut ahead)| async move {
-            let chunk = match ready {
-                Some(chunk) => Some(chunk),
-                None => ahead.next().await?,
-            };
-            Ok(chunk.map(|chunk| (chunk, (None, ahead))))
+        let ready = stream::iter([Ok(chunk)]);
+        let rest = stream::try_unfold((file, rest), |(file, mut rest)| async move {
+            if rest.is_empty() {
+                return Ok(None);
+            }
+            let next = chunk_of(&rest);
+            rest.start = next.end;
+            Ok(Some((read(&file, next).await?, (file, rest))))
         });
-        Ok(Box::pin(states))
+        Ok(Box::pin(ready.chain(rest)))
     }
 
     async fn delete(&self, id: BlobId) -> Result<(), StoreError> {
@@ -123,42 +124,14 @@ impl BlobStore for LocalStore {
     }
 }
 
-/// Reads one chunk ahead of whoever takes them, so that the disk and the network overlap.
-struct ReadAhead {
-    file: Arc<OwnedFd>,
-    next: Option<JoinHandle<Result<Bytes, StoreError>>>,
-    rest: Range<u64>,
-}
-
-impl ReadAhead {
-    fn start(file: Arc<OwnedFd>, rest: Range<u64>) -> Self {
-        let mut ahead = Self {
-            file,
-            next: None,
-            rest,
-        };
-        ahead.advance();
-        ahead
+/// Reads a chunk: on this thread if the system has it in memory, which it mostly does when a file
+/// is read from front to end, else on one that may wait.
+async fn read(file: &Arc<OwnedFd>, range: Range<u64>) -> Result<Bytes, StoreError> {
+    if let Some(chunk) = files::read_cached(file, &range) {
+        return Ok(chunk);
     }
-
-    fn advance(&mut self) {
-        if self.rest.is_empty() {
-            return;
-        }
-        let chunk = chunk_of(&self.rest);
-        self.rest.start = chunk.end;
-        let file = Arc::clone(&self.file);
-        self.next = Some(spawn_blocking(move || files::read_at(&file, &chunk)));
-    }
-
-    async fn next(&mut self) -> Result<Option<Bytes>, StoreError> {
-        let Some(next) = self.next.take() else {
-            return Ok(None);
-        };
-        let chunk = next.await.map_err(|e| lost(&e))??;
-        self.advance();
-        Ok(Some(chunk))
-    }
+    let file = Arc::clone(file);
+    blocking(move || files::read_at(&file, &range)).await
 }
 
 /// The first chunk of a range.
@@ -184,8 +157,6 @@ fn lost(error: &tokio::task::JoinError) -> StoreError {
 mod tests {
     use std::fs;
     use std::os::unix::fs::{PermissionsExt as _, symlink};
-
-    use futures_util::StreamExt as _;
 
     use super::*;
     use crate::store::contract::{self, FixedClock, body, chunks, read, sample};

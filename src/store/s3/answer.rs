@@ -16,7 +16,7 @@ pub(super) fn check_range(
 ) -> Result<(), Refusal> {
     let wanted = range.end.saturating_sub(range.start);
     let length = content_length(headers)?;
-    if status == StatusCode::OK {
+    if status == StatusCode::OK && !headers.contains_key(CONTENT_RANGE) {
         // Right by chance when the range happens to be the whole blob.
         return if range.start == 0 && length == Some(range.end) {
             Ok(())
@@ -25,7 +25,8 @@ pub(super) fn check_range(
             Err(Refusal::failed(reason, Again::Never))
         };
     }
-    if status != StatusCode::PARTIAL_CONTENT {
+    // Some servers serve the range and say 200 all the same (rclone's does).
+    if status != StatusCode::PARTIAL_CONTENT && status != StatusCode::OK {
         let reason = format!("the store answered {} to a ranged GET", status.as_u16());
         return Err(Refusal::failed(&reason, Again::Never));
     }
@@ -189,6 +190,8 @@ mod tests {
             let error = range_error(206, &[("content-range", bad)]);
             assert!(error.contains("Content-Range"), "{bad}: {error}");
         }
+        assert_eq!(range_error(200, &[ok, ("content-length", "10")]), "");
+        assert!(range_error(200, &[ok, ("content-length", "11")]).contains("length"));
         assert!(range_error(206, &[]).contains("Content-Range"));
         assert!(range_error(200, &[("content-length", "10")]).contains("ignores ranges"));
         assert!(range_error(204, &[]).contains("204"));

@@ -8,16 +8,13 @@ use bytes::{Bytes, BytesMut};
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, HOST, RANGE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body as _;
-use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use tokio::time::timeout;
 
 use super::answer::{check_range, is_error, refusal};
-use super::outgoing::{Outgoing, Progress, Upload};
+use super::outgoing::{Outgoing, Upload};
 use super::pool::{Link, Pool};
 use super::retry::{Again, Refusal, Retries};
 use super::sign::{EMPTY_PAYLOAD, Parts, Signer, UNSIGNED_PAYLOAD};
-use crate::store::StoreError;
 use crate::types::limits::STORE_ERROR_BYTES_MAX;
 use crate::types::{BlobId, Clock, Entropy};
 
@@ -65,7 +62,7 @@ impl Client {
         if answer.status() != StatusCode::OK {
             return Err(self.refused(link, answer).await);
         }
-        if upload.progress() != Progress::Done {
+        if !upload.is_sent() {
             let reason = "the store acknowledged a blob before it had all of it";
             return Err(Refusal::failed(reason, Again::Never));
         }
@@ -148,20 +145,14 @@ impl Client {
     /// Reads up to `bytes_max` bytes of an answer. The connection comes back if that was all of it.
     pub(super) async fn read(
         &self,
-        link: Link,
+        mut link: Link,
         mut body: Incoming,
         bytes_max: usize,
     ) -> Result<(Bytes, Option<Link>), Refusal> {
         let mut text = BytesMut::new();
         while !body.is_end_stream() {
-            let frame = match timeout(self.pool.timing().idle, body.frame()).await {
-                Err(_elapsed) => return Err(Refusal::later(StoreError::Timeout)),
-                Ok(None) => break,
-                Ok(Some(Err(e))) => return Err(Refusal::failed(&e.to_string(), Again::Later)),
-                Ok(Some(Ok(frame))) => frame,
-            };
-            let Ok(chunk) = frame.into_data() else {
-                continue;
+            let Some(chunk) = link.frame(&mut body).await? else {
+                break;
             };
             let room = bytes_max.saturating_sub(text.len());
             if chunk.len() > room {

@@ -7,13 +7,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::stream;
 use http_body::Body as _;
-use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
-use tokio::time::timeout;
 
 use super::client::Client;
 use super::pool::Link;
-use super::retry::{Again, Refusal, Retries};
+use super::retry::{Refusal, Retries};
 use crate::store::{BlobStream, StoreError};
 use crate::types::BlobId;
 
@@ -69,11 +67,11 @@ impl Download {
     }
 
     async fn chunk(&mut self) -> Result<Bytes, Refusal> {
-        let (link, mut body) = match self.open.take() {
+        let (mut link, mut body) = match self.open.take() {
             Some(open) => open,
             None => self.client.open(self.id, &self.left).await?,
         };
-        let chunk = self.data(&mut body).await?;
+        let chunk = link.frame(&mut body).await?;
         let chunk = chunk.ok_or_else(|| Refusal::later(StoreError::Length))?;
         let bytes = u64::try_from(chunk.len()).unwrap_or(u64::MAX);
         let start = self.left.start.saturating_add(bytes);
@@ -90,36 +88,12 @@ impl Download {
             return Ok(chunk);
         }
         // Only a body of no announced length can go on beyond the range.
-        match self.data(&mut body).await {
+        match link.frame(&mut body).await {
             Ok(None) => link.release(),
             Ok(Some(_more)) => return Err(Refusal::last(StoreError::Length)),
             // All bytes are here; how the connection ended is nobody's loss.
             Err(_broken) => drop(link),
         }
         Ok(chunk)
-    }
-
-    /// The next bytes of a body, never empty; `None` at its end.
-    async fn data(&self, body: &mut Incoming) -> Result<Option<Bytes>, Refusal> {
-        let idle = self.client.pool.timing().idle;
-        loop {
-            match timeout(idle, body.frame()).await {
-                Err(_elapsed) => return Err(Refusal::later(StoreError::Timeout)),
-                Ok(None) => return Ok(None),
-                Ok(Some(Err(e))) => {
-                    // hyper calls an early end of an announced body incomplete.
-                    let early = e.is_incomplete_message() || e.is_body_write_aborted();
-                    return Err(if early {
-                        Refusal::later(StoreError::Length)
-                    } else {
-                        Refusal::failed(&super::pool::chain(&e), Again::Later)
-                    });
-                }
-                Ok(Some(Ok(frame))) => match frame.into_data() {
-                    Ok(chunk) if !chunk.is_empty() => return Ok(Some(chunk)),
-                    Ok(_) | Err(_) => {}
-                },
-            }
-        }
     }
 }

@@ -145,7 +145,10 @@ impl S3Store {
                 .max_keys(keys);
             match request.send().await {
                 Ok(page) => {
-                    let more = page.is_truncated == Some(true);
+                    // The SDK makes an empty page of almost any text: a real one says this.
+                    let Some(more) = page.is_truncated else {
+                        return Err(failed("its listing cannot be understood"));
+                    };
                     let token = page.next_continuation_token.filter(|_| more);
                     if more && token.is_none() {
                         return Err(failed("its listing is cut but cannot be continued"));
@@ -158,14 +161,22 @@ impl S3Store {
     }
 
     /// What a listing says of a blob; `None` for what is none of ours.
-    fn entry(&self, object: &Object) -> Option<BlobEntry> {
+    fn entry(&self, object: &Object) -> Option<Result<BlobEntry, StoreError>> {
         let name = object.key()?.strip_prefix(&self.prefix)?;
-        let millis = object.last_modified().and_then(|t| t.to_millis().ok());
-        Some(BlobEntry {
-            id: name.parse().ok()?,
-            bytes: object.size().and_then(|size| size.try_into().ok())?,
-            modified: Timestamp::from_millis(millis.unwrap_or(0).try_into().unwrap_or(0)),
-        })
+        let id = name.parse().ok()?;
+        let bytes = object.size().and_then(|size| size.try_into().ok());
+        let modified = object.last_modified().and_then(|t| t.to_millis().ok());
+        let modified = modified.and_then(|millis| millis.try_into().ok());
+        let (Some(bytes), Some(modified)) = (bytes, modified) else {
+            return Some(Err(failed(
+                "its listing lacks the length or time of a blob",
+            )));
+        };
+        Some(Ok(BlobEntry {
+            id,
+            bytes,
+            modified: Timestamp::from_millis(modified),
+        }))
     }
 }
 
@@ -224,6 +235,7 @@ impl BlobStore for S3Store {
             }
             let (objects, next) = self.page(after, token.clone(), left).await?;
             for entry in objects.iter().filter_map(|object| self.entry(object)) {
+                let entry = entry?;
                 let previous = entries.last().map(|last| last.id).or(after);
                 if previous.is_some_and(|previous| entry.id <= previous) {
                     return Err(failed("its listing is not in the order of names"));

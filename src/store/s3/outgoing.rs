@@ -1,5 +1,5 @@
-//! Bodies on their way to the store. One upload may be tried several times, but never by two
-//! connections at once, and never again after a byte was taken that cannot be given back.
+//! Bodies on their way to the store. One upload may be tried several times, one after the other,
+//! but never again after a byte was taken that cannot be given back.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,8 +19,6 @@ pub(super) struct Upload {
 
 struct State {
     source: Source,
-    /// Counts the tries; a connection of an earlier one gets nothing more.
-    attempt: u32,
     standing: Standing,
 }
 
@@ -78,7 +76,6 @@ impl Upload {
             bytes,
             state: Mutex::new(State {
                 source,
-                attempt: 0,
                 standing: Standing::START,
             }),
         })
@@ -88,16 +85,15 @@ impl Upload {
         self.bytes
     }
 
-    /// The body for the next try; bodies of earlier tries are dead from here on.
+    /// The body for the next try; the connection of an earlier one is gone with its link.
     pub(super) fn begin(self: &Arc<Self>) -> Outgoing {
         let mut state = self.lock();
-        state.attempt = state.attempt.saturating_add(1);
         state.standing = Standing::START;
         if let Source::Whole { next, .. } = &mut state.source {
             *next = 0;
         }
+        drop(state);
         Outgoing {
-            attempt: state.attempt,
             upload: Arc::clone(self),
         }
     }
@@ -107,6 +103,11 @@ impl Upload {
         let state = self.lock();
         let fresh = state.standing.taken == 0 && state.standing.progress != Progress::Aborted;
         matches!(state.source, Source::Whole { .. }) || fresh
+    }
+
+    /// Whether the current try has handed on all that there is to send.
+    pub(super) fn is_sent(&self) -> bool {
+        self.bytes == 0 || self.progress() == Progress::Done
     }
 
     pub(super) fn standing(&self) -> Standing {
@@ -125,7 +126,6 @@ impl Upload {
 /// The body of one request.
 pub(super) struct Outgoing {
     upload: Arc<Upload>,
-    attempt: u32,
 }
 
 impl Outgoing {
@@ -144,9 +144,6 @@ impl Body for Outgoing {
     ) -> Poll<Option<Result<Frame<Bytes>, BodyAborted>>> {
         let mut state = self.upload.lock();
         let state = &mut *state;
-        if state.attempt != self.attempt {
-            return Poll::Ready(Some(Err(BodyAborted)));
-        }
         let next = match &mut state.source {
             Source::Whole { chunks, next } => {
                 let chunk = chunks.get(*next).cloned();

@@ -1,36 +1,39 @@
 //! The connections to the store: bounded in number, reused last in first out, cut when dropped.
 
 use std::error::Error;
+use std::future::{Future as _, poll_fn};
 use std::io;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Request, Response};
+use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout};
 
 use super::config::S3StoreConfig;
 use super::outgoing::{Outgoing, Progress, Upload};
 use super::retry::{Again, Refusal};
-use super::wire::Dialer;
+use super::wire::{Dialer, Wire};
 use crate::store::StoreError;
-use crate::types::limits::STORE_CHUNK_BYTES;
+use crate::types::limits::STORE_WIRE_BUFFER_BYTES;
 
 /// How long an idle connection is kept: shorter than the time-outs of common stores, so that they
 /// rarely close one that is just being taken.
 const IDLE_KEPT: Duration = Duration::from_secs(15);
 
 /// How patient the client is.
-#[derive(Clone, Copy)]
-pub(super) struct Timing {
-    pub(super) connect: Duration,
-    pub(super) header: Duration,
-    pub(super) idle: Duration,
+struct Timing {
+    connect: Duration,
+    header: Duration,
+    idle: Duration,
 }
 
 /// All connections to one store.
@@ -46,43 +49,88 @@ struct Idle {
     since: Instant,
 }
 
-/// A connection and the task that drives it.
+type Connection = http1::Connection<TokioIo<Wire>, Outgoing>;
+
+/// A connection. Whoever uses it drives it, in his own task: no other task has to be woken, and
+/// nothing is read that nobody has asked for.
 struct Line {
     sender: http1::SendRequest<Outgoing>,
-    driver: JoinHandle<()>,
+    /// `None` once it has ended.
+    connection: Option<Pin<Box<Connection>>>,
     /// Bytes that the system took for sending.
     sent: Arc<AtomicU64>,
 }
 
-impl Drop for Line {
-    /// Cuts the connection: what was half sent must not be completed by anyone.
-    fn drop(&mut self) {
-        self.driver.abort();
+impl Line {
+    /// Moves what can be moved.
+    fn drive(&mut self, cx: &mut Context<'_>) {
+        let Some(connection) = &mut self.connection else {
+            return;
+        };
+        if let Poll::Ready(end) = connection.as_mut().poll(cx) {
+            // Whoever waits for an answer or a body is told by hyper itself.
+            if let Err(e) = end {
+                tracing::debug!(error = %chain(&e), "a connection to the store ended");
+            }
+            self.connection = None;
+        }
+    }
+
+    /// Whether an idle connection still is one: one look tells if the store has closed it.
+    async fn usable(&mut self) -> bool {
+        poll_fn(|cx| {
+            self.drive(cx);
+            Poll::Ready(matches!(self.sender.poll_ready(cx), Poll::Ready(Ok(()))))
+        })
+        .await
     }
 }
 
-/// A connection in use. **Dropped without [`Link::release`], it is cut.**
+/// A connection in use. **Dropped without [`Link::release`], it is cut**: what was half sent must
+/// not be completed by anyone.
 pub(super) struct Link {
     line: Line,
     reused: bool,
+    /// What the current request sends.
+    upload: Arc<Upload>,
     pool: Arc<Pool>,
     _permit: OwnedSemaphorePermit,
 }
 
 impl Link {
-    /// Gives the connection back after an answer was read to its end.
+    /// The next bytes of an answer's body, never empty; `None` at its end.
+    pub(super) async fn frame(&mut self, body: &mut Incoming) -> Result<Option<Bytes>, Refusal> {
+        loop {
+            let frame = poll_fn(|cx| {
+                self.line.drive(cx);
+                Pin::new(&mut *body).poll_frame(cx)
+            });
+            match timeout(self.pool.timing.idle, frame).await {
+                Err(_elapsed) => return Err(Refusal::later(StoreError::Timeout)),
+                Ok(None) => return Ok(None),
+                Ok(Some(Err(e))) => return Err(broken_body(&e)),
+                Ok(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(chunk) if !chunk.is_empty() => return Ok(Some(chunk)),
+                    Ok(_) | Err(_) => {}
+                },
+            }
+        }
+    }
+
+    /// Gives the connection back after an answer was read to its end. A store that answers before
+    /// it has the whole request is not given the rest: that connection is cut.
     pub(super) fn release(self) {
+        if !self.upload.is_sent() {
+            return;
+        }
         let Self { line, pool, .. } = self;
         let since = Instant::now();
         let mut idle = pool.idle();
         idle.push(Idle { line, since });
-        // The oldest lies at the bottom and is the last to be taken.
-        if idle
-            .first()
-            .is_some_and(|old| since.duration_since(old.since) > IDLE_KEPT)
-        {
-            idle.remove(0);
-        }
+        // They lie in the order of their return, the oldest at the bottom, and are taken from the
+        // top: what is too old is one run.
+        let old = idle.partition_point(|kept| since.duration_since(kept.since) > IDLE_KEPT);
+        idle.drain(..old);
     }
 }
 
@@ -100,10 +148,6 @@ impl Pool {
         }
     }
 
-    pub(super) const fn timing(&self) -> Timing {
-        self.timing
-    }
-
     fn idle(&self) -> MutexGuard<'_, Vec<Idle>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -112,9 +156,9 @@ impl Pool {
     pub(super) async fn send(
         self: &Arc<Self>,
         request: Request<Outgoing>,
-        upload: &Upload,
+        upload: &Arc<Upload>,
     ) -> Result<(Link, Response<Incoming>), Refusal> {
-        let mut link = self.link().await?;
+        let mut link = self.link(Arc::clone(upload)).await?;
         let sent = Arc::clone(&link.line.sent);
         let standing = || (upload.standing(), sent.load(Ordering::Relaxed));
         let mut answer = std::pin::pin!(link.line.sender.send_request(request));
@@ -126,7 +170,11 @@ impl Pool {
             } else {
                 self.timing.header
             };
-            if let Ok(answer) = timeout(patience, answer.as_mut()).await {
+            let answered = poll_fn(|cx| {
+                link.line.drive(cx);
+                answer.as_mut().poll(cx)
+            });
+            if let Ok(answer) = timeout(patience, answered).await {
                 break answer;
             }
             let now = standing();
@@ -147,7 +195,7 @@ impl Pool {
     }
 
     /// A connection that was idle, or a new one.
-    async fn link(self: &Arc<Self>) -> Result<Link, Refusal> {
+    async fn link(self: &Arc<Self>, upload: Arc<Upload>) -> Result<Link, Refusal> {
         let waiting = Arc::clone(&self.permits).acquire_owned();
         let Ok(Ok(permit)) = timeout(self.timing.header, waiting).await else {
             // All connections are in use and stay so.
@@ -160,6 +208,7 @@ impl Pool {
         Ok(Link {
             line,
             reused,
+            upload,
             pool: Arc::clone(self),
             _permit: permit,
         })
@@ -168,10 +217,7 @@ impl Pool {
     async fn take_idle(&self) -> Option<Line> {
         loop {
             let Idle { mut line, since } = self.idle().pop()?;
-            if since.elapsed() > IDLE_KEPT || line.sender.is_closed() {
-                continue;
-            }
-            if let Ok(Ok(())) = timeout(self.timing.connect, line.sender.ready()).await {
+            if since.elapsed() <= IDLE_KEPT && line.usable().await {
                 return Some(line);
             }
         }
@@ -186,18 +232,13 @@ impl Pool {
             Ok(Ok(wire)) => wire,
         };
         let (sender, connection) = http1::Builder::new()
-            .max_buf_size(STORE_CHUNK_BYTES)
+            .max_buf_size(STORE_WIRE_BUFFER_BYTES)
             .handshake(TokioIo::new(wire))
             .await
             .map_err(|e| Refusal::failed(&chain(&e), Again::Later))?;
-        let driver = tokio::spawn(async move {
-            if let Err(e) = connection.await {
-                tracing::debug!(error = %chain(&e), "a connection to the store ended");
-            }
-        });
         Ok(Line {
             sender,
-            driver,
+            connection: Some(Box::pin(connection)),
             sent,
         })
     }
@@ -233,9 +274,20 @@ fn unreachable(error: &io::Error) -> Refusal {
 }
 
 /// An error of hyper with its cause, which `Display` leaves out.
-pub(super) fn chain(error: &hyper::Error) -> String {
+fn chain(error: &hyper::Error) -> String {
     match error.source() {
         Some(cause) => format!("{error}: {cause}"),
         None => error.to_string(),
+    }
+}
+
+/// Words the end of a connection within a body.
+fn broken_body(error: &hyper::Error) -> Refusal {
+    // hyper's word for a body that ended in order, but before its announced length.
+    let cause = error.source().and_then(|e| e.downcast_ref::<io::Error>());
+    if cause.is_some_and(|e| e.kind() == io::ErrorKind::UnexpectedEof) {
+        Refusal::later(StoreError::Length)
+    } else {
+        Refusal::failed(&chain(error), Again::Later)
     }
 }

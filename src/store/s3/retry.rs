@@ -16,6 +16,7 @@ const PAUSE_MS_MAX: u64 = 5_000;
 #[derive(Debug, thiserror::Error)]
 #[error("{error}")]
 pub(super) struct Refusal {
+    #[source]
     pub(super) error: StoreError,
     pub(super) again: Again,
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
-use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -62,8 +62,13 @@ fn client_config(config: &S3StoreConfig) -> Result<ClientConfig, S3ConfigError> 
             path: path.clone(),
             source,
         };
+        let mut found = false;
         for certificate in CertificateDer::pem_file_iter(path).map_err(unreadable)? {
             roots.add(certificate.map_err(unreadable)?)?;
+            found = true;
+        }
+        if !found {
+            return Err(unreadable(pem::Error::NoItemsFound));
         }
     }
     if roots.is_empty() {

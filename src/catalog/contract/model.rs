@@ -1,0 +1,147 @@
+//! Random lives: whatever is committed, in whatever order, SQLite answers as the model does and
+//! ends as the model does.
+
+use std::sync::Arc;
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::samples::*;
+use crate::catalog::{
+    BlobUse, Condition, MemoryCatalog, Mutation, ObjectRow, SharedCatalog, SqliteCatalog, UploadRow,
+};
+use crate::types::{DatasetId, ETag, ObjectKey};
+
+/// One thing that happens: a commit, or the sweeper's claim.
+#[derive(Debug, Clone)]
+enum Step {
+    Commit(Vec<Mutation>),
+    Claim(u64),
+}
+
+/// So few that they meet again and again.
+fn few() -> impl Strategy<Value = u32> {
+    1_u32..4
+}
+
+fn name() -> impl Strategy<Value = &'static str> {
+    select(&["a", "b", "c"][..])
+}
+
+fn key() -> impl Strategy<Value = ObjectKey> {
+    select(&["k", "k/l"][..]).prop_map(|key| key.parse().unwrap())
+}
+
+fn dataset_id() -> impl Strategy<Value = DatasetId> {
+    (1_u8..3).prop_map(|number| DatasetId::from_bytes([number; 16]))
+}
+
+fn blobs() -> impl Strategy<Value = BlobUse> {
+    (vec(1_u32..30, 0..3), vec(1_u32..12, 0..2)).prop_map(|(new, old)| BlobUse {
+        fresh: fresh(&new).fresh,
+        shared: shared(&old).shared,
+    })
+}
+
+fn condition() -> impl Strategy<Value = Condition> {
+    prop_oneof![
+        6 => Just(Condition::None),
+        1 => Just(Condition::Absent),
+        1 => Just(Condition::Present),
+        2 => few().prop_map(|number| Condition::Matches(ETag::of(&version(number), number % 3))),
+    ]
+}
+
+fn row() -> impl Strategy<Value = ObjectRow> {
+    (dataset_id(), few(), key()).prop_map(|(dataset, number, key)| ObjectRow {
+        dataset,
+        ..object(number, key.as_str())
+    })
+}
+
+fn access() -> impl Strategy<Value = Mutation> {
+    prop_oneof![
+        name().prop_map(|n| Mutation::CreateProject(project(n))),
+        (1_u8..3, name(), name()).prop_map(|(i, p, n)| Mutation::CreateDataset(dataset(i, p, n))),
+        dataset_id().prop_map(Mutation::DeleteDataset),
+        name().prop_map(|n| Mutation::CreatePrincipal(principal(n))),
+        (few(), name()).prop_map(|(i, n)| Mutation::CreateCredential(credential(i, n))),
+        few().prop_map(|i| Mutation::DeleteCredential(credential(i, "a").id)),
+        (few(), name(), name()).prop_map(|(i, p, n)| Mutation::CreateGrant(grant(i, p, n))),
+        few().prop_map(|i| Mutation::DeleteGrant(grant(i, "a", "a").id)),
+    ]
+}
+
+fn objects() -> impl Strategy<Value = Mutation> {
+    prop_oneof![
+        3 => (row(), blobs(), condition()).prop_map(|(row, blobs, when)| put_if(row, blobs, when)),
+        1 => (dataset_id(), key(), condition(), 0_u64..9).prop_map(|(dataset, key, condition, now)| {
+            Mutation::DeleteObject { dataset, key, condition, now: at(now) }
+        }),
+        2 => (few(), key(), dataset_id()).prop_map(|(number, key, dataset)| {
+            let row = upload(number, key.as_str());
+            Mutation::CreateUpload(UploadRow { dataset, ..row })
+        }),
+        4 => (few(), 1_u32..4, few(), blobs())
+            .prop_map(|(of, number, written, blobs)| put_part(part(of, number, written), blobs)),
+        3 => (few(), vec((1_u32..4, few()), 0..3), row(), condition())
+            .prop_map(|(of, parts, row, when)| complete_if(of, &parts, row, when)),
+        1 => (few(), 0_u64..9).prop_map(|(number, now)| {
+            Mutation::AbortUpload { upload: upload_id(number), now: at(now) }
+        }),
+        1 => vec((1_u32..30, 0_u64..9), 0..3).prop_map(|lost| {
+            Mutation::RestoreBlobs(lost.into_iter().map(|(b, t)| (blob(b), at(t))).collect())
+        }),
+        1 => vec(1_u32..30, 0..3)
+            .prop_map(|ids| Mutation::ForgetBlobs(ids.into_iter().map(blob).collect())),
+        1 => (0_u64..40).prop_map(Mutation::RestoreSeq),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let mutation = prop_oneof![1 => access().boxed(), 5 => objects().boxed()];
+    prop_oneof![
+        12 => vec(mutation, 1..3).prop_map(Step::Commit),
+        1 => (0_u64..9).prop_map(Step::Claim),
+    ]
+}
+
+/// What a step answers, as text: the errors count too.
+async fn take(catalog: &SharedCatalog, step: Step) -> String {
+    match step {
+        Step::Commit(mutations) => format!("{:?}", catalog.commit(mutations).await),
+        Step::Claim(before) => {
+            format!("{:?}", catalog.claim_unreferenced(at(before), 2).await)
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(64) })]
+
+    #[test]
+    fn sqlite_lives_as_the_model_does(steps in vec(step(), 1..80)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let directory = tempfile::tempdir().unwrap();
+            let sqlite = SqliteCatalog::open(&directory.path().join("catalog.db")).unwrap();
+            let (sqlite, model): (SharedCatalog, SharedCatalog) =
+                (sqlite, Arc::new(MemoryCatalog::new()));
+            for catalog in [&sqlite, &model] {
+                let rows = ["a", "b"].map(|n| Mutation::CreateProject(project(n)));
+                catalog.commit(rows.to_vec()).await.unwrap();
+                let rows = [(1, "a"), (2, "b")].map(|(i, n)| Mutation::CreateDataset(dataset(i, "a", n)));
+                catalog.commit(rows.to_vec()).await.unwrap();
+            }
+            for step in steps {
+                let expected = take(&model, step.clone()).await;
+                assert_eq!(take(&sqlite, step.clone()).await, expected, "{step:?}");
+            }
+            let (all, _) = sqlite.dump(None, usize::MAX).await.unwrap();
+            let (expected, _) = model.dump(None, usize::MAX).await.unwrap();
+            assert_eq!(all, expected);
+            assert_eq!(sqlite.generation().await.unwrap(), model.generation().await.unwrap());
+        });
+    }
+}
