@@ -116,19 +116,18 @@ impl Snapshots {
     }
 }
 
-<<<<<<< HEAD
 fn reason(error: &SnapshotError) -> String {
     match error {
         SnapshotError::File { source, .. } => source.to_string(),
         SnapshotError::Vault(error) => error.reason(),
     }
-=======
+}
+
 /// Makes the number durable.
 fn keep(file: &Path, next: u64) -> std::io::Result<()> {
     super::found::write_file(file, format!("{next}\n").as_bytes(), 0o600)?;
     let folder = file.parent().filter(|path| !path.as_os_str().is_empty());
     std::fs::File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
->>>>>>> cli
 }
 
 /// Sweeps every `interval` until the end.
