@@ -5,6 +5,25 @@ use std::fs;
 use crate::beside::start;
 use crate::{Vault, kluis};
 
+/// The demo's configuration, with an end that waits for no idle client.
+const DEMO: &str = r#"
+[server]
+listen = "127.0.0.1:0"
+default_project = "demo"
+shutdown_wait = "1s"
+[ops]
+listen = "127.0.0.1:0"
+[store]
+path = "store"
+[catalog]
+path = "catalog.sqlite"
+[keys]
+dir = "keys"
+identity = "root.age"
+[journal]
+dir = "journal"
+"#;
+
 fn lose(vault: &Vault, catalog: &str) {
     for end in ["", "-wal", "-shm"] {
         let path = vault.path(&format!("{catalog}{end}"));
@@ -116,6 +135,7 @@ fn another_key_ring_recovers_nothing() {
 #[test]
 fn blobs_that_the_store_lost_are_found() {
     let vault = Vault::nothing();
+    fs::write(vault.path("kluis.toml"), DEMO).expect("written");
     let mut demo = kluis();
     demo.arg("demo")
         .arg("--dir")
