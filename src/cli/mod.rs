@@ -6,13 +6,18 @@ pub mod man;
 pub mod output;
 pub mod values;
 
+mod audit;
 mod call;
 mod credential;
 mod dataset;
 mod demo;
+mod doctor;
+mod init;
 mod open;
+mod policy;
 mod principal;
 mod project;
+mod recover;
 mod serve;
 
 use std::process::ExitCode;
@@ -56,10 +61,10 @@ fn dispatch(cli: &Cli, environment: &Environment, output: &mut Output) -> Result
         Command::Dataset { command } => dataset::run(command, desk, output),
         Command::Principal { command } => principal::run(command, desk, output),
         Command::Credential { command } => credential::run(command, desk, output),
-        Command::Init(_)
-        | Command::Policy { .. }
-        | Command::Audit { .. }
-        | Command::Recover(_)
-        | Command::Doctor => Err(CliError::new(Exit::Usage, "this command is not wired yet")),
+        Command::Init(ask) => init::run(ask, environment, output),
+        Command::Policy { command } => policy::run(command, desk, output),
+        Command::Audit { command } => audit::run(command, desk, output),
+        Command::Recover(ask) => recover::run(ask, desk, output),
+        Command::Doctor => doctor::run(desk, output),
     }
 }

@@ -84,6 +84,12 @@ impl CliError {
         &self.message
     }
 
+    /// Ways to mend it.
+    #[must_use]
+    pub fn hints(&self) -> &[String] {
+        &self.hints
+    }
+
     /// How the command ends.
     #[must_use]
     pub const fn exit(&self) -> Exit {

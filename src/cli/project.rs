@@ -4,7 +4,7 @@ use super::args::{GrantArgs, ProjectCommand};
 use super::open::{Desk, absent, call, collect};
 use super::output::{CliError, Exit, Output};
 use crate::app::Opened;
-use crate::catalog::SharedCatalog;
+use crate::catalog::{ProjectRow, SharedCatalog};
 use crate::policy::{Grant, GrantEffect};
 use crate::types::{BucketName, GrantId, PrincipalId, ProjectName, Timestamp, limits};
 
@@ -144,11 +144,17 @@ pub(super) async fn there(catalog: &SharedCatalog, name: &ProjectName) -> Result
     }
 }
 
-fn list(catalog: &SharedCatalog, output: &mut Output) -> Result<(), CliError> {
-    let rows = super::serve::runtime()?.block_on(collect(
+/// All projects.
+pub(super) async fn all(catalog: &SharedCatalog) -> Result<Vec<ProjectRow>, CliError> {
+    collect(
         async |after: Option<&ProjectName>| catalog.projects(after, limits::PAGE_ENTRIES_MAX).await,
         |row| row.name.clone(),
-    ))?;
+    )
+    .await
+}
+
+fn list(catalog: &SharedCatalog, output: &mut Output) -> Result<(), CliError> {
+    let rows = super::serve::runtime()?.block_on(all(catalog))?;
     let rows: Vec<_> = rows
         .iter()
         .map(|row| [row.name.to_string(), row.created.to_string()])

@@ -67,6 +67,8 @@ pub const EXTENTS_MAX: usize = 100_000;
 pub const PAGE_ENTRIES_MAX: usize = 1_000;
 /// Keys of one `DeleteObjects` (S3).
 pub const DELETE_KEYS_MAX: usize = 1_000;
+/// Of those, the deletions that run at once: their records and commits share a sync.
+pub const DELETES_AT_ONCE: usize = 32;
 /// An XML body that a client sends: 10,000 parts of a completion with five checksums each fit.
 pub const XML_BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 

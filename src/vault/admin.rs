@@ -8,7 +8,7 @@ use super::ask::Call;
 use super::error::{ErrorKind, VaultError};
 use crate::catalog::{CredentialRow, Mutation, PrincipalRow, ProjectRow};
 use crate::ledger::{Intent, ObjectRef};
-use crate::policy::Grant;
+use crate::policy::{Grant, GrantEffect};
 use crate::types::{
     AccessKeyId, Action, BucketName, GrantId, PrincipalId, PrincipalKind, ProjectName, SecretText,
     Timestamp, limits,
@@ -167,7 +167,7 @@ impl Vault {
         intent.action = Some(Action::GrantManage);
         let checked = async {
             self.check_role(&grant)?;
-            self.check_approver(&grant.project, &grant.approver).await
+            self.check_approver(&grant).await
         };
         if let Err(error) = checked.await {
             return Err(self.turn_away(call, intent, error).await);
@@ -196,20 +196,30 @@ impl Vault {
         Ok(())
     }
 
-    async fn check_approver(
-        &self,
-        project: &ProjectName,
-        approver: &PrincipalId,
-    ) -> Result<(), VaultError> {
-        if self.catalog.grants(project, 1).await?.is_empty() {
+    /// An approver manages grants over all that the grant covers. What lets bytes out or shows
+    /// the log is never approved by whom it is for: see `docs/decisions/`.
+    async fn check_approver(&self, grant: &Grant) -> Result<(), VaultError> {
+        const SELF: VaultError =
+            VaultError::new(ErrorKind::AccessDenied, "this role needs another approver");
+        if self.is_founding(grant).await? {
             return Ok(());
         }
+        let policy = self.guard.policy();
+        let delicate = [Action::ObjectExport, Action::LogRead];
+        if grant.principal == grant.approver
+            && delicate
+                .iter()
+                .any(|action| policy.role_allows(&grant.role, *action))
+        {
+            return Err(SELF);
+        }
+        let (project, approver) = (&grant.project, &grant.approver);
         let subject = self.guard.subject(project, approver).await?;
         let ask = crate::policy::Ask {
             project,
             principal: approver,
-            dataset: None,
-            key: "",
+            dataset: grant.dataset.as_ref(),
+            key: &grant.prefix,
             action: Action::GrantManage,
             now: self.now(),
         };
@@ -220,6 +230,32 @@ impl Vault {
             ErrorKind::AccessDenied,
             "the approver may not manage grants here",
         ))
+    }
+
+    /// Whether the grant makes the first owner of a project that holds nothing yet.
+    async fn is_founding(&self, grant: &Grant) -> Result<bool, VaultError> {
+        let policy = self.guard.policy();
+        if grant.effect != GrantEffect::Allow
+            || !policy.role_allows(&grant.role, Action::GrantManage)
+            || !self.catalog.grants(&grant.project, 1).await?.is_empty()
+        {
+            return Ok(false);
+        }
+        // A project that has lost its owners and holds data is nobody's to take over.
+        let mut after: Option<BucketName> = None;
+        loop {
+            let page = self
+                .catalog
+                .datasets(after.as_ref(), limits::PAGE_ENTRIES_MAX)
+                .await?;
+            if page.iter().any(|row| row.bucket.project == grant.project) {
+                return Ok(false);
+            }
+            match page.last() {
+                Some(last) => after = Some(last.bucket.clone()),
+                None => return Ok(true),
+            }
+        }
     }
 
     /// Withdraws a grant.

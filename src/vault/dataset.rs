@@ -38,7 +38,7 @@ impl Vault {
         query: ListQuery,
     ) -> Result<Page, VaultError> {
         let proof = self
-            .authorize(call, bucket, Some(&query.prefix), Action::ObjectList)
+            .authorize_under(call, bucket, &query.prefix, Action::ObjectList)
             .await?;
         let mut intent = self.intent_of(call, &proof);
         intent.query = Some(super::cut(&query.prefix));
@@ -109,7 +109,7 @@ impl Vault {
         }
     }
 
-    /// Deletes an empty dataset, and then its key.
+    /// Deletes an empty dataset. Its key stays in the key ring: destroying one is an act of its own.
     pub async fn delete_dataset(&self, call: &Call, bucket: &str) -> Result<(), VaultError> {
         let proof = self
             .authorize(call, bucket, None, Action::DatasetDelete)

@@ -22,6 +22,12 @@ use crate::types::{
 /// withdrawn grant or credential is refused within this time (AZ-2 asks for 1 s).
 const FRESH_MS: u64 = 100;
 
+/// How often a running transfer is judged again, in ms of the clock.
+const RECHECK_MS: u64 = 10_000;
+/// How long a transfer goes on while the catalog cannot say whether it may. With [`RECHECK_MS`]
+/// this keeps within the 60 s of AZ-2.
+const UNSURE_MS: u64 = 40_000;
+
 /// What a request was allowed: made by [`Vault::authorize`] and by nothing else, spent by value.
 pub(super) struct Authorized {
     pub(super) bucket: BucketName,
@@ -30,9 +36,15 @@ pub(super) struct Authorized {
     pub(super) key: Option<ObjectKey>,
     pub(super) action: Action,
     pub(super) decision: Decision,
+    lease: Lease,
 }
 
 impl Authorized {
+    /// The right to go on, for a transfer that may take long.
+    pub(super) fn lease(&self) -> Lease {
+        self.lease.clone()
+    }
+
     /// The dataset, which every action but its creation has.
     pub(super) fn dataset(&self) -> Result<&DatasetRow, VaultError> {
         self.dataset
@@ -58,6 +70,76 @@ pub(super) fn policy_ref(decision: &Decision) -> PolicyRef {
         purpose: decision.purpose.clone(),
         permit: decision.permit.clone(),
     }
+}
+
+/// The right of a running transfer. A grant that ends, or a credential that is withdrawn, cuts
+/// what runs under it within 60 s (AZ-2).
+#[derive(Clone)]
+pub(super) struct Lease {
+    guard: Arc<Guard>,
+    principal: PrincipalId,
+    access_key: Option<AccessKeyId>,
+    bucket: BucketName,
+    key: Option<ObjectKey>,
+    action: Action,
+    confirmed: Timestamp,
+    due: Timestamp,
+}
+
+impl Lease {
+    /// Sees that the right still holds; asks nobody unless [`RECHECK_MS`] have passed.
+    pub(super) async fn check(&mut self) -> Result<(), VaultError> {
+        const ENDED: VaultError = VaultError::new(
+            ErrorKind::AccessDenied,
+            "the right ended during the transfer",
+        );
+        let now = self.guard.clock.now();
+        if now < self.due && self.confirmed <= now {
+            return Ok(());
+        }
+        match self.holds(now).await {
+            Ok(true) => self.confirmed = now,
+            Ok(false) => return Err(ENDED),
+            // A catalog that fails for a moment does not cut every stream.
+            Err(error) if now.since(self.confirmed) >= UNSURE_MS => return Err(error),
+            Err(_unsure) => {}
+        }
+        self.due = Timestamp::from_millis(now.millis().saturating_add(RECHECK_MS));
+        Ok(())
+    }
+
+    async fn holds(&self, now: Timestamp) -> Result<bool, VaultError> {
+        if let Some(id) = &self.access_key {
+            let row = self.guard.catalog.credential(id).await?;
+            if row.is_none_or(|row| row.expires.is_some_and(|end| end <= now)) {
+                return Ok(false);
+            }
+        }
+        let subject = self
+            .guard
+            .subject(&self.bucket.project, &self.principal)
+            .await?;
+        let ask = Ask {
+            project: &self.bucket.project,
+            principal: &self.principal,
+            dataset: Some(&self.bucket.dataset),
+            key: self.key.as_ref().map_or("", ObjectKey::as_str),
+            action: self.action,
+            now,
+        };
+        Ok(subject.decide(&ask).allowed)
+    }
+}
+
+/// What a request's key stands for.
+#[derive(Clone, Copy)]
+enum Name<'a> {
+    /// The dataset itself.
+    Dataset,
+    /// One object.
+    Key(&'a str),
+    /// All objects or uploads whose keys begin so.
+    Prefix(&'a str),
 }
 
 /// A credential with what its owner is.
@@ -251,8 +333,8 @@ impl Vault {
         }))
     }
 
-    /// Decides whether the caller may do `action`; the proof if so. `key` is an object's key, or a
-    /// listing's prefix. A refusal is in the log when this returns.
+    /// Decides whether the caller may do `action` on a dataset or on the object `key`; the proof if
+    /// so. A refusal is in the log when this returns.
     pub(super) async fn authorize(
         &self,
         call: &super::Call,
@@ -260,7 +342,29 @@ impl Vault {
         key: Option<&str>,
         action: Action,
     ) -> Result<Authorized, VaultError> {
-        match self.judge(call, bucket, key, action).await {
+        let name = key.map_or(Name::Dataset, Name::Key);
+        self.prove(call, bucket, name, action).await
+    }
+
+    /// Decides whether the caller may do `action` with all that begins with `prefix`.
+    pub(super) async fn authorize_under(
+        &self,
+        call: &super::Call,
+        bucket: &str,
+        prefix: &str,
+        action: Action,
+    ) -> Result<Authorized, VaultError> {
+        self.prove(call, bucket, Name::Prefix(prefix), action).await
+    }
+
+    async fn prove(
+        &self,
+        call: &super::Call,
+        bucket: &str,
+        name: Name<'_>,
+        action: Action,
+    ) -> Result<Authorized, VaultError> {
+        match self.judge(call, bucket, name, action).await {
             Ok(proof) => Ok(proof),
             Err((object, decision, error)) => {
                 let mut intent = self.intent(call, Some(action), object);
@@ -274,7 +378,7 @@ impl Vault {
         &self,
         call: &super::Call,
         bucket: &str,
-        key: Option<&str>,
+        name: Name<'_>,
         action: Action,
     ) -> Result<Authorized, (ObjectRef, Option<Decision>, VaultError)> {
         let mut object = ObjectRef::default();
@@ -292,10 +396,10 @@ impl Vault {
         );
         object.project = Some(bucket.project.clone());
         object.dataset = Some(bucket.dataset.clone());
-        let is_prefix = matches!(action, Action::ObjectList);
-        let key_name = match key {
-            Some(text) if !is_prefix => Some(or_refuse!(text.parse::<ObjectKey>(), None)),
-            Some(_) | None => None,
+        let (key_name, text) = match name {
+            Name::Dataset => (None, ""),
+            Name::Key(text) => (Some(or_refuse!(text.parse::<ObjectKey>(), None)), text),
+            Name::Prefix(text) => (None, text),
         };
         object.key.clone_from(&key_name);
         let denied = VaultError::new(ErrorKind::AccessDenied, "no rule allows it");
@@ -303,13 +407,14 @@ impl Vault {
             return Err((object, None, denied));
         };
         let subject = or_refuse!(self.guard.subject(&bucket.project, principal).await, None);
+        let now = self.now();
         let decision = subject.decide(&Ask {
             project: &bucket.project,
             principal,
             dataset: Some(&bucket.dataset),
-            key: key.unwrap_or_default(),
+            key: text,
             action,
-            now: self.now(),
+            now,
         });
         if !decision.allowed {
             return Err((object, Some(decision), denied));
@@ -319,7 +424,18 @@ impl Vault {
             let absent = VaultError::new(ErrorKind::NoSuchDataset, "no such dataset");
             return Err((object, Some(decision), absent));
         }
+        let lease = Lease {
+            guard: Arc::clone(&self.guard),
+            principal: principal.clone(),
+            access_key: call.session.access_key.clone(),
+            bucket: bucket.clone(),
+            key: key_name.clone(),
+            action,
+            confirmed: now,
+            due: Timestamp::from_millis(now.millis().saturating_add(RECHECK_MS)),
+        };
         Ok(Authorized {
+            lease,
             bucket,
             dataset,
             key: key_name,
@@ -347,7 +463,7 @@ impl Vault {
             for row in page {
                 if projects.contains(&row.bucket.project)
                     && self
-                        .may(principal, &row.bucket, Action::DatasetHead)
+                        .may(principal, &row.bucket, "", Action::DatasetHead)
                         .await?
                 {
                     visible.push(row);
@@ -365,6 +481,7 @@ impl Vault {
         &self,
         principal: &PrincipalId,
         bucket: &BucketName,
+        key: &str,
         action: Action,
     ) -> Result<bool, VaultError> {
         let subject = self.guard.subject(&bucket.project, principal).await?;
@@ -372,7 +489,7 @@ impl Vault {
             project: &bucket.project,
             principal,
             dataset: Some(&bucket.dataset),
-            key: "",
+            key,
             action,
             now: self.now(),
         };

@@ -11,6 +11,7 @@ use futures_util::{StreamExt as _, stream};
 use super::ask::{BodyError, Input, InputBody};
 use super::checksum::Checksummer;
 use super::error::{ErrorKind, VaultError};
+use super::guard::Lease;
 use super::sweep::Flight;
 use super::{AtEnd, Vault};
 use crate::seal::{
@@ -40,10 +41,15 @@ pub(super) struct Owner {
 impl Vault {
     /// Takes a body in: reads, checks, seals, stores. On an error nothing of it stays behind but
     /// what the sweeper will find.
-    pub(super) async fn take_in(&self, owner: Owner, input: Input) -> Result<Taken, VaultError> {
+    pub(super) async fn take_in(
+        &self,
+        owner: Owner,
+        lease: Lease,
+        input: Input,
+    ) -> Result<Taken, VaultError> {
         let total = input.bytes;
         let mut flight = Flight::new(Arc::clone(&self.in_flight));
-        let mut intake = Intake::new(input);
+        let mut intake = Intake::new(input, lease);
         if total == 0 {
             let checksums = intake.finish().await?;
             return Ok(Taken {
@@ -167,6 +173,8 @@ struct Blob {
 /// A body being read.
 struct Intake {
     body: InputBody,
+    /// The right to write, judged again while a slow body comes in.
+    lease: Lease,
     pending: Bytes,
     /// Plaintext bytes of the current blob taken so far.
     at: u64,
@@ -176,10 +184,11 @@ struct Intake {
 }
 
 impl Intake {
-    fn new(input: Input) -> Self {
+    fn new(input: Input, lease: Lease) -> Self {
         let checks = input.checks;
         Self {
             body: input.body,
+            lease,
             pending: Bytes::new(),
             at: 0,
             sums: Some(Checksummer::new(
@@ -194,6 +203,7 @@ impl Intake {
 
     /// The next `bytes` bytes of plaintext, with room for a tag behind them.
     async fn segment(&mut self, bytes: usize) -> Result<BytesMut, VaultError> {
+        self.lease.check().await?;
         let mut segment = BytesMut::with_capacity(bytes.saturating_add(TAG_BYTES));
         while segment.len() < bytes {
             if self.pending.is_empty() {

@@ -96,7 +96,7 @@ pub struct Vault {
     catalog: SharedCatalog,
     journal: SharedJournal,
     keyring: Arc<KeyRing>,
-    guard: guard::Guard,
+    guard: Arc<guard::Guard>,
     in_flight: Arc<sweep::InFlight>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
@@ -115,7 +115,7 @@ impl Vault {
             catalog: parts.catalog,
             journal: parts.journal,
             keyring: parts.keyring,
-            guard,
+            guard: Arc::new(guard),
             in_flight: Arc::default(),
             clock: parts.clock,
             entropy: parts.entropy,
@@ -166,6 +166,7 @@ impl Vault {
 
     async fn commit(&self, mutations: Vec<Mutation>) -> Result<(), VaultError> {
         self.catalog.commit(mutations).await?;
+        // From here the write stands, whatever the waiting says.
         if self.settings.snapshot_wait {
             self.wait_for_snapshot().await?;
         }

@@ -65,7 +65,7 @@ impl Vault {
         match first {
             Ok(first) => Ok(Reading {
                 seen,
-                body: plaintext.release(first, recorded),
+                body: plaintext.release(first, proof.lease(), recorded),
             }),
             Err(error) => {
                 recorded.fail(&error);
@@ -175,6 +175,10 @@ pub(super) fn resolve(span: Span, row: &ObjectRow) -> Result<Option<ByteRange>, 
 
 fn part_range(number: u32, row: &ObjectRow) -> Result<Option<ByteRange>, VaultError> {
     const NONE: VaultError = VaultError::new(ErrorKind::InvalidRange, "no such part");
+    const DAMAGED: VaultError = VaultError::new(
+        ErrorKind::Integrity,
+        "the parts are not as long as the object",
+    );
     if row.part_bytes.is_empty() {
         return if number == 1 { Ok(None) } else { Err(NONE) };
     }
@@ -183,6 +187,12 @@ fn part_range(number: u32, row: &ObjectRow) -> Result<Option<ByteRange>, VaultEr
         .and_then(|n| usize::try_from(n).ok())
         .ok_or(NONE)?;
     let len = *row.part_bytes.get(index).ok_or(NONE)?;
+    // The lengths are not sealed: a hostile catalog may say anything.
+    let mut parts = row.part_bytes.iter();
+    let whole = parts.try_fold(0_u64, |sum, bytes| sum.checked_add(*bytes));
+    if whole != Some(row.bytes) {
+        return Err(DAMAGED);
+    }
     let start: u64 = row.part_bytes.iter().take(index).sum();
     Ok(ByteRange::new(start, start.saturating_add(len)))
 }
@@ -255,6 +265,14 @@ mod tests {
         assert_eq!(resolve(Span::Part(1), &row).unwrap(), ByteRange::new(0, 4));
         assert_eq!(resolve(Span::Part(3), &row).unwrap(), ByteRange::new(4, 9));
         assert!(resolve(Span::Part(4), &row).is_err());
+    }
+
+    #[test]
+    fn parts_that_are_not_the_object_are_damage() {
+        for parts in [&[4, 6][..], &[9, u64::MAX, 1], &[1], &[u64::MAX, 10]] {
+            let error = resolve(Span::Part(1), &self::row(9, parts)).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Integrity, "{parts:?}");
+        }
     }
 
     #[test]

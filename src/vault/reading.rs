@@ -10,6 +10,7 @@ use sync_wrapper::SyncStream;
 
 use super::PlainBody;
 use super::error::{ErrorKind, VaultError};
+use super::guard::Lease;
 use super::record::Recorded;
 use crate::seal::{HEADER_BYTES, Opener, Origin, Table, layout};
 use crate::store::{BlobStream, SharedStore};
@@ -105,37 +106,21 @@ impl Plaintext {
 
     /// The stream that a client gets: what was opened already, then the rest. It owns the record
     /// and completes it with the bytes that were really taken from it.
-    pub(super) fn release(self, first: Option<Bytes>, recorded: Recorded) -> PlainBody {
+    pub(super) fn release(
+        self,
+        first: Option<Bytes>,
+        lease: Lease,
+        recorded: Recorded,
+    ) -> PlainBody {
         let going = Going {
             plaintext: self,
             first,
+            lease,
             recorded: Some(recorded),
         };
         Box::pin(SyncStream::new(Box::pin(stream::unfold(
             going,
-            |mut going| async move {
-                let next = match going.first.take() {
-                    Some(first) => Ok(Some(first)),
-                    None => going.plaintext.next().await,
-                };
-                match next {
-                    Ok(Some(piece)) => {
-                        going.count(&piece);
-                        Some((Ok(piece), going))
-                    }
-                    Ok(None) => {
-                        if let Some(recorded) = going.recorded.take() {
-                            recorded.succeed();
-                        }
-                        None
-                    }
-                    Err(error) => {
-                        let recorded = going.recorded.take()?;
-                        recorded.fail(&error);
-                        Some((Err(error), going))
-                    }
-                }
-            },
+            |mut going| async move { going.step().await.map(|piece| (piece, going)) },
         ))))
     }
 }
@@ -143,13 +128,36 @@ impl Plaintext {
 struct Going {
     plaintext: Plaintext,
     first: Option<Bytes>,
+    lease: Lease,
+    /// Gone when the stream has ended, well or not: nothing comes after that.
     recorded: Option<Recorded>,
 }
 
 impl Going {
-    fn count(&mut self, piece: &Bytes) {
-        if let Some(recorded) = &mut self.recorded {
-            recorded.count(u64::try_from(piece.len()).unwrap_or(u64::MAX));
+    async fn step(&mut self) -> Option<Result<Bytes, VaultError>> {
+        let mut recorded = self.recorded.take()?;
+        if let Err(error) = self.lease.check().await {
+            recorded.cut(&error);
+            return Some(Err(error));
+        }
+        let next = match self.first.take() {
+            Some(first) => Ok(Some(first)),
+            None => self.plaintext.next().await,
+        };
+        match next {
+            Ok(Some(piece)) => {
+                recorded.count(u64::try_from(piece.len()).unwrap_or(u64::MAX));
+                self.recorded = Some(recorded);
+                Some(Ok(piece))
+            }
+            Ok(None) => {
+                recorded.succeed();
+                None
+            }
+            Err(error) => {
+                recorded.fail(&error);
+                Some(Err(error))
+            }
         }
     }
 }

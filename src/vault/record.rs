@@ -44,6 +44,11 @@ impl Recorded {
         );
     }
 
+    /// The stream was cut by the vault itself.
+    pub(super) fn cut(mut self, error: &VaultError) {
+        self.end(Outcome::Aborted, error.kind().status(), error.reason());
+    }
+
     /// Closes the record by how the rest of the request went.
     pub(super) fn settle<T>(self, result: Result<T, VaultError>) -> Result<T, VaultError> {
         match &result {

@@ -61,8 +61,17 @@ const BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// Commits on their way into the catalog.
 #[derive(Default)]
 struct Batch {
-    commits: Vec<Vec<Mutation>>,
+    /// Each with its number.
+    commits: Vec<(u64, Vec<Mutation>)>,
     bytes: usize,
+}
+
+/// A commit that gets this number: with lower ones, the next recovery would take new commits for
+/// old ones and pass over them; with higher ones, it would miss some.
+fn numbered<'a>(seq: u64, mutations: impl IntoIterator<Item = &'a Mutation>) -> Vec<Mutation> {
+    let mut all = vec![Mutation::RestoreSeq(seq.saturating_sub(1))];
+    all.extend(mutations.into_iter().cloned());
+    all
 }
 
 /// What a dump shows to need blobs, and which are not there.
@@ -115,7 +124,7 @@ impl Vault {
         let names = self.list_store().await?;
         found.blobs = u64::try_from(names.len()).unwrap_or(u64::MAX);
         progress("looking for snapshots");
-        let snapshots = self.find_snapshots(&names)?;
+        let snapshots = self.find_snapshots(&names);
         let mut applied = 0_u64;
         let mut batch = Batch::default();
         for (read, (number, id, bytes)) in (1_u64..).zip(&snapshots) {
@@ -137,11 +146,12 @@ impl Vault {
                 }
                 found.missing_commits += seq - applied - 1;
                 applied = seq;
-                self.gather(&mut batch, &change, &mut found).await?;
+                self.gather(&mut batch, (seq, &change), &mut found).await?;
             }
         }
         self.apply(&mut batch, &mut found).await?;
         self.close_change_log(applied).await?;
+        self.guard.forget();
         found.next_snapshot = snapshots.last().map_or(0, |(number, ..)| number + 1);
         let there: HashSet<u64> = snapshots.iter().map(|(number, ..)| *number).collect();
         found.missing_snapshots = (0..found.next_snapshot)
@@ -157,7 +167,7 @@ impl Vault {
     async fn gather(
         &self,
         batch: &mut Batch,
-        change: &Bytes,
+        (seq, change): (u64, &Bytes),
         found: &mut Recovered,
     ) -> Result<(), VaultError> {
         let mutations = codec::decode(change).map_err(|error| {
@@ -167,17 +177,18 @@ impl Vault {
             self.apply(batch, found).await?;
         }
         batch.bytes = batch.bytes.saturating_add(change.len());
-        batch.commits.push(mutations);
+        batch.commits.push((seq, mutations));
         Ok(())
     }
 
     /// Applies a batch as one commit; where that is refused, commit by commit.
     async fn apply(&self, batch: &mut Batch, found: &mut Recovered) -> Result<(), VaultError> {
         let commits = std::mem::take(batch).commits;
-        if commits.is_empty() {
+        let Some((last, _)) = commits.last() else {
             return Ok(());
-        }
-        match self.catalog.commit(commits.concat()).await {
+        };
+        let all = commits.iter().flat_map(|(_, mutations)| mutations);
+        match self.catalog.commit(numbered(*last, all)).await {
             Ok(()) => {
                 found.commits += u64::try_from(commits.len()).unwrap_or(u64::MAX);
                 return Ok(());
@@ -185,8 +196,8 @@ impl Vault {
             Err(CatalogError::Conflict(_)) => {}
             Err(error) => return Err(error.into()),
         }
-        for mutations in commits {
-            match self.catalog.commit(mutations).await {
+        for (seq, mutations) in &commits {
+            match self.catalog.commit(numbered(*seq, mutations)).await {
                 Ok(()) => found.commits += 1,
                 Err(CatalogError::Conflict(_)) => found.refused_commits += 1,
                 Err(error) => return Err(error.into()),
@@ -196,15 +207,11 @@ impl Vault {
     }
 
     /// Lets the change log go on where the lost one ended, with nothing to write: the snapshots
-    /// that are in the store hold it all. With lower numbers, the next recovery would take new
-    /// commits for old ones and pass over them.
+    /// that are in the store hold it all.
     async fn close_change_log(&self, applied: u64) -> Result<(), VaultError> {
-        if applied == 0 {
-            return Ok(());
+        if self.catalog.change_seq().await? < applied {
+            self.catalog.commit(numbered(applied, [])).await?;
         }
-        self.catalog
-            .commit(vec![Mutation::RestoreSeq(applied)])
-            .await?;
         let upto = self.catalog.change_seq().await?;
         Ok(self.catalog.forget_changes(upto).await?)
     }
@@ -232,8 +239,8 @@ impl Vault {
         }
         found.missing_blobs = u64::try_from(needs.missing.len()).unwrap_or(u64::MAX);
         let datasets = &needs.datasets;
-        let named = |(id, count): (DatasetId, u64)| Some((datasets.get(&id)?.clone(), count));
-        found.broken = needs.broken.into_iter().filter_map(named).collect();
+        let of_dataset = |(id, count): (DatasetId, u64)| Some((datasets.get(&id)?.clone(), count));
+        found.broken = needs.broken.into_iter().filter_map(of_dataset).collect();
         found.broken.sort();
         Ok(())
     }
@@ -242,7 +249,7 @@ impl Vault {
     pub async fn next_snapshot(&self) -> Result<u64, VaultError> {
         let names = self.list_store().await?;
         let last = self
-            .find_snapshots(&names)?
+            .find_snapshots(&names)
             .last()
             .map(|(number, ..)| *number);
         Ok(last.map_or(0, |number| number.saturating_add(1)))
@@ -261,10 +268,7 @@ impl Vault {
         }
     }
 
-    fn find_snapshots(
-        &self,
-        names: &HashMap<BlobId, u64>,
-    ) -> Result<Vec<(u64, BlobId, u64)>, VaultError> {
+    fn find_snapshots(&self, names: &HashMap<BlobId, u64>) -> Vec<(u64, BlobId, u64)> {
         let mut found = Vec::new();
         let mut end = GAP;
         let mut number = 0;
@@ -276,7 +280,7 @@ impl Vault {
             }
             number += 1;
         }
-        Ok(found)
+        found
     }
 
     async fn check_recovered(

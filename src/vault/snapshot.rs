@@ -118,7 +118,10 @@ impl Vault {
     /// Waits until a snapshot holds what was committed. If none comes, the write stands in the
     /// catalog all the same, unacknowledged.
     pub(super) async fn wait_for_snapshot(&self) -> Result<(), VaultError> {
-        let seq = self.catalog.change_seq().await?;
+        // Whatever is wrong here, the write stands: never an error that says it does not.
+        let seq = self.catalog.change_seq().await.map_err(|error| {
+            VaultError::caused(ErrorKind::Unavailable, "no snapshot can be awaited", error)
+        })?;
         let mut covered = self.snapshots.covered.subscribe();
         self.snapshots.wanted.notify_one();
         match tokio::time::timeout(WAIT, covered.wait_for(|upto| *upto >= seq)).await {

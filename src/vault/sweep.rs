@@ -137,10 +137,12 @@ impl Vault {
                 .iter()
                 .filter(|entry| entry.modified < before && !snapshots.contains(&entry.id))
                 .map(|entry| entry.id)
+                // First this, then the catalog: what commits in between is known by then.
+                .filter(|id| !self.in_flight.holds(id))
                 .collect();
             let known = self.catalog.known_blobs(&old).await?;
             for (blob, known) in old.iter().zip(known) {
-                if !known && !self.in_flight.holds(blob) {
+                if !known {
                     self.store.delete(*blob).await?;
                     swept += 1;
                 }

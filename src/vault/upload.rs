@@ -69,7 +69,7 @@ impl Vault {
         let checked = async {
             check_part_number(number)?;
             check_body_bytes(input.bytes)?;
-            self.find_upload(&proof, upload).await
+            self.find_upload(call, &proof, upload).await
         };
         let upload = match checked.await {
             Ok(upload) => upload,
@@ -100,7 +100,7 @@ impl Vault {
             version,
             kind: BlobKind::Part,
         };
-        let taken = self.take_in(owner, input).await?;
+        let taken = self.take_in(owner, proof.lease(), input).await?;
         recorded.count(bytes);
         let row = self.part_row(upload, number, version, taken.checksums, &taken.table)?;
         let blobs = BlobUse {
@@ -163,7 +163,7 @@ impl Vault {
         let mut recorded = self.begin(call, intent).await?;
         let result = async {
             check_part_number(number)?;
-            let upload = self.find_upload(&proof, upload).await?;
+            let upload = self.find_upload(call, &proof, upload).await?;
             let span = from.span;
             let (whole, table) = self.open_source(&source, from).await?;
             check_copied(span, whole.bytes)?;
@@ -199,7 +199,7 @@ impl Vault {
             .await?;
         let mut recorded = self.begin(call, self.intent_of(call, &proof)).await?;
         let result = async {
-            let upload = self.find_upload(&proof, upload).await?;
+            let upload = self.find_upload(call, &proof, upload).await?;
             let parts = self.chosen_parts(&upload, &completing).await?;
             let row = self.assemble(&proof, &upload, &parts, &completing)?;
             recorded.object_bytes(row.bytes);
@@ -331,7 +331,7 @@ impl Vault {
             .await?;
         let recorded = self.begin(call, self.intent_of(call, &proof)).await?;
         let result = async {
-            let upload = self.find_upload(&proof, upload).await?.id;
+            let upload = self.find_upload(call, &proof, upload).await?.id;
             self.commit(vec![Mutation::AbortUpload {
                 upload,
                 now: self.now(),
@@ -356,7 +356,7 @@ impl Vault {
             .await?;
         let recorded = self.begin(call, self.intent_of(call, &proof)).await?;
         let result = async {
-            let upload = self.find_upload(&proof, upload).await?;
+            let upload = self.find_upload(call, &proof, upload).await?;
             let limit = limit.min(limits::PAGE_ENTRIES_MAX);
             let page = self.catalog.parts(&upload.id, after, limit).await?;
             Ok((upload, page))
@@ -373,25 +373,77 @@ impl Vault {
         query: UploadQuery,
     ) -> Result<UploadPage, VaultError> {
         let proof = self
-            .authorize(call, bucket, None, Action::UploadManage)
+            .authorize_under(call, bucket, &query.prefix, Action::UploadManage)
             .await?;
         let mut intent = self.intent_of(call, &proof);
         intent.query = Some(super::cut(&query.prefix));
         let recorded = self.begin(call, intent).await?;
-        let result = async {
-            let limit = query.limit.min(limits::PAGE_ENTRIES_MAX);
-            let dataset = proof.dataset()?.id;
-            Ok(self
-                .catalog
-                .uploads(&dataset, &UploadQuery { limit, ..query })
-                .await?)
-        }
-        .await;
+        let result = self.own_uploads(call, &proof, query).await;
         recorded.settle(result)
     }
 
-    /// The upload, if it is of this dataset and key.
-    async fn find_upload(&self, proof: &Authorized, upload: &str) -> Result<UploadRow, VaultError> {
+    /// One page of the uploads that the caller may know of.
+    async fn own_uploads(
+        &self,
+        call: &Call,
+        proof: &Authorized,
+        mut query: UploadQuery,
+    ) -> Result<UploadPage, VaultError> {
+        let dataset = proof.dataset()?.id;
+        let limit = query.limit.min(limits::PAGE_ENTRIES_MAX);
+        query.limit = limit;
+        if self.oversees(call, proof, &query.prefix).await? {
+            return Ok(self.catalog.uploads(&dataset, &query).await?);
+        }
+        let mut own = UploadPage::default();
+        query.limit = limits::PAGE_ENTRIES_MAX;
+        loop {
+            let page = self.catalog.uploads(&dataset, &query).await?;
+            query.after = page
+                .uploads
+                .last()
+                .map(|row| (row.key.to_string(), Some(row.id)));
+            for row in page.uploads {
+                if call.session.principal.as_ref() == Some(&row.initiator) {
+                    if own.uploads.len() == limit {
+                        own.more = limit > 0;
+                        return Ok(own);
+                    }
+                    own.uploads.push(row);
+                }
+            }
+            if !page.more {
+                return Ok(own);
+            }
+        }
+    }
+
+    /// Whether the caller sees other people's uploads under `key`: only who may list and delete
+    /// what is there, which takes more than the right to write.
+    async fn oversees(
+        &self,
+        call: &Call,
+        proof: &Authorized,
+        key: &str,
+    ) -> Result<bool, VaultError> {
+        let Some(principal) = &call.session.principal else {
+            return Ok(false);
+        };
+        let bucket = &proof.bucket;
+        Ok(self
+            .may(principal, bucket, key, Action::ObjectDelete)
+            .await?
+            && self.may(principal, bucket, key, Action::ObjectList).await?)
+    }
+
+    /// The upload, if it is of this dataset and key and the caller's own, or she oversees it. What
+    /// is someone else's looks as if it were not there.
+    async fn find_upload(
+        &self,
+        call: &Call,
+        proof: &Authorized,
+        upload: &str,
+    ) -> Result<UploadRow, VaultError> {
         let id: UploadId = upload.parse().map_err(|error| {
             VaultError::caused(ErrorKind::NoSuchUpload, "not an upload's id", error)
         })?;
@@ -399,7 +451,11 @@ impl Vault {
         if row.dataset != proof.dataset()?.id || row.key != *proof.key()? {
             return Err(NO_UPLOAD);
         }
-        Ok(row)
+        let own = call.session.principal.as_ref() == Some(&row.initiator);
+        if own || self.oversees(call, proof, row.key.as_str()).await? {
+            return Ok(row);
+        }
+        Err(NO_UPLOAD)
     }
 }
 

@@ -1,5 +1,10 @@
 //! Writing, copying and deleting objects.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use futures_util::{StreamExt as _, stream};
+
 use super::Vault;
 use super::ask::{
     Call, CopySource, Deleted, Input, NewObject, Place, ReadAsk, TagMatch, WriteConditions,
@@ -12,7 +17,7 @@ use super::record::Recorded;
 use crate::catalog::{BlobUse, Condition, Mutation, ObjectMeta, ObjectRow};
 use crate::ledger::ObjectRef;
 use crate::seal::{BlobKind, Table, seal_table};
-use crate::types::{Action, BlobId, ByteRange, Checksums, ETag, EventId, VersionId, limits};
+use crate::types::{Action, BlobId, ByteRange, Checksums, ETag, VersionId, limits};
 
 /// What a write knows of its object before its blobs are there.
 pub(super) struct Draft {
@@ -99,7 +104,7 @@ impl Vault {
             version,
             kind: BlobKind::Object,
         };
-        let taken = self.take_in(owner, input).await?;
+        let taken = self.take_in(owner, proof.lease(), input).await?;
         recorded.count(bytes);
         recorded.object_bytes(bytes);
         let draft = Draft {
@@ -244,7 +249,7 @@ impl Vault {
         &self,
         source: &Authorized,
         from: CopySource<'_>,
-    ) -> Result<(std::sync::Arc<ObjectRow>, Table), VaultError> {
+    ) -> Result<(Arc<ObjectRow>, Table), VaultError> {
         let ask = ReadAsk {
             span: from.span,
             conditions: from.conditions,
@@ -303,27 +308,54 @@ impl Vault {
             let intent = self.intent(call, Some(Action::ObjectDelete), ObjectRef::default());
             return Err(self.turn_away(call, intent, error).await);
         }
-        let mut outcomes = Vec::with_capacity(keys.len());
-        for (key, conditions) in keys {
-            let one = Call {
-                session: std::sync::Arc::clone(&call.session),
-                event: EventId::v7(self.now(), self.entropy.as_ref())?,
-                time: call.time,
-                operation: call.operation,
-                nature: call.nature,
-                recorded: std::sync::Arc::clone(&call.recorded),
-            };
-            let result = self
-                .delete_object(&one, Place { bucket, key: &key }, conditions)
-                .await;
-            if let Err(error) = &result
-                && error.kind() == ErrorKind::LogUnavailable
-            {
-                return result.map(|()| outcomes);
+        // Nothing new begins after the log refused; what runs ends in good order.
+        let unlogged = AtomicBool::new(false);
+        let each = stream::iter(keys)
+            .map(|(key, conditions)| self.delete_one(call, bucket, key, conditions, &unlogged));
+        let outcomes: Vec<Deleted> = each.buffered(limits::DELETES_AT_ONCE).collect().await;
+        let refused = |error: &VaultError| error.kind() == ErrorKind::LogUnavailable;
+        let mut kept = Vec::with_capacity(outcomes.len());
+        for (key, outcome) in outcomes {
+            match outcome {
+                Err(error) if refused(&error) => return Err(error),
+                other => kept.push((key, other)),
             }
-            outcomes.push((key, result));
         }
-        Ok(outcomes)
+        Ok(kept)
+    }
+
+    async fn delete_one(
+        &self,
+        call: &Call,
+        bucket: &str,
+        key: String,
+        conditions: WriteConditions,
+        unlogged: &AtomicBool,
+    ) -> Deleted {
+        if unlogged.load(Ordering::Acquire) {
+            let error = VaultError::new(ErrorKind::LogUnavailable, "the log refused before");
+            return (key, Err(error));
+        }
+        let event = match self.new_event() {
+            Ok(event) => event,
+            Err(error) => return (key, Err(error)),
+        };
+        let one = Call {
+            session: Arc::clone(&call.session),
+            event,
+            time: call.time,
+            operation: call.operation,
+            nature: call.nature,
+            recorded: Arc::clone(&call.recorded),
+        };
+        let place = Place { bucket, key: &key };
+        let result = self.delete_object(&one, place, conditions).await;
+        if let Err(error) = &result
+            && error.kind() == ErrorKind::LogUnavailable
+        {
+            unlogged.store(true, Ordering::Release);
+        }
+        (key, result)
     }
 }
 
