@@ -89,8 +89,8 @@ async fn what_was_answered_or_recorded_is_left_alone() {
     let held = Arc::new(());
     let own = Arc::clone(&held);
     let mut serving = Unbroken::new(served, recorder, async move {
-        let own = own;
         future::poll_fn(|_| Poll::<()>::Pending).await;
+        drop(own);
     });
     assert!(poll!(&mut serving).is_pending());
     drop(serving);
