@@ -4,6 +4,7 @@ mod audit;
 mod crash;
 mod lying_catalog;
 mod lying_store;
+mod model;
 mod objects;
 mod policy;
 mod ports;
