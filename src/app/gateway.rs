@@ -7,9 +7,10 @@ use tokio::task::JoinSet;
 
 use super::limits::Bounds;
 use super::listen::Listener;
-use super::open::{AskPassphrase, Lane, OpenVaultError, Opened};
+use super::open::{AskPassphrase, Lane, OpenVaultError, Opened, Opening, open_catalog};
 use super::policy_files;
 use super::shutdown::{Shutdown, Trigger, channel, signals, supervise};
+use super::system::{forbid_dumps, raise_open_files};
 use super::tasks::{SnapshotError, Snapshots, sweep};
 use super::tls::{Tls, TlsError};
 use crate::config::{Config, Environment, PlainHttp};
@@ -78,6 +79,19 @@ pub struct Gateway {
     trigger: Trigger,
     tasks: JoinSet<()>,
     wait: std::time::Duration,
+    signals: Signals,
+}
+
+type Signals = std::pin::Pin<Box<dyn futures_util::Stream<Item = ()> + Send>>;
+
+/// Before any key is in memory: no core dump, and as many files as the system allows.
+fn harden() {
+    if let Err(error) = forbid_dumps() {
+        tracing::warn!(%error, "core dumps cannot be forbidden");
+    }
+    if let Err(error) = raise_open_files() {
+        tracing::warn!(%error, "the number of open files cannot be raised");
+    }
 }
 
 impl Gateway {
@@ -88,16 +102,25 @@ impl Gateway {
         ask: AskPassphrase<'_>,
     ) -> Result<Self, ServeError> {
         check_addresses(config)?;
+        harden();
+        let signals = Box::pin(signals().map_err(ServeError::Signals)?);
         let metrics = Arc::new(Metrics::new());
-        let opened = Opened::open(config, environment, Lane::Gateway, ask).await?;
+        let opening = Opening {
+            config,
+            environment,
+            lane: Lane::Gateway,
+            ask,
+            metrics: Some(&metrics),
+        };
+        let opened = Opened::open_on(opening, || Ok(open_catalog(config)?)).await?;
         let probe = BlobId::random(opened.entropy.as_ref())?;
         opened.store.probe(probe).await.map_err(ServeError::Probe)?;
         let edge = router(Arc::clone(&opened.vault), &edge_settings(config))?;
         edge.self_test().await?;
         let tls = open_tls(config)?;
         let bounds = Bounds::from(&config.limits);
-        let s3 = bind(config.server.listen, tls.clone(), bounds.clone(), &metrics).await?;
-        let ops = bind(config.ops.listen, None, bounds, &metrics).await?;
+        let s3 = bind(config.server.listen, tls.clone(), bounds, &metrics).await?;
+        let ops = bind(config.ops.listen, None, Bounds::of_ops(), &metrics).await?;
         let address = bound(&s3, config.server.listen)?;
         let ops_address = bound(&ops, config.ops.listen)?;
         let (trigger, shutdown) = channel();
@@ -131,6 +154,7 @@ impl Gateway {
             trigger,
             tasks,
             wait,
+            signals,
         })
     }
 
@@ -165,9 +189,9 @@ impl Gateway {
             trigger,
             mut tasks,
             wait,
+            signals,
             ..
         } = self;
-        let signals = signals().map_err(ServeError::Signals)?;
         let supervisor = tokio::spawn(supervise(trigger, wait, signals));
         while let Some(ended) = tasks.join_next().await {
             if let Err(error) = ended {

@@ -13,6 +13,7 @@ use http_body::{Body, Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use crate::config;
+use crate::ops::Metrics;
 
 /// The listener's bounds; what each is for stands in `docs/configuration.md`.
 #[derive(Debug, Clone)]
@@ -124,7 +125,9 @@ pub struct ProgressBody<B> {
     progress: Option<Arc<BodyProgress>>,
     /// Made when the body first has to be waited for: most small bodies never are.
     timer: Option<Pin<Box<Sleep>>>,
-    armed: bool,
+    /// Since when no byte has come, while one is waited for.
+    waits: Option<Instant>,
+    metrics: Option<Arc<Metrics>>,
 }
 
 impl<B: Body> ProgressBody<B> {
@@ -136,7 +139,8 @@ impl<B: Body> ProgressBody<B> {
             idle,
             progress,
             timer: None,
-            armed: false,
+            waits: None,
+            metrics: None,
         }
     }
 
@@ -146,27 +150,50 @@ impl<B: Body> ProgressBody<B> {
         self.progress.as_ref().map(Arc::clone)
     }
 
+    /// Counts its bytes.
+    #[must_use]
+    pub fn counting(self, metrics: Arc<Metrics>) -> Self {
+        Self {
+            metrics: Some(metrics),
+            ..self
+        }
+    }
+
+    fn count(&self, frame: &Frame<Bytes>) {
+        if let (Some(metrics), Some(data)) = (&self.metrics, frame.data_ref()) {
+            metrics
+                .received_bytes
+                .inc_by(u64::try_from(data.len()).unwrap_or_default());
+        }
+    }
+
     fn touch(&self, waits: bool) {
         if let Some(progress) = &self.progress {
             progress.touch(waits);
         }
     }
 
-    /// Whether the bound has passed; else the task is woken when it does.
+    /// Whether the bound has passed; else the task is woken when it may have. The timer is set
+    /// anew when it fires, not for each wait: a fast body waits thousands of times.
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let now = Instant::now();
-        let deadline = now.checked_add(self.idle).unwrap_or(now);
-        let begins = !std::mem::replace(&mut self.armed, true);
-        if begins {
-            self.touch(true);
-        }
+        let since = match self.waits {
+            Some(since) => since,
+            None => {
+                self.touch(true);
+                *self.waits.insert(Instant::now())
+            }
+        };
+        let deadline = since.checked_add(self.idle).unwrap_or(since);
         let timer = self
             .timer
             .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        if begins {
+        while timer.as_mut().poll(cx).is_ready() {
+            if timer.deadline() >= deadline {
+                return Poll::Ready(());
+            }
             timer.as_mut().reset(deadline);
         }
-        timer.as_mut().poll(cx)
+        Poll::Pending
     }
 }
 
@@ -183,8 +210,11 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         if let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) {
-            self.armed = false;
+            self.waits = None;
             self.touch(false);
+            if let Some(Ok(frame)) = &frame {
+                self.count(frame);
+            }
             return Poll::Ready(frame.map(|f| f.map_err(|e| BodyError::Broken(e.into()))));
         }
         self.poll_stalled(cx)

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{Either, Full};
 use hyper::body::{Body, Incoming};
 use hyper::service::service_fn;
@@ -27,7 +27,7 @@ use super::limits::{Bounds, ProgressBody, within};
 use super::pace::{Exchange, Pace, PacedBody, PacedIo, Verdict};
 use super::shutdown::Shutdown;
 use super::tls::Tls;
-use crate::ops::Metrics;
+use crate::ops::{Metrics, Operation};
 
 /// The first byte of every TLS handshake (RFC 8446, section 5.1).
 const TLS_HANDSHAKE: u8 = 22;
@@ -295,16 +295,44 @@ where
     ) -> Result<Response<Either<PacedBody<B>, Full<Bytes>>>, Infallible> {
         let exchange = Exchange::begin(&self.pace);
         let idle = self.bounds.idle_timeout;
-        let mut request = request.map(|body| ProgressBody::new(body, idle));
+        let method = request.method().clone();
+        let mut request =
+            request.map(|body| ProgressBody::new(body, idle).counting(Arc::clone(&self.metrics)));
         request.extensions_mut().insert(PeerAddr(self.peer));
+        request.extensions_mut().insert(self.peer);
         let progress = request.body().progress();
         let answer = self.service.oneshot(request);
-        let Some(answer) = within(self.bounds.request_time, progress, answer).await else {
-            self.metrics.requests_timed_out.inc();
-            tracing::warn!(peer = %self.peer, "a request took too long and was given up");
-            return Ok(too_long().map(Either::Right));
+        let begin = Instant::now();
+        let answer = within(self.bounds.request_time, progress, answer).await;
+        let answer = match answer {
+            Some(Ok(answer)) => {
+                let metrics = Arc::clone(&self.metrics);
+                answer.map(|body| Either::Left(PacedBody::new(body, exchange, metrics)))
+            }
+            Some(Err(never)) => match never {},
+            None => {
+                self.metrics.requests_timed_out.inc();
+                tracing::warn!(peer = %self.peer, "a request took too long and was given up");
+                too_long().map(Either::Right)
+            }
         };
-        answer.map(|answer| answer.map(|body| Either::Left(PacedBody::new(body, exchange))))
+        let operation = answer.extensions().get::<Operation>();
+        let operation = operation.map_or_else(|| word(&method), |operation| operation.0);
+        self.metrics
+            .request(operation, answer.status().as_u16(), begin.elapsed());
+        Ok(answer)
+    }
+}
+
+/// A method as a label: those of S3, and one word for all others, of which clients may invent any.
+fn word(method: &Method) -> &'static str {
+    match method.as_str() {
+        "GET" => "GET",
+        "HEAD" => "HEAD",
+        "PUT" => "PUT",
+        "POST" => "POST",
+        "DELETE" => "DELETE",
+        _ => "other",
     }
 }
 

@@ -22,6 +22,7 @@ use crate::config::TlsVersion;
 
 const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 4711);
 const CHUNK: usize = 16 * 1024;
+const CLOSE: &str = "connection: close\r\n";
 
 fn bounds() -> Bounds {
     Bounds {
@@ -35,8 +36,8 @@ fn bounds() -> Bounds {
     }
 }
 
-/// `/slow` makes its one byte after a minute, `/peer` tells the peer, `/endless` never ends and counts what it made, `/hang` counts and never answers,
-/// `/put` tells how its body ended.
+/// `/slow` makes its one byte after a minute, `/peer` tells the peer, `/endless` never ends and
+/// counts what it made, `/hang` counts and never answers, `/put` tells how its body ended.
 fn service(made: Arc<AtomicUsize>) -> Router {
     let calls = Arc::clone(&made);
     let hang = move || {
@@ -121,6 +122,12 @@ fn dial() -> Line {
 }
 
 impl Line {
+    /// Asks for a path; `more` are further header lines.
+    async fn get(&mut self, path: &str, more: &str) {
+        self.say(&format!("GET {path} HTTP/1.1\r\nhost: x\r\n{more}\r\n"))
+            .await;
+    }
+
     async fn say(&mut self, text: &str) {
         self.io
             .write_all(text.as_bytes())
@@ -149,8 +156,7 @@ impl Line {
 #[tokio::test(start_paused = true)]
 async fn a_request_carries_its_peer() {
     let mut line = dial();
-    line.say("GET /peer HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
-        .await;
+    line.get("/peer", CLOSE).await;
     assert!(line.rest().await.0.ends_with("127.0.0.1:4711"));
 }
 
@@ -162,31 +168,17 @@ async fn a_connection_that_says_nothing_is_closed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_head_that_trickles_in_earns_no_time() {
-    let mut line = dial();
-    let begin = Instant::now();
-    line.say("GET /peer HTTP/1.1\r\n").await;
-    while line.io.write_all(b"a: b\r\n").await.is_ok() {
-        sleep(Duration::from_secs(1)).await;
-        assert!(begin.elapsed() < Duration::from_secs(10));
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_preface_that_trickles_in_earns_no_time() {
-    let mut line = dial();
-    let begin = Instant::now();
-    for byte in "PRI * HTTP/2.0\r\n".chars() {
-        if line
-            .io
-            .write_all(byte.to_string().as_bytes())
-            .await
-            .is_err()
-        {
-            break;
+async fn a_head_or_preface_that_trickles_in_earns_no_time() {
+    for start in ["GET /peer HTTP/1.1\r\n", "PRI * HTTP/2.0\r\n"] {
+        let mut line = dial();
+        let begin = Instant::now();
+        for byte in start.as_bytes().chunks(1) {
+            if line.io.write_all(byte).await.is_err() {
+                break;
+            }
+            sleep(Duration::from_secs(1)).await;
         }
-        sleep(Duration::from_secs(1)).await;
-        assert!(begin.elapsed() < Duration::from_secs(10));
+        assert!(begin.elapsed() < Duration::from_secs(10), "{start}");
     }
 }
 
@@ -194,7 +186,7 @@ async fn a_preface_that_trickles_in_earns_no_time() {
 async fn a_connection_may_rest_between_requests_for_a_while() {
     let mut line = dial();
     for _ in 0..3 {
-        line.say("GET /peer HTTP/1.1\r\nhost: x\r\n\r\n").await;
+        line.get("/peer", "").await;
         sleep(Duration::from_secs(19)).await;
     }
     let (said, after) = line.rest().await;
@@ -226,7 +218,7 @@ async fn a_head_beyond_the_bound_is_refused() {
 #[tokio::test(start_paused = true)]
 async fn a_client_that_reads_nothing_is_cut_and_holds_little() {
     let mut line = dial();
-    line.say("GET /endless HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    line.get("/endless", "").await;
     sleep(Duration::from_secs(9)).await;
     let held = line.made.load(Ordering::SeqCst);
     assert!(
@@ -242,7 +234,7 @@ async fn a_client_that_reads_nothing_is_cut_and_holds_little() {
 #[tokio::test(start_paused = true)]
 async fn a_slow_client_that_progresses_is_not_cut() {
     let mut line = dial();
-    line.say("GET /endless HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    line.get("/endless", "").await;
     for _ in 0..100 {
         assert!(line.take(1024).await);
         sleep(Duration::from_secs(9)).await;
@@ -253,8 +245,7 @@ async fn a_slow_client_that_progresses_is_not_cut() {
 #[tokio::test(start_paused = true)]
 async fn work_without_end_is_given_up() {
     let mut line = dial();
-    line.say("GET /hang HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
-        .await;
+    line.get("/hang", CLOSE).await;
     let (said, after) = line.rest().await;
     assert!(
         said.starts_with("HTTP/1.1 503") && said.contains("retry-after: 1"),
@@ -299,7 +290,7 @@ async fn a_body_cut_short_is_an_error_to_the_service() {
 #[tokio::test(start_paused = true)]
 async fn draining_lets_a_stream_run_and_stopping_cuts_it() {
     let mut line = dial();
-    line.say("GET /endless HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    line.get("/endless", "").await;
     assert!(line.take(1024).await);
     line.trigger.drain();
     for _ in 0..50 {
@@ -314,7 +305,7 @@ async fn draining_lets_a_stream_run_and_stopping_cuts_it() {
 #[tokio::test(start_paused = true)]
 async fn draining_ends_a_connection_that_rests() {
     let mut line = dial();
-    line.say("GET /peer HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    line.get("/peer", "").await;
     assert!(line.take(16).await);
     line.trigger.drain();
     assert_eq!(line.rest().await.1, Duration::ZERO);
@@ -386,16 +377,36 @@ async fn an_http2_head_beyond_the_bound_is_refused() {
 #[tokio::test(start_paused = true)]
 async fn a_client_that_waits_for_the_gateway_is_not_cut() {
     let mut line = dial();
-    line.say("GET /slow HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
-        .await;
+    line.get("/slow", CLOSE).await;
     let (said, after) = line.rest().await;
     assert!(said.contains("\r\n1\r\nx\r\n0\r\n"), "{said}");
     assert_eq!(after.as_secs(), 60);
 }
 
-// What s3s asks of a request's body, and what is asked here of its answer's.
+// What s3s asks of a request's body, and what its answer's body is asked here.
 static_assertions::assert_impl_all!(RequestBody: Send, Sync, Unpin);
 static_assertions::assert_impl_all!(s3s::Body: Send, Unpin, Body<Data = Bytes>);
+
+#[tokio::test(start_paused = true)]
+async fn requests_are_counted_in_words_of_the_program() {
+    let mut line = dial();
+    line.say("PUT /put HTTP/1.1\r\nhost: x\r\ncontent-length: 3\r\n\r\nabc")
+        .await;
+    line.say("SECRET /canary HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        .await;
+    line.rest().await;
+    let text = line.metrics.text().expect("encodes");
+    for metric in [
+        r#"requests_total{operation="PUT",status="2xx"} 1"#,
+        r#"requests_total{operation="other",status="4xx"} 1"#,
+        "received_bytes_total 3",
+        "sent_bytes_total 7",
+        "streams 0",
+    ] {
+        assert!(text.contains(metric), "{metric} is not in {text}");
+    }
+    assert!(!text.contains("SECRET") && !text.contains("canary"));
+}
 
 /// A listener on a real socket.
 struct Served {

@@ -1,9 +1,11 @@
 //! Wiring: a configuration becomes a running gateway.
 
+mod found;
 mod gateway;
 pub mod limits;
 pub mod listen;
 pub mod log;
+pub mod metered;
 mod open;
 pub mod pace;
 mod policy_files;
@@ -12,10 +14,13 @@ pub mod system;
 mod tasks;
 pub mod tls;
 
+pub use found::{
+    create_dir, create_file, create_folder, env_lines, make_catalog, make_keys, write_file,
+};
 pub use gateway::{Gateway, ServeError};
 pub use open::{
-    AskPassphrase, Lane, OpenVaultError, Opened, open_catalog, open_journal, open_keys, open_root,
-    open_store,
+    AskPassphrase, FinishError, Lane, LaneState, OpenVaultError, Opened, Opening, open_catalog,
+    open_journal, open_keys, open_root, open_store, try_lane,
 };
 pub use policy_files::{PolicyFileError, load as load_policy, read as read_policy};
 pub use tasks::{SnapshotError, Snapshots};

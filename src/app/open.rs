@@ -1,20 +1,25 @@
 //! Opens what a configuration names: store, keys, catalog, journal, policy; and the vault on them.
 
+use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
+use super::metered::MeteredStore;
 use super::policy_files::{self, PolicyFileError};
 use super::system::{SystemClock, SystemEntropy};
+use super::tasks::{SnapshotError, Snapshots};
 use crate::catalog::{CatalogError, SharedCatalog, SqliteCatalog};
 use crate::config::{
     Config, Environment, SecretError, StoreKind, Variable, read_secret_file, store_credentials,
 };
 use crate::journal::{JournalError, SharedJournal, Wal, WalConfig};
 use crate::keyring::{KeyRing, KeyRingError, RootIdentity, file_needs_passphrase};
+use crate::ops::Metrics;
 use crate::store::local::LocalStore;
 use crate::store::s3::{S3ConfigError, S3Store, S3StoreConfig};
 use crate::store::{SharedStore, StoreError};
-use crate::types::{Clock, Entropy, SecretText};
+use crate::types::{Clock, Entropy, SecretText, limits};
 use crate::vault::{Parts, Settings, Vault};
 
 /// Which journal a process writes: each process is the only writer of its own.
@@ -33,7 +38,22 @@ impl Lane {
             Self::Admin => "admin",
         }
     }
+
+    /// How long a process waits for the one before it to end.
+    const fn patience(self) -> Duration {
+        match self {
+            // One that was just stopped still closes its log.
+            Self::Gateway => Duration::from_secs(2),
+            Self::Admin => Duration::from_secs(10),
+        }
+    }
 }
+
+/// How often a process that waits looks again.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Requests that a command has open at once; it has one.
+const ADMIN_OPEN_MAX: usize = 128;
 
 /// Why a vault does not open. Each says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +80,18 @@ pub enum OpenVaultError {
     /// The store's settings are wrong.
     #[error("the store's settings cannot be used")]
     StoreConfig(#[from] S3ConfigError),
+    /// The directory of a local store is not there: not mounted, or another was meant.
+    #[error("the directory of the store is not there path={}", path.display())]
+    StoreMissing {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The catalog's file is not there: lost, or another was meant.
+    #[error("the catalog is not there file={}", path.display())]
+    CatalogMissing {
+        /// The file.
+        path: PathBuf,
+    },
     /// The store does not open.
     #[error("the store does not open")]
     Store(#[from] StoreError),
@@ -93,7 +125,7 @@ pub struct Opened {
 }
 
 /// Asks a person for the passphrase of the root identity; `None` where there is nobody to ask.
-pub type AskPassphrase<'a> = &'a dyn Fn(&Path) -> Option<SecretText>;
+pub type AskPassphrase<'a> = &'a (dyn Fn(&Path) -> Option<SecretText> + Sync);
 
 /// Opens the root identity, with its passphrase from the environment, a file, or a person.
 pub fn open_root(
@@ -130,17 +162,21 @@ pub fn open_keys(
     Ok(Arc::new(KeyRing::open(&config.keys.dir, &root)?))
 }
 
-/// Opens the store. `make`: an S3 store's bucket is made if it is missing.
+/// Opens the store. `make`: the directory or the bucket is made if it is missing; otherwise that
+/// is an error, since an empty store in the place of a full one would serve nothing and be filled.
 pub async fn open_store(
     config: &Config,
     environment: &Environment,
     make: bool,
 ) -> Result<SharedStore, OpenVaultError> {
     match config.store.kind {
-        StoreKind::Local => Ok(Arc::new(LocalStore::open(
-            &config.store.path,
-            &SystemClock,
-        )?)),
+        StoreKind::Local => {
+            let path = &config.store.path;
+            if !make && !path.is_dir() {
+                return Err(OpenVaultError::StoreMissing { path: path.clone() });
+            }
+            Ok(Arc::new(LocalStore::open(path, &SystemClock)?))
+        }
         StoreKind::S3 => {
             let store = S3Store::open(
                 &s3_config(config, environment)?,
@@ -177,9 +213,14 @@ fn s3_config(config: &Config, environment: &Environment) -> Result<S3StoreConfig
     })
 }
 
-/// Opens the catalog's file, and makes it if it is not there.
+/// Opens the catalog's file, which must be there: an empty one in the place of a lost one would
+/// look like a vault without data.
 pub fn open_catalog(config: &Config) -> Result<Arc<SqliteCatalog>, OpenVaultError> {
-    Ok(SqliteCatalog::open(&config.catalog.path)?)
+    let path = &config.catalog.path;
+    if !path.exists() {
+        return Err(OpenVaultError::CatalogMissing { path: path.clone() });
+    }
+    Ok(SqliteCatalog::open(path)?)
 }
 
 /// Opens a lane of the journal.
@@ -194,11 +235,76 @@ pub fn open_journal(
         wait_ms: u64::try_from(config.journal.wait.as_millis()).unwrap_or(u64::MAX),
         ..WalConfig::new(dir, lane.name().to_owned(), keyring.log_key())
     };
+    let wal = match lane {
+        Lane::Gateway => wal,
+        // Each command begins a file of its own, of which it writes a few records.
+        Lane::Admin => WalConfig {
+            file_bytes: limits::JOURNAL_FILE_BYTES_MIN,
+            open_max: ADMIN_OPEN_MAX,
+            ..wal
+        },
+    };
     Ok(Wal::open(
         wal,
         Arc::new(SystemClock),
         Arc::new(SystemEntropy::new()),
     )?)
+}
+
+/// Opens a lane of the journal, and waits within bounds for the process that holds it.
+async fn take_journal(
+    config: &Config,
+    keyring: &KeyRing,
+    lane: Lane,
+) -> Result<Arc<Wal>, OpenVaultError> {
+    let mut waited = Duration::ZERO;
+    loop {
+        match open_journal(config, keyring, lane) {
+            Err(OpenVaultError::Journal(JournalError::Locked)) if waited < lane.patience() => {
+                tokio::time::sleep(LOOK).await;
+                waited = waited.saturating_add(LOOK);
+            }
+            opened => return opened,
+        }
+    }
+}
+
+/// Whether a process writes a lane.
+#[derive(Debug)]
+pub enum LaneState {
+    /// One does.
+    Held,
+    /// None does, and none can begin while this lives.
+    Kept(File),
+}
+
+/// Looks whether a process writes a lane, and keeps others from it if not.
+pub fn try_lane(config: &Config, lane: Lane) -> std::io::Result<LaneState> {
+    let dir = config.journal.dir.join(lane.name());
+    super::found::create_dir(&dir)?;
+    let mut options = OpenOptions::new();
+    let options = options.create(true).truncate(false).write(true);
+    let file = options.open(dir.join("lock"))?;
+    match file.try_lock() {
+        Ok(()) => Ok(LaneState::Kept(file)),
+        Err(TryLockError::WouldBlock) => Ok(LaneState::Held),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+/// What it takes to open a vault.
+#[derive(Clone, Copy)]
+pub struct Opening<'a> {
+    /// What is to be opened.
+    pub config: &'a Config,
+    /// Where secrets come from.
+    pub environment: &'a Environment,
+    /// Whose journal is written.
+    pub lane: Lane,
+    /// Who is asked for a passphrase.
+    pub ask: AskPassphrase<'a>,
+    /// Where the store's calls are counted.
+    pub metrics: Option<&'a Arc<Metrics>>,
 }
 
 impl Opened {
@@ -209,11 +315,40 @@ impl Opened {
         lane: Lane,
         ask: AskPassphrase<'_>,
     ) -> Result<Self, OpenVaultError> {
+        let opening = Opening {
+            config,
+            environment,
+            lane,
+            ask,
+            metrics: None,
+        };
+        Self::open_on(opening, || {
+            let catalog: SharedCatalog = open_catalog(config)?;
+            Ok(catalog)
+        })
+        .await
+    }
+
+    /// Opens everything on a catalog of the caller's.
+    pub async fn open_on(
+        opening: Opening<'_>,
+        catalog: impl FnOnce() -> Result<SharedCatalog, OpenVaultError> + Send,
+    ) -> Result<Self, OpenVaultError> {
+        let Opening {
+            config,
+            environment,
+            lane,
+            ask,
+            metrics,
+        } = opening;
         let keyring = open_keys(config, environment, ask)?;
         let policy = Arc::new(policy_files::load(config.policy.dir.as_deref())?);
-        let store = open_store(config, environment, false).await?;
-        let catalog: SharedCatalog = open_catalog(config)?;
-        let journal: SharedJournal = open_journal(config, &keyring, lane)?;
+        let mut store = open_store(config, environment, false).await?;
+        if let Some(metrics) = metrics {
+            store = Arc::new(MeteredStore::new(store, Arc::clone(metrics)));
+        }
+        let catalog = catalog()?;
+        let journal: SharedJournal = take_journal(config, &keyring, lane).await?;
         journal.policy(policy.hash(), policy.text()).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::new());
@@ -228,7 +363,8 @@ impl Opened {
         };
         let settings = Settings {
             default_project: config.server.default_project.clone(),
-            snapshot_wait: config.catalog.snapshot_wait,
+            // A command's snapshot is written when it ends, or by the gateway that is running.
+            snapshot_wait: config.catalog.snapshot_wait && lane == Lane::Gateway,
         };
         let vault = Arc::new(Vault::new(parts, settings));
         Ok(Self {
@@ -241,4 +377,33 @@ impl Opened {
             entropy,
         })
     }
+
+    /// Ends a command: what it changed is put into a snapshot, unless a gateway is running, which
+    /// does so by itself; then the log is closed and its lane free.
+    pub async fn finish(self, config: &Config) -> Result<(), FinishError> {
+        // While its lane is kept here no gateway can begin, so no number is given out twice.
+        let alone = try_lane(config, Lane::Gateway).map_err(FinishError::Lane)?;
+        if !matches!(alone, LaneState::Held) {
+            let vault = Arc::clone(&self.vault);
+            let snapshots = Snapshots::open(vault, &config.catalog.path).await?;
+            while snapshots.write().await? > 0 {}
+        }
+        drop(alone);
+        Ok(self.journal.close().await?)
+    }
+}
+
+/// What went wrong at the end of a command, whose work stands all the same.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FinishError {
+    /// Whether a gateway is running cannot be seen.
+    #[error("the lane of the gateway cannot be looked at")]
+    Lane(#[source] std::io::Error),
+    /// The snapshot was not written.
+    #[error("no snapshot in the store holds the change yet")]
+    Snapshot(#[from] SnapshotError),
+    /// The log does not close.
+    #[error("the log does not close")]
+    Journal(#[from] JournalError),
 }

@@ -17,6 +17,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::limits::{Bounds, millis};
+use crate::ops::Metrics;
 
 /// One connection's state. The counters are hints for a timer: relaxed order is enough.
 #[derive(Debug)]
@@ -138,13 +139,42 @@ impl Drop for Exchange {
 pub(super) struct PacedBody<B> {
     inner: B,
     exchange: Exchange,
+    sending: Sending,
+}
+
+/// Counts an answer while it is sent, and its bytes.
+struct Sending(Arc<Metrics>);
+
+impl Sending {
+    fn begin(metrics: Arc<Metrics>) -> Self {
+        metrics.streams.inc();
+        Self(metrics)
+    }
+
+    fn count(&self, frame: &Frame<Bytes>) {
+        if let Some(data) = frame.data_ref() {
+            let bytes = u64::try_from(data.len()).unwrap_or_default();
+            self.0.sent_bytes.inc_by(bytes);
+        }
+    }
+}
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        self.0.streams.dec();
+    }
 }
 
 impl<B> PacedBody<B> {
-    pub(super) fn new(inner: B, mut exchange: Exchange) -> Self {
+    pub(super) fn new(inner: B, mut exchange: Exchange, metrics: Arc<Metrics>) -> Self {
         exchange.turn(false);
         exchange.pace.touch();
-        Self { inner, exchange }
+        let sending = Sending::begin(metrics);
+        Self {
+            inner,
+            exchange,
+            sending,
+        }
     }
 }
 
@@ -160,6 +190,9 @@ impl<B: Body<Data = Bytes> + Unpin> Body for PacedBody<B> {
         self.exchange.turn(polled.is_pending());
         if polled.is_ready() {
             self.exchange.pace.touch();
+        }
+        if let Poll::Ready(Some(Ok(frame))) = &polled {
+            self.sending.count(frame);
         }
         polled
     }
@@ -288,7 +321,7 @@ mod tests {
     async fn a_client_that_takes_no_frame_stalls() {
         let pace = Pace::new(None);
         let body = http_body_util::Full::new(Bytes::from_static(b"x"));
-        let _body = PacedBody::new(body, Exchange::begin(&pace));
+        let _body = PacedBody::new(body, Exchange::begin(&pace), Arc::default());
         assert!(matches!(after(&pace, 9).await, Verdict::Until(_)));
         assert_eq!(after(&pace, 2).await, Verdict::Stalled);
     }
@@ -309,7 +342,7 @@ mod tests {
     async fn a_socket_that_takes_bytes_slowly_does_not_stall() {
         let pace = Pace::new(None);
         let body = http_body_util::Full::new(Bytes::from_static(b"x"));
-        let _body = PacedBody::new(body, Exchange::begin(&pace));
+        let _body = PacedBody::new(body, Exchange::begin(&pace), Arc::default());
         let (near, _far) = tokio::io::duplex(64);
         let mut io = PacedIo::new(near, Arc::clone(&pace));
         for _ in 0..20 {
@@ -322,7 +355,7 @@ mod tests {
     async fn the_counters_return_to_nothing() {
         let pace = Pace::new(None);
         let body = http_body_util::Full::new(Bytes::from_static(b"x"));
-        drop(PacedBody::new(body, Exchange::begin(&pace)));
+        drop(PacedBody::new(body, Exchange::begin(&pace), Arc::default()));
         drop(Exchange::begin(&pace));
         assert_eq!(pace.open.load(Ordering::Relaxed), 0);
         assert_eq!(pace.ours.load(Ordering::Relaxed), 0);

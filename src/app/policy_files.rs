@@ -87,7 +87,7 @@ pub fn load(dir: Option<&Path>) -> Result<Policy, PolicyFileError> {
 }
 
 /// Looks at the files again and again until the end, and puts each good change in force.
-pub async fn watch(
+pub(super) async fn watch(
     vault: Arc<Vault>,
     dir: PathBuf,
     interval: Duration,

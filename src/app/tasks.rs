@@ -54,6 +54,18 @@ impl Snapshots {
         })
     }
 
+    /// Keeps the number that a recovery found, for the catalog that it made; a higher one that is
+    /// kept already stays.
+    pub fn restore(catalog: &Path, next: u64) -> Result<u64, SnapshotError> {
+        let file = catalog.with_extension("snapshots");
+        let kept = std::fs::read_to_string(&file)
+            .ok()
+            .and_then(|text| text.trim().parse::<u64>().ok());
+        let next = kept.map_or(next, |kept| kept.max(next));
+        keep(&file, next).map_err(|source| SnapshotError::File { path: file, source })?;
+        Ok(next)
+    }
+
     /// The number that the next snapshot gets.
     #[must_use]
     pub fn next(&self) -> u64 {
@@ -66,21 +78,11 @@ impl Snapshots {
             return Ok(0);
         }
         let number = self.next.fetch_add(1, Ordering::AcqRel);
-        self.keep(number.saturating_add(1))
-            .map_err(|source| SnapshotError::File {
-                path: self.file.clone(),
-                source,
-            })?;
+        keep(&self.file, number.saturating_add(1)).map_err(|source| SnapshotError::File {
+            path: self.file.clone(),
+            source,
+        })?;
         Ok(self.vault.write_snapshot(number).await?)
-    }
-
-    fn keep(&self, next: u64) -> std::io::Result<()> {
-        let beside = self.file.with_extension("snapshots.new");
-        std::fs::write(&beside, format!("{next}\n"))?;
-        std::fs::File::open(&beside)?.sync_all()?;
-        std::fs::rename(&beside, &self.file)?;
-        let folder = self.file.parent().unwrap_or_else(|| Path::new("."));
-        std::fs::File::open(folder)?.sync_all()
     }
 
     /// Writes a snapshot every `interval` until the end, and a last one then.
@@ -121,8 +123,15 @@ fn reason(error: &SnapshotError) -> String {
     }
 }
 
+/// Makes the number durable.
+fn keep(file: &Path, next: u64) -> std::io::Result<()> {
+    super::found::write_file(file, format!("{next}\n").as_bytes(), 0o600)?;
+    let folder = file.parent().filter(|path| !path.as_os_str().is_empty());
+    std::fs::File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
+}
+
 /// Sweeps every `interval` until the end.
-pub async fn sweep(
+pub(super) async fn sweep(
     vault: Arc<Vault>,
     snapshots: Arc<Snapshots>,
     ask: SweepAsk,

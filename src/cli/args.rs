@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
 use super::values::{self, StoreUrl};
+use crate::ledger::Outcome;
 use crate::types::{
     AccessKeyId, Action, BucketName, DatasetName, EventId, GrantId, ObjectKey, PrincipalId,
     ProjectName, Timestamp,
@@ -168,9 +169,9 @@ pub struct StoreArgs {
 /// Arguments of `init`.
 #[derive(Debug, Args)]
 pub struct Init {
-    /// The directory of the vault
-    #[arg(long, value_name = "DIR", default_value = ".", value_hint = ValueHint::DirPath)]
-    pub dir: PathBuf,
+    /// The directory of the vault [default: the current one]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub dir: Option<PathBuf>,
     /// The address that S3 clients connect to
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9000")]
     pub listen: SocketAddr,
@@ -361,7 +362,7 @@ pub enum CredentialCommand {
         #[arg(long, value_name = "TIME", value_parser = values::time)]
         expires: Option<Timestamp>,
         /// Write it to this new file, as lines for a shell
-        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        #[arg(long, visible_alias = "out", value_name = "FILE", value_hint = ValueHint::FilePath)]
         output: Option<PathBuf>,
         /// Show the secret even on a terminal
         #[arg(long, conflicts_with = "output")]
@@ -414,9 +415,13 @@ pub enum PolicyCommand {
         action: Action,
         /// Of which dataset, as project/dataset
         #[arg(long, value_name = "PROJECT/DATASET", value_parser = values::dataset)]
-        dataset: BucketName,
+        #[arg(required_unless_present = "project")]
+        dataset: Option<BucketName>,
+        /// Of a project as a whole: for log.read, grant.manage
+        #[arg(long, value_name = "NAME", conflicts_with = "dataset")]
+        project: Option<ProjectName>,
         /// Of which object
-        #[arg(long, value_name = "KEY")]
+        #[arg(long, value_name = "KEY", requires = "dataset")]
         key: Option<ObjectKey>,
         /// At which time: 2027-01-01 or 2027-01-01T12:00:00Z [default: now]
         #[arg(long, value_name = "TIME", value_parser = values::time)]
@@ -445,12 +450,48 @@ pub enum AuditCommand {
         #[arg(short, long)]
         follow: bool,
     },
-    /// Show both records of one request, whole
-    #[command(after_long_help = "Example:\n  kluis audit show 0198f0c27a1e7c3b9d510c6a5d0f2b11")]
+    /// Show one request, or those that filters name
+    ///
+    /// Reading the log is itself recorded.
+    #[command(
+        after_long_help = "Example:\n  kluis audit show 0198f0c27a1e7c3b9d510c6a5d0f2b11\n  kluis audit show --principal a.jansen --since 2027-03-01 --outcome refused"
+    )]
     Show {
         /// The event's id, as `tail` shows it
-        event: EventId,
+        #[arg(value_parser = values::event, required_unless_present = "filters")]
+        event: Option<EventId>,
+        /// Which requests.
+        #[command(flatten)]
+        filters: AuditFilters,
     },
+}
+
+/// Which requests of the log.
+#[derive(Debug, Args)]
+#[group(id = "filters", multiple = true, conflicts_with = "event")]
+#[command(next_help_heading = "Filters, all of which must hold")]
+pub struct AuditFilters {
+    /// On a project
+    #[arg(long, value_name = "NAME")]
+    pub project: Option<ProjectName>,
+    /// On a dataset of this name
+    #[arg(long, value_name = "DATASET")]
+    pub dataset: Option<DatasetName>,
+    /// By a principal, or by a workload that acts for it
+    #[arg(long, value_name = "PRINCIPAL")]
+    pub principal: Option<PrincipalId>,
+    /// What was asked: object.read, object.write, object.list, …
+    #[arg(long, value_name = "ACTION")]
+    pub action: Option<Action>,
+    /// How it ended: success, refused, failed, aborted, open-at-crash
+    #[arg(long, value_name = "OUTCOME", value_parser = values::outcome)]
+    pub outcome: Option<Outcome>,
+    /// Begun at this time or later: 2027-01-01 or 2027-01-01T12:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = values::time)]
+    pub since: Option<Timestamp>,
+    /// Begun before this time
+    #[arg(long, value_name = "TIME", value_parser = values::time)]
+    pub until: Option<Timestamp>,
 }
 
 /// Commands on the configuration.

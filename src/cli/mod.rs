@@ -6,8 +6,18 @@ pub mod man;
 pub mod output;
 pub mod values;
 
+mod audit;
 mod call;
+mod credential;
+mod dataset;
 mod demo;
+mod doctor;
+mod init;
+mod open;
+mod policy;
+mod principal;
+mod project;
+mod recover;
 mod serve;
 
 use std::process::ExitCode;
@@ -37,20 +47,24 @@ pub fn main() -> ExitCode {
 }
 
 fn dispatch(cli: &Cli, environment: &Environment, output: &mut Output) -> Result<Exit, CliError> {
+    let desk = open::Desk {
+        path: &cli.config,
+        environment,
+    };
     match &cli.command {
         Command::Config { command } => config_command::run(command, &cli.config, output),
         Command::Completions { shell } => man::completions(*shell, output),
         Command::Man { dir } => man::pages(dir.as_deref(), output),
         Command::Serve => serve::serve(&cli.config, environment),
         Command::Demo(ask) => serve::demo(ask, environment, output),
-        Command::Init(_)
-        | Command::Project { .. }
-        | Command::Dataset { .. }
-        | Command::Principal { .. }
-        | Command::Credential { .. }
-        | Command::Policy { .. }
-        | Command::Audit { .. }
-        | Command::Recover(_)
-        | Command::Doctor => Err(CliError::new(Exit::Usage, "this command is not wired yet")),
+        Command::Project { command } => project::run(command, desk, output),
+        Command::Dataset { command } => dataset::run(command, desk, output),
+        Command::Principal { command } => principal::run(command, desk, output),
+        Command::Credential { command } => credential::run(command, desk, output),
+        Command::Init(ask) => init::run(ask, environment, output),
+        Command::Policy { command } => policy::run(command, desk, output),
+        Command::Audit { command } => audit::run(command, desk, output),
+        Command::Recover(ask) => recover::run(ask, desk, output),
+        Command::Doctor => doctor::run(desk, output),
     }
 }

@@ -78,6 +78,18 @@ impl CliError {
         self
     }
 
+    /// What went wrong, in words.
+    #[must_use]
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    /// Ways to mend it.
+    #[must_use]
+    pub fn hints(&self) -> &[String] {
+        &self.hints
+    }
+
     /// How the command ends.
     #[must_use]
     pub const fn exit(&self) -> Exit {

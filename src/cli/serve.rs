@@ -1,12 +1,15 @@
 //! `kluis serve` and `kluis demo`: commands that run until they are stopped.
 
+use std::io::IsTerminal as _;
 use std::path::Path;
 
-use super::args;
 use super::demo::{self, DemoAsk, DemoError};
+use super::open;
 use super::output::{CliError, Exit, Output};
+use super::{args, config_command};
 use crate::app::{Gateway, OpenVaultError, ServeError, log};
-use crate::config::{self, Config, Environment};
+use crate::config::{self, Environment};
+use crate::journal::JournalError;
 use crate::types::SecretText;
 
 /// The runtime of a command.
@@ -19,20 +22,23 @@ pub(super) fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
 
 /// Serves what a configuration describes.
 pub(super) fn serve(path: &Path, environment: &Environment) -> Result<Exit, CliError> {
-    let config = Config::load(path).map_err(|error| CliError::of(Exit::Usage, &error))?;
+    let config = config_command::load(path)?;
     log::start(&config.log, environment).map_err(|error| CliError::of(Exit::Usage, &error))?;
     runtime()?.block_on(async {
         let gateway = Gateway::start(&config, environment, &passphrase)
             .await
-            .map_err(refuse)?;
+            .map_err(|error| refuse(&error))?;
         tracing::info!(address = %gateway.address(), ops = %gateway.ops_address(), "serving");
-        gateway.run().await.map_err(refuse)
+        gateway.run().await.map_err(|error| refuse(&error))
     })?;
     Ok(Exit::Done)
 }
 
 /// Asks for a passphrase where somebody sits at a terminal.
 pub(super) fn passphrase(path: &Path) -> Option<SecretText> {
+    if !std::io::stdin().is_terminal() {
+        return None;
+    }
     let prompt = format!("Passphrase of the root identity {}: ", path.display());
     rpassword::prompt_password(prompt).ok().map(SecretText::new)
 }
@@ -61,16 +67,23 @@ pub(super) fn demo(
     runtime()?
         .block_on(demo::run(&ask, environment, output))
         .map_err(|error| match error {
-            DemoError::Serve(error) => refuse(error),
+            DemoError::Serve(error) => refuse(&error),
             DemoError::Config(_) => CliError::of(Exit::Usage, &error),
-            _ => CliError::of(Exit::Unavailable, &error),
+            DemoError::File { .. }
+            | DemoError::Keys(_)
+            | DemoError::Store(_)
+            | DemoError::Vault(_)
+            | DemoError::Entropy(_)
+            | DemoError::Name(_)
+            | DemoError::Id(_)
+            | DemoError::Show(_) => CliError::of(Exit::Unavailable, &error),
         })?;
     Ok(Exit::Done)
 }
 
 /// What to do about a gateway that does not serve.
-fn refuse(error: ServeError) -> CliError {
-    let (exit, hint) = match &error {
+fn refuse(error: &ServeError) -> CliError {
+    let (exit, hint) = match error {
         ServeError::PlainHttp { .. } => (
             Exit::Usage,
             "set `server.tls_cert` and `server.tls_key`, or `server.plain_http = \"allow\"` where \
@@ -87,18 +100,20 @@ fn refuse(error: ServeError) -> CliError {
             Exit::Unavailable,
             "`kluis doctor` says what the store lacks",
         ),
-        ServeError::Open(OpenVaultError::PassphraseNeeded { .. }) => (
-            Exit::Usage,
-            "set KLUIS_PASSPHRASE or `keys.passphrase_file`, or start it on a terminal",
-        ),
-        ServeError::Open(OpenVaultError::Journal(_)) => (
+        ServeError::Open(OpenVaultError::Journal(JournalError::Locked)) => (
             Exit::Unavailable,
-            "is another gateway running on this directory? `kluis doctor` looks closer",
+            "another gateway is running on this directory",
         ),
-        _ => (
+        ServeError::Open(error) => return open::refuse(error),
+        ServeError::Entropy(_)
+        | ServeError::Edge(_)
+        | ServeError::SelfTest(_)
+        | ServeError::Tls(_)
+        | ServeError::Snapshots(_)
+        | ServeError::Signals(_) => (
             Exit::Unavailable,
             "`kluis doctor` says what is wrong and how to mend it",
         ),
     };
-    CliError::of(exit, &error).hint(hint)
+    CliError::of(exit, error).hint(hint)
 }

@@ -2,7 +2,8 @@
 
 use std::str::FromStr;
 
-use crate::types::{BucketName, DatasetName, ProjectName, Timestamp};
+use crate::ledger::{Outcome, parse_event};
+use crate::types::{BucketName, DatasetName, EventId, ProjectName, Timestamp};
 
 /// Why a value was refused.
 #[derive(Debug, thiserror::Error, Clone, PartialEq, Eq)]
@@ -14,6 +15,12 @@ pub enum ValueError {
     /// A time that is neither a date nor a moment.
     #[error("a time is written 2027-12-31 or 2027-12-31T12:00:00Z")]
     Time,
+    /// An event that is not written as `audit tail` shows it.
+    #[error("an event is written as 32 hex digits or as a UUID")]
+    Event,
+    /// An outcome that no request has.
+    #[error("an outcome is success, refused, failed, aborted or open-at-crash")]
+    Outcome,
     /// A store that is not written `s3://bucket` or `s3://bucket/prefix`.
     #[error("a store is written s3://BUCKET or s3://BUCKET/PREFIX")]
     Store,
@@ -40,6 +47,25 @@ pub fn time(text: &str) -> Result<Timestamp, ValueError> {
     u64::try_from(millis)
         .map(Timestamp::from_millis)
         .map_err(|_before_1970| ValueError::Time)
+}
+
+/// Reads an event's id, as lines or as JSON show it.
+pub fn event(text: &str) -> Result<EventId, ValueError> {
+    parse_event(text).ok_or(ValueError::Event)
+}
+
+/// Reads an outcome, as lines of the log show it.
+pub fn outcome(text: &str) -> Result<Outcome, ValueError> {
+    [
+        Outcome::Success,
+        Outcome::Refused,
+        Outcome::Failed,
+        Outcome::Aborted,
+        Outcome::OpenAtCrash,
+    ]
+    .into_iter()
+    .find(|outcome| outcome.to_string() == text)
+    .ok_or(ValueError::Outcome)
 }
 
 /// An S3 store as arguments name it.
@@ -108,6 +134,14 @@ mod tests {
         ] {
             assert_eq!(time(bad), Err(ValueError::Time), "{bad}");
         }
+    }
+
+    #[test]
+    fn outcomes_and_events_are_those_of_the_log() {
+        assert_eq!(outcome("open-at-crash"), Ok(Outcome::OpenAtCrash));
+        assert_eq!(outcome("Success"), Err(ValueError::Outcome));
+        assert_eq!(event("ab"), Err(ValueError::Event));
+        assert!(event("0198f0c2-7a1e-7c3b-9d51-0c6a5d0f2b11").is_ok());
     }
 
     #[test]

@@ -13,6 +13,11 @@ use prometheus_client::registry::Registry;
 /// One label's name and value, both the program's own words.
 type Label = (&'static str, &'static str);
 
+/// What an answer was an answer to, in the edge's own words: an extension of responses, by which
+/// the listener counts. Without it the request counts under its HTTP method.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Operation(pub &'static str);
+
 /// A call to the store.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoreCall {
@@ -89,9 +94,9 @@ metrics! {
     pub requests_timed_out: Counter = Counter::default(),
     /// Answers whose body is being sent.
     pub streams: Gauge = Gauge::default(),
-    /// Plaintext bytes taken from clients.
+    /// Bytes of the bodies of requests.
     pub received_bytes: Counter = Counter::default(),
-    /// Plaintext bytes handed to clients.
+    /// Bytes of the bodies of answers.
     pub sent_bytes: Counter = Counter::default(),
     /// Records that wait to be durable.
     pub journal_queue: Gauge = Gauge::default(),

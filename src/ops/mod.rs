@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Json, Response};
 use axum::routing::get;
 use serde::Serialize;
 
-pub use metrics::{Metrics, StoreCall};
+pub use metrics::{Metrics, Operation, StoreCall};
 
 /// Says whether one thing that serving needs is there, and why not. It must not wait.
 pub type Check = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
@@ -88,7 +88,9 @@ async fn expose(State(ops): State<Ops>) -> Response {
 }
 
 fn uncached(body: impl IntoResponse) -> impl IntoResponse {
+    let operation = axum::Extension(Operation("ops"));
     (
+        operation,
         [(header::CACHE_CONTROL, HeaderValue::from_static("no-store"))],
         body,
     )

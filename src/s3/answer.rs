@@ -16,6 +16,7 @@ use crate::types::limits;
 use crate::vault::{BodyError, ErrorKind, Turned, VaultError};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
+const REGION: HeaderName = HeaderName::from_static("x-amz-bucket-region");
 /// S3's bound for a bucket's name.
 const BUCKET_BYTES_MAX: usize = 63;
 
@@ -97,6 +98,7 @@ pub(super) async fn release(
     recorder: &dyn Recorder,
     scope: &Scope,
     asked: &Asked,
+    region: &str,
     answered: Answered,
 ) -> Response<Body> {
     let mut response = match answered {
@@ -121,7 +123,26 @@ pub(super) async fn release(
             response = of_error(unavailable.into());
         }
     }
+    let response = with_region(response, region);
     with_request_id(response, &scope.event().to_string())
+}
+
+/// Tells who signed for another region which one it is; clients then sign again by themselves.
+fn with_region(mut response: Response<Body>, region: &str) -> Response<Body> {
+    const MALFORMED: &str = "AuthorizationHeaderMalformed";
+    // HEAD has no XML that could tell the code.
+    let bare = response.status() == StatusCode::BAD_REQUEST && !has_body(&response);
+    if bare || (!response.status().is_success() && code_of(&response) == MALFORMED) {
+        if let Ok(value) = HeaderValue::from_str(region) {
+            let _old: Option<HeaderValue> = response.headers_mut().insert(REGION, value);
+        }
+        add_to_error(&mut response, &format!("<Region>{region}</Region>"));
+    }
+    response
+}
+
+fn has_body(response: &Response<Body>) -> bool {
+    response.body().bytes().is_none_or(|body| !body.is_empty())
 }
 
 /// The library reports a body that it could not read for itself as its own fault; it is not.
@@ -171,25 +192,29 @@ fn code_of(response: &Response<Body>) -> String {
 
 /// Tells the request's id, in a header and in the XML of an error.
 fn with_request_id(mut response: Response<Body>, id: &str) -> Response<Body> {
-    const END: &[u8] = b"</Error>";
     if let Ok(value) = HeaderValue::from_str(id) {
         let _old: Option<HeaderValue> = response.headers_mut().insert(REQUEST_ID, value);
     }
-    if response.status().is_success() {
-        return response;
+    if !response.status().is_success() {
+        add_to_error(&mut response, &format!("<RequestId>{id}</RequestId>"));
     }
+    response
+}
+
+/// Adds an element to the XML of an error, if there is such XML.
+fn add_to_error(response: &mut Response<Body>, element: &str) {
+    const END: &[u8] = b"</Error>";
     let Some(body) = response.body().bytes() else {
-        return response;
+        return;
     };
     if let Some(head) = body.strip_suffix(END) {
         let mut longer = Vec::with_capacity(body.len().saturating_add(64));
         longer.extend_from_slice(head);
-        longer.extend_from_slice(format!("<RequestId>{id}</RequestId>").as_bytes());
+        longer.extend_from_slice(element.as_bytes());
         longer.extend_from_slice(END);
         *response.body_mut() = Body::from(Bytes::from(longer));
         let _length: Option<HeaderValue> = response.headers_mut().remove(header::CONTENT_LENGTH);
     }
-    response
 }
 
 #[cfg(test)]

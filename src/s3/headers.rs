@@ -54,6 +54,8 @@ fn rule(name: &str) -> Rule {
         | "x-amz-optional-object-attributes"
         | "x-amz-request-payer"
         | "x-amz-user-agent" => Rule::Pass,
+        // The C++ SDK names the one version that S3's API ever had.
+        "x-amz-api-version" => Rule::Only(&["2006-03-01"]),
         "x-amz-acl" => Rule::Only(&["private", "bucket-owner-full-control"]),
         "x-amz-storage-class" => Rule::Only(&["STANDARD"]),
         ENCRYPTION => Rule::Only(&["AES256"]),
@@ -113,6 +115,7 @@ mod tests {
             ("x-amz-date", "20270101T000000Z"),
             ("x-amz-meta-mtime", "1.5"),
             ("x-amz-acl", "private"),
+            ("x-amz-api-version", "2006-03-01"),
             ("x-amz-storage-class", "STANDARD"),
             ("x-amz-server-side-encryption", "AES256"),
             ("x-amz-tagging", ""),
@@ -126,6 +129,7 @@ mod tests {
         for (name, value) in [
             ("x-amz-acl", "public-read"),
             ("x-amz-acl", "Private"),
+            ("x-amz-api-version", "2030-01-01"),
             ("x-amz-grant-read", "id=1"),
             ("x-amz-storage-class", "GLACIER"),
             ("x-amz-server-side-encryption", "aws:kms"),

@@ -24,6 +24,7 @@ use super::answer::{self, Asked};
 use super::auth::Credentials;
 use super::ops::Handlers;
 use super::scope::{Origin, Recorder, Scope, Sessions, within};
+use super::unbroken::Unbroken;
 use super::watch::{BoxError, Watch, WatchFor, Watched};
 use crate::types::limits;
 use crate::vault::Vault;
@@ -89,6 +90,7 @@ pub(super) fn assemble(
         library: library(handlers, auth, settings)?,
         recorder,
         sessions: Arc::default(),
+        region: settings.region.as_str().into(),
         source: settings.source.as_str().into(),
         domain: settings.domain.as_deref().map(Arc::from),
         idle: settings.body_idle,
@@ -152,6 +154,7 @@ pub struct S3Edge {
     library: S3Service,
     recorder: Arc<dyn Recorder>,
     sessions: Arc<Sessions>,
+    region: Arc<str>,
     source: Arc<str>,
     domain: Option<Arc<str>>,
     idle: Duration,
@@ -212,9 +215,14 @@ impl S3Edge {
         } else {
             Body::http_body_unsync(Watched::new(body, watch))
         };
-        let call = self.library.call(Request::from_parts(parts, body));
-        let answered = within(Arc::clone(&scope), answer::caught(call)).await;
-        answer::release(&*self.recorder, &scope, &asked, answered).await
+        let edge = self.clone();
+        let own = Arc::clone(&scope);
+        let serving = async move {
+            let call = edge.library.call(Request::from_parts(parts, body));
+            let answered = within(Arc::clone(&own), answer::caught(call)).await;
+            answer::release(&*edge.recorder, &own, &asked, &edge.region, answered).await
+        };
+        Unbroken::new(scope, Arc::clone(&self.recorder), serving).await
     }
 
     fn watch_for(&self, parts: &http::request::Parts) -> WatchFor {

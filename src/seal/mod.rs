@@ -7,6 +7,7 @@
 
 mod binding;
 mod error;
+mod fuzz;
 mod header;
 pub(crate) mod keys;
 pub mod layout;
@@ -27,6 +28,8 @@ mod vectors;
 pub use binding::{Binding, Place};
 use error::Refusal;
 pub use error::{OpenError, SealError};
+#[doc(hidden)]
+pub use fuzz::fuzz_decoders;
 pub use header::{BlobKind, Description, HEADER_BYTES};
 pub(crate) use record::{open_bytes, seal_bytes};
 pub use record::{open_snapshot, seal_snapshot};

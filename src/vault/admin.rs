@@ -294,6 +294,28 @@ impl Vault {
         recorded.settle(result)
     }
 
+    /// Deletes an empty dataset, from the vault's own host.
+    pub async fn remove_dataset(&self, call: &Call, bucket: &BucketName) -> Result<(), VaultError> {
+        let mut intent = self.admin_intent(call, Some(&bucket.project), "dataset");
+        intent.object.dataset = Some(bucket.dataset.clone());
+        intent.action = Some(Action::DatasetDelete);
+        let recorded = self.begin(call, intent).await?;
+        let result = async {
+            let absent = VaultError::new(ErrorKind::NoSuchDataset, "no such dataset");
+            let row = self.catalog.dataset(bucket).await?.ok_or(absent)?;
+            self.commit(vec![Mutation::DeleteDataset(row.id)]).await
+        }
+        .await;
+        self.guard.forget();
+        recorded.settle(result)
+    }
+
+    /// Records an act on the vault as a whole, before it is done.
+    pub async fn record_act(&self, call: &Call, what: &str) -> Result<(), VaultError> {
+        let intent = self.admin_intent(call, None, what);
+        self.note(call, intent, Ok(())).await
+    }
+
     /// Records that the log is being read (AU-16); call before showing it.
     pub async fn record_log_reading(&self, call: &Call, query: &str) -> Result<(), VaultError> {
         let mut intent = self.admin_intent(call, None, query);

@@ -102,8 +102,9 @@ impl Vault {
                 "the catalog gave another object",
             ));
         }
-        check_read(&ask.conditions, &row.etag, row.modified)?;
-        let range = resolve(ask.span, &row)?;
+        let about = |error: VaultError| error.about(&row.etag, row.bytes);
+        check_read(&ask.conditions, &row.etag, row.modified).map_err(about)?;
+        let range = resolve(ask.span, &row).map_err(about)?;
         Ok(Seen {
             row: Arc::new(row),
             range,
@@ -277,7 +278,7 @@ mod tests {
     #[test]
     fn parts_that_are_not_the_object_are_damage() {
         for parts in [&[4, 6][..], &[9, u64::MAX, 1], &[1], &[u64::MAX, 10]] {
-            let error = resolve(Span::Part(1), &self::row(9, parts)).unwrap_err();
+            let error = resolve(Span::Part(1), &row(9, parts)).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Integrity, "{parts:?}");
         }
     }

@@ -211,10 +211,10 @@ def _():
         return half(path, {**headers, "content-length": str(len(DATA))}, DATA)
 
     def half(path, headers, body):
-        from wire import connect, head_of, read_answer, write_all
+        from wire import connect, end_writing, head_of, read_answer, write_all
         with connect(OWNER, 10) as stream:
             write_all(stream, [head_of("PUT", path, {"host": OWNER.host, **headers}), body[: len(body) // 2]])
-            stream.shutdown(1)
+            end_writing(stream)
             return read_answer(stream, "PUT")
 
     def in_chunks(mode):

@@ -4,7 +4,7 @@ import threading
 import time
 
 from common import *
-from wire import UNSIGNED, Signer, connect, exchange, head_of, path_of, read_answer, write_all
+from wire import UNSIGNED, Signer, connect, end_writing, exchange, head_of, path_of, read_answer, write_all
 
 put("target")
 PATH = path_of(BUCKET, PREFIX + "target")
@@ -48,7 +48,7 @@ def _():
                  b"Content-Length: 99999999999999999999\r\n\r\nx"):
         with connect(OWNER, 5) as stream:
             write_all(stream, [start, more, inner])
-            stream.shutdown(1)
+            end_writing(stream)
             first = read_answer(stream, "PUT")
             second = read_answer(stream) if first.status else Answer(0)
         # One answer, a refusal; or where two stand, the smuggled one was anonymous: never served.

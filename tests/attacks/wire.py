@@ -134,6 +134,14 @@ def write_all(stream: socket.socket, parts) -> None:
         pass
 
 
+def end_writing(stream: socket.socket) -> None:
+    """Says that nothing follows, to a server that may have hung up already."""
+    try:
+        stream.shutdown(socket.SHUT_WR)
+    except OSError:
+        pass
+
+
 def read_answer(stream: socket.socket, method: str = "GET") -> Answer:
     """One answer; body by Content-Length, by chunks, or until the end of the connection."""
     data = b""

@@ -75,6 +75,18 @@ impl SqliteCatalog {
         }))
     }
 
+    /// Looks at a file without changing it: its schema, and whether its pages are sound. Reads all
+    /// of it; what is wrong, in `SQLite`'s words, nothing if all is well.
+    pub fn inspect(path: &Path) -> Result<Vec<String>, CatalogError> {
+        let conn = open::reader(path)?;
+        let known = u32::try_from(schema::STEPS.len()).unwrap_or(u32::MAX);
+        schema::version(&conn, known)?;
+        let mut statement = conn.prepare("PRAGMA quick_check(100)")?;
+        let found = statement.query_map([], |row| row.get::<_, String>(0))?;
+        let found: Result<Vec<String>, _> = found.collect();
+        Ok(found?.into_iter().filter(|line| line != "ok").collect())
+    }
+
     /// A long read, away from the threads that serve requests.
     async fn scan<T: Send + 'static>(
         &self,

@@ -149,7 +149,7 @@ fn run_steps(conn: &Connection, steps: &[&str], known: u32) -> Result<(), Catalo
 }
 
 /// The file's version, 0 for an empty one, at most `known`.
-fn version(conn: &Connection, known: u32) -> Result<u32, CatalogError> {
+pub(super) fn version(conn: &Connection, known: u32) -> Result<u32, CatalogError> {
     let found: u32 = conn.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let application: i32 = conn.pragma_query_value(None, "application_id", |row| row.get(0))?;
     let tables: u32 = conn.query_row("SELECT count(*) FROM sqlite_schema", [], |row| row.get(0))?;

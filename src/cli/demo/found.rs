@@ -1,18 +1,16 @@
 //! Founds the demo's vault: configuration, root identity, keys, project, people, credentials. Each
 //! step looks first, so that a second start, also after a crash, goes on where the first was.
 
-use std::io::Write as _;
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::DemoAsk;
 use super::show::ShowError;
 use crate::app::system::SystemEntropy;
-use crate::app::{Gateway, OpenVaultError, ServeError, open_store};
+use crate::app::{self, Gateway, OpenVaultError, ServeError, open_store};
 use crate::catalog::SharedCatalog;
 use crate::config::{Config, ConfigError, Environment};
-use crate::keyring::{KeyRing, KeyRingError, RootIdentity, ScryptWork};
+use crate::keyring::KeyRingError;
 use crate::policy::{Grant, GrantEffect};
 use crate::types::{
     BucketName, EntropyError, GrantId, IdError, NameError, PrincipalId, ProjectName,
@@ -89,55 +87,21 @@ pub(super) fn remove_if_there(path: &Path) -> Result<(), DemoError> {
 
 /// Writes a whole file or none.
 pub(super) fn write_file(path: &Path, bytes: &[u8], mode: u32) -> Result<(), DemoError> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".new");
-    let beside = PathBuf::from(name);
-    let write = || {
-        remove(&beside)?;
-        let mut file = std::fs::OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(mode)
-            .open(&beside)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&beside, path)
-    };
-    write().map_err(at(path))
-}
-
-fn remove(path: &Path) -> std::io::Result<()> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
-        Ok(()) | Err(_) => Ok(()),
-    }
+    app::write_file(path, bytes, mode).map_err(at(path))
 }
 
 /// Makes directory, configuration, root identity, key ring and bucket where they are missing.
 pub(super) async fn prepare(ask: &DemoAsk, environment: &Environment) -> Result<Config, DemoError> {
     let dir = &ask.dir;
-    let mut builder = std::fs::DirBuilder::new();
-    builder
-        .recursive(true)
-        .mode(0o700)
-        .create(dir)
-        .map_err(at(dir))?;
+    app::create_dir(dir).map_err(at(dir))?;
     let file = dir.join("kluis.toml");
     if !file.exists() {
         write_file(&file, configuration(ask).as_bytes(), 0o600)?;
     }
     let mut config = Config::load(&file)?;
     config.server.listen = ask.listen;
-    let root = if config.keys.identity.exists() {
-        RootIdentity::from_file(&config.keys.identity, None)?
-    } else {
-        let root = RootIdentity::generate();
-        root.to_file(&config.keys.identity, None, ScryptWork::STANDARD)?;
-        root
-    };
-    if !config.keys.dir.join("ring.age").exists() {
-        KeyRing::create(&config.keys.dir, &root, &SystemEntropy::new())?;
-    }
+    app::make_keys(&config, None)?;
+    app::make_catalog(&config).map_err(OpenVaultError::from)?;
     drop(open_store(&config, environment, true).await?);
     Ok(config)
 }
@@ -295,7 +259,7 @@ async fn credential(
 fn write_env(path: &Path, endpoint: &str, id: &str, secret: &str) -> Result<(), DemoError> {
     let text = format!(
         "AWS_ENDPOINT_URL={endpoint}\nAWS_ACCESS_KEY_ID={id}\nAWS_SECRET_ACCESS_KEY={secret}\n\
-         AWS_REGION=kluis\nKLUIS_BUCKET={BUCKET}\n"
+         AWS_REGION=kluis\nAWS_DEFAULT_REGION=kluis\nKLUIS_BUCKET={BUCKET}\n"
     );
     write_file(path, text.as_bytes(), 0o600)
 }

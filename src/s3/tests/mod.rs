@@ -5,6 +5,7 @@
 
 mod bodies;
 mod refusals;
+mod unbroken;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -182,6 +183,7 @@ fn edge() -> (S3Edge, Arc<Log>) {
 struct Signing {
     key: &'static str,
     secret: &'static str,
+    region: &'static str,
     at: SystemTime,
     expires: Option<Duration>,
     payload: SignableBody<'static>,
@@ -199,6 +201,7 @@ fn signing(payload: &'static str) -> Signing {
     Signing {
         key: KEY,
         secret: SECRET,
+        region: "kluis",
         at: now(),
         expires: None,
         payload: SignableBody::Precomputed(payload.to_owned()),
@@ -219,7 +222,7 @@ fn signed(request: Request<Bytes>, how: &Signing) -> Request<Full<Bytes>> {
     let identity = Credentials::new(how.key, how.secret, None, None, "test").into();
     let params = SigningParams::builder()
         .identity(&identity)
-        .region("kluis")
+        .region(how.region)
         .name("s3")
         .time(how.at)
         .settings(settings)

@@ -115,6 +115,34 @@ async fn a_header_that_would_be_disobeyed_is_refused() {
     let _record: Record = turned(put, 400, "InvalidToken").await;
 }
 
+#[tokio::test]
+async fn who_signs_for_another_region_is_told_the_right_one() {
+    for (method, told) in [("GET", true), ("HEAD", false)] {
+        let how = Signing {
+            region: "us-east-1",
+            ..signing(EMPTY)
+        };
+        let (edge, log) = edge();
+        let asked = signed(request(method, "/b--d/k", &[], b""), &how);
+        let response = edge.serve(asked).await;
+        assert_eq!(response.headers()["x-amz-bucket-region"], "kluis");
+        let (status, body) = read(response).await;
+        assert_eq!(status, 400, "{body}");
+        assert_eq!(body.contains("<Region>kluis</Region>"), told, "{body}");
+        assert_eq!(log.records.lock().unwrap().len(), 1);
+    }
+}
+
+#[tokio::test]
+async fn a_request_is_signed_once() {
+    let mut get = presigned("GET", "/b--d/k", Duration::from_mins(1));
+    let header = signed(request("GET", "/b--d/k", &[], b""), &signing(EMPTY));
+    let authorization = header.headers()["authorization"].clone();
+    get.headers_mut().insert("authorization", authorization);
+    let record = turned(get, 400, "InvalidArgument").await;
+    assert_eq!(record.principal.as_deref(), Some("anna"));
+}
+
 fn presigned(method: &str, uri: &str, life: Duration) -> Request<Full<Bytes>> {
     let how = Signing {
         expires: Some(life),

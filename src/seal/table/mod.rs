@@ -247,6 +247,12 @@ impl Table {
         }
         Self::new(extents).ok()
     }
+
+    /// For fuzzing: whether what decodes encodes to itself again; `None` if it does not decode.
+    pub(super) fn reencodes(plain: &[u8]) -> Option<bool> {
+        let again = Self::decode(plain)?.encode();
+        Some(again.is_ok_and(|again| *again == plain))
+    }
 }
 
 /// Seals a table under a dataset's key, bound to its row. The same table sealed twice for the same

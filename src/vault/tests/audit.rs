@@ -81,11 +81,11 @@ const ALL: [Use; 26] = [
 
 /// What use cases act on: an object `k`, an upload of `k` with one part.
 struct Stage {
-    world: World,
     upload: String,
     etag: String,
     access_key: AccessKeyId,
     grant: GrantId,
+    world: World,
 }
 
 async fn stage() -> Stage {

@@ -127,7 +127,7 @@ async fn a_blob_cut_short_is_found() {
 }
 
 #[tokio::test]
-async fn what_lies_behind_the_end_is_not_read() {
+async fn an_extended_blob_is_refused_and_what_is_sent_too_much_is_not_read() {
     let world = World::new().await;
     let data = sample(BYTES);
     let blob = one_blob(&world, "k", &data).await;
@@ -144,7 +144,9 @@ async fn what_lies_behind_the_end_is_not_read() {
     ]
     .concat();
     world.store.tamper(blob, longer.into());
-    served(&world, &data, RANGES[0], "stored longer").await;
+    for range in RANGES {
+        refused(&world, &data, range, "stored longer").await;
+    }
 }
 
 #[tokio::test]

@@ -90,8 +90,13 @@ impl BlobStore for Gated<SharedStore> {
         self.gate.pass(self.inner.put(id, bytes, body)).await
     }
 
-    async fn get(&self, id: BlobId, range: Range<u64>) -> Result<BlobStream, StoreError> {
-        self.gate.pass(self.inner.get(id, range)).await
+    async fn get(
+        &self,
+        id: BlobId,
+        range: Range<u64>,
+        whole: u64,
+    ) -> Result<BlobStream, StoreError> {
+        self.gate.pass(self.inner.get(id, range, whole)).await
     }
 
     async fn delete(&self, id: BlobId) -> Result<(), StoreError> {

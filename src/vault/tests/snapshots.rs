@@ -88,7 +88,7 @@ async fn a_recovered_vault_goes_on_and_can_be_recovered_again() {
         world.vault.write_snapshot(number).await.unwrap();
     }
     let found = recover(&mut world).await.unwrap();
-    assert_eq!((found.missing_commits, found.unfit_commits), (0, 0));
+    assert_eq!((found.missing_commits, found.refused_commits), (0, 0));
     assert_eq!(
         world.names("job-1", "").await.unwrap(),
         ["b", "c", "d", "e"]
@@ -101,7 +101,7 @@ async fn a_missing_snapshot_is_named_and_costs_its_commits_alone() {
     world.store.delete(snapshot(&world, 1)).await.unwrap();
     let found = recover(&mut world).await.unwrap();
     assert_eq!(found.missing_snapshots, [1]);
-    assert_eq!((found.missing_commits, found.unfit_commits), (1, 0));
+    assert_eq!((found.missing_commits, found.refused_commits), (1, 0));
     assert_eq!(found.unknown_blobs, 1, "what b was");
     assert_eq!(world.names("job-1", "").await.unwrap(), ["c"]);
     // What is written from now on survives the next loss, in spite of the gap.
@@ -112,7 +112,7 @@ async fn a_missing_snapshot_is_named_and_costs_its_commits_alone() {
         .await
         .unwrap();
     let found = recover(&mut world).await.unwrap();
-    assert_eq!((found.missing_commits, found.unfit_commits), (1, 0));
+    assert_eq!((found.missing_commits, found.refused_commits), (1, 0));
     assert_eq!(world.names("job-1", "").await.unwrap(), ["c", "d"]);
 }
 
@@ -124,7 +124,7 @@ async fn without_its_first_snapshot_little_comes_back_and_it_says_so() {
     let found = recover(&mut world).await.unwrap();
     assert_eq!(found.missing_snapshots, [0]);
     assert_eq!(found.missing_commits, seq - 3);
-    assert_eq!((found.commits, found.unfit_commits), (0, 3));
+    assert_eq!((found.commits, found.refused_commits), (0, 3));
     assert_eq!(found.unknown_blobs, 3);
 }
 
@@ -146,7 +146,7 @@ async fn the_newest_snapshot_hidden_costs_freshness_alone() {
 }
 
 #[tokio::test]
-async fn a_forged_snapshot_is_refused() {
+async fn nothing_of_a_forged_snapshot_is_believed() {
     let mut world = three().await;
     let id = snapshot(&world, 1);
     let honest = world.store.sealed(id).unwrap();
@@ -158,11 +158,14 @@ async fn a_forged_snapshot_is_refused() {
     let lies = [flipped.into(), other, short, longer.into(), Bytes::new()];
     for (number, lie) in lies.into_iter().enumerate() {
         world.store.tamper(id, lie);
-        let refused = recover(&mut world).await;
-        assert_eq!(refused, Err(ErrorKind::Integrity), "lie {number}");
+        let found = recover(&mut world).await.unwrap();
+        assert_eq!(found.damaged_snapshots, [1], "lie {number}");
+        assert_eq!(found.missing_commits, 1, "lie {number}");
+        assert!(!found.is_whole(), "lie {number}");
+        assert_eq!(world.names("job-1", "").await.unwrap(), ["c"]);
     }
     world.store.tamper(id, honest);
-    assert_eq!(recover(&mut world).await.unwrap().snapshots, 3);
+    assert!(recover(&mut world).await.unwrap().is_whole());
 }
 
 #[tokio::test]
@@ -181,7 +184,7 @@ async fn commits_that_two_snapshots_hold_count_once() {
     let before = dump(world.catalog.as_ref()).await;
     let found = recover(&mut world).await.unwrap();
     assert_eq!((found.snapshots, found.commits), (5, seq));
-    assert_eq!((found.missing_commits, found.unfit_commits), (0, 0));
+    assert_eq!((found.missing_commits, found.refused_commits), (0, 0));
     assert!(dump(world.catalog.as_ref()).await == before);
 }
 

@@ -32,7 +32,7 @@ fn page(keys: &[&str], token: Option<&str>) -> String {
 
 async fn list(answers: &[String], limit: usize) -> Result<Vec<String>, String> {
     let script = answers.iter().flat_map(|answer| [Step::Head, send(answer)]);
-    let server = Server::start(vec![script.collect()]).await;
+    let server = Server::start(vec![script.collect()]);
     let all = server.store(0).list(None, limit).await;
     let all = all.map_err(|error| error.to_string())?;
     Ok(all.iter().map(|entry| entry.id.to_string()).collect())
@@ -105,7 +105,7 @@ async fn a_deletion_of_what_is_absent_is_none_and_others_are_told() {
         ("HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n", "credential"),
         ("HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n", "500"),
     ] {
-        let server = Server::start(vec![vec![Step::Head, send(answer)]]).await;
+        let server = Server::start(vec![vec![Step::Head, send(answer)]]);
         let got = match server.store(0).delete(ID).await {
             Ok(()) => String::new(),
             Err(error) => error.to_string(),
@@ -128,7 +128,7 @@ async fn the_bucket_is_made_once() {
         Step::Head,
         send(done),
     ];
-    let server = Server::start(vec![script]).await;
+    let server = Server::start(vec![script]);
     let store = server.store(0);
     assert!(store.ensure_bucket().await.unwrap());
     assert!(!store.ensure_bucket().await.unwrap());
@@ -141,12 +141,12 @@ async fn the_bucket_is_made_once() {
 
 #[tokio::test]
 async fn the_sdk_is_as_impatient_as_the_thin_client() {
-    let server = Server::start(vec![vec![Step::Head, Step::Hang]]).await;
+    let server = Server::start(vec![vec![Step::Head, Step::Hang]]);
     let got = open(&server.impatient()).list(None, 1).await;
     assert!(matches!(got, Err(StoreError::Timeout)), "{got:?}");
     let slow = "HTTP/1.1 503 Slow Down\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n";
     let script = || vec![Step::Head, send(slow)];
-    let server = Server::start(vec![script(), script()]).await;
+    let server = Server::start(vec![script(), script()]);
     let got = server.store(1).list(None, 1).await;
     assert!(matches!(got, Err(StoreError::Throttled)), "{got:?}");
     assert_eq!(server.used(), 2);

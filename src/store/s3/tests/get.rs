@@ -11,12 +11,12 @@ const RIGHT: &str = "HTTP/1.1 206 Partial Content\r\nContent-Length: 10\r\n\
                      Content-Range: bytes 10-19/100\r\n\r\n0123456789";
 
 async fn get(server: &Server, retries: u32) -> Result<Vec<u8>, StoreError> {
-    read(&server.store(retries), ID, 10..20).await
+    read(&server.store(retries), ID, 10..20, 100).await
 }
 
 /// The outcome of a GET without retries before a store that sends this and closes.
 async fn outcome(answer: &str) -> String {
-    let server = Server::start(vec![vec![Step::Head, send(answer)]]).await;
+    let server = Server::start(vec![vec![Step::Head, send(answer)]]);
     match get(&server, 0).await {
         Ok(bytes) => String::from_utf8(bytes).unwrap(),
         Err(error) => error.to_string(),
@@ -25,7 +25,7 @@ async fn outcome(answer: &str) -> String {
 
 #[tokio::test]
 async fn a_right_answer_is_read_and_the_request_is_signed() {
-    let server = Server::start(vec![vec![Step::Head, send(RIGHT)]]).await;
+    let server = Server::start(vec![vec![Step::Head, send(RIGHT)]]);
     assert_eq!(get(&server, 0).await.unwrap(), b"0123456789");
     let head = server.seen(0).to_lowercase();
     assert!(
@@ -50,6 +50,8 @@ async fn partial_answers_of_another_range_are_errors() {
         ("9", "bytes 10-18/100", "012345678", LENGTH),
         ("11", "bytes 10-20/100", "0123456789a", LENGTH),
         ("11", "bytes 10-19/100", "0123456789a", LENGTH),
+        ("10", "bytes 10-19/101", "0123456789", LENGTH),
+        ("10", "bytes 10-19/20", "0123456789", LENGTH),
         ("10", "bytes 0-9/100", "0123456789", LENGTH),
         ("10", "bytes 10-19/100", "01234", LENGTH),
         ("10", "bytes", "0123456789", "without a valid Content-Range"),
@@ -118,7 +120,7 @@ async fn chunked_answers_are_held_to_the_length_too() {
 
 #[tokio::test]
 async fn a_redirect_is_not_followed() {
-    let other = Server::start(vec![vec![Step::Head, send(RIGHT)]]).await;
+    let other = Server::start(vec![vec![Step::Head, send(RIGHT)]]);
     let answer = format!(
         "HTTP/1.1 307 Temporary Redirect\r\nLocation: {}/vault/x\r\nContent-Length: 0\r\n\r\n",
         other.endpoint
@@ -131,9 +133,9 @@ async fn a_redirect_is_not_followed() {
 async fn throttling_is_obeyed_and_then_told() {
     let slow = "HTTP/1.1 503 Slow Down\r\nRetry-After: 0\r\nContent-Length: 0\r\n\r\n";
     let script = || vec![Step::Head, send(slow)];
-    let server = Server::start(vec![script(), script(), vec![Step::Head, send(RIGHT)]]).await;
+    let server = Server::start(vec![script(), script(), vec![Step::Head, send(RIGHT)]]);
     assert_eq!(get(&server, 2).await.unwrap(), b"0123456789");
-    let server = Server::start(vec![script(), script()]).await;
+    let server = Server::start(vec![script(), script()]);
     let got = get(&server, 1).await;
     assert!(matches!(got, Err(StoreError::Throttled)), "{got:?}");
     assert_eq!(server.used(), 2);
@@ -147,14 +149,14 @@ async fn a_store_that_does_not_answer_is_asked_again_and_then_given_up() {
         send("HTTP/1.1 200 OK\r\nX: "),
         Step::Drip(vec![b'x']),
     ];
-    let server = Server::start(vec![hang(), vec![Step::Head, send(RIGHT)]]).await;
+    let server = Server::start(vec![hang(), vec![Step::Head, send(RIGHT)]]);
     let mut config = server.impatient();
     config.retries = 1;
-    let got = read(&open(&config), ID, 10..20).await.unwrap();
+    let got = read(&open(&config), ID, 10..20, 100).await.unwrap();
     assert_eq!(got, b"0123456789");
     for script in [hang(), drip] {
-        let server = Server::start(vec![script]).await;
-        let got = read(&open(&server.impatient()), ID, 10..20).await;
+        let server = Server::start(vec![script]);
+        let got = read(&open(&server.impatient()), ID, 10..20, 100).await;
         assert!(matches!(got, Err(StoreError::Timeout)), "{got:?}");
     }
 }
@@ -167,11 +169,11 @@ async fn a_broken_body_is_resumed_where_it_broke() {
     for end in [Step::Hang, Step::Reset, send("")] {
         let first = vec![Step::Head, send(half), end.clone()];
         let second = vec![Step::Head, send(rest)];
-        let server = Server::start(vec![first, second]).await;
+        let server = Server::start(vec![first, second]);
         let mut config = server.impatient();
         config.retries = 2;
         let store = open(&config);
-        let mut stream = store.get(ID, 10..20).await.unwrap();
+        let mut stream = store.get(ID, 10..20, 100).await.unwrap();
         // Awaited before the break, so that a reset cannot overtake the first half.
         let mut all = stream.next().await.unwrap().unwrap().to_vec();
         while let Some(chunk) = stream.next().await {
@@ -191,7 +193,7 @@ async fn resuming_is_bounded() {
     let more = "HTTP/1.1 206 Partial Content\r\nContent-Length: 5\r\n\
                 Content-Range: bytes 15-19/100\r\n\r\n";
     let none = || vec![Step::Head, send(more)];
-    let server = Server::start(vec![first, none(), none(), none()]).await;
+    let server = Server::start(vec![first, none(), none(), none()]);
     let got = get(&server, 2).await;
     assert!(matches!(got, Err(StoreError::Length)), "{got:?}");
     assert_eq!(server.used(), 3);
@@ -200,9 +202,9 @@ async fn resuming_is_bounded() {
 #[tokio::test]
 async fn a_stalled_body_times_out() {
     let half = RIGHT.strip_suffix("56789").unwrap();
-    let server = Server::start(vec![vec![Step::Head, send(half), Step::Hang]]).await;
+    let server = Server::start(vec![vec![Step::Head, send(half), Step::Hang]]);
     let store = open(&server.impatient());
-    let mut stream = store.get(ID, 10..20).await.unwrap();
+    let mut stream = store.get(ID, 10..20, 100).await.unwrap();
     assert_eq!(stream.next().await.unwrap().unwrap(), "01234");
     let end = stream.next().await.unwrap();
     assert!(matches!(end, Err(StoreError::Timeout)), "{end:?}");
@@ -216,10 +218,9 @@ async fn a_body_that_drips_is_progress() {
         Step::Head,
         send(head),
         Step::Drip(b"x".to_vec()),
-    ]])
-    .await;
+    ]]);
     let config = server.impatient();
-    let got = read(&open(&config), ID, 10..20).await.unwrap();
+    let got = read(&open(&config), ID, 10..20, 100).await.unwrap();
     assert_eq!(got, b"xxxxxxxxxx");
 }
 
@@ -228,7 +229,7 @@ async fn an_error_of_absurd_size_is_read_no_further_than_it_matters() {
     let head = "HTTP/1.1 404 No\r\nTransfer-Encoding: chunked\r\n\r\n";
     let chunk = format!("10000\r\n{}\r\n", "x".repeat(0x1_0000));
     let flood = Step::Flood(chunk.into_bytes());
-    let server = Server::start(vec![vec![Step::Head, send(head), flood]]).await;
+    let server = Server::start(vec![vec![Step::Head, send(head), flood]]);
     let got = get(&server, 0).await;
     assert!(matches!(got, Err(StoreError::NotFound)), "{got:?}");
 }
@@ -244,20 +245,20 @@ async fn a_connection_is_used_again_after_answers_and_refusals() {
         Step::Head,
         send(RIGHT),
     ];
-    let server = Server::start(vec![script]).await;
+    let server = Server::start(vec![script]);
     let store = server.store(0);
-    assert_eq!(read(&store, ID, 10..20).await.unwrap(), b"0123456789");
-    read(&store, ID, 10..20).await.unwrap_err();
-    assert_eq!(read(&store, ID, 10..20).await.unwrap(), b"0123456789");
+    assert_eq!(read(&store, ID, 10..20, 100).await.unwrap(), b"0123456789");
+    read(&store, ID, 10..20, 100).await.unwrap_err();
+    assert_eq!(read(&store, ID, 10..20, 100).await.unwrap(), b"0123456789");
 }
 
 #[tokio::test]
 async fn connections_closed_while_idle_cost_no_error() {
     let script = || vec![Step::Head, send(RIGHT)];
-    let server = Server::start(vec![script(), script(), script()]).await;
+    let server = Server::start(vec![script(), script(), script()]);
     let store = server.store(1);
     for _ in 0..3 {
-        assert_eq!(read(&store, ID, 10..20).await.unwrap(), b"0123456789");
+        assert_eq!(read(&store, ID, 10..20, 100).await.unwrap(), b"0123456789");
     }
     assert_eq!(server.used(), 3);
 }
@@ -266,34 +267,34 @@ async fn connections_closed_while_idle_cost_no_error() {
 async fn connections_are_capped() {
     let half = RIGHT.strip_suffix("56789").unwrap();
     let held = vec![Step::Head, send(half), Step::Hang];
-    let server = Server::start(vec![held, vec![Step::Head, send(RIGHT)]]).await;
+    let server = Server::start(vec![held, vec![Step::Head, send(RIGHT)]]);
     let mut config = server.impatient();
     config.connections_max = 1;
     let store = open(&config);
-    let stream = store.get(ID, 10..20).await.unwrap();
-    let got = read(&store, ID, 10..20).await;
+    let stream = store.get(ID, 10..20, 100).await.unwrap();
+    let got = read(&store, ID, 10..20, 100).await;
     assert!(matches!(got, Err(StoreError::Throttled)), "{got:?}");
     drop(stream);
-    assert_eq!(read(&store, ID, 10..20).await.unwrap(), b"0123456789");
+    assert_eq!(read(&store, ID, 10..20, 100).await.unwrap(), b"0123456789");
 }
 
 #[tokio::test]
 async fn nobody_listening_is_told() {
-    let server = Server::start(vec![]).await;
+    let server = Server::start(vec![]);
     let store = server.store(1);
     tokio::task::yield_now().await;
-    let got = read(&store, ID, 10..20).await.unwrap_err().to_string();
+    let got = read(&store, ID, 10..20, 100).await.unwrap_err().to_string();
     assert!(got.contains("the store failed: no connection"), "{got}");
 }
 
 #[tokio::test]
 async fn an_empty_or_reversed_range_is_refused_without_asking() {
-    let server = Server::start(vec![vec![Step::Head]]).await;
+    let server = Server::start(vec![vec![Step::Head]]);
     let store = server.store(0);
     #[expect(clippy::reversed_empty_ranges, reason = "what is tested")]
-    for range in [5..5, 9..5] {
+    for range in [5..5, 9..5, 99..101] {
         assert!(matches!(
-            read(&store, ID, range).await,
+            read(&store, ID, range, 100).await,
             Err(StoreError::Length)
         ));
     }

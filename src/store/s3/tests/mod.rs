@@ -59,7 +59,7 @@ impl Drop for Server {
 }
 
 impl Server {
-    async fn start(scripts: Vec<Vec<Step>>) -> Self {
+    fn start(scripts: Vec<Vec<Step>>) -> Self {
         // The system must not swallow a body that a script does not read.
         let socket = TcpSocket::new_v4().unwrap();
         socket.set_recv_buffer_size(4096).unwrap();

@@ -24,7 +24,7 @@ fn long() -> BlobBody {
 
 #[tokio::test]
 async fn a_small_blob_is_sent_with_its_length_and_unsigned_payload() {
-    let server = Server::start(vec![vec![Step::Head, Step::Body(5), send(OK)]]).await;
+    let server = Server::start(vec![vec![Step::Head, Step::Body(5), send(OK)]]);
     server.store(0).put(ID, 5, body(b"bytes")).await.unwrap();
     let seen = server.seen(0);
     let head = seen.to_lowercase();
@@ -46,7 +46,7 @@ async fn a_small_blob_is_sent_again() {
     let refuse = vec![Step::Head, Step::Body(5), send(SLOW)];
     let cut = vec![Step::Head, Step::Body(2), Step::Reset];
     let take = vec![Step::Head, Step::Body(5), send(OK)];
-    let server = Server::start(vec![refuse, cut, take]).await;
+    let server = Server::start(vec![refuse, cut, take]);
     server.store(3).put(ID, 5, body(b"bytes")).await.unwrap();
     assert!(server.seen(2).ends_with("\r\n\r\nbytes"));
 }
@@ -59,7 +59,7 @@ async fn a_refusal_before_the_body_was_sent_loses_none_of_it() {
     const WHOLE: usize = 16_000_000;
     let refuse = vec![Step::Head, send(SLOW), Step::ToEnd];
     let take = vec![Step::Head, Step::Body(WHOLE), send(OK)];
-    let server = Server::start(vec![refuse, take]).await;
+    let server = Server::start(vec![refuse, take]);
     let chunk = Bytes::from(vec![b'x'; 10_000]);
     let upload = Upload::whole(vec![chunk; WHOLE / 10_000]);
     let store = server.store(0);
@@ -82,7 +82,7 @@ async fn a_streamed_blob_is_not_sent_again_once_it_flowed() {
     ] {
         let first = vec![Step::Head, Step::Body(1_000), end];
         let second = vec![Step::Head, Step::Body(LONG), send(OK)];
-        let server = Server::start(vec![first, second]).await;
+        let server = Server::start(vec![first, second]);
         let put = server.store(3).put(ID, LONG as u64, long()).await;
         let error = put.unwrap_err().to_string();
         // The reset may overtake the answer.
@@ -96,7 +96,7 @@ async fn a_streamed_blob_is_not_sent_again_once_it_flowed() {
 async fn a_streamed_blob_that_has_not_begun_to_flow_is_sent_elsewhere() {
     let first = vec![Step::Head, send(SLOW)];
     let second = vec![Step::Head, Step::Body(LONG), send(OK)];
-    let server = Server::start(vec![first, second]).await;
+    let server = Server::start(vec![first, second]);
     // The sender begins when the first connection has answered.
     let seen = std::sync::Arc::clone(&server.seen);
     let late = stream::once(async move {
@@ -112,7 +112,7 @@ async fn a_streamed_blob_that_has_not_begun_to_flow_is_sent_elsewhere() {
 
 #[tokio::test]
 async fn an_abort_cuts_the_connection_before_the_last_byte() {
-    let server = Server::start(vec![vec![Step::Head, Step::ToEnd]]).await;
+    let server = Server::start(vec![vec![Step::Head, Step::ToEnd]]);
     let whole = sample(LONG);
     let parts = vec![
         Ok(whole.slice(..300_000)),
@@ -135,7 +135,7 @@ async fn an_abort_cuts_the_connection_before_the_last_byte() {
 
 #[tokio::test]
 async fn an_aborted_small_blob_never_reaches_the_store() {
-    let server = Server::start(vec![vec![Step::Head]]).await;
+    let server = Server::start(vec![vec![Step::Head]]);
     let parts = vec![Ok(Bytes::from_static(b"byt")), Err(BodyAborted)];
     let put = server.store(3).put(ID, 5, chunks(parts)).await;
     assert!(matches!(put, Err(StoreError::Aborted(_))), "{put:?}");
@@ -162,7 +162,7 @@ async fn an_acknowledgement_that_proves_nothing_is_no_success() {
         ("HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n", "credential"),
     ] {
         let script = vec![Step::Head, Step::Body(5), send(answer)];
-        let server = Server::start(vec![script]).await;
+        let server = Server::start(vec![script]);
         let put = server.store(0).put(ID, 5, body(b"bytes")).await;
         let got = put.unwrap_err().to_string();
         assert!(got.contains(expected), "{answer}: {got}");
@@ -171,7 +171,7 @@ async fn an_acknowledgement_that_proves_nothing_is_no_success() {
 
 #[tokio::test]
 async fn a_200_before_the_body_was_sent_is_a_lie() {
-    let server = Server::start(vec![vec![Step::Head, send(OK), Step::Hang]]).await;
+    let server = Server::start(vec![vec![Step::Head, send(OK), Step::Hang]]);
     let slow = chunks(vec![Ok(sample(300_000))]).chain(stream::pending());
     let put = server.store(0).put(ID, LONG as u64, Box::pin(slow)).await;
     let got = put.unwrap_err().to_string();
@@ -181,7 +181,7 @@ async fn a_200_before_the_body_was_sent_is_a_lie() {
 #[tokio::test]
 async fn a_slow_sender_never_times_out() {
     let script = vec![Step::Head, Step::Body(LONG), send(OK)];
-    let server = Server::start(vec![script]).await;
+    let server = Server::start(vec![script]);
     // Each pause is longer than any time-out of this store.
     let slow = long().then(|chunk| async {
         tokio::time::sleep(Duration::from_millis(260)).await;
@@ -196,7 +196,7 @@ async fn a_store_that_takes_nothing_or_never_acknowledges_times_out() {
     let deaf = vec![Step::Head, Step::Body(1), Step::Deaf];
     let mute = vec![Step::Head, Step::Body(LONG), Step::Hang];
     for (script, bytes) in [(mute, LONG as u64), (deaf, 60_000_000)] {
-        let server = Server::start(vec![script]).await;
+        let server = Server::start(vec![script]);
         let chunk = sample(100_000);
         let endless = stream::repeat_with(move || Ok(chunk.clone()));
         let taken = endless.take(usize::try_from(bytes / 100_000).unwrap());

@@ -1,0 +1,114 @@
+//! Every decoder of foreign bytes, each as one function that panics when a promise is broken. The
+//! fuzz targets call them, and `tests/fuzz_entries.rs` on every run of the tests.
+
+use std::path::Path;
+
+use kluis::types::{BlobId, BucketName, ObjectKey, PrincipalId, ProjectName, Secret};
+use kluis::{catalog, config, ledger, policy, seal, types, vault};
+
+/// A stream of the same bytes again and again, for keys that need not be secret here.
+struct Foretold(u8);
+
+impl types::Entropy for Foretold {
+    fn fill(&self, out: &mut [u8]) -> Result<(), types::EntropyError> {
+        out.fill(self.0);
+        Ok(())
+    }
+}
+
+/// The key that the seeds are sealed under.
+pub fn data_key() -> seal::DataKey {
+    seal::DataKey::random(&Foretold(7)).expect("foretold")
+}
+
+/// The key of the seeds' dataset.
+pub fn dataset_key() -> seal::DatasetKey {
+    seal::DatasetKey {
+        secret: Secret::random(&Foretold(8)).expect("foretold"),
+        version: 1,
+    }
+}
+
+/// What the seeds' part table is bound to.
+pub fn binding<'a>(key: &'a ObjectKey, etag: &'a types::ETag, bytes: u64) -> seal::Binding<'a> {
+    seal::Binding {
+        dataset: types::DatasetId::from_bytes([1; 16]),
+        version: types::VersionId::from_bytes([2; 16]),
+        place: seal::Place::Object { key },
+        bytes,
+        etag,
+    }
+}
+
+/// A sealed blob, whole: nothing but an authentic one opens.
+pub fn blob(data: &[u8]) {
+    let blob = BlobId::from_bytes([3; 16]);
+    if let Ok((description, plain)) = seal::open_blob(&data_key(), Some(blob), data) {
+        assert_eq!(u64::try_from(plain.len()), Ok(description.plaintext_bytes));
+    }
+}
+
+/// Headers, descriptions and part tables behind their seal: strict and canonical.
+pub fn seal_decoders(data: &[u8]) {
+    assert!(seal::fuzz_decoders(data).is_some(), "not canonical");
+}
+
+/// A sealed part table, as a host of the catalog could hand it over.
+pub fn part_table(data: &[u8]) {
+    let key: ObjectKey = "a/b".parse().expect("a key");
+    let etag = types::ETag::of(&types::VersionId::from_bytes([2; 16]), 1);
+    let binding = binding(&key, &etag, 0);
+    if let Ok(table) = seal::open_table(&dataset_key(), &binding, data) {
+        assert_eq!(table.bytes(), 0);
+    }
+}
+
+/// A commit in the catalog's change log or in a snapshot.
+pub fn catalog_change(data: &[u8]) {
+    assert!(catalog::codec::decodes_canonically(data), "not canonical");
+}
+
+/// A record of the log.
+pub fn record(data: &[u8]) {
+    if let Ok(entry) = ledger::decode(data) {
+        let mut again = Vec::new();
+        ledger::encode(&entry, &mut again).expect("what decodes has an encoding");
+        assert_eq!(again, data, "not canonical");
+    }
+}
+
+/// A snapshot of the catalog, behind its seal.
+pub fn snapshot(data: &[u8]) {
+    if let Some(snapshot) = vault::Snapshot::decode(data) {
+        assert_eq!(snapshot.encode(), data, "not canonical");
+    }
+}
+
+/// A policy's model, roles, grants and expectations.
+pub fn rules(data: &[u8]) {
+    let _compiled: bool = policy::fuzz_policy(data);
+}
+
+/// A configuration file; whatever is wrong with it can be said.
+pub fn configuration(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    if let Err(problems) = config::Config::parse(&text, Path::new("etc")) {
+        assert!(!problems.to_string().is_empty());
+    }
+}
+
+/// Names of every kind: what is taken is written back as it was.
+pub fn names(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let home: ProjectName = "main".parse().expect("a name");
+    if let Ok(key) = text.parse::<ObjectKey>() {
+        assert_eq!(key.as_str(), text);
+        assert!(key.as_str().len() <= types::limits::OBJECT_KEY_BYTES_MAX);
+    }
+    if let Ok(bucket) = BucketName::parse(&text, &home) {
+        assert!(text.len() <= 63 && bucket.project.as_str().len() <= 30);
+    }
+    if let Ok(principal) = text.parse::<PrincipalId>() {
+        assert_eq!(principal.as_str(), text);
+    }
+}

@@ -1,0 +1,8 @@
+//! Fuzzes a sealed part table.
+#![no_main]
+
+#[allow(dead_code, reason = "each target calls one entry")]
+#[path = "../entries.rs"]
+mod entries;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| entries::part_table(data));

@@ -1,0 +1,134 @@
+//! Founding a vault: the files that `kluis init` and the demo both make. Nothing that is there
+//! already is overwritten, but for [`write_file`], whose caller owns the file.
+
+use std::fs::{DirBuilder, OpenOptions, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use super::system::SystemEntropy;
+use crate::catalog::{CatalogError, SqliteCatalog};
+use crate::config::Config;
+use crate::keyring::{KeyRing, KeyRingError, RootIdentity, ScryptWork};
+use crate::types::SecretText;
+use crate::vault::NewCredential;
+
+/// Makes a directory with mode 0700, and those above it; one that is there is kept.
+pub fn create_dir(path: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+/// The directory that a file is in.
+fn folder(path: &Path) -> &Path {
+    path.parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or_else(|| Path::new("."))
+}
+
+/// Makes the directory that a file is to be in.
+pub fn create_folder(path: &Path) -> io::Result<()> {
+    create_dir(folder(path))
+}
+
+/// Writes a new file, whole or not at all; one that is there is an error.
+pub fn create_file(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    let mut file = options.write(true).create_new(true).mode(mode).open(path)?;
+    let written = file.write_all(bytes).and_then(|()| file.sync_all());
+    if let Err(error) = written {
+        std::fs::remove_file(path)?;
+        return Err(error);
+    }
+    std::fs::File::open(folder(path))?.sync_all()
+}
+
+/// Writes a whole file or none, in the place of the one that is there.
+pub fn write_file(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    let beside = PathBuf::from(name);
+    match std::fs::remove_file(&beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    create_file(&beside, bytes, mode)?;
+    // The umask may have taken bits away that were asked for.
+    std::fs::set_permissions(&beside, Permissions::from_mode(mode))?;
+    std::fs::rename(&beside, path)
+}
+
+/// Makes the root identity, sealed with a passphrase if there is one, and the key ring; each is
+/// made only if it is not there.
+pub fn make_keys(config: &Config, passphrase: Option<&SecretText>) -> Result<(), KeyRingError> {
+    let keys = &config.keys;
+    let root = if keys.identity.exists() {
+        RootIdentity::from_file(&keys.identity, passphrase)?
+    } else {
+        let root = RootIdentity::generate();
+        root.to_file(&keys.identity, passphrase, ScryptWork::STANDARD)?;
+        root
+    };
+    if !keys.dir.join("ring.age").exists() {
+        drop(KeyRing::create(&keys.dir, &root, &SystemEntropy::new())?);
+    }
+    Ok(())
+}
+
+/// Makes an empty catalog, unless one is there.
+pub fn make_catalog(config: &Config) -> Result<(), CatalogError> {
+    drop(SqliteCatalog::open(&config.catalog.path)?);
+    Ok(())
+}
+
+/// A credential as lines for a shell: what S3 clients read from their environment.
+#[must_use]
+pub fn env_lines(credential: &NewCredential, region: &str, endpoint: Option<&str>) -> SecretText {
+    let endpoint = endpoint.map(|endpoint| format!("AWS_ENDPOINT_URL={endpoint}\n"));
+    SecretText::new(format!(
+        "{}AWS_ACCESS_KEY_ID={}\nAWS_SECRET_ACCESS_KEY={}\nAWS_REGION={region}\n",
+        endpoint.unwrap_or_default(),
+        credential.id,
+        credential.secret.expose(),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_new_file_never_takes_the_place_of_another() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        create_file(&path, b"one", 0o600).unwrap();
+        let told = create_file(&path, b"two", 0o600).unwrap_err();
+        assert_eq!(told.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(std::fs::read(&path).unwrap(), b"one");
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_file_is_replaced_whole_and_its_left_over_is_passed_over() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        std::fs::write(dir.path().join("f.new"), b"half").unwrap();
+        write_file(&path, b"one", 0o644).unwrap();
+        write_file(&path, b"two", 0o600).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"two");
+        assert!(!dir.path().join("f.new").exists());
+    }
+
+    #[test]
+    fn keys_and_catalog_that_are_there_are_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let config = Config::parse("", dir.path()).unwrap();
+        create_folder(&config.catalog.path).unwrap();
+        let look = || {
+            make_keys(&config, None).unwrap();
+            make_catalog(&config).unwrap();
+            std::fs::read(&config.keys.identity).unwrap()
+        };
+        assert_eq!(look(), look());
+    }
+}

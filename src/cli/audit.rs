@@ -1,0 +1,215 @@
+//! `kluis audit`: reads the log of all lanes. That it is read stands in the log before anything is
+//! shown (AU-16).
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use super::args::{AuditCommand, AuditFilters};
+use super::open::{Desk, call, journal};
+use super::output::{CliError, Exit, Output};
+use super::serve;
+use crate::journal::{Filter, JournalError, Pairs, Reader, Request};
+use crate::types::EventId;
+
+/// How often `--follow` looks for more.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// Runs one of its commands.
+pub(super) fn run(
+    command: &AuditCommand,
+    desk: Desk<'_>,
+    output: &mut Output,
+) -> Result<Exit, CliError> {
+    match command {
+        AuditCommand::Tail {
+            project,
+            lines,
+            follow,
+        } => {
+            let filter = Filter {
+                project: project.clone(),
+                ..Filter::default()
+            };
+            let mut log = Log::open(desk, "audit tail", filter, output)?;
+            log.tail(*lines, *follow, output)
+        }
+        AuditCommand::Show { event, filters } => {
+            let filter = filter(*event, filters);
+            let log = Log::open(desk, "audit show", filter, output)?;
+            log.show(*event, output)
+        }
+    }
+}
+
+fn filter(event: Option<EventId>, filters: &AuditFilters) -> Filter {
+    Filter {
+        project: filters.project.clone(),
+        dataset: filters.dataset.clone(),
+        principal: filters.principal.clone(),
+        since: filters.since,
+        until: filters.until,
+        action: filters.action,
+        outcome: filters.outcome,
+        event,
+    }
+}
+
+/// The question as the log keeps it.
+fn query(filter: &Filter) -> String {
+    let text = |name: &str, value: Option<String>| value.map(|value| format!("{name}={value}"));
+    let parts = [
+        text("project", filter.project.as_ref().map(ToString::to_string)),
+        text("dataset", filter.dataset.as_ref().map(ToString::to_string)),
+        text(
+            "principal",
+            filter.principal.as_ref().map(ToString::to_string),
+        ),
+        text("since", filter.since.map(|time| time.to_string())),
+        text("until", filter.until.map(|time| time.to_string())),
+        text("action", filter.action.map(|action| action.to_string())),
+        text("outcome", filter.outcome.map(|outcome| outcome.to_string())),
+        text("event", filter.event.map(|event| event.to_string())),
+    ];
+    let parts: Vec<String> = parts.into_iter().flatten().collect();
+    if parts.is_empty() {
+        "all".to_owned()
+    } else {
+        parts.join(" ")
+    }
+}
+
+/// The log, being read.
+struct Log {
+    reader: Reader,
+    pairs: Pairs,
+    /// What was found damaged is told once the rest is shown.
+    damage: Vec<JournalError>,
+    /// How much of it was told.
+    told: usize,
+}
+
+impl Log {
+    /// Records the reading, then opens the log. The lane of commands is free again.
+    fn open(
+        desk: Desk<'_>,
+        operation: &'static str,
+        filter: Filter,
+        output: &mut Output,
+    ) -> Result<Self, CliError> {
+        let config = desk.config()?;
+        let question = query(&filter);
+        let key = desk.act(output, async |opened| {
+            let call = call(opened, operation)?;
+            opened.vault.record_log_reading(&call, &question).await?;
+            Ok(opened.keyring.log_key())
+        })?;
+        let reader = Reader::open(&config.journal.dir, key).map_err(|error| journal(&error))?;
+        Ok(Self {
+            reader,
+            pairs: Pairs::new(filter),
+            damage: Vec::new(),
+            told: 0,
+        })
+    }
+
+    /// The next request that is whole and fits; `None` where the log ends now.
+    fn next(&mut self) -> Option<Request> {
+        for record in self.reader.by_ref() {
+            match record {
+                Ok(record) => {
+                    if let Some(request) = self.pairs.push(record) {
+                        return Some(request);
+                    }
+                }
+                Err(error) => self.damage.push(error),
+            }
+        }
+        None
+    }
+
+    fn tail(&mut self, lines: u32, follow: bool, output: &mut Output) -> Result<Exit, CliError> {
+        let most = usize::try_from(lines).unwrap_or(usize::MAX);
+        let mut last = VecDeque::new();
+        while let Some(request) = self.next() {
+            last.push_back(request);
+            if last.len() > most {
+                last.pop_front();
+            }
+        }
+        let open: Vec<Request> = self.pairs.open().cloned().collect();
+        let hidden = (last.len().saturating_add(open.len())).saturating_sub(most);
+        for request in last.iter().chain(&open).skip(hidden) {
+            print(request, output)?;
+        }
+        self.tell(output);
+        if follow {
+            serve::runtime()?.block_on(self.follow(output))?;
+        }
+        Ok(self.exit())
+    }
+
+    /// Shows requests as they are completed, until the process is interrupted.
+    async fn follow(&mut self, output: &mut Output) -> Result<(), CliError> {
+        loop {
+            while let Some(request) = self.next() {
+                print(&request, output)?;
+            }
+            self.tell(output);
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    fn show(mut self, event: Option<EventId>, output: &mut Output) -> Result<Exit, CliError> {
+        let mut shown = 0_u64;
+        while let Some(request) = self.next() {
+            shown = shown.saturating_add(1);
+            whole(&request, event.is_some(), output)?;
+        }
+        for request in self.pairs.open() {
+            shown = shown.saturating_add(1);
+            whole(request, event.is_some(), output)?;
+        }
+        self.tell(output);
+        if let (Some(event), 0) = (event, shown) {
+            return Err(CliError::new(Exit::No, format!("no such event: {event}"))
+                .hint("`kluis audit tail` shows the newest, each with its event"));
+        }
+        Ok(self.exit())
+    }
+
+    fn tell(&mut self, output: &mut Output) {
+        for error in self.damage.iter().skip(self.told) {
+            output.error(&journal(error));
+        }
+        self.told = self.damage.len();
+    }
+
+    const fn exit(&self) -> Exit {
+        if self.damage.is_empty() {
+            Exit::Done
+        } else {
+            Exit::No
+        }
+    }
+}
+
+fn print(request: &Request, output: &mut Output) -> Result<(), CliError> {
+    if output.is_json() {
+        output.value(&request.view().json())
+    } else {
+        output.line(&request.view().to_string())
+    }
+}
+
+/// One request with every field, for a person; a line where there are many.
+fn whole(request: &Request, one: bool, output: &mut Output) -> Result<(), CliError> {
+    if output.is_json() || !one {
+        return print(request, output);
+    }
+    let text = serde_json::to_string_pretty(&request.view().json())
+        .map_err(|error| CliError::of(Exit::Unavailable, &error))?;
+    for line in text.lines() {
+        output.line(line)?;
+    }
+    Ok(())
+}

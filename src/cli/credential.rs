@@ -1,0 +1,148 @@
+//! `kluis credential`: S3 credentials. A secret is handed over once, to a file of its owner or to a
+//! pipe, never to a terminal unasked.
+
+use std::path::Path;
+
+use super::args::CredentialCommand;
+use super::open::{Desk, absent, call};
+use super::output::{CliError, Exit, Output};
+use super::project::end;
+use crate::app::{Opened, create_file, env_lines};
+use crate::config::Config;
+use crate::types::{PrincipalId, Timestamp, limits};
+
+/// Runs one of its commands.
+pub(super) fn run(
+    command: &CredentialCommand,
+    desk: Desk<'_>,
+    output: &mut Output,
+) -> Result<Exit, CliError> {
+    match command {
+        CredentialCommand::Create {
+            principal,
+            expires,
+            output: file,
+            force,
+        } => {
+            if file.is_none() && output.is_terminal() && !force {
+                return Err(
+                    CliError::new(Exit::Usage, "a secret is not shown on a terminal")
+                        .hint("write it to a file with `--output FILE`, or insist with `--force`"),
+                );
+            }
+            create(desk, principal, *expires, file.as_deref(), output)?;
+        }
+        CredentialCommand::List { principal } => {
+            let catalog = desk.catalog()?;
+            let runtime = super::serve::runtime()?;
+            if runtime.block_on(catalog.principal(principal))?.is_none() {
+                return Err(unknown(principal));
+            }
+            let rows = runtime.block_on(catalog.credentials(principal, limits::GUARD_CACHE_MAX))?;
+            let rows: Vec<_> = rows
+                .iter()
+                .map(|row| {
+                    [
+                        row.id.to_string(),
+                        row.created.to_string(),
+                        end(row.expires),
+                    ]
+                })
+                .collect();
+            output.rows(["access_key_id", "created", "expires"], &rows)?;
+        }
+        CredentialCommand::Revoke { id } => {
+            desk.act(output, async |opened| {
+                let call = call(opened, "credential revoke")?;
+                Ok(opened.vault.revoke_credential(&call, id.clone()).await?)
+            })?;
+            output.note(&format!(
+                "{id} is revoked; gateways refuse it within a second"
+            ));
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn unknown(principal: &PrincipalId) -> CliError {
+    absent("principal", principal).hint(format!("`kluis principal create {principal}` makes it"))
+}
+
+fn create(
+    desk: Desk<'_>,
+    principal: &PrincipalId,
+    expires: Option<Timestamp>,
+    file: Option<&Path>,
+    output: &mut Output,
+) -> Result<(), CliError> {
+    if let Some(path) = file.filter(|path| path.exists()) {
+        return Err(there(path));
+    }
+    let config = desk.config()?;
+    let text = desk.act(output, async |opened| {
+        if opened.vault.catalog().principal(principal).await?.is_none() {
+            return Err(unknown(principal));
+        }
+        hand_over(opened, &config, (principal, expires), file).await
+    })?;
+    match (file, text) {
+        (Some(path), _) => output.note(&format!("the credential is in {}", path.display())),
+        (None, Some(text)) => output.data(text.expose().as_bytes())?,
+        (None, None) => {}
+    }
+    Ok(())
+}
+
+fn there(path: &Path) -> CliError {
+    CliError::new(Exit::Usage, format!("{} is there already", path.display()))
+        .hint("nothing is overwritten: name another file or move that one away")
+}
+
+/// Makes a credential and writes it to a new file; without a file, its text. A credential that
+/// cannot be handed over is revoked.
+pub(super) async fn hand_over(
+    opened: &Opened,
+    config: &Config,
+    (principal, expires): (&PrincipalId, Option<Timestamp>),
+    file: Option<&Path>,
+) -> Result<Option<crate::types::SecretText>, CliError> {
+    let vault = &opened.vault;
+    let made = vault
+        .create_credential(
+            &call(opened, "credential create")?,
+            principal.clone(),
+            expires,
+        )
+        .await?;
+    let endpoint = endpoint(config);
+    let text = env_lines(&made, &config.server.region, endpoint.as_deref());
+    let Some(path) = file else {
+        return Ok(Some(text));
+    };
+    if let Err(error) = create_file(path, text.expose().as_bytes(), 0o600) {
+        let call = call(opened, "credential revoke")?;
+        vault.revoke_credential(&call, made.id).await?;
+        return Err(CliError::new(
+            Exit::Usage,
+            format!("cannot write {}: {error}", path.display()),
+        )
+        .hint("the credential was revoked again"));
+    }
+    Ok(None)
+}
+
+/// Where clients on this machine or by its address reach the gateway; none where the
+/// configuration does not say.
+fn endpoint(config: &Config) -> Option<String> {
+    let server = &config.server;
+    let scheme = if server.tls_cert.is_some() {
+        "https"
+    } else {
+        "http"
+    };
+    if let Some(domain) = &server.domain {
+        return Some(format!("{scheme}://{domain}:{}", server.listen.port()));
+    }
+    let known = server.listen.port() != 0 && !server.listen.ip().is_unspecified();
+    known.then(|| format!("{scheme}://{}", server.listen))
+}

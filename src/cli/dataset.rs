@@ -1,0 +1,97 @@
+//! `kluis dataset`: make, list, show, delete.
+
+use super::args::DatasetCommand;
+use super::open::{Desk, absent, call, collect};
+use super::output::{CliError, Exit, Output};
+use super::project;
+use crate::catalog::{DatasetRow, SharedCatalog};
+use crate::types::{BucketName, ProjectName, limits};
+
+/// How datasets are listed.
+pub(super) const COLUMNS: [&str; 5] = ["dataset", "bucket", "creator", "created", "id"];
+
+/// Runs one of its commands.
+pub(super) fn run(
+    command: &DatasetCommand,
+    desk: Desk<'_>,
+    output: &mut Output,
+) -> Result<Exit, CliError> {
+    match command {
+        DatasetCommand::Create { name, creator } => {
+            let row = desk.act(output, async |opened| {
+                let catalog = opened.vault.catalog();
+                project::there(catalog, &name.project).await?;
+                if catalog.principal(creator).await?.is_none() {
+                    return Err(absent("principal", creator)
+                        .hint(format!("`kluis principal create {creator}` makes it")));
+                }
+                let call = call(opened, "dataset create")?;
+                let vault = &opened.vault;
+                Ok(vault
+                    .found_dataset(&call, name.clone(), creator.clone())
+                    .await?)
+            })?;
+            output.rows(COLUMNS, &[cells(&row)])?;
+        }
+        DatasetCommand::List { project } => {
+            let catalog = desk.catalog()?;
+            let runtime = super::serve::runtime()?;
+            if let Some(name) = project {
+                runtime.block_on(project::there(&catalog, name))?;
+            }
+            let rows = runtime.block_on(of(&catalog, project.as_ref()))?;
+            let rows: Vec<_> = rows.iter().map(cells).collect();
+            output.rows(COLUMNS, &rows)?;
+        }
+        DatasetCommand::Show { name } => {
+            let catalog = desk.catalog()?;
+            let row = super::serve::runtime()?.block_on(catalog.dataset(name))?;
+            let row = row.ok_or_else(|| missing(name))?;
+            output.rows(COLUMNS, &[cells(&row)])?;
+        }
+        DatasetCommand::Delete { name } => {
+            desk.act(output, async |opened| {
+                if opened.vault.catalog().dataset(name).await?.is_none() {
+                    return Err(missing(name));
+                }
+                let call = call(opened, "dataset delete")?;
+                Ok(opened.vault.remove_dataset(&call, name).await?)
+            })?;
+            output.note(&format!("dataset {} is deleted", path(name)));
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn path(name: &BucketName) -> String {
+    format!("{}/{}", name.project, name.dataset)
+}
+
+fn missing(name: &BucketName) -> CliError {
+    absent("dataset", &path(name)).hint("`kluis dataset list` names those that are there")
+}
+
+/// The datasets of a project, or of all.
+pub(super) async fn of(
+    catalog: &SharedCatalog,
+    project: Option<&ProjectName>,
+) -> Result<Vec<DatasetRow>, CliError> {
+    let mut rows = collect(
+        async |after: Option<&BucketName>| catalog.datasets(after, limits::PAGE_ENTRIES_MAX).await,
+        |row| row.bucket.clone(),
+    )
+    .await?;
+    rows.retain(|row| project.is_none_or(|name| row.bucket.project == *name));
+    Ok(rows)
+}
+
+/// One dataset as a row of a table.
+pub(super) fn cells(row: &DatasetRow) -> [String; 5] {
+    [
+        path(&row.bucket),
+        row.bucket.to_string(),
+        row.creator.to_string(),
+        row.created.to_string(),
+        row.id.to_string(),
+    ]
+}

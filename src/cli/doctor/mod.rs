@@ -1,0 +1,232 @@
+//! `kluis doctor`: looks at everything that a vault stands on, says what is wrong and how to mend
+//! it. It changes nothing but a probe of its own in the store, which it deletes again.
+
+mod certificate;
+mod disk;
+mod keys;
+mod log;
+mod store;
+
+use serde_json::json;
+
+use super::open::Desk;
+use super::output::{CliError, Exit, Output};
+use super::serve;
+use crate::app::{load_policy, open_catalog, read_policy};
+use crate::catalog::{CatalogError, SqliteCatalog};
+use crate::config::Config;
+use crate::keyring::KeyRing;
+use crate::policy::{Severity, check};
+
+/// How something is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    Ok,
+    Warn,
+    Fail,
+}
+
+impl State {
+    const fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warn => "warn",
+            Self::Fail => "fail",
+        }
+    }
+}
+
+/// One line of the report.
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Line {
+    check: &'static str,
+    state: State,
+    says: String,
+    /// How to mend it.
+    mend: Option<String>,
+}
+
+/// The report.
+#[derive(Default)]
+struct Report(Vec<Line>);
+
+impl Report {
+    fn put(&mut self, check: &'static str, state: State, says: String, mend: Option<&str>) {
+        self.0.push(Line {
+            check,
+            state,
+            says,
+            mend: mend.map(str::to_owned),
+        });
+    }
+
+    fn ok(&mut self, check: &'static str, says: impl Into<String>) {
+        self.put(check, State::Ok, says.into(), None);
+    }
+
+    fn warn(&mut self, check: &'static str, says: impl Into<String>, mend: &str) {
+        self.put(check, State::Warn, says.into(), Some(mend));
+    }
+
+    fn fail(&mut self, check: &'static str, says: impl Into<String>, mend: &str) {
+        self.put(check, State::Fail, says.into(), Some(mend));
+    }
+
+    /// An error with its causes.
+    fn error(&mut self, check: &'static str, error: &dyn std::error::Error, mend: &str) {
+        let told = CliError::of(Exit::No, error);
+        self.fail(check, told.message(), mend);
+    }
+}
+
+/// Looks at everything; 1 where something fails.
+pub(super) fn run(desk: Desk<'_>, output: &mut Output) -> Result<Exit, CliError> {
+    let mut report = Report::default();
+    match desk.config() {
+        Ok(config) => {
+            report.ok("config", format!("{} is valid", desk.path.display()));
+            examine(&config, desk, &mut report)?;
+        }
+        Err(error) => report.fail(
+            "config",
+            error.message(),
+            "`kluis init` makes one; docs/configuration.md lists every setting",
+        ),
+    }
+    print(&report, output)
+}
+
+fn examine(config: &Config, desk: Desk<'_>, report: &mut Report) -> Result<(), CliError> {
+    let ring = keys::look(config, desk, report);
+    serve::runtime()?.block_on(store::look(config, desk, report));
+    catalog(config, ring.as_deref(), report)?;
+    policy(config, report);
+    log::look(config, ring.as_deref(), report);
+    disk::look(config, report);
+    certificate::look(config, report);
+    Ok(())
+}
+
+fn print(report: &Report, output: &mut Output) -> Result<Exit, CliError> {
+    for line in &report.0 {
+        if output.is_json() {
+            output.value(&json!({
+                "check": line.check,
+                "state": line.state.word(),
+                "says": line.says,
+                "mend": line.mend,
+            }))?;
+            continue;
+        }
+        for (row, says) in (0_u32..).zip(line.says.lines()) {
+            let (state, check) = if row == 0 {
+                (line.state.word(), line.check)
+            } else {
+                ("", "")
+            };
+            output.line(&format!("{state:4}  {check:8}  {says}"))?;
+        }
+        if let Some(mend) = &line.mend {
+            output.line(&format!("                mend: {mend}"))?;
+        }
+    }
+    let failed = report.0.iter().any(|line| line.state == State::Fail);
+    Ok(if failed { Exit::No } else { Exit::Done })
+}
+
+fn catalog(config: &Config, ring: Option<&KeyRing>, report: &mut Report) -> Result<(), CliError> {
+    let path = &config.catalog.path;
+    if !path.exists() {
+        report.fail(
+            "catalog",
+            format!("{} is not there", path.display()),
+            "`kluis recover` rebuilds it from the store and the keys",
+        );
+        return Ok(());
+    }
+    match SqliteCatalog::inspect(path) {
+        Ok(faults) if faults.is_empty() => {
+            report.ok("catalog", format!("{} is sound", path.display()));
+        }
+        Ok(faults) => {
+            report.fail(
+                "catalog",
+                faults.join("\n"),
+                "move the file away and rebuild it with `kluis recover`",
+            );
+            return Ok(());
+        }
+        Err(error) => {
+            report.error("catalog", &error, catalog_mend(&error));
+            return Ok(());
+        }
+    }
+    if let (Some(ring), Ok(catalog)) = (ring, open_catalog(config)) {
+        let catalog: crate::catalog::SharedCatalog = catalog;
+        let runtime = serve::runtime()?;
+        match runtime.block_on(super::dataset::of(&catalog, None)) {
+            Ok(datasets) => keys::of_datasets(ring, &datasets, report),
+            Err(error) => report.fail("catalog", error.message(), "`kluis recover` rebuilds it"),
+        }
+    }
+    Ok(())
+}
+
+const fn catalog_mend(error: &CatalogError) -> &'static str {
+    match error {
+        CatalogError::Schema { .. } => "run the version of Kluis that wrote it, or a later one",
+        CatalogError::Damaged { .. } => "move the file away and rebuild it with `kluis recover`",
+        CatalogError::Conflict(_)
+        | CatalogError::Busy
+        | CatalogError::Full
+        | CatalogError::Failed { .. } => {
+            "see that this user may read and write it and its directory"
+        }
+    }
+}
+
+fn policy(config: &Config, report: &mut Report) {
+    const MEND: &str = "`kluis policy check` names every fault; docs/policy.md explains the files";
+    let dir = config.policy.dir.as_deref();
+    let source = match read_policy(dir) {
+        Ok(source) => source,
+        Err(error) => return report.error("policy", &error, MEND),
+    };
+    for finding in check(&source) {
+        match finding.kind.severity() {
+            Severity::Warning => report.warn("policy", finding.to_string(), "review the line"),
+            Severity::Error => report.fail("policy", finding.to_string(), MEND),
+        }
+    }
+    match load_policy(dir) {
+        Ok(policy) => {
+            let roles = policy.roles().join(", ");
+            report.ok("policy", format!("it compiles; roles: {roles}"));
+        }
+        Err(error) => report.error("policy", &error, MEND),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::output::tests::captured;
+    use super::*;
+
+    #[test]
+    fn a_warning_is_no_failure_and_a_failure_is_one() {
+        let mut report = Report::default();
+        report.ok("config", "valid");
+        report.warn("disk", "nearly full", "make room");
+        let (mut output, out, _) = captured(false);
+        assert_eq!(print(&report, &mut output).unwrap(), Exit::Done);
+        assert_eq!(
+            out.text(),
+            "ok    config    valid\nwarn  disk      nearly full\n                mend: make room\n"
+        );
+        report.fail("keys", "gone\nall", "restore");
+        let (mut output, out, _) = captured(true);
+        assert_eq!(print(&report, &mut output).unwrap(), Exit::No);
+        assert_eq!(out.text().lines().count(), 3);
+        assert!(out.text().contains("\"state\":\"fail\""));
+    }
+}

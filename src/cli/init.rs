@@ -1,0 +1,225 @@
+//! `kluis init`: makes a vault where there is none. Configuration is written last, so that a
+//! directory with a `kluis.toml` holds a whole vault.
+
+use std::io::{BufRead as _, IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use super::args;
+use super::credential::hand_over;
+use super::open::{Desk, refuse};
+use super::output::{CliError, Exit, Output};
+use super::{project, serve};
+use crate::app::{create_dir, create_file, create_folder, make_catalog, make_keys, open_store};
+use crate::config::{self, Config, Environment, StoreKind, Variable};
+use crate::types::{PrincipalId, ProjectName, SecretText};
+
+/// What is to be made.
+struct Plan {
+    dir: PathBuf,
+    passphrase: Option<SecretText>,
+    first: Option<(ProjectName, PrincipalId)>,
+}
+
+/// Makes a vault.
+pub(super) fn run(
+    ask: &args::Init,
+    environment: &Environment,
+    output: &mut Output,
+) -> Result<Exit, CliError> {
+    let plan = plan(ask, environment)?;
+    let file = plan.dir.join("kluis.toml");
+    if file.exists() {
+        return Err(there(&file).hint(format!(
+            "a vault is there already: `kluis --config {} doctor` looks at it",
+            file.display()
+        )));
+    }
+    let wanted = wanted(ask);
+    let text = config::template(&wanted);
+    let config = Config::parse(&text, &plan.dir).map_err(|problems| {
+        CliError::new(Exit::Usage, problems.to_string())
+            .hint("change the options, or write kluis.toml by hand: docs/configuration.md")
+    })?;
+    for path in [&config.keys.identity, &config.catalog.path] {
+        if path.exists() {
+            return Err(there(path).hint(
+                "it may be of a vault whose kluis.toml is lost, or of an init that was cut short: \
+                 move it away if it is not needed",
+            ));
+        }
+    }
+    make(&plan, &config, environment)?;
+    create_file(&file, text.as_bytes(), 0o600).map_err(|error| failed(&file, &error))?;
+    output.note(&format!("a vault is in {}", plan.dir.display()));
+    let env = first(&plan, &file, &config, environment, output)?;
+    farewell(&plan, &file, &config, env.as_deref(), output);
+    Ok(Exit::Done)
+}
+
+fn there(path: &Path) -> CliError {
+    CliError::new(
+        Exit::Usage,
+        format!("{} is there already, nothing was changed", path.display()),
+    )
+}
+
+fn failed(path: &Path, error: &std::io::Error) -> CliError {
+    CliError::new(
+        Exit::Usage,
+        format!("cannot make {}: {error}", path.display()),
+    )
+    .hint("check that the directory exists and that this user may write there")
+}
+
+/// What the options say; a terminal is asked for the rest.
+fn plan(ask: &args::Init, environment: &Environment) -> Result<Plan, CliError> {
+    let interactive = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+    let dir = match &ask.dir {
+        Some(dir) => dir.clone(),
+        None if interactive => question("Directory of the vault", ".")?.into(),
+        None => ".".into(),
+    };
+    Ok(Plan {
+        passphrase: passphrase(ask.passphrase, interactive, environment)?,
+        first: ask.project.clone().zip(ask.owner.clone()),
+        dir,
+    })
+}
+
+fn question(what: &str, default: &str) -> Result<String, CliError> {
+    let mut err = std::io::stderr();
+    write!(err, "{what} [{default}]: ")?;
+    err.flush()?;
+    let mut line = String::new();
+    std::io::stdin().lock().read_line(&mut line)?;
+    let line = line.trim();
+    Ok(if line.is_empty() { default } else { line }.to_owned())
+}
+
+fn passphrase(
+    wanted: bool,
+    interactive: bool,
+    environment: &Environment,
+) -> Result<Option<SecretText>, CliError> {
+    if wanted && let Some(given) = environment.get(Variable::Passphrase) {
+        return Ok(Some(given));
+    }
+    if !interactive {
+        if wanted {
+            return Err(CliError::new(Exit::Usage, "no passphrase is given")
+                .hint("set KLUIS_PASSPHRASE, or run it on a terminal to be asked"));
+        }
+        return Ok(None);
+    }
+    let read = |prompt: &str| rpassword::prompt_password(prompt).map(SecretText::new);
+    let first = if wanted {
+        read("Passphrase of the root identity: ")?
+    } else {
+        read("Passphrase of the root identity (empty for none): ")?
+    };
+    if first.expose().is_empty() {
+        if wanted {
+            return Err(CliError::new(Exit::Usage, "a passphrase is not empty"));
+        }
+        return Ok(None);
+    }
+    if read("The same again: ")?.expose() != first.expose() {
+        return Err(CliError::new(Exit::Usage, "the passphrases differ").hint("nothing was made"));
+    }
+    Ok(Some(first))
+}
+
+fn wanted(ask: &args::Init) -> Config {
+    let mut config = Config::default();
+    config.server.listen = ask.listen;
+    if let (Some(url), Some(endpoint)) = (&ask.store.store, &ask.store.store_endpoint) {
+        config.store.kind = StoreKind::S3;
+        config.store.endpoint = Some(endpoint.clone());
+        config.store.bucket = Some(url.bucket.clone());
+        config.store.prefix.clone_from(&url.prefix);
+        if let Some(region) = &ask.store.store_region {
+            config.store.region.clone_from(region);
+        }
+    }
+    if let Some(project) = &ask.project {
+        config.server.default_project = project.clone();
+    }
+    config
+}
+
+/// Makes directories, store, keys and catalog.
+fn make(plan: &Plan, config: &Config, environment: &Environment) -> Result<(), CliError> {
+    create_dir(&plan.dir).map_err(|error| failed(&plan.dir, &error))?;
+    let mut files = vec![
+        &config.keys.identity,
+        &config.catalog.path,
+        &config.keys.dir,
+    ];
+    if config.store.kind == StoreKind::Local {
+        files.push(&config.store.path);
+    }
+    for path in files {
+        create_folder(path).map_err(|error| failed(path, &error))?;
+    }
+    let journal = &config.journal.dir;
+    create_dir(journal).map_err(|error| failed(journal, &error))?;
+    // A store that cannot be had is found before anything else is made.
+    serve::runtime()?
+        .block_on(open_store(config, environment, true))
+        .map_err(|error| refuse(&error))?;
+    make_keys(config, plan.passphrase.as_ref())
+        .map_err(|error| CliError::of(Exit::Usage, &error).hint("nothing is overwritten"))?;
+    make_catalog(config)?;
+    Ok(())
+}
+
+/// Makes the first project, its owner and the owner's credential; the credential's file.
+fn first(
+    plan: &Plan,
+    file: &Path,
+    config: &Config,
+    environment: &Environment,
+    output: &mut Output,
+) -> Result<Option<PathBuf>, CliError> {
+    let Some((project, owner)) = &plan.first else {
+        return Ok(None);
+    };
+    let env = plan.dir.join(format!("{owner}.env"));
+    let desk = Desk {
+        path: file,
+        environment,
+    };
+    let ask = |_: &Path| plan.passphrase.as_ref().map(SecretText::duplicate);
+    desk.act_on(config, &ask, output, async |opened| {
+        project::create(opened, project, owner).await?;
+        hand_over(opened, config, (owner, None), Some(&env)).await
+    })?;
+    Ok(Some(env))
+}
+
+/// What to keep, and what to do next.
+fn farewell(plan: &Plan, file: &Path, config: &Config, env: Option<&Path>, output: &mut Output) {
+    let kluis = format!("kluis --config {}", file.display());
+    output.note("back up, each apart from the store and from the other:");
+    output.note(&format!(
+        "  {}  the root identity: without it nothing can be opened",
+        config.keys.identity.display()
+    ));
+    output.note(&format!(
+        "  {}  the keys, again after each new dataset",
+        config.keys.dir.display()
+    ));
+    if plan.passphrase.is_some() {
+        output.hint(
+            "the passphrase is asked for, or taken from KLUIS_PASSPHRASE or `keys.passphrase_file`",
+        );
+    }
+    if let Some(env) = env {
+        output.note(&format!("the owner's credential is in {}", env.display()));
+    } else {
+        output.hint(&format!(
+            "`{kluis} project create NAME --owner PERSON` makes the first project"
+        ));
+    }
+    output.hint(&format!("`{kluis} serve` serves it"));
+}

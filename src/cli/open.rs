@@ -1,0 +1,273 @@
+//! What every command on a vault begins and ends with: configuration, vault, catalog; and what it
+//! says when one of them cannot be had.
+
+use std::path::Path;
+
+use super::output::{CliError, Exit, Output};
+use super::{config_command, serve};
+use crate::app::{AskPassphrase, FinishError, Lane, OpenVaultError, Opened, open_catalog};
+use crate::catalog::{CatalogError, SharedCatalog};
+use crate::config::{Config, Environment};
+use crate::journal::JournalError;
+use crate::keyring::KeyRingError;
+use crate::policy::PolicyError;
+use crate::vault::{ErrorKind, VaultError};
+
+/// What a command works on.
+#[derive(Clone, Copy)]
+pub(super) struct Desk<'a> {
+    /// The configuration file.
+    pub(super) path: &'a Path,
+    /// Where secrets come from.
+    pub(super) environment: &'a Environment,
+}
+
+impl Desk<'_> {
+    /// The configuration.
+    pub(super) fn config(&self) -> Result<Config, CliError> {
+        config_command::load(self.path)
+    }
+
+    /// The catalog, for commands that only look.
+    pub(super) fn catalog(&self) -> Result<SharedCatalog, CliError> {
+        Ok(open_catalog(&self.config()?).map_err(|error| refuse(&error))?)
+    }
+
+    /// Opens the vault in the lane of commands, acts, and closes it again. What was done is in the
+    /// log before this returns.
+    pub(super) fn act<T>(
+        &self,
+        output: &mut Output,
+        act: impl AsyncFnOnce(&Opened) -> Result<T, CliError>,
+    ) -> Result<T, CliError> {
+        let config = self.config()?;
+        self.act_on(&config, &serve::passphrase, output, act)
+    }
+
+    /// The same with a configuration and somebody to ask.
+    pub(super) fn act_on<T>(
+        &self,
+        config: &Config,
+        ask: AskPassphrase<'_>,
+        output: &mut Output,
+        act: impl AsyncFnOnce(&Opened) -> Result<T, CliError>,
+    ) -> Result<T, CliError> {
+        serve::runtime()?.block_on(async {
+            let opened = Opened::open(config, self.environment, Lane::Admin, ask)
+                .await
+                .map_err(|error| refuse(&error))?;
+            let result = act(&opened).await;
+            if let Err(error) = opened.finish(config).await {
+                unfinished(&error, output);
+            }
+            result
+        })
+    }
+}
+
+/// The command did its work, and its end failed.
+fn unfinished(error: &FinishError, output: &mut Output) {
+    let told = CliError::of(Exit::Unavailable, error);
+    output.note(&format!("warning: {}", told.message()));
+    match error {
+        FinishError::Snapshot(_) => {
+            output.hint("the change is in the catalog; the next command or gateway tries again");
+        }
+        FinishError::Lane(_) | FinishError::Journal(_) => {
+            output.hint("`kluis doctor` says what is wrong");
+        }
+    }
+}
+
+/// A vault that does not open, in words.
+pub(super) fn refuse(error: &OpenVaultError) -> CliError {
+    let (exit, hint) = match error {
+        OpenVaultError::PassphraseNeeded { .. } => (
+            Exit::Usage,
+            "set KLUIS_PASSPHRASE or `keys.passphrase_file`, or start it on a terminal",
+        ),
+        OpenVaultError::Keys(error) => return keys(error),
+        OpenVaultError::Secret(_) => (
+            Exit::Usage,
+            "a secret file is for its owner alone: chmod 600; docs/configuration.md names the \
+             variables",
+        ),
+        OpenVaultError::StoreSetting { .. } | OpenVaultError::StoreConfig(_) => {
+            (Exit::Usage, "docs/configuration.md explains `[store]`")
+        }
+        OpenVaultError::StoreMissing { .. } => (
+            Exit::Usage,
+            "is its disk mounted, and `store.path` right? An empty store is never made in its place",
+        ),
+        OpenVaultError::CatalogMissing { .. } => (
+            Exit::Usage,
+            "`kluis init` makes a vault; `kluis recover` rebuilds a catalog that was lost",
+        ),
+        OpenVaultError::Store(_) => (
+            Exit::Unavailable,
+            "`kluis doctor` says what the store lacks",
+        ),
+        OpenVaultError::Catalog(error) => return catalog(error),
+        OpenVaultError::Journal(error) => return journal(error),
+        OpenVaultError::Policy(_) => (
+            Exit::Usage,
+            "`kluis policy check` names every fault; nothing is allowed without a policy",
+        ),
+    };
+    CliError::of(exit, error).hint(hint)
+}
+
+fn keys(error: &KeyRingError) -> CliError {
+    let hint = match error {
+        KeyRingError::PassphraseWrong { .. } => "check KLUIS_PASSPHRASE or `keys.passphrase_file`",
+        KeyRingError::Io { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
+            "restore root.age and the directory of the keys from their backups; `kluis init` makes \
+             a new vault"
+        }
+        KeyRingError::Exposed { .. } => "the keys are for their owner alone",
+        KeyRingError::Io { .. }
+        | KeyRingError::Exists { .. }
+        | KeyRingError::NotFound
+        | KeyRingError::Damaged { .. }
+        | KeyRingError::WrongRoot { .. }
+        | KeyRingError::NotAnIdentity { .. }
+        | KeyRingError::PassphraseNeeded { .. }
+        | KeyRingError::PassphraseEmpty
+        | KeyRingError::PassphraseWork { .. }
+        | KeyRingError::TooMany { .. }
+        | KeyRingError::Secret(_)
+        | KeyRingError::Entropy(_)
+        | KeyRingError::Seal(_)
+        | KeyRingError::Encrypt(_) => "`kluis doctor` looks closer",
+    };
+    CliError::of(Exit::Usage, error).hint(hint)
+}
+
+fn catalog(error: &CatalogError) -> CliError {
+    let (exit, hint) = match error {
+        CatalogError::Schema { .. } => (
+            Exit::Usage,
+            "a newer Kluis wrote it: run that version or a later one",
+        ),
+        CatalogError::Damaged { .. } => (
+            Exit::No,
+            "move the file away and rebuild it with `kluis recover`",
+        ),
+        CatalogError::Busy => (Exit::Unavailable, "another process writes it: try again"),
+        CatalogError::Full => (
+            Exit::Unavailable,
+            "make room on its disk, and see that it may be written",
+        ),
+        CatalogError::Conflict(_) | CatalogError::Failed { .. } => {
+            (Exit::Unavailable, "`kluis doctor` looks closer")
+        }
+    };
+    CliError::of(exit, error).hint(hint)
+}
+
+pub(super) fn journal(error: &JournalError) -> CliError {
+    let (exit, hint) = match error {
+        JournalError::Locked => (
+            Exit::Unavailable,
+            "another command is running on this vault: try again when it has ended",
+        ),
+        JournalError::Full => (Exit::Unavailable, "make room on the disk of the journal"),
+        JournalError::Damaged { .. } => (
+            Exit::No,
+            "keep the file for those who investigate; `kluis doctor` names every damage",
+        ),
+        JournalError::Busy | JournalError::Timeout => {
+            (Exit::Unavailable, "the disk of the journal is slow")
+        }
+        JournalError::TooLarge | JournalError::Failed { .. } => {
+            (Exit::Unavailable, "`kluis doctor` looks closer")
+        }
+    };
+    CliError::of(exit, error).hint(hint)
+}
+
+/// A use case that did not do it, in words.
+pub(super) fn denied(error: &VaultError) -> CliError {
+    CliError::new(exit_of(error.kind()), error.reason())
+}
+
+/// The kind as an exit code: one total table, as every edge has.
+const fn exit_of(kind: ErrorKind) -> Exit {
+    match kind {
+        ErrorKind::InvalidName | ErrorKind::KeyTooLong => Exit::Usage,
+        ErrorKind::AccessDenied
+        | ErrorKind::NoSuchDataset
+        | ErrorKind::NoSuchObject
+        | ErrorKind::NoSuchUpload
+        | ErrorKind::DatasetExists
+        | ErrorKind::DatasetNotEmpty
+        | ErrorKind::PreconditionFailed
+        | ErrorKind::NotModified
+        | ErrorKind::Conflict
+        | ErrorKind::InvalidRange
+        | ErrorKind::InvalidArgument
+        | ErrorKind::MetadataTooLarge
+        | ErrorKind::TooLarge
+        | ErrorKind::PartTooSmall
+        | ErrorKind::InvalidPart
+        | ErrorKind::InvalidPartOrder
+        | ErrorKind::IncompleteBody
+        | ErrorKind::BadDigest
+        | ErrorKind::BodySignature
+        | ErrorKind::BodyTimeout
+        | ErrorKind::Integrity => Exit::No,
+        ErrorKind::LogUnavailable
+        | ErrorKind::SlowDown
+        | ErrorKind::Unavailable
+        | ErrorKind::Full
+        | ErrorKind::Internal => Exit::Unavailable,
+    }
+}
+
+impl From<VaultError> for CliError {
+    fn from(error: VaultError) -> Self {
+        denied(&error)
+    }
+}
+
+impl From<CatalogError> for CliError {
+    fn from(error: CatalogError) -> Self {
+        catalog(&error)
+    }
+}
+
+impl From<PolicyError> for CliError {
+    fn from(error: PolicyError) -> Self {
+        Self::of(Exit::Usage, &error)
+    }
+}
+
+/// Everything that pages hold, page by page, at most `limit` rows each.
+pub(super) async fn collect<T, K>(
+    mut page: impl AsyncFnMut(Option<&K>) -> Result<Vec<T>, CatalogError>,
+    key: impl Fn(&T) -> K,
+) -> Result<Vec<T>, CliError> {
+    let mut all = Vec::new();
+    let mut after = None;
+    loop {
+        let rows = page(after.as_ref()).await?;
+        let Some(last) = rows.last() else {
+            return Ok(all);
+        };
+        after = Some(key(last));
+        all.extend(rows);
+    }
+}
+
+/// The vault's own words for an absent row.
+pub(super) fn absent(what: &str, name: &impl std::fmt::Display) -> CliError {
+    CliError::new(Exit::No, format!("no such {what}: {name}"))
+}
+
+/// A call of a command.
+pub(super) fn call(
+    opened: &Opened,
+    operation: &'static str,
+) -> Result<crate::vault::Call, CliError> {
+    Ok(super::call::local(&opened.vault, operation)?)
+}

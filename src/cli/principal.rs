@@ -1,0 +1,82 @@
+//! `kluis principal`: persons, and workloads that act for them.
+
+use super::args::PrincipalCommand;
+use super::open::{Desk, absent, call};
+use super::output::{CliError, Exit, Output};
+use crate::catalog::{Mutation, PrincipalRow, SharedCatalog};
+use crate::types::{PrincipalId, PrincipalKind, limits};
+
+const COLUMNS: [&str; 4] = ["principal", "kind", "acts_for", "created"];
+
+/// Runs one of its commands.
+pub(super) fn run(
+    command: &PrincipalCommand,
+    desk: Desk<'_>,
+    output: &mut Output,
+) -> Result<Exit, CliError> {
+    match command {
+        PrincipalCommand::Create { name, acts_for } => {
+            let row = desk.act(output, async |opened| {
+                if let Some(person) = acts_for
+                    && opened.vault.catalog().principal(person).await?.is_none()
+                {
+                    return Err(absent("principal", person)
+                        .hint(format!("`kluis principal create {person}` makes it")));
+                }
+                let call = call(opened, "principal create")?;
+                let vault = &opened.vault;
+                Ok(vault
+                    .create_principal(&call, name.clone(), acts_for.clone())
+                    .await?)
+            })?;
+            output.rows(COLUMNS, &[cells(&row)])?;
+        }
+        PrincipalCommand::List => {
+            let catalog = desk.catalog()?;
+            let rows = super::serve::runtime()?.block_on(all(&catalog))?;
+            let rows: Vec<_> = rows.iter().map(cells).collect();
+            output.rows(COLUMNS, &rows)?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn cells(row: &PrincipalRow) -> [String; 4] {
+    let kind = match row.kind {
+        PrincipalKind::Person => "person",
+        PrincipalKind::Workload => "workload",
+    };
+    let person = row.acts_for.as_ref().map(PrincipalId::to_string);
+    [
+        row.id.to_string(),
+        kind.to_owned(),
+        person.unwrap_or_default(),
+        row.created.to_string(),
+    ]
+}
+
+/// All principals: a dump has them before credentials, grants and objects, which are not read.
+async fn all(catalog: &SharedCatalog) -> Result<Vec<PrincipalRow>, CliError> {
+    let mut rows = Vec::new();
+    let mut cursor = None;
+    loop {
+        let (mutations, next) = catalog.dump(cursor, limits::SNAPSHOT_BYTES_MAX).await?;
+        let mut beyond = false;
+        for mutation in mutations {
+            if let Mutation::CreatePrincipal(row) = mutation {
+                rows.push(row);
+            } else {
+                beyond |= !matches!(
+                    mutation,
+                    Mutation::RestoreSeq(_)
+                        | Mutation::CreateProject(_)
+                        | Mutation::CreateDataset(_)
+                );
+            }
+        }
+        cursor = next;
+        if beyond || cursor.is_none() {
+            return Ok(rows);
+        }
+    }
+}
