@@ -45,8 +45,14 @@ impl BlobStore for MeteredStore {
             .await
     }
 
-    async fn get(&self, id: BlobId, range: Range<u64>) -> Result<BlobStream, StoreError> {
-        self.count(StoreCall::Get, self.inner.get(id, range)).await
+    async fn get(
+        &self,
+        id: BlobId,
+        range: Range<u64>,
+        whole: u64,
+    ) -> Result<BlobStream, StoreError> {
+        self.count(StoreCall::Get, self.inner.get(id, range, whole))
+            .await
     }
 
     async fn delete(&self, id: BlobId) -> Result<(), StoreError> {
@@ -96,7 +102,7 @@ mod tests {
         let (_, store) = stores();
         assert!(store.put(ID, 3, body()).await.is_ok());
         let mut read = store
-            .get(ID, 0..3)
+            .get(ID, 0..3, 3)
             .await
             .unwrap_or_else(|error| panic!("{error}"));
         assert!(
@@ -132,7 +138,7 @@ mod tests {
             Err(StoreError::Aborted(_))
         ));
         assert!(matches!(
-            store.get(ID, 0..3).await,
+            store.get(ID, 0..3, 3).await,
             Err(StoreError::NotFound)
         ));
         let text = store.metrics.text().expect("encodes");

@@ -125,7 +125,7 @@ pub struct Opened {
 }
 
 /// Asks a person for the passphrase of the root identity; `None` where there is nobody to ask.
-pub type AskPassphrase<'a> = &'a dyn Fn(&Path) -> Option<SecretText>;
+pub type AskPassphrase<'a> = &'a (dyn Fn(&Path) -> Option<SecretText> + Sync);
 
 /// Opens the root identity, with its passphrase from the environment, a file, or a person.
 pub fn open_root(

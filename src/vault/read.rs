@@ -94,8 +94,9 @@ impl Vault {
         let dataset = proof.dataset()?.id;
         let row = self.catalog.object(&dataset, proof.key()?).await?;
         let row = row.ok_or(VaultError::new(ErrorKind::NoSuchObject, "no such object"))?;
-        check_read(&ask.conditions, &row.etag, row.modified)?;
-        let range = resolve(ask.span, &row)?;
+        let about = |error: VaultError| error.about(&row.etag, row.bytes);
+        check_read(&ask.conditions, &row.etag, row.modified).map_err(about)?;
+        let range = resolve(ask.span, &row).map_err(about)?;
         Ok(Seen {
             row: Arc::new(row),
             range,
