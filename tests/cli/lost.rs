@@ -71,7 +71,7 @@ fn a_damaged_snapshot_is_stepped_over_and_told() {
     let vault = Vault::founded();
     vault.run(&["principal", "create", "bob"]).expect(0, &[]);
     vault.run(&["principal", "create", "carl"]).expect(0, &[]);
-    let blobs = vault.blobs("data/store");
+    let mut blobs = vault.blobs("data/store");
     assert_eq!(blobs.len(), 3, "a snapshot of each command");
     let newest = |path: &std::path::PathBuf| {
         fs::metadata(path)
@@ -79,14 +79,11 @@ fn a_damaged_snapshot_is_stepped_over_and_told() {
             .modified()
             .expect("a time")
     };
-    let second = {
-        let mut blobs = blobs.clone();
-        blobs.sort_by_key(newest);
-        blobs[1].clone()
-    };
-    let mut bytes = fs::read(&second).expect("read");
+    blobs.sort_by_key(newest);
+    let second = &blobs[1];
+    let mut bytes = fs::read(second).expect("read");
     *bytes.last_mut().expect("a byte") ^= 1;
-    fs::write(&second, bytes).expect("written");
+    fs::write(second, bytes).expect("written");
     lose(&vault, "data/catalog.sqlite");
     vault.run(&["recover"]).expect(
         1,
