@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use sync_wrapper::SyncStream;
 use tokio::task::JoinSet;
 
 use super::limits::Bounds;
@@ -82,7 +83,7 @@ pub struct Gateway {
     signals: Signals,
 }
 
-type Signals = std::pin::Pin<Box<dyn futures_util::Stream<Item = ()> + Send>>;
+type Signals = std::pin::Pin<Box<dyn futures_util::Stream<Item = ()> + Send + Sync>>;
 
 /// Before any key is in memory: no core dump, and as many files as the system allows.
 fn harden() {
@@ -103,7 +104,7 @@ impl Gateway {
     ) -> Result<Self, ServeError> {
         check_addresses(config)?;
         harden();
-        let signals = Box::pin(signals().map_err(ServeError::Signals)?);
+        let signals = Box::pin(SyncStream::new(signals().map_err(ServeError::Signals)?));
         let metrics = Arc::new(Metrics::new());
         let opening = Opening {
             config,
