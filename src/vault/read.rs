@@ -92,8 +92,16 @@ impl Vault {
     /// The object as it is now, if the conditions hold.
     pub(super) async fn look(&self, proof: &Authorized, ask: &ReadAsk) -> Result<Seen, VaultError> {
         let dataset = proof.dataset()?.id;
-        let row = self.catalog.object(&dataset, proof.key()?).await?;
+        let key = proof.key()?;
+        let row = self.catalog.object(&dataset, key).await?;
         let row = row.ok_or(VaultError::new(ErrorKind::NoSuchObject, "no such object"))?;
+        // Another object's whole row is authentic as that object: it is not what was decided on.
+        if row.dataset != dataset || row.key != *key {
+            return Err(VaultError::new(
+                ErrorKind::Integrity,
+                "the catalog gave another object",
+            ));
+        }
         let about = |error: VaultError| error.about(&row.etag, row.bytes);
         check_read(&ask.conditions, &row.etag, row.modified).map_err(about)?;
         let range = resolve(ask.span, &row).map_err(about)?;

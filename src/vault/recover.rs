@@ -120,6 +120,12 @@ impl Vault {
         mut progress: impl FnMut(&str) + Send,
     ) -> Result<Recovered, VaultError> {
         let mut found = Recovered::default();
+        if self.catalog.change_seq().await? != 0 {
+            return Err(VaultError::new(
+                ErrorKind::InvalidArgument,
+                "the catalog is not empty",
+            ));
+        }
         progress("listing the store");
         let names = self.list_store().await?;
         found.blobs = u64::try_from(names.len()).unwrap_or(u64::MAX);

@@ -448,7 +448,8 @@ impl Vault {
             VaultError::caused(ErrorKind::NoSuchUpload, "not an upload's id", error)
         })?;
         let row = self.catalog.upload(&id).await?.ok_or(NO_UPLOAD)?;
-        if row.dataset != proof.dataset()?.id || row.key != *proof.key()? {
+        let here = row.id == id && row.dataset == proof.dataset()?.id;
+        if !here || row.key != *proof.key()? {
             return Err(NO_UPLOAD);
         }
         let own = call.session.principal.as_ref() == Some(&row.initiator);
