@@ -20,6 +20,10 @@ const REGION: HeaderName = HeaderName::from_static("x-amz-bucket-region");
 /// S3's bound for a bucket's name.
 const BUCKET_BYTES_MAX: usize = 63;
 
+/// Which operation an answer is to, as the log names it: an extension of every answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Served(pub &'static str);
+
 /// What the client wrote, as far as the record of a turned request tells it.
 pub(super) struct Asked {
     method: Method,
@@ -123,7 +127,8 @@ pub(super) async fn release(
             response = of_error(unavailable.into());
         }
     }
-    let response = with_region(response, region);
+    let mut response = with_region(response, region);
+    let _none: Option<Served> = response.extensions_mut().insert(Served(scope.operation()));
     with_request_id(response, &scope.event().to_string())
 }
 
