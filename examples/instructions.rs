@@ -54,7 +54,7 @@ async fn run(count: u64) -> Result<(), Failure> {
         region: "kluis".to_owned(),
         domain: None,
         source: "bench".to_owned(),
-        body_idle: Duration::from_secs(60),
+        body_idle: Duration::from_mins(1),
     };
     let edge = router(Arc::clone(&vault), &settings)?;
     let made = request(&credential, "PUT", BUCKET, Bytes::new())?;

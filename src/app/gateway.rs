@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use sync_wrapper::SyncStream;
 use tokio::task::JoinSet;
 use tower::util::MapResponse;
 
@@ -106,7 +107,7 @@ impl Gateway {
     ) -> Result<Self, ServeError> {
         check_addresses(config)?;
         harden();
-        let signals = Box::pin(signals().map_err(ServeError::Signals)?);
+        let signals = Box::pin(SyncStream::new(signals().map_err(ServeError::Signals)?));
         let health = Arc::<Health>::default();
         let metrics = Arc::clone(&health.metrics);
         let counted = Arc::clone(&metrics);

@@ -74,7 +74,8 @@ pub const XML_BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Frames waiting for the journal's writer; at the bound a request is refused with 503.
 pub const JOURNAL_QUEUE_MAX: usize = 8_192;
-/// Bytes of the frames that wait: 8,192 records of 300 bytes are 2.4 MB, of 16 KiB would be 128 MiB.
+/// Bytes of the frames that wait: 8,192 records of 300 bytes are 2.4 MB, of 16 KiB would be
+/// 128 MiB.
 pub const JOURNAL_QUEUE_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Requests between intent and completion; each has room kept for its completion.
 pub const JOURNAL_OPEN_MAX: usize = 8_192;

@@ -270,7 +270,7 @@ mod tests {
     #[test]
     fn parts_that_are_not_the_object_are_damage() {
         for parts in [&[4, 6][..], &[9, u64::MAX, 1], &[1], &[u64::MAX, 10]] {
-            let error = resolve(Span::Part(1), &self::row(9, parts)).unwrap_err();
+            let error = resolve(Span::Part(1), &row(9, parts)).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Integrity, "{parts:?}");
         }
     }

@@ -25,12 +25,16 @@ impl Drop for Running {
     }
 }
 
-/// Starts a process and waits for a line of its log with this text.
+/// Starts a process and waits until it says this text, on standard error or, where that is what it
+/// shows people, on standard output.
 pub(crate) fn start(mut command: Command, text: &str) -> Running {
-    let mut child = command.stderr(Stdio::piped()).spawn().expect("it starts");
-    let err = child.stderr.take().expect("its log");
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    command.stdout(writer.try_clone().expect("its other end"));
+    let child = command.stderr(writer).spawn().expect("it starts");
+    // Its ends of the pipe are closed here, so that the pipe ends with the process.
+    drop(command);
     let running = Running(child);
-    let mut lines = BufReader::new(err).lines();
+    let mut lines = BufReader::new(reader).lines();
     let seen = lines
         .by_ref()
         .map_while(Result::ok)

@@ -67,6 +67,14 @@ fn from_init_to_doctor() {
     vault
         .run(&ask)
         .expect(1, &["denied", "holds no grant in this project"]);
+}
+
+#[test]
+fn an_empty_vault_is_sound() {
+    let vault = Vault::founded();
+    vault
+        .run(&["dataset", "create", "icu/ecg", "--creator", "ana"])
+        .expect(0, &["icu--ecg"]);
     vault
         .run(&["dataset", "delete", "icu/ecg"])
         .expect(0, &["icu/ecg is deleted"]);

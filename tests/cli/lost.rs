@@ -5,6 +5,25 @@ use std::fs;
 use crate::beside::start;
 use crate::{Vault, kluis};
 
+/// The demo's configuration, with an end that waits for no idle client.
+const DEMO: &str = r#"
+[server]
+listen = "127.0.0.1:0"
+default_project = "demo"
+shutdown_wait = "1s"
+[ops]
+listen = "127.0.0.1:0"
+[store]
+path = "store"
+[catalog]
+path = "catalog.sqlite"
+[keys]
+dir = "keys"
+identity = "root.age"
+[journal]
+dir = "journal"
+"#;
+
 fn lose(vault: &Vault, catalog: &str) {
     for end in ["", "-wal", "-shm"] {
         let path = vault.path(&format!("{catalog}{end}"));
@@ -52,7 +71,7 @@ fn a_damaged_snapshot_is_stepped_over_and_told() {
     let vault = Vault::founded();
     vault.run(&["principal", "create", "bob"]).expect(0, &[]);
     vault.run(&["principal", "create", "carl"]).expect(0, &[]);
-    let blobs = vault.blobs("data/store");
+    let mut blobs = vault.blobs("data/store");
     assert_eq!(blobs.len(), 3, "a snapshot of each command");
     let newest = |path: &std::path::PathBuf| {
         fs::metadata(path)
@@ -60,14 +79,11 @@ fn a_damaged_snapshot_is_stepped_over_and_told() {
             .modified()
             .expect("a time")
     };
-    let second = {
-        let mut blobs = blobs.clone();
-        blobs.sort_by_key(newest);
-        blobs[1].clone()
-    };
-    let mut bytes = fs::read(&second).expect("read");
+    blobs.sort_by_key(newest);
+    let second = &blobs[1];
+    let mut bytes = fs::read(second).expect("read");
     *bytes.last_mut().expect("a byte") ^= 1;
-    fs::write(&second, bytes).expect("written");
+    fs::write(second, bytes).expect("written");
     lose(&vault, "data/catalog.sqlite");
     vault.run(&["recover"]).expect(
         1,
@@ -116,6 +132,7 @@ fn another_key_ring_recovers_nothing() {
 #[test]
 fn blobs_that_the_store_lost_are_found() {
     let vault = Vault::nothing();
+    fs::write(vault.path("kluis.toml"), DEMO).expect("written");
     let mut demo = kluis();
     demo.arg("demo")
         .arg("--dir")

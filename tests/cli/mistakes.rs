@@ -272,6 +272,11 @@ fn names_that_are_not_there_or_there_already() {
         assert_eq!(told.out, "", "{args:?}");
         assert!(told.err.starts_with("kluis: error: "), "{}", told.err);
     }
+}
+
+#[test]
+fn a_credential_that_cannot_be_handed_over_is_not_left() {
+    let vault = Vault::founded();
     let taken = vault.path("ana.env");
     let before = fs::read(&taken).expect("read");
     vault
@@ -286,14 +291,14 @@ fn names_that_are_not_there_or_there_already() {
     assert_eq!(fs::read(&taken).expect("read"), before);
     let list = vault.run(&["credential", "list", "ana"]).expect(0, &[]);
     assert_eq!(list.out.lines().count(), 2, "none was made");
-    let lost = vault.path("no/such/dir.env");
+    let nowhere = vault.path("no/such/dir.env");
     vault
         .run(&[
             "credential",
             "create",
             "ana",
             "--output",
-            lost.to_str().expect("a path"),
+            nowhere.to_str().expect("a path"),
         ])
         .expect(2, &["cannot write", "the credential was revoked again"]);
     let list = vault.run(&["credential", "list", "ana"]).expect(0, &[]);

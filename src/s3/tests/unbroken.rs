@@ -81,14 +81,14 @@ async fn what_never_comes_to_a_record_gets_one() {
 #[tokio::test]
 async fn what_was_answered_or_recorded_is_left_alone() {
     let log = Arc::new(Log::default());
-    let keeper: Arc<dyn Recorder> = Arc::<Log>::clone(&log);
-    let answered = Unbroken::new(scope(&log), Arc::clone(&keeper), future::ready(7));
+    let recorder: Arc<dyn Recorder> = Arc::<Log>::clone(&log);
+    let answered = Unbroken::new(scope(&log), Arc::clone(&recorder), future::ready(7));
     assert_eq!(answered.await, 7);
-    let recorded = scope(&log);
-    recorded.call().recorded.store(true, Ordering::Release);
+    let served = scope(&log);
+    served.call().recorded.store(true, Ordering::Release);
     let held = Arc::new(());
     let own = Arc::clone(&held);
-    let mut serving = Unbroken::new(recorded, keeper, async move {
+    let mut serving = Unbroken::new(served, recorder, async move {
         future::poll_fn(|_| Poll::<()>::Pending).await;
         drop(own);
     });
