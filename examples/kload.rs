@@ -1,4 +1,5 @@
-//! Load for any S3 endpoint: GET or PUT over N connections for T seconds, and what it cost the server.
+//! Load for any S3 endpoint: GET or PUT over N connections for T seconds, and what it cost the
+//! server.
 //!
 //! Prints one line of JSON: requests, errors, requests and bytes per second, latencies, and of the
 //! processes named by `--pid` the CPU seconds and the largest resident memory. The requests are
@@ -7,7 +8,8 @@
 //!
 //! ```text
 //! cargo run --release --example kload -- --env owner.env fill --size 4096 --objects 1000
-//! cargo run --release --example kload -- --env owner.env get --size 4096 --objects 1000 --connections 16
+//! cargo run --release --example kload -- --env owner.env get --size 4096 --objects 1000 \
+//!     --connections 16
 //! ```
 
 #![expect(

@@ -122,7 +122,7 @@ async fn a_large_blob_streams_both_ways() {
         .map(|piece| Ok(sample.slice_ref(piece)));
     let put = store.put(id, 40_000_003, contract::chunks(pieces.collect()));
     put.await.expect("a PUT");
-    let got = contract::read(&store, id, 1..40_000_003)
+    let got = contract::read(&store, id, 1..40_000_003, 40_000_003)
         .await
         .expect("a GET");
     assert!(got == sample[1..]);

@@ -42,6 +42,7 @@ const HOUSE: [(&str, &[&str]); 14] = [
 const CORES: [&str; 3] = ["seal", "policy", "ledger"];
 const LINES_MAX: usize = 600;
 const COLUMNS_MAX: usize = 100;
+const CODE_COLUMNS_MAX: usize = 140;
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -283,10 +284,18 @@ fn files_and_lines_are_short_and_files_say_what_they_are() {
         let lines = text.lines().count();
         assert!(lines <= LINES_MAX, "{name} has {lines} lines");
         for (number, line) in text.lines().enumerate() {
-            // A text that cannot be broken is the one exception.
-            let long = line.chars().count() > COLUMNS_MAX && !line.contains('"');
+            // The width of code is rustfmt's, which leaves macros and texts alone. A sentence of a
+            // format is quoted whole.
+            let line = line.trim_end();
+            let comment = line.trim_start().starts_with("//");
             let quoted = line.trim_start().starts_with("//#");
-            assert!(!long || quoted, "{name}:{} is too long", number + 1);
+            let columns = if comment {
+                COLUMNS_MAX
+            } else {
+                CODE_COLUMNS_MAX
+            };
+            let long = line.chars().count() > columns && !quoted && !line.contains('"');
+            assert!(!long, "{name}:{} is too long", number + 1);
         }
     }
 }

@@ -125,7 +125,8 @@ pub struct ProgressBody<B> {
     progress: Option<Arc<BodyProgress>>,
     /// Made when the body first has to be waited for: most small bodies never are.
     timer: Option<Pin<Box<Sleep>>>,
-    armed: bool,
+    /// Since when no byte has come, while one is waited for.
+    waits: Option<Instant>,
     metrics: Option<Arc<Metrics>>,
 }
 
@@ -138,7 +139,7 @@ impl<B: Body> ProgressBody<B> {
             idle,
             progress,
             timer: None,
-            armed: false,
+            waits: None,
             metrics: None,
         }
     }
@@ -172,21 +173,24 @@ impl<B: Body> ProgressBody<B> {
         }
     }
 
-    /// Whether the bound has passed; else the task is woken when it does.
+    /// Whether the bound has passed; else the task is woken when it may have. The timer is set
+    /// anew when it fires, not for each wait: a fast body waits thousands of times.
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let now = Instant::now();
-        let deadline = now.checked_add(self.idle).unwrap_or(now);
-        let begins = !std::mem::replace(&mut self.armed, true);
-        if begins {
+        if self.waits.is_none() {
             self.touch(true);
         }
+        let since = *self.waits.get_or_insert_with(Instant::now);
+        let deadline = since.checked_add(self.idle).unwrap_or(since);
         let timer = self
             .timer
             .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-        if begins {
+        while timer.as_mut().poll(cx).is_ready() {
+            if timer.deadline() >= deadline {
+                return Poll::Ready(());
+            }
             timer.as_mut().reset(deadline);
         }
-        timer.as_mut().poll(cx)
+        Poll::Pending
     }
 }
 
@@ -203,7 +207,7 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         if let Poll::Ready(frame) = Pin::new(&mut self.inner).poll_frame(cx) {
-            self.armed = false;
+            self.waits = None;
             self.touch(false);
             if let Some(Ok(frame)) = &frame {
                 self.count(frame);

@@ -36,8 +36,8 @@ fn bounds() -> Bounds {
     }
 }
 
-/// `/slow` makes its one byte after a minute, `/peer` tells the peer, `/endless` never ends and counts what it made, `/hang` counts and never answers,
-/// `/put` tells how its body ended.
+/// `/slow` makes its one byte after a minute, `/peer` tells the peer, `/endless` never ends and
+/// counts what it made, `/hang` counts and never answers, `/put` tells how its body ended.
 fn service(made: Arc<AtomicUsize>) -> Router {
     let calls = Arc::clone(&made);
     let hang = move || {

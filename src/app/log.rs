@@ -146,11 +146,19 @@ mod tests {
     #[test]
     fn code_of_others_is_as_quiet_as_ours() {
         let told = logged(LogLevel::Error, TEXT, || {
-            tracing::warn!(target: "s3s", "theirs");
+            tracing::warn!(target: "hyper", "theirs");
             tracing::warn!(target: "kluis", "ours");
-            tracing::error!(target: "s3s", "failure");
+            tracing::error!(target: "hyper", "failure");
         });
         assert!(told.contains("failure") && !told.contains("ours") && !told.contains("theirs"));
+    }
+
+    #[test]
+    fn refused_clients_do_not_fill_the_log() {
+        let told = logged(LogLevel::Trace, TEXT, || {
+            tracing::error!(target: "s3s::ops", "a request body, with keys in it");
+        });
+        assert!(told.is_empty(), "{told}");
     }
 
     #[test]

@@ -5,13 +5,12 @@ use std::path::Path;
 
 use super::output::{CliError, Exit, Output};
 use super::{config_command, serve};
-use crate::app::{FinishError, Lane, OpenVaultError, Opened, open_catalog};
+use crate::app::{AskPassphrase, FinishError, Lane, OpenVaultError, Opened, open_catalog};
 use crate::catalog::{CatalogError, SharedCatalog};
 use crate::config::{Config, Environment};
 use crate::journal::JournalError;
 use crate::keyring::KeyRingError;
 use crate::policy::PolicyError;
-use crate::types::SecretText;
 use crate::vault::{ErrorKind, VaultError};
 
 /// What a command works on.
@@ -49,7 +48,7 @@ impl Desk<'_> {
     pub(super) fn act_on<T>(
         &self,
         config: &Config,
-        ask: &dyn Fn(&Path) -> Option<SecretText>,
+        ask: AskPassphrase<'_>,
         output: &mut Output,
         act: impl AsyncFnOnce(&Opened) -> Result<T, CliError>,
     ) -> Result<T, CliError> {
@@ -125,7 +124,21 @@ fn keys(error: &KeyRingError) -> CliError {
             "restore root.age and the directory of the keys from their backups; `kluis init` makes \
              a new vault"
         }
-        _ => "`kluis doctor` looks closer",
+        KeyRingError::Exposed { .. } => "the keys are for their owner alone",
+        KeyRingError::Io { .. }
+        | KeyRingError::Exists { .. }
+        | KeyRingError::NotFound
+        | KeyRingError::Damaged { .. }
+        | KeyRingError::WrongRoot { .. }
+        | KeyRingError::NotAnIdentity { .. }
+        | KeyRingError::PassphraseNeeded { .. }
+        | KeyRingError::PassphraseEmpty
+        | KeyRingError::PassphraseWork { .. }
+        | KeyRingError::TooMany { .. }
+        | KeyRingError::Secret(_)
+        | KeyRingError::Entropy(_)
+        | KeyRingError::Seal(_)
+        | KeyRingError::Encrypt(_) => "`kluis doctor` looks closer",
     };
     CliError::of(Exit::Usage, error).hint(hint)
 }

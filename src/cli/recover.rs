@@ -114,7 +114,7 @@ async fn rebuild(
         environment: desk.environment,
         lane: Lane::Admin,
         ask: &serve::passphrase,
-        metrics: None,
+        health: None,
     };
     let opened = Opened::open_on(opening, || {
         let catalog: SharedCatalog = if dry {
@@ -215,7 +215,7 @@ fn changes_after(config: &Config, key: Secret<32>, newest: Option<Timestamp>) ->
             continue;
         };
         let later = request.completion.is_some_and(|end| end.time > newest);
-        let changed = matches!(
+        let writes = matches!(
             request.intent.action,
             Some(
                 Action::ObjectWrite
@@ -231,7 +231,7 @@ fn changes_after(config: &Config, key: Secret<32>, newest: Option<Timestamp>) ->
             "credential revoke",
         ]
         .contains(&request.intent.operation.as_str());
-        if later && changed {
+        if later && writes {
             changes = changes.saturating_add(1);
         }
     }

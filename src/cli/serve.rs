@@ -27,9 +27,9 @@ pub(super) fn serve(path: &Path, environment: &Environment) -> Result<Exit, CliE
     runtime()?.block_on(async {
         let gateway = Gateway::start(&config, environment, &passphrase)
             .await
-            .map_err(refuse)?;
+            .map_err(|error| refuse(&error))?;
         tracing::info!(address = %gateway.address(), ops = %gateway.ops_address(), "serving");
-        gateway.run().await.map_err(refuse)
+        gateway.run().await.map_err(|error| refuse(&error))
     })?;
     Ok(Exit::Done)
 }
@@ -67,16 +67,23 @@ pub(super) fn demo(
     runtime()?
         .block_on(demo::run(&ask, environment, output))
         .map_err(|error| match error {
-            DemoError::Serve(error) => refuse(error),
+            DemoError::Serve(error) => refuse(&error),
             DemoError::Config(_) => CliError::of(Exit::Usage, &error),
-            _ => CliError::of(Exit::Unavailable, &error),
+            DemoError::File { .. }
+            | DemoError::Keys(_)
+            | DemoError::Store(_)
+            | DemoError::Vault(_)
+            | DemoError::Entropy(_)
+            | DemoError::Name(_)
+            | DemoError::Id(_)
+            | DemoError::Show(_) => CliError::of(Exit::Unavailable, &error),
         })?;
     Ok(Exit::Done)
 }
 
 /// What to do about a gateway that does not serve.
-fn refuse(error: ServeError) -> CliError {
-    let (exit, hint) = match &error {
+fn refuse(error: &ServeError) -> CliError {
+    let (exit, hint) = match error {
         ServeError::PlainHttp { .. } => (
             Exit::Usage,
             "set `server.tls_cert` and `server.tls_key`, or `server.plain_http = \"allow\"` where \
@@ -98,10 +105,15 @@ fn refuse(error: ServeError) -> CliError {
             "another gateway is running on this directory",
         ),
         ServeError::Open(error) => return open::refuse(error),
-        _ => (
+        ServeError::Entropy(_)
+        | ServeError::Edge(_)
+        | ServeError::SelfTest(_)
+        | ServeError::Tls(_)
+        | ServeError::Snapshots(_)
+        | ServeError::Signals(_) => (
             Exit::Unavailable,
             "`kluis doctor` says what is wrong and how to mend it",
         ),
     };
-    CliError::of(exit, &error).hint(hint)
+    CliError::of(exit, error).hint(hint)
 }

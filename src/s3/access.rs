@@ -11,8 +11,8 @@ use s3s::dto;
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Result};
 
 use super::error::{internal, not_served};
-use super::headers;
 use super::scope::Scope;
+use super::{headers, signed};
 
 /// The gate before every operation.
 pub(super) struct Gate;
@@ -62,6 +62,7 @@ fn check(context: &mut S3AccessContext<'_>) -> S3Result<()> {
     if !scope.prove(&access_key) {
         return Err(internal("a signature of another credential"));
     }
+    signed::check(context.headers(), context.uri().query().unwrap_or_default())?;
     let name = context.s3_op().name();
     let Some(served) = SERVED.iter().find(|served| **served == name) else {
         if let Some(refused) = REFUSED.iter().find(|refused| **refused == name) {

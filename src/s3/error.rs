@@ -172,24 +172,30 @@ impl From<VaultError> for S3Error {
         out.set_status_code(answer.status);
         if answer.retry {
             out.set_headers(retry_after());
+        } else if let Some(headers) = facts(&error) {
+            out.set_headers(headers);
         }
         out
     }
 }
 
+/// What RFC 9110 has a 304 (15.4.5) and a 416 (15.5.17) tell of the object.
+fn facts(error: &VaultError) -> Option<HeaderMap> {
+    let (etag, bytes) = error.object()?;
+    let (name, text) = if error.kind() == ErrorKind::NotModified {
+        (header::ETAG, format!("\"{}\"", etag.as_str()))
+    } else if error.kind() == ErrorKind::InvalidRange {
+        (header::CONTENT_RANGE, format!("bytes */{bytes}"))
+    } else {
+        return None;
+    };
+    let value = HeaderValue::from_str(&text).ok()?;
+    Some(HeaderMap::from_iter([(name, value)]))
+}
+
 fn retry_after() -> HeaderMap {
     let value = HeaderValue::from_static(RETRY_AFTER_SECONDS);
     HeaderMap::from_iter([(header::RETRY_AFTER, value)])
-}
-
-/// Adds the tag that the client holds to a `304`, which RFC 9110 (15.4.5) demands.
-pub(super) fn with_held_tag(mut error: S3Error, held: Option<HeaderValue>) -> S3Error {
-    if error.code() == &S3ErrorCode::NotModified
-        && let Some(tag) = held
-    {
-        error.set_headers(HeaderMap::from_iter([(header::ETAG, tag)]));
-    }
-    error
 }
 
 /// An operation, header or value that is not served.
@@ -219,6 +225,7 @@ pub(super) fn internal(message: &'static str) -> S3Error {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::{ETag, VersionId};
 
     const TABLE: &[(ErrorKind, &str, u16)] = &[
         (ErrorKind::AccessDenied, "AccessDenied", 403),
@@ -281,18 +288,28 @@ mod tests {
     }
 
     #[test]
-    fn only_a_304_gets_the_held_tag() {
-        let tag = HeaderValue::from_static("\"a\"");
-        for (kind, expected) in [
-            (ErrorKind::NotModified, true),
-            (ErrorKind::NoSuchObject, false),
-        ] {
-            let error = S3Error::from(VaultError::new(kind, "x"));
-            let error = with_held_tag(error, Some(tag.clone()));
-            assert_eq!(
-                error.headers().is_some_and(|h| h.contains_key("etag")),
-                expected
+    fn a_304_and_a_416_tell_of_the_object_and_no_other_error_does() {
+        let etag = ETag::of(&VersionId::from_bytes([1; 16]), 1);
+        let tag = format!("\"{}\"", etag.as_str());
+        for (kind, _, _) in TABLE {
+            let error = VaultError::new(*kind, "x").about(&etag, 7);
+            let error = S3Error::from(error);
+            let header = |name: &str| {
+                let value = error.headers().and_then(|headers| headers.get(name));
+                value.map(|value| value.to_str().unwrap().to_owned())
+            };
+            let (is_304, is_416) = (
+                *kind == ErrorKind::NotModified,
+                *kind == ErrorKind::InvalidRange,
             );
+            assert_eq!(header("etag"), is_304.then(|| tag.clone()), "{kind:?}");
+            let range = is_416.then(|| "bytes */7".to_owned());
+            assert_eq!(header("content-range"), range, "{kind:?}");
+            let unknown = S3Error::from(VaultError::new(*kind, "x"));
+            let told = unknown
+                .headers()
+                .is_some_and(|h| !h.contains_key("retry-after"));
+            assert!(!told, "{kind:?}");
         }
     }
 }

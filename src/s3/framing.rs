@@ -25,25 +25,32 @@ const SIGNATURE_DIGITS: usize = 64;
 
 /// Where in the body the next byte belongs.
 enum State {
-    /// In a chunk header, of which these bytes were seen.
-    Header(Vec<u8>),
+    /// In a chunk header.
+    Header,
     /// In a chunk's data.
     Data { left: u64 },
     /// In the CRLF behind the data, of which so many bytes were seen.
     DataEnd { seen: u8 },
-    /// Behind the last chunk's header: these bytes.
-    Trailer(Vec<u8>),
+    /// Behind the last chunk's header.
+    Trailer,
     /// Beyond repair.
     Broken,
 }
 
 /// Follows the framing of one body.
-pub(super) struct Framing(State);
+pub(super) struct Framing {
+    state: State,
+    /// What was seen of the header or trailer that the state is in; one buffer for all of them.
+    seen: Vec<u8>,
+}
 
 impl Framing {
     /// At the beginning of a body.
     pub(super) const fn new() -> Self {
-        Self(State::Header(Vec::new()))
+        Self {
+            state: State::Header,
+            seen: Vec::new(),
+        }
     }
 
     /// Takes the next bytes of the body.
@@ -55,9 +62,9 @@ impl Framing {
 
     /// Whether the body may end here.
     pub(super) fn finish(&self) -> Result<(), BodyError> {
-        match &self.0 {
-            State::Trailer(seen) if seen == b"\r\n" || seen.ends_with(b"\r\n\r\n") => Ok(()),
-            State::Header(_) | State::Data { .. } | State::DataEnd { .. } | State::Trailer(_) => {
+        match &self.state {
+            State::Trailer if self.seen == b"\r\n" || self.seen.ends_with(b"\r\n\r\n") => Ok(()),
+            State::Header | State::Data { .. } | State::DataEnd { .. } | State::Trailer => {
                 Err(BodyError::Short)
             }
             State::Broken => Err(BodyError::Framing),
@@ -66,14 +73,15 @@ impl Framing {
 
     /// Takes at least one byte; returns the rest.
     fn step<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
-        match &mut self.0 {
-            State::Header(seen) => {
+        match &mut self.state {
+            State::Header => {
                 let (taken, rest) = through_newline(bytes);
-                seen.extend_from_slice(taken);
-                if seen.ends_with(b"\n") {
-                    self.0 = after_header(seen);
-                } else if seen.len() > HEADER_BYTES_MAX {
-                    self.0 = State::Broken;
+                self.seen.extend_from_slice(taken);
+                if self.seen.ends_with(b"\n") {
+                    self.state = after_header(&self.seen);
+                    self.seen.clear();
+                } else if self.seen.len() > HEADER_BYTES_MAX {
+                    self.state = State::Broken;
                 }
                 rest
             }
@@ -87,23 +95,23 @@ impl Framing {
                     .ok()
                     .and_then(|n| bytes.split_at_checked(n))
                     .unwrap_or((bytes, &[]));
-                self.0 = State::DataEnd { seen: 0 };
+                self.state = State::DataEnd { seen: 0 };
                 rest
             }
             State::DataEnd { seen } => {
                 let (first, rest) = bytes.split_first().unwrap_or((&0, &[]));
-                self.0 = match (*seen, *first) {
+                self.state = match (*seen, *first) {
                     (0, b'\r') => State::DataEnd { seen: 1 },
-                    (1, b'\n') => State::Header(Vec::new()),
+                    (1, b'\n') => State::Header,
                     (_, _) => State::Broken,
                 };
                 rest
             }
-            State::Trailer(seen) => {
-                if seen.len().saturating_add(bytes.len()) > TRAILER_BYTES_MAX {
-                    self.0 = State::Broken;
+            State::Trailer => {
+                if self.seen.len().saturating_add(bytes.len()) > TRAILER_BYTES_MAX {
+                    self.state = State::Broken;
                 } else {
-                    seen.extend_from_slice(bytes);
+                    self.seen.extend_from_slice(bytes);
                 }
                 &[]
             }
@@ -126,7 +134,7 @@ fn through_newline(bytes: &[u8]) -> (&[u8], &[u8]) {
 fn after_header(line: &[u8]) -> State {
     match chunk_size(line) {
         None => State::Broken,
-        Some(0) => State::Trailer(Vec::new()),
+        Some(0) => State::Trailer,
         Some(left) => State::Data { left },
     }
 }

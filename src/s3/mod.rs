@@ -15,9 +15,12 @@ mod headers;
 mod ops;
 mod scope;
 mod service;
+mod signed;
 #[cfg(test)]
 mod tests;
 mod translate;
+mod unbroken;
 mod watch;
 
+pub use answer::Served;
 pub use service::{BuildError, S3Edge, S3Settings, SelfTestError, router};

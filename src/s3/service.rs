@@ -24,6 +24,7 @@ use super::answer::{self, Asked};
 use super::auth::Credentials;
 use super::ops::Handlers;
 use super::scope::{Origin, Recorder, Scope, Sessions, within};
+use super::unbroken::Unbroken;
 use super::watch::{BoxError, Watch, WatchFor, Watched};
 use crate::types::limits;
 use crate::vault::Vault;
@@ -214,9 +215,14 @@ impl S3Edge {
         } else {
             Body::http_body_unsync(Watched::new(body, watch))
         };
-        let call = self.library.call(Request::from_parts(parts, body));
-        let answered = within(Arc::clone(&scope), answer::caught(call)).await;
-        answer::release(&*self.recorder, &scope, &asked, &self.region, answered).await
+        let edge = self.clone();
+        let own = Arc::clone(&scope);
+        let serving = async move {
+            let call = edge.library.call(Request::from_parts(parts, body));
+            let answered = within(Arc::clone(&own), answer::caught(call)).await;
+            answer::release(&*edge.recorder, &own, &asked, &edge.region, answered).await
+        };
+        Unbroken::new(scope, Arc::clone(&self.recorder), serving).await
     }
 
     fn watch_for(&self, parts: &http::request::Parts) -> WatchFor {

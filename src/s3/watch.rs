@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use tokio::time::{Instant, Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::framing::Framing;
 use crate::types::limits;
@@ -135,7 +135,8 @@ pub(super) struct Watched<B> {
     inner: B,
     watch: Arc<Watch>,
     timer: Option<Pin<Box<Sleep>>>,
-    waiting: bool,
+    /// Since when nothing has come, while something is waited for.
+    waits: Option<Instant>,
 }
 
 impl<B> Watched<B> {
@@ -145,21 +146,24 @@ impl<B> Watched<B> {
             inner,
             watch,
             timer: None,
-            waiting: false,
+            waits: None,
         }
     }
 
-    /// Whether nothing has come for too long; starts to count when the wait begins.
+    /// Whether nothing has come for too long; starts to count when the wait begins. The timer is
+    /// set anew when it fires, not for each wait: a fast body waits thousands of times.
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let idle = self.watch.want.idle;
-        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(idle)));
-        if !self.waiting {
-            self.waiting = true;
-            if let Some(end) = Instant::now().checked_add(idle) {
-                timer.as_mut().reset(end);
+        let since = *self.waits.get_or_insert_with(Instant::now);
+        let end = since.checked_add(idle).unwrap_or(since);
+        let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(end)));
+        while timer.as_mut().poll(cx).is_ready() {
+            if timer.deadline() >= end {
+                return Poll::Ready(());
             }
+            timer.as_mut().reset(end);
         }
-        timer.as_mut().poll(cx)
+        Poll::Pending
     }
 }
 
@@ -188,7 +192,7 @@ where
                 Poll::Ready(Some(Err(RawBodyError::Broken(error.into()))))
             }
             Poll::Ready(Some(Ok(frame))) => {
-                this.waiting = false;
+                this.waits = None;
                 if let Some(bytes) = frame.data_ref() {
                     let last = this.inner.is_end_stream();
                     if let Err(error) = this.watch.note(bytes, last) {
@@ -278,6 +282,22 @@ mod tests {
         let keep = WatchFor { keep: true, ..WANT };
         assert_eq!(run(&["he", "llo"], keep).await.kept().concat(), b"hello");
         assert!(run(&["he", "llo"], WANT).await.kept().is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_wait_counts_from_the_last_bytes() {
+        let frames = stream::unfold(0, |n| async move {
+            // 20 times 29 seconds, then a minute.
+            let wait = if n < 20 { 29 } else { 60 };
+            tokio::time::sleep(Duration::from_secs(wait)).await;
+            let frame = Frame::data(Bytes::from_static(b"x"));
+            Some((Ok::<_, Infallible>(frame), n + 1))
+        });
+        let start = Instant::now();
+        let watched = Watched::new(StreamBody::new(Box::pin(frames)), Watch::new(WANT));
+        let error = watched.collect().await.unwrap_err();
+        assert!(matches!(error, RawBodyError::Stalled));
+        assert_eq!(start.elapsed(), Duration::from_secs(20 * 29 + 30));
     }
 
     #[tokio::test]

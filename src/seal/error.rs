@@ -1,4 +1,5 @@
-//! What sealing and opening can fail with, and why exactly a blob was refused (which stays in here).
+//! What sealing and opening can fail with, and why exactly a blob was refused (which stays in
+//! here).
 
 use crate::types::EntropyError;
 

@@ -65,13 +65,14 @@ fn fresh(run: u64) -> BlobId {
     BlobId::from_bytes(((u128::from(high) << 64) | u128::from(n)).to_be_bytes())
 }
 
-/// Reads a range to its end.
+/// Reads a range of a blob of `whole` bytes to its end.
 pub(crate) async fn read(
     store: &dyn BlobStore,
     id: BlobId,
     range: Range<u64>,
+    whole: u64,
 ) -> Result<Vec<u8>, StoreError> {
-    let mut body = store.get(id, range).await?;
+    let mut body = store.get(id, range, whole).await?;
     let mut all = Vec::new();
     while let Some(chunk) = body.next().await {
         all.extend_from_slice(&chunk?);
@@ -100,7 +101,7 @@ async fn ranges(store: &dyn BlobStore, run: u64) {
     store.put(id, 10_000, whole).await.expect("a small PUT");
     for range in [0..1, 0..10_000, 9_999..10_000, 1..9_999, 4_096..8_192_u16] {
         let expected = &sample[range.start.into()..range.end.into()];
-        let got = read(store, id, range.start.into()..range.end.into()).await;
+        let got = read(store, id, range.start.into()..range.end.into(), 10_000).await;
         assert!(got.expect("a range") == expected, "{range:?}");
     }
     for beyond in [
@@ -109,11 +110,19 @@ async fn ranges(store: &dyn BlobStore, run: u64) {
         10_000..10_001,
         1_000_000..1_000_001,
     ] {
-        let got = read(store, id, beyond.clone()).await;
+        let got = read(store, id, beyond.clone(), 10_000).await;
         assert!(
             matches!(got, Err(StoreError::Length)),
             "{beyond:?}: {got:?}"
         );
+    }
+    // Cut or extended behind the vault's back: no byte of it is read.
+    for whole in [0, 1, 9_999, 10_001, u64::MAX] {
+        for range in [0..1, 0..10_000, 9_999..10_000] {
+            let got = store.get(id, range.clone(), whole).await.err();
+            let told = matches!(got, Some(StoreError::Length));
+            assert!(told, "{range:?} of {whole}: {got:?}");
+        }
     }
     store.delete(id).await.expect("a deletion");
 }
@@ -126,9 +135,13 @@ async fn many_chunks(store: &dyn BlobStore, run: u64) {
         let bytes = total as u64;
         let put = store.put(id, bytes, chunks(pieces.collect())).await;
         put.expect("a PUT of many chunks");
-        let got = read(store, id, 0..bytes).await.expect("the whole blob");
+        let got = read(store, id, 0..bytes, bytes)
+            .await
+            .expect("the whole blob");
         assert!(got == sample, "{total} bytes differ");
-        let tail = read(store, id, bytes / 2..bytes).await.expect("its tail");
+        let tail = read(store, id, bytes / 2..bytes, bytes)
+            .await
+            .expect("its tail");
         assert!(
             tail == sample[total / 2..],
             "the tail of {total} bytes differs"
@@ -154,7 +167,7 @@ async fn wrong_bodies(store: &dyn BlobStore, run: u64) {
                 matches!(put, Err(StoreError::Aborted(_))),
                 "{what}: {put:?}"
             );
-            let got = read(store, id, 0..1).await;
+            let got = read(store, id, 0..1, 1).await;
             assert!(matches!(got, Err(StoreError::NotFound)), "{what}: {got:?}");
         }
     }
@@ -162,13 +175,13 @@ async fn wrong_bodies(store: &dyn BlobStore, run: u64) {
 
 async fn absent(store: &dyn BlobStore, run: u64) {
     let id = fresh(run);
-    let got = read(store, id, 0..1).await;
+    let got = read(store, id, 0..1, 1).await;
     assert!(matches!(got, Err(StoreError::NotFound)), "{got:?}");
     store.delete(id).await.expect("deleting what is absent");
     store.put(id, 1, body(b"x")).await.expect("a PUT");
     store.delete(id).await.expect("a deletion");
     store.delete(id).await.expect("a second deletion");
-    let got = read(store, id, 0..1).await;
+    let got = read(store, id, 0..1, 1).await;
     assert!(matches!(got, Err(StoreError::NotFound)), "{got:?}");
 }
 
@@ -221,7 +234,7 @@ async fn side_by_side(store: &SharedStore, run: u64) {
         let bytes = sample.len() as u64;
         let put = store.put(*id, bytes, chunks(vec![Ok(sample.clone())]));
         put.await.expect("a PUT among many");
-        let got = read(&**store, *id, 0..bytes).await;
+        let got = read(&**store, *id, 0..bytes, bytes).await;
         assert!(got.expect("a GET among many") == sample);
         store.delete(*id).await.expect("a deletion among many");
     });
@@ -235,10 +248,13 @@ async fn unread_streams(store: &dyn BlobStore, run: u64) {
     let put = store.put(id, 2_000_000, chunks(vec![Ok(sample.clone())]));
     put.await.expect("a PUT");
     for _ in 0..40 {
-        let mut half = store.get(id, 0..2_000_000).await.expect("a stream");
+        let mut half = store
+            .get(id, 0..2_000_000, 2_000_000)
+            .await
+            .expect("a stream");
         half.next().await.expect("a chunk").expect("a chunk");
     }
-    let got = read(store, id, 1_999_000..2_000_000).await;
+    let got = read(store, id, 1_999_000..2_000_000, 2_000_000).await;
     assert!(got.expect("the end of the blob") == sample[1_999_000..]);
     store.delete(id).await.expect("a deletion");
 }

@@ -274,9 +274,27 @@ impl FaultStore {
         self.plans.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    async fn open(&self, id: BlobId, range: Range<u64>) -> Result<BlobStream, StoreError> {
-        let id = self.plans().swapped.get(&id).copied().unwrap_or(id);
-        self.inner.get(id, range).await
+    async fn open(
+        &self,
+        id: BlobId,
+        range: Range<u64>,
+        whole: u64,
+    ) -> Result<BlobStream, StoreError> {
+        let swapped = self.plans().swapped.get(&id).copied();
+        match swapped {
+            Some(other) => self.other(other, range).await,
+            None => self.inner.get(id, range, whole).await,
+        }
+    }
+
+    /// Another blob than the one asked for, with a lie about its length.
+    async fn other(&self, id: BlobId, range: Range<u64>) -> Result<BlobStream, StoreError> {
+        let before = u128::from_be_bytes(*id.as_bytes()).checked_sub(1);
+        let before = before.map(|n| BlobId::from_bytes(n.to_be_bytes()));
+        let page = self.inner.list(before, 1).await?;
+        let found = page.first().filter(|entry| entry.id == id);
+        let whole = found.ok_or(StoreError::NotFound)?.bytes;
+        self.inner.get(id, range, whole).await
     }
 }
 
@@ -305,40 +323,46 @@ impl BlobStore for FaultStore {
         }
     }
 
-    async fn get(&self, id: BlobId, range: Range<u64>) -> Result<BlobStream, StoreError> {
+    async fn get(
+        &self,
+        id: BlobId,
+        range: Range<u64>,
+        whole: u64,
+    ) -> Result<BlobStream, StoreError> {
         let fault = self.plans().get.next();
         let Some(fault) = fault else {
-            return self.open(id, range).await;
+            return self.open(id, range, whole).await;
         };
         let bytes = range.end.saturating_sub(range.start);
         match fault {
             GetFault::Error(error) => Err(error.into()),
             GetFault::ErrorAfter { bytes, error } => {
                 let rest = stream::iter([Err(error.into())]);
-                let body = cut(self.open(id, range).await?, bytes);
+                let body = cut(self.open(id, range, whole).await?, bytes);
                 Ok(Box::pin(body.chain(rest)))
             }
             GetFault::FlipBit { at } => {
-                let body = self.open(id, range.clone()).await?;
+                let body = self.open(id, range.clone(), whole).await?;
                 Ok(flip(body, at.checked_sub(range.start)))
             }
-            GetFault::Truncate { by } => {
-                Ok(cut(self.open(id, range).await?, bytes.saturating_sub(by)))
-            }
+            GetFault::Truncate { by } => Ok(cut(
+                self.open(id, range, whole).await?,
+                bytes.saturating_sub(by),
+            )),
             GetFault::Extend { by } => {
                 let zeros = vec![0; usize::try_from(by).unwrap_or(0)];
                 let rest = stream::iter([Ok(Bytes::from(zeros))]);
-                Ok(Box::pin(self.open(id, range).await?.chain(rest)))
+                Ok(Box::pin(self.open(id, range, whole).await?.chain(rest)))
             }
-            GetFault::Other(other) => self.inner.get(other, range).await,
+            GetFault::Other(other) => self.other(other, range).await,
             GetFault::Hang => std::future::pending().await,
             GetFault::Stall { bytes } => {
-                let body = cut(self.open(id, range).await?, bytes);
+                let body = cut(self.open(id, range, whole).await?, bytes);
                 Ok(Box::pin(body.chain(stream::pending())))
             }
             GetFault::Delay(delay) => {
                 tokio::time::sleep(delay).await;
-                self.open(id, range).await
+                self.open(id, range, whole).await
             }
         }
     }
@@ -457,8 +481,8 @@ mod tests {
             store.on_put(3, PutFault::Error(error));
             store.on_delete(1, DeleteFault::Error(error));
             store.on_list(1, ListFault::Error(error));
-            assert_eq!(read(&store, id(1), 0..5).await.unwrap(), b"first");
-            let got = read(&store, id(1), 0..5).await.unwrap_err();
+            assert_eq!(read(&store, id(1), 0..5, 5).await.unwrap(), b"first");
+            let got = read(&store, id(1), 0..5, 5).await.unwrap_err();
             assert_eq!(got.to_string(), expected);
             let got = store.put(id(3), 1, body(b"x")).await.unwrap_err();
             assert_eq!(got.to_string(), expected);
@@ -478,14 +502,14 @@ mod tests {
         store.on_get(2, GetFault::Truncate { by: 2 });
         store.on_get(3, GetFault::Extend { by: 1 });
         store.on_get(4, GetFault::Other(id(2)));
-        assert_eq!(read(&store, id(1), 1..5).await.unwrap(), b"isst");
-        assert_eq!(read(&store, id(1), 0..5).await.unwrap(), b"fir");
-        assert_eq!(read(&store, id(1), 3..5).await.unwrap(), b"st\0");
-        assert_eq!(read(&store, id(1), 0..5).await.unwrap(), b"secon");
+        assert_eq!(read(&store, id(1), 1..5, 5).await.unwrap(), b"isst");
+        assert_eq!(read(&store, id(1), 0..5, 5).await.unwrap(), b"fir");
+        assert_eq!(read(&store, id(1), 3..5, 5).await.unwrap(), b"st\0");
+        assert_eq!(read(&store, id(1), 0..5, 5).await.unwrap(), b"secon");
         store.swap(id(1), id(2));
-        assert_eq!(read(&store, id(2), 0..5).await.unwrap(), b"first");
+        assert_eq!(read(&store, id(2), 0..5, 6).await.unwrap(), b"first");
         store.heal();
-        assert_eq!(read(&store, id(2), 0..6).await.unwrap(), b"second");
+        assert_eq!(read(&store, id(2), 0..6, 6).await.unwrap(), b"second");
     }
 
     #[tokio::test]
@@ -493,7 +517,7 @@ mod tests {
         let store = store().await;
         let error = Injected::Timeout;
         store.on_get(1, GetFault::ErrorAfter { bytes: 2, error });
-        let mut stream = store.get(id(1), 0..5).await.unwrap();
+        let mut stream = store.get(id(1), 0..5, 5).await.unwrap();
         assert_eq!(stream.next().await.unwrap().unwrap(), "fi");
         let end = stream.next().await.unwrap();
         assert!(matches!(end, Err(StoreError::Timeout)));
@@ -522,10 +546,10 @@ mod tests {
         store.on_put(3, PutFault::Hang);
         store.on_delete(1, DeleteFault::Drop);
         store.on_list(1, ListFault::Empty);
-        assert!(futures_util::poll!(store.get(id(1), 0..1)).is_pending());
+        assert!(futures_util::poll!(store.get(id(1), 0..1, 1)).is_pending());
         assert!(futures_util::poll!(store.put(id(3), 1, body(b"x"))).is_pending());
         store.delete(id(1)).await.unwrap();
         assert_eq!(store.list(None, 9).await.unwrap(), []);
-        assert_eq!(read(&store, id(1), 0..5).await.unwrap(), b"first");
+        assert_eq!(read(&store, id(1), 0..5, 5).await.unwrap(), b"first");
     }
 }

@@ -97,11 +97,17 @@ impl BlobStore for MemoryStore {
         Ok(())
     }
 
-    async fn get(&self, id: BlobId, range: Range<u64>) -> Result<BlobStream, StoreError> {
+    async fn get(
+        &self,
+        id: BlobId,
+        range: Range<u64>,
+        whole: u64,
+    ) -> Result<BlobStream, StoreError> {
         let sealed = self.sealed(id).ok_or(StoreError::NotFound)?;
         let start = usize::try_from(range.start).unwrap_or(usize::MAX);
         let end = usize::try_from(range.end).unwrap_or(usize::MAX);
-        if start >= end || end > sealed.len() {
+        let other = u64::try_from(sealed.len()) != Ok(whole);
+        if other || start >= end || end > sealed.len() {
             return Err(StoreError::Length);
         }
         let part = sealed.slice(start..end);

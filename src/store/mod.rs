@@ -91,9 +91,16 @@ pub trait BlobStore: Send + Sync + 'static {
     async fn put(&self, id: BlobId, bytes: u64, body: BlobBody) -> Result<(), StoreError>;
 
     /// Opens a stream over exactly `range` of a blob's sealed bytes; the range is not empty.
+    /// `whole` is how long the blob is as a whole: where the store holds another length, cut or
+    /// extended, it errs with [`StoreError::Length`] before the first byte.
     /// The stream errs with [`StoreError::Length`] or [`StoreError::Timeout`] when the store ends
     /// early or stalls; it never yields more than was asked for.
-    async fn get(&self, id: BlobId, range: Range<u64>) -> Result<BlobStream, StoreError>;
+    async fn get(
+        &self,
+        id: BlobId,
+        range: Range<u64>,
+        whole: u64,
+    ) -> Result<BlobStream, StoreError>;
 
     /// Deletes a blob; deleting what is absent is no error.
     async fn delete(&self, id: BlobId) -> Result<(), StoreError>;

@@ -18,7 +18,8 @@ pub(super) async fn run(store: &dyn BlobStore, id: BlobId) -> Result<(), StoreEr
     let deleted = store.delete(id).await;
     found?;
     deleted.map_err(|e| lacks("deleting a blob failed", &e))?;
-    match read(store, id, 0..1).await {
+    let whole = u64::try_from(PROBE_BYTES).unwrap_or(u64::MAX);
+    match read(store, id, 0..1, whole).await {
         Err(StoreError::NotFound) => {}
         Err(other) => return Err(lacks("reading a deleted blob failed otherwise", &other)),
         Ok(_) => return Err(failed("a blob can still be read after it was deleted")),
@@ -30,7 +31,7 @@ pub(super) async fn run(store: &dyn BlobStore, id: BlobId) -> Result<(), StoreEr
 }
 
 async fn check(store: &dyn BlobStore, id: BlobId) -> Result<(), StoreError> {
-    match read(store, id, 0..1).await {
+    match read(store, id, 0..1, 1).await {
         Err(StoreError::NotFound) => {}
         Err(other) => return Err(lacks("reading an absent blob failed otherwise", &other)),
         Ok(_) => return Err(failed("an absent blob can be read")),
@@ -51,15 +52,19 @@ async fn check(store: &dyn BlobStore, id: BlobId) -> Result<(), StoreError> {
         (0..bytes, "a whole blob"),
     ] {
         let expected = slice(&sample, &range);
-        let got = read(store, id, range)
+        let got = read(store, id, range, bytes)
             .await
             .map_err(|e| lacks(&format!("reading {what} failed"), &e))?;
         if got != expected {
             return Err(failed(&format!("{what} came back as other bytes")));
         }
     }
-    if read(store, id, 0..bytes.saturating_add(1)).await.is_ok() {
+    let more = bytes.saturating_add(1);
+    if read(store, id, 0..more, more).await.is_ok() {
         return Err(failed("a range beyond the end of a blob was served"));
+    }
+    if read(store, id, 0..1, bytes.saturating_sub(1)).await.is_ok() {
+        return Err(failed("it does not tell how long a blob is as a whole"));
     }
     listed(store, id, bytes).await
 }
@@ -82,8 +87,9 @@ async fn read(
     store: &dyn BlobStore,
     id: BlobId,
     range: Range<u64>,
+    whole: u64,
 ) -> Result<BytesMut, StoreError> {
-    let mut body: BlobStream = store.get(id, range).await?;
+    let mut body: BlobStream = store.get(id, range, whole).await?;
     let mut all = BytesMut::new();
     while let Some(chunk) = body.next().await {
         all.extend_from_slice(&chunk?);

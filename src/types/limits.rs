@@ -74,7 +74,8 @@ pub const XML_BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Frames waiting for the journal's writer; at the bound a request is refused with 503.
 pub const JOURNAL_QUEUE_MAX: usize = 8_192;
-/// Bytes of the frames that wait: 8,192 records of 300 bytes are 2.4 MB, of 16 KiB would be 128 MiB.
+/// Bytes of the frames that wait: 8,192 records of 300 bytes are 2.4 MB, of 16 KiB would be
+/// 128 MiB.
 pub const JOURNAL_QUEUE_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Requests between intent and completion; each has room kept for its completion.
 pub const JOURNAL_OPEN_MAX: usize = 8_192;
@@ -97,6 +98,9 @@ pub const JOURNAL_SESSIONS_MAX: usize = 4_096;
 pub const JOURNAL_LINGER_MS: u64 = 100;
 /// The longest pause between two attempts to write again after a fault.
 pub const JOURNAL_RETRY_MS_MAX: u64 = 5_000;
+/// Free bytes of the journal's disk below which the operator is warned: a million requests of
+/// about 1 KiB of records each.
+pub const JOURNAL_FREE_BYTES_WARN: u64 = 1024 * 1024 * 1024;
 /// One encoded record: six texts of 2,048, two keys of 1,024 and 1 KiB for the rest are 15 KiB.
 pub const RECORD_BYTES_MAX: usize = 16 * 1024;
 /// One free text of a record (rule, query, purpose, user agent); its maker cuts it to this.

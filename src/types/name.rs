@@ -149,7 +149,7 @@ impl FromStr for ObjectKey {
         if text.len() > limits::OBJECT_KEY_BYTES_MAX {
             return Err(NameError::KeyTooLong);
         }
-        if text.chars().any(char::is_control) {
+        if text.chars().any(unprintable) {
             return Err(NameError::KeyControl);
         }
         if text.split('/').any(|segment| matches!(segment, "." | "..")) {
@@ -157,6 +157,11 @@ impl FromStr for ObjectKey {
         }
         Ok(Self(text.into()))
     }
+}
+
+/// What neither XML 1.0 nor a terminal can carry; with such a key no listing could be read.
+fn unprintable(c: char) -> bool {
+    c.is_control() || matches!(c, '\u{fffe}' | '\u{ffff}')
 }
 
 impl fmt::Display for ObjectKey {
@@ -226,6 +231,8 @@ mod tests {
             ("a\nb", NameError::KeyControl),
             ("a\0", NameError::KeyControl),
             ("\u{85}", NameError::KeyControl),
+            ("a\u{fffe}", NameError::KeyControl),
+            ("\u{ffff}", NameError::KeyControl),
             ("..", NameError::KeyDots),
             ("a/../b", NameError::KeyDots),
             ("./a", NameError::KeyDots),

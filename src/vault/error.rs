@@ -10,7 +10,7 @@ use crate::keyring::KeyRingError;
 use crate::policy::PolicyError;
 use crate::seal::{OpenError, SealError};
 use crate::store::StoreError;
-use crate::types::{EntropyError, NameError};
+use crate::types::{ETag, EntropyError, NameError};
 
 /// What went wrong, as coarse as a caller can act on. Every edge maps each kind in one total
 /// `match`.
@@ -109,6 +109,7 @@ pub struct VaultError {
     kind: ErrorKind,
     reason: &'static str,
     source: Option<Box<dyn Error + Send + Sync>>,
+    object: Option<(ETag, u64)>,
 }
 
 impl VaultError {
@@ -119,6 +120,7 @@ impl VaultError {
             kind,
             reason,
             source: None,
+            object: None,
         }
     }
 
@@ -133,7 +135,23 @@ impl VaultError {
             kind,
             reason,
             source: Some(Box::new(source)),
+            object: None,
         }
+    }
+
+    /// Adds what the object is that the error is about, for a caller who may read it.
+    pub(crate) fn about(self, etag: &ETag, bytes: u64) -> Self {
+        Self {
+            object: Some((etag.clone(), bytes)),
+            ..self
+        }
+    }
+
+    /// The entity tag and length of the object that was not modified, or whose end the range lies
+    /// beyond; said only to who may read it.
+    #[must_use]
+    pub const fn object(&self) -> Option<&(ETag, u64)> {
+        self.object.as_ref()
     }
 
     /// What the caller can act on.

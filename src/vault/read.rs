@@ -92,10 +92,19 @@ impl Vault {
     /// The object as it is now, if the conditions hold.
     pub(super) async fn look(&self, proof: &Authorized, ask: &ReadAsk) -> Result<Seen, VaultError> {
         let dataset = proof.dataset()?.id;
-        let row = self.catalog.object(&dataset, proof.key()?).await?;
+        let key = proof.key()?;
+        let row = self.catalog.object(&dataset, key).await?;
         let row = row.ok_or(VaultError::new(ErrorKind::NoSuchObject, "no such object"))?;
-        check_read(&ask.conditions, &row.etag, row.modified)?;
-        let range = resolve(ask.span, &row)?;
+        // Another object's whole row is authentic as that object: it is not what was decided on.
+        if row.dataset != dataset || row.key != *key {
+            return Err(VaultError::new(
+                ErrorKind::Integrity,
+                "the catalog gave another object",
+            ));
+        }
+        let about = |error: VaultError| error.about(&row.etag, row.bytes);
+        check_read(&ask.conditions, &row.etag, row.modified).map_err(about)?;
+        let range = resolve(ask.span, &row).map_err(about)?;
         Ok(Seen {
             row: Arc::new(row),
             range,
@@ -269,7 +278,7 @@ mod tests {
     #[test]
     fn parts_that_are_not_the_object_are_damage() {
         for parts in [&[4, 6][..], &[9, u64::MAX, 1], &[1], &[u64::MAX, 10]] {
-            let error = resolve(Span::Part(1), &self::row(9, parts)).unwrap_err();
+            let error = resolve(Span::Part(1), &row(9, parts)).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::Integrity, "{parts:?}");
         }
     }

@@ -30,6 +30,8 @@ struct Slice {
     blob: BlobId,
     opener: Opener,
     sealed: std::ops::Range<u64>,
+    /// Sealed bytes of the whole blob.
+    whole: u64,
     header: bool,
     skip: usize,
     take: u64,
@@ -57,6 +59,7 @@ impl Plaintext {
                 blob: extent.blob,
                 opener: extent.opener(plan.first_segment)?,
                 sealed: plan.sealed,
+                whole: layout::sealed_bytes(extent.blob_plaintext_bytes),
                 header: plan.includes_header,
                 skip: plan.skip,
                 take: plan.take,
@@ -82,7 +85,10 @@ impl Plaintext {
             let Some(slice) = self.slices.pop_front() else {
                 return Ok(None);
             };
-            let stream = self.store.get(slice.blob, slice.sealed.clone()).await?;
+            let stream = self
+                .store
+                .get(slice.blob, slice.sealed.clone(), slice.whole)
+                .await?;
             let mut open = Open {
                 stream,
                 pending: Bytes::new(),

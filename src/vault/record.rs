@@ -89,6 +89,7 @@ const fn outcome_of(kind: ErrorKind) -> Outcome {
 
 impl Vault {
     /// An intent as the call begins it.
+    #[expect(clippy::unused_self, reason = "it reads like the vault's other verbs")]
     pub(super) fn intent(&self, call: &Call, action: Option<Action>, object: ObjectRef) -> Intent {
         Intent {
             event: call.event,

@@ -120,11 +120,17 @@ impl Vault {
         mut progress: impl FnMut(&str) + Send,
     ) -> Result<Recovered, VaultError> {
         let mut found = Recovered::default();
+        if self.catalog.change_seq().await? != 0 {
+            return Err(VaultError::new(
+                ErrorKind::InvalidArgument,
+                "the catalog is not empty",
+            ));
+        }
         progress("listing the store");
         let names = self.list_store().await?;
         found.blobs = u64::try_from(names.len()).unwrap_or(u64::MAX);
         progress("looking for snapshots");
-        let snapshots = self.find_snapshots(&names)?;
+        let snapshots = self.find_snapshots(&names);
         let mut applied = 0_u64;
         let mut batch = Batch::default();
         for (read, (number, id, bytes)) in (1_u64..).zip(&snapshots) {
@@ -239,8 +245,8 @@ impl Vault {
         }
         found.missing_blobs = u64::try_from(needs.missing.len()).unwrap_or(u64::MAX);
         let datasets = &needs.datasets;
-        let named = |(id, count): (DatasetId, u64)| Some((datasets.get(&id)?.clone(), count));
-        found.broken = needs.broken.into_iter().filter_map(named).collect();
+        let of_dataset = |(id, count): (DatasetId, u64)| Some((datasets.get(&id)?.clone(), count));
+        found.broken = needs.broken.into_iter().filter_map(of_dataset).collect();
         found.broken.sort();
         Ok(())
     }
@@ -249,7 +255,7 @@ impl Vault {
     pub async fn next_snapshot(&self) -> Result<u64, VaultError> {
         let names = self.list_store().await?;
         let last = self
-            .find_snapshots(&names)?
+            .find_snapshots(&names)
             .last()
             .map(|(number, ..)| *number);
         Ok(last.map_or(0, |number| number.saturating_add(1)))
@@ -268,10 +274,7 @@ impl Vault {
         }
     }
 
-    fn find_snapshots(
-        &self,
-        names: &HashMap<BlobId, u64>,
-    ) -> Result<Vec<(u64, BlobId, u64)>, VaultError> {
+    fn find_snapshots(&self, names: &HashMap<BlobId, u64>) -> Vec<(u64, BlobId, u64)> {
         let mut found = Vec::new();
         let mut end = GAP;
         let mut number = 0;
@@ -283,7 +286,7 @@ impl Vault {
             }
             number += 1;
         }
-        Ok(found)
+        found
     }
 
     async fn check_recovered(

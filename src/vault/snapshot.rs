@@ -151,7 +151,7 @@ impl Vault {
         if bytes == 0 || bytes > bound.saturating_mul(2) {
             return Err(DAMAGED);
         }
-        let mut stream = self.store.get(id, 0..bytes).await?;
+        let mut stream = self.store.get(id, 0..bytes, bytes).await?;
         let mut sealed = Vec::new();
         while let Some(piece) = stream.next().await {
             sealed.extend_from_slice(&piece?);

@@ -22,6 +22,11 @@ impl InFlight {
     fn holds(&self, blob: &BlobId) -> bool {
         self.0.lock().map_or(true, |blobs| blobs.contains(blob))
     }
+
+    #[cfg(test)]
+    pub(super) fn first(&self) -> Option<BlobId> {
+        self.0.lock().ok()?.iter().next().copied()
+    }
 }
 
 /// The blobs of one request; they are in flight until this is dropped.

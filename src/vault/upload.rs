@@ -1,7 +1,7 @@
 //! Multipart uploads: parts of any size, each sealed by itself, in any order, from many clients.
 
 use super::Vault;
-use super::ask::{Call, Completing, CopySource, Input, NewObject, Place};
+use super::ask::{Call, Completing, CopySource, Input, NewObject, Place, Span};
 use super::checksum::{combine_crc, composite};
 use super::error::{ErrorKind, VaultError};
 use super::guard::Authorized;
@@ -164,7 +164,9 @@ impl Vault {
         let result = async {
             check_part_number(number)?;
             let upload = self.find_upload(call, &proof, upload).await?;
-            let (_, table) = self.open_source(&source, from).await?;
+            let span = from.span;
+            let (whole, table) = self.open_source(&source, from).await?;
+            check_copied(span, whole.bytes)?;
             check_body_bytes(table.bytes())?;
             recorded.count(table.bytes());
             let version = VersionId::random(self.entropy.as_ref())?;
@@ -446,7 +448,8 @@ impl Vault {
             VaultError::caused(ErrorKind::NoSuchUpload, "not an upload's id", error)
         })?;
         let row = self.catalog.upload(&id).await?.ok_or(NO_UPLOAD)?;
-        if row.dataset != proof.dataset()?.id || row.key != *proof.key()? {
+        let here = row.id == id && row.dataset == proof.dataset()?.id;
+        if !here || row.key != *proof.key()? {
             return Err(NO_UPLOAD);
         }
         let own = call.session.principal.as_ref() == Some(&row.initiator);
@@ -467,6 +470,18 @@ const fn part_binding<'a>(upload: &UploadRow, part: &'a PartRow) -> Binding<'a> 
         },
         bytes: part.bytes,
         etag: &part.etag,
+    }
+}
+
+/// A copied range lies within its source: unlike a read it is never cut, so that no part is shorter
+/// than its maker meant.
+fn check_copied(span: Span, whole: u64) -> Result<(), VaultError> {
+    match span {
+        Span::Between(_, last) if last >= whole => Err(VaultError::new(
+            ErrorKind::InvalidRange,
+            "the range lies beyond the end of the source",
+        )),
+        Span::All | Span::From(_) | Span::Between(..) | Span::Last(_) | Span::Part(_) => Ok(()),
     }
 }
 
@@ -507,5 +522,21 @@ fn whole_checksums(upload: &UploadRow, parts: &[PartRow]) -> Checksums {
     Checksums {
         values,
         composite: false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copied_range_is_never_cut() {
+        for span in [Span::All, Span::Between(0, 9), Span::Between(9, 9)] {
+            check_copied(span, 10).unwrap();
+        }
+        for span in [Span::Between(0, 10), Span::Between(0, u64::MAX)] {
+            let error = check_copied(span, 10).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidRange, "{span:?}");
+        }
     }
 }

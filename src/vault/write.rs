@@ -417,10 +417,10 @@ pub(super) fn condition(conditions: &WriteConditions) -> Result<Condition, Vault
         (None, Some(TagMatch::Any)) => Ok(Condition::Absent),
         (Some(TagMatch::Any), None) => Ok(Condition::Present),
         (Some(TagMatch::Tags(tags)), None) => match tags.as_slice() {
-            // A tag that this vault never gave cannot be the one that is there.
-            [tag] => tag.parse().map(Condition::Matches).map_err(|error| {
-                VaultError::caused(ErrorKind::PreconditionFailed, "a foreign entity tag", error)
-            }),
+            // A tag that this vault never gave matches no object, like this one.
+            [tag] => Ok(Condition::Matches(tag.parse().unwrap_or_else(|_foreign| {
+                ETag::of(&VersionId::from_bytes([0; 16]), 1)
+            }))),
             _ => Err(VaultError::new(
                 ErrorKind::InvalidArgument,
                 "one entity tag at most",

@@ -12,7 +12,8 @@ use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
 use super::{Handlers, call_of, ok};
 use crate::s3::error::not_served;
-use crate::s3::translate::{listing, owner_named, sealed, times};
+use crate::s3::translate::listing::{self, Texts};
+use crate::s3::translate::{owner_named, sealed, times};
 
 impl Handlers {
     /// The datasets that the caller may see, in order of name.
@@ -27,6 +28,7 @@ impl Handlers {
             .map(|token| listing::after(&token))
             .transpose()?;
         let prefix = asked.prefix.unwrap_or_default();
+        Texts::Plain.check(&[Some(&prefix)])?;
         let elsewhere = asked.bucket_region.is_some_and(|r| r != *self.region);
 
         let mut rows: Vec<(String, Option<Timestamp>)> = self

@@ -11,6 +11,7 @@ use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
 use super::{Handlers, call_of, ok, scope_of};
 use crate::s3::error::not_served;
+use crate::s3::translate::listing::fits_xml;
 use crate::s3::translate::{checksums, conditions, current_version};
 use crate::types::{ChecksumKind, limits};
 use crate::vault::{Deleted, ErrorKind, Place, TagMatch, VaultError, WriteConditions};
@@ -73,6 +74,13 @@ fn keys(objects: Vec<ObjectIdentifier>) -> S3Result<Vec<(String, WriteConditions
 }
 
 fn one_key(object: ObjectIdentifier) -> S3Result<(String, WriteConditions)> {
+    // A character reference such as `&#1;` is no XML 1.0, and the answer could not repeat it.
+    if !fits_xml(&object.key) {
+        return Err(S3Error::with_message(
+            S3ErrorCode::MalformedXML,
+            "A key holds characters that XML cannot carry.",
+        ));
+    }
     current_version(object.version_id.as_deref())?;
     if object.last_modified_time.is_some() || object.size.is_some() {
         return Err(not_served("a delete conditional on time or size"));
@@ -179,6 +187,14 @@ mod tests {
         assert_eq!(keys(many(1)).unwrap().len(), 1);
         assert_eq!(keys(many(1000)).unwrap().len(), 1000);
         assert!(keys(many(1001)).is_err());
+    }
+
+    #[test]
+    fn what_the_answer_could_not_repeat_is_no_key() {
+        for bad in ["a\u{1}", "\0", "\u{ffff}"] {
+            let error = keys(vec![object("good"), object(bad)]).unwrap_err();
+            assert_eq!(error.code().as_str(), "MalformedXML", "{bad:?}");
+        }
     }
 
     #[test]

@@ -7,12 +7,11 @@ use s3s::dto::{
     GetObjectTaggingOutput, HeadObjectInput, HeadObjectOutput, ObjectAttributes, Range,
     StorageClass,
 };
-use s3s::{S3Error, S3Request, S3Response, S3Result};
+use s3s::{S3Request, S3Response, S3Result};
 
 use super::{Handlers, call_of, ok};
 use crate::catalog::ObjectRow;
 use crate::s3::body;
-use crate::s3::error::with_held_tag;
 use crate::s3::translate::checksums::{Told, tell_checksums};
 use crate::s3::translate::conditions::Sent;
 use crate::s3::translate::{current_version, etag, length, metadata, ranges, sealed, times};
@@ -99,7 +98,6 @@ impl Handlers {
             modified: asked.if_modified_since,
             unmodified: asked.if_unmodified_since,
         };
-        let held = sent.held_tag();
         let ask = ReadAsk {
             span,
             conditions: sent.conditions(),
@@ -108,8 +106,7 @@ impl Handlers {
             bucket: &asked.bucket,
             key: &asked.key,
         };
-        let reading = self.vault.read_object(&call, place, ask).await;
-        let reading = reading.map_err(|e| with_held_tag(S3Error::from(e), held))?;
+        let reading = self.vault.read_object(&call, place, ask).await?;
 
         let bytes = bytes_of(&reading.seen);
         let mut output = GetObjectOutput::default();
@@ -144,7 +141,6 @@ impl Handlers {
             modified: asked.if_modified_since,
             unmodified: asked.if_unmodified_since,
         };
-        let held = sent.held_tag();
         let ask = ReadAsk {
             span,
             conditions: sent.conditions(),
@@ -153,8 +149,7 @@ impl Handlers {
             bucket: &asked.bucket,
             key: &asked.key,
         };
-        let seen = self.vault.head_object(&call, place, ask).await;
-        let seen = seen.map_err(|e| with_held_tag(S3Error::from(e), held))?;
+        let seen = self.vault.head_object(&call, place, ask).await?;
 
         let mut output = HeadObjectOutput::default();
         tell_object!(

@@ -70,6 +70,11 @@ impl Handlers {
         let call = call_of(&request)?;
         let asked = request.input;
         let texts = Texts::asked(asked.encoding_type.as_ref())?;
+        texts.check(&[
+            asked.prefix.as_deref(),
+            asked.delimiter.as_deref(),
+            asked.marker.as_deref(),
+        ])?;
         let limit = listing::page(asked.max_keys)?;
         let query = ListQuery {
             prefix: asked.prefix.clone().unwrap_or_default(),
@@ -102,6 +107,11 @@ impl Handlers {
         let call = call_of(&request)?;
         let asked = request.input;
         let texts = Texts::asked(asked.encoding_type.as_ref())?;
+        texts.check(&[
+            asked.prefix.as_deref(),
+            asked.delimiter.as_deref(),
+            asked.start_after.as_deref(),
+        ])?;
         let limit = listing::page(asked.max_keys)?;
         let start = listing::some(asked.start_after);
         let token = listing::some(asked.continuation_token);

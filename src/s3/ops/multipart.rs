@@ -2,16 +2,16 @@
 
 use s3s::dto::{
     AbortMultipartUploadInput, AbortMultipartUploadOutput, ChecksumAlgorithm, ChecksumType,
-    CompleteMultipartUploadInput, CompleteMultipartUploadOutput, CompletedMultipartUpload,
-    CompletedPart, CreateMultipartUploadInput, CreateMultipartUploadOutput, Initiator,
-    ListMultipartUploadsInput, ListMultipartUploadsOutput, ListPartsInput, ListPartsOutput,
-    MultipartUpload, Owner, Part, StorageClass,
+    CommonPrefix, CompleteMultipartUploadInput, CompleteMultipartUploadOutput,
+    CompletedMultipartUpload, CompletedPart, CreateMultipartUploadInput,
+    CreateMultipartUploadOutput, Initiator, ListMultipartUploadsInput, ListMultipartUploadsOutput,
+    ListPartsInput, ListPartsOutput, MultipartUpload, Owner, Part, StorageClass,
 };
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
 use super::{Handlers, call_of, ok};
 use crate::catalog::{PartRow, UploadQuery, UploadRow};
-use crate::s3::error::{invalid_argument, not_served};
+use crate::s3::error::invalid_argument;
 use crate::s3::translate::checksums::{self, Told, checksum_type, tell_checksums};
 use crate::s3::translate::listing::{self, Texts};
 use crate::s3::translate::metadata::sent_metadata;
@@ -213,45 +213,77 @@ impl Handlers {
     ) -> S3Result<S3Response<ListMultipartUploadsOutput>> {
         let call = call_of(&request)?;
         let asked = request.input;
-        if asked
-            .delimiter
-            .as_ref()
-            .is_some_and(|text| !text.is_empty())
-        {
-            return Err(not_served("a delimiter in a listing of uploads"));
-        }
         let texts = Texts::asked(asked.encoding_type.as_ref())?;
+        texts.check(&[
+            asked.prefix.as_deref(),
+            asked.delimiter.as_deref(),
+            asked.key_marker.as_deref(),
+        ])?;
         let limit = listing::page(asked.max_uploads)?;
         let upload = listing::some(asked.upload_id_marker.clone())
             .map(|id| id.parse())
             .transpose()
             .map_err(|_foreign| invalid_argument("upload-id-marker is not one of ours."))?;
+        let prefix = asked.prefix.clone().unwrap_or_default();
+        let delimiter = listing::some(asked.delimiter);
+        let after = listing::some(asked.key_marker.clone())
+            .map(|key| listing::behind(key, &prefix, delimiter.as_deref()));
         let query = UploadQuery {
-            prefix: asked.prefix.clone().unwrap_or_default(),
-            after: listing::some(asked.key_marker.clone()).map(|key| (key, upload)),
+            prefix: prefix.clone(),
+            after: after.map(|key| (key, upload)),
             limit,
         };
         let page = self.vault.list_uploads(&call, &asked.bucket, query).await?;
+        let folds = Folds { prefix, delimiter };
         let last = page.uploads.last().filter(|_| page.more);
+        let fold = last.and_then(|row| folds.of(row));
         let owner = owner(&asked.bucket);
         ok(ListMultipartUploadsOutput {
             encoding_type: texts.told(),
             is_truncated: Some(last.is_some()),
             key_marker: Some(texts.write(asked.key_marker.as_deref().unwrap_or_default())),
             max_uploads: listing::told(limit),
-            next_key_marker: last.map(|row| texts.write(row.key.as_str())),
-            next_upload_id_marker: last.map(|row| row.id.to_string()),
-            prefix: Some(texts.write(asked.prefix.as_deref().unwrap_or_default())),
+            next_key_marker: last.map(|row| texts.write(fold.unwrap_or_else(|| row.key.as_str()))),
+            // Behind a common prefix no upload is named.
+            next_upload_id_marker: last
+                .filter(|_| fold.is_none())
+                .map(|row| row.id.to_string()),
+            common_prefixes: Some(folds.prefixes(&page.uploads, texts)),
+            delimiter: folds.delimiter.as_deref().map(|text| texts.write(text)),
+            prefix: Some(texts.write(&folds.prefix)),
             upload_id_marker: asked.upload_id_marker,
             uploads: Some(
                 page.uploads
                     .iter()
+                    .filter(|row| folds.of(row).is_none())
                     .map(|row| listed_upload(row, texts, owner.as_ref()))
                     .collect(),
             ),
             bucket: Some(asked.bucket),
             ..ListMultipartUploadsOutput::default()
         })
+    }
+}
+
+/// How uploads are folded into common prefixes.
+struct Folds {
+    prefix: String,
+    delimiter: Option<String>,
+}
+
+impl Folds {
+    fn of<'a>(&self, row: &'a UploadRow) -> Option<&'a str> {
+        listing::folded(row.key.as_str(), &self.prefix, self.delimiter.as_deref()?)
+    }
+
+    /// Each once; the uploads stand in order of key.
+    fn prefixes(&self, uploads: &[UploadRow], texts: Texts) -> Vec<CommonPrefix> {
+        let mut folds: Vec<&str> = uploads.iter().filter_map(|row| self.of(row)).collect();
+        folds.dedup();
+        let told = |text: &str| CommonPrefix {
+            prefix: Some(texts.write(text)),
+        };
+        folds.into_iter().map(told).collect()
     }
 }
 

@@ -5,6 +5,7 @@
 
 mod bodies;
 mod refusals;
+mod unbroken;
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};

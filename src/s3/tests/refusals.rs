@@ -133,6 +133,16 @@ async fn who_signs_for_another_region_is_told_the_right_one() {
     }
 }
 
+#[tokio::test]
+async fn a_request_is_signed_once() {
+    let mut get = presigned("GET", "/b--d/k", Duration::from_mins(1));
+    let header = signed(request("GET", "/b--d/k", &[], b""), &signing(EMPTY));
+    let authorization = header.headers()["authorization"].clone();
+    get.headers_mut().insert("authorization", authorization);
+    let record = turned(get, 400, "InvalidArgument").await;
+    assert_eq!(record.principal.as_deref(), Some("anna"));
+}
+
 fn presigned(method: &str, uri: &str, life: Duration) -> Request<Full<Bytes>> {
     let how = Signing {
         expires: Some(life),

@@ -1,6 +1,5 @@
 //! Conditions: `If-Match` and its kin (RFC 9110, section 13).
 
-use http::HeaderValue;
 use s3s::S3Result;
 use s3s::dto::{ETag, ETagCondition, Timestamp};
 
@@ -37,17 +36,6 @@ impl Sent {
             differs: self.differs.map(|c| tags(&c, Compare::Weak)),
             modified_since: self.modified.map(named),
             unmodified_since: self.unmodified.map(named),
-        }
-    }
-
-    /// The one tag that the client holds, if it named one: a `304` repeats it.
-    pub(in crate::s3) fn held_tag(&self) -> Option<HeaderValue> {
-        let TagMatch::Tags(tags) = tags(self.differs.as_ref()?, Compare::Weak) else {
-            return None;
-        };
-        match tags.as_slice() {
-            [tag] => HeaderValue::try_from(format!("\"{tag}\"")).ok(),
-            _ => None,
         }
     }
 }
@@ -142,18 +130,5 @@ mod tests {
         );
         assert_eq!(write(Some(&tag), None).unwrap().matches, Some(of(&["a"])));
         assert!(write(None, Some(&tag)).is_err());
-    }
-
-    #[test]
-    fn a_304_repeats_a_single_tag_only() {
-        let sent = |header: &str| Sent {
-            matches: None,
-            differs: Some(ETagCondition::parse_http_header(header.as_bytes()).unwrap()),
-            modified: None,
-            unmodified: None,
-        };
-        assert_eq!(sent("\"a\"").held_tag().unwrap(), "\"a\"");
-        assert!(sent("\"a\", \"b\"").held_tag().is_none());
-        assert!(sent("*").held_tag().is_none());
     }
 }

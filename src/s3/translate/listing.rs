@@ -53,6 +53,17 @@ impl Texts {
         }
     }
 
+    /// Refuses a text of the request that the answer would repeat and cannot.
+    pub(in crate::s3) fn check(self, echoed: &[Option<&str>]) -> S3Result<()> {
+        let mut texts = echoed.iter().flatten();
+        if self == Self::Url || texts.all(|text| fits_xml(text)) {
+            return Ok(());
+        }
+        Err(invalid_argument(
+            "XML cannot carry these characters; ask with encoding-type=url.",
+        ))
+    }
+
     /// One text.
     pub(in crate::s3) fn write(self, text: &str) -> String {
         match self {
@@ -65,6 +76,15 @@ impl Texts {
     pub(in crate::s3) fn told(self) -> Option<EncodingType> {
         (self == Self::Url).then(|| EncodingType::from_static(EncodingType::URL))
     }
+}
+
+/// Whether XML 1.0 can carry a text (its production `Char`; Rust's `char` has no surrogates).
+pub(in crate::s3) fn fits_xml(text: &str) -> bool {
+    text.chars().all(|c| match c {
+        '\t' | '\n' | '\r' => true,
+        '\u{fffe}' | '\u{ffff}' => false,
+        c => c >= ' ',
+    })
 }
 
 /// A token that continues behind `after`.
@@ -89,6 +109,30 @@ pub(in crate::s3) fn after(token: &str) -> S3Result<String> {
         })
         .filter(|text| !text.is_empty())
         .ok_or_else(|| invalid_argument("The continuation token is not one of ours."))
+}
+
+/// Up to and with the first delimiter behind the prefix: what a key is folded into, if anything.
+pub(in crate::s3) fn folded<'a>(key: &'a str, prefix: &str, delimiter: &str) -> Option<&'a str> {
+    let rest = key.strip_prefix(prefix)?;
+    let at = rest.find(delimiter)?;
+    let end = prefix
+        .len()
+        .saturating_add(at)
+        .saturating_add(delimiter.len());
+    key.get(..end)
+}
+
+/// Where a listing goes on that ended with `marker`: behind all keys folded into it, if it is what
+/// keys are folded into.
+pub(in crate::s3) fn behind(marker: String, prefix: &str, delimiter: Option<&str>) -> String {
+    let fold = delimiter.and_then(|delimiter| folded(&marker, prefix, delimiter));
+    if fold != Some(marker.as_str()) {
+        return marker;
+    }
+    // No key is longer, and no character sorts behind this one, which takes four bytes.
+    let room = limits::OBJECT_KEY_BYTES_MAX.saturating_sub(marker.len());
+    let last = "\u{10ffff}".repeat(room.div_ceil(4));
+    [marker, last].concat()
 }
 
 /// A text that counts only when it is not empty.
@@ -122,6 +166,49 @@ mod tests {
         }
         let other = EncodingType::from("base64".to_owned());
         assert!(Texts::asked(Some(&other)).is_err());
+    }
+
+    #[test]
+    fn what_xml_cannot_carry_is_refused_unless_encoded() {
+        for bad in ["\0", "a\u{1}", "\u{1f}b", "\u{b}", "\u{fffe}", "\u{ffff}"] {
+            assert!(Texts::Plain.check(&[None, Some(bad)]).is_err(), "{bad:?}");
+            Texts::Url.check(&[Some(bad)]).unwrap();
+        }
+        for good in ["", "\t\n\r", "é<&>\"", "\u{7f}", "\u{fffd}", "\u{1f600}"] {
+            Texts::Plain.check(&[Some(good), None]).unwrap();
+        }
+    }
+
+    #[test]
+    fn keys_fold_at_the_first_delimiter_behind_the_prefix() {
+        for (key, prefix, delimiter, fold) in [
+            ("a/b/c", "", "/", Some("a/")),
+            ("a/b/c", "a/", "/", Some("a/b/")),
+            ("a/b", "a/", "/", None),
+            ("a/b", "b", "/", None),
+            ("/a", "", "/", Some("/")),
+            ("aéb", "a", "é", Some("aé")),
+            ("a--b", "", "--", Some("a--")),
+        ] {
+            assert_eq!(folded(key, prefix, delimiter), fold, "{key} {prefix}");
+        }
+    }
+
+    #[test]
+    fn a_page_that_ended_with_a_fold_goes_on_behind_it() {
+        let next = behind("a/".to_owned(), "", Some("/"));
+        for inside in ["a/", "a/z", "a/\u{10ffff}\u{10ffff}", "a/~/b"] {
+            assert!(next.as_str() > inside, "{inside}");
+        }
+        assert!(next.as_str() < "a0" && next.as_str() < "b/");
+        for (marker, prefix, delimiter) in [
+            ("a/b", "", Some("/")),
+            ("a/", "a/", Some("/")),
+            ("a/", "b", Some("/")),
+            ("a/", "", None),
+        ] {
+            assert_eq!(behind(marker.to_owned(), prefix, delimiter), marker);
+        }
     }
 
     #[test]

@@ -196,14 +196,14 @@ fn modified(stat: &Stat) -> Timestamp {
 }
 
 /// Whether an open file is a blob of at least `end` bytes.
-pub(super) fn holds(file: &OwnedFd, end: u64) -> Result<(), StoreError> {
+pub(super) fn holds(file: &OwnedFd, whole: u64) -> Result<(), StoreError> {
     let stat = fstat(file).map_err(|e| failed("looking at a blob", e))?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
         return Err(StoreError::Failed {
             reason: "something that is no file has the name of a blob".to_owned(),
         });
     }
-    if u64::try_from(stat.st_size).unwrap_or(0) < end {
+    if u64::try_from(stat.st_size) != Ok(whole) {
         return Err(StoreError::Length);
     }
     Ok(())

@@ -79,13 +79,21 @@ impl BlobStore for LocalStore {
         .await
     }
 
-    async fn get(&self, id: BlobId, range: Range<u64>) -> Result<BlobStream, StoreError> {
+    async fn get(
+        &self,
+        id: BlobId,
+        range: Range<u64>,
+        whole: u64,
+    ) -> Result<BlobStream, StoreError> {
+        if range.is_empty() || range.end > whole {
+            return Err(StoreError::Length);
+        }
         let files = Arc::clone(&self.files);
         let first = chunk_of(&range);
         let rest = first.end..range.end;
         let (file, chunk) = blocking(move || {
             let file = files.read(id)?;
-            files::holds(&file, range.end)?;
+            files::holds(&file, whole)?;
             let chunk = files::read_at(&file, &first)?;
             Ok((Arc::new(file), chunk))
         })
@@ -193,7 +201,7 @@ mod tests {
         drop(store);
         let root = dir.path().join("store");
         let again = LocalStore::open(&root, &FixedClock).unwrap();
-        assert_eq!(read(&again, id(0xab), 0..5).await.unwrap(), b"bytes");
+        assert_eq!(read(&again, id(0xab), 0..5, 5).await.unwrap(), b"bytes");
         let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!(mode(&root), 0o700);
         assert_eq!(mode(&root.join("ab")), 0o700);
@@ -206,7 +214,7 @@ mod tests {
         let (dir, store) = store();
         store.put(id(1), 3, body(b"old")).await.unwrap();
         store.put(id(1), 3, body(b"new")).await.unwrap_err();
-        assert_eq!(read(&store, id(1), 0..3).await.unwrap(), b"old");
+        assert_eq!(read(&store, id(1), 0..3, 3).await.unwrap(), b"old");
         let tmp = dir.path().join("store/tmp");
         assert_eq!(fs::read_dir(tmp).unwrap().count(), 0);
     }
@@ -251,7 +259,7 @@ mod tests {
         fs::write(&secret, b"not of the store").unwrap();
         let root = dir.path().join("store");
         symlink(&secret, root.join("01").join(id(1).to_string())).unwrap();
-        let got = read(&store, id(1), 0..3).await.unwrap_err();
+        let got = read(&store, id(1), 0..3, 3).await.unwrap_err();
         assert!(matches!(got, StoreError::Failed { .. }), "{got:?}");
         assert_eq!(store.list(None, 9).await.unwrap(), []);
         store.delete(id(1)).await.unwrap();
@@ -274,8 +282,20 @@ mod tests {
         fs::create_dir(root.join("02").join(id(2).to_string())).unwrap();
         let all = store.list(None, 9).await.unwrap();
         assert_eq!(all.len(), 1, "{all:?}");
-        let got = read(&store, id(2), 0..1).await;
+        let got = read(&store, id(2), 0..1, 1).await;
         assert!(got.is_err(), "a directory is no blob");
+    }
+
+    #[tokio::test]
+    async fn a_blob_extended_behind_the_back_is_an_error() {
+        let (dir, store) = store();
+        store.put(id(1), 5, body(b"bytes")).await.unwrap();
+        let path = dir.path().join("store/01").join(id(1).to_string());
+        fs::write(path, b"bytes and more").unwrap();
+        for range in [0..5, 0..1, 4..5] {
+            let got = read(&store, id(1), range.clone(), 5).await;
+            assert!(matches!(got, Err(StoreError::Length)), "{range:?}: {got:?}");
+        }
     }
 
     #[tokio::test]
@@ -284,7 +304,7 @@ mod tests {
         let whole = chunks(vec![Ok(sample(900_000))]);
         store.put(id(1), 900_000, whole).await.unwrap();
         let path = dir.path().join("store/01").join(id(1).to_string());
-        let mut stream = store.get(id(1), 0..900_000).await.unwrap();
+        let mut stream = store.get(id(1), 0..900_000, 900_000).await.unwrap();
         stream.next().await.unwrap().unwrap();
         let file = fs::OpenOptions::new().write(true).open(path).unwrap();
         file.set_len(600_000).unwrap();

@@ -13,13 +13,16 @@ pub(super) fn check_range(
     status: StatusCode,
     headers: &HeaderMap,
     range: &Range<u64>,
+    whole: u64,
 ) -> Result<(), Refusal> {
     let wanted = range.end.saturating_sub(range.start);
     let length = content_length(headers)?;
     if status == StatusCode::OK && !headers.contains_key(CONTENT_RANGE) {
         // Right by chance when the range happens to be the whole blob.
-        return if range.start == 0 && length == Some(range.end) {
+        return if range.start == 0 && range.end == whole && length == Some(whole) {
             Ok(())
+        } else if range.start == 0 && range.end == whole && length.is_some() {
+            Err(Refusal::last(StoreError::Length))
         } else {
             let reason = "the store ignores ranges: it answered 200 to a ranged GET";
             Err(Refusal::failed(reason, Again::Never))
@@ -31,11 +34,13 @@ pub(super) fn check_range(
         return Err(Refusal::failed(&reason, Again::Never));
     }
     let text = headers.get(CONTENT_RANGE).and_then(|v| v.to_str().ok());
-    let Some((first, last)) = text.and_then(content_range) else {
+    let Some((first, last, total)) = text.and_then(content_range) else {
         let reason = "the store sent a partial answer without a valid Content-Range";
         return Err(Refusal::failed(reason, Again::Never));
     };
     let wrong_length = length.is_some_and(|length| length != wanted);
+    // Some stores do not tell the whole (`*`); what they append is never read, nor told.
+    let wrong_length = wrong_length || total.is_some_and(|total| total != whole);
     if first != range.start || last.checked_add(1) != Some(range.end) || wrong_length {
         return Err(Refusal::last(StoreError::Length));
     }
@@ -52,13 +57,18 @@ fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Refusal> {
     length.map(Some).ok_or_else(bad)
 }
 
-/// The first and last offset of `bytes 0-99/1000` or `bytes 0-99/*` (RFC 9110, section 14.4).
-fn content_range(text: &str) -> Option<(u64, u64)> {
+/// The first and last offset of `bytes 0-99/1000` or `bytes 0-99/*` (RFC 9110, section 14.4), and
+/// the length of the whole.
+fn content_range(text: &str) -> Option<(u64, u64, Option<u64>)> {
     let (range, total) = text.strip_prefix("bytes ")?.split_once('/')?;
     let (first, last) = range.split_once('-')?;
     let (first, last) = (digits(first)?, digits(last)?);
-    let beyond = total != "*" && digits(total)? <= last;
-    (first <= last && !beyond).then_some((first, last))
+    let total = match total {
+        "*" => None,
+        total => Some(digits(total)?),
+    };
+    let beyond = total.is_some_and(|total| total <= last);
+    (first <= last && !beyond).then_some((first, last, total))
 }
 
 /// A number without the signs that `parse` would allow.
@@ -152,7 +162,7 @@ mod tests {
 
     fn range_error(status: u16, pairs: &[(&'static str, &'static str)]) -> String {
         let status = StatusCode::from_u16(status).unwrap();
-        match check_range(status, &headers(pairs), &(10..20)) {
+        match check_range(status, &headers(pairs), &(10..20), 100) {
             Ok(()) => String::new(),
             Err(refusal) => refusal.to_string(),
         }
@@ -170,6 +180,8 @@ mod tests {
             ("10", "bytes 10-18/100"),
             ("9", "bytes 10-19/100"),
             ("11", "bytes 10-19/100"),
+            ("10", "bytes 10-19/99"),
+            ("10", "bytes 10-19/101"),
         ] {
             let pairs = [("content-range", bad), ("content-length", length)];
             assert!(range_error(206, &pairs).contains("length"), "{bad}");
@@ -200,9 +212,17 @@ mod tests {
     #[test]
     fn a_whole_blob_may_come_as_200() {
         let ok = headers(&[("content-length", "20")]);
-        check_range(StatusCode::OK, &ok, &(0..20)).unwrap();
-        check_range(StatusCode::OK, &ok, &(0..19)).unwrap_err();
-        check_range(StatusCode::OK, &headers(&[]), &(0..20)).unwrap_err();
+        let check =
+            |pairs: &HeaderMap, end, whole| check_range(StatusCode::OK, pairs, &(0..end), whole);
+        check(&ok, 20, 20).unwrap();
+        check(&ok, 20, 21).unwrap_err();
+        check(&ok, 19, 20).unwrap_err();
+        check(&headers(&[]), 20, 20).unwrap_err();
+        for length in ["19", "21"] {
+            let other = headers(&[("content-length", length)]);
+            let refusal = check(&other, 20, 20).unwrap_err();
+            assert!(refusal.to_string().contains("another length"), "{length}");
+        }
     }
 
     fn judge(status: u16, body: &str) -> (String, Again) {

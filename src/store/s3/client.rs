@@ -41,6 +41,7 @@ impl Client {
         &self,
         id: BlobId,
         range: &Range<u64>,
+        whole: u64,
     ) -> Result<(Link, Incoming), Refusal> {
         let upload = Upload::whole(Vec::new());
         let last = range.end.saturating_sub(1);
@@ -51,7 +52,7 @@ impl Client {
             return Err(self.refused(link, answer).await);
         }
         let (head, body) = answer.into_parts();
-        check_range(head.status, &head.headers, range)?;
+        check_range(head.status, &head.headers, range, whole)?;
         Ok((link, body))
     }
 

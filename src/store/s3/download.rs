@@ -20,6 +20,8 @@ struct Download {
     id: BlobId,
     /// What is still to come.
     left: Range<u64>,
+    /// How long the blob is as a whole.
+    whole: u64,
     open: Option<(Link, Incoming)>,
     /// One budget for the whole range, so that a store that breaks each time is not asked for ever.
     retries: Retries,
@@ -30,8 +32,9 @@ pub(super) async fn open(
     client: Arc<Client>,
     id: BlobId,
     range: Range<u64>,
+    whole: u64,
 ) -> Result<BlobStream, StoreError> {
-    if range.is_empty() {
+    if range.is_empty() || range.end > whole {
         return Err(StoreError::Length);
     }
     let retries = client.retries();
@@ -39,11 +42,16 @@ pub(super) async fn open(
         client,
         id,
         left: range,
+        whole,
         open: None,
         retries,
     };
     while download.open.is_none() {
-        match download.client.open(id, &download.left).await {
+        match download
+            .client
+            .open(id, &download.left, download.whole)
+            .await
+        {
             Ok(open) => download.open = Some(open),
             Err(refusal) => download.retries.after(refusal).await?,
         }
@@ -69,7 +77,7 @@ impl Download {
     async fn chunk(&mut self) -> Result<Bytes, Refusal> {
         let (mut link, mut body) = match self.open.take() {
             Some(open) => open,
-            None => self.client.open(self.id, &self.left).await?,
+            None => self.client.open(self.id, &self.left, self.whole).await?,
         };
         let chunk = link.frame(&mut body).await?;
         let chunk = chunk.ok_or_else(|| Refusal::later(StoreError::Length))?;

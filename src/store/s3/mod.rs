@@ -201,8 +201,13 @@ impl BlobStore for S3Store {
         }
     }
 
-    async fn get(&self, id: BlobId, range: Range<u64>) -> Result<BlobStream, StoreError> {
-        download::open(Arc::clone(&self.client), id, range).await
+    async fn get(
+        &self,
+        id: BlobId,
+        range: Range<u64>,
+        whole: u64,
+    ) -> Result<BlobStream, StoreError> {
+        download::open(Arc::clone(&self.client), id, range, whole).await
     }
 
     async fn delete(&self, id: BlobId) -> Result<(), StoreError> {

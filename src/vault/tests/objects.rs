@@ -1,3 +1,5 @@
+//! Objects, written, read, copied and guarded by roles, over the ports in memory.
+
 use futures_util::{StreamExt as _, stream};
 
 use super::support::{BUCKET, World, input, kind, place, sample};

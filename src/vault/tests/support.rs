@@ -9,11 +9,12 @@ use futures_util::{StreamExt as _, stream};
 use crate::catalog::{ListEntry, ListQuery, MemoryCatalog, SharedCatalog};
 use crate::journal::{MemoryJournal, SharedJournal};
 use crate::keyring::KeyRing;
-use crate::ledger::{AuthMethod, Nature, Session};
+use crate::ledger::{AuthMethod, Completion, Entry, Nature, Session};
 use crate::policy::{Grant, GrantEffect, Policy};
-use crate::store::SharedStore;
+use crate::store::fault::FaultStore;
 use crate::store::memory::MemoryStore;
-use crate::types::{Clock, Entropy, EntropyError, GrantId, Timestamp};
+use crate::store::{BlobStore as _, SharedStore};
+use crate::types::{BlobId, Clock, Entropy, EntropyError, GrantId, Timestamp};
 use crate::vault::{
     BodyChecks, Call, ErrorKind, Input, NewObject, Parts, Place, ReadAsk, Settings, Span, Vault,
     VaultError,
@@ -33,7 +34,7 @@ impl Clock for TestClock {
 }
 
 /// SplitMix64 (Steele, Lea, Flood 2014): the same bytes each time.
-pub(in crate::vault) struct TestEntropy(AtomicU64);
+pub(in crate::vault) struct TestEntropy(pub(in crate::vault) AtomicU64);
 
 impl Entropy for TestEntropy {
     fn fill(&self, out: &mut [u8]) -> Result<(), EntropyError> {
@@ -54,48 +55,135 @@ pub(in crate::vault) struct World {
     pub(in crate::vault) catalog: SharedCatalog,
     pub(in crate::vault) journal: Arc<MemoryJournal>,
     pub(in crate::vault) clock: Arc<TestClock>,
+    /// What the store really holds.
+    pub(in crate::vault) store: Arc<MemoryStore>,
+    /// The store as the vault sees it.
+    pub(in crate::vault) faults: Arc<FaultStore>,
+    pub(in crate::vault) keyring: Arc<KeyRing>,
+    entropy: Arc<TestEntropy>,
 }
 
 impl World {
-    /// A founded vault over a store in memory.
-    pub(in crate::vault) async fn new() -> Self {
-        let clock = Arc::new(TestClock(AtomicU64::new(START)));
-        Self::over(Arc::new(MemoryStore::new(clock))).await
-    }
-
     /// A founded vault: project `icu` with owner `olivia`, depositor `dirk`, job `job-1` (for
     /// `ruben`), auditor `anna`; `stan` holds nothing. Dataset `icu/ecg`.
-    pub(in crate::vault) async fn over(store: SharedStore) -> Self {
-        let clock = Arc::new(TestClock(AtomicU64::new(START)));
-        let entropy = Arc::new(TestEntropy(AtomicU64::new(7)));
-        let catalog: SharedCatalog = Arc::new(MemoryCatalog::new());
-        let journal = MemoryJournal::new(Arc::clone(&clock) as Arc<dyn Clock>, 10_000);
-        let keyring = Arc::new(KeyRing::in_memory(entropy.as_ref()).unwrap());
-        let parts = Parts {
-            store,
-            catalog: Arc::clone(&catalog),
-            journal: Arc::clone(&journal) as SharedJournal,
-            keyring,
-            policy: Arc::new(Policy::builtin().unwrap()),
-            clock: Arc::clone(&clock) as Arc<dyn Clock>,
-            entropy,
-        };
-        let settings = Settings {
-            default_project: "icu".parse().unwrap(),
-            snapshot_wait: false,
-        };
-        let vault = Arc::new(Vault::new(parts, settings));
-        let world = Self {
-            vault,
-            catalog,
-            journal,
-            clock,
-        };
+    pub(in crate::vault) async fn new() -> Self {
+        let world = Self::empty();
         world.found().await;
         world
     }
 
-    async fn found(&self) {
+    /// A vault with nothing in it.
+    pub(in crate::vault) fn empty() -> Self {
+        let clock = Arc::new(TestClock(AtomicU64::new(START)));
+        let entropy = Arc::new(TestEntropy(AtomicU64::new(7)));
+        let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as Arc<dyn Clock>));
+        let faults = Arc::new(FaultStore::new(Arc::clone(&store) as SharedStore));
+        let catalog: SharedCatalog = Arc::new(MemoryCatalog::new());
+        let journal = MemoryJournal::new(Arc::clone(&clock) as Arc<dyn Clock>, 10_000);
+        let keyring = Arc::new(KeyRing::in_memory(entropy.as_ref()).unwrap());
+        let parts = Parts {
+            store: Arc::clone(&faults) as SharedStore,
+            catalog: Arc::clone(&catalog),
+            journal: Arc::clone(&journal) as SharedJournal,
+            keyring: Arc::clone(&keyring),
+            policy: Arc::new(Policy::builtin().unwrap()),
+            clock: Arc::clone(&clock) as Arc<dyn Clock>,
+            entropy: Arc::clone(&entropy) as Arc<dyn Entropy>,
+        };
+        Self {
+            vault: Arc::new(Vault::new(parts, settings(false))),
+            catalog,
+            journal,
+            clock,
+            store,
+            faults,
+            keyring,
+            entropy,
+        }
+    }
+
+    /// What the vault stands on, for another vault over the same.
+    pub(in crate::vault) fn parts(&self) -> Parts {
+        Parts {
+            store: Arc::clone(&self.faults) as SharedStore,
+            catalog: Arc::clone(&self.catalog),
+            journal: Arc::clone(&self.journal) as SharedJournal,
+            keyring: Arc::clone(&self.keyring),
+            policy: Arc::new(Policy::builtin().unwrap()),
+            clock: Arc::clone(&self.clock) as Arc<dyn Clock>,
+            entropy: Arc::clone(&self.entropy) as Arc<dyn Entropy>,
+        }
+    }
+
+    /// Another vault over other parts: a restart, or a port that misbehaves.
+    pub(in crate::vault) fn rewire(&mut self, change: impl FnOnce(Parts) -> Parts) {
+        let parts = change(self.parts());
+        self.catalog = Arc::clone(&parts.catalog);
+        self.vault = Arc::new(Vault::new(parts, settings(false)));
+    }
+
+    /// Lets time pass.
+    pub(in crate::vault) fn wait(&self, ms: u64) {
+        self.clock.0.fetch_add(ms, Ordering::SeqCst);
+    }
+
+    /// The names of all blobs in the store.
+    pub(in crate::vault) async fn blobs(&self) -> Vec<BlobId> {
+        let page = self.store.list(None, 10_000).await.unwrap();
+        page.iter().map(|entry| entry.id).collect()
+    }
+
+    /// The blobs that `act` wrote.
+    pub(in crate::vault) async fn blobs_of(&self, act: impl Future<Output = ()>) -> Vec<BlobId> {
+        let before = self.blobs().await;
+        act.await;
+        let mut after = self.blobs().await;
+        after.retain(|id| !before.contains(id));
+        after
+    }
+
+    /// The newest completion in the log.
+    pub(in crate::vault) fn last_completion(&self) -> Completion {
+        let entries = self.journal.entries();
+        let found = entries.into_iter().rev().find_map(|entry| match entry {
+            Entry::Completion(completion) | Entry::Whole { completion, .. } => Some(completion),
+            _ => None,
+        });
+        found.unwrap()
+    }
+
+    /// What a reader gets before it ends, and how it ends; the record must say the same.
+    pub(in crate::vault) async fn drain(
+        &self,
+        who: &str,
+        key: &str,
+        span: Span,
+    ) -> (Vec<u8>, Option<ErrorKind>) {
+        let call = self.call(Some(who));
+        let ask = ReadAsk {
+            span,
+            ..ReadAsk::default()
+        };
+        let reading = self.vault.read_object(&call, place(key), ask).await;
+        assert!(call.is_recorded(), "every read is recorded");
+        let mut got = Vec::new();
+        let mut end = reading.as_ref().err().map(VaultError::kind);
+        if let Ok(mut reading) = reading {
+            while let Some(piece) = reading.body.next().await {
+                assert_eq!(end, None, "nothing comes behind an error");
+                match piece {
+                    Ok(piece) => got.extend_from_slice(&piece),
+                    Err(error) => end = Some(error.kind()),
+                }
+            }
+        }
+        let completion = self.last_completion();
+        assert_eq!(completion.event, call.event);
+        assert_eq!(completion.bytes, got.len() as u64);
+        (got, end)
+    }
+
+    pub(in crate::vault) async fn found(&self) {
         let local = self.call(None);
         self.vault
             .create_project(&local, "icu".parse().unwrap())
@@ -126,7 +214,12 @@ impl World {
     }
 
     pub(in crate::vault) async fn grant(&self, name: &str, role: &str) -> GrantId {
-        let grant = Grant {
+        self.make_grant(self.draft(name, role)).await.unwrap()
+    }
+
+    /// A grant of the whole project, approved by olivia, for a test to change.
+    pub(in crate::vault) fn draft(&self, name: &str, role: &str) -> Grant {
+        Grant {
             id: GrantId::random(self.vault.entropy.as_ref()).unwrap(),
             project: "icu".parse().unwrap(),
             principal: name.parse().unwrap(),
@@ -140,11 +233,12 @@ impl World {
             expires: None,
             approver: "olivia".parse().unwrap(),
             created: self.vault.now(),
-        };
-        self.vault
-            .create_grant(&self.call(None), grant)
-            .await
-            .unwrap()
+        }
+    }
+
+    pub(in crate::vault) async fn make_grant(&self, grant: Grant) -> Result<GrantId, ErrorKind> {
+        let made = self.vault.create_grant(&self.call(None), grant).await;
+        made.map_err(|error| error.kind())
     }
 
     pub(in crate::vault) fn call(&self, who: Option<&str>) -> Call {
@@ -229,6 +323,13 @@ impl World {
                 ListEntry::Prefix(prefix) => prefix,
             })
             .collect())
+    }
+}
+
+pub(in crate::vault) fn settings(snapshot_wait: bool) -> Settings {
+    Settings {
+        default_project: "icu".parse().unwrap(),
+        snapshot_wait,
     }
 }
 

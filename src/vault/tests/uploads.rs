@@ -1,3 +1,5 @@
+//! Multipart uploads over the ports in memory.
+
 use super::support::{World, input, kind, place, sample};
 use crate::vault::{
     CompletedPart, Completing, CopySource, ErrorKind, NewObject, ReadConditions, Span,

@@ -11,7 +11,7 @@ const RIGHT: &str = "HTTP/1.1 206 Partial Content\r\nContent-Length: 10\r\n\
                      Content-Range: bytes 10-19/100\r\n\r\n0123456789";
 
 async fn get(server: &Server, retries: u32) -> Result<Vec<u8>, StoreError> {
-    read(&server.store(retries), ID, 10..20).await
+    read(&server.store(retries), ID, 10..20, 100).await
 }
 
 /// The outcome of a GET without retries before a store that sends this and closes.
@@ -50,6 +50,8 @@ async fn partial_answers_of_another_range_are_errors() {
         ("9", "bytes 10-18/100", "012345678", LENGTH),
         ("11", "bytes 10-20/100", "0123456789a", LENGTH),
         ("11", "bytes 10-19/100", "0123456789a", LENGTH),
+        ("10", "bytes 10-19/101", "0123456789", LENGTH),
+        ("10", "bytes 10-19/20", "0123456789", LENGTH),
         ("10", "bytes 0-9/100", "0123456789", LENGTH),
         ("10", "bytes 10-19/100", "01234", LENGTH),
         ("10", "bytes", "0123456789", "without a valid Content-Range"),
@@ -150,11 +152,11 @@ async fn a_store_that_does_not_answer_is_asked_again_and_then_given_up() {
     let server = Server::start(vec![hang(), vec![Step::Head, send(RIGHT)]]);
     let mut config = server.impatient();
     config.retries = 1;
-    let got = read(&open(&config), ID, 10..20).await.unwrap();
+    let got = read(&open(&config), ID, 10..20, 100).await.unwrap();
     assert_eq!(got, b"0123456789");
     for script in [hang(), drip] {
         let server = Server::start(vec![script]);
-        let got = read(&open(&server.impatient()), ID, 10..20).await;
+        let got = read(&open(&server.impatient()), ID, 10..20, 100).await;
         assert!(matches!(got, Err(StoreError::Timeout)), "{got:?}");
     }
 }
@@ -171,7 +173,7 @@ async fn a_broken_body_is_resumed_where_it_broke() {
         let mut config = server.impatient();
         config.retries = 2;
         let store = open(&config);
-        let mut stream = store.get(ID, 10..20).await.unwrap();
+        let mut stream = store.get(ID, 10..20, 100).await.unwrap();
         // Awaited before the break, so that a reset cannot overtake the first half.
         let mut all = stream.next().await.unwrap().unwrap().to_vec();
         while let Some(chunk) = stream.next().await {
@@ -202,7 +204,7 @@ async fn a_stalled_body_times_out() {
     let half = RIGHT.strip_suffix("56789").unwrap();
     let server = Server::start(vec![vec![Step::Head, send(half), Step::Hang]]);
     let store = open(&server.impatient());
-    let mut stream = store.get(ID, 10..20).await.unwrap();
+    let mut stream = store.get(ID, 10..20, 100).await.unwrap();
     assert_eq!(stream.next().await.unwrap().unwrap(), "01234");
     let end = stream.next().await.unwrap();
     assert!(matches!(end, Err(StoreError::Timeout)), "{end:?}");
@@ -218,7 +220,7 @@ async fn a_body_that_drips_is_progress() {
         Step::Drip(b"x".to_vec()),
     ]]);
     let config = server.impatient();
-    let got = read(&open(&config), ID, 10..20).await.unwrap();
+    let got = read(&open(&config), ID, 10..20, 100).await.unwrap();
     assert_eq!(got, b"xxxxxxxxxx");
 }
 
@@ -245,9 +247,9 @@ async fn a_connection_is_used_again_after_answers_and_refusals() {
     ];
     let server = Server::start(vec![script]);
     let store = server.store(0);
-    assert_eq!(read(&store, ID, 10..20).await.unwrap(), b"0123456789");
-    read(&store, ID, 10..20).await.unwrap_err();
-    assert_eq!(read(&store, ID, 10..20).await.unwrap(), b"0123456789");
+    assert_eq!(read(&store, ID, 10..20, 100).await.unwrap(), b"0123456789");
+    read(&store, ID, 10..20, 100).await.unwrap_err();
+    assert_eq!(read(&store, ID, 10..20, 100).await.unwrap(), b"0123456789");
 }
 
 #[tokio::test]
@@ -256,7 +258,7 @@ async fn connections_closed_while_idle_cost_no_error() {
     let server = Server::start(vec![script(), script(), script()]);
     let store = server.store(1);
     for _ in 0..3 {
-        assert_eq!(read(&store, ID, 10..20).await.unwrap(), b"0123456789");
+        assert_eq!(read(&store, ID, 10..20, 100).await.unwrap(), b"0123456789");
     }
     assert_eq!(server.used(), 3);
 }
@@ -269,11 +271,11 @@ async fn connections_are_capped() {
     let mut config = server.impatient();
     config.connections_max = 1;
     let store = open(&config);
-    let stream = store.get(ID, 10..20).await.unwrap();
-    let got = read(&store, ID, 10..20).await;
+    let stream = store.get(ID, 10..20, 100).await.unwrap();
+    let got = read(&store, ID, 10..20, 100).await;
     assert!(matches!(got, Err(StoreError::Throttled)), "{got:?}");
     drop(stream);
-    assert_eq!(read(&store, ID, 10..20).await.unwrap(), b"0123456789");
+    assert_eq!(read(&store, ID, 10..20, 100).await.unwrap(), b"0123456789");
 }
 
 #[tokio::test]
@@ -281,7 +283,7 @@ async fn nobody_listening_is_told() {
     let server = Server::start(vec![]);
     let store = server.store(1);
     tokio::task::yield_now().await;
-    let got = read(&store, ID, 10..20).await.unwrap_err().to_string();
+    let got = read(&store, ID, 10..20, 100).await.unwrap_err().to_string();
     assert!(got.contains("the store failed: no connection"), "{got}");
 }
 
@@ -290,9 +292,9 @@ async fn an_empty_or_reversed_range_is_refused_without_asking() {
     let server = Server::start(vec![vec![Step::Head]]);
     let store = server.store(0);
     #[expect(clippy::reversed_empty_ranges, reason = "what is tested")]
-    for range in [5..5, 9..5] {
+    for range in [5..5, 9..5, 99..101] {
         assert!(matches!(
-            read(&store, ID, range).await,
+            read(&store, ID, range, 100).await,
             Err(StoreError::Length)
         ));
     }

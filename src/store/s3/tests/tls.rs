@@ -66,14 +66,14 @@ async fn only_a_known_authority_and_the_right_name_are_trusted() {
     std::fs::write(&file, pem).unwrap();
     let mut known = config("localhost", port);
     known.ca_file = Some(file.clone());
-    assert_eq!(read(&open(&known), ID, 0..1).await.unwrap(), b"x");
+    assert_eq!(read(&open(&known), ID, 0..1, 1).await.unwrap(), b"x");
     let mut elsewhere = config("127.0.0.1", port);
     elsewhere.ca_file = Some(file.clone());
-    let got = read(&open(&elsewhere), ID, 0..1).await.unwrap_err();
+    let got = read(&open(&elsewhere), ID, 0..1, 1).await.unwrap_err();
     assert!(got.to_string().contains("certificate"), "{got}");
     let other = generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     std::fs::write(&file, other.cert.pem()).unwrap();
-    let got = read(&open(&known), ID, 0..1).await.unwrap_err();
+    let got = read(&open(&known), ID, 0..1, 1).await.unwrap_err();
     assert!(got.to_string().contains("certificate"), "{got}");
 }
 

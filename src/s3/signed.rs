@@ -1,0 +1,136 @@
+//! What a right signature must cover, beyond what the library checks: one signature for one
+//! request, and the host it was made for.
+
+use http::{HeaderMap, header};
+use s3s::{S3Error, S3ErrorCode, S3Result};
+
+/// What a query that carries a signature names (`X-Amz-Expires` and so on).
+const QUERY_FIELDS: &[&[u8]] = &[
+    b"x-amz-algorithm",
+    b"x-amz-credential",
+    b"x-amz-date",
+    b"x-amz-expires",
+    b"x-amz-signature",
+    b"x-amz-signedheaders",
+];
+
+/// Refuses a request that is signed twice, or whose signature would be right for another host.
+/// The library has found the signature to be right.
+pub(super) fn check(headers: &HeaderMap, query: &str) -> S3Result<()> {
+    let mut in_headers = headers.get_all(header::AUTHORIZATION).into_iter();
+    let authorization = in_headers.next();
+    let in_query = query.split('&').any(is_signature_field);
+    if in_headers.next().is_some() || (authorization.is_some() && in_query) {
+        return Err(S3Error::with_message(
+            S3ErrorCode::InvalidArgument,
+            "A request is signed once: in its headers or in its query.",
+        ));
+    }
+    let covers_host = match authorization {
+        Some(value) => value.to_str().is_ok_and(header_covers_host),
+        None => query_covers_host(query),
+    };
+    if covers_host {
+        Ok(())
+    } else {
+        Err(S3Error::with_message(
+            S3ErrorCode::AccessDenied,
+            "The signature does not cover the host.",
+        ))
+    }
+}
+
+fn decoded(text: &str) -> Vec<u8> {
+    percent_encoding::percent_decode_str(text).collect()
+}
+
+fn is_signature_field(pair: &str) -> bool {
+    let name = decoded(pair.split('=').next().unwrap_or_default());
+    QUERY_FIELDS
+        .iter()
+        .any(|field| name.eq_ignore_ascii_case(field))
+}
+
+/// `AWS4-HMAC-SHA256 Credential=…, SignedHeaders=a;b, Signature=…`
+fn header_covers_host(value: &str) -> bool {
+    let (_, fields) = value.split_once(' ').unwrap_or_default();
+    let mut lists = fields
+        .split(',')
+        .filter_map(|field| field.trim().strip_prefix("SignedHeaders="))
+        .peekable();
+    lists.peek().is_some() && lists.all(|list| names_host(list.as_bytes()))
+}
+
+fn query_covers_host(query: &str) -> bool {
+    let mut lists = query
+        .split('&')
+        .filter_map(|pair| pair.split_once('='))
+        .filter(|(name, _)| decoded(name) == b"X-Amz-SignedHeaders")
+        .peekable();
+    lists.peek().is_some() && lists.all(|(_, list)| names_host(&decoded(list)))
+}
+
+fn names_host(list: &[u8]) -> bool {
+    list.split(|byte| *byte == b';').any(|name| name == b"host")
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    const RIGHT: &str = "AWS4-HMAC-SHA256 Credential=K/20270101/r/s3/aws4_request, \
+                         SignedHeaders=host;x-amz-date, Signature=00";
+    const QUERY: &str = "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-SignedHeaders=a%3Bhost";
+
+    fn code(authorization: &[&str], query: &str) -> Option<String> {
+        let value = |text: &&str| (header::AUTHORIZATION, HeaderValue::from_str(text).unwrap());
+        let mut headers = HeaderMap::new();
+        for (name, value) in authorization.iter().map(value) {
+            headers.append(name, value);
+        }
+        check(&headers, query)
+            .err()
+            .map(|e| e.code().as_str().to_owned())
+    }
+
+    #[test]
+    fn one_signature_that_covers_the_host_passes() {
+        assert_eq!(code(&[RIGHT], ""), None);
+        assert_eq!(code(&[RIGHT], "prefix=X-Amz-Signature"), None);
+        let dense = RIGHT.replace(", ", ",");
+        assert_eq!(code(&[&dense], ""), None);
+        assert_eq!(code(&[], QUERY), None);
+        assert_eq!(code(&[], "X%2DAmz-SignedHeaders=host"), None);
+    }
+
+    #[test]
+    fn a_host_that_is_not_covered_is_refused() {
+        for list in ["x-amz-date", "", "hosts", "x-host", "Host", "a:host"] {
+            let other = RIGHT.replace("host;x-amz-date", list);
+            let verdict = code(&[&other], "");
+            assert_eq!(verdict.as_deref(), Some("AccessDenied"), "{list}");
+        }
+        for query in [
+            "",
+            "X-Amz-SignedHeaders",
+            "X-Amz-SignedHeaders=",
+            "X-Amz-SignedHeaders=date",
+            "x-amz-signedheaders=host",
+            "X-Amz-SignedHeaders=host&X-Amz-SignedHeaders=date",
+        ] {
+            assert_eq!(code(&[], query).as_deref(), Some("AccessDenied"), "{query}");
+        }
+    }
+
+    #[test]
+    fn two_signatures_are_refused() {
+        let twice = code(&[RIGHT, RIGHT], "");
+        assert_eq!(twice.as_deref(), Some("InvalidArgument"));
+        for query in [QUERY, "X-Amz-Signature=00", "a=b&x%2Damz-expires=1"] {
+            let both = code(&[RIGHT], query);
+            assert_eq!(both.as_deref(), Some("InvalidArgument"), "{query}");
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! Doubles of the ports: one that stops the world at the k'th call, one that alters rows.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::{future::pending, ops::Range, sync::Arc};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use tokio::sync::Notify;
+
+use crate::catalog::{
+    Catalog, CatalogError, CredentialRow, DatasetRow, ListQuery, Mutation, ObjectRow, Page,
+    PartPage, PrincipalRow, ProjectRow, SharedCatalog, UploadPage, UploadQuery, UploadRow,
+};
+use crate::journal::{CompletionSlot, Journal, JournalError, SharedJournal};
+use crate::ledger::{Completion, Intent, Session};
+use crate::policy::Grant;
+use crate::store::{BlobBody, BlobEntry, BlobStore, BlobStream, SharedStore, StoreError};
+use crate::types::{
+    AccessKeyId, BlobId, BucketName, DatasetId, ObjectKey, PrincipalId, ProjectName, Timestamp,
+    UploadId,
+};
+
+/// Counts the calls of all ports and stops at one of them, for ever: what was acknowledged before
+/// is durable, the rest is lost.
+pub(super) struct Gate {
+    calls: AtomicU64,
+    at: u64,
+    /// Whether the effect of the last call happens, unseen by its caller.
+    after: bool,
+    stopped: Notify,
+}
+
+impl Gate {
+    pub(super) fn new(at: u64, after: bool) -> Arc<Self> {
+        Arc::new(Self {
+            calls: AtomicU64::new(0),
+            at,
+            after,
+            stopped: Notify::new(),
+        })
+    }
+
+    pub(super) fn calls(&self) -> u64 {
+        self.calls.load(Ordering::SeqCst)
+    }
+
+    /// Returns when the world stands still.
+    pub(super) async fn stopped(&self) {
+        self.stopped.notified().await;
+    }
+
+    async fn pass<T>(&self, call: impl Future<Output = T> + Send) -> T {
+        let number = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
+        if number < self.at {
+            return call.await;
+        }
+        let effect = number == self.at && self.after;
+        if effect {
+            let _unseen: T = call.await;
+        }
+        self.stopped.notify_one();
+        pending().await
+    }
+}
+
+/// Alters an object's row on its way out.
+pub(super) type Bend = Box<dyn Fn(&mut ObjectRow) + Send + Sync>;
+
+/// Any port behind a gate.
+pub(super) struct Gated<P> {
+    pub(super) inner: P,
+    pub(super) gate: Arc<Gate>,
+    pub(super) bend: Mutex<Option<Bend>>,
+}
+
+impl<P> Gated<P> {
+    pub(super) fn new(inner: P, gate: &Arc<Gate>) -> Self {
+        Self {
+            inner,
+            gate: Arc::clone(gate),
+            bend: Mutex::new(None),
+        }
+    }
+}
+
+#[async_trait]
+impl BlobStore for Gated<SharedStore> {
+    async fn put(&self, id: BlobId, bytes: u64, body: BlobBody) -> Result<(), StoreError> {
+        self.gate.pass(self.inner.put(id, bytes, body)).await
+    }
+
+    async fn get(
+        &self,
+        id: BlobId,
+        range: Range<u64>,
+        whole: u64,
+    ) -> Result<BlobStream, StoreError> {
+        self.gate.pass(self.inner.get(id, range, whole)).await
+    }
+
+    async fn delete(&self, id: BlobId) -> Result<(), StoreError> {
+        self.gate.pass(self.inner.delete(id)).await
+    }
+
+    async fn list(
+        &self,
+        after: Option<BlobId>,
+        limit: usize,
+    ) -> Result<Vec<BlobEntry>, StoreError> {
+        self.gate.pass(self.inner.list(after, limit)).await
+    }
+
+    async fn probe(&self, id: BlobId) -> Result<(), StoreError> {
+        self.gate.pass(self.inner.probe(id)).await
+    }
+}
+
+#[async_trait]
+impl Journal for Gated<SharedJournal> {
+    async fn begin(
+        &self,
+        session: &Arc<Session>,
+        intent: Intent,
+    ) -> Result<Box<dyn CompletionSlot>, JournalError> {
+        self.gate.pass(self.inner.begin(session, intent)).await
+    }
+
+    async fn note(
+        &self,
+        session: &Arc<Session>,
+        intent: Intent,
+        completion: Completion,
+    ) -> Result<(), JournalError> {
+        let note = self.inner.note(session, intent, completion);
+        self.gate.pass(note).await
+    }
+
+    async fn policy(&self, version: [u8; 32], text: &str) -> Result<(), JournalError> {
+        self.gate.pass(self.inner.policy(version, text)).await
+    }
+
+    fn ready(&self) -> Result<(), JournalError> {
+        self.inner.ready()
+    }
+
+    async fn close(&self) -> Result<(), JournalError> {
+        self.inner.close().await
+    }
+}
+
+macro_rules! gated {
+    ($($name:ident($($arg:ident: $type:ty),*) -> $out:ty;)*) => {
+        #[async_trait]
+        impl Catalog for Gated<SharedCatalog> {
+            async fn object(
+                &self,
+                dataset: &DatasetId,
+                key: &ObjectKey,
+            ) -> Result<Option<ObjectRow>, CatalogError> {
+                let mut row = self.gate.pass(self.inner.object(dataset, key)).await?;
+                if let (Some(row), Ok(bend)) = (&mut row, self.bend.lock())
+                    && let Some(bend) = bend.as_ref()
+                {
+                    bend(row);
+                }
+                Ok(row)
+            }
+
+            $(async fn $name(&self, $($arg: $type),*) -> Result<$out, CatalogError> {
+                self.gate.pass(self.inner.$name($($arg),*)).await
+            })*
+        }
+    };
+}
+
+gated! {
+    commit(mutations: Vec<Mutation>) -> ();
+    generation() -> u64;
+    project(name: &ProjectName) -> Option<ProjectRow>;
+    projects(after: Option<&ProjectName>, limit: usize) -> Vec<ProjectRow>;
+    dataset(bucket: &BucketName) -> Option<DatasetRow>;
+    datasets(after: Option<&BucketName>, limit: usize) -> Vec<DatasetRow>;
+    principal(id: &PrincipalId) -> Option<PrincipalRow>;
+    credential(id: &AccessKeyId) -> Option<CredentialRow>;
+    credentials(principal: &PrincipalId, limit: usize) -> Vec<CredentialRow>;
+    grants_of(project: &ProjectName, principal: &PrincipalId) -> Vec<Grant>;
+    grants(project: &ProjectName, limit: usize) -> Vec<Grant>;
+    projects_of(principal: &PrincipalId) -> Vec<ProjectName>;
+    list(dataset: &DatasetId, query: &ListQuery) -> Page;
+    upload(id: &UploadId) -> Option<UploadRow>;
+    uploads(dataset: &DatasetId, query: &UploadQuery) -> UploadPage;
+    parts(upload: &UploadId, after: u32, limit: usize) -> PartPage;
+    stale_uploads(before: Timestamp, limit: usize) -> Vec<UploadRow>;
+    known_blobs(ids: &[BlobId]) -> Vec<bool>;
+    claim_unreferenced(before: Timestamp, limit: usize) -> Vec<BlobId>;
+    change_seq() -> u64;
+    changes(after: u64, bytes_max: usize) -> Vec<(u64, Bytes)>;
+    forget_changes(upto: u64) -> ();
+    dump(cursor: Option<Bytes>, bytes_max: usize) -> (Vec<Mutation>, Option<Bytes>);
+}

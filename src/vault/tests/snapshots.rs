@@ -1,0 +1,243 @@
+//! Snapshots and recovery: what the store and the keys give back of a lost catalog.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::support::{BUCKET, World, input, place, sample, settings};
+use crate::catalog::{Catalog, MemoryCatalog, Mutation, SharedCatalog};
+use crate::store::BlobStore as _;
+use crate::store::fault::{Injected, PutFault};
+use crate::types::BlobId;
+use crate::vault::{ErrorKind, NewObject, Place, Recovered, Span, Vault, WriteConditions};
+
+async fn dump(catalog: &dyn Catalog) -> Vec<Mutation> {
+    let (all, rest) = catalog.dump(None, usize::MAX).await.unwrap();
+    assert_eq!(rest, None);
+    all
+}
+
+async fn delete(world: &World, key: &str) {
+    let call = world.call(Some("olivia"));
+    let none = WriteConditions::default();
+    let deleted = world.vault.delete_object(&call, place(key), none);
+    deleted.await.unwrap();
+}
+
+/// A founded vault with three snapshots: 0 the founding and `a`, 1 `b`, 2 `c` and no more `a`.
+async fn three() -> World {
+    let world = World::new().await;
+    world.put("olivia", "a", &sample(70_000)).await.unwrap();
+    world.vault.write_snapshot(0).await.unwrap();
+    world.put("olivia", "b", b"bee").await.unwrap();
+    world.wait(1000);
+    world.vault.write_snapshot(1).await.unwrap();
+    world.put("olivia", "c", b"sea").await.unwrap();
+    delete(&world, "a").await;
+    world.wait(1000);
+    world.vault.write_snapshot(2).await.unwrap();
+    world
+}
+
+/// Loses the catalog and rebuilds it.
+async fn recover(world: &mut World) -> Result<Recovered, ErrorKind> {
+    let fresh: SharedCatalog = Arc::new(MemoryCatalog::new());
+    world.rewire(|mut parts| {
+        parts.catalog = fresh;
+        parts
+    });
+    let recovered = world.vault.recover(|_| {}).await;
+    recovered.map_err(|error| error.kind())
+}
+
+fn snapshot(world: &World, number: u64) -> BlobId {
+    world.keyring.snapshot_blob_id(number)
+}
+
+#[tokio::test]
+async fn a_lost_catalog_comes_back_whole() {
+    let mut world = three().await;
+    let before = dump(world.catalog.as_ref()).await;
+    let seq = world.catalog.change_seq().await.unwrap();
+    let found = recover(&mut world).await.unwrap();
+    let want = Recovered {
+        blobs: 3 + 3,
+        snapshots: 3,
+        commits: seq,
+        newest: Some(world.vault.now()),
+        next_snapshot: 3,
+        ..Recovered::default()
+    };
+    assert_eq!(found, want);
+    assert!(dump(world.catalog.as_ref()).await == before);
+    assert_eq!(world.get("job-1", "b", Span::All).await.unwrap(), b"bee");
+    assert_eq!(world.names("job-1", "").await.unwrap(), ["b", "c"]);
+    assert!(
+        !world.vault.has_changes().await.unwrap(),
+        "the snapshots hold it all"
+    );
+}
+
+#[tokio::test]
+async fn a_recovered_vault_goes_on_and_can_be_recovered_again() {
+    let mut world = three().await;
+    for (number, key) in [(3, "d"), (4, "e")] {
+        let found = recover(&mut world).await.unwrap();
+        assert_eq!(found.next_snapshot, number);
+        world.put("olivia", key, key.as_bytes()).await.unwrap();
+        world.vault.write_snapshot(number).await.unwrap();
+    }
+    let found = recover(&mut world).await.unwrap();
+    assert_eq!((found.missing_commits, found.refused_commits), (0, 0));
+    assert_eq!(
+        world.names("job-1", "").await.unwrap(),
+        ["b", "c", "d", "e"]
+    );
+}
+
+#[tokio::test]
+async fn a_missing_snapshot_is_named_and_costs_its_commits_alone() {
+    let mut world = three().await;
+    world.store.delete(snapshot(&world, 1)).await.unwrap();
+    let found = recover(&mut world).await.unwrap();
+    assert_eq!(found.missing_snapshots, [1]);
+    assert_eq!((found.missing_commits, found.refused_commits), (1, 0));
+    assert_eq!(found.unknown_blobs, 1, "what b was");
+    assert_eq!(world.names("job-1", "").await.unwrap(), ["c"]);
+    // What is written from now on survives the next loss, in spite of the gap.
+    world.put("olivia", "d", b"d").await.unwrap();
+    world
+        .vault
+        .write_snapshot(found.next_snapshot)
+        .await
+        .unwrap();
+    let found = recover(&mut world).await.unwrap();
+    assert_eq!((found.missing_commits, found.refused_commits), (1, 0));
+    assert_eq!(world.names("job-1", "").await.unwrap(), ["c", "d"]);
+}
+
+#[tokio::test]
+async fn without_its_first_snapshot_little_comes_back_and_it_says_so() {
+    let mut world = three().await;
+    let seq = world.catalog.change_seq().await.unwrap();
+    world.store.delete(snapshot(&world, 0)).await.unwrap();
+    let found = recover(&mut world).await.unwrap();
+    assert_eq!(found.missing_snapshots, [0]);
+    assert_eq!(found.missing_commits, seq - 3);
+    assert_eq!((found.commits, found.refused_commits), (0, 3));
+    assert_eq!(found.unknown_blobs, 3);
+}
+
+#[tokio::test]
+async fn the_newest_snapshot_hidden_costs_freshness_alone() {
+    let mut world = three().await;
+    world.store.delete(snapshot(&world, 2)).await.unwrap();
+    let found = recover(&mut world).await.unwrap();
+    assert_eq!(found.snapshots, 2);
+    assert!(found.missing_snapshots.is_empty(), "it cannot be known");
+    assert_eq!(world.vault.now().since(found.newest.unwrap()), 1000);
+    assert_eq!(
+        found.unknown_blobs, 1,
+        "c's blob shows that something came after"
+    );
+    assert_eq!(world.names("job-1", "").await.unwrap(), ["a", "b"]);
+    let got = world.get("job-1", "a", Span::All).await.unwrap();
+    assert!(got == sample(70_000));
+}
+
+#[tokio::test]
+async fn nothing_of_a_forged_snapshot_is_believed() {
+    let mut world = three().await;
+    let id = snapshot(&world, 1);
+    let honest = world.store.sealed(id).unwrap();
+    let other = world.store.sealed(snapshot(&world, 0)).unwrap();
+    let mut flipped = honest.to_vec();
+    flipped[honest.len() / 2] ^= 1;
+    let short = honest.slice(..honest.len() - 1);
+    let longer = [&honest[..], &[0]].concat();
+    let lies = [flipped.into(), other, short, longer.into(), Bytes::new()];
+    for (number, lie) in lies.into_iter().enumerate() {
+        world.store.tamper(id, lie);
+        let found = recover(&mut world).await.unwrap();
+        assert_eq!(found.damaged_snapshots, [1], "lie {number}");
+        assert_eq!(found.missing_commits, 1, "lie {number}");
+        assert!(!found.is_whole(), "lie {number}");
+        assert_eq!(world.names("job-1", "").await.unwrap(), ["c"]);
+    }
+    world.store.tamper(id, honest);
+    assert!(recover(&mut world).await.unwrap().is_whole());
+}
+
+#[tokio::test]
+async fn commits_that_two_snapshots_hold_count_once() {
+    let mut world = three().await;
+    world.put("olivia", "d", b"d").await.unwrap();
+    // The store took it and its answer was lost: the changes are not forgotten.
+    let puts = world.faults.calls()[0];
+    let lost = PutFault::StoredButError(Injected::Timeout);
+    world.faults.on_put(puts + 1, lost);
+    world.vault.write_snapshot(3).await.unwrap_err();
+    assert!(world.vault.has_changes().await.unwrap());
+    world.put("olivia", "e", b"e").await.unwrap();
+    assert_eq!(world.vault.write_snapshot(4).await.unwrap(), 2);
+    let seq = world.catalog.change_seq().await.unwrap();
+    let before = dump(world.catalog.as_ref()).await;
+    let found = recover(&mut world).await.unwrap();
+    assert_eq!((found.snapshots, found.commits), (5, seq));
+    assert_eq!((found.missing_commits, found.refused_commits), (0, 0));
+    assert!(dump(world.catalog.as_ref()).await == before);
+}
+
+#[tokio::test]
+async fn a_catalog_that_holds_something_is_not_written_over() {
+    let world = three().await;
+    let before = dump(world.catalog.as_ref()).await;
+    let refused = world.vault.recover(|_| {}).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::InvalidArgument);
+    assert!(dump(world.catalog.as_ref()).await == before);
+}
+
+#[tokio::test]
+async fn a_dataset_without_its_key_is_named() {
+    let mut world = three().await;
+    let ids = world.keyring.dataset_ids().unwrap();
+    for id in ids {
+        world.keyring.destroy_dataset(&id).unwrap();
+    }
+    let found = recover(&mut world).await.unwrap();
+    let names: Vec<_> = found.keyless.iter().map(ToString::to_string).collect();
+    assert_eq!(names.len(), 1);
+    let got = world.get("job-1", "b", Span::All).await.unwrap_err();
+    assert_eq!(got.kind(), ErrorKind::Unavailable);
+}
+
+#[tokio::test]
+async fn an_acknowledgement_waits_for_its_snapshot_when_asked_to() {
+    let mut world = World::new().await;
+    world.vault = Arc::new(Vault::new(world.parts(), settings(true)));
+    let call = world.call(Some("olivia"));
+    let place = Place {
+        bucket: BUCKET,
+        key: "k",
+    };
+    let write = world
+        .vault
+        .write_object(&call, place, NewObject::default(), input(b"safe", 4));
+    let mut write = Box::pin(write);
+    for _ in 0..50 {
+        assert!(futures_util::poll!(&mut write).is_pending());
+    }
+    world.vault.snapshot_wanted().await;
+    world.vault.write_snapshot(0).await.unwrap();
+    write.await.unwrap();
+    assert!(!world.vault.has_changes().await.unwrap());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_snapshot_that_never_comes_is_no_acknowledgement_and_loses_nothing() {
+    let mut world = World::new().await;
+    world.vault = Arc::new(Vault::new(world.parts(), settings(true)));
+    let put = world.put("olivia", "k", b"there").await.unwrap_err();
+    assert_eq!(put.kind(), ErrorKind::Unavailable);
+    assert_eq!(world.get("olivia", "k", Span::All).await.unwrap(), b"there");
+}

@@ -1,0 +1,178 @@
+//! Sweeping: nothing younger than a day, nothing that is referred to, nothing in flight.
+
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
+
+use super::support::{World, input, place, sample};
+use crate::store::BlobStore as _;
+use crate::store::fault::{DeleteFault, Injected};
+use crate::types::BlobId;
+use crate::vault::{
+    BodyChecks, BodyError, CopySource, GRACE_MS_MIN, Input, NewObject, ReadConditions, Span,
+    SweepAsk, Swept, WriteConditions,
+};
+
+/// Asks for no grace at all; the vault keeps to its least.
+const ASK: SweepAsk = SweepAsk {
+    grace_ms: 0,
+    upload_ms: 7 * GRACE_MS_MIN,
+    next_snapshot: 0,
+};
+
+async fn sweep(world: &World, next_snapshot: u64) -> Swept {
+    let ask = SweepAsk {
+        next_snapshot,
+        ..ASK
+    };
+    world.vault.sweep(ask).await.unwrap()
+}
+
+async fn orphan(world: &World, n: u8) -> BlobId {
+    let id = BlobId::from_bytes([n; 16]);
+    let body = Box::pin(stream::iter([Ok(Bytes::from_static(b"left"))]));
+    world.store.put(id, 4, body).await.unwrap();
+    id
+}
+
+#[tokio::test]
+async fn an_orphan_lives_a_day() {
+    let world = World::new().await;
+    world.put("olivia", "k", b"kept").await.unwrap();
+    orphan(&world, 1).await;
+    for _ in 0..2 {
+        assert_eq!(sweep(&world, 0).await, Swept::default());
+        world.wait(GRACE_MS_MIN / 2);
+    }
+    assert_eq!(sweep(&world, 0).await, Swept::default(), "a day to the ms");
+    world.wait(1);
+    assert_eq!(sweep(&world, 0).await.orphans, 1);
+    assert_eq!(sweep(&world, 0).await, Swept::default());
+    assert_eq!(world.get("job-1", "k", Span::All).await.unwrap(), b"kept");
+}
+
+#[tokio::test]
+async fn what_lost_its_last_reference_lives_a_day() {
+    let world = World::new().await;
+    world.put("olivia", "k", b"old").await.unwrap();
+    world.wait(9 * GRACE_MS_MIN);
+    world.put("olivia", "k", b"new").await.unwrap();
+    assert_eq!(sweep(&world, 0).await, Swept::default());
+    world.wait(GRACE_MS_MIN);
+    assert_eq!(sweep(&world, 0).await, Swept::default());
+    world.wait(1);
+    let swept = sweep(&world, 0).await;
+    assert_eq!((swept.unreferenced, swept.orphans), (1, 0));
+    assert_eq!(world.blobs().await.len(), 1);
+    assert_eq!(world.get("job-1", "k", Span::All).await.unwrap(), b"new");
+}
+
+#[tokio::test]
+async fn a_copy_keeps_its_blobs() {
+    let world = World::new().await;
+    let data = sample(100_000);
+    world.put("olivia", "from", &data).await.unwrap();
+    let from = CopySource {
+        place: place("from"),
+        conditions: ReadConditions::default(),
+        span: Span::All,
+    };
+    let none = WriteConditions::default;
+    let call = world.call(Some("olivia"));
+    let copy = world
+        .vault
+        .copy_object(&call, from, place("to"), None, none());
+    copy.await.unwrap();
+    for (key, left) in [("from", 1), ("to", 0)] {
+        let call = world.call(Some("olivia"));
+        let deleted = world.vault.delete_object(&call, place(key), none());
+        deleted.await.unwrap();
+        world.wait(2 * GRACE_MS_MIN);
+        sweep(&world, 0).await;
+        assert_eq!(world.blobs().await.len(), left);
+        if left == 1 {
+            assert!(world.get("job-1", "to", Span::All).await.unwrap() == data);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_body_in_flight_is_left_alone_however_slow() {
+    let world = World::new().await;
+    // The store in memory shows a blob only when it is whole; another may show it early.
+    let first = stream::iter([Ok::<_, BodyError>(Bytes::from(sample(100)))]);
+    let body = first.chain(stream::pending()).boxed();
+    let input = Input {
+        bytes: 200,
+        body,
+        checks: BodyChecks::default(),
+    };
+    let call = world.call(Some("olivia"));
+    let mut slow = Box::pin(world.vault.write_object(
+        &call,
+        place("k"),
+        NewObject::default(),
+        input,
+    ));
+    assert!(futures_util::poll!(&mut slow).is_pending());
+    let flying = world.vault.in_flight.first().unwrap();
+    let shown = Box::pin(stream::iter([Ok(Bytes::from_static(b"early"))]));
+    world.store.put(flying, 5, shown).await.unwrap();
+    world.wait(3 * GRACE_MS_MIN);
+    assert_eq!(sweep(&world, 0).await.orphans, 0);
+    drop(slow);
+    assert!(world.vault.in_flight.first().is_none());
+    assert_eq!(sweep(&world, 0).await.orphans, 1);
+}
+
+#[tokio::test]
+async fn snapshots_are_kept() {
+    let world = World::new().await;
+    for number in 0..3 {
+        world.put("olivia", "k", &sample(100)).await.unwrap();
+        world.vault.write_snapshot(number).await.unwrap();
+    }
+    world.wait(9 * GRACE_MS_MIN);
+    let swept = sweep(&world, 3).await;
+    assert_eq!((swept.unreferenced, swept.orphans), (2, 0));
+    assert_eq!(world.blobs().await.len(), 1 + 3);
+    assert_eq!(world.vault.next_snapshot().await.unwrap(), 3);
+}
+
+#[tokio::test]
+async fn abandoned_uploads_are_reaped_with_their_parts() {
+    let world = World::new().await;
+    let call = world.call(Some("dirk"));
+    let upload = world
+        .vault
+        .create_upload(&call, place("k"), NewObject::default(), None);
+    let upload = upload.await.unwrap().id.to_string();
+    let call = world.call(Some("dirk"));
+    let part = world
+        .vault
+        .put_part(&call, place("k"), &upload, 1, input(b"part", 9));
+    part.await.unwrap();
+    world.wait(7 * GRACE_MS_MIN);
+    assert_eq!(sweep(&world, 0).await, Swept::default());
+    world.wait(1);
+    assert_eq!(sweep(&world, 0).await.uploads, 1);
+    assert_eq!(world.blobs().await.len(), 1, "its part lives another day");
+    world.wait(GRACE_MS_MIN + 1);
+    assert_eq!(sweep(&world, 0).await.unreferenced, 1);
+    assert!(world.blobs().await.is_empty());
+}
+
+#[tokio::test]
+async fn what_the_store_did_not_delete_is_found_again() {
+    let world = World::new().await;
+    world.put("olivia", "k", b"old").await.unwrap();
+    world.put("olivia", "k", b"new").await.unwrap();
+    world.wait(2 * GRACE_MS_MIN);
+    world
+        .faults
+        .on_delete(1, DeleteFault::Error(Injected::Timeout));
+    world.vault.sweep(ASK).await.unwrap_err();
+    assert_eq!(world.blobs().await.len(), 2);
+    assert_eq!(sweep(&world, 0).await.orphans, 1);
+    assert_eq!(world.blobs().await.len(), 1);
+    assert_eq!(world.get("job-1", "k", Span::All).await.unwrap(), b"new");
+}
