@@ -82,9 +82,13 @@ pub struct Gateway {
     ops: SocketAddr,
     trigger: Trigger,
     tasks: JoinSet<()>,
+    snapshots: LastTask,
     wait: std::time::Duration,
     signals: Signals,
 }
+
+/// What ends when nothing is served any more, and how it is told.
+type LastTask = (Trigger, tokio::task::JoinHandle<()>);
 
 type Signals = std::pin::Pin<Box<dyn futures_util::Stream<Item = ()> + Send + Sync>>;
 
@@ -145,7 +149,7 @@ impl Gateway {
         );
         let vault = &opened.vault;
         let snapshots = Snapshots::open(Arc::clone(vault), &config.catalog.path).await?;
-        spawn_keepers(
+        let snapshots = spawn_keepers(
             &mut tasks,
             config,
             vault,
@@ -169,6 +173,7 @@ impl Gateway {
             ops: ops_address,
             trigger,
             tasks,
+            snapshots,
             wait,
             signals,
         })
@@ -204,6 +209,7 @@ impl Gateway {
             opened,
             trigger,
             mut tasks,
+            snapshots,
             wait,
             signals,
             ..
@@ -215,6 +221,12 @@ impl Gateway {
             }
         }
         supervisor.abort();
+        // Whatever the last request changed is in a snapshot now, if the store still answers.
+        let (end, snapshots) = snapshots;
+        end.stop();
+        if tokio::time::timeout(wait, snapshots).await.is_err() {
+            tracing::warn!("the last snapshot was not written in time");
+        }
         opened.journal.close().await.map_err(OpenVaultError::from)?;
         tracing::info!("stopped, the log is closed");
         Ok(())
@@ -316,7 +328,7 @@ fn spawn_keepers(
     snapshots: Arc<Snapshots>,
     health: &Arc<Health>,
     shutdown: &Shutdown,
-) {
+) -> LastTask {
     let millis = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let ask = SweepAsk {
         grace_ms: millis(config.sweep.grace),
@@ -332,8 +344,8 @@ fn spawn_keepers(
         shutdown.clone(),
     ));
     let interval = config.catalog.snapshot_interval;
-    let ending = shutdown.clone();
-    tasks.spawn(async move { snapshots.run(interval, ending).await });
+    let (end, ending) = channel();
+    let last = tokio::spawn(async move { snapshots.run(interval, ending).await });
     if let Some(dir) = config.policy.dir.clone() {
         tasks.spawn(policy_files::watch(
             Arc::clone(vault),
@@ -343,6 +355,7 @@ fn spawn_keepers(
             shutdown.clone(),
         ));
     }
+    (end, last)
 }
 
 #[cfg(test)]
