@@ -100,7 +100,7 @@ impl Checksummer {
     /// body.
     pub(super) fn finish(
         self,
-        trailing: Vec<(ChecksumKind, String)>,
+        trailing: &[(ChecksumKind, String)],
     ) -> Result<Checksums, VaultError> {
         if let Some((md5, expected)) = self.md5
             && <[u8; 16]>::from(md5.finalize()) != expected
@@ -122,7 +122,7 @@ impl Checksummer {
             values,
             composite: false,
         };
-        for (kind, expected) in self.expected.iter().chain(&trailing) {
+        for (kind, expected) in self.expected.iter().chain(trailing) {
             if sums.get(*kind) != Some(expected) {
                 return Err(VaultError::new(
                     ErrorKind::BadDigest,
@@ -189,7 +189,7 @@ mod tests {
     fn sums(kinds: &[ChecksumKind]) -> Checksums {
         let mut summer = Checksummer::new(Vec::new(), kinds, None);
         summer.update(CHECK);
-        summer.finish(Vec::new()).unwrap()
+        summer.finish(&[]).unwrap()
     }
 
     #[test]
@@ -218,28 +218,22 @@ mod tests {
         let wrong = vec![(ChecksumKind::Crc32, "AAAAAA==".to_owned())];
         let mut summer = Checksummer::new(wrong.clone(), &[], None);
         summer.update(CHECK);
-        assert_eq!(
-            summer.finish(Vec::new()).unwrap_err().kind(),
-            ErrorKind::BadDigest
-        );
+        assert_eq!(summer.finish(&[]).unwrap_err().kind(), ErrorKind::BadDigest);
         let mut summer = Checksummer::new(Vec::new(), &[ChecksumKind::Crc32], None);
         summer.update(CHECK);
         assert_eq!(
-            summer.finish(wrong.clone()).unwrap_err().kind(),
+            summer.finish(&wrong).unwrap_err().kind(),
             ErrorKind::BadDigest
         );
         let summer = Checksummer::new(Vec::new(), &[], None);
         assert_eq!(
-            summer.finish(wrong).unwrap_err().kind(),
+            summer.finish(&wrong).unwrap_err().kind(),
             ErrorKind::BadDigest,
             "not computed"
         );
         let mut summer = Checksummer::new(Vec::new(), &[], Some([0; 16]));
         summer.update(CHECK);
-        assert_eq!(
-            summer.finish(Vec::new()).unwrap_err().kind(),
-            ErrorKind::BadDigest
-        );
+        assert_eq!(summer.finish(&[]).unwrap_err().kind(), ErrorKind::BadDigest);
     }
 
     #[test]
@@ -252,12 +246,7 @@ mod tests {
             let part = |bytes: &[u8]| {
                 let mut summer = Checksummer::new(Vec::new(), &[kind], None);
                 summer.update(bytes);
-                let text = summer
-                    .finish(Vec::new())
-                    .unwrap()
-                    .get(kind)
-                    .unwrap()
-                    .to_owned();
+                let text = summer.finish(&[]).unwrap().get(kind).unwrap().to_owned();
                 (Some(text), u64::try_from(bytes.len()).unwrap())
             };
             let whole = combine_crc(kind, [part(b"1234"), part(b""), part(b"56789")].into_iter());

@@ -244,7 +244,7 @@ impl Intake {
             ErrorKind::Internal,
             "a body was finished twice",
         ))?;
-        let checksums = sums.finish(trailing)?;
+        let checksums = sums.finish(&trailing)?;
         self.checksums = Some(checksums.clone());
         Ok(checksums)
     }
