@@ -1,7 +1,7 @@
-//! A signed 4 KiB GET through the whole gateway but its sockets and disks: S3 edge, policy, catalog,
-//! audit record, store, cipher. Run under callgrind with two counts; the difference of the totals,
-//! divided by the difference of the counts, is what one request costs. `tests/load/instructions.sh`
-//! does that.
+//! A signed 4 KiB GET through the whole gateway but its sockets and disks: S3 edge, policy,
+//! catalog, audit record, store, cipher. Run under callgrind with two counts; the difference of the
+//! totals, divided by the difference of the counts, is what one request costs.
+//! `tests/load/instructions.sh` does that.
 //!
 //! ```text
 //! cargo run --release --example instructions -- 1000
@@ -54,7 +54,7 @@ async fn run(count: u64) -> Result<(), Failure> {
         region: "kluis".to_owned(),
         domain: None,
         source: "bench".to_owned(),
-        body_idle: Duration::from_secs(60),
+        body_idle: Duration::from_mins(1),
     };
     let edge = router(Arc::clone(&vault), &settings)?;
     let made = request(&credential, "PUT", BUCKET, Bytes::new())?;

@@ -17,12 +17,12 @@ impl types::Entropy for Foretold {
 }
 
 /// The key that the seeds are sealed under.
-pub fn data_key() -> seal::DataKey {
+pub(crate) fn data_key() -> seal::DataKey {
     seal::DataKey::random(&Foretold(7)).expect("foretold")
 }
 
 /// The key of the seeds' dataset.
-pub fn dataset_key() -> seal::DatasetKey {
+pub(crate) fn dataset_key() -> seal::DatasetKey {
     seal::DatasetKey {
         secret: Secret::random(&Foretold(8)).expect("foretold"),
         version: 1,
@@ -30,7 +30,11 @@ pub fn dataset_key() -> seal::DatasetKey {
 }
 
 /// What the seeds' part table is bound to.
-pub fn binding<'a>(key: &'a ObjectKey, etag: &'a types::ETag, bytes: u64) -> seal::Binding<'a> {
+pub(crate) fn binding<'a>(
+    key: &'a ObjectKey,
+    etag: &'a types::ETag,
+    bytes: u64,
+) -> seal::Binding<'a> {
     seal::Binding {
         dataset: types::DatasetId::from_bytes([1; 16]),
         version: types::VersionId::from_bytes([2; 16]),
@@ -41,7 +45,7 @@ pub fn binding<'a>(key: &'a ObjectKey, etag: &'a types::ETag, bytes: u64) -> sea
 }
 
 /// A sealed blob, whole: nothing but an authentic one opens.
-pub fn blob(data: &[u8]) {
+pub(crate) fn blob(data: &[u8]) {
     let blob = BlobId::from_bytes([3; 16]);
     if let Ok((description, plain)) = seal::open_blob(&data_key(), Some(blob), data) {
         assert_eq!(u64::try_from(plain.len()), Ok(description.plaintext_bytes));
@@ -49,12 +53,12 @@ pub fn blob(data: &[u8]) {
 }
 
 /// Headers, descriptions and part tables behind their seal: strict and canonical.
-pub fn seal_decoders(data: &[u8]) {
+pub(crate) fn seal_decoders(data: &[u8]) {
     assert!(seal::fuzz_decoders(data).is_some(), "not canonical");
 }
 
 /// A sealed part table, as a host of the catalog could hand it over.
-pub fn part_table(data: &[u8]) {
+pub(crate) fn part_table(data: &[u8]) {
     let key: ObjectKey = "a/b".parse().expect("a key");
     let etag = types::ETag::of(&types::VersionId::from_bytes([2; 16]), 1);
     let binding = binding(&key, &etag, 0);
@@ -64,12 +68,12 @@ pub fn part_table(data: &[u8]) {
 }
 
 /// A commit in the catalog's change log or in a snapshot.
-pub fn catalog_change(data: &[u8]) {
+pub(crate) fn catalog_change(data: &[u8]) {
     assert!(catalog::codec::decodes_canonically(data), "not canonical");
 }
 
 /// A record of the log.
-pub fn record(data: &[u8]) {
+pub(crate) fn record(data: &[u8]) {
     if let Ok(entry) = ledger::decode(data) {
         let mut again = Vec::new();
         ledger::encode(&entry, &mut again).expect("what decodes has an encoding");
@@ -78,19 +82,19 @@ pub fn record(data: &[u8]) {
 }
 
 /// A snapshot of the catalog, behind its seal.
-pub fn snapshot(data: &[u8]) {
+pub(crate) fn snapshot(data: &[u8]) {
     if let Some(snapshot) = vault::Snapshot::decode(data) {
         assert_eq!(snapshot.encode(), data, "not canonical");
     }
 }
 
 /// A policy's model, roles, grants and expectations.
-pub fn rules(data: &[u8]) {
+pub(crate) fn rules(data: &[u8]) {
     let _compiled: bool = policy::fuzz_policy(data);
 }
 
 /// A configuration file; whatever is wrong with it can be said.
-pub fn configuration(data: &[u8]) {
+pub(crate) fn configuration(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     if let Err(problems) = config::Config::parse(&text, Path::new("etc")) {
         assert!(!problems.to_string().is_empty());
@@ -98,7 +102,7 @@ pub fn configuration(data: &[u8]) {
 }
 
 /// Names of every kind: what is taken is written back as it was.
-pub fn names(data: &[u8]) {
+pub(crate) fn names(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
     let home: ProjectName = "main".parse().expect("a name");
     if let Ok(key) = text.parse::<ObjectKey>() {

@@ -3,19 +3,23 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use sync_wrapper::SyncStream;
 use tokio::task::JoinSet;
+use tower::util::MapResponse;
 
+use super::health::{self, Health, Watched};
 use super::limits::Bounds;
 use super::listen::Listener;
-use super::open::{AskPassphrase, Lane, OpenVaultError, Opened, Opening, open_catalog};
+use super::open::{AskPassphrase, Lane, OpenVaultError, Opened, Opening, open_catalog_told};
 use super::policy_files;
 use super::shutdown::{Shutdown, Trigger, channel, signals, supervise};
 use super::system::{forbid_dumps, raise_open_files};
 use super::tasks::{SnapshotError, Snapshots, sweep};
 use super::tls::{Tls, TlsError};
+use crate::catalog::{OnCommit, SharedCatalog};
 use crate::config::{Config, Environment, PlainHttp};
-use crate::ops::{Check, Metrics, router as ops_router};
-use crate::s3::{BuildError, S3Edge, S3Settings, SelfTestError, router};
+use crate::ops::{Checks, Metrics, Operation, router as ops_router};
+use crate::s3::{BuildError, S3Edge, S3Settings, SelfTestError, Served, router};
 use crate::store::StoreError;
 use crate::types::{BlobId, EntropyError, Secret};
 use crate::vault::{SweepAsk, Vault};
@@ -82,7 +86,7 @@ pub struct Gateway {
     signals: Signals,
 }
 
-type Signals = std::pin::Pin<Box<dyn futures_util::Stream<Item = ()> + Send>>;
+type Signals = std::pin::Pin<Box<dyn futures_util::Stream<Item = ()> + Send + Sync>>;
 
 /// Before any key is in memory: no core dump, and as many files as the system allows.
 fn harden() {
@@ -103,16 +107,23 @@ impl Gateway {
     ) -> Result<Self, ServeError> {
         check_addresses(config)?;
         harden();
-        let signals = Box::pin(signals().map_err(ServeError::Signals)?);
-        let metrics = Arc::new(Metrics::new());
+        let signals = Box::pin(SyncStream::new(signals().map_err(ServeError::Signals)?));
+        let health = Arc::<Health>::default();
+        let metrics = Arc::clone(&health.metrics);
+        let counted = Arc::clone(&metrics);
+        let told: OnCommit = Arc::new(move |commits| counted.catalog_committed(commits));
         let opening = Opening {
             config,
             environment,
             lane: Lane::Gateway,
             ask,
-            metrics: Some(&metrics),
+            health: Some(&health),
         };
-        let opened = Opened::open_on(opening, || Ok(open_catalog(config)?)).await?;
+        let opened = Opened::open_on(opening, || {
+            let catalog: SharedCatalog = open_catalog_told(config, Some(told))?;
+            Ok(catalog)
+        })
+        .await?;
         let probe = BlobId::random(opened.entropy.as_ref())?;
         opened.store.probe(probe).await.map_err(ServeError::Probe)?;
         let edge = router(Arc::clone(&opened.vault), &edge_settings(config))?;
@@ -128,7 +139,7 @@ impl Gateway {
         spawn_listeners(
             &mut tasks,
             (s3, edge),
-            (ops, checks(&opened)),
+            (ops, health.checks(&opened.wal)),
             &metrics,
             &shutdown,
         );
@@ -139,9 +150,14 @@ impl Gateway {
             config,
             vault,
             Arc::new(snapshots),
-            &metrics,
+            &health,
             &shutdown,
         );
+        tasks.spawn(health::watch(
+            health,
+            watched(&opened, config),
+            shutdown.clone(),
+        ));
         if let Some(tls) = tls {
             let interval = config.server.tls_reload_interval;
             tasks.spawn(async move { tls.watch(interval, shutdown).await });
@@ -259,24 +275,35 @@ fn bound(listener: &Listener, address: SocketAddr) -> Result<SocketAddr, ServeEr
         .map_err(|source| ServeError::Bind { address, source })
 }
 
-/// What `/readyz` asks.
-fn checks(opened: &Opened) -> Vec<(&'static str, Check)> {
-    let journal = Arc::clone(&opened.journal);
-    vec![(
-        "journal",
-        Arc::new(move || journal.ready().map_err(|error| error.to_string())),
-    )]
+/// What is looked at beside serving.
+fn watched(opened: &Opened, config: &Config) -> Watched {
+    Watched {
+        journal: Arc::clone(&opened.wal),
+        journal_dir: config.journal.dir.clone(),
+        catalog: Arc::clone(&opened.catalog),
+        store: Arc::clone(&opened.store),
+    }
+}
+
+/// Tells the listener under which word an answer is counted.
+fn counted(mut answer: http::Response<s3s::Body>) -> http::Response<s3s::Body> {
+    if let Some(Served(operation)) = answer.extensions().get() {
+        let operation = Operation(operation);
+        answer.extensions_mut().insert(operation);
+    }
+    answer
 }
 
 fn spawn_listeners(
     tasks: &mut JoinSet<()>,
     (s3, edge): (Listener, S3Edge),
-    (ops, checks): (Listener, Vec<(&'static str, Check)>),
+    (ops, checks): (Listener, Checks),
     metrics: &Arc<Metrics>,
     shutdown: &Shutdown,
 ) {
     let ending = shutdown.clone();
-    tasks.spawn(async move { s3.serve(edge, ending).await });
+    let service = MapResponse::new(edge, counted);
+    tasks.spawn(async move { s3.serve(service, ending).await });
     let ending = shutdown.clone();
     let service = ops_router(checks, Arc::clone(metrics));
     tasks.spawn(async move { ops.serve(service, ending).await });
@@ -287,7 +314,7 @@ fn spawn_keepers(
     config: &Config,
     vault: &Arc<Vault>,
     snapshots: Arc<Snapshots>,
-    metrics: &Arc<Metrics>,
+    health: &Arc<Health>,
     shutdown: &Shutdown,
 ) {
     let millis = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
@@ -312,8 +339,23 @@ fn spawn_keepers(
             Arc::clone(vault),
             dir,
             config.policy.reload_interval,
-            Arc::clone(metrics),
+            Arc::clone(health),
             shutdown.clone(),
         ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_is_counted_under_its_operation() {
+        let mut answer = http::Response::new(s3s::Body::empty());
+        assert!(counted(answer).extensions().get::<Operation>().is_none());
+        answer = http::Response::new(s3s::Body::empty());
+        answer.extensions_mut().insert(Served("GetObject"));
+        let operation = counted(answer).extensions().get::<Operation>().copied();
+        assert_eq!(operation, Some(Operation("GetObject")));
     }
 }

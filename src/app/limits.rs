@@ -176,13 +176,10 @@ impl<B: Body> ProgressBody<B> {
     /// Whether the bound has passed; else the task is woken when it may have. The timer is set
     /// anew when it fires, not for each wait: a fast body waits thousands of times.
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let since = match self.waits {
-            Some(since) => since,
-            None => {
-                self.touch(true);
-                *self.waits.insert(Instant::now())
-            }
-        };
+        if self.waits.is_none() {
+            self.touch(true);
+        }
+        let since = *self.waits.get_or_insert_with(Instant::now);
         let deadline = since.checked_add(self.idle).unwrap_or(since);
         let timer = self
             .timer

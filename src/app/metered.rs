@@ -1,4 +1,4 @@
-//! A store whose calls are counted. It changes nothing else.
+//! A store whose calls are counted, and whose last one is noted. It changes nothing else.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -6,21 +6,22 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::time::Instant;
 
-use crate::ops::{Metrics, StoreCall};
+use super::health::Health;
+use crate::ops::StoreCall;
 use crate::store::{BlobBody, BlobEntry, BlobStore, BlobStream, SharedStore, StoreError};
 use crate::types::BlobId;
 
 /// Counts calls to a store, their failures and their times; of a read the time to its stream.
 pub struct MeteredStore {
     inner: SharedStore,
-    metrics: Arc<Metrics>,
+    health: Arc<Health>,
 }
 
 impl MeteredStore {
     /// Wraps a store.
     #[must_use]
-    pub const fn new(inner: SharedStore, metrics: Arc<Metrics>) -> Self {
-        Self { inner, metrics }
+    pub const fn new(inner: SharedStore, health: Arc<Health>) -> Self {
+        Self { inner, health }
     }
 
     async fn count<T>(
@@ -32,7 +33,8 @@ impl MeteredStore {
         let outcome = work.await;
         // A client that gave up is no failure of the store.
         let good = matches!(outcome, Ok(_) | Err(StoreError::Aborted(_)));
-        self.metrics.store_call(call, begin.elapsed(), good);
+        self.health.metrics.store_call(call, begin.elapsed(), good);
+        self.health.note_store(&outcome);
         outcome
     }
 }
@@ -88,7 +90,7 @@ mod tests {
             SystemClock,
         )))));
         let shared: SharedStore = Arc::<FaultStore>::clone(&faulty);
-        (faulty, MeteredStore::new(shared, Arc::new(Metrics::new())))
+        (faulty, MeteredStore::new(shared, Arc::default()))
     }
 
     fn body() -> BlobBody {
@@ -116,7 +118,7 @@ mod tests {
         );
         assert!(store.delete(ID).await.is_ok());
         assert!(store.probe(ID).await.is_ok());
-        let text = store.metrics.text().expect("encodes");
+        let text = store.health.metrics.text().expect("encodes");
         for call in ["put", "get", "list", "delete", "probe"] {
             let counted = format!("store_call_seconds_count{{call=\"{call}\"}} 1");
             assert!(text.contains(&counted), "{counted} is not in {text}");
@@ -141,7 +143,7 @@ mod tests {
             store.get(ID, 0..3, 3).await,
             Err(StoreError::NotFound)
         ));
-        let text = store.metrics.text().expect("encodes");
+        let text = store.health.metrics.text().expect("encodes");
         assert!(
             text.contains("store_errors_total{call=\"put\"} 1"),
             "{text}"

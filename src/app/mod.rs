@@ -2,6 +2,7 @@
 
 mod found;
 mod gateway;
+mod health;
 pub mod limits;
 pub mod listen;
 pub mod log;
@@ -18,6 +19,7 @@ pub use found::{
     create_dir, create_file, create_folder, env_lines, make_catalog, make_keys, write_file,
 };
 pub use gateway::{Gateway, ServeError};
+pub use health::Health;
 pub use open::{
     AskPassphrase, FinishError, Lane, LaneState, OpenVaultError, Opened, Opening, open_catalog,
     open_journal, open_keys, open_root, open_store, try_lane,

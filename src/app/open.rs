@@ -5,17 +5,17 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::health::Health;
 use super::metered::MeteredStore;
 use super::policy_files::{self, PolicyFileError};
 use super::system::{SystemClock, SystemEntropy};
 use super::tasks::{SnapshotError, Snapshots};
-use crate::catalog::{CatalogError, SharedCatalog, SqliteCatalog};
+use crate::catalog::{CatalogError, OnCommit, SharedCatalog, SqliteCatalog};
 use crate::config::{
     Config, Environment, SecretError, StoreKind, Variable, read_secret_file, store_credentials,
 };
-use crate::journal::{JournalError, SharedJournal, Wal, WalConfig};
+use crate::journal::{JournalError, OnSync, SharedJournal, Wal, WalConfig};
 use crate::keyring::{KeyRing, KeyRingError, RootIdentity, file_needs_passphrase};
-use crate::ops::Metrics;
 use crate::store::local::LocalStore;
 use crate::store::s3::{S3ConfigError, S3Store, S3StoreConfig};
 use crate::store::{SharedStore, StoreError};
@@ -116,6 +116,8 @@ pub struct Opened {
     pub catalog: SharedCatalog,
     /// Its journal.
     pub journal: SharedJournal,
+    /// The same, as what it is.
+    pub wal: Arc<Wal>,
     /// Its keys.
     pub keyring: Arc<KeyRing>,
     /// The clock.
@@ -216,11 +218,19 @@ fn s3_config(config: &Config, environment: &Environment) -> Result<S3StoreConfig
 /// Opens the catalog's file, which must be there: an empty one in the place of a lost one would
 /// look like a vault without data.
 pub fn open_catalog(config: &Config) -> Result<Arc<SqliteCatalog>, OpenVaultError> {
+    open_catalog_told(config, None)
+}
+
+/// The same, and tells of each transaction.
+pub(super) fn open_catalog_told(
+    config: &Config,
+    told: Option<OnCommit>,
+) -> Result<Arc<SqliteCatalog>, OpenVaultError> {
     let path = &config.catalog.path;
     if !path.exists() {
         return Err(OpenVaultError::CatalogMissing { path: path.clone() });
     }
-    Ok(SqliteCatalog::open(path)?)
+    Ok(SqliteCatalog::open_told(path, told)?)
 }
 
 /// Opens a lane of the journal.
@@ -228,11 +238,13 @@ pub fn open_journal(
     config: &Config,
     keyring: &KeyRing,
     lane: Lane,
+    on_sync: Option<OnSync>,
 ) -> Result<Arc<Wal>, OpenVaultError> {
     let dir = config.journal.dir.clone();
     let wal = WalConfig {
         file_bytes: config.journal.file_bytes.get(),
         wait_ms: u64::try_from(config.journal.wait.as_millis()).unwrap_or(u64::MAX),
+        on_sync,
         ..WalConfig::new(dir, lane.name().to_owned(), keyring.log_key())
     };
     let wal = match lane {
@@ -251,15 +263,22 @@ pub fn open_journal(
     )?)
 }
 
+/// Counts the journal's syncs.
+fn on_sync(health: &Arc<Health>) -> OnSync {
+    let metrics = Arc::clone(&health.metrics);
+    Arc::new(move |records, time| metrics.journal_synced(records, time))
+}
+
 /// Opens a lane of the journal, and waits within bounds for the process that holds it.
 async fn take_journal(
     config: &Config,
     keyring: &KeyRing,
     lane: Lane,
+    on_sync: Option<OnSync>,
 ) -> Result<Arc<Wal>, OpenVaultError> {
     let mut waited = Duration::ZERO;
     loop {
-        match open_journal(config, keyring, lane) {
+        match open_journal(config, keyring, lane, on_sync.clone()) {
             Err(OpenVaultError::Journal(JournalError::Locked)) if waited < lane.patience() => {
                 tokio::time::sleep(LOOK).await;
                 waited = waited.saturating_add(LOOK);
@@ -303,8 +322,8 @@ pub struct Opening<'a> {
     pub lane: Lane,
     /// Who is asked for a passphrase.
     pub ask: AskPassphrase<'a>,
-    /// Where the store's calls are counted.
-    pub metrics: Option<&'a Arc<Metrics>>,
+    /// Where is counted and noted how all of it fares.
+    pub health: Option<&'a Arc<Health>>,
 }
 
 impl Opened {
@@ -320,7 +339,7 @@ impl Opened {
             environment,
             lane,
             ask,
-            metrics: None,
+            health: None,
         };
         Self::open_on(opening, || {
             let catalog: SharedCatalog = open_catalog(config)?;
@@ -339,16 +358,17 @@ impl Opened {
             environment,
             lane,
             ask,
-            metrics,
+            health,
         } = opening;
         let keyring = open_keys(config, environment, ask)?;
         let policy = Arc::new(policy_files::load(config.policy.dir.as_deref())?);
         let mut store = open_store(config, environment, false).await?;
-        if let Some(metrics) = metrics {
-            store = Arc::new(MeteredStore::new(store, Arc::clone(metrics)));
+        if let Some(health) = health {
+            store = Arc::new(MeteredStore::new(store, Arc::clone(health)));
         }
         let catalog = catalog()?;
-        let journal: SharedJournal = take_journal(config, &keyring, lane).await?;
+        let wal = take_journal(config, &keyring, lane, health.map(on_sync)).await?;
+        let journal: SharedJournal = Arc::<Wal>::clone(&wal);
         journal.policy(policy.hash(), policy.text()).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::new());
@@ -372,6 +392,7 @@ impl Opened {
             store,
             catalog,
             journal,
+            wal,
             keyring,
             clock,
             entropy,

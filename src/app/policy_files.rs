@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::health::Health;
 use super::shutdown::Shutdown;
-use crate::ops::Metrics;
 use crate::policy::{Policy, PolicyError, PolicySource};
 use crate::types::limits;
 use crate::vault::Vault;
@@ -91,7 +91,7 @@ pub(super) async fn watch(
     vault: Arc<Vault>,
     dir: PathBuf,
     interval: Duration,
-    metrics: Arc<Metrics>,
+    health: Arc<Health>,
     shutdown: Shutdown,
 ) {
     let mut alarmed = false;
@@ -101,10 +101,14 @@ pub(super) async fn watch(
             () = shutdown.draining() => return,
         }
         match load(Some(&dir)) {
-            Ok(policy) if policy.hash() == vault.policy().hash() => alarmed = false,
+            Ok(policy) if policy.hash() == vault.policy().hash() => {
+                alarmed = false;
+                health.policy.note(Ok(()));
+            }
             Ok(policy) => match vault.replace_policy(Arc::new(policy)).await {
                 Ok(()) => {
                     alarmed = false;
+                    health.policy.note(Ok(()));
                     tracing::info!("a changed policy is in force");
                 }
                 Err(error) => {
@@ -115,7 +119,10 @@ pub(super) async fn watch(
                 }
             },
             Err(error) => {
-                metrics.policy_reload_failures.inc();
+                health.metrics.policy_reload_failures.inc();
+                health
+                    .policy
+                    .note(Err(format!("the last good one stays: {error}")));
                 if !alarmed {
                     let cause = std::error::Error::source(&error).map(ToString::to_string);
                     tracing::error!(%error, cause, "the changed policy is refused, the last good one stays");

@@ -25,7 +25,7 @@ pub use entity::{
 pub use memory::MemoryCatalog;
 pub use mutation::{BlobUse, Condition, Mutation};
 pub use query::{ListEntry, ListQuery, Page, PartPage, UploadPage, UploadQuery};
-pub use sqlite::SqliteCatalog;
+pub use sqlite::{OnCommit, SqliteCatalog};
 
 use crate::policy::Grant;
 use crate::types::{

@@ -114,7 +114,7 @@ async fn rebuild(
         environment: desk.environment,
         lane: Lane::Admin,
         ask: &serve::passphrase,
-        metrics: None,
+        health: None,
     };
     let opened = Opened::open_on(opening, || {
         let catalog: SharedCatalog = if dry {

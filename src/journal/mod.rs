@@ -25,7 +25,7 @@ mod tests;
 pub use memory::MemoryJournal;
 pub use reader::{Reader, Record};
 pub use select::{Filter, Pairs, Request};
-pub use wal::{Wal, WalConfig};
+pub use wal::{OnSync, Wal, WalConfig};
 
 /// A journal shared by every use case.
 pub type SharedJournal = Arc<dyn Journal>;

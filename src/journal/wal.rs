@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::disk::{Disk, HostDisk};
 use super::format::LogKey;
@@ -28,6 +29,9 @@ const COMPLETION_FRAME_BYTES_MAX: usize = RECORD_REASON_BYTES_MAX + 128;
 /// The first pause after a fault; each further one is twice as long.
 const RETRY_MS_MIN: u64 = 100;
 
+/// Told of each sync: how many records it made durable, and how long it took.
+pub type OnSync = Arc<dyn Fn(u64, Duration) + Send + Sync>;
+
 /// Where a journal is and what bounds it.
 pub struct WalConfig {
     /// The journal's directory; the lane is one in it.
@@ -44,6 +48,8 @@ pub struct WalConfig {
     pub open_max: usize,
     /// Milliseconds that a request waits for its record.
     pub wait_ms: u64,
+    /// Who counts the syncs.
+    pub on_sync: Option<OnSync>,
 }
 
 impl WalConfig {
@@ -58,6 +64,7 @@ impl WalConfig {
             queue_max: JOURNAL_QUEUE_MAX,
             open_max: JOURNAL_OPEN_MAX,
             wait_ms: JOURNAL_WAIT_MS_MAX,
+            on_sync: None,
         }
     }
 
@@ -127,7 +134,8 @@ impl Wal {
         let mut lane = Lane::recover(disk, place, key, Arc::clone(&clock), entropy)?;
         lane.start()?;
         let queue = Arc::new(Queue::new(bounds, Arc::clone(&clock)));
-        let writer = Writer::new(lane, Arc::clone(&queue), clock);
+        let mut writer = Writer::new(lane, Arc::clone(&queue), clock);
+        writer.on_sync = config.on_sync;
         std::thread::Builder::new()
             .name("kluis-journal".to_owned())
             .spawn(move || writer.run())
@@ -265,6 +273,7 @@ pub(super) struct Writer {
     queue: Arc<Queue>,
     clock: Arc<dyn Clock>,
     retry: Option<Retry>,
+    on_sync: Option<OnSync>,
 }
 
 /// However the thread ends, nobody waits for it any more.
@@ -283,6 +292,7 @@ impl Writer {
             queue,
             clock,
             retry: None,
+            on_sync: None,
         }
     }
 
@@ -365,7 +375,13 @@ impl Writer {
             return Ok(());
         }
         let group = completions.iter().chain(waiting.iter().map(|w| &w.queued));
-        self.lane.commit(group)
+        let begin = Instant::now();
+        self.lane.commit(group)?;
+        if let Some(told) = &self.on_sync {
+            let records = completions.len().saturating_add(waiting.len());
+            told(u64::try_from(records).unwrap_or(u64::MAX), begin.elapsed());
+        }
+        Ok(())
     }
 
     /// A new file, if the last one failed.

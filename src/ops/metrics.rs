@@ -102,6 +102,8 @@ metrics! {
     pub journal_queue: Gauge = Gauge::default(),
     /// 1 while the journal accepts records, else 0.
     pub journal_ready: Gauge = Gauge::default(),
+    /// Bytes free on the journal's disk.
+    pub journal_free_bytes: Gauge = Gauge::default(),
     /// Records made durable.
     pub journal_records: Counter = Counter::default(),
     /// Commits to the catalog.

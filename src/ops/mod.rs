@@ -21,18 +21,29 @@ pub type Check = Arc<dyn Fn() -> Result<(), String> + Send + Sync>;
 #[derive(Clone)]
 struct Ops {
     checks: Arc<[(&'static str, Check)]>,
+    warnings: Arc<[(&'static str, Check)]>,
     metrics: Arc<Metrics>,
 }
 
-/// `/healthz`: the process runs. `/readyz`: it can serve; 503 with the reasons where not.
-/// `/metrics`: `OpenMetrics` text.
-pub fn router(checks: Vec<(&'static str, Check)>, metrics: Arc<Metrics>) -> Router {
+/// What `/readyz` tells: what serving needs, and what needs the operator while it goes on.
+#[derive(Default)]
+pub struct Checks {
+    /// One that fails makes the gateway unready.
+    pub needs: Vec<(&'static str, Check)>,
+    /// One that fails is told, and changes nothing.
+    pub warnings: Vec<(&'static str, Check)>,
+}
+
+/// `/healthz`: the process runs. `/readyz`: it can serve; 503 with the reasons where not, and what
+/// the operator is warned of. `/metrics`: `OpenMetrics` text.
+pub fn router(checks: Checks, metrics: Arc<Metrics>) -> Router {
     Router::new()
         .route("/healthz", get(|| async { uncached("ok\n") }))
         .route("/readyz", get(ready))
         .route("/metrics", get(expose))
         .with_state(Ops {
-            checks: checks.into(),
+            checks: checks.needs.into(),
+            warnings: checks.warnings.into(),
             metrics,
         })
 }
@@ -51,6 +62,15 @@ struct Outcome {
 struct Readiness {
     ready: bool,
     checks: Vec<Outcome>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<Warning>,
+}
+
+/// What the operator should look at.
+#[derive(Serialize)]
+struct Warning {
+    name: &'static str,
+    reason: String,
 }
 
 async fn ready(State(ops): State<Ops>) -> Response {
@@ -72,7 +92,16 @@ async fn ready(State(ops): State<Ops>) -> Response {
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
-    (status, uncached(Json(Readiness { ready, checks }))).into_response()
+    let warned = |(name, check): &(&'static str, Check)| {
+        let reason = check().err()?;
+        Some(Warning { name, reason })
+    };
+    let told = Readiness {
+        ready,
+        checks,
+        warnings: ops.warnings.iter().filter_map(warned).collect(),
+    };
+    (status, uncached(Json(told))).into_response()
 }
 
 async fn expose(State(ops): State<Ops>) -> Response {
@@ -134,6 +163,10 @@ mod tests {
     }
 
     fn router_of(checks: Vec<(&'static str, Check)>) -> Router {
+        let checks = Checks {
+            needs: checks,
+            warnings: Vec::new(),
+        };
         router(checks, Arc::new(Metrics::new()))
     }
 
@@ -171,6 +204,22 @@ mod tests {
         assert_eq!(told["checks"][1]["name"], "journal");
         assert_eq!(told["checks"][1]["reason"], "the journal's disk is full");
         assert_eq!(told["checks"][2]["ready"], true);
+    }
+
+    #[tokio::test]
+    async fn a_warning_is_told_and_leaves_the_gateway_ready() {
+        let bad: Check = Arc::new(|| Err("little space is left".to_owned()));
+        let checks = Checks {
+            needs: vec![("store", good())],
+            warnings: vec![("disk", bad), ("policy", good())],
+        };
+        let router = router(checks, Arc::new(Metrics::new()));
+        let (status, _, text) = ask(router, Method::GET, "/readyz").await;
+        assert_eq!(status, StatusCode::OK);
+        let told: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+        assert_eq!(told["ready"], true);
+        let warnings = serde_json::json!([{"name": "disk", "reason": "little space is left"}]);
+        assert_eq!(told["warnings"], warnings);
     }
 
     #[tokio::test]

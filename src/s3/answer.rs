@@ -20,6 +20,10 @@ const REGION: HeaderName = HeaderName::from_static("x-amz-bucket-region");
 /// S3's bound for a bucket's name.
 const BUCKET_BYTES_MAX: usize = 63;
 
+/// Which operation an answer is to, as the log names it: an extension of every answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Served(pub &'static str);
+
 /// What the client wrote, as far as the record of a turned request tells it.
 pub(super) struct Asked {
     method: Method,
@@ -102,7 +106,7 @@ pub(super) async fn release(
     answered: Answered,
 ) -> Response<Body> {
     let mut response = match answered {
-        Ok(Ok(response)) => said_better(response, scope, asked),
+        Ok(Ok(response)) => partial(said_better(response, scope, asked)),
         Ok(Err(_fault)) => of_error(internal("the library failed")),
         Err(_panic) => of_error(internal("the library panicked")),
     };
@@ -123,7 +127,8 @@ pub(super) async fn release(
             response = of_error(unavailable.into());
         }
     }
-    let response = with_region(response, region);
+    let mut response = with_region(response, region);
+    let _none: Option<Served> = response.extensions_mut().insert(Served(scope.operation()));
     with_request_id(response, &scope.event().to_string())
 }
 
@@ -137,6 +142,15 @@ fn with_region(mut response: Response<Body>, region: &str) -> Response<Body> {
             let _old: Option<HeaderValue> = response.headers_mut().insert(REGION, value);
         }
         add_to_error(&mut response, &format!("<Region>{region}</Region>"));
+    }
+    response
+}
+
+/// A part of an object is a 206. The library knows this of a GET and says 200 to a HEAD.
+fn partial(mut response: Response<Body>) -> Response<Body> {
+    let is_part = response.headers().contains_key(header::CONTENT_RANGE);
+    if is_part && response.status() == StatusCode::OK {
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
     }
     response
 }
@@ -252,6 +266,24 @@ mod tests {
         assert_eq!(bucket.unwrap().len(), 63);
         assert_eq!(key.unwrap().len(), 1024);
         assert_eq!(asked("/%FF%00", "h", None), some("\u{fffd}\0", ""));
+    }
+
+    #[test]
+    fn a_part_is_a_206_and_an_error_stays_one() {
+        let range = HeaderValue::from_static("bytes 1-9/10");
+        for (status, range, expected) in [
+            (200, Some(&range), 206),
+            (200, None, 200),
+            (206, Some(&range), 206),
+            (416, Some(&range), 416),
+        ] {
+            let mut response = Response::new(Body::empty());
+            *response.status_mut() = StatusCode::from_u16(status).unwrap();
+            response
+                .headers_mut()
+                .extend(range.map(|range| (header::CONTENT_RANGE, range.clone())));
+            assert_eq!(partial(response).status().as_u16(), expected);
+        }
     }
 
     #[test]

@@ -182,10 +182,12 @@ impl From<VaultError> for S3Error {
 /// What RFC 9110 has a 304 (15.4.5) and a 416 (15.5.17) tell of the object.
 fn facts(error: &VaultError) -> Option<HeaderMap> {
     let (etag, bytes) = error.object()?;
-    let (name, text) = match error.kind() {
-        ErrorKind::NotModified => (header::ETAG, format!("\"{}\"", etag.as_str())),
-        ErrorKind::InvalidRange => (header::CONTENT_RANGE, format!("bytes */{bytes}")),
-        _ => return None,
+    let (name, text) = if error.kind() == ErrorKind::NotModified {
+        (header::ETAG, format!("\"{}\"", etag.as_str()))
+    } else if error.kind() == ErrorKind::InvalidRange {
+        (header::CONTENT_RANGE, format!("bytes */{bytes}"))
+    } else {
+        return None;
     };
     let value = HeaderValue::from_str(&text).ok()?;
     Some(HeaderMap::from_iter([(name, value)]))

@@ -22,4 +22,5 @@ mod translate;
 mod unbroken;
 mod watch;
 
+pub use answer::Served;
 pub use service::{BuildError, S3Edge, S3Settings, SelfTestError, router};

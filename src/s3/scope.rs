@@ -175,6 +175,11 @@ impl Scope {
         self.state().operation = operation;
     }
 
+    /// Which operation it is, as far as it is known.
+    pub(super) fn operation(&self) -> &'static str {
+        self.state().operation
+    }
+
     /// Whether an operation's handler has begun.
     pub(super) fn is_served(&self) -> bool {
         self.state().served

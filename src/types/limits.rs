@@ -98,6 +98,9 @@ pub const JOURNAL_SESSIONS_MAX: usize = 4_096;
 pub const JOURNAL_LINGER_MS: u64 = 100;
 /// The longest pause between two attempts to write again after a fault.
 pub const JOURNAL_RETRY_MS_MAX: u64 = 5_000;
+/// Free bytes of the journal's disk below which the operator is warned: a million requests of
+/// about 1 KiB of records each.
+pub const JOURNAL_FREE_BYTES_WARN: u64 = 1024 * 1024 * 1024;
 /// One encoded record: six texts of 2,048, two keys of 1,024 and 1 KiB for the rest are 15 KiB.
 pub const RECORD_BYTES_MAX: usize = 16 * 1024;
 /// One free text of a record (rule, query, purpose, user agent); its maker cuts it to this.

@@ -109,7 +109,8 @@ impl Vault {
         }
     }
 
-    /// Deletes an empty dataset. Its key stays in the key ring: destroying one is an act of its own.
+    /// Deletes an empty dataset. Its key stays in the key ring: destroying one is an act of its
+    /// own.
     pub async fn delete_dataset(&self, call: &Call, bucket: &str) -> Result<(), VaultError> {
         let proof = self
             .authorize(call, bucket, None, Action::DatasetDelete)

@@ -33,6 +33,7 @@ use tokio::sync::Semaphore;
 
 use self::dump::Session;
 use self::readers::Readers;
+pub use self::writer::OnCommit;
 use self::writer::{Work, Writer};
 use super::{
     Catalog, CatalogError, CredentialRow, DatasetRow, ListQuery, Mutation, ObjectRow, Page,
@@ -64,12 +65,17 @@ impl SqliteCatalog {
     /// Opens the file, makes it (mode 0600) if there is none, and brings it to this program's
     /// schema. Blocks for milliseconds.
     pub fn open(path: &Path) -> Result<Arc<Self>, CatalogError> {
+        Self::open_told(path, None)
+    }
+
+    /// The same, and tells of each transaction.
+    pub fn open_told(path: &Path, told: Option<OnCommit>) -> Result<Arc<Self>, CatalogError> {
         open::create_file(path)?;
         let conn = open::writer(path)?;
         schema::migrate(&conn, schema::STEPS)?;
         Ok(Arc::new(Self {
             readers: Arc::new(Readers::new(path.to_owned())),
-            writer: Writer::start(conn)?,
+            writer: Writer::start(conn, told)?,
             scans: Arc::new(Semaphore::new(limits::CATALOG_SCANS_MAX)),
             dumps: Arc::default(),
         }))

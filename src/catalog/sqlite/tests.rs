@@ -206,7 +206,7 @@ async fn a_full_disk_fails_the_commit_and_nothing_else() {
         .unwrap();
     conn.pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
         .unwrap();
-    let writer = Writer::start(conn).unwrap();
+    let writer = Writer::start(conn, None).unwrap();
     let big = |number: u32| {
         let long = format!("p{number}");
         let mutations = project(&long);

@@ -4,6 +4,7 @@
 //! so that a conflict undoes itself and not its neighbours. Nobody is answered before the
 //! transaction is durable, not even who is refused: the refusal may rest on a neighbour's commit.
 
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
@@ -37,6 +38,9 @@ struct Job {
     reply: oneshot::Sender<Answer>,
 }
 
+/// Told of each transaction that is durable: how many commits shared it.
+pub type OnCommit = Arc<dyn Fn(u32) + Send + Sync>;
+
 /// The writer's handle. Dropping it lets the thread finish what is queued, and waits for that.
 pub(super) struct Writer {
     queue: Option<SyncSender<Job>>,
@@ -51,11 +55,11 @@ fn stopped() -> CatalogError {
 
 impl Writer {
     /// Starts the thread.
-    pub(super) fn start(conn: Connection) -> Result<Self, CatalogError> {
+    pub(super) fn start(conn: Connection, told: Option<OnCommit>) -> Result<Self, CatalogError> {
         let (queue, jobs) = sync_channel(limits::CATALOG_QUEUE_MAX);
         let thread = std::thread::Builder::new()
             .name("kluis-catalog".into())
-            .spawn(move || serve(&conn, &jobs))
+            .spawn(move || serve(&conn, &jobs, told.as_ref()))
             .map_err(|error| CatalogError::Failed {
                 reason: format!("no thread for the writer: {error}"),
             })?;
@@ -91,7 +95,7 @@ impl Drop for Writer {
 }
 
 /// The thread: until nobody is left who could ask.
-fn serve(conn: &Connection, jobs: &Receiver<Job>) {
+fn serve(conn: &Connection, jobs: &Receiver<Job>, told: Option<&OnCommit>) {
     while let Ok(first) = jobs.recv() {
         let mut group = vec![first];
         while group.len() < limits::CATALOG_GROUP_MAX {
@@ -100,7 +104,11 @@ fn serve(conn: &Connection, jobs: &Receiver<Job>) {
         }
         let (works, replies): (Vec<Work>, Vec<_>) =
             group.into_iter().map(|job| (job.work, job.reply)).unzip();
-        let answers = commit_group(conn, &works).unwrap_or_else(|error| {
+        let committed = commit_group(conn, &works);
+        if let (Ok(_), Some(told)) = (&committed, told) {
+            told(u32::try_from(works.len()).unwrap_or(u32::MAX));
+        }
+        let answers = committed.unwrap_or_else(|error| {
             tracing::warn!(%error, commits = works.len(), "a group of commits failed");
             works.iter().map(|_| Err(error.clone())).collect()
         });

@@ -1,6 +1,6 @@
 //! Reads: an object's bytes, or what is known of it.
 
-use http::{HeaderMap, HeaderName, StatusCode};
+use http::{HeaderMap, HeaderName};
 use s3s::dto::{
     Checksum, ChecksumMode, GetObjectAttributesInput, GetObjectAttributesOutput,
     GetObjectAttributesParts, GetObjectInput, GetObjectOutput, GetObjectTaggingInput,
@@ -158,10 +158,7 @@ impl Handlers {
             asked.checksum_mode.as_ref(),
             asked.part_number
         );
-        let mut response = S3Response::new(output);
-        // The library does so for a GET, and only there.
-        response.status = seen.range.map(|_part| StatusCode::PARTIAL_CONTENT);
-        Ok(response)
+        ok(output)
     }
 
     /// What is known of an object, as XML.

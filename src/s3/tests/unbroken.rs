@@ -84,13 +84,13 @@ async fn what_was_answered_or_recorded_is_left_alone() {
     let recorder: Arc<dyn Recorder> = Arc::<Log>::clone(&log);
     let answered = Unbroken::new(scope(&log), Arc::clone(&recorder), future::ready(7));
     assert_eq!(answered.await, 7);
-    let recorded = scope(&log);
-    recorded.call().recorded.store(true, Ordering::Release);
+    let served = scope(&log);
+    served.call().recorded.store(true, Ordering::Release);
     let held = Arc::new(());
     let own = Arc::clone(&held);
-    let mut serving = Unbroken::new(recorded, recorder, async move {
-        let _own = own;
+    let mut serving = Unbroken::new(served, recorder, async move {
         future::poll_fn(|_| Poll::<()>::Pending).await;
+        drop(own);
     });
     assert!(poll!(&mut serving).is_pending());
     drop(serving);

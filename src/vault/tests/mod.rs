@@ -13,7 +13,6 @@ mod model;
 mod objects;
 mod policy;
 mod ports;
-mod rights;
 mod snapshots;
 pub(super) mod support;
 mod sweep;
