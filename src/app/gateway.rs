@@ -82,6 +82,8 @@ pub struct Gateway {
     ops: SocketAddr,
     trigger: Trigger,
     tasks: JoinSet<()>,
+    /// Ends after all others: it carries into the store what the last streams committed.
+    last: JoinSet<()>,
     wait: std::time::Duration,
     signals: Signals,
 }
@@ -145,14 +147,9 @@ impl Gateway {
         );
         let vault = &opened.vault;
         let snapshots = Snapshots::open(Arc::clone(vault), &config.catalog.path).await?;
-        spawn_keepers(
-            &mut tasks,
-            config,
-            vault,
-            Arc::new(snapshots),
-            &health,
-            &shutdown,
-        );
+        let snapshots = Arc::new(snapshots);
+        let last = spawn_last(&snapshots, config, &shutdown);
+        spawn_keepers(&mut tasks, config, vault, snapshots, &health, &shutdown);
         tasks.spawn(health::watch(
             health,
             watched(&opened, config),
@@ -169,6 +166,7 @@ impl Gateway {
             ops: ops_address,
             trigger,
             tasks,
+            last,
             wait,
             signals,
         })
@@ -203,21 +201,28 @@ impl Gateway {
         let Self {
             opened,
             trigger,
-            mut tasks,
+            tasks,
+            last,
             wait,
             signals,
             ..
         } = self;
         let supervisor = tokio::spawn(supervise(trigger, wait, signals));
-        while let Some(ended) = tasks.join_next().await {
-            if let Err(error) = ended {
-                tracing::error!(%error, "a task of the gateway died");
-            }
-        }
+        all_ended(tasks).await;
+        // With the supervisor goes the trigger, and that is the end for those who wait for it.
         supervisor.abort();
+        all_ended(last).await;
         opened.journal.close().await.map_err(OpenVaultError::from)?;
         tracing::info!("stopped, the log is closed");
         Ok(())
+    }
+}
+
+async fn all_ended(mut tasks: JoinSet<()>) {
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(error) = ended {
+            tracing::error!(%error, "a task of the gateway died");
+        }
     }
 }
 
@@ -309,6 +314,14 @@ fn spawn_listeners(
     tasks.spawn(async move { ops.serve(service, ending).await });
 }
 
+fn spawn_last(snapshots: &Arc<Snapshots>, config: &Config, shutdown: &Shutdown) -> JoinSet<()> {
+    let mut last = JoinSet::new();
+    let interval = config.catalog.snapshot_interval;
+    let (snapshots, ending) = (Arc::clone(snapshots), shutdown.clone());
+    last.spawn(async move { snapshots.run(interval, ending).await });
+    last
+}
+
 fn spawn_keepers(
     tasks: &mut JoinSet<()>,
     config: &Config,
@@ -331,9 +344,6 @@ fn spawn_keepers(
         interval,
         shutdown.clone(),
     ));
-    let interval = config.catalog.snapshot_interval;
-    let ending = shutdown.clone();
-    tasks.spawn(async move { snapshots.run(interval, ending).await });
     if let Some(dir) = config.policy.dir.clone() {
         tasks.spawn(policy_files::watch(
             Arc::clone(vault),
