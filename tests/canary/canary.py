@@ -157,13 +157,14 @@ def main() -> int:
     vault.environment["TMPDIR"] = str(place / "tmp")
     (place / "tmp").mkdir()
     try:
-        vault.start()
+        vault.start().stop()
         credentials(vault, flock)
+        vault.serve()
         fly(vault, flock)
         (place / "metrics").write_text(vault.ops_page("/metrics")[1] + vault.ops_page("/readyz")[1])
         vault.kill()  # what a crash leaves is searched too
         crashed = dict(everything(place))
-        vault.start()
+        vault.serve()
         Client(vault.identity()).request("GET", "dir/none")
         (place / "doctor").write_text("".join((run := vault.command("--json", "doctor")).stdout + run.stderr))
         vault.stop()

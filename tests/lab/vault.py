@@ -137,10 +137,10 @@ class Vault:
         assert self.process
         return self.process.pid
 
-    def spawn(self) -> None:
-        """Starts the server and does not wait for it."""
+    def spawn(self, *words: str) -> None:
+        """Starts the server, with other words than the demo's where some are given, and does not wait for it."""
         (self.dir / "ready").unlink(missing_ok=True)
-        command = [str(KLUIS), "demo", "--dir", str(self.dir), "--listen", self.listen, "--headless"]
+        command = [str(KLUIS), *(words or ("demo", "--dir", str(self.dir), "--listen", self.listen, "--headless"))]
         with self.log.open("ab") as log:
             # SIGXFSZ is ignored so that a lowered RLIMIT_FSIZE is an error of a write, not the end.
             self.process = subprocess.Popen(
@@ -154,6 +154,14 @@ class Vault:
         if not ready or self.process.poll() is not None:
             self.kill()
             raise RuntimeError(f"the vault does not start: {self.log_tail()}")
+        return self
+
+    def serve(self, seconds_max: float = READY_SECONDS_MAX) -> "Vault":
+        """`kluis serve` on what the demo made: it obeys `[log]`, where the demo is quiet."""
+        self.spawn("--config", str(self.dir / "kluis.toml"), "serve")
+        if not until(seconds_max, lambda: self.ops_page("/readyz")[0] == 200, 0.05):
+            self.kill()
+            raise RuntimeError(f"the vault does not serve: {self.log_tail()}")
         return self
 
     def kill(self) -> None:

@@ -34,7 +34,9 @@ def measured(vault: Vault, title: str, streams: int, act) -> None:
     took_s, peak = time.monotonic() - began, vault.memory_kib("VmHWM") / 1024
     bound = BASE_MIB + STREAM_MIB * streams
     check(f"{title}: at most {bound} MiB resident", peak <= bound, f"{peak:.0f} MiB")
-    say(f"{title}: {peak:.0f} MiB at most, {before / 1024:.0f} MiB before, {took_s:.1f} s")
+    anonymous, mapped = (vault.memory_kib(name) / 1024 for name in ("RssAnon", "RssFile"))
+    say(f"{title}: {peak:.0f} MiB at most, {before / 1024:.0f} MiB before, {took_s:.1f} s; "
+        f"left: {anonymous:.0f} MiB of its own, {mapped:.0f} MiB of mapped files")
 
 
 def together(count: int, act) -> None:
