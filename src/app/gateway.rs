@@ -149,7 +149,7 @@ impl Gateway {
         let snapshots = Snapshots::open(Arc::clone(vault), &config.catalog.path).await?;
         let snapshots = Arc::new(snapshots);
         let last = spawn_last(&snapshots, config, &shutdown);
-        spawn_keepers(&mut tasks, config, vault, snapshots, &health, &shutdown);
+        spawn_keepers(&mut tasks, config, vault, &snapshots, &health, &shutdown);
         tasks.spawn(health::watch(
             health,
             watched(&opened, config),
@@ -326,7 +326,7 @@ fn spawn_keepers(
     tasks: &mut JoinSet<()>,
     config: &Config,
     vault: &Arc<Vault>,
-    snapshots: Arc<Snapshots>,
+    snapshots: &Arc<Snapshots>,
     health: &Arc<Health>,
     shutdown: &Shutdown,
 ) {
@@ -339,7 +339,7 @@ fn spawn_keepers(
     let interval = config.sweep.interval;
     tasks.spawn(sweep(
         Arc::clone(vault),
-        Arc::clone(&snapshots),
+        Arc::clone(snapshots),
         ask,
         interval,
         shutdown.clone(),
