@@ -173,9 +173,11 @@ fn is_test(name: &str) -> bool {
 
 /// What is shipped of a file: everything before its tests.
 fn shipped(text: &str) -> String {
-    let code = code(text);
-    let end = code.find("#[cfg(test)]\nmod tests {");
-    end.map_or(code.clone(), |at| code[..at].to_owned())
+    let mut code = code(text);
+    if let Some(end) = code.find("#[cfg(test)]\nmod tests {") {
+        code.truncate(end);
+    }
+    code
 }
 
 #[test]
@@ -413,21 +415,21 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
 #[test]
 fn every_test_that_security_names_is_there() {
     let text = read(&root().join("SECURITY.md"));
-    let mut tests = 0;
+    let mut count = 0;
     for named in quoted(&text).filter(|text| text.contains("::")) {
         let parts: Vec<&str> = named.split("::").collect();
-        let (test, module) = parts.split_last().expect("a path");
+        let (name, module) = parts.split_last().expect("a path");
         let sources = [
             format!("src/{}.rs", module.join("/")),
             format!("src/{}/mod.rs", module.join("/")),
             format!("src/{}_tests.rs", module.join("/")),
             format!("{}.rs", module.join("/")),
         ];
-        let there = sources.iter().any(|source| holds_test(source, test));
+        let there = sources.iter().any(|source| holds_test(source, name));
         assert!(there, "there is no test {named}");
-        tests += 1;
+        count += 1;
     }
-    assert!(tests >= 40, "only {tests} tests are named");
+    assert!(count >= 40, "only {count} tests are named");
     for named in quoted(&text).filter(|text| text.starts_with("tests/")) {
         assert!(root().join(named).exists(), "there is no {named}");
     }
@@ -443,12 +445,12 @@ fn every_test_that_security_names_is_there() {
     assert!(attacks >= 10, "only {attacks} attacks are named");
 }
 
-fn holds_test(source: &str, test: &str) -> bool {
+fn holds_test(source: &str, name: &str) -> bool {
     let Ok(text) = std::fs::read_to_string(root().join(source)) else {
         return false;
     };
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
-    let begin = format!("fn {test}(");
+    let begin = format!("fn {name}(");
     let declared = lines.iter().position(|line| {
         let line = line.strip_prefix("async ").unwrap_or(line);
         line.starts_with(&begin)

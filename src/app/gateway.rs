@@ -82,11 +82,13 @@ pub struct Gateway {
     ops: SocketAddr,
     trigger: Trigger,
     tasks: JoinSet<()>,
-    /// Ends after all others: it carries into the store what the last streams committed.
-    last: JoinSet<()>,
+    snapshots: LastTask,
     wait: std::time::Duration,
     signals: Signals,
 }
+
+/// What ends when nothing is served any more, and how it is told.
+type LastTask = (Trigger, tokio::task::JoinHandle<()>);
 
 type Signals = std::pin::Pin<Box<dyn futures_util::Stream<Item = ()> + Send + Sync>>;
 
@@ -147,9 +149,14 @@ impl Gateway {
         );
         let vault = &opened.vault;
         let snapshots = Snapshots::open(Arc::clone(vault), &config.catalog.path).await?;
-        let snapshots = Arc::new(snapshots);
-        let last = spawn_last(&snapshots, config, &shutdown);
-        spawn_keepers(&mut tasks, config, vault, &snapshots, &health, &shutdown);
+        let snapshots = spawn_keepers(
+            &mut tasks,
+            config,
+            vault,
+            Arc::new(snapshots),
+            &health,
+            &shutdown,
+        );
         tasks.spawn(health::watch(
             health,
             watched(&opened, config),
@@ -166,7 +173,7 @@ impl Gateway {
             ops: ops_address,
             trigger,
             tasks,
-            last,
+            snapshots,
             wait,
             signals,
         })
@@ -201,28 +208,28 @@ impl Gateway {
         let Self {
             opened,
             trigger,
-            tasks,
-            last,
+            mut tasks,
+            snapshots,
             wait,
             signals,
             ..
         } = self;
         let supervisor = tokio::spawn(supervise(trigger, wait, signals));
-        all_ended(tasks).await;
-        // With the supervisor goes the trigger, and that is the end for those who wait for it.
+        while let Some(ended) = tasks.join_next().await {
+            if let Err(error) = ended {
+                tracing::error!(%error, "a task of the gateway died");
+            }
+        }
         supervisor.abort();
-        all_ended(last).await;
+        // Whatever the last request changed is in a snapshot now, if the store still answers.
+        let (end, snapshots) = snapshots;
+        end.stop();
+        if tokio::time::timeout(wait, snapshots).await.is_err() {
+            tracing::warn!("the last snapshot was not written in time");
+        }
         opened.journal.close().await.map_err(OpenVaultError::from)?;
         tracing::info!("stopped, the log is closed");
         Ok(())
-    }
-}
-
-async fn all_ended(mut tasks: JoinSet<()>) {
-    while let Some(ended) = tasks.join_next().await {
-        if let Err(error) = ended {
-            tracing::error!(%error, "a task of the gateway died");
-        }
     }
 }
 
@@ -314,22 +321,14 @@ fn spawn_listeners(
     tasks.spawn(async move { ops.serve(service, ending).await });
 }
 
-fn spawn_last(snapshots: &Arc<Snapshots>, config: &Config, shutdown: &Shutdown) -> JoinSet<()> {
-    let mut last = JoinSet::new();
-    let interval = config.catalog.snapshot_interval;
-    let (snapshots, ending) = (Arc::clone(snapshots), shutdown.clone());
-    last.spawn(async move { snapshots.run(interval, ending).await });
-    last
-}
-
 fn spawn_keepers(
     tasks: &mut JoinSet<()>,
     config: &Config,
     vault: &Arc<Vault>,
-    snapshots: &Arc<Snapshots>,
+    snapshots: Arc<Snapshots>,
     health: &Arc<Health>,
     shutdown: &Shutdown,
-) {
+) -> LastTask {
     let millis = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let ask = SweepAsk {
         grace_ms: millis(config.sweep.grace),
@@ -339,11 +338,14 @@ fn spawn_keepers(
     let interval = config.sweep.interval;
     tasks.spawn(sweep(
         Arc::clone(vault),
-        Arc::clone(snapshots),
+        Arc::clone(&snapshots),
         ask,
         interval,
         shutdown.clone(),
     ));
+    let interval = config.catalog.snapshot_interval;
+    let (end, ending) = channel();
+    let last = tokio::spawn(async move { snapshots.run(interval, ending).await });
     if let Some(dir) = config.policy.dir.clone() {
         tasks.spawn(policy_files::watch(
             Arc::clone(vault),
@@ -353,6 +355,7 @@ fn spawn_keepers(
             shutdown.clone(),
         ));
     }
+    (end, last)
 }
 
 #[cfg(test)]

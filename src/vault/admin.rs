@@ -23,12 +23,12 @@ pub struct NewCredential {
 }
 
 impl Vault {
-    fn admin_intent(&self, call: &Call, project: Option<&ProjectName>, what: &str) -> Intent {
+    fn admin_intent(call: &Call, project: Option<&ProjectName>, what: &str) -> Intent {
         let object = ObjectRef {
             project: project.cloned(),
             ..ObjectRef::default()
         };
-        let mut intent = self.intent(call, None, object);
+        let mut intent = Self::intent(call, None, object);
         intent.query = Some(super::cut(what));
         intent
     }
@@ -56,7 +56,7 @@ impl Vault {
             name,
             created: self.now(),
         };
-        let intent = self.admin_intent(call, Some(&row.name), "project");
+        let intent = Self::admin_intent(call, Some(&row.name), "project");
         self.administer(call, intent, vec![Mutation::CreateProject(row.clone())])
             .await?;
         Ok(row)
@@ -73,7 +73,7 @@ impl Vault {
             None => PrincipalKind::Person,
             Some(_) => PrincipalKind::Workload,
         };
-        let intent = self.admin_intent(call, None, &format!("principal={id}"));
+        let intent = Self::admin_intent(call, None, &format!("principal={id}"));
         if let Some(person) = &acts_for {
             let row = self.catalog.principal(person).await?;
             if row.is_none_or(|row| row.kind != PrincipalKind::Person) {
@@ -124,7 +124,7 @@ impl Vault {
             expires,
         };
         let what = format!("credential={id} principal={}", row.principal);
-        let intent = self.admin_intent(call, None, &what);
+        let intent = Self::admin_intent(call, None, &what);
         self.administer(call, intent, vec![Mutation::CreateCredential(row)])
             .await?;
         Ok(NewCredential { id, secret })
@@ -132,7 +132,7 @@ impl Vault {
 
     /// Ends a credential; it is refused from now on.
     pub async fn revoke_credential(&self, call: &Call, id: AccessKeyId) -> Result<(), VaultError> {
-        let intent = self.admin_intent(call, None, &format!("credential={id}"));
+        let intent = Self::admin_intent(call, None, &format!("credential={id}"));
         self.administer(call, intent, vec![Mutation::DeleteCredential(id)])
             .await
     }
@@ -163,7 +163,7 @@ impl Vault {
                 .map_or("*", |dataset| dataset.as_str()),
             grant.approver,
         );
-        let mut intent = self.admin_intent(call, Some(&grant.project), &what);
+        let mut intent = Self::admin_intent(call, Some(&grant.project), &what);
         intent.action = Some(Action::GrantManage);
         let checked = async {
             self.check_role(&grant)?;
@@ -265,7 +265,7 @@ impl Vault {
         project: &ProjectName,
         id: GrantId,
     ) -> Result<(), VaultError> {
-        let mut intent = self.admin_intent(call, Some(project), &format!("grant={id}"));
+        let mut intent = Self::admin_intent(call, Some(project), &format!("grant={id}"));
         intent.action = Some(Action::GrantManage);
         let there = self
             .catalog
@@ -286,7 +286,7 @@ impl Vault {
         bucket: BucketName,
         owner: PrincipalId,
     ) -> Result<crate::catalog::DatasetRow, VaultError> {
-        let mut intent = self.admin_intent(call, Some(&bucket.project), "dataset");
+        let mut intent = Self::admin_intent(call, Some(&bucket.project), "dataset");
         intent.object.dataset = Some(bucket.dataset.clone());
         intent.action = Some(Action::DatasetCreate);
         let recorded = self.begin(call, intent).await?;
@@ -296,7 +296,7 @@ impl Vault {
 
     /// Deletes an empty dataset, from the vault's own host.
     pub async fn remove_dataset(&self, call: &Call, bucket: &BucketName) -> Result<(), VaultError> {
-        let mut intent = self.admin_intent(call, Some(&bucket.project), "dataset");
+        let mut intent = Self::admin_intent(call, Some(&bucket.project), "dataset");
         intent.object.dataset = Some(bucket.dataset.clone());
         intent.action = Some(Action::DatasetDelete);
         let recorded = self.begin(call, intent).await?;
@@ -312,13 +312,13 @@ impl Vault {
 
     /// Records an act on the vault as a whole, before it is done.
     pub async fn record_act(&self, call: &Call, what: &str) -> Result<(), VaultError> {
-        let intent = self.admin_intent(call, None, what);
+        let intent = Self::admin_intent(call, None, what);
         self.note(call, intent, Ok(())).await
     }
 
     /// Records that the log is being read (AU-16); call before showing it.
     pub async fn record_log_reading(&self, call: &Call, query: &str) -> Result<(), VaultError> {
-        let mut intent = self.admin_intent(call, None, query);
+        let mut intent = Self::admin_intent(call, None, query);
         intent.action = Some(Action::LogRead);
         self.note(call, intent, Ok(())).await
     }

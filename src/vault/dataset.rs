@@ -10,7 +10,7 @@ use crate::types::{Action, DatasetId, limits};
 impl Vault {
     /// The datasets that the caller may know of.
     pub async fn list_datasets(&self, call: &Call) -> Result<Vec<DatasetRow>, VaultError> {
-        let intent = self.intent(call, Some(Action::DatasetHead), ObjectRef::default());
+        let intent = Self::intent(call, Some(Action::DatasetHead), ObjectRef::default());
         let Some(principal) = &call.session.principal else {
             return Err(self.turn_away(call, intent, super::NOBODY).await);
         };
@@ -25,7 +25,7 @@ impl Vault {
             .authorize(call, bucket, None, Action::DatasetHead)
             .await?;
         let row = proof.dataset()?.clone();
-        self.note(call, self.intent_of(call, &proof), Ok(()))
+        self.note(call, Self::intent_of(call, &proof), Ok(()))
             .await?;
         Ok(row)
     }
@@ -40,7 +40,7 @@ impl Vault {
         let proof = self
             .authorize_under(call, bucket, &query.prefix, Action::ObjectList)
             .await?;
-        let mut intent = self.intent_of(call, &proof);
+        let mut intent = Self::intent_of(call, &proof);
         intent.query = Some(super::cut(&query.prefix));
         let dataset = proof.dataset()?.id;
         let query = ListQuery {
@@ -64,7 +64,7 @@ impl Vault {
         let proof = self
             .authorize(call, bucket, None, Action::DatasetCreate)
             .await?;
-        let recorded = self.begin(call, self.intent_of(call, &proof)).await?;
+        let recorded = self.begin(call, Self::intent_of(call, &proof)).await?;
         let result = async {
             if proof.dataset.is_some() {
                 let there = "the dataset is there already";
@@ -115,7 +115,7 @@ impl Vault {
         let proof = self
             .authorize(call, bucket, None, Action::DatasetDelete)
             .await?;
-        let recorded = self.begin(call, self.intent_of(call, &proof)).await?;
+        let recorded = self.begin(call, Self::intent_of(call, &proof)).await?;
         let result = async {
             let id = proof.dataset()?.id;
             let committed = self.commit(vec![Mutation::DeleteDataset(id)]).await;

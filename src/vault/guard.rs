@@ -367,7 +367,7 @@ impl Vault {
         match self.judge(call, bucket, name, action).await {
             Ok(proof) => Ok(proof),
             Err((object, decision, error)) => {
-                let mut intent = self.intent(call, Some(action), object);
+                let mut intent = Self::intent(call, Some(action), object);
                 intent.policy = decision.as_ref().map(policy_ref);
                 Err(self.turn_away(call, intent, error).await)
             }

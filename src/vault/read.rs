@@ -22,7 +22,7 @@ impl Vault {
         let proof = self
             .authorize(call, place.bucket, Some(place.key), Action::ObjectHead)
             .await?;
-        let mut intent = self.intent_of(call, &proof);
+        let mut intent = Self::intent_of(call, &proof);
         match self.look(&proof, &ask).await {
             Ok(seen) => {
                 intent.object.version = Some(seen.row.version);
@@ -45,7 +45,7 @@ impl Vault {
         let proof = self
             .authorize(call, place.bucket, Some(place.key), Action::ObjectRead)
             .await?;
-        let mut intent = self.intent_of(call, &proof);
+        let mut intent = Self::intent_of(call, &proof);
         let (seen, plaintext) = match self.plan(&proof, &ask).await {
             Ok(planned) => planned,
             Err(error) => return Err(self.turn_away(call, intent, error).await),
@@ -284,6 +284,7 @@ mod tests {
     }
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "one table of cases")]
     fn conditions_follow_their_order() {
         let row = row(1, &[]);
         let tag = |text: &str| Some(TagMatch::Tags(vec![text.to_owned()]));

@@ -89,8 +89,7 @@ const fn outcome_of(kind: ErrorKind) -> Outcome {
 
 impl Vault {
     /// An intent as the call begins it.
-    #[expect(clippy::unused_self, reason = "it reads like the vault's other verbs")]
-    pub(super) fn intent(&self, call: &Call, action: Option<Action>, object: ObjectRef) -> Intent {
+    pub(super) fn intent(call: &Call, action: Option<Action>, object: ObjectRef) -> Intent {
         Intent {
             event: call.event,
             time: call.time,
@@ -106,14 +105,14 @@ impl Vault {
     }
 
     /// The intent of an allowed request.
-    pub(super) fn intent_of(&self, call: &Call, proof: &Authorized) -> Intent {
+    pub(super) fn intent_of(call: &Call, proof: &Authorized) -> Intent {
         let object = ObjectRef {
             project: Some(proof.bucket.project.clone()),
             dataset: Some(proof.bucket.dataset.clone()),
             key: proof.key.clone(),
             version: None,
         };
-        let mut intent = self.intent(call, Some(proof.action), object);
+        let mut intent = Self::intent(call, Some(proof.action), object);
         intent.policy = Some(policy_ref(&proof.decision));
         intent
     }
@@ -187,7 +186,7 @@ impl Vault {
             key: turned.key.and_then(|key| key.parse().ok()),
             version: None,
         };
-        let intent = self.intent(call, None, object);
+        let intent = Self::intent(call, None, object);
         let outcome = match turned.status {
             0..400 => Outcome::Success,
             400..500 => Outcome::Refused,

@@ -32,7 +32,7 @@ impl Vault {
         let proof = self
             .authorize(call, place.bucket, Some(place.key), Action::ObjectWrite)
             .await?;
-        let recorded = self.begin(call, self.intent_of(call, &proof)).await?;
+        let recorded = self.begin(call, Self::intent_of(call, &proof)).await?;
         let result = async {
             check_meta(&new.meta)?;
             let initiator = call.session.principal.clone();
@@ -65,7 +65,7 @@ impl Vault {
         let proof = self
             .authorize(call, place.bucket, Some(place.key), Action::ObjectWrite)
             .await?;
-        let intent = self.intent_of(call, &proof);
+        let intent = Self::intent_of(call, &proof);
         let checked = async {
             check_part_number(number)?;
             check_body_bytes(input.bytes)?;
@@ -158,8 +158,8 @@ impl Vault {
         let proof = self
             .authorize(call, to.bucket, Some(to.key), Action::ObjectWrite)
             .await?;
-        let mut intent = self.intent_of(call, &proof);
-        intent.source_object = Some(self.intent_of(call, &source).object);
+        let mut intent = Self::intent_of(call, &proof);
+        intent.source_object = Some(Self::intent_of(call, &source).object);
         let mut recorded = self.begin(call, intent).await?;
         let result = async {
             check_part_number(number)?;
@@ -197,7 +197,7 @@ impl Vault {
         let proof = self
             .authorize(call, place.bucket, Some(place.key), Action::ObjectWrite)
             .await?;
-        let mut recorded = self.begin(call, self.intent_of(call, &proof)).await?;
+        let mut recorded = self.begin(call, Self::intent_of(call, &proof)).await?;
         let result = async {
             let upload = self.find_upload(call, &proof, upload).await?;
             let parts = self.chosen_parts(&upload, &completing).await?;
@@ -329,7 +329,7 @@ impl Vault {
         let proof = self
             .authorize(call, place.bucket, Some(place.key), Action::UploadManage)
             .await?;
-        let recorded = self.begin(call, self.intent_of(call, &proof)).await?;
+        let recorded = self.begin(call, Self::intent_of(call, &proof)).await?;
         let result = async {
             let upload = self.find_upload(call, &proof, upload).await?.id;
             self.commit(vec![Mutation::AbortUpload {
@@ -354,7 +354,7 @@ impl Vault {
         let proof = self
             .authorize(call, place.bucket, Some(place.key), Action::UploadManage)
             .await?;
-        let recorded = self.begin(call, self.intent_of(call, &proof)).await?;
+        let recorded = self.begin(call, Self::intent_of(call, &proof)).await?;
         let result = async {
             let upload = self.find_upload(call, &proof, upload).await?;
             let limit = limit.min(limits::PAGE_ENTRIES_MAX);
@@ -375,7 +375,7 @@ impl Vault {
         let proof = self
             .authorize_under(call, bucket, &query.prefix, Action::UploadManage)
             .await?;
-        let mut intent = self.intent_of(call, &proof);
+        let mut intent = Self::intent_of(call, &proof);
         intent.query = Some(super::cut(&query.prefix));
         let recorded = self.begin(call, intent).await?;
         let result = self.own_uploads(call, &proof, query).await;

@@ -38,7 +38,7 @@ impl Vault {
         let proof = self
             .authorize(call, place.bucket, Some(place.key), Action::ObjectWrite)
             .await?;
-        let intent = self.intent_of(call, &proof);
+        let intent = Self::intent_of(call, &proof);
         let condition = match self.check_write(&proof, &new, input.bytes).await {
             Ok(condition) => condition,
             Err(error) => return Err(self.turn_away(call, intent, error).await),
@@ -201,8 +201,8 @@ impl Vault {
         let proof = self
             .authorize(call, to.bucket, Some(to.key), Action::ObjectWrite)
             .await?;
-        let mut intent = self.intent_of(call, &proof);
-        intent.source_object = Some(self.intent_of(call, &source).object);
+        let mut intent = Self::intent_of(call, &proof);
+        intent.source_object = Some(Self::intent_of(call, &source).object);
         let mut recorded = self.begin(call, intent).await?;
         let result = async {
             let condition = condition(&conditions)?;
@@ -282,7 +282,7 @@ impl Vault {
         let proof = self
             .authorize(call, place.bucket, Some(place.key), Action::ObjectDelete)
             .await?;
-        let recorded = self.begin(call, self.intent_of(call, &proof)).await?;
+        let recorded = self.begin(call, Self::intent_of(call, &proof)).await?;
         let result = async {
             let mutation = Mutation::DeleteObject {
                 dataset: proof.dataset()?.id,
@@ -305,7 +305,7 @@ impl Vault {
     ) -> Result<Vec<Deleted>, VaultError> {
         if keys.len() > limits::DELETE_KEYS_MAX {
             let error = VaultError::new(ErrorKind::InvalidArgument, "more than 1000 keys");
-            let intent = self.intent(call, Some(Action::ObjectDelete), ObjectRef::default());
+            let intent = Self::intent(call, Some(Action::ObjectDelete), ObjectRef::default());
             return Err(self.turn_away(call, intent, error).await);
         }
         // Nothing new begins after the log refused; what runs ends in good order.

@@ -13,7 +13,7 @@ use crate::journal::{CompletionSlot, Journal, JournalError, MemoryJournal, Share
 use crate::ledger::{Completion, Entry, Intent, Outcome, Session, encode};
 use crate::store::BlobStore as _;
 use crate::store::fault::{GetFault, Injected, PutFault};
-use crate::types::{AccessKeyId, BucketName, EventId, GrantId};
+use crate::types::{AccessKeyId, BucketName, ByteRange, EventId, GrantId};
 use crate::vault::{
     Call, CompletedPart, Completing, CopySource, ErrorKind, NewObject, Place, ReadAsk,
     ReadConditions, Span, VaultError, WriteConditions,
@@ -467,7 +467,7 @@ async fn a_reader_who_stops_half_way_is_recorded_with_what_she_took() {
         let [Entry::Intent { intent, .. }, Entry::Completion(end)] = order[..] else {
             panic!("intent, then completion: {order:?}")
         };
-        assert_eq!(intent.range.map(|range| range.start()), Some(10));
+        assert_eq!(intent.range.map(ByteRange::start), Some(10));
         assert!(intent.policy.as_ref().is_some_and(|policy| policy.allowed));
         assert_eq!((end.outcome, end.bytes), (Outcome::Aborted, bytes));
         assert_eq!(end.object_bytes, Some(200_000));

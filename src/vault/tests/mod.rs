@@ -1,4 +1,9 @@
 //! The use cases over real adapters in memory.
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    clippy::cast_possible_truncation,
+    reason = "a test that meets what it does not expect fails; its numbers are its own"
+)]
 
 mod audit;
 mod crash;

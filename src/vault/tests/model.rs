@@ -88,12 +88,10 @@ impl Model {
     fn judge(&self, key: &str, when: &When) -> Result<(), ErrorKind> {
         let there = self.objects.contains_key(key);
         match when {
-            When::Always => Ok(()),
             When::Absent if there => Err(ErrorKind::PreconditionFailed),
-            When::Absent => Ok(()),
             When::Present | When::Tag(_) if !there => Err(ErrorKind::NoSuchObject),
-            When::Present | When::Tag(true) => Ok(()),
             When::Tag(false) => Err(ErrorKind::PreconditionFailed),
+            When::Always | When::Absent | When::Present | When::Tag(true) => Ok(()),
         }
     }
 

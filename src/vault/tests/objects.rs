@@ -5,8 +5,8 @@ use futures_util::{StreamExt as _, stream};
 use super::support::{BUCKET, World, input, kind, place, sample};
 use crate::types::ChecksumKind;
 use crate::vault::{
-    BodyChecks, BodyError, CopySource, ErrorKind, Input, NewObject, Place, ReadConditions, Span,
-    TagMatch, WriteConditions,
+    BodyChecks, BodyError, CopySource, ErrorKind, Input, NewObject, Place, ReadAsk, ReadConditions,
+    Span, TagMatch, WriteConditions,
 };
 
 #[tokio::test]
@@ -51,7 +51,7 @@ async fn strangers_learn_nothing() {
             let call = world.call(Some("stan"));
             let got = world
                 .vault
-                .read_object(&call, Place { bucket, key }, Default::default());
+                .read_object(&call, Place { bucket, key }, ReadAsk::default());
             assert_eq!(
                 kind(got.await),
                 Some(ErrorKind::AccessDenied),
@@ -61,7 +61,7 @@ async fn strangers_learn_nothing() {
             let call = world.call(Some("stan"));
             let got = world
                 .vault
-                .head_object(&call, Place { bucket, key }, Default::default());
+                .head_object(&call, Place { bucket, key }, ReadAsk::default());
             assert_eq!(
                 kind(got.await),
                 Some(ErrorKind::AccessDenied),
@@ -124,12 +124,13 @@ fn body(pieces: Vec<Result<&'static [u8], BodyError>>, bytes: u64, checks: BodyC
         .map(|piece| piece.map(bytes::Bytes::from_static));
     Input {
         bytes,
-        body: stream::iter(pieces.collect::<Vec<_>>()).boxed(),
+        body: stream::iter(pieces).boxed(),
         checks,
     }
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one table of cases")]
 async fn a_wrong_body_changes_nothing() {
     let world = World::new().await;
     world.put("olivia", "k", b"before").await.unwrap();

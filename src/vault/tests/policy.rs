@@ -479,14 +479,14 @@ async fn matrix(seed: u64) -> (World, Vec<(String, usize, &'static str)>) {
             .create_principal(&local(), name.parse().unwrap(), None)
             .await;
         made.unwrap();
-        for project in 0..PROJECTS.len() {
+        for (project, project_name) in PROJECTS.into_iter().enumerate() {
             let mut dice = [0; 2];
             random.fill(&mut dice).unwrap();
             if dice[0] < 100 {
                 let role = ROLES[usize::from(dice[1]) % ROLES.len()];
                 let mut grant = world.draft(&name, role);
-                grant.project = PROJECTS[project].parse().unwrap();
-                grant.approver = format!("root-{}", PROJECTS[project]).parse().unwrap();
+                grant.project = project_name.parse().unwrap();
+                grant.approver = format!("root-{project_name}").parse().unwrap();
                 world.make_grant(grant).await.unwrap();
                 held.push((name.clone(), project, role));
             }

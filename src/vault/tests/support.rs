@@ -33,7 +33,7 @@ impl Clock for TestClock {
     }
 }
 
-/// SplitMix64 (Steele, Lea, Flood 2014): the same bytes each time.
+/// `SplitMix64` (Steele, Lea, Flood 2014): the same bytes each time.
 pub(in crate::vault) struct TestEntropy(pub(in crate::vault) AtomicU64);
 
 impl Entropy for TestEntropy {
