@@ -5,6 +5,7 @@ print PASS and FAIL lines. Signatures come from tests/attacks/wire.py. Everythin
 """
 
 import collections
+import ctypes
 import hashlib
 import http.client
 import json
@@ -107,6 +108,17 @@ def to_toml(settings: dict[str, dict]) -> str:
     return "\n".join(tables)
 
 
+LIBC = ctypes.CDLL(None, use_errno=True)
+PR_SET_PDEATHSIG = 1
+
+
+def before_exec() -> None:
+    """In the server, before it is one: it does not outlive the suite, however that ends; and SIGXFSZ is ignored,
+    so that a lowered RLIMIT_FSIZE is an error of a write, not the end."""
+    LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+
+
 class Vault:
     """`kluis demo --headless` on `dir`, with `settings` over those of the demo; `store` is an S3 store's env file."""
 
@@ -142,10 +154,9 @@ class Vault:
         (self.dir / "ready").unlink(missing_ok=True)
         command = [str(KLUIS), *(words or ("demo", "--dir", str(self.dir), "--listen", self.listen, "--headless"))]
         with self.log.open("ab") as log:
-            # SIGXFSZ is ignored so that a lowered RLIMIT_FSIZE is an error of a write, not the end.
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=self.environment,
-                preexec_fn=lambda: signal.signal(signal.SIGXFSZ, signal.SIG_IGN), start_new_session=True,
+                preexec_fn=before_exec, start_new_session=True,
             )
 
     def start(self, seconds_max: float = READY_SECONDS_MAX) -> "Vault":
