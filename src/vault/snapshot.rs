@@ -147,7 +147,9 @@ impl Vault {
     ) -> Result<Snapshot, VaultError> {
         const DAMAGED: VaultError =
             VaultError::new(ErrorKind::Integrity, "a snapshot does not authenticate");
-        let bound = u64::try_from(limits::SNAPSHOT_BYTES_MAX).unwrap_or(u64::MAX);
+        // One commit alone may be larger than a snapshot is meant to be.
+        let bound = limits::SNAPSHOT_BYTES_MAX.max(limits::CATALOG_CHANGE_BYTES_MAX);
+        let bound = u64::try_from(bound).unwrap_or(u64::MAX);
         if bytes == 0 || bytes > bound.saturating_mul(2) {
             return Err(DAMAGED);
         }
