@@ -16,10 +16,10 @@ use crate::types::limits;
 /// Statements that a connection keeps prepared: more than this module has.
 const STATEMENTS_KEPT: usize = 128;
 
-/// Pages of 4 KiB that the writer keeps, as KiB: 16 MiB.
-const WRITER_CACHE: &str = "-16384";
-/// Pages that a reader keeps, as KiB: 2 MiB; the system's page cache holds the rest.
-const READER_CACHE: &str = "-2048";
+/// Pages of 4 KiB that the writer keeps, as KiB: 4 MiB.
+const WRITER_CACHE: &str = "-4096";
+/// Pages that a reader keeps, as KiB: 512 KiB; the system's page cache holds the rest.
+const READER_CACHE: &str = "-512";
 
 /// Makes an empty file that its owner alone can read, durably, if there is none.
 pub(super) fn create_file(path: &Path) -> Result<(), CatalogError> {
@@ -92,6 +92,10 @@ fn connect(path: &Path) -> Result<Connection, CatalogError> {
     conn.pragma_update(None, "cell_size_check", true)?;
     conn.pragma_update(None, "foreign_keys", true)?;
     conn.pragma_update(None, "temp_store", "MEMORY")?;
+    // For the whole process: beyond it the library gives pages back before it takes more.
+    conn.pragma_update_and_check(None, "soft_heap_limit", limits::CATALOG_HEAP_BYTES, |_| {
+        Ok(())
+    })?;
     conn.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
     Ok(conn)
 }

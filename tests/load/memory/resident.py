@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 
-sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lab"))
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "lab"))
 from vault import HERE, UNSIGNED, Client, Signer, Vault, check, clean, done, pages, say, scratch, until  # noqa: E402
 from wire import connect, head_of, read_answer  # noqa: E402
 
