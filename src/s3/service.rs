@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::future::BoxFuture;
-use http::{Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body::Body as HttpBody;
 use s3s::auth::S3Auth;
 use s3s::config::{S3Config, StaticConfigProvider};
@@ -209,7 +209,9 @@ impl S3Edge {
             Err(error) => return answer::of_error(error.into()),
         };
         let _none: Option<Arc<Scope>> = parts.extensions.insert(Arc::clone(&scope));
-        let body = if body.is_end_stream() {
+        let has_body = !body.is_end_stream();
+        let may_close = has_body && parts.version < Version::HTTP_2;
+        let body = if !has_body {
             watch.nothing_comes();
             Body::empty()
         } else {
@@ -222,7 +224,11 @@ impl S3Edge {
             let answered = within(Arc::clone(&own), answer::caught(call)).await;
             answer::release(&*edge.recorder, &own, &asked, &edge.region, answered).await
         };
-        Unbroken::new(scope, Arc::clone(&self.recorder), serving).await
+        let mut answer = Unbroken::new(scope, Arc::clone(&self.recorder), serving).await;
+        if may_close && !answer.status().is_success() {
+            close_after(&mut answer);
+        }
+        answer
     }
 
     fn watch_for(&self, parts: &http::request::Parts) -> WatchFor {
@@ -234,6 +240,14 @@ impl S3Edge {
             idle: self.idle,
         }
     }
+}
+
+/// A request refused before its body was taken leaves the connection in the middle of that body,
+/// or of the client's wait for leave to send it (RFC 9110, section 10.1.1): what came next on it
+/// could be read as the rest of the body.
+fn close_after<B>(answer: &mut Response<B>) {
+    let close = HeaderValue::from_static("close");
+    answer.headers_mut().insert(header::CONNECTION, close);
 }
 
 /// Whether a query names the sub-resource `delete`.

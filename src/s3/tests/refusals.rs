@@ -282,3 +282,19 @@ async fn a_success_that_nobody_recorded_is_none() {
     assert_eq!(status, 500);
     assert_eq!(log.records.lock().unwrap().len(), 1);
 }
+
+#[tokio::test]
+async fn a_refusal_before_the_body_was_taken_closes_the_connection() {
+    let (edge, _) = edge();
+    let ask = |method: &str, body: &'static [u8]| {
+        let request = Request::builder().method(method).uri("/icu--ecg/k");
+        let request = request.header("host", "localhost");
+        request.body(Full::new(Bytes::from_static(body))).unwrap()
+    };
+    let refused = edge.serve(ask("PUT", b"abc")).await;
+    assert_eq!(refused.status(), 403);
+    assert_eq!(refused.headers()["connection"], "close");
+    let bare = edge.serve(ask("GET", b"")).await;
+    assert_eq!(bare.status(), 403);
+    assert!(!bare.headers().contains_key("connection"));
+}
