@@ -211,11 +211,11 @@ impl S3Edge {
         let _none: Option<Arc<Scope>> = parts.extensions.insert(Arc::clone(&scope));
         let has_body = !body.is_end_stream();
         let may_close = has_body && parts.version < Version::HTTP_2;
-        let body = if !has_body {
+        let body = if has_body {
+            Body::http_body_unsync(Watched::new(body, watch))
+        } else {
             watch.nothing_comes();
             Body::empty()
-        } else {
-            Body::http_body_unsync(Watched::new(body, watch))
         };
         let edge = self.clone();
         let own = Arc::clone(&scope);
