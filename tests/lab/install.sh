@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Installs what the tests drive, into ${KLUIS_LAB:-~/.cache/kluis-lab}; what is there already is left alone.
 #
-#   tests/lab/install.sh nextest python node aws2      what tests/run needs
-#   tests/lab/install.sh ceph garage                   what tests/run --all adds (garage builds for long)
-#   tests/lab/install.sh nginx s3s-fs                  what tests/load/measure.sh adds
+#   tests/lab/install.sh nextest python node aws2 valgrind      what tests/run needs
+#   tests/lab/install.sh ceph garage      what tests/run --all adds (garage builds for long)
+#   tests/lab/install.sh nginx s3s-fs     what tests/load/measure.sh adds
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 mkdir -p "$LAB_CACHE/bin"
@@ -82,6 +82,7 @@ for part in "$@"; do
     nextest) nextest ;;
     aws2) [ -x /usr/bin/aws ] || apt_get awscli ;;
     ceph) command -v radosgw >/dev/null || apt_get ceph-mon ceph-osd radosgw ceph-common ;;
+    valgrind) command -v valgrind >/dev/null || apt_get valgrind ;;
     nginx) [ -x /usr/sbin/nginx ] || apt_get nginx-light ;;
     garage) cargo_install garage "$GARAGE_VERSION" ;;
     s3s-fs) cargo_install s3s-fs "$S3S_FS_VERSION" --features binary --ignore-rust-version ;;

@@ -8,10 +8,10 @@
 # Cases: get-small put-small head get-large put-large stalled. Small is 4 KiB over 16 connections, large is
 # --large-mib (1024) over 8. All on loopback: the load generator shares the machine with what it measures, so
 # trust ratios and CPU seconds, not absolute throughput. Needs kluis and kload built:
-#   cargo build --release --locked --ignore-rust-version --bin kluis --examples
+#   cargo build --release --locked --ignore-rust-version --features measure --bins
 #
 # The case journal stands alone: small GETs over 16 and over 64 connections from two gateways in turn, one with
-# its journal on the disk and one with it in memory (examples/memory_journal.rs), --rounds times. Their store is
+# its journal on the disk and one with it in memory (tools/memory_journal.rs), --rounds times. Their store is
 # a directory, the fastest there is, so that the journal weighs the most that it can. Figures are medians, and
 # so is the ratio, of each round's own.
 set -euo pipefail
@@ -21,7 +21,7 @@ export KLUIS_LAB_RUN=${KLUIS_LAB_RUN:-$(mktemp -d -t kluis-load-XXXXXX)}
 LAB=$HERE/../lab
 TARGET=${CARGO_TARGET_DIR:-$HERE/../../target}/release
 export KLUIS_BIN=${KLUIS_BIN:-$TARGET/kluis}
-KLOAD=${KLOAD:-$TARGET/examples/kload}
+KLOAD=${KLOAD:-$TARGET/kload}
 store=seaweed seconds=10 large_mib=1024 rounds=6 cases=()
 while [ $# -gt 0 ]; do
     case $1 in
@@ -64,7 +64,7 @@ start_journals() {
     "$LAB/kluis.sh" start "$kluis"
     "$LAB/kluis.sh" start "$memory"
     "$LAB/kluis.sh" stop "$memory"
-    spawn "$memory" kluis "$TARGET/examples/memory_journal" "$memory/kluis.toml"
+    spawn "$memory" kluis "$TARGET/memory_journal" "$memory/kluis.toml"
     wait_http "$(sed -n 's/^AWS_ENDPOINT_URL=//p' "$memory/owner.env")" 30 "$memory/kluis.log"
 }
 

@@ -5,7 +5,7 @@
 //! configuration, and refuses every address but loopback.
 //!
 //! ```text
-//! cargo run --release --example memory_journal -- DIR/kluis.toml
+//! cargo run --release --features measure --bin memory_journal -- DIR/kluis.toml
 //! ```
 
 #![expect(clippy::print_stderr, reason = "a tool for measuring: it warns")]
