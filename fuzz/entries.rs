@@ -111,7 +111,7 @@ pub(crate) fn configuration(data: &[u8]) {
     }
 }
 
-/// What the S3 edge reads by itself: framing, tokens, conditions, ranges, signed headers, checksums.
+/// What the S3 edge reads by itself: framing, tokens, conditions, ranges, what is signed, sums.
 pub(crate) fn edge_decoders(data: &[u8]) {
     assert!(s3::fuzz_decoders(data).is_some(), "a promise is broken");
 }
