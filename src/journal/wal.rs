@@ -146,12 +146,6 @@ impl Wal {
         }))
     }
 
-    /// How many records wait for the writer.
-    #[must_use]
-    pub fn waiting(&self) -> usize {
-        self.queue.waiting()
-    }
-
     /// Queues a record and waits, within the bound, until it is durable.
     async fn append(&self, queued: Queued) -> Answer {
         let receiver = self.queue.push(queued)?;
@@ -251,6 +245,10 @@ impl Journal for Wal {
 
     fn ready(&self) -> Result<(), JournalError> {
         self.queue.ready()
+    }
+
+    fn waiting(&self) -> usize {
+        self.queue.waiting()
     }
 
     async fn close(&self) -> Result<(), JournalError> {

@@ -7,9 +7,9 @@
 //! generator takes as little as it can of a machine that it shares with the server.
 //!
 //! ```text
-//! cargo run --release --example kload -- --env owner.env fill --size 4096 --objects 1000
-//! cargo run --release --example kload -- --env owner.env get --size 4096 --objects 1000 \
-//!     --connections 16
+//! cargo build --release --features measure --bin kload
+//! target/release/kload --env owner.env fill --size 4096 --objects 1000
+//! target/release/kload --env owner.env get --size 4096 --objects 1000 --connections 16
 //! ```
 
 #![expect(
