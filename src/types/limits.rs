@@ -96,8 +96,8 @@ pub const JOURNAL_PAIRS_MAX: usize = 65_536;
 pub const JOURNAL_SESSIONS_MAX: usize = 4_096;
 /// How often the writer looks for completions that wait for company; they wait twice that at most.
 pub const JOURNAL_LINGER_MS: u64 = 100;
-/// While many requests are under way, the journal syncs no more often than this: a sync costs about
-/// as much CPU as the rest of a small request, and the store is read meanwhile anyway.
+/// While other requests are under way, the journal syncs no more often than this: a sync costs as
+/// much CPU as the rest of a small request, and the store is read meanwhile anyway.
 pub const JOURNAL_PACE_US: u64 = 1_000;
 /// The longest pause between two attempts to write again after a fault.
 pub const JOURNAL_RETRY_MS_MAX: u64 = 5_000;

@@ -42,6 +42,39 @@ async fn a_right_answer_is_read_and_the_request_is_signed() {
     assert!(!head.contains("secret"), "{head}");
 }
 
+/// The outcome of a GET of a whole blob of ten bytes, and the request's head.
+async fn whole(answer: &str) -> (String, String) {
+    let server = Server::start(vec![vec![Step::Head, send(answer)]]);
+    let outcome = match read(&server.store(0), ID, 0..10, 10).await {
+        Ok(bytes) => String::from_utf8(bytes).unwrap(),
+        Err(error) => error.to_string(),
+    };
+    (outcome, server.seen(0).to_lowercase())
+}
+
+#[tokio::test]
+async fn a_whole_blob_is_asked_for_without_a_range_and_held_to_its_length() {
+    let ok = "HTTP/1.1 200 OK\r\n";
+    let right = format!("{ok}Content-Length: 10\r\n\r\n0123456789");
+    let (outcome, head) = whole(&right).await;
+    assert_eq!(outcome, "0123456789");
+    assert!(!head.contains("range"), "{head}");
+    assert!(
+        head.contains("signedheaders=host;x-amz-content-sha256;x-amz-date"),
+        "{head}"
+    );
+    for (wrong, expected) in [
+        (format!("{ok}Content-Length: 9\r\n\r\n012345678"), LENGTH),
+        (format!("{ok}Content-Length: 11\r\n\r\n0123456789a"), LENGTH),
+        (format!("{ok}Content-Length: 10\r\n\r\n01234"), LENGTH),
+        (format!("{ok}\r\n0123456789"), "how long"),
+        (RIGHT.to_owned(), LENGTH),
+    ] {
+        let (outcome, _) = whole(&wrong).await;
+        assert!(outcome.contains(expected), "{wrong}: {outcome}");
+    }
+}
+
 const LENGTH: &str = "another length than asked for";
 
 #[tokio::test]
