@@ -81,8 +81,8 @@ pub const JOURNAL_QUEUE_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const JOURNAL_OPEN_MAX: usize = 8_192;
 /// Bytes that one write and one fdatasync of the journal carry.
 pub const JOURNAL_GROUP_BYTES_MAX: usize = 1024 * 1024;
-/// One preallocated journal file, as small as a gateway's may be. Half of it holds the completions of all open requests:
-/// 8,192 × 640 bytes = 5 MiB.
+/// One preallocated journal file, as small as a gateway's may be. Half of it holds the completions
+/// of all open requests: 8,192 × 640 bytes = 5 MiB.
 pub const JOURNAL_FILE_BYTES: usize = 16 * 1024 * 1024;
 /// The smallest journal file: a policy's text, a full record and a beginning fit.
 pub const JOURNAL_FILE_BYTES_MIN: usize = 256 * 1024;
