@@ -1,5 +1,5 @@
-//! A blob's range on its way out of the store. When the connection breaks, it goes on from the
-//! offset that was reached: blobs never change.
+//! A blob's range on its way out of the store. When the connection breaks, or was given to others
+//! while nobody read, it goes on from the offset that was reached: blobs never change.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,6 +10,7 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 
 use super::client::Client;
+use super::parking::Spot;
 use super::pool::Link;
 use super::retry::{Refusal, Retries};
 use crate::store::{BlobStream, StoreError};
@@ -22,7 +23,10 @@ struct Download {
     left: Range<u64>,
     /// How long the blob is as a whole.
     whole: u64,
+    /// The answer before its first read.
     open: Option<(Link, Incoming)>,
+    /// The answer between two reads.
+    spot: Spot,
     /// One budget for the whole range, so that a store that breaks each time is not asked for ever.
     retries: Retries,
 }
@@ -38,12 +42,14 @@ pub(super) async fn open(
         return Err(StoreError::Length);
     }
     let retries = client.retries();
+    let spot = Spot::new(Arc::clone(&client.pool.parking));
     let mut download = Download {
         client,
         id,
         left: range,
         whole,
         open: None,
+        spot,
         retries,
     };
     while download.open.is_none() {
@@ -66,7 +72,6 @@ impl Download {
             match self.chunk().await {
                 Ok(chunk) => return Ok(Some((chunk, self))),
                 Err(refusal) => {
-                    self.open = None;
                     self.retries.after(refusal).await?;
                 }
             }
@@ -75,7 +80,7 @@ impl Download {
     }
 
     async fn chunk(&mut self) -> Result<Bytes, Refusal> {
-        let (mut link, mut body) = match self.open.take() {
+        let (mut link, mut body) = match self.open.take().or_else(|| self.spot.take()) {
             Some(open) => open,
             None => self.client.open(self.id, &self.left, self.whole).await?,
         };
@@ -88,7 +93,7 @@ impl Download {
         }
         self.left.start = start;
         if !self.left.is_empty() {
-            self.open = Some((link, body));
+            self.spot.park(link, body);
             return Ok(chunk);
         }
         if body.is_end_stream() {

@@ -7,6 +7,7 @@ mod client;
 mod config;
 mod download;
 mod outgoing;
+mod parking;
 mod pool;
 mod retry;
 mod sdk;
