@@ -18,7 +18,7 @@ const TAG: u64 = 16;
 const HEADER: u64 = 136;
 
 const _: () = assert!(SEGMENT_BYTES == 65_536 && TAG_BYTES == 16 && HEADER_BYTES == 136);
-// What a local store reads at once is what is opened at once.
+// What a store hands over at once is what is opened at once.
 const _: () = assert!(STORE_CHUNK_BYTES == SEALED_SEGMENT && STORE_CHUNKS_BEGIN == HEADER);
 
 /// Which bytes of a blob hold a range of its plaintext.

@@ -34,8 +34,8 @@ pub const SEGMENT_BYTES: usize = 64 * 1024;
 /// Plaintext bytes of one blob; a longer body becomes several, so that the 5 GiB bound of stores
 /// is far away and a failed PUT loses little.
 pub const BLOB_PLAINTEXT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
-/// Sealed bytes that a local store reads at once: one sealed segment, so that it is opened where it
-/// was read, and a stalled stream holds nothing beyond what waits to be sent.
+/// Sealed bytes that a store hands over at once: one sealed segment, so that a local store's is
+/// opened where it was read, and a stalled stream holds nothing beyond what waits to be sent.
 pub const STORE_CHUNK_BYTES: u64 = 64 * 1024 + 16;
 /// Where in a blob the first of those chunks begins; the header before it comes with it.
 pub const STORE_CHUNKS_BEGIN: u64 = 136;

@@ -19,11 +19,9 @@ use rustix::fd::OwnedFd;
 use tokio::task::spawn_blocking;
 
 use self::files::{Files, Writing};
-use super::body::Exact;
+use super::body::{Exact, chunk_of};
 use super::{BlobBody, BlobEntry, BlobStore, BlobStream, StoreError, probe};
-use crate::types::limits::{
-    STORE_BATCH_BYTES, STORE_CHUNK_BYTES, STORE_CHUNKS_BEGIN, STORE_REPLAY_BYTES_MAX,
-};
+use crate::types::limits::{STORE_BATCH_BYTES, STORE_REPLAY_BYTES_MAX};
 use crate::types::{BlobId, Clock};
 
 /// Blobs as files of a directory that belongs to the vault alone.
@@ -144,13 +142,6 @@ async fn read(file: &Arc<OwnedFd>, range: Range<u64>) -> Result<Bytes, StoreErro
     blocking(move || files::read_at(&file, &range)).await
 }
 
-/// The first chunk of a range; where the chunks end depends on the blob's offsets alone.
-fn chunk_of(range: &Range<u64>) -> Range<u64> {
-    let chunks = range.start.saturating_sub(STORE_CHUNKS_BEGIN) / STORE_CHUNK_BYTES;
-    let end = chunks.saturating_add(1).saturating_mul(STORE_CHUNK_BYTES);
-    range.start..range.end.min(end.saturating_add(STORE_CHUNKS_BEGIN))
-}
-
 /// Runs system calls that may wait for a disk on a thread that may.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
@@ -195,24 +186,6 @@ mod tests {
     async fn keeps_the_contract() {
         let (_dir, store) = store();
         contract::holds(Arc::new(store)).await;
-    }
-
-    #[test]
-    fn a_chunk_is_a_segment_and_the_first_has_the_header_too() {
-        let sealed = 65_552;
-        for (range, end) in [
-            (0..9_000_000, 136 + sealed),
-            (0..4_000, 4_000),
-            (0..1, 1),
-            (135..9_000_000, 136 + sealed),
-            (136..9_000_000, 136 + sealed),
-            (136 + sealed - 1..9_000_000, 136 + sealed),
-            (136 + sealed..9_000_000, 136 + 2 * sealed),
-            (136 + sealed..136 + sealed + 5, 136 + sealed + 5),
-            (u64::MAX - 1..u64::MAX, u64::MAX),
-        ] {
-            assert_eq!(chunk_of(&range), range.start..end, "{range:?}");
-        }
     }
 
     #[tokio::test]

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
@@ -27,9 +28,16 @@ struct Spots {
     taken: BTreeMap<u64, Arc<Mutex<Option<Parked>>>>,
 }
 
+/// An answer that is being read.
+pub(super) struct Answer {
+    pub(super) link: Link,
+    pub(super) body: Incoming,
+    /// What came already and was not asked for yet.
+    pub(super) rest: Bytes,
+}
+
 struct Parked {
-    link: Link,
-    body: Incoming,
+    answer: Answer,
     since: Instant,
 }
 
@@ -56,10 +64,7 @@ impl Parking {
         {
             // Unless its download took it meanwhile and parked it anew.
             let cut = lock(&spot).take_if(|parked| parked.since == since);
-            if let Some(Parked { link, body, .. }) = cut {
-                drop(body);
-                drop(link);
-            }
+            drop(cut);
         }
     }
 }
@@ -84,7 +89,7 @@ impl Spot {
     }
 
     /// Leaves an answer here until the next read.
-    pub(super) fn park(&mut self, link: Link, body: Incoming) {
+    pub(super) fn park(&mut self, answer: Answer) {
         let (_, spot) = self.mine.get_or_insert_with(|| {
             let spot = Arc::default();
             let mut spots = self.parking.spots();
@@ -94,14 +99,13 @@ impl Spot {
             (number, spot)
         });
         let since = Instant::now();
-        *lock(spot) = Some(Parked { link, body, since });
+        *lock(spot) = Some(Parked { answer, since });
     }
 
     /// Takes it up again; `None` where it was cut, or never was.
-    pub(super) fn take(&mut self) -> Option<(Link, Incoming)> {
+    pub(super) fn take(&mut self) -> Option<Answer> {
         let (_, spot) = self.mine.as_ref()?;
-        let Parked { link, body, .. } = lock(spot).take()?;
-        Some((link, body))
+        lock(spot).take().map(|parked| parked.answer)
     }
 }
 

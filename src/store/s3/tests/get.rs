@@ -342,5 +342,8 @@ async fn a_connection_that_is_being_read_is_not_taken() {
     assert_eq!(reading.next().await.unwrap().unwrap(), b"01234"[..]);
     assert!(futures_util::poll!(reading.next()).is_pending());
     let refused = store.get(ID, 10..20, 100).await.err();
-    assert!(matches!(refused, Some(StoreError::Throttled)), "{refused:?}");
+    assert!(
+        matches!(refused, Some(StoreError::Throttled)),
+        "{refused:?}"
+    );
 }
