@@ -105,11 +105,18 @@ struct State {
 }
 
 impl State {
-    /// Whether requests are under way that have yet to write something: the groups of a gateway
-    /// with one client never wait for company that cannot come.
+    /// Whether more requests are under way than records wait: who has little company to expect does
+    /// not wait for it.
     fn expects(&self) -> bool {
         let here = self.waiting.len().saturating_add(self.completions.len());
-        self.open > here
+        self.open.saturating_sub(here) > self.waiting.len()
+    }
+
+    /// Whether the writer, which waits for company, has enough of it now. Said once.
+    fn has_company(&mut self) -> bool {
+        let enough = self.pacing && !self.expects();
+        self.pacing &= !enough;
+        enough
     }
 }
 
@@ -161,18 +168,24 @@ impl Queue {
         state.open = state.open.saturating_add(opens);
         let asleep = state.waiting.is_empty() && !state.pacing;
         state.waiting.push_back(Waiting { queued, answer });
+        let wake = asleep || state.has_company();
         drop(state);
-        if asleep {
+        if wake {
             self.wake.notify_one();
         }
         Ok(receiver)
     }
 
-    /// Queues a completion. The writer is not woken: it looks by itself while events are open.
+    /// Queues a completion. The writer is not woken for it: it looks by itself while events are open.
     fn complete(&self, queued: Queued) {
         let mut state = self.state();
-        if !state.stopped {
-            state.completions.push_back(queued);
+        if state.stopped {
+            return;
+        }
+        state.completions.push_back(queued);
+        if state.has_company() {
+            drop(state);
+            self.wake.notify_one();
         }
     }
 
