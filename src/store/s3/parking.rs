@@ -103,7 +103,7 @@ impl Spot {
     }
 
     /// Takes it up again; `None` where it was cut, or never was.
-    pub(super) fn take(&mut self) -> Option<Answer> {
+    pub(super) fn take(&self) -> Option<Answer> {
         let (_, spot) = self.mine.as_ref()?;
         lock(spot).take().map(|parked| parked.answer)
     }

@@ -369,7 +369,7 @@ async fn a_connection_that_is_being_read_is_not_taken() {
     let server = Server::start(vec![vec![Step::Head, send(begun), Step::Hang]]);
     let mut config = server.impatient();
     config.connections_max = 1;
-    config.idle_timeout = std::time::Duration::from_secs(60);
+    config.idle_timeout = std::time::Duration::from_mins(1);
     let store = open(&config);
     let mut reading = store.get(ID, 10..20, 100).await.unwrap();
     assert_eq!(reading.next().await.unwrap().unwrap(), b"01234"[..]);
