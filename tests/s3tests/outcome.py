@@ -11,9 +11,9 @@ import urllib.parse
 import xml.etree.ElementTree as ElementTree
 
 # The main user owns the demo's project; the other one and the tenant hold nothing in it.
-USERS = {"s3 main": "owner", "s3 alt": "stranger", "s3 tenant": "stranger", "iam": "stranger",
+USERS = {"s3 main": "suite", "s3 alt": "stranger", "s3 tenant": "stranger", "iam": "stranger",
          "iam root": "stranger", "iam alt root": "stranger"}  # fmt: skip
-NAMES = {"owner": "olivia", "stranger": "stan"}
+NAMES = {"suite": "suite", "stranger": "stan"}
 LISTED = re.compile(r"^\| `(test_\w+)` \| (.+) \|$")
 
 
@@ -22,7 +22,7 @@ def read_env(path: pathlib.Path) -> dict[str, str]:
 
 
 def configure(directory: pathlib.Path) -> None:
-    endpoint = urllib.parse.urlparse(read_env(directory / "owner.env")["AWS_ENDPOINT_URL"])
+    endpoint = urllib.parse.urlparse(read_env(directory / "suite.env")["AWS_ENDPOINT_URL"])
     print(f"[DEFAULT]\nhost = {endpoint.hostname}\nport = {endpoint.port}")
     print(f"is_secure = {endpoint.scheme == 'https'}\nssl_verify = False\n")
     # A dataset's name is at most 31 characters; the suite appends a number to this.
@@ -31,7 +31,7 @@ def configure(directory: pathlib.Path) -> None:
         env = read_env(directory / f"{who}.env")
         print(f"[{section}]\ndisplay_name = {NAMES[who]}\nuser_id = {NAMES[who]}\nemail = {who}@example.com")
         print(f"access_key = {env['AWS_ACCESS_KEY_ID']}\nsecret_key = {env['AWS_SECRET_ACCESS_KEY']}")
-        print("api_name =\ntenant = none\nkms_keyid = none\nkms_keyid2 = none\n")
+        print("api_name = kluis\ntenant = none\nkms_keyid = none\nkms_keyid2 = none\n")
 
 
 def outcomes(report: pathlib.Path) -> dict[str, str]:

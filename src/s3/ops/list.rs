@@ -9,7 +9,7 @@ use s3s::{S3Request, S3Response, S3Result};
 use super::{Handlers, call_of, ok};
 use crate::catalog::{ListEntry, ListQuery, Page};
 use crate::s3::translate::listing::{self, Texts};
-use crate::s3::translate::{etag, length, owner, times};
+use crate::s3::translate::{etag, length, times};
 
 /// A page in S3's words.
 struct Listed {
@@ -83,7 +83,8 @@ impl Handlers {
             limit,
         };
         let page = self.vault.list_objects(&call, &asked.bucket, query).await?;
-        let listed = listed(page, texts, owner(&asked.bucket).as_ref());
+        let owner = self.owner(&asked.bucket);
+        let listed = listed(page, texts, Some(&owner));
         ok(ListObjectsOutput {
             common_prefixes: Some(listed.prefixes),
             contents: Some(listed.contents),
@@ -114,8 +115,12 @@ impl Handlers {
         ])?;
         let limit = listing::page(asked.max_keys)?;
         let start = listing::some(asked.start_after);
-        let token = listing::some(asked.continuation_token);
-        let continued = token.as_deref().map(listing::after).transpose()?;
+        let token = asked.continuation_token;
+        let continued = token
+            .as_deref()
+            .filter(|token| !token.is_empty())
+            .map(listing::after)
+            .transpose()?;
         let query = ListQuery {
             prefix: asked.prefix.clone().unwrap_or_default(),
             delimiter: listing::some(asked.delimiter.clone()),
@@ -124,7 +129,8 @@ impl Handlers {
         };
         let page = self.vault.list_objects(&call, &asked.bucket, query).await?;
         let count = page.entries.len();
-        let owner = owner(&asked.bucket).filter(|_| asked.fetch_owner == Some(true));
+        let owner = self.owner(&asked.bucket);
+        let owner = Some(owner).filter(|_| asked.fetch_owner == Some(true));
         let listed = listed(page, texts, owner.as_ref());
         ok(ListObjectsV2Output {
             common_prefixes: Some(listed.prefixes),

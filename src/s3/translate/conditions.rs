@@ -4,7 +4,6 @@ use s3s::S3Result;
 use s3s::dto::{ETag, ETagCondition, Timestamp};
 
 use super::times::named;
-use crate::s3::error::not_served;
 use crate::vault::{ReadConditions, TagMatch, WriteConditions};
 
 /// How tags are compared (RFC 9110, section 8.8.3.2).
@@ -45,13 +44,10 @@ pub(in crate::s3) fn write(
     matches: Option<&ETagCondition>,
     differs: Option<&ETagCondition>,
 ) -> S3Result<WriteConditions> {
-    let differs = differs.map(|c| tags(c, Compare::Weak));
-    if matches!(differs, Some(TagMatch::Tags(_))) {
-        return Err(not_served("If-None-Match with a tag on a write; only * is"));
-    }
     Ok(WriteConditions {
         matches: matches.map(|c| tags(c, Compare::Strong)),
-        differs,
+        differs: differs.map(|c| tags(c, Compare::Weak)),
+        ..WriteConditions::default()
     })
 }
 
