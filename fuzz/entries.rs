@@ -1,10 +1,20 @@
 //! Every decoder of foreign bytes, each as one function that panics when a promise is broken. The
 //! fuzz targets call them, and `tests/fuzz_entries.rs` on every run of the tests.
 
+#[path = "files.rs"]
+pub(crate) mod files;
+#[path = "request.rs"]
+pub(crate) mod request;
+#[path = "seeds.rs"]
+pub(crate) mod seeds;
+
 use std::path::Path;
 
-use kluis::types::{BlobId, BucketName, ObjectKey, PrincipalId, ProjectName, Secret};
-use kluis::{catalog, config, ledger, policy, seal, types, vault};
+use kluis::types::{AccessKeyId, BlobId, BucketName, ObjectKey, PrincipalId, ProjectName, Secret};
+use kluis::{catalog, config, ledger, policy, s3, seal, store, types, vault};
+
+pub(crate) use files::{journal, keys};
+pub(crate) use request::request;
 
 /// A stream of the same bytes again and again, for keys that need not be secret here.
 struct Foretold(u8);
@@ -101,6 +111,19 @@ pub(crate) fn configuration(data: &[u8]) {
     }
 }
 
+/// What the S3 edge reads by itself: framing, tokens, conditions, ranges, what is signed, sums.
+pub(crate) fn edge_decoders(data: &[u8]) {
+    assert!(s3::fuzz_decoders(data).is_some(), "a promise is broken");
+}
+
+/// What a hostile store answers.
+pub(crate) fn store_answer(data: &[u8]) {
+    assert!(
+        store::s3::fuzz_answer(data).is_some(),
+        "a promise is broken"
+    );
+}
+
 /// Names of every kind: what is taken is written back as it was.
 pub(crate) fn names(data: &[u8]) {
     let text = String::from_utf8_lossy(data);
@@ -115,4 +138,38 @@ pub(crate) fn names(data: &[u8]) {
     if let Ok(principal) = text.parse::<PrincipalId>() {
         assert_eq!(principal.as_str(), text);
     }
+    if let Ok(key) = text.parse::<AccessKeyId>() {
+        assert_eq!(key.as_str(), text);
+    }
+    if let Ok(blob) = text.parse::<BlobId>() {
+        assert_eq!(blob.to_string(), text);
+    }
+    if let Ok(etag) = text.parse::<types::ETag>() {
+        assert_eq!(etag.as_str(), text);
+    }
+    // An event may be written in more ways than one: with or without hyphens.
+    if let Some(event) = ledger::parse_event(&text) {
+        assert_eq!(ledger::parse_event(&event.to_string()), Some(event));
+    }
 }
+
+/// An entry with its name, which is its target's.
+type Named = (&'static str, fn(&[u8]));
+
+/// Every entry.
+pub(crate) const ALL: [Named; 14] = [
+    ("blob", blob),
+    ("seal_decoders", seal_decoders),
+    ("part_table", part_table),
+    ("catalog_change", catalog_change),
+    ("record", record),
+    ("snapshot", snapshot),
+    ("journal", journal),
+    ("keys", keys),
+    ("rules", rules),
+    ("configuration", configuration),
+    ("names", names),
+    ("edge_decoders", edge_decoders),
+    ("store_answer", store_answer),
+    ("request", request),
+];

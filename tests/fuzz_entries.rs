@@ -4,106 +4,21 @@
 #[path = "../fuzz/entries.rs"]
 mod entries;
 
-use bytes::BytesMut;
-use kluis::types::{BlobId, DatasetId, ETag, ObjectKey, Timestamp, VersionId};
-use kluis::{catalog, ledger, policy, seal, vault};
+use entries::{ALL, seeds};
+use kluis::types::{BlobId, ETag, ObjectKey, VersionId};
+use kluis::{catalog, ledger, seal, vault};
 use proptest::prelude::*;
 
-const ENTRIES: [fn(&[u8]); 9] = [
-    entries::blob,
-    entries::seal_decoders,
-    entries::part_table,
-    entries::catalog_change,
-    entries::record,
-    entries::snapshot,
-    entries::rules,
-    entries::configuration,
-    entries::names,
-];
-
-/// A blob of `bytes` bytes, sealed under the key that the entries open with.
-fn sealed_blob(bytes: usize) -> Vec<u8> {
-    let description = seal::Description {
-        kind: seal::BlobKind::Object,
-        dataset: DatasetId::from_bytes([1; 16]),
-        owner: VersionId::from_bytes([2; 16]),
-        index: 0,
-        plaintext_bytes: u64::try_from(bytes).unwrap(),
-        created: Timestamp::from_millis(5),
-    };
-    let blob = BlobId::from_bytes([3; 16]);
-    let suite = seal::Suite::Aes256Gcm;
-    let (mut sealer, header) =
-        seal::Sealer::new(suite, blob, &entries::data_key(), &description).unwrap();
-    let mut out = header.to_vec();
-    while let Some(next) = sealer.next_bytes() {
-        let mut segment = BytesMut::from(vec![0x5a; next].as_slice());
-        sealer.seal(&mut segment).unwrap();
-        out.extend_from_slice(&segment);
-    }
-    out
-}
-
-fn sealed_table() -> Vec<u8> {
-    let key: ObjectKey = "a/b".parse().unwrap();
-    let etag = ETag::of(&VersionId::from_bytes([2; 16]), 1);
-    let table = seal::Table::new(Vec::new()).unwrap();
-    let binding = entries::binding(&key, &etag, 0);
-    seal::seal_table(&entries::dataset_key(), &binding, &table)
-        .unwrap()
-        .to_vec()
-}
-
-fn change() -> Vec<u8> {
-    let project = catalog::Mutation::DeleteDataset(DatasetId::from_bytes([4; 16]));
-    catalog::codec::encode(&[project]).to_vec()
-}
-
-fn record() -> Vec<u8> {
-    let mut out = Vec::new();
-    let entry = ledger::Entry::Mark {
-        time: Timestamp::from_millis(9),
-        kind: ledger::MarkKind::Opened,
-    };
-    ledger::encode(&entry, &mut out).unwrap();
-    out
-}
-
-fn snapshot() -> Vec<u8> {
-    let snapshot = vault::Snapshot {
-        number: 1,
-        created: Timestamp::from_millis(2),
-        changes: vec![(3, change().into())],
-    };
-    snapshot.encode()
-}
-
-/// Bytes that are valid for one of the entries each.
-fn seeds() -> Vec<Vec<u8>> {
-    vec![
-        sealed_blob(1),
-        sealed_blob(70_000),
-        sealed_table(),
-        change(),
-        record(),
-        snapshot(),
-        policy::Policy::builtin().unwrap().text().into(),
-        include_bytes!("../deploy/kluis.toml").to_vec(),
-        b"icu-sepsis--ecg-2024".to_vec(),
-        "adults/0001 é.edf".into(),
-    ]
-}
-
-/// A seed with a piece cut out, doubled or replaced.
-fn bent() -> impl Strategy<Value = Vec<u8>> {
+/// A seed with a piece cut out, doubled or replaced, and the entry that takes it.
+fn bent() -> impl Strategy<Value = (&'static str, Vec<u8>)> {
     let piece = proptest::collection::vec(any::<u8>(), 0..24);
     let at = any::<prop::sample::Index>();
-    let seeds = prop::sample::select(seeds());
-    (seeds, at, 0..40_usize, piece).prop_map(|(mut bytes, at, cut, piece)| {
+    let seeds = prop::sample::select(seeds::all());
+    (seeds, at, 0..40_usize, piece).prop_map(|((name, mut bytes), at, cut, piece)| {
         let at = at.index(bytes.len());
         let end = (at + cut).min(bytes.len());
         bytes.splice(at..end, piece);
-        bytes
+        (name, bytes)
     })
 }
 
@@ -112,36 +27,73 @@ proptest! {
 
     #[test]
     fn random_bytes_do_no_harm(data in proptest::collection::vec(any::<u8>(), 0..600)) {
-        for entry in ENTRIES {
+        for (_, entry) in ALL {
             entry(&data);
         }
     }
 
     #[test]
-    fn bent_bytes_do_no_harm(data in bent()) {
-        for entry in ENTRIES {
+    fn bent_bytes_do_no_harm((_, data) in bent()) {
+        for (_, entry) in ALL {
             entry(&data);
         }
     }
 }
 
+/// Also leaves them where a fuzzer may begin with them (`fuzz/README.md`).
 #[test]
 fn the_seeds_are_valid() {
     let blob = Some(BlobId::from_bytes([3; 16]));
     for bytes in [1, 70_000] {
-        let (_, plain) = seal::open_blob(&entries::data_key(), blob, &sealed_blob(bytes)).unwrap();
+        let sealed = seeds::sealed_blob(bytes);
+        let (_, plain) = seal::open_blob(&entries::data_key(), blob, &sealed).unwrap();
         assert_eq!(plain.len(), bytes);
     }
     let key: ObjectKey = "a/b".parse().unwrap();
     let etag = ETag::of(&VersionId::from_bytes([2; 16]), 1);
     let binding = entries::binding(&key, &etag, 0);
-    assert!(seal::open_table(&entries::dataset_key(), &binding, &sealed_table()).is_ok());
-    assert!(catalog::codec::decode(&change()).is_ok());
-    assert!(ledger::decode(&record()).is_ok());
-    assert!(vault::Snapshot::decode(&snapshot()).is_some());
-    for seed in seeds() {
-        for entry in ENTRIES {
+    assert!(seal::open_table(&entries::dataset_key(), &binding, &seeds::sealed_table()).is_ok());
+    assert!(catalog::codec::decode(&seeds::change()).is_ok());
+    assert!(ledger::decode(&seeds::record()).is_ok());
+    assert!(vault::Snapshot::decode(&seeds::snapshot()).is_some());
+    let kept = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("seeds");
+    for (number, (name, seed)) in seeds::all().into_iter().enumerate() {
+        for (_, entry) in ALL {
             entry(&seed);
         }
+        std::fs::create_dir_all(kept.join(name)).unwrap();
+        std::fs::write(kept.join(name).join(number.to_string()), seed).unwrap();
+    }
+}
+
+/// What the requests of the seeds get: most are served, so that what is bent was whole.
+#[test]
+fn the_requests_of_the_seeds_are_served() {
+    let answers = entries::request::SEEDS.map(|seed| {
+        let status = entries::request::serve(seed.as_bytes());
+        status.map_or(0, |status| status.as_u16())
+    });
+    let expected = [
+        206, 200, 200, 200, 200, 200, 200, 200, 200, 412, 200, 200, 404, 200, 403, 403,
+    ];
+    assert_eq!(answers, expected);
+}
+
+/// A target without its entry here would be fuzzed by nobody, an entry without a target neither.
+#[test]
+fn every_entry_has_its_target() {
+    let targets = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/fuzz_targets");
+    let mut files: Vec<String> = std::fs::read_dir(targets)
+        .unwrap()
+        .map(|file| file.unwrap().file_name().into_string().unwrap())
+        .collect();
+    files.sort();
+    let mut names = ALL.map(|(name, _)| format!("{name}.rs"));
+    names.sort();
+    assert_eq!(files, names);
+    let manifest = include_str!("../fuzz/Cargo.toml");
+    for (name, _) in ALL {
+        let target = format!("name = \"{name}\"\npath = \"fuzz_targets/{name}.rs\"");
+        assert!(manifest.contains(&target), "{name}");
     }
 }

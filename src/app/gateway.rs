@@ -18,6 +18,7 @@ use super::tasks::{SnapshotError, Snapshots, sweep};
 use super::tls::{Tls, TlsError};
 use crate::catalog::{OnCommit, SharedCatalog};
 use crate::config::{Config, Environment, PlainHttp};
+use crate::journal::SharedJournal;
 use crate::ops::{Checks, Metrics, Operation, router as ops_router};
 use crate::s3::{BuildError, S3Edge, S3Settings, SelfTestError, Served, router};
 use crate::store::StoreError;
@@ -102,6 +103,12 @@ fn harden() {
     }
 }
 
+/// Counts the catalog's transactions.
+fn on_commit(health: &Health) -> OnCommit {
+    let metrics = Arc::clone(&health.metrics);
+    Arc::new(move |commits| metrics.catalog_committed(commits))
+}
+
 impl Gateway {
     /// Opens the vault, probes the store, and serves.
     pub async fn start(
@@ -109,22 +116,32 @@ impl Gateway {
         environment: &Environment,
         ask: AskPassphrase<'_>,
     ) -> Result<Self, ServeError> {
+        Self::start_on(config, environment, ask, None).await
+    }
+
+    /// The same on a journal of the caller's. **Only a measurement brings one**: what it keeps is
+    /// the evidence of every request, and nothing in the command or its configuration reaches this.
+    pub async fn start_on(
+        config: &Config,
+        environment: &Environment,
+        ask: AskPassphrase<'_>,
+        journal: Option<&SharedJournal>,
+    ) -> Result<Self, ServeError> {
         check_addresses(config)?;
         harden();
         let signals = Box::pin(SyncStream::new(signals().map_err(ServeError::Signals)?));
         let health = Arc::<Health>::default();
         let metrics = Arc::clone(&health.metrics);
-        let counted = Arc::clone(&metrics);
-        let told: OnCommit = Arc::new(move |commits| counted.catalog_committed(commits));
         let opening = Opening {
             config,
             environment,
             lane: Lane::Gateway,
             ask,
+            journal,
             health: Some(&health),
         };
         let opened = Opened::open_on(opening, || {
-            let catalog: SharedCatalog = open_catalog_told(config, Some(told))?;
+            let catalog: SharedCatalog = open_catalog_told(config, Some(on_commit(&health)))?;
             Ok(catalog)
         })
         .await?;
@@ -143,7 +160,7 @@ impl Gateway {
         spawn_listeners(
             &mut tasks,
             (s3, edge),
-            (ops, health.checks(&opened.wal)),
+            (ops, health.checks(&opened.journal)),
             &metrics,
             &shutdown,
         );
@@ -290,7 +307,7 @@ fn bound(listener: &Listener, address: SocketAddr) -> Result<SocketAddr, ServeEr
 /// What is looked at beside serving.
 fn watched(opened: &Opened, config: &Config) -> Watched {
     Watched {
-        journal: Arc::clone(&opened.wal),
+        journal: Arc::clone(&opened.journal),
         journal_dir: config.journal.dir.clone(),
         catalog: Arc::clone(&opened.catalog),
         store: Arc::clone(&opened.store),

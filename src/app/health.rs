@@ -10,7 +10,7 @@ use tokio::time::{sleep, timeout};
 
 use super::shutdown::Shutdown;
 use crate::catalog::SharedCatalog;
-use crate::journal::{Journal as _, Wal};
+use crate::journal::SharedJournal;
 use crate::ops::{Check, Checks, Metrics};
 use crate::store::{SharedStore, StoreError};
 use crate::types::limits::JOURNAL_FREE_BYTES_WARN;
@@ -84,7 +84,7 @@ impl Health {
     }
 
     /// What `/readyz` asks.
-    pub(super) fn checks(self: &Arc<Self>, journal: &Arc<Wal>) -> Checks {
+    pub(super) fn checks(self: &Arc<Self>, journal: &SharedJournal) -> Checks {
         let journal = Arc::clone(journal);
         let ready: Check = Arc::new(move || journal.ready().map_err(|error| error.to_string()));
         let spot = |of: fn(&Self) -> &Spot| -> Check {
@@ -109,7 +109,7 @@ impl Health {
 /// What is looked at.
 pub(super) struct Watched {
     /// The journal.
-    pub(super) journal: Arc<Wal>,
+    pub(super) journal: SharedJournal,
     /// Where it is.
     pub(super) journal_dir: PathBuf,
     /// The catalog.
@@ -197,7 +197,7 @@ mod tests {
     use crate::app::metered::MeteredStore;
     use crate::app::system::{SystemClock, SystemEntropy};
     use crate::catalog::MemoryCatalog;
-    use crate::journal::WalConfig;
+    use crate::journal::{Wal, WalConfig};
     use crate::store::BodyAborted;
     use crate::store::fault::{FaultStore, Injected, ListFault};
     use crate::store::memory::MemoryStore;

@@ -116,8 +116,6 @@ pub struct Opened {
     pub catalog: SharedCatalog,
     /// Its journal.
     pub journal: SharedJournal,
-    /// The same, as what it is.
-    pub wal: Arc<Wal>,
     /// Its keys.
     pub keyring: Arc<KeyRing>,
     /// The clock.
@@ -322,6 +320,8 @@ pub struct Opening<'a> {
     pub lane: Lane,
     /// Who is asked for a passphrase.
     pub ask: AskPassphrase<'a>,
+    /// A journal in the place of the lane's own, for measurements alone.
+    pub journal: Option<&'a SharedJournal>,
     /// Where is counted and noted how all of it fares.
     pub health: Option<&'a Arc<Health>>,
 }
@@ -339,6 +339,7 @@ impl Opened {
             environment,
             lane,
             ask,
+            journal: None,
             health: None,
         };
         Self::open_on(opening, || {
@@ -358,6 +359,7 @@ impl Opened {
             environment,
             lane,
             ask,
+            journal,
             health,
         } = opening;
         let keyring = open_keys(config, environment, ask)?;
@@ -367,8 +369,10 @@ impl Opened {
             store = Arc::new(MeteredStore::new(store, Arc::clone(health)));
         }
         let catalog = catalog()?;
-        let wal = take_journal(config, &keyring, lane, health.map(on_sync)).await?;
-        let journal: SharedJournal = Arc::<Wal>::clone(&wal);
+        let journal: SharedJournal = match journal {
+            Some(journal) => Arc::clone(journal),
+            None => take_journal(config, &keyring, lane, health.map(on_sync)).await?,
+        };
         journal.policy(policy.hash(), policy.text()).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::new());
@@ -392,7 +396,6 @@ impl Opened {
             store,
             catalog,
             journal,
-            wal,
             keyring,
             clock,
             entropy,

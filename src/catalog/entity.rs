@@ -160,6 +160,10 @@ impl MarkerRow {
 
 /// One version of a key.
 #[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one at a time: it is looked up, never kept in a list"
+)]
 pub enum Version {
     /// An object.
     Object(ObjectRow),

@@ -114,6 +114,7 @@ async fn rebuild(
         environment: desk.environment,
         lane: Lane::Admin,
         ask: &serve::passphrase,
+        journal: None,
         health: None,
     };
     let opened = Opened::open_on(opening, || {

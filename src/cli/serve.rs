@@ -8,7 +8,7 @@ use super::open;
 use super::output::{CliError, Exit, Output};
 use super::{args, config_command};
 use crate::app::{Gateway, OpenVaultError, ServeError, log};
-use crate::config::{self, Environment};
+use crate::config::Environment;
 use crate::journal::JournalError;
 use crate::types::SecretText;
 
@@ -49,11 +49,6 @@ pub(super) fn demo(
     environment: &Environment,
     output: &mut Output,
 ) -> Result<Exit, CliError> {
-    let log = config::Log {
-        level: config::LogLevel::Warn,
-        ..config::Log::default()
-    };
-    log::start(&log, environment).map_err(|error| CliError::of(Exit::Usage, &error))?;
     let ask = DemoAsk {
         dir: ask.dir.clone(),
         listen: ask.listen,
@@ -68,7 +63,7 @@ pub(super) fn demo(
         .block_on(demo::run(&ask, environment, output))
         .map_err(|error| match error {
             DemoError::Serve(error) => refuse(&error),
-            DemoError::Config(_) => CliError::of(Exit::Usage, &error),
+            DemoError::Config(_) | DemoError::Log(_) => CliError::of(Exit::Usage, &error),
             DemoError::File { .. }
             | DemoError::Keys(_)
             | DemoError::Store(_)

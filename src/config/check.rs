@@ -76,11 +76,13 @@ impl Config {
             self.catalog.snapshot_interval,
             DAY,
         );
+        let file = limits::JOURNAL_FILE_BYTES..=limits::JOURNAL_FILE_BYTES_MAX;
         rules.hold(
-            (ByteSize(1 << 20)..=ByteSize(1 << 32)).contains(&self.journal.file_bytes),
+            file.contains(&self.journal.file_bytes.get()),
             "journal.file_bytes",
             "is out of range",
-            "it is 1MiB to 4GiB",
+            "it is 16MiB to 64MiB: half of a file holds the completions of all open requests, and \
+             no reader opens a larger one",
         );
         let wait_max = Duration::from_millis(limits::JOURNAL_WAIT_MS_MAX);
         rules.hold(
@@ -349,7 +351,8 @@ mod tests {
                 "[catalog]\nsnapshot_interval = '0s'",
                 "catalog.snapshot_interval",
             ),
-            ("[journal]\nfile_bytes = '1KiB'", "journal.file_bytes"),
+            ("[journal]\nfile_bytes = '15MiB'", "journal.file_bytes"),
+            ("[journal]\nfile_bytes = '65MiB'", "journal.file_bytes"),
             ("[journal]\nwait = '6s'", "journal.wait"),
             ("[sweep]\ngrace = '23h'", "sweep.grace"),
             ("[sweep]\nupload_age = '1h'", "sweep.upload_age"),

@@ -220,7 +220,7 @@ settings! {
     journal: Journal {
         /// Its directory.
         dir: PathBuf = "data/journal".into(),
-        /// Bytes of one file before the next is begun.
+        /// Bytes of one file before the next is begun, 16MiB to 64MiB.
         file_bytes: ByteSize = ByteSize(64 * KIB * KIB),
         /// How long a request waits for its record to be durable before it is refused.
         wait: Duration = seconds(5),

@@ -141,6 +141,10 @@ impl Journal for MemoryJournal {
         }
     }
 
+    fn waiting(&self) -> usize {
+        0
+    }
+
     async fn close(&self) -> Result<(), JournalError> {
         Ok(())
     }

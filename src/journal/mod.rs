@@ -97,6 +97,9 @@ pub trait Journal: Send + Sync + 'static {
     /// Whether it would accept a record now; the reason if not (for `/readyz`).
     fn ready(&self) -> Result<(), JournalError>;
 
+    /// How many records wait to be durable.
+    fn waiting(&self) -> usize;
+
     /// Makes everything queued durable and closes the lane cleanly.
     async fn close(&self) -> Result<(), JournalError>;
 }

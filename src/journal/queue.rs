@@ -5,6 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
 use super::format::FRAME_OVERHEAD;
 use super::lane::Fault;
@@ -96,9 +97,20 @@ struct State {
     health: Option<Fault>,
     /// Since when the writer has been at the disk.
     busy_since: Option<Timestamp>,
+    /// The writer waits for company and looks by itself.
+    pacing: bool,
     closing: bool,
     stopped: bool,
     on_stop: Vec<oneshot::Sender<()>>,
+}
+
+impl State {
+    /// Whether requests are under way that have yet to write something: the groups of a gateway
+    /// with one client never wait for company that cannot come.
+    fn expects(&self) -> bool {
+        let here = self.waiting.len().saturating_add(self.completions.len());
+        self.open > here
+    }
 }
 
 /// The queue between the callers and the one writer.
@@ -147,10 +159,10 @@ impl Queue {
         }
         state.waiting_bytes = bytes;
         state.open = state.open.saturating_add(opens);
-        let idle = state.waiting.is_empty();
+        let asleep = state.waiting.is_empty() && !state.pacing;
         state.waiting.push_back(Waiting { queued, answer });
         drop(state);
-        if idle {
+        if asleep {
             self.wake.notify_one();
         }
         Ok(receiver)
@@ -165,15 +177,30 @@ impl Queue {
     }
 
     /// Waits for work. After a fault, `pause` is when the writer tries again by itself; until then
-    /// completions alone do not wake it.
-    pub(super) fn next(&self, pause: Option<Duration>) -> Work {
+    /// completions alone do not wake it. `earliest` is when the next group may begin while other
+    /// requests are under way, whose records would otherwise need a sync of their own.
+    pub(super) fn next(&self, pause: Option<Duration>, earliest: Option<Instant>) -> Work {
         let linger = Duration::from_millis(JOURNAL_LINGER_MS);
         let mut state = self.state();
         state.busy_since = None;
         loop {
             let due = pause.is_some() || !state.completions.is_empty();
-            if !state.waiting.is_empty() || state.closing {
+            if state.closing {
                 return self.take(&mut state);
+            }
+            if !state.waiting.is_empty() {
+                let early = earliest.and_then(|at| at.checked_duration_since(Instant::now()));
+                let Some(early) = early.filter(|early| !early.is_zero() && state.expects()) else {
+                    return self.take(&mut state);
+                };
+                state.pacing = true;
+                state = self
+                    .wake
+                    .wait_timeout(state, early)
+                    .unwrap_or_else(PoisonError::into_inner)
+                    .0;
+                state.pacing = false;
+                continue;
             }
             let limit = pause.or_else(|| (state.open > 0).then_some(linger));
             let Some(limit) = limit else {

@@ -19,8 +19,8 @@ use crate::ledger::{
 };
 use crate::types::limits::{
     JOURNAL_FILE_BYTES, JOURNAL_FILE_BYTES_MAX, JOURNAL_FILE_BYTES_MIN, JOURNAL_GROUP_BYTES_MAX,
-    JOURNAL_OPEN_MAX, JOURNAL_QUEUE_MAX, JOURNAL_RETRY_MS_MAX, JOURNAL_WAIT_MS_MAX,
-    RECORD_REASON_BYTES_MAX,
+    JOURNAL_OPEN_MAX, JOURNAL_PACE_US, JOURNAL_QUEUE_MAX, JOURNAL_RETRY_MS_MAX,
+    JOURNAL_WAIT_MS_MAX, RECORD_REASON_BYTES_MAX,
 };
 use crate::types::{Clock, Entropy, Secret, Timestamp};
 
@@ -146,12 +146,6 @@ impl Wal {
         }))
     }
 
-    /// How many records wait for the writer.
-    #[must_use]
-    pub fn waiting(&self) -> usize {
-        self.queue.waiting()
-    }
-
     /// Queues a record and waits, within the bound, until it is durable.
     async fn append(&self, queued: Queued) -> Answer {
         let receiver = self.queue.push(queued)?;
@@ -253,6 +247,10 @@ impl Journal for Wal {
         self.queue.ready()
     }
 
+    fn waiting(&self) -> usize {
+        self.queue.waiting()
+    }
+
     async fn close(&self) -> Result<(), JournalError> {
         // The sender is dropped, never used: hearing so is the answer.
         drop(self.queue.close().await);
@@ -274,6 +272,8 @@ pub(super) struct Writer {
     clock: Arc<dyn Clock>,
     retry: Option<Retry>,
     on_sync: Option<OnSync>,
+    /// When the newest group began.
+    began: Option<Instant>,
 }
 
 /// However the thread ends, nobody waits for it any more.
@@ -293,6 +293,7 @@ impl Writer {
             clock,
             retry: None,
             on_sync: None,
+            began: None,
         }
     }
 
@@ -305,7 +306,9 @@ impl Writer {
             let pause = self
                 .retry
                 .map(|retry| Duration::from_millis(retry.pause_ms));
-            let work = self.queue.next(pause);
+            let pace = Duration::from_micros(JOURNAL_PACE_US);
+            let earliest = self.began.and_then(|began| began.checked_add(pace));
+            let work = self.queue.next(pause, earliest);
             let (closing, last) = (work.closing, work.last);
             self.work(work);
             // What cannot be written now is closed as open at crash by the next start.
@@ -376,6 +379,7 @@ impl Writer {
         }
         let group = completions.iter().chain(waiting.iter().map(|w| &w.queued));
         let begin = Instant::now();
+        self.began = Some(begin);
         self.lane.commit(group)?;
         if let Some(told) = &self.on_sync {
             let records = completions.len().saturating_add(waiting.len());

@@ -95,7 +95,10 @@ impl SubjectPolicy {
             return self.deny(FAULT_PRINCIPAL);
         }
         let place = place(ask);
-        let Some(verdict) = self.engine.ask(self.request(place, ask.action)) else {
+        let Some(verdict) = self
+            .engine
+            .ask(ask.action.as_str(), self.request(place, ask.action))
+        else {
             return self.deny(FAULT_ENGINE);
         };
         let wanted = if verdict.allowed { "allow" } else { "deny" };

@@ -1,5 +1,8 @@
-//! The casbin enforcer: built once from checked lines, then only asked. Never the cached one, which
+//! The casbin enforcers: built once from checked lines, then only asked. Never the cached one, which
 //! answers *allow* after a revocation, and never `load_policy`, which is not atomic.
+
+use std::collections::HashMap;
+use std::sync::OnceLock;
 
 use casbin::function_map::OperatorFunction;
 use casbin::rhai::Dynamic;
@@ -13,11 +16,21 @@ use super::model::{EFFECT, LINE, Model, REQUEST};
 /// One line as casbin sees it: role, action, effect.
 pub(super) type Row = [String; 3];
 
-/// An enforcer over the lines of some roles.
+/// Enforcers over the lines of some roles: one for each action, made when it is first asked about.
+/// casbin evaluates every line that it has, at about a microsecond each, and the model's first
+/// condition, which is fixed, passes over all that name another action: they are left out here.
 pub(super) struct Engine {
-    enforcer: Enforcer,
-    /// casbin evaluates a model without lines as if there were one of empty texts.
-    empty: bool,
+    matcher: String,
+    lines: HashMap<String, Lines>,
+}
+
+/// The lines about one action, never none: casbin evaluates a model without lines as if there were
+/// one of empty texts.
+#[derive(Default)]
+struct Lines {
+    rows: Vec<Row>,
+    /// `None` within when casbin refused them.
+    enforcer: OnceLock<Option<Enforcer>>,
 }
 
 /// What casbin found.
@@ -29,45 +42,54 @@ pub(super) struct Verdict {
 }
 
 impl Engine {
-    /// Builds an enforcer. Rows are handed over as vectors, so no text in them is ever parsed.
-    pub(super) fn build(model: &Model, rows: &[Row]) -> Result<Self, PolicyError> {
-        let mut definitions = DefaultModel::default();
-        for (section, value) in [
-            ("r", REQUEST),
-            ("p", LINE),
-            ("e", EFFECT),
-            ("m", model.matcher.as_str()),
-        ] {
-            definitions.add_def(section, section, value);
-        }
+    /// Files the lines; the order among those of one action is kept.
+    pub(super) fn new(model: &Model, rows: Vec<Row>) -> Self {
+        let mut lines = HashMap::<String, Lines>::new();
         for row in rows {
-            definitions.add_policy("p", "p", row.to_vec());
+            let [_, action, _] = &row;
+            lines.entry(action.clone()).or_default().rows.push(row);
         }
-        // Without an adapter there is nothing to wait for: the future is ready at once.
-        let mut enforcer = Enforcer::new_raw(definitions, ())
-            .now_or_never()
-            .ok_or(PolicyError::EngineWaited)?
-            .map_err(|error| PolicyError::Engine(Box::new(error)))?;
-        // The default logger keeps a thread for each enforcer.
-        enforcer.set_logger(Box::new(Silent));
-        enforcer.add_function("holds", OperatorFunction::Arg6(held::holds));
-        Ok(Self {
-            enforcer,
-            empty: rows.is_empty(),
-        })
+        Self {
+            matcher: model.matcher.clone(),
+            lines,
+        }
     }
 
-    /// Asks; `None` when the engine failed, which is a deny.
-    pub(super) fn ask(&self, request: Vec<Dynamic>) -> Option<Verdict> {
-        if self.empty {
+    /// Asks about an action, which the request names too; `None` when the engine failed, which is
+    /// a deny.
+    pub(super) fn ask(&self, action: &str, request: Vec<Dynamic>) -> Option<Verdict> {
+        let Some(lines) = self.lines.get(action) else {
             return Some(Verdict {
                 allowed: false,
                 rows: Vec::new(),
             });
-        }
-        let (allowed, rows) = self.enforcer.enforce_ex(request).ok()?;
+        };
+        let made = lines
+            .enforcer
+            .get_or_init(|| enforcer(&self.matcher, &lines.rows).ok());
+        let (allowed, rows) = made.as_ref()?.enforce_ex(request).ok()?;
         Some(Verdict { allowed, rows })
     }
+}
+
+/// Builds an enforcer. Rows are handed over as vectors, so no text in them is ever parsed.
+pub(super) fn enforcer(matcher: &str, rows: &[Row]) -> Result<Enforcer, PolicyError> {
+    let mut definitions = DefaultModel::default();
+    for (section, value) in [("r", REQUEST), ("p", LINE), ("e", EFFECT), ("m", matcher)] {
+        definitions.add_def(section, section, value);
+    }
+    for row in rows {
+        definitions.add_policy("p", "p", row.to_vec());
+    }
+    // Without an adapter there is nothing to wait for: the future is ready at once.
+    let mut enforcer = Enforcer::new_raw(definitions, ())
+        .now_or_never()
+        .ok_or(PolicyError::EngineWaited)?
+        .map_err(|error| PolicyError::Engine(Box::new(error)))?;
+    // The default logger keeps a thread for each enforcer.
+    enforcer.set_logger(Box::new(Silent));
+    enforcer.add_function("holds", OperatorFunction::Arg6(held::holds));
+    Ok(enforcer)
 }
 
 /// Says nothing: Kluis writes its own records, and casbin's would show object keys.
@@ -97,7 +119,7 @@ mod tests {
     fn engine(rows: &[[&str; 3]]) -> Engine {
         let model = model::read(include_str!("../../policies/model.conf")).unwrap();
         let rows: Vec<Row> = rows.iter().map(|row| row.map(str::to_owned)).collect();
-        Engine::build(&model, &rows).unwrap()
+        Engine::new(&model, rows)
     }
 
     const LINE: [&str; 3] = ["reader", "object.read", "allow"];
@@ -107,7 +129,7 @@ mod tests {
         let engine = engine(&[LINE]);
         for values in [0, 1, 5, 7] {
             assert!(
-                engine.ask(vec![Dynamic::UNIT; values]).is_none(),
+                engine.ask(LINE[1], vec![Dynamic::UNIT; values]).is_none(),
                 "{values}"
             );
         }
@@ -118,14 +140,16 @@ mod tests {
         let engine = engine(&[LINE]);
         let texts = |text: &str| vec![Dynamic::from(text.to_owned()); 6];
         for values in [texts(""), texts("object.read"), vec![Dynamic::UNIT; 6]] {
-            let allowed = engine.ask(values).is_some_and(|verdict| verdict.allowed);
+            let allowed = engine
+                .ask(LINE[1], values)
+                .is_some_and(|verdict| verdict.allowed);
             assert!(!allowed);
         }
     }
 
     #[test]
     fn without_lines_nothing_is_asked_and_nothing_allowed() {
-        let verdict = engine(&[]).ask(vec![]).unwrap();
+        let verdict = engine(&[]).ask(LINE[1], vec![]).unwrap();
         assert!(!verdict.allowed && verdict.rows.is_empty());
     }
 }

@@ -1,8 +1,8 @@
 //! One project's enforcers. They hold role lines only; grants come with the subject.
 //!
 //! One enforcer for each set of roles that some subject of the project holds, shared by all who
-//! hold that set: a decision then sees the lines of its subject's roles and no others. Measured
-//! costs and the alternatives are in `docs/policy.md`.
+//! hold that set, and in it for each action: a decision then sees the lines of its subject's roles
+//! about what is asked, and no others. Measured costs and the alternatives are in `docs/policy.md`.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -62,7 +62,7 @@ impl ProjectPolicy {
         }
         grants.sort_by_key(|grant| grant.id);
         let held = Held::new(&self.policy, &self.project, &grants);
-        let engine = self.engine(&held.roles())?;
+        let engine = self.engine(&held.roles());
         Ok(SubjectPolicy::new(
             (Arc::clone(&self.policy), engine),
             (self.project.clone(), principal.clone()),
@@ -71,21 +71,21 @@ impl ProjectPolicy {
     }
 
     /// The enforcer over the lines of `roles`, which are in order.
-    fn engine(&self, roles: &[&str]) -> Result<Arc<Engine>, PolicyError> {
+    fn engine(&self, roles: &[&str]) -> Arc<Engine> {
         let key: Vec<String> = roles.iter().map(|role| (*role).to_owned()).collect();
         // What a panic could leave behind is a map without an entry, which is harmless.
         let mut engines = self.engines.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(engine) = engines.get(&key).and_then(Weak::upgrade) {
-            return Ok(engine);
+            return engine;
         }
         engines.retain(|_, engine| engine.strong_count() > 0);
         let rows: Vec<Row> = roles
             .iter()
             .flat_map(|role| rows(&self.policy, role))
             .collect();
-        let engine = Arc::new(Engine::build(self.policy.model(), &rows)?);
+        let engine = Arc::new(Engine::new(self.policy.model(), rows));
         engines.insert(key, Arc::downgrade(&engine));
-        Ok(engine)
+        engine
     }
 }
 

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use ring::digest;
 
-use super::engine::Engine;
+use super::engine;
 use super::error::{PolicyError, RoleFault};
 use super::grant::GrantEffect;
 use super::model::{self, Model};
@@ -166,7 +166,7 @@ impl Policy {
             }
         }
         // What casbin would refuse is refused now and not at the first request.
-        drop(Engine::build(&model, &[])?);
+        drop(engine::enforcer(&model.matcher, &[])?);
         let text = source.text();
         Ok(Self {
             hash: sha256(&[text.as_bytes()]),

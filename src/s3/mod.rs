@@ -11,6 +11,7 @@ mod auth;
 mod body;
 mod error;
 mod framing;
+mod fuzz;
 mod headers;
 mod ops;
 mod scope;
@@ -23,4 +24,6 @@ mod unbroken;
 mod watch;
 
 pub use answer::Served;
+#[doc(hidden)]
+pub use fuzz::fuzz_decoders;
 pub use service::{BuildError, S3Edge, S3Settings, SelfTestError, router};

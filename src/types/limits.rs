@@ -90,7 +90,7 @@ pub const JOURNAL_QUEUE_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const JOURNAL_OPEN_MAX: usize = 8_192;
 /// Bytes that one write and one fdatasync of the journal carry.
 pub const JOURNAL_GROUP_BYTES_MAX: usize = 1024 * 1024;
-/// One preallocated journal file. Half of it holds the completions of all open requests:
+/// One preallocated journal file, as small as a gateway's may be. Half of it holds the completions of all open requests:
 /// 8,192 × 640 bytes = 5 MiB.
 pub const JOURNAL_FILE_BYTES: usize = 16 * 1024 * 1024;
 /// The smallest journal file: a policy's text, a full record and a beginning fit.
@@ -105,6 +105,9 @@ pub const JOURNAL_PAIRS_MAX: usize = 65_536;
 pub const JOURNAL_SESSIONS_MAX: usize = 4_096;
 /// How often the writer looks for completions that wait for company; they wait twice that at most.
 pub const JOURNAL_LINGER_MS: u64 = 100;
+/// While many requests are under way, the journal syncs no more often than this: a sync costs about
+/// as much CPU as the rest of a small request, and the store is read meanwhile anyway.
+pub const JOURNAL_PACE_US: u64 = 1_000;
 /// The longest pause between two attempts to write again after a fault.
 pub const JOURNAL_RETRY_MS_MAX: u64 = 5_000;
 /// Free bytes of the journal's disk below which the operator is warned: a million requests of

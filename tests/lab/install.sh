@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Installs what the tests drive, into ${KLUIS_LAB:-~/.cache/kluis-lab}; what is there already is left alone.
 #
-#   tests/lab/install.sh nextest python node aws2      what tests/run needs
-#   tests/lab/install.sh ceph garage                   what tests/run --all adds (garage builds for long)
-#   tests/lab/install.sh nginx s3s-fs                  what tests/load/measure.sh adds
+#   tests/lab/install.sh base nextest python node aws2 valgrind     what tests/run needs
+#   tests/lab/install.sh ceph garage      what tests/run --all adds (garage builds for long)
+#   tests/lab/install.sh nginx s3s-fs     what tests/load/measure.sh adds
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
 mkdir -p "$LAB_CACHE/bin"
@@ -30,9 +30,32 @@ python_parts() {
     ln -sf "$LAB_CACHE/stores/bin/weed" "$LAB_CACHE/stores/bin/rclone" "$LAB_CACHE/bin/"
 }
 
+# What the scripts and the build call, for a machine that has Rust, git and a bare Debian.
+base() {
+    local missing=()
+    command -v cc >/dev/null || missing+=(gcc libc6-dev)
+    command -v curl >/dev/null || missing+=(curl ca-certificates)
+    command -v python3 >/dev/null || missing+=(python3)
+    # /bin/kill and pgrep; the shell has a kill of its own.
+    command -v pgrep >/dev/null || missing+=(procps)
+    command -v unshare >/dev/null || missing+=(util-linux)
+    command -v mount >/dev/null || missing+=(mount)
+    command -v cmp >/dev/null || missing+=(diffutils)
+    command -v awk >/dev/null || missing+=(mawk)
+    [ ${#missing[@]} = 0 ] || apt_get "${missing[@]}"
+    # A minimal profile of rustup has neither.
+    cargo fmt --version >/dev/null 2>&1 || rustup --quiet component add rustfmt
+    cargo clippy --version >/dev/null 2>&1 || rustup --quiet component add clippy
+}
+
+# The SDK wants a node of 20 or newer, which Debian 12 has not: then one comes from PyPI, into LAB_CACHE/bin.
 node_parts() {
-    local dir=$LAB_CACHE/node
-    command -v npm >/dev/null || apt_get nodejs npm
+    local dir=$LAB_CACHE/node tool
+    export PATH=$LAB_CACHE/bin:$PATH
+    if ! node -e 'process.exit(parseInt(process.versions.node) >= 20 ? 0 : 1)' 2>/dev/null || ! command -v npm >/dev/null; then
+        venv nodejs
+        for tool in node npm npx; do ln -sf "$LAB_CACHE/nodejs/bin/$tool" "$LAB_CACHE/bin/"; done
+    fi
     if cmp -s "$LAB_DIR/package.json" "$dir/installed.json"; then return 0; fi
     say "node packages"
     rm -rf "$dir"
@@ -77,11 +100,13 @@ nextest() {
 
 for part in "$@"; do
     case $part in
+    base) base ;;
     python) python_parts ;;
     node) node_parts ;;
     nextest) nextest ;;
     aws2) [ -x /usr/bin/aws ] || apt_get awscli ;;
     ceph) command -v radosgw >/dev/null || apt_get ceph-mon ceph-osd radosgw ceph-common ;;
+    valgrind) command -v valgrind >/dev/null || apt_get valgrind ;;
     nginx) [ -x /usr/sbin/nginx ] || apt_get nginx-light ;;
     garage) cargo_install garage "$GARAGE_VERSION" ;;
     s3s-fs) cargo_install s3s-fs "$S3S_FS_VERSION" --features binary --ignore-rust-version ;;

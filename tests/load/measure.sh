@@ -3,11 +3,17 @@
 # before it, and `rclone serve s3` over a crypt remote on it. Prints a Markdown table.
 #
 #   tests/load/measure.sh [--store seaweed|s3s-fs] [--seconds N] [--large-mib N] [CASE…]
+#   tests/load/measure.sh [--seconds N] [--rounds N] journal
 #
 # Cases: get-small put-small head get-large put-large stalled. Small is 4 KiB over 16 connections, large is
 # --large-mib (1024) over 8. All on loopback: the load generator shares the machine with what it measures, so
 # trust ratios and CPU seconds, not absolute throughput. Needs kluis and kload built:
-#   cargo build --release --locked --ignore-rust-version --bin kluis --example kload
+#   cargo build --release --locked --ignore-rust-version --features measure --bins
+#
+# The case journal stands alone: small GETs over 16 and over 64 connections from two gateways in turn, one with
+# its journal on the disk and one with it in memory (tools/memory_journal.rs), --rounds times. Their store is
+# a directory, the fastest there is, so that the journal weighs the most that it can. Figures are medians, and
+# so is the ratio, of each round's own.
 set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 export KLUIS_LAB_RUN=${KLUIS_LAB_RUN:-$(mktemp -d -t kluis-load-XXXXXX)}
@@ -15,37 +21,52 @@ export KLUIS_LAB_RUN=${KLUIS_LAB_RUN:-$(mktemp -d -t kluis-load-XXXXXX)}
 LAB=$HERE/../lab
 TARGET=${CARGO_TARGET_DIR:-$HERE/../../target}/release
 export KLUIS_BIN=${KLUIS_BIN:-$TARGET/kluis}
-KLOAD=${KLOAD:-$TARGET/examples/kload}
-store=seaweed seconds=10 large_mib=1024 cases=()
+KLOAD=${KLOAD:-$TARGET/kload}
+store=seaweed seconds=10 large_mib=1024 rounds=6 cases=()
 while [ $# -gt 0 ]; do
     case $1 in
     --store) store=$2; shift 2 ;;
     --seconds) seconds=$2; shift 2 ;;
+    --rounds) rounds=$2; shift 2 ;;
     --large-mib) large_mib=$2; shift 2 ;;
     -*) die "unknown option $1 (see the head of measure.sh)" ;;
     *) cases+=("$1"); shift ;;
     esac
 done
+case " ${cases[*]} " in " journal ") ;; *" journal "*) die "journal is measured alone" ;; esac
 [ ${#cases[@]} -gt 0 ] || cases=(get-small put-small head get-large put-large)
 [ -x "$KLOAD" ] && [ -x "$KLUIS_BIN" ] || die "build kluis and kload first (see the head of measure.sh)"
 
-kluis=$KLUIS_LAB_RUN/kluis
+kluis=$KLUIS_LAB_RUN/kluis memory=$KLUIS_LAB_RUN/kluis-memory-journal
 clean_up() {
     "$LAB/kluis.sh" stop "$kluis" || true
-    for name in rclone-crypt nginx "$store"; do "$LAB/store.sh" stop $name || true; done
-    rm -rf "$kluis"
+    end_pid "$memory/kluis.pid"
+    for name in rclone-crypt nginx "$store"; do
+        [ ! -d "$KLUIS_LAB_RUN/$name" ] || "$LAB/store.sh" stop $name || true
+    done
+    rm -rf "$kluis" "$memory"
     rmdir "$KLUIS_LAB_RUN" 2>/dev/null || true
 }
 trap clean_up EXIT
 trap 'exit 130' INT TERM
 
-{
+start_stores() {
     "$LAB/install.sh" python nginx "$([ "$store" = seaweed ] && echo python || echo "$store")"
     "$LAB/store.sh" start "$store"
     "$LAB/store.sh" start nginx "$KLUIS_LAB_RUN/$store/owner.env"
     "$LAB/store.sh" start rclone-crypt "$KLUIS_LAB_RUN/$store/owner.env"
     "$LAB/kluis.sh" start "$kluis" "$KLUIS_LAB_RUN/$store"
-} >&2
+}
+
+# Two vaults on directories; the second is founded as the first is, then served with its journal in memory.
+start_journals() {
+    "$LAB/install.sh" python
+    "$LAB/kluis.sh" start "$kluis"
+    "$LAB/kluis.sh" start "$memory"
+    "$LAB/kluis.sh" stop "$memory"
+    spawn "$memory" kluis "$TARGET/memory_journal" "$memory/kluis.toml"
+    wait_http "$(sed -n 's/^AWS_ENDPOINT_URL=//p' "$memory/owner.env")" 30 "$memory/kluis.log"
+}
 
 # A server's directory and its processes: nginx forks workers, which do the work.
 dir_of() { case $1 in direct) echo "$KLUIS_LAB_RUN/$store" ;; kluis) echo "$kluis" ;; *) echo "$KLUIS_LAB_RUN/$1" ;; esac; }
@@ -71,7 +92,30 @@ measure() {
     load "$server" "$op" "$size" "$objects" "$connections" "$seconds"
 }
 
+# journal CONNECTIONS: both in turn, and in the other order in every second round.
+measure_journal() {
+    local round server servers
+    for server in kluis-memory-journal kluis; do load "$server" fill 4096 512 "$1" 0 >/dev/null; done
+    for round in $(seq "$rounds"); do
+        servers=(kluis-memory-journal kluis)
+        [ $((round % 2)) = 1 ] || servers=(kluis kluis-memory-journal)
+        for server in "${servers[@]}"; do
+            printf 'journal-%s\t%s\t%s\n' "$1" "$server" "$(load "$server" get 4096 512 "$1" "$seconds")" >>"$results"
+        done
+    done
+}
+
 results=$(mktemp)
+if [ "${cases[*]}" = journal ]; then
+    start_journals >&2
+    for connections in 16 64; do
+        say "journal: $connections connections" >&2
+        measure_journal $connections
+    done
+    cases=()
+else
+    start_stores >&2
+fi
 for case in "${cases[@]}"; do
     if [ "$case" = stalled ]; then
         "$LAB_CACHE/clients/bin/python" "$HERE/stalled.py" "$kluis/owner.env" "$(cat "$kluis/kluis.pid")"

@@ -62,6 +62,7 @@ pub(super) fn must(holds: bool, conflict: Conflict) -> Result<(), Conflict> {
 }
 
 impl State {
+    #[expect(clippy::too_many_lines, reason = "one arm for each mutation")]
     pub(super) fn apply(&mut self, mutation: Mutation) -> Result<(), CatalogError> {
         match mutation {
             Mutation::CreateProject(row) => {

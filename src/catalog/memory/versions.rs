@@ -272,8 +272,9 @@ impl State {
             let text = key.as_str();
             if let Some(prefix) = listing::folded(&list, text) {
                 let after = query.after.as_ref().map_or("", |(after, _)| after);
-                if prefix > after {
-                    entries.push(VersionEntry::Prefix(prefix.into()));
+                let folded = VersionEntry::Prefix(prefix.into());
+                if prefix > after && entries.last() != Some(&folded) {
+                    entries.push(folded);
                 }
                 continue;
             }
@@ -293,7 +294,6 @@ impl State {
                 latest = false;
             }
         }
-        entries.dedup();
         let limit = query.limit.min(limits::PAGE_ENTRIES_MAX);
         let (entries, more) = page(entries.into_iter(), limit);
         VersionPage { entries, more }

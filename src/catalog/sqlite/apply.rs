@@ -20,6 +20,7 @@ pub(super) struct Counters {
 }
 
 /// Applies one mutation.
+#[expect(clippy::too_many_lines, reason = "one arm for each mutation")]
 pub(super) fn apply(
     conn: &Connection,
     counters: &mut Counters,

@@ -85,7 +85,7 @@ pub(super) fn check(condition: &Condition, old: Option<&Old>) -> Result<(), Cata
     Ok(condition.judge(there)?)
 }
 
-/// Writes a row whose blobs are held already; the old one goes or stays as the dataset's state says.
+/// Writes a row whose blobs are held already; the old one goes or stays by the dataset's state.
 fn replace(
     conn: &Connection,
     row: &ObjectRow,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use super::DemoAsk;
 use super::show::ShowError;
+use crate::app::log::LogError;
 use crate::app::system::SystemEntropy;
 use crate::app::{self, Gateway, OpenVaultError, ServeError, open_store};
 use crate::catalog::SharedCatalog;
@@ -47,6 +48,9 @@ pub(in crate::cli) enum DemoError {
     /// The demo's configuration was changed and is wrong.
     #[error("the demo's configuration cannot be used")]
     Config(#[from] ConfigError),
+    /// The log of this process cannot be set up.
+    #[error("the log cannot be set up")]
+    Log(#[from] LogError),
     /// The keys cannot be made.
     #[error("the keys cannot be made")]
     Keys(#[from] KeyRingError),
@@ -130,7 +134,8 @@ fn configuration(ask: &DemoAsk) -> String {
          [store]\n{store}\n\
          [catalog]\npath = \"catalog.sqlite\"\n\n\
          [keys]\ndir = \"keys\"\nidentity = \"root.age\"\n\n\
-         [journal]\ndir = \"journal\"\n",
+         [journal]\ndir = \"journal\"\n\n\
+         [log]\nlevel = \"warn\"\n",
         quoted(&ask.listen.to_string()),
     )
 }

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 pub(super) use found::DemoError;
 
-use crate::app::Gateway;
+use crate::app::{Gateway, log};
 use crate::cli::output::Output;
 use crate::cli::values::StoreUrl;
 use crate::config::Environment;
@@ -35,6 +35,7 @@ pub(super) async fn run(
     let ready = ask.dir.join("ready");
     found::remove_if_there(&ready)?;
     let config = found::prepare(ask, environment).await?;
+    log::start(&config.log, environment)?;
     let gateway = Gateway::start(&config, environment, &|_: &Path| None).await?;
     let endpoint = format!("http://{}", gateway.address());
     found::people(&gateway, &ask.dir, &endpoint).await?;

@@ -74,7 +74,7 @@ impl Harness {
     /// Lets the writer do one group; long enough after the last for another attempt.
     fn turn(&mut self) {
         self.clock.advance(60_000);
-        let work = self.queue.next(None);
+        let work = self.queue.next(None, None);
         self.writer.work(work);
     }
 

@@ -78,7 +78,7 @@ impl Handlers {
             key: &asked.key,
             version: None,
         };
-        let write = conditions::write(asked.if_match.as_ref(), asked.if_none_match.as_ref())?;
+        let write = conditions::write(asked.if_match.as_ref(), asked.if_none_match.as_ref());
         let replaced = Some(Replaced { meta, tags });
         let vault = &self.vault;
         let row = vault.copy_object(&call, from, to, replaced, write).await?;

@@ -31,7 +31,7 @@ impl Handlers {
         let when = WriteConditions {
             modified: asked.if_match_last_modified_time.map(times::named),
             bytes: asked.if_match_size.map(size).transpose()?,
-            ..conditions::write(asked.if_match.as_ref(), None)?
+            ..conditions::write(asked.if_match.as_ref(), None)
         };
         match self.vault.delete_object(&call, place, when).await {
             Ok(removed) => ok(DeleteObjectOutput {

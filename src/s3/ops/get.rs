@@ -46,6 +46,23 @@ fn parts_of(row: &ObjectRow, part: Option<i32>) -> Option<i32> {
     i32::try_from(row.part_bytes.len()).ok()
 }
 
+/// Reads what GET and HEAD ask alike. Their inputs share the names of fields, but no type.
+macro_rules! read_ask {
+    ($asked:ident, $headers:expr) => {{
+        let span = span_of($asked.range, $asked.part_number, $headers)?;
+        let sent = Sent {
+            matches: $asked.if_match,
+            differs: $asked.if_none_match,
+            modified: $asked.if_modified_since,
+            unmodified: $asked.if_unmodified_since,
+        };
+        ReadAsk {
+            span,
+            conditions: sent.conditions(),
+        }
+    }};
+}
+
 /// Writes what GET and HEAD have in common.
 macro_rules! tell_object {
     ($output:ident, $seen:expr, $mode:expr, $part:expr) => {{
@@ -126,17 +143,7 @@ impl Handlers {
     ) -> S3Result<S3Response<GetObjectOutput>> {
         let call = call_of(&request)?;
         let asked = request.input;
-        let span = span_of(asked.range, asked.part_number, &request.headers)?;
-        let sent = Sent {
-            matches: asked.if_match,
-            differs: asked.if_none_match,
-            modified: asked.if_modified_since,
-            unmodified: asked.if_unmodified_since,
-        };
-        let ask = ReadAsk {
-            span,
-            conditions: sent.conditions(),
-        };
+        let ask = read_ask!(asked, &request.headers);
         let place = Place {
             bucket: &asked.bucket,
             key: &asked.key,
@@ -169,17 +176,7 @@ impl Handlers {
     ) -> S3Result<S3Response<HeadObjectOutput>> {
         let call = call_of(&request)?;
         let asked = request.input;
-        let span = span_of(asked.range, asked.part_number, &request.headers)?;
-        let sent = Sent {
-            matches: asked.if_match,
-            differs: asked.if_none_match,
-            modified: asked.if_modified_since,
-            unmodified: asked.if_unmodified_since,
-        };
-        let ask = ReadAsk {
-            span,
-            conditions: sent.conditions(),
-        };
+        let ask = read_ask!(asked, &request.headers);
         let place = Place {
             bucket: &asked.bucket,
             key: &asked.key,

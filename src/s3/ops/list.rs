@@ -61,6 +61,61 @@ fn listed(page: Page, texts: Texts, owner: Option<&Owner>) -> Listed {
     }
 }
 
+/// What both versions of the call ask alike.
+struct Asked {
+    texts: Texts,
+    prefix: String,
+    delimiter: Option<String>,
+    limit: usize,
+}
+
+/// Reads it, with where the listing starts: a text that the answer repeats too. The inputs share
+/// the names of fields, but no type.
+macro_rules! asked {
+    ($input:expr, $start:expr) => {{
+        let texts = Texts::asked($input.encoding_type.as_ref())?;
+        let start: Option<&str> = $start.as_deref();
+        texts.check(&[$input.prefix.as_deref(), $input.delimiter.as_deref(), start])?;
+        Asked {
+            texts,
+            prefix: $input.prefix.unwrap_or_default(),
+            delimiter: listing::some($input.delimiter),
+            limit: listing::page($input.max_keys)?,
+        }
+    }};
+}
+
+impl Asked {
+    /// The vault's question: this page, behind `after`.
+    fn query(&self, after: Option<String>) -> ListQuery {
+        ListQuery {
+            prefix: self.prefix.clone(),
+            delimiter: self.delimiter.clone(),
+            after,
+            limit: self.limit,
+        }
+    }
+}
+
+/// Writes what both versions answer alike.
+macro_rules! tell_page {
+    ($output:ident, $bucket:expr, $asked:expr, $listed:expr) => {{
+        let asked: &Asked = $asked;
+        let listed: Listed = $listed;
+        $output.is_truncated = Some(listed.last.is_some());
+        $output.common_prefixes = Some(listed.prefixes);
+        $output.contents = Some(listed.contents);
+        $output.delimiter = asked
+            .delimiter
+            .as_deref()
+            .map(|text| asked.texts.write(text));
+        $output.encoding_type = asked.texts.told();
+        $output.max_keys = listing::told(asked.limit);
+        $output.name = Some($bucket);
+        $output.prefix = Some(asked.texts.write(&asked.prefix));
+    }};
+}
+
 impl Handlers {
     /// Lists objects, first version.
     pub(super) async fn list_objects(
@@ -68,36 +123,21 @@ impl Handlers {
         request: S3Request<ListObjectsInput>,
     ) -> S3Result<S3Response<ListObjectsOutput>> {
         let call = call_of(&request)?;
-        let asked = request.input;
-        let texts = Texts::asked(asked.encoding_type.as_ref())?;
-        texts.check(&[
-            asked.prefix.as_deref(),
-            asked.delimiter.as_deref(),
-            asked.marker.as_deref(),
-        ])?;
-        let limit = listing::page(asked.max_keys)?;
-        let query = ListQuery {
-            prefix: asked.prefix.clone().unwrap_or_default(),
-            delimiter: listing::some(asked.delimiter.clone()),
-            after: listing::some(asked.marker.clone()),
-            limit,
-        };
-        let page = self.vault.list_objects(&call, &asked.bucket, query).await?;
-        let owner = self.owner(&asked.bucket);
-        let listed = listed(page, texts, Some(&owner));
-        ok(ListObjectsOutput {
-            common_prefixes: Some(listed.prefixes),
-            contents: Some(listed.contents),
-            delimiter: listing::some(asked.delimiter).map(|text| texts.write(&text)),
-            encoding_type: texts.told(),
-            is_truncated: Some(listed.last.is_some()),
-            marker: Some(texts.write(asked.marker.as_deref().unwrap_or_default())),
-            max_keys: listing::told(limit),
-            name: Some(asked.bucket),
-            next_marker: listed.last.map(|text| texts.write(&text)),
-            prefix: Some(texts.write(asked.prefix.as_deref().unwrap_or_default())),
+        let input = request.input;
+        let asked = asked!(input, input.marker);
+        let marker = listing::some(input.marker);
+        let query = asked.query(marker.clone());
+        let page = self.vault.list_objects(&call, &input.bucket, query).await?;
+        let owner = self.owner(&input.bucket);
+        let listed = listed(page, asked.texts, Some(&owner));
+
+        let mut output = ListObjectsOutput {
+            marker: Some(asked.texts.write(marker.as_deref().unwrap_or_default())),
+            next_marker: listed.last.as_deref().map(|text| asked.texts.write(text)),
             ..ListObjectsOutput::default()
-        })
+        };
+        tell_page!(output, input.bucket, &asked, listed);
+        ok(output)
     }
 
     /// Lists objects, second version.
@@ -106,47 +146,31 @@ impl Handlers {
         request: S3Request<ListObjectsV2Input>,
     ) -> S3Result<S3Response<ListObjectsV2Output>> {
         let call = call_of(&request)?;
-        let asked = request.input;
-        let texts = Texts::asked(asked.encoding_type.as_ref())?;
-        texts.check(&[
-            asked.prefix.as_deref(),
-            asked.delimiter.as_deref(),
-            asked.start_after.as_deref(),
-        ])?;
-        let limit = listing::page(asked.max_keys)?;
-        let start = listing::some(asked.start_after);
-        let token = asked.continuation_token;
+        let input = request.input;
+        let asked = asked!(input, input.start_after);
+        let start = listing::some(input.start_after);
+        let token = input.continuation_token;
         let continued = token
             .as_deref()
             .filter(|token| !token.is_empty())
             .map(listing::after)
             .transpose()?;
-        let query = ListQuery {
-            prefix: asked.prefix.clone().unwrap_or_default(),
-            delimiter: listing::some(asked.delimiter.clone()),
-            after: continued.or_else(|| start.clone()),
-            limit,
-        };
-        let page = self.vault.list_objects(&call, &asked.bucket, query).await?;
+        let query = asked.query(continued.or_else(|| start.clone()));
+        let page = self.vault.list_objects(&call, &input.bucket, query).await?;
         let count = page.entries.len();
-        let owner = self.owner(&asked.bucket);
-        let owner = Some(owner).filter(|_| asked.fetch_owner == Some(true));
-        let listed = listed(page, texts, owner.as_ref());
-        ok(ListObjectsV2Output {
-            common_prefixes: Some(listed.prefixes),
-            contents: Some(listed.contents),
+        let owner = self.owner(&input.bucket);
+        let owner = Some(owner).filter(|_| input.fetch_owner == Some(true));
+        let listed = listed(page, asked.texts, owner.as_ref());
+
+        let mut output = ListObjectsV2Output {
             continuation_token: token,
-            delimiter: listing::some(asked.delimiter).map(|text| texts.write(&text)),
-            encoding_type: texts.told(),
-            is_truncated: Some(listed.last.is_some()),
             key_count: listing::told(count),
-            max_keys: listing::told(limit),
-            name: Some(asked.bucket),
             next_continuation_token: listed.last.as_deref().map(listing::token),
-            prefix: Some(texts.write(asked.prefix.as_deref().unwrap_or_default())),
-            start_after: start.map(|text| texts.write(&text)),
+            start_after: start.map(|text| asked.texts.write(&text)),
             ..ListObjectsV2Output::default()
-        })
+        };
+        tell_page!(output, input.bucket, &asked, listed);
+        ok(output)
     }
 }
 

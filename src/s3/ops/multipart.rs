@@ -125,7 +125,7 @@ impl Handlers {
         let bytes = asked.mpu_object_size.map(u64::try_from).transpose();
         let completing = Completing {
             parts: completed(asked.multipart_upload)?,
-            conditions: conditions::write(asked.if_match.as_ref(), asked.if_none_match.as_ref())?,
+            conditions: conditions::write(asked.if_match.as_ref(), asked.if_none_match.as_ref()),
             expected: checksums::of_completion(&request.headers)?,
             bytes: bytes.map_err(|_negative| invalid_argument("A size is not negative."))?,
         };

@@ -22,7 +22,7 @@ impl Handlers {
         let new = NewObject {
             meta: sent_metadata!(asked)?,
             tags: tags::of_header(asked.tagging.as_deref())?,
-            conditions: conditions::write(asked.if_match.as_ref(), asked.if_none_match.as_ref())?,
+            conditions: conditions::write(asked.if_match.as_ref(), asked.if_none_match.as_ref()),
         };
         let place = Place {
             bucket: &asked.bucket,

@@ -1,5 +1,7 @@
 //! Tags: in headers as a query string, in XML as pairs.
 
+use std::borrow::Cow;
+
 use percent_encoding::percent_decode_str;
 use s3s::dto::Tag;
 use s3s::{S3Error, S3ErrorCode, S3Result};
@@ -16,7 +18,7 @@ pub(in crate::s3) fn of_header(text: Option<&str>) -> S3Result<Tags> {
     let decoded = |text: &str| {
         let spaced = text.replace('+', " ");
         let text = percent_decode_str(&spaced).decode_utf8();
-        text.map(|text| text.into_owned())
+        text.map(Cow::into_owned)
             .map_err(|_not_utf8| invalid_argument("x-amz-tagging is not UTF-8."))
     };
     let pairs = text.unwrap_or_default().split('&');

@@ -44,9 +44,11 @@ impl Client {
         whole: u64,
     ) -> Result<(Link, Incoming), Refusal> {
         let upload = Upload::whole(Vec::new());
+        // Stores do more for a range than for the whole, which small blobs are read as.
+        let part = (range.start, range.end) != (0, whole);
         let last = range.end.saturating_sub(1);
-        let wanted = format!("bytes={}-{last}", range.start);
-        let request = self.request(&Method::GET, id, Some(&wanted), upload.begin())?;
+        let wanted = part.then(|| format!("bytes={}-{last}", range.start));
+        let request = self.request(&Method::GET, id, wanted.as_deref(), upload.begin())?;
         let (link, answer) = self.pool.send(request, &upload).await?;
         if !answer.status().is_success() {
             return Err(self.refused(link, answer).await);
@@ -92,10 +94,8 @@ impl Client {
         body: Outgoing,
     ) -> Result<Request<Outgoing>, Refusal> {
         let path = format!("{}{id}", self.base);
-        let payload = match range {
-            Some(_) => EMPTY_PAYLOAD,
-            None => UNSIGNED_PAYLOAD,
-        };
+        let get = *method == Method::GET;
+        let payload = if get { EMPTY_PAYLOAD } else { UNSIGNED_PAYLOAD };
         let plain = [
             ("host", self.authority.as_str()),
             ("x-amz-content-sha256", payload),
@@ -119,13 +119,15 @@ impl Client {
             .header("x-amz-content-sha256", HeaderValue::from_static(payload))
             .header("x-amz-date", signature.date)
             .header(AUTHORIZATION, signature.authorization);
-        request = match range {
-            // A proxy must not compress what is asked for by its offsets.
-            Some(range) => request
-                .header(RANGE, range)
-                .header(ACCEPT_ENCODING, "identity"),
-            None => request.header(CONTENT_LENGTH, bytes),
+        // A proxy must not compress what is asked for by its offsets.
+        request = if get {
+            request.header(ACCEPT_ENCODING, "identity")
+        } else {
+            request.header(CONTENT_LENGTH, bytes)
         };
+        if let Some(range) = range {
+            request = request.header(RANGE, range);
+        }
         let invalid = |e: http::Error| Refusal::failed(&e.to_string(), Again::Never);
         request.body(body).map_err(invalid)
     }

@@ -6,6 +6,7 @@ mod answer;
 mod client;
 mod config;
 mod download;
+mod fuzz;
 mod outgoing;
 mod pool;
 mod retry;
@@ -23,6 +24,8 @@ use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration, Obj
 
 use self::client::Client;
 pub use self::config::{S3ConfigError, S3StoreConfig};
+#[doc(hidden)]
+pub use self::fuzz::fuzz_answer;
 use self::outgoing::Upload;
 use self::pool::Pool;
 use self::sdk::{judged, sdk};

@@ -413,6 +413,10 @@ impl Journal for Slow {
         self.inner.ready()
     }
 
+    fn waiting(&self) -> usize {
+        self.inner.waiting()
+    }
+
     async fn close(&self) -> Result<(), JournalError> {
         self.inner.close().await
     }

@@ -77,7 +77,6 @@ fn apply(model: &mut Model, op: Op) {
         Op::Multipart(key, [a, b]) => drop(objects.insert(key, sample(a + b))),
         Op::Copy(from, to) => drop(objects.insert(to, objects[from].clone())),
         Op::Delete(key) => drop(objects.remove(key)),
-        Op::Keep => {}
         // First the marker, then what was written over the first object: see the script.
         Op::DropNewest(key) => {
             let bytes = if objects.contains_key(key) { 200 } else { 50 };
@@ -85,7 +84,7 @@ fn apply(model: &mut Model, op: Op) {
         }
         Op::MakeSet => model.1 = true,
         Op::DropSet => model.1 = false,
-        Op::Get(_) | Op::Snapshot(_) | Op::Sweep => {}
+        Op::Get(_) | Op::Snapshot(_) | Op::Sweep | Op::Keep => {}
     }
 }
 
@@ -116,7 +115,9 @@ async fn step(world: &World, op: Op, seen: &Mutex<Seen>) {
             let copy = vault.copy_object(&call, from, place(to), None, none);
             copy.await.unwrap();
         }
-        Op::Delete(key) => drop(vault.delete_object(&call, place(key), none).await.unwrap()),
+        Op::Delete(key) => {
+            let _gone = vault.delete_object(&call, place(key), none).await.unwrap();
+        }
         Op::Get(key) => {
             use futures_util::StreamExt as _;
             let ask = crate::vault::ReadAsk::default();
@@ -140,7 +141,8 @@ async fn step(world: &World, op: Op, seen: &Mutex<Seen>) {
                 version: Some(newest),
                 ..place(key)
             };
-            drop(vault.delete_object(&call, place, none).await.unwrap());
+            let gone = vault.delete_object(&call, place, none).await.unwrap();
+            assert_eq!(gone.version, Some(newest));
         }
         Op::MakeSet => drop(vault.create_dataset(&call, OTHER).await.unwrap()),
         Op::DropSet => vault.delete_dataset(&call, OTHER).await.unwrap(),

@@ -145,6 +145,10 @@ impl Journal for Gated<SharedJournal> {
         self.inner.ready()
     }
 
+    fn waiting(&self) -> usize {
+        self.inner.waiting()
+    }
+
     async fn close(&self) -> Result<(), JournalError> {
         self.inner.close().await
     }

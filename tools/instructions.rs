@@ -4,7 +4,7 @@
 //! `tests/load/instructions.sh` does that.
 //!
 //! ```text
-//! cargo run --release --example instructions -- 1000
+//! cargo run --release --features measure --bin instructions -- 1000
 //! ```
 
 #![expect(
