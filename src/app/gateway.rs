@@ -13,7 +13,7 @@ use super::listen::Listener;
 use super::open::{AskPassphrase, Lane, OpenVaultError, Opened, Opening, open_catalog_told};
 use super::policy_files;
 use super::shutdown::{Shutdown, Trigger, channel, signals, supervise};
-use super::system::{forbid_dumps, raise_open_files};
+use super::system::{forbid_dumps, forbid_huge_pages, raise_open_files};
 use super::tasks::{SnapshotError, Snapshots, sweep};
 use super::tls::{Tls, TlsError};
 use crate::catalog::{OnCommit, SharedCatalog};
@@ -93,8 +93,12 @@ type LastTask = (Trigger, tokio::task::JoinHandle<()>);
 
 type Signals = std::pin::Pin<Box<dyn futures_util::Stream<Item = ()> + Send + Sync>>;
 
-/// Before any key is in memory: no core dump, and as many files as the system allows.
+/// Before any key is in memory: no core dump, memory in small pages, and as many files as the system
+/// allows.
 fn harden() {
+    if let Err(error) = forbid_huge_pages() {
+        tracing::debug!(%error, "huge pages cannot be forbidden");
+    }
     if let Err(error) = forbid_dumps() {
         tracing::warn!(%error, "core dumps cannot be forbidden");
     }

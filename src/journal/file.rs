@@ -16,7 +16,7 @@ use crate::types::limits::{JOURNAL_FILE_BYTES_MAX, JOURNAL_FILES_MAX};
 /// How much is read at once; more than the largest frame.
 const WINDOW_BYTES: usize = 128 * 1024;
 /// What a file holds behind its last frame; compared by the piece, for most of a file is that.
-static ZEROS: [u8; 4096] = [0; 4096];
+static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 /// Frames with a wrong checksum that the search behind a bad frame looks at before it gives up.
 const SUSPECTS_MAX: usize = 1024;
 /// How a file of a lane is called: its first frame's number.
@@ -153,13 +153,7 @@ impl LogFile {
         if self.searched == Some(self.offset) {
             return Ok(self.frame()?.unwrap_or(Step::End));
         }
-        let mut rest = Vec::new();
-        read_at(&self.file, self.offset, JOURNAL_FILE_BYTES_MAX, &mut rest)?;
-        let zeros = rest
-            .rchunks(ZEROS.len())
-            .take_while(|piece| ZEROS.starts_with(piece));
-        let zeros = zeros.map(<[u8]>::len).sum::<usize>();
-        rest.truncate(rest.len().saturating_sub(zeros));
+        let rest = self.rest()?;
         if self.later_group(&rest) {
             // If a group was being written while it was read, it is whole by now.
             return Ok(self.frame()?.unwrap_or(Step::Damaged));
@@ -214,6 +208,27 @@ impl LogFile {
         }
         let start = if there { start.unwrap_or(0) } else { 0 };
         Ok(self.window.get(start..start.saturating_add(len)))
+    }
+
+    /// What stands behind the current offset, without the zeros that a file is preallocated with:
+    /// most of it, and read piece by piece so that it is never in memory at once.
+    fn rest(&self) -> Result<Vec<u8>, JournalError> {
+        let size = self.file.metadata().map_err(failed)?.len();
+        let most = u64::try_from(JOURNAL_FILE_BYTES_MAX).unwrap_or(u64::MAX);
+        let step = u64::try_from(ZEROS.len()).unwrap_or(u64::MAX);
+        let mut end = size.min(self.offset.saturating_add(most));
+        let mut bytes = Vec::new();
+        while end > self.offset {
+            let start = end.saturating_sub(step).max(self.offset);
+            read_at(&self.file, start, ZEROS.len(), &mut bytes)?;
+            if !ZEROS.starts_with(&bytes) {
+                break;
+            }
+            end = start;
+        }
+        let len = usize::try_from(end.saturating_sub(self.offset)).unwrap_or(usize::MAX);
+        read_at(&self.file, self.offset, len, &mut bytes)?;
+        Ok(bytes)
     }
 
     /// Whether a good frame of a later group stands behind the bad one that `rest` begins with:

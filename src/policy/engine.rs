@@ -1,5 +1,5 @@
-//! The casbin enforcers: built once from checked lines, then only asked. Never the cached one, which
-//! answers *allow* after a revocation, and never `load_policy`, which is not atomic.
+//! The casbin enforcers: built once from checked lines, then only asked. Never the cached one,
+//! which answers *allow* after a revocation, and never `load_policy`, which is not atomic.
 
 use std::collections::HashMap;
 use std::sync::OnceLock;

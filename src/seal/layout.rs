@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use super::{HEADER_BYTES, TAG_BYTES};
 use crate::types::ByteRange;
-use crate::types::limits::SEGMENT_BYTES;
+use crate::types::limits::{SEGMENT_BYTES, STORE_CHUNK_BYTES, STORE_CHUNKS_BEGIN};
 
 /// The longest blob of the format: 2^40 bytes are 2^24 segments, far below the 2^32 messages that
 /// AES-GCM allows under one key (NIST SP 800-38D, section 8.3), and no sum below can overflow.
@@ -18,6 +18,8 @@ const TAG: u64 = 16;
 const HEADER: u64 = 136;
 
 const _: () = assert!(SEGMENT_BYTES == 65_536 && TAG_BYTES == 16 && HEADER_BYTES == 136);
+// What a store hands over at once is what is opened at once.
+const _: () = assert!(STORE_CHUNK_BYTES == SEALED_SEGMENT && STORE_CHUNKS_BEGIN == HEADER);
 
 /// Which bytes of a blob hold a range of its plaintext.
 #[derive(Clone, PartialEq, Eq, Debug)]

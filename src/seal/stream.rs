@@ -149,6 +149,14 @@ impl Sealer {
     /// reserves the 16 bytes of the tag, else the buffer is moved. After an error the segment is
     /// as it was and the blob can go on.
     pub fn seal(&mut self, segment: &mut BytesMut) -> Result<(), SealError> {
+        let tag = self.seal_apart(segment)?;
+        segment.extend_from_slice(&tag);
+        Ok(())
+    }
+
+    /// The same for a buffer without room for the tag, which belongs right behind it: allocators
+    /// hold a power of two tighter than a little more.
+    pub fn seal_apart(&mut self, segment: &mut [u8]) -> Result<[u8; TAG_BYTES], SealError> {
         let bytes = self.cursor.bytes().ok_or(SealError::Finished)?;
         if segment.len() != bytes {
             return Err(SealError::Length);
@@ -158,9 +166,8 @@ impl Sealer {
         let tag = self
             .cipher
             .seal(self.cursor.nonce(), &self.bound, segment)?;
-        segment.extend_from_slice(&tag);
         self.cursor.advance();
-        Ok(())
+        Ok(tag)
     }
 
     /// The plaintext length that the next segment must have; `None` after the last.

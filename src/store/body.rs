@@ -1,12 +1,15 @@
-//! The body of a PUT, proved to be of its announced length. Every adapter reads bodies through
-//! here, so that none can make visible what was short, long or aborted.
+//! The body of a PUT, proved to be of its announced length: every adapter reads bodies through
+//! here, so that none can make visible what was short, long or aborted. And into which chunks the
+//! body of a GET is cut.
 
 use std::future::poll_fn;
+use std::ops::Range;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 
 use super::{BlobBody, BodyAborted};
+use crate::types::limits::{STORE_CHUNK_BYTES, STORE_CHUNKS_BEGIN};
 
 /// A body of exactly the announced length. **The chunk that completes it is held back until the
 /// source has ended**, so that a store never holds all bytes of a body that was aborted.
@@ -82,6 +85,13 @@ impl Exact {
     }
 }
 
+/// The first chunk of a range; where the chunks end depends on the blob's offsets alone.
+pub(super) fn chunk_of(range: &Range<u64>) -> Range<u64> {
+    let chunks = range.start.saturating_sub(STORE_CHUNKS_BEGIN) / STORE_CHUNK_BYTES;
+    let end = chunks.saturating_add(1).saturating_mul(STORE_CHUNK_BYTES);
+    range.start..range.end.min(end.saturating_add(STORE_CHUNKS_BEGIN))
+}
+
 #[cfg(test)]
 mod tests {
     use futures_util::stream;
@@ -120,5 +130,23 @@ mod tests {
         assert_eq!(body.next().await, Some(Ok(Bytes::from_static(b"ab"))));
         assert_eq!(body.next().await, Some(Err(BodyAborted)));
         assert_eq!(body.next().await, None);
+    }
+
+    #[test]
+    fn a_chunk_is_a_segment_and_the_first_has_the_header_too() {
+        let sealed = 65_552;
+        for (range, end) in [
+            (0..9_000_000, 136 + sealed),
+            (0..4_000, 4_000),
+            (0..1, 1),
+            (135..9_000_000, 136 + sealed),
+            (136..9_000_000, 136 + sealed),
+            (136 + sealed - 1..9_000_000, 136 + sealed),
+            (136 + sealed..9_000_000, 136 + 2 * sealed),
+            (136 + sealed..136 + sealed + 5, 136 + sealed + 5),
+            (u64::MAX - 1..u64::MAX, u64::MAX),
+        ] {
+            assert_eq!(chunk_of(&range), range.start..end, "{range:?}");
+        }
     }
 }

@@ -14,9 +14,7 @@ use super::error::{ErrorKind, VaultError};
 use super::guard::Lease;
 use super::sweep::Flight;
 use super::{AtEnd, Vault};
-use crate::seal::{
-    BlobKind, DataKey, Description, Extent, Sealer, Suite, TAG_BYTES, Table, layout,
-};
+use crate::seal::{BlobKind, DataKey, Description, Extent, Sealer, Suite, Table, layout};
 use crate::store::{BlobBody, BodyAborted};
 use crate::types::{BlobId, Checksums, DatasetId, VersionId, limits};
 
@@ -121,7 +119,7 @@ impl Vault {
         let body = sealing(Sealing {
             intake: Some(intake),
             sealer,
-            header: Some(header),
+            next: Some(header),
             left: blob.bytes,
             last: blob.last,
             fault: None,
@@ -201,10 +199,10 @@ impl Intake {
         }
     }
 
-    /// The next `bytes` bytes of plaintext, with room for a tag behind them.
+    /// The next `bytes` bytes of plaintext.
     async fn segment(&mut self, bytes: usize) -> Result<BytesMut, VaultError> {
         self.lease.check().await?;
-        let mut segment = BytesMut::with_capacity(bytes.saturating_add(TAG_BYTES));
+        let mut segment = BytesMut::with_capacity(bytes);
         while segment.len() < bytes {
             if self.pending.is_empty() {
                 match self.body.next().await {
@@ -273,7 +271,8 @@ type Back = Arc<Mutex<Option<(Intake, Option<VaultError>)>>>;
 struct Sealing {
     intake: Option<Intake>,
     sealer: Sealer,
-    header: Option<Bytes>,
+    /// What comes before the next segment: the header, or the tag of the one before.
+    next: Option<Bytes>,
     left: u64,
     last: bool,
     fault: Option<VaultError>,
@@ -282,8 +281,8 @@ struct Sealing {
 
 impl Sealing {
     async fn next(&mut self) -> Result<Option<Bytes>, VaultError> {
-        if let Some(header) = self.header.take() {
-            return Ok(Some(header));
+        if let Some(next) = self.next.take() {
+            return Ok(Some(next));
         }
         if self.left == 0 {
             return Ok(None);
@@ -301,7 +300,8 @@ impl Sealing {
         if self.left == 0 && self.last {
             intake.finish().await?;
         }
-        self.sealer.seal(&mut segment)?;
+        let tag = self.sealer.seal_apart(&mut segment)?;
+        self.next = Some(Bytes::copy_from_slice(&tag));
         Ok(Some(segment.freeze()))
     }
 }

@@ -163,17 +163,30 @@ impl Going {
 }
 
 impl Open {
-    /// Exactly `bytes` sealed bytes from the store.
+    /// Sees that something is there to be taken.
+    async fn fetch(&mut self) -> Result<(), VaultError> {
+        while self.pending.is_empty() {
+            match self.stream.next().await {
+                Some(piece) => self.pending = piece?,
+                None => return Err(crate::store::StoreError::Length.into()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Exactly `bytes` sealed bytes from the store; at least one.
     async fn gather(&mut self, bytes: usize) -> Result<BytesMut, VaultError> {
+        self.fetch().await?;
+        if self.pending.len() == bytes {
+            // A store that hands over just this piece needs no copy of it.
+            match std::mem::take(&mut self.pending).try_into_mut() {
+                Ok(own) => return Ok(own),
+                Err(shared) => self.pending = shared,
+            }
+        }
         let mut gathered = BytesMut::with_capacity(bytes);
         while gathered.len() < bytes {
-            if self.pending.is_empty() {
-                match self.stream.next().await {
-                    Some(piece) => self.pending = piece?,
-                    None => return Err(crate::store::StoreError::Length.into()),
-                }
-                continue;
-            }
+            self.fetch().await?;
             let take = self.pending.len().min(bytes - gathered.len());
             gathered.extend_from_slice(self.pending.get(..take).unwrap_or_default());
             self.pending.advance(take);

@@ -268,3 +268,25 @@ fn write_env(path: &Path, endpoint: &str, id: &str, secret: &str) -> Result<(), 
     );
     write_file(path, text.as_bytes(), 0o600)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::LogLevel;
+
+    #[test]
+    fn the_demo_writes_a_configuration_that_its_owner_may_change() {
+        let ask = DemoAsk {
+            dir: "d".into(),
+            listen: "127.0.0.1:0".parse().unwrap(),
+            headless: true,
+            store: None,
+        };
+        let text = configuration(&ask);
+        let config = Config::parse(&text, Path::new("d")).unwrap();
+        assert_eq!(config.log.level, LogLevel::Warn);
+        let louder = text.replace("level = \"warn\"", "level = \"debug\"");
+        let config = Config::parse(&louder, Path::new("d")).unwrap();
+        assert_eq!(config.log.level, LogLevel::Debug);
+    }
+}

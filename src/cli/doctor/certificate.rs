@@ -118,7 +118,26 @@ fn time(tag: u8, text: &str) -> Option<Timestamp> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            let _end: Option<Timestamp> = not_after(&bytes);
+        }
+
+        #[test]
+        fn no_bent_certificate_panics(at in any::<prop::sample::Index>(), byte in any::<u8>()) {
+            let key = rcgen::KeyPair::generate().unwrap();
+            let params = rcgen::CertificateParams::new(vec!["a".to_owned()]).unwrap();
+            let mut der = params.self_signed(&key).unwrap().der().to_vec();
+            let at = at.index(der.len());
+            der[at] = byte;
+            let _end: Option<Timestamp> = not_after(&der);
+        }
+    }
 
     #[test]
     fn the_end_of_a_certificate_is_read() {

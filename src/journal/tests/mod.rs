@@ -1,5 +1,6 @@
 //! Tests of the journal as a whole.
 
+mod company;
 mod damage;
 mod faults;
 mod support;

@@ -19,9 +19,9 @@ use rustix::fd::OwnedFd;
 use tokio::task::spawn_blocking;
 
 use self::files::{Files, Writing};
-use super::body::Exact;
+use super::body::{Exact, chunk_of};
 use super::{BlobBody, BlobEntry, BlobStore, BlobStream, StoreError, probe};
-use crate::types::limits::{STORE_BATCH_BYTES, STORE_CHUNK_BYTES, STORE_REPLAY_BYTES_MAX};
+use crate::types::limits::{STORE_BATCH_BYTES, STORE_REPLAY_BYTES_MAX};
 use crate::types::{BlobId, Clock};
 
 /// Blobs as files of a directory that belongs to the vault alone.
@@ -140,12 +140,6 @@ async fn read(file: &Arc<OwnedFd>, range: Range<u64>) -> Result<Bytes, StoreErro
     }
     let file = Arc::clone(file);
     blocking(move || files::read_at(&file, &range)).await
-}
-
-/// The first chunk of a range.
-fn chunk_of(range: &Range<u64>) -> Range<u64> {
-    let most = u64::try_from(STORE_CHUNK_BYTES).unwrap_or(u64::MAX);
-    range.start..range.end.min(range.start.saturating_add(most))
 }
 
 /// Runs system calls that may wait for a disk on a thread that may.

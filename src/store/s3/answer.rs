@@ -8,7 +8,8 @@ use http::{HeaderMap, StatusCode};
 use super::retry::{Again, Refusal};
 use crate::store::StoreError;
 
-/// Judges the head of an answer to a ranged GET that was not refused.
+/// Judges the head of an answer to a GET that was not refused. Only a GET of the whole blob is sent
+/// without a range.
 pub(super) fn check_range(
     status: StatusCode,
     headers: &HeaderMap,
@@ -18,15 +19,14 @@ pub(super) fn check_range(
     let wanted = range.end.saturating_sub(range.start);
     let length = content_length(headers)?;
     if status == StatusCode::OK && !headers.contains_key(CONTENT_RANGE) {
-        // Right by chance when the range happens to be the whole blob.
-        return if range.start == 0 && range.end == whole && length == Some(whole) {
-            Ok(())
-        } else if range.start == 0 && range.end == whole && length.is_some() {
-            Err(Refusal::last(StoreError::Length))
-        } else {
-            let reason = "the store ignores ranges: it answered 200 to a ranged GET";
-            Err(Refusal::failed(reason, Again::Never))
+        let asked_for_all = (range.start, range.end) == (0, whole);
+        let reason = match length {
+            Some(length) if asked_for_all && length == whole => return Ok(()),
+            Some(_) if asked_for_all => return Err(Refusal::last(StoreError::Length)),
+            None if asked_for_all => "the store did not say how long a blob is",
+            _ => "the store ignores ranges: it answered 200 to a ranged GET",
         };
+        return Err(Refusal::failed(reason, Again::Never));
     }
     // Some servers serve the range and say 200 all the same (rclone's does).
     if status != StatusCode::PARTIAL_CONTENT && status != StatusCode::OK {

@@ -1,5 +1,5 @@
-//! A blob's range on its way out of the store. When the connection breaks, it goes on from the
-//! offset that was reached: blobs never change.
+//! A blob's range on its way out of the store. When the connection breaks, or was given to others
+//! while nobody read, it goes on from the offset that was reached: blobs never change.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -7,11 +7,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use futures_util::stream;
 use http_body::Body as _;
-use hyper::body::Incoming;
 
 use super::client::Client;
-use super::pool::Link;
+use super::parking::{Answer, Spot};
 use super::retry::{Refusal, Retries};
+use crate::store::body::chunk_of;
 use crate::store::{BlobStream, StoreError};
 use crate::types::BlobId;
 
@@ -22,7 +22,10 @@ struct Download {
     left: Range<u64>,
     /// How long the blob is as a whole.
     whole: u64,
-    open: Option<(Link, Incoming)>,
+    /// The answer before its first read.
+    open: Option<Answer>,
+    /// The answer between two reads.
+    spot: Spot,
     /// One budget for the whole range, so that a store that breaks each time is not asked for ever.
     retries: Retries,
 }
@@ -38,25 +41,34 @@ pub(super) async fn open(
         return Err(StoreError::Length);
     }
     let retries = client.retries();
+    let spot = Spot::new(Arc::clone(&client.pool.parking));
     let mut download = Download {
         client,
         id,
         left: range,
         whole,
         open: None,
+        spot,
         retries,
     };
     while download.open.is_none() {
-        match download
-            .client
-            .open(id, &download.left, download.whole)
-            .await
-        {
-            Ok(open) => download.open = Some(open),
+        match open_one(&download.client, id, &download.left, whole).await {
+            Ok(answer) => download.open = Some(answer),
             Err(refusal) => download.retries.after(refusal).await?,
         }
     }
     Ok(Box::pin(stream::try_unfold(download, Download::advance)))
+}
+
+async fn open_one(
+    client: &Client,
+    id: BlobId,
+    range: &Range<u64>,
+    whole: u64,
+) -> Result<Answer, Refusal> {
+    let (link, body) = client.open(id, range, whole).await?;
+    let rest = Bytes::new();
+    Ok(Answer { link, body, rest })
 }
 
 impl Download {
@@ -66,7 +78,6 @@ impl Download {
             match self.chunk().await {
                 Ok(chunk) => return Ok(Some((chunk, self))),
                 Err(refusal) => {
-                    self.open = None;
                     self.retries.after(refusal).await?;
                 }
             }
@@ -75,20 +86,29 @@ impl Download {
     }
 
     async fn chunk(&mut self) -> Result<Bytes, Refusal> {
-        let (mut link, mut body) = match self.open.take() {
-            Some(open) => open,
-            None => self.client.open(self.id, &self.left, self.whole).await?,
+        let Answer {
+            mut link,
+            mut body,
+            mut rest,
+        } = match self.open.take().or_else(|| self.spot.take()) {
+            Some(answer) => answer,
+            None => open_one(&self.client, self.id, &self.left, self.whole).await?,
         };
-        let chunk = link.frame(&mut body).await?;
-        let chunk = chunk.ok_or_else(|| Refusal::later(StoreError::Length))?;
-        let bytes = u64::try_from(chunk.len()).unwrap_or(u64::MAX);
-        let start = self.left.start.saturating_add(bytes);
-        if start > self.left.end {
-            return Err(Refusal::last(StoreError::Length));
+        if rest.is_empty() {
+            let frame = link.frame(&mut body).await?;
+            rest = frame.ok_or_else(|| Refusal::later(StoreError::Length))?;
+            let bytes = u64::try_from(rest.len()).unwrap_or(u64::MAX);
+            if self.left.start.saturating_add(bytes) > self.left.end {
+                return Err(Refusal::last(StoreError::Length));
+            }
         }
-        self.left.start = start;
+        let ahead = chunk_of(&self.left);
+        let most = usize::try_from(ahead.end.saturating_sub(ahead.start)).unwrap_or(usize::MAX);
+        let chunk = rest.split_to(rest.len().min(most));
+        let bytes = u64::try_from(chunk.len()).unwrap_or(u64::MAX);
+        self.left.start = self.left.start.saturating_add(bytes);
         if !self.left.is_empty() {
-            self.open = Some((link, body));
+            self.spot.park(Answer { link, body, rest });
             return Ok(chunk);
         }
         if body.is_end_stream() {

@@ -8,6 +8,7 @@ mod config;
 mod download;
 mod fuzz;
 mod outgoing;
+mod parking;
 mod pool;
 mod retry;
 mod sdk;

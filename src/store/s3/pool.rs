@@ -20,6 +20,7 @@ use tokio::time::{Instant, timeout};
 
 use super::config::S3StoreConfig;
 use super::outgoing::{Outgoing, Progress, Upload};
+use super::parking::{LEFT_ALONE, Parking};
 use super::retry::{Again, Refusal};
 use super::wire::{Dialer, Wire};
 use crate::store::StoreError;
@@ -42,6 +43,8 @@ pub(super) struct Pool {
     timing: Timing,
     permits: Arc<Semaphore>,
     idle: Mutex<Vec<Idle>>,
+    /// Those in the middle of an answer.
+    pub(super) parking: Arc<Parking>,
 }
 
 struct Idle {
@@ -145,6 +148,7 @@ impl Pool {
             },
             permits: Arc::new(Semaphore::new(config.connections_max)),
             idle: Mutex::default(),
+            parking: Arc::default(),
         }
     }
 
@@ -196,11 +200,7 @@ impl Pool {
 
     /// A connection that was idle, or a new one.
     async fn link(self: &Arc<Self>, upload: Arc<Upload>) -> Result<Link, Refusal> {
-        let waiting = Arc::clone(&self.permits).acquire_owned();
-        let Ok(Ok(permit)) = timeout(self.timing.header, waiting).await else {
-            // All connections are in use and stay so.
-            return Err(Refusal::last(StoreError::Throttled));
-        };
+        let permit = self.permit().await?;
         let (line, reused) = match self.take_idle().await {
             Some(line) => (line, true),
             None => (self.dial().await?, false),
@@ -212,6 +212,25 @@ impl Pool {
             pool: Arc::clone(self),
             _permit: permit,
         })
+    }
+
+    /// Leave to use a connection. Where there is none, one that is left alone is cut for it.
+    async fn permit(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
+            return Ok(permit);
+        }
+        let mut waiting = std::pin::pin!(Arc::clone(&self.permits).acquire_owned());
+        let begin = Instant::now();
+        loop {
+            self.parking.cut_longest();
+            let left = self.timing.header.saturating_sub(begin.elapsed());
+            match timeout(left.min(LEFT_ALONE), waiting.as_mut()).await {
+                Ok(Ok(permit)) => return Ok(permit),
+                Err(_elapsed) if begin.elapsed() < self.timing.header => {}
+                // All connections are in use and stay so.
+                Ok(Err(_)) | Err(_) => return Err(Refusal::last(StoreError::Throttled)),
+            }
+        }
     }
 
     async fn take_idle(&self) -> Option<Line> {

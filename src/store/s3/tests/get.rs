@@ -42,6 +42,39 @@ async fn a_right_answer_is_read_and_the_request_is_signed() {
     assert!(!head.contains("secret"), "{head}");
 }
 
+/// The outcome of a GET of a whole blob of ten bytes, and the request's head.
+async fn whole(answer: &str) -> (String, String) {
+    let server = Server::start(vec![vec![Step::Head, send(answer)]]);
+    let outcome = match read(&server.store(0), ID, 0..10, 10).await {
+        Ok(bytes) => String::from_utf8(bytes).unwrap(),
+        Err(error) => error.to_string(),
+    };
+    (outcome, server.seen(0).to_lowercase())
+}
+
+#[tokio::test]
+async fn a_whole_blob_is_asked_for_without_a_range_and_held_to_its_length() {
+    let ok = "HTTP/1.1 200 OK\r\n";
+    let right = format!("{ok}Content-Length: 10\r\n\r\n0123456789");
+    let (outcome, head) = whole(&right).await;
+    assert_eq!(outcome, "0123456789");
+    assert!(!head.contains("range"), "{head}");
+    assert!(
+        head.contains("signedheaders=host;x-amz-content-sha256;x-amz-date"),
+        "{head}"
+    );
+    for (wrong, expected) in [
+        (format!("{ok}Content-Length: 9\r\n\r\n012345678"), LENGTH),
+        (format!("{ok}Content-Length: 11\r\n\r\n0123456789a"), LENGTH),
+        (format!("{ok}Content-Length: 10\r\n\r\n01234"), LENGTH),
+        (format!("{ok}\r\n0123456789"), "how long"),
+        (RIGHT.to_owned(), LENGTH),
+    ] {
+        let (outcome, _) = whole(&wrong).await;
+        assert!(outcome.contains(expected), "{wrong}: {outcome}");
+    }
+}
+
 const LENGTH: &str = "another length than asked for";
 
 #[tokio::test]
@@ -299,4 +332,51 @@ async fn an_empty_or_reversed_range_is_refused_without_asking() {
         ));
     }
     assert_eq!(server.used(), 0);
+}
+
+#[tokio::test]
+async fn a_download_that_nobody_reads_gives_its_connection_to_who_needs_one() {
+    let whole = |range: &str, length: &str, body: &str| {
+        send(&format!(
+            "HTTP/1.1 206 Partial Content\r\nContent-Length: {length}\r\n\
+             Content-Range: bytes {range}/100\r\n\r\n{body}"
+        ))
+    };
+    let server = Server::start(vec![
+        vec![Step::Head, whole("10-19", "10", "01234"), Step::Hang],
+        vec![Step::Head, send(RIGHT)],
+        vec![Step::Head, whole("15-19", "5", "56789")],
+    ]);
+    let mut config = server.config();
+    config.connections_max = 1;
+    let store = open(&config);
+    let mut left = store.get(ID, 10..20, 100).await.unwrap();
+    assert_eq!(left.next().await.unwrap().unwrap(), b"01234"[..]);
+    assert_eq!(
+        read(&store, ID, 10..20, 100).await.unwrap(),
+        b"0123456789",
+        "another is served"
+    );
+    assert_eq!(left.next().await.unwrap().unwrap(), b"56789"[..]);
+    assert!(left.next().await.is_none());
+    assert!(server.seen(2).contains("range: bytes=15-19"), "it goes on");
+}
+
+#[tokio::test]
+async fn a_connection_that_is_being_read_is_not_taken() {
+    let begun = "HTTP/1.1 206 Partial Content\r\nContent-Length: 10\r\n\
+                 Content-Range: bytes 10-19/100\r\n\r\n01234";
+    let server = Server::start(vec![vec![Step::Head, send(begun), Step::Hang]]);
+    let mut config = server.impatient();
+    config.connections_max = 1;
+    config.idle_timeout = std::time::Duration::from_secs(60);
+    let store = open(&config);
+    let mut reading = store.get(ID, 10..20, 100).await.unwrap();
+    assert_eq!(reading.next().await.unwrap().unwrap(), b"01234"[..]);
+    assert!(futures_util::poll!(reading.next()).is_pending());
+    let refused = store.get(ID, 10..20, 100).await.err();
+    assert!(
+        matches!(refused, Some(StoreError::Throttled)),
+        "{refused:?}"
+    );
 }
