@@ -14,11 +14,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use kluis::catalog::{
-    BlobUse, Condition, DatasetRow, ListQuery, Mutation, ObjectMeta, ObjectRow, PrincipalRow,
-    ProjectRow, SharedCatalog, SqliteCatalog,
+    Attached, BlobUse, Condition, DatasetRow, ListQuery, Mutation, ObjectMeta, ObjectRow,
+    PrincipalRow, ProjectRow, SharedCatalog, SqliteCatalog,
 };
 use kluis::types::{
-    BlobId, BucketName, Checksums, DatasetId, ETag, PrincipalKind, Timestamp, VersionId,
+    BlobId, BucketName, Checksums, DatasetId, ETag, PrincipalKind, Timestamp, VersionId, Versioning,
 };
 
 const DIRECTORIES: u64 = 1_000;
@@ -80,6 +80,8 @@ fn put(number: u64, key: &str) -> Mutation {
             checksums: Checksums::default(),
             part_bytes: Vec::new(),
             sealed_table: Bytes::from(vec![7; 160]),
+            versioned: false,
+            attached: Attached::default(),
         },
         blobs: BlobUse {
             fresh: vec![BlobId::from_bytes(id(number))],
@@ -110,6 +112,7 @@ async fn fill(catalog: SharedCatalog) {
             },
             created,
             creator: "ann".parse().expect("a name"),
+            versioning: Versioning::Off,
         }),
     ];
     catalog.commit(rows).await.expect("a commit");

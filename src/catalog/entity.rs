@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::types::{
     AccessKeyId, BucketName, ChecksumKind, Checksums, DatasetId, ETag, ObjectKey, PrincipalId,
-    PrincipalKind, ProjectName, Timestamp, UploadId, VersionId,
+    PrincipalKind, ProjectName, Timestamp, UploadId, VersionId, VersionName, Versioning,
 };
 
 /// A project.
@@ -27,6 +27,9 @@ pub struct DatasetRow {
     pub created: Timestamp,
     /// Who made it.
     pub creator: PrincipalId,
+    /// Whether it keeps what is overwritten. Set by [`super::Mutation::SetVersioning`] alone: a
+    /// dataset begins without.
+    pub versioning: Versioning,
 }
 
 /// A person or workload.
@@ -76,7 +79,15 @@ pub struct ObjectMeta {
     pub user: Vec<(String, String)>,
 }
 
-/// One object: the current version under a key.
+/// What is attached to an object and can change without writing it again. Set by
+/// [`super::Mutation::SetAttached`] alone: an object begins without.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Attached {
+    /// Tags, in order of name, each name once.
+    pub tags: Vec<(String, String)>,
+}
+
+/// One object: the current version under a key, or an older one.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ObjectRow {
     /// The dataset.
@@ -98,8 +109,66 @@ pub struct ObjectRow {
     /// The parts' plaintext lengths, for reads by part number; empty unless multipart.
     pub part_bytes: Vec<u64>,
     /// The part table: which blobs, under which data keys; sealed under the dataset's key and
-    /// bound to everything above. Empty for an object of no bytes.
+    /// bound to everything above but the metadata. Empty for an object of no bytes.
     pub sealed_table: Bytes,
+    /// Whether versioning was enabled when it was written: the catalog decides that as it applies
+    /// the write. If not, its name is `null`.
+    pub versioned: bool,
+    /// What can change without a write.
+    pub attached: Attached,
+}
+
+impl ObjectRow {
+    /// What clients call this version.
+    #[must_use]
+    pub const fn name(&self) -> VersionName {
+        VersionName::of(self.version, self.versioned)
+    }
+
+    /// The row as a write makes it: what the catalog or other mutations set is left out.
+    pub(super) fn bare(self) -> Self {
+        Self {
+            versioned: false,
+            attached: Attached::default(),
+            ..self
+        }
+    }
+}
+
+/// A delete marker: says that from here on there is no object under this key.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct MarkerRow {
+    /// The dataset.
+    pub dataset: DatasetId,
+    /// The key.
+    pub key: ObjectKey,
+    /// Its identity.
+    pub version: VersionId,
+    /// Whether versioning was enabled when it was made; if not, its name is `null`.
+    pub versioned: bool,
+    /// When it was made.
+    pub modified: Timestamp,
+}
+
+impl MarkerRow {
+    /// What clients call it.
+    #[must_use]
+    pub const fn name(&self) -> VersionName {
+        VersionName::of(self.version, self.versioned)
+    }
+}
+
+/// One version of a key.
+#[derive(Clone, PartialEq, Eq, Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "one at a time: it is looked up, never kept in a list"
+)]
+pub enum Version {
+    /// An object.
+    Object(ObjectRow),
+    /// A delete marker.
+    Marker(MarkerRow),
 }
 
 /// A multipart upload in progress.
@@ -119,6 +188,8 @@ pub struct UploadRow {
     pub meta: ObjectMeta,
     /// The checksum algorithm that the client announced, and whether composite.
     pub checksum: Option<(ChecksumKind, bool)>,
+    /// Tags of the object to be. Set by [`super::Mutation::SetUploadTags`] alone.
+    pub tags: Vec<(String, String)>,
 }
 
 /// One part of an upload.

@@ -9,6 +9,7 @@ mod listing;
 mod memory;
 mod mutation;
 mod query;
+mod setting;
 mod sqlite;
 
 #[cfg(test)]
@@ -20,17 +21,22 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 pub use entity::{
-    CredentialRow, DatasetRow, ObjectMeta, ObjectRow, PartRow, PrincipalRow, ProjectRow, UploadRow,
+    Attached, CredentialRow, DatasetRow, MarkerRow, ObjectMeta, ObjectRow, PartRow, PrincipalRow,
+    ProjectRow, UploadRow, Version,
 };
 pub use memory::MemoryCatalog;
-pub use mutation::{BlobUse, Condition, Mutation};
-pub use query::{ListEntry, ListQuery, Page, PartPage, UploadPage, UploadQuery};
+pub use mutation::{BlobUse, Condition, Likeness, Mutation};
+pub use query::{
+    ListEntry, ListQuery, Page, PartPage, UploadPage, UploadQuery, VersionEntry, VersionPage,
+    VersionQuery,
+};
+pub use setting::{Setting, SettingKind};
 pub use sqlite::{OnCommit, SqliteCatalog};
 
 use crate::policy::Grant;
 use crate::types::{
     AccessKeyId, BlobId, BucketName, DatasetId, ObjectKey, PrincipalId, ProjectName, Timestamp,
-    UploadId, limits,
+    UploadId, VersionName, limits,
 };
 
 /// A catalog shared by every use case.
@@ -98,6 +104,8 @@ pub enum Conflict {
     ObjectExists,
     /// The object's entity tag is another.
     ETagDiffers,
+    /// The object was to go for good, and its dataset keeps versions.
+    Versioned,
     /// No such upload: never begun, completed or aborted.
     NoUpload,
     /// A part changed or vanished between the reading and the completion.
@@ -198,6 +206,32 @@ pub trait Catalog: Send + Sync + 'static {
         dataset: &DatasetId,
         key: &ObjectKey,
     ) -> Result<Option<ObjectRow>, CatalogError>;
+    /// One version of a key, the current one too.
+    async fn version(
+        &self,
+        dataset: &DatasetId,
+        key: &ObjectKey,
+        name: &VersionName,
+    ) -> Result<Option<Version>, CatalogError>;
+    /// The delete marker that is the newest version of a key, if it is one.
+    async fn latest_marker(
+        &self,
+        dataset: &DatasetId,
+        key: &ObjectKey,
+    ) -> Result<Option<MarkerRow>, CatalogError>;
+    /// One page of a dataset's versions; its cost grows with what it returns.
+    async fn versions(
+        &self,
+        dataset: &DatasetId,
+        query: &VersionQuery,
+    ) -> Result<VersionPage, CatalogError>;
+    /// A setting of a dataset.
+    async fn setting(
+        &self,
+        dataset: &DatasetId,
+        kind: SettingKind,
+    ) -> Result<Option<Setting>, CatalogError>;
+
     /// One page of a listing. **Its cost grows with what it returns, not with what it skips.**
     async fn list(&self, dataset: &DatasetId, query: &ListQuery) -> Result<Page, CatalogError>;
 

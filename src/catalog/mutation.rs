@@ -1,11 +1,14 @@
 //! What can be written to the catalog, each with its precondition.
 
 use super::entity::{
-    CredentialRow, DatasetRow, ObjectRow, PartRow, PrincipalRow, ProjectRow, UploadRow,
+    Attached, CredentialRow, DatasetRow, MarkerRow, ObjectRow, PartRow, PrincipalRow, ProjectRow,
+    UploadRow,
 };
+use super::setting::{Setting, SettingKind};
 use crate::policy::Grant;
 use crate::types::{
     AccessKeyId, BlobId, DatasetId, ETag, GrantId, ObjectKey, Timestamp, UploadId, VersionId,
+    VersionName, Versioning,
 };
 
 /// The blobs that a row refers to. The catalog counts references by the row's version.
@@ -30,6 +33,55 @@ pub enum Condition {
     Present,
     /// Only if the one there has this tag (`If-Match: "…"`).
     Matches(ETag),
+    /// Only if none is there or that one has another tag (`If-None-Match: "…"`).
+    Differs(ETag),
+    /// Only if the one there is all of this.
+    Is(Likeness),
+}
+
+/// What an object is known by.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Likeness {
+    /// Its tag.
+    pub etag: Option<ETag>,
+    /// When it was written; whole seconds count.
+    pub modified: Option<Timestamp>,
+    /// Its plaintext length in bytes.
+    pub bytes: Option<u64>,
+}
+
+impl Condition {
+    /// Judges the condition on an object, its tag, time of writing and length, or on there being
+    /// none.
+    pub(crate) fn judge(
+        &self,
+        there: Option<(&str, Timestamp, u64)>,
+    ) -> Result<(), super::Conflict> {
+        use super::Conflict;
+        let must = |holds| {
+            if holds {
+                Ok(())
+            } else {
+                Err(Conflict::ETagDiffers)
+            }
+        };
+        match (self, there) {
+            (Self::None, _)
+            | (Self::Absent | Self::Differs(_), None)
+            | (Self::Present, Some(_)) => Ok(()),
+            (Self::Absent, Some(_)) => Err(Conflict::ObjectExists),
+            (Self::Present | Self::Matches(_) | Self::Is(_), None) => Err(Conflict::NoObject),
+            (Self::Matches(etag), Some((tag, ..))) => must(etag.as_str() == tag),
+            (Self::Differs(etag), Some((tag, ..))) => must(etag.as_str() != tag),
+            (Self::Is(like), Some((tag, modified, bytes))) => must(
+                like.etag.as_ref().is_none_or(|etag| etag.as_str() == tag)
+                    && like
+                        .modified
+                        .is_none_or(|t| t.seconds() == modified.seconds())
+                    && like.bytes.is_none_or(|b| b == bytes),
+            ),
+        }
+    }
 }
 
 /// One change of the catalog.
@@ -51,7 +103,9 @@ pub enum Mutation {
     CreateGrant(Grant),
     /// Withdraws a grant, which must exist.
     DeleteGrant(GrantId),
-    /// Writes an object in the place of the one that is there, if any.
+    /// Writes an object. While versioning is off it takes the place of the one that is there;
+    /// while it is enabled that one stays as an older version; while it is suspended the new one
+    /// takes the place of the version `null`, wherever that stands.
     PutObject {
         /// The object.
         row: ObjectRow,
@@ -60,7 +114,8 @@ pub enum Mutation {
         /// When.
         condition: Condition,
     },
-    /// Deletes an object; deleting what is absent is no error unless the condition says so.
+    /// Deletes an object of a dataset whose versioning is off; in another it is refused. What
+    /// change logs held before there were versions.
     DeleteObject {
         /// The dataset.
         dataset: DatasetId,
@@ -108,6 +163,84 @@ pub enum Mutation {
     /// Lets the change log's numbers go on after this one, so that none ever names two changes.
     /// A dump begins with it: the number of the newest change that it holds.
     RestoreSeq(u64),
+    /// Enables or suspends versioning; never off again.
+    SetVersioning {
+        /// The dataset.
+        dataset: DatasetId,
+        /// The new state.
+        state: Versioning,
+    },
+    /// Deletes an object as a client does who names no version. While versioning is off it is gone;
+    /// otherwise it stays as an older version under a new delete marker (while suspended, the
+    /// version `null` is gone and the marker is the new one). What is absent is no error unless
+    /// the condition says so.
+    RemoveObject {
+        /// The dataset.
+        dataset: DatasetId,
+        /// The key.
+        key: ObjectKey,
+        /// The marker's identity, if there is to be one.
+        marker: VersionId,
+        /// When.
+        condition: Condition,
+        /// The time of the marker, or at which the blobs lose this reference.
+        now: Timestamp,
+    },
+    /// Deletes one version for good; the newest of those that are left is then the current one.
+    /// What is absent is no error unless the condition says so.
+    DeleteVersion {
+        /// The dataset.
+        dataset: DatasetId,
+        /// The key.
+        key: ObjectKey,
+        /// Which version.
+        version: VersionName,
+        /// When; judged on that version.
+        condition: Condition,
+        /// The time at which its blobs lose this reference.
+        now: Timestamp,
+    },
+    /// Replaces what is attached to one version, which must be there.
+    SetAttached {
+        /// The dataset.
+        dataset: DatasetId,
+        /// The key.
+        key: ObjectKey,
+        /// The write in question.
+        version: VersionId,
+        /// What is attached from now on.
+        attached: Attached,
+    },
+    /// Sets the tags of the object that an upload is to become; the upload must exist.
+    SetUploadTags {
+        /// The upload.
+        upload: UploadId,
+        /// The tags.
+        tags: Vec<(String, String)>,
+    },
+    /// Makes, replaces or (`None`) removes a setting of a dataset.
+    SetSetting {
+        /// The dataset.
+        dataset: DatasetId,
+        /// Which setting.
+        kind: SettingKind,
+        /// Its value.
+        value: Option<Setting>,
+    },
+    /// Puts an object back as the current one under its key, where there must be none, or
+    /// (`current` false) below all versions of its key. Used by a dump only.
+    RestoreVersion {
+        /// The object.
+        row: ObjectRow,
+        /// Whether versioning was enabled when it was written.
+        versioned: bool,
+        /// Whether it is the current one.
+        current: bool,
+        /// Its blobs.
+        blobs: BlobUse,
+    },
+    /// Puts a delete marker back below all versions of its key. Used by a dump only.
+    RestoreMarker(MarkerRow),
 }
 
 impl Mutation {
@@ -121,7 +254,9 @@ impl Mutation {
             | Self::CreateCredential(_)
             | Self::DeleteCredential(_)
             | Self::CreateGrant(_)
-            | Self::DeleteGrant(_) => true,
+            | Self::DeleteGrant(_)
+            // Cached with the dataset.
+            | Self::SetVersioning { .. } => true,
             Self::PutObject { .. }
             | Self::DeleteObject { .. }
             | Self::CreateUpload(_)
@@ -130,7 +265,55 @@ impl Mutation {
             | Self::AbortUpload { .. }
             | Self::RestoreBlobs(_)
             | Self::ForgetBlobs(_)
-            | Self::RestoreSeq(_) => false,
+            | Self::RestoreSeq(_)
+            | Self::RemoveObject { .. }
+            | Self::DeleteVersion { .. }
+            | Self::SetAttached { .. }
+            | Self::SetUploadTags { .. }
+            | Self::SetSetting { .. }
+            | Self::RestoreVersion { .. }
+            | Self::RestoreMarker(_) => false,
         }
     }
+}
+
+/// The mutations that put an object back, as a dump lists them.
+pub(super) fn rebuilding(row: ObjectRow, blobs: BlobUse, current: bool) -> Vec<Mutation> {
+    let attached = row.attached.clone();
+    let attach = Mutation::SetAttached {
+        dataset: row.dataset,
+        key: row.key.clone(),
+        version: row.version,
+        attached,
+    };
+    let bare = row.attached == Attached::default();
+    let put = if current && !row.versioned {
+        Mutation::PutObject {
+            row: row.bare(),
+            blobs,
+            condition: Condition::Absent,
+        }
+    } else {
+        Mutation::RestoreVersion {
+            versioned: row.versioned,
+            row: row.bare(),
+            current,
+            blobs,
+        }
+    };
+    let attach = (!bare).then_some(attach);
+    std::iter::once(put).chain(attach).collect()
+}
+
+/// The mutations that put an upload back, as a dump lists them.
+pub(super) fn beginning(row: UploadRow) -> Vec<Mutation> {
+    let set = (!row.tags.is_empty()).then(|| Mutation::SetUploadTags {
+        upload: row.id,
+        tags: row.tags.clone(),
+    });
+    let begin = Mutation::CreateUpload(UploadRow {
+        tags: Vec::new(),
+        ..row
+    });
+    std::iter::once(begin).chain(set).collect()
 }

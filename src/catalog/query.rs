@@ -3,7 +3,7 @@
 use super::entity::{PartRow, UploadRow};
 #[cfg(doc)]
 use crate::types::limits;
-use crate::types::{ETag, ObjectKey, Timestamp, UploadId};
+use crate::types::{ETag, ObjectKey, Timestamp, UploadId, VersionName};
 
 /// A listing of objects.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -74,6 +74,49 @@ pub struct UploadPage {
 pub struct PartPage {
     /// The parts.
     pub parts: Vec<PartRow>,
+    /// Whether more follow.
+    pub more: bool,
+}
+
+/// A listing of versions.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct VersionQuery {
+    /// Only keys that begin so.
+    pub prefix: String,
+    /// Fold keys that share a beginning up to this text after the prefix into one entry.
+    pub delimiter: Option<String>,
+    /// Only entries after this key or folded prefix, or after this version of this key. A version
+    /// that is gone by then stands for the beginning of its key.
+    pub after: Option<(String, Option<VersionName>)>,
+    /// How many entries at most; no page is longer than [`limits::PAGE_ENTRIES_MAX`].
+    pub limit: usize,
+}
+
+/// One entry of a listing of versions.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum VersionEntry {
+    /// A version.
+    Version {
+        /// The key.
+        key: ObjectKey,
+        /// What clients call it.
+        name: VersionName,
+        /// Whether it is the newest of its key.
+        latest: bool,
+        /// When it was written.
+        modified: Timestamp,
+        /// Plaintext length in bytes and entity tag; `None` for a delete marker.
+        object: Option<(u64, ETag)>,
+    },
+    /// Keys folded at the delimiter; the text ends with it.
+    Prefix(String),
+}
+
+/// One page of versions, in byte order of key, the newest of a key first.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct VersionPage {
+    /// The entries.
+    pub entries: Vec<VersionEntry>,
     /// Whether more follow.
     pub more: bool,
 }

@@ -194,10 +194,13 @@ pub(super) fn denied(error: &VaultError) -> CliError {
 /// The kind as an exit code: one total table, as every edge has.
 const fn exit_of(kind: ErrorKind) -> Exit {
     match kind {
-        ErrorKind::InvalidName | ErrorKind::KeyTooLong => Exit::Usage,
+        ErrorKind::InvalidName | ErrorKind::InvalidBucket | ErrorKind::KeyTooLong => Exit::Usage,
         ErrorKind::AccessDenied
         | ErrorKind::NoSuchDataset
         | ErrorKind::NoSuchObject
+        | ErrorKind::NoSuchVersion
+        | ErrorKind::IsMarker
+        | ErrorKind::NoSuchSetting
         | ErrorKind::NoSuchUpload
         | ErrorKind::DatasetExists
         | ErrorKind::DatasetNotEmpty
@@ -207,6 +210,8 @@ const fn exit_of(kind: ErrorKind) -> Exit {
         | ErrorKind::InvalidRange
         | ErrorKind::InvalidArgument
         | ErrorKind::MetadataTooLarge
+        | ErrorKind::TooManyTags
+        | ErrorKind::InvalidTag
         | ErrorKind::TooLarge
         | ErrorKind::PartTooSmall
         | ErrorKind::InvalidPart

@@ -251,11 +251,18 @@ const fn letter(action: Option<Action>) -> &'static str {
             | Action::ObjectHead
             | Action::ObjectList
             | Action::ObjectExport
+            | Action::VersionRead
+            | Action::VersionList
             | Action::DatasetHead
             | Action::LogRead,
         ) => "R",
-        Some(Action::UploadManage | Action::GrantManage) => "U",
-        Some(Action::ObjectDelete | Action::DatasetDelete) => "D",
+        Some(
+            Action::UploadManage
+            | Action::GrantManage
+            | Action::ObjectTag
+            | Action::DatasetConfigure,
+        ) => "U",
+        Some(Action::ObjectDelete | Action::VersionDelete | Action::DatasetDelete) => "D",
         None => "E",
     }
 }

@@ -194,9 +194,14 @@ const fn reach(action: Action) -> Reach {
         | Action::ObjectWrite
         | Action::ObjectDelete
         | Action::ObjectExport
+        | Action::ObjectTag
+        | Action::VersionRead
+        | Action::VersionDelete
         // Her own uploads only: nobody else's names show.
         | Action::UploadManage => Reach::Key,
         Action::ObjectList
+        | Action::VersionList
+        | Action::DatasetConfigure
         | Action::DatasetCreate
         | Action::DatasetDelete
         | Action::GrantManage

@@ -2,10 +2,13 @@
 //!
 //! Messages are constant. The reason goes to the record and to the operator's log, never here.
 
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use s3s::{S3Error, S3ErrorCode};
 
 use crate::vault::{ErrorKind, VaultError};
+
+const DELETE_MARKER: HeaderName = HeaderName::from_static("x-amz-delete-marker");
+const VERSION_ID: HeaderName = HeaderName::from_static("x-amz-version-id");
 
 /// After how many seconds a client may try again.
 const RETRY_AFTER_SECONDS: &str = "2";
@@ -48,6 +51,13 @@ const fn answer(kind: ErrorKind) -> Answer {
         ErrorKind::AccessDenied => no(Code::AccessDenied, FORBIDDEN, "Access denied."),
         ErrorKind::NoSuchDataset => no(Code::NoSuchBucket, ABSENT, "There is no such bucket."),
         ErrorKind::NoSuchObject => no(Code::NoSuchKey, ABSENT, "There is no such object."),
+        ErrorKind::NoSuchVersion => no(Code::NoSuchVersion, ABSENT, "There is no such version."),
+        ErrorKind::IsMarker => no(
+            Code::MethodNotAllowed,
+            StatusCode::METHOD_NOT_ALLOWED,
+            "The version is a delete marker.",
+        ),
+        ErrorKind::NoSuchSetting => no(Code::NoSuchTagSet, ABSENT, "The bucket has no tags."),
         ErrorKind::NoSuchUpload => no(Code::NoSuchUpload, ABSENT, "There is no such upload."),
         ErrorKind::DatasetExists => no(
             Code::BucketAlreadyOwnedByYou,
@@ -82,7 +92,12 @@ const fn answer(kind: ErrorKind) -> Answer {
         ErrorKind::InvalidName => no(
             Code::InvalidArgument,
             BAD,
-            "The name of the bucket or object is not one that is served here.",
+            "The object's key is not one that is served here.",
+        ),
+        ErrorKind::InvalidBucket => no(
+            Code::InvalidBucketName,
+            BAD,
+            "A bucket is named <project>--<dataset>, of a-z, 0-9 and single hyphens.",
         ),
         ErrorKind::KeyTooLong => no(
             Code::KeyTooLongError,
@@ -98,6 +113,16 @@ const fn answer(kind: ErrorKind) -> Answer {
             Code::MetadataTooLarge,
             BAD,
             "The user metadata are larger than they may be.",
+        ),
+        ErrorKind::TooManyTags => no(
+            Code::InvalidTag,
+            BAD,
+            "There are more tags than there may be.",
+        ),
+        ErrorKind::InvalidTag => no(
+            Code::InvalidTag,
+            BAD,
+            "A tag is longer than it may be, or is there twice.",
         ),
         ErrorKind::TooLarge => no(
             Code::EntityTooLarge,
@@ -181,6 +206,16 @@ impl From<VaultError> for S3Error {
 
 /// What RFC 9110 has a 304 (15.4.5) and a 416 (15.5.17) tell of the object.
 fn facts(error: &VaultError) -> Option<HeaderMap> {
+    if let Some(marker) = error.marker() {
+        let name = HeaderValue::from_str(&marker.to_string()).ok()?;
+        let allow = HeaderValue::from_static("DELETE");
+        let mut headers = HeaderMap::from_iter([
+            (DELETE_MARKER, HeaderValue::from_static("true")),
+            (VERSION_ID, name),
+        ]);
+        headers.extend((error.kind() == ErrorKind::IsMarker).then_some((header::ALLOW, allow)));
+        return Some(headers);
+    }
     let (etag, bytes) = error.object()?;
     let (name, text) = if error.kind() == ErrorKind::NotModified {
         (header::ETAG, format!("\"{}\"", etag.as_str()))
@@ -225,12 +260,15 @@ pub(super) fn internal(message: &'static str) -> S3Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::types::{ETag, VersionId};
+    use crate::types::{ETag, VersionId, VersionName};
 
     const TABLE: &[(ErrorKind, &str, u16)] = &[
         (ErrorKind::AccessDenied, "AccessDenied", 403),
         (ErrorKind::NoSuchDataset, "NoSuchBucket", 404),
         (ErrorKind::NoSuchObject, "NoSuchKey", 404),
+        (ErrorKind::NoSuchVersion, "NoSuchVersion", 404),
+        (ErrorKind::IsMarker, "MethodNotAllowed", 405),
+        (ErrorKind::NoSuchSetting, "NoSuchTagSet", 404),
         (ErrorKind::NoSuchUpload, "NoSuchUpload", 404),
         (ErrorKind::DatasetExists, "BucketAlreadyOwnedByYou", 409),
         (ErrorKind::DatasetNotEmpty, "BucketNotEmpty", 409),
@@ -239,9 +277,12 @@ mod tests {
         (ErrorKind::Conflict, "OperationAborted", 409),
         (ErrorKind::InvalidRange, "InvalidRange", 416),
         (ErrorKind::InvalidName, "InvalidArgument", 400),
+        (ErrorKind::InvalidBucket, "InvalidBucketName", 400),
         (ErrorKind::KeyTooLong, "KeyTooLongError", 400),
         (ErrorKind::InvalidArgument, "InvalidArgument", 400),
         (ErrorKind::MetadataTooLarge, "MetadataTooLarge", 400),
+        (ErrorKind::TooManyTags, "InvalidTag", 400),
+        (ErrorKind::InvalidTag, "InvalidTag", 400),
         (ErrorKind::TooLarge, "EntityTooLarge", 400),
         (ErrorKind::PartTooSmall, "EntityTooSmall", 400),
         (ErrorKind::InvalidPart, "InvalidPart", 400),
@@ -310,6 +351,24 @@ mod tests {
                 .headers()
                 .is_some_and(|h| !h.contains_key("retry-after"));
             assert!(!told, "{kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_delete_marker_is_told_of() {
+        for (kind, allow) in [
+            (ErrorKind::NoSuchObject, None),
+            (ErrorKind::IsMarker, Some("DELETE")),
+        ] {
+            let error = VaultError::new(kind, "x").marked(VersionName::Null);
+            let error = S3Error::from(error);
+            let header = |name: &str| {
+                let value = error.headers().and_then(|headers| headers.get(name));
+                value.map(|value| value.to_str().unwrap().to_owned())
+            };
+            assert_eq!(header("x-amz-delete-marker").as_deref(), Some("true"));
+            assert_eq!(header("x-amz-version-id").as_deref(), Some("null"));
+            assert_eq!(header("allow").as_deref(), allow, "{kind:?}");
         }
     }
 }

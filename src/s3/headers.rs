@@ -1,10 +1,10 @@
 //! Which `x-amz-*` request headers are understood. One that is not could change what the request
 //! means, so it is refused instead of ignored.
 
-use http::HeaderMap;
+use http::{HeaderMap, Method};
 use s3s::{S3Error, S3ErrorCode, S3Result};
 
-use super::error::not_served;
+use super::error::{invalid_argument, not_served};
 
 /// What to do about a header.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,6 +18,7 @@ enum Rule {
 }
 
 const ENCRYPTION: &str = "x-amz-server-side-encryption";
+const KMS_KEY: &str = "x-amz-server-side-encryption-aws-kms-key-id";
 
 fn rule(name: &str) -> Rule {
     match name {
@@ -44,6 +45,11 @@ fn rule(name: &str) -> Rule {
         | "x-amz-copy-source-if-modified-since"
         | "x-amz-copy-source-if-unmodified-since"
         | "x-amz-metadata-directive"
+        // Tags; the use case asks for the right to set them.
+        | "x-amz-tagging"
+        // Deletes.
+        | "x-amz-if-match-last-modified-time"
+        | "x-amz-if-match-size"
         // Uploads and attributes.
         | "x-amz-mp-object-size"
         | "x-amz-object-attributes"
@@ -62,9 +68,9 @@ fn rule(name: &str) -> Rule {
         "x-amz-server-side-encryption-bucket-key-enabled"
         | "x-amz-bucket-object-lock-enabled" => Rule::Only(&["false", "False"]),
         "x-amz-object-ownership" => Rule::Only(&["BucketOwnerEnforced"]),
+        // Nothing is retained here that it could bypass.
+        "x-amz-bypass-governance-retention" => Rule::Only(&["true", "True", "false", "False"]),
         "x-amz-object-lock-legal-hold" => Rule::Only(&["OFF"]),
-        "x-amz-tagging" => Rule::Only(&[""]),
-        // An object has no tags, so that copying them and not copying them are the same.
         "x-amz-tagging-directive" => Rule::Only(&["COPY", "REPLACE"]),
         _ if name.starts_with("x-amz-meta-") => Rule::Pass,
         _ if name.starts_with("x-amz-") => Rule::Refuse,
@@ -73,10 +79,25 @@ fn rule(name: &str) -> Rule {
 }
 
 /// Refuses a request that carries a header which is not understood.
-pub(super) fn check(headers: &HeaderMap) -> S3Result<()> {
+pub(super) fn check(method: &Method, headers: &HeaderMap) -> S3Result<()> {
+    let reads = matches!(*method, Method::GET | Method::HEAD);
+    let (wish, key) = (
+        headers.contains_key(ENCRYPTION),
+        headers.contains_key(KMS_KEY),
+    );
+    let misplaced = if reads { wish || key } else { key && !wish };
+    if misplaced {
+        return Err(invalid_argument(
+            "A read says nothing about encryption, and a key needs its algorithm.",
+        ));
+    }
     for (name, value) in headers {
         let name = name.as_str();
         match rule(name) {
+            // Conditions of a delete; another request would not obey them.
+            Rule::Pass if name.starts_with("x-amz-if-match-") && *method != Method::DELETE => {
+                return Err(refusal(name));
+            }
             Rule::Pass => {}
             Rule::Only(values) if values.iter().any(|v| v.as_bytes() == value.as_bytes()) => {}
             Rule::Only(_) | Rule::Refuse => return Err(refusal(name)),
@@ -104,7 +125,9 @@ mod tests {
     fn verdict(name: &str, value: &str) -> Option<String> {
         let name: HeaderName = name.parse().unwrap();
         let headers = HeaderMap::from_iter([(name, HeaderValue::from_str(value).unwrap())]);
-        check(&headers).err().map(|e| e.code().as_str().to_owned())
+        check(&Method::PUT, &headers)
+            .err()
+            .map(|e| e.code().as_str().to_owned())
     }
 
     #[test]
@@ -118,7 +141,8 @@ mod tests {
             ("x-amz-api-version", "2006-03-01"),
             ("x-amz-storage-class", "STANDARD"),
             ("x-amz-server-side-encryption", "AES256"),
-            ("x-amz-tagging", ""),
+            ("x-amz-tagging", "a=b"),
+            ("x-amz-bypass-governance-retention", "true"),
         ] {
             assert_eq!(verdict(name, value), None, "{name}: {value}");
         }
@@ -133,14 +157,13 @@ mod tests {
             ("x-amz-grant-read", "id=1"),
             ("x-amz-storage-class", "GLACIER"),
             ("x-amz-server-side-encryption", "aws:kms"),
-            ("x-amz-server-side-encryption-aws-kms-key-id", "k"),
             ("x-amz-server-side-encryption-customer-algorithm", "AES256"),
             ("x-amz-server-side-encryption-customer-key", "k"),
             ("x-amz-copy-source-server-side-encryption-customer-key", "k"),
             ("x-amz-object-lock-mode", "COMPLIANCE"),
             ("x-amz-object-lock-legal-hold", "ON"),
-            ("x-amz-bypass-governance-retention", "true"),
-            ("x-amz-tagging", "a=b"),
+            ("x-amz-bypass-governance-retention", "maybe"),
+            ("x-amz-tagging-directive", "MERGE"),
             ("x-amz-website-redirect-location", "/x"),
             ("x-amz-expected-bucket-owner", "111122223333"),
             ("x-amz-write-offset-bytes", "5"),
@@ -160,5 +183,34 @@ mod tests {
             verdict("x-amz-security-token", "t").as_deref(),
             Some("InvalidToken")
         );
+    }
+
+    #[test]
+    fn a_read_says_nothing_about_encryption() {
+        let code = |method: &Method, pairs: &[(&'static str, &'static str)]| {
+            let pairs = pairs.iter().map(|(name, value)| {
+                let name = HeaderName::from_static(name);
+                (name, HeaderValue::from_static(value))
+            });
+            let verdict = check(method, &pairs.collect());
+            verdict.err().map(|e| e.code().as_str().to_owned())
+        };
+        let (aes, key) = ((ENCRYPTION, "AES256"), (KMS_KEY, "k"));
+        assert_eq!(code(&Method::PUT, &[aes]), None);
+        for (method, pairs) in [
+            (Method::GET, &[aes][..]),
+            (Method::HEAD, &[aes, key]),
+            (Method::PUT, &[key]),
+        ] {
+            let code = code(&method, pairs);
+            assert_eq!(
+                code.as_deref(),
+                Some("InvalidArgument"),
+                "{method} {pairs:?}"
+            );
+        }
+        let size = [("x-amz-if-match-size", "5")];
+        assert_eq!(code(&Method::DELETE, &size), None);
+        assert!(code(&Method::PUT, &size).is_some());
     }
 }

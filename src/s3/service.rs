@@ -236,7 +236,7 @@ impl S3Edge {
         WatchFor {
             announced: text(header::CONTENT_LENGTH.as_str()).and_then(|v| v.parse().ok()),
             chunked: text("x-amz-content-sha256").is_some_and(|v| v.starts_with("STREAMING-")),
-            keep: parts.method == Method::POST && is_delete(parts.uri.query().unwrap_or_default()),
+            keep: is_xml(&parts.method, parts.uri.query().unwrap_or_default()),
             idle: self.idle,
         }
     }
@@ -250,11 +250,17 @@ fn close_after<B>(answer: &mut Response<B>) {
     answer.headers_mut().insert(header::CONNECTION, close);
 }
 
-/// Whether a query names the sub-resource `delete`.
-fn is_delete(query: &str) -> bool {
-    query
-        .split('&')
-        .any(|pair| pair.split('=').next() == Some("delete"))
+/// Whether a request's body is XML whose checksum the handler compares, by its sub-resource.
+fn is_xml(method: &Method, query: &str) -> bool {
+    let names = |wanted: &[&str]| {
+        let mut pairs = query.split('&');
+        pairs.any(|pair| wanted.contains(&pair.split('=').next().unwrap_or_default()))
+    };
+    match *method {
+        Method::POST => names(&["delete"]),
+        Method::PUT => names(&["versioning", "tagging"]),
+        _ => false,
+    }
 }
 
 impl<B> tower::Service<Request<B>> for S3Edge

@@ -45,6 +45,15 @@ actions! {
     ObjectWrite = "object.write",
     /// Delete an object.
     ObjectDelete = "object.delete",
+    /// Set and remove an object's tags.
+    ObjectTag = "object.tag",
+    /// Read a version that is named: what was overwritten or deleted (with the action that the
+    /// request asks of any object).
+    VersionRead = "version.read",
+    /// See the names of all versions, those of deleted objects too.
+    VersionList = "version.list",
+    /// Delete a version for good.
+    VersionDelete = "version.delete",
     /// Carry bytes out of their dataset: a copy to another dataset asks this of the source (AZ-6).
     ObjectExport = "object.export",
     /// See one's own uploads and their parts, abort them.
@@ -55,6 +64,8 @@ actions! {
     DatasetCreate = "dataset.create",
     /// Delete an empty dataset.
     DatasetDelete = "dataset.delete",
+    /// Read and change a dataset's settings: versioning and tags.
+    DatasetConfigure = "dataset.configure",
     /// Make, change and withdraw grants.
     GrantManage = "grant.manage",
     /// Read a project's log.

@@ -26,6 +26,15 @@ pub const EXPECTATIONS_MAX: usize = 10_000;
 /// User metadata of one object, names and values together (S3: 2 KB, of which clients vary).
 pub const USER_METADATA_BYTES_MAX: usize = 8 * 1024;
 
+/// Tags of one object (S3).
+pub const OBJECT_TAGS_MAX: usize = 10;
+/// Tags of one dataset (S3).
+pub const DATASET_TAGS_MAX: usize = 50;
+/// Characters of a tag's name, and of its value (S3).
+pub const TAG_NAME_CHARS_MAX: usize = 128;
+/// See [`TAG_NAME_CHARS_MAX`].
+pub const TAG_VALUE_CHARS_MAX: usize = 256;
+
 /// Datasets of one vault, each with a key of its own: 100,000 keys in memory are about 10 MB.
 pub const DATASETS_MAX: usize = 100_000;
 

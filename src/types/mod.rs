@@ -10,6 +10,7 @@ mod name;
 mod principal;
 mod range;
 mod secret;
+mod version;
 
 pub use action::Action;
 pub use checksum::{ChecksumKind, Checksums};
@@ -20,3 +21,4 @@ pub use name::{BucketName, DatasetName, NameError, ObjectKey, ProjectName};
 pub use principal::{AccessKeyId, PrincipalId, PrincipalKind};
 pub use range::ByteRange;
 pub use secret::{Secret, SecretText};
+pub use version::{VersionName, Versioning};

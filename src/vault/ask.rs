@@ -9,7 +9,7 @@ use futures_util::Stream;
 
 use crate::catalog::{ObjectMeta, ObjectRow};
 use crate::ledger::{Nature, Session};
-use crate::types::{ByteRange, ChecksumKind, EventId, Timestamp};
+use crate::types::{ByteRange, ChecksumKind, EventId, Timestamp, VersionName};
 
 use super::{PlainBody, VaultError};
 
@@ -118,8 +118,12 @@ pub struct ReadConditions {
 pub struct WriteConditions {
     /// `If-Match`.
     pub matches: Option<TagMatch>,
-    /// `If-None-Match`; only `*` is allowed.
+    /// `If-None-Match`: `*`, or one tag.
     pub differs: Option<TagMatch>,
+    /// When the object was written, in whole seconds (deletes).
+    pub modified: Option<Timestamp>,
+    /// How long it is, in bytes (deletes).
+    pub bytes: Option<u64>,
 }
 
 /// Which bytes are asked for.
@@ -153,6 +157,8 @@ pub struct Seen {
     pub row: Arc<ObjectRow>,
     /// The range that a read would return; `None` for all of it.
     pub range: Option<ByteRange>,
+    /// The version's name, where versions are or were kept.
+    pub version: Option<VersionName>,
 }
 
 /// An object being read: everything but the stream is known, and the record is durable.
@@ -170,6 +176,8 @@ pub struct Place<'a> {
     pub bucket: &'a str,
     /// The object's key.
     pub key: &'a str,
+    /// Which version; `None` for the current one. A write has none.
+    pub version: Option<VersionName>,
 }
 
 /// A copy's source.
@@ -207,8 +215,41 @@ pub struct Completing {
     pub bytes: Option<u64>,
 }
 
+/// One key to delete.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Doomed {
+    /// The key.
+    pub key: String,
+    /// The version to delete for good, if one is named.
+    pub version: Option<VersionName>,
+    /// When.
+    pub conditions: WriteConditions,
+}
+
+/// What a deletion did.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Removed {
+    /// The version that was deleted for good, or the delete marker that was made; `None` where
+    /// versions were never kept.
+    pub version: Option<VersionName>,
+    /// Whether that is a delete marker.
+    pub marker: bool,
+}
+
 /// How one key of a `DeleteObjects` ended.
-pub type Deleted = (String, Result<(), VaultError>);
+pub type Deleted = (Doomed, Result<Removed, VaultError>);
+
+/// Tags, in order of name, each name once.
+pub type Tags = Vec<(String, String)>;
+
+/// What a copy does not take from its source.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Replaced {
+    /// Other metadata.
+    pub meta: Option<ObjectMeta>,
+    /// Other tags.
+    pub tags: Option<Tags>,
+}
 
 /// What a request is recorded as when no use case recorded it.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -228,6 +269,8 @@ pub struct Turned<'a> {
 pub struct NewObject {
     /// Metadata.
     pub meta: ObjectMeta,
+    /// Tags.
+    pub tags: Tags,
     /// When it may be written.
     pub conditions: WriteConditions,
 }

@@ -3,9 +3,11 @@
 use super::Vault;
 use super::ask::Call;
 use super::error::{ErrorKind, VaultError};
-use crate::catalog::{DatasetRow, ListQuery, Mutation, Page};
+use crate::catalog::{
+    DatasetRow, ListQuery, Mutation, Page, UploadQuery, VersionPage, VersionQuery,
+};
 use crate::ledger::ObjectRef;
-use crate::types::{Action, DatasetId, limits};
+use crate::types::{Action, DatasetId, Versioning, limits};
 
 impl Vault {
     /// The datasets that the caller may know of.
@@ -55,6 +57,30 @@ impl Vault {
         recorded.settle(page.map_err(VaultError::from))
     }
 
+    /// One page of a dataset's versions, delete markers and all.
+    pub async fn list_versions(
+        &self,
+        call: &Call,
+        bucket: &str,
+        query: VersionQuery,
+    ) -> Result<VersionPage, VaultError> {
+        // The names of what is current are among them.
+        self.authorize_under(call, bucket, &query.prefix, Action::ObjectList)
+            .await?;
+        let proof = self
+            .authorize_under(call, bucket, &query.prefix, Action::VersionList)
+            .await?;
+        let mut intent = Self::intent_of(call, &proof);
+        intent.query = Some(super::cut(&query.prefix));
+        let dataset = proof.dataset()?.id;
+        let (recorded, page) = tokio::join!(
+            self.begin(call, intent),
+            self.catalog.versions(&dataset, &query)
+        );
+        let recorded = recorded?;
+        recorded.settle(page.map_err(VaultError::from))
+    }
+
     /// Makes a dataset: its key first, then its row, so that no dataset is without a key.
     pub async fn create_dataset(
         &self,
@@ -87,6 +113,7 @@ impl Vault {
             bucket: bucket.clone(),
             created: self.now(),
             creator,
+            versioning: Versioning::Off,
         };
         self.keyring
             .create_dataset(&row.id, self.entropy.as_ref())?;
@@ -109,6 +136,22 @@ impl Vault {
         }
     }
 
+    /// What deletes a dataset. Uploads under way hold no object and go with it (S3); a dataset with
+    /// more of them than a page is not empty.
+    async fn dropping(&self, id: DatasetId) -> Result<Vec<Mutation>, VaultError> {
+        let all = UploadQuery {
+            limit: limits::PAGE_ENTRIES_MAX,
+            ..UploadQuery::default()
+        };
+        let page = self.catalog.uploads(&id, &all).await?;
+        let now = self.now();
+        let aborts = page.uploads.into_iter().map(|row| Mutation::AbortUpload {
+            upload: row.id,
+            now,
+        });
+        Ok(aborts.chain([Mutation::DeleteDataset(id)]).collect())
+    }
+
     /// Deletes an empty dataset. Its key stays in the key ring: destroying one is an act of its
     /// own.
     pub async fn delete_dataset(&self, call: &Call, bucket: &str) -> Result<(), VaultError> {
@@ -118,7 +161,7 @@ impl Vault {
         let recorded = self.begin(call, Self::intent_of(call, &proof)).await?;
         let result = async {
             let id = proof.dataset()?.id;
-            let committed = self.commit(vec![Mutation::DeleteDataset(id)]).await;
+            let committed = self.commit(self.dropping(id).await?).await;
             self.guard.forget();
             committed
         }

@@ -10,7 +10,7 @@ use crate::keyring::KeyRingError;
 use crate::policy::PolicyError;
 use crate::seal::{OpenError, SealError};
 use crate::store::StoreError;
-use crate::types::{ETag, EntropyError, NameError};
+use crate::types::{ETag, EntropyError, NameError, VersionName};
 
 /// What went wrong, as coarse as a caller can act on. Every edge maps each kind in one total
 /// `match`.
@@ -22,6 +22,12 @@ pub enum ErrorKind {
     NoSuchDataset,
     /// No such object, said to who may know.
     NoSuchObject,
+    /// No such version of an object, said to who may know.
+    NoSuchVersion,
+    /// The version named is a delete marker: there is nothing to read.
+    IsMarker,
+    /// The dataset has no such setting.
+    NoSuchSetting,
     /// No such upload.
     NoSuchUpload,
     /// The dataset is there already.
@@ -38,12 +44,18 @@ pub enum ErrorKind {
     InvalidRange,
     /// A name is not one.
     InvalidName,
+    /// A project's or dataset's name is not one.
+    InvalidBucket,
     /// An object key of more than 1,024 bytes.
     KeyTooLong,
     /// An argument is out of its bounds.
     InvalidArgument,
     /// User metadata beyond its bound.
     MetadataTooLarge,
+    /// More tags than there may be.
+    TooManyTags,
+    /// A tag is none, or its name comes twice.
+    InvalidTag,
     /// A body or object beyond its bound.
     TooLarge,
     /// A part smaller than it must be (S3's 5 MiB is not asked here; kept for the edge's table).
@@ -81,9 +93,12 @@ impl ErrorKind {
         match self {
             Self::NotModified => 304,
             Self::InvalidName
+            | Self::InvalidBucket
             | Self::KeyTooLong
             | Self::InvalidArgument
             | Self::MetadataTooLarge
+            | Self::TooManyTags
+            | Self::InvalidTag
             | Self::TooLarge
             | Self::PartTooSmall
             | Self::InvalidPart
@@ -92,7 +107,12 @@ impl ErrorKind {
             | Self::BadDigest
             | Self::BodyTimeout => 400,
             Self::AccessDenied | Self::BodySignature => 403,
-            Self::NoSuchDataset | Self::NoSuchObject | Self::NoSuchUpload => 404,
+            Self::NoSuchDataset
+            | Self::NoSuchObject
+            | Self::NoSuchVersion
+            | Self::NoSuchSetting
+            | Self::NoSuchUpload => 404,
+            Self::IsMarker => 405,
             Self::DatasetExists | Self::DatasetNotEmpty | Self::Conflict => 409,
             Self::PreconditionFailed => 412,
             Self::InvalidRange => 416,
@@ -110,6 +130,7 @@ pub struct VaultError {
     reason: &'static str,
     source: Option<Box<dyn Error + Send + Sync>>,
     object: Option<(ETag, u64)>,
+    marker: Option<VersionName>,
 }
 
 impl VaultError {
@@ -121,6 +142,7 @@ impl VaultError {
             reason,
             source: None,
             object: None,
+            marker: None,
         }
     }
 
@@ -136,6 +158,7 @@ impl VaultError {
             reason,
             source: Some(Box::new(source)),
             object: None,
+            marker: None,
         }
     }
 
@@ -145,6 +168,20 @@ impl VaultError {
             object: Some((etag.clone(), bytes)),
             ..self
         }
+    }
+
+    /// Adds the delete marker that is there instead of the object, for a caller who may know.
+    pub(crate) fn marked(self, marker: VersionName) -> Self {
+        Self {
+            marker: Some(marker),
+            ..self
+        }
+    }
+
+    /// The delete marker that is there instead of the object.
+    #[must_use]
+    pub const fn marker(&self) -> Option<VersionName> {
+        self.marker
     }
 
     /// The entity tag and length of the object that was not modified, or whose end the range lies
@@ -234,6 +271,7 @@ const fn of_conflict(conflict: Conflict) -> (ErrorKind, &'static str) {
         Conflict::NoObject => (ErrorKind::NoSuchObject, "no such object"),
         Conflict::ObjectExists => (ErrorKind::PreconditionFailed, "an object is there already"),
         Conflict::ETagDiffers => (ErrorKind::PreconditionFailed, "the entity tag is another"),
+        Conflict::Versioned => (ErrorKind::Conflict, "the dataset keeps versions"),
         Conflict::NoUpload => (ErrorKind::NoSuchUpload, "no such upload"),
         Conflict::PartChanged => (ErrorKind::InvalidPart, "a part changed in between"),
         Conflict::BlobGone => (ErrorKind::Conflict, "the source was deleted in between"),
@@ -292,12 +330,12 @@ impl From<NameError> for VaultError {
     fn from(error: NameError) -> Self {
         let kind = match error {
             NameError::KeyTooLong => ErrorKind::KeyTooLong,
-            NameError::Length
-            | NameError::Character
-            | NameError::Bucket
-            | NameError::KeyEmpty
-            | NameError::KeyControl
-            | NameError::KeyDots => ErrorKind::InvalidName,
+            NameError::Length | NameError::Character | NameError::Bucket => {
+                ErrorKind::InvalidBucket
+            }
+            NameError::KeyEmpty | NameError::KeyControl | NameError::KeyDots => {
+                ErrorKind::InvalidName
+            }
         };
         Self::caused(kind, "not a name", error)
     }

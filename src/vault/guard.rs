@@ -15,7 +15,8 @@ use crate::catalog::{CredentialRow, DatasetRow, SharedCatalog};
 use crate::ledger::{ObjectRef, PolicyRef};
 use crate::policy::{Ask, Decision, Policy, ProjectPolicy, SubjectPolicy};
 use crate::types::{
-    AccessKeyId, Action, BucketName, Clock, ObjectKey, PrincipalId, ProjectName, Timestamp, limits,
+    AccessKeyId, Action, BucketName, Clock, ObjectKey, PrincipalId, ProjectName, Timestamp,
+    VersionName, Versioning, limits,
 };
 
 /// How long a cached answer may be used before the catalog is asked whether anything changed: a
@@ -34,6 +35,8 @@ pub(super) struct Authorized {
     /// `None` only for an action that makes the dataset.
     pub(super) dataset: Option<DatasetRow>,
     pub(super) key: Option<ObjectKey>,
+    /// The version that is named, once [`Vault::authorize_version`] has decided about it.
+    pub(super) version: Option<VersionName>,
     pub(super) action: Action,
     pub(super) decision: Decision,
     lease: Lease,
@@ -346,6 +349,29 @@ impl Vault {
         self.prove(call, bucket, name, action).await
     }
 
+    /// Adds the version that a request names to its proof: another right is asked for it, since it
+    /// may have been overwritten or deleted in order not to be read. Where versions were never
+    /// kept, `null` names what is current.
+    pub(super) async fn authorize_version(
+        &self,
+        call: &super::Call,
+        place: super::Place<'_>,
+        proof: Authorized,
+    ) -> Result<Authorized, VaultError> {
+        let Some(name) = place.version else {
+            return Ok(proof);
+        };
+        if proof.dataset()?.versioning == Versioning::Off && name == VersionName::Null {
+            return Ok(proof);
+        }
+        self.authorize(call, place.bucket, Some(place.key), Action::VersionRead)
+            .await?;
+        Ok(Authorized {
+            version: Some(name),
+            ..proof
+        })
+    }
+
     /// Decides whether the caller may do `action` with all that begins with `prefix`.
     pub(super) async fn authorize_under(
         &self,
@@ -439,6 +465,7 @@ impl Vault {
             bucket,
             dataset,
             key: key_name,
+            version: None,
             action,
             decision,
         })

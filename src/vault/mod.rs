@@ -5,6 +5,7 @@ mod admin;
 mod ask;
 mod checksum;
 mod dataset;
+mod delete;
 mod error;
 mod guard;
 mod intake;
@@ -12,8 +13,10 @@ mod read;
 mod reading;
 mod record;
 mod recover;
+mod settings;
 mod snapshot;
 mod sweep;
+mod tags;
 mod upload;
 mod write;
 
@@ -28,9 +31,9 @@ use futures_util::Stream;
 
 pub use admin::NewCredential;
 pub use ask::{
-    AtEnd, BodyChecks, BodyError, Call, CompletedPart, Completing, CopySource, Deleted, Input,
-    InputBody, NewObject, Place, ReadAsk, ReadConditions, Reading, Seen, Span, TagMatch, Turned,
-    WriteConditions,
+    AtEnd, BodyChecks, BodyError, Call, CompletedPart, Completing, CopySource, Deleted, Doomed,
+    Input, InputBody, NewObject, Place, ReadAsk, ReadConditions, Reading, Removed, Replaced, Seen,
+    Span, TagMatch, Tags, Turned, WriteConditions,
 };
 pub use error::{ErrorKind, VaultError};
 pub use recover::Recovered;
@@ -133,6 +136,12 @@ impl Vault {
     /// A name for a request that begins now.
     pub fn new_event(&self) -> Result<EventId, VaultError> {
         Ok(EventId::v7(self.now(), self.entropy.as_ref())?)
+    }
+
+    /// The project of a bucket whose name says none.
+    #[must_use]
+    pub const fn default_project(&self) -> &ProjectName {
+        &self.settings.default_project
     }
 
     /// The catalog, for commands that list what is there.

@@ -7,9 +7,9 @@ use super::ask::{Call, Place, ReadAsk, ReadConditions, Reading, Seen, Span, TagM
 use super::error::{ErrorKind, VaultError};
 use super::guard::Authorized;
 use super::reading::Plaintext;
-use crate::catalog::ObjectRow;
+use crate::catalog::{ObjectRow, Version};
 use crate::seal::{Binding, Place as SealPlace, Table, open_table};
-use crate::types::{Action, ByteRange, ETag, Timestamp};
+use crate::types::{Action, ByteRange, ETag, Timestamp, VersionName, Versioning};
 
 impl Vault {
     /// What a read would return, without the bytes. The store is not asked.
@@ -22,6 +22,7 @@ impl Vault {
         let proof = self
             .authorize(call, place.bucket, Some(place.key), Action::ObjectHead)
             .await?;
+        let proof = self.authorize_version(call, place, proof).await?;
         let mut intent = Self::intent_of(call, &proof);
         match self.look(&proof, &ask).await {
             Ok(seen) => {
@@ -45,6 +46,7 @@ impl Vault {
         let proof = self
             .authorize(call, place.bucket, Some(place.key), Action::ObjectRead)
             .await?;
+        let proof = self.authorize_version(call, place, proof).await?;
         let mut intent = Self::intent_of(call, &proof);
         let (seen, plaintext) = match self.plan(&proof, &ask).await {
             Ok(planned) => planned,
@@ -93,8 +95,13 @@ impl Vault {
     pub(super) async fn look(&self, proof: &Authorized, ask: &ReadAsk) -> Result<Seen, VaultError> {
         let dataset = proof.dataset()?.id;
         let key = proof.key()?;
-        let row = self.catalog.object(&dataset, key).await?;
-        let row = row.ok_or(VaultError::new(ErrorKind::NoSuchObject, "no such object"))?;
+        let row = match proof.version {
+            None => self.catalog.object(&dataset, key).await?,
+            Some(name) => Some(self.find_version(proof, name).await?),
+        };
+        let Some(row) = row else {
+            return Err(self.absent(proof).await);
+        };
         // Another object's whole row is authentic as that object: it is not what was decided on.
         if row.dataset != dataset || row.key != *key {
             return Err(VaultError::new(
@@ -105,10 +112,48 @@ impl Vault {
         let about = |error: VaultError| error.about(&row.etag, row.bytes);
         check_read(&ask.conditions, &row.etag, row.modified).map_err(about)?;
         let range = resolve(ask.span, &row).map_err(about)?;
+        let kept = proof.dataset()?.versioning != Versioning::Off;
         Ok(Seen {
+            version: kept.then(|| row.name()),
             row: Arc::new(row),
             range,
         })
+    }
+
+    async fn find_version(
+        &self,
+        proof: &Authorized,
+        name: VersionName,
+    ) -> Result<ObjectRow, VaultError> {
+        let dataset = proof.dataset()?.id;
+        match self.catalog.version(&dataset, proof.key()?, &name).await? {
+            Some(Version::Object(row)) if row.name() == name => Ok(row),
+            Some(Version::Object(_)) => Err(VaultError::new(
+                ErrorKind::Integrity,
+                "the catalog gave another version",
+            )),
+            Some(Version::Marker(_)) => {
+                let error = VaultError::new(ErrorKind::IsMarker, "this version is a delete marker");
+                Err(error.marked(name))
+            }
+            None => Err(VaultError::new(ErrorKind::NoSuchVersion, "no such version")),
+        }
+    }
+
+    /// That there is no object, and whether a delete marker says so.
+    pub(super) async fn absent(&self, proof: &Authorized) -> VaultError {
+        let error = VaultError::new(ErrorKind::NoSuchObject, "no such object");
+        let (Ok(dataset), Ok(key)) = (proof.dataset(), proof.key()) else {
+            return error;
+        };
+        if dataset.versioning == Versioning::Off {
+            return error;
+        }
+        match self.catalog.latest_marker(&dataset.id, key).await {
+            Ok(Some(marker)) => error.marked(marker.name()),
+            Ok(None) => error,
+            Err(fault) => fault.into(),
+        }
     }
 
     /// Opens an object's part table.
@@ -182,7 +227,7 @@ pub(super) fn resolve(span: Span, row: &ObjectRow) -> Result<Option<ByteRange>, 
 }
 
 fn part_range(number: u32, row: &ObjectRow) -> Result<Option<ByteRange>, VaultError> {
-    const NONE: VaultError = VaultError::new(ErrorKind::InvalidRange, "no such part");
+    const NONE: VaultError = VaultError::new(ErrorKind::InvalidPart, "no such part");
     const DAMAGED: VaultError = VaultError::new(
         ErrorKind::Integrity,
         "the parts are not as long as the object",
@@ -208,7 +253,7 @@ fn part_range(number: u32, row: &ObjectRow) -> Result<Option<ByteRange>, VaultEr
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::catalog::ObjectMeta;
+    use crate::catalog::{Attached, ObjectMeta};
     use crate::types::{Checksums, DatasetId, VersionId};
 
     fn row(bytes: u64, part_bytes: &[u64]) -> ObjectRow {
@@ -224,6 +269,8 @@ mod tests {
             checksums: Checksums::default(),
             part_bytes: part_bytes.to_vec(),
             sealed_table: bytes::Bytes::new(),
+            versioned: false,
+            attached: Attached::default(),
         }
     }
 
@@ -249,12 +296,14 @@ mod tests {
             Span::Between(10, 12),
             Span::Between(5, 4),
             Span::Last(0),
-            Span::Part(0),
-            Span::Part(2),
         ];
         for span in bad {
             let error = resolve(span, &row).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::InvalidRange, "{span:?}");
+        }
+        for span in [Span::Part(0), Span::Part(2)] {
+            let error = resolve(span, &row).unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::InvalidPart, "{span:?}");
         }
     }
 

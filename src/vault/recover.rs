@@ -91,6 +91,8 @@ impl Needs {
             self.uploads.insert(row.id, row.dataset);
         } else if let Mutation::PutObject { row, blobs, .. } = mutation {
             self.row(Some(row.dataset), &blobs, names);
+        } else if let Mutation::RestoreVersion { row, blobs, .. } = mutation {
+            self.row(Some(row.dataset), &blobs, names);
         } else if let Mutation::PutPart { row, blobs } = mutation {
             let dataset = self.uploads.get(&row.upload).copied();
             self.row(dataset, &blobs, names);

@@ -7,7 +7,8 @@ use super::error::{ErrorKind, VaultError};
 use super::guard::Authorized;
 use super::intake::Owner;
 use super::record::Recorded;
-use super::write::{Draft, blobs_of, check_body_bytes, check_meta, condition, same_tag};
+use super::tags::check_tags;
+use super::write::{Draft, attaching, blobs_of, check_body_bytes, check_meta, condition, same_tag};
 use crate::catalog::{
     BlobUse, Mutation, ObjectRow, PartPage, PartRow, UploadPage, UploadQuery, UploadRow,
 };
@@ -32,9 +33,11 @@ impl Vault {
         let proof = self
             .authorize(call, place.bucket, Some(place.key), Action::ObjectWrite)
             .await?;
+        self.authorize_tags(call, place, &new.tags).await?;
         let recorded = self.begin(call, Self::intent_of(call, &proof)).await?;
         let result = async {
             check_meta(&new.meta)?;
+            check_tags(&new.tags, limits::OBJECT_TAGS_MAX)?;
             let initiator = call.session.principal.clone();
             let row = UploadRow {
                 id: UploadId::random(self.entropy.as_ref())?,
@@ -44,9 +47,16 @@ impl Vault {
                 initiated: self.now(),
                 meta: new.meta,
                 checksum,
+                tags: new.tags,
             };
-            self.commit(vec![Mutation::CreateUpload(row.clone())])
-                .await?;
+            let mut mutations = vec![Mutation::CreateUpload(row.clone())];
+            if !row.tags.is_empty() {
+                mutations.push(Mutation::SetUploadTags {
+                    upload: row.id,
+                    tags: row.tags.clone(),
+                });
+            }
+            self.commit(mutations).await?;
             Ok(row)
         }
         .await;
@@ -197,11 +207,14 @@ impl Vault {
         let proof = self
             .authorize(call, place.bucket, Some(place.key), Action::ObjectWrite)
             .await?;
-        let mut recorded = self.begin(call, Self::intent_of(call, &proof)).await?;
+        let version = VersionId::random(self.entropy.as_ref())?;
+        let mut intent = Self::intent_of(call, &proof);
+        intent.object.version = Some(version);
+        let mut recorded = self.begin(call, intent).await?;
         let result = async {
             let upload = self.find_upload(call, &proof, upload).await?;
             let parts = self.chosen_parts(&upload, &completing).await?;
-            let row = self.assemble(&proof, &upload, &parts, &completing)?;
+            let row = self.assemble((&proof, version), &upload, &parts, &completing)?;
             recorded.object_bytes(row.bytes);
             let mutation = Mutation::CompleteUpload {
                 upload: upload.id,
@@ -212,7 +225,9 @@ impl Vault {
                 row: row.clone(),
                 condition: condition(&completing.conditions)?,
             };
-            self.commit(vec![mutation]).await?;
+            let attaching = attaching(&row);
+            self.commit(std::iter::once(mutation).chain(attaching).collect())
+                .await?;
             Ok(row)
         }
         .await;
@@ -274,7 +289,7 @@ impl Vault {
 
     fn assemble(
         &self,
-        proof: &Authorized,
+        (proof, version): (&Authorized, VersionId),
         upload: &UploadRow,
         parts: &[PartRow],
         completing: &Completing,
@@ -312,10 +327,10 @@ impl Vault {
         }
         let draft = Draft {
             meta: upload.meta.clone(),
+            tags: upload.tags.clone(),
             checksums,
             part_bytes: parts.iter().map(|part| part.bytes).collect(),
         };
-        let version = VersionId::random(self.entropy.as_ref())?;
         self.object_row(proof, version, draft, &table)
     }
 

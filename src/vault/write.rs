@@ -1,29 +1,36 @@
-//! Writing, copying and deleting objects.
+//! Writing and copying objects.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
-use futures_util::{StreamExt as _, stream};
 
 use super::Vault;
 use super::ask::{
-    Call, CopySource, Deleted, Input, NewObject, Place, ReadAsk, TagMatch, WriteConditions,
+    Call, CopySource, Input, NewObject, Place, ReadAsk, Replaced, TagMatch, Tags, WriteConditions,
 };
 use super::error::{ErrorKind, VaultError};
 use super::guard::Authorized;
 use super::intake::Owner;
 use super::read::{hits, object_binding};
 use super::record::Recorded;
-use crate::catalog::{BlobUse, Condition, Mutation, ObjectMeta, ObjectRow};
-use crate::ledger::ObjectRef;
+use super::tags::check_tags;
+use crate::catalog::{
+    Attached, BlobUse, Condition, Conflict, Likeness, Mutation, ObjectMeta, ObjectRow,
+};
 use crate::seal::{BlobKind, Table, seal_table};
-use crate::types::{Action, BlobId, ByteRange, Checksums, ETag, VersionId, limits};
+use crate::types::{Action, BlobId, ByteRange, Checksums, ETag, VersionId, Versioning, limits};
 
 /// What a write knows of its object before its blobs are there.
 pub(super) struct Draft {
     pub(super) meta: ObjectMeta,
+    pub(super) tags: Tags,
     pub(super) checksums: Checksums,
     pub(super) part_bytes: Vec<u64>,
+}
+
+/// A write that was decided.
+struct Writing {
+    version: VersionId,
+    new: NewObject,
+    condition: Condition,
 }
 
 impl Vault {
@@ -38,14 +45,22 @@ impl Vault {
         let proof = self
             .authorize(call, place.bucket, Some(place.key), Action::ObjectWrite)
             .await?;
-        let intent = Self::intent_of(call, &proof);
+        self.authorize_tags(call, place, &new.tags).await?;
+        let mut intent = Self::intent_of(call, &proof);
         let condition = match self.check_write(&proof, &new, input.bytes).await {
             Ok(condition) => condition,
             Err(error) => return Err(self.turn_away(call, intent, error).await),
         };
+        let version = VersionId::random(self.entropy.as_ref())?;
+        intent.object.version = Some(version);
         let mut recorded = self.begin(call, intent).await?;
+        let writing = Writing {
+            version,
+            new,
+            condition,
+        };
         let result = self
-            .store_object(&proof, &mut recorded, new.meta, condition, input)
+            .store_object(&proof, &mut recorded, writing, input)
             .await;
         recorded.settle(result)
     }
@@ -57,6 +72,7 @@ impl Vault {
         bytes: u64,
     ) -> Result<Condition, VaultError> {
         check_meta(&new.meta)?;
+        check_tags(&new.tags, limits::OBJECT_TAGS_MAX)?;
         check_body_bytes(bytes)?;
         let condition = condition(&new.conditions)?;
         self.check_condition(proof, &condition).await?;
@@ -78,13 +94,13 @@ impl Vault {
             .catalog
             .object(&proof.dataset()?.id, proof.key()?)
             .await?;
-        match (condition, row) {
-            (Condition::Absent, Some(_)) => Err(FAILED),
-            (Condition::Present | Condition::Matches(_), None) => {
+        let there = row.as_ref().map(|r| (r.etag.as_str(), r.modified, r.bytes));
+        match condition.judge(there) {
+            Ok(()) => Ok(()),
+            Err(Conflict::NoObject) => {
                 Err(VaultError::new(ErrorKind::NoSuchObject, "no such object"))
             }
-            (Condition::Matches(etag), Some(row)) if row.etag != *etag => Err(FAILED),
-            _ => Ok(()),
+            Err(_differs) => Err(FAILED),
         }
     }
 
@@ -92,11 +108,14 @@ impl Vault {
         &self,
         proof: &Authorized,
         recorded: &mut Recorded,
-        meta: ObjectMeta,
-        condition: Condition,
+        writing: Writing,
         input: Input,
     ) -> Result<ObjectRow, VaultError> {
-        let version = VersionId::random(self.entropy.as_ref())?;
+        let Writing {
+            version,
+            new,
+            condition,
+        } = writing;
         let dataset = proof.dataset()?.id;
         let bytes = input.bytes;
         let owner = Owner {
@@ -108,7 +127,8 @@ impl Vault {
         recorded.count(bytes);
         recorded.object_bytes(bytes);
         let draft = Draft {
-            meta,
+            meta: new.meta,
+            tags: new.tags,
             checksums: taken.checksums,
             part_bytes: Vec::new(),
         };
@@ -131,7 +151,9 @@ impl Vault {
         let parts = u32::try_from(draft.part_bytes.len())
             .unwrap_or(u32::MAX)
             .max(1);
-        let dataset = proof.dataset()?.id;
+        let dataset = proof.dataset()?;
+        let versioned = dataset.versioning == Versioning::Enabled;
+        let dataset = dataset.id;
         let mut row = ObjectRow {
             dataset,
             key: proof.key()?.clone(),
@@ -143,6 +165,8 @@ impl Vault {
             checksums: draft.checksums,
             part_bytes: draft.part_bytes,
             sealed_table: bytes::Bytes::new(),
+            versioned,
+            attached: Attached { tags: draft.tags },
         };
         let key = self.keyring.dataset(&dataset)?;
         row.sealed_table = seal_table(&key, &object_binding(&row), table)?;
@@ -157,12 +181,13 @@ impl Vault {
         condition: Condition,
     ) -> Result<ObjectRow, VaultError> {
         let fresh = blobs.fresh.clone();
-        let mutation = Mutation::PutObject {
+        let mut mutations = vec![Mutation::PutObject {
             row: row.clone(),
             blobs,
             condition,
-        };
-        match self.commit(vec![mutation]).await {
+        }];
+        mutations.extend(attaching(&row));
+        match self.commit(mutations).await {
             Ok(()) => Ok(row),
             Err(error) => {
                 self.drop_refused(&fresh, &error).await;
@@ -187,21 +212,26 @@ impl Vault {
         }
     }
 
-    /// Copies an object without moving a byte: the new part table shares the blobs. `meta`: `None`
-    /// keeps the source's.
+    /// Copies an object without moving a byte: the new part table shares the blobs. What is not
+    /// replaced is the source's.
     pub async fn copy_object(
         &self,
         call: &Call,
         from: CopySource<'_>,
         to: Place<'_>,
-        meta: Option<ObjectMeta>,
+        replaced: Option<Replaced>,
         conditions: WriteConditions,
     ) -> Result<ObjectRow, VaultError> {
+        let Replaced { meta, tags } = replaced.unwrap_or_default();
         let source = self.authorize_source(call, &from, to).await?;
         let proof = self
             .authorize(call, to.bucket, Some(to.key), Action::ObjectWrite)
             .await?;
+        self.authorize_tags(call, to, tags.as_deref().unwrap_or_default())
+            .await?;
+        let version = VersionId::random(self.entropy.as_ref())?;
         let mut intent = Self::intent_of(call, &proof);
+        intent.object.version = Some(version);
         intent.source_object = Some(Self::intent_of(call, &source).object);
         let mut recorded = self.begin(call, intent).await?;
         let result = async {
@@ -209,11 +239,12 @@ impl Vault {
             if let Some(meta) = &meta {
                 check_meta(meta)?;
             }
+            check_tags(tags.as_deref().unwrap_or_default(), limits::OBJECT_TAGS_MAX)?;
             let (seen, table) = self.open_source(&source, from).await?;
             recorded.count(table.bytes());
-            let version = VersionId::random(self.entropy.as_ref())?;
             let draft = Draft {
                 meta: meta.unwrap_or_else(|| seen.meta.clone()),
+                tags: tags.unwrap_or_else(|| seen.attached.tags.clone()),
                 checksums: seen.checksums.clone(),
                 part_bytes: seen.part_bytes.clone(),
             };
@@ -240,8 +271,10 @@ impl Vault {
             self.authorize(call, place.bucket, Some(place.key), Action::ObjectExport)
                 .await?;
         }
-        self.authorize(call, place.bucket, Some(place.key), Action::ObjectRead)
-            .await
+        let proof = self
+            .authorize(call, place.bucket, Some(place.key), Action::ObjectRead)
+            .await?;
+        self.authorize_version(call, place, proof).await
     }
 
     /// A copy's source as it is now, and the part table of the bytes asked for.
@@ -271,92 +304,16 @@ impl Vault {
         };
         Ok((seen.row, table))
     }
+}
 
-    /// Deletes an object; deleting what is absent is no error.
-    pub async fn delete_object(
-        &self,
-        call: &Call,
-        place: Place<'_>,
-        conditions: WriteConditions,
-    ) -> Result<(), VaultError> {
-        let proof = self
-            .authorize(call, place.bucket, Some(place.key), Action::ObjectDelete)
-            .await?;
-        let recorded = self.begin(call, Self::intent_of(call, &proof)).await?;
-        let result = async {
-            let mutation = Mutation::DeleteObject {
-                dataset: proof.dataset()?.id,
-                key: proof.key()?.clone(),
-                condition: condition(&conditions)?,
-                now: self.now(),
-            };
-            self.commit(vec![mutation]).await
-        }
-        .await;
-        recorded.settle(result)
-    }
-
-    /// Deletes many objects, each decided and recorded by itself.
-    pub async fn delete_objects(
-        &self,
-        call: &Call,
-        bucket: &str,
-        keys: Vec<(String, WriteConditions)>,
-    ) -> Result<Vec<Deleted>, VaultError> {
-        if keys.len() > limits::DELETE_KEYS_MAX {
-            let error = VaultError::new(ErrorKind::InvalidArgument, "more than 1000 keys");
-            let intent = Self::intent(call, Some(Action::ObjectDelete), ObjectRef::default());
-            return Err(self.turn_away(call, intent, error).await);
-        }
-        // Nothing new begins after the log refused; what runs ends in good order.
-        let unlogged = AtomicBool::new(false);
-        let each = stream::iter(keys)
-            .map(|(key, conditions)| self.delete_one(call, bucket, key, conditions, &unlogged));
-        let outcomes: Vec<Deleted> = each.buffered(limits::DELETES_AT_ONCE).collect().await;
-        let refused = |error: &VaultError| error.kind() == ErrorKind::LogUnavailable;
-        let mut kept = Vec::with_capacity(outcomes.len());
-        for (key, outcome) in outcomes {
-            match outcome {
-                Err(error) if refused(&error) => return Err(error),
-                other => kept.push((key, other)),
-            }
-        }
-        Ok(kept)
-    }
-
-    async fn delete_one(
-        &self,
-        call: &Call,
-        bucket: &str,
-        key: String,
-        conditions: WriteConditions,
-        unlogged: &AtomicBool,
-    ) -> Deleted {
-        if unlogged.load(Ordering::Acquire) {
-            let error = VaultError::new(ErrorKind::LogUnavailable, "the log refused before");
-            return (key, Err(error));
-        }
-        let event = match self.new_event() {
-            Ok(event) => event,
-            Err(error) => return (key, Err(error)),
-        };
-        let one = Call {
-            session: Arc::clone(&call.session),
-            event,
-            time: call.time,
-            operation: call.operation,
-            nature: call.nature,
-            recorded: Arc::clone(&call.recorded),
-        };
-        let place = Place { bucket, key: &key };
-        let result = self.delete_object(&one, place, conditions).await;
-        if let Err(error) = &result
-            && error.kind() == ErrorKind::LogUnavailable
-        {
-            unlogged.store(true, Ordering::Release);
-        }
-        (key, result)
-    }
+/// The mutation that attaches to a new object what is not part of its row.
+pub(super) fn attaching(row: &ObjectRow) -> Option<Mutation> {
+    (row.attached != Attached::default()).then(|| Mutation::SetAttached {
+        dataset: row.dataset,
+        key: row.key.clone(),
+        version: row.version,
+        attached: row.attached.clone(),
+    })
 }
 
 /// The blobs that a table refers to, each once.
@@ -412,23 +369,47 @@ pub(super) fn check_meta(meta: &ObjectMeta) -> Result<(), VaultError> {
 
 /// A write's conditions as the catalog judges them.
 pub(super) fn condition(conditions: &WriteConditions) -> Result<Condition, VaultError> {
-    match (&conditions.matches, &conditions.differs) {
+    const BAD: VaultError = VaultError::new(
+        ErrorKind::InvalidArgument,
+        "a write knows If-Match or If-None-Match, with * or one tag",
+    );
+    let WriteConditions {
+        matches,
+        differs,
+        modified,
+        bytes,
+    } = conditions;
+    if modified.is_some() || bytes.is_some() {
+        let etag = match (matches, differs) {
+            (None | Some(TagMatch::Any), None) => None,
+            (Some(TagMatch::Tags(tags)), None) => Some(one_tag(tags)?),
+            (_, Some(_)) => return Err(BAD),
+        };
+        return Ok(Condition::Is(Likeness {
+            etag,
+            modified: *modified,
+            bytes: *bytes,
+        }));
+    }
+    match (matches, differs) {
         (None, None) => Ok(Condition::None),
         (None, Some(TagMatch::Any)) => Ok(Condition::Absent),
         (Some(TagMatch::Any), None) => Ok(Condition::Present),
-        (Some(TagMatch::Tags(tags)), None) => match tags.as_slice() {
-            // A tag that this vault never gave matches no object, like this one.
-            [tag] => Ok(Condition::Matches(tag.parse().unwrap_or_else(|_foreign| {
-                ETag::of(&VersionId::from_bytes([0; 16]), 1)
-            }))),
-            _ => Err(VaultError::new(
-                ErrorKind::InvalidArgument,
-                "one entity tag at most",
-            )),
-        },
-        (None, Some(TagMatch::Tags(_))) | (Some(_), Some(_)) => Err(VaultError::new(
+        (Some(TagMatch::Tags(tags)), None) => one_tag(tags).map(Condition::Matches),
+        (None, Some(TagMatch::Tags(tags))) => one_tag(tags).map(Condition::Differs),
+        (Some(_), Some(_)) => Err(BAD),
+    }
+}
+
+/// A tag that this vault never gave is that of no object, like the one that stands for it here.
+fn one_tag(tags: &[String]) -> Result<ETag, VaultError> {
+    match tags {
+        [tag] => Ok(tag
+            .parse()
+            .unwrap_or_else(|_foreign| ETag::of(&VersionId::from_bytes([0; 16]), 1))),
+        _ => Err(VaultError::new(
             ErrorKind::InvalidArgument,
-            "a write knows If-Match with one tag or If-None-Match: *",
+            "one entity tag at most",
         )),
     }
 }

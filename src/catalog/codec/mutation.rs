@@ -2,7 +2,7 @@
 
 use super::CodecError;
 use super::wire::{Reader, Wire};
-use crate::catalog::{Condition, Mutation};
+use crate::catalog::{Condition, Likeness, Mutation};
 
 impl Wire for Condition {
     fn write(&self, out: &mut Vec<u8>) {
@@ -14,6 +14,20 @@ impl Wire for Condition {
                 out.push(3);
                 etag.write(out);
             }
+            Self::Differs(etag) => {
+                out.push(4);
+                etag.write(out);
+            }
+            Self::Is(Likeness {
+                etag,
+                modified,
+                bytes,
+            }) => {
+                out.push(5);
+                etag.write(out);
+                modified.write(out);
+                bytes.write(out);
+            }
         }
     }
 
@@ -23,6 +37,12 @@ impl Wire for Condition {
             1 => Ok(Self::Absent),
             2 => Ok(Self::Present),
             3 => Wire::read(reader).map(Self::Matches),
+            4 => Wire::read(reader).map(Self::Differs),
+            5 => Ok(Self::Is(Likeness {
+                etag: Wire::read(reader)?,
+                modified: Wire::read(reader)?,
+                bytes: Wire::read(reader)?,
+            })),
             _ => Err(CodecError::Value),
         }
     }
@@ -76,6 +96,7 @@ mutations! {
         RestoreBlobs = 15,
         ForgetBlobs = 16,
         RestoreSeq = 17,
+        RestoreMarker = 24,
     }
     many {
         PutObject { row, blobs, condition } = 9,
@@ -83,5 +104,12 @@ mutations! {
         PutPart { row, blobs } = 12,
         CompleteUpload { upload, parts, row, condition } = 13,
         AbortUpload { upload, now } = 14,
+        SetVersioning { dataset, state } = 18,
+        RemoveObject { dataset, key, marker, condition, now } = 19,
+        DeleteVersion { dataset, key, version, condition, now } = 20,
+        SetAttached { dataset, key, version, attached } = 21,
+        SetSetting { dataset, kind, value } = 22,
+        SetUploadTags { upload, tags } = 25,
+        RestoreVersion { row, versioned, current, blobs } = 23,
     }
 }

@@ -3,24 +3,26 @@
 use super::CodecError;
 use super::wire::{Reader, Wire};
 use crate::catalog::{
-    BlobUse, CredentialRow, DatasetRow, ObjectMeta, ObjectRow, PartRow, PrincipalRow, ProjectRow,
-    UploadRow,
+    Attached, BlobUse, CredentialRow, DatasetRow, MarkerRow, ObjectMeta, ObjectRow, PartRow,
+    PrincipalRow, ProjectRow, Setting, SettingKind, UploadRow,
 };
 use crate::policy::{Grant, GrantEffect};
-use crate::types::{BucketName, ChecksumKind, Checksums, PrincipalKind};
+use crate::types::{BucketName, ChecksumKind, Checksums, PrincipalKind, VersionName, Versioning};
 
-/// Taking a value apart field by field, so that a new field cannot be forgotten.
+/// Taking a value apart field by field, so that a new field cannot be forgotten. Those behind
+/// `else` are not in a row's encoding: other mutations set them, and a row that is read has their
+/// defaults.
 macro_rules! fields {
-    ($type:ident { $($field:ident),* $(,)? }) => {
+    ($type:ident { $($field:ident),* $(,)? } $(else { $($other:ident),* })?) => {
         impl Wire for $type {
             fn write(&self, out: &mut Vec<u8>) {
-                let Self { $($field),* } = self;
+                let Self { $($field,)* $($($other: _,)*)? } = self;
                 $($field.write(out);)*
             }
 
             fn read(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
                 $(let $field = Wire::read(reader)?;)*
-                Ok(Self { $($field),* })
+                Ok(Self { $($field,)* $($($other: Default::default(),)*)? })
             }
         }
     };
@@ -57,6 +59,48 @@ bytes!(ChecksumKind {
     Sha256 = 4,
 });
 
+bytes!(Versioning {
+    Off = 0,
+    Enabled = 1,
+    Suspended = 2,
+});
+
+bytes!(SettingKind { Tags = 0 });
+impl Wire for Setting {
+    fn write(&self, out: &mut Vec<u8>) {
+        self.kind().write(out);
+        match self {
+            Self::Tags(tags) => tags.write(out),
+        }
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
+        Ok(match SettingKind::read(reader)? {
+            SettingKind::Tags => Self::Tags(Wire::read(reader)?),
+        })
+    }
+}
+
+impl Wire for VersionName {
+    fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Null => out.push(0),
+            Self::Id(id) => {
+                out.push(1);
+                id.write(out);
+            }
+        }
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
+        match u8::read(reader)? {
+            0 => Ok(Self::Null),
+            1 => Wire::read(reader).map(Self::Id),
+            _ => Err(CodecError::Value),
+        }
+    }
+}
+
 fields!(BucketName { project, dataset });
 fields!(Checksums { values, composite });
 fields!(BlobUse { fresh, shared });
@@ -66,7 +110,7 @@ fields!(DatasetRow {
     bucket,
     created,
     creator,
-});
+} else { versioning });
 fields!(PrincipalRow {
     id,
     kind,
@@ -115,6 +159,14 @@ fields!(ObjectRow {
     checksums,
     part_bytes,
     sealed_table,
+} else { versioned, attached });
+fields!(Attached { tags });
+fields!(MarkerRow {
+    dataset,
+    key,
+    version,
+    versioned,
+    modified,
 });
 fields!(UploadRow {
     id,
@@ -124,7 +176,7 @@ fields!(UploadRow {
     initiated,
     meta,
     checksum,
-});
+} else { tags });
 fields!(PartRow {
     upload,
     number,

@@ -3,8 +3,12 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::catalog::{BlobUse, Condition, PrincipalRow, ProjectRow};
-use crate::types::{BlobId, DatasetId, ETag, PrincipalKind, Timestamp, UploadId, VersionId};
+use crate::catalog::{
+    Attached, BlobUse, Condition, Likeness, PrincipalRow, ProjectRow, Setting, SettingKind,
+};
+use crate::types::{
+    BlobId, DatasetId, ETag, PrincipalKind, Timestamp, UploadId, VersionId, VersionName, Versioning,
+};
 
 fn samples() -> Vec<Mutation> {
     let version = VersionId::from_bytes([4; 16]);
@@ -31,6 +35,34 @@ fn samples() -> Vec<Mutation> {
         },
         Mutation::RestoreBlobs(vec![(BlobId::from_bytes([3; 16]), Timestamp::default())]),
         Mutation::RestoreSeq(9),
+        Mutation::SetVersioning {
+            dataset: DatasetId::from_bytes([1; 16]),
+            state: Versioning::Suspended,
+        },
+        Mutation::DeleteVersion {
+            dataset: DatasetId::from_bytes([1; 16]),
+            key: "k".parse().unwrap(),
+            version: VersionName::Id(version),
+            condition: Condition::Is(Likeness {
+                etag: None,
+                modified: Some(Timestamp::default()),
+                bytes: Some(5),
+            }),
+            now: Timestamp::default(),
+        },
+        Mutation::SetAttached {
+            dataset: DatasetId::from_bytes([1; 16]),
+            key: "k".parse().unwrap(),
+            version,
+            attached: Attached {
+                tags: vec![("a".to_owned(), String::new())],
+            },
+        },
+        Mutation::SetSetting {
+            dataset: DatasetId::from_bytes([1; 16]),
+            kind: SettingKind::Tags,
+            value: Some(Setting::Tags(vec![("a".to_owned(), "b".to_owned())])),
+        },
     ]
 }
 

@@ -25,7 +25,7 @@ pub(in crate::catalog) trait Wire: Sized {
 pub(in crate::catalog) struct Reader<'a>(&'a [u8]);
 
 impl<'a> Reader<'a> {
-    pub(super) const fn new(bytes: &'a [u8]) -> Self {
+    pub(in crate::catalog) const fn new(bytes: &'a [u8]) -> Self {
         Self(bytes)
     }
 
@@ -55,8 +55,13 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(self.take(length)?).map_err(|_not_utf8| CodecError::Value)
     }
 
+    /// Whether nothing is left.
+    pub(in crate::catalog) const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Nothing may be left.
-    pub(super) const fn finish(self) -> Result<(), CodecError> {
+    pub(in crate::catalog) const fn finish(self) -> Result<(), CodecError> {
         if self.0.is_empty() {
             Ok(())
         } else {

@@ -8,6 +8,7 @@ mod rebuild;
 mod samples;
 mod sweep;
 mod uploads;
+mod versions;
 
 use std::future::Future;
 use std::sync::Arc;

@@ -9,9 +9,10 @@ use proptest::sample::select;
 
 use super::samples::*;
 use crate::catalog::{
-    BlobUse, Condition, MemoryCatalog, Mutation, ObjectRow, SharedCatalog, SqliteCatalog, UploadRow,
+    Attached, BlobUse, Condition, Likeness, MarkerRow, MemoryCatalog, Mutation, ObjectRow, Setting,
+    SettingKind, SharedCatalog, SqliteCatalog, UploadRow, VersionQuery,
 };
-use crate::types::{DatasetId, ETag, ObjectKey};
+use crate::types::{DatasetId, ETag, ObjectKey, VersionName, Versioning};
 
 /// One thing that happens: a commit, or the sweeper's claim.
 #[derive(Debug, Clone)]
@@ -50,6 +51,12 @@ fn condition() -> impl Strategy<Value = Condition> {
         1 => Just(Condition::Absent),
         1 => Just(Condition::Present),
         2 => few().prop_map(|number| Condition::Matches(ETag::of(&version(number), number % 3))),
+        1 => few().prop_map(|number| Condition::Differs(ETag::of(&version(number), number % 3))),
+        1 => few().prop_map(|number| Condition::Is(Likeness {
+            etag: None,
+            modified: Some(at(0)),
+            bytes: Some(number.into()),
+        })),
     ]
 }
 
@@ -99,8 +106,70 @@ fn objects() -> impl Strategy<Value = Mutation> {
     ]
 }
 
+fn name_of() -> impl Strategy<Value = VersionName> {
+    prop_oneof![
+        1 => Just(VersionName::Null),
+        2 => few().prop_map(|number| VersionName::Id(version(number))),
+    ]
+}
+
+fn versions() -> impl Strategy<Value = Mutation> {
+    let state = select(&[Versioning::Off, Versioning::Enabled, Versioning::Suspended][..]);
+    let tags = || vec(name().prop_map(|n| (n.to_owned(), String::new())), 0..2);
+    prop_oneof![
+        3 => (dataset_id(), state)
+            .prop_map(|(dataset, state)| Mutation::SetVersioning { dataset, state }),
+        4 => (dataset_id(), key(), few(), condition(), 0_u64..9).prop_map(
+            |(dataset, key, marker, condition, now)| Mutation::RemoveObject {
+                dataset,
+                key,
+                marker: version(marker),
+                condition,
+                now: at(now),
+            }
+        ),
+        4 => (dataset_id(), key(), name_of(), condition(), 0_u64..9).prop_map(
+            |(dataset, key, version, condition, now)| Mutation::DeleteVersion {
+                dataset,
+                key,
+                version,
+                condition,
+                now: at(now),
+            }
+        ),
+        2 => (dataset_id(), key(), few(), tags()).prop_map(|(dataset, key, number, tags)| {
+            let version = version(number);
+            Mutation::SetAttached { dataset, key, version, attached: Attached { tags } }
+        }),
+        1 => (few(), tags())
+            .prop_map(|(number, tags)| Mutation::SetUploadTags { upload: upload_id(number), tags }),
+        1 => (dataset_id(), proptest::option::of(tags())).prop_map(|(dataset, tags)| {
+            let kind = SettingKind::Tags;
+            Mutation::SetSetting { dataset, kind, value: tags.map(Setting::Tags) }
+        }),
+        1 => (row(), blobs(), any::<bool>(), any::<bool>()).prop_map(
+            |(row, blobs, versioned, current)| Mutation::RestoreVersion {
+                row,
+                versioned,
+                current,
+                blobs,
+            }
+        ),
+        1 => (dataset_id(), key(), few(), any::<bool>()).prop_map(
+            |(dataset, key, number, versioned)| Mutation::RestoreMarker(MarkerRow {
+                dataset,
+                key,
+                version: version(number),
+                versioned,
+                modified: at(number.into()),
+            })
+        ),
+    ]
+}
+
 fn step() -> impl Strategy<Value = Step> {
-    let mutation = prop_oneof![1 => access().boxed(), 5 => objects().boxed()];
+    let mutation =
+        prop_oneof![1 => access().boxed(), 5 => objects().boxed(), 4 => versions().boxed()];
     prop_oneof![
         12 => vec(mutation, 1..3).prop_map(Step::Commit),
         1 => (0_u64..9).prop_map(Step::Claim),
@@ -137,6 +206,22 @@ proptest! {
             for step in steps {
                 let expected = take(&model, step.clone()).await;
                 assert_eq!(take(&sqlite, step.clone()).await, expected, "{step:?}");
+            }
+            for number in 1..3 {
+                let dataset = DatasetId::from_bytes([number; 16]);
+                let query = VersionQuery { limit: 1000, ..VersionQuery::default() };
+                let page = sqlite.versions(&dataset, &query).await.unwrap();
+                assert_eq!(page, model.versions(&dataset, &query).await.unwrap());
+                for name in ["k", "k/l"] {
+                    let key = name.parse().unwrap();
+                    let found = sqlite.latest_marker(&dataset, &key).await.unwrap();
+                    assert_eq!(found, model.latest_marker(&dataset, &key).await.unwrap());
+                    for n in 0..4 {
+                        let name = VersionName::of(version(n), n > 0);
+                        let found = sqlite.version(&dataset, &key, &name).await.unwrap();
+                        assert_eq!(found, model.version(&dataset, &key, &name).await.unwrap());
+                    }
+                }
             }
             let (all, _) = sqlite.dump(None, usize::MAX).await.unwrap();
             let (expected, _) = model.dump(None, usize::MAX).await.unwrap();

@@ -7,8 +7,10 @@ use bytes::Bytes;
 use super::samples::*;
 use super::{on_each, refused};
 use crate::catalog::{
-    CatalogError, Conflict, MemoryCatalog, Mutation, SharedCatalog, SqliteCatalog, codec,
+    Attached, CatalogError, Condition, Conflict, MemoryCatalog, Mutation, Setting, SettingKind,
+    SharedCatalog, SqliteCatalog, codec,
 };
+use crate::types::{VersionName, Versioning};
 
 /// A life of many kinds of commits.
 fn life() -> Vec<Vec<Mutation>> {
@@ -56,7 +58,60 @@ fn life() -> Vec<Vec<Mutation>> {
             now: at(81),
         }],
     ]);
+    commits.extend(versioned());
     commits
+}
+
+/// Versions, markers, what is attached and set.
+fn versioned() -> Vec<Vec<Mutation>> {
+    let tags = |text: &str| vec![(text.to_owned(), String::new())];
+    let attach = |number, key: &str| Mutation::SetAttached {
+        dataset: DATASET,
+        key: key.parse().unwrap(),
+        version: version(number),
+        attached: Attached { tags: tags(key) },
+    };
+    let remove = |key: &str, marker| Mutation::RemoveObject {
+        dataset: DATASET,
+        key: key.parse().unwrap(),
+        marker: version(marker),
+        condition: Condition::None,
+        now: at(marker.into()),
+    };
+    let state = |state| Mutation::SetVersioning {
+        dataset: DATASET,
+        state,
+    };
+    vec![
+        vec![put(object(100, "v"), fresh(&[100])), attach(100, "v")],
+        vec![state(Versioning::Enabled)],
+        vec![put(object(101, "v"), fresh(&[101]))],
+        vec![put(object(102, "v"), shared(&[100])), attach(101, "v")],
+        vec![remove("v", 103), remove("never", 104)],
+        vec![put(object(105, "w"), fresh(&[105])), attach(105, "w")],
+        vec![put(object(106, "w"), fresh(&[106]))],
+        vec![state(Versioning::Suspended)],
+        vec![put(object(107, "w"), fresh(&[107])), remove("x", 108)],
+        vec![Mutation::DeleteVersion {
+            dataset: DATASET,
+            key: "w".parse().unwrap(),
+            version: VersionName::Id(version(105)),
+            condition: Condition::None,
+            now: at(109),
+        }],
+        vec![Mutation::SetSetting {
+            dataset: DATASET,
+            kind: SettingKind::Tags,
+            value: Some(Setting::Tags(tags("a"))),
+        }],
+        vec![
+            Mutation::CreateUpload(upload(110, "tagged")),
+            Mutation::SetUploadTags {
+                upload: upload_id(110),
+                tags: tags("t"),
+            },
+        ],
+    ]
 }
 
 async fn live(catalog: &SharedCatalog) {
@@ -172,7 +227,10 @@ async fn a_dump_shows_one_moment() {
         let before = everything(&catalog).await;
         let seq = catalog.change_seq().await.unwrap();
         let (mut all, mut cursor) = catalog.dump(None, 0).await.unwrap();
-        catalog.commit(vec![delete("copy", 90)]).await.unwrap();
+        catalog
+            .commit(vec![put(object(120, "copy"), fresh(&[120]))])
+            .await
+            .unwrap();
         while cursor.is_some() {
             let (page, next) = catalog.dump(cursor, 500).await.unwrap();
             all.extend(page);

@@ -3,13 +3,13 @@
 use bytes::Bytes;
 
 use crate::catalog::{
-    BlobUse, Condition, CredentialRow, DatasetRow, Mutation, ObjectMeta, ObjectRow, PartRow,
-    PrincipalRow, ProjectRow, SharedCatalog, UploadRow,
+    Attached, BlobUse, Condition, CredentialRow, DatasetRow, Mutation, ObjectMeta, ObjectRow,
+    PartRow, PrincipalRow, ProjectRow, SharedCatalog, UploadRow,
 };
 use crate::policy::{Grant, GrantEffect};
 use crate::types::{
     BlobId, BucketName, ChecksumKind, Checksums, DatasetId, ETag, GrantId, PrincipalKind,
-    Timestamp, UploadId, VersionId,
+    Timestamp, UploadId, VersionId, Versioning,
 };
 
 pub(super) const DATASET: DatasetId = DatasetId::from_bytes([1; 16]);
@@ -55,6 +55,7 @@ pub(super) fn dataset(number: u8, project: &str, name: &str) -> DatasetRow {
         bucket: bucket(project, name),
         created: at(2),
         creator: "ann".parse().unwrap(),
+        versioning: Versioning::Off,
     }
 }
 
@@ -124,6 +125,8 @@ pub(super) fn object(number: u32, key: &str) -> ObjectRow {
         },
         part_bytes: vec![7; usize::try_from(parts).unwrap()],
         sealed_table: Bytes::from(vec![9; usize::try_from(number % 1000).unwrap()]),
+        versioned: false,
+        attached: Attached::default(),
     }
 }
 
@@ -176,6 +179,7 @@ pub(super) fn upload(number: u32, key: &str) -> UploadRow {
         initiated: at(number.into()),
         meta: ObjectMeta::default(),
         checksum: Some((ChecksumKind::Sha256, true)),
+        tags: Vec::new(),
     }
 }
 

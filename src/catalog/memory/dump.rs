@@ -1,8 +1,11 @@
 //! The model's whole state as mutations that rebuild it.
 
-use super::super::{BlobUse, Condition, Mutation};
+use std::collections::BTreeSet;
+
+use super::super::mutation::{beginning, rebuilding};
+use super::super::{BlobUse, Mutation, Version};
 use super::state::State;
-use crate::types::{BlobId, Timestamp, limits};
+use crate::types::{BlobId, Timestamp, Versioning, limits};
 
 impl State {
     /// In the order of dependence; within a kind in order of key.
@@ -33,19 +36,35 @@ impl State {
                 .chunks(limits::CATALOG_RESTORE_BLOBS_MAX)
                 .map(|chunk| Mutation::RestoreBlobs(chunk.to_vec())),
         );
-        out.extend(
-            self.objects
-                .values()
-                .map(|(row, held)| Mutation::PutObject {
-                    row: row.clone(),
-                    blobs: BlobUse {
-                        fresh: Vec::new(),
-                        shared: held.iter().copied().collect(),
-                    },
-                    condition: Condition::Absent,
-                }),
-        );
-        out.extend(self.uploads.values().cloned().map(Mutation::CreateUpload));
+        let uses = |held: &BTreeSet<BlobId>| BlobUse {
+            fresh: Vec::new(),
+            shared: held.iter().copied().collect(),
+        };
+        for (row, held) in self.objects.values() {
+            out.extend(rebuilding(row.clone(), uses(held), true));
+        }
+        for (version, held) in self.versions.values().flatten() {
+            match version {
+                Version::Object(row) => out.extend(rebuilding(row.clone(), uses(held), false)),
+                Version::Marker(row) => out.push(Mutation::RestoreMarker(row.clone())),
+            }
+        }
+        for row in self.datasets.values() {
+            if row.versioning != Versioning::Off {
+                out.push(Mutation::SetVersioning {
+                    dataset: row.id,
+                    state: row.versioning,
+                });
+            }
+        }
+        for ((dataset, kind), value) in &self.settings {
+            out.push(Mutation::SetSetting {
+                dataset: *dataset,
+                kind: *kind,
+                value: Some(value.clone()),
+            });
+        }
+        out.extend(self.uploads.values().cloned().flat_map(beginning));
         out.extend(self.parts.values().map(|(row, held)| Mutation::PutPart {
             row: row.clone(),
             blobs: BlobUse {

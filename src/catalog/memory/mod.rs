@@ -5,6 +5,7 @@
 
 mod dump;
 mod state;
+mod versions;
 
 use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -14,14 +15,14 @@ use bytes::Bytes;
 
 use super::codec::encode_value;
 use super::{
-    Catalog, CatalogError, CredentialRow, DatasetRow, ListEntry, ListQuery, Mutation, ObjectRow,
-    Page, PartPage, PrincipalRow, ProjectRow, UploadPage, UploadQuery, UploadRow, encode_change,
-    listing,
+    Catalog, CatalogError, CredentialRow, DatasetRow, ListEntry, ListQuery, MarkerRow, Mutation,
+    ObjectRow, Page, PartPage, PrincipalRow, ProjectRow, Setting, SettingKind, UploadPage,
+    UploadQuery, UploadRow, Version, VersionPage, VersionQuery, encode_change, listing,
 };
 use crate::policy::Grant;
 use crate::types::{
     AccessKeyId, BlobId, BucketName, DatasetId, ObjectKey, PrincipalId, ProjectName, Timestamp,
-    UploadId, limits,
+    UploadId, VersionName, limits,
 };
 use state::State;
 
@@ -194,6 +195,39 @@ impl Catalog for MemoryCatalog {
         let state = self.state();
         let found = state.objects.get(&(*dataset, key.clone()));
         Ok(found.map(|(row, _)| row.clone()))
+    }
+
+    async fn version(
+        &self,
+        dataset: &DatasetId,
+        key: &ObjectKey,
+        name: &VersionName,
+    ) -> Result<Option<Version>, CatalogError> {
+        Ok(self.state().find_version(&(*dataset, key.clone()), name))
+    }
+
+    async fn latest_marker(
+        &self,
+        dataset: &DatasetId,
+        key: &ObjectKey,
+    ) -> Result<Option<MarkerRow>, CatalogError> {
+        Ok(self.state().latest_marker(&(*dataset, key.clone())))
+    }
+
+    async fn versions(
+        &self,
+        dataset: &DatasetId,
+        query: &VersionQuery,
+    ) -> Result<VersionPage, CatalogError> {
+        Ok(self.state().list_versions(dataset, query))
+    }
+
+    async fn setting(
+        &self,
+        dataset: &DatasetId,
+        kind: SettingKind,
+    ) -> Result<Option<Setting>, CatalogError> {
+        Ok(self.state().settings.get(&(*dataset, kind)).cloned())
     }
 
     async fn list(&self, dataset: &DatasetId, query: &ListQuery) -> Result<Page, CatalogError> {

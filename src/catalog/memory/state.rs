@@ -6,15 +6,16 @@ use bytes::Bytes;
 
 use super::super::{
     BlobUse, CatalogError, Condition, Conflict, CredentialRow, DatasetRow, Mutation, ObjectRow,
-    PartRow, PrincipalRow, ProjectRow, UploadRow,
+    PartRow, PrincipalRow, ProjectRow, Setting, SettingKind, UploadRow,
 };
+use super::versions::Older;
 use crate::policy::Grant;
 use crate::types::{
     AccessKeyId, BlobId, BucketName, DatasetId, GrantId, ObjectKey, PrincipalId, ProjectName,
-    Timestamp, UploadId, VersionId,
+    Timestamp, UploadId, VersionId, Versioning,
 };
 
-type Blobs = BTreeSet<BlobId>;
+pub(super) type Blobs = BTreeSet<BlobId>;
 
 /// Everything, each thing once.
 #[derive(Clone, Default)]
@@ -27,6 +28,9 @@ pub(super) struct State {
     pub(super) credentials: BTreeMap<AccessKeyId, CredentialRow>,
     pub(super) grants: BTreeMap<GrantId, Grant>,
     pub(super) objects: BTreeMap<(DatasetId, ObjectKey), (ObjectRow, Blobs)>,
+    /// What is older than the current object of a key, and markers, the newest first.
+    pub(super) versions: BTreeMap<(DatasetId, ObjectKey), Vec<Older>>,
+    pub(super) settings: BTreeMap<(DatasetId, SettingKind), Setting>,
     pub(super) uploads: BTreeMap<UploadId, UploadRow>,
     pub(super) parts: BTreeMap<(UploadId, u32), (PartRow, Blobs)>,
     /// Each known blob, with the time since which no row refers to it.
@@ -53,11 +57,12 @@ fn remove<K: Ord, V>(map: &mut BTreeMap<K, V>, key: &K, conflict: Conflict) -> R
     map.remove(key).ok_or(conflict)
 }
 
-fn must(holds: bool, conflict: Conflict) -> Result<(), Conflict> {
+pub(super) fn must(holds: bool, conflict: Conflict) -> Result<(), Conflict> {
     if holds { Ok(()) } else { Err(conflict) }
 }
 
 impl State {
+    #[expect(clippy::too_many_lines, reason = "one arm for each mutation")]
     pub(super) fn apply(&mut self, mutation: Mutation) -> Result<(), CatalogError> {
         match mutation {
             Mutation::CreateProject(row) => {
@@ -92,7 +97,16 @@ impl State {
             Mutation::CreateUpload(row) => {
                 self.need_dataset(&row.dataset)?;
                 let repeated = CatalogError::repeated("upload");
+                let row = UploadRow {
+                    tags: Vec::new(),
+                    ..row
+                };
                 insert(&mut self.uploads, row.id, row, repeated)
+            }
+            Mutation::SetUploadTags { upload, tags } => {
+                let row = self.uploads.get_mut(&upload).ok_or(Conflict::NoUpload)?;
+                row.tags = tags;
+                Ok(())
             }
             Mutation::PutPart { row, blobs } => self.put_part(row, &blobs),
             Mutation::CompleteUpload {
@@ -102,6 +116,39 @@ impl State {
                 condition,
             } => Ok(self.complete(&upload, &parts, row, &condition)?),
             Mutation::AbortUpload { upload, now } => Ok(self.abort(&upload, now)?),
+            Mutation::SetVersioning { dataset, state } => Ok(self.set_versioning(&dataset, state)?),
+            Mutation::RemoveObject {
+                dataset,
+                key,
+                marker,
+                condition,
+                now,
+            } => Ok(self.remove_object(&(dataset, key), marker, &condition, now)?),
+            Mutation::DeleteVersion {
+                dataset,
+                key,
+                version,
+                condition,
+                now,
+            } => Ok(self.delete_version(&(dataset, key), &version, &condition, now)?),
+            Mutation::SetAttached {
+                dataset,
+                key,
+                version,
+                attached,
+            } => Ok(self.attach(&(dataset, key), &version, attached)?),
+            Mutation::SetSetting {
+                dataset,
+                kind,
+                value,
+            } => Ok(self.set(&dataset, kind, value)?),
+            Mutation::RestoreVersion {
+                row,
+                versioned,
+                current,
+                blobs,
+            } => self.restore_version(row, (versioned, current), &blobs),
+            Mutation::RestoreMarker(row) => Ok(self.restore_marker(row)?),
             Mutation::RestoreBlobs(blobs) => self.restore(blobs),
             Mutation::ForgetBlobs(blobs) => {
                 let gone: Blobs = blobs.into_iter().collect();
@@ -147,35 +194,47 @@ impl State {
         let id_is_new = self.need_dataset(&row.id).is_err();
         must(id_is_new, Conflict::DatasetExists)?;
         let exists = Conflict::DatasetExists.into();
+        let row = DatasetRow {
+            versioning: Versioning::Off,
+            ..row
+        };
         insert(&mut self.datasets, row.bucket.clone(), row, exists)
     }
 
     fn delete_dataset(&mut self, id: &DatasetId) -> Result<(), Conflict> {
         self.need_dataset(id)?;
         let empty = !self.objects.keys().any(|(dataset, _)| dataset == id)
+            && !self.versions.keys().any(|(dataset, _)| dataset == id)
             && !self.uploads.values().any(|row| row.dataset == *id);
         must(empty, Conflict::DatasetNotEmpty)?;
         self.datasets.retain(|_, row| row.id != *id);
+        self.settings.retain(|(dataset, _), _| dataset != id);
         Ok(())
     }
 
-    fn check(
+    fn set(
+        &mut self,
+        dataset: &DatasetId,
+        kind: SettingKind,
+        value: Option<Setting>,
+    ) -> Result<(), Conflict> {
+        self.need_dataset(dataset)?;
+        let place = (*dataset, kind);
+        match value.filter(|value| value.kind() == kind) {
+            Some(value) => drop(self.settings.insert(place, value)),
+            None => drop(self.settings.remove(&place)),
+        }
+        Ok(())
+    }
+
+    pub(super) fn check(
         &self,
         dataset: &DatasetId,
         key: &ObjectKey,
         when: &Condition,
     ) -> Result<(), Conflict> {
         let there = self.objects.get(&(*dataset, key.clone()));
-        match (when, there) {
-            (Condition::None, _) | (Condition::Absent, None) | (Condition::Present, Some(_)) => {
-                Ok(())
-            }
-            (Condition::Absent, Some(_)) => Err(Conflict::ObjectExists),
-            (Condition::Present | Condition::Matches(_), None) => Err(Conflict::NoObject),
-            (Condition::Matches(etag), Some((row, _))) => {
-                must(row.etag == *etag, Conflict::ETagDiffers)
-            }
-        }
+        judge(when, there.map(|(row, _)| row))
     }
 
     fn put_object(
@@ -187,11 +246,7 @@ impl State {
         self.need_dataset(&row.dataset)?;
         self.check(&row.dataset, &row.key, condition)?;
         let held = self.hold(blobs)?;
-        let (place, now) = ((row.dataset, row.key.clone()), row.modified);
-        if let Some((_, old)) = self.objects.insert(place, (row, held)) {
-            self.lose(&old, now);
-        }
-        Ok(())
+        Ok(self.install(row, held)?)
     }
 
     fn delete_object(
@@ -200,7 +255,8 @@ impl State {
         condition: &Condition,
         now: Timestamp,
     ) -> Result<(), Conflict> {
-        self.need_dataset(&place.0)?;
+        let state = self.versioning(&place.0)?;
+        must(state == Versioning::Off, Conflict::Versioned)?;
         self.check(&place.0, &place.1, condition)?;
         if let Some((_, blobs)) = self.objects.remove(place) {
             self.lose(&blobs, now);
@@ -251,11 +307,9 @@ impl State {
             held.extend(blobs);
         }
         self.check(&row.dataset, &row.key, condition)?;
-        let mut old = self.take_parts(upload);
-        let (place, now) = ((row.dataset, row.key.clone()), row.modified);
-        if let Some((_, blobs)) = self.objects.insert(place, (row, held)) {
-            old.extend(blobs);
-        }
+        let old = self.take_parts(upload);
+        let now = row.modified;
+        self.install(row, held)?;
         self.lose(&old, now);
         Ok(())
     }
@@ -272,7 +326,7 @@ impl State {
     }
 
     /// The blobs that a new row holds.
-    fn hold(&mut self, blobs: &BlobUse) -> Result<Blobs, CatalogError> {
+    pub(super) fn hold(&mut self, blobs: &BlobUse) -> Result<Blobs, CatalogError> {
         let fresh: Blobs = blobs.fresh.iter().copied().collect();
         for id in &fresh {
             insert(&mut self.blobs, *id, None, CatalogError::repeated("blob"))?;
@@ -287,9 +341,11 @@ impl State {
     }
 
     /// Notes the loss of those that no row refers to any more.
-    fn lose(&mut self, blobs: &Blobs, now: Timestamp) {
+    pub(super) fn lose(&mut self, blobs: &Blobs, now: Timestamp) {
         let held = |id: &BlobId| {
+            let mut older = self.versions.values().flatten();
             self.objects.values().any(|(_, held)| held.contains(id))
+                || older.any(|(_, held)| held.contains(id))
                 || self.parts.values().any(|(_, held)| held.contains(id))
         };
         let lost: Vec<BlobId> = blobs.iter().filter(|id| !held(id)).copied().collect();
@@ -297,4 +353,9 @@ impl State {
             self.blobs.insert(id, Some(now));
         }
     }
+}
+
+/// Judges a condition on an object, or on there being none.
+pub(super) fn judge(when: &Condition, there: Option<&ObjectRow>) -> Result<(), Conflict> {
+    when.judge(there.map(|row| (row.etag.as_str(), row.modified, row.bytes)))
 }

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, params};
 
-use super::{apply_object, blobs, sql};
+use super::{apply_object, apply_version, blobs, sql};
 use crate::catalog::codec::encode_value;
 use crate::catalog::{
     CatalogError, Conflict, CredentialRow, DatasetRow, Mutation, PrincipalRow, ProjectRow,
@@ -20,6 +20,7 @@ pub(super) struct Counters {
 }
 
 /// Applies one mutation.
+#[expect(clippy::too_many_lines, reason = "one arm for each mutation")]
 pub(super) fn apply(
     conn: &Connection,
     counters: &mut Counters,
@@ -61,6 +62,44 @@ pub(super) fn apply(
             condition,
         } => apply_object::complete(conn, upload, parts, row, condition),
         Mutation::AbortUpload { upload, now } => apply_object::abort(conn, upload, *now),
+        Mutation::SetVersioning { dataset, state } => {
+            apply_version::set_versioning(conn, dataset, *state)
+        }
+        Mutation::RemoveObject {
+            dataset,
+            key,
+            marker,
+            condition,
+            now,
+        } => apply_version::remove(conn, (dataset, key), marker, condition, *now),
+        Mutation::DeleteVersion {
+            dataset,
+            key,
+            version,
+            condition,
+            now,
+        } => apply_version::delete(conn, (dataset, key), version, condition, *now),
+        Mutation::SetAttached {
+            dataset,
+            key,
+            version,
+            attached,
+        } => apply_version::attach(conn, (dataset, key), version, attached),
+        Mutation::SetUploadTags { upload, tags } => {
+            apply_object::set_upload_tags(conn, upload, tags)
+        }
+        Mutation::SetSetting {
+            dataset,
+            kind,
+            value,
+        } => apply_version::set(conn, dataset, *kind, value.as_ref()),
+        Mutation::RestoreVersion {
+            row,
+            versioned,
+            current,
+            blobs,
+        } => apply_version::restore(conn, row, (*versioned, *current), blobs),
+        Mutation::RestoreMarker(row) => apply_version::restore_marker(conn, row),
         Mutation::RestoreBlobs(lost) => blobs::restore(conn, lost),
         Mutation::ForgetBlobs(ids) => blobs::forget(conn, ids),
         Mutation::RestoreSeq(seq) => {
@@ -137,9 +176,16 @@ fn delete_dataset(conn: &Connection, id: &DatasetId) -> Result<(), CatalogError>
     need_dataset(conn, id)?;
     let objects = "SELECT 1 FROM objects WHERE dataset = ?1 LIMIT 1";
     let uploads = "SELECT 1 FROM uploads WHERE dataset = ?1 LIMIT 1";
+    let versions = "SELECT 1 FROM versions WHERE dataset = ?1 LIMIT 1";
     let holds_any = sql::exists(conn, objects, [id.as_bytes()])?
+        || sql::exists(conn, versions, [id.as_bytes()])?
         || sql::exists(conn, uploads, [id.as_bytes()])?;
     must(!holds_any, Conflict::DatasetNotEmpty)?;
+    sql::exec(
+        conn,
+        "DELETE FROM settings WHERE dataset = ?1",
+        [id.as_bytes()],
+    )?;
     sql::exec(conn, "DELETE FROM datasets WHERE id = ?1", [id.as_bytes()])?;
     Ok(())
 }

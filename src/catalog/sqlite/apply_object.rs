@@ -2,21 +2,40 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
 
 use super::apply::{must, must_insert, need_dataset};
+use super::apply_version::{make_room, versioning};
 use super::{blobs, rows, sql};
 use crate::catalog::codec::encode_value;
-use crate::catalog::{BlobUse, CatalogError, Condition, Conflict, ObjectRow, PartRow, UploadRow};
-use crate::types::{BlobId, DatasetId, ObjectKey, Timestamp, UploadId, VersionId};
+use crate::catalog::{
+    Attached, BlobUse, CatalogError, Condition, Conflict, ObjectRow, PartRow, UploadRow,
+};
+use crate::types::{BlobId, DatasetId, ObjectKey, Timestamp, UploadId, VersionId, Versioning};
 
 /// A dataset and a key in it.
-type Place<'a> = (&'a DatasetId, &'a ObjectKey);
+pub(super) type Place<'a> = (&'a DatasetId, &'a ObjectKey);
 
 /// What must be known of an object in order to replace it.
-struct Old {
-    etag: String,
-    body: i64,
+pub(super) struct Old {
+    pub(super) etag: String,
+    pub(super) body: i64,
+    pub(super) version: VersionId,
+    pub(super) versioned: bool,
+    pub(super) modified: Timestamp,
+    pub(super) bytes: u64,
+}
+
+/// `etag, body, version, versioned, modified, bytes`.
+pub(super) fn old(row: &Row<'_>) -> Result<Old, CatalogError> {
+    Ok(Old {
+        etag: row.get(0)?,
+        body: row.get(1)?,
+        version: VersionId::from_bytes(sql::get_id(row, 2)?),
+        versioned: row.get(3)?,
+        modified: sql::get_time(row, 4)?,
+        bytes: sql::get_int(row, 5)?,
+    })
 }
 
 /// Writes an object.
@@ -26,11 +45,11 @@ pub(super) fn put(
     uses: &BlobUse,
     condition: &Condition,
 ) -> Result<(), CatalogError> {
-    need_dataset(conn, &row.dataset)?;
+    let state = versioning(conn, &row.dataset)?;
     let old = find(conn, (&row.dataset, &row.key))?;
     check(condition, old.as_ref())?;
     let held = blobs::hold(conn, uses)?;
-    replace(conn, row, &held, old)
+    replace(conn, row, &held, (old, state))
 }
 
 /// Deletes an object, if it is there.
@@ -40,7 +59,8 @@ pub(super) fn delete(
     condition: &Condition,
     now: Timestamp,
 ) -> Result<(), CatalogError> {
-    need_dataset(conn, place.0)?;
+    let state = versioning(conn, place.0)?;
+    must(state == Versioning::Off, Conflict::Versioned)?;
     let old = find(conn, place)?;
     check(condition, old.as_ref())?;
     let Some(old) = old else { return Ok(()) };
@@ -50,51 +70,47 @@ pub(super) fn delete(
     blobs::lose(conn, &take_body(conn, old.body)?, now)
 }
 
-fn find(conn: &Connection, (dataset, key): Place<'_>) -> Result<Option<Old>, CatalogError> {
-    let select = "SELECT etag, body FROM objects WHERE dataset = ?1 AND key = ?2";
+pub(super) fn find(
+    conn: &Connection,
+    (dataset, key): Place<'_>,
+) -> Result<Option<Old>, CatalogError> {
+    let select = "SELECT etag, body, version, versioned, modified, bytes FROM objects
+        WHERE dataset = ?1 AND key = ?2";
     let place = params![dataset.as_bytes(), key.as_str().as_bytes()];
-    sql::one(conn, select, place, |row| {
-        Ok(Old {
-            etag: row.get(0)?,
-            body: row.get(1)?,
-        })
-    })
+    sql::one(conn, select, place, old)
 }
 
-fn check(condition: &Condition, old: Option<&Old>) -> Result<(), CatalogError> {
-    match (condition, old) {
-        (Condition::None, _) | (Condition::Absent, None) | (Condition::Present, Some(_)) => Ok(()),
-        (Condition::Absent, Some(_)) => Err(Conflict::ObjectExists.into()),
-        (Condition::Present | Condition::Matches(_), None) => Err(Conflict::NoObject.into()),
-        (Condition::Matches(etag), Some(old)) => {
-            must(etag.as_str() == old.etag, Conflict::ETagDiffers)
-        }
-    }
+pub(super) fn check(condition: &Condition, old: Option<&Old>) -> Result<(), CatalogError> {
+    let there = old.map(|old| (old.etag.as_str(), old.modified, old.bytes));
+    Ok(condition.judge(there)?)
 }
 
-/// Puts a row whose blobs are held already in the place of the old one, which loses its own.
+/// Writes a row whose blobs are held already; the old one goes or stays by the dataset's state.
 fn replace(
     conn: &Connection,
     row: &ObjectRow,
     held: &[BlobId],
-    old: Option<Old>,
+    (old, state): (Option<Old>, Versioning),
 ) -> Result<(), CatalogError> {
-    if let Some(old) = old {
-        blobs::lose(conn, &take_body(conn, old.body)?, row.modified)?;
-    }
-    let detail = rows::encode_detail(row);
+    let place = (&row.dataset, &row.key);
+    make_room(conn, place, old.as_ref(), state, row.modified)?;
+    insert(conn, row, held, state == Versioning::Enabled)
+}
+
+/// Inserts a current object, where there is none.
+pub(super) fn insert(
+    conn: &Connection,
+    row: &ObjectRow,
+    held: &[BlobId],
+    versioned: bool,
+) -> Result<(), CatalogError> {
+    let body = insert_body(conn, row, held)?;
+    let insert = "INSERT INTO objects
+        (dataset, key, bytes, etag, modified, version, body, versioned)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
     sql::exec(
         conn,
-        "INSERT INTO bodies (detail, blobs, sealed_table) VALUES (?1, ?2, ?3)",
-        params![detail, sql::join_ids(held), &*row.sealed_table],
-    )?;
-    let upsert = "INSERT INTO objects (dataset, key, bytes, etag, modified, version, body)
-        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-        ON CONFLICT DO UPDATE SET bytes = excluded.bytes, etag = excluded.etag,
-            modified = excluded.modified, version = excluded.version, body = excluded.body";
-    sql::exec(
-        conn,
-        upsert,
+        insert,
         params![
             row.dataset.as_bytes(),
             row.key.as_str().as_bytes(),
@@ -102,14 +118,31 @@ fn replace(
             row.etag.as_str(),
             sql::time(row.modified)?,
             row.version.as_bytes(),
-            conn.last_insert_rowid()
+            body,
+            versioned
         ],
     )?;
     Ok(())
 }
 
+/// Inserts what belongs to an object and no listing shows; its number.
+pub(super) fn insert_body(
+    conn: &Connection,
+    row: &ObjectRow,
+    held: &[BlobId],
+) -> Result<i64, CatalogError> {
+    let detail = (&row.meta, &row.checksums, &row.part_bytes);
+    let detail = rows::encode_detail(detail, &Attached::default());
+    sql::exec(
+        conn,
+        "INSERT INTO bodies (detail, blobs, sealed_table) VALUES (?1, ?2, ?3)",
+        params![detail, sql::join_ids(held), &*row.sealed_table],
+    )?;
+    Ok(conn.last_insert_rowid())
+}
+
 /// Deletes a body; the blobs that it held.
-fn take_body(conn: &Connection, body: i64) -> Result<Vec<BlobId>, CatalogError> {
+pub(super) fn take_body(conn: &Connection, body: i64) -> Result<Vec<BlobId>, CatalogError> {
     let delete = "DELETE FROM bodies WHERE id = ?1 RETURNING blobs";
     sql::one(conn, delete, [body], |row| sql::get_ids(row, 0))?
         .ok_or(CatalogError::Damaged { what: "object" })
@@ -132,6 +165,18 @@ pub(super) fn create_upload(conn: &Connection, row: &UploadRow) -> Result<(), Ca
         ],
     )?;
     must_insert(inserted, "upload")
+}
+
+/// Sets the tags of the object to be.
+pub(super) fn set_upload_tags(
+    conn: &Connection,
+    upload: &UploadId,
+    tags: &Vec<(String, String)>,
+) -> Result<(), CatalogError> {
+    let column = (!tags.is_empty()).then(|| encode_value(tags));
+    let update = "UPDATE uploads SET tags = ?2 WHERE id = ?1";
+    let updated = sql::exec(conn, update, params![upload.as_bytes(), column])?;
+    must(updated == 1, Conflict::NoUpload)
 }
 
 /// Writes a part.
@@ -187,12 +232,13 @@ pub(super) fn complete(
         surplus.extend(blobs.drain(..).filter(|blob| !held.insert(*blob)));
     }
     surplus.extend(parts.into_values().flat_map(|(_, blobs)| blobs));
+    let state = versioning(conn, &row.dataset)?;
     let old = find(conn, (&row.dataset, &row.key))?;
     check(condition, old.as_ref())?;
     drop_upload(conn, upload)?;
     blobs::lose(conn, &surplus, row.modified)?;
     let held: Vec<BlobId> = held.into_iter().collect();
-    replace(conn, row, &held, old)
+    replace(conn, row, &held, (old, state))
 }
 
 /// Drops an upload with its parts.

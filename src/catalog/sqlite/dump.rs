@@ -9,8 +9,9 @@ use rusqlite::{Connection, Row, Rows, params_from_iter};
 
 use super::{read, rows, sql};
 use crate::catalog::codec::encode_value;
-use crate::catalog::{BlobUse, CatalogError, Condition, Mutation};
-use crate::types::{BlobId, Timestamp, limits};
+use crate::catalog::mutation::{beginning, rebuilding};
+use crate::catalog::{BlobUse, CatalogError, Mutation, Setting, Version};
+use crate::types::{BlobId, DatasetId, Timestamp, Versioning, limits};
 
 /// A dump that is running.
 pub(super) struct Session {
@@ -25,11 +26,15 @@ pub(super) struct Session {
     after: Key,
 }
 
-/// A row's key: one or two columns.
-type Key = [Value; 2];
+/// A row's key: one to three columns.
+type Key = [Value; 3];
 
 /// Below every text and every BLOB.
-const BEGIN: Key = [Value::Text(String::new()), Value::Text(String::new())];
+const BEGIN: Key = [
+    Value::Text(String::new()),
+    Value::Text(String::new()),
+    Value::Text(String::new()),
+];
 
 impl Session {
     /// Begins a dump of this moment.
@@ -108,7 +113,7 @@ struct Stage {
 }
 
 /// The kinds, in the order of dependence.
-const STAGES: [Stage; 9] = [
+const STAGES: [Stage; 12] = [
     Stage {
         select: "SELECT name, created FROM projects WHERE name > ?1 ORDER BY name",
         fill: |rows, sink| {
@@ -118,7 +123,7 @@ const STAGES: [Stage; 9] = [
         },
     },
     Stage {
-        select: "SELECT id, project, name, created, creator FROM datasets
+        select: "SELECT id, project, name, created, creator, versioning FROM datasets
             WHERE (project, name) > (?1, ?2) ORDER BY project, name",
         fill: |rows, sink| {
             fill(rows, sink, [1, 2], |r| {
@@ -157,18 +162,32 @@ const STAGES: [Stage; 9] = [
         fill: fill_blobs,
     },
     Stage {
-        select: "SELECT dataset, key, version, bytes, etag, modified, detail, sealed_table, blobs
+        select: "SELECT dataset, key, version, bytes, etag, modified, detail, sealed_table,
+                versioned, blobs
             FROM objects LEFT JOIN bodies ON bodies.id = objects.body
             WHERE (dataset, key) > (?1, ?2) ORDER BY dataset, key",
-        fill: |rows, sink| fill(rows, sink, [0, 1], put_object),
+        fill: |rows, sink| fill_many(rows, sink, [0, 1, 1], put_object),
     },
     Stage {
-        select: "SELECT id, dataset, row FROM uploads WHERE id > ?1 ORDER BY id",
-        fill: |rows, sink| {
-            fill(rows, sink, [0, 0], |r| {
-                rows::upload(r).map(Mutation::CreateUpload)
-            })
-        },
+        select: "SELECT dataset, key, version, bytes, etag, modified, detail, sealed_table,
+                versioned, body, blobs, place
+            FROM versions LEFT JOIN bodies ON bodies.id = versions.body
+            WHERE (dataset, key, place) > (?1, ?2, ?3) ORDER BY dataset, key, place",
+        fill: |rows, sink| fill_many(rows, sink, [0, 1, 11], restore_version),
+    },
+    Stage {
+        select: "SELECT id, project, name, versioning FROM datasets
+            WHERE (project, name) > (?1, ?2) ORDER BY project, name",
+        fill: |rows, sink| fill_many(rows, sink, [1, 2, 2], set_versioning),
+    },
+    Stage {
+        select: "SELECT dataset, kind, value FROM settings
+            WHERE (dataset, kind) > (?1, ?2) ORDER BY dataset, kind",
+        fill: |rows, sink| fill(rows, sink, [0, 1], set_setting),
+    },
+    Stage {
+        select: "SELECT id, dataset, row, tags FROM uploads WHERE id > ?1 ORDER BY id",
+        fill: |rows, sink| fill_many(rows, sink, [0, 0, 0], |r| rows::upload(r).map(beginning)),
     },
     Stage {
         select: "SELECT upload, number, row, blobs FROM parts
@@ -179,16 +198,29 @@ const STAGES: [Stage; 9] = [
 
 /// One mutation per row; `key` are the columns of the row's key.
 fn fill(
-    mut rows: Rows<'_>,
+    rows: Rows<'_>,
     sink: &mut Sink,
-    key: [usize; 2],
+    [first, second]: [usize; 2],
     read: impl Fn(&Row<'_>) -> Result<Mutation, CatalogError>,
 ) -> Result<Option<Key>, CatalogError> {
-    let [first, second] = key;
+    fill_many(rows, sink, [first, second, second], |row| {
+        read(row).map(|mutation| vec![mutation])
+    })
+}
+
+/// Any number of mutations per row.
+fn fill_many(
+    mut rows: Rows<'_>,
+    sink: &mut Sink,
+    [first, second, third]: [usize; 3],
+    read: impl Fn(&Row<'_>) -> Result<Vec<Mutation>, CatalogError>,
+) -> Result<Option<Key>, CatalogError> {
     while let Some(row) = rows.next()? {
-        sink.push(read(row)?);
+        for mutation in read(row)? {
+            sink.push(mutation);
+        }
         if sink.is_full() {
-            return Ok(Some([row.get(first)?, row.get(second)?]));
+            return Ok(Some([row.get(first)?, row.get(second)?, row.get(third)?]));
         }
     }
     Ok(None)
@@ -204,7 +236,7 @@ fn fill_blobs(mut rows: Rows<'_>, sink: &mut Sink) -> Result<Option<Key>, Catalo
         if blobs.len() >= limits::CATALOG_RESTORE_BLOBS_MAX {
             sink.push(Mutation::RestoreBlobs(std::mem::take(&mut blobs)));
             if sink.is_full() {
-                return Ok(Some([row.get(0)?, row.get(0)?]));
+                return Ok(Some([row.get(0)?, row.get(0)?, row.get(0)?]));
             }
         }
     }
@@ -214,11 +246,33 @@ fn fill_blobs(mut rows: Rows<'_>, sink: &mut Sink) -> Result<Option<Key>, Catalo
     Ok(None)
 }
 
-fn put_object(row: &Row<'_>) -> Result<Mutation, CatalogError> {
-    Ok(Mutation::PutObject {
-        row: rows::object(row)?,
-        blobs: shared(row, 8)?,
-        condition: Condition::Absent,
+fn put_object(row: &Row<'_>) -> Result<Vec<Mutation>, CatalogError> {
+    Ok(rebuilding(rows::object(row)?, shared(row, 9)?, true))
+}
+
+fn restore_version(row: &Row<'_>) -> Result<Vec<Mutation>, CatalogError> {
+    Ok(match rows::version(row)? {
+        Version::Object(object) => rebuilding(object, shared(row, 10)?, false),
+        Version::Marker(marker) => vec![Mutation::RestoreMarker(marker)],
+    })
+}
+
+fn set_versioning(row: &Row<'_>) -> Result<Vec<Mutation>, CatalogError> {
+    let dataset = DatasetId::from_bytes(sql::get_id(row, 0)?);
+    let state = rows::versioning(row, 3)?;
+    let set = Mutation::SetVersioning { dataset, state };
+    Ok((state != Versioning::Off)
+        .then_some(set)
+        .into_iter()
+        .collect())
+}
+
+fn set_setting(row: &Row<'_>) -> Result<Mutation, CatalogError> {
+    let value: Setting = sql::get_encoded(row, 2)?;
+    Ok(Mutation::SetSetting {
+        dataset: DatasetId::from_bytes(sql::get_id(row, 0)?),
+        kind: value.kind(),
+        value: Some(value),
     })
 }
 

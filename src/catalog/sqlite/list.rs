@@ -9,7 +9,7 @@ use crate::types::{DatasetId, ObjectKey, UploadId, limits};
 
 const OBJECTS: &str = "SELECT key, bytes, etag, modified FROM objects
     WHERE dataset = ?1 AND key >= ?2 AND key < ?3 ORDER BY key";
-const UPLOADS: &str = "SELECT id, dataset, row FROM uploads
+const UPLOADS: &str = "SELECT id, dataset, row, tags FROM uploads
     WHERE dataset = ?1 AND (key, initiated, id) > (?2, ?3, ?4) AND key < ?5
     ORDER BY key, initiated, id LIMIT ?6";
 const PARTS: &str = "SELECT upload, number, row FROM parts
@@ -164,6 +164,16 @@ mod tests {
             let seeks = plan.starts_with("SEARCH") && plan.contains(bound);
             assert!(seeks && !plan.contains("TEMP"), "{plan}");
         }
+        // Versions come out of two tables, merged in their order.
+        let [page, rest] = super::super::versions::SELECTS.map(|select| plan(&conn, select));
+        let bounds = page.matches("(dataset=? AND key>? AND key<?)").count();
+        assert!(page.contains("MERGE (UNION ALL)") && bounds == 2, "{page}");
+        assert!(!page.contains("TEMP"), "{page}");
+        assert!(
+            rest.starts_with("SEARCH") && rest.contains("place>?"),
+            "{rest}"
+        );
+        assert!(!rest.contains("TEMP"), "{rest}");
         for select in super::super::dump::selects() {
             let plan = plan(&conn, select);
             assert!(

@@ -6,6 +6,7 @@
 
 mod apply;
 mod apply_object;
+mod apply_version;
 mod blobs;
 mod dump;
 mod error;
@@ -16,6 +17,7 @@ mod readers;
 mod rows;
 mod schema;
 mod sql;
+mod versions;
 mod writer;
 
 #[cfg(test)]
@@ -36,13 +38,14 @@ use self::readers::Readers;
 pub use self::writer::OnCommit;
 use self::writer::{Work, Writer};
 use super::{
-    Catalog, CatalogError, CredentialRow, DatasetRow, ListQuery, Mutation, ObjectRow, Page,
-    PartPage, PrincipalRow, ProjectRow, UploadPage, UploadQuery, UploadRow, encode_change,
+    Catalog, CatalogError, CredentialRow, DatasetRow, ListQuery, MarkerRow, Mutation, ObjectRow,
+    Page, PartPage, PrincipalRow, ProjectRow, Setting, SettingKind, UploadPage, UploadQuery,
+    UploadRow, Version, VersionPage, VersionQuery, encode_change,
 };
 use crate::policy::Grant;
 use crate::types::{
     AccessKeyId, BlobId, BucketName, DatasetId, ObjectKey, PrincipalId, ProjectName, Timestamp,
-    UploadId, limits,
+    UploadId, VersionName, limits,
 };
 
 /// A catalog in one file.
@@ -253,6 +256,44 @@ impl Catalog for SqliteCatalog {
         key: &ObjectKey,
     ) -> Result<Option<ObjectRow>, CatalogError> {
         self.readers.with(|conn| read::object(conn, dataset, key))
+    }
+
+    async fn version(
+        &self,
+        dataset: &DatasetId,
+        key: &ObjectKey,
+        name: &VersionName,
+    ) -> Result<Option<Version>, CatalogError> {
+        self.readers
+            .with(|conn| versions::version(conn, (dataset, key), name))
+    }
+
+    async fn latest_marker(
+        &self,
+        dataset: &DatasetId,
+        key: &ObjectKey,
+    ) -> Result<Option<MarkerRow>, CatalogError> {
+        self.readers
+            .with(|conn| versions::latest_marker(conn, (dataset, key)))
+    }
+
+    async fn versions(
+        &self,
+        dataset: &DatasetId,
+        query: &VersionQuery,
+    ) -> Result<VersionPage, CatalogError> {
+        let (dataset, query) = (*dataset, query.clone());
+        self.scan(move |conn| versions::page(conn, &dataset, &query))
+            .await
+    }
+
+    async fn setting(
+        &self,
+        dataset: &DatasetId,
+        kind: SettingKind,
+    ) -> Result<Option<Setting>, CatalogError> {
+        self.readers
+            .with(|conn| versions::setting(conn, dataset, kind))
     }
 
     async fn list(&self, dataset: &DatasetId, query: &ListQuery) -> Result<Page, CatalogError> {

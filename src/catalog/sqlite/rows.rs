@@ -3,26 +3,79 @@
 use rusqlite::Row;
 
 use super::sql::{get_bytes, get_encoded, get_id, get_int, get_key, get_name, get_time};
-use crate::catalog::codec::Wire as _;
+use crate::catalog::codec::{Reader, Wire};
 use crate::catalog::{
-    CatalogError, CredentialRow, DatasetRow, ObjectMeta, ObjectRow, PartRow, PrincipalRow,
-    ProjectRow, UploadRow,
+    Attached, CatalogError, CredentialRow, DatasetRow, MarkerRow, ObjectMeta, ObjectRow, PartRow,
+    PrincipalRow, ProjectRow, UploadRow, Version,
 };
 use crate::policy::Grant;
 use crate::types::{
-    BucketName, Checksums, DatasetId, PrincipalKind, Timestamp, UploadId, VersionId,
+    BucketName, Checksums, DatasetId, PrincipalKind, Timestamp, UploadId, VersionId, VersionName,
+    Versioning,
 };
 
-/// An object's metadata, checksums and parts' lengths: the column `bodies.detail`.
-pub(super) type Detail = (ObjectMeta, (Checksums, Vec<u64>));
+/// An object's metadata, checksums, parts' lengths and what is attached: the column
+/// `bodies.detail`.
+pub(super) type Detail = (ObjectMeta, (Checksums, Vec<u64>), Attached);
 
-/// Writes that column.
-pub(super) fn encode_detail(row: &ObjectRow) -> Vec<u8> {
+/// Writes that column. What is attached stands at the end, and only if there is anything, so that
+/// the rows of version 1 are read as they are.
+pub(super) fn encode_detail(
+    (meta, checksums, part_bytes): (&ObjectMeta, &Checksums, &Vec<u64>),
+    attached: &Attached,
+) -> Vec<u8> {
     let mut out = Vec::new();
-    row.meta.write(&mut out);
-    row.checksums.write(&mut out);
-    row.part_bytes.write(&mut out);
+    meta.write(&mut out);
+    checksums.write(&mut out);
+    part_bytes.write(&mut out);
+    if *attached != Attached::default() {
+        attached.write(&mut out);
+    }
     out
+}
+
+/// Reads that column.
+pub(super) fn detail(row: &Row<'_>, column: usize) -> Result<Detail, CatalogError> {
+    let mut reader = Reader::new(row.get_ref(column)?.as_blob()?);
+    let meta = Wire::read(&mut reader)?;
+    let sums = Wire::read(&mut reader)?;
+    let attached = if reader.is_empty() {
+        Attached::default()
+    } else {
+        Wire::read(&mut reader)?
+    };
+    reader.finish()?;
+    Ok((meta, sums, attached))
+}
+
+/// The condition that a row is the version of a name: `?3` and `?4` are [`name_columns`].
+pub(super) const IS_NAMED: &str = "versioned = ?3 AND (?3 = 0 OR version = ?4)";
+
+/// The id that a name says, and whether it says one.
+pub(super) fn name_columns(name: &VersionName) -> ([u8; 16], bool) {
+    match name {
+        VersionName::Null => ([0; 16], false),
+        VersionName::Id(id) => (*id.as_bytes(), true),
+    }
+}
+
+/// The column `datasets.versioning`.
+pub(super) const fn versioning_column(state: Versioning) -> u8 {
+    match state {
+        Versioning::Off => 0,
+        Versioning::Enabled => 1,
+        Versioning::Suspended => 2,
+    }
+}
+
+/// Reads that column.
+pub(super) fn versioning(row: &Row<'_>, column: usize) -> Result<Versioning, CatalogError> {
+    match row.get::<_, u8>(column)? {
+        0 => Ok(Versioning::Off),
+        1 => Ok(Versioning::Enabled),
+        2 => Ok(Versioning::Suspended),
+        _ => Err(CatalogError::Damaged { what: "versioning" }),
+    }
 }
 
 /// `name, created`.
@@ -33,7 +86,7 @@ pub(super) fn project(row: &Row<'_>) -> Result<ProjectRow, CatalogError> {
     })
 }
 
-/// `id, project, name, created, creator`.
+/// `id, project, name, created, creator, versioning`.
 pub(super) fn dataset(row: &Row<'_>) -> Result<DatasetRow, CatalogError> {
     Ok(DatasetRow {
         id: DatasetId::from_bytes(get_id(row, 0)?),
@@ -43,6 +96,7 @@ pub(super) fn dataset(row: &Row<'_>) -> Result<DatasetRow, CatalogError> {
         },
         created: get_time(row, 3)?,
         creator: get_name(row, 4)?,
+        versioning: versioning(row, 5)?,
     })
 }
 
@@ -93,9 +147,9 @@ pub(super) fn grant(row: &Row<'_>) -> Result<Grant, CatalogError> {
         .ok_or(CatalogError::Damaged { what: "grant" })
 }
 
-/// `dataset, key, version, bytes, etag, modified, detail, sealed_table`.
+/// `dataset, key, version, bytes, etag, modified, detail, sealed_table, versioned`.
 pub(super) fn object(row: &Row<'_>) -> Result<ObjectRow, CatalogError> {
-    let (meta, (checksums, part_bytes)): Detail = get_encoded(row, 6)?;
+    let (meta, (checksums, part_bytes), attached) = detail(row, 6)?;
     Ok(ObjectRow {
         dataset: DatasetId::from_bytes(get_id(row, 0)?),
         key: get_key(row, 1)?,
@@ -107,12 +161,43 @@ pub(super) fn object(row: &Row<'_>) -> Result<ObjectRow, CatalogError> {
         checksums,
         part_bytes,
         sealed_table: get_bytes(row, 7)?,
+        versioned: row.get(8)?,
+        attached,
     })
 }
 
-/// `id, dataset, row`.
+/// `dataset, key, version, versioned, modified`.
+pub(super) fn marker(row: &Row<'_>) -> Result<MarkerRow, CatalogError> {
+    Ok(MarkerRow {
+        dataset: DatasetId::from_bytes(get_id(row, 0)?),
+        key: get_key(row, 1)?,
+        version: VersionId::from_bytes(get_id(row, 2)?),
+        versioned: row.get(3)?,
+        modified: get_time(row, 4)?,
+    })
+}
+
+/// The columns of [`object`], and `body`: `NULL` for a marker.
+pub(super) fn version(row: &Row<'_>) -> Result<Version, CatalogError> {
+    let body: Option<i64> = row.get(9)?;
+    if body.is_some() {
+        return object(row).map(Version::Object);
+    }
+    Ok(Version::Marker(MarkerRow {
+        dataset: DatasetId::from_bytes(get_id(row, 0)?),
+        key: get_key(row, 1)?,
+        version: VersionId::from_bytes(get_id(row, 2)?),
+        versioned: row.get(8)?,
+        modified: get_time(row, 5)?,
+    }))
+}
+
+/// `id, dataset, row, tags`.
 pub(super) fn upload(row: &Row<'_>) -> Result<UploadRow, CatalogError> {
-    let upload: UploadRow = get_encoded(row, 2)?;
+    let mut upload: UploadRow = get_encoded(row, 2)?;
+    if row.get_ref(3)? != rusqlite::types::ValueRef::Null {
+        upload.tags = get_encoded(row, 3)?;
+    }
     let same =
         upload.id.as_bytes() == &get_id(row, 0)? && upload.dataset.as_bytes() == &get_id(row, 1)?;
     same.then_some(upload)

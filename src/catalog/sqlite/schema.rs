@@ -119,8 +119,45 @@ CREATE TABLE parts (
 ) STRICT, WITHOUT ROWID;
 ";
 
+/// Version 2: versions of objects, and settings of datasets.
+///
+/// - `objects` goes on holding the newest version of a key, unless that is a delete marker;
+///   `versions` holds markers and everything older, the newest of a key at the lowest `place`.
+/// - A version without a `body` is a marker. `versioned` is 0 for what clients call `null`.
+/// - `uploads.tags` is `NULL` for none.
+/// - `bodies.detail` may end with what is attached to the object.
+const V2: &str = "
+ALTER TABLE datasets ADD COLUMN versioning INTEGER NOT NULL DEFAULT 0
+    CHECK (versioning IN (0, 1, 2));
+ALTER TABLE objects ADD COLUMN versioned INTEGER NOT NULL DEFAULT 0 CHECK (versioned IN (0, 1));
+
+ALTER TABLE uploads ADD COLUMN tags BLOB;
+
+CREATE TABLE versions (
+    dataset BLOB NOT NULL REFERENCES datasets (id),
+    key BLOB NOT NULL,
+    place INTEGER NOT NULL,
+    version BLOB NOT NULL CHECK (length(version) = 16),
+    versioned INTEGER NOT NULL CHECK (versioned IN (0, 1)),
+    bytes INTEGER NOT NULL,
+    etag TEXT NOT NULL,
+    modified INTEGER NOT NULL,
+    body INTEGER,
+    PRIMARY KEY (dataset, key, place)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX versions_by_name ON versions (dataset, key, version);
+CREATE INDEX versions_null ON versions (dataset, key, place) WHERE versioned = 0;
+
+CREATE TABLE settings (
+    dataset BLOB NOT NULL REFERENCES datasets (id),
+    kind BLOB NOT NULL CHECK (length(kind) = 1),
+    value BLOB NOT NULL,
+    PRIMARY KEY (dataset, kind)
+) STRICT, WITHOUT ROWID;
+";
+
 /// Every step, oldest first.
-pub(super) const STEPS: &[&str] = &[V1];
+pub(super) const STEPS: &[&str] = &[V1, V2];
 
 /// Brings a file, an empty one too, to the newest version; refuses a newer and a foreign one.
 pub(super) fn migrate(conn: &Connection, steps: &[&str]) -> Result<(), CatalogError> {
@@ -179,8 +216,8 @@ pub(super) fn version(conn: &Connection, known: u32) -> Result<u32, CatalogError
 mod tests {
     use super::*;
 
-    /// A step that a version 2 might bring.
-    const V2: &str = "ALTER TABLE projects ADD COLUMN note TEXT;";
+    /// A step that a later version might bring.
+    const NEXT: &str = "ALTER TABLE projects ADD COLUMN note TEXT;";
 
     fn fresh() -> Connection {
         Connection::open_in_memory().unwrap()
@@ -191,7 +228,7 @@ mod tests {
         let conn = fresh();
         migrate(&conn, STEPS).unwrap();
         migrate(&conn, STEPS).unwrap();
-        assert_eq!(version(&conn, 1), Ok(1));
+        assert_eq!(version(&conn, 2), Ok(2));
     }
 
     #[test]
@@ -200,8 +237,8 @@ mod tests {
         migrate(&conn, STEPS).unwrap();
         conn.execute("INSERT INTO projects VALUES ('icu', 7)", [])
             .unwrap();
-        migrate(&conn, &[V1, V2]).unwrap();
-        assert_eq!(version(&conn, 2), Ok(2));
+        migrate(&conn, &[V1, V2, NEXT]).unwrap();
+        assert_eq!(version(&conn, 3), Ok(3));
         let row: (String, u64, Option<String>) = conn
             .query_row("SELECT name, created, note FROM projects", [], |row| {
                 Ok((row.get(0)?, row.get::<_, u32>(1)?.into(), row.get(2)?))
@@ -214,16 +251,16 @@ mod tests {
     fn a_failing_step_leaves_the_old_version() {
         let conn = fresh();
         migrate(&conn, STEPS).unwrap();
-        assert!(migrate(&conn, &[V1, V2, "CREATE TABLE projects (x);"]).is_err());
-        assert_eq!(version(&conn, 1), Ok(1));
+        assert!(migrate(&conn, &[V1, V2, NEXT, "CREATE TABLE projects (x);"]).is_err());
+        assert_eq!(version(&conn, 2), Ok(2));
         assert!(conn.prepare("SELECT note FROM projects").is_err());
     }
 
     #[test]
     fn a_newer_file_is_refused() {
         let conn = fresh();
-        migrate(&conn, &[V1, V2]).unwrap();
-        let refused = CatalogError::Schema { found: 2, known: 1 };
+        migrate(&conn, &[V1, V2, NEXT]).unwrap();
+        let refused = CatalogError::Schema { found: 3, known: 2 };
         assert_eq!(migrate(&conn, STEPS), Err(refused));
     }
 
@@ -242,10 +279,28 @@ mod tests {
     fn two_versions_that_differ_are_damage() {
         let conn = fresh();
         migrate(&conn, STEPS).unwrap();
-        conn.execute("UPDATE meta SET schema = 3", []).unwrap();
+        conn.execute("UPDATE meta SET schema = 1", []).unwrap();
         assert!(matches!(
             migrate(&conn, STEPS),
             Err(CatalogError::Damaged { .. })
         ));
+    }
+
+    /// A file of the first released version, with an object, a part and their blobs.
+    #[test]
+    fn a_file_of_version_1_becomes_one_of_version_2() {
+        let conn = fresh();
+        migrate(&conn, &[V1]).unwrap();
+        let row = "INSERT INTO projects VALUES ('icu', 7);
+            INSERT INTO datasets VALUES (zeroblob(16), 'icu', 'ecg', 7, 'ann');
+            INSERT INTO objects VALUES (zeroblob(16), x'61', 0, 'e', 7, zeroblob(16), 1);";
+        conn.execute_batch(row).unwrap();
+        migrate(&conn, STEPS).unwrap();
+        assert_eq!(version(&conn, 2), Ok(2));
+        let state = "SELECT versioning, versioned FROM datasets, objects";
+        let state: (u8, u8) = conn
+            .query_row(state, [], |row| Ok((row.get(0)?, row.get(1)?)))
+            .unwrap();
+        assert_eq!(state, (0, 0), "nothing was versioned before");
     }
 }

@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::catalog::{Conflict, ObjectMeta};
-use crate::types::{PrincipalKind, Timestamp};
+use crate::types::{PrincipalKind, Timestamp, Versioning};
 
 struct Place {
     directory: TempDir,
@@ -110,7 +110,7 @@ async fn a_newer_schema_is_refused() {
     drop(place.open());
     place.tamper("PRAGMA user_version = 99; UPDATE meta SET schema = 99;");
     let refused = SqliteCatalog::open(&place.path()).map(drop);
-    let (found, known) = (99, 1);
+    let (found, known) = (99, 2);
     assert_eq!(refused, Err(CatalogError::Schema { found, known }));
 }
 
@@ -145,6 +145,7 @@ fn furniture() -> Vec<Mutation> {
             },
             created: now,
             creator: "ann".parse().unwrap(),
+            versioning: Versioning::Off,
         }),
         Mutation::CreateUpload(UploadRow {
             id: UploadId::from_bytes([2; 16]),
@@ -154,6 +155,7 @@ fn furniture() -> Vec<Mutation> {
             initiated: now,
             meta: ObjectMeta::default(),
             checksum: None,
+            tags: Vec::new(),
         }),
     ]);
     mutations

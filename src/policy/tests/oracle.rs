@@ -61,6 +61,8 @@ fn expected(roles: &[Vec<Line>], grants: &[Grant], ask: &Ask<'_>) -> bool {
         let (may_allow, may_deny) = match ask.action {
             Action::DatasetHead => (true, prefix.is_empty()),
             Action::ObjectList
+            | Action::VersionList
+            | Action::DatasetConfigure
             | Action::GrantManage
             | Action::LogRead
             | Action::DatasetCreate
@@ -73,6 +75,9 @@ fn expected(roles: &[Vec<Line>], grants: &[Grant], ask: &Ask<'_>) -> bool {
             | Action::ObjectWrite
             | Action::ObjectDelete
             | Action::ObjectExport
+            | Action::ObjectTag
+            | Action::VersionRead
+            | Action::VersionDelete
             | Action::UploadManage => (key.starts_with(prefix), key.starts_with(prefix)),
         };
         let early = ask.now.millis() < grant.starts.millis();

@@ -3,9 +3,8 @@
 use s3s::dto::{
     Bucket, BucketLocationConstraint, CreateBucketConfiguration, CreateBucketInput,
     CreateBucketOutput, DeleteBucketInput, DeleteBucketOutput, GetBucketEncryptionInput,
-    GetBucketEncryptionOutput, GetBucketLocationInput, GetBucketLocationOutput,
-    GetBucketVersioningInput, GetBucketVersioningOutput, HeadBucketInput, HeadBucketOutput,
-    ListBucketsInput, ListBucketsOutput, ServerSideEncryptionByDefault,
+    GetBucketEncryptionOutput, GetBucketLocationInput, GetBucketLocationOutput, HeadBucketInput,
+    HeadBucketOutput, ListBucketsInput, ListBucketsOutput, ServerSideEncryptionByDefault,
     ServerSideEncryptionConfiguration, ServerSideEncryptionRule, Timestamp,
 };
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
@@ -96,19 +95,6 @@ impl Handlers {
         ok(GetBucketLocationOutput {
             location_constraint: Some(region),
         })
-    }
-
-    /// Versioning was never enabled.
-    pub(super) async fn get_bucket_versioning(
-        &self,
-        request: S3Request<GetBucketVersioningInput>,
-    ) -> S3Result<S3Response<GetBucketVersioningOutput>> {
-        let call = call_of(&request)?;
-        let _row = self
-            .vault
-            .head_dataset(&call, &request.input.bucket)
-            .await?;
-        ok(GetBucketVersioningOutput::default())
     }
 
     /// Everything is sealed with AES-256.

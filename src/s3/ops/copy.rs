@@ -2,7 +2,7 @@
 
 use s3s::dto::{
     CopyObjectInput, CopyObjectOutput, CopyObjectResult, CopyPartResult, MetadataDirective,
-    UploadPartCopyInput, UploadPartCopyOutput,
+    TaggingDirective, UploadPartCopyInput, UploadPartCopyOutput,
 };
 use s3s::{S3Request, S3Response, S3Result};
 
@@ -11,8 +11,8 @@ use crate::s3::error::{invalid_argument, invalid_request};
 use crate::s3::translate::checksums::{Told, tell_checksums};
 use crate::s3::translate::conditions::{self, Sent};
 use crate::s3::translate::metadata::sent_metadata;
-use crate::s3::translate::{copy_source, etag, part_number, ranges, sealed, times};
-use crate::vault::{CopySource as From, Place, Span};
+use crate::s3::translate::{copy_source, etag, part_number, ranges, sealed, tags, times};
+use crate::vault::{CopySource as From, Place, Replaced, Span};
 
 /// The four conditions on a copy's source.
 macro_rules! source_conditions {
@@ -52,24 +52,36 @@ impl Handlers {
         } else {
             None
         };
+        let directive = asked
+            .tagging_directive
+            .as_ref()
+            .map(TaggingDirective::as_str);
+        let tags = match directive {
+            Some(TaggingDirective::REPLACE) => Some(tags::of_header(asked.tagging.as_deref())?),
+            Some(_) | None => None,
+        };
         let conditions = source_conditions!(asked);
-        let (bucket, key) = copy_source(&asked.copy_source)?;
-        if !replace && bucket == asked.bucket && key == asked.key {
+        let source = copy_source(&asked.copy_source)?;
+        let onto_itself = source.bucket == asked.bucket && source.key == asked.key;
+        if !replace && tags.is_none() && onto_itself && source.version.is_none() {
             return Err(invalid_request(
                 "A copy onto itself changes nothing unless it replaces the metadata.",
             ));
         }
         let from = From {
-            place: Place { bucket, key },
+            place: source,
             conditions,
             span: Span::All,
         };
         let to = Place {
             bucket: &asked.bucket,
             key: &asked.key,
+            version: None,
         };
-        let write = conditions::write(asked.if_match.as_ref(), asked.if_none_match.as_ref())?;
-        let row = self.vault.copy_object(&call, from, to, meta, write).await?;
+        let write = conditions::write(asked.if_match.as_ref(), asked.if_none_match.as_ref());
+        let replaced = Some(Replaced { meta, tags });
+        let vault = &self.vault;
+        let row = vault.copy_object(&call, from, to, replaced, write).await?;
         let told = Told::of(&row.checksums);
         let mut result = CopyObjectResult {
             checksum_type: told.kind(),
@@ -80,6 +92,8 @@ impl Handlers {
         tell_checksums!(result, told);
         ok(CopyObjectOutput {
             copy_object_result: Some(result),
+            copy_source_version_id: source.version.map(|name| name.to_string()),
+            version_id: row.versioned.then(|| row.name().to_string()),
             server_side_encryption: Some(sealed()),
             ..CopyObjectOutput::default()
         })
@@ -95,15 +109,16 @@ impl Handlers {
         let number = part_number(asked.part_number)?;
         let span = ranges::copied(asked.copy_source_range.as_deref())?;
         let conditions = source_conditions!(asked);
-        let (bucket, key) = copy_source(&asked.copy_source)?;
+        let source = copy_source(&asked.copy_source)?;
         let from = From {
-            place: Place { bucket, key },
+            place: source,
             conditions,
             span,
         };
         let to = Place {
             bucket: &asked.bucket,
             key: &asked.key,
+            version: None,
         };
         let vault = &self.vault;
         let row = vault
@@ -117,6 +132,7 @@ impl Handlers {
         tell_checksums!(result, Told::of(&row.checksums));
         ok(UploadPartCopyOutput {
             copy_part_result: Some(result),
+            copy_source_version_id: source.version.map(|name| name.to_string()),
             server_side_encryption: Some(sealed()),
             ..UploadPartCopyOutput::default()
         })

@@ -1,20 +1,19 @@
 //! Deletes: one object, or up to a thousand at once.
 
-use bytes::Bytes;
-use s3s::checksum::ChecksumHasher;
-use s3s::crypto::{Crc32, Crc32c, Crc64Nvme, Md5, Sha1, Sha256};
 use s3s::dto::{
-    Checksum, DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput,
-    DeletedObject, ETag, Error, ObjectIdentifier,
+    DeleteObjectInput, DeleteObjectOutput, DeleteObjectsInput, DeleteObjectsOutput, DeletedObject,
+    ETag, Error, ObjectIdentifier,
 };
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
-use super::{Handlers, call_of, ok, scope_of};
-use crate::s3::error::not_served;
+use super::{Handlers, call_of, ok, verify_xml};
+use crate::s3::error::invalid_argument;
 use crate::s3::translate::listing::fits_xml;
-use crate::s3::translate::{checksums, conditions, current_version};
-use crate::types::{ChecksumKind, limits};
-use crate::vault::{Deleted, ErrorKind, Place, TagMatch, VaultError, WriteConditions};
+use crate::s3::translate::{conditions, times, version_named};
+use crate::types::limits;
+use crate::vault::{
+    Deleted, Doomed, ErrorKind, Place, Removed, TagMatch, VaultError, WriteConditions,
+};
 
 impl Handlers {
     /// Deletes an object; one that is not there counts as deleted.
@@ -24,14 +23,22 @@ impl Handlers {
     ) -> S3Result<S3Response<DeleteObjectOutput>> {
         let call = call_of(&request)?;
         let asked = request.input;
-        current_version(asked.version_id.as_deref())?;
         let place = Place {
             bucket: &asked.bucket,
             key: &asked.key,
+            version: version_named(asked.version_id.as_deref())?,
         };
-        let when = conditions::write(asked.if_match.as_ref(), None)?;
+        let when = WriteConditions {
+            modified: asked.if_match_last_modified_time.map(times::named),
+            bytes: asked.if_match_size.map(size).transpose()?,
+            ..conditions::write(asked.if_match.as_ref(), None)
+        };
         match self.vault.delete_object(&call, place, when).await {
-            Ok(()) => ok(DeleteObjectOutput::default()),
+            Ok(removed) => ok(DeleteObjectOutput {
+                delete_marker: removed.marker.then_some(true),
+                version_id: removed.version.map(|name| name.to_string()),
+                ..DeleteObjectOutput::default()
+            }),
             Err(error) if error.kind() == ErrorKind::NoSuchObject => {
                 ok(DeleteObjectOutput::default())
             }
@@ -63,7 +70,7 @@ impl Handlers {
 }
 
 /// The keys to delete, each with its condition.
-fn keys(objects: Vec<ObjectIdentifier>) -> S3Result<Vec<(String, WriteConditions)>> {
+fn keys(objects: Vec<ObjectIdentifier>) -> S3Result<Vec<Doomed>> {
     if objects.is_empty() || objects.len() > limits::DELETE_KEYS_MAX {
         return Err(S3Error::with_message(
             S3ErrorCode::MalformedXML,
@@ -73,7 +80,7 @@ fn keys(objects: Vec<ObjectIdentifier>) -> S3Result<Vec<(String, WriteConditions
     objects.into_iter().map(one_key).collect()
 }
 
-fn one_key(object: ObjectIdentifier) -> S3Result<(String, WriteConditions)> {
+fn one_key(object: ObjectIdentifier) -> S3Result<Doomed> {
     // A character reference such as `&#1;` is no XML 1.0, and the answer could not repeat it.
     if !fits_xml(&object.key) {
         return Err(S3Error::with_message(
@@ -81,97 +88,68 @@ fn one_key(object: ObjectIdentifier) -> S3Result<(String, WriteConditions)> {
             "A key holds characters that XML cannot carry.",
         ));
     }
-    current_version(object.version_id.as_deref())?;
-    if object.last_modified_time.is_some() || object.size.is_some() {
-        return Err(not_served("a delete conditional on time or size"));
-    }
+    let version = version_named(object.version_id.as_deref())?;
     let tag = object.e_tag.map(|tag| match tag {
         ETag::Strong(tag) => TagMatch::Tags(vec![tag]),
         // A weak tag equals nothing.
         ETag::Weak(_) => TagMatch::Tags(Vec::new()),
     });
-    let when = WriteConditions {
-        matches: tag,
-        differs: None,
-    };
-    Ok((object.key, when))
+    Ok(Doomed {
+        key: object.key,
+        version,
+        conditions: WriteConditions {
+            matches: tag,
+            differs: None,
+            modified: object.last_modified_time.map(times::named),
+            bytes: object.size.map(size).transpose()?,
+        },
+    })
+}
+
+fn size(bytes: i64) -> S3Result<u64> {
+    u64::try_from(bytes).map_err(|_negative| invalid_argument("A size is not negative."))
 }
 
 /// How each key ended, in S3's words.
 fn told(ends: Vec<Deleted>, quiet: bool) -> (Vec<DeletedObject>, Vec<Error>) {
     let mut deleted = Vec::new();
     let mut errors = Vec::new();
-    for (key, end) in ends {
+    for (doomed, end) in ends {
         match end {
             Err(error) if error.kind() != ErrorKind::NoSuchObject => {
-                errors.push(failed(key, error));
+                errors.push(failed(doomed, error));
             }
-            Ok(()) | Err(_) if quiet => {}
-            Ok(()) | Err(_) => deleted.push(DeletedObject {
-                key: Some(key),
-                ..DeletedObject::default()
-            }),
+            Ok(_) | Err(_) if quiet => {}
+            other => deleted.push(gone(doomed, other.unwrap_or_default())),
         }
     }
     (deleted, errors)
 }
 
-fn failed(key: String, error: VaultError) -> Error {
+fn gone(doomed: Doomed, removed: Removed) -> DeletedObject {
+    let marker = removed.version.filter(|_| removed.marker);
+    DeletedObject {
+        delete_marker: removed.marker.then_some(true),
+        delete_marker_version_id: marker.map(|name| name.to_string()),
+        key: Some(doomed.key),
+        version_id: doomed.version.map(|name| name.to_string()),
+    }
+}
+
+fn failed(doomed: Doomed, error: VaultError) -> Error {
     let error = S3Error::from(error);
     Error {
         code: Some(error.code().as_str().to_owned()),
-        key: Some(key),
+        key: Some(doomed.key),
         message: error.message().map(str::to_owned),
-        version_id: None,
+        version_id: doomed.version.map(|name| name.to_string()),
     }
-}
-
-/// Compares the XML with the checksums that came with it; the library does not.
-fn verify_xml(request: &S3Request<DeleteObjectsInput>) -> S3Result<()> {
-    let expected = checksums::in_headers(&request.headers)?;
-    let md5 = checksums::content_md5(&request.headers)?;
-    if expected.is_empty() && md5.is_none() {
-        return Ok(());
-    }
-    let sums = sums_of(&scope_of(request)?.watch().kept());
-    let found = |kind: ChecksumKind| match kind {
-        ChecksumKind::Crc32 => sums.checksum_crc32.as_deref(),
-        ChecksumKind::Crc32c => sums.checksum_crc32c.as_deref(),
-        ChecksumKind::Crc64Nvme => sums.checksum_crc64nvme.as_deref(),
-        ChecksumKind::Sha1 => sums.checksum_sha1.as_deref(),
-        ChecksumKind::Sha256 => sums.checksum_sha256.as_deref(),
-    };
-    let md5 = md5.map(|md5| data_encoding::BASE64.encode(&md5));
-    let holds = expected
-        .iter()
-        .all(|(kind, text)| found(*kind) == Some(text.as_str()))
-        && md5.is_none_or(|md5| sums.checksum_md5 == Some(md5));
-    if holds {
-        Ok(())
-    } else {
-        Err(VaultError::new(ErrorKind::BadDigest, "the XML's checksum is another").into())
-    }
-}
-
-fn sums_of(body: &[Bytes]) -> Checksum {
-    let mut hasher = ChecksumHasher {
-        crc32: Some(Crc32::default()),
-        crc32c: Some(Crc32c::default()),
-        crc64nvme: Some(Crc64Nvme::default()),
-        sha1: Some(Sha1::default()),
-        sha256: Some(Sha256::default()),
-        md5: Some(Md5::default()),
-        ..ChecksumHasher::default()
-    };
-    for piece in body {
-        hasher.update(piece);
-    }
-    hasher.finalize()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::VersionName;
 
     fn object(key: &str) -> ObjectIdentifier {
         ObjectIdentifier {
@@ -198,36 +176,67 @@ mod tests {
     }
 
     #[test]
-    fn what_a_key_asks_beyond_its_tag_is_refused() {
+    fn what_a_key_asks_is_read_or_refused() {
         let versioned = ObjectIdentifier {
             version_id: Some("v".to_owned()),
             ..object("a")
         };
         assert!(keys(vec![versioned]).is_err());
-        let sized = ObjectIdentifier {
-            size: Some(1),
+        let sized = |size| ObjectIdentifier {
+            size: Some(size),
             ..object("a")
         };
-        assert!(keys(vec![sized]).is_err());
+        assert!(keys(vec![sized(-1)]).is_err());
+        let when = keys(vec![sized(1)]).unwrap().remove(0).conditions;
+        assert_eq!(when.bytes, Some(1));
         let weak = ObjectIdentifier {
             e_tag: Some(ETag::Weak("t".to_owned())),
             ..object("a")
         };
-        let (_, when) = keys(vec![weak]).unwrap().remove(0);
+        let when = keys(vec![weak]).unwrap().remove(0).conditions;
         assert_eq!(when.matches, Some(TagMatch::Tags(Vec::new())));
     }
 
     #[test]
+    fn markers_are_told_apart_from_versions() {
+        let marker = Removed {
+            version: Some(VersionName::Null),
+            marker: true,
+        };
+        let made = gone(Doomed::default(), marker);
+        assert_eq!(made.delete_marker_version_id.as_deref(), Some("null"));
+        assert_eq!((made.delete_marker, made.version_id), (Some(true), None));
+        let named = Doomed {
+            version: Some(VersionName::Null),
+            ..Doomed::default()
+        };
+        let version = Removed {
+            marker: false,
+            ..marker
+        };
+        let gone = gone(named, version);
+        assert_eq!(gone.version_id.as_deref(), Some("null"));
+        assert_eq!(
+            (gone.delete_marker, gone.delete_marker_version_id),
+            (None, None)
+        );
+    }
+
+    #[test]
     fn quiet_tells_errors_only() {
+        let doomed = |key: &str| Doomed {
+            key: key.to_owned(),
+            ..Doomed::default()
+        };
         let ends = || -> Vec<Deleted> {
             vec![
-                ("a".to_owned(), Ok(())),
+                (doomed("a"), Ok(Removed::default())),
                 (
-                    "b".to_owned(),
+                    doomed("b"),
                     Err(VaultError::new(ErrorKind::NoSuchObject, "x")),
                 ),
                 (
-                    "c".to_owned(),
+                    doomed("c"),
                     Err(VaultError::new(ErrorKind::AccessDenied, "secret")),
                 ),
             ]
@@ -238,15 +247,5 @@ mod tests {
         assert_eq!(errors[0].code.as_deref(), Some("AccessDenied"));
         assert_eq!(errors[0].message.as_deref(), Some("Access denied."));
         assert!(told(ends(), true).0.is_empty());
-    }
-
-    #[test]
-    fn sums_run_over_all_pieces() {
-        let sums = sums_of(&[Bytes::from_static(b"he"), Bytes::from_static(b"llo")]);
-        assert_eq!(sums.checksum_crc32.as_deref(), Some("NhCmhg=="));
-        assert_eq!(
-            sums.checksum_md5.as_deref(),
-            Some("XUFAKrxLKna5cZ2REBfFkg==")
-        );
     }
 }

@@ -3,18 +3,19 @@
 use http::{HeaderMap, HeaderName};
 use s3s::dto::{
     Checksum, ChecksumMode, GetObjectAttributesInput, GetObjectAttributesOutput,
-    GetObjectAttributesParts, GetObjectInput, GetObjectOutput, GetObjectTaggingInput,
-    GetObjectTaggingOutput, HeadObjectInput, HeadObjectOutput, ObjectAttributes, Range,
-    StorageClass,
+    GetObjectAttributesParts, GetObjectInput, GetObjectOutput, HeadObjectInput, HeadObjectOutput,
+    ObjectAttributes, ObjectPart, Range, StorageClass,
 };
 use s3s::{S3Request, S3Response, S3Result};
 
 use super::{Handlers, call_of, ok};
 use crate::catalog::ObjectRow;
 use crate::s3::body;
+use crate::s3::error::invalid_argument;
 use crate::s3::translate::checksums::{Told, tell_checksums};
 use crate::s3::translate::conditions::Sent;
-use crate::s3::translate::{current_version, etag, length, metadata, ranges, sealed, times};
+use crate::s3::translate::listing;
+use crate::s3::translate::{etag, length, metadata, ranges, sealed, tags, times, version_named};
 use crate::types::ByteRange;
 use crate::vault::{Place, ReadAsk, Seen, Span};
 
@@ -48,7 +49,6 @@ fn parts_of(row: &ObjectRow, part: Option<i32>) -> Option<i32> {
 /// Reads what GET and HEAD ask alike. Their inputs share the names of fields, but no type.
 macro_rules! read_ask {
     ($asked:ident, $headers:expr) => {{
-        current_version($asked.version_id.as_deref())?;
         let span = span_of($asked.range, $asked.part_number, $headers)?;
         let sent = Sent {
             matches: $asked.if_match,
@@ -85,6 +85,8 @@ macro_rules! tell_object {
         $output.metadata = metadata::returned(meta);
         $output.parts_count = parts_of(row, $part);
         $output.server_side_encryption = Some(sealed());
+        $output.tag_count = tags::count(&row.attached.tags);
+        $output.version_id = seen.version.map(|name| name.to_string());
     }};
 }
 
@@ -92,6 +94,39 @@ macro_rules! tell_object {
 fn content_type(row: &ObjectRow) -> String {
     let known = row.meta.content_type.as_deref();
     known.unwrap_or("binary/octet-stream").to_owned()
+}
+
+/// A page of an object's parts; nothing for one that was not made of parts.
+fn parts_told(
+    lengths: &[u64],
+    asked: Option<i32>,
+    marker: Option<i32>,
+) -> S3Result<Option<GetObjectAttributesParts>> {
+    if lengths.is_empty() {
+        return Ok(None);
+    }
+    let limit = listing::page(asked)?;
+    let after = usize::try_from(marker.unwrap_or(0))
+        .map_err(|_negative| invalid_argument("A marker is not negative."))?;
+    let numbered = (1..).zip(lengths).skip(after);
+    let parts: Vec<ObjectPart> = numbered
+        .take(limit)
+        .map(|(number, bytes)| ObjectPart {
+            part_number: Some(number),
+            size: Some(length(*bytes)),
+            ..ObjectPart::default()
+        })
+        .collect();
+    let last = parts.last().and_then(|part| part.part_number);
+    let end = after.saturating_add(parts.len());
+    Ok(Some(GetObjectAttributesParts {
+        is_truncated: Some(limit > 0 && end < lengths.len()),
+        max_parts: listing::told(limit),
+        next_part_number_marker: Some(last.or(marker).unwrap_or(0)),
+        part_number_marker: Some(marker.unwrap_or(0)),
+        parts: Some(parts),
+        total_parts_count: i32::try_from(lengths.len()).ok(),
+    }))
 }
 
 /// Whether a list of attributes holds this one. The library splits headers, not their values.
@@ -112,6 +147,7 @@ impl Handlers {
         let place = Place {
             bucket: &asked.bucket,
             key: &asked.key,
+            version: version_named(asked.version_id.as_deref())?,
         };
         let reading = self.vault.read_object(&call, place, ask).await?;
 
@@ -144,6 +180,7 @@ impl Handlers {
         let place = Place {
             bucket: &asked.bucket,
             key: &asked.key,
+            version: version_named(asked.version_id.as_deref())?,
         };
         let seen = self.vault.head_object(&call, place, ask).await?;
 
@@ -164,10 +201,10 @@ impl Handlers {
     ) -> S3Result<S3Response<GetObjectAttributesOutput>> {
         let call = call_of(&request)?;
         let asked = request.input;
-        current_version(asked.version_id.as_deref())?;
         let place = Place {
             bucket: &asked.bucket,
             key: &asked.key,
+            version: version_named(asked.version_id.as_deref())?,
         };
         let wants = |name: &str| wants(&asked.object_attributes, name);
         let seen = self
@@ -175,7 +212,8 @@ impl Handlers {
             .head_object(&call, place, ReadAsk::default())
             .await?;
         let row = &seen.row;
-        let parts = i32::try_from(row.part_bytes.len()).ok().filter(|n| *n > 0);
+        let parts = wants(ObjectAttributes::OBJECT_PARTS)
+            .then(|| parts_told(&row.part_bytes, asked.max_parts, asked.part_number_marker));
         ok(GetObjectAttributesOutput {
             checksum: wants(ObjectAttributes::CHECKSUM).then(|| {
                 let told = Told::of(&row.checksums);
@@ -188,38 +226,12 @@ impl Handlers {
             }),
             e_tag: wants(ObjectAttributes::ETAG).then(|| etag(&row.etag)),
             last_modified: times::told(row.modified),
-            object_parts: parts
-                .filter(|_| wants(ObjectAttributes::OBJECT_PARTS))
-                .map(|n| GetObjectAttributesParts {
-                    total_parts_count: Some(n),
-                    ..GetObjectAttributesParts::default()
-                }),
+            version_id: seen.version.map(|name| name.to_string()),
+            object_parts: parts.transpose()?.flatten(),
             object_size: wants(ObjectAttributes::OBJECT_SIZE).then(|| length(row.bytes)),
             storage_class: wants(ObjectAttributes::STORAGE_CLASS)
                 .then(|| StorageClass::from_static(StorageClass::STANDARD)),
             ..GetObjectAttributesOutput::default()
-        })
-    }
-
-    /// An object that is there has no tags.
-    pub(super) async fn get_object_tagging(
-        &self,
-        request: S3Request<GetObjectTaggingInput>,
-    ) -> S3Result<S3Response<GetObjectTaggingOutput>> {
-        let call = call_of(&request)?;
-        let asked = request.input;
-        current_version(asked.version_id.as_deref())?;
-        let place = Place {
-            bucket: &asked.bucket,
-            key: &asked.key,
-        };
-        let _seen = self
-            .vault
-            .head_object(&call, place, ReadAsk::default())
-            .await?;
-        ok(GetObjectTaggingOutput {
-            tag_set: Vec::new(),
-            version_id: None,
         })
     }
 }
@@ -238,6 +250,34 @@ mod tests {
         );
         assert!(!wants(&lists, "StorageClass"));
         assert!(!wants(&lists, "Object"));
+    }
+
+    #[test]
+    fn parts_come_in_pages() {
+        let page = |asked, marker| parts_told(&[5, 6, 7], asked, marker).unwrap().unwrap();
+        let numbers = |told: &GetObjectAttributesParts| -> Vec<_> {
+            let parts = told.parts.iter().flatten();
+            parts
+                .map(|p| (p.part_number.unwrap(), p.size.unwrap()))
+                .collect()
+        };
+        let all = page(None, None);
+        assert_eq!(numbers(&all), [(1, 5), (2, 6), (3, 7)]);
+        assert_eq!(
+            (all.is_truncated, all.total_parts_count),
+            (Some(false), Some(3))
+        );
+        let some = page(Some(1), Some(1));
+        assert_eq!(numbers(&some), [(2, 6)]);
+        assert_eq!(
+            (some.is_truncated, some.next_part_number_marker),
+            (Some(true), Some(2))
+        );
+        assert_eq!(numbers(&page(Some(0), None)), []);
+        assert_eq!(numbers(&page(Some(9), Some(3))), []);
+        assert!(parts_told(&[], None, None).unwrap().is_none());
+        assert!(parts_told(&[1], Some(-1), None).is_err());
+        assert!(parts_told(&[1], None, Some(-1)).is_err());
     }
 
     #[test]

@@ -9,7 +9,7 @@ use s3s::{S3Request, S3Response, S3Result};
 use super::{Handlers, call_of, ok};
 use crate::catalog::{ListEntry, ListQuery, Page};
 use crate::s3::translate::listing::{self, Texts};
-use crate::s3::translate::{etag, length, owner, times};
+use crate::s3::translate::{etag, length, times};
 
 /// A page in S3's words.
 struct Listed {
@@ -128,7 +128,8 @@ impl Handlers {
         let marker = listing::some(input.marker);
         let query = asked.query(marker.clone());
         let page = self.vault.list_objects(&call, &input.bucket, query).await?;
-        let listed = listed(page, asked.texts, owner(&input.bucket).as_ref());
+        let owner = self.owner(&input.bucket);
+        let listed = listed(page, asked.texts, Some(&owner));
 
         let mut output = ListObjectsOutput {
             marker: Some(asked.texts.write(marker.as_deref().unwrap_or_default())),
@@ -148,12 +149,17 @@ impl Handlers {
         let input = request.input;
         let asked = asked!(input, input.start_after);
         let start = listing::some(input.start_after);
-        let token = listing::some(input.continuation_token);
-        let continued = token.as_deref().map(listing::after).transpose()?;
+        let token = input.continuation_token;
+        let continued = token
+            .as_deref()
+            .filter(|token| !token.is_empty())
+            .map(listing::after)
+            .transpose()?;
         let query = asked.query(continued.or_else(|| start.clone()));
         let page = self.vault.list_objects(&call, &input.bucket, query).await?;
         let count = page.entries.len();
-        let owner = owner(&input.bucket).filter(|_| input.fetch_owner == Some(true));
+        let owner = self.owner(&input.bucket);
+        let owner = Some(owner).filter(|_| input.fetch_owner == Some(true));
         let listed = listed(page, asked.texts, owner.as_ref());
 
         let mut output = ListObjectsV2Output {

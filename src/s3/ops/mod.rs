@@ -7,17 +7,22 @@ mod get;
 mod list;
 mod multipart;
 mod put;
+mod rights;
+mod tagging;
+mod versions;
+mod xml;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use s3s::dto::{self, StreamingBlob};
+use s3s::dto::{self, Owner, StreamingBlob};
 use s3s::{S3, S3Request, S3Response, S3Result};
 
+use self::xml::verify_xml;
 use super::body;
 use super::error::{internal, invalid_request};
 use super::scope::Scope;
-use super::translate::checksums;
+use super::translate::{self, checksums};
 use crate::vault::{Call, Input, Vault};
 
 /// Serves the library's operations from a vault.
@@ -33,6 +38,11 @@ impl Handlers {
             vault,
             region: region.into(),
         }
+    }
+
+    /// Who owns what is in a bucket.
+    fn owner(&self, bucket: &str) -> Owner {
+        translate::owner(bucket, self.vault.default_project().as_str())
     }
 }
 
@@ -100,6 +110,18 @@ operations! {
     head_bucket(HeadBucketInput) -> HeadBucketOutput;
     get_bucket_location(GetBucketLocationInput) -> GetBucketLocationOutput;
     get_bucket_versioning(GetBucketVersioningInput) -> GetBucketVersioningOutput;
+    put_bucket_versioning(PutBucketVersioningInput) -> PutBucketVersioningOutput;
+    list_object_versions(ListObjectVersionsInput) -> ListObjectVersionsOutput;
+    get_bucket_tagging(GetBucketTaggingInput) -> GetBucketTaggingOutput;
+    put_bucket_tagging(PutBucketTaggingInput) -> PutBucketTaggingOutput;
+    delete_bucket_tagging(DeleteBucketTaggingInput) -> DeleteBucketTaggingOutput;
+    put_object_tagging(PutObjectTaggingInput) -> PutObjectTaggingOutput;
+    delete_object_tagging(DeleteObjectTaggingInput) -> DeleteObjectTaggingOutput;
+    get_bucket_acl(GetBucketAclInput) -> GetBucketAclOutput;
+    get_object_acl(GetObjectAclInput) -> GetObjectAclOutput;
+    get_bucket_policy_status(GetBucketPolicyStatusInput) -> GetBucketPolicyStatusOutput;
+    get_bucket_ownership_controls(GetBucketOwnershipControlsInput) -> GetBucketOwnershipControlsOutput;
+    get_public_access_block(GetPublicAccessBlockInput) -> GetPublicAccessBlockOutput;
     get_bucket_encryption(GetBucketEncryptionInput) -> GetBucketEncryptionOutput;
     create_bucket(CreateBucketInput) -> CreateBucketOutput;
     delete_bucket(DeleteBucketInput) -> DeleteBucketOutput;

@@ -15,9 +15,7 @@ use crate::s3::error::invalid_argument;
 use crate::s3::translate::checksums::{self, Told, checksum_type, tell_checksums};
 use crate::s3::translate::listing::{self, Texts};
 use crate::s3::translate::metadata::sent_metadata;
-use crate::s3::translate::{
-    conditions, etag, length, owner, owner_named, part_number, sealed, times,
-};
+use crate::s3::translate::{conditions, etag, length, part_number, sealed, tags, times};
 use crate::types::{ChecksumKind, limits};
 use crate::vault::{CompletedPart as Completed, Completing, NewObject, Place};
 
@@ -94,11 +92,13 @@ impl Handlers {
         )?;
         let new = NewObject {
             meta: sent_metadata!(asked)?,
+            tags: tags::of_header(asked.tagging.as_deref())?,
             ..NewObject::default()
         };
         let place = Place {
             bucket: &asked.bucket,
             key: &asked.key,
+            version: None,
         };
         let row = self
             .vault
@@ -125,13 +125,14 @@ impl Handlers {
         let bytes = asked.mpu_object_size.map(u64::try_from).transpose();
         let completing = Completing {
             parts: completed(asked.multipart_upload)?,
-            conditions: conditions::write(asked.if_match.as_ref(), asked.if_none_match.as_ref())?,
+            conditions: conditions::write(asked.if_match.as_ref(), asked.if_none_match.as_ref()),
             expected: checksums::of_completion(&request.headers)?,
             bytes: bytes.map_err(|_negative| invalid_argument("A size is not negative."))?,
         };
         let place = Place {
             bucket: &asked.bucket,
             key: &asked.key,
+            version: None,
         };
         let vault = &self.vault;
         let row = vault
@@ -146,6 +147,7 @@ impl Handlers {
             key: Some(asked.key),
             location: Some(location),
             server_side_encryption: Some(sealed()),
+            version_id: row.versioned.then(|| row.name().to_string()),
             ..CompleteMultipartUploadOutput::default()
         };
         tell_checksums!(output, told);
@@ -162,6 +164,7 @@ impl Handlers {
         let place = Place {
             bucket: &asked.bucket,
             key: &asked.key,
+            version: None,
         };
         self.vault
             .abort_upload(&call, place, &asked.upload_id)
@@ -182,6 +185,7 @@ impl Handlers {
         let place = Place {
             bucket: &asked.bucket,
             key: &asked.key,
+            version: None,
         };
         let vault = &self.vault;
         let (upload, page) = vault
@@ -195,7 +199,7 @@ impl Handlers {
             is_truncated: Some(last.is_some()),
             max_parts: listing::told(limit),
             next_part_number_marker: last.and_then(|part| i32::try_from(part.number).ok()),
-            owner: owner(&asked.bucket),
+            owner: Some(self.owner(&asked.bucket)),
             part_number_marker: asked.part_number_marker,
             parts: Some(page.parts.iter().map(listed_part).collect()),
             storage_class: Some(standard()),
@@ -237,7 +241,7 @@ impl Handlers {
         let folds = Folds { prefix, delimiter };
         let last = page.uploads.last().filter(|_| page.more);
         let fold = last.and_then(|row| folds.of(row));
-        let owner = owner(&asked.bucket);
+        let owner = self.owner(&asked.bucket);
         ok(ListMultipartUploadsOutput {
             encoding_type: texts.told(),
             is_truncated: Some(last.is_some()),
@@ -256,7 +260,7 @@ impl Handlers {
                 page.uploads
                     .iter()
                     .filter(|row| folds.of(row).is_none())
-                    .map(|row| listed_upload(row, texts, owner.as_ref()))
+                    .map(|row| listed_upload(row, texts, &owner))
                     .collect(),
             ),
             bucket: Some(asked.bucket),
@@ -287,15 +291,13 @@ impl Folds {
     }
 }
 
-fn listed_upload(row: &UploadRow, texts: Texts, owner: Option<&Owner>) -> MultipartUpload {
+fn listed_upload(row: &UploadRow, texts: Texts, owner: &Owner) -> MultipartUpload {
     let initiator = initiator(row);
     MultipartUpload {
         checksum_algorithm: algorithm(row.checksum),
         checksum_type: kind_of(row.checksum),
         initiated: times::told(row.initiated),
-        owner: owner
-            .cloned()
-            .or_else(|| Some(owner_named(row.initiator.as_str()))),
+        owner: Some(owner.clone()),
         initiator: Some(initiator),
         key: Some(texts.write(row.key.as_str())),
         storage_class: Some(standard()),

@@ -6,7 +6,7 @@ use s3s::{S3Request, S3Response, S3Result};
 use super::{Handlers, call_of, input_of, ok};
 use crate::s3::translate::checksums::{Told, tell_checksums};
 use crate::s3::translate::metadata::sent_metadata;
-use crate::s3::translate::{conditions, etag, length, part_number, sealed};
+use crate::s3::translate::{conditions, etag, length, part_number, sealed, tags};
 use crate::vault::{NewObject, Place};
 
 impl Handlers {
@@ -21,11 +21,13 @@ impl Handlers {
         let mut asked = request.input;
         let new = NewObject {
             meta: sent_metadata!(asked)?,
-            conditions: conditions::write(asked.if_match.as_ref(), asked.if_none_match.as_ref())?,
+            tags: tags::of_header(asked.tagging.as_deref())?,
+            conditions: conditions::write(asked.if_match.as_ref(), asked.if_none_match.as_ref()),
         };
         let place = Place {
             bucket: &asked.bucket,
             key: &asked.key,
+            version: None,
         };
         let row = self.vault.write_object(&call, place, new, input).await?;
         let told = Told::of(&row.checksums);
@@ -34,6 +36,7 @@ impl Handlers {
             e_tag: Some(etag(&row.etag)),
             server_side_encryption: Some(sealed()),
             size: Some(length(row.bytes)),
+            version_id: row.versioned.then(|| row.name().to_string()),
             ..PutObjectOutput::default()
         };
         tell_checksums!(output, told);
@@ -53,6 +56,7 @@ impl Handlers {
         let place = Place {
             bucket: &asked.bucket,
             key: &asked.key,
+            version: None,
         };
         let vault = &self.vault;
         let row = vault

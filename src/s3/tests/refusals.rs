@@ -102,7 +102,7 @@ async fn a_header_that_would_be_disobeyed_is_refused() {
     for header in [
         ("x-amz-acl", "public-read"),
         ("x-amz-server-side-encryption", "aws:kms"),
-        ("x-amz-tagging", "a=b"),
+        ("x-amz-tagging-directive", "MERGE"),
     ] {
         let put = signed(
             request("PUT", "/b--d/k", &[header], b"x"),

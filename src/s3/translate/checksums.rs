@@ -55,6 +55,14 @@ fn invalid(message: &'static str) -> S3Error {
     invalid_request(message)
 }
 
+/// A value that is the checksum of nothing.
+fn no_digest() -> S3Error {
+    S3Error::with_message(
+        S3ErrorCode::BadDigest,
+        "The value of a checksum header is not one.",
+    )
+}
+
 /// Whether `text` is the canonical base64 of a checksum of `bytes` bytes.
 fn well_formed(text: &str, bytes: usize) -> bool {
     BASE64
@@ -100,7 +108,7 @@ pub(in crate::s3) fn in_headers(headers: &HeaderMap) -> S3Result<Vec<(ChecksumKi
     for form in &FORMS {
         if let Some(text) = single(headers, form.header)? {
             if !well_formed(text, form.bytes) {
-                return Err(invalid("The value of a checksum header is not one."));
+                return Err(no_digest());
             }
             out.push((form.kind, text.to_owned()));
         }
@@ -133,7 +141,7 @@ pub(in crate::s3) fn of_completion(headers: &HeaderMap) -> S3Result<Vec<(Checksu
             .parse::<u32>()
             .is_ok_and(|n| (1..=limits::PARTS_MAX).contains(&n));
         if !counted || !well_formed(sum, form.bytes) {
-            return Err(invalid("The value of a checksum header is not one."));
+            return Err(no_digest());
         }
         out.push((form.kind, text.to_owned()));
     }

@@ -1,10 +1,8 @@
 //! Conditions: `If-Match` and its kin (RFC 9110, section 13).
 
-use s3s::S3Result;
 use s3s::dto::{ETag, ETagCondition, Timestamp};
 
 use super::times::named;
-use crate::s3::error::not_served;
 use crate::vault::{ReadConditions, TagMatch, WriteConditions};
 
 /// How tags are compared (RFC 9110, section 8.8.3.2).
@@ -44,15 +42,12 @@ impl Sent {
 pub(in crate::s3) fn write(
     matches: Option<&ETagCondition>,
     differs: Option<&ETagCondition>,
-) -> S3Result<WriteConditions> {
-    let differs = differs.map(|c| tags(c, Compare::Weak));
-    if matches!(differs, Some(TagMatch::Tags(_))) {
-        return Err(not_served("If-None-Match with a tag on a write; only * is"));
-    }
-    Ok(WriteConditions {
+) -> WriteConditions {
+    WriteConditions {
         matches: matches.map(|c| tags(c, Compare::Strong)),
-        differs,
-    })
+        differs: differs.map(|c| tags(c, Compare::Weak)),
+        ..WriteConditions::default()
+    }
 }
 
 fn tags(condition: &ETagCondition, compare: Compare) -> TagMatch {
@@ -120,15 +115,14 @@ mod tests {
     }
 
     #[test]
-    fn a_write_is_conditional_on_absence_only() {
+    fn a_write_is_conditional_on_what_is_there() {
         let any = ETagCondition::Any;
         let tag = ETagCondition::ETag(ETag::Strong("a".to_owned()));
-        assert_eq!(write(None, None).unwrap(), WriteConditions::default());
-        assert_eq!(
-            write(None, Some(&any)).unwrap().differs,
-            Some(TagMatch::Any)
-        );
-        assert_eq!(write(Some(&tag), None).unwrap().matches, Some(of(&["a"])));
-        assert!(write(None, Some(&tag)).is_err());
+        assert_eq!(write(None, None), WriteConditions::default());
+        assert_eq!(write(None, Some(&any)).differs, Some(TagMatch::Any));
+        assert_eq!(write(Some(&tag), None).matches, Some(of(&["a"])));
+        assert_eq!(write(None, Some(&tag)).differs, Some(of(&["a"])));
+        let weak = ETagCondition::ETag(ETag::Weak("a".to_owned()));
+        assert_eq!(write(Some(&weak), None).matches, Some(of(&[])));
     }
 }

@@ -5,12 +5,15 @@ pub(super) mod conditions;
 pub(super) mod listing;
 pub(super) mod metadata;
 pub(super) mod ranges;
+pub(super) mod tags;
 pub(super) mod times;
 
 use s3s::dto::{CopySource as Source, ETag, Owner, ServerSideEncryption};
 use s3s::{S3Error, S3ErrorCode, S3Result};
 
 use super::error::not_served;
+use crate::types::VersionName;
+use crate::vault::Place;
 
 /// The entity tag as S3 writes it: strong and quoted, in headers and XML alike.
 pub(super) fn etag(tag: &crate::types::ETag) -> ETag {
@@ -22,10 +25,13 @@ pub(super) fn sealed() -> ServerSideEncryption {
     ServerSideEncryption::from_static(ServerSideEncryption::AES256)
 }
 
-/// Who owns what is in a bucket: its project, where the bucket's name says it.
-pub(super) fn owner(bucket: &str) -> Option<Owner> {
-    let (project, _) = bucket.split_once("--")?;
-    Some(owner_named(project))
+/// Who owns what is in a bucket: its project; where the bucket's name says none, the default one.
+pub(super) fn owner(bucket: &str, default: &str) -> Owner {
+    owner_named(
+        bucket
+            .split_once("--")
+            .map_or(default, |(project, _)| project),
+    )
 }
 
 /// An owner of this name.
@@ -36,28 +42,28 @@ pub(super) fn owner_named(name: &str) -> Owner {
     }
 }
 
-/// An object has one version that a client can name: `null`.
-pub(super) fn current_version(version: Option<&str>) -> S3Result<()> {
+/// The version that a request names. A name that was never given names nothing.
+pub(super) fn version_named(version: Option<&str>) -> S3Result<Option<VersionName>> {
     match version {
-        None | Some("" | "null") => Ok(()),
-        Some(_) => Err(S3Error::with_message(
-            S3ErrorCode::NoSuchVersion,
-            "There is no such version.",
-        )),
+        None | Some("") => Ok(None),
+        Some(name) => name.parse().map(Some).map_err(|_foreign| {
+            S3Error::with_message(S3ErrorCode::NoSuchVersion, "There is no such version.")
+        }),
     }
 }
 
-/// Bucket and key of a copy's source.
-pub(super) fn copy_source(source: &Source) -> S3Result<(&str, &str)> {
+/// Where a copy's source is.
+pub(super) fn copy_source(source: &Source) -> S3Result<Place<'_>> {
     match source {
         Source::Bucket {
             bucket,
             key,
             version_id,
-        } => {
-            current_version(version_id.as_deref())?;
-            Ok((bucket, key))
-        }
+        } => Ok(Place {
+            bucket,
+            key,
+            version: version_named(version_id.as_deref())?,
+        }),
         Source::AccessPoint { .. } | Source::Outpost { .. } => {
             Err(not_served("a copy from an access point"))
         }
@@ -90,16 +96,31 @@ mod tests {
     }
 
     #[test]
-    fn a_named_version_is_not_there() {
-        assert!(current_version(None).is_ok());
-        assert!(current_version(Some("null")).is_ok());
-        assert!(current_version(Some("3/L4kqtJlcpXroDTDmJ")).is_err());
+    fn a_version_that_was_never_given_is_not_there() {
+        assert_eq!(version_named(None).unwrap(), None);
+        assert_eq!(version_named(Some("")).unwrap(), None);
+        assert_eq!(
+            version_named(Some("null")).unwrap(),
+            Some(VersionName::Null)
+        );
+        let id = "0123456789abcdef0123456789abcdef";
+        let named = version_named(Some(id)).unwrap();
+        assert_eq!(named.map(|name| name.to_string()).as_deref(), Some(id));
+        for foreign in ["3/L4kqtJlcpXroDTDmJ", "NULL", "0"] {
+            let error = version_named(Some(foreign)).unwrap_err();
+            assert_eq!(error.code().as_str(), "NoSuchVersion", "{foreign}");
+        }
     }
 
     #[test]
     fn a_copy_comes_from_a_bucket() {
         let source = Source::parse("/icu--ecg/a%2Fb").unwrap();
-        assert_eq!(copy_source(&source).unwrap(), ("icu--ecg", "a/b"));
+        let place = copy_source(&source).unwrap();
+        assert_eq!((place.bucket, place.key), ("icu--ecg", "a/b"));
+        assert_eq!(place.version, None);
+        let versioned = Source::parse("icu--ecg/a?versionId=null").unwrap();
+        let place = copy_source(&versioned).unwrap();
+        assert_eq!(place.version, Some(VersionName::Null));
         let versioned = Source::parse("icu--ecg/a?versionId=x").unwrap();
         assert!(copy_source(&versioned).is_err());
         let arn = "arn:aws:s3:us-west-2:123456789012:accesspoint/name/object/key";
@@ -108,7 +129,7 @@ mod tests {
 
     #[test]
     fn the_owner_is_the_project() {
-        assert_eq!(owner("icu--ecg").and_then(|o| o.id).as_deref(), Some("icu"));
-        assert!(owner("ecg").is_none());
+        assert_eq!(owner("icu--ecg", "lab").id.as_deref(), Some("icu"));
+        assert_eq!(owner("ecg", "lab").id.as_deref(), Some("lab"));
     }
 }

@@ -15,7 +15,7 @@ use crate::store::BlobStore as _;
 use crate::store::fault::{GetFault, Injected, PutFault};
 use crate::types::{AccessKeyId, BucketName, ByteRange, EventId, GrantId};
 use crate::vault::{
-    Call, CompletedPart, Completing, CopySource, ErrorKind, NewObject, Place, ReadAsk,
+    Call, CompletedPart, Completing, CopySource, Doomed, ErrorKind, NewObject, Place, ReadAsk,
     ReadConditions, Span, VaultError, WriteConditions,
 };
 
@@ -176,7 +176,7 @@ async fn on_objects(
             .copy_object(call, from, place, None, none)
             .await
             .map(drop),
-        Use::Delete => vault.delete_object(call, place, none).await,
+        Use::Delete => vault.delete_object(call, place, none).await.map(drop),
         Use::CreateUpload => vault.create_upload(call, place, new, None).await.map(drop),
         Use::PutPart => vault
             .put_part(call, place, upload, 1, body())
@@ -196,6 +196,13 @@ async fn on_objects(
     })
 }
 
+fn doomed(key: &str) -> Doomed {
+    Doomed {
+        key: key.to_owned(),
+        ..Doomed::default()
+    }
+}
+
 async fn elsewhere(
     stage: &Stage,
     use_case: Use,
@@ -206,9 +213,9 @@ async fn elsewhere(
     let olivia = || "olivia".parse().unwrap();
     match use_case {
         Use::DeleteMany => {
-            let keys = vec![("k".to_owned(), WriteConditions::default())];
+            let keys = vec![doomed("k")];
             let mut ended = vault.delete_objects(call, bucket, keys).await?;
-            ended.pop().map_or(Ok(()), |(_, result)| result)
+            ended.pop().map_or(Ok(()), |(_, result)| result.map(drop))
         }
         Use::List => vault
             .list_objects(call, bucket, ListQuery::default())
@@ -303,7 +310,17 @@ async fn requests_and_records_are_as_many() {
             }
             let before = world.journal.entries().len();
             let call = world.call(who);
-            let (_, result) = ask(&stage, use_case, &call, Place { bucket, key }).await;
+            let (_, result) = ask(
+                &stage,
+                use_case,
+                &call,
+                Place {
+                    bucket,
+                    key,
+                    version: None,
+                },
+            )
+            .await;
             let why = format!("{name} {use_case:?} {result:?}");
             assert!(call.is_recorded(), "{why}");
             let events = events(&world.journal, before);
@@ -513,8 +530,8 @@ async fn many_deletions_are_many_records() {
     }
     let before = world.journal.entries().len();
     let keys: Vec<_> = (0..100)
-        .map(|n| (format!("d/{n}"), WriteConditions::default()))
-        .chain([("a/../b".to_owned(), WriteConditions::default())])
+        .map(|n| doomed(&format!("d/{n}")))
+        .chain([doomed("a/../b")])
         .collect();
     let call = world.call(Some("olivia"));
     let ended = world
@@ -522,11 +539,8 @@ async fn many_deletions_are_many_records() {
         .delete_objects(&call, BUCKET, keys.clone())
         .await;
     let ended = ended.unwrap();
-    let order: Vec<_> = ended.iter().map(|(key, _)| key.clone()).collect();
-    assert_eq!(
-        order,
-        keys.iter().map(|(key, _)| key.clone()).collect::<Vec<_>>()
-    );
+    let order: Vec<_> = ended.iter().map(|(one, _)| one.clone()).collect();
+    assert_eq!(order, keys);
     assert_eq!(ended.iter().filter(|(_, end)| end.is_ok()).count(), 100);
     let events = events(&world.journal, before);
     assert_eq!(events.len(), 101);
@@ -536,7 +550,7 @@ async fn many_deletions_are_many_records() {
             .all(|(_, begun, ended)| (*begun, *ended) == (1, 1))
     );
     assert!(world.names("olivia", "").await.unwrap().is_empty());
-    let too_many = vec![("k".to_owned(), WriteConditions::default()); 1001];
+    let too_many = vec![doomed("k"); 1001];
     let call = world.call(Some("olivia"));
     let refused = world.vault.delete_objects(&call, BUCKET, too_many).await;
     assert_eq!(kind(refused), Some(ErrorKind::InvalidArgument));

@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
 use super::ports::{Gate, Gated};
-use super::support::{World, input, place, sample};
-use crate::catalog::SharedCatalog;
+use super::support::{BUCKET, World, input, place, sample};
+use crate::catalog::{SharedCatalog, VersionEntry, VersionQuery};
 use crate::journal::SharedJournal;
 use crate::ledger::Entry;
 use crate::store::SharedStore;
-use crate::types::EventId;
+use crate::types::{EventId, VersionName, Versioning};
 use crate::vault::{
     CompletedPart, Completing, CopySource, NewObject, ReadConditions, Span, SweepAsk, Vault,
     WriteConditions,
@@ -25,11 +25,14 @@ enum Op {
     Get(&'static str),
     MakeSet,
     DropSet,
+    Keep,
+    /// Delete the newest version of a key for good.
+    DropNewest(&'static str),
     Snapshot(u64),
     Sweep,
 }
 
-const SCRIPT: [Op; 16] = [
+const SCRIPT: [Op; 22] = [
     Op::Put("a", 100),
     Op::Put("b", 300),
     Op::Put("a", 200),
@@ -46,6 +49,12 @@ const SCRIPT: [Op; 16] = [
     Op::DropSet,
     Op::Delete("absent"),
     Op::Get("m"),
+    Op::Keep,
+    Op::Put("a", 50),
+    Op::Delete("a"),
+    Op::DropNewest("a"),
+    Op::DropNewest("a"),
+    Op::Delete("m"),
 ];
 
 const OTHER: &str = "icu--other";
@@ -68,9 +77,14 @@ fn apply(model: &mut Model, op: Op) {
         Op::Multipart(key, [a, b]) => drop(objects.insert(key, sample(a + b))),
         Op::Copy(from, to) => drop(objects.insert(to, objects[from].clone())),
         Op::Delete(key) => drop(objects.remove(key)),
+        // First the marker, then what was written over the first object: see the script.
+        Op::DropNewest(key) => {
+            let bytes = if objects.contains_key(key) { 200 } else { 50 };
+            drop(objects.insert(key, sample(bytes)));
+        }
         Op::MakeSet => model.1 = true,
         Op::DropSet => model.1 = false,
-        Op::Get(_) | Op::Snapshot(_) | Op::Sweep => {}
+        Op::Get(_) | Op::Snapshot(_) | Op::Sweep | Op::Keep => {}
     }
 }
 
@@ -101,7 +115,9 @@ async fn step(world: &World, op: Op, seen: &Mutex<Seen>) {
             let copy = vault.copy_object(&call, from, place(to), None, none);
             copy.await.unwrap();
         }
-        Op::Delete(key) => vault.delete_object(&call, place(key), none).await.unwrap(),
+        Op::Delete(key) => {
+            let _gone = vault.delete_object(&call, place(key), none).await.unwrap();
+        }
         Op::Get(key) => {
             use futures_util::StreamExt as _;
             let ask = crate::vault::ReadAsk::default();
@@ -114,6 +130,19 @@ async fn step(world: &World, op: Op, seen: &Mutex<Seen>) {
                 piece.unwrap();
                 seen.lock().unwrap().served.push(call.event);
             }
+        }
+        Op::Keep => {
+            let on = Versioning::Enabled;
+            vault.set_versioning(&call, BUCKET, on).await.unwrap();
+        }
+        Op::DropNewest(key) => {
+            let newest = newest(world, key).await;
+            let place = crate::vault::Place {
+                version: Some(newest),
+                ..place(key)
+            };
+            let gone = vault.delete_object(&call, place, none).await.unwrap();
+            assert_eq!(gone.version, Some(newest));
         }
         Op::MakeSet => drop(vault.create_dataset(&call, OTHER).await.unwrap()),
         Op::DropSet => vault.delete_dataset(&call, OTHER).await.unwrap(),
@@ -128,6 +157,24 @@ async fn step(world: &World, op: Op, seen: &Mutex<Seen>) {
         }
     }
     seen.lock().unwrap().served.push(call.event);
+}
+
+async fn newest(world: &World, key: &str) -> VersionName {
+    let query = VersionQuery {
+        prefix: key.to_owned(),
+        limit: 1,
+        ..VersionQuery::default()
+    };
+    let call = world.call(Some("olivia"));
+    let page = world
+        .vault
+        .list_versions(&call, BUCKET, query)
+        .await
+        .unwrap();
+    match &page.entries[0] {
+        VersionEntry::Version { name, .. } => *name,
+        VersionEntry::Prefix(_) => unreachable!(),
+    }
 }
 
 async fn sweep(vault: &Vault, next_snapshot: u64) {

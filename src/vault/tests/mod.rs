@@ -17,3 +17,4 @@ mod snapshots;
 pub(super) mod support;
 mod sweep;
 mod uploads;
+mod versions;

@@ -49,9 +49,15 @@ async fn strangers_learn_nothing() {
     for key in ["k", "absent"] {
         for bucket in [BUCKET, "icu--absent", "other--x"] {
             let call = world.call(Some("stan"));
-            let got = world
-                .vault
-                .read_object(&call, Place { bucket, key }, ReadAsk::default());
+            let got = world.vault.read_object(
+                &call,
+                Place {
+                    bucket,
+                    key,
+                    version: None,
+                },
+                ReadAsk::default(),
+            );
             assert_eq!(
                 kind(got.await),
                 Some(ErrorKind::AccessDenied),
@@ -59,9 +65,15 @@ async fn strangers_learn_nothing() {
             );
             assert!(call.is_recorded());
             let call = world.call(Some("stan"));
-            let got = world
-                .vault
-                .head_object(&call, Place { bucket, key }, ReadAsk::default());
+            let got = world.vault.head_object(
+                &call,
+                Place {
+                    bucket,
+                    key,
+                    version: None,
+                },
+                ReadAsk::default(),
+            );
             assert_eq!(
                 kind(got.await),
                 Some(ErrorKind::AccessDenied),
@@ -227,8 +239,8 @@ async fn a_wrong_body_changes_nothing() {
 
 fn absent() -> WriteConditions {
     WriteConditions {
-        matches: None,
         differs: Some(TagMatch::Any),
+        ..WriteConditions::default()
     }
 }
 
@@ -248,7 +260,7 @@ async fn conditions_guard_writes() {
     };
     let tag = |tag: &str| WriteConditions {
         matches: Some(TagMatch::Tags(vec![tag.to_owned()])),
-        differs: None,
+        ..WriteConditions::default()
     };
     let first = write(absent(), b"1").await.unwrap();
     assert_eq!(

@@ -463,6 +463,7 @@ async fn matrix(seed: u64) -> (World, Vec<(String, usize, &'static str)>) {
         let place = Place {
             bucket: &bucket,
             key: "k",
+            version: None,
         };
         let secret = format!("secret of {project}");
         let body = input(secret.as_bytes(), 9);
@@ -534,6 +535,7 @@ async fn one(world: &World, user: &str, at: usize, role: Option<&str>) {
         let place = Place {
             bucket: &bucket,
             key,
+            version: None,
         };
         let call = world.call(Some(user));
         let reading = world
@@ -580,6 +582,7 @@ async fn copy(world: &World, user: &str, at: usize, to: usize) -> Option<ErrorKi
         place: Place {
             bucket: &source,
             key: "k",
+            version: None,
         },
         conditions: ReadConditions::default(),
         span: Span::All,
@@ -587,6 +590,7 @@ async fn copy(world: &World, user: &str, at: usize, to: usize) -> Option<ErrorKi
     let to = Place {
         bucket: &target,
         key: "stolen",
+        version: None,
     };
     let call = world.call(Some(user));
     let none = WriteConditions::default();

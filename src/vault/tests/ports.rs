@@ -9,8 +9,9 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use crate::catalog::{
-    Catalog, CatalogError, CredentialRow, DatasetRow, ListQuery, Mutation, ObjectRow, Page,
-    PartPage, PrincipalRow, ProjectRow, SharedCatalog, UploadPage, UploadQuery, UploadRow,
+    Catalog, CatalogError, CredentialRow, DatasetRow, ListQuery, MarkerRow, Mutation, ObjectRow,
+    Page, PartPage, PrincipalRow, ProjectRow, Setting, SettingKind, SharedCatalog, UploadPage,
+    UploadQuery, UploadRow, Version, VersionPage, VersionQuery,
 };
 use crate::journal::{CompletionSlot, Journal, JournalError, SharedJournal};
 use crate::ledger::{Completion, Intent, Session};
@@ -18,7 +19,7 @@ use crate::policy::Grant;
 use crate::store::{BlobBody, BlobEntry, BlobStore, BlobStream, SharedStore, StoreError};
 use crate::types::{
     AccessKeyId, BlobId, BucketName, DatasetId, ObjectKey, PrincipalId, ProjectName, Timestamp,
-    UploadId,
+    UploadId, VersionName,
 };
 
 /// Counts the calls of all ports and stops at one of them, for ever: what was acknowledged before
@@ -191,6 +192,10 @@ gated! {
     grants_of(project: &ProjectName, principal: &PrincipalId) -> Vec<Grant>;
     grants(project: &ProjectName, limit: usize) -> Vec<Grant>;
     projects_of(principal: &PrincipalId) -> Vec<ProjectName>;
+    version(dataset: &DatasetId, key: &ObjectKey, name: &VersionName) -> Option<Version>;
+    latest_marker(dataset: &DatasetId, key: &ObjectKey) -> Option<MarkerRow>;
+    versions(dataset: &DatasetId, query: &VersionQuery) -> VersionPage;
+    setting(dataset: &DatasetId, kind: SettingKind) -> Option<Setting>;
     list(dataset: &DatasetId, query: &ListQuery) -> Page;
     upload(id: &UploadId) -> Option<UploadRow>;
     uploads(dataset: &DatasetId, query: &UploadQuery) -> UploadPage;

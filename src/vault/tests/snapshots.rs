@@ -219,6 +219,7 @@ async fn an_acknowledgement_waits_for_its_snapshot_when_asked_to() {
     let place = Place {
         bucket: BUCKET,
         key: "k",
+        version: None,
     };
     let write = world
         .vault

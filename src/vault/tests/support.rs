@@ -337,6 +337,7 @@ pub(in crate::vault) const fn place(key: &str) -> Place<'_> {
     Place {
         bucket: BUCKET,
         key,
+        version: None,
     }
 }
 

@@ -1,0 +1,117 @@
+//! What S3 calls access control, as views that cannot be written: nothing is public, and the
+//! project owns what is in its buckets. Who may do what stands in the policy.
+
+use s3s::dto::{
+    GetBucketAclInput, GetBucketAclOutput, GetBucketOwnershipControlsInput,
+    GetBucketOwnershipControlsOutput, GetBucketPolicyStatusInput, GetBucketPolicyStatusOutput,
+    GetObjectAclInput, GetObjectAclOutput, GetPublicAccessBlockInput, GetPublicAccessBlockOutput,
+    Grant, Grantee, ObjectOwnership, Owner, OwnershipControls, OwnershipControlsRule, Permission,
+    PolicyStatus, PublicAccessBlockConfiguration, Type,
+};
+use s3s::{S3Request, S3Response, S3Result};
+
+use super::{Handlers, call_of, ok};
+use crate::s3::translate::version_named;
+use crate::vault::{Place, ReadAsk};
+
+/// The one grant of an ACL: the owner's.
+fn full_control(owner: &Owner) -> Vec<Grant> {
+    vec![Grant {
+        grantee: Some(Grantee {
+            display_name: owner.display_name.clone(),
+            email_address: None,
+            id: owner.id.clone(),
+            type_: Type::from_static(Type::CANONICAL_USER),
+            uri: None,
+        }),
+        permission: Some(Permission::from_static(Permission::FULL_CONTROL)),
+    }]
+}
+
+impl Handlers {
+    /// A bucket's ACL.
+    pub(super) async fn get_bucket_acl(
+        &self,
+        request: S3Request<GetBucketAclInput>,
+    ) -> S3Result<S3Response<GetBucketAclOutput>> {
+        let call = call_of(&request)?;
+        let bucket = &request.input.bucket;
+        let _row = self.vault.head_dataset(&call, bucket).await?;
+        let owner = self.owner(bucket);
+        ok(GetBucketAclOutput {
+            grants: Some(full_control(&owner)),
+            owner: Some(owner),
+        })
+    }
+
+    /// An object's ACL.
+    pub(super) async fn get_object_acl(
+        &self,
+        request: S3Request<GetObjectAclInput>,
+    ) -> S3Result<S3Response<GetObjectAclOutput>> {
+        let call = call_of(&request)?;
+        let asked = request.input;
+        let place = Place {
+            bucket: &asked.bucket,
+            key: &asked.key,
+            version: version_named(asked.version_id.as_deref())?,
+        };
+        let ask = ReadAsk::default();
+        let _seen = self.vault.head_object(&call, place, ask).await?;
+        let owner = self.owner(&asked.bucket);
+        ok(GetObjectAclOutput {
+            grants: Some(full_control(&owner)),
+            owner: Some(owner),
+            ..GetObjectAclOutput::default()
+        })
+    }
+
+    /// Nothing is public.
+    pub(super) async fn get_bucket_policy_status(
+        &self,
+        request: S3Request<GetBucketPolicyStatusInput>,
+    ) -> S3Result<S3Response<GetBucketPolicyStatusOutput>> {
+        let call = call_of(&request)?;
+        let bucket = &request.input.bucket;
+        let _row = self.vault.head_dataset(&call, bucket).await?;
+        ok(GetBucketPolicyStatusOutput {
+            policy_status: Some(PolicyStatus {
+                is_public: Some(false),
+            }),
+        })
+    }
+
+    /// What is written belongs to the bucket's owner, whoever wrote it.
+    pub(super) async fn get_bucket_ownership_controls(
+        &self,
+        request: S3Request<GetBucketOwnershipControlsInput>,
+    ) -> S3Result<S3Response<GetBucketOwnershipControlsOutput>> {
+        let call = call_of(&request)?;
+        let bucket = &request.input.bucket;
+        let _row = self.vault.head_dataset(&call, bucket).await?;
+        let rule = OwnershipControlsRule {
+            object_ownership: ObjectOwnership::from_static(ObjectOwnership::BUCKET_OWNER_ENFORCED),
+        };
+        ok(GetBucketOwnershipControlsOutput {
+            ownership_controls: Some(OwnershipControls { rules: vec![rule] }),
+        })
+    }
+
+    /// Public access is blocked in every way.
+    pub(super) async fn get_public_access_block(
+        &self,
+        request: S3Request<GetPublicAccessBlockInput>,
+    ) -> S3Result<S3Response<GetPublicAccessBlockOutput>> {
+        let call = call_of(&request)?;
+        let bucket = &request.input.bucket;
+        let _row = self.vault.head_dataset(&call, bucket).await?;
+        ok(GetPublicAccessBlockOutput {
+            public_access_block_configuration: Some(PublicAccessBlockConfiguration {
+                block_public_acls: Some(true),
+                block_public_policy: Some(true),
+                ignore_public_acls: Some(true),
+                restrict_public_buckets: Some(true),
+            }),
+        })
+    }
+}
