@@ -138,3 +138,14 @@ pub const CATALOG_VALUE_BYTES_MAX: i32 = 2 * 64 * 1024 * 1024;
 /// Grants of one principal in one project; with more, reading them fails, since leaving one out
 /// could leave out a denial.
 pub const CATALOG_GRANTS_MAX: usize = 10_000;
+
+/// One entry of the log (c2sp.org/tlog-tiles): its length is written in two bytes.
+pub const LOG_ENTRY_BYTES_MAX: usize = 65_535;
+/// A signed note: a hundred signatures of 5 kB, as the largest are.
+pub const NOTE_BYTES_MAX: usize = 512 * 1024;
+/// Signatures of one note; c2sp.org/signed-note asks for 16 at least.
+pub const NOTE_SIGNATURES_MAX: usize = 100;
+/// A policy of trust, and its lines: far more than the 96 that c2sp.org/tlog-policy asks for.
+pub const TRUST_BYTES_MAX: usize = 256 * 1024;
+/// Lines of a policy of trust.
+pub const TRUST_LINES_MAX: usize = 1_000;
