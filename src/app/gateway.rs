@@ -10,6 +10,7 @@ use tower::util::MapResponse;
 use super::health::{self, Health, Watched};
 use super::limits::Bounds;
 use super::listen::Listener;
+use super::notary::LogKeeper;
 use super::open::{AskPassphrase, Lane, OpenVaultError, Opened, Opening, open_catalog_told};
 use super::policy_files;
 use super::shutdown::{Shutdown, Trigger, channel, signals, supervise};
@@ -18,6 +19,7 @@ use super::tasks::{SnapshotError, Snapshots, sweep};
 use super::tls::{Tls, TlsError};
 use crate::catalog::{OnCommit, SharedCatalog};
 use crate::config::{Config, Environment, PlainHttp};
+use crate::notary::NotaryError;
 use crate::ops::{Checks, Metrics, Operation, router as ops_router};
 use crate::s3::{BuildError, S3Edge, S3Settings, SelfTestError, Served, router};
 use crate::store::StoreError;
@@ -70,6 +72,9 @@ pub enum ServeError {
     /// The number of the next snapshot is not known.
     #[error("snapshots cannot be kept")]
     Snapshots(#[from] SnapshotError),
+    /// The log cannot be gone on with.
+    #[error("the log of the records cannot be kept")]
+    Log(#[from] NotaryError),
     /// Signals cannot be heard.
     #[error("signals cannot be heard")]
     Signals(#[source] std::io::Error),
@@ -83,6 +88,7 @@ pub struct Gateway {
     trigger: Trigger,
     tasks: JoinSet<()>,
     snapshots: LastTask,
+    log: (LogKeeper, tokio::task::JoinHandle<()>),
     wait: std::time::Duration,
     signals: Signals,
 }
@@ -128,6 +134,7 @@ impl Gateway {
             Ok(catalog)
         })
         .await?;
+        let log = LogKeeper::open(&opened, config)?;
         let probe = BlobId::random(opened.entropy.as_ref())?;
         opened.store.probe(probe).await.map_err(ServeError::Probe)?;
         let edge = router(Arc::clone(&opened.vault), &edge_settings(config))?;
@@ -162,6 +169,7 @@ impl Gateway {
             watched(&opened, config),
             shutdown.clone(),
         ));
+        let keeping = tokio::spawn(log.clone().run(config.proof.interval));
         if let Some(tls) = tls {
             let interval = config.server.tls_reload_interval;
             tasks.spawn(async move { tls.watch(interval, shutdown).await });
@@ -174,6 +182,7 @@ impl Gateway {
             trigger,
             tasks,
             snapshots,
+            log: (log, keeping),
             wait,
             signals,
         })
@@ -210,6 +219,7 @@ impl Gateway {
             trigger,
             mut tasks,
             snapshots,
+            log,
             wait,
             signals,
             ..
@@ -228,6 +238,10 @@ impl Gateway {
             tracing::warn!("the last snapshot was not written in time");
         }
         opened.journal.close().await.map_err(OpenVaultError::from)?;
+        // A round that is under way ends before the last one begins.
+        let (log, keeping) = log;
+        keeping.abort();
+        log.finish().await;
         tracing::info!("stopped, the log is closed");
         Ok(())
     }

@@ -89,6 +89,15 @@ impl Config {
             "is out of range",
             "it is 100ms to 5s: a client that waits longer has gone",
         );
+        rules.time("proof.interval", self.proof.interval, HOUR);
+        let origin = self.proof.origin.as_deref().unwrap_or("kluis");
+        rules.hold(
+            (1..=200).contains(&origin.len())
+                && !origin.contains(|c: char| c.is_whitespace() || c.is_control() || c == '+'),
+            "proof.origin",
+            "is not a log's name",
+            "write it like a URL without its scheme, \"vault.example.org/log\": no spaces, no +",
+        );
         rules.time("policy.reload_interval", self.policy.reload_interval, HOUR);
         let long = DAY.saturating_mul(3650);
         rules.hold(
@@ -351,6 +360,9 @@ mod tests {
             ),
             ("[journal]\nfile_bytes = '1KiB'", "journal.file_bytes"),
             ("[journal]\nwait = '6s'", "journal.wait"),
+            ("[proof]\ninterval = '1ms'", "proof.interval"),
+            ("[proof]\norigin = 'a b'", "proof.origin"),
+            ("[proof]\norigin = 'a+b'", "proof.origin"),
             ("[sweep]\ngrace = '23h'", "sweep.grace"),
             ("[sweep]\nupload_age = '1h'", "sweep.upload_age"),
             (

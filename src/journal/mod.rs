@@ -17,6 +17,7 @@ mod memory;
 mod queue;
 mod reader;
 mod select;
+mod tail;
 mod wal;
 
 #[cfg(test)]
@@ -25,6 +26,7 @@ mod tests;
 pub use memory::MemoryJournal;
 pub use reader::{Reader, Record};
 pub use select::{Filter, Pairs, Request};
+pub use tail::{Found, Rest, Tail, lanes};
 pub use wal::{OnSync, Wal, WalConfig};
 
 /// A journal shared by every use case.

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -96,6 +97,7 @@ impl WalConfig {
 pub struct Wal {
     queue: Arc<Queue>,
     wait: Duration,
+    durable: Arc<AtomicU64>,
 }
 
 impl Wal {
@@ -133,6 +135,7 @@ impl Wal {
         };
         let mut lane = Lane::recover(disk, place, key, Arc::clone(&clock), entropy)?;
         lane.start()?;
+        let durable = lane.durable();
         let queue = Arc::new(Queue::new(bounds, Arc::clone(&clock)));
         let mut writer = Writer::new(lane, Arc::clone(&queue), clock);
         writer.on_sync = config.on_sync;
@@ -143,6 +146,7 @@ impl Wal {
         Ok(Arc::new(Self {
             queue,
             wait: Duration::from_millis(config.wait_ms),
+            durable,
         }))
     }
 
@@ -150,6 +154,13 @@ impl Wal {
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.queue.waiting()
+    }
+
+    /// The number of the first record of its lane that is not durable. What stands in the files
+    /// from there on may never come to belong to the log.
+    #[must_use]
+    pub fn durable(&self) -> u64 {
+        self.durable.load(Ordering::Acquire)
     }
 
     /// Queues a record and waits, within the bound, until it is durable.

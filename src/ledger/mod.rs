@@ -4,10 +4,13 @@
 
 mod cbor;
 mod codec;
+pub mod evidence;
 mod hash;
 mod record;
 #[cfg(test)]
 pub(crate) mod samples;
+mod scope;
+mod segment;
 pub mod tlog;
 mod view;
 
@@ -17,4 +20,6 @@ pub use record::{
     AuthMethod, Completion, Entry, Intent, MarkKind, Nature, ObjectRef, Outcome, PolicyRef,
     Session, SessionHash,
 };
+pub use scope::{Row, Scope, ScopeKey, Scopes, SegmentTrees, Tag};
+pub use segment::{ScopeRoot, Segment};
 pub use view::{View, parse_event};

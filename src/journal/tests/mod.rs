@@ -2,5 +2,5 @@
 
 mod damage;
 mod faults;
-mod support;
+pub(super) mod support;
 mod waiting;

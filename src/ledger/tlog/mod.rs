@@ -5,6 +5,7 @@
 //! /tlog-proof, /tlog-witness and /tlog-policy. Decoders take the one canonical form alone.
 
 mod checkpoint;
+mod grow;
 mod note;
 mod proof;
 mod tile;
@@ -18,6 +19,7 @@ mod note_tests;
 mod tree_tests;
 
 pub use checkpoint::{Checkpoint, CheckpointError, cosigned_at};
+pub use grow::{Growth, TileFile};
 pub use note::{KeyKind, Note, NoteError, NoteSignature, Signer, VerifierKey};
 pub use proof::{
     ProofError, consistency_proof, inclusion_proof, verify_consistency, verify_inclusion,

@@ -41,6 +41,18 @@ impl Edge {
         }
     }
 
+    /// The edge of `size` leaves from the roots that it is made of, the largest first; `None` where
+    /// they are not as many as that takes.
+    pub(super) fn from_nodes(size: u64, nodes: Vec<Hash>) -> Option<Self> {
+        let wanted = usize::try_from(size.count_ones()).ok()?;
+        (nodes.len() == wanted).then_some(Self { size, nodes })
+    }
+
+    /// The roots that it is made of, the largest first.
+    pub(super) fn into_nodes(self) -> Vec<Hash> {
+        self.nodes
+    }
+
     /// How many leaves the tree has.
     #[must_use]
     pub const fn size(&self) -> u64 {

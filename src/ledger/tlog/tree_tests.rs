@@ -239,7 +239,10 @@ proptest! {
     }
 
     #[test]
-    fn bundles_are_read_as_they_are_written(entries in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 0..9), cut in 1_usize..9) {
+    fn bundles_are_read_as_they_are_written(
+        entries in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..300), 0..9),
+        cut in 1_usize..9,
+    ) {
         let width = u16::try_from(entries.len()).unwrap();
         let bytes = encode_bundle(&entries).unwrap();
         prop_assert_eq!(decode_bundle(width, &bytes).unwrap(), entries);
