@@ -120,8 +120,7 @@ impl Gateway {
         let signals = Box::pin(SyncStream::new(signals().map_err(ServeError::Signals)?));
         let health = Arc::<Health>::default();
         let metrics = Arc::clone(&health.metrics);
-        let counted = Arc::clone(&metrics);
-        let told: OnCommit = Arc::new(move |commits| counted.catalog_committed(commits));
+        let told = on_commit(&metrics);
         let opening = Opening {
             config,
             environment,
@@ -134,9 +133,7 @@ impl Gateway {
             Ok(catalog)
         })
         .await?;
-        let log = LogKeeper::open(&opened, config)?;
-        let probe = BlobId::random(opened.entropy.as_ref())?;
-        opened.store.probe(probe).await.map_err(ServeError::Probe)?;
+        probe(&opened).await?;
         let edge = router(Arc::clone(&opened.vault), &edge_settings(config))?;
         edge.self_test().await?;
         let tls = open_tls(config)?;
@@ -145,6 +142,7 @@ impl Gateway {
         let ops = bind(config.ops.listen, None, Bounds::of_ops(), &metrics).await?;
         let address = bound(&s3, config.server.listen)?;
         let ops_address = bound(&ops, config.ops.listen)?;
+        let log = LogKeeper::open(&opened, config)?.start(config.proof.interval);
         let (trigger, shutdown) = channel();
         let mut tasks = JoinSet::new();
         spawn_listeners(
@@ -169,7 +167,6 @@ impl Gateway {
             watched(&opened, config),
             shutdown.clone(),
         ));
-        let keeping = tokio::spawn(log.clone().run(config.proof.interval));
         if let Some(tls) = tls {
             let interval = config.server.tls_reload_interval;
             tasks.spawn(async move { tls.watch(interval, shutdown).await });
@@ -182,7 +179,7 @@ impl Gateway {
             trigger,
             tasks,
             snapshots,
-            log: (log, keeping),
+            log,
             wait,
             signals,
         })
@@ -245,6 +242,18 @@ impl Gateway {
         tracing::info!("stopped, the log is closed");
         Ok(())
     }
+}
+
+/// Asks the store for what Kluis needs of it.
+async fn probe(opened: &Opened) -> Result<(), ServeError> {
+    let probe = BlobId::random(opened.entropy.as_ref())?;
+    opened.store.probe(probe).await.map_err(ServeError::Probe)
+}
+
+/// Counts the catalog's commits.
+fn on_commit(metrics: &Arc<Metrics>) -> OnCommit {
+    let counted = Arc::clone(metrics);
+    Arc::new(move |commits| counted.catalog_committed(commits))
 }
 
 fn check_addresses(config: &Config) -> Result<(), ServeError> {

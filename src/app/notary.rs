@@ -89,8 +89,13 @@ impl LogKeeper {
         Ok(())
     }
 
-    /// Keeps the log until it is told to end.
-    pub(super) async fn run(self, interval: Duration) {
+    /// Begins to keep the log, until the handle is aborted.
+    pub(super) fn start(self, interval: Duration) -> (Self, tokio::task::JoinHandle<()>) {
+        let keeping = tokio::spawn(self.clone().run(interval));
+        (self, keeping)
+    }
+
+    async fn run(self, interval: Duration) {
         let mut failing = false;
         loop {
             tokio::time::sleep(interval).await;

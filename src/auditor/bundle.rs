@@ -119,11 +119,11 @@ impl Maker {
         (keys, public): (NotaryKeys, &VerifierKey),
     ) -> Result<Self, CliError> {
         let mut log = DirSource::new(log);
-        let none = || {
+        let unsigned = || {
             CliError::new(Exit::No, "the vault has no checkpoint yet")
                 .hint("a gateway signs one within seconds of the first record")
         };
-        let bytes = log.read("checkpoint")?.ok_or_else(none)?;
+        let bytes = log.read("checkpoint")?.ok_or_else(unsigned)?;
         let note = Note::parse(&bytes).map_err(|error| broken(&error.to_string()))?;
         let checkpoint = Checkpoint::open(&note, public);
         let checkpoint = checkpoint.map_err(|error| broken(&error.to_string()))?;

@@ -32,8 +32,8 @@ pub(super) fn key(desk: Desk<'_>, output: &mut Output) -> Result<Exit, CliError>
 
 fn newest(dir: &Path) -> Result<(DirSource, Note, Checkpoint), CliError> {
     let mut source = DirSource::new(dir);
-    let none = || CliError::new(Exit::No, format!("{} has no checkpoint", dir.display()));
-    let bytes = source.read("checkpoint")?.ok_or_else(none)?;
+    let unsigned = || CliError::new(Exit::No, format!("{} has no checkpoint", dir.display()));
+    let bytes = source.read("checkpoint")?.ok_or_else(unsigned)?;
     let note = Note::parse(&bytes).map_err(|error| CliError::of(Exit::No, &error))?;
     let checkpoint = note.text().parse();
     let checkpoint: Checkpoint = checkpoint.map_err(|error| CliError::of(Exit::No, &error))?;

@@ -43,8 +43,8 @@ impl DirSource {
         node: Node,
         size: u64,
     ) -> Result<crate::ledger::tlog::Hash, HashError> {
-        let none = || HashError::Range(ProofError::Range);
-        let tile = Tile::holding(node, size).ok_or_else(none)?;
+        let beyond = || HashError::Range(ProofError::Range);
+        let tile = Tile::holding(node, size).ok_or_else(beyond)?;
         let damaged = || HashError::Tile(tile.to_string());
         let bytes = match self.read(&tile.to_string())? {
             None => self.read(&Tile { width: 256, ..tile }.to_string())?,
@@ -53,7 +53,7 @@ impl DirSource {
         let mut bytes = bytes.ok_or_else(damaged)?;
         bytes.truncate(usize::from(tile.width).saturating_mul(32));
         let hashes = tile.hashes(&bytes).map_err(|_length| damaged())?;
-        Tile::node(node, &hashes).ok_or_else(none)
+        Tile::node(node, &hashes).ok_or_else(beyond)
     }
 }
 

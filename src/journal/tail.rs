@@ -172,6 +172,11 @@ mod tests {
         seqs
     }
 
+    fn open(dir: &Path, entropy: &Arc<Counter>) -> Arc<Wal> {
+        let entropy = Arc::<Counter>::clone(entropy);
+        Wal::open(config(dir), HandClock::new(), entropy).unwrap()
+    }
+
     async fn note(wal: &Wal, n: u32) {
         let session = Arc::new(samples::session());
         let intent = samples::intent(event(n));
@@ -182,8 +187,8 @@ mod tests {
     #[tokio::test]
     async fn it_follows_a_lane_that_is_written_and_ends_where_it_is_told() {
         let dir = tempfile::tempdir().unwrap();
-        let (clock, entropy) = (HandClock::new(), Counter::new());
-        let open = || Wal::open(config(dir.path()), clock.clone(), entropy.clone()).unwrap();
+        let entropy = Counter::new();
+        let open = || open(dir.path(), &entropy);
         let wal = open();
         note(&wal, 1).await;
         assert!(Rest::take(dir.path(), "gw-1").unwrap().is_none());
@@ -212,9 +217,9 @@ mod tests {
     #[tokio::test]
     async fn what_was_damaged_is_told_by_its_numbers() {
         let dir = tempfile::tempdir().unwrap();
-        let (clock, entropy) = (HandClock::new(), Counter::new());
+        let entropy = Counter::new();
         for n in 0..3 {
-            let wal = Wal::open(config(dir.path()), clock.clone(), entropy.clone()).unwrap();
+            let wal = open(dir.path(), &entropy);
             note(&wal, n).await;
             wal.close().await.unwrap();
             while Rest::take(dir.path(), "gw-1").unwrap().is_none() {}

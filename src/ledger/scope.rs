@@ -192,16 +192,15 @@ impl<'a> SegmentTrees<'a> {
 
     /// Adds a record to a scope.
     pub fn push(&mut self, scope: &Scope, seq: u64, record: &[u8]) {
-        let (_, row, edge) = match self.trees.get_mut(scope) {
-            Some(tree) => tree,
-            None => {
-                let tag = self.key.tag(scope);
-                let row = Row::new(&self.key.seed(&tag, self.lane, self.first));
-                let tree = (tag, row, Edge::new());
-                self.trees.entry(scope.clone()).or_insert(tree)
-            }
-        };
+        if let Some((_, row, edge)) = self.trees.get_mut(scope) {
+            edge.push(row.leaf(seq, record, &mut self.buffer));
+            return;
+        }
+        let tag = self.key.tag(scope);
+        let row = Row::new(&self.key.seed(&tag, self.lane, self.first));
+        let mut edge = Edge::new();
         edge.push(row.leaf(seq, record, &mut self.buffer));
+        self.trees.insert(scope.clone(), (tag, row, edge));
     }
 
     /// The roots, by ascending tag.

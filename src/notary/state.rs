@@ -52,9 +52,9 @@ impl State {
         for (event, scopes) in self.scopes.open() {
             out.extend_from_slice(event.as_bytes());
             out.push(u8::try_from(scopes.len()).unwrap_or(u8::MAX));
-            scopes
-                .iter()
-                .for_each(|scope| short(&mut out, scope.name()));
+            for scope in scopes {
+                short(&mut out, scope.name());
+            }
         }
         out.extend_from_slice(&number(self.entries.len()));
         for entry in &self.entries {

@@ -48,7 +48,7 @@ enum Stop {
 }
 
 #[derive(Default)]
-struct Files {
+struct Held {
     files: BTreeMap<String, Vec<u8>>,
     steps: u64,
     /// Every checkpoint that was ever on the shelf.
@@ -57,7 +57,7 @@ struct Files {
 
 #[derive(Clone)]
 struct MemoryShelf {
-    files: Arc<Mutex<Files>>,
+    files: Arc<Mutex<Held>>,
     stop: Stop,
 }
 
@@ -69,7 +69,7 @@ impl MemoryShelf {
         }
     }
 
-    fn step(&self, act: impl FnOnce(&mut Files)) -> io::Result<()> {
+    fn step(&self, act: impl FnOnce(&mut Held)) -> io::Result<()> {
         let mut files = self.files.lock().unwrap();
         files.steps += 1;
         let stopped = || Err(io::ErrorKind::Other.into());

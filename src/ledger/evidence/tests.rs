@@ -137,7 +137,9 @@ impl Files {
 
     fn put_groups(&mut self, groups: &[Group]) {
         let mut writer = RowsWriter::new(Vec::new()).unwrap();
-        groups.iter().for_each(|group| writer.group(group).unwrap());
+        for group in groups {
+            writer.group(group).unwrap();
+        }
         self.0.insert("rows".into(), writer.finish().unwrap());
     }
 
@@ -348,7 +350,7 @@ fn a_swapped_segment_is_found() {
     });
     assert_eq!(found, [FindingKind::Rows; 2]);
     // Two entries of the log.
-    let mut swapped = files.clone();
+    let mut swapped = files;
     let bundle = swapped.0.get_mut("tile/entries/000.p/4").unwrap();
     let mut entries: Vec<Vec<u8>> = decode_bundle(4, bundle)
         .unwrap()

@@ -1,7 +1,7 @@
 //! The way through a log, entry by entry: leaves into the tree, segments into their lanes, rows
 //! into their segments.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use super::rows::{Group, RowsError};
@@ -18,7 +18,7 @@ pub(super) struct Walk<'a> {
     visit: Visit<'a>,
     /// Of each lane the number behind its last segment.
     lanes: BTreeMap<String, u64>,
-    open: BTreeMap<EventId, ()>,
+    open: BTreeSet<EventId>,
     time: u64,
     /// The next group of rows.
     head: Option<Group>,
@@ -33,7 +33,7 @@ impl<'a> Walk<'a> {
             report,
             visit,
             lanes: BTreeMap::new(),
-            open: BTreeMap::new(),
+            open: BTreeSet::new(),
             time: 0,
             head: None,
             rows_end: false,
@@ -150,15 +150,12 @@ impl<'a> Walk<'a> {
                 })
             })
         });
-        let bundle: Vec<&[u8]> = match bundle {
-            Some(Ok(entries)) => entries,
-            Some(Err(_)) | None => {
-                self.find(
-                    FindingKind::Entry,
-                    format!("{entries} is missing or damaged"),
-                );
-                return Ok(());
-            }
+        let Some(Ok(bundle)) = bundle else {
+            self.find(
+                FindingKind::Entry,
+                format!("{entries} is missing or damaged"),
+            );
+            return Ok(());
         };
         for ((index, entry), hash) in (begin..).zip(bundle).zip(hashes) {
             if index < first || index >= end {
@@ -353,13 +350,13 @@ impl<'a> Walk<'a> {
 
 /// Each intent has one completion, and each completion an intent: before it, if the log is here
 /// from its beginning.
-fn paired(open: &mut BTreeMap<EventId, ()>, entry: &Entry, whole: bool) -> Result<(), String> {
+fn paired(open: &mut BTreeSet<EventId>, entry: &Entry, whole: bool) -> Result<(), String> {
     match entry {
         Entry::Intent {
             intent: Intent { event, .. },
             ..
         } => {
-            if open.insert(*event, ()).is_some() {
+            if !open.insert(*event) {
                 return Err("its request began before".into());
             }
             if open.len() > LOG_OPEN_MAX {
@@ -367,7 +364,7 @@ fn paired(open: &mut BTreeMap<EventId, ()>, entry: &Entry, whole: bool) -> Resul
             }
         }
         Entry::Completion(completion) => {
-            if open.remove(&completion.event).is_none() && whole {
+            if !open.remove(&completion.event) && whole {
                 return Err("it ends a request that never began".into());
             }
         }
