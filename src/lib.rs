@@ -17,6 +17,8 @@
 
 // Edges: translate in, translate out, no rule of their own.
 pub mod app;
+#[cfg(feature = "audit")]
+pub mod auditor;
 pub mod cli;
 pub mod config;
 pub mod ops;
@@ -24,6 +26,9 @@ pub mod s3;
 
 // Use cases: decide, record, do, record.
 pub mod vault;
+
+// The journal's records put under signed checkpoints.
+pub mod notary;
 
 // Ports with their adapters, side by side.
 pub mod catalog;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// The rooms from the bottom up, each with the rooms below it that it may name.
-const HOUSE: [(&str, &[&str]); 14] = [
+const HOUSE: [(&str, &[&str]); 16] = [
     ("types", &[]),
     ("seal", &["types"]),
     ("policy", &["types"]),
@@ -14,6 +14,7 @@ const HOUSE: [(&str, &[&str]); 14] = [
     ("store", &["types"]),
     ("keyring", &["seal", "types"]),
     ("journal", &["ledger", "types"]),
+    ("notary", &["journal", "ledger", "seal", "types"]),
     (
         "vault",
         &[
@@ -26,15 +27,21 @@ const HOUSE: [(&str, &[&str]); 14] = [
     (
         "app",
         &[
-            "s3", "ops", "config", "vault", "catalog", "store", "keyring", "journal", "ledger",
-            "policy", "types",
+            "s3", "ops", "config", "vault", "notary", "catalog", "store", "keyring", "journal",
+            "ledger", "policy", "types",
         ],
     ),
     (
         "cli",
         &[
-            "app", "config", "vault", "catalog", "store", "keyring", "journal", "ledger", "policy",
-            "types",
+            "app", "config", "vault", "notary", "catalog", "store", "keyring", "journal", "ledger",
+            "policy", "types",
+        ],
+    ),
+    (
+        "auditor",
+        &[
+            "cli", "app", "config", "vault", "notary", "journal", "ledger", "types",
         ],
     ),
 ];

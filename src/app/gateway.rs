@@ -10,6 +10,7 @@ use tower::util::MapResponse;
 use super::health::{self, Health, Watched};
 use super::limits::Bounds;
 use super::listen::Listener;
+use super::notary::LogKeeper;
 use super::open::{AskPassphrase, Lane, OpenVaultError, Opened, Opening, open_catalog_told};
 use super::policy_files;
 use super::shutdown::{Shutdown, Trigger, channel, signals, supervise};
@@ -19,6 +20,7 @@ use super::tls::{Tls, TlsError};
 use crate::catalog::{OnCommit, SharedCatalog};
 use crate::config::{Config, Environment, PlainHttp};
 use crate::journal::SharedJournal;
+use crate::notary::NotaryError;
 use crate::ops::{Checks, Metrics, Operation, router as ops_router};
 use crate::s3::{BuildError, S3Edge, S3Settings, SelfTestError, Served, router};
 use crate::store::StoreError;
@@ -71,6 +73,9 @@ pub enum ServeError {
     /// The number of the next snapshot is not known.
     #[error("snapshots cannot be kept")]
     Snapshots(#[from] SnapshotError),
+    /// The log cannot be gone on with.
+    #[error("the log of the records cannot be kept")]
+    Log(#[from] NotaryError),
     /// Signals cannot be heard.
     #[error("signals cannot be heard")]
     Signals(#[source] std::io::Error),
@@ -84,6 +89,7 @@ pub struct Gateway {
     trigger: Trigger,
     tasks: JoinSet<()>,
     snapshots: LastTask,
+    log: (LogKeeper, tokio::task::JoinHandle<()>),
     wait: std::time::Duration,
     signals: Signals,
 }
@@ -93,8 +99,8 @@ type LastTask = (Trigger, tokio::task::JoinHandle<()>);
 
 type Signals = std::pin::Pin<Box<dyn futures_util::Stream<Item = ()> + Send + Sync>>;
 
-/// Before any key is in memory: no core dump, memory in small pages, and as many files as the system
-/// allows.
+/// Before any key is in memory: no core dump, memory in small pages, and as many files as the
+/// system allows.
 fn harden() {
     if let Err(error) = forbid_huge_pages() {
         tracing::debug!(%error, "huge pages cannot be forbidden");
@@ -149,8 +155,7 @@ impl Gateway {
             Ok(catalog)
         })
         .await?;
-        let probe = BlobId::random(opened.entropy.as_ref())?;
-        opened.store.probe(probe).await.map_err(ServeError::Probe)?;
+        probe(&opened).await?;
         let edge = router(Arc::clone(&opened.vault), &edge_settings(config))?;
         edge.self_test().await?;
         let tls = open_tls(config)?;
@@ -159,6 +164,7 @@ impl Gateway {
         let ops = bind(config.ops.listen, None, Bounds::of_ops(), &metrics).await?;
         let address = bound(&s3, config.server.listen)?;
         let ops_address = bound(&ops, config.ops.listen)?;
+        let log = LogKeeper::open(&opened, config)?.start(config.proof.interval);
         let (trigger, shutdown) = channel();
         let mut tasks = JoinSet::new();
         spawn_listeners(
@@ -195,6 +201,7 @@ impl Gateway {
             trigger,
             tasks,
             snapshots,
+            log,
             wait,
             signals,
         })
@@ -231,6 +238,7 @@ impl Gateway {
             trigger,
             mut tasks,
             snapshots,
+            log,
             wait,
             signals,
             ..
@@ -249,9 +257,19 @@ impl Gateway {
             tracing::warn!("the last snapshot was not written in time");
         }
         opened.journal.close().await.map_err(OpenVaultError::from)?;
+        // A round that is under way ends before the last one begins.
+        let (log, keeping) = log;
+        keeping.abort();
+        log.finish().await;
         tracing::info!("stopped, the log is closed");
         Ok(())
     }
+}
+
+/// Asks the store for what Kluis needs of it.
+async fn probe(opened: &Opened) -> Result<(), ServeError> {
+    let probe = BlobId::random(opened.entropy.as_ref())?;
+    opened.store.probe(probe).await.map_err(ServeError::Probe)
 }
 
 fn check_addresses(config: &Config) -> Result<(), ServeError> {

@@ -7,6 +7,7 @@ pub mod limits;
 pub mod listen;
 pub mod log;
 pub mod metered;
+mod notary;
 mod open;
 pub mod pace;
 mod policy_files;
@@ -20,6 +21,7 @@ pub use found::{
 };
 pub use gateway::{Gateway, ServeError};
 pub use health::Health;
+pub use notary::{log_keys, log_origin};
 pub use open::{
     AskPassphrase, FinishError, Lane, LaneState, OpenVaultError, Opened, Opening, open_catalog,
     open_journal, open_keys, open_root, open_store, try_lane,

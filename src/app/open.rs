@@ -32,7 +32,7 @@ pub enum Lane {
 }
 
 impl Lane {
-    const fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Gateway => "gateway",
             Self::Admin => "admin",

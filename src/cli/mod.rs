@@ -13,7 +13,7 @@ mod dataset;
 mod demo;
 mod doctor;
 mod init;
-mod open;
+pub(crate) mod open;
 mod policy;
 mod principal;
 mod project;

@@ -15,27 +15,27 @@ use crate::vault::{ErrorKind, VaultError};
 
 /// What a command works on.
 #[derive(Clone, Copy)]
-pub(super) struct Desk<'a> {
+pub(crate) struct Desk<'a> {
     /// The configuration file.
-    pub(super) path: &'a Path,
+    pub(crate) path: &'a Path,
     /// Where secrets come from.
-    pub(super) environment: &'a Environment,
+    pub(crate) environment: &'a Environment,
 }
 
 impl Desk<'_> {
     /// The configuration.
-    pub(super) fn config(&self) -> Result<Config, CliError> {
+    pub(crate) fn config(&self) -> Result<Config, CliError> {
         config_command::load(self.path)
     }
 
     /// The catalog, for commands that only look.
-    pub(super) fn catalog(&self) -> Result<SharedCatalog, CliError> {
+    pub(crate) fn catalog(&self) -> Result<SharedCatalog, CliError> {
         Ok(open_catalog(&self.config()?).map_err(|error| refuse(&error))?)
     }
 
     /// Opens the vault in the lane of commands, acts, and closes it again. What was done is in the
     /// log before this returns.
-    pub(super) fn act<T>(
+    pub(crate) fn act<T>(
         &self,
         output: &mut Output,
         act: impl AsyncFnOnce(&Opened) -> Result<T, CliError>,
@@ -45,7 +45,7 @@ impl Desk<'_> {
     }
 
     /// The same with a configuration and somebody to ask.
-    pub(super) fn act_on<T>(
+    pub(crate) fn act_on<T>(
         &self,
         config: &Config,
         ask: AskPassphrase<'_>,
@@ -80,7 +80,7 @@ fn unfinished(error: &FinishError, output: &mut Output) {
 }
 
 /// A vault that does not open, in words.
-pub(super) fn refuse(error: &OpenVaultError) -> CliError {
+pub(crate) fn refuse(error: &OpenVaultError) -> CliError {
     let (exit, hint) = match error {
         OpenVaultError::PassphraseNeeded { .. } => (
             Exit::Usage,
@@ -165,7 +165,7 @@ fn catalog(error: &CatalogError) -> CliError {
     CliError::of(exit, error).hint(hint)
 }
 
-pub(super) fn journal(error: &JournalError) -> CliError {
+pub(crate) fn journal(error: &JournalError) -> CliError {
     let (exit, hint) = match error {
         JournalError::Locked => (
             Exit::Unavailable,
@@ -187,7 +187,7 @@ pub(super) fn journal(error: &JournalError) -> CliError {
 }
 
 /// A use case that did not do it, in words.
-pub(super) fn denied(error: &VaultError) -> CliError {
+pub(crate) fn denied(error: &VaultError) -> CliError {
     CliError::new(exit_of(error.kind()), error.reason())
 }
 
@@ -248,7 +248,7 @@ impl From<PolicyError> for CliError {
 }
 
 /// Everything that pages hold, page by page, at most `limit` rows each.
-pub(super) async fn collect<T, K>(
+pub(crate) async fn collect<T, K>(
     mut page: impl AsyncFnMut(Option<&K>) -> Result<Vec<T>, CatalogError>,
     key: impl Fn(&T) -> K,
 ) -> Result<Vec<T>, CliError> {
@@ -265,12 +265,12 @@ pub(super) async fn collect<T, K>(
 }
 
 /// The vault's own words for an absent row.
-pub(super) fn absent(what: &str, name: &impl std::fmt::Display) -> CliError {
+pub(crate) fn absent(what: &str, name: &impl std::fmt::Display) -> CliError {
     CliError::new(Exit::No, format!("no such {what}: {name}"))
 }
 
 /// A call of a command.
-pub(super) fn call(
+pub(crate) fn call(
     opened: &Opened,
     operation: &'static str,
 ) -> Result<crate::vault::Call, CliError> {

@@ -220,7 +220,7 @@ impl Output {
     }
 
     /// Help and versions are data; wrong arguments are an error.
-    pub(super) fn usage(mut self, told: &clap::Error) -> ExitCode {
+    pub(crate) fn usage(mut self, told: &clap::Error) -> ExitCode {
         let text = told.render();
         if told.use_stderr() {
             let text = text.to_string();

@@ -10,6 +10,7 @@ use super::{args, config_command};
 use crate::app::{Gateway, OpenVaultError, ServeError, log};
 use crate::config::Environment;
 use crate::journal::JournalError;
+use crate::notary::NotaryError;
 use crate::types::SecretText;
 
 /// The runtime of a command.
@@ -98,6 +99,19 @@ fn refuse(error: &ServeError) -> CliError {
         ServeError::Open(OpenVaultError::Journal(JournalError::Locked)) => (
             Exit::Unavailable,
             "another gateway is running on this directory",
+        ),
+        ServeError::Log(NotaryError::RolledBack { .. } | NotaryError::State) => (
+            Exit::No,
+            "keep the directory of the log for those who investigate, and restore the newest \
+             backup of it: going on would fork the log. docs/audit.md, \"When the log does not open\"",
+        ),
+        ServeError::Log(NotaryError::Locked) => (
+            Exit::Unavailable,
+            "another gateway keeps this log: stop it first",
+        ),
+        ServeError::Log(_) => (
+            Exit::Unavailable,
+            "see that `proof.dir` is a directory on a disk with room",
         ),
         ServeError::Open(error) => return open::refuse(error),
         ServeError::Entropy(_)

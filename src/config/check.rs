@@ -91,6 +91,15 @@ impl Config {
             "is out of range",
             "it is 100ms to 5s: a client that waits longer has gone",
         );
+        rules.time("proof.interval", self.proof.interval, HOUR);
+        let origin = self.proof.origin.as_deref().unwrap_or("kluis");
+        rules.hold(
+            (1..=200).contains(&origin.len())
+                && !origin.contains(|c: char| c.is_whitespace() || c.is_control() || c == '+'),
+            "proof.origin",
+            "is not a log's name",
+            "write it like a URL without its scheme, \"vault.example.org/log\": no spaces, no +",
+        );
         rules.time("policy.reload_interval", self.policy.reload_interval, HOUR);
         let long = DAY.saturating_mul(3650);
         rules.hold(
@@ -360,6 +369,18 @@ mod tests {
                 "[policy]\nreload_interval = '1ms'",
                 "policy.reload_interval",
             ),
+        ] {
+            let told = refused(text);
+            assert!(told.contains(&format!("`{key}`")), "{text}: {told}");
+        }
+    }
+
+    #[test]
+    fn rules_of_the_log_are_told_too() {
+        for (text, key) in [
+            ("[proof]\ninterval = '1ms'", "proof.interval"),
+            ("[proof]\norigin = 'a b'", "proof.origin"),
+            ("[proof]\norigin = 'a+b'", "proof.origin"),
         ] {
             let told = refused(text);
             assert!(told.contains(&format!("`{key}`")), "{text}: {told}");

@@ -225,6 +225,16 @@ settings! {
         /// How long a request waits for its record to be durable before it is refused.
         wait: Duration = seconds(5),
     }
+    /// The log that the journal's records are proved by: tiles and signed checkpoints.
+    proof: Proof {
+        /// Its directory.
+        dir: PathBuf = "data/log".into(),
+        /// The log's name in its checkpoints and of its key; none for one made of the key ring's
+        /// fingerprint. It cannot be changed once the log has begun.
+        origin: Option<String> = None,
+        /// How often what was recorded since is put under a new checkpoint.
+        interval: Duration = seconds(1),
+    }
     /// The rules of access.
     policy: Policy {
         /// A directory with `model.conf` and role files; none for those built in.

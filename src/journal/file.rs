@@ -91,6 +91,8 @@ pub(super) struct LogFile {
     pub(super) link: Link,
     /// Where the next frame begins.
     pub(super) offset: u64,
+    /// The canonical bytes of the last record that was read.
+    pub(super) record: Vec<u8>,
     window: Vec<u8>,
     window_at: u64,
     /// The offset behind which there were zeros only.
@@ -137,10 +139,16 @@ impl LogFile {
             header,
             key: frames,
             offset: u64::try_from(HEADER_BYTES).unwrap_or(0),
+            record: Vec::new(),
             window: Vec::new(),
             window_at: 0,
             searched: None,
         })
+    }
+
+    /// Forgets what was read ahead, which may be older than what is there by now.
+    pub(super) fn look_again(&mut self) {
+        self.window.clear();
     }
 
     /// Reads the next frame.
@@ -148,8 +156,7 @@ impl LogFile {
         if let Some(step) = self.frame()? {
             return Ok(step);
         }
-        // What was read ahead may be older than what is there by now.
-        self.window.clear();
+        self.look_again();
         if self.searched == Some(self.offset) {
             return Ok(self.frame()?.unwrap_or(Step::End));
         }
@@ -181,6 +188,8 @@ impl LogFile {
         let Ok(entry) = ledger::decode(record) else {
             return Ok(Some(Step::Damaged));
         };
+        self.record.clear();
+        self.record.extend_from_slice(record);
         let seq = self.link.next;
         self.link = link;
         self.offset = self

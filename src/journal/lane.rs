@@ -7,6 +7,7 @@ use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::JournalError;
 use super::disk::{Disk, DiskFile};
@@ -123,6 +124,8 @@ pub(super) struct Lane {
     entropy: Arc<dyn Entropy>,
     /// Behind the last frame that is durable and belongs to the log.
     link: Link,
+    /// The number of the first frame that is not, for who reads while it is written.
+    durable: Arc<AtomicU64>,
     previous_damaged: bool,
     active: Option<Active>,
     spare: Option<Spare>,
@@ -153,6 +156,7 @@ impl Lane {
             clock,
             entropy,
             link: Link::START,
+            durable: Arc::default(),
             previous_damaged: false,
             active: None,
             spare: None,
@@ -182,9 +186,21 @@ impl Lane {
                 }
             }
         }
-        self.link = file.link;
         // The next file will vouch for these frames; they may be in memory only.
-        self.disk.sync_file(path).map_err(failed)
+        self.disk.sync_file(path).map_err(failed)?;
+        self.settle(file.link);
+        Ok(())
+    }
+
+    /// Everything before `link` is durable and belongs to the log.
+    fn settle(&mut self, link: Link) {
+        self.link = link;
+        self.durable.store(link.next, Ordering::Release);
+    }
+
+    /// The number of the first frame that is not durable, as it moves on.
+    pub(super) fn durable(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.durable)
     }
 
     fn note_open(&mut self, entry: Entry) {
@@ -284,7 +300,7 @@ impl Lane {
         }
         active.offset = active.offset.saturating_add(self.buffer.len());
         fresh.join(&mut active.sessions);
-        self.link = link;
+        self.settle(link);
         for queued in group {
             match queued.effect {
                 Effect::Opens(event) => {
@@ -440,7 +456,7 @@ impl Lane {
             self.disk.sync_dir(&self.place.dir)
         });
         publish.map_err(|error| Fault::of(&error))?;
-        self.link = link;
+        self.settle(link);
         self.previous_damaged = false;
         self.active = Some(Active {
             file,
@@ -506,7 +522,7 @@ fn make_dir(dir: &Path) -> io::Result<()> {
 }
 
 /// Takes the lane's lock for as long as the file is open.
-fn lock(dir: &Path) -> Result<File, JournalError> {
+pub(super) fn lock(dir: &Path) -> Result<File, JournalError> {
     let mut options = fs::OpenOptions::new();
     let options = options.create(true).truncate(false).write(true);
     let file = options.open(dir.join(LOCK)).map_err(failed)?;

@@ -145,6 +145,10 @@ impl Journal for MemoryJournal {
         0
     }
 
+    fn durable(&self) -> u64 {
+        0
+    }
+
     async fn close(&self) -> Result<(), JournalError> {
         Ok(())
     }

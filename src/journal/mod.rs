@@ -17,6 +17,7 @@ mod memory;
 mod queue;
 mod reader;
 mod select;
+mod tail;
 mod wal;
 
 #[cfg(test)]
@@ -25,6 +26,7 @@ mod tests;
 pub use memory::MemoryJournal;
 pub use reader::{Reader, Record};
 pub use select::{Filter, Pairs, Request};
+pub use tail::{Found, Rest, Tail, lanes};
 pub use wal::{OnSync, Wal, WalConfig};
 
 /// A journal shared by every use case.
@@ -99,6 +101,10 @@ pub trait Journal: Send + Sync + 'static {
 
     /// How many records wait to be durable.
     fn waiting(&self) -> usize;
+
+    /// The number of the first record of its lane that is not durable in a file. What stands in the
+    /// files from there on may never come to belong to the log.
+    fn durable(&self) -> u64;
 
     /// Makes everything queued durable and closes the lane cleanly.
     async fn close(&self) -> Result<(), JournalError>;

@@ -125,7 +125,7 @@ impl Iterator for Reader {
 }
 
 /// One lane and how far it was read.
-struct Lane {
+pub(super) struct Lane {
     dir: PathBuf,
     name: Arc<str>,
     key: Arc<LogKey>,
@@ -148,7 +148,7 @@ struct Lane {
 }
 
 impl Lane {
-    fn new(dir: PathBuf, name: Arc<str>, key: Arc<LogKey>) -> Self {
+    pub(super) fn new(dir: PathBuf, name: Arc<str>, key: Arc<LogKey>) -> Self {
         Self {
             dir,
             name,
@@ -183,6 +183,30 @@ impl Lane {
         Ok(())
     }
 
+    /// Begins with the file that record `seq` is in, or with the first.
+    pub(super) fn skip_to_record(&mut self, seq: u64) -> Result<(), JournalError> {
+        let files = files_of(&self.dir)?;
+        let later = files.iter().filter(|(first, _)| *first <= seq).count();
+        let before = later.checked_sub(2).and_then(|at| files.get(at));
+        self.listed = before.map(|(first, _)| *first);
+        self.begun = before.is_some();
+        Ok(())
+    }
+
+    /// Looks which files there are now. One that vouches for less than the file before holds is
+    /// then known before that file is read on.
+    pub(super) fn refresh(&mut self) -> Result<(), JournalError> {
+        if let Some(file) = &mut self.current {
+            file.look_again();
+        }
+        self.look_ahead(true)
+    }
+
+    /// The canonical bytes of the record that was read last.
+    pub(super) fn record_bytes(&self) -> &[u8] {
+        self.current.as_ref().map_or(&[], |file| &file.record)
+    }
+
     /// Has the next entry or finding ready, if there is one.
     fn fill(&mut self) {
         if self.head.is_some() || self.at_end {
@@ -200,7 +224,7 @@ impl Lane {
         }
     }
 
-    fn read(&mut self) -> Result<Option<Record>, JournalError> {
+    pub(super) fn read(&mut self) -> Result<Option<Record>, JournalError> {
         loop {
             self.look_ahead(self.current.is_none() || self.given_up)?;
             let Some(file) = &mut self.current else {

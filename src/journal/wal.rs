@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -96,6 +97,7 @@ impl WalConfig {
 pub struct Wal {
     queue: Arc<Queue>,
     wait: Duration,
+    durable: Arc<AtomicU64>,
 }
 
 impl Wal {
@@ -133,6 +135,7 @@ impl Wal {
         };
         let mut lane = Lane::recover(disk, place, key, Arc::clone(&clock), entropy)?;
         lane.start()?;
+        let durable = lane.durable();
         let queue = Arc::new(Queue::new(bounds, Arc::clone(&clock)));
         let mut writer = Writer::new(lane, Arc::clone(&queue), clock);
         writer.on_sync = config.on_sync;
@@ -143,6 +146,7 @@ impl Wal {
         Ok(Arc::new(Self {
             queue,
             wait: Duration::from_millis(config.wait_ms),
+            durable,
         }))
     }
 
@@ -249,6 +253,10 @@ impl Journal for Wal {
 
     fn waiting(&self) -> usize {
         self.queue.waiting()
+    }
+
+    fn durable(&self) -> u64 {
+        self.durable.load(Ordering::Acquire)
     }
 
     async fn close(&self) -> Result<(), JournalError> {

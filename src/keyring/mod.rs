@@ -65,6 +65,9 @@ struct RingKeys {
     snapshots: Secret<32>,
     names: Secret<32>,
     log: Secret<32>,
+    log_sign: Secret<32>,
+    log_scopes: Secret<32>,
+    log_state: Secret<32>,
     print: Secret<32>,
 }
 
@@ -85,6 +88,9 @@ impl RingKeys {
             snapshots: child(Label::RingSnapshots)?,
             names: child(Label::RingNames)?,
             log: child(Label::RingLog)?,
+            log_sign: child(Label::RingLogSign)?,
+            log_scopes: child(Label::RingLogScopes)?,
+            log_state: child(Label::RingLogState)?,
             print: child(Label::RingPrint)?,
         })
     }
@@ -266,6 +272,24 @@ impl KeyRing {
     #[must_use]
     pub const fn log_key(&self) -> Secret<32> {
         self.keys.log.duplicate()
+    }
+
+    /// The seed of the key that signs the log's checkpoints.
+    #[must_use]
+    pub const fn log_signing_seed(&self) -> Secret<32> {
+        self.keys.log_sign.duplicate()
+    }
+
+    /// The key of the tags and salts of the log's scopes.
+    #[must_use]
+    pub const fn log_scope_key(&self) -> Secret<32> {
+        self.keys.log_scopes.duplicate()
+    }
+
+    /// The key that the log's state is sealed under.
+    #[must_use]
+    pub const fn log_state_key(&self) -> Secret<32> {
+        self.keys.log_state.duplicate()
     }
 
     /// The key of the catalog's snapshots.

@@ -1,4 +1,4 @@
-//! The two hashes of the log: of a session, and of a record as a leaf of the Merkle tree to come.
+//! The two hashes of the log: of a session, and of a record as a leaf.
 
 use ring::digest::{Context, Digest, SHA256, digest};
 
@@ -25,7 +25,7 @@ pub fn leaf_hash(record: &[u8]) -> LeafHash {
 }
 
 /// A SHA-256 digest is 32 bytes long.
-fn array(digest: &Digest) -> [u8; 32] {
+pub(super) fn array(digest: &Digest) -> [u8; 32] {
     let mut out = [0; 32];
     out.copy_from_slice(digest.as_ref());
     out

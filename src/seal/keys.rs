@@ -6,6 +6,9 @@
 //!                                  ├─ RingSnapshots ─► seals snapshots (record Snapshot)
 //!                                  ├─ RingNames ─────► names snapshots in the store (HMAC)
 //!                                  ├─ RingLog ───────► the log's key
+//!                                  ├─ RingLogSign ───► signs the log's checkpoints (Ed25519 seed)
+//!                                  ├─ RingLogScopes ─► tags and salts of the log's scopes (HMAC)
+//!                                  ├─ RingLogState ──► seals the log's state
 //!                                  └─ RingPrint ─────► the ring's public fingerprint
 //! dataset key (random) ─┬─ TableSalt ► salt of a part table (HMAC)
 //!                       └─ Table ────► seals one part table, which holds data keys
@@ -37,6 +40,10 @@ pub(crate) enum Label {
     RingSnapshots,
     RingNames,
     RingLog,
+    RingLogSign,
+    RingLogScopes,
+    RingLogState,
+    LogState,
     RingPrint,
 }
 
@@ -56,6 +63,10 @@ impl Label {
             Self::RingSnapshots => "kluis v1 ring snapshots",
             Self::RingNames => "kluis v1 ring snapshot names",
             Self::RingLog => "kluis v1 ring log",
+            Self::RingLogSign => "kluis v1 ring log signer",
+            Self::RingLogScopes => "kluis v1 ring log scopes",
+            Self::RingLogState => "kluis v1 ring log state",
+            Self::LogState => "kluis v1 log state",
             Self::RingPrint => "kluis v1 ring fingerprint",
         }
     }
@@ -99,7 +110,7 @@ pub(crate) fn mac(key: &Secret<32>, parts: &[&[u8]]) -> Secret<32> {
 mod tests {
     use super::*;
 
-    const ALL: [Label; 14] = [
+    const ALL: [Label; 18] = [
         Label::BlobSegments,
         Label::BlobDescription,
         Label::BlobCommitment,
@@ -113,6 +124,10 @@ mod tests {
         Label::RingSnapshots,
         Label::RingNames,
         Label::RingLog,
+        Label::RingLogSign,
+        Label::RingLogScopes,
+        Label::RingLogState,
+        Label::LogState,
         Label::RingPrint,
     ];
 

@@ -32,7 +32,7 @@ pub use error::{OpenError, SealError};
 pub use fuzz::fuzz_decoders;
 pub use header::{BlobKind, Description, HEADER_BYTES};
 pub(crate) use record::{open_bytes, seal_bytes};
-pub use record::{open_snapshot, seal_snapshot};
+pub use record::{open_log_state, open_snapshot, seal_log_state, seal_snapshot};
 pub use stream::{DataKey, Opener, Origin, Sealer, open_blob};
 pub use suite::{Suite, TAG_BYTES};
 pub use table::{DatasetKey, Extent, Table, open_table, seal_table};

@@ -54,6 +54,25 @@ pub fn seal_snapshot(
     seal_bytes(key, Label::Snapshot, context, plain, entropy)
 }
 
+/// Seals the log's state, bound to the log's origin.
+pub fn seal_log_state(
+    key: &Secret<32>,
+    origin: &str,
+    plain: &[u8],
+    entropy: &dyn Entropy,
+) -> Result<Bytes, SealError> {
+    seal_bytes(key, Label::LogState, origin.as_bytes(), plain, entropy)
+}
+
+/// Opens what [`seal_log_state`] sealed with the same key and origin.
+pub fn open_log_state(
+    key: &Secret<32>,
+    origin: &str,
+    sealed: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, OpenError> {
+    open_bytes(key, Label::LogState, origin.as_bytes(), sealed)
+}
+
 /// Opens what [`seal_snapshot`] sealed with the same key and context.
 pub fn open_snapshot(
     key: &Secret<32>,

@@ -153,3 +153,35 @@ pub const CATALOG_VALUE_BYTES_MAX: i32 = 2 * 64 * 1024 * 1024;
 /// Grants of one principal in one project; with more, reading them fails, since leaving one out
 /// could leave out a denial.
 pub const CATALOG_GRANTS_MAX: usize = 10_000;
+
+/// One entry of the log (c2sp.org/tlog-tiles): its length is written in two bytes.
+pub const LOG_ENTRY_BYTES_MAX: usize = 65_535;
+/// A signed note: a hundred signatures of 5 kB, as the largest are.
+pub const NOTE_BYTES_MAX: usize = 512 * 1024;
+/// Signatures of one note; c2sp.org/signed-note asks for 16 at least.
+pub const NOTE_SIGNATURES_MAX: usize = 100;
+/// A policy of trust, and its lines: far more than the 96 that c2sp.org/tlog-policy asks for.
+pub const TRUST_BYTES_MAX: usize = 256 * 1024;
+/// Lines of a policy of trust.
+pub const TRUST_LINES_MAX: usize = 1_000;
+/// Records of one segment of the log: a bundle holds one's in memory (64 Ki × 400 B = 26 MB).
+pub const LOG_SEGMENT_RECORDS_MAX: usize = 65_536;
+/// Bytes of one segment's records; beyond, the next record begins another.
+pub const LOG_SEGMENT_BYTES_MAX: usize = 32 * 1024 * 1024;
+/// Sessions of one bundle: half a gigabyte of them.
+pub const BUNDLE_SESSIONS_MAX: usize = 1_000_000;
+/// Scopes of one segment, 54 bytes each: its entry stays below `LOG_ENTRY_BYTES_MAX`.
+pub const LOG_SCOPES_MAX: usize = 1_000;
+/// Segments that one round of the log makes before it publishes them.
+pub const LOG_ROUND_SEGMENTS_MAX: usize = 64;
+/// Requests whose completions the log waits for, to put them where their intents are: those of
+/// eight busy gateways.
+pub const LOG_OPEN_MAX: usize = 65_536;
+/// Lanes of one log.
+pub const LOG_LANES_MAX: usize = 1_024;
+/// The longest file of a log: a full bundle of the longest entries.
+pub const LOG_FILE_BYTES_MAX: usize = 256 * (2 + LOG_ENTRY_BYTES_MAX);
+/// Checkpoints that a verifier keeps and compares.
+pub const LOG_KEPT_MAX: usize = 10_000;
+/// Findings that a verification names one by one.
+pub const FINDINGS_MAX: usize = 1_000;

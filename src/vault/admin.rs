@@ -6,9 +6,10 @@ use data_encoding::BASE64;
 use super::Vault;
 use super::ask::Call;
 use super::error::{ErrorKind, VaultError};
+use super::guard::policy_ref;
 use crate::catalog::{CredentialRow, Mutation, PrincipalRow, ProjectRow};
 use crate::ledger::{Intent, ObjectRef};
-use crate::policy::{Grant, GrantEffect};
+use crate::policy::{Ask, Grant, GrantEffect};
 use crate::types::{
     AccessKeyId, Action, BucketName, GrantId, PrincipalId, PrincipalKind, ProjectName, SecretText,
     Timestamp, limits,
@@ -215,7 +216,7 @@ impl Vault {
         }
         let (project, approver) = (&grant.project, &grant.approver);
         let subject = self.guard.subject(project, approver).await?;
-        let ask = crate::policy::Ask {
+        let ask = Ask {
             project,
             principal: approver,
             dataset: grant.dataset.as_ref(),
@@ -314,6 +315,37 @@ impl Vault {
     pub async fn record_act(&self, call: &Call, what: &str) -> Result<(), VaultError> {
         let intent = Self::admin_intent(call, None, what);
         self.note(call, intent, Ok(())).await
+    }
+
+    /// Decides whether an auditor may have a project's log, and records that (AU-16); call before
+    /// anything of it is read for her.
+    pub async fn hand_out_log(
+        &self,
+        call: &Call,
+        project: &ProjectName,
+        auditor: &PrincipalId,
+        query: &str,
+    ) -> Result<(), VaultError> {
+        let mut intent = Self::admin_intent(call, Some(project), query);
+        intent.action = Some(Action::LogRead);
+        let subject = match self.subject(project, auditor).await {
+            Ok(subject) => subject,
+            Err(error) => return Err(self.turn_away(call, intent, error).await),
+        };
+        let decision = subject.decide(&Ask {
+            project,
+            principal: auditor,
+            dataset: None,
+            key: "",
+            action: Action::LogRead,
+            now: self.now(),
+        });
+        intent.policy = Some(policy_ref(&decision));
+        if decision.allowed {
+            return self.note(call, intent, Ok(())).await;
+        }
+        let denied = VaultError::new(ErrorKind::AccessDenied, "no grant to read this log");
+        Err(self.turn_away(call, intent, denied).await)
     }
 
     /// Records that the log is being read (AU-16); call before showing it.

@@ -3,5 +3,5 @@
 mod company;
 mod damage;
 mod faults;
-mod support;
+pub(super) mod support;
 mod waiting;

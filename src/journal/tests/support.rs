@@ -12,14 +12,14 @@ use crate::journal::{JournalError, Reader, Record, WalConfig};
 use crate::types::limits::JOURNAL_FILE_BYTES_MIN;
 use crate::types::{Clock, Entropy, EntropyError, EventId, Secret, Timestamp};
 
-pub(super) struct HandClock(AtomicU64);
+pub(in crate::journal) struct HandClock(AtomicU64);
 
 impl HandClock {
-    pub(super) fn new() -> Arc<Self> {
+    pub(in crate::journal) fn new() -> Arc<Self> {
         Arc::new(Self(AtomicU64::new(1_800_000_000_000)))
     }
 
-    pub(super) fn advance(&self, millis: u64) {
+    pub(in crate::journal) fn advance(&self, millis: u64) {
         self.0.fetch_add(millis, Ordering::SeqCst);
     }
 }
@@ -31,10 +31,10 @@ impl Clock for HandClock {
 }
 
 /// Different bytes each time; shared by all that a test opens, so that no file id comes twice.
-pub(super) struct Counter(AtomicU64);
+pub(in crate::journal) struct Counter(AtomicU64);
 
 impl Counter {
-    pub(super) fn new() -> Arc<Self> {
+    pub(in crate::journal) fn new() -> Arc<Self> {
         Arc::new(Self(AtomicU64::new(1)))
     }
 }
@@ -49,11 +49,11 @@ impl Entropy for Counter {
     }
 }
 
-pub(super) fn secret() -> Secret<32> {
+pub(in crate::journal) fn secret() -> Secret<32> {
     Secret::take(&mut [0x42; 32])
 }
 
-pub(super) fn config(dir: &Path) -> WalConfig {
+pub(in crate::journal) fn config(dir: &Path) -> WalConfig {
     WalConfig {
         file_bytes: JOURNAL_FILE_BYTES_MIN,
         queue_max: 256,
@@ -63,17 +63,17 @@ pub(super) fn config(dir: &Path) -> WalConfig {
     }
 }
 
-pub(super) fn event(n: u32) -> EventId {
+pub(in crate::journal) fn event(n: u32) -> EventId {
     let mut bytes = [0; 16];
     bytes[..4].copy_from_slice(&n.to_be_bytes());
     EventId::from_bytes(bytes)
 }
 
-pub(super) fn read_all(dir: &Path) -> Vec<Result<Record, JournalError>> {
+pub(in crate::journal) fn read_all(dir: &Path) -> Vec<Result<Record, JournalError>> {
     Reader::open(dir, secret()).unwrap().collect()
 }
 
-pub(super) fn read_good(dir: &Path) -> Vec<Record> {
+pub(in crate::journal) fn read_good(dir: &Path) -> Vec<Record> {
     read_all(dir).into_iter().map(Result::unwrap).collect()
 }
 
@@ -88,7 +88,7 @@ struct Medium {
 
 /// How much of what was not synced reached the medium at a power cut.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Cut {
+pub(in crate::journal) enum Cut {
     /// Nothing.
     Nothing,
     /// Directory entries, and the first half of each write.
@@ -141,37 +141,37 @@ struct Plan {
 
 /// A disk under control; a handle on it can be kept.
 #[derive(Clone, Default)]
-pub(super) struct TestDisk {
+pub(in crate::journal) struct TestDisk {
     plan: Arc<Mutex<Plan>>,
     gate: Arc<(Mutex<bool>, Condvar)>,
 }
 
 impl TestDisk {
     /// Fails the steps from `from` up to, not including, `to`.
-    pub(super) fn fail(&self, from: u64, to: u64, kind: io::ErrorKind) {
+    pub(in crate::journal) fn fail(&self, from: u64, to: u64, kind: io::ErrorKind) {
         self.plan.lock().unwrap().fail = Some((from, to, kind));
     }
 
     /// From now on no file can be made, as on a full disk; or again.
-    pub(super) fn fail_creating(&self, failing: bool) {
+    pub(in crate::journal) fn fail_creating(&self, failing: bool) {
         self.plan.lock().unwrap().no_new_files = failing;
     }
 
-    pub(super) fn heal(&self) {
+    pub(in crate::journal) fn heal(&self) {
         self.plan.lock().unwrap().fail = None;
     }
 
-    pub(super) fn steps(&self) -> u64 {
+    pub(in crate::journal) fn steps(&self) -> u64 {
         self.plan.lock().unwrap().steps
     }
 
     /// Calls `hook` before each step with the means to make an image of the medium.
-    pub(super) fn watch(&self, hook: Hook) {
+    pub(in crate::journal) fn watch(&self, hook: Hook) {
         self.plan.lock().unwrap().hook = Some(hook);
     }
 
     /// Holds each step up until it is let go.
-    pub(super) fn hold(&self, held: bool) {
+    pub(in crate::journal) fn hold(&self, held: bool) {
         *self.gate.0.lock().unwrap() = held;
         self.gate.1.notify_all();
     }

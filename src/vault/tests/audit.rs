@@ -417,6 +417,10 @@ impl Journal for Slow {
         self.inner.waiting()
     }
 
+    fn durable(&self) -> u64 {
+        self.inner.durable()
+    }
+
     async fn close(&self) -> Result<(), JournalError> {
         self.inner.close().await
     }

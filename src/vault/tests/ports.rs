@@ -149,6 +149,10 @@ impl Journal for Gated<SharedJournal> {
         self.inner.waiting()
     }
 
+    fn durable(&self) -> u64 {
+        self.inner.durable()
+    }
+
     async fn close(&self) -> Result<(), JournalError> {
         self.inner.close().await
     }

@@ -1,0 +1,121 @@
+//! The log beside the gateway: every interval what is durable is put under a checkpoint, and once
+//! more when the journal is closed. No request waits for it.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use super::open::{Lane, Opened};
+use crate::config::Config;
+use crate::journal::SharedJournal;
+use crate::keyring::KeyRing;
+use crate::notary::{
+    DirShelf, Lane as Written, Made, Notary, NotaryError, NotaryKeys, NotaryParts,
+};
+
+/// The log's name: what the configuration says, or one made of the ring's fingerprint.
+#[must_use]
+pub fn log_origin(config: &Config, keyring: &KeyRing) -> String {
+    let set = config.proof.origin.clone();
+    set.unwrap_or_else(|| format!("kluis/{}", keyring.fingerprint()))
+}
+
+/// What the log is kept with.
+#[must_use]
+pub fn log_keys(keyring: &KeyRing) -> NotaryKeys {
+    NotaryKeys {
+        journal: keyring.log_key(),
+        signing: keyring.log_signing_seed(),
+        scopes: keyring.log_scope_key(),
+        state: keyring.log_state_key(),
+    }
+}
+
+/// The log of a running gateway.
+#[derive(Clone)]
+pub(super) struct LogKeeper {
+    notary: Arc<Mutex<Notary>>,
+    journal: SharedJournal,
+}
+
+impl LogKeeper {
+    /// Opens the log, or begins it.
+    pub(super) fn open(opened: &Opened, config: &Config) -> Result<Self, NotaryError> {
+        let notary = Notary::open(NotaryParts {
+            journal: config.journal.dir.clone(),
+            origin: log_origin(config, &opened.keyring),
+            keys: log_keys(&opened.keyring),
+            shelf: Box::new(DirShelf::keep(&config.proof.dir)?),
+            clock: Arc::clone(&opened.clock),
+            entropy: Arc::clone(&opened.entropy),
+        })?;
+        Ok(Self {
+            notary: Arc::new(Mutex::new(notary)),
+            journal: Arc::clone(&opened.journal),
+        })
+    }
+
+    /// One round, on a thread that may block. `closed`: the journal of this process is closed, and
+    /// its lane is read like those of others.
+    async fn round(&self, closed: bool) -> Result<Option<Made>, NotaryError> {
+        let (notary, journal) = (Arc::clone(&self.notary), Arc::clone(&self.journal));
+        let round = tokio::task::spawn_blocking(move || {
+            let mut notary = notary.lock().unwrap_or_else(PoisonError::into_inner);
+            if closed {
+                return notary.round(&[]);
+            }
+            let lane = Written {
+                name: Lane::Gateway.name(),
+                durable: journal.durable(),
+            };
+            notary.round(&[lane])
+        });
+        match round.await {
+            Ok(made) => made,
+            Err(died) => Err(NotaryError::Internal {
+                what: died.to_string(),
+            }),
+        }
+    }
+
+    /// Rounds until there is nothing more to do.
+    async fn catch_up(&self, closed: bool) -> Result<(), NotaryError> {
+        while let Some(made) = self.round(closed).await? {
+            let size = made.checkpoint.size;
+            tracing::debug!(records = made.records, size, "a checkpoint is signed");
+            if !made.more {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Begins to keep the log, until the handle is aborted.
+    pub(super) fn start(self, interval: Duration) -> (Self, tokio::task::JoinHandle<()>) {
+        let keeping = tokio::spawn(self.clone().run(interval));
+        (self, keeping)
+    }
+
+    async fn run(self, interval: Duration) {
+        let mut failing = false;
+        loop {
+            tokio::time::sleep(interval).await;
+            match self.catch_up(false).await {
+                Ok(()) => failing = false,
+                Err(error) => {
+                    if !failing {
+                        let cause = std::error::Error::source(&error).map(ToString::to_string);
+                        tracing::error!(%error, cause, "the log lags; the journal goes on");
+                    }
+                    failing = true;
+                }
+            }
+        }
+    }
+
+    /// The last round, when the journal is closed.
+    pub(super) async fn finish(&self) {
+        if let Err(error) = self.catch_up(true).await {
+            tracing::error!(%error, "the last records are not under a checkpoint yet");
+        }
+    }
+}

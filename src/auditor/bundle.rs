@@ -1,0 +1,318 @@
+//! `kluis-audit bundle`: a project's records with what it takes to check them, for an auditor who
+//! may read this project's log. The records are read from the journal and held against the log on
+//! the way: what no longer fits is an error, not evidence.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs::{self, File};
+use std::io::{BufWriter, Write as _};
+use std::path::{Path, PathBuf};
+
+use super::args;
+use super::source::DirSource;
+use crate::app::{create_dir, log_keys, log_origin};
+use crate::cli::open::{Desk, call, journal};
+use crate::cli::output::{CliError, Exit, Output};
+use crate::journal::{Found, Tail};
+use crate::ledger::evidence::{
+    Group, Manifest, RowsWriter, Source as _, write_session, write_sessions_head,
+};
+use crate::ledger::tlog::{Checkpoint, Note, Tile, TileKind, VerifierKey, decode_bundle};
+use crate::ledger::{Entry, Scope, Scopes, Segment, SegmentTrees, Tag, encode};
+use crate::notary::NotaryKeys;
+
+const README: &str = include_str!("README.txt");
+
+/// Runs it.
+pub(super) fn run(
+    ask: &args::Bundle,
+    desk: Desk<'_>,
+    output: &mut Output,
+) -> Result<Exit, CliError> {
+    let config = desk.config()?;
+    if ask.out.exists() {
+        return Err(CliError::new(
+            Exit::Usage,
+            format!(
+                "{} is there already, nothing was changed",
+                ask.out.display()
+            ),
+        ));
+    }
+    let moment = |name: &str, time: Option<crate::types::Timestamp>| {
+        time.map(|time| format!(" {name}={time}"))
+            .unwrap_or_default()
+    };
+    let query = format!(
+        "bundle project={} auditor={}{}{}",
+        ask.project,
+        ask.auditor,
+        moment("since", ask.since),
+        moment("until", ask.until)
+    );
+    let (keys, origin) = desk.act(output, async |opened| {
+        let call = call(opened, "audit bundle")?;
+        let vault = &opened.vault;
+        vault
+            .hand_out_log(&call, &ask.project, &ask.auditor, &query)
+            .await?;
+        let origin = log_origin(&config, &opened.keyring);
+        Ok((log_keys(&opened.keyring), origin))
+    })?;
+    let public = keys.public(&origin);
+    let public = public.map_err(|error| CliError::of(Exit::Usage, &error))?;
+    let maker = Maker::open(&config.proof.dir, &config.journal.dir, (keys, &public))?;
+    // Beside its place until it is whole: a bundle that was cut short has no name.
+    let beside = partial(&ask.out);
+    if beside.exists() {
+        fs::remove_dir_all(&beside)?;
+    }
+    let made = maker.make(&beside, ask);
+    let rows = match made {
+        Ok(rows) => rows,
+        Err(error) => {
+            drop(fs::remove_dir_all(&beside));
+            return Err(error);
+        }
+    };
+    fs::rename(&beside, &ask.out)?;
+    output.note(&format!("{rows} records are in {}", ask.out.display()));
+    output.hint(&format!(
+        "`kluis-audit verify {} --log FILE` checks it, with the key that `kluis-audit key` prints",
+        ask.out.display()
+    ));
+    Ok(Exit::Done)
+}
+
+fn partial(out: &Path) -> PathBuf {
+    let mut name = out.as_os_str().to_owned();
+    name.push(".partial");
+    name.into()
+}
+
+/// Reads a log and the journal that it is of.
+struct Maker {
+    log: DirSource,
+    journal: PathBuf,
+    keys: NotaryKeys,
+    public: VerifierKey,
+    note: Note,
+    checkpoint: Checkpoint,
+}
+
+/// What is being written.
+struct Pages {
+    rows: RowsWriter<BufWriter<File>>,
+    sessions: BufWriter<File>,
+    known: HashSet<[u8; 32]>,
+    count: u64,
+}
+
+fn broken(what: &str) -> CliError {
+    CliError::new(Exit::No, what.to_owned())
+        .hint("keep journal and log for those who investigate: they are no evidence any more")
+}
+
+impl Maker {
+    fn open(
+        log: &Path,
+        journal: &Path,
+        (keys, public): (NotaryKeys, &VerifierKey),
+    ) -> Result<Self, CliError> {
+        let mut log = DirSource::new(log);
+        let unsigned = || {
+            CliError::new(Exit::No, "the vault has no checkpoint yet")
+                .hint("a gateway signs one within seconds of the first record")
+        };
+        let bytes = log.read("checkpoint")?.ok_or_else(unsigned)?;
+        let note = Note::parse(&bytes).map_err(|error| broken(&error.to_string()))?;
+        let checkpoint = Checkpoint::open(&note, public);
+        let checkpoint = checkpoint.map_err(|error| broken(&error.to_string()))?;
+        Ok(Self {
+            log,
+            journal: journal.to_owned(),
+            keys,
+            public: public.clone(),
+            note,
+            checkpoint,
+        })
+    }
+
+    /// Makes the bundle; how many records it has.
+    fn make(mut self, out: &Path, ask: &args::Bundle) -> Result<u64, CliError> {
+        create_dir(out)?;
+        self.tiles(out)?;
+        let scope = Scope::Project(ask.project.clone());
+        let tag = self.keys.scope_key().tag(&scope);
+        let mut sessions = BufWriter::new(File::create(out.join("sessions"))?);
+        write_sessions_head(&mut sessions)?;
+        let mut pages = Pages {
+            rows: RowsWriter::new(BufWriter::new(File::create(out.join("rows"))?))?,
+            sessions,
+            known: HashSet::new(),
+            count: 0,
+        };
+        let range = self.walk((&scope, &tag), ask, &mut pages)?;
+        pages.sessions.flush()?;
+        pages.rows.finish()?;
+        let manifest = Manifest::new(&self.checkpoint.origin, range, &[(scope, tag)]);
+        let manifest = serde_json::to_vec_pretty(&manifest);
+        let manifest = manifest.map_err(|error| CliError::of(Exit::Unavailable, &error))?;
+        fs::write(out.join("bundle.json"), manifest)?;
+        let readme = README.replace("{key}", &self.public.to_string());
+        fs::write(out.join("README.txt"), readme)?;
+        fs::write(out.join("checkpoint"), self.note.to_string())?;
+        Ok(pages.count)
+    }
+
+    /// Copies the tiles of this checkpoint.
+    fn tiles(&mut self, out: &Path) -> Result<(), CliError> {
+        let size = self.checkpoint.size;
+        let hashes = (0..8).map(TileKind::Hashes);
+        for kind in std::iter::once(TileKind::Entries).chain(hashes) {
+            let mut index = 0_u64;
+            while let Some(tile) = Tile::of(kind, index, size) {
+                let bytes = self.tile(&tile)?;
+                let path = out.join(tile.to_string());
+                create_dir(path.parent().unwrap_or(out))?;
+                fs::write(path, bytes)?;
+                index = index.saturating_add(1);
+            }
+        }
+        Ok(())
+    }
+
+    /// A tile's bytes; where a full one has taken a partial one's place since, as much of it.
+    fn tile(&mut self, tile: &Tile) -> Result<Vec<u8>, CliError> {
+        if let Some(bytes) = self.log.read(&tile.to_string())? {
+            return Ok(bytes);
+        }
+        let missing = || broken(&format!("{tile} is missing"));
+        let full = Tile {
+            width: 256,
+            ..*tile
+        };
+        let bytes = self.log.read(&full.to_string())?.ok_or_else(missing)?;
+        let bytes = match tile.kind {
+            TileKind::Hashes(_) => bytes
+                .get(..usize::from(tile.width).saturating_mul(32))
+                .map(<[u8]>::to_vec),
+            TileKind::Entries => decode_bundle(256, &bytes).ok().and_then(|mut entries| {
+                entries.truncate(usize::from(tile.width));
+                crate::ledger::tlog::encode_bundle(&entries).ok()
+            }),
+        };
+        bytes.ok_or_else(missing)
+    }
+
+    /// Goes through all entries from the log's beginning, since a completion belongs where its
+    /// intent does; writes the rows of those that were asked for. Their range.
+    fn walk(
+        &mut self,
+        (scope, tag): (&Scope, &Tag),
+        ask: &args::Bundle,
+        pages: &mut Pages,
+    ) -> Result<(u64, u64), CliError> {
+        let size = self.checkpoint.size;
+        let mut tails: BTreeMap<String, Tail> = BTreeMap::new();
+        let mut scopes = Scopes::default();
+        let mut range: Option<(u64, u64)> = None;
+        let (mut index, mut bundle) = (0_u64, 0_u64);
+        while let Some(tile) = Tile::of(TileKind::Entries, bundle, size) {
+            bundle = bundle.saturating_add(1);
+            let bytes = self.tile(&tile)?;
+            let entries = decode_bundle(tile.width, &bytes);
+            for entry in entries.map_err(|error| broken(&error.to_string()))? {
+                let segment = Segment::decode(entry);
+                let segment =
+                    segment.map_err(|error| broken(&format!("entry {index}: {error}")))?;
+                let wanted = ask.since.is_none_or(|since| segment.time >= since)
+                    && ask.until.is_none_or(|until| segment.time < until);
+                if wanted {
+                    let (first, _) = range.unwrap_or((index, index));
+                    range = Some((first, index.saturating_add(1)));
+                }
+                let pages = wanted.then_some(&mut *pages);
+                let tail = self.tail(&mut tails, &segment)?;
+                self.segment((index, &segment), (scope, tag), (tail, &mut scopes), pages)?;
+                index = index.saturating_add(1);
+            }
+        }
+        Ok(range.unwrap_or((0, 0)))
+    }
+
+    fn tail<'t>(
+        &self,
+        tails: &'t mut BTreeMap<String, Tail>,
+        segment: &Segment,
+    ) -> Result<&'t mut Tail, CliError> {
+        let lane = segment.lane.clone();
+        match tails.entry(lane) {
+            std::collections::btree_map::Entry::Occupied(there) => Ok(there.into_mut()),
+            std::collections::btree_map::Entry::Vacant(free) => {
+                let key = self.keys.journal.duplicate();
+                let tail = Tail::open(&self.journal, &segment.lane, key, segment.first);
+                Ok(free.insert(tail.map_err(|error| journal(&error))?))
+            }
+        }
+    }
+
+    fn segment(
+        &self,
+        (index, segment): (u64, &Segment),
+        (scope, tag): (&Scope, &Tag),
+        (tail, scopes): (&mut Tail, &mut Scopes),
+        pages: Option<&mut Pages>,
+    ) -> Result<(), CliError> {
+        let differs = || {
+            broken(&format!(
+                "the journal does not hold what entry {index} says"
+            ))
+        };
+        let key = self.keys.scope_key();
+        let mut trees = SegmentTrees::new(&key, &segment.lane, segment.first);
+        let mut rows = Vec::new();
+        let mut sessions = Vec::new();
+        while tail.next() < segment.end() {
+            let found = tail.read(segment.end()).map_err(|error| journal(&error))?;
+            match found.ok_or_else(differs)? {
+                Found::Lost(..) if segment.lost => {}
+                Found::Lost(..) => return Err(differs()),
+                Found::Record(record, bytes) => {
+                    for of in scopes.of(&record.entry) {
+                        trees.push(&of, record.seq, &bytes);
+                        if of == *scope && pages.is_some() {
+                            sessions.extend(
+                                record.entry.session().copied().zip(record.session.clone()),
+                            );
+                            rows.push((record.seq, bytes.clone()));
+                        }
+                    }
+                }
+            }
+        }
+        if !segment.lost && trees.roots() != segment.scopes {
+            return Err(differs());
+        }
+        let Some(pages) = pages.filter(|_| !rows.is_empty()) else {
+            return Ok(());
+        };
+        for (hash, session) in sessions {
+            if pages.known.insert(hash) {
+                let mut bytes = Vec::new();
+                let encoded = encode(&Entry::Session((*session).clone()), &mut bytes);
+                encoded.map_err(|error| broken(&error.to_string()))?;
+                write_session(&mut pages.sessions, &bytes)?;
+            }
+        }
+        pages.count = pages
+            .count
+            .saturating_add(u64::try_from(rows.len()).unwrap_or(0));
+        let seed = key.seed(tag, &segment.lane, segment.first);
+        Ok(pages.rows.group(&Group {
+            entry: index,
+            tag: *tag,
+            seed,
+            rows,
+        })?)
+    }
+}

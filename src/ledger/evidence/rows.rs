@@ -1,0 +1,270 @@
+//! The files of a bundle: its manifest, the rows and the sessions.
+//!
+//! ```text
+//! rows     = "KLUISRW1" group*       group = entry(8) tag(16) seed(32) count(4) row{count}
+//!                                    row   = seq(8) len(4) record
+//! sessions = "KLUISSE1" { len(4) session }*                                       big-endian
+//! ```
+
+use std::collections::HashMap;
+use std::io::{self, Read, Write};
+use std::sync::Arc;
+
+use data_encoding::HEXLOWER;
+use ring::digest::{SHA256, digest};
+use serde::{Deserialize, Serialize};
+
+use crate::ledger::hash::array;
+use crate::ledger::{Entry, Scope, Session, SessionHash, Tag, decode};
+use crate::types::limits::{
+    BUNDLE_SESSIONS_MAX, LOG_SEGMENT_BYTES_MAX, LOG_SEGMENT_RECORDS_MAX, POLICY_TEXT_BYTES_MAX,
+};
+
+const ROWS: &[u8; 8] = b"KLUISRW1";
+const SESSIONS: &[u8; 8] = b"KLUISSE1";
+/// The schema of the manifest.
+const SCHEMA: &str = "kluis.bundle/1";
+/// The longest record: a policy's text and what surrounds it.
+const RECORD_MAX: usize = POLICY_TEXT_BYTES_MAX + 64;
+
+/// Why a file of a bundle is refused.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RowsError {
+    /// Not its form, or beyond a bound.
+    #[error("the file has not the form of its kind")]
+    Malformed,
+    /// It cannot be read.
+    #[error("the file cannot be read")]
+    Io(#[from] io::Error),
+}
+
+/// A scope that a bundle claims to hold whole.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ManifestScope {
+    /// The project; empty for the vault's own records.
+    pub project: String,
+    /// Its tag, as 32 hex digits.
+    pub tag: String,
+}
+
+/// What a bundle claims: every row of these scopes in these entries of the log.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// `kluis.bundle/1`.
+    pub schema: String,
+    /// The log.
+    pub origin: String,
+    /// The first entry.
+    pub first: u64,
+    /// The entry behind the last.
+    pub end: u64,
+    /// The scopes.
+    pub scopes: Vec<ManifestScope>,
+}
+
+impl Manifest {
+    /// What a bundle of these entries and scopes says.
+    #[must_use]
+    pub fn new(origin: &str, (first, end): (u64, u64), scopes: &[(Scope, Tag)]) -> Self {
+        let scopes = scopes.iter().map(|(scope, tag)| ManifestScope {
+            project: scope.name().to_owned(),
+            tag: HEXLOWER.encode(tag),
+        });
+        Self {
+            schema: SCHEMA.to_owned(),
+            origin: origin.to_owned(),
+            first,
+            end,
+            scopes: scopes.collect(),
+        }
+    }
+
+    /// Reads a manifest.
+    pub fn parse(bytes: &[u8]) -> Result<(Self, Vec<(Scope, Tag)>), RowsError> {
+        let read: Option<Self> = serde_json::from_slice(bytes).ok();
+        let manifest = read.filter(|manifest| manifest.schema == SCHEMA);
+        let manifest = manifest.ok_or(RowsError::Malformed)?;
+        let scopes = manifest.scopes.iter().map(|scope| {
+            let tag = HEXLOWER
+                .decode(scope.tag.as_bytes())
+                .ok()?
+                .try_into()
+                .ok()?;
+            let scope = match scope.project.as_str() {
+                "" => Scope::Vault,
+                name => Scope::Project(name.parse().ok()?),
+            };
+            Some((scope, tag))
+        });
+        let mut scopes: Vec<(Scope, Tag)> =
+            scopes.collect::<Option<_>>().ok_or(RowsError::Malformed)?;
+        scopes.sort_unstable_by_key(|(_, tag)| *tag);
+        let distinct = scopes.is_sorted_by(|(_, a), (_, b)| a < b);
+        if manifest.first > manifest.end || !distinct {
+            return Err(RowsError::Malformed);
+        }
+        Ok((manifest, scopes))
+    }
+}
+
+/// The rows of one scope in one entry.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Group {
+    /// The entry.
+    pub entry: u64,
+    /// The scope.
+    pub tag: Tag,
+    /// The seed of its salts.
+    pub seed: [u8; 32],
+    /// Number and canonical bytes of each record.
+    pub rows: Vec<(u64, Vec<u8>)>,
+}
+
+fn word(len: usize) -> [u8; 4] {
+    u32::try_from(len).unwrap_or(u32::MAX).to_be_bytes()
+}
+
+/// Writes rows, group by group.
+pub struct RowsWriter<W>(W);
+
+impl<W: Write> RowsWriter<W> {
+    /// Begins the file.
+    pub fn new(mut out: W) -> io::Result<Self> {
+        out.write_all(ROWS)?;
+        Ok(Self(out))
+    }
+
+    /// Writes a group.
+    pub fn group(&mut self, group: &Group) -> io::Result<()> {
+        self.0.write_all(&group.entry.to_be_bytes())?;
+        self.0.write_all(&group.tag)?;
+        self.0.write_all(&group.seed)?;
+        self.0.write_all(&word(group.rows.len()))?;
+        for (seq, record) in &group.rows {
+            self.0.write_all(&seq.to_be_bytes())?;
+            self.0.write_all(&word(record.len()))?;
+            self.0.write_all(record)?;
+        }
+        Ok(())
+    }
+
+    /// Ends the file.
+    pub fn finish(mut self) -> io::Result<W> {
+        self.0.flush()?;
+        Ok(self.0)
+    }
+}
+
+/// Reads rows, group by group.
+pub struct RowsReader<R>(R);
+
+fn array_of<const N: usize>(from: &mut impl Read) -> Result<[u8; N], RowsError> {
+    let mut bytes = [0; N];
+    from.read_exact(&mut bytes).map_err(short)?;
+    Ok(bytes)
+}
+
+/// An end in the middle is the form's fault, not the disk's.
+fn short(error: io::Error) -> RowsError {
+    if error.kind() == io::ErrorKind::UnexpectedEof {
+        RowsError::Malformed
+    } else {
+        RowsError::Io(error)
+    }
+}
+
+/// A count of at most `most`.
+fn count(from: &mut impl Read, most: usize) -> Result<usize, RowsError> {
+    let count = u32::from_be_bytes(array_of(from)?);
+    let count = usize::try_from(count).unwrap_or(usize::MAX);
+    (count <= most).then_some(count).ok_or(RowsError::Malformed)
+}
+
+/// The first bytes of what follows, or `None` at the end.
+fn start<const N: usize>(from: &mut impl Read) -> Result<Option<[u8; N]>, RowsError> {
+    let mut bytes = [0; N];
+    let mut have = 0;
+    while have < N {
+        let part = bytes.get_mut(have..).unwrap_or_default();
+        match from.read(part) {
+            Ok(0) if have == 0 => return Ok(None),
+            Ok(0) => return Err(RowsError::Malformed),
+            Ok(read) => have = have.saturating_add(read),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(Some(bytes))
+}
+
+impl<R: Read> RowsReader<R> {
+    /// Reads the beginning of the file.
+    pub fn new(mut from: R) -> Result<Self, RowsError> {
+        if array_of::<8>(&mut from)? != *ROWS {
+            return Err(RowsError::Malformed);
+        }
+        Ok(Self(from))
+    }
+
+    /// The next group; `None` at the end.
+    pub fn group(&mut self) -> Result<Option<Group>, RowsError> {
+        let Some(entry) = start(&mut self.0)? else {
+            return Ok(None);
+        };
+        let (tag, seed) = (array_of(&mut self.0)?, array_of(&mut self.0)?);
+        let rows = count(&mut self.0, LOG_SEGMENT_RECORDS_MAX)?;
+        let mut group = Group {
+            entry: u64::from_be_bytes(entry),
+            tag,
+            seed,
+            rows: Vec::new(),
+        };
+        let mut bytes = 0_usize;
+        for _ in 0..rows {
+            let seq = u64::from_be_bytes(array_of(&mut self.0)?);
+            let mut record = vec![0; count(&mut self.0, RECORD_MAX)?];
+            self.0.read_exact(&mut record).map_err(short)?;
+            bytes = bytes.saturating_add(record.len());
+            if bytes > LOG_SEGMENT_BYTES_MAX.saturating_add(RECORD_MAX) {
+                return Err(RowsError::Malformed);
+            }
+            group.rows.push((seq, record));
+        }
+        Ok(Some(group))
+    }
+}
+
+/// Begins the file of sessions.
+pub fn write_sessions_head(out: &mut impl Write) -> io::Result<()> {
+    out.write_all(SESSIONS)
+}
+
+/// Writes one session's canonical bytes.
+pub fn write_session(out: &mut impl Write, session: &[u8]) -> io::Result<()> {
+    out.write_all(&word(session.len()))?;
+    out.write_all(session)
+}
+
+/// Reads all sessions, by their hash: what a record refers to is what hashes to it.
+pub fn read_sessions(mut from: impl Read) -> Result<HashMap<SessionHash, Arc<Session>>, RowsError> {
+    if array_of::<8>(&mut from)? != *SESSIONS {
+        return Err(RowsError::Malformed);
+    }
+    let mut sessions = HashMap::new();
+    while let Some(len) = start(&mut from)? {
+        let len = usize::try_from(u32::from_be_bytes(len)).unwrap_or(usize::MAX);
+        if len > RECORD_MAX || sessions.len() >= BUNDLE_SESSIONS_MAX {
+            return Err(RowsError::Malformed);
+        }
+        let mut bytes = vec![0; len];
+        from.read_exact(&mut bytes).map_err(short)?;
+        let Ok(Entry::Session(session)) = decode(&bytes) else {
+            return Err(RowsError::Malformed);
+        };
+        sessions.insert(array(&digest(&SHA256, &bytes)), Arc::new(session));
+    }
+    Ok(sessions)
+}

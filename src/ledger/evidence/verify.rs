@@ -1,0 +1,267 @@
+//! The verification: a log and a bundle of it against keys that the verifier had before. Nothing of
+//! a row is shown before its segment's root has matched.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use super::rows::{Manifest, RowsError, RowsReader, read_sessions};
+use super::walk::Walk;
+use crate::ledger::tlog::{Checkpoint, Hash, Judged, Note, TrustPolicy};
+use crate::ledger::{Entry, Scope, Session, SessionHash, Tag};
+use crate::types::limits::FINDINGS_MAX;
+
+/// Where the files of a log or a bundle are.
+pub trait Source {
+    /// A file of at most `limits::LOG_FILE_BYTES_MAX`, whole; `None` where there is none.
+    fn read(&mut self, name: &str) -> io::Result<Option<Vec<u8>>>;
+    /// A file of any length, to be read once; `None` where there is none.
+    fn stream(&mut self, name: &str) -> io::Result<Option<Box<dyn Read>>>;
+}
+
+/// What kind of thing was found.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
+pub enum FindingKind {
+    /// The checkpoint is missing, not signed by a trusted log, or not cosigned by enough witnesses.
+    Checkpoint,
+    /// The log is shorter than it once was.
+    RolledBack,
+    /// The log is another one than it once was.
+    Forked,
+    /// Hashes that do not lead to the checkpoint.
+    Tree,
+    /// An entry that is not what its hash says, or is no segment.
+    Entry,
+    /// Records of a lane are left out or doubled between segments.
+    Lane,
+    /// Records that could not be read any more when the log was made.
+    Lost,
+    /// Rows that are not those that were logged: taken out, put in, changed, moved.
+    Rows,
+    /// A row that cannot be read, or does not belong where it stands.
+    Record,
+    /// The bundle's own files.
+    Bundle,
+}
+
+impl FindingKind {
+    /// Its word.
+    #[must_use]
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Checkpoint => "checkpoint",
+            Self::RolledBack => "rolled-back",
+            Self::Forked => "forked",
+            Self::Tree => "tree",
+            Self::Entry => "entry",
+            Self::Lane => "lane",
+            Self::Lost => "lost",
+            Self::Rows => "rows",
+            Self::Record => "record",
+            Self::Bundle => "bundle",
+        }
+    }
+}
+
+/// Something that does not hold.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Finding {
+    /// What kind.
+    pub kind: FindingKind,
+    /// What, in words.
+    pub text: String,
+}
+
+/// What a verification came to. The evidence holds if there are no findings.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Report {
+    /// What does not hold; at most `limits::FINDINGS_MAX`, the last of which then says so.
+    pub findings: Vec<Finding>,
+    /// The log's checkpoint.
+    pub checkpoint: Option<Checkpoint>,
+    /// Which witnesses cosigned it, and when, in seconds since the epoch.
+    pub cosigned: Vec<(String, u64)>,
+    /// Kept checkpoints that are beginnings of it.
+    pub kept: u64,
+    /// The entries that were looked at: from this one up to, not including, that one.
+    pub entries: (u64, u64),
+    /// The scopes whose rows are here, whole.
+    pub scopes: Vec<String>,
+    /// Rows that hold.
+    pub rows: u64,
+    /// Requests among them that began.
+    pub requests: u64,
+    /// Requests that had not ended.
+    pub open: u64,
+    /// Entries whose time is before that of the entry before: the clock was set back.
+    pub clock_set_back: u64,
+}
+
+/// A row that holds.
+pub struct Seen<'a> {
+    /// Its lane.
+    pub lane: &'a str,
+    /// Its number there.
+    pub seq: u64,
+    /// Its session.
+    pub session: Option<&'a Arc<Session>>,
+    /// The record.
+    pub entry: Entry,
+}
+
+pub(super) type Visit<'a> = &'a mut dyn FnMut(Seen<'_>);
+
+/// Verifies what `source` holds. `kept` are older checkpoints that the verifier kept; `visit` is
+/// called for each row that holds, in the log's order.
+pub fn verify(
+    source: &mut dyn Source,
+    trust: &TrustPolicy,
+    kept: &[Note],
+    visit: Visit<'_>,
+) -> io::Result<Report> {
+    let mut report = Report::default();
+    let Some(judged) = checkpoint(source, trust, &mut report)? else {
+        return Ok(report);
+    };
+    report.cosigned.clone_from(&judged.cosigned);
+    report.checkpoint = Some(judged.checkpoint.clone());
+    let kept = older(kept, &judged, &mut report);
+    let Some(claims) = Claims::read(source, &judged.checkpoint, &mut report)? else {
+        return Ok(report);
+    };
+    report.entries = claims.range;
+    report.scopes = claims
+        .scopes
+        .iter()
+        .map(|(s, _)| s.name().to_owned())
+        .collect();
+    let mut walk = Walk::new(claims, report, visit);
+    walk.next_group()?;
+    walk.tree(source, &judged.checkpoint, kept)?;
+    walk.finish()?;
+    Ok(walk.report)
+}
+
+impl Report {
+    pub(super) fn find(&mut self, kind: FindingKind, text: impl Into<String>) {
+        if self.findings.len() < FINDINGS_MAX {
+            let text = if self.findings.len().saturating_add(1) == FINDINGS_MAX {
+                "there is more than is told".to_owned()
+            } else {
+                text.into()
+            };
+            self.findings.push(Finding { kind, text });
+        }
+    }
+}
+
+fn checkpoint(
+    source: &mut dyn Source,
+    trust: &TrustPolicy,
+    report: &mut Report,
+) -> io::Result<Option<Judged>> {
+    let Some(bytes) = source.read("checkpoint")? else {
+        report.find(FindingKind::Checkpoint, "there is no checkpoint");
+        return Ok(None);
+    };
+    let told = match Note::parse(&bytes) {
+        Ok(note) => match trust.judge(&note) {
+            Ok(judged) => return Ok(Some(judged)),
+            Err(error) => error.to_string(),
+        },
+        Err(error) => error.to_string(),
+    };
+    report.find(FindingKind::Checkpoint, told);
+    Ok(None)
+}
+
+/// The kept checkpoints by size. One that is larger than the log says at once that it was cut.
+fn older(kept: &[Note], judged: &Judged, report: &mut Report) -> BTreeMap<u64, Hash> {
+    let trust = TrustPolicy::log(judged.log.clone());
+    let size = judged.checkpoint.size;
+    let mut roots = BTreeMap::new();
+    for note in kept {
+        let Ok(Judged { checkpoint, .. }) = trust.judge(note) else {
+            let text = "a kept checkpoint is not signed by this log";
+            report.find(FindingKind::Checkpoint, text);
+            continue;
+        };
+        if checkpoint.size > size {
+            report.find(
+                FindingKind::RolledBack,
+                format!(
+                    "the log had {} entries once, and has {size} now",
+                    checkpoint.size
+                ),
+            );
+        }
+        let other = roots.insert(checkpoint.size, checkpoint.root);
+        if other.is_some_and(|other| other != checkpoint.root) {
+            report.find(
+                FindingKind::Forked,
+                format!("two kept checkpoints of {} entries differ", checkpoint.size),
+            );
+        }
+    }
+    roots
+}
+
+/// What a bundle claims; of a log without rows nothing but its entries.
+pub(super) struct Claims {
+    pub(super) range: (u64, u64),
+    pub(super) scopes: Vec<(Scope, Tag)>,
+    pub(super) rows: Option<RowsReader<io::BufReader<Box<dyn Read>>>>,
+    pub(super) sessions: HashMap<SessionHash, Arc<Session>>,
+}
+
+impl Claims {
+    fn read(
+        source: &mut dyn Source,
+        checkpoint: &Checkpoint,
+        report: &mut Report,
+    ) -> io::Result<Option<Self>> {
+        let Some(bytes) = source.read("bundle.json")? else {
+            return Ok(Some(Self {
+                range: (0, checkpoint.size),
+                scopes: Vec::new(),
+                rows: None,
+                sessions: HashMap::new(),
+            }));
+        };
+        let fits = |(manifest, _): &(Manifest, _)| {
+            manifest.origin == checkpoint.origin && manifest.end <= checkpoint.size
+        };
+        let Some((manifest, scopes)) = Manifest::parse(&bytes).ok().filter(fits) else {
+            report.find(FindingKind::Bundle, "bundle.json is not of this log");
+            return Ok(None);
+        };
+        let (rows, sessions) = (source.stream("rows")?, source.stream("sessions")?);
+        let (Some(rows), Some(sessions)) = (rows, sessions) else {
+            report.find(
+                FindingKind::Bundle,
+                "the files rows and sessions are missing",
+            );
+            return Ok(None);
+        };
+        let read = RowsReader::new(io::BufReader::new(rows)).and_then(|rows| {
+            let sessions = read_sessions(io::BufReader::new(sessions))?;
+            Ok((rows, sessions))
+        });
+        match read {
+            Ok((rows, sessions)) => Ok(Some(Self {
+                range: (manifest.first, manifest.end),
+                scopes,
+                rows: Some(rows),
+                sessions,
+            })),
+            Err(RowsError::Io(error)) => Err(error),
+            Err(RowsError::Malformed) => {
+                report.find(
+                    FindingKind::Bundle,
+                    "rows or sessions are not of their form",
+                );
+                Ok(None)
+            }
+        }
+    }
+}

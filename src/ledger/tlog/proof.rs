@@ -1,0 +1,199 @@
+//! Inclusion and consistency proofs: made as RFC 6962 sections 2.1.1 and 2.1.2 define them, checked
+//! by the algorithms of RFC 9162 sections 2.1.3.2 and 2.1.4.2.
+
+use super::tile::Node;
+use super::tree::{Hash, node_hash};
+
+/// A proof that does not prove.
+#[derive(Debug, thiserror::Error, PartialEq, Eq, Clone, Copy)]
+#[non_exhaustive]
+pub enum ProofError {
+    /// The leaf or the older size lies outside the tree.
+    #[error("the proof is of a leaf or a size that the tree does not have")]
+    Range,
+    /// Too many or too few hashes.
+    #[error("the proof has the wrong length")]
+    Length,
+    /// It leads to another root.
+    #[error("the proof leads to another root")]
+    Root,
+}
+
+/// The hash of the leaves `lo..hi`, from full subtrees. `lo` is a multiple of the largest power of
+/// two below `hi - lo`, as it is for every range that a proof asks for.
+fn range_hash<E>(
+    lo: u64,
+    hi: u64,
+    node: &mut impl FnMut(Node) -> Result<Hash, E>,
+) -> Result<Hash, E> {
+    let len = hi.saturating_sub(lo);
+    if len.is_power_of_two() {
+        let level = u8::try_from(len.trailing_zeros()).unwrap_or(63);
+        let index = lo.checked_shr(u32::from(level)).unwrap_or(0);
+        return node(Node { level, index });
+    }
+    let middle = lo.saturating_add(split(len));
+    let left = range_hash(lo, middle, node)?;
+    let right = range_hash(middle, hi, node)?;
+    Ok(node_hash(&left, &right))
+}
+
+/// The largest power of two below `len`, which is 2 at least.
+const fn split(len: u64) -> u64 {
+    1_u64 << 63_u32.saturating_sub(len.saturating_sub(1).leading_zeros())
+}
+
+/// The proof that leaf `index` is in the tree of `size` leaves, from the leaf's sibling up. `node`
+/// gives the hashes of full subtrees.
+pub fn inclusion_proof<E: From<ProofError>>(
+    index: u64,
+    size: u64,
+    mut node: impl FnMut(Node) -> Result<Hash, E>,
+) -> Result<Vec<Hash>, E> {
+    if index >= size {
+        return Err(ProofError::Range.into());
+    }
+    let (mut lo, mut hi) = (0_u64, size);
+    let mut path = Vec::new();
+    while hi.saturating_sub(lo) > 1 {
+        let middle = lo.saturating_add(split(hi.saturating_sub(lo)));
+        if index < middle {
+            path.push((middle, hi));
+            hi = middle;
+        } else {
+            path.push((lo, middle));
+            lo = middle;
+        }
+    }
+    path.iter()
+        .rev()
+        .map(|(lo, hi)| range_hash(*lo, *hi, &mut node))
+        .collect()
+}
+
+/// The proof that the tree of `older` leaves, at least one, is the beginning of the tree of `size`.
+pub fn consistency_proof<E: From<ProofError>>(
+    older: u64,
+    size: u64,
+    mut node: impl FnMut(Node) -> Result<Hash, E>,
+) -> Result<Vec<Hash>, E> {
+    if older == 0 || older > size {
+        return Err(ProofError::Range.into());
+    }
+    let (mut lo, mut hi) = (0_u64, size);
+    let mut path = Vec::new();
+    while older < hi {
+        let middle = lo.saturating_add(split(hi.saturating_sub(lo)));
+        if older <= middle {
+            path.push((middle, hi));
+            hi = middle;
+        } else {
+            path.push((lo, middle));
+            lo = middle;
+        }
+    }
+    // Where the older tree is itself a subtree on the left edge, its root is known.
+    if lo > 0 {
+        path.push((lo, hi));
+    }
+    path.iter()
+        .rev()
+        .map(|(lo, hi)| range_hash(*lo, *hi, &mut node))
+        .collect()
+}
+
+/// Checks that a leaf is in a tree at its index.
+pub fn verify_inclusion(
+    leaf: &Hash,
+    index: u64,
+    size: u64,
+    proof: &[Hash],
+    root: &Hash,
+) -> Result<(), ProofError> {
+    if index >= size {
+        return Err(ProofError::Range);
+    }
+    let mut at = index;
+    let mut last = size.saturating_sub(1);
+    let mut hash = *leaf;
+    for other in proof {
+        if last == 0 {
+            return Err(ProofError::Length);
+        }
+        if at & 1 == 1 || at == last {
+            hash = node_hash(other, &hash);
+            while at & 1 == 0 && at != 0 {
+                at >>= 1;
+                last >>= 1;
+            }
+        } else {
+            hash = node_hash(&hash, other);
+        }
+        at >>= 1;
+        last >>= 1;
+    }
+    if last != 0 {
+        return Err(ProofError::Length);
+    }
+    if hash == *root {
+        Ok(())
+    } else {
+        Err(ProofError::Root)
+    }
+}
+
+/// Checks that the tree of `older` leaves is the beginning of the tree of `size`. A tree without
+/// leaves is the beginning of each, which needs no proof and is refused here.
+pub fn verify_consistency(
+    (older, older_root): (u64, &Hash),
+    (size, root): (u64, &Hash),
+    proof: &[Hash],
+) -> Result<(), ProofError> {
+    if older == 0 || older > size {
+        return Err(ProofError::Range);
+    }
+    if older == size {
+        return match (proof.is_empty(), older_root == root) {
+            (true, true) => Ok(()),
+            (true, false) => Err(ProofError::Root),
+            (false, _) => Err(ProofError::Length),
+        };
+    }
+    let mut at = older.saturating_sub(1);
+    let mut last = size.saturating_sub(1);
+    let (first, rest) = if older.is_power_of_two() {
+        (older_root, proof)
+    } else {
+        proof.split_first().ok_or(ProofError::Length)?
+    };
+    while at & 1 == 1 {
+        at >>= 1;
+        last >>= 1;
+    }
+    let (mut older_hash, mut hash) = (*first, *first);
+    for other in rest {
+        if last == 0 {
+            return Err(ProofError::Length);
+        }
+        if at & 1 == 1 || at == last {
+            older_hash = node_hash(other, &older_hash);
+            hash = node_hash(other, &hash);
+            while at & 1 == 0 && at != 0 {
+                at >>= 1;
+                last >>= 1;
+            }
+        } else {
+            hash = node_hash(&hash, other);
+        }
+        at >>= 1;
+        last >>= 1;
+    }
+    if last != 0 {
+        return Err(ProofError::Length);
+    }
+    if older_hash == *older_root && hash == *root {
+        Ok(())
+    } else {
+        Err(ProofError::Root)
+    }
+}
