@@ -176,7 +176,7 @@ impl Queue {
         Ok(receiver)
     }
 
-    /// Queues a completion. The writer is not woken for it: while events are open it looks by itself.
+    /// Queues a completion. The writer is not woken: while events are open it looks by itself.
     fn complete(&self, queued: Queued) {
         let mut state = self.state();
         if state.stopped {
