@@ -228,7 +228,13 @@ def _():
     put("conditional")
     for headers in ({"if-match": '"no"'}, {"if-none-match": "*"}):
         refused(request(OWNER, "PUT", BUCKET, PREFIX + "conditional", body=b"new", headers=headers), 412)
-    for headers in ({"if-none-match": '"x"'}, {"if-match": "*", "if-none-match": "*"}):
+    tag = request(OWNER, "HEAD", BUCKET, PREFIX + "conditional").headers["etag"]
+    for headers in (
+        {"if-none-match": tag},
+        {"if-none-match": f'"x", {tag}'},
+        {"if-none-match": "W/" + tag},
+        {"if-match": "*", "if-none-match": "*"},
+    ):
         answer = request(OWNER, "PUT", BUCKET, PREFIX + "conditional", body=b"new", headers=headers)
         equal(answer.status in (400, 412, 501), True, f"{headers}: {answer}")
     is_old("conditional")
