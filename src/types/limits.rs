@@ -145,7 +145,7 @@ pub const CATALOG_SCANS_MAX: usize = 8;
 /// Idle read connections that are kept; each holds at most 512 KiB of pages.
 pub const CATALOG_READERS_MAX: usize = 8;
 /// What SQLite's own memory is kept to, all connections together.
-pub const CATALOG_HEAP_BYTES: i64 = 12 * 1024 * 1024;
+pub const CATALOG_HEAP_BYTES: i64 = 8 * 1024 * 1024;
 /// Blobs of one `RestoreBlobs`: 24 bytes each.
 pub const CATALOG_RESTORE_BLOBS_MAX: usize = 4_096;
 /// One value in the catalog's file: an encoded commit, and as much again for its framing.
