@@ -195,7 +195,7 @@ fn modified(stat: &Stat) -> Timestamp {
     Timestamp::from_millis(seconds.saturating_mul(1000)).plus_millis(millis)
 }
 
-/// Whether an open file is a blob of at least `end` bytes.
+/// Whether an open file is a blob of exactly `whole` bytes.
 pub(super) fn holds(file: &OwnedFd, whole: u64) -> Result<(), StoreError> {
     let stat = fstat(file).map_err(|e| failed("looking at a blob", e))?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
