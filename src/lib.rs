@@ -38,6 +38,7 @@ pub mod store;
 
 // Pure cores: no I/O, no clock, no randomness of their own.
 pub mod ledger;
+pub mod manifest;
 pub mod policy;
 pub mod seal;
 

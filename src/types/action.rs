@@ -66,6 +66,8 @@ actions! {
     DatasetDelete = "dataset.delete",
     /// Read and change a dataset's settings: versioning and tags.
     DatasetConfigure = "dataset.configure",
+    /// Freeze a dataset as a numbered version.
+    DatasetPublish = "dataset.publish",
     /// Make, change and withdraw grants.
     GrantManage = "grant.manage",
     /// Read a project's log.

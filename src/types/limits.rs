@@ -154,6 +154,21 @@ pub const CATALOG_VALUE_BYTES_MAX: i32 = 2 * 64 * 1024 * 1024;
 /// could leave out a denial.
 pub const CATALOG_GRANTS_MAX: usize = 10_000;
 
+/// Plaintext bytes at which a page of a manifest is full: four segments, some 2,000 files.
+pub const MANIFEST_PAGE_BYTES: usize = 256 * 1024;
+/// The longest page: a full one and one more entry.
+pub const MANIFEST_PAGE_BYTES_MAX: usize = 512 * 1024;
+/// Pages of one manifest: at 1,000 files each, a thousand million files.
+pub const MANIFEST_PAGES_MAX: usize = 1024 * 1024;
+/// The name of one file or directory in a mount (Linux).
+pub const FILE_NAME_BYTES_MAX: usize = 255;
+/// Published versions of one dataset.
+pub const VERSIONS_MAX: u32 = 1_000_000;
+/// Objects whose keys one request releases.
+pub const RELEASE_KEYS_MAX: usize = 1_000;
+/// Runs of objects in one such request.
+pub const RELEASE_RUNS_MAX: usize = 64;
+
 /// One entry of the log (c2sp.org/tlog-tiles): its length is written in two bytes.
 pub const LOG_ENTRY_BYTES_MAX: usize = 65_535;
 /// A signed note: a hundred signatures of 5 kB, as the largest are.

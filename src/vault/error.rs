@@ -272,6 +272,11 @@ const fn of_conflict(conflict: Conflict) -> (ErrorKind, &'static str) {
         Conflict::ObjectExists => (ErrorKind::PreconditionFailed, "an object is there already"),
         Conflict::ETagDiffers => (ErrorKind::PreconditionFailed, "the entity tag is another"),
         Conflict::Versioned => (ErrorKind::Conflict, "the dataset keeps versions"),
+        Conflict::NoPublication => (ErrorKind::NoSuchVersion, "no such frozen dataset"),
+        Conflict::NumberTaken => (
+            ErrorKind::Conflict,
+            "another version was published meanwhile",
+        ),
         Conflict::NoUpload => (ErrorKind::NoSuchUpload, "no such upload"),
         Conflict::PartChanged => (ErrorKind::InvalidPart, "a part changed in between"),
         Conflict::BlobGone => (ErrorKind::Conflict, "the source was deleted in between"),

@@ -97,6 +97,7 @@ mutations! {
         ForgetBlobs = 16,
         RestoreSeq = 17,
         RestoreMarker = 24,
+        Freeze = 40,
     }
     many {
         PutObject { row, blobs, condition } = 9,
@@ -111,5 +112,9 @@ mutations! {
         SetSetting { dataset, kind, value } = 22,
         SetUploadTags { upload, tags } = 25,
         RestoreVersion { row, versioned, current, blobs } = 23,
+        Issue { publication, issue, blobs } = 41,
+        DropPublication { publication, now } = 42,
+        RestorePublication { row, blobs } = 43,
+        RestoreFrozen { publication, row, versioned, attached, live, blobs } = 44,
     }
 }

@@ -3,8 +3,8 @@
 use super::CodecError;
 use super::wire::{Reader, Wire};
 use crate::catalog::{
-    Attached, BlobUse, CredentialRow, DatasetRow, MarkerRow, ObjectMeta, ObjectRow, PartRow,
-    PrincipalRow, ProjectRow, Setting, SettingKind, UploadRow,
+    Attached, BlobUse, CredentialRow, DatasetRow, Issue, MarkerRow, ObjectMeta, ObjectRow, PartRow,
+    PrincipalRow, ProjectRow, PublicationRow, Setting, SettingKind, UploadRow,
 };
 use crate::policy::{Grant, GrantEffect};
 use crate::types::{BucketName, ChecksumKind, Checksums, PrincipalKind, VersionName, Versioning};
@@ -167,6 +167,18 @@ fields!(MarkerRow {
     version,
     versioned,
     modified,
+});
+fields!(PublicationRow {
+    id,
+    dataset,
+    publisher,
+    frozen,
+    issue,
+});
+fields!(Issue {
+    number,
+    envelope,
+    sealed_key,
 });
 fields!(UploadRow {
     id,

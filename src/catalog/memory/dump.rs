@@ -72,6 +72,7 @@ impl State {
                 shared: held.iter().copied().collect(),
             },
         }));
+        out.extend(self.dump_publications());
         out
     }
 }

@@ -254,7 +254,7 @@ pub(super) fn restore(
         return super::apply_object::insert(conn, row, &held, versioned);
     }
     let held = blobs::hold(conn, uses)?;
-    let body = super::apply_object::insert_body(conn, row, &held)?;
+    let body = super::apply_object::insert_body(conn, row, &held, &Attached::default())?;
     let insert = format!(
         "INSERT INTO versions (dataset, key, place, version, versioned, bytes, etag, modified, body)
          VALUES (?1, ?2, ({BOTTOM}), ?3, ?4, ?5, ?6, ?7, ?8)"
@@ -280,16 +280,8 @@ pub(super) fn attach(
     version: &VersionId,
     attached: &Attached,
 ) -> Result<(), CatalogError> {
-    let select = "SELECT body FROM objects WHERE dataset = ?1 AND key = ?2 AND version = ?3
-        UNION ALL SELECT body FROM (SELECT body FROM versions WHERE dataset = ?1 AND key = ?2
-            AND version = ?3 AND body IS NOT NULL ORDER BY place) LIMIT 1";
-    let bounds = params![
-        dataset.as_bytes(),
-        key.as_str().as_bytes(),
-        version.as_bytes()
-    ];
-    let body: Option<i64> = sql::one(conn, select, bounds, |row| Ok(row.get(0)?))?;
-    let body = body.ok_or(Conflict::NoObject)?;
+    let body = body_of(conn, (dataset, key), version)?.ok_or(Conflict::NoObject)?;
+    let body = super::publications::own_body(conn, (dataset, key), body)?;
     let select = "SELECT detail FROM bodies WHERE id = ?1";
     let detail = sql::one(conn, select, [body], |row| rows::detail(row, 0))?;
     let detail = detail.ok_or(CatalogError::Damaged { what: "object" })?;
@@ -298,6 +290,23 @@ pub(super) fn attach(
     let update = "UPDATE bodies SET detail = ?2 WHERE id = ?1";
     sql::exec(conn, update, params![body, detail])?;
     Ok(())
+}
+
+/// The body of one write, current or older.
+pub(super) fn body_of(
+    conn: &Connection,
+    (dataset, key): Place<'_>,
+    version: &VersionId,
+) -> Result<Option<i64>, CatalogError> {
+    let select = "SELECT body FROM objects WHERE dataset = ?1 AND key = ?2 AND version = ?3
+        UNION ALL SELECT body FROM (SELECT body FROM versions WHERE dataset = ?1 AND key = ?2
+            AND version = ?3 AND body IS NOT NULL ORDER BY place) LIMIT 1";
+    let bounds = params![
+        dataset.as_bytes(),
+        key.as_str().as_bytes(),
+        version.as_bytes()
+    ];
+    sql::one(conn, select, bounds, |row| Ok(row.get(0)?))
 }
 
 /// Makes, replaces or removes a setting.

@@ -11,7 +11,7 @@ use super::{read, rows, sql};
 use crate::catalog::codec::encode_value;
 use crate::catalog::mutation::{beginning, rebuilding};
 use crate::catalog::{BlobUse, CatalogError, Mutation, Setting, Version};
-use crate::types::{BlobId, DatasetId, Timestamp, Versioning, limits};
+use crate::types::{BlobId, DatasetId, PublicationId, Timestamp, Versioning, limits};
 
 /// A dump that is running.
 pub(super) struct Session {
@@ -113,7 +113,7 @@ struct Stage {
 }
 
 /// The kinds, in the order of dependence.
-const STAGES: [Stage; 12] = [
+const STAGES: [Stage; 14] = [
     Stage {
         select: "SELECT name, created FROM projects WHERE name > ?1 ORDER BY name",
         fill: |rows, sink| {
@@ -194,6 +194,19 @@ const STAGES: [Stage; 12] = [
             WHERE (upload, number) > (?1, ?2) ORDER BY upload, number",
         fill: |rows, sink| fill(rows, sink, [0, 1], put_part),
     },
+    Stage {
+        select: "SELECT id, row, blobs FROM publications WHERE id > ?1 ORDER BY id",
+        fill: |rows, sink| fill(rows, sink, [0, 0], restore_publication),
+    },
+    Stage {
+        select: "SELECT dataset, key, version, bytes, etag, modified, detail, sealed_table,
+                versioned, bodies.blobs, publication, live
+            FROM frozen LEFT JOIN publications ON publications.id = frozen.publication
+                LEFT JOIN bodies ON bodies.id = frozen.body
+                LEFT JOIN held ON held.body = frozen.body
+            WHERE (publication, key) > (?1, ?2) ORDER BY publication, key",
+        fill: |rows, sink| fill(rows, sink, [10, 1], restore_frozen),
+    },
 ];
 
 /// One mutation per row; `key` are the columns of the row's key.
@@ -273,6 +286,25 @@ fn set_setting(row: &Row<'_>) -> Result<Mutation, CatalogError> {
         dataset: DatasetId::from_bytes(sql::get_id(row, 0)?),
         kind: value.kind(),
         value: Some(value),
+    })
+}
+
+fn restore_publication(row: &Row<'_>) -> Result<Mutation, CatalogError> {
+    Ok(Mutation::RestorePublication {
+        row: super::publications::publication(row)?,
+        blobs: shared(row, 2)?,
+    })
+}
+
+fn restore_frozen(row: &Row<'_>) -> Result<Mutation, CatalogError> {
+    let object = rows::object(row)?;
+    Ok(Mutation::RestoreFrozen {
+        publication: PublicationId::from_bytes(sql::get_id(row, 10)?),
+        versioned: object.versioned,
+        attached: object.attached.clone(),
+        live: row.get(11)?,
+        blobs: shared(row, 9)?,
+        row: object,
     })
 }
 

@@ -156,8 +156,44 @@ CREATE TABLE settings (
 ) STRICT, WITHOUT ROWID;
 ";
 
+/// Version 3: datasets frozen as published versions.
+///
+/// - `frozen` is like `objects`, and shares its `bodies`. `held` says of a body how many frozen rows
+///   refer to it, and whether an object or older version does.
+/// - `publications.number` is `NULL` until the version is issued; `blobs` are those of its manifest.
+const V3: &str = "
+CREATE TABLE publications (
+    id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    dataset BLOB NOT NULL REFERENCES datasets (id),
+    number INTEGER CHECK (number > 0),
+    frozen INTEGER NOT NULL,
+    row BLOB NOT NULL,
+    blobs BLOB NOT NULL,
+    UNIQUE (dataset, number)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX publications_stale ON publications (frozen) WHERE number IS NULL;
+
+CREATE TABLE frozen (
+    publication BLOB NOT NULL REFERENCES publications (id),
+    key BLOB NOT NULL,
+    bytes INTEGER NOT NULL,
+    etag TEXT NOT NULL,
+    modified INTEGER NOT NULL,
+    version BLOB NOT NULL CHECK (length(version) = 16),
+    body INTEGER NOT NULL,
+    versioned INTEGER NOT NULL CHECK (versioned IN (0, 1)),
+    PRIMARY KEY (publication, key)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE held (
+    body INTEGER PRIMARY KEY,
+    frozen INTEGER NOT NULL CHECK (frozen >= 0),
+    live INTEGER NOT NULL CHECK (live IN (0, 1))
+) STRICT;
+";
+
 /// Every step, oldest first.
-pub(super) const STEPS: &[&str] = &[V1, V2];
+pub(super) const STEPS: &[&str] = &[V1, V2, V3];
 
 /// Brings a file, an empty one too, to the newest version; refuses a newer and a foreign one.
 pub(super) fn migrate(conn: &Connection, steps: &[&str]) -> Result<(), CatalogError> {
@@ -216,6 +252,8 @@ pub(super) fn version(conn: &Connection, known: u32) -> Result<u32, CatalogError
 mod tests {
     use super::*;
 
+    const NEWEST: u32 = 3;
+
     /// A step that a later version might bring.
     const NEXT: &str = "ALTER TABLE projects ADD COLUMN note TEXT;";
 
@@ -228,7 +266,7 @@ mod tests {
         let conn = fresh();
         migrate(&conn, STEPS).unwrap();
         migrate(&conn, STEPS).unwrap();
-        assert_eq!(version(&conn, 2), Ok(2));
+        assert_eq!(version(&conn, NEWEST), Ok(NEWEST));
     }
 
     #[test]
@@ -237,8 +275,8 @@ mod tests {
         migrate(&conn, STEPS).unwrap();
         conn.execute("INSERT INTO projects VALUES ('icu', 7)", [])
             .unwrap();
-        migrate(&conn, &[V1, V2, NEXT]).unwrap();
-        assert_eq!(version(&conn, 3), Ok(3));
+        migrate(&conn, &[V1, V2, V3, NEXT]).unwrap();
+        assert_eq!(version(&conn, NEWEST + 1), Ok(NEWEST + 1));
         let row: (String, u64, Option<String>) = conn
             .query_row("SELECT name, created, note FROM projects", [], |row| {
                 Ok((row.get(0)?, row.get::<_, u32>(1)?.into(), row.get(2)?))
@@ -251,16 +289,19 @@ mod tests {
     fn a_failing_step_leaves_the_old_version() {
         let conn = fresh();
         migrate(&conn, STEPS).unwrap();
-        assert!(migrate(&conn, &[V1, V2, NEXT, "CREATE TABLE projects (x);"]).is_err());
-        assert_eq!(version(&conn, 2), Ok(2));
+        assert!(migrate(&conn, &[V1, V2, V3, NEXT, "CREATE TABLE projects (x);"]).is_err());
+        assert_eq!(version(&conn, NEWEST), Ok(NEWEST));
         assert!(conn.prepare("SELECT note FROM projects").is_err());
     }
 
     #[test]
     fn a_newer_file_is_refused() {
         let conn = fresh();
-        migrate(&conn, &[V1, V2, NEXT]).unwrap();
-        let refused = CatalogError::Schema { found: 3, known: 2 };
+        migrate(&conn, &[V1, V2, V3, NEXT]).unwrap();
+        let refused = CatalogError::Schema {
+            found: NEWEST + 1,
+            known: NEWEST,
+        };
         assert_eq!(migrate(&conn, STEPS), Err(refused));
     }
 
@@ -296,7 +337,7 @@ mod tests {
             INSERT INTO objects VALUES (zeroblob(16), x'61', 0, 'e', 7, zeroblob(16), 1);";
         conn.execute_batch(row).unwrap();
         migrate(&conn, STEPS).unwrap();
-        assert_eq!(version(&conn, 2), Ok(2));
+        assert_eq!(version(&conn, NEWEST), Ok(NEWEST));
         let state = "SELECT versioning, versioned FROM datasets, objects";
         let state: (u8, u8) = conn
             .query_row(state, [], |row| Ok((row.get(0)?, row.get(1)?)))
