@@ -1,4 +1,4 @@
-//! The endpoints, in one table: what the router serves, what the log calls it, who may ask unsigned.
+//! The endpoints, in one table: what is served, what the log calls it, who may ask unsigned.
 
 use std::borrow::Cow;
 use std::sync::Arc;
