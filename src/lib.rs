@@ -22,6 +22,9 @@ pub mod app;
 pub mod auditor;
 pub mod cli;
 pub mod config;
+#[cfg(feature = "mount")]
+pub mod mount;
+pub mod node;
 pub mod ops;
 pub mod s3;
 

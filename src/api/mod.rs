@@ -9,6 +9,7 @@ mod answer;
 mod ask;
 mod endpoint;
 mod identity;
+mod versions;
 
 use std::sync::Arc;
 

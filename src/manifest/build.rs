@@ -77,7 +77,11 @@ impl Run {
 
     /// Whether a file of this name is here. Names are asked for in order.
     fn has_file(&mut self, name: &[u8]) -> bool {
-        while self.names.last().is_some_and(|known| !name.starts_with(known)) {
+        while self
+            .names
+            .last()
+            .is_some_and(|known| !name.starts_with(known))
+        {
             self.names.pop();
         }
         self.names.last().is_some_and(|known| known == name)
@@ -182,7 +186,10 @@ impl Builder {
             self.close()?;
         }
         while let Some(run) = self.open.last_mut() {
-            let Some(rest) = path.get(run.directory.len()..).filter(|rest| !rest.is_empty()) else {
+            let Some(rest) = path
+                .get(run.directory.len()..)
+                .filter(|rest| !rest.is_empty())
+            else {
                 break;
             };
             let name = rest.split(|b| *b == b'/').next().unwrap_or_default();
@@ -246,8 +253,7 @@ fn shown_as(key: &[u8]) -> Option<(&[u8], &[u8])> {
     // The last piece, behind the last slash, is empty.
     path.next_back();
     let top = key.split(|b| *b == b'/').next();
-    let sound = path.all(is_name)
-        && (name.is_empty() || is_name(name))
-        && top != Some(RESERVED.as_bytes());
+    let sound =
+        path.all(is_name) && (name.is_empty() || is_name(name)) && top != Some(RESERVED.as_bytes());
     sound.then_some((directory, name))
 }

@@ -46,10 +46,17 @@ impl Index {
         &self.pages
     }
 
+    /// The pages in order.
+    #[must_use]
+    pub fn into_pages(self) -> Vec<PageRef> {
+        self.pages
+    }
+
     /// The number of the page that holds `key`, or the first that holds anything after it.
     #[must_use]
     pub fn seek(&self, key: &[u8]) -> usize {
-        self.pages.partition_point(|page| page.last.as_slice() < key)
+        self.pages
+            .partition_point(|page| page.last.as_slice() < key)
     }
 
     fn is_sound(&self) -> bool {
@@ -64,7 +71,8 @@ impl Index {
             && self.pages.iter().all(|page| {
                 page.first <= page.last
                     && page.entries >= 1
-                    && usize::try_from(page.bytes).is_ok_and(|n| n <= limits::MANIFEST_PAGE_BYTES_MAX)
+                    && usize::try_from(page.bytes)
+                        .is_ok_and(|n| n <= limits::MANIFEST_PAGE_BYTES_MAX)
             })
     }
 

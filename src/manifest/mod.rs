@@ -16,7 +16,7 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-pub use build::{Built, Builder, Listed};
+pub use build::{Builder, Built, Listed};
 pub use index::{Index, PageRef};
 pub use page::{Entry, EntryRef, FileEntry, Page};
 pub use root::{Digest, IndexRef, Root, Signer, SignerKey, digest};

@@ -101,7 +101,11 @@ impl EntryRef<'_> {
     /// The object's key, of a file.
     #[must_use]
     pub fn key(&self) -> Option<String> {
-        let directory = if self.directory == HIDDEN { b"" } else { self.directory };
+        let directory = if self.directory == HIDDEN {
+            b""
+        } else {
+            self.directory
+        };
         String::from_utf8([directory, self.name].concat()).ok()
     }
 
@@ -163,7 +167,10 @@ impl Page {
         while reader.left() > 0 {
             let directory = reader.counted()?;
             let end = at(&reader);
-            let directory_at = (small(end.saturating_sub(directory.len()))?, small(directory.len())?);
+            let directory_at = (
+                small(end.saturating_sub(directory.len()))?,
+                small(directory.len())?,
+            );
             let entries = reader.u32()?;
             if entries == 0 || !is_directory_path(directory) {
                 return Err(ManifestError::Form);
@@ -225,7 +232,10 @@ impl Page {
     /// The first entry whose sort key is not below `key`; [`Self::len`] if all are.
     #[must_use]
     pub fn seek(&self, key: &[u8]) -> usize {
-        let below = |at: usize| self.get(at).is_some_and(|entry| entry.sort_key().as_slice() < key);
+        let below = |at: usize| {
+            self.get(at)
+                .is_some_and(|entry| entry.sort_key().as_slice() < key)
+        };
         let (mut low, mut high) = (0, self.len());
         while low < high {
             let middle = low.midpoint(high);

@@ -200,7 +200,10 @@ impl std::str::FromStr for SignerKey {
     fn from_str(text: &str) -> Result<Self, ManifestError> {
         let bytes = data_encoding::HEXLOWER.decode(text.as_bytes());
         let bytes = bytes.map_err(|_not_hex| ManifestError::Form)?;
-        bytes.try_into().map(Self).map_err(|_length| ManifestError::Form)
+        bytes
+            .try_into()
+            .map(Self)
+            .map_err(|_length| ManifestError::Form)
     }
 }
 

@@ -54,7 +54,9 @@ fn build<'a>(keys: impl IntoIterator<Item = &'a str>) -> (Index, Vec<Page>, u64)
 
 /// Directory path and name of every entry, a directory's with a slash.
 fn entries(pages: &[Page]) -> Vec<(String, String)> {
-    let all = pages.iter().flat_map(|page| (0..page.len()).filter_map(|at| page.get(at)));
+    let all = pages
+        .iter()
+        .flat_map(|page| (0..page.len()).filter_map(|at| page.get(at)));
     all.map(|entry| {
         let slash = if entry.is_directory { "/" } else { "" };
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -69,7 +71,10 @@ fn a_tree_is_sorted_by_directory_and_every_directory_is_one_run() {
     let (_, pages, hidden) = build(keys);
     assert_eq!(hidden, 0);
     let found = entries(&pages);
-    let found: Vec<_> = found.iter().map(|(d, n)| (d.as_str(), n.as_str())).collect();
+    let found: Vec<_> = found
+        .iter()
+        .map(|(d, n)| (d.as_str(), n.as_str()))
+        .collect();
     let expected = [
         ("a/b/", "1"),
         ("a/b/", "2"),
@@ -88,7 +93,17 @@ fn a_tree_is_sorted_by_directory_and_every_directory_is_one_run() {
 fn what_no_directory_can_show_is_kept_apart() {
     let long = format!("{}/x", "n".repeat(256));
     let mut keys = vec![
-        "/x", ".kluis/plan", "a//b", "d/", "f", "f!", "f/under", "ok/dir/", "g/h", "g/h/i/j", &long,
+        "/x",
+        ".kluis/plan",
+        "a//b",
+        "d/",
+        "f",
+        "f!",
+        "f/under",
+        "ok/dir/",
+        "g/h",
+        "g/h/i/j",
+        &long,
     ];
     keys.sort_unstable();
     let (_, pages, hidden) = build(keys);
@@ -110,7 +125,10 @@ fn objects_out_of_order_are_refused() {
             .collect();
         let refused = results.contains(&Err(ManifestError::Form));
         // What closes a directory early shows at the end, when its pages overlap.
-        assert!(refused || pair == ["a/b", "a.b/c"] || pair == ["d/x", "c/x"], "{pair:?}");
+        assert!(
+            refused || pair == ["a/b", "a.b/c"] || pair == ["d/x", "c/x"],
+            "{pair:?}"
+        );
     }
 }
 
@@ -118,7 +136,11 @@ fn objects_out_of_order_are_refused() {
 fn many_files_make_many_pages_that_do_not_overlap() {
     // A wide directory with small ones between, and a deep chain.
     let mut keys: Vec<String> = (0..6_000).map(|n| format!("wide/{n:05}")).collect();
-    keys.extend((0..6_000).step_by(7).map(|n| format!("wide/{n:05}.d/leaf-{n}")));
+    keys.extend(
+        (0..6_000)
+            .step_by(7)
+            .map(|n| format!("wide/{n:05}.d/leaf-{n}")),
+    );
     keys.extend((0..3_000).map(|n| format!("small/{n:04}/only-file-of-its-directory")));
     keys.extend((1..100).map(|n| format!("{}x", "deep/".repeat(n))));
     keys.sort_unstable();
@@ -128,7 +150,7 @@ fn many_files_make_many_pages_that_do_not_overlap() {
     let mut files: Vec<String> = entries(&pages)
         .into_iter()
         .filter(|(_, name)| !name.ends_with('/'))
-        .map(|(directory, name)| directory + &name)
+        .map(|(directory, name)| format!("{directory}{name}"))
         .collect();
     files.sort_unstable();
     assert_eq!(files, keys);
@@ -174,7 +196,11 @@ fn no_changed_bit_of_an_envelope_is_believed() {
     for at in 0..envelope.len() * 8 {
         let mut bad = envelope.clone();
         bad[at / 8] ^= 1 << (at % 8);
-        assert_eq!(signer.key().open(&bad), Err(ManifestError::Signature), "bit {at}");
+        assert_eq!(
+            signer.key().open(&bad),
+            Err(ManifestError::Signature),
+            "bit {at}"
+        );
     }
     for cut in 0..envelope.len() {
         assert!(signer.key().open(&envelope[..cut]).is_err());

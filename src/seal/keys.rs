@@ -9,8 +9,10 @@
 //!                                  ├─ RingLogSign ───► signs the log's checkpoints (Ed25519 seed)
 //!                                  ├─ RingLogScopes ─► tags and salts of the log's scopes (HMAC)
 //!                                  ├─ RingLogState ──► seals the log's state
+//!                                  ├─ RingPublish ───► signs published versions (Ed25519 seed)
 //!                                  └─ RingPrint ─────► the ring's public fingerprint
 //! dataset key (random) ─┬─ TableSalt ► salt of a part table (HMAC)
+//!                       ├─ ManifestKey ► seals the key of a version's index
 //!                       └─ Table ────► seals one part table, which holds data keys
 //! data key (random, one blob) ─┬─ BlobSegments, BlobDescription ► seal the blob
 //!                              └─ BlobCommitment ───────────────► names the key in the header
@@ -44,6 +46,8 @@ pub(crate) enum Label {
     RingLogScopes,
     RingLogState,
     LogState,
+    RingPublish,
+    ManifestKey,
     RingPrint,
 }
 
@@ -67,6 +71,8 @@ impl Label {
             Self::RingLogScopes => "kluis v1 ring log scopes",
             Self::RingLogState => "kluis v1 ring log state",
             Self::LogState => "kluis v1 log state",
+            Self::RingPublish => "kluis v1 ring publisher",
+            Self::ManifestKey => "kluis v1 manifest key",
             Self::RingPrint => "kluis v1 ring fingerprint",
         }
     }
@@ -110,7 +116,7 @@ pub(crate) fn mac(key: &Secret<32>, parts: &[&[u8]]) -> Secret<32> {
 mod tests {
     use super::*;
 
-    const ALL: [Label; 18] = [
+    const ALL: [Label; 20] = [
         Label::BlobSegments,
         Label::BlobDescription,
         Label::BlobCommitment,
@@ -128,6 +134,8 @@ mod tests {
         Label::RingLogScopes,
         Label::RingLogState,
         Label::LogState,
+        Label::RingPublish,
+        Label::ManifestKey,
         Label::RingPrint,
     ];
 

@@ -17,7 +17,7 @@ pub use checksum::{ChecksumKind, Checksums};
 pub use clock::{Clock, Entropy, EntropyError, Timestamp};
 pub use etag::ETag;
 pub use id::{BlobId, DatasetId, EventId, GrantId, IdError, PublicationId, UploadId, VersionId};
-pub use name::{BucketName, DatasetName, NameError, ObjectKey, ProjectName};
+pub use name::{BucketName, BucketRef, DatasetName, NameError, ObjectKey, ProjectName};
 pub use principal::{AccessKeyId, PrincipalId, PrincipalKind};
 pub use range::ByteRange;
 pub use secret::{Secret, SecretText};

@@ -24,7 +24,7 @@ pub struct NewCredential {
 }
 
 impl Vault {
-    fn admin_intent(call: &Call, project: Option<&ProjectName>, what: &str) -> Intent {
+    pub(super) fn admin_intent(call: &Call, project: Option<&ProjectName>, what: &str) -> Intent {
         let object = ObjectRef {
             project: project.cloned(),
             ..ObjectRef::default()

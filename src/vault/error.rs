@@ -7,6 +7,7 @@ use std::fmt;
 use crate::catalog::{CatalogError, Conflict};
 use crate::journal::JournalError;
 use crate::keyring::KeyRingError;
+use crate::manifest::ManifestError;
 use crate::policy::PolicyError;
 use crate::seal::{OpenError, SealError};
 use crate::store::StoreError;
@@ -312,6 +313,18 @@ impl From<OpenError> for VaultError {
             "what was stored does not authenticate",
             error,
         )
+    }
+}
+
+impl From<ManifestError> for VaultError {
+    fn from(error: ManifestError) -> Self {
+        let kind = match error {
+            ManifestError::TooLarge => ErrorKind::TooLarge,
+            ManifestError::Form | ManifestError::Signature | ManifestError::Digest => {
+                ErrorKind::Integrity
+            }
+        };
+        Self::caused(kind, "a manifest cannot be made or believed", error)
     }
 }
 

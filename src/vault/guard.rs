@@ -11,12 +11,12 @@ use arc_swap::ArcSwap;
 
 use super::error::{ErrorKind, VaultError};
 use super::{Identity, Vault};
-use crate::catalog::{CredentialRow, DatasetRow, SharedCatalog};
+use crate::catalog::{CredentialRow, DatasetRow, PublicationRow, SharedCatalog};
 use crate::ledger::{ObjectRef, PolicyRef};
 use crate::policy::{Ask, Decision, Policy, ProjectPolicy, SubjectPolicy};
 use crate::types::{
-    AccessKeyId, Action, BucketName, Clock, ObjectKey, PrincipalId, ProjectName, Timestamp,
-    VersionName, Versioning, limits,
+    AccessKeyId, Action, BucketName, BucketRef, Clock, DatasetId, ObjectKey, PrincipalId,
+    ProjectName, Timestamp, VersionName, Versioning, limits,
 };
 
 /// How long a cached answer may be used before the catalog is asked whether anything changed: a
@@ -34,6 +34,8 @@ pub(super) struct Authorized {
     pub(super) bucket: BucketName,
     /// `None` only for an action that makes the dataset.
     pub(super) dataset: Option<DatasetRow>,
+    /// The published version that is asked for, if one is.
+    pub(super) publication: Option<Arc<PublicationRow>>,
     pub(super) key: Option<ObjectKey>,
     /// The version that is named, once [`Vault::authorize_version`] has decided about it.
     pub(super) version: Option<VersionName>,
@@ -53,6 +55,12 @@ impl Authorized {
         self.dataset
             .as_ref()
             .ok_or(VaultError::new(ErrorKind::NoSuchDataset, "no such dataset"))
+    }
+
+    /// The number of the published version that is asked for.
+    pub(super) fn number(&self) -> Option<u32> {
+        let issue = self.publication.as_ref()?.issue.as_ref()?;
+        Some(issue.number)
     }
 
     /// The key, which every action on an object has.
@@ -134,6 +142,30 @@ impl Lease {
     }
 }
 
+/// Whether an action leaves everything as it is: the only ones that a published version serves.
+const fn reads_only(action: Action) -> bool {
+    match action {
+        Action::ObjectRead
+        | Action::ObjectHead
+        | Action::ObjectList
+        | Action::ObjectExport
+        | Action::DatasetHead => true,
+        Action::ObjectWrite
+        | Action::ObjectDelete
+        | Action::ObjectTag
+        | Action::VersionRead
+        | Action::VersionList
+        | Action::VersionDelete
+        | Action::UploadManage
+        | Action::DatasetCreate
+        | Action::DatasetDelete
+        | Action::DatasetConfigure
+        | Action::DatasetPublish
+        | Action::GrantManage
+        | Action::LogRead => false,
+    }
+}
+
 /// What a request's key stands for.
 #[derive(Clone, Copy)]
 enum Name<'a> {
@@ -158,6 +190,7 @@ struct Cache {
     checked: Timestamp,
     credentials: HashMap<AccessKeyId, Arc<Known>>,
     datasets: HashMap<BucketName, DatasetRow>,
+    publications: HashMap<(DatasetId, u32), Arc<PublicationRow>>,
     projects: HashMap<ProjectName, Arc<ProjectPolicy>>,
     subjects: HashMap<(ProjectName, PrincipalId), Arc<SubjectPolicy>>,
 }
@@ -166,6 +199,7 @@ impl Cache {
     fn clear(&mut self) {
         self.credentials.clear();
         self.datasets.clear();
+        self.publications.clear();
         self.projects.clear();
         self.subjects.clear();
     }
@@ -236,7 +270,8 @@ impl Guard {
             && cache.generation == generation
         {
             let entries = cache.subjects.len().max(cache.credentials.len());
-            if entries.max(cache.datasets.len()) >= limits::GUARD_CACHE_MAX {
+            let others = cache.datasets.len().max(cache.publications.len());
+            if entries.max(others) >= limits::GUARD_CACHE_MAX {
                 cache.clear();
             }
             keep(&mut cache);
@@ -254,6 +289,29 @@ impl Guard {
         if let Some(row) = &row {
             self.keep(generation, |cache| {
                 cache.datasets.insert(bucket.clone(), row.clone());
+            });
+        }
+        Ok(row)
+    }
+
+    async fn publication(
+        &self,
+        dataset: DatasetId,
+        number: u32,
+    ) -> Result<Option<Arc<PublicationRow>>, VaultError> {
+        let generation = self.generation().await?;
+        if let Ok(cache) = self.cache.read()
+            && let Some(row) = cache.publications.get(&(dataset, number))
+        {
+            return Ok(Some(Arc::clone(row)));
+        }
+        let row = self.catalog.publication(&dataset, number).await?;
+        let row = row.map(Arc::new);
+        if let Some(row) = &row {
+            self.keep(generation, |cache| {
+                cache
+                    .publications
+                    .insert((dataset, number), Arc::clone(row));
             });
         }
         Ok(row)
@@ -416,8 +474,8 @@ impl Vault {
                 }
             };
         }
-        let bucket = or_refuse!(
-            BucketName::parse(bucket, &self.settings.default_project),
+        let BucketRef { bucket, version } = or_refuse!(
+            BucketRef::parse(bucket, &self.settings.default_project),
             None
         );
         object.project = Some(bucket.project.clone());
@@ -445,10 +503,25 @@ impl Vault {
         if !decision.allowed {
             return Err((object, Some(decision), denied));
         }
-        let dataset = or_refuse!(self.guard.dataset(&bucket).await, Some(decision));
+        if version.is_some() && !reads_only(action) {
+            let frozen = VaultError::new(ErrorKind::AccessDenied, "a version is never changed");
+            return Err((object, Some(decision), frozen));
+        }
+        let mut dataset = or_refuse!(self.guard.dataset(&bucket).await, Some(decision));
         if dataset.is_none() && action != Action::DatasetCreate {
             let absent = VaultError::new(ErrorKind::NoSuchDataset, "no such dataset");
             return Err((object, Some(decision), absent));
+        }
+        let mut publication = None;
+        if let (Some(row), Some(number)) = (&mut dataset, version) {
+            let found = or_refuse!(self.guard.publication(row.id, number).await, Some(decision));
+            if found.is_none() {
+                let absent = VaultError::new(ErrorKind::NoSuchDataset, "no such published version");
+                return Err((object, Some(decision), absent));
+            }
+            publication = found;
+            // Of what is frozen there is one version of each object.
+            row.versioning = Versioning::Off;
         }
         let lease = Lease {
             guard: Arc::clone(&self.guard),
@@ -464,6 +537,7 @@ impl Vault {
             lease,
             bucket,
             dataset,
+            publication,
             key: key_name,
             version: None,
             action,

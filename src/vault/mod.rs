@@ -10,10 +10,12 @@ mod error;
 mod guard;
 mod identity;
 mod intake;
+mod publish;
 mod read;
 mod reading;
 mod record;
 mod recover;
+mod release;
 mod settings;
 mod snapshot;
 mod sweep;
@@ -37,7 +39,9 @@ pub use ask::{
     Span, TagMatch, Tags, Turned, WriteConditions,
 };
 pub use error::{ErrorKind, VaultError};
+pub use publish::Published;
 pub use recover::Recovered;
+pub use release::{Opening, ReadReport, Released, Run};
 pub use snapshot::Snapshot;
 pub use sweep::{GRACE_MS_MIN, SweepAsk, Swept};
 
@@ -106,6 +110,7 @@ pub struct Vault {
     entropy: Arc<dyn Entropy>,
     settings: Settings,
     snapshots: snapshot::Progress,
+    indexes: release::Indexes,
 }
 
 impl Vault {
@@ -125,6 +130,7 @@ impl Vault {
             entropy: parts.entropy,
             settings,
             snapshots: snapshot::Progress::default(),
+            indexes: release::Indexes::default(),
         }
     }
 
