@@ -5,7 +5,7 @@ use super::open::{Desk, absent, call, collect};
 use super::output::{CliError, Exit, Output};
 use super::project;
 use crate::catalog::{DatasetRow, SharedCatalog};
-use crate::types::{BucketName, ProjectName, limits};
+use crate::types::{BucketName, PrincipalId, ProjectName, limits};
 use crate::vault::Published;
 
 /// How datasets are listed.
@@ -50,30 +50,8 @@ pub(super) fn run(
             let row = row.ok_or_else(|| missing(name))?;
             output.rows(COLUMNS, &[cells(&row)])?;
         }
-        DatasetCommand::Publish { name, publisher } => {
-            let published = desk.act(output, async |opened| {
-                let call = call(opened, "dataset publish")?;
-                let vault = &opened.vault;
-                Ok(vault.publish_for(&call, name, publisher.clone()).await?)
-            })?;
-            output.rows(VERSION_COLUMNS, &[version_cells(&published)])?;
-            if published.root.hidden > 0 {
-                let hidden = published.root.hidden;
-                output.note(&format!(
-                    "{hidden} objects have names that no directory can show: S3 reads them, a mount does not"
-                ));
-            }
-        }
-        DatasetCommand::Versions { name } => {
-            let versions = desk.act(output, async |opened| {
-                let vault = &opened.vault;
-                let row = vault.catalog().dataset(name).await?;
-                let row = row.ok_or_else(|| missing(name))?;
-                Ok(vault.published(&row.id).await?)
-            })?;
-            let versions: Vec<_> = versions.iter().map(version_cells).collect();
-            output.rows(VERSION_COLUMNS, &versions)?;
-        }
+        DatasetCommand::Publish { name, publisher } => publish(name, publisher, desk, output)?,
+        DatasetCommand::Versions { name } => versions(name, desk, output)?,
         DatasetCommand::Diff { from, to, remote } => {
             return super::node::diff((from, to), remote, desk.environment, output);
         }
@@ -97,6 +75,38 @@ pub(super) fn run(
         }
     }
     Ok(Exit::Done)
+}
+
+fn publish(
+    name: &BucketName,
+    publisher: &PrincipalId,
+    desk: Desk<'_>,
+    output: &mut Output,
+) -> Result<(), CliError> {
+    let version = desk.act(output, async |opened| {
+        let call = call(opened, "dataset publish")?;
+        let vault = &opened.vault;
+        Ok(vault.publish_for(&call, name, publisher.clone()).await?)
+    })?;
+    output.rows(VERSION_COLUMNS, &[version_cells(&version)])?;
+    if version.root.hidden > 0 {
+        let hidden = version.root.hidden;
+        output.note(&format!(
+            "{hidden} objects have names that no directory can show: S3 reads them, a mount does not"
+        ));
+    }
+    Ok(())
+}
+
+fn versions(name: &BucketName, desk: Desk<'_>, output: &mut Output) -> Result<(), CliError> {
+    let versions = desk.act(output, async |opened| {
+        let vault = &opened.vault;
+        let row = vault.catalog().dataset(name).await?;
+        let row = row.ok_or_else(|| missing(name))?;
+        Ok(vault.published(&row.id).await?)
+    })?;
+    let versions: Vec<_> = versions.iter().map(version_cells).collect();
+    output.rows(VERSION_COLUMNS, &versions)
 }
 
 /// How versions are listed.

@@ -88,13 +88,12 @@ mod tests {
 
     #[test]
     fn inodes_and_places_are_each_others() {
-        for place in [(0, 0), (0, 1), (7, 4_000), (1 << 20, (1 << 24) - 1)] {
-            let (page, slot) = place;
+        for (page, slot) in [(0, 0), (0, 1), (7, 4_000), (1 << 20, (1 << 24) - 1)] {
             let there = Place { page, slot };
-            assert_eq!(super::place(inode(there)), Some(there));
+            assert_eq!(place(inode(there)), Some(there));
         }
         for special in [0, 1, 2, 15, (1 << 24) - 1] {
-            assert_eq!(super::place(special), None);
+            assert_eq!(place(special), None);
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::node::{Found, Kind, NodeError};
 use crate::types::limits;
 
 /// How long the kernel may keep names and attributes: they never change.
-const FOR_EVER: Duration = Duration::from_secs(24 * 60 * 60);
+const FOR_EVER: Duration = Duration::from_hours(24);
 /// Entries that a directory's reader is given at once.
 const ENTRIES: usize = 1_024;
 /// Whole files up to here are fetched when they are opened.
@@ -68,12 +68,11 @@ impl Filesystem {
             let _inside = self.runtime.enter();
             work().now_or_never()
         };
-        match at_once {
-            Some(done) => reply(done),
-            None => {
-                let work = work();
-                self.runtime.spawn(async move { reply(work.await) });
-            }
+        if let Some(done) = at_once {
+            reply(done);
+        } else {
+            let work = work();
+            self.runtime.spawn(async move { reply(work.await) });
         }
     }
 

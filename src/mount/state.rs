@@ -173,7 +173,12 @@ impl State {
     /// What `.kluis/errors` shows: the newest last.
     pub(super) fn errors(&self) -> String {
         let errors = lock(&self.errors);
-        errors.iter().map(|line| format!("{line}\n")).collect()
+        let mut text = String::new();
+        for line in errors.iter() {
+            text.push_str(line);
+            text.push('\n');
+        }
+        text
     }
 
     /// What `.kluis/status` shows.

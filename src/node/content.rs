@@ -261,9 +261,8 @@ impl Opening {
     }
 
     fn open(&mut self, mut piece: &[u8]) -> Result<(), NodeError> {
-        let opener = match &mut self.opener {
-            Ok(opener) => opener,
-            Err(_) => return Err(SHORT),
+        let Ok(opener) = &mut self.opener else {
+            return Err(SHORT);
         };
         while !piece.is_empty() {
             let wanted = if self.header {

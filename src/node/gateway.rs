@@ -167,7 +167,7 @@ impl Gateway {
     ) -> Result<(), GatewayError> {
         let permit = self.permits.acquire().await;
         let _permit = permit.map_err(|error| GatewayError::broken(&error))?;
-        let (mut line, answer) = self.send(asking).await?;
+        let (mut line, answer) = Box::pin(self.send(asking)).await?;
         let status = answer.status();
         let mut body = answer.into_body();
         if !status.is_success() {
@@ -257,9 +257,10 @@ impl Gateway {
             payload,
         };
         let signature = current.signer.sign(&parts, self.clock.now());
-        let uri = match asking.query.is_empty() {
-            true => asking.path.clone(),
-            false => format!("{}?{}", asking.path, asking.query),
+        let uri = if asking.query.is_empty() {
+            asking.path.clone()
+        } else {
+            format!("{}?{}", asking.path, asking.query)
         };
         let mut request = Request::builder()
             .method(&asking.method)

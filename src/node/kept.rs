@@ -31,7 +31,7 @@ pub(super) struct Kept<K, V> {
     bytes_max: usize,
 }
 
-impl<K: Hash + Eq + Copy, V> Kept<K, V> {
+impl<K: Hash + Eq + Copy + Send + Sync, V: Send + Sync> Kept<K, V> {
     pub(super) fn new(bytes_max: usize) -> Self {
         Self {
             state: Mutex::new(State {
@@ -48,31 +48,28 @@ impl<K: Hash + Eq + Copy, V> Kept<K, V> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The slot of a key, and whether it was made just now.
-    fn slot(&self, key: K) -> (Slot<V>, bool) {
+    /// The slot of a key, the newest used from now on.
+    fn slot(&self, key: K) -> Slot<V> {
         let mut state = self.state();
         state.clock = state.clock.saturating_add(1);
         let now = state.clock;
-        let (slot, before) = match state.entries.get_mut(&key) {
-            Some(entry) => {
-                let before = std::mem::replace(&mut entry.used, now);
-                (Arc::clone(&entry.slot), Some(before))
-            }
-            None => (Slot::default(), None),
-        };
-        match before {
-            Some(before) => drop(state.order.remove(&before)),
-            None => {
-                let entry = Entry {
-                    slot: Arc::clone(&slot),
-                    used: now,
-                    weight: 0,
-                };
-                state.entries.insert(key, entry);
-            }
-        }
+        let known = state.entries.get_mut(&key).map(|entry| {
+            let before = std::mem::replace(&mut entry.used, now);
+            (Arc::clone(&entry.slot), before)
+        });
         state.order.insert(now, key);
-        (slot, before.is_none())
+        if let Some((slot, before)) = known {
+            state.order.remove(&before);
+            return slot;
+        }
+        let slot = Slot::default();
+        let entry = Entry {
+            slot: Arc::clone(&slot),
+            used: now,
+            weight: 0,
+        };
+        state.entries.insert(key, entry);
+        slot
     }
 
     /// Whether the value is there or being fetched; if not, the caller is to fetch it.
@@ -84,9 +81,9 @@ impl<K: Hash + Eq + Copy, V> Kept<K, V> {
     pub(super) async fn get(
         &self,
         key: K,
-        fetch: impl Future<Output = Result<(V, usize), NodeError>>,
+        fetch: impl Future<Output = Result<(V, usize), NodeError>> + Send,
     ) -> Result<Arc<V>, NodeError> {
-        let (slot, _new) = self.slot(key);
+        let slot = self.slot(key);
         let made = slot
             .get_or_try_init(|| async {
                 let (value, weight) = fetch.await?;

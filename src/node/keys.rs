@@ -124,8 +124,12 @@ impl Lease {
     }
 }
 
+/// A released table, in clear.
+type Clear = Arc<Zeroizing<Vec<u8>>>;
+
 struct State {
-    tables: HashMap<String, (Arc<Zeroizing<Vec<u8>>>, Instant)>,
+    /// Each with when it was asked for.
+    tables: HashMap<String, (Clear, Instant)>,
     order: VecDeque<String>,
     /// What is to be asked for next, each with how many after it.
     wanted: Vec<(String, usize)>,
@@ -189,13 +193,13 @@ impl Keys {
         self.here(key).is_some()
     }
 
-    fn here(&self, key: &str) -> Option<Arc<Zeroizing<Vec<u8>>>> {
+    fn here(&self, key: &str) -> Option<Clear> {
         let state = lock(&self.state);
         let (table, released) = state.tables.get(key)?;
         (released.elapsed() < LEASE).then(|| Arc::clone(table))
     }
 
-    async fn ask(&self, key: &str, ahead: usize) -> Result<Arc<Zeroizing<Vec<u8>>>, NodeError> {
+    async fn ask(&self, key: &str, ahead: usize) -> Result<Clear, NodeError> {
         lock(&self.state)
             .wanted
             .push((key.to_owned(), ahead.max(1)));

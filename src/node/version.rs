@@ -34,6 +34,8 @@ struct Opened {
     signer: String,
 }
 
+const BAD: NodeError = NodeError::Integrity("the gateway's answer is none");
+
 /// An opened version.
 pub struct Version {
     gateway: Arc<Gateway>,
@@ -55,9 +57,7 @@ impl Version {
     ) -> Result<Self, NodeError> {
         let path = format!("/.kluis/v1/versions/{}--v{}", ask.bucket, ask.number);
         let answer = gateway.ask(&get(format!("{path}/root"))).await?;
-        let opened: Opened = serde_json::from_slice(&answer)
-            .map_err(|_not_json| NodeError::Integrity("the gateway's answer is none"))?;
-        const BAD: NodeError = NodeError::Integrity("the gateway's answer is none");
+        let opened: Opened = serde_json::from_slice(&answer).map_err(|_not_json| BAD)?;
         let envelope = BASE64
             .decode(opened.envelope.as_bytes())
             .map_err(|_text| BAD)?;

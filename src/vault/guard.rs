@@ -503,26 +503,8 @@ impl Vault {
         if !decision.allowed {
             return Err((object, Some(decision), denied));
         }
-        if version.is_some() && !reads_only(action) {
-            let frozen = VaultError::new(ErrorKind::AccessDenied, "a version is never changed");
-            return Err((object, Some(decision), frozen));
-        }
-        let mut dataset = or_refuse!(self.guard.dataset(&bucket).await, Some(decision));
-        if dataset.is_none() && action != Action::DatasetCreate {
-            let absent = VaultError::new(ErrorKind::NoSuchDataset, "no such dataset");
-            return Err((object, Some(decision), absent));
-        }
-        let mut publication = None;
-        if let (Some(row), Some(number)) = (&mut dataset, version) {
-            let found = or_refuse!(self.guard.publication(row.id, number).await, Some(decision));
-            if found.is_none() {
-                let absent = VaultError::new(ErrorKind::NoSuchDataset, "no such published version");
-                return Err((object, Some(decision), absent));
-            }
-            publication = found;
-            // Of what is frozen there is one version of each object.
-            row.versioning = Versioning::Off;
-        }
+        let found = self.locate(&bucket, version, action).await;
+        let (dataset, publication) = or_refuse!(found, Some(decision));
         let lease = Lease {
             guard: Arc::clone(&self.guard),
             principal: principal.clone(),
@@ -543,6 +525,36 @@ impl Vault {
             action,
             decision,
         })
+    }
+
+    /// The dataset that an allowed request is about, and its version if it names one.
+    async fn locate(
+        &self,
+        bucket: &BucketName,
+        version: Option<u32>,
+        action: Action,
+    ) -> Result<(Option<DatasetRow>, Option<Arc<PublicationRow>>), VaultError> {
+        if version.is_some() && !reads_only(action) {
+            let frozen = "a version is never changed";
+            return Err(VaultError::new(ErrorKind::AccessDenied, frozen));
+        }
+        let Some(mut row) = self.guard.dataset(bucket).await? else {
+            let absent = VaultError::new(ErrorKind::NoSuchDataset, "no such dataset");
+            let made = action == Action::DatasetCreate;
+            return made.then_some((None, None)).ok_or(absent);
+        };
+        let Some(number) = version else {
+            return Ok((Some(row), None));
+        };
+        let absent = VaultError::new(ErrorKind::NoSuchDataset, "no such published version");
+        let publication = self
+            .guard
+            .publication(row.id, number)
+            .await?
+            .ok_or(absent)?;
+        // Of what is frozen there is one version of each object.
+        row.versioning = Versioning::Off;
+        Ok((Some(row), Some(publication)))
     }
 
     /// The datasets that the caller may know of, in order of project and name.

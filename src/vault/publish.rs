@@ -137,7 +137,7 @@ impl Vault {
         let result = async {
             self.commit(vec![Mutation::Freeze(row.clone())]).await?;
             match self.issue(call, &intent, &bucket, &row).await {
-                Ok(published) => Ok(published),
+                Ok(version) => Ok(version),
                 Err(error) => {
                     // What a crash leaves frozen the sweeper drops.
                     let (publication, now) = (row.id, self.now());
@@ -161,11 +161,11 @@ impl Vault {
         bucket: &BucketName,
         row: &PublicationRow,
     ) -> Result<Published, VaultError> {
-        let written = self.write_manifest(row).await?;
+        let manifest = self.write_manifest(row).await?;
         let signer = self.signer()?;
         let mut tries = 0;
         loop {
-            let root = self.next_root(bucket, row, &written).await?;
+            let root = self.next_root(bucket, row, &manifest).await?;
             let envelope = signer.sign(&root)?;
             let found = digest(&root.encode()?);
             self.note_root(call, intent, &root, &found).await?;
@@ -174,10 +174,10 @@ impl Vault {
                 issue: Issue {
                     number: root.number,
                     envelope: envelope.into(),
-                    sealed_key: written.sealed_key.clone(),
+                    sealed_key: manifest.sealed_key.clone(),
                 },
                 blobs: BlobUse {
-                    fresh: written.writing.flight.blobs.clone(),
+                    fresh: manifest.writing.flight.blobs.clone(),
                     shared: Vec::new(),
                 },
             };
@@ -215,7 +215,7 @@ impl Vault {
         &self,
         bucket: &BucketName,
         row: &PublicationRow,
-        written: &Written,
+        manifest: &Written,
     ) -> Result<Root, VaultError> {
         let last = self.versions_of(&row.dataset).await?.pop();
         let (number, previous) = match last.and_then(|row| row.issue) {
@@ -225,7 +225,7 @@ impl Vault {
                 (issue.number.saturating_add(1), digest)
             }
         };
-        let writing = &written.writing;
+        let writing = &manifest.writing;
         Ok(Root {
             dataset: row.dataset,
             publication: row.id,
@@ -234,9 +234,9 @@ impl Vault {
             previous,
             objects: writing.objects,
             bytes: writing.bytes,
-            hidden: written.hidden,
+            hidden: manifest.hidden,
             pages: u32::try_from(writing.pages.len()).unwrap_or(u32::MAX),
-            index: written.index,
+            index: manifest.index,
             bucket: bucket.clone(),
         })
     }

@@ -289,6 +289,26 @@ impl Vault {
         }
     }
 
+    /// Whether the caller may read an object now.
+    async fn decide(
+        &self,
+        call: &Call,
+        proof: &Authorized,
+        key: &ObjectKey,
+    ) -> Result<Decision, VaultError> {
+        let principal = call.session.principal.as_ref().ok_or(super::NOBODY)?;
+        let project = &proof.bucket.project;
+        let subject = self.guard.subject(project, principal).await?;
+        Ok(subject.decide(&Ask {
+            project,
+            principal,
+            dataset: Some(&proof.bucket.dataset),
+            key: key.as_str(),
+            action: Action::ObjectRead,
+            now: self.now(),
+        }))
+    }
+
     /// The objects of a run up to the first that the caller may not read, and the decision on the
     /// first of them.
     async fn readable(
@@ -459,6 +479,10 @@ impl Vault {
             intent.event = self.new_event()?;
         }
         let event = intent.event;
+        // What is told after the right has ended is kept, as refused: nothing is lost by telling.
+        let decision = self.decide(call, proof, &report.key).await?;
+        let allowed = decision.allowed;
+        intent.policy = Some(policy_ref(&decision));
         intent.object.key = Some(report.key);
         let number = proof.number().unwrap_or_default();
         let ranges: Vec<String> = report
@@ -466,18 +490,24 @@ impl Vault {
             .iter()
             .map(|range| format!("{}-{}", range.start(), range.end()))
             .collect();
-        let text = format!("version={number} read={}", ranges.join(","));
-        intent.query = Some(super::cut(&text));
+        let mut text = format!("version={number} read={}", ranges.join(","));
+        text.truncate(limits::RECORD_TEXT_BYTES_MAX);
+        intent.query = Some(text);
         let first = report.ranges.first().map(|range| range.start());
         let last = report.ranges.last().map(|range| range.end());
         intent.range = first.zip(last).and_then(|(a, b)| ByteRange::new(a, b));
         let bytes = report.ranges.iter().map(|range| range.len());
+        let late = "told after the right to read had ended";
         let completion = Completion {
             event,
             time: self.now(),
-            outcome: Outcome::Success,
-            status: 200,
-            reason: String::new(),
+            outcome: if allowed {
+                Outcome::Success
+            } else {
+                Outcome::Refused
+            },
+            status: if allowed { 200 } else { 403 },
+            reason: if allowed { "" } else { late }.to_owned(),
             bytes: bytes.fold(0, u64::saturating_add),
             object_bytes: None,
         };
