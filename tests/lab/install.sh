@@ -3,6 +3,7 @@
 #
 #   tests/lab/install.sh base nextest python node aws2 valgrind     what tests/run needs
 #   tests/lab/install.sh ceph garage      what tests/run --all adds (garage builds for long)
+#   tests/lab/install.sh fuse slurm       what tests/mount and tests/slurm ask for themselves
 #   tests/lab/install.sh nginx s3s-fs     what tests/load/measure.sh adds
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
@@ -107,6 +108,8 @@ for part in "$@"; do
     aws2) [ -x /usr/bin/aws ] || apt_get awscli ;;
     ceph) command -v radosgw >/dev/null || apt_get ceph-mon ceph-osd radosgw ceph-common ;;
     valgrind) command -v valgrind >/dev/null || apt_get valgrind ;;
+    fuse) command -v fusermount3 >/dev/null || apt_get fuse3 ;;
+    slurm) command -v slurmd >/dev/null || apt_get munge slurm-wlm slurmctld slurmd slurm-client ;;
     nginx) [ -x /usr/sbin/nginx ] || apt_get nginx-light ;;
     garage) cargo_install garage "$GARAGE_VERSION" ;;
     s3s-fs) cargo_install s3s-fs "$S3S_FS_VERSION" --features binary --ignore-rust-version ;;
