@@ -127,7 +127,7 @@ pub(super) async fn release(
             response = of_error(unavailable.into());
         }
     }
-    let mut response = with_region(response, region);
+    let mut response = with_size(with_region(response, region));
     let _none: Option<Served> = response.extensions_mut().insert(Served(scope.operation()));
     with_request_id(response, &scope.event().to_string())
 }
@@ -142,6 +142,20 @@ fn with_region(mut response: Response<Body>, region: &str) -> Response<Body> {
             let _old: Option<HeaderValue> = response.headers_mut().insert(REGION, value);
         }
         add_to_error(&mut response, &format!("<Region>{region}</Region>"));
+    }
+    response
+}
+
+/// Says in the XML of a 416, too, how long the object is. Amazon's runtime for clients reads it there,
+/// and by that alone knows an empty object, the first range of which it asked for.
+fn with_size(mut response: Response<Body>) -> Response<Body> {
+    if response.status() != StatusCode::RANGE_NOT_SATISFIABLE {
+        return response;
+    }
+    let range = response.headers().get(header::CONTENT_RANGE);
+    let size = range.and_then(|range| range.to_str().ok()?.strip_prefix("bytes */"));
+    if let Some(element) = size.map(|size| format!("<ActualObjectSize>{size}</ActualObjectSize>")) {
+        add_to_error(&mut response, &element);
     }
     response
 }
@@ -283,6 +297,31 @@ mod tests {
                 .headers_mut()
                 .extend(range.map(|range| (header::CONTENT_RANGE, range.clone())));
             assert_eq!(partial(response).status().as_u16(), expected);
+        }
+    }
+
+    #[test]
+    fn a_range_beyond_the_end_tells_the_size_in_its_xml() {
+        let answer = |code, status: u16, range: Option<&'static str>| {
+            let mut response = of_error(S3Error::new(code));
+            *response.status_mut() = StatusCode::from_u16(status).unwrap();
+            if let Some(range) = range.map(HeaderValue::from_static) {
+                response
+                    .headers_mut()
+                    .extend([(header::CONTENT_RANGE, range)]);
+            }
+            let body = with_size(response).body().bytes().unwrap();
+            String::from_utf8(body.to_vec()).unwrap()
+        };
+        let told = answer(S3ErrorCode::InvalidRange, 416, Some("bytes */0"));
+        assert!(told.ends_with("<ActualObjectSize>0</ActualObjectSize></Error>"));
+        for (status, range) in [
+            (416, None),
+            (416, Some("bytes 0-1/2")),
+            (403, Some("bytes */0")),
+        ] {
+            let told = answer(S3ErrorCode::InvalidRange, status, range);
+            assert!(!told.contains("ActualObjectSize"), "{status} {range:?}");
         }
     }
 
