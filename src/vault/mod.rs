@@ -8,6 +8,7 @@ mod dataset;
 mod delete;
 mod error;
 mod guard;
+mod identity;
 mod intake;
 mod read;
 mod reading;
