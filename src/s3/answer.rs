@@ -18,6 +18,7 @@ use crate::vault::{BodyError, ErrorKind, Turned, VaultError};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
 const REGION: HeaderName = HeaderName::from_static("x-amz-bucket-region");
+const XML: HeaderValue = HeaderValue::from_static("application/xml");
 /// S3's bound for a bucket's name.
 const BUCKET_BYTES_MAX: usize = 63;
 
@@ -247,7 +248,10 @@ fn add_to_error(response: &mut Response<Body>, element: &str) {
         longer.extend_from_slice(element.as_bytes());
         longer.extend_from_slice(END);
         *response.body_mut() = Body::from(Bytes::from(longer));
-        let _length: Option<HeaderValue> = response.headers_mut().remove(header::CONTENT_LENGTH);
+        let headers = response.headers_mut();
+        let _length: Option<HeaderValue> = headers.remove(header::CONTENT_LENGTH);
+        // The library forgets the type of an error that has headers of its own.
+        headers.entry(header::CONTENT_TYPE).or_insert(XML);
     }
 }
 
@@ -340,5 +344,16 @@ mod tests {
         let body = response.body().bytes().unwrap();
         assert!(body.ends_with(b"<RequestId>0190</RequestId></Error>"));
         assert_eq!(code_of(&Response::new(Body::empty())), "200");
+    }
+
+    #[test]
+    fn errors_say_that_they_are_xml() {
+        let busy = VaultError::new(ErrorKind::SlowDown, "test");
+        for error in [busy.into(), S3Error::new(S3ErrorCode::AccessDenied)] {
+            let response = with_request_id(of_error(error), "0190");
+            assert_eq!(response.headers()[header::CONTENT_TYPE], "application/xml");
+        }
+        let bare = with_request_id(Response::new(Body::empty()), "0190");
+        assert!(!bare.headers().contains_key(header::CONTENT_TYPE));
     }
 }
