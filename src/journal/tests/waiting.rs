@@ -108,7 +108,10 @@ async fn an_intent_is_on_its_way_before_anyone_waits_for_it() {
     let (wal, _) = open_with(dir.path(), &TestDisk::default(), |_| {});
     let session = Arc::new(samples::session());
     let mut unasked = wal.begin(&session, samples::intent(event(1)));
-    let _later = wal.begin(&session, samples::intent(event(2))).await.unwrap();
+    let _later = wal
+        .begin(&session, samples::intent(event(2)))
+        .await
+        .unwrap();
     // The writer answers in the order of the queue, so that the first was told when the second was.
     assert!(futures_util::poll!(&mut unasked).is_ready());
 }

@@ -10,8 +10,8 @@ use tokio::sync::Notify;
 
 use crate::catalog::{
     Catalog, CatalogError, CredentialRow, DatasetRow, ListQuery, MarkerRow, Mutation, ObjectRow,
-    Page, PartPage, PrincipalRow, ProjectRow, Setting, SettingKind, SharedCatalog, UploadPage,
-    UploadQuery, UploadRow, Version, VersionPage, VersionQuery,
+    Origin, Page, PartPage, PrincipalRow, ProjectRow, Setting, SettingKind, SharedCatalog,
+    UploadPage, UploadQuery, UploadRow, Version, VersionPage, VersionQuery,
 };
 use crate::journal::{Durable, Journal, JournalError, SharedJournal};
 use crate::ledger::{Completion, Intent, Session};
@@ -19,7 +19,7 @@ use crate::policy::Grant;
 use crate::store::{BlobBody, BlobEntry, BlobStore, BlobStream, SharedStore, StoreError};
 use crate::types::{
     AccessKeyId, BlobId, BucketName, DatasetId, ObjectKey, PrincipalId, ProjectName, Timestamp,
-    UploadId, VersionName,
+    UploadId, VersionId, VersionName,
 };
 
 /// Counts the calls of all ports and stops at one of them, for ever: what was acknowledged before
@@ -213,6 +213,7 @@ gated! {
     projects_of(principal: &PrincipalId) -> Vec<ProjectName>;
     version(dataset: &DatasetId, key: &ObjectKey, name: &VersionName) -> Option<Version>;
     latest_marker(dataset: &DatasetId, key: &ObjectKey) -> Option<MarkerRow>;
+    origin(dataset: &DatasetId, key: &ObjectKey, version: &VersionId) -> Option<Origin>;
     versions(dataset: &DatasetId, query: &VersionQuery) -> VersionPage;
     setting(dataset: &DatasetId, kind: SettingKind) -> Option<Setting>;
     list(dataset: &DatasetId, query: &ListQuery) -> Page;
