@@ -153,6 +153,8 @@ const fn reads_only(action: Action) -> bool {
         Action::ObjectWrite
         | Action::ObjectDelete
         | Action::ObjectTag
+        | Action::ObjectLock
+        | Action::LockBypass
         | Action::VersionRead
         | Action::VersionList
         | Action::VersionDelete
@@ -278,7 +280,10 @@ impl Guard {
         }
     }
 
-    async fn dataset(&self, bucket: &BucketName) -> Result<Option<DatasetRow>, VaultError> {
+    pub(super) async fn dataset(
+        &self,
+        bucket: &BucketName,
+    ) -> Result<Option<DatasetRow>, VaultError> {
         let generation = self.generation().await?;
         if let Ok(cache) = self.cache.read()
             && let Some(row) = cache.datasets.get(bucket)

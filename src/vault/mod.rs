@@ -4,12 +4,16 @@
 mod admin;
 mod ask;
 mod checksum;
+mod completion;
+mod cors;
 mod dataset;
 mod delete;
 mod error;
 mod guard;
 mod identity;
 mod intake;
+mod lifecycle;
+mod lock;
 mod publish;
 mod read;
 mod reading;
@@ -35,10 +39,12 @@ use futures_util::Stream;
 pub use admin::NewCredential;
 pub use ask::{
     AtEnd, BodyChecks, BodyError, Call, CompletedPart, Completing, CopySource, Deleted, Doomed,
-    Input, InputBody, NewObject, Place, ReadAsk, ReadConditions, Reading, Removed, Replaced, Seen,
-    Span, TagMatch, Tags, Turned, WriteConditions,
+    Input, InputBody, KeyWish, NewObject, Place, ReadAsk, ReadConditions, Reading, Removed,
+    Replaced, Seen, Span, TagMatch, Tags, Turned, Wishes, WriteConditions,
 };
+pub use cors::CorsAsk;
 pub use error::{ErrorKind, VaultError};
+pub use lifecycle::Lifecycled;
 pub use publish::Published;
 pub use recover::Recovered;
 pub use release::{Opening, ReadReport, Released, Run};

@@ -115,6 +115,13 @@ mutations! {
         Issue { publication, issue, blobs } = 41,
         DropPublication { publication, now } = 42,
         RestorePublication { row, blobs } = 43,
-        RestoreFrozen { publication, row, versioned, attached, live, blobs } = 44,
+        RestoreFrozen { publication, row, versioned, attached, facts, live, blobs } = 44,
+        SetRetention { dataset, key, version, retention, bypass, now } = 26,
+        SetHold { dataset, key, version, hold } = 27,
+        SetObjectKeyName { dataset, key, version, name } = 28,
+        SetOrigin { dataset, key, version, origin } = 29,
+        SetObjectLock { dataset, lock } = 30,
+        SetKeyName { dataset, name } = 31,
+        SetUploadFacts { upload, facts } = 32,
     }
 }

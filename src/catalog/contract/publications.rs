@@ -49,6 +49,7 @@ fn tag(number: u32, key: &str, value: &str) -> Mutation {
         version: version(number),
         attached: Attached {
             tags: vec![("state".into(), value.into())],
+            ..Attached::default()
         },
     }
 }

@@ -143,6 +143,7 @@ impl State {
             row: row.clone(),
             versioned: row.versioned,
             attached: row.attached.clone(),
+            facts: row.attached.facts.clone(),
             live: self.has(row),
             blobs: uses(held),
         });

@@ -9,7 +9,7 @@ use super::apply_version::{make_room, versioning};
 use super::{blobs, rows, sql};
 use crate::catalog::codec::encode_value;
 use crate::catalog::{
-    Attached, BlobUse, CatalogError, Condition, Conflict, ObjectRow, PartRow, UploadRow,
+    Attached, BlobUse, CatalogError, Condition, Conflict, Facts, ObjectRow, PartRow, UploadRow,
 };
 use crate::types::{BlobId, DatasetId, ObjectKey, Timestamp, UploadId, VersionId, Versioning};
 
@@ -67,7 +67,7 @@ pub(super) fn delete(
     let delete = "DELETE FROM objects WHERE dataset = ?1 AND key = ?2";
     let (dataset, key) = (place.0.as_bytes(), place.1.as_str().as_bytes());
     sql::exec(conn, delete, params![dataset, key])?;
-    blobs::lose(conn, &take_body(conn, old.body)?, now)
+    blobs::lose(conn, &take_body(conn, old.body, now)?, now)
 }
 
 pub(super) fn find(
@@ -142,11 +142,25 @@ pub(super) fn insert_body(
     Ok(conn.last_insert_rowid())
 }
 
-/// Deletes a body, unless it is frozen; the blobs that are thereby held no more.
-pub(super) fn take_body(conn: &Connection, body: i64) -> Result<Vec<BlobId>, CatalogError> {
+/// Deletes a body, unless it is frozen; the blobs that are thereby held no more. **Every way in which
+/// an object goes leads here**: what is locked stays, and the commit fails as a whole.
+pub(super) fn take_body(
+    conn: &Connection,
+    body: i64,
+    now: Timestamp,
+) -> Result<Vec<BlobId>, CatalogError> {
+    let select = "SELECT facts FROM bodies WHERE id = ?1";
+    let facts: Option<Option<Facts>> = sql::one(conn, select, [body], |row| sql::get_some(row, 0))?;
+    let facts = facts.ok_or(CatalogError::Damaged { what: "object" })?;
+    must(!facts.unwrap_or_default().lock.holds(now), Conflict::Locked)?;
     if super::publications::outlives(conn, body)? {
         return Ok(Vec::new());
     }
+    drop_body(conn, body)
+}
+
+/// Deletes a body that nothing refers to; the blobs that it held.
+pub(super) fn drop_body(conn: &Connection, body: i64) -> Result<Vec<BlobId>, CatalogError> {
     let delete = "DELETE FROM bodies WHERE id = ?1 RETURNING blobs";
     sql::one(conn, delete, [body], |row| sql::get_ids(row, 0))?
         .ok_or(CatalogError::Damaged { what: "object" })
@@ -179,6 +193,18 @@ pub(super) fn set_upload_tags(
 ) -> Result<(), CatalogError> {
     let column = (!tags.is_empty()).then(|| encode_value(tags));
     let update = "UPDATE uploads SET tags = ?2 WHERE id = ?1";
+    let updated = sql::exec(conn, update, params![upload.as_bytes(), column])?;
+    must(updated == 1, Conflict::NoUpload)
+}
+
+/// Sets what else the object to be is to have.
+pub(super) fn set_upload_facts(
+    conn: &Connection,
+    upload: &UploadId,
+    facts: &Facts,
+) -> Result<(), CatalogError> {
+    let column = (*facts != Facts::default()).then(|| encode_value(facts));
+    let update = "UPDATE uploads SET facts = ?2 WHERE id = ?1";
     let updated = sql::exec(conn, update, params![upload.as_bytes(), column])?;
     must(updated == 1, Conflict::NoUpload)
 }

@@ -7,11 +7,13 @@
 use rusqlite::{Connection, Row, params};
 
 use super::apply::{must, must_insert, need_dataset};
-use super::apply_object::{Place, insert_body, take_body};
-use super::apply_version::body_of;
+use super::apply_facts::body_of;
+use super::apply_object::{Place, drop_body, insert_body};
 use super::{blobs, rows, sql};
 use crate::catalog::codec::encode_value;
-use crate::catalog::{Attached, BlobUse, CatalogError, Conflict, Issue, ObjectRow, PublicationRow};
+use crate::catalog::{
+    Attached, BlobUse, CatalogError, Conflict, Facts, Issue, ObjectRow, PublicationRow,
+};
 use crate::types::{BlobId, DatasetId, ObjectKey, PublicationId, Timestamp, limits};
 
 const PUBLICATION: &str = "SELECT id, row FROM publications WHERE id = ?1";
@@ -108,7 +110,7 @@ pub(super) fn drop_publication(
         AND body IN (SELECT body FROM frozen WHERE publication = ?1)";
     sql::exec(conn, forget, [id.as_bytes()])?;
     for body in gone {
-        blobs::lose(conn, &take_body(conn, body)?, now)?;
+        blobs::lose(conn, &drop_body(conn, body)?, now)?;
     }
     let id = [id.as_bytes()];
     sql::exec(conn, "DELETE FROM frozen WHERE publication = ?1", id)?;
@@ -131,8 +133,8 @@ pub(super) fn own_body(
     if !outlives(conn, body)? {
         return Ok(body);
     }
-    let copy = "INSERT INTO bodies (detail, blobs, sealed_table)
-        SELECT detail, blobs, sealed_table FROM bodies WHERE id = ?1";
+    let copy = "INSERT INTO bodies (detail, blobs, sealed_table, facts, origin)
+        SELECT detail, blobs, sealed_table, facts, origin FROM bodies WHERE id = ?1";
     sql::exec(conn, copy, [body])?;
     let own = conn.last_insert_rowid();
     let select = "SELECT blobs FROM bodies WHERE id = ?1";
@@ -164,16 +166,21 @@ pub(super) fn restore_row(
     conn: &Connection,
     id: &PublicationId,
     (row, versioned): (&ObjectRow, bool),
-    own: Option<(&Attached, &BlobUse)>,
+    own: Option<(&Attached, &Facts, &BlobUse)>,
 ) -> Result<(), CatalogError> {
     let there = sql::exists(conn, PUBLICATION, [id.as_bytes()])?;
     must(there, Conflict::NoPublication)?;
     let live = own.is_none();
     let body = match own {
-        None => body_of(conn, (&row.dataset, &row.key), &row.version)?.ok_or(Conflict::NoObject)?,
-        Some((attached, uses)) => {
+        None => body_of(conn, (&row.dataset, &row.key), &row.version)?,
+        Some((attached, facts, uses)) => {
             let held = blobs::hold(conn, uses)?;
-            insert_body(conn, row, &held, attached)?
+            let body = insert_body(conn, row, &held, attached)?;
+            if *facts != Facts::default() {
+                let update = "UPDATE bodies SET facts = ?2 WHERE id = ?1";
+                sql::exec(conn, update, params![body, encode_value(facts)])?;
+            }
+            body
         }
     };
     let hold = "INSERT INTO held (body, frozen, live) VALUES (?1, 1, ?2)
@@ -253,7 +260,7 @@ pub(super) fn object(
     key: &ObjectKey,
 ) -> Result<Option<ObjectRow>, CatalogError> {
     let select = "SELECT dataset, key, version, bytes, etag, modified, detail, sealed_table,
-            versioned
+            versioned, facts
         FROM frozen JOIN publications ON publications.id = publication
             LEFT JOIN bodies ON bodies.id = frozen.body
         WHERE publication = ?1 AND key = ?2";
@@ -269,7 +276,7 @@ pub(super) fn page(
     limit: usize,
 ) -> Result<Vec<ObjectRow>, CatalogError> {
     let select = "SELECT dataset, key, version, bytes, etag, modified, detail, sealed_table,
-            versioned
+            versioned, facts
         FROM publications CROSS JOIN frozen ON publications.id = publication
             LEFT JOIN bodies ON bodies.id = frozen.body
         WHERE publications.id = ?1 AND publication = ?1 AND key >= ?2 ORDER BY key LIMIT ?3";

@@ -156,12 +156,24 @@ CREATE TABLE settings (
 ) STRICT, WITHOUT ROWID;
 ";
 
-/// Version 3: datasets frozen as published versions.
+/// Version 3: Object Lock, key names, where an object came from; each `NULL` for none.
+///
+/// - `facts` hold what locks a version and the name of its key, in their encoding.
+/// - `bodies.origin` may be large and is read by few requests.
+const V3: &str = "
+ALTER TABLE datasets ADD COLUMN object_lock BLOB;
+ALTER TABLE datasets ADD COLUMN key_name TEXT;
+ALTER TABLE bodies ADD COLUMN facts BLOB;
+ALTER TABLE bodies ADD COLUMN origin BLOB;
+ALTER TABLE uploads ADD COLUMN facts BLOB;
+";
+
+/// Version 4: datasets frozen as published versions.
 ///
 /// - `frozen` is like `objects`, and shares its `bodies`. `held` says of a body how many frozen rows
 ///   refer to it, and whether an object or older version does.
 /// - `publications.number` is `NULL` until the version is issued; `blobs` are those of its manifest.
-const V3: &str = "
+const V4: &str = "
 CREATE TABLE publications (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
     dataset BLOB NOT NULL REFERENCES datasets (id),
@@ -193,7 +205,7 @@ CREATE TABLE held (
 ";
 
 /// Every step, oldest first.
-pub(super) const STEPS: &[&str] = &[V1, V2, V3];
+pub(super) const STEPS: &[&str] = &[V1, V2, V3, V4];
 
 /// Brings a file, an empty one too, to the newest version; refuses a newer and a foreign one.
 pub(super) fn migrate(conn: &Connection, steps: &[&str]) -> Result<(), CatalogError> {
@@ -252,7 +264,7 @@ pub(super) fn version(conn: &Connection, known: u32) -> Result<u32, CatalogError
 mod tests {
     use super::*;
 
-    const NEWEST: u32 = 3;
+    const NEWEST: u32 = 4;
 
     /// A step that a later version might bring.
     const NEXT: &str = "ALTER TABLE projects ADD COLUMN note TEXT;";
@@ -275,7 +287,7 @@ mod tests {
         migrate(&conn, STEPS).unwrap();
         conn.execute("INSERT INTO projects VALUES ('icu', 7)", [])
             .unwrap();
-        migrate(&conn, &[V1, V2, V3, NEXT]).unwrap();
+        migrate(&conn, &[V1, V2, V3, V4, NEXT]).unwrap();
         assert_eq!(version(&conn, NEWEST + 1), Ok(NEWEST + 1));
         let row: (String, u64, Option<String>) = conn
             .query_row("SELECT name, created, note FROM projects", [], |row| {
@@ -289,7 +301,7 @@ mod tests {
     fn a_failing_step_leaves_the_old_version() {
         let conn = fresh();
         migrate(&conn, STEPS).unwrap();
-        assert!(migrate(&conn, &[V1, V2, V3, NEXT, "CREATE TABLE projects (x);"]).is_err());
+        assert!(migrate(&conn, &[V1, V2, V3, V4, NEXT, "CREATE TABLE projects (x);"]).is_err());
         assert_eq!(version(&conn, NEWEST), Ok(NEWEST));
         assert!(conn.prepare("SELECT note FROM projects").is_err());
     }
@@ -297,7 +309,7 @@ mod tests {
     #[test]
     fn a_newer_file_is_refused() {
         let conn = fresh();
-        migrate(&conn, &[V1, V2, V3, NEXT]).unwrap();
+        migrate(&conn, &[V1, V2, V3, V4, NEXT]).unwrap();
         let refused = CatalogError::Schema {
             found: NEWEST + 1,
             known: NEWEST,
@@ -329,7 +341,7 @@ mod tests {
 
     /// A file of the first released version, with an object, a part and their blobs.
     #[test]
-    fn a_file_of_version_1_becomes_one_of_version_2() {
+    fn a_file_of_version_1_becomes_one_of_the_newest() {
         let conn = fresh();
         migrate(&conn, &[V1]).unwrap();
         let row = "INSERT INTO projects VALUES ('icu', 7);
@@ -338,10 +350,10 @@ mod tests {
         conn.execute_batch(row).unwrap();
         migrate(&conn, STEPS).unwrap();
         assert_eq!(version(&conn, NEWEST), Ok(NEWEST));
-        let state = "SELECT versioning, versioned FROM datasets, objects";
-        let state: (u8, u8) = conn
-            .query_row(state, [], |row| Ok((row.get(0)?, row.get(1)?)))
+        let state = "SELECT versioning, versioned, object_lock IS NULL FROM datasets, objects";
+        let state: (u8, u8, bool) = conn
+            .query_row(state, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
             .unwrap();
-        assert_eq!(state, (0, 0), "nothing was versioned before");
+        assert_eq!(state, (0, 0, true), "nothing was versioned before");
     }
 }

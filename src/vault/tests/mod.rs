@@ -14,6 +14,7 @@ mod objects;
 mod policy;
 mod ports;
 mod published;
+mod races;
 mod snapshots;
 pub(super) mod support;
 mod sweep;

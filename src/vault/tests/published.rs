@@ -93,7 +93,7 @@ async fn a_version_stays_as_it_was_published_and_its_blobs_with_it() {
     let call = world.call(Some("olivia"));
     world
         .vault
-        .delete_object(&call, place("b"), WriteConditions::default())
+        .delete_object(&call, place("b"), WriteConditions::default(), false)
         .await
         .unwrap();
     // Long after everything that is swept.
@@ -140,7 +140,7 @@ async fn nothing_changes_a_version_whoever_asks() {
         .await;
     assert_eq!(kind(put), denied);
     let delete = vault
-        .delete_object(&call(), at("b"), WriteConditions::default())
+        .delete_object(&call(), at("b"), WriteConditions::default(), false)
         .await;
     assert_eq!(kind(delete), denied);
     assert_eq!(
@@ -148,7 +148,7 @@ async fn nothing_changes_a_version_whoever_asks() {
         denied
     );
     assert_eq!(kind(vault.delete_dataset(&call(), V1).await), denied);
-    assert_eq!(kind(vault.create_dataset(&call(), V1).await), denied);
+    assert_eq!(kind(vault.create_dataset(&call(), V1, false).await), denied);
     assert_eq!(kind(vault.publish(&call(), V1).await), denied);
     assert_eq!(world.last_completion().outcome, Outcome::Refused);
     assert_eq!(
