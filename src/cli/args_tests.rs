@@ -43,7 +43,9 @@ fn every_command_is_listed_here() {
     let expected = "kluis; kluis init; kluis serve; kluis demo; kluis project; \
         kluis project create; kluis project list; kluis project show; kluis project grant; \
         kluis project revoke; kluis project grants; kluis dataset; kluis dataset create; \
-        kluis dataset list; kluis dataset show; kluis dataset delete; kluis principal; \
+        kluis dataset list; kluis dataset show; kluis dataset publish; kluis dataset versions; \
+        kluis dataset diff; kluis dataset verify; kluis dataset delete; kluis mount; \
+        kluis principal; \
         kluis principal create; kluis principal list; kluis credential; kluis credential create; \
         kluis credential list; kluis credential revoke; kluis policy; kluis policy check; \
         kluis policy test; kluis policy explain; kluis audit; kluis audit tail; kluis audit show; \

@@ -1,5 +1,5 @@
-//! Published versions: the manifest that says what a version holds. A pure core: it encodes, decodes,
-//! looks up, signs and checks; `FORMAT.md` is its specification. Where the bytes lie, who may have
+//! Published versions: the manifest that says what a version holds. A pure core: it encodes,
+//! decodes, looks up, signs and checks; `FORMAT.md` is its specification. Where the bytes lie, who may have
 //! them and how pages are sealed is not its business.
 //!
 //! ```text
@@ -15,6 +15,8 @@ mod wire;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod vectors;
 
 pub use build::{Builder, Built, Listed};
 pub use index::{Index, PageRef};

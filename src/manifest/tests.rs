@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::types::{BlobId, DatasetId, ETag, PublicationId, Secret, Timestamp, VersionId};
 
-fn file(number: u64) -> FileEntry {
+pub(super) fn file(number: u64) -> FileEntry {
     let version = VersionId::from_bytes(u128::from(number).to_be_bytes());
     FileEntry {
         bytes: number,
@@ -17,8 +17,10 @@ fn file(number: u64) -> FileEntry {
     }
 }
 
-/// The pages of these keys, decoded, with their index.
-fn build<'a>(keys: impl IntoIterator<Item = &'a str>) -> (Index, Vec<Page>, u64) {
+/// The pages of these keys, encoded and in order, with their index.
+pub(super) fn build_pages<'a>(
+    keys: impl IntoIterator<Item = &'a str>,
+) -> (Index, Vec<Vec<u8>>, u64) {
     let mut builder = Builder::default();
     let mut built = Vec::new();
     for (number, key) in keys.into_iter().enumerate() {
@@ -38,14 +40,25 @@ fn build<'a>(keys: impl IntoIterator<Item = &'a str>) -> (Index, Vec<Page>, u64)
         last: page.last.clone(),
     });
     let index = Index::new(pages.collect()).unwrap();
-    let pages: Vec<Page> = built
+    (
+        index,
+        built.into_iter().map(|page| page.bytes).collect(),
+        hidden,
+    )
+}
+
+/// The same, decoded; what the index says of each page is so.
+fn build<'a>(keys: impl IntoIterator<Item = &'a str>) -> (Index, Vec<Page>, u64) {
+    let (index, pages, hidden) = build_pages(keys);
+    let pages: Vec<Page> = pages
         .into_iter()
-        .map(|page| {
-            let decoded = Page::decode(page.bytes).unwrap();
-            assert_eq!(decoded.len(), usize::try_from(page.entries).unwrap());
-            assert_eq!(decoded.get(0).unwrap().sort_key(), page.first);
+        .zip(index.pages())
+        .map(|(bytes, named)| {
+            let decoded = Page::decode(bytes).unwrap();
+            assert_eq!(decoded.len(), usize::try_from(named.entries).unwrap());
+            assert_eq!(decoded.get(0).unwrap().sort_key(), named.first);
             let last = decoded.get(decoded.len() - 1).unwrap();
-            assert_eq!(last.sort_key(), page.last);
+            assert_eq!(last.sort_key(), named.last);
             decoded
         })
         .collect();
@@ -163,7 +176,7 @@ fn many_files_make_many_pages_that_do_not_overlap() {
     }
 }
 
-fn root() -> Root {
+pub(super) fn root() -> Root {
     Root {
         dataset: DatasetId::from_bytes([1; 16]),
         publication: PublicationId::from_bytes([2; 16]),

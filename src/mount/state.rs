@@ -135,7 +135,7 @@ impl State {
         std::mem::take(&mut lock(&self.cached))
     }
 
-    /// How many objects to ask the keys of, of a file that is opened at a place: more and more where
+    /// How many objects to ask the keys of as a file is opened at a place: more and more where
     /// files are opened in the order in which they stand.
     pub(super) fn ahead(&self, place: Place) -> usize {
         let mut walk = lock(&self.walk);

@@ -1,5 +1,5 @@
-//! The job's credential: a file of `NAME=value` lines, read again when it changes, so that a renewed
-//! credential needs no new mount.
+//! The job's credential: a file of `NAME=value` lines, read again when it changes, so that a
+//! renewed credential needs no new mount.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};

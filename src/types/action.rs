@@ -78,6 +78,35 @@ actions! {
     LogRead = "log.read",
 }
 
+impl Action {
+    /// Whether it leaves objects and datasets as they are: what a published version can be asked.
+    #[must_use]
+    pub const fn only_reads(self) -> bool {
+        match self {
+            Self::ObjectRead
+            | Self::ObjectHead
+            | Self::ObjectList
+            | Self::ObjectExport
+            | Self::DatasetHead => true,
+            Self::ObjectWrite
+            | Self::ObjectDelete
+            | Self::ObjectTag
+            | Self::ObjectLock
+            | Self::LockBypass
+            | Self::VersionRead
+            | Self::VersionList
+            | Self::VersionDelete
+            | Self::UploadManage
+            | Self::DatasetCreate
+            | Self::DatasetDelete
+            | Self::DatasetConfigure
+            | Self::DatasetPublish
+            | Self::GrantManage
+            | Self::LogRead => false,
+        }
+    }
+}
+
 impl fmt::Display for Action {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

@@ -142,32 +142,6 @@ impl Lease {
     }
 }
 
-/// Whether an action leaves everything as it is: the only ones that a published version serves.
-const fn reads_only(action: Action) -> bool {
-    match action {
-        Action::ObjectRead
-        | Action::ObjectHead
-        | Action::ObjectList
-        | Action::ObjectExport
-        | Action::DatasetHead => true,
-        Action::ObjectWrite
-        | Action::ObjectDelete
-        | Action::ObjectTag
-        | Action::ObjectLock
-        | Action::LockBypass
-        | Action::VersionRead
-        | Action::VersionList
-        | Action::VersionDelete
-        | Action::UploadManage
-        | Action::DatasetCreate
-        | Action::DatasetDelete
-        | Action::DatasetConfigure
-        | Action::DatasetPublish
-        | Action::GrantManage
-        | Action::LogRead => false,
-    }
-}
-
 /// What a request's key stands for.
 #[derive(Clone, Copy)]
 enum Name<'a> {
@@ -539,7 +513,7 @@ impl Vault {
         version: Option<u32>,
         action: Action,
     ) -> Result<(Option<DatasetRow>, Option<Arc<PublicationRow>>), VaultError> {
-        if version.is_some() && !reads_only(action) {
+        if version.is_some() && !action.only_reads() {
             let frozen = "a version is never changed";
             return Err(VaultError::new(ErrorKind::AccessDenied, frozen));
         }

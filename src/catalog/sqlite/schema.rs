@@ -170,9 +170,9 @@ ALTER TABLE uploads ADD COLUMN facts BLOB;
 
 /// Version 4: datasets frozen as published versions.
 ///
-/// - `frozen` is like `objects`, and shares its `bodies`. `held` says of a body how many frozen rows
-///   refer to it, and whether an object or older version does.
-/// - `publications.number` is `NULL` until the version is issued; `blobs` are those of its manifest.
+/// - `frozen` is like `objects`, and shares its `bodies`. `held` says of a body how many frozen
+///   rows refer to it, and whether an object or older version does.
+/// - `publications.number` is `NULL` until the version is issued; `blobs` are its manifest's.
 const V4: &str = "
 CREATE TABLE publications (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),

@@ -22,8 +22,8 @@ fn commit(encoded: &[u8]) -> [u8; 32] {
 }
 
 impl Table {
-    /// What a manifest says of the table: it names blobs, keys, lengths and order, and shows none of
-    /// them, since each key is 32 random bytes.
+    /// What a manifest says of the table: it names blobs, keys, lengths and order, and shows none
+    /// of them, since each key is 32 random bytes.
     pub fn commitment(&self) -> Result<[u8; 32], SealError> {
         Ok(commit(&self.encode()?))
     }
