@@ -7,6 +7,8 @@ mod checksum;
 mod dataset;
 mod delete;
 mod error;
+mod grants;
+mod groups;
 mod guard;
 mod intake;
 mod read;
@@ -18,6 +20,7 @@ mod snapshot;
 mod sweep;
 mod tags;
 mod upload;
+mod uses;
 mod write;
 
 #[cfg(test)]
@@ -36,6 +39,7 @@ pub use ask::{
     Span, TagMatch, Tags, Turned, WriteConditions,
 };
 pub use error::{ErrorKind, VaultError};
+pub use grants::{GrantUse, ReviewTimes};
 pub use recover::Recovered;
 pub use snapshot::Snapshot;
 pub use sweep::{GRACE_MS_MIN, SweepAsk, Swept};
@@ -91,6 +95,8 @@ pub struct Settings {
     pub default_project: ProjectName,
     /// Whether a write is acknowledged only when a snapshot in the store holds it.
     pub snapshot_wait: bool,
+    /// When grants lapse that no review confirms.
+    pub review: ReviewTimes,
 }
 
 /// The vault.

@@ -4,6 +4,7 @@ mod access;
 mod listing;
 mod model;
 mod objects;
+mod people;
 mod rebuild;
 mod samples;
 mod sweep;

@@ -156,8 +156,27 @@ CREATE TABLE settings (
 ) STRICT, WITHOUT ROWID;
 ";
 
+/// Version 3: terms of grants, groups, suspension, last uses.
+///
+/// - `grants.terms` is `NULL` for the default.
+/// - A group is a principal with `grouped` 1 and `workload` 0.
+const V3: &str = "
+ALTER TABLE grants ADD COLUMN terms BLOB;
+ALTER TABLE grants ADD COLUMN used INTEGER;
+ALTER TABLE credentials ADD COLUMN used INTEGER;
+ALTER TABLE principals ADD COLUMN grouped INTEGER NOT NULL DEFAULT 0 CHECK (grouped IN (0, 1));
+ALTER TABLE principals ADD COLUMN suspended INTEGER;
+
+CREATE TABLE members (
+    team TEXT NOT NULL REFERENCES principals (id),
+    member TEXT NOT NULL REFERENCES principals (id),
+    PRIMARY KEY (team, member)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX members_of ON members (member, team);
+";
+
 /// Every step, oldest first.
-pub(super) const STEPS: &[&str] = &[V1, V2];
+pub(super) const STEPS: &[&str] = &[V1, V2, V3];
 
 /// Brings a file, an empty one too, to the newest version; refuses a newer and a foreign one.
 pub(super) fn migrate(conn: &Connection, steps: &[&str]) -> Result<(), CatalogError> {
@@ -228,7 +247,7 @@ mod tests {
         let conn = fresh();
         migrate(&conn, STEPS).unwrap();
         migrate(&conn, STEPS).unwrap();
-        assert_eq!(version(&conn, 2), Ok(2));
+        assert_eq!(version(&conn, 3), Ok(3));
     }
 
     #[test]
@@ -237,8 +256,8 @@ mod tests {
         migrate(&conn, STEPS).unwrap();
         conn.execute("INSERT INTO projects VALUES ('icu', 7)", [])
             .unwrap();
-        migrate(&conn, &[V1, V2, NEXT]).unwrap();
-        assert_eq!(version(&conn, 3), Ok(3));
+        migrate(&conn, &[V1, V2, V3, NEXT]).unwrap();
+        assert_eq!(version(&conn, 4), Ok(4));
         let row: (String, u64, Option<String>) = conn
             .query_row("SELECT name, created, note FROM projects", [], |row| {
                 Ok((row.get(0)?, row.get::<_, u32>(1)?.into(), row.get(2)?))
@@ -251,16 +270,16 @@ mod tests {
     fn a_failing_step_leaves_the_old_version() {
         let conn = fresh();
         migrate(&conn, STEPS).unwrap();
-        assert!(migrate(&conn, &[V1, V2, NEXT, "CREATE TABLE projects (x);"]).is_err());
-        assert_eq!(version(&conn, 2), Ok(2));
+        assert!(migrate(&conn, &[V1, V2, V3, NEXT, "CREATE TABLE projects (x);"]).is_err());
+        assert_eq!(version(&conn, 3), Ok(3));
         assert!(conn.prepare("SELECT note FROM projects").is_err());
     }
 
     #[test]
     fn a_newer_file_is_refused() {
         let conn = fresh();
-        migrate(&conn, &[V1, V2, NEXT]).unwrap();
-        let refused = CatalogError::Schema { found: 3, known: 2 };
+        migrate(&conn, &[V1, V2, V3, NEXT]).unwrap();
+        let refused = CatalogError::Schema { found: 4, known: 3 };
         assert_eq!(migrate(&conn, STEPS), Err(refused));
     }
 
@@ -295,12 +314,31 @@ mod tests {
             INSERT INTO datasets VALUES (zeroblob(16), 'icu', 'ecg', 7, 'ann');
             INSERT INTO objects VALUES (zeroblob(16), x'61', 0, 'e', 7, zeroblob(16), 1);";
         conn.execute_batch(row).unwrap();
-        migrate(&conn, STEPS).unwrap();
+        migrate(&conn, &[V1, V2]).unwrap();
         assert_eq!(version(&conn, 2), Ok(2));
         let state = "SELECT versioning, versioned FROM datasets, objects";
         let state: (u8, u8) = conn
             .query_row(state, [], |row| Ok((row.get(0)?, row.get(1)?)))
             .unwrap();
         assert_eq!(state, (0, 0), "nothing was versioned before");
+    }
+
+    /// Principals and grants of version 2 are in force as they were.
+    #[test]
+    fn a_file_of_version_2_becomes_one_of_version_3() {
+        let conn = fresh();
+        migrate(&conn, &[V1, V2]).unwrap();
+        let rows = "INSERT INTO projects VALUES ('icu', 7);
+            INSERT INTO principals VALUES ('ann', 0, NULL, 7);
+            INSERT INTO grants VALUES (zeroblob(16), 'icu', 'ann', x'00');";
+        conn.execute_batch(rows).unwrap();
+        migrate(&conn, STEPS).unwrap();
+        let select = "SELECT grouped, suspended IS NULL, terms IS NULL FROM principals, grants";
+        let state: (u8, bool, bool) = conn
+            .query_row(select, [], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })
+            .unwrap();
+        assert_eq!(state, (0, true, true));
     }
 }
