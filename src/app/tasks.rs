@@ -131,7 +131,7 @@ fn keep(file: &Path, next: u64) -> std::io::Result<()> {
 }
 
 /// How often last uses are written.
-const USES_INTERVAL: Duration = Duration::from_secs(60);
+const USES_INTERVAL: Duration = Duration::from_mins(1);
 
 /// Writes which grants and credentials were used, every minute and at the end.
 pub(super) async fn keep_uses(vault: Arc<Vault>, shutdown: Shutdown) {

@@ -9,7 +9,9 @@ use super::project::{end, there};
 use crate::app::Opened;
 use crate::catalog::SharedCatalog;
 use crate::policy::{Grant, GrantEffect, Standing, Terms};
-use crate::types::{Action, BucketName, GrantId, Network, PrincipalId, ProjectName, limits};
+use crate::types::{
+    Action, BucketName, DatasetName, GrantId, Network, PrincipalId, ProjectName, limits,
+};
 use crate::vault::{GrantUse, VaultError};
 
 const COLUMNS: [&str; 11] = [
@@ -133,11 +135,11 @@ async fn create(opened: &Opened, ask: &GrantArgs) -> Result<GrantId, CliError> {
     match (&ask.approver, &ask.proposer) {
         (Some(approver), _) => {
             let grant = worded(opened, ask, approver)?;
-            Ok(vault.create_grant(&call, grant).await?)
+            Ok(vault.create_grant(&call, grant).await?.id)
         }
         (None, Some(proposer)) => {
             let grant = worded(opened, ask, proposer)?;
-            Ok(vault.propose_grant(&call, grant).await?)
+            Ok(vault.propose_grant(&call, grant).await?.id)
         }
         (None, None) => Err(CliError::new(
             Exit::Usage,
@@ -253,7 +255,7 @@ fn show(
         "principal": grant.principal.as_str(),
         "effect": effect(&grant),
         "role": grant.role,
-        "dataset": grant.dataset.as_ref().map(|name| name.as_str()),
+        "dataset": grant.dataset.as_ref().map(DatasetName::as_str),
         "prefix": grant.prefix,
         "actions": actions,
         "networks": networks,

@@ -244,7 +244,9 @@ async fn held(
         Some(person) => catalog.principal(person).await?,
         None => None,
     };
-    let suspended = row.suspended.or(person.and_then(|person| person.suspended));
+    let suspended = row
+        .suspended
+        .or_else(|| person.and_then(|person| person.suspended));
     let groups = catalog.groups_of(principal).await?;
     let mut grants = catalog.grants_of(project, principal).await?;
     for group in &groups {

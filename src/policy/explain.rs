@@ -244,7 +244,7 @@ mod tests {
             narrowed(10, |terms| terms.standing = Standing::Proposed),
             narrowed(11, |terms| terms.lapses = Some(NOW)),
             narrowed(12, |terms| {
-                terms.networks = vec!["10.0.0.0/8".parse().unwrap()]
+                terms.networks = vec!["10.0.0.0/8".parse().unwrap()];
             }),
             narrowed(13, |terms| terms.actions = vec![Action::ObjectHead]),
             narrowed(14, |terms| terms.version = Some(3)),

@@ -7,11 +7,12 @@ use std::panic::AssertUnwindSafe;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri, header};
 use s3s::{Body, HttpError, S3Error, S3ErrorCode};
 
 use super::error::internal;
 use super::scope::{Recorder, Scope};
+use crate::api::Code;
 use crate::types::limits;
 use crate::vault::{BodyError, ErrorKind, Turned, VaultError};
 
@@ -37,10 +38,11 @@ impl Asked {
     pub(super) fn of(parts: &Parts, domain: Option<&str>) -> Self {
         let path = percent_encoding::percent_decode_str(parts.uri.path()).decode_utf8_lossy();
         let path = path.strip_prefix('/').unwrap_or(&path);
-        let (bucket, key) = match domain.and_then(|domain| host_bucket(parts, domain)) {
-            Some(bucket) => (bucket, path),
-            None => path.split_once('/').unwrap_or((path, "")),
-        };
+        let (bucket, key) =
+            match domain.and_then(|domain| host_bucket(&parts.headers, &parts.uri, domain)) {
+                Some(bucket) => (bucket, path),
+                None => path.split_once('/').unwrap_or((path, "")),
+            };
         let hash = parts.headers.get("x-amz-content-sha256");
         Self {
             method: parts.method.clone(),
@@ -69,12 +71,13 @@ impl Asked {
 }
 
 /// The bucket in `Host: <bucket>.<domain>`.
-fn host_bucket<'a>(parts: &'a Parts, domain: &str) -> Option<&'a str> {
-    let host = parts
-        .headers
-        .get(header::HOST)
-        .and_then(|h| h.to_str().ok());
-    let host = host.or_else(|| parts.uri.host())?;
+pub(super) fn host_bucket<'a>(
+    headers: &'a HeaderMap,
+    uri: &'a Uri,
+    domain: &str,
+) -> Option<&'a str> {
+    let host = headers.get(header::HOST).and_then(|h| h.to_str().ok());
+    let host = host.or_else(|| uri.host())?;
     let host = host.split(':').next()?;
     let domain = domain.split(':').next()?;
     host.strip_suffix(domain)?.strip_suffix('.')
@@ -190,8 +193,11 @@ pub(super) fn of_error(error: S3Error) -> Response<Body> {
     })
 }
 
-/// The error code in an answer's XML, or its status when it has none.
+/// The error code of the API's answer or in an answer's XML, or its status when it has none.
 fn code_of(response: &Response<Body>) -> String {
+    if let Some(Code(code)) = response.extensions().get() {
+        return (*code).to_owned();
+    }
     let body = response.body().bytes().unwrap_or_default();
     let text = String::from_utf8_lossy(&body);
     let code = text

@@ -14,6 +14,7 @@ mod framing;
 mod fuzz;
 mod headers;
 mod ops;
+mod route;
 mod scope;
 mod service;
 mod signed;

@@ -3,14 +3,19 @@
 //! Who acts is proved by the request's signature. On the vault's own host, where nobody signs, the
 //! command names her, and the record says that it was so (`docs/decisions/0012-approvers.md`).
 
+use std::collections::HashMap;
+
 use super::ask::Call;
 use super::error::{ErrorKind, VaultError};
-use super::guard::{circumstances, policy_ref};
+use super::grant_checks::{MAY_NOT, check_complete};
+use super::guard::policy_ref;
 use super::{NOBODY, Vault};
 use crate::catalog::Mutation;
 use crate::ledger::{AuthMethod, Intent};
-use crate::policy::{Ask, Decision, Grant, GrantEffect, Standing, Terms};
-use crate::types::{Action, BucketName, GrantId, PrincipalId, ProjectName, Timestamp, limits};
+use crate::policy::{Grant, GrantEffect, Standing, Terms};
+use crate::types::{
+    Action, DatasetName, GrantId, Network, PrincipalId, ProjectName, Timestamp, limits,
+};
 
 /// When a grant lapses that no review confirms.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,17 +37,67 @@ pub struct GrantUse {
     pub privileged: bool,
 }
 
+/// A grant as somebody words it, who is to be its approver or proposer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct GrantDraft {
+    /// The project.
+    pub project: ProjectName,
+    /// Who is to hold it.
+    pub principal: PrincipalId,
+    /// The role.
+    pub role: String,
+    /// One dataset, or all of the project.
+    pub dataset: Option<DatasetName>,
+    /// Only keys that begin so.
+    pub prefix: String,
+    /// Allow or deny.
+    pub effect: GrantEffect,
+    /// For what.
+    pub purpose: Option<String>,
+    /// The permit.
+    pub permit: Option<String>,
+    /// From when; now if not said.
+    pub starts: Option<Timestamp>,
+    /// Until when.
+    pub expires: Option<Timestamp>,
+    /// Only these of the role's actions.
+    pub actions: Vec<Action>,
+    /// Only from these networks.
+    pub networks: Vec<Network>,
+}
+
 const NO_GRANT: VaultError = VaultError::new(ErrorKind::InvalidArgument, "no such grant");
-const MAY_NOT: VaultError = VaultError::new(
-    ErrorKind::AccessDenied,
-    "the approver may not manage grants here",
-);
 
 impl Vault {
+    /// A grant on the word of who signed.
+    pub fn word_grant(&self, call: &Call, draft: GrantDraft) -> Result<Grant, VaultError> {
+        let by = Self::actor(call, None)?;
+        Ok(Grant {
+            id: GrantId::random(self.entropy.as_ref())?,
+            project: draft.project,
+            principal: draft.principal,
+            role: draft.role,
+            dataset: draft.dataset,
+            prefix: draft.prefix,
+            effect: draft.effect,
+            purpose: draft.purpose,
+            permit: draft.permit,
+            starts: draft.starts.unwrap_or_else(|| self.now()),
+            expires: draft.expires,
+            approver: by,
+            created: self.now(),
+            terms: Terms {
+                actions: draft.actions,
+                networks: draft.networks,
+                ..Terms::default()
+            },
+        })
+    }
+
     /// Makes a grant, in force at once. Its approver must be one who may manage grants in the
     /// project; only a project's first grant, which makes its first owner, needs none: so an
     /// operator can found a project and cannot afterwards let anyone in (AZ-3).
-    pub async fn create_grant(&self, call: &Call, grant: Grant) -> Result<GrantId, VaultError> {
+    pub async fn create_grant(&self, call: &Call, grant: Grant) -> Result<Grant, VaultError> {
         let intent = Self::grant_intent(call, &grant);
         let checked = async {
             self.check_grant(&grant)?;
@@ -69,7 +124,7 @@ impl Vault {
 
     /// Asks for a grant. It gives nothing until an owner approves it. Whoever asks must know of the
     /// dataset already, or manage its grants; on the host anyone may.
-    pub async fn propose_grant(&self, call: &Call, grant: Grant) -> Result<GrantId, VaultError> {
+    pub async fn propose_grant(&self, call: &Call, grant: Grant) -> Result<Grant, VaultError> {
         let intent = Self::grant_intent(call, &grant);
         let checked = async {
             let proposer = Self::actor(call, Some(&grant.approver))?;
@@ -220,41 +275,68 @@ impl Vault {
                 (None, AuthMethod::Local) => None,
                 (by, _) => Some(Self::actor(call, by)?),
             };
-            let all = match &by {
-                None => true,
-                Some(by) => self.manages(call, project, by).await.is_ok(),
-            };
-            let mut mine: Vec<PrincipalId> = Vec::new();
-            if let Some(by) = by.filter(|_| !all) {
-                mine = self.catalog.groups_of(&by).await?;
-                mine.push(by);
-            }
-            let grants = self
-                .catalog
-                .grants(project, limits::GUARD_CACHE_MAX)
-                .await?;
-            let uses = self
-                .catalog
-                .grant_uses(project, limits::GUARD_CACHE_MAX)
-                .await?;
-            let uses: std::collections::HashMap<GrantId, Timestamp> = uses.into_iter().collect();
-            let shown = grants.into_iter().filter(|grant| {
-                let asked = grant.terms.proposer.as_ref();
-                all || mine.contains(&grant.principal) || asked.is_some_and(|p| mine.contains(p))
-            });
-            Ok(shown
-                .map(|grant| GrantUse {
-                    used: uses.get(&grant.id).copied(),
-                    privileged: self.is_privileged(&grant)
-                        || self.allows(&grant, Action::GrantManage),
-                    grant,
-                })
-                .collect())
+            self.seen_grants(call, project, by).await
         };
         match read.await {
             Ok(rows) => {
                 self.note(call, intent, Ok(())).await?;
                 Ok(rows)
+            }
+            Err(error) => Err(self.turn_away(call, intent, error).await),
+        }
+    }
+
+    async fn seen_grants(
+        &self,
+        call: &Call,
+        project: &ProjectName,
+        by: Option<PrincipalId>,
+    ) -> Result<Vec<GrantUse>, VaultError> {
+        let all = match &by {
+            None => true,
+            Some(by) => self.manages(call, project, by).await.is_ok(),
+        };
+        let mut mine: Vec<PrincipalId> = Vec::new();
+        if let Some(by) = by.filter(|_| !all) {
+            mine = self.catalog.groups_of(&by).await?;
+            mine.push(by);
+        }
+        let most = limits::GUARD_CACHE_MAX;
+        let grants = self.catalog.grants(project, most).await?;
+        let uses = self.catalog.grant_uses(project, most).await?;
+        let uses: HashMap<GrantId, Timestamp> = uses.into_iter().collect();
+        let seen = grants.into_iter().filter(|grant| {
+            let asked = grant.terms.proposer.as_ref();
+            all || mine.contains(&grant.principal) || asked.is_some_and(|p| mine.contains(p))
+        });
+        let shown = seen.map(|grant| GrantUse {
+            used: uses.get(&grant.id).copied(),
+            privileged: self.is_privileged(&grant) || self.allows(&grant, Action::GrantManage),
+            grant,
+        });
+        Ok(shown.collect())
+    }
+
+    /// One grant with its last use, to those who see it in a review.
+    pub async fn show_grant(
+        &self,
+        call: &Call,
+        (project, id): (&ProjectName, GrantId),
+    ) -> Result<GrantUse, VaultError> {
+        let mut intent = Self::admin_intent(call, Some(project), &format!("grant={id}"));
+        intent.action = Some(Action::GrantManage);
+        let found = async {
+            let by = Self::actor(call, None)?;
+            let rows = self.seen_grants(call, project, Some(by)).await?;
+            // Absent, or another's: alike to who may not know.
+            rows.into_iter()
+                .find(|row| row.grant.id == id)
+                .ok_or(MAY_NOT)
+        };
+        match found.await {
+            Ok(row) => {
+                self.note(call, intent, Ok(())).await?;
+                Ok(row)
             }
             Err(error) => Err(self.turn_away(call, intent, error).await),
         }
@@ -294,211 +376,17 @@ impl Vault {
         call: &Call,
         intent: Intent,
         grant: Grant,
-    ) -> Result<GrantId, VaultError> {
+    ) -> Result<Grant, VaultError> {
         let id = grant.id;
         let terms = (grant.terms != Terms::default()).then(|| Mutation::SetTerms {
             grant: id,
             approver: grant.approver.clone(),
             terms: grant.terms.clone(),
         });
-        let create = Mutation::CreateGrant(grant);
+        let create = Mutation::CreateGrant(grant.clone());
         let mutations = std::iter::once(create).chain(terms).collect();
         self.administer(call, intent, mutations).await?;
-        Ok(id)
-    }
-
-    /// What must hold of any grant.
-    fn check_grant(&self, grant: &Grant) -> Result<(), VaultError> {
-        let wrong = |why| Err(VaultError::new(ErrorKind::InvalidArgument, why));
-        let policy = self.guard.policy();
-        if !policy.roles().iter().any(|role| *role == grant.role) {
-            return wrong("no such role");
-        }
-        if grant.expires.is_some_and(|end| end <= grant.starts) {
-            return wrong("it ends before it starts");
-        }
-        let terms = &grant.terms;
-        if terms.networks.len() > limits::GRANT_NETWORKS_MAX
-            || terms.actions.len() > Action::ALL.len()
-        {
-            return wrong("it names too many networks or actions");
-        }
-        if !terms.actions.is_sorted_by(|a, b| a < b) {
-            return wrong("its actions are named in order, each once");
-        }
-        let allows = |action: &Action| policy.role_allows(&grant.role, *action);
-        if grant.effect == GrantEffect::Allow && !terms.actions.iter().all(allows) {
-            return wrong("its role does not allow all the actions that it names");
-        }
-        if grant.prefix.len() > limits::OBJECT_KEY_BYTES_MAX {
-            return wrong("a prefix is no longer than a key");
-        }
-        let texts = [&grant.purpose, &grant.permit].into_iter().flatten();
-        let mut texts = texts.map(String::as_str);
-        if !texts.all(is_reference) {
-            return wrong("a purpose or permit is 1 to 128 characters, none of them a control");
-        }
-        Ok(())
-    }
-
-    async fn check_proposer(
-        &self,
-        call: &Call,
-        grant: &Grant,
-        proposer: &PrincipalId,
-    ) -> Result<(), VaultError> {
-        const UNKNOWN: VaultError = VaultError::new(
-            ErrorKind::AccessDenied,
-            "the proposer knows of no such place",
-        );
-        if call.session.auth != AuthMethod::Local {
-            let subject = self.guard.subject(&grant.project, proposer).await?;
-            let asks = |action| Ask {
-                project: &grant.project,
-                principal: proposer,
-                dataset: grant.dataset.as_ref(),
-                key: "",
-                action,
-                now: self.now(),
-                when: circumstances(call),
-            };
-            let knows = [Action::DatasetHead, Action::GrantManage];
-            if !knows
-                .into_iter()
-                .any(|action| subject.decide(&asks(action)).allowed)
-            {
-                return Err(UNKNOWN);
-            }
-        }
-        let all = limits::GUARD_CACHE_MAX;
-        let grants = self.catalog.grants(&grant.project, all).await?;
-        let waiting = grants
-            .iter()
-            .filter(|g| g.terms.standing == Standing::Proposed);
-        if waiting.count() >= limits::GRANT_PROPOSALS_MAX {
-            let why = "too many proposals wait for approval";
-            return Err(VaultError::new(ErrorKind::Conflict, why));
-        }
-        Ok(())
-    }
-
-    /// An approver manages grants over all that the grant covers. What lets bytes out or shows
-    /// the log is never approved by whom it is for: see `docs/decisions/`.
-    async fn check_approver(
-        &self,
-        call: &Call,
-        grant: &Grant,
-        approver: &PrincipalId,
-    ) -> Result<Decision, VaultError> {
-        const SELF: VaultError =
-            VaultError::new(ErrorKind::AccessDenied, "this role needs another approver");
-        if self.is_privileged(grant) && grant.effect == GrantEffect::Allow {
-            let groups = self.catalog.groups_of(approver).await?;
-            if grant.principal == *approver || groups.contains(&grant.principal) {
-                return Err(SELF);
-            }
-        }
-        self.decide_managing(call, grant, approver).await
-    }
-
-    async fn decide_managing(
-        &self,
-        call: &Call,
-        grant: &Grant,
-        approver: &PrincipalId,
-    ) -> Result<Decision, VaultError> {
-        let project = &grant.project;
-        let subject = self.guard.subject(project, approver).await?;
-        let decision = subject.decide(&Ask {
-            project,
-            principal: approver,
-            dataset: grant.dataset.as_ref(),
-            key: &grant.prefix,
-            action: Action::GrantManage,
-            now: self.now(),
-            when: circumstances(call),
-        });
-        if decision.allowed {
-            Ok(decision)
-        } else {
-            Err(MAY_NOT)
-        }
-    }
-
-    /// That somebody manages grants of the whole project.
-    async fn manages(
-        &self,
-        call: &Call,
-        project: &ProjectName,
-        who: &PrincipalId,
-    ) -> Result<(), VaultError> {
-        let subject = self.guard.subject(project, who).await?;
-        let ask = Ask {
-            project,
-            principal: who,
-            dataset: None,
-            key: "",
-            action: Action::GrantManage,
-            now: self.now(),
-            when: circumstances(call),
-        };
-        if subject.decide(&ask).allowed {
-            Ok(())
-        } else {
-            Err(MAY_NOT)
-        }
-    }
-
-    fn allows(&self, grant: &Grant, action: Action) -> bool {
-        self.guard.policy().role_allows(&grant.role, action)
-    }
-
-    /// Whether a grant lets bytes out or shows the log.
-    fn is_privileged(&self, grant: &Grant) -> bool {
-        let delicate = [Action::ObjectExport, Action::LogRead];
-        delicate.iter().any(|action| self.allows(grant, *action))
-    }
-
-    /// When a grant lapses that is confirmed now. Who manages grants does not lapse, or a project
-    /// could lose its last owner; a review shows her as overdue.
-    fn lapse(&self, grant: &Grant) -> Option<Timestamp> {
-        if grant.effect == GrantEffect::Deny || self.allows(grant, Action::GrantManage) {
-            return None;
-        }
-        let times = self.settings.review;
-        let after = if self.is_privileged(grant) {
-            times.privileged_ms
-        } else {
-            times.other_ms
-        };
-        let begins = self.now().max(grant.starts);
-        Some(begins.plus_millis(after))
-    }
-
-    /// Whether the grant makes the first owner of a project that holds nothing yet.
-    async fn is_founding(&self, grant: &Grant) -> Result<bool, VaultError> {
-        let policy = self.guard.policy();
-        if grant.effect != GrantEffect::Allow
-            || !policy.role_allows(&grant.role, Action::GrantManage)
-            || !self.catalog.grants(&grant.project, 1).await?.is_empty()
-        {
-            return Ok(false);
-        }
-        // A project that has lost its owners and holds data is nobody's to take over.
-        let mut after: Option<BucketName> = None;
-        loop {
-            let page = self
-                .catalog
-                .datasets(after.as_ref(), limits::PAGE_ENTRIES_MAX)
-                .await?;
-            if page.iter().any(|row| row.bucket.project == grant.project) {
-                return Ok(false);
-            }
-            match page.last() {
-                Some(last) => after = Some(last.bucket.clone()),
-                None => return Ok(true),
-            }
-        }
+        Ok(grant)
     }
 }
 
@@ -519,24 +407,4 @@ fn words(grant: &Grant) -> String {
             .expires
             .map_or_else(String::new, |end| end.to_string()),
     )
-}
-
-/// AZ-1: what opens data says for what, on which permit and until when. An owner's own grant is an
-/// office, and a denial needs no reason.
-fn check_complete(policy: &crate::policy::Policy, grant: &Grant) -> Result<(), VaultError> {
-    let exempt =
-        grant.effect == GrantEffect::Deny || policy.role_allows(&grant.role, Action::GrantManage);
-    if exempt || (grant.purpose.is_some() && grant.permit.is_some() && grant.expires.is_some()) {
-        return Ok(());
-    }
-    Err(VaultError::new(
-        ErrorKind::InvalidArgument,
-        "a grant says its purpose, its permit and its end",
-    ))
-}
-
-/// Whether a text can stand as a purpose or a permit.
-fn is_reference(text: &str) -> bool {
-    let bounded = (1..=limits::GRANT_TEXT_BYTES_MAX).contains(&text.len());
-    bounded && text.trim() == text && !text.chars().any(char::is_control)
 }

@@ -7,9 +7,11 @@ mod checksum;
 mod dataset;
 mod delete;
 mod error;
+mod grant_checks;
 mod grants;
 mod groups;
 mod guard;
+mod identity;
 mod intake;
 mod read;
 mod reading;
@@ -39,7 +41,7 @@ pub use ask::{
     Span, TagMatch, Tags, Turned, WriteConditions,
 };
 pub use error::{ErrorKind, VaultError};
-pub use grants::{GrantUse, ReviewTimes};
+pub use grants::{GrantDraft, GrantUse, ReviewTimes};
 pub use recover::Recovered;
 pub use snapshot::Snapshot;
 pub use sweep::{GRACE_MS_MIN, SweepAsk, Swept};

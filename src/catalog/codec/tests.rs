@@ -14,7 +14,7 @@ use crate::types::{
 
 fn samples() -> Vec<Mutation> {
     let version = VersionId::from_bytes([4; 16]);
-    vec![
+    let mut all = vec![
         Mutation::CreateProject(ProjectRow {
             name: "icu".parse().unwrap(),
             created: Timestamp::from_millis(u64::MAX),
@@ -66,6 +66,13 @@ fn samples() -> Vec<Mutation> {
             kind: SettingKind::Tags,
             value: Some(Setting::Tags(vec![("a".to_owned(), "b".to_owned())])),
         },
+    ];
+    all.extend(people());
+    all
+}
+
+fn people() -> Vec<Mutation> {
+    vec![
         Mutation::SetTerms {
             grant: GrantId::from_bytes([5; 16]),
             approver: "ann".parse().unwrap(),

@@ -88,10 +88,10 @@ pub(super) fn get_time_or_none(
     row: &Row<'_>,
     column: usize,
 ) -> Result<Option<Timestamp>, CatalogError> {
-    match row.get_ref(column)? {
-        rusqlite::types::ValueRef::Null => Ok(None),
-        _ => get_time(row, column).map(Some),
+    if row.get_ref(column)? == rusqlite::types::ValueRef::Null {
+        return Ok(None);
     }
+    get_time(row, column).map(Some)
 }
 
 /// The 16 bytes of an identifier.

@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use crate::policy::testkit::{NOW, ana, builtin, dataset, deny, grant, person, project};
 use crate::policy::{
     Ask, Bar, Circumstances, Grant, GrantEffect, ProjectPolicy, Standing, SubjectPolicy, Terms,
+    Verdict,
 };
 use crate::types::{Action, Network};
 
@@ -277,7 +278,6 @@ proptest! {
             };
             let explained = narrow.explain(&ask);
             prop_assert_eq!(explained.decision.allowed, is);
-            use crate::policy::Verdict;
             let says = |verdict| explained.considered.iter().any(|c| c.verdict == verdict);
             prop_assert_eq!(is, says(Verdict::Allows) && !says(Verdict::Denies));
         }

@@ -20,7 +20,7 @@ fn person(name: &str) -> PrincipalId {
 
 async fn propose(world: &World, by: Option<&str>, grant: Grant) -> Result<GrantId, ErrorKind> {
     let made = world.vault.propose_grant(&world.call(by), grant).await;
-    made.map_err(|error| error.kind())
+    made.map(|grant| grant.id).map_err(|error| error.kind())
 }
 
 /// Somebody who signed approves.

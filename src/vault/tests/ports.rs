@@ -13,7 +13,7 @@ use crate::catalog::{
     Page, PartPage, PrincipalRow, ProjectRow, Setting, SettingKind, SharedCatalog, UploadPage,
     UploadQuery, UploadRow, Version, VersionPage, VersionQuery,
 };
-use crate::journal::{CompletionSlot, Journal, JournalError, SharedJournal};
+use crate::journal::{Durable, Journal, JournalError, SharedJournal};
 use crate::ledger::{Completion, Intent, Session};
 use crate::policy::Grant;
 use crate::store::{BlobBody, BlobEntry, BlobStore, BlobStream, SharedStore, StoreError};
@@ -119,12 +119,10 @@ impl BlobStore for Gated<SharedStore> {
 
 #[async_trait]
 impl Journal for Gated<SharedJournal> {
-    async fn begin(
-        &self,
-        session: &Arc<Session>,
-        intent: Intent,
-    ) -> Result<Box<dyn CompletionSlot>, JournalError> {
-        self.gate.pass(self.inner.begin(session, intent)).await
+    fn begin(&self, session: &Arc<Session>, intent: Intent) -> Durable {
+        let (gate, inner) = (Arc::clone(&self.gate), Arc::clone(&self.inner));
+        let session = Arc::clone(session);
+        Box::pin(async move { gate.pass(inner.begin(&session, intent)).await })
     }
 
     async fn note(

@@ -239,7 +239,7 @@ impl World {
 
     pub(in crate::vault) async fn make_grant(&self, grant: Grant) -> Result<GrantId, ErrorKind> {
         let made = self.vault.create_grant(&self.call(None), grant).await;
-        made.map_err(|error| error.kind())
+        made.map(|grant| grant.id).map_err(|error| error.kind())
     }
 
     pub(in crate::vault) fn call(&self, who: Option<&str>) -> Call {
