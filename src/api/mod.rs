@@ -47,6 +47,12 @@ impl Api {
         path.starts_with(PREFIX)
     }
 
+    /// Every endpoint.
+    #[must_use]
+    pub fn endpoints() -> &'static [Endpoint] {
+        endpoint::ENDPOINTS
+    }
+
     /// The endpoint of a request.
     #[must_use]
     pub fn find(&self, method: &Method, path: &str) -> Found {
