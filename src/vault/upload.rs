@@ -213,7 +213,13 @@ impl Vault {
         let mut recorded = self.begin(call, intent).await?;
         let result = async {
             let upload = self.find_upload(call, &proof, upload).await?;
-            let parts = self.chosen_parts(&upload, &completing).await?;
+            let parts = match self.chosen_parts(&upload, &completing).await {
+                // The upload may have ended after it was found: then so did its parts.
+                Err(_) if self.catalog.upload(&upload.id).await?.is_none() => {
+                    return Err(NO_UPLOAD);
+                }
+                chosen => chosen?,
+            };
             let row = self.assemble((&proof, version), &upload, &parts, &completing)?;
             recorded.object_bytes(row.bytes);
             let mutation = Mutation::CompleteUpload {

@@ -29,6 +29,8 @@ pub(super) struct Gate {
     at: u64,
     /// Whether the effect of the last call happens, unseen by its caller.
     after: bool,
+    /// Whether each call lets other tasks go first.
+    polite: bool,
     stopped: Notify,
 }
 
@@ -38,6 +40,18 @@ impl Gate {
             calls: AtomicU64::new(0),
             at,
             after,
+            polite: false,
+            stopped: Notify::new(),
+        })
+    }
+
+    /// A gate that stops nothing: before each call, whatever else is under way makes one step.
+    pub(super) fn polite() -> Arc<Self> {
+        Arc::new(Self {
+            calls: AtomicU64::new(0),
+            at: u64::MAX,
+            after: false,
+            polite: true,
             stopped: Notify::new(),
         })
     }
@@ -53,6 +67,9 @@ impl Gate {
 
     async fn pass<T>(&self, call: impl Future<Output = T> + Send) -> T {
         let number = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
+        if self.polite {
+            tokio::task::yield_now().await;
+        }
         if number < self.at {
             return call.await;
         }
