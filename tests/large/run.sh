@@ -18,7 +18,7 @@ stop_store() {
 trap stop_store EXIT
 
 case ${1:-small} in
-small) part 200 "$HERE/upload.py" 0.75 ;;
+small) part 200 "$HERE/upload.py" 0.5 ;;
 upload)
     STORE=${3:-}
     [ -z "$STORE" ] || "$LAB_DIR/store.sh" start "$STORE"
