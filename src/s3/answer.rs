@@ -53,6 +53,11 @@ impl Asked {
         }
     }
 
+    /// The bucket, as the client wrote it.
+    pub(super) fn bucket(&self) -> Option<&str> {
+        self.bucket.as_deref()
+    }
+
     /// What a request is called whose operation is not known.
     pub(super) fn method_name(&self) -> &'static str {
         for (method, name) in [

@@ -60,11 +60,12 @@ impl S3Route for ApiRoute {
                 "Access denied. Requests are signed.",
             ));
         };
-        if !scope_of(request)?.prove(&credentials.access_key) {
+        let scope = scope_of(request)?;
+        if !scope.prove(&credentials.access_key) {
             return Err(internal("a signature of another credential"));
         }
         signed::check(&request.headers, request.uri.query().unwrap_or_default())?;
-        headers::check(&request.method, &request.headers)?;
+        headers::check(scope.operation(), &request.method, &request.headers)?;
         // A body whose hash is not signed could be another's.
         let hash = request.headers.get("x-amz-content-sha256");
         if hash.is_none_or(|hash| hash.len() != 64) {

@@ -10,16 +10,16 @@ use tokio::sync::Notify;
 
 use crate::catalog::{
     Catalog, CatalogError, CredentialRow, DatasetRow, ListQuery, MarkerRow, Mutation, ObjectRow,
-    Page, PartPage, PrincipalRow, ProjectRow, Setting, SettingKind, SharedCatalog, UploadPage,
-    UploadQuery, UploadRow, Version, VersionPage, VersionQuery,
+    Origin, Page, PartPage, PrincipalRow, ProjectRow, Setting, SettingKind, SharedCatalog,
+    UploadPage, UploadQuery, UploadRow, Version, VersionPage, VersionQuery,
 };
-use crate::journal::{CompletionSlot, Journal, JournalError, SharedJournal};
+use crate::journal::{Durable, Journal, JournalError, SharedJournal};
 use crate::ledger::{Completion, Intent, Session};
 use crate::policy::Grant;
 use crate::store::{BlobBody, BlobEntry, BlobStore, BlobStream, SharedStore, StoreError};
 use crate::types::{
     AccessKeyId, BlobId, BucketName, DatasetId, ObjectKey, PrincipalId, ProjectName, Timestamp,
-    UploadId, VersionName,
+    UploadId, VersionId, VersionName,
 };
 
 /// Counts the calls of all ports and stops at one of them, for ever: what was acknowledged before
@@ -136,12 +136,10 @@ impl BlobStore for Gated<SharedStore> {
 
 #[async_trait]
 impl Journal for Gated<SharedJournal> {
-    async fn begin(
-        &self,
-        session: &Arc<Session>,
-        intent: Intent,
-    ) -> Result<Box<dyn CompletionSlot>, JournalError> {
-        self.gate.pass(self.inner.begin(session, intent)).await
+    fn begin(&self, session: &Arc<Session>, intent: Intent) -> Durable {
+        let (gate, inner) = (Arc::clone(&self.gate), Arc::clone(&self.inner));
+        let session = Arc::clone(session);
+        Box::pin(async move { gate.pass(inner.begin(&session, intent)).await })
     }
 
     async fn note(
@@ -215,6 +213,7 @@ gated! {
     projects_of(principal: &PrincipalId) -> Vec<ProjectName>;
     version(dataset: &DatasetId, key: &ObjectKey, name: &VersionName) -> Option<Version>;
     latest_marker(dataset: &DatasetId, key: &ObjectKey) -> Option<MarkerRow>;
+    origin(dataset: &DatasetId, key: &ObjectKey, version: &VersionId) -> Option<Origin>;
     versions(dataset: &DatasetId, query: &VersionQuery) -> VersionPage;
     setting(dataset: &DatasetId, kind: SettingKind) -> Option<Setting>;
     list(dataset: &DatasetId, query: &ListQuery) -> Page;
