@@ -23,6 +23,8 @@ mod versions;
 mod writer;
 
 #[cfg(test)]
+mod cost;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod tests;
