@@ -27,8 +27,11 @@ const HOUSE: [(&str, &[&str]); 20] = [
     ("mount", &["node", "types"]),
     ("config", &["types"]),
     ("ops", &["types"]),
-    ("api", &["vault", "catalog", "ledger", "types"]),
-    ("s3", &["api", "vault", "catalog", "ledger", "types"]),
+    ("api", &["vault", "catalog", "policy", "ledger", "types"]),
+    (
+        "s3",
+        &["api", "vault", "catalog", "policy", "ledger", "types"],
+    ),
     (
         "app",
         &[

@@ -9,7 +9,7 @@ use http::{Method, Response};
 
 use super::answer::ApiError;
 use super::ask::Ask;
-use super::{PREFIX, identity, versions};
+use super::{PREFIX, grants, identity, versions};
 use crate::vault::Vault;
 
 /// Serves one endpoint.
@@ -103,6 +103,42 @@ pub(super) static ENDPOINTS: &[Endpoint] = &[
         "versions/{bucket}/reads",
         "ReportReads",
         |vault, ask| Box::pin(versions::reads(vault, ask)),
+    ),
+    signed(
+        Method::GET,
+        "projects/{project}/grants",
+        "ListGrants",
+        |vault, ask| Box::pin(grants::list(vault, ask)),
+    ),
+    signed(
+        Method::POST,
+        "projects/{project}/grants",
+        "CreateGrant",
+        |vault, ask| Box::pin(grants::create(vault, ask)),
+    ),
+    signed(
+        Method::GET,
+        "projects/{project}/grants/{grant}",
+        "GetGrant",
+        |vault, ask| Box::pin(grants::get(vault, ask)),
+    ),
+    signed(
+        Method::DELETE,
+        "projects/{project}/grants/{grant}",
+        "WithdrawGrant",
+        |vault, ask| Box::pin(grants::withdraw(vault, ask)),
+    ),
+    signed(
+        Method::POST,
+        "projects/{project}/grants/{grant}/approve",
+        "ApproveGrant",
+        |vault, ask| Box::pin(grants::approve(vault, ask)),
+    ),
+    signed(
+        Method::POST,
+        "projects/{project}/grants/{grant}/confirm",
+        "ConfirmGrant",
+        |vault, ask| Box::pin(grants::confirm(vault, ask)),
     ),
 ];
 

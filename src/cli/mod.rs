@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod config_command;
+pub mod grant_args;
 pub mod man;
 pub mod output;
 pub mod values;
@@ -13,6 +14,8 @@ mod dataset;
 mod dataset_args;
 mod demo;
 mod doctor;
+mod grant;
+mod group;
 mod init;
 #[cfg(feature = "mount")]
 mod mount;
@@ -67,6 +70,8 @@ fn dispatch(cli: &Cli, environment: &Environment, output: &mut Output) -> Result
         Command::Mount(ask) => mount::run(ask, environment, output),
         Command::Principal { command } => principal::run(command, desk, output),
         Command::Credential { command } => credential::run(command, desk, output),
+        Command::Grant { command } => grant::run(command, desk, output),
+        Command::Group { command } => group::run(command, desk, output),
         Command::Init(ask) => init::run(ask, environment, output),
         Command::Policy { command } => policy::run(command, desk, output),
         Command::Audit { command } => audit::run(command, desk, output),

@@ -45,27 +45,26 @@ fn encoded(name: &[u8], entry: &Entry) -> Vec<u8> {
     out
 }
 
+/// Name, piece and bytes.
+type Case = (String, &'static str, Vec<u8>);
+
 /// Name, piece and bytes of every case.
-fn cases(signer: &Signer) -> Vec<(String, &'static str, Vec<u8>)> {
-    let mut cases: Vec<(String, &'static str, Vec<u8>)> = Vec::new();
+fn cases(signer: &Signer) -> Vec<Case> {
+    let mut cases = envelopes(signer);
+    cases.extend(whole());
+    cases.extend(
+        bent()
+            .into_iter()
+            .map(|(name, bytes)| (name.into(), "page", bytes)),
+    );
+    cases
+}
+
+fn envelopes(signer: &Signer) -> Vec<Case> {
     let envelope = signer.sign(&root()).unwrap();
-    cases.push(("the envelope".into(), "envelope", envelope.clone()));
+    let mut cases: Vec<Case> = vec![("the envelope".into(), "envelope", envelope.clone())];
     for at in [
-        0,
-        7,
-        8,
-        24,
-        40,
-        44,
-        52,
-        84,
-        100,
-        108,
-        112,
-        128,
-        132,
-        164,
-        envelope.len() - 1,
+        0, 7, 8, 24, 40, 44, 52, 84, 100, 108, 112, 128, 132, 164, 200,
     ] {
         let mut bad = envelope.clone();
         bad[at] ^= 1;
@@ -76,61 +75,57 @@ fn cases(signer: &Signer) -> Vec<(String, &'static str, Vec<u8>)> {
         "envelope",
         envelope[..100].to_vec(),
     ));
-    let absurd: [(&str, fn(&mut Root)); 4] = [
-        ("number 0", |root| root.number = 0),
-        ("number 1 with a previous", |root| root.number = 1),
-        ("number 3 without a previous", |root| {
-            root.previous = [0; 32]
-        }),
-        ("more hidden than objects", |root| {
-            root.hidden = root.objects + 1
-        }),
-    ];
-    for (name, bend) in absurd {
-        let mut bent = root();
-        bend(&mut bent);
-        cases.push((name.into(), "envelope", signer.sign(&bent).unwrap()));
+    let mut absurd = [root(), root(), root(), root()];
+    absurd[0].number = 0;
+    absurd[1].number = 1;
+    absurd[2].previous = [0; 32];
+    absurd[3].hidden = absurd[3].objects + 1;
+    for (at, root) in absurd.iter().enumerate() {
+        let name = format!("a signed root that cannot be, {at}");
+        cases.push((name, "envelope", signer.sign(root).unwrap()));
     }
+    cases
+}
+
+/// A page and an index, whole and cut.
+fn whole() -> Vec<Case> {
     let (index, pages, _) = build_pages(["a.txt", "a/b/1", "a/b/2", "a/c", "a0/x", "z"]);
-    let page = pages[0].clone();
-    cases.push(("the page".into(), "page", page.clone()));
-    cases.push(("no entry at all".into(), "page", Vec::new()));
-    cases.push(("a page cut".into(), "page", page[..page.len() - 1].to_vec()));
-    cases.push((
-        "a byte behind the page".into(),
-        "page",
-        [&page[..], &[0]].concat(),
-    ));
-    let index = index.encode().unwrap();
-    cases.push(("the index".into(), "index", index.to_vec()));
-    cases.push((
-        "an index cut".into(),
-        "index",
-        index[..index.len() - 1].to_vec(),
-    ));
-    cases.push((
-        "a byte behind the index".into(),
-        "index",
-        [&index[..], &[0]].concat(),
-    ));
-    let folder = |name: &[u8]| encoded(name, &Entry::Directory);
-    let of = |name: &[u8]| encoded(name, &Entry::File(file(3)));
-    let mut known = of(b"a");
-    let flag = known.len() - 41;
-    known[flag] = 2;
-    let mut unknown = of(b"a");
-    unknown[flag] = 0;
-    unknown[flag + 8] = 1;
+    let index = index.encode().unwrap().to_vec();
+    let mut cases: Vec<Case> = vec![("no entry at all".into(), "page", Vec::new())];
+    for (piece, bytes) in [("page", pages[0].clone()), ("index", index)] {
+        let cut = bytes[..bytes.len() - 1].to_vec();
+        let longer = [&bytes[..], &[0]].concat();
+        cases.push((format!("the {piece}"), piece, bytes));
+        cases.push((format!("the {piece}, cut"), piece, cut));
+        cases.push((format!("the {piece}, and a byte behind it"), piece, longer));
+    }
+    cases
+}
+
+fn folder(name: &[u8]) -> Vec<u8> {
+    encoded(name, &Entry::Directory)
+}
+
+fn of(name: &[u8]) -> Vec<u8> {
+    encoded(name, &Entry::File(file(3)))
+}
+
+/// A file's entry with one byte set, counted from its end.
+fn with(behind: usize, byte: u8) -> Vec<u8> {
+    let mut entry = of(b"a");
+    let at = entry.len() - behind;
+    entry[at] = byte;
+    entry
+}
+
+fn bent() -> Vec<(&'static str, Vec<u8>)> {
     let mut kind = of(b"a");
     kind[0] = 3;
-    let long = [b'n'; 256];
-    let bent: Vec<(&str, Vec<u8>)> = vec![
+    let twice = [run(b"b/", &[of(b"x")]), run(b"a/", &[of(b"x")])];
+    vec![
         ("names out of order", run(b"", &[of(b"b"), of(b"a")])),
         ("a name twice", run(b"", &[of(b"a"), of(b"a")])),
-        (
-            "directories out of order",
-            [run(b"b/", &[of(b"x")]), run(b"a/", &[of(b"x")])].concat(),
-        ),
+        ("directories out of order", twice.concat()),
         ("a run of nothing", run(b"a/", &[])),
         ("a directory without its slash", run(b"a", &[of(b"x")])),
         ("a directory with an empty part", run(b"a//", &[of(b"x")])),
@@ -141,24 +136,19 @@ fn cases(signer: &Signer) -> Vec<(String, &'static str, Vec<u8>)> {
         ("a name that is .", run(b"", &[of(b".")])),
         ("a directory's entry named ..", run(b"", &[folder(b"..")])),
         ("a name that is no UTF-8", run(b"", &[of(&[0xc3])])),
-        ("a name of 256 bytes", run(b"", &[of(&long)])),
+        ("a name of 256 bytes", run(b"", &[of(&[b'n'; 256])])),
         ("an unknown kind", run(b"", &[kind])),
+        ("a checksum neither known nor not", run(b"", &[with(41, 2)])),
         (
-            "a checksum that is neither known nor not",
-            run(b"", &[known]),
+            "an unknown checksum that is not zero",
+            run(b"", &[with(33, 1)]),
         ),
-        ("an unknown checksum that is not zero", run(b"", &[unknown])),
         (
             "a directory among the hidden",
             run(&[0xfe], &[folder(b"a")]),
         ),
         ("a hidden name with slashes", run(&[0xfe], &[of(b"a//b/")])),
-    ];
-    cases.extend(
-        bent.into_iter()
-            .map(|(name, bytes)| (name.into(), "page", bytes)),
-    );
-    cases
+    ]
 }
 
 #[test]

@@ -4,16 +4,18 @@
 //! made from names alone, before it is known whether anything is there, so that absent and
 //! forbidden look alike to who may not know (AZ-7).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, RwLock};
 
 use arc_swap::ArcSwap;
 
 use super::error::{ErrorKind, VaultError};
-use super::{Identity, Vault};
+use super::uses::Recent;
+use super::{Call, Identity, Vault};
 use crate::catalog::{CredentialRow, DatasetRow, PublicationRow, SharedCatalog};
 use crate::ledger::{ObjectRef, PolicyRef};
-use crate::policy::{Ask, Decision, Policy, ProjectPolicy, SubjectPolicy};
+use crate::policy::{Ask, Bar, Circumstances, Decision, Policy, ProjectPolicy, SubjectPolicy};
 use crate::types::{
     AccessKeyId, Action, BucketName, BucketRef, Clock, DatasetId, ObjectKey, PrincipalId,
     ProjectName, Timestamp, VersionName, Versioning, limits,
@@ -90,6 +92,7 @@ pub(super) struct Lease {
     guard: Arc<Guard>,
     principal: PrincipalId,
     access_key: Option<AccessKeyId>,
+    client: Option<IpAddr>,
     bucket: BucketName,
     key: Option<ObjectKey>,
     action: Action,
@@ -137,6 +140,10 @@ impl Lease {
             key: self.key.as_ref().map_or("", ObjectKey::as_str),
             action: self.action,
             now,
+            when: Circumstances {
+                client: self.client,
+                ..Circumstances::default()
+            },
         };
         Ok(subject.decide(&ask).allowed)
     }
@@ -188,6 +195,16 @@ pub(super) struct Guard {
     clock: Arc<dyn Clock>,
     policy: ArcSwap<Policy>,
     cache: RwLock<Cache>,
+    /// Which grants and credentials were used of late.
+    pub(super) recent: Recent,
+}
+
+/// From where a call came: what grants may be bound to.
+pub(super) fn circumstances(call: &Call) -> Circumstances<'_> {
+    Circumstances {
+        client: call.session.client_ip.parse().ok(),
+        ..Circumstances::default()
+    }
 }
 
 impl Guard {
@@ -198,6 +215,7 @@ impl Guard {
             clock,
             policy: ArcSwap::new(policy),
             cache,
+            recent: Recent::default(),
         }
     }
 
@@ -273,7 +291,7 @@ impl Guard {
         Ok(row)
     }
 
-    async fn publication(
+    pub(super) async fn publication(
         &self,
         dataset: DatasetId,
         number: u32,
@@ -310,17 +328,41 @@ impl Guard {
             }
             enforcer = cache.projects.get(project).map(Arc::clone);
         }
-        let grants = self.catalog.grants_of(project, principal).await?;
+        let bar = self.bar(principal).await?;
+        let groups = self.catalog.groups_of(principal).await?;
+        let mut grants = self.catalog.grants_of(project, principal).await?;
+        for group in &groups {
+            grants.extend(self.catalog.grants_of(project, group).await?);
+        }
         let enforcer = match enforcer {
             Some(enforcer) => enforcer,
             None => Arc::new(ProjectPolicy::new(&self.policy(), project)?),
         };
-        let subject = Arc::new(enforcer.subject(principal, grants)?);
+        let subject = enforcer.member(principal, &groups, grants)?;
+        let subject = Arc::new(match bar {
+            Some(why) => subject.barred(why),
+            None => subject,
+        });
         self.keep(generation, |cache| {
             cache.projects.insert(slot.0.clone(), enforcer);
             cache.subjects.insert(slot, Arc::clone(&subject));
         });
         Ok(subject)
+    }
+
+    /// Why a principal may do nothing at all, if so. A workload falls with its person.
+    async fn bar(&self, principal: &PrincipalId) -> Result<Option<Bar>, VaultError> {
+        let Some(row) = self.catalog.principal(principal).await? else {
+            return Ok(Some(Bar::Unknown));
+        };
+        let mut suspended = row.suspended.is_some();
+        if let Some(person) = &row.acts_for {
+            let Some(person) = self.catalog.principal(person).await? else {
+                return Ok(Some(Bar::Unknown));
+            };
+            suspended |= person.suspended.is_some();
+        }
+        Ok(suspended.then_some(Bar::Suspended))
     }
 
     async fn known(
@@ -377,7 +419,7 @@ impl Vault {
     /// so. A refusal is in the log when this returns.
     pub(super) async fn authorize(
         &self,
-        call: &super::Call,
+        call: &Call,
         bucket: &str,
         key: Option<&str>,
         action: Action,
@@ -391,7 +433,7 @@ impl Vault {
     /// kept, `null` names what is current.
     pub(super) async fn authorize_version(
         &self,
-        call: &super::Call,
+        call: &Call,
         place: super::Place<'_>,
         proof: Authorized,
     ) -> Result<Authorized, VaultError> {
@@ -412,7 +454,7 @@ impl Vault {
     /// Decides whether the caller may do `action` with all that begins with `prefix`.
     pub(super) async fn authorize_under(
         &self,
-        call: &super::Call,
+        call: &Call,
         bucket: &str,
         prefix: &str,
         action: Action,
@@ -422,7 +464,7 @@ impl Vault {
 
     async fn prove(
         &self,
-        call: &super::Call,
+        call: &Call,
         bucket: &str,
         name: Name<'_>,
         action: Action,
@@ -439,7 +481,7 @@ impl Vault {
 
     async fn judge(
         &self,
-        call: &super::Call,
+        call: &Call,
         bucket: &str,
         name: Name<'_>,
         action: Action,
@@ -478,16 +520,21 @@ impl Vault {
             key: text,
             action,
             now,
+            when: circumstances(call),
         });
         if !decision.allowed {
             return Err((object, Some(decision), denied));
         }
         let found = self.locate(&bucket, version, action).await;
         let (dataset, publication) = or_refuse!(found, Some(decision));
+        let credential = call.session.access_key.as_ref();
+        let recent = &self.guard.recent;
+        recent.note(decision.grant.as_ref(), credential, now);
         let lease = Lease {
             guard: Arc::clone(&self.guard),
             principal: principal.clone(),
             access_key: call.session.access_key.clone(),
+            client: circumstances(call).client,
             bucket: bucket.clone(),
             key: key_name.clone(),
             action,
@@ -504,87 +551,5 @@ impl Vault {
             action,
             decision,
         })
-    }
-
-    /// The dataset that an allowed request is about, and its version if it names one.
-    async fn locate(
-        &self,
-        bucket: &BucketName,
-        version: Option<u32>,
-        action: Action,
-    ) -> Result<(Option<DatasetRow>, Option<Arc<PublicationRow>>), VaultError> {
-        if version.is_some() && !action.only_reads() {
-            let frozen = "a version is never changed";
-            return Err(VaultError::new(ErrorKind::AccessDenied, frozen));
-        }
-        let Some(mut row) = self.guard.dataset(bucket).await? else {
-            let absent = VaultError::new(ErrorKind::NoSuchDataset, "no such dataset");
-            let made = action == Action::DatasetCreate;
-            return made.then_some((None, None)).ok_or(absent);
-        };
-        let Some(number) = version else {
-            return Ok((Some(row), None));
-        };
-        let absent = VaultError::new(ErrorKind::NoSuchDataset, "no such published version");
-        let publication = self
-            .guard
-            .publication(row.id, number)
-            .await?
-            .ok_or(absent)?;
-        // Of what is frozen there is one version of each object.
-        row.versioning = Versioning::Off;
-        Ok((Some(row), Some(publication)))
-    }
-
-    /// The datasets that the caller may know of, in order of project and name.
-    pub(super) async fn visible_datasets(
-        &self,
-        principal: &PrincipalId,
-    ) -> Result<Vec<DatasetRow>, VaultError> {
-        let projects = self.catalog.projects_of(principal).await?;
-        let projects: HashSet<ProjectName> = projects.into_iter().collect();
-        let mut visible = Vec::new();
-        let mut after: Option<BucketName> = None;
-        loop {
-            let page = self
-                .catalog
-                .datasets(after.as_ref(), limits::PAGE_ENTRIES_MAX)
-                .await?;
-            let last = page.len() < limits::PAGE_ENTRIES_MAX;
-            after = page.last().map(|row| row.bucket.clone());
-            for row in page {
-                if projects.contains(&row.bucket.project)
-                    && self
-                        .may(principal, &row.bucket, "", Action::DatasetHead)
-                        .await?
-                {
-                    visible.push(row);
-                }
-            }
-            if last {
-                return Ok(visible);
-            }
-        }
-    }
-
-    /// Whether `principal` may do `action` on a dataset, with no record: for filters and for
-    /// checks inside a use case that records itself.
-    pub(super) async fn may(
-        &self,
-        principal: &PrincipalId,
-        bucket: &BucketName,
-        key: &str,
-        action: Action,
-    ) -> Result<bool, VaultError> {
-        let subject = self.guard.subject(&bucket.project, principal).await?;
-        let ask = Ask {
-            project: &bucket.project,
-            principal,
-            dataset: Some(&bucket.dataset),
-            key,
-            action,
-            now: self.now(),
-        };
-        Ok(subject.decide(&ask).allowed)
     }
 }

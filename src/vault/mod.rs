@@ -9,9 +9,13 @@ mod cors;
 mod dataset;
 mod delete;
 mod error;
+mod grant_checks;
+mod grants;
+mod groups;
 mod guard;
 mod identity;
 mod intake;
+mod known;
 mod lifecycle;
 mod lock;
 mod publish;
@@ -25,6 +29,7 @@ mod snapshot;
 mod sweep;
 mod tags;
 mod upload;
+mod uses;
 mod write;
 
 #[cfg(test)]
@@ -44,6 +49,7 @@ pub use ask::{
 };
 pub use cors::CorsAsk;
 pub use error::{ErrorKind, VaultError};
+pub use grants::{GrantDraft, GrantUse, ReviewTimes};
 pub use lifecycle::Lifecycled;
 pub use publish::Published;
 pub use recover::Recovered;
@@ -102,6 +108,8 @@ pub struct Settings {
     pub default_project: ProjectName,
     /// Whether a write is acknowledged only when a snapshot in the store holds it.
     pub snapshot_wait: bool,
+    /// When grants lapse that no review confirms.
+    pub review: ReviewTimes,
 }
 
 /// The vault.

@@ -9,6 +9,7 @@ use futures_util::stream;
 use super::Vault;
 use super::ask::Call;
 use super::error::{ErrorKind, VaultError};
+use super::guard::circumstances;
 use super::read::object_binding;
 use super::sweep::Flight;
 use crate::catalog::{BlobUse, Issue, Mutation, ObjectRow, PublicationRow};
@@ -101,6 +102,7 @@ impl Vault {
                 key: "",
                 action: Action::DatasetPublish,
                 now: self.now(),
+                when: circumstances(call),
             });
             let denied = VaultError::new(ErrorKind::AccessDenied, "the publisher may not publish");
             let absent = VaultError::new(ErrorKind::NoSuchDataset, "no such dataset");

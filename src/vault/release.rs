@@ -14,7 +14,7 @@ use sync_wrapper::SyncStream;
 use zeroize::Zeroizing;
 
 use super::error::{ErrorKind, VaultError};
-use super::guard::{Authorized, Lease, policy_ref};
+use super::guard::{Authorized, Lease, circumstances, policy_ref};
 use super::record::Recorded;
 use super::{Call, PlainBody, Vault};
 use crate::catalog::{ObjectRow, PublicationRow};
@@ -306,6 +306,7 @@ impl Vault {
             key: key.as_str(),
             action: Action::ObjectRead,
             now: self.now(),
+            when: circumstances(call),
         }))
     }
 
@@ -329,6 +330,7 @@ impl Vault {
                 key: key.as_str(),
                 action: Action::ObjectRead,
                 now,
+                when: circumstances(call),
             })
         };
         let first = decide(&run.from);
@@ -425,9 +427,8 @@ impl Vault {
             let principal = call.session.principal.as_ref().ok_or(super::NOBODY)?;
             let mut refused = Vec::new();
             for key in open.iter().take(limits::RELEASE_KEYS_MAX) {
-                let action = Action::ObjectRead;
-                let bucket = &proof.bucket;
-                if !self.may(principal, bucket, key.as_str(), action).await? {
+                let place = (principal, &proof.bucket, key.as_str());
+                if !self.may(call, place, Action::ObjectRead).await? {
                     refused.push(key.clone());
                 }
             }

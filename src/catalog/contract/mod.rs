@@ -5,6 +5,7 @@ mod listing;
 mod locks;
 mod model;
 mod objects;
+mod people;
 mod publications;
 mod rebuild;
 mod samples;

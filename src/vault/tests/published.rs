@@ -387,7 +387,7 @@ async fn a_withdrawn_grant_ends_the_lease() {
     let call = world.call(None);
     world
         .vault
-        .revoke_grant(&call, &held.project, held.id)
+        .revoke_grant(&call, (&held.project, held.id), None)
         .await
         .unwrap();
     let refused = world
