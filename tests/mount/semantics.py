@@ -232,14 +232,14 @@ def on_the_record(vault, version, top, since) -> None:
 
 def withdrawn(vault, version, base) -> None:
     """S17: open files stop within a minute of the withdrawal, with a reason."""
-    grants = vault.command("project", "grants", "demo", "--json").stdout.splitlines()
+    grants = vault.command("grant", "list", "demo", "--json").stdout.splitlines()
     held = [grant for grant in map(json.loads, grants) if grant["principal"] == "job-1"]
     mount = Mount(vault, version, base / "withdrawn").start()
     try:
         fd = os.open(mount.directory / "edges/65536", os.O_RDONLY)
         check("S17: open and read before", len(os.pread(fd, 100, 0)) == 100)
         for grant in held:
-            run = vault.command("project", "revoke", "demo", grant["grant"])
+            run = vault.command("grant", "withdraw", "demo", grant["grant"])
             check("S17: the grant is withdrawn", run.returncode == 0, run.stderr)
         begin = time.monotonic()
 
