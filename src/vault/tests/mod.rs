@@ -7,6 +7,8 @@
 
 mod audit;
 mod crash;
+mod lifecycle;
+mod locks;
 mod lying_catalog;
 mod lying_store;
 mod model;
