@@ -211,8 +211,8 @@ pub enum Mutation {
         /// The tags from now on; of the facts nothing is read.
         attached: Attached,
     },
-    /// Sets how long a version is retained, or (`None`) that it is not. What locks it now is judged:
-    /// [`super::Conflict::Locked`] where it may not become so.
+    /// Sets how long a version is retained, or (`None`) that it is not. What locks it now is
+    /// judged: [`super::Conflict::Locked`] where it may not become so.
     SetRetention {
         /// The dataset.
         dataset: DatasetId,

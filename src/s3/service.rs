@@ -273,8 +273,8 @@ fn close_after<B>(answer: &mut Response<B>) {
     answer.headers_mut().insert(header::CONNECTION, close);
 }
 
-/// Signature Version 4 takes the moment from `Date` where there is no `x-amz-date`, which is all that
-/// the library looks at. Whatever stands there is part of what was signed.
+/// Signature Version 4 takes the moment from `Date` where there is no `x-amz-date`, which is all
+/// that the library looks at. Whatever stands there is part of what was signed.
 fn dated(headers: &mut http::HeaderMap) {
     const AMZ_DATE: HeaderName = HeaderName::from_static("x-amz-date");
     let signed = headers.get(header::AUTHORIZATION);

@@ -117,24 +117,22 @@ async fn what_is_due_goes_under_its_rules_name() {
     assert_eq!(world.last_completion().outcome, Outcome::Success);
 }
 
-#[tokio::test]
-async fn older_versions_markers_and_uploads_go_and_what_is_locked_stays() {
+/// A dataset with Object Lock: three versions of `k`, of which the second is locked for 30 days,
+/// and an upload.
+async fn filled() -> World {
     let world = World::new().await;
     let call = || world.call(Some("olivia"));
     let vault = &world.vault;
     let state = Versioning::Enabled;
     vault.set_versioning(&call(), BUCKET, state).await.unwrap();
-    vault
-        .set_object_lock(&call(), BUCKET, crate::types::LockDefaults::default())
-        .await
-        .unwrap();
+    let lock = crate::types::LockDefaults::default();
+    vault.set_object_lock(&call(), BUCKET, lock).await.unwrap();
+    let until = vault.now().plus_millis(30 * DAY_MS);
+    let mode = RetentionMode::Governance;
     let locked = NewObject {
         wishes: Wishes {
             lock: Lock {
-                retention: Some(Retention {
-                    mode: RetentionMode::Governance,
-                    until: vault.now().plus_millis(30 * DAY_MS),
-                }),
+                retention: Some(Retention { mode, until }),
                 hold: false,
             },
             key: KeyWish::Default,
@@ -143,63 +141,61 @@ async fn older_versions_markers_and_uploads_go_and_what_is_locked_stays() {
     };
     for new in [NewObject::default(), locked, NewObject::default()] {
         let body = input(b"x", 1);
-        vault
-            .write_object(&call(), place("k"), new, body)
-            .await
-            .unwrap();
+        let written = vault.write_object(&call(), place("k"), new, body).await;
+        written.unwrap();
     }
     let none = NewObject::default();
-    vault
-        .create_upload(&call(), place("up"), none, None)
-        .await
-        .unwrap();
-    let rules = vec![
-        LifecycleRule {
-            noncurrent: Some(Noncurrent {
-                days: 1,
-                keep: None,
-            }),
-            ..rule("old", "k")
-        },
-        LifecycleRule {
-            abort_days: Some(1),
-            ..rule("uploads", "")
-        },
-        LifecycleRule {
-            lone_markers: true,
-            ..rule("markers", "")
-        },
-        expiring("all", "", 5),
-    ];
+    let begun = vault.create_upload(&call(), place("up"), none, None).await;
+    begun.unwrap();
+    world
+}
+
+async fn left(world: &World) -> usize {
+    let query = VersionQuery {
+        limit: 100,
+        ..VersionQuery::default()
+    };
+    let call = world.call(Some("olivia"));
+    let page = world.vault.list_versions(&call, BUCKET, query).await;
+    page.unwrap().entries.len()
+}
+
+#[tokio::test]
+async fn older_versions_markers_and_uploads_go_and_what_is_locked_stays() {
+    let world = filled().await;
+    let old = LifecycleRule {
+        noncurrent: Some(Noncurrent {
+            days: 1,
+            keep: None,
+        }),
+        ..rule("old", "k")
+    };
+    let uploads = LifecycleRule {
+        abort_days: Some(1),
+        ..rule("uploads", "")
+    };
+    let markers = LifecycleRule {
+        lone_markers: true,
+        ..rule("markers", "")
+    };
+    let rules = vec![old, uploads, markers, expiring("all", "", 5)];
     set(&world, "olivia", rules).await.unwrap();
     world.wait(3 * DAY_MS);
     let done = run(&world).await;
     assert_eq!((done.versions, done.uploads, done.refused), (1, 1, 1));
-    let uploads = vault
-        .list_uploads(&call(), BUCKET, UploadQuery::default())
-        .await;
+    let call = world.call(Some("olivia"));
+    let query = UploadQuery::default();
+    let uploads = world.vault.list_uploads(&call, BUCKET, query).await;
     assert!(uploads.unwrap().uploads.is_empty());
-    let left = async || {
-        let query = VersionQuery {
-            limit: 100,
-            ..VersionQuery::default()
-        };
-        let page = vault.list_versions(&call(), BUCKET, query).await.unwrap();
-        page.entries.len()
-    };
-    assert_eq!(left().await, 2, "the current one and the locked one");
+    assert_eq!(left(&world).await, 2, "the current one and the locked one");
     // The current one expires into a marker; once its lock ends, all of it goes.
     world.wait(3 * DAY_MS);
     assert_eq!(run(&world).await.expired, 1);
-    assert_eq!(left().await, 3);
+    assert_eq!(left(&world).await, 3);
     world.wait(30 * DAY_MS);
     assert_eq!(run(&world).await.versions, 2);
-    assert_eq!(
-        run(&world).await.versions,
-        1,
-        "the marker has nothing below it"
-    );
-    assert_eq!(left().await, 0);
+    assert_eq!(run(&world).await.versions, 1, "nothing is below it");
+    assert_eq!(left(&world).await, 0);
 }
 
 #[tokio::test]
