@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// The rooms from the bottom up, each with the rooms below it that it may name.
-const HOUSE: [(&str, &[&str]); 16] = [
+const HOUSE: [(&str, &[&str]); 17] = [
     ("types", &[]),
     ("seal", &["types"]),
     ("policy", &["types"]),
@@ -23,7 +23,8 @@ const HOUSE: [(&str, &[&str]); 16] = [
     ),
     ("config", &["types"]),
     ("ops", &["types"]),
-    ("s3", &["vault", "catalog", "ledger", "types"]),
+    ("api", &["vault", "catalog", "ledger", "types"]),
+    ("s3", &["api", "vault", "catalog", "ledger", "types"]),
     (
         "app",
         &[

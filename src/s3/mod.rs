@@ -15,6 +15,7 @@ mod framing;
 mod fuzz;
 mod headers;
 mod ops;
+mod route;
 mod scope;
 mod service;
 mod signed;

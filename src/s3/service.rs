@@ -27,9 +27,11 @@ use super::answer::{self, Asked};
 use super::auth::Credentials;
 use super::cors::{self, Page};
 use super::ops::Handlers;
+use super::route::ApiRoute;
 use super::scope::{Origin, Recorder, Scope, Sessions, within};
 use super::unbroken::Unbroken;
 use super::watch::{BoxError, Watch, WatchFor, Watched};
+use crate::api::Api;
 use crate::types::limits;
 use crate::vault::Vault;
 
@@ -80,18 +82,23 @@ pub struct SelfTestError {
 pub fn router(vault: Arc<Vault>, settings: &S3Settings) -> Result<S3Edge, BuildError> {
     let handlers = Handlers::new(Arc::clone(&vault), settings.region.as_str());
     let auth = Credentials(Arc::clone(&vault));
-    assemble(handlers, auth, vault, settings)
+    let route = ApiRoute {
+        api: Api::new(Arc::clone(&vault)),
+        domain: settings.domain.as_deref().map(Arc::from),
+    };
+    assemble(handlers, auth, Some(route), vault, settings)
 }
 
 /// The one way to put an edge together.
 pub(super) fn assemble(
     handlers: impl S3,
     auth: impl S3Auth,
+    route: Option<ApiRoute>,
     recorder: Arc<dyn Recorder>,
     settings: &S3Settings,
 ) -> Result<S3Edge, BuildError> {
     Ok(S3Edge {
-        library: library(handlers, auth, settings)?,
+        library: library(handlers, auth, route, settings)?,
         recorder,
         sessions: Arc::default(),
         region: settings.region.as_str().into(),
@@ -104,12 +111,16 @@ pub(super) fn assemble(
 fn library(
     handlers: impl S3,
     auth: impl S3Auth,
+    route: Option<ApiRoute>,
     settings: &S3Settings,
 ) -> Result<S3Service, BuildError> {
     let region = Region::new(settings.region.as_str().into()).map_err(BuildError::Region)?;
     let mut builder = S3ServiceBuilder::new(handlers);
     builder.set_auth(auth);
     builder.set_access(Gate);
+    if let Some(route) = route {
+        builder.set_route(route);
+    }
     let config = Arc::new(config(region));
     builder.set_config(Arc::new(StaticConfigProvider::new(config)));
     if let Some(domain) = &settings.domain {
@@ -133,8 +144,7 @@ fn config(region: Region) -> S3Config {
     config.form_max_field_size = 20 * 1024;
     config.form_max_fields_size = 40 * 1024;
     config.form_max_parts = 64;
-    // There are no custom routes.
-    config.custom_route_max_body_size = Some(0);
+    config.custom_route_max_body_size = u64::try_from(limits::API_BODY_BYTES_MAX).ok();
     config.presigned_url_max_skew_time_secs = SKEW_SECONDS_MAX;
     config.presigned_url_max_expires_secs = PRESIGNED_SECONDS_MAX;
     config.allow_presigned_url = true;

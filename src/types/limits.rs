@@ -95,6 +95,8 @@ pub const DELETE_KEYS_MAX: usize = 1_000;
 pub const DELETES_AT_ONCE: usize = 32;
 /// An XML body that a client sends: 10,000 parts of a completion with five checksums each fit.
 pub const XML_BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// A JSON body that a client sends to the API: 1,000 keys of 1,024 bytes fit.
+pub const API_BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// Frames waiting for the journal's writer; at the bound a request is refused with 503.
 pub const JOURNAL_QUEUE_MAX: usize = 8_192;

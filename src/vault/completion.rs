@@ -8,7 +8,8 @@ use super::checksum::{combine_crc, composite};
 use super::error::{ErrorKind, VaultError};
 use super::guard::Authorized;
 use super::lock::again;
-use super::upload::part_binding;
+use super::record::Recorded;
+use super::upload::{NO_UPLOAD, part_binding};
 use super::write::{Draft, condition, same_tag};
 use crate::catalog::{Mutation, ObjectRow, Origin, PartRow, UploadRow, attaching};
 use crate::seal::{Table, open_table};
@@ -50,22 +51,36 @@ impl Vault {
         intent.object.version = Some(version);
         let mut recorded = self.begin(call, intent).await?;
         let result = async {
-            let parts = self.chosen_parts(&found, &completing).await?;
-            let row = self.assemble((&proof, version), &found, &parts, &completing)?;
-            recorded.object_bytes(row.bytes);
-            let mutations = completion(&found, &parts, &row, &completing)?;
-            match self.commit(mutations).await {
-                Ok(()) => Ok(row),
+            let making = (&proof, version, &mut recorded);
+            match self.complete_found(making, &found, &completing).await {
                 // Another completion was faster: if it was the same, so is its answer.
                 Err(error) if error.kind() == ErrorKind::NoSuchUpload => {
                     let before = self.completed(call, &proof, upload, &completing).await?;
                     before.ok_or(error)
                 }
-                Err(error) => Err(error),
+                made => made,
             }
         }
         .await;
         recorded.settle(result)
+    }
+
+    async fn complete_found(
+        &self,
+        (proof, version, recorded): (&Authorized, VersionId, &mut Recorded),
+        found: &UploadRow,
+        completing: &Completing,
+    ) -> Result<ObjectRow, VaultError> {
+        let parts = match self.chosen_parts(found, completing).await {
+            // The upload may have ended after it was found: then so did its parts.
+            Err(_) if self.catalog.upload(&found.id).await?.is_none() => return Err(NO_UPLOAD),
+            chosen => chosen?,
+        };
+        let row = self.assemble((proof, version), found, &parts, completing)?;
+        recorded.object_bytes(row.bytes);
+        self.commit(completion(found, &parts, &row, completing)?)
+            .await?;
+        Ok(row)
     }
 
     /// The object that this very completion made before, if it is the current one and the upload

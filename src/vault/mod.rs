@@ -10,6 +10,7 @@ mod dataset;
 mod delete;
 mod error;
 mod guard;
+mod identity;
 mod intake;
 mod lifecycle;
 mod lock;

@@ -61,8 +61,11 @@ impl Vault {
                 body: Box::pin(futures_util::stream::empty()),
             });
         };
-        let (recorded, first) = tokio::join!(self.begin(call, intent), plaintext.next());
-        let mut recorded = recorded?;
+        // Queued now and asked for when the store has answered: by then it mostly is durable, and
+        // nobody was woken to hear so.
+        let durable = self.begin(call, intent);
+        let first = plaintext.next().await;
+        let mut recorded = durable.await?;
         recorded.object_bytes(seen.row.bytes);
         match first {
             Ok(first) => Ok(Reading {

@@ -209,7 +209,10 @@ fn settings() -> S3Settings {
 fn edge() -> (S3Edge, Arc<Log>) {
     let log = Arc::new(Log::default());
     let recorder: Arc<dyn Recorder> = Arc::<Log>::clone(&log);
-    (assemble(Reader, Auth, recorder, &settings()).unwrap(), log)
+    (
+        assemble(Reader, Auth, None, recorder, &settings()).unwrap(),
+        log,
+    )
 }
 
 /// How a request is signed.

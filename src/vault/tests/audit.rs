@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 
 use super::support::{BUCKET, World, input, kind, place, sample};
 use crate::catalog::{ListQuery, UploadQuery};
-use crate::journal::{CompletionSlot, Journal, JournalError, MemoryJournal, SharedJournal};
+use crate::journal::{Durable, Journal, JournalError, MemoryJournal, SharedJournal};
 use crate::ledger::{Completion, Entry, Intent, Outcome, Session, encode};
 use crate::store::BlobStore as _;
 use crate::store::fault::{GetFault, Injected, PutFault};
@@ -378,7 +378,7 @@ async fn without_a_log_nothing_is_served_and_nothing_changes() {
 /// Holds every record back until it is told to go on.
 struct Slow {
     inner: Arc<MemoryJournal>,
-    go: Semaphore,
+    go: Arc<Semaphore>,
 }
 
 impl Slow {
@@ -389,13 +389,13 @@ impl Slow {
 
 #[async_trait]
 impl Journal for Slow {
-    async fn begin(
-        &self,
-        session: &Arc<Session>,
-        intent: Intent,
-    ) -> Result<Box<dyn CompletionSlot>, JournalError> {
-        self.wait().await;
-        self.inner.begin(session, intent).await
+    fn begin(&self, session: &Arc<Session>, intent: Intent) -> Durable {
+        let (go, inner) = (Arc::clone(&self.go), Arc::clone(&self.inner));
+        let session = Arc::clone(session);
+        Box::pin(async move {
+            go.acquire().await.unwrap().forget();
+            inner.begin(&session, intent).await
+        })
     }
 
     async fn note(
@@ -435,7 +435,7 @@ async fn no_answer_comes_before_its_record() {
         let mut stage = stage().await;
         let slow = Arc::new(Slow {
             inner: Arc::clone(&stage.world.journal),
-            go: Semaphore::new(0),
+            go: Arc::new(Semaphore::new(0)),
         });
         let shared = Arc::clone(&slow) as SharedJournal;
         stage.world.rewire(|mut parts| {
