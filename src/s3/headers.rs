@@ -29,8 +29,8 @@ const WRITES: &[&str] = &[
     "CreateMultipartUpload",
     "PostObject",
 ];
-/// The operations that write a part.
-const PARTS: &[&str] = &["UploadPart", "UploadPartCopy"];
+/// The operations on an upload that was begun: it says itself how it is sealed.
+const PARTS: &[&str] = &["UploadPart", "UploadPartCopy", "CompleteMultipartUpload"];
 const KMS_KEY: &str = "x-amz-server-side-encryption-aws-kms-key-id";
 
 fn rule(operation: &str, name: &str) -> Rule {
