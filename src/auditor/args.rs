@@ -1,10 +1,15 @@
 //! The arguments of `kluis-audit`, without logic.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 
 use crate::cli::values;
+#[cfg(feature = "sql")]
+use crate::ledger::Outcome;
+#[cfg(feature = "sql")]
+use crate::types::{Action, DatasetName, EventId, GrantId, ObjectKey};
 use crate::types::{PrincipalId, ProjectName, Timestamp};
 
 const AFTER: &str = "\
@@ -43,6 +48,12 @@ pub(super) enum Command {
     Verify(Verify),
     /// Make a bundle of a project's records, with what it takes to check them
     Bundle(Bundle),
+    /// Ask the log: SQL over the table `requests`, or the common questions by flags
+    #[cfg(feature = "sql")]
+    Query(Box<Query>),
+    /// Close what was recorded into encrypted files of columns in the store, where it is queried and
+    /// kept
+    Ship(Ship),
     /// Print the public key of the vault's log, to be given to those who verify
     Key,
     /// Look at checkpoints
@@ -78,6 +89,147 @@ pub(super) struct Verify {
     /// Print the requests that hold, as they are in the log
     #[arg(long)]
     pub(super) requests: bool,
+}
+
+/// Whose records.
+#[derive(Debug, Args)]
+pub(super) struct Whose {
+    /// The project
+    #[arg(long, required_unless_present = "vault")]
+    pub(super) project: Option<ProjectName>,
+    /// Who asks; her grants must let her read this project's log
+    #[arg(long, required_unless_present = "vault")]
+    pub(super) auditor: Option<PrincipalId>,
+    /// All projects and the vault's own records, as the operator of the vault's host. It stands in
+    /// the log
+    #[arg(long, conflicts_with_all = ["project", "auditor"])]
+    pub(super) vault: bool,
+}
+
+/// How an answer is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+#[cfg(feature = "sql")]
+pub(super) enum Format {
+    /// A table for a person.
+    Table,
+    /// One JSON object for each row.
+    Json,
+    /// With a line of names.
+    Csv,
+    /// A file that anything reads; not encrypted.
+    Parquet,
+}
+
+/// What to ask.
+#[cfg(feature = "sql")]
+#[derive(Debug, Args)]
+pub(super) struct Query {
+    /// Whose records.
+    #[command(flatten)]
+    pub(super) whose: Whose,
+    /// A query in SQL, of the table `requests`
+    #[arg(long, value_name = "QUERY", conflicts_with_all = ["filters", "limit"])]
+    pub(super) sql: Option<String>,
+    /// Which requests.
+    #[command(flatten)]
+    pub(super) filters: QueryFilters,
+    /// Show the first so many
+    #[arg(long, default_value_t = 10_000)]
+    pub(super) limit: usize,
+    /// How the answer is written
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// Write the answer into a new file
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) out: Option<PathBuf>,
+    /// Then go on with requests as they end, until interrupted
+    #[arg(long, conflicts_with_all = ["sql", "out"])]
+    pub(super) follow: bool,
+}
+
+#[cfg(feature = "sql")]
+impl Query {
+    /// How the answer is written.
+    pub(super) fn format(&self, json: bool) -> Format {
+        let format = if json { Format::Json } else { Format::Table };
+        self.format.unwrap_or(format)
+    }
+}
+
+/// Which requests.
+#[cfg(feature = "sql")]
+#[derive(Debug, Args)]
+#[group(id = "filters", multiple = true)]
+#[command(next_help_heading = "Filters, all of which must hold")]
+pub(super) struct QueryFilters {
+    /// On a dataset of this name
+    #[arg(long)]
+    pub(super) dataset: Option<DatasetName>,
+    /// On this object
+    #[arg(long)]
+    pub(super) key: Option<ObjectKey>,
+    /// On objects whose keys begin so
+    #[arg(long)]
+    pub(super) prefix: Option<String>,
+    /// By a principal, or by a workload that acts for it
+    #[arg(long)]
+    pub(super) principal: Option<PrincipalId>,
+    /// By a job: a workload of this name
+    #[arg(long)]
+    pub(super) job: Option<PrincipalId>,
+    /// What was asked: object.read, object.write, object.list, …
+    #[arg(long)]
+    pub(super) action: Option<Action>,
+    /// How it ended: success, refused, failed, aborted, open-at-crash
+    #[arg(long, value_parser = values::outcome)]
+    pub(super) outcome: Option<Outcome>,
+    /// What was refused
+    #[arg(long, conflicts_with = "outcome")]
+    pub(super) refused: bool,
+    /// What was asked by those whose right in the project had ended by then
+    #[arg(long, requires = "project")]
+    pub(super) after_expiry: bool,
+    /// For a purpose, as grants name it
+    #[arg(long)]
+    pub(super) purpose: Option<String>,
+    /// Under a permit, as grants name it
+    #[arg(long)]
+    pub(super) permit: Option<String>,
+    /// Under a grant
+    #[arg(long)]
+    pub(super) grant: Option<GrantId>,
+    /// From an address
+    #[arg(long)]
+    pub(super) ip: Option<String>,
+    /// normal, admin, or log: readings of the log itself
+    #[arg(long, value_parser = ["normal", "admin", "log"])]
+    pub(super) nature: Option<String>,
+    /// This one request
+    #[arg(long, value_parser = values::event)]
+    pub(super) event: Option<EventId>,
+    /// Begun at this time or later: 2027-01-01 or 2027-01-01T12:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = values::time)]
+    pub(super) since: Option<Timestamp>,
+    /// Begun before this time
+    #[arg(long, value_name = "TIME", value_parser = values::time)]
+    pub(super) until: Option<Timestamp>,
+    /// Show every column
+    #[arg(long)]
+    pub(super) all_columns: bool,
+}
+
+/// What to ship.
+#[derive(Debug, Args)]
+pub(super) struct Ship {
+    /// Close a volume when its oldest record is this old, or when it is full
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = values::span)]
+    pub(super) every: Duration,
+    /// Close everything that is under a checkpoint, however young
+    #[arg(long)]
+    pub(super) all: bool,
+    /// Go on until interrupted
+    #[arg(long, conflicts_with = "all")]
+    pub(super) watch: bool,
 }
 
 /// What to put into a bundle.
