@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueHint};
 use crate::cli::values;
 #[cfg(feature = "sql")]
 use crate::ledger::Outcome;
+use crate::ledger::export::Form;
 #[cfg(feature = "sql")]
 use crate::types::{Action, DatasetName, EventId, GrantId, ObjectKey};
 use crate::types::{PrincipalId, ProjectName, Timestamp};
@@ -51,6 +52,8 @@ pub(super) enum Command {
     /// Ask the log: SQL over the table `requests`, or the common questions by flags
     #[cfg(feature = "sql")]
     Query(Box<Query>),
+    /// Write requests in a form that others read, one line each
+    Export(Export),
     /// Close what was recorded into encrypted files of columns in the store, where it is queried and
     /// kept
     Ship(Ship),
@@ -216,6 +219,83 @@ pub(super) struct QueryFilters {
     /// Show every column
     #[arg(long)]
     pub(super) all_columns: bool,
+}
+
+/// A form of export.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub(super) enum ExportForm {
+    /// The record's own JSON, kluis.audit/1.
+    Json,
+    /// OCSF 1.8, Datastore Activity.
+    Ocsf,
+    /// FHIR R4 `AuditEvent`, as NDJSON; of reads by IHE BALP.
+    Fhir,
+    /// The fields of NEN 7513.
+    Nen7513,
+    /// Spans of the Logboek Dataverwerkingen: OTLP in JSON.
+    Ldv,
+    /// With a line of names.
+    Csv,
+}
+
+impl From<ExportForm> for Form {
+    fn from(form: ExportForm) -> Self {
+        match form {
+            ExportForm::Json => Self::Json,
+            ExportForm::Ocsf => Self::Ocsf,
+            ExportForm::Fhir => Self::Fhir,
+            ExportForm::Nen7513 => Self::Nen,
+            ExportForm::Ldv => Self::Otel,
+            ExportForm::Csv => Self::Csv,
+        }
+    }
+}
+
+/// What to export.
+#[derive(Debug, Args)]
+pub(super) struct Export {
+    /// Whose records.
+    #[command(flatten)]
+    pub(super) whose: Whose,
+    /// The form
+    #[arg(long, value_enum)]
+    pub(super) form: ExportForm,
+    /// Write into a new file
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) out: Option<PathBuf>,
+    /// Leave out what began before: a date or a moment
+    #[arg(long, value_parser = values::time)]
+    pub(super) since: Option<Timestamp>,
+    /// Leave out what began at this moment or later
+    #[arg(long, value_parser = values::time)]
+    pub(super) until: Option<Timestamp>,
+}
+
+impl Export {
+    /// The question as the log keeps it.
+    pub(super) fn words(&self) -> String {
+        let moment = |name: &str, time: Option<Timestamp>| {
+            let text = time.map(|time| format!(" {name}={time}"));
+            text.unwrap_or_default()
+        };
+        let since = moment("since", self.since);
+        let until = moment("until", self.until);
+        format!(
+            "export {}form={:?}{since}{until}",
+            self.whose.words(),
+            self.form
+        )
+    }
+}
+
+impl Whose {
+    /// Who asks for whose records, as the log keeps it.
+    pub(super) fn words(&self) -> String {
+        match (&self.project, &self.auditor) {
+            (Some(project), Some(auditor)) => format!("project={project} auditor={auditor} "),
+            _ => "vault ".to_owned(),
+        }
+    }
 }
 
 /// What to ship.

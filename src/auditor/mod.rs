@@ -4,6 +4,7 @@ mod archive;
 mod args;
 mod bundle;
 mod entries;
+mod export;
 mod hot;
 mod look;
 #[cfg(feature = "sql")]
@@ -51,6 +52,7 @@ fn dispatch(cli: &Cli, environment: &Environment, output: &mut Output) -> Result
         Command::Bundle(ask) => bundle::run(ask, desk, output),
         #[cfg(feature = "sql")]
         Command::Query(ask) => query::run(ask, desk, output),
+        Command::Export(ask) => export::run(ask, desk, output),
         Command::Ship(ask) => ship::run(ask, desk, output),
         Command::Key => look::key(desk, output),
         Command::Checkpoint { command } => look::checkpoint(command, desk, output),

@@ -5,6 +5,7 @@
 mod cbor;
 mod codec;
 pub mod evidence;
+pub mod export;
 mod hash;
 mod record;
 #[cfg(test)]

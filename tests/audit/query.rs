@@ -224,6 +224,54 @@ fn answers_come_as_table_csv_and_parquet() {
 }
 
 #[test]
+fn exports_hold_the_same_requests_in_every_form() {
+    let vault = Vault::founded();
+    vault.kluis(&["project", "create", "onco", "--owner", "bas"], "onco");
+    vault.ships();
+    vault.kluis(
+        &["dataset", "create", "icu/ecg", "--creator", "ana"],
+        "icu--ecg",
+    );
+    let hers = ["export", "--project", "icu", "--auditor", "tess", "--form"];
+    let asked = |form: &str| told(&vault.audit(&[&hers[..], &[form]].concat()), 0, "");
+    let json = asked("json");
+    assert!(
+        json.contains("\"dataset\":\"ecg\"") && !json.contains("onco"),
+        "{json}"
+    );
+    for (form, word) in [
+        ("ocsf", "\"type_uid\":600505"),
+        ("fhir", "\"resourceType\":\"AuditEvent\""),
+        ("nen7513", "\"EventActionCode\":\"C\""),
+        ("ldv", "\"resourceSpans\""),
+    ] {
+        let text = asked(form);
+        assert!(
+            text.contains(word) && !text.contains("onco"),
+            "{form}: {text}"
+        );
+    }
+    // Each look is one more request in the next.
+    assert_eq!(lines(&asked("csv")), lines(&json) + 6);
+    let out = vault.text("log.csv");
+    let file = [&hers[..], &["csv", "--out", &out]].concat();
+    told(&vault.audit(&file), 0, "requests are in");
+    told(&vault.audit(&file), 2, "is there already");
+    let early = [&hers[..], &["csv", "--until", "2020-01-01"]].concat();
+    assert_eq!(lines(&told(&vault.audit(&early), 0, "")), 1);
+    let foreign = [
+        "export",
+        "--project",
+        "icu",
+        "--auditor",
+        "ana",
+        "--form",
+        "csv",
+    ];
+    told(&vault.audit(&foreign), 1, "no grant to read this log");
+}
+
+#[test]
 fn a_volume_that_was_bent_swapped_or_lost_is_an_error_and_no_answer() {
     let vault = Vault::founded();
     vault.ships();

@@ -7,7 +7,7 @@ use datafusion::logical_expr::{Expr, col, lit};
 use datafusion::prelude::SessionContext;
 
 use crate::app::Opened;
-use crate::auditor::args::{Query, QueryFilters, Whose};
+use crate::auditor::args::{Query, QueryFilters};
 use crate::cli::output::CliError;
 use crate::types::limits::GUARD_CACHE_MAX;
 use crate::types::{
@@ -205,15 +205,5 @@ impl Query {
             None => self.filters.words(),
         };
         format!("query {}{question}", self.whose.words())
-    }
-}
-
-impl Whose {
-    /// Who asks for whose records.
-    pub(in crate::auditor) fn words(&self) -> String {
-        match (&self.project, &self.auditor) {
-            (Some(project), Some(auditor)) => format!("project={project} auditor={auditor} "),
-            _ => "vault ".to_owned(),
-        }
     }
 }
