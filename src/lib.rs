@@ -16,6 +16,7 @@
 )]
 
 // Edges: translate in, translate out, no rule of their own.
+pub mod api;
 pub mod app;
 #[cfg(feature = "audit")]
 pub mod auditor;

@@ -24,7 +24,8 @@ const HOUSE: [(&str, &[&str]); 17] = [
     ),
     ("config", &["types"]),
     ("ops", &["types"]),
-    ("s3", &["vault", "catalog", "ledger", "types"]),
+    ("api", &["vault", "catalog", "ledger", "types"]),
+    ("s3", &["api", "vault", "catalog", "ledger", "types"]),
     (
         "app",
         &[

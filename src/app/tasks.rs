@@ -1,4 +1,4 @@
-//! What runs beside serving: snapshots of the catalog into the store, and the sweep.
+//! What runs beside serving: snapshots of the catalog into the store, lifecycles and the sweep.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -130,7 +130,7 @@ fn keep(file: &Path, next: u64) -> std::io::Result<()> {
     std::fs::File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
 }
 
-/// Sweeps every `interval` until the end.
+/// Applies lifecycles and sweeps every `interval` until the end.
 pub(super) async fn sweep(
     vault: Arc<Vault>,
     snapshots: Arc<Snapshots>,
@@ -147,6 +147,16 @@ pub(super) async fn sweep(
             next_snapshot: snapshots.next(),
             ..ask
         };
+        match vault.run_lifecycle(vault.now()).await {
+            Ok(done) => tracing::info!(
+                expired = done.expired,
+                versions = done.versions,
+                uploads = done.uploads,
+                refused = done.refused,
+                "rules of lifecycles were applied"
+            ),
+            Err(error) => tracing::warn!(reason = error.reason(), "lifecycles stopped early"),
+        }
         match vault.sweep(ask).await {
             Ok(swept) => tracing::info!(
                 uploads = swept.uploads,

@@ -2,12 +2,13 @@
 //! promise**: nothing in it survives the process.
 
 use std::collections::VecDeque;
+use std::future::ready;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 
 use super::queue::clipped;
-use super::{CompletionSlot, Journal, JournalError};
+use super::{CompletionSlot, Durable, Journal, JournalError};
 use crate::ledger::{
     Completion, Entry, Intent, Outcome, Session, SessionHash, encode, session_hash,
 };
@@ -53,6 +54,24 @@ impl MemoryJournal {
         act(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    fn open(&self, session: &Arc<Session>, intent: Intent) -> Result<Slot, JournalError> {
+        let event = intent.event;
+        let hash = session_hash(session).map_err(|_unfit| JournalError::TooLarge)?;
+        self.add(
+            Entry::Intent {
+                session: hash,
+                intent,
+            },
+            Some(session),
+        )?;
+        Ok(Slot {
+            state: Some(Arc::clone(&self.state)),
+            clock: Arc::clone(&self.clock),
+            keep: self.keep,
+            event,
+        })
+    }
+
     /// Encodes as the durable journal does, so that both refuse the same and cost the same.
     fn add(&self, entry: Entry, session: Option<&Session>) -> Result<(), JournalError> {
         let mut bytes = Vec::with_capacity(512);
@@ -83,26 +102,11 @@ fn push(state: &mut State, keep: usize, entry: Entry) {
 
 #[async_trait]
 impl Journal for MemoryJournal {
-    async fn begin(
-        &self,
-        session: &Arc<Session>,
-        intent: Intent,
-    ) -> Result<Box<dyn CompletionSlot>, JournalError> {
-        let event = intent.event;
-        let hash = session_hash(session).map_err(|_unfit| JournalError::TooLarge)?;
-        self.add(
-            Entry::Intent {
-                session: hash,
-                intent,
-            },
-            Some(session),
-        )?;
-        Ok(Box::new(Slot {
-            state: Some(Arc::clone(&self.state)),
-            clock: Arc::clone(&self.clock),
-            keep: self.keep,
-            event,
-        }))
+    fn begin(&self, session: &Arc<Session>, intent: Intent) -> Durable {
+        Box::pin(ready(self.open(session, intent).map(|slot| {
+            let slot: Box<dyn CompletionSlot> = Box::new(slot);
+            slot
+        })))
     }
 
     async fn note(

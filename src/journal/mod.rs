@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use futures_util::future::BoxFuture;
 
 use crate::ledger::{Completion, Intent, Session};
 
@@ -74,15 +75,18 @@ pub trait CompletionSlot: Send + Sync {
     fn complete(self: Box<Self>, completion: Completion);
 }
 
+/// Ready when an intent is durable, or cannot be.
+pub type Durable = BoxFuture<'static, Result<Box<dyn CompletionSlot>, JournalError>>;
+
 /// A durable log of requests.
 #[async_trait]
 pub trait Journal: Send + Sync + 'static {
-    /// Writes an intent; **durable when it returns `Ok`**. The slot takes its completion.
-    async fn begin(
-        &self,
-        session: &Arc<Session>,
-        intent: Intent,
-    ) -> Result<Box<dyn CompletionSlot>, JournalError>;
+    /// Queues an intent before it returns. **Durable when the future says `Ok`**; the slot takes
+    /// its completion.
+    ///
+    /// Whoever has other work to wait for does that first: a future that was not polled yet is told
+    /// without waking anyone.
+    fn begin(&self, session: &Arc<Session>, intent: Intent) -> Durable;
 
     /// Writes intent and completion in one; durable when it returns `Ok`.
     async fn note(

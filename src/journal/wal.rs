@@ -14,7 +14,7 @@ use super::disk::{Disk, HostDisk};
 use super::format::LogKey;
 use super::lane::{Fault, Lane, Place};
 use super::queue::{Answer, Bounds, Effect, Queue, Queued, Waiting, Work, clipped};
-use super::{CompletionSlot, Journal, JournalError};
+use super::{CompletionSlot, Durable, Journal, JournalError};
 use crate::ledger::{
     CodecError, Completion, Entry, Intent, MarkKind, Session, encode, session_hash,
 };
@@ -153,17 +153,41 @@ impl Wal {
     /// Queues a record and waits, within the bound, until it is durable.
     async fn append(&self, queued: Queued) -> Answer {
         let receiver = self.queue.push(queued)?;
-        self.answer(receiver).await
+        answered(receiver, self.deadline()).await
     }
 
-    async fn answer(&self, receiver: oneshot::Receiver<Answer>) -> Answer {
-        match tokio::time::timeout(self.wait, receiver).await {
-            Ok(Ok(answer)) => answer,
-            Ok(Err(_writer_gone)) => Err(JournalError::Failed {
-                reason: "the journal's writer has stopped".to_owned(),
-            }),
-            Err(_elapsed) => Err(JournalError::Timeout),
-        }
+    /// Until when a record that is queued now may take; `None` is for ever.
+    fn deadline(&self) -> Option<Instant> {
+        Instant::now().checked_add(self.wait)
+    }
+
+    /// Queues an intent.
+    fn queue(
+        &self,
+        session: &Arc<Session>,
+        intent: Intent,
+    ) -> Result<oneshot::Receiver<Answer>, JournalError> {
+        let effect = Effect::Opens(intent.event);
+        let entry = Entry::Intent {
+            session: session_hash(session).map_err(unfit)?,
+            intent,
+        };
+        self.queue.push(record(&entry, effect, Some(session))?)
+    }
+}
+
+/// Waits for the writer's word, which may have come before this is asked for the first time.
+async fn answered(receiver: oneshot::Receiver<Answer>, deadline: Option<Instant>) -> Answer {
+    let told = match deadline {
+        Some(deadline) => tokio::time::timeout_at(deadline, receiver).await,
+        None => Ok(receiver.await),
+    };
+    match told {
+        Ok(Ok(answer)) => answer,
+        Ok(Err(_writer_gone)) => Err(JournalError::Failed {
+            reason: "the journal's writer has stopped".to_owned(),
+        }),
+        Err(_elapsed) => Err(JournalError::Timeout),
     }
 }
 
@@ -201,23 +225,17 @@ fn record(
 
 #[async_trait]
 impl Journal for Wal {
-    async fn begin(
-        &self,
-        session: &Arc<Session>,
-        intent: Intent,
-    ) -> Result<Box<dyn CompletionSlot>, JournalError> {
-        let effect = Effect::Opens(intent.event);
-        let entry = Entry::Intent {
-            session: session_hash(session).map_err(unfit)?,
-            intent,
-        };
-        let queued = record(&entry, effect, Some(session))?;
-        match self.append(queued).await? {
-            Some(slot) => Ok(Box::new(slot)),
-            None => Err(JournalError::Failed {
+    fn begin(&self, session: &Arc<Session>, intent: Intent) -> Durable {
+        let queued = self.queue(session, intent);
+        let deadline = self.deadline();
+        Box::pin(async move {
+            let slot = answered(queued?, deadline).await?;
+            let slot = slot.ok_or_else(|| JournalError::Failed {
                 reason: "an intent got no slot".to_owned(),
-            }),
-        }
+            })?;
+            let slot: Box<dyn CompletionSlot> = Box::new(slot);
+            Ok(slot)
+        })
     }
 
     async fn note(

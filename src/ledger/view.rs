@@ -260,6 +260,8 @@ const fn letter(action: Option<Action>) -> &'static str {
             Action::UploadManage
             | Action::GrantManage
             | Action::ObjectTag
+            | Action::ObjectLock
+            | Action::LockBypass
             | Action::DatasetConfigure,
         ) => "U",
         Some(Action::ObjectDelete | Action::VersionDelete | Action::DatasetDelete) => "D",

@@ -7,16 +7,18 @@ use std::panic::AssertUnwindSafe;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use http::request::Parts;
-use http::{HeaderName, HeaderValue, Method, Response, StatusCode, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, Uri, header};
 use s3s::{Body, HttpError, S3Error, S3ErrorCode};
 
 use super::error::internal;
 use super::scope::{Recorder, Scope};
+use crate::api::Code;
 use crate::types::limits;
 use crate::vault::{BodyError, ErrorKind, Turned, VaultError};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
 const REGION: HeaderName = HeaderName::from_static("x-amz-bucket-region");
+const XML: HeaderValue = HeaderValue::from_static("application/xml");
 /// S3's bound for a bucket's name.
 const BUCKET_BYTES_MAX: usize = 63;
 
@@ -37,10 +39,11 @@ impl Asked {
     pub(super) fn of(parts: &Parts, domain: Option<&str>) -> Self {
         let path = percent_encoding::percent_decode_str(parts.uri.path()).decode_utf8_lossy();
         let path = path.strip_prefix('/').unwrap_or(&path);
-        let (bucket, key) = match domain.and_then(|domain| host_bucket(parts, domain)) {
-            Some(bucket) => (bucket, path),
-            None => path.split_once('/').unwrap_or((path, "")),
-        };
+        let (bucket, key) =
+            match domain.and_then(|domain| host_bucket(&parts.headers, &parts.uri, domain)) {
+                Some(bucket) => (bucket, path),
+                None => path.split_once('/').unwrap_or((path, "")),
+            };
         let hash = parts.headers.get("x-amz-content-sha256");
         Self {
             method: parts.method.clone(),
@@ -48,6 +51,11 @@ impl Asked {
             bucket: cut(bucket, BUCKET_BYTES_MAX),
             key: cut(key, limits::OBJECT_KEY_BYTES_MAX),
         }
+    }
+
+    /// The bucket, as the client wrote it.
+    pub(super) fn bucket(&self) -> Option<&str> {
+        self.bucket.as_deref()
     }
 
     /// What a request is called whose operation is not known.
@@ -69,12 +77,13 @@ impl Asked {
 }
 
 /// The bucket in `Host: <bucket>.<domain>`.
-fn host_bucket<'a>(parts: &'a Parts, domain: &str) -> Option<&'a str> {
-    let host = parts
-        .headers
-        .get(header::HOST)
-        .and_then(|h| h.to_str().ok());
-    let host = host.or_else(|| parts.uri.host())?;
+pub(super) fn host_bucket<'a>(
+    headers: &'a HeaderMap,
+    uri: &'a Uri,
+    domain: &str,
+) -> Option<&'a str> {
+    let host = headers.get(header::HOST).and_then(|h| h.to_str().ok());
+    let host = host.or_else(|| uri.host())?;
     let host = host.split(':').next()?;
     let domain = domain.split(':').next()?;
     host.strip_suffix(domain)?.strip_suffix('.')
@@ -127,7 +136,7 @@ pub(super) async fn release(
             response = of_error(unavailable.into());
         }
     }
-    let mut response = with_region(response, region);
+    let mut response = with_size(with_region(response, region));
     let _none: Option<Served> = response.extensions_mut().insert(Served(scope.operation()));
     with_request_id(response, &scope.event().to_string())
 }
@@ -142,6 +151,20 @@ fn with_region(mut response: Response<Body>, region: &str) -> Response<Body> {
             let _old: Option<HeaderValue> = response.headers_mut().insert(REGION, value);
         }
         add_to_error(&mut response, &format!("<Region>{region}</Region>"));
+    }
+    response
+}
+
+/// Says in the XML of a 416, too, how long the object is. Amazon's runtime for clients reads it there,
+/// and by that alone knows an empty object, the first range of which it asked for.
+fn with_size(mut response: Response<Body>) -> Response<Body> {
+    if response.status() != StatusCode::RANGE_NOT_SATISFIABLE {
+        return response;
+    }
+    let range = response.headers().get(header::CONTENT_RANGE);
+    let size = range.and_then(|range| range.to_str().ok()?.strip_prefix("bytes */"));
+    if let Some(element) = size.map(|size| format!("<ActualObjectSize>{size}</ActualObjectSize>")) {
+        add_to_error(&mut response, &element);
     }
     response
 }
@@ -190,8 +213,11 @@ pub(super) fn of_error(error: S3Error) -> Response<Body> {
     })
 }
 
-/// The error code in an answer's XML, or its status when it has none.
+/// The error code of the API's answer or in an answer's XML, or its status when it has none.
 fn code_of(response: &Response<Body>) -> String {
+    if let Some(Code(code)) = response.extensions().get() {
+        return (*code).to_owned();
+    }
     let body = response.body().bytes().unwrap_or_default();
     let text = String::from_utf8_lossy(&body);
     let code = text
@@ -227,7 +253,10 @@ fn add_to_error(response: &mut Response<Body>, element: &str) {
         longer.extend_from_slice(element.as_bytes());
         longer.extend_from_slice(END);
         *response.body_mut() = Body::from(Bytes::from(longer));
-        let _length: Option<HeaderValue> = response.headers_mut().remove(header::CONTENT_LENGTH);
+        let headers = response.headers_mut();
+        let _length: Option<HeaderValue> = headers.remove(header::CONTENT_LENGTH);
+        // The library forgets the type of an error that has headers of its own.
+        headers.entry(header::CONTENT_TYPE).or_insert(XML);
     }
 }
 
@@ -287,6 +316,31 @@ mod tests {
     }
 
     #[test]
+    fn a_range_beyond_the_end_tells_the_size_in_its_xml() {
+        let answer = |code, status: u16, range: Option<&'static str>| {
+            let mut response = of_error(S3Error::new(code));
+            *response.status_mut() = StatusCode::from_u16(status).unwrap();
+            if let Some(range) = range.map(HeaderValue::from_static) {
+                response
+                    .headers_mut()
+                    .extend([(header::CONTENT_RANGE, range)]);
+            }
+            let body = with_size(response).body().bytes().unwrap();
+            String::from_utf8(body.to_vec()).unwrap()
+        };
+        let told = answer(S3ErrorCode::InvalidRange, 416, Some("bytes */0"));
+        assert!(told.ends_with("<ActualObjectSize>0</ActualObjectSize></Error>"));
+        for (status, range) in [
+            (416, None),
+            (416, Some("bytes 0-1/2")),
+            (403, Some("bytes */0")),
+        ] {
+            let told = answer(S3ErrorCode::InvalidRange, status, range);
+            assert!(!told.contains("ActualObjectSize"), "{status} {range:?}");
+        }
+    }
+
+    #[test]
     fn errors_carry_the_request_id() {
         let response = of_error(S3Error::new(S3ErrorCode::AccessDenied));
         assert_eq!(code_of(&response), "AccessDenied");
@@ -295,5 +349,16 @@ mod tests {
         let body = response.body().bytes().unwrap();
         assert!(body.ends_with(b"<RequestId>0190</RequestId></Error>"));
         assert_eq!(code_of(&Response::new(Body::empty())), "200");
+    }
+
+    #[test]
+    fn errors_say_that_they_are_xml() {
+        let busy = VaultError::new(ErrorKind::SlowDown, "test");
+        for error in [busy.into(), S3Error::new(S3ErrorCode::AccessDenied)] {
+            let response = with_request_id(of_error(error), "0190");
+            assert_eq!(response.headers()[header::CONTENT_TYPE], "application/xml");
+        }
+        let bare = with_request_id(Response::new(Body::empty()), "0190");
+        assert!(!bare.headers().contains_key(header::CONTENT_TYPE));
     }
 }

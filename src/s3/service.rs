@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body::Body as HttpBody;
@@ -17,15 +18,18 @@ use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::host::SingleDomain;
 use s3s::region::Region;
 use s3s::service::{S3Service, S3ServiceBuilder};
-use s3s::{Body, S3};
+use s3s::{Body, S3, S3ErrorCode};
 
 use super::access::Gate;
 use super::answer::{self, Asked};
 use super::auth::Credentials;
+use super::cors::{self, Page};
 use super::ops::Handlers;
+use super::route::ApiRoute;
 use super::scope::{Origin, Recorder, Scope, Sessions, within};
 use super::unbroken::Unbroken;
 use super::watch::{BoxError, Watch, WatchFor, Watched};
+use crate::api::Api;
 use crate::types::limits;
 use crate::vault::Vault;
 
@@ -76,18 +80,23 @@ pub struct SelfTestError {
 pub fn router(vault: Arc<Vault>, settings: &S3Settings) -> Result<S3Edge, BuildError> {
     let handlers = Handlers::new(Arc::clone(&vault), settings.region.as_str());
     let auth = Credentials(Arc::clone(&vault));
-    assemble(handlers, auth, vault, settings)
+    let route = ApiRoute {
+        api: Api::new(Arc::clone(&vault)),
+        domain: settings.domain.as_deref().map(Arc::from),
+    };
+    assemble(handlers, auth, Some(route), vault, settings)
 }
 
 /// The one way to put an edge together.
 pub(super) fn assemble(
     handlers: impl S3,
     auth: impl S3Auth,
+    route: Option<ApiRoute>,
     recorder: Arc<dyn Recorder>,
     settings: &S3Settings,
 ) -> Result<S3Edge, BuildError> {
     Ok(S3Edge {
-        library: library(handlers, auth, settings)?,
+        library: library(handlers, auth, route, settings)?,
         recorder,
         sessions: Arc::default(),
         region: settings.region.as_str().into(),
@@ -100,12 +109,16 @@ pub(super) fn assemble(
 fn library(
     handlers: impl S3,
     auth: impl S3Auth,
+    route: Option<ApiRoute>,
     settings: &S3Settings,
 ) -> Result<S3Service, BuildError> {
     let region = Region::new(settings.region.as_str().into()).map_err(BuildError::Region)?;
     let mut builder = S3ServiceBuilder::new(handlers);
     builder.set_auth(auth);
     builder.set_access(Gate);
+    if let Some(route) = route {
+        builder.set_route(route);
+    }
     let config = Arc::new(config(region));
     builder.set_config(Arc::new(StaticConfigProvider::new(config)));
     if let Some(domain) = &settings.domain {
@@ -122,14 +135,14 @@ fn config(region: Region) -> S3Config {
     config.xml_max_body_size = limits::XML_BODY_BYTES_MAX;
     config.put_object_max_size = Some(limits::BODY_BYTES_MAX);
     config.aws_chunked_stream_max_chunk_size = CHUNK_BYTES_MAX;
-    // Forms are not served; the library reads them before it asks, so as little as possible.
-    config.allow_post_signature = false;
-    config.post_object_max_file_size = 0;
-    config.form_max_field_size = 4 * 1024;
-    config.form_max_fields_size = 16 * 1024;
-    config.form_max_parts = 32;
-    // There are no custom routes.
-    config.custom_route_max_body_size = Some(0);
+    // The library reads a form's fields before it knows who sent it: as little as S3 allows. The
+    // file is a stream, since a form without a length is refused before.
+    config.allow_post_signature = true;
+    config.post_object_max_file_size = limits::BODY_BYTES_MAX;
+    config.form_max_field_size = 20 * 1024;
+    config.form_max_fields_size = 40 * 1024;
+    config.form_max_parts = 64;
+    config.custom_route_max_body_size = u64::try_from(limits::API_BODY_BYTES_MAX).ok();
     config.presigned_url_max_skew_time_secs = SKEW_SECONDS_MAX;
     config.presigned_url_max_expires_secs = PRESIGNED_SECONDS_MAX;
     config.allow_presigned_url = true;
@@ -220,9 +233,25 @@ impl S3Edge {
         let edge = self.clone();
         let own = Arc::clone(&scope);
         let serving = async move {
-            let call = edge.library.call(Request::from_parts(parts, body));
-            let answered = within(Arc::clone(&own), answer::caught(call)).await;
-            answer::release(&*edge.recorder, &own, &asked, &edge.region, answered).await
+            let asks = cors::is_preflight(&parts);
+            let page = Page::of(&parts).filter(|_| !asks);
+            let answered = if asks {
+                let asking = cors::preflight(&*edge.recorder, &own, asked.bucket(), &parts);
+                answer::caught(asking.map(Ok)).await
+            } else if is_endless_form(&parts) {
+                Ok(Ok(answer::of_error(
+                    S3ErrorCode::MissingContentLength.into(),
+                )))
+            } else {
+                let call = edge.library.call(Request::from_parts(parts, body));
+                within(Arc::clone(&own), answer::caught(call)).await
+            };
+            let recorder = &*edge.recorder;
+            let mut answer = answer::release(recorder, &own, &asked, &edge.region, answered).await;
+            if let Some(page) = page {
+                cors::add(recorder, &mut answer, asked.bucket(), &page).await;
+            }
+            answer
         };
         let mut answer = Unbroken::new(scope, Arc::clone(&self.recorder), serving).await;
         if may_close && !answer.status().is_success() {
@@ -250,6 +279,15 @@ fn close_after<B>(answer: &mut Response<B>) {
     answer.headers_mut().insert(header::CONNECTION, close);
 }
 
+/// Whether a request is a form of unknown length, which the library would hold in memory.
+fn is_endless_form(parts: &http::request::Parts) -> bool {
+    let form = parts.headers.get(header::CONTENT_TYPE).is_some_and(|kind| {
+        let kind = kind.as_bytes().to_ascii_lowercase();
+        kind.starts_with(b"multipart/")
+    });
+    form && parts.method == Method::POST && !parts.headers.contains_key(header::CONTENT_LENGTH)
+}
+
 /// Whether a request's body is XML whose checksum the handler compares, by its sub-resource.
 fn is_xml(method: &Method, query: &str) -> bool {
     let names = |wanted: &[&str]| {
@@ -258,7 +296,16 @@ fn is_xml(method: &Method, query: &str) -> bool {
     };
     match *method {
         Method::POST => names(&["delete"]),
-        Method::PUT => names(&["versioning", "tagging"]),
+        Method::PUT => names(&[
+            "versioning",
+            "tagging",
+            "cors",
+            "encryption",
+            "legal-hold",
+            "lifecycle",
+            "object-lock",
+            "retention",
+        ]),
         _ => false,
     }
 }

@@ -30,6 +30,18 @@ pub const USER_METADATA_BYTES_MAX: usize = 8 * 1024;
 pub const OBJECT_TAGS_MAX: usize = 10;
 /// Tags of one dataset (S3).
 pub const DATASET_TAGS_MAX: usize = 50;
+/// Days of a retention by default: a hundred years.
+pub const RETENTION_DAYS_MAX: u32 = 36_500;
+/// The name of a key, as clients write it: an ARN of a cloud's key service is shorter.
+pub const KEY_NAME_BYTES_MAX: usize = 512;
+/// Rules of one CORS setting (S3), and values of one of its lists.
+pub const CORS_RULES_MAX: usize = 100;
+/// Grants that a view of a policy looks at.
+pub const DATASET_GRANTS_TOLD_MAX: usize = 10_000;
+/// Rules of one lifecycle (S3).
+pub const LIFECYCLE_RULES_MAX: usize = 1000;
+/// Bytes of a rule's name (S3).
+pub const RULE_NAME_BYTES_MAX: usize = 255;
 /// Characters of a tag's name, and of its value (S3).
 pub const TAG_NAME_CHARS_MAX: usize = 128;
 /// See [`TAG_NAME_CHARS_MAX`].
@@ -83,6 +95,8 @@ pub const DELETE_KEYS_MAX: usize = 1_000;
 pub const DELETES_AT_ONCE: usize = 32;
 /// An XML body that a client sends: 10,000 parts of a completion with five checksums each fit.
 pub const XML_BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// A JSON body that a client sends to the API: 1,000 keys of 1,024 bytes fit.
+pub const API_BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// Frames waiting for the journal's writer; at the bound a request is refused with 503.
 pub const JOURNAL_QUEUE_MAX: usize = 8_192;

@@ -9,6 +9,7 @@ pub mod limits;
 mod name;
 mod principal;
 mod range;
+mod retention;
 mod secret;
 mod version;
 
@@ -20,5 +21,6 @@ pub use id::{BlobId, DatasetId, EventId, GrantId, IdError, UploadId, VersionId};
 pub use name::{BucketName, DatasetName, NameError, ObjectKey, ProjectName};
 pub use principal::{AccessKeyId, PrincipalId, PrincipalKind};
 pub use range::ByteRange;
+pub use retention::{Lock, LockDefaults, Period, Retention, RetentionMode};
 pub use secret::{Secret, SecretText};
 pub use version::{VersionName, Versioning};

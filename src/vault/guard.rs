@@ -243,7 +243,10 @@ impl Guard {
         }
     }
 
-    async fn dataset(&self, bucket: &BucketName) -> Result<Option<DatasetRow>, VaultError> {
+    pub(super) async fn dataset(
+        &self,
+        bucket: &BucketName,
+    ) -> Result<Option<DatasetRow>, VaultError> {
         let generation = self.generation().await?;
         if let Ok(cache) = self.cache.read()
             && let Some(row) = cache.datasets.get(bucket)

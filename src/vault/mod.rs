@@ -4,11 +4,16 @@
 mod admin;
 mod ask;
 mod checksum;
+mod completion;
+mod cors;
 mod dataset;
 mod delete;
 mod error;
 mod guard;
+mod identity;
 mod intake;
+mod lifecycle;
+mod lock;
 mod read;
 mod reading;
 mod record;
@@ -32,10 +37,12 @@ use futures_util::Stream;
 pub use admin::NewCredential;
 pub use ask::{
     AtEnd, BodyChecks, BodyError, Call, CompletedPart, Completing, CopySource, Deleted, Doomed,
-    Input, InputBody, NewObject, Place, ReadAsk, ReadConditions, Reading, Removed, Replaced, Seen,
-    Span, TagMatch, Tags, Turned, WriteConditions,
+    Input, InputBody, KeyWish, NewObject, Place, ReadAsk, ReadConditions, Reading, Removed,
+    Replaced, Seen, Span, TagMatch, Tags, Turned, Wishes, WriteConditions,
 };
+pub use cors::CorsAsk;
 pub use error::{ErrorKind, VaultError};
+pub use lifecycle::Lifecycled;
 pub use recover::Recovered;
 pub use snapshot::Snapshot;
 pub use sweep::{GRACE_MS_MIN, SweepAsk, Swept};

@@ -117,19 +117,26 @@ impl Vault {
         intent
     }
 
-    /// Makes the intent durable.
-    pub(super) async fn begin(&self, call: &Call, intent: Intent) -> Result<Recorded, VaultError> {
+    /// Queues the intent; durable when the future says so.
+    pub(super) fn begin<'a>(
+        &self,
+        call: &'a Call,
+        intent: Intent,
+    ) -> impl Future<Output = Result<Recorded, VaultError>> + use<'a> {
         let event = intent.event;
-        let slot = self.journal.begin(&call.session, intent).await?;
-        call.mark_recorded();
+        let durable = self.journal.begin(&call.session, intent);
         let clock = Arc::clone(&self.clock);
-        Ok(Recorded {
-            slot: Some(slot),
-            event,
-            clock,
-            bytes: 0,
-            object_bytes: None,
-        })
+        async move {
+            let slot = durable.await?;
+            call.mark_recorded();
+            Ok(Recorded {
+                slot: Some(slot),
+                event,
+                clock,
+                bytes: 0,
+                object_bytes: None,
+            })
+        }
     }
 
     /// Records a request that is over; durable when it returns.

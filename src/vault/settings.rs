@@ -1,10 +1,16 @@
 //! What is set for a dataset as a whole: versioning and tags.
 
+use std::sync::Arc;
+
 use super::Vault;
 use super::ask::Call;
+use super::cors::check_cors;
 use super::error::{ErrorKind, VaultError};
+use super::lifecycle::check_lifecycle;
 use super::tags::check_tags;
+
 use crate::catalog::{Mutation, Setting, SettingKind};
+use crate::policy::{Grant, Policy};
 use crate::types::{Action, Versioning, limits};
 
 impl Vault {
@@ -31,6 +37,31 @@ impl Vault {
         let result = self.commit(vec![mutation]).await;
         self.guard.forget();
         recorded.settle(result)
+    }
+
+    /// The grants over a dataset, or over its whole project, with the policy that they are judged
+    /// by: for who manages grants.
+    pub async fn dataset_grants(
+        &self,
+        call: &Call,
+        bucket: &str,
+    ) -> Result<(Arc<Policy>, Vec<Grant>), VaultError> {
+        let proof = self
+            .authorize(call, bucket, None, Action::GrantManage)
+            .await?;
+        let name = &proof.dataset()?.bucket;
+        let most = limits::DATASET_GRANTS_TOLD_MAX;
+        let (recorded, grants) = tokio::join!(
+            self.begin(call, Self::intent_of(call, &proof)),
+            self.catalog.grants(&name.project, most)
+        );
+        let over = |grant: &Grant| {
+            let dataset = grant.dataset.as_ref();
+            dataset.is_none_or(|dataset| *dataset == name.dataset)
+        };
+        let grants = grants.map_err(VaultError::from);
+        let grants = grants.map(|all| all.into_iter().filter(over).collect());
+        Ok((self.policy(), recorded?.settle(grants)?))
     }
 
     /// A setting of a dataset.
@@ -87,5 +118,7 @@ fn check(value: Option<&Setting>) -> Result<(), VaultError> {
     match value {
         None => Ok(()),
         Some(Setting::Tags(tags)) => check_tags(tags, limits::DATASET_TAGS_MAX),
+        Some(Setting::Cors(rules)) => check_cors(rules),
+        Some(Setting::Lifecycle(rules)) => check_lifecycle(rules),
     }
 }

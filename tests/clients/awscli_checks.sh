@@ -44,6 +44,26 @@ others() {
     refused "$E_DENIED" as stranger $A s3 cp --no-progress $U/small -
     refused "$E_DENIED" as stranger $A s3 ls $U/
 }
+versions() {
+    local bucket=versions-$$-$RANDOM first second
+    $A s3api create-bucket --bucket "$bucket" --create-bucket-configuration "LocationConstraint=$AWS_REGION"
+    $A s3api put-bucket-versioning --bucket "$bucket" --versioning-configuration Status=Enabled
+    [ "$($A s3api get-bucket-versioning --bucket "$bucket" --query Status --output text)" = Enabled ]
+    first=$($A s3api put-object --bucket "$bucket" --key key --body "$SMALL" --query VersionId --output text)
+    second=$($A s3api put-object --bucket "$bucket" --key key --body "$EMPTY" --tagging colour=blue --query VersionId --output text)
+    $A s3api get-object --bucket "$bucket" --key key --version-id "$first" "$W/first"
+    cmp "$SMALL" "$W/first"
+    [ "$($A s3api get-object-tagging --bucket "$bucket" --key key --query 'TagSet[0].Value' --output text)" = blue ]
+    $A s3api delete-object --bucket "$bucket" --key key
+    refused '404' $A s3api head-object --bucket "$bucket" --key key
+    $A s3api list-object-versions --bucket "$bucket" --query 'Versions[].VersionId' --output text | tr '\t' '\n' >"$W/versions"
+    printf '%s\n' "$second" "$first" | cmp - "$W/versions"
+    refused 'BucketNotEmpty' $A s3api delete-bucket --bucket "$bucket"
+    for version in $($A s3api list-object-versions --bucket "$bucket" --query '[Versions,DeleteMarkers][][].VersionId' --output text); do
+        $A s3api delete-object --bucket "$bucket" --key key --version-id "$version"
+    done
+    $A s3api delete-bucket --bucket "$bucket"
+}
 remove() { $A s3 rm --recursive $U/; [ -z "$($A s3 ls --recursive $U/)" ]; }
 
 check "small object" small
@@ -58,5 +78,6 @@ check "metadata, and the same ETag in PUT and HEAD" metadata
 check "presigned URL" presigned
 check "wrong secret, absent key" wrong
 if other job && other stranger; then check "the job cannot write, the stranger cannot read" others; fi
+check "versions: kept, read, tagged, listed, deleted" versions
 check "remove all" remove
 exit $failures

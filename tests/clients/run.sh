@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs real S3 clients against an endpoint and counts what they say.
 #
-#   tests/clients/run.sh DIR [CLIENT…]
+#   tests/clients/run.sh DIR [--all | CLIENT…]      --all: those too that take long to install
 #
 # DIR holds owner.env and, where the endpoint knows them, job.env and stranger.env: the directory of
 # `kluis demo`, or of tests/lab/store.sh. A client prints lines `PASS name` and `FAIL name: why`; one that
@@ -10,11 +10,15 @@ set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$HERE/../lab/common.sh"
 
-[ $# -ge 1 ] && [ -f "$1/owner.env" ] || die "usage: clients/run.sh DIR [CLIENT…], with DIR/owner.env"
+[ $# -ge 1 ] && [ -f "$1/owner.env" ] || die "usage: clients/run.sh DIR [--all | CLIENT…], with DIR/owner.env"
 KLUIS_ENV_DIR=$(cd "$1" && pwd)
 shift
 CLIENT_SECONDS_MAX=${CLIENT_SECONDS_MAX:-300}
-ALL="boto3_default.py boto3_crt.py minio_py.py pyarrow_fs.py duckdb_httpfs.py node_sdk.mjs awscli1.sh awscli2.sh rclone.sh s3cmd.sh"
+ALL="boto3_default.py boto3_versions.py boto3_crt.py minio_py.py pyarrow_fs.py duckdb_httpfs.py fsspec_s3fs.py obstore_rs.py
+    polars_frames.py delta_lake.py node_sdk.mjs node_minio.mjs curl_sigv4.sh awscli1.sh awscli2.sh rclone.sh rclone160.sh
+    s3cmd.sh s5cmd.sh restic.sh s3fs_mount.sh"
+# What takes long to install: tests/lab/install.sh more.
+MORE="iceberg_commits.py tensorstore_arrays.py torch_connector.py"
 
 export KLUIS_ENV_DIR LAB_CACHE LAB_DIR PATH="$LAB_CACHE/bin:$PATH"
 scratch=$(mktemp -d -t kluis-clients-XXXXXX)
@@ -27,12 +31,15 @@ head -c 5120 /dev/urandom >"$KLUIS_SAMPLES/small.bin"
 
 interpreter() {
     case $1 in
+    fsspec_*.py | obstore_*.py | polars_*.py | delta_*.py) echo "$LAB_CACHE/data/bin/python" ;;
+    iceberg_*.py | tensorstore_*.py | torch_*.py) echo "$LAB_CACHE/more/bin/python" ;;
     *.py) echo "$LAB_CACHE/clients/bin/python" ;;
     *.mjs) echo node ;;
     *) echo bash ;;
     esac
 }
 
+if [ "${1:-}" = --all ]; then set -- $ALL $MORE; fi
 for client in ${@:-$ALL}; do
     t0=$(now) rc=0
     export KLUIS_SCRATCH=$scratch/${client%.*}

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Installs what the tests drive, into ${KLUIS_LAB:-~/.cache/kluis-lab}; what is there already is left alone.
 #
-#   tests/lab/install.sh base nextest python node aws2 valgrind     what tests/run needs
-#   tests/lab/install.sh ceph garage      what tests/run --all adds (garage builds for long)
+#   tests/lab/install.sh base nextest python data node aws2 debian valgrind     what tests/run needs
+#   tests/lab/install.sh ceph garage more      what tests/run --all adds (garage builds for long, more is 6 GB)
 #   tests/lab/install.sh nginx s3s-fs     what tests/load/measure.sh adds
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
@@ -92,6 +92,15 @@ cargo_install() {
         --target-dir "$LAB_CACHE/build" "$crate" --version "$version" "$@")
 }
 
+debian_clients() {
+    local missing=()
+    [ -x /usr/bin/rclone ] || missing+=(rclone)
+    command -v restic >/dev/null || missing+=(restic)
+    command -v s3fs >/dev/null || missing+=(s3fs)
+    command -v fusermount3 >/dev/null || missing+=(fuse3)
+    [ ${#missing[@]} = 0 ] || apt_get "${missing[@]}"
+}
+
 nextest() {
     if cargo nextest --version >/dev/null 2>&1; then return 0; fi
     say "building cargo-nextest $NEXTEST_VERSION"
@@ -104,6 +113,11 @@ for part in "$@"; do
     python) python_parts ;;
     node) node_parts ;;
     nextest) nextest ;;
+    # Tools for tables and arrays; and those of them that are large (PyTorch).
+    data) venv data ;;
+    more) venv more ;;
+    # Clients as Debian has them: old ones, which many sites run.
+    debian) debian_clients ;;
     aws2) [ -x /usr/bin/aws ] || apt_get awscli ;;
     ceph) command -v radosgw >/dev/null || apt_get ceph-mon ceph-osd radosgw ceph-common ;;
     valgrind) command -v valgrind >/dev/null || apt_get valgrind ;;

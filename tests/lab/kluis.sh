@@ -4,7 +4,7 @@
 #   tests/lab/kluis.sh start DIR [STORE_DIR]     STORE_DIR: a started store of store.sh, else a local store in DIR/store
 #   tests/lab/kluis.sh stop DIR
 #
-# DIR gets owner.env, job.env, auditor.env and stranger.env; DIR/kluis.pid and DIR/kluis.log are the server's.
+# KLUIS_STORE_BUCKET names another bucket of that store than `blobs`. DIR gets owner.env, job.env, auditor.env and stranger.env; DIR/kluis.pid and DIR/kluis.log are the server's.
 # Started again on the same DIR it goes on where it was, on the same port.
 set -euo pipefail
 . "$(dirname "$0")/common.sh"
@@ -20,7 +20,7 @@ start() {
     if [ -n "$STORE" ]; then
         load_env "$STORE/owner.env"
         export KLUIS_STORE_ACCESS_KEY_ID=$AWS_ACCESS_KEY_ID KLUIS_STORE_SECRET_ACCESS_KEY=$AWS_SECRET_ACCESS_KEY
-        store=(--store s3://blobs --store-endpoint "$AWS_ENDPOINT_URL")
+        store=(--store "s3://${KLUIS_STORE_BUCKET:-blobs}" --store-endpoint "$AWS_ENDPOINT_URL")
     fi
     # The server needs nothing of the clients' environment, and must not fall back on it.
     unset AWS_ACCESS_KEY_ID AWS_SECRET_ACCESS_KEY AWS_REGION AWS_DEFAULT_REGION AWS_ENDPOINT_URL KLUIS_BUCKET

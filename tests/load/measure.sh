@@ -3,7 +3,7 @@
 # before it, and `rclone serve s3` over a crypt remote on it. Prints a Markdown table.
 #
 #   tests/load/measure.sh [--store seaweed|s3s-fs] [--seconds N] [--large-mib N] [CASE…]
-#   tests/load/measure.sh [--seconds N] [--rounds N] journal
+#   tests/load/measure.sh [--store seaweed|s3s-fs] [--seconds N] [--rounds N] journal
 #
 # Cases: get-small put-small head get-large put-large stalled. Small is 4 KiB over 16 connections, large is
 # --large-mib (1024) over 8. All on loopback: the load generator shares the machine with what it measures, so
@@ -11,9 +11,9 @@
 #   cargo build --release --locked --ignore-rust-version --features measure --bins
 #
 # The case journal stands alone: small GETs over 16 and over 64 connections from two gateways in turn, one with
-# its journal on the disk and one with it in memory (tools/memory_journal.rs), --rounds times. Their store is
-# a directory, the fastest there is, so that the journal weighs the most that it can. Figures are medians, and
-# so is the ratio, of each round's own.
+# its journal on the disk and one with it in memory (tools/memory_journal.rs), --rounds times. Without --store
+# theirs is a directory, the fastest there is, so that the journal weighs the most that it can. Figures are
+# medians, and so is the ratio, of each round's own.
 set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 export KLUIS_LAB_RUN=${KLUIS_LAB_RUN:-$(mktemp -d -t kluis-load-XXXXXX)}
@@ -22,7 +22,7 @@ LAB=$HERE/../lab
 TARGET=${CARGO_TARGET_DIR:-$HERE/../../target}/release
 export KLUIS_BIN=${KLUIS_BIN:-$TARGET/kluis}
 KLOAD=${KLOAD:-$TARGET/kload}
-store=seaweed seconds=10 large_mib=1024 rounds=6 cases=()
+store= seconds=10 large_mib=1024 rounds=6 cases=()
 while [ $# -gt 0 ]; do
     case $1 in
     --store) store=$2; shift 2 ;;
@@ -34,6 +34,7 @@ while [ $# -gt 0 ]; do
     esac
 done
 case " ${cases[*]} " in " journal ") ;; *" journal "*) die "journal is measured alone" ;; esac
+[ "${cases[*]}" = journal ] || store=${store:-seaweed}
 [ ${#cases[@]} -gt 0 ] || cases=(get-small put-small head get-large put-large)
 [ -x "$KLOAD" ] && [ -x "$KLUIS_BIN" ] || die "build kluis and kload first (see the head of measure.sh)"
 
@@ -41,7 +42,7 @@ kluis=$KLUIS_LAB_RUN/kluis memory=$KLUIS_LAB_RUN/kluis-memory-journal
 clean_up() {
     "$LAB/kluis.sh" stop "$kluis" || true
     end_pid "$memory/kluis.pid"
-    for name in rclone-crypt nginx "$store"; do
+    for name in rclone-crypt nginx $store; do
         [ ! -d "$KLUIS_LAB_RUN/$name" ] || "$LAB/store.sh" stop $name || true
     done
     rm -rf "$kluis" "$memory"
@@ -50,21 +51,37 @@ clean_up() {
 trap clean_up EXIT
 trap 'exit 130' INT TERM
 
-start_stores() {
-    "$LAB/install.sh" python nginx "$([ "$store" = seaweed ] && echo python || echo "$store")"
+start_store() {
+    "$LAB/install.sh" python "$([ "$store" = seaweed ] && echo python || echo "$store")"
     "$LAB/store.sh" start "$store"
+}
+
+start_stores() {
+    "$LAB/install.sh" nginx
+    start_store
     "$LAB/store.sh" start nginx "$KLUIS_LAB_RUN/$store/owner.env"
     "$LAB/store.sh" start rclone-crypt "$KLUIS_LAB_RUN/$store/owner.env"
     "$LAB/kluis.sh" start "$kluis" "$KLUIS_LAB_RUN/$store"
 }
 
-# Two vaults on directories; the second is founded as the first is, then served with its journal in memory.
+# Two vaults; the second is founded as the first is, then served with its journal in memory.
 start_journals() {
-    "$LAB/install.sh" python
-    "$LAB/kluis.sh" start "$kluis"
-    "$LAB/kluis.sh" start "$memory"
+    if [ -n "$store" ]; then
+        start_store
+        make_bucket "$KLUIS_LAB_RUN/$store/owner.env" other-blobs
+    else
+        "$LAB/install.sh" python
+    fi
+    "$LAB/kluis.sh" start "$kluis" ${store:+"$KLUIS_LAB_RUN/$store"}
+    KLUIS_STORE_BUCKET=other-blobs "$LAB/kluis.sh" start "$memory" ${store:+"$KLUIS_LAB_RUN/$store"}
     "$LAB/kluis.sh" stop "$memory"
-    spawn "$memory" kluis "$TARGET/memory_journal" "$memory/kluis.toml"
+    (
+        if [ -n "$store" ]; then
+            load_env "$KLUIS_LAB_RUN/$store/owner.env"
+            export KLUIS_STORE_ACCESS_KEY_ID=$AWS_ACCESS_KEY_ID KLUIS_STORE_SECRET_ACCESS_KEY=$AWS_SECRET_ACCESS_KEY
+        fi
+        spawn "$memory" kluis "$TARGET/memory_journal" "$memory/kluis.toml"
+    )
     wait_http "$(sed -n 's/^AWS_ENDPOINT_URL=//p' "$memory/owner.env")" 30 "$memory/kluis.log"
 }
 

@@ -111,5 +111,12 @@ mutations! {
         SetSetting { dataset, kind, value } = 22,
         SetUploadTags { upload, tags } = 25,
         RestoreVersion { row, versioned, current, blobs } = 23,
+        SetRetention { dataset, key, version, retention, bypass, now } = 26,
+        SetHold { dataset, key, version, hold } = 27,
+        SetObjectKeyName { dataset, key, version, name } = 28,
+        SetOrigin { dataset, key, version, origin } = 29,
+        SetObjectLock { dataset, lock } = 30,
+        SetKeyName { dataset, name } = 31,
+        SetUploadFacts { upload, facts } = 32,
     }
 }

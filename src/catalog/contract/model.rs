@@ -139,7 +139,7 @@ fn versions() -> impl Strategy<Value = Mutation> {
         ),
         2 => (dataset_id(), key(), few(), tags()).prop_map(|(dataset, key, number, tags)| {
             let version = version(number);
-            Mutation::SetAttached { dataset, key, version, attached: Attached { tags } }
+            Mutation::SetAttached { dataset, key, version, attached: Attached { tags, ..Attached::default() } }
         }),
         1 => (few(), tags())
             .prop_map(|(number, tags)| Mutation::SetUploadTags { upload: upload_id(number), tags }),

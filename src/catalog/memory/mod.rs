@@ -16,13 +16,13 @@ use bytes::Bytes;
 use super::codec::encode_value;
 use super::{
     Catalog, CatalogError, CredentialRow, DatasetRow, ListEntry, ListQuery, MarkerRow, Mutation,
-    ObjectRow, Page, PartPage, PrincipalRow, ProjectRow, Setting, SettingKind, UploadPage,
+    ObjectRow, Origin, Page, PartPage, PrincipalRow, ProjectRow, Setting, SettingKind, UploadPage,
     UploadQuery, UploadRow, Version, VersionPage, VersionQuery, encode_change, listing,
 };
 use crate::policy::Grant;
 use crate::types::{
     AccessKeyId, BlobId, BucketName, DatasetId, ObjectKey, PrincipalId, ProjectName, Timestamp,
-    UploadId, VersionName, limits,
+    UploadId, VersionId, VersionName, limits,
 };
 use state::State;
 
@@ -62,6 +62,7 @@ fn commit(state: &mut State, mutations: Vec<Mutation>) -> Result<(), CatalogErro
     }
     for mutation in mutations {
         next.apply(mutation)?;
+        next.forget_origins();
     }
     next.seq = next.seq.saturating_add(1);
     next.changes.insert(next.seq, change);
@@ -204,6 +205,16 @@ impl Catalog for MemoryCatalog {
         name: &VersionName,
     ) -> Result<Option<Version>, CatalogError> {
         Ok(self.state().find_version(&(*dataset, key.clone()), name))
+    }
+
+    async fn origin(
+        &self,
+        dataset: &DatasetId,
+        key: &ObjectKey,
+        version: &VersionId,
+    ) -> Result<Option<Origin>, CatalogError> {
+        let origins = &self.state().origins;
+        Ok(origins.get(&(*dataset, key.clone(), *version)).cloned())
     }
 
     async fn latest_marker(

@@ -5,6 +5,7 @@
 //! blocking thread. Every commit goes through [`writer`].
 
 mod apply;
+mod apply_facts;
 mod apply_object;
 mod apply_version;
 mod blobs;
@@ -39,13 +40,13 @@ pub use self::writer::OnCommit;
 use self::writer::{Work, Writer};
 use super::{
     Catalog, CatalogError, CredentialRow, DatasetRow, ListQuery, MarkerRow, Mutation, ObjectRow,
-    Page, PartPage, PrincipalRow, ProjectRow, Setting, SettingKind, UploadPage, UploadQuery,
-    UploadRow, Version, VersionPage, VersionQuery, encode_change,
+    Origin, Page, PartPage, PrincipalRow, ProjectRow, Setting, SettingKind, UploadPage,
+    UploadQuery, UploadRow, Version, VersionPage, VersionQuery, encode_change,
 };
 use crate::policy::Grant;
 use crate::types::{
     AccessKeyId, BlobId, BucketName, DatasetId, ObjectKey, PrincipalId, ProjectName, Timestamp,
-    UploadId, VersionName, limits,
+    UploadId, VersionId, VersionName, limits,
 };
 
 /// A catalog in one file.
@@ -266,6 +267,16 @@ impl Catalog for SqliteCatalog {
     ) -> Result<Option<Version>, CatalogError> {
         self.readers
             .with(|conn| versions::version(conn, (dataset, key), name))
+    }
+
+    async fn origin(
+        &self,
+        dataset: &DatasetId,
+        key: &ObjectKey,
+        version: &VersionId,
+    ) -> Result<Option<Origin>, CatalogError> {
+        self.readers
+            .with(|conn| versions::origin(conn, (dataset, key), version))
     }
 
     async fn latest_marker(

@@ -156,8 +156,20 @@ CREATE TABLE settings (
 ) STRICT, WITHOUT ROWID;
 ";
 
+/// Version 3: Object Lock, key names, where an object came from; each `NULL` for none.
+///
+/// - `facts` hold what locks a version and the name of its key, in their encoding.
+/// - `bodies.origin` may be large and is read by few requests.
+const V3: &str = "
+ALTER TABLE datasets ADD COLUMN object_lock BLOB;
+ALTER TABLE datasets ADD COLUMN key_name TEXT;
+ALTER TABLE bodies ADD COLUMN facts BLOB;
+ALTER TABLE bodies ADD COLUMN origin BLOB;
+ALTER TABLE uploads ADD COLUMN facts BLOB;
+";
+
 /// Every step, oldest first.
-pub(super) const STEPS: &[&str] = &[V1, V2];
+pub(super) const STEPS: &[&str] = &[V1, V2, V3];
 
 /// Brings a file, an empty one too, to the newest version; refuses a newer and a foreign one.
 pub(super) fn migrate(conn: &Connection, steps: &[&str]) -> Result<(), CatalogError> {
@@ -228,7 +240,7 @@ mod tests {
         let conn = fresh();
         migrate(&conn, STEPS).unwrap();
         migrate(&conn, STEPS).unwrap();
-        assert_eq!(version(&conn, 2), Ok(2));
+        assert_eq!(version(&conn, 3), Ok(3));
     }
 
     #[test]
@@ -237,8 +249,8 @@ mod tests {
         migrate(&conn, STEPS).unwrap();
         conn.execute("INSERT INTO projects VALUES ('icu', 7)", [])
             .unwrap();
-        migrate(&conn, &[V1, V2, NEXT]).unwrap();
-        assert_eq!(version(&conn, 3), Ok(3));
+        migrate(&conn, &[V1, V2, V3, NEXT]).unwrap();
+        assert_eq!(version(&conn, 4), Ok(4));
         let row: (String, u64, Option<String>) = conn
             .query_row("SELECT name, created, note FROM projects", [], |row| {
                 Ok((row.get(0)?, row.get::<_, u32>(1)?.into(), row.get(2)?))
@@ -251,16 +263,16 @@ mod tests {
     fn a_failing_step_leaves_the_old_version() {
         let conn = fresh();
         migrate(&conn, STEPS).unwrap();
-        assert!(migrate(&conn, &[V1, V2, NEXT, "CREATE TABLE projects (x);"]).is_err());
-        assert_eq!(version(&conn, 2), Ok(2));
+        assert!(migrate(&conn, &[V1, V2, V3, NEXT, "CREATE TABLE projects (x);"]).is_err());
+        assert_eq!(version(&conn, 3), Ok(3));
         assert!(conn.prepare("SELECT note FROM projects").is_err());
     }
 
     #[test]
     fn a_newer_file_is_refused() {
         let conn = fresh();
-        migrate(&conn, &[V1, V2, NEXT]).unwrap();
-        let refused = CatalogError::Schema { found: 3, known: 2 };
+        migrate(&conn, &[V1, V2, V3, NEXT]).unwrap();
+        let refused = CatalogError::Schema { found: 4, known: 3 };
         assert_eq!(migrate(&conn, STEPS), Err(refused));
     }
 
@@ -288,7 +300,7 @@ mod tests {
 
     /// A file of the first released version, with an object, a part and their blobs.
     #[test]
-    fn a_file_of_version_1_becomes_one_of_version_2() {
+    fn a_file_of_version_1_becomes_one_of_the_newest() {
         let conn = fresh();
         migrate(&conn, &[V1]).unwrap();
         let row = "INSERT INTO projects VALUES ('icu', 7);
@@ -296,11 +308,11 @@ mod tests {
             INSERT INTO objects VALUES (zeroblob(16), x'61', 0, 'e', 7, zeroblob(16), 1);";
         conn.execute_batch(row).unwrap();
         migrate(&conn, STEPS).unwrap();
-        assert_eq!(version(&conn, 2), Ok(2));
-        let state = "SELECT versioning, versioned FROM datasets, objects";
-        let state: (u8, u8) = conn
-            .query_row(state, [], |row| Ok((row.get(0)?, row.get(1)?)))
+        assert_eq!(version(&conn, 3), Ok(3));
+        let state = "SELECT versioning, versioned, object_lock IS NULL FROM datasets, objects";
+        let state: (u8, u8, bool) = conn
+            .query_row(state, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
             .unwrap();
-        assert_eq!(state, (0, 0), "nothing was versioned before");
+        assert_eq!(state, (0, 0, true), "nothing was versioned before");
     }
 }

@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::*;
-use crate::catalog::{Conflict, ObjectMeta};
+use crate::catalog::{Conflict, Defaults, Facts, ObjectMeta};
 use crate::types::{PrincipalKind, Timestamp, Versioning};
 
 struct Place {
@@ -146,6 +146,7 @@ fn furniture() -> Vec<Mutation> {
             created: now,
             creator: "ann".parse().unwrap(),
             versioning: Versioning::Off,
+            defaults: Defaults::default(),
         }),
         Mutation::CreateUpload(UploadRow {
             id: UploadId::from_bytes([2; 16]),
@@ -156,6 +157,7 @@ fn furniture() -> Vec<Mutation> {
             meta: ObjectMeta::default(),
             checksum: None,
             tags: Vec::new(),
+            facts: Facts::default(),
         }),
     ]);
     mutations

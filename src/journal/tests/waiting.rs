@@ -103,6 +103,20 @@ async fn many_callers_share_groups() {
 }
 
 #[tokio::test]
+async fn an_intent_is_on_its_way_before_anyone_waits_for_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let (wal, _) = open_with(dir.path(), &TestDisk::default(), |_| {});
+    let session = Arc::new(samples::session());
+    let mut unasked = wal.begin(&session, samples::intent(event(1)));
+    let _later = wal
+        .begin(&session, samples::intent(event(2)))
+        .await
+        .unwrap();
+    // The writer answers in the order of the queue, so that the first was told when the second was.
+    assert!(futures_util::poll!(&mut unasked).is_ready());
+}
+
+#[tokio::test]
 async fn a_slot_that_is_dropped_says_so() {
     let dir = tempfile::tempdir().unwrap();
     let (wal, _) = open_with(dir.path(), &TestDisk::default(), |_| {});

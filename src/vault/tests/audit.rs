@@ -9,7 +9,7 @@ use tokio::sync::Semaphore;
 
 use super::support::{BUCKET, World, input, kind, place, sample};
 use crate::catalog::{ListQuery, UploadQuery};
-use crate::journal::{CompletionSlot, Journal, JournalError, MemoryJournal, SharedJournal};
+use crate::journal::{Durable, Journal, JournalError, MemoryJournal, SharedJournal};
 use crate::ledger::{Completion, Entry, Intent, Outcome, Session, encode};
 use crate::store::BlobStore as _;
 use crate::store::fault::{GetFault, Injected, PutFault};
@@ -176,7 +176,10 @@ async fn on_objects(
             .copy_object(call, from, place, None, none)
             .await
             .map(drop),
-        Use::Delete => vault.delete_object(call, place, none).await.map(drop),
+        Use::Delete => vault
+            .delete_object(call, place, none, false)
+            .await
+            .map(drop),
         Use::CreateUpload => vault.create_upload(call, place, new, None).await.map(drop),
         Use::PutPart => vault
             .put_part(call, place, upload, 1, body())
@@ -223,7 +226,7 @@ async fn elsewhere(
             .map(drop),
         Use::ListSets => vault.list_datasets(call).await.map(drop),
         Use::HeadSet => vault.head_dataset(call, bucket).await.map(drop),
-        Use::CreateSet => vault.create_dataset(call, bucket).await.map(drop),
+        Use::CreateSet => vault.create_dataset(call, bucket, false).await.map(drop),
         Use::DeleteSet => vault.delete_dataset(call, bucket).await,
         Use::ListUploads => vault
             .list_uploads(call, bucket, UploadQuery::default())
@@ -375,7 +378,7 @@ async fn without_a_log_nothing_is_served_and_nothing_changes() {
 /// Holds every record back until it is told to go on.
 struct Slow {
     inner: Arc<MemoryJournal>,
-    go: Semaphore,
+    go: Arc<Semaphore>,
 }
 
 impl Slow {
@@ -386,13 +389,13 @@ impl Slow {
 
 #[async_trait]
 impl Journal for Slow {
-    async fn begin(
-        &self,
-        session: &Arc<Session>,
-        intent: Intent,
-    ) -> Result<Box<dyn CompletionSlot>, JournalError> {
-        self.wait().await;
-        self.inner.begin(session, intent).await
+    fn begin(&self, session: &Arc<Session>, intent: Intent) -> Durable {
+        let (go, inner) = (Arc::clone(&self.go), Arc::clone(&self.inner));
+        let session = Arc::clone(session);
+        Box::pin(async move {
+            go.acquire().await.unwrap().forget();
+            inner.begin(&session, intent).await
+        })
     }
 
     async fn note(
@@ -432,7 +435,7 @@ async fn no_answer_comes_before_its_record() {
         let mut stage = stage().await;
         let slow = Arc::new(Slow {
             inner: Arc::clone(&stage.world.journal),
-            go: Semaphore::new(0),
+            go: Arc::new(Semaphore::new(0)),
         });
         let shared = Arc::clone(&slow) as SharedJournal;
         stage.world.rewire(|mut parts| {

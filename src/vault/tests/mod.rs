@@ -13,6 +13,7 @@ mod model;
 mod objects;
 mod policy;
 mod ports;
+mod races;
 mod snapshots;
 pub(super) mod support;
 mod sweep;

@@ -206,7 +206,9 @@ async fn apply(world: &World, model: &mut Model, who: &str, op: &Op, round: usiz
         }
         Op::Delete(key) => {
             let none = WriteConditions::default();
-            let gone = vault.delete_object(&call, place(KEYS[*key]), none).await;
+            let gone = vault
+                .delete_object(&call, place(KEYS[*key]), none, false)
+                .await;
             assert_eq!(plain(gone), unless(deletes, Ok(())));
             if deletes && let Some((_, etag)) = model.objects.remove(KEYS[*key]) {
                 model.old.insert(KEYS[*key], etag);

@@ -10,16 +10,16 @@ use tokio::sync::Notify;
 
 use crate::catalog::{
     Catalog, CatalogError, CredentialRow, DatasetRow, ListQuery, MarkerRow, Mutation, ObjectRow,
-    Page, PartPage, PrincipalRow, ProjectRow, Setting, SettingKind, SharedCatalog, UploadPage,
-    UploadQuery, UploadRow, Version, VersionPage, VersionQuery,
+    Origin, Page, PartPage, PrincipalRow, ProjectRow, Setting, SettingKind, SharedCatalog,
+    UploadPage, UploadQuery, UploadRow, Version, VersionPage, VersionQuery,
 };
-use crate::journal::{CompletionSlot, Journal, JournalError, SharedJournal};
+use crate::journal::{Durable, Journal, JournalError, SharedJournal};
 use crate::ledger::{Completion, Intent, Session};
 use crate::policy::Grant;
 use crate::store::{BlobBody, BlobEntry, BlobStore, BlobStream, SharedStore, StoreError};
 use crate::types::{
     AccessKeyId, BlobId, BucketName, DatasetId, ObjectKey, PrincipalId, ProjectName, Timestamp,
-    UploadId, VersionName,
+    UploadId, VersionId, VersionName,
 };
 
 /// Counts the calls of all ports and stops at one of them, for ever: what was acknowledged before
@@ -29,6 +29,8 @@ pub(super) struct Gate {
     at: u64,
     /// Whether the effect of the last call happens, unseen by its caller.
     after: bool,
+    /// Whether each call lets other tasks go first.
+    polite: bool,
     stopped: Notify,
 }
 
@@ -38,6 +40,18 @@ impl Gate {
             calls: AtomicU64::new(0),
             at,
             after,
+            polite: false,
+            stopped: Notify::new(),
+        })
+    }
+
+    /// A gate that stops nothing: before each call, whatever else is under way makes one step.
+    pub(super) fn polite() -> Arc<Self> {
+        Arc::new(Self {
+            calls: AtomicU64::new(0),
+            at: u64::MAX,
+            after: false,
+            polite: true,
             stopped: Notify::new(),
         })
     }
@@ -53,6 +67,9 @@ impl Gate {
 
     async fn pass<T>(&self, call: impl Future<Output = T> + Send) -> T {
         let number = self.calls.fetch_add(1, Ordering::SeqCst) + 1;
+        if self.polite {
+            tokio::task::yield_now().await;
+        }
         if number < self.at {
             return call.await;
         }
@@ -119,12 +136,10 @@ impl BlobStore for Gated<SharedStore> {
 
 #[async_trait]
 impl Journal for Gated<SharedJournal> {
-    async fn begin(
-        &self,
-        session: &Arc<Session>,
-        intent: Intent,
-    ) -> Result<Box<dyn CompletionSlot>, JournalError> {
-        self.gate.pass(self.inner.begin(session, intent)).await
+    fn begin(&self, session: &Arc<Session>, intent: Intent) -> Durable {
+        let (gate, inner) = (Arc::clone(&self.gate), Arc::clone(&self.inner));
+        let session = Arc::clone(session);
+        Box::pin(async move { gate.pass(inner.begin(&session, intent)).await })
     }
 
     async fn note(
@@ -198,6 +213,7 @@ gated! {
     projects_of(principal: &PrincipalId) -> Vec<ProjectName>;
     version(dataset: &DatasetId, key: &ObjectKey, name: &VersionName) -> Option<Version>;
     latest_marker(dataset: &DatasetId, key: &ObjectKey) -> Option<MarkerRow>;
+    origin(dataset: &DatasetId, key: &ObjectKey, version: &VersionId) -> Option<Origin>;
     versions(dataset: &DatasetId, query: &VersionQuery) -> VersionPage;
     setting(dataset: &DatasetId, kind: SettingKind) -> Option<Setting>;
     list(dataset: &DatasetId, query: &ListQuery) -> Page;

@@ -67,12 +67,13 @@ async fn parts_of_any_size_in_any_order_make_the_object() {
         .await
         .unwrap();
     assert!(across == data[..=70_001]);
-    let again = complete(&world, "k", &upload, parts).await;
-    assert_eq!(
-        again,
-        Err(ErrorKind::NoSuchUpload),
-        "an upload completes once"
-    );
+    let again = complete(&world, "k", &upload, parts.clone()).await;
+    assert_eq!(again, Ok(300_000), "the same completion: its first answer");
+    let fewer = parts[1..].to_vec();
+    let other = complete(&world, "k", &upload, fewer).await;
+    assert_eq!(other, Err(ErrorKind::NoSuchUpload), "it completes once");
+    let elsewhere = complete(&world, "other", &upload, parts).await;
+    assert_eq!(elsewhere, Err(ErrorKind::NoSuchUpload));
 }
 
 #[tokio::test]

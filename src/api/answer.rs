@@ -1,0 +1,162 @@
+//! Answers: JSON, and errors as RFC 9457 has them (`application/problem+json`).
+
+use axum::body::Body;
+use http::{HeaderValue, Response, StatusCode, header};
+use serde::Serialize;
+
+use crate::vault::{ErrorKind, VaultError};
+
+/// After how many seconds a client may try again.
+const RETRY_AFTER_SECONDS: &str = "2";
+
+/// The error's code, for the record of a request that no use case recorded: an extension of every
+/// error's answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Code(pub &'static str);
+
+/// Why a request is not served. Its words are for the client: constant, or about the client's own
+/// text.
+#[derive(Debug)]
+pub struct ApiError {
+    status: StatusCode,
+    code: &'static str,
+    title: String,
+}
+
+/// The members of RFC 9457 that are of use here.
+#[derive(Serialize)]
+struct Problem<'a> {
+    title: &'a str,
+    status: u16,
+    code: &'a str,
+}
+
+impl ApiError {
+    /// A request whose arguments cannot be.
+    #[must_use]
+    pub const fn bad(title: String) -> Self {
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            code: "InvalidArgument",
+            title,
+        }
+    }
+
+    /// The error as an answer.
+    #[must_use]
+    pub fn to_response(&self) -> Response<Body> {
+        let problem = Problem {
+            title: &self.title,
+            status: self.status.as_u16(),
+            code: self.code,
+        };
+        let mut response = json(self.status, &problem);
+        let headers = response.headers_mut();
+        let kind = HeaderValue::from_static("application/problem+json");
+        headers.insert(header::CONTENT_TYPE, kind);
+        if self.status == StatusCode::SERVICE_UNAVAILABLE {
+            let wait = HeaderValue::from_static(RETRY_AFTER_SECONDS);
+            headers.insert(header::RETRY_AFTER, wait);
+        }
+        let _none: Option<Code> = response.extensions_mut().insert(Code(self.code));
+        response
+    }
+}
+
+/// A value as JSON.
+pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Response<Body> {
+    // Our own types, whose maps have text for keys: writing them cannot fail.
+    let text = serde_json::to_vec(value).unwrap_or_default();
+    let mut response = Response::new(Body::from(text));
+    *response.status_mut() = status;
+    let kind = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
+impl From<VaultError> for ApiError {
+    fn from(error: VaultError) -> Self {
+        let kind = error.kind();
+        let status = StatusCode::from_u16(kind.status()).unwrap_or_default();
+        if status.is_server_error() {
+            tracing::warn!(?kind, reason = %error.reason(), "request failed");
+        }
+        let (code, title) = said(kind);
+        Self {
+            status,
+            code,
+            title: title.to_owned(),
+        }
+    }
+}
+
+/// What a client is told.
+const fn said(kind: ErrorKind) -> (&'static str, &'static str) {
+    match kind {
+        ErrorKind::AccessDenied => ("AccessDenied", "Access denied."),
+        ErrorKind::NoSuchDataset => ("NoSuchDataset", "There is no such dataset."),
+        ErrorKind::NoSuchObject => ("NoSuchObject", "There is no such object."),
+        ErrorKind::NoSuchVersion | ErrorKind::IsMarker => {
+            ("NoSuchVersion", "There is no such version.")
+        }
+        ErrorKind::NoSuchSetting => ("NoSuchSetting", "There is no such setting."),
+        ErrorKind::Locked => ("Locked", "A lock keeps it as it is."),
+        ErrorKind::InvalidRule => ("InvalidRule", "A rule is none."),
+        ErrorKind::NotLocking | ErrorKind::InvalidState => {
+            ("InvalidState", "The dataset's state does not allow it.")
+        }
+        ErrorKind::NoSuchUpload => ("NoSuchUpload", "There is no such upload."),
+        ErrorKind::DatasetExists => ("Exists", "It is there already."),
+        ErrorKind::DatasetNotEmpty => ("NotEmpty", "The dataset still holds objects or uploads."),
+        ErrorKind::PreconditionFailed => ("PreconditionFailed", "A condition does not hold."),
+        ErrorKind::NotModified => ("NotModified", "It was not changed."),
+        ErrorKind::Conflict => ("Conflict", "Another request came in between. Try again."),
+        ErrorKind::InvalidRange => ("InvalidRange", "The range lies beyond the end."),
+        ErrorKind::InvalidName | ErrorKind::InvalidBucket | ErrorKind::KeyTooLong => {
+            ("InvalidName", "A name is not one that is served here.")
+        }
+        ErrorKind::InvalidArgument
+        | ErrorKind::MetadataTooLarge
+        | ErrorKind::TooManyTags
+        | ErrorKind::InvalidTag
+        | ErrorKind::InvalidPart
+        | ErrorKind::InvalidPartOrder
+        | ErrorKind::PartTooSmall => ("InvalidArgument", "An argument is out of its bounds."),
+        ErrorKind::TooLarge => ("TooLarge", "It is larger than it may be."),
+        ErrorKind::IncompleteBody | ErrorKind::BodyTimeout => {
+            ("IncompleteBody", "The body ended early.")
+        }
+        ErrorKind::BadDigest => ("BadDigest", "The body is not what its checksum says."),
+        ErrorKind::BodySignature => ("AccessDenied", "A signature inside the body is wrong."),
+        ErrorKind::LogUnavailable => (
+            "LogUnavailable",
+            "No record can be made now, so nothing is served. Try again.",
+        ),
+        ErrorKind::SlowDown => ("SlowDown", "Too much at once. Try again, slower."),
+        ErrorKind::Unavailable => ("Unavailable", "The store does not answer. Try again."),
+        ErrorKind::Full => ("Full", "No space is left. Nothing was written."),
+        ErrorKind::Integrity => (
+            "Integrity",
+            "What is stored does not authenticate. Nothing of it was handed out.",
+        ),
+        ErrorKind::Internal => ("Internal", "A fault of the vault itself."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_says_what_to_do_and_not_why() {
+        let error = VaultError::new(ErrorKind::LogUnavailable, "the disk is full");
+        let response = ApiError::from(error).to_response();
+        assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(response.headers()["retry-after"], "2");
+        assert_eq!(
+            response.headers()["content-type"],
+            "application/problem+json"
+        );
+        assert_eq!(response.extensions().get(), Some(&Code("LogUnavailable")));
+    }
+}

@@ -1,0 +1,158 @@
+//! The endpoints, in one table: what is served, what the log calls it, who may ask unsigned.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use axum::body::Body;
+use futures_util::future::BoxFuture;
+use http::{Method, Response};
+
+use super::answer::ApiError;
+use super::ask::Ask;
+use super::{PREFIX, identity};
+use crate::vault::Vault;
+
+/// Serves one endpoint.
+pub(super) type Handle =
+    fn(Arc<Vault>, Ask) -> BoxFuture<'static, Result<Response<Body>, ApiError>>;
+
+/// One thing that can be asked.
+pub struct Endpoint {
+    /// The method.
+    pub method: Method,
+    /// The path behind [`PREFIX`], with names in braces.
+    pub path: &'static str,
+    /// What the log calls it.
+    pub operation: &'static str,
+    /// Whether it is served without a signature; its handler then knows nobody.
+    pub unsigned: bool,
+    pub(super) handle: Handle,
+}
+
+/// A signed endpoint.
+const fn signed(
+    method: Method,
+    path: &'static str,
+    operation: &'static str,
+    handle: Handle,
+) -> Endpoint {
+    Endpoint {
+        method,
+        path,
+        operation,
+        unsigned: false,
+        handle,
+    }
+}
+
+/// All of them.
+pub(super) static ENDPOINTS: &[Endpoint] = &[signed(
+    Method::GET,
+    "identity",
+    "GetIdentity",
+    |vault, ask| Box::pin(identity::get(vault, ask)),
+)];
+
+/// What a path and method lead to.
+pub enum Found {
+    /// An endpoint, and what stands in the path for its names.
+    Endpoint(&'static Endpoint, Vec<(String, String)>),
+    /// Nothing at this path.
+    NoPath,
+    /// The path is there, for other methods.
+    NoMethod,
+}
+
+/// The router.
+pub(super) struct Routes(matchit::Router<Vec<&'static Endpoint>>);
+
+impl Routes {
+    /// Of the table.
+    pub(super) fn new() -> Self {
+        let mut paths: Vec<(&str, Vec<&Endpoint>)> = Vec::new();
+        for endpoint in ENDPOINTS {
+            match paths.iter_mut().find(|(path, _)| *path == endpoint.path) {
+                Some((_, at)) => at.push(endpoint),
+                None => paths.push((endpoint.path, vec![endpoint])),
+            }
+        }
+        let mut router = matchit::Router::new();
+        for (path, endpoints) in paths {
+            // A test sees that every path of the table is found.
+            if let Err(error) = router.insert(path, endpoints) {
+                tracing::error!(%error, path, "two endpoints at one path");
+            }
+        }
+        Self(router)
+    }
+
+    pub(super) fn find(&self, method: &Method, path: &str) -> Found {
+        let Some(found) = path
+            .strip_prefix(PREFIX)
+            .and_then(|rest| self.0.at(rest).ok())
+        else {
+            return Found::NoPath;
+        };
+        let mut at = found.value.iter();
+        let Some(endpoint) = at.find(|endpoint| endpoint.method == *method) else {
+            return Found::NoMethod;
+        };
+        let decoded = |text: &str| {
+            let bytes = percent_encoding::percent_decode_str(text);
+            bytes.decode_utf8().ok().map(Cow::into_owned)
+        };
+        let parameters: Option<Vec<(String, String)>> = found
+            .params
+            .iter()
+            .map(|(name, value)| Some((name.to_owned(), decoded(value)?)))
+            .collect();
+        parameters.map_or(Found::NoPath, |parameters| {
+            Found::Endpoint(endpoint, parameters)
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_endpoint_is_found_at_its_path() {
+        let routes = Routes::new();
+        for endpoint in ENDPOINTS {
+            let path = format!("{PREFIX}{}", endpoint.path.replace(['{', '}', '*'], ""));
+            let Found::Endpoint(found, _) = routes.find(&endpoint.method, &path) else {
+                panic!("{path}");
+            };
+            assert_eq!(found.operation, endpoint.operation);
+        }
+    }
+
+    #[test]
+    fn operations_have_names_of_their_own() {
+        let names: BTreeSet<&str> = ENDPOINTS.iter().map(|e| e.operation).collect();
+        assert_eq!(names.len(), ENDPOINTS.len());
+    }
+
+    #[test]
+    fn what_is_not_there_is_not_found() {
+        let routes = Routes::new();
+        for path in [
+            "/.kluis/v1/",
+            "/.kluis/v1/nothing",
+            "/.kluis/v2/identity",
+            "/identity",
+            "/.kluis/v1/identity/",
+            "/.kluis/v1//identity",
+        ] {
+            assert!(
+                matches!(routes.find(&Method::GET, path), Found::NoPath),
+                "{path}"
+            );
+        }
+        let other = routes.find(&Method::DELETE, "/.kluis/v1/identity");
+        assert!(matches!(other, Found::NoMethod));
+    }
+}

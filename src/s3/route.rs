@@ -1,0 +1,110 @@
+//! The API's requests, on the listener of S3: the same signatures, the same scope, the same record.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use http::{Extensions, HeaderMap, Method, Uri};
+use s3s::route::S3Route;
+use s3s::{Body, S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
+
+use super::error::{internal, invalid_request};
+use super::ops::scope_of;
+use super::scope::Scope;
+use super::{answer, headers, signed};
+use crate::api::{Api, Ask, Found};
+use crate::types::limits;
+
+/// Leads to the API what belongs there.
+pub(super) struct ApiRoute {
+    pub(super) api: Api,
+    /// The domain whose subdomains are buckets: their paths are keys.
+    pub(super) domain: Option<Arc<str>>,
+}
+
+impl ApiRoute {
+    fn is_unsigned(&self, method: &Method, uri: &Uri) -> bool {
+        matches!(self.api.find(method, uri.path()), Found::Endpoint(endpoint, _) if endpoint.unsigned)
+    }
+}
+
+#[async_trait]
+impl S3Route for ApiRoute {
+    fn is_match(
+        &self,
+        method: &Method,
+        uri: &Uri,
+        headers: &HeaderMap,
+        extensions: &mut Extensions,
+    ) -> bool {
+        let of_bucket = |domain: &Arc<str>| answer::host_bucket(headers, uri, domain).is_some();
+        if !Api::owns(uri.path()) || self.domain.as_ref().is_some_and(of_bucket) {
+            return false;
+        }
+        // Named here, so that the record of a wrong signature says what it was for.
+        if let (Some(scope), Found::Endpoint(endpoint, _)) = (
+            extensions.get::<Arc<Scope>>(),
+            self.api.find(method, uri.path()),
+        ) {
+            scope.name(endpoint.operation);
+        }
+        true
+    }
+
+    async fn check_access(&self, request: &mut S3Request<Body>) -> S3Result<()> {
+        let Some(credentials) = &request.credentials else {
+            if self.is_unsigned(&request.method, &request.uri) {
+                return Ok(());
+            }
+            return Err(S3Error::with_message(
+                S3ErrorCode::AccessDenied,
+                "Access denied. Requests are signed.",
+            ));
+        };
+        let scope = scope_of(request)?;
+        if !scope.prove(&credentials.access_key) {
+            return Err(internal("a signature of another credential"));
+        }
+        signed::check(&request.headers, request.uri.query().unwrap_or_default())?;
+        headers::check(scope.operation(), &request.method, &request.headers)?;
+        // A body whose hash is not signed could be another's.
+        let hash = request.headers.get("x-amz-content-sha256");
+        if hash.is_none_or(|hash| hash.len() != 64) {
+            return Err(invalid_request(
+                "The API wants x-amz-content-sha256 to be the body's SHA-256.",
+            ));
+        }
+        Ok(())
+    }
+
+    async fn call(&self, request: S3Request<Body>) -> S3Result<S3Response<Body>> {
+        let (endpoint, parameters) = match self.api.find(&request.method, request.uri.path()) {
+            Found::Endpoint(endpoint, parameters) => (endpoint, parameters),
+            Found::NoPath => return Err(absent()),
+            Found::NoMethod => return Err(S3ErrorCode::MethodNotAllowed.into()),
+        };
+        let scope = Arc::clone(scope_of(&request)?);
+        let mut body = request.input;
+        let body = body
+            .store_all_limited(limits::API_BODY_BYTES_MAX)
+            .await
+            .map_err(|_cut| S3Error::from(S3ErrorCode::IncompleteBody))?;
+        let ask = Ask {
+            call: scope.serve(),
+            parameters,
+            query: request.uri.query().unwrap_or_default().to_owned(),
+            body,
+        };
+        let (parts, body) = self.api.answer(endpoint, ask).await.into_parts();
+        let mut response = S3Response::with_status(Body::http_body_unsync(body), parts.status);
+        response.headers = parts.headers;
+        response.extensions = parts.extensions;
+        Ok(response)
+    }
+}
+
+fn absent() -> S3Error {
+    let mut error =
+        S3Error::with_message(S3ErrorCode::MethodNotAllowed, "There is no such endpoint.");
+    error.set_status_code(http::StatusCode::NOT_FOUND);
+    error
+}

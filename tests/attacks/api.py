@@ -1,0 +1,59 @@
+"""The HTTP API on the listener of S3: signed as S3 is, its bodies too, and no way around the log."""
+
+import json
+
+from common import *
+from wire import UNSIGNED, Signer, exchange
+
+IDENTITY = ".kluis/v1/identity"
+
+
+@check("a signed request learns who the vault takes it for (or nothing below means anything)")
+def _():
+    answer = request(OWNER, "GET", IDENTITY)
+    equal((answer.status, answer.headers["content-type"]), (200, "application/json"), f"{answer}")
+    equal(json.loads(answer.body)["access_key_id"], OWNER.key)
+    equal("x-amz-request-id" in answer.headers, True)
+
+
+@check("unsigned, by another secret, by a presigned URL, twice, for another service")
+def _():
+    target = "/" + IDENTITY
+    refused(exchange(OWNER, "GET", target, {}), 403)
+    refused(request(STRANGER, "GET", IDENTITY, signer=Signer(OWNER), unsigned={"authorization": "AWS4-HMAC-SHA256 x"}), 400, 403)
+    refused(exchange(OWNER, "GET", Signer(OWNER).presign("GET", target, 60), {}), 400, 403)
+    refused(request(OWNER, "GET", IDENTITY, query=[("X-Amz-Signature", "00")]), 400, 403)
+    refused(request(OWNER, "GET", IDENTITY, signer=Signer(OWNER, service="sts")), 400, 403, 501)
+
+
+@check("a body that the signature does not cover, or that is not the signed one")
+def _():
+    for payload in (UNSIGNED, "STREAMING-UNSIGNED-PAYLOAD-TRAILER", "00", "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"):
+        refused(request(OWNER, "GET", IDENTITY, payload=payload), 400, 403, 411)
+    refused(request(OWNER, "GET", IDENTITY, payload="0" * 64), 400, 403)
+    refused(request(OWNER, "GET", IDENTITY, headers={"content-length": "3"}, body=b"abc", payload="0" * 64), 400, 403)
+
+
+@check("a body beyond its bound, announced and not announced")
+def _():
+    refused(request(OWNER, "GET", IDENTITY, body=b"x" * (3 << 20)), 0, 400, 413)
+    headers = Signer(OWNER).headers("GET", "/" + IDENTITY, [], {"transfer-encoding": "chunked"}, "0" * 64)
+    refused(exchange(OWNER, "GET", "/" + IDENTITY, headers, [b"100000\r\n" + b"x" * (1 << 20) + b"\r\n"] * 3), 0, 400, 403, 411, 413)
+
+
+@check("paths and methods that are not there, and names that a bucket cannot have")
+def _():
+    for path in (".kluis/v1/", ".kluis/v1/nothing", ".kluis/v1/identity/", ".kluis/v1/" + "a/" * 400):
+        refused(request(OWNER, "GET", path), 404)
+    for method in ("DELETE", "PUT", "POST"):
+        refused(request(OWNER, method, IDENTITY), 405)
+    for path in (".kluis", ".kluis/v2/identity", ".kluis/v1"):
+        refused(request(OWNER, "GET", path), 400, 403, 404)
+
+
+@check("an x-amz header that could mean something else is refused here too")
+def _():
+    refused(request(OWNER, "GET", IDENTITY, headers={"x-amz-acl": "public-read"}), 400, 403, 501)
+
+
+done()
