@@ -57,6 +57,14 @@ pub(super) enum Command {
     /// Close what was recorded into encrypted files of columns in the store, where it is queried and
     /// kept
     Ship(Ship),
+    /// Show the log's newest checkpoint to witnesses, and keep it with their cosignatures
+    Cosign(Cosign),
+    /// Be a witness: cosign checkpoints of logs that only ever grow (c2sp.org/tlog-witness)
+    Witness {
+        /// What to do.
+        #[command(subcommand)]
+        command: WitnessCommand,
+    },
     /// Print the public key of the vault's log, to be given to those who verify
     Key,
     /// Look at checkpoints
@@ -312,6 +320,51 @@ pub(super) struct Ship {
     pub(super) watch: bool,
 }
 
+/// Whom to show checkpoints to.
+#[derive(Debug, Args)]
+pub(super) struct Cosign {
+    /// A file with the log, the witnesses and where they are, and how many of them must cosign
+    /// (c2sp.org/tlog-policy)
+    #[arg(long, value_name = "FILE")]
+    pub(super) trust: PathBuf,
+    /// Go on until interrupted
+    #[arg(long)]
+    pub(super) watch: bool,
+}
+
+/// What a witness does.
+#[derive(Debug, Subcommand)]
+pub(super) enum WitnessCommand {
+    /// Make a witness's key and print its public half
+    New {
+        /// The witness's name, as a URL without a scheme: `witness.example.org/audit`
+        #[arg(long)]
+        name: String,
+        /// The file to make
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Answer `add-checkpoint` over HTTP; put TLS in front of it
+    Serve(WitnessServe),
+}
+
+/// How a witness serves.
+#[derive(Debug, Args)]
+pub(super) struct WitnessServe {
+    /// The witness's key, as `witness new` made it
+    #[arg(long, value_name = "FILE")]
+    pub(super) key: PathBuf,
+    /// The public key of a log to be witnessed; once for each
+    #[arg(long, value_name = "FILE", required = true)]
+    pub(super) log: Vec<PathBuf>,
+    /// The directory where what was seen is kept. Never put back an older copy
+    #[arg(long, value_name = "DIR")]
+    pub(super) state: PathBuf,
+    /// The address to listen on
+    #[arg(long, default_value = "127.0.0.1:8787")]
+    pub(super) listen: std::net::SocketAddr,
+}
+
 /// What to put into a bundle.
 #[derive(Debug, Args)]
 pub(super) struct Bundle {
@@ -324,6 +377,9 @@ pub(super) struct Bundle {
     /// The directory to make
     #[arg(long, value_hint = ValueHint::DirPath)]
     pub(super) out: PathBuf,
+    /// Under the newest checkpoint that witnesses have cosigned, as `cosign` keeps it
+    #[arg(long)]
+    pub(super) cosigned: bool,
     /// Leave out what came into the log before: a date or a moment
     #[arg(long, value_parser = values::time)]
     pub(super) since: Option<Timestamp>,

@@ -59,7 +59,17 @@ pub(super) fn run(
     })?;
     let public = keys.public(&origin);
     let public = public.map_err(|error| CliError::of(Exit::Usage, &error))?;
-    let maker = Maker::open(&config.proof.dir, &config.journal.dir, (keys, &public))?;
+    let name = if ask.cosigned {
+        "cosigned"
+    } else {
+        "checkpoint"
+    };
+    let maker = Maker::open(
+        &config.proof.dir,
+        &config.journal.dir,
+        (keys, &public),
+        name,
+    )?;
     // Beside its place until it is whole: a bundle that was cut short has no name.
     let beside = partial(&ask.out);
     if beside.exists() {
@@ -111,9 +121,10 @@ impl Maker {
         log: &Path,
         journal: &Path,
         (keys, public): (NotaryKeys, &VerifierKey),
+        name: &str,
     ) -> Result<Self, CliError> {
         let mut log = DirSource::new(log);
-        let (note, checkpoint) = signed(&mut log, public)?;
+        let (note, checkpoint) = signed(&mut log, name, public)?;
         Ok(Self {
             log,
             journal: journal.to_owned(),

@@ -14,16 +14,18 @@ pub(super) fn broken(what: &str) -> CliError {
         .hint("keep journal and log for those who investigate: they are no evidence any more")
 }
 
-/// The newest checkpoint of a log's directory, signed by `public`.
+/// A checkpoint in a log's directory, signed by `public`: `checkpoint` is the newest, `cosigned` the
+/// newest that witnesses have cosigned.
 pub(super) fn signed(
     log: &mut DirSource,
+    name: &str,
     public: &VerifierKey,
 ) -> Result<(Note, Checkpoint), CliError> {
     let unsigned = || {
         CliError::new(Exit::No, "the vault has no checkpoint yet")
             .hint("a gateway signs one within seconds of the first record")
     };
-    let bytes = log.read("checkpoint")?.ok_or_else(unsigned)?;
+    let bytes = log.read(name)?.ok_or_else(unsigned)?;
     let note = Note::parse(&bytes).map_err(|error| broken(&error.to_string()))?;
     let checkpoint = Checkpoint::open(&note, public);
     let checkpoint = checkpoint.map_err(|error| broken(&error.to_string()))?;

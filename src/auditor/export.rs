@@ -148,11 +148,11 @@ impl<'a> Lines<'a> {
         if let (Entry::Intent { .. }, Some((_, completion))) = (&row.entry, &row.end) {
             view.completion = Some(completion);
         }
-        let Some(line) = self.form.line(&view) else {
+        let Some(text) = self.form.line(&view) else {
             return Ok(());
         };
         self.count = self.count.saturating_add(1);
-        self.write(&line)
+        self.write(&text)
     }
 
     fn finish(self) -> Result<Exit, CliError> {

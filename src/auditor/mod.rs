@@ -3,6 +3,7 @@
 mod archive;
 mod args;
 mod bundle;
+mod cosign;
 mod entries;
 mod export;
 mod hot;
@@ -12,6 +13,7 @@ mod query;
 mod ship;
 mod source;
 mod verify;
+mod witness;
 
 use std::process::ExitCode;
 
@@ -52,6 +54,8 @@ fn dispatch(cli: &Cli, environment: &Environment, output: &mut Output) -> Result
         Command::Bundle(ask) => bundle::run(ask, desk, output),
         #[cfg(feature = "sql")]
         Command::Query(ask) => query::run(ask, desk, output),
+        Command::Witness { command } => witness::run(command, output),
+        Command::Cosign(ask) => cosign::run(ask, desk, output),
         Command::Export(ask) => export::run(ask, desk, output),
         Command::Ship(ask) => ship::run(ask, desk, output),
         Command::Key => look::key(desk, output),

@@ -77,7 +77,7 @@ impl Shipper {
         let public = keys.notary.public(&keys.origin);
         let public = public.map_err(|error| CliError::of(Exit::Usage, &error))?;
         let mut log = DirSource::new(&self.config.proof.dir);
-        let (_, checkpoint) = signed(&mut log, &public)?;
+        let (_, checkpoint) = signed(&mut log, "checkpoint", &public)?;
         let mut closed = Vec::new();
         let (volumes, waiting) = (&self.archive.index, &mut self.waiting);
         let age = ask.every.as_millis();

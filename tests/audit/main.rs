@@ -2,6 +2,7 @@
 //! verification with nothing but the bundle and the log's public key.
 
 mod volumes;
+mod witness;
 
 #[cfg(feature = "sql")]
 mod query;

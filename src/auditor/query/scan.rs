@@ -281,9 +281,9 @@ impl TableProvider for LogTable {
         }
         read.sort_unstable();
         read.dedup();
-        let plain: Vec<Expr> = filters.iter().filter(|f| is_plain(f)).cloned().collect();
+        let simple: Vec<Expr> = filters.iter().filter(|f| is_plain(f)).cloned().collect();
         let mut plans = Vec::new();
-        if let Some(volumes) = self.read_volumes(state, &read, &plain)? {
+        if let Some(volumes) = self.read_volumes(state, &read, &simple)? {
             plans.push(self.chosen(state, volumes, (true, &shown))?);
         }
         let recent =

@@ -153,13 +153,13 @@ fn entities(whole: &Whole<'_>) -> Vec<Value> {
     );
     detail("log", Some(format!("{}/{}", whole.lane, whole.seq)));
     let entity = "http://terminology.hl7.org/CodeSystem/audit-entity-type";
-    let role = "http://terminology.hl7.org/CodeSystem/object-role";
+    let object_role = "http://terminology.hl7.org/CodeSystem/object-role";
     let balp = "https://profiles.ihe.net/ITI/BALP/CodeSystem/BasicAuditEntityType";
     let mut all = vec![
         json!({
             "what": { "identifier": { "value": whole.object().unwrap_or_else(|| whole.place()) } },
             "type": code(entity, "2"),
-            "role": code(role, "4"),
+            "role": code(object_role, "4"),
             "detail": details,
         }),
         json!({
@@ -170,7 +170,7 @@ fn entities(whole: &Whole<'_>) -> Vec<Value> {
     if let Some(query) = &whole.intent.query {
         all.push(json!({
             "type": code(entity, "2"),
-            "role": code(role, "24"),
+            "role": code(object_role, "24"),
             "query": data_encoding::BASE64.encode(query.as_bytes()),
         }));
     }

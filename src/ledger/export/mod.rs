@@ -12,7 +12,7 @@ mod tests;
 
 use super::record::{Completion, Intent, Nature, Outcome, Session};
 use super::view::View;
-use crate::types::{Action, EventId};
+use crate::types::{Action, EventId, PrincipalId};
 
 /// A form.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -97,14 +97,14 @@ impl Whole<'_> {
     fn person(&self) -> Option<&str> {
         let session = self.session?;
         let person = session.responsible.as_ref().or(session.principal.as_ref());
-        person.map(|id| id.as_str())
+        person.map(PrincipalId::as_str)
     }
 
     /// The workload that acted for the person.
     fn workload(&self) -> Option<&str> {
         let session = self.session?;
         session.responsible.as_ref()?;
-        session.principal.as_ref().map(|id| id.as_str())
+        session.principal.as_ref().map(PrincipalId::as_str)
     }
 
     /// `project/dataset`, as far as it is named; the vault where nothing is.
@@ -134,13 +134,19 @@ impl Whole<'_> {
             ) => Doing::Read,
             Some(Action::ObjectList | Action::VersionList | Action::LogRead) => Doing::List,
             Some(Action::ObjectWrite | Action::DatasetCreate) => Doing::Create,
-            Some(Action::ObjectTag | Action::DatasetConfigure) => Doing::Update,
+            Some(Action::ObjectTag | Action::ObjectLock | Action::DatasetConfigure) => {
+                Doing::Update
+            }
             Some(Action::ObjectDelete | Action::VersionDelete | Action::DatasetDelete) => {
                 Doing::Delete
             }
-            Some(Action::ObjectExport | Action::UploadManage | Action::GrantManage) | None => {
-                Doing::Other
-            }
+            Some(
+                Action::ObjectExport
+                | Action::UploadManage
+                | Action::GrantManage
+                | Action::LockBypass,
+            )
+            | None => Doing::Other,
         }
     }
 

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 use super::Whole;
 use crate::ledger::Word as _;
 use crate::ledger::record::Outcome;
+use crate::types::Action;
 
 /// What the norm requires of every event (its column V).
 #[cfg(test)]
@@ -41,7 +42,7 @@ pub(super) fn event(whole: &Whole<'_>) -> Value {
     };
     let session = whole.session;
     let policy = whole.intent.policy.as_ref();
-    let action = whole.intent.action.map(|action| action.as_str());
+    let action = whole.intent.action.map(Action::as_str);
     put("EventID", json!(action.unwrap_or(&whole.intent.operation)));
     put("EventActionCode", json!(whole.letter()));
     put("EventDateTime", json!(whole.intent.time.to_string()));
@@ -55,11 +56,12 @@ pub(super) fn event(whole: &Whole<'_>) -> Value {
         json!(whole.workload().and_then(|_| whole.person())),
     );
     let role = policy.and_then(|policy| role(&policy.rule));
-    let role = role.unwrap_or(if whole.is_admin() {
+    let other = if whole.is_admin() {
         "operator"
     } else {
         "unknown"
-    });
+    };
+    let role = role.unwrap_or(other);
     put("RoleIDCode", json!(role));
     let ip = session.map_or("unknown", |session| &*session.client_ip);
     put("NetworkAccessPointID", json!(ip));
