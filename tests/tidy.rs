@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// The rooms from the bottom up, each with the rooms below it that it may name.
-const HOUSE: [(&str, &[&str]); 20] = [
+const HOUSE: [(&str, &[&str]); 21] = [
     ("types", &[]),
     ("seal", &["types"]),
     ("policy", &["types"]),
@@ -16,6 +16,7 @@ const HOUSE: [(&str, &[&str]); 20] = [
     ("keyring", &["seal", "types"]),
     ("journal", &["ledger", "types"]),
     ("notary", &["journal", "ledger", "seal", "types"]),
+    ("archive", &["ledger", "seal", "types"]),
     (
         "vault",
         &[
@@ -49,7 +50,8 @@ const HOUSE: [(&str, &[&str]); 20] = [
     (
         "auditor",
         &[
-            "cli", "app", "config", "vault", "notary", "journal", "ledger", "types",
+            "cli", "app", "config", "vault", "archive", "notary", "store", "keyring", "journal",
+            "ledger", "types",
         ],
     ),
 ];

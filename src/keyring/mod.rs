@@ -68,6 +68,7 @@ struct RingKeys {
     log_sign: Secret<32>,
     log_scopes: Secret<32>,
     log_state: Secret<32>,
+    log_files: Secret<32>,
     publish: Secret<32>,
     print: Secret<32>,
 }
@@ -92,6 +93,7 @@ impl RingKeys {
             log_sign: child(Label::RingLogSign)?,
             log_scopes: child(Label::RingLogScopes)?,
             log_state: child(Label::RingLogState)?,
+            log_files: child(Label::RingLogFiles)?,
             publish: child(Label::RingPublish)?,
             print: child(Label::RingPrint)?,
         })
@@ -292,6 +294,12 @@ impl KeyRing {
     #[must_use]
     pub const fn log_state_key(&self) -> Secret<32> {
         self.keys.log_state.duplicate()
+    }
+
+    /// The key that the keys of the log's files are wrapped under.
+    #[must_use]
+    pub const fn log_files_key(&self) -> Secret<32> {
+        self.keys.log_files.duplicate()
     }
 
     /// The seed of the key that signs published versions.

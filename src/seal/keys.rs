@@ -9,6 +9,7 @@
 //!                                  ├─ RingLogSign ───► signs the log's checkpoints (Ed25519 seed)
 //!                                  ├─ RingLogScopes ─► tags and salts of the log's scopes (HMAC)
 //!                                  ├─ RingLogState ──► seals the log's state
+//!                                  ├─ RingLogFiles ──► wraps the key of each file of the log
 //!                                  ├─ RingPublish ───► signs published versions (Ed25519 seed)
 //!                                  └─ RingPrint ─────► the ring's public fingerprint
 //! dataset key (random) ─┬─ TableSalt ► salt of a part table (HMAC)
@@ -45,6 +46,7 @@ pub(crate) enum Label {
     RingLogSign,
     RingLogScopes,
     RingLogState,
+    RingLogFiles,
     LogState,
     RingPublish,
     ManifestKey,
@@ -70,6 +72,7 @@ impl Label {
             Self::RingLogSign => "kluis v1 ring log signer",
             Self::RingLogScopes => "kluis v1 ring log scopes",
             Self::RingLogState => "kluis v1 ring log state",
+            Self::RingLogFiles => "kluis v1 ring log files",
             Self::LogState => "kluis v1 log state",
             Self::RingPublish => "kluis v1 ring publisher",
             Self::ManifestKey => "kluis v1 manifest key",
@@ -116,7 +119,7 @@ pub(crate) fn mac(key: &Secret<32>, parts: &[&[u8]]) -> Secret<32> {
 mod tests {
     use super::*;
 
-    const ALL: [Label; 20] = [
+    const ALL: [Label; 21] = [
         Label::BlobSegments,
         Label::BlobDescription,
         Label::BlobCommitment,
@@ -133,6 +136,7 @@ mod tests {
         Label::RingLogSign,
         Label::RingLogScopes,
         Label::RingLogState,
+        Label::RingLogFiles,
         Label::LogState,
         Label::RingPublish,
         Label::ManifestKey,
