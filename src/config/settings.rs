@@ -241,12 +241,16 @@ settings! {
         dir: Option<PathBuf> = None,
         /// How often the files are looked at for a change.
         reload_interval: Duration = seconds(5),
+        /// A grant that no review confirms lapses so long after its approval; at least a day.
+        review: Duration = DAY.saturating_mul(365),
+        /// The same of a grant that lets bytes out or shows the log.
+        review_privileged: Duration = DAY.saturating_mul(92),
     }
     /// The removal of what nothing refers to.
     sweep: Sweep {
         /// How old an unreferred blob is before it is removed; at least a day.
         grace: Duration = DAY,
-        /// How often it runs.
+        /// How often it runs; the lifecycles of datasets are applied before.
         interval: Duration = Duration::from_hours(1),
         /// How old an unfinished upload is before it is aborted.
         upload_age: Duration = DAY.saturating_mul(7),

@@ -96,6 +96,10 @@ impl Vault {
             VersionName::Id(id) => intent.object.version = Some(id),
             VersionName::Null => intent.query = Some("version=null".to_owned()),
         }
+        if bypass {
+            let null = intent.query.take().map(|text| text + " ");
+            intent.query = Some(null.unwrap_or_default() + "bypass=governance");
+        }
         let (dataset, key) = (proof.dataset()?.id, proof.key()?.clone());
         let recorded = self.begin(call, intent).await?;
         let result = async {
@@ -120,14 +124,14 @@ impl Vault {
         recorded.settle(result)
     }
 
-    /// Whether the caller may loosen what governance retains. Asked without a record of its own: who
-    /// may not deletes what nothing retains all the same.
+    /// Whether the caller may loosen what governance retains. Asked without a record of its own:
+    /// who may not deletes what nothing retains all the same.
     async fn may_bypass(&self, call: &Call, place: Place<'_>) -> Result<bool, VaultError> {
         let Some(principal) = &call.session.principal else {
             return Ok(false);
         };
         let bucket = BucketName::parse(place.bucket, self.default_project())?;
-        self.may(principal, &bucket, place.key, Action::LockBypass)
+        self.may(call, (principal, &bucket, place.key), Action::LockBypass)
             .await
     }
 

@@ -7,6 +7,9 @@
 
 mod audit;
 mod crash;
+mod grants;
+mod lifecycle;
+mod locks;
 mod lying_catalog;
 mod lying_store;
 mod model;
