@@ -56,9 +56,7 @@ impl Vault {
         }
         let names: Vec<&str> = witnesses.iter().map(|(name, ..)| *name).collect();
         let names = names.join(" ");
-        let text = format!("{text}group all-of-them {least} {names}
-quorum all-of-them
-");
+        let text = format!("{text}group all-of-them {least} {names}\nquorum all-of-them\n");
         std::fs::write(self.path("policy"), text).expect("written");
         self.text("policy")
     }
