@@ -23,8 +23,11 @@ const HOUSE: [(&str, &[&str]); 17] = [
     ),
     ("config", &["types"]),
     ("ops", &["types"]),
-    ("api", &["vault", "catalog", "ledger", "types"]),
-    ("s3", &["api", "vault", "catalog", "ledger", "types"]),
+    ("api", &["vault", "catalog", "policy", "ledger", "types"]),
+    (
+        "s3",
+        &["api", "vault", "catalog", "policy", "ledger", "types"],
+    ),
     (
         "app",
         &[

@@ -21,6 +21,16 @@ pub const POLICY_MATCHER_BYTES_MAX: usize = 2 * 1024;
 pub const POLICY_MATCHER_DEPTH_MAX: usize = 8;
 /// Grants of one subject in one project.
 pub const SUBJECT_GRANTS_MAX: usize = 10_000;
+/// Groups that one principal is a member of, and members of one group that are listed at once.
+pub const GROUPS_OF_MAX: usize = 256;
+/// Networks that one grant names, and actions: far more than a person reads before she approves.
+pub const GRANT_NETWORKS_MAX: usize = 32;
+/// A purpose code or a permit reference.
+pub const GRANT_TEXT_BYTES_MAX: usize = 128;
+/// Proposals of one project that wait for approval; beyond, the owner is to answer first.
+pub const GRANT_PROPOSALS_MAX: usize = 1_000;
+/// Uses of grants and credentials of one commit, and that a gateway keeps before it writes them.
+pub const USES_MAX: usize = 100_000;
 /// Cases of one table of expectations.
 pub const EXPECTATIONS_MAX: usize = 10_000;
 /// User metadata of one object, names and values together (S3: 2 KB, of which clients vary).

@@ -17,7 +17,7 @@ impl Vault {
             return Err(self.turn_away(call, intent, super::NOBODY).await);
         };
         let recorded = self.begin(call, intent).await?;
-        let result = self.visible_datasets(principal).await;
+        let result = self.visible_datasets(call, principal).await;
         recorded.settle(result)
     }
 
@@ -81,8 +81,8 @@ impl Vault {
         recorded.settle(page.map_err(VaultError::from))
     }
 
-    /// Makes a dataset: its key first, then its row, so that no dataset is without a key. Who made it
-    /// before is told that it is there, as it is (`locking`: with Object Lock).
+    /// Makes a dataset: its key first, then its row, so that no dataset is without a key. Who made
+    /// it before is told that it is there, as it is (`locking`: with Object Lock).
     pub async fn create_dataset(
         &self,
         call: &Call,

@@ -120,14 +120,14 @@ impl Vault {
         recorded.settle(result)
     }
 
-    /// Whether the caller may loosen what governance retains. Asked without a record of its own: who
-    /// may not deletes what nothing retains all the same.
+    /// Whether the caller may loosen what governance retains. Asked without a record of its own:
+    /// who may not deletes what nothing retains all the same.
     async fn may_bypass(&self, call: &Call, place: Place<'_>) -> Result<bool, VaultError> {
         let Some(principal) = &call.session.principal else {
             return Ok(false);
         };
         let bucket = BucketName::parse(place.bucket, self.default_project())?;
-        self.may(principal, &bucket, place.key, Action::LockBypass)
+        self.may(call, (principal, &bucket, place.key), Action::LockBypass)
             .await
     }
 

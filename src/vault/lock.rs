@@ -119,7 +119,8 @@ impl Vault {
         recorded.settle(self.commit(vec![mutation(&row)]).await)
     }
 
-    /// Enables Object Lock of a dataset that keeps versions, for good, and says what new objects get.
+    /// Enables Object Lock of a dataset that keeps versions, for good, and says what new objects
+    /// get.
     pub async fn set_object_lock(
         &self,
         call: &Call,

@@ -48,9 +48,17 @@ impl Vault {
         std::fs::write(&file, text).expect("written");
         vault.kluis(&["principal", "create", "tess"], "person");
         let grant = [
-            "project", "grant", "icu", "--to", "tess", "--role", "auditor",
+            "grant", "create", "icu", "--to", "tess", "--role", "auditor",
         ];
-        let grant = [&grant[..], &["--approver", "ana"]].concat();
+        let rests = [
+            "--purpose",
+            "audit:nen7513",
+            "--permit",
+            "A-1",
+            "--expires",
+            "2199-12-31",
+        ];
+        let grant = [&grant[..], &rests, &["--approver", "ana"]].concat();
         vault.kluis(&grant, "GRANT");
         vault
     }

@@ -141,8 +141,8 @@ pub(super) fn insert_body(
     Ok(conn.last_insert_rowid())
 }
 
-/// Deletes a body; the blobs that it held. **Every way in which an object goes leads here**: what is
-/// locked stays, and the commit fails as a whole.
+/// Deletes a body; the blobs that it held. **Every way in which an object goes leads here**: what
+/// is locked stays, and the commit fails as a whole.
 pub(super) fn take_body(
     conn: &Connection,
     body: i64,

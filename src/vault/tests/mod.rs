@@ -7,6 +7,7 @@
 
 mod audit;
 mod crash;
+mod grants;
 mod lying_catalog;
 mod lying_store;
 mod model;
