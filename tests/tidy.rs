@@ -15,6 +15,7 @@ const HOUSE: [(&str, &[&str]); 17] = [
     ("keyring", &["seal", "types"]),
     ("journal", &["ledger", "types"]),
     ("notary", &["journal", "ledger", "seal", "types"]),
+    ("archive", &["ledger", "seal", "types"]),
     (
         "vault",
         &[
@@ -45,7 +46,8 @@ const HOUSE: [(&str, &[&str]); 17] = [
     (
         "auditor",
         &[
-            "cli", "app", "config", "vault", "notary", "journal", "ledger", "types",
+            "cli", "app", "config", "vault", "archive", "notary", "store", "keyring", "journal",
+            "ledger", "types",
         ],
     ),
 ];

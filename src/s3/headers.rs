@@ -29,9 +29,11 @@ const WRITES: &[&str] = &[
     "CreateMultipartUpload",
     "PostObject",
 ];
+/// The operations on an upload that was begun: it says itself how it is sealed.
+const PARTS: &[&str] = &["UploadPart", "UploadPartCopy", "CompleteMultipartUpload"];
 const KMS_KEY: &str = "x-amz-server-side-encryption-aws-kms-key-id";
 
-fn rule(name: &str) -> Rule {
+fn rule(operation: &str, name: &str) -> Rule {
     match name {
         // The signature and the framing.
         "x-amz-date"
@@ -75,7 +77,8 @@ fn rule(name: &str) -> Rule {
         "x-amz-api-version" => Rule::Only(&["2006-03-01"]),
         "x-amz-acl" => Rule::Only(&["private", "bucket-owner-full-control"]),
         "x-amz-storage-class" => Rule::Only(&["STANDARD"]),
-        // Read by the writes of whole objects alone.
+        // Read by the writes of whole objects alone; a part is sealed as its upload says.
+        ENCRYPTION | KMS_KEY if PARTS.contains(&operation) => Rule::Pass,
         ENCRYPTION | KMS_KEY => Rule::Writes(&["AES256"]),
         "x-amz-object-lock-mode" | "x-amz-object-lock-retain-until-date" => Rule::Writes(&[]),
         "x-amz-object-lock-legal-hold" => Rule::Writes(&["OFF"]),
@@ -110,7 +113,7 @@ pub(super) fn check(operation: &str, method: &Method, headers: &HeaderMap) -> S3
     }
     for (name, value) in headers {
         let name = name.as_str();
-        match rule(name) {
+        match rule(operation, name) {
             // Conditions of a delete; another request would not obey them.
             Rule::Pass if name.starts_with("x-amz-if-match-") && *method != Method::DELETE => {
                 return Err(refusal(name));
@@ -144,7 +147,7 @@ mod tests {
     fn verdict(name: &str, value: &str) -> Option<String> {
         let name: HeaderName = name.parse().unwrap();
         let headers = HeaderMap::from_iter([(name, HeaderValue::from_str(value).unwrap())]);
-        check("UploadPart", &Method::PUT, &headers)
+        check("PutObjectTagging", &Method::PUT, &headers)
             .err()
             .map(|e| e.code().as_str().to_owned())
     }

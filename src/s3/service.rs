@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body::Body as HttpBody;
 use s3s::auth::S3Auth;
 use s3s::config::{S3Config, StaticConfigProvider};
@@ -19,6 +19,8 @@ use s3s::host::SingleDomain;
 use s3s::region::Region;
 use s3s::service::{S3Service, S3ServiceBuilder};
 use s3s::{Body, S3, S3ErrorCode};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc2822;
 
 use super::access::Gate;
 use super::answer::{self, Asked};
@@ -149,8 +151,9 @@ fn config(region: Region) -> S3Config {
     config.enable_sig_v2 = false;
     config.expected_region = Some(region);
     config.sig_v4_allowed_services = vec!["s3".to_owned()];
-    // No unsigned header changes what a request does.
-    config.unsigned_amz_header_allowlist = Vec::new();
+    // No unsigned header changes what a request does. The moment is part of every signature by
+    // itself, and may come out of `Date` (`dated`).
+    config.unsigned_amz_header_allowlist = vec!["x-amz-date".to_owned()];
     // A key is what the client wrote; `a//b` and `a/b` are two.
     config.normalize_forward_slash_path = false;
     config.normalize_content_length = true;
@@ -207,6 +210,7 @@ impl S3Edge {
     {
         let (mut parts, body) = request.into_parts();
         let watch = Watch::new(self.watch_for(&parts));
+        dated(&mut parts.headers);
         let origin = Origin::of(&parts, &self.source);
         let asked = Asked::of(&parts, self.domain.as_deref());
         let begun = Scope::begin(
@@ -277,6 +281,34 @@ impl S3Edge {
 fn close_after<B>(answer: &mut Response<B>) {
     let close = HeaderValue::from_static("close");
     answer.headers_mut().insert(header::CONNECTION, close);
+}
+
+/// Signature Version 4 takes the moment from `Date` where there is no `x-amz-date`, which is all
+/// that the library looks at. Whatever stands there is part of what was signed.
+fn dated(headers: &mut http::HeaderMap) {
+    const AMZ_DATE: HeaderName = HeaderName::from_static("x-amz-date");
+    let signed = headers.get(header::AUTHORIZATION);
+    if signed.is_none() || headers.contains_key(AMZ_DATE) {
+        return;
+    }
+    let moment = headers
+        .get(header::DATE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| OffsetDateTime::parse(text, &Rfc2822).ok())
+        .map(|moment| moment.to_offset(time::UtcOffset::UTC));
+    let Some(moment) = moment else { return };
+    let text = format!(
+        "{:04}{:02}{:02}T{:02}{:02}{:02}Z",
+        moment.year(),
+        u8::from(moment.month()),
+        moment.day(),
+        moment.hour(),
+        moment.minute(),
+        moment.second()
+    );
+    if let Ok(value) = HeaderValue::from_str(&text) {
+        let _none: Option<HeaderValue> = headers.insert(AMZ_DATE, value);
+    }
 }
 
 /// Whether a request is a form of unknown length, which the library would hold in memory.

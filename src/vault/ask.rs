@@ -9,7 +9,10 @@ use futures_util::Stream;
 
 use crate::catalog::{ObjectMeta, ObjectRow};
 use crate::ledger::{Nature, Session};
-use crate::types::{ByteRange, ChecksumKind, Checksums, EventId, Lock, Timestamp, VersionName};
+use crate::types::{
+    Action, ByteRange, ChecksumKind, Checksums, EventId, GrantId, Lock, PrincipalId, Timestamp,
+    VersionName,
+};
 
 use super::{PlainBody, VaultError};
 
@@ -306,4 +309,23 @@ pub enum KeyWish {
     Unnamed,
     /// This one.
     Named(String),
+}
+
+/// What somebody holds over a dataset.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Holding {
+    /// The grant.
+    pub id: GrantId,
+    /// Who holds it.
+    pub principal: PrincipalId,
+    /// Whether it denies what it speaks of.
+    pub denies: bool,
+    /// What it speaks of.
+    pub actions: Vec<Action>,
+    /// Only keys that begin so.
+    pub prefix: String,
+    /// From when.
+    pub starts: Timestamp,
+    /// Until when.
+    pub expires: Option<Timestamp>,
 }

@@ -96,6 +96,10 @@ impl Vault {
             VersionName::Id(id) => intent.object.version = Some(id),
             VersionName::Null => intent.query = Some("version=null".to_owned()),
         }
+        if bypass {
+            let null = intent.query.take().map(|text| text + " ");
+            intent.query = Some(null.unwrap_or_default() + "bypass=governance");
+        }
         let (dataset, key) = (proof.dataset()?.id, proof.key()?.clone());
         let recorded = self.begin(call, intent).await?;
         let result = async {

@@ -41,8 +41,8 @@ use futures_util::Stream;
 pub use admin::NewCredential;
 pub use ask::{
     AtEnd, BodyChecks, BodyError, Call, CompletedPart, Completing, CopySource, Deleted, Doomed,
-    Input, InputBody, KeyWish, NewObject, Place, ReadAsk, ReadConditions, Reading, Removed,
-    Replaced, Seen, Span, TagMatch, Tags, Turned, Wishes, WriteConditions,
+    Holding, Input, InputBody, KeyWish, NewObject, Place, ReadAsk, ReadConditions, Reading,
+    Removed, Replaced, Seen, Span, TagMatch, Tags, Turned, Wishes, WriteConditions,
 };
 pub use cors::CorsAsk;
 pub use error::{ErrorKind, VaultError};

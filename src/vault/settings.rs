@@ -1,16 +1,14 @@
 //! What is set for a dataset as a whole: versioning and tags.
 
-use std::sync::Arc;
-
 use super::Vault;
-use super::ask::Call;
+use super::ask::{Call, Holding};
 use super::cors::check_cors;
 use super::error::{ErrorKind, VaultError};
 use super::lifecycle::check_lifecycle;
 use super::tags::check_tags;
 
 use crate::catalog::{Mutation, Setting, SettingKind};
-use crate::policy::{Grant, Policy};
+use crate::policy::{Grant, GrantEffect, Policy};
 use crate::types::{Action, Versioning, limits};
 
 impl Vault {
@@ -39,13 +37,9 @@ impl Vault {
         recorded.settle(result)
     }
 
-    /// The grants over a dataset, or over its whole project, with the policy that they are judged
-    /// by: for who manages grants.
-    pub async fn dataset_grants(
-        &self,
-        call: &Call,
-        bucket: &str,
-    ) -> Result<(Arc<Policy>, Vec<Grant>), VaultError> {
+    /// Who holds what over a dataset, by grants over it or over its whole project: for who manages
+    /// grants.
+    pub async fn holdings(&self, call: &Call, bucket: &str) -> Result<Vec<Holding>, VaultError> {
         let proof = self
             .authorize(call, bucket, None, Action::GrantManage)
             .await?;
@@ -55,13 +49,14 @@ impl Vault {
             self.begin(call, Self::intent_of(call, &proof)),
             self.catalog.grants(&name.project, most)
         );
+        let policy = self.policy();
         let over = |grant: &Grant| {
             let dataset = grant.dataset.as_ref();
             dataset.is_none_or(|dataset| *dataset == name.dataset)
         };
-        let grants = grants.map_err(VaultError::from);
-        let grants = grants.map(|all| all.into_iter().filter(over).collect());
-        Ok((self.policy(), recorded?.settle(grants)?))
+        let grants = recorded?.settle(grants.map_err(VaultError::from))?;
+        let grants = grants.into_iter().filter(over);
+        Ok(grants.map(|grant| holding(&policy, grant)).collect())
     }
 
     /// A setting of a dataset.
@@ -111,6 +106,21 @@ impl Vault {
             value,
         };
         recorded.settle(self.commit(vec![mutation]).await)
+    }
+}
+
+fn holding(policy: &Policy, grant: Grant) -> Holding {
+    let all = Action::ALL.iter().copied();
+    Holding {
+        id: grant.id,
+        principal: grant.principal,
+        denies: grant.effect == GrantEffect::Deny,
+        actions: all
+            .filter(|action| policy.role_allows(&grant.role, *action))
+            .collect(),
+        prefix: grant.prefix,
+        starts: grant.starts,
+        expires: grant.expires,
     }
 }
 

@@ -68,7 +68,7 @@ impl Vault {
         recorded.settle(result)
     }
 
-    /// Stores a part. Its number may be used again: the newest wins.
+    /// Stores a part. Its number may be used again: the newest wins. The facts are its upload's.
     pub async fn put_part(
         &self,
         call: &Call,
@@ -76,7 +76,7 @@ impl Vault {
         upload: &str,
         number: u32,
         input: Input,
-    ) -> Result<PartRow, VaultError> {
+    ) -> Result<(PartRow, Facts), VaultError> {
         let proof = self
             .authorize(call, place.bucket, Some(place.key), Action::ObjectWrite)
             .await?;
@@ -94,7 +94,7 @@ impl Vault {
         let result = self
             .store_part(&proof, &mut recorded, (&upload, number), input)
             .await;
-        recorded.settle(result)
+        recorded.settle(result.map(|row| (row, upload.facts)))
     }
 
     async fn store_part(
@@ -168,7 +168,7 @@ impl Vault {
         to: Place<'_>,
         upload: &str,
         number: u32,
-    ) -> Result<PartRow, VaultError> {
+    ) -> Result<(PartRow, Facts), VaultError> {
         let source = self.authorize_source(call, &from, to).await?;
         let proof = self
             .authorize(call, to.bucket, Some(to.key), Action::ObjectWrite)
@@ -195,7 +195,7 @@ impl Vault {
                 blobs,
             }])
             .await?;
-            Ok(row)
+            Ok((row, upload.facts))
         }
         .await;
         recorded.settle(result)

@@ -12,7 +12,7 @@ use crate::s3::translate::checksums::{Told, tell_checksums};
 use crate::s3::translate::conditions::{self, Sent};
 use crate::s3::translate::metadata::sent_metadata;
 use crate::s3::translate::wishes::{sent_wishes, tell_sealed};
-use crate::s3::translate::{copy_source, etag, part_number, ranges, sealed, tags, times};
+use crate::s3::translate::{copy_source, etag, part_number, ranges, tags, times};
 use crate::vault::{CopySource as From, Replaced, Span};
 
 /// The four conditions on a copy's source.
@@ -119,7 +119,7 @@ impl Handlers {
         };
         let to = place(&asked.bucket, &asked.key, None)?;
         let vault = &self.vault;
-        let row = vault
+        let (row, facts) = vault
             .copy_part(&call, from, to, &asked.upload_id, number)
             .await?;
         let mut result = CopyPartResult {
@@ -128,12 +128,13 @@ impl Handlers {
             ..CopyPartResult::default()
         };
         tell_checksums!(result, Told::of(&row.checksums));
-        ok(UploadPartCopyOutput {
+        let mut output = UploadPartCopyOutput {
             copy_part_result: Some(result),
             copy_source_version_id: source.version.map(|name| name.to_string()),
-            server_side_encryption: Some(sealed()),
             ..UploadPartCopyOutput::default()
-        })
+        };
+        tell_sealed!(output, &facts);
+        ok(output)
     }
 }
 

@@ -1,9 +1,9 @@
 //! Forms that a browser uploads (POST policy). The library has compared every field with the signed
-//! policy; what is left is a write like any other.
+//! policy; what is left is a write like any other. Fields are called as headers are: of `acl` and
+//! `tagging`, the forms' own words, the library shows nothing.
 
 use s3s::dto::{PostObjectInput, PostObjectOutput};
 use s3s::stream::{ByteStream, RemainingLength};
-use s3s::xml::{Deserialize as _, Deserializer};
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, dto};
 
 use super::{Handlers, call_of, checks_of, ok, place};
@@ -12,8 +12,8 @@ use crate::s3::error::{invalid_request, not_served};
 use crate::s3::translate::checksums::{Told, of_form, tell_checksums};
 use crate::s3::translate::metadata::sent_metadata;
 use crate::s3::translate::wishes::{sent_wishes, tell_sealed};
-use crate::s3::translate::{etag, tags};
-use crate::vault::{BodyChecks, KeyWish, NewObject, Tags};
+use crate::s3::translate::{conditions, etag, tags};
+use crate::vault::{BodyChecks, KeyWish, NewObject};
 
 /// What a form may not ask for: what is refused in a header is refused in a field.
 fn check(asked: &PostObjectInput) -> S3Result<()> {
@@ -42,6 +42,15 @@ fn check(asked: &PostObjectInput) -> S3Result<()> {
             "an encryption context",
             asked.ssekms_encryption_context.is_some() || asked.bucket_key_enabled == Some(true),
         ),
+        (
+            "this checksum algorithm",
+            asked.checksum_md5.is_some()
+                || asked.checksum_sha512.is_some()
+                || asked.checksum_xxhash128.is_some()
+                || asked.checksum_xxhash3.is_some()
+                || asked.checksum_xxhash64.is_some(),
+        ),
+        ("appending", asked.write_offset_bytes.is_some()),
         ("a website", asked.website_redirect_location.is_some()),
         ("an expected owner", asked.expected_bucket_owner.is_some()),
     ];
@@ -49,23 +58,6 @@ fn check(asked: &PostObjectInput) -> S3Result<()> {
         Some((what, _)) => Err(not_served(what)),
         None => Ok(()),
     }
-}
-
-/// The field `tagging`: XML, as in the body of `PutObjectTagging`.
-fn tags_of(field: Option<&str>) -> S3Result<Tags> {
-    let Some(text) = field.filter(|text| !text.is_empty()) else {
-        return Ok(Vec::new());
-    };
-    let mut reader = Deserializer::new(text.as_bytes());
-    let tagging = dto::Tagging::deserialize(&mut reader)
-        .and_then(|tagging| reader.expect_eof().map(|()| tagging))
-        .map_err(|error| {
-            let message = "The field tagging holds no tags.";
-            let mut out = S3Error::with_message(S3ErrorCode::MalformedXML, message);
-            out.set_source(Box::new(error));
-            out
-        })?;
-    tags::of_xml(tagging.tag_set)
 }
 
 impl Handlers {
@@ -95,9 +87,9 @@ impl Handlers {
         }
         let new = NewObject {
             meta: sent_metadata!(asked)?,
-            tags: tags_of(asked.tagging.as_deref())?,
+            tags: tags::of_header(asked.tagging.as_deref())?,
+            conditions: conditions::write(asked.if_match.as_ref(), asked.if_none_match.as_ref()),
             wishes,
-            ..NewObject::default()
         };
         let place = place(&asked.bucket, &asked.key, None)?;
         if asked.key.is_empty() {
@@ -123,17 +115,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tags_are_xml() {
-        let one = "<Tagging><TagSet><Tag><Key>a</Key><Value>b</Value></Tag></TagSet></Tagging>";
-        let tag = ("a".to_owned(), "b".to_owned());
-        assert_eq!(tags_of(Some(one)).unwrap(), [tag]);
-        assert!(tags_of(None).unwrap().is_empty());
-        for bad in ["a=b", "<Tagging>", "<Other/>", &format!("{one}{one}")] {
-            assert!(tags_of(Some(bad)).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
     fn what_a_header_may_not_ask_a_field_may_not() {
         let form = |change: fn(&mut PostObjectInput)| {
             let mut input = PostObjectInput {
@@ -156,6 +137,8 @@ mod tests {
             |input| input.grant_read = Some("id=1".to_owned()),
             |input| input.storage_class = Some("GLACIER".to_owned().into()),
             |input| input.sse_customer_algorithm = Some("AES256".to_owned()),
+            |input| input.checksum_sha512 = Some("x".to_owned()),
+            |input| input.write_offset_bytes = Some(5),
             |input| input.ssekms_encryption_context = Some("x".to_owned()),
             |input| input.website_redirect_location = Some("/x".to_owned()),
         ] {

@@ -7,7 +7,7 @@ use super::{Handlers, call_of, input_of, ok, place};
 use crate::s3::translate::checksums::{Told, tell_checksums};
 use crate::s3::translate::metadata::sent_metadata;
 use crate::s3::translate::wishes::{sent_wishes, tell_sealed};
-use crate::s3::translate::{conditions, etag, length, part_number, sealed, tags};
+use crate::s3::translate::{conditions, etag, length, part_number, tags};
 use crate::vault::NewObject;
 
 impl Handlers {
@@ -53,14 +53,14 @@ impl Handlers {
         let asked = request.input;
         let place = place(&asked.bucket, &asked.key, None)?;
         let vault = &self.vault;
-        let row = vault
+        let (row, facts) = vault
             .put_part(&call, place, &asked.upload_id, number, input)
             .await?;
         let mut output = UploadPartOutput {
             e_tag: Some(etag(&row.etag)),
-            server_side_encryption: Some(sealed()),
             ..UploadPartOutput::default()
         };
+        tell_sealed!(output, &facts);
         tell_checksums!(output, Told::of(&row.checksums));
         ok(output)
     }

@@ -12,9 +12,7 @@ use s3s::dto::{
 use s3s::{S3Request, S3Response, S3Result};
 
 use super::{Handlers, call_of, ok, place};
-use crate::policy::{Grant as Held, GrantEffect, Policy};
-use crate::types::Action;
-use crate::vault::ReadAsk;
+use crate::vault::{Holding, ReadAsk};
 
 /// The one grant of an ACL: the owner's.
 fn full_control(owner: &Owner) -> Vec<Grant> {
@@ -31,31 +29,24 @@ fn full_control(owner: &Owner) -> Vec<Grant> {
 }
 
 /// A grant in the form of S3's policies, with the actions of this policy's own words.
-fn statement(policy: &Policy, grant: &Held, bucket: &str) -> serde_json::Value {
-    let actions: Vec<String> = Action::ALL
-        .iter()
-        .filter(|action| policy.role_allows(&grant.role, **action))
-        .map(|action| format!("kluis:{action}"))
-        .collect();
-    let effect = match grant.effect {
-        GrantEffect::Allow => "Allow",
-        GrantEffect::Deny => "Deny",
-    };
+fn statement(held: &Holding, bucket: &str) -> serde_json::Value {
+    let actions = held.actions.iter();
+    let actions: Vec<String> = actions.map(|action| format!("kluis:{action}")).collect();
     let mut when = serde_json::json!({
-        "DateGreaterThanEquals": { "aws:CurrentTime": grant.starts.to_string() },
+        "DateGreaterThanEquals": { "aws:CurrentTime": held.starts.to_string() },
     });
-    if let (Some(when), Some(end)) = (when.as_object_mut(), grant.expires) {
+    if let (Some(when), Some(end)) = (when.as_object_mut(), held.expires) {
         let until = serde_json::json!({ "aws:CurrentTime": end.to_string() });
         let _none: Option<serde_json::Value> = when.insert("DateLessThan".to_owned(), until);
     }
     serde_json::json!({
-        "Sid": grant.id.to_string(),
-        "Effect": effect,
-        "Principal": { "AWS": [grant.principal.as_str()] },
+        "Sid": held.id.to_string(),
+        "Effect": if held.denies { "Deny" } else { "Allow" },
+        "Principal": { "AWS": [held.principal.as_str()] },
         "Action": actions,
         "Resource": [
             format!("arn:aws:s3:::{bucket}"),
-            format!("arn:aws:s3:::{bucket}/{}*", grant.prefix),
+            format!("arn:aws:s3:::{bucket}/{}*", held.prefix),
         ],
         "Condition": when,
     })
@@ -102,11 +93,9 @@ impl Handlers {
     ) -> S3Result<S3Response<GetBucketPolicyOutput>> {
         let call = call_of(&request)?;
         let bucket = &request.input.bucket;
-        let (policy, grants) = self.vault.dataset_grants(&call, bucket).await?;
-        let statements: Vec<serde_json::Value> = grants
-            .iter()
-            .map(|grant| statement(&policy, grant, bucket))
-            .collect();
+        let held = self.vault.holdings(&call, bucket).await?;
+        let statements: Vec<serde_json::Value> =
+            held.iter().map(|held| statement(held, bucket)).collect();
         let document = serde_json::json!({
             "Version": "2012-10-17",
             "Id": "kluis",

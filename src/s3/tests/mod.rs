@@ -4,6 +4,7 @@
 //! The library checks signatures against the wall clock, so these tests sign with it.
 
 mod bodies;
+mod pages;
 mod refusals;
 mod unbroken;
 

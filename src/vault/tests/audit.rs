@@ -97,7 +97,7 @@ async fn stage() -> Stage {
     let upload = upload.await.unwrap().id.to_string();
     let call = world.call(Some("olivia"));
     let part = vault.put_part(&call, place("k"), &upload, 1, input(b"part", 9));
-    let etag = part.await.unwrap().etag.to_string();
+    let etag = part.await.unwrap().0.etag.to_string();
     let call = world.call(None);
     let made = vault.create_credential(&call, "olivia".parse().unwrap(), None);
     let access_key = made.await.unwrap().id;

@@ -204,7 +204,7 @@ async fn multipart(world: &World, key: &'static str, cuts: [usize; 2]) {
         let part = vault.put_part(&call, place(key), &upload, number, input(bytes, 4096));
         parts.push(CompletedPart {
             number,
-            etag: part.await.unwrap().etag.to_string(),
+            etag: part.await.unwrap().0.etag.to_string(),
             checksums: Vec::new(),
         });
     }

@@ -36,7 +36,7 @@ async fn upload(world: &World, key: &str) -> (String, CompletedPart) {
         .await;
     let part = CompletedPart {
         number: 1,
-        etag: part.unwrap().etag.to_string(),
+        etag: part.unwrap().0.etag.to_string(),
         checksums: Vec::new(),
     };
     (upload, part)

@@ -22,7 +22,7 @@ async fn part(world: &World, key: &str, upload: &str, number: u32, data: &[u8]) 
         .await;
     CompletedPart {
         number,
-        etag: row.unwrap().etag.to_string(),
+        etag: row.unwrap().0.etag.to_string(),
         checksums: Vec::new(),
     }
 }
@@ -149,7 +149,7 @@ async fn a_part_can_be_a_range_of_another_object() {
             .unwrap();
         parts.push(CompletedPart {
             number,
-            etag: row.etag.to_string(),
+            etag: row.0.etag.to_string(),
             checksums: Vec::new(),
         });
     }
