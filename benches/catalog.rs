@@ -103,6 +103,7 @@ async fn fill(catalog: SharedCatalog) {
             kind: PrincipalKind::Person,
             acts_for: None,
             created,
+            suspended: None,
         }),
         Mutation::CreateDataset(DatasetRow {
             id: DATASET,

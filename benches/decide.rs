@@ -7,7 +7,9 @@
 use std::hint::black_box;
 use std::sync::Arc;
 
-use kluis::policy::{Ask, Grant, GrantEffect, Policy, ProjectPolicy, SubjectPolicy};
+use kluis::policy::{
+    Ask, Circumstances, Grant, GrantEffect, Policy, ProjectPolicy, SubjectPolicy, Terms,
+};
 use kluis::types::{Action, DatasetName, GrantId, PrincipalId, ProjectName, Timestamp};
 
 /// Decisions of one round; the best of the rounds is reported.
@@ -89,6 +91,7 @@ fn grant(id: u128, role: &str, dataset: &str) -> Grant {
         expires: Some(Timestamp::from_millis(1_000)),
         approver: ana(),
         created: Timestamp::default(),
+        terms: Terms::default(),
     }
 }
 
@@ -102,6 +105,7 @@ fn report(what: &str, view: &SubjectPolicy, action: Action) {
         key: "adults/p-0001/2024/recording.dat",
         action,
         now: Timestamp::from_millis(5),
+        when: Circumstances::default(),
     };
     let round = || {
         let start = cpu_ns();

@@ -19,7 +19,7 @@ use kluis::catalog::MemoryCatalog;
 use kluis::journal::{MemoryJournal, SharedJournal};
 use kluis::keyring::KeyRing;
 use kluis::ledger::{AuthMethod, Nature, Session};
-use kluis::policy::{Grant, GrantEffect, Policy};
+use kluis::policy::{Grant, GrantEffect, Policy, Terms};
 use kluis::s3::{S3Edge, S3Settings, router};
 use kluis::store::memory::MemoryStore;
 use kluis::types::GrantId;
@@ -82,6 +82,10 @@ impl Gateway {
         let settings = Settings {
             default_project: "fuzz".parse().expect("a name"),
             snapshot_wait: false,
+            review: kluis::vault::ReviewTimes {
+                privileged_ms: u64::MAX,
+                other_ms: u64::MAX,
+            },
         };
         let vault = Arc::new(Vault::new(parts, settings));
         let owner = found(&vault).await;
@@ -226,6 +230,7 @@ async fn found(vault: &Arc<Vault>) -> NewCredential {
         expires: None,
         approver: owner(),
         created: vault.now(),
+        terms: Terms::default(),
     };
     vault.create_grant(&call(), grant).await.expect("a grant");
     let made = vault.create_credential(&call(), owner(), None).await;

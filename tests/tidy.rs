@@ -15,6 +15,7 @@ const HOUSE: [(&str, &[&str]); 17] = [
     ("keyring", &["seal", "types"]),
     ("journal", &["ledger", "types"]),
     ("notary", &["journal", "ledger", "seal", "types"]),
+    ("archive", &["ledger", "seal", "types"]),
     (
         "vault",
         &[
@@ -23,8 +24,11 @@ const HOUSE: [(&str, &[&str]); 17] = [
     ),
     ("config", &["types"]),
     ("ops", &["types"]),
-    ("api", &["vault", "catalog", "ledger", "types"]),
-    ("s3", &["api", "vault", "catalog", "ledger", "types"]),
+    ("api", &["vault", "catalog", "policy", "ledger", "types"]),
+    (
+        "s3",
+        &["api", "vault", "catalog", "policy", "ledger", "types"],
+    ),
     (
         "app",
         &[
@@ -42,7 +46,8 @@ const HOUSE: [(&str, &[&str]); 17] = [
     (
         "auditor",
         &[
-            "cli", "app", "config", "vault", "notary", "journal", "ledger", "types",
+            "cli", "app", "config", "vault", "archive", "notary", "store", "keyring", "journal",
+            "ledger", "types",
         ],
     ),
 ];

@@ -28,7 +28,7 @@ use kluis::catalog::SqliteCatalog;
 use kluis::journal::{MemoryJournal, SharedJournal};
 use kluis::keyring::KeyRing;
 use kluis::ledger::{AuthMethod, Nature, Session};
-use kluis::policy::{Grant, GrantEffect, Policy};
+use kluis::policy::{Grant, GrantEffect, Policy, Terms};
 use kluis::s3::{S3Edge, S3Settings, router};
 use kluis::store::memory::MemoryStore;
 use kluis::types::{GrantId, SecretText};
@@ -85,6 +85,10 @@ fn vault(catalog: &std::path::Path) -> Result<Arc<Vault>, Failure> {
     let settings = Settings {
         default_project: "main".parse()?,
         snapshot_wait: false,
+        review: kluis::vault::ReviewTimes {
+            privileged_ms: u64::MAX,
+            other_ms: u64::MAX,
+        },
     };
     Ok(Arc::new(Vault::new(parts, settings)))
 }
@@ -126,6 +130,7 @@ async fn found(vault: &Arc<Vault>) -> Result<NewCredential, Failure> {
         expires: None,
         approver: "olivia".parse()?,
         created: vault.now(),
+        terms: Terms::default(),
     };
     vault.create_grant(&call()?, grant).await?;
     Ok(vault

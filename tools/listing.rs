@@ -183,6 +183,7 @@ fn found() -> Result<Vec<Mutation>, Failure> {
             kind: PrincipalKind::Person,
             acts_for: None,
             created,
+            suspended: None,
         }),
         dataset(PLAIN, "plain")?,
         dataset(KEPT, "kept")?,

@@ -9,7 +9,7 @@ use http::{Method, Response};
 
 use super::answer::ApiError;
 use super::ask::Ask;
-use super::{PREFIX, identity};
+use super::{PREFIX, grants, identity};
 use crate::vault::Vault;
 
 /// Serves one endpoint.
@@ -46,12 +46,47 @@ const fn signed(
 }
 
 /// All of them.
-pub(super) static ENDPOINTS: &[Endpoint] = &[signed(
-    Method::GET,
-    "identity",
-    "GetIdentity",
-    |vault, ask| Box::pin(identity::get(vault, ask)),
-)];
+pub(super) static ENDPOINTS: &[Endpoint] = &[
+    signed(Method::GET, "identity", "GetIdentity", |vault, ask| {
+        Box::pin(identity::get(vault, ask))
+    }),
+    signed(
+        Method::GET,
+        "projects/{project}/grants",
+        "ListGrants",
+        |vault, ask| Box::pin(grants::list(vault, ask)),
+    ),
+    signed(
+        Method::POST,
+        "projects/{project}/grants",
+        "CreateGrant",
+        |vault, ask| Box::pin(grants::create(vault, ask)),
+    ),
+    signed(
+        Method::GET,
+        "projects/{project}/grants/{grant}",
+        "GetGrant",
+        |vault, ask| Box::pin(grants::get(vault, ask)),
+    ),
+    signed(
+        Method::DELETE,
+        "projects/{project}/grants/{grant}",
+        "WithdrawGrant",
+        |vault, ask| Box::pin(grants::withdraw(vault, ask)),
+    ),
+    signed(
+        Method::POST,
+        "projects/{project}/grants/{grant}/approve",
+        "ApproveGrant",
+        |vault, ask| Box::pin(grants::approve(vault, ask)),
+    ),
+    signed(
+        Method::POST,
+        "projects/{project}/grants/{grant}/confirm",
+        "ConfirmGrant",
+        |vault, ask| Box::pin(grants::confirm(vault, ask)),
+    ),
+];
 
 /// What a path and method lead to.
 pub enum Found {

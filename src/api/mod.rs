@@ -8,6 +8,7 @@
 mod answer;
 mod ask;
 mod endpoint;
+mod grants;
 mod identity;
 
 use std::sync::Arc;
@@ -44,6 +45,12 @@ impl Api {
     #[must_use]
     pub fn owns(path: &str) -> bool {
         path.starts_with(PREFIX)
+    }
+
+    /// Every endpoint.
+    #[must_use]
+    pub fn endpoints() -> &'static [Endpoint] {
+        endpoint::ENDPOINTS
     }
 
     /// The endpoint of a request.

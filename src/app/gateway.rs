@@ -15,7 +15,7 @@ use super::open::{AskPassphrase, Lane, OpenVaultError, Opened, Opening, open_cat
 use super::policy_files;
 use super::shutdown::{Shutdown, Trigger, channel, signals, supervise};
 use super::system::{forbid_dumps, forbid_huge_pages, raise_open_files};
-use super::tasks::{SnapshotError, Snapshots, sweep};
+use super::tasks::{SnapshotError, Snapshots, keep_uses, millis, sweep};
 use super::tls::{Tls, TlsError};
 use crate::catalog::{OnCommit, SharedCatalog};
 use crate::config::{Config, Environment, PlainHttp};
@@ -368,12 +368,12 @@ fn spawn_keepers(
     health: &Arc<Health>,
     shutdown: &Shutdown,
 ) -> LastTask {
-    let millis = |time: std::time::Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let ask = SweepAsk {
         grace_ms: millis(config.sweep.grace),
         upload_ms: millis(config.sweep.upload_age),
         next_snapshot: 0,
     };
+    tasks.spawn(keep_uses(Arc::clone(vault), shutdown.clone()));
     let interval = config.sweep.interval;
     tasks.spawn(sweep(
         Arc::clone(vault),

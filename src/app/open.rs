@@ -20,7 +20,7 @@ use crate::store::local::LocalStore;
 use crate::store::s3::{S3ConfigError, S3Store, S3StoreConfig};
 use crate::store::{SharedStore, StoreError};
 use crate::types::{Clock, Entropy, SecretText, limits};
-use crate::vault::{Parts, Settings, Vault};
+use crate::vault::{Parts, ReviewTimes, Settings, Vault};
 
 /// Which journal a process writes: each process is the only writer of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -389,6 +389,10 @@ impl Opened {
             default_project: config.server.default_project.clone(),
             // A command's snapshot is written when it ends, or by the gateway that is running.
             snapshot_wait: config.catalog.snapshot_wait && lane == Lane::Gateway,
+            review: ReviewTimes {
+                privileged_ms: super::tasks::millis(config.policy.review_privileged),
+                other_ms: super::tasks::millis(config.policy.review),
+            },
         };
         let vault = Arc::new(Vault::new(parts, settings));
         Ok(Self {

@@ -130,6 +130,28 @@ fn keep(file: &Path, next: u64) -> std::io::Result<()> {
     std::fs::File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
 }
 
+/// How often last uses are written.
+const USES_INTERVAL: Duration = Duration::from_mins(1);
+
+/// Writes which grants and credentials were used, every minute and at the end.
+pub(super) async fn keep_uses(vault: Arc<Vault>, shutdown: Shutdown) {
+    let mut ended = false;
+    while !ended {
+        tokio::select! {
+            () = tokio::time::sleep(USES_INTERVAL) => {}
+            () = shutdown.draining() => ended = true,
+        }
+        if let Err(error) = vault.keep_uses().await {
+            tracing::warn!(reason = error.reason(), "last uses were not written");
+        }
+    }
+}
+
+/// Milliseconds of a setting.
+pub(super) fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
 /// Applies lifecycles and sweeps every `interval` until the end.
 pub(super) async fn sweep(
     vault: Arc<Vault>,

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::types::{
-    AccessKeyId, BucketName, ChecksumKind, Checksums, DatasetId, ETag, Lock, LockDefaults,
+    AccessKeyId, BucketName, ChecksumKind, Checksums, DatasetId, ETag, GrantId, Lock, LockDefaults,
     ObjectKey, PrincipalId, PrincipalKind, ProjectName, Timestamp, UploadId, VersionId,
     VersionName, Versioning,
 };
@@ -49,12 +49,15 @@ pub struct Defaults {
 pub struct PrincipalRow {
     /// Its name, which is its identity.
     pub id: PrincipalId,
-    /// Person or workload.
+    /// Person, workload or group.
     pub kind: PrincipalKind,
     /// The person a workload acts for; `None` for a person (ID-1).
     pub acts_for: Option<PrincipalId>,
     /// When it was made.
     pub created: Timestamp,
+    /// Since when it is suspended and may do nothing. Set by [`super::Mutation::SetSuspended`]
+    /// alone.
+    pub suspended: Option<Timestamp>,
 }
 
 /// An S3 credential.
@@ -70,6 +73,15 @@ pub struct CredentialRow {
     pub created: Timestamp,
     /// After this moment it is refused.
     pub expires: Option<Timestamp>,
+}
+
+/// When grants and credentials were last used, to the minute or so. The log knows each use.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Uses {
+    /// Of grants.
+    pub grants: Vec<(GrantId, Timestamp)>,
+    /// Of credentials.
+    pub credentials: Vec<(AccessKeyId, Timestamp)>,
 }
 
 /// What S3 keeps beside an object's bytes.

@@ -22,7 +22,7 @@ use bytes::Bytes;
 
 pub use entity::{
     Attached, CredentialRow, DatasetRow, Defaults, Facts, MarkerRow, ObjectMeta, ObjectRow, Origin,
-    PartRow, PrincipalRow, ProjectRow, UploadRow, Version,
+    PartRow, PrincipalRow, ProjectRow, UploadRow, Uses, Version,
 };
 pub use memory::MemoryCatalog;
 pub(crate) use mutation::attaching;
@@ -38,8 +38,8 @@ pub use sqlite::{OnCommit, SqliteCatalog};
 
 use crate::policy::Grant;
 use crate::types::{
-    AccessKeyId, BlobId, BucketName, DatasetId, ObjectKey, PrincipalId, ProjectName, Timestamp,
-    UploadId, VersionId, VersionName, limits,
+    AccessKeyId, BlobId, BucketName, DatasetId, GrantId, ObjectKey, PrincipalId, ProjectName,
+    Timestamp, UploadId, VersionId, VersionName, limits,
 };
 
 /// A catalog shared by every use case.
@@ -101,6 +101,10 @@ pub enum Conflict {
     NoCredential,
     /// No such grant.
     NoGrant,
+    /// What should be a group is none, or what should be its member is one.
+    NoGroup,
+    /// The principal is no member of the group.
+    NoMember,
     /// No object under this key.
     NoObject,
     /// An object is there, and the write was to happen only if none is.
@@ -206,6 +210,30 @@ pub trait Catalog: Send + Sync + 'static {
     -> Result<Vec<Grant>, CatalogError>;
     /// The projects in which a principal holds a grant.
     async fn projects_of(&self, principal: &PrincipalId) -> Result<Vec<ProjectName>, CatalogError>;
+    /// One grant.
+    async fn grant(&self, id: &GrantId) -> Result<Option<Grant>, CatalogError>;
+    /// The groups that a principal is a member of, in order; more than
+    /// [`limits::GROUPS_OF_MAX`] are a failure, since one left out could hold a denial.
+    async fn groups_of(&self, principal: &PrincipalId) -> Result<Vec<PrincipalId>, CatalogError>;
+    /// The members of a group in order, those after `after`, at most `limit`.
+    async fn members(
+        &self,
+        group: &PrincipalId,
+        after: Option<&PrincipalId>,
+        limit: usize,
+    ) -> Result<Vec<PrincipalId>, CatalogError>;
+    /// When the grants of a project were last used, those that were; at most `limit`.
+    async fn grant_uses(
+        &self,
+        project: &ProjectName,
+        limit: usize,
+    ) -> Result<Vec<(GrantId, Timestamp)>, CatalogError>;
+    /// When the credentials of a principal were last used, those that were; at most `limit`.
+    async fn credential_uses(
+        &self,
+        principal: &PrincipalId,
+        limit: usize,
+    ) -> Result<Vec<(AccessKeyId, Timestamp)>, CatalogError>;
 
     /// One object, with its sealed part table.
     async fn object(

@@ -2,13 +2,13 @@
 
 use super::entity::{
     Attached, CredentialRow, DatasetRow, Facts, MarkerRow, ObjectRow, Origin, PartRow,
-    PrincipalRow, ProjectRow, UploadRow,
+    PrincipalRow, ProjectRow, UploadRow, Uses,
 };
 use super::setting::{Setting, SettingKind};
-use crate::policy::Grant;
+use crate::policy::{Grant, Terms};
 use crate::types::{
-    AccessKeyId, BlobId, DatasetId, ETag, GrantId, LockDefaults, ObjectKey, Retention, Timestamp,
-    UploadId, VersionId, VersionName, Versioning,
+    AccessKeyId, BlobId, DatasetId, ETag, GrantId, LockDefaults, ObjectKey, PrincipalId, Retention,
+    Timestamp, UploadId, VersionId, VersionName, Versioning,
 };
 
 /// The blobs that a row refers to. The catalog counts references by the row's version.
@@ -103,6 +103,39 @@ pub enum Mutation {
     CreateGrant(Grant),
     /// Withdraws a grant, which must exist.
     DeleteGrant(GrantId),
+    /// Sets on whose word a grant rests, and its terms; it must exist. A grant begins with none.
+    SetTerms {
+        /// The grant.
+        grant: GrantId,
+        /// Its approver from now on.
+        approver: PrincipalId,
+        /// Its terms from now on.
+        terms: Terms,
+    },
+    /// Suspends a principal (since when), or (`None`) lets it be again; it must exist.
+    SetSuspended {
+        /// The principal.
+        principal: PrincipalId,
+        /// Since when.
+        since: Option<Timestamp>,
+    },
+    /// Makes a principal a member of a group. Both must exist, the one being a group and the other
+    /// none. Who is a member already stays one.
+    AddMember {
+        /// The group.
+        group: PrincipalId,
+        /// The member.
+        member: PrincipalId,
+    },
+    /// Takes a member out of a group, in which it must be.
+    RemoveMember {
+        /// The group.
+        group: PrincipalId,
+        /// The member.
+        member: PrincipalId,
+    },
+    /// Notes when grants and credentials were used. What is gone, or was used later, is left alone.
+    NoteUses(Uses),
     /// Writes an object. While versioning is off it takes the place of the one that is there;
     /// while it is enabled that one stays as an older version; while it is suspended the new one
     /// takes the place of the version `null`, wherever that stands.
@@ -325,6 +358,10 @@ impl Mutation {
             | Self::DeleteCredential(_)
             | Self::CreateGrant(_)
             | Self::DeleteGrant(_)
+            | Self::SetTerms { .. }
+            | Self::SetSuspended { .. }
+            | Self::AddMember { .. }
+            | Self::RemoveMember { .. }
             // Cached with the dataset.
             | Self::SetVersioning { .. }
             | Self::SetObjectLock { .. }
@@ -349,7 +386,8 @@ impl Mutation {
             | Self::SetUploadFacts { .. }
             | Self::SetSetting { .. }
             | Self::RestoreVersion { .. }
-            | Self::RestoreMarker(_) => false,
+            | Self::RestoreMarker(_)
+            | Self::NoteUses(_) => false,
         }
     }
 }
@@ -449,6 +487,33 @@ pub(super) fn furnishing(row: &DatasetRow) -> Vec<Mutation> {
         name: Some(name),
     }));
     out
+}
+
+/// The mutations that put a grant back, as a dump lists them.
+pub(super) fn granting(grant: Grant) -> Vec<Mutation> {
+    let set = (grant.terms != Terms::default()).then(|| Mutation::SetTerms {
+        grant: grant.id,
+        approver: grant.approver.clone(),
+        terms: grant.terms.clone(),
+    });
+    let create = Mutation::CreateGrant(Grant {
+        terms: Terms::default(),
+        ..grant
+    });
+    std::iter::once(create).chain(set).collect()
+}
+
+/// The mutations that put a principal back, as a dump lists them.
+pub(super) fn naming(row: PrincipalRow) -> Vec<Mutation> {
+    let suspend = row.suspended.map(|since| Mutation::SetSuspended {
+        principal: row.id.clone(),
+        since: Some(since),
+    });
+    let create = Mutation::CreatePrincipal(PrincipalRow {
+        suspended: None,
+        ..row
+    });
+    std::iter::once(create).chain(suspend).collect()
 }
 
 /// The mutations that put an upload back, as a dump lists them.

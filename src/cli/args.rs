@@ -8,11 +8,12 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
+use super::grant_args::{GrantCommand, GroupCommand};
 use super::values::{self, StoreUrl};
 use crate::ledger::Outcome;
 use crate::types::{
-    AccessKeyId, Action, BucketName, DatasetName, EventId, GrantId, ObjectKey, PrincipalId,
-    ProjectName, Timestamp,
+    AccessKeyId, Action, BucketName, DatasetName, EventId, ObjectKey, PrincipalId, ProjectName,
+    Timestamp,
 };
 
 const AFTER: &str = "\
@@ -83,6 +84,13 @@ pub enum Command {
         #[command(subcommand)]
         command: ProjectCommand,
     },
+    /// Grants: who may do what, for which purpose, on which permit, until when
+    #[command(after_long_help = "Example:\n  kluis grant list icu-sepsis")]
+    Grant {
+        /// What to do with grants
+        #[command(subcommand)]
+        command: GrantCommand,
+    },
     /// Datasets: make, list, show, delete
     #[command(after_long_help = "Example:\n  kluis dataset list --project icu-sepsis")]
     Dataset {
@@ -96,6 +104,13 @@ pub enum Command {
         /// What to do with principals
         #[command(subcommand)]
         command: PrincipalCommand,
+    },
+    /// Groups of principals, who hold what the group is granted
+    #[command(after_long_help = "Example:\n  kluis group show radiology")]
+    Group {
+        /// What to do with groups
+        #[command(subcommand)]
+        command: GroupCommand,
     },
     /// S3 credentials
     #[command(after_long_help = "Example:\n  kluis credential list a.jansen")]
@@ -227,65 +242,6 @@ pub enum ProjectCommand {
         /// Its name
         name: ProjectName,
     },
-    /// Grant a role to a principal
-    #[command(
-        after_long_help = "Example:\n  kluis project grant icu-sepsis --to train-job --role job --dataset ecg-2024 --purpose ehds:scientific-research --permit HDAB-NL-2026-0417 --expires 2027-12-31 --approver a.jansen"
-    )]
-    Grant(Box<GrantArgs>),
-    /// Withdraw a grant
-    #[command(
-        after_long_help = "Example:\n  kluis project revoke icu-sepsis 0123456789abcdef0123456789abcdef"
-    )]
-    Revoke {
-        /// The project
-        name: ProjectName,
-        /// The grant, as `grants` lists it
-        grant: GrantId,
-    },
-    /// List a project's grants
-    #[command(after_long_help = "Example:\n  kluis project grants icu-sepsis")]
-    Grants {
-        /// The project
-        name: ProjectName,
-    },
-}
-
-/// Arguments of `project grant`.
-#[derive(Debug, Args)]
-pub struct GrantArgs {
-    /// The project
-    pub name: ProjectName,
-    /// Who is to hold it
-    #[arg(long, value_name = "PRINCIPAL")]
-    pub to: PrincipalId,
-    /// The role: owner, contributor, depositor, reader, job, auditor, operator
-    #[arg(long, value_name = "ROLE")]
-    pub role: String,
-    /// Who approved it
-    #[arg(long, value_name = "PERSON")]
-    pub approver: PrincipalId,
-    /// Deny what the role allows, whatever else is granted
-    #[arg(long)]
-    pub deny: bool,
-    /// One dataset [default: all of the project]
-    #[arg(long, value_name = "DATASET", help_heading = "What it covers")]
-    pub dataset: Option<DatasetName>,
-    /// Only keys that begin so
-    #[arg(long, value_name = "PREFIX", default_value = "", requires = "dataset")]
-    #[arg(help_heading = "What it covers")]
-    pub prefix: String,
-    /// From when: 2027-01-01 or 2027-01-01T12:00:00Z [default: now]
-    #[arg(long, value_name = "TIME", value_parser = values::time, help_heading = "What it covers")]
-    pub starts: Option<Timestamp>,
-    /// Until when; at this moment it is over [default: no end]
-    #[arg(long, value_name = "TIME", value_parser = values::time, help_heading = "What it covers")]
-    pub expires: Option<Timestamp>,
-    /// For what, as a code
-    #[arg(long, value_name = "CODE", help_heading = "What it rests on")]
-    pub purpose: Option<String>,
-    /// The permit or approval
-    #[arg(long, value_name = "REFERENCE", help_heading = "What it rests on")]
-    pub permit: Option<String>,
 }
 
 /// Commands on datasets.
@@ -343,6 +299,18 @@ pub enum PrincipalCommand {
     /// List principals
     #[command(after_long_help = "Example:\n  kluis principal list")]
     List,
+    /// Suspend a principal: it may do nothing, whatever it holds, nor may what acts for it
+    #[command(after_long_help = "Example:\n  kluis principal suspend b.devries")]
+    Suspend {
+        /// Its name
+        name: PrincipalId,
+    },
+    /// Let a suspended principal be again
+    #[command(after_long_help = "Example:\n  kluis principal resume b.devries")]
+    Resume {
+        /// Its name
+        name: PrincipalId,
+    },
 }
 
 /// Commands on credentials.
@@ -426,6 +394,12 @@ pub enum PolicyCommand {
         /// At which time: 2027-01-01 or 2027-01-01T12:00:00Z [default: now]
         #[arg(long, value_name = "TIME", value_parser = values::time)]
         at: Option<Timestamp>,
+        /// From which address
+        #[arg(long, value_name = "ADDRESS")]
+        from: Option<std::net::IpAddr>,
+        /// With a credential that is for one purpose
+        #[arg(long, value_name = "CODE")]
+        purpose: Option<String>,
     },
 }
 

@@ -41,10 +41,13 @@ fn the_definitions_are_sound() {
 fn every_command_is_listed_here() {
     let names: Vec<_> = all().into_iter().map(|(path, _)| path).collect();
     let expected = "kluis; kluis init; kluis serve; kluis demo; kluis project; \
-        kluis project create; kluis project list; kluis project show; kluis project grant; \
-        kluis project revoke; kluis project grants; kluis dataset; kluis dataset create; \
+        kluis project create; kluis project list; kluis project show; kluis grant; \
+        kluis grant create; kluis grant list; kluis grant show; kluis grant approve; \
+        kluis grant withdraw; kluis grant review; kluis dataset; kluis dataset create; \
         kluis dataset list; kluis dataset show; kluis dataset delete; kluis principal; \
-        kluis principal create; kluis principal list; kluis credential; kluis credential create; \
+        kluis principal create; kluis principal list; kluis principal suspend; \
+        kluis principal resume; kluis group; kluis group create; kluis group show; \
+        kluis group add; kluis group remove; kluis credential; kluis credential create; \
         kluis credential list; kluis credential revoke; kluis policy; kluis policy check; \
         kluis policy test; kluis policy explain; kluis audit; kluis audit tail; kluis audit show; \
         kluis config; kluis config check; kluis config show; kluis recover; kluis doctor; \
@@ -126,10 +129,13 @@ fn wrong_arguments_are_refused() {
         "kluis serve extra",
         "kluis project create ICU --owner a",
         "kluis project create icu",
-        "kluis project grant icu --to j --role job",
-        "kluis project grant icu --to j --role job --approver a --prefix p",
-        "kluis project grant icu --to j --role job --approver a --expires tomorrow",
-        "kluis project revoke icu notanid",
+        "kluis grant create icu --to j --role job",
+        "kluis grant create icu --to j --role job --approver a --prefix p",
+        "kluis grant create icu --to j --role job --approver a --proposer b",
+        "kluis grant create icu --to j --role job --approver a --network 10.0.0.1/8",
+        "kluis grant review icu --approver a",
+        "kluis grant create icu --to j --role job --approver a --expires tomorrow",
+        "kluis grant withdraw icu notanid",
         "kluis dataset show icu",
         "kluis dataset show icu--ecg",
         "kluis principal create Alice",

@@ -82,7 +82,7 @@ mod tests {
         for page in [
             "kluis.1",
             "kluis-serve.1",
-            "kluis-project-grant.1",
+            "kluis-grant-create.1",
             "kluis-audit-tail.1",
         ] {
             assert!(dir.path().join(page).is_file(), "{page}");

@@ -2,6 +2,7 @@
 
 pub mod args;
 pub mod config_command;
+pub mod grant_args;
 pub mod man;
 pub mod output;
 pub mod values;
@@ -12,13 +13,15 @@ mod credential;
 mod dataset;
 mod demo;
 mod doctor;
+mod grant;
+mod group;
 mod init;
 pub(crate) mod open;
 mod policy;
 mod principal;
 mod project;
 mod recover;
-mod serve;
+pub(crate) mod serve;
 
 use std::process::ExitCode;
 
@@ -61,6 +64,8 @@ fn dispatch(cli: &Cli, environment: &Environment, output: &mut Output) -> Result
         Command::Dataset { command } => dataset::run(command, desk, output),
         Command::Principal { command } => principal::run(command, desk, output),
         Command::Credential { command } => credential::run(command, desk, output),
+        Command::Grant { command } => grant::run(command, desk, output),
+        Command::Group { command } => group::run(command, desk, output),
         Command::Init(ask) => init::run(ask, environment, output),
         Command::Policy { command } => policy::run(command, desk, output),
         Command::Audit { command } => audit::run(command, desk, output),

@@ -1,5 +1,6 @@
 //! `kluis policy`: lints, tables of expectations, and why a request would be allowed or denied.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -11,9 +12,10 @@ use super::output::{CliError, Exit, Output};
 use super::{project, serve};
 use crate::app::system::SystemClock;
 use crate::app::{PolicyFileError, load_policy, read_policy};
+use crate::catalog::SharedCatalog;
 use crate::policy::{
-    Ask, Explanation, GrantEffect, Policy, ProjectPolicy, Severity, check, check_grants,
-    run_expectations,
+    Ask, Bar, Circumstances, Explanation, Grant, GrantEffect, Policy, ProjectPolicy, Severity,
+    check, check_grants, run_expectations,
 };
 use crate::types::{
     Action, BucketName, Clock as _, ObjectKey, PrincipalId, ProjectName, Timestamp, limits,
@@ -35,6 +37,8 @@ pub(super) fn run(
             project,
             key,
             at,
+            from,
+            purpose,
         } => {
             let question = Question {
                 principal,
@@ -46,6 +50,8 @@ pub(super) fn run(
                 dataset: dataset.as_ref(),
                 key: key.as_ref(),
                 at: at.unwrap_or_else(|| SystemClock.now()),
+                from: *from,
+                purpose: purpose.as_deref(),
             };
             explain(desk, &question, output)
         }
@@ -177,6 +183,8 @@ struct Question<'a> {
     dataset: Option<&'a BucketName>,
     key: Option<&'a ObjectKey>,
     at: Timestamp,
+    from: Option<IpAddr>,
+    purpose: Option<&'a str>,
 }
 
 fn explain(desk: Desk<'_>, question: &Question<'_>, output: &mut Output) -> Result<Exit, CliError> {
@@ -191,16 +199,14 @@ fn explain(desk: Desk<'_>, question: &Question<'_>, output: &mut Output) -> Resu
     let catalog = desk.catalog()?;
     let runtime = serve::runtime()?;
     runtime.block_on(project::there(&catalog, name))?;
-    if runtime
-        .block_on(catalog.principal(question.principal))?
-        .is_none()
-    {
-        return Err(absent("principal", question.principal));
-    }
-    let grants = runtime.block_on(catalog.grants_of(name, question.principal))?;
+    let held = runtime.block_on(held(&catalog, name, question.principal))?;
+    let (groups, grants, suspended) = held;
     let held = grants.len();
     let project = ProjectPolicy::new(&Arc::new(policy), name)?;
-    let subject = project.subject(question.principal, grants)?;
+    let mut subject = project.member(question.principal, &groups, grants)?;
+    if suspended {
+        subject = subject.barred(Bar::Suspended);
+    }
     let explanation = subject.explain(&Ask {
         project: name,
         principal: question.principal,
@@ -208,6 +214,11 @@ fn explain(desk: Desk<'_>, question: &Question<'_>, output: &mut Output) -> Resu
         key: question.key.map_or("", ObjectKey::as_str),
         action: question.action,
         now: question.at,
+        when: Circumstances {
+            client: question.from,
+            purpose: question.purpose,
+            version: None,
+        },
     });
     if output.is_json() {
         output.value(&json_of(question, &explanation))?;
@@ -219,6 +230,29 @@ fn explain(desk: Desk<'_>, question: &Question<'_>, output: &mut Output) -> Resu
     } else {
         Exit::No
     })
+}
+
+/// A principal's groups, what she and they hold, and whether she or her person is suspended.
+async fn held(
+    catalog: &SharedCatalog,
+    project: &ProjectName,
+    principal: &PrincipalId,
+) -> Result<(Vec<PrincipalId>, Vec<Grant>, bool), CliError> {
+    let row = catalog.principal(principal).await?;
+    let row = row.ok_or_else(|| absent("principal", principal))?;
+    let person = match &row.acts_for {
+        Some(person) => catalog.principal(person).await?,
+        None => None,
+    };
+    let suspended = row
+        .suspended
+        .or_else(|| person.and_then(|person| person.suspended));
+    let groups = catalog.groups_of(principal).await?;
+    let mut grants = catalog.grants_of(project, principal).await?;
+    for group in &groups {
+        grants.extend(catalog.grants_of(project, group).await?);
+    }
+    Ok((groups, grants, suspended.is_some()))
 }
 
 const fn effect(effect: GrantEffect) -> &'static str {

@@ -6,7 +6,7 @@ use super::output::{CliError, Exit, Output};
 use crate::catalog::{Mutation, PrincipalRow, SharedCatalog};
 use crate::types::{PrincipalId, PrincipalKind, limits};
 
-const COLUMNS: [&str; 4] = ["principal", "kind", "acts_for", "created"];
+const COLUMNS: [&str; 5] = ["principal", "kind", "acts_for", "created", "suspended"];
 
 /// Runs one of its commands.
 pub(super) fn run(
@@ -37,14 +37,42 @@ pub(super) fn run(
             let rows: Vec<_> = rows.iter().map(cells).collect();
             output.rows(COLUMNS, &rows)?;
         }
+        PrincipalCommand::Suspend { name } => {
+            suspend(desk, name, true, output)?;
+            output.note(&format!(
+                "{name} is suspended: refused within a second, transfers cut within a minute"
+            ));
+        }
+        PrincipalCommand::Resume { name } => {
+            suspend(desk, name, false, output)?;
+            output.note(&format!("{name} may do again what is granted"));
+        }
     }
     Ok(Exit::Done)
 }
 
-fn cells(row: &PrincipalRow) -> [String; 4] {
+fn suspend(
+    desk: Desk<'_>,
+    name: &PrincipalId,
+    suspended: bool,
+    output: &mut Output,
+) -> Result<(), CliError> {
+    desk.act(output, async |opened| {
+        let operation = if suspended {
+            "principal suspend"
+        } else {
+            "principal resume"
+        };
+        let call = call(opened, operation)?;
+        Ok(opened.vault.suspend(&call, name.clone(), suspended).await?)
+    })
+}
+
+fn cells(row: &PrincipalRow) -> [String; 5] {
     let kind = match row.kind {
         PrincipalKind::Person => "person",
         PrincipalKind::Workload => "workload",
+        PrincipalKind::Group => "group",
     };
     let person = row.acts_for.as_ref().map(PrincipalId::to_string);
     [
@@ -52,6 +80,8 @@ fn cells(row: &PrincipalRow) -> [String; 4] {
         kind.to_owned(),
         person.unwrap_or_default(),
         row.created.to_string(),
+        row.suspended
+            .map_or_else(String::new, |since| since.to_string()),
     ]
 }
 
@@ -65,6 +95,11 @@ async fn all(catalog: &SharedCatalog) -> Result<Vec<PrincipalRow>, CliError> {
         for mutation in mutations {
             if let Mutation::CreatePrincipal(row) = mutation {
                 rows.push(row);
+            } else if let Mutation::SetSuspended { since, .. } = mutation {
+                // A dump has it right behind its principal.
+                if let Some(row) = rows.last_mut() {
+                    row.suspended = since;
+                }
             } else {
                 beyond |= !matches!(
                     mutation,

@@ -102,6 +102,17 @@ impl Config {
         );
         rules.time("policy.reload_interval", self.policy.reload_interval, HOUR);
         let long = DAY.saturating_mul(3650);
+        for (name, time) in [
+            ("policy.review", self.policy.review),
+            ("policy.review_privileged", self.policy.review_privileged),
+        ] {
+            rules.hold(
+                (DAY..=long).contains(&time),
+                name,
+                "is out of range",
+                "reviews are at least 1d and at most 3650d apart",
+            );
+        }
         rules.hold(
             (DAY..=long).contains(&self.sweep.grace),
             "sweep.grace",

@@ -241,6 +241,10 @@ settings! {
         dir: Option<PathBuf> = None,
         /// How often the files are looked at for a change.
         reload_interval: Duration = seconds(5),
+        /// A grant that no review confirms lapses so long after its approval; at least a day.
+        review: Duration = DAY.saturating_mul(365),
+        /// The same of a grant that lets bytes out or shows the log.
+        review_privileged: Duration = DAY.saturating_mul(92),
     }
     /// The removal of what nothing refers to.
     sweep: Sweep {

@@ -3,10 +3,11 @@
 //! made again (AZ-5).
 
 use serde::Deserialize;
+use serde_json::{Value, json};
 
 use super::error::PolicyError;
-use super::grant::{Grant, GrantEffect};
-use crate::types::{DatasetName, GrantId, Timestamp, limits};
+use super::grant::{Grant, GrantEffect, Standing, Terms};
+use crate::types::{Action, DatasetName, GrantId, Network, PrincipalId, Timestamp, limits};
 
 /// Writes grants.
 pub(super) fn write(grants: &[Grant]) -> String {
@@ -20,22 +21,51 @@ fn write_line(grant: &Grant) -> String {
         GrantEffect::Allow => "allow",
         GrantEffect::Deny => "deny",
     };
-    let fields = serde_json::json!([
-        grant.id.to_string(),
-        grant.project.as_str(),
-        grant.principal.as_str(),
-        grant.role,
-        grant.dataset.as_ref().map(DatasetName::as_str),
-        grant.prefix,
-        effect,
-        grant.purpose,
-        grant.permit,
-        grant.starts.millis(),
-        grant.expires.map(Timestamp::millis),
-        grant.approver.as_str(),
-        grant.created.millis(),
-    ]);
-    format!("{fields}\n")
+    let mut fields = vec![
+        json!(grant.id.to_string()),
+        json!(grant.project.as_str()),
+        json!(grant.principal.as_str()),
+        json!(grant.role),
+        json!(grant.dataset.as_ref().map(DatasetName::as_str)),
+        json!(grant.prefix),
+        json!(effect),
+        json!(grant.purpose),
+        json!(grant.permit),
+        json!(grant.starts.millis()),
+        json!(grant.expires.map(Timestamp::millis)),
+        json!(grant.approver.as_str()),
+        json!(grant.created.millis()),
+    ];
+    // Only where there are any, so that the versions of decisions before there were terms stand.
+    if grant.terms != Terms::default() {
+        fields.push(write_terms(&grant.terms));
+    }
+    format!("{}\n", json!(fields))
+}
+
+fn write_terms(terms: &Terms) -> Value {
+    let Terms {
+        version,
+        actions,
+        networks,
+        standing,
+        lapses,
+        proposer,
+    } = terms;
+    json!([
+        version,
+        actions
+            .iter()
+            .map(|action| action.as_str())
+            .collect::<Vec<_>>(),
+        networks.iter().map(Network::to_string).collect::<Vec<_>>(),
+        match standing {
+            Standing::Approved => "approved",
+            Standing::Proposed => "proposed",
+        },
+        lapses.map(Timestamp::millis),
+        proposer.as_ref().map(PrincipalId::as_str),
+    ])
 }
 
 /// A line's fields, in order: texts that still have to be checked.
@@ -54,7 +84,38 @@ struct Fields(
     Option<u64>,
     String,
     u64,
+    #[serde(default)] Option<TermsFields>,
 );
+
+#[derive(Deserialize)]
+struct TermsFields(
+    Option<u32>,
+    Vec<String>,
+    Vec<String>,
+    String,
+    Option<u64>,
+    Option<String>,
+);
+
+fn read_terms(fields: TermsFields) -> Option<Terms> {
+    let actions: Option<Vec<Action>> = fields.1.iter().map(|text| text.parse().ok()).collect();
+    let networks: Option<Vec<Network>> = fields.2.iter().map(|text| text.parse().ok()).collect();
+    Some(Terms {
+        version: fields.0,
+        actions: actions?,
+        networks: networks?,
+        standing: match fields.3.as_str() {
+            "approved" => Standing::Approved,
+            "proposed" => Standing::Proposed,
+            _ => return None,
+        },
+        lapses: fields.4.map(Timestamp::from_millis),
+        proposer: match fields.5 {
+            Some(name) => Some(name.parse().ok()?),
+            None => None,
+        },
+    })
+}
 
 /// Reads what [`SubjectPolicy::grants_text`](super::SubjectPolicy::grants_text) wrote, and nothing
 /// else.
@@ -89,6 +150,10 @@ fn read_line(line: &str) -> Option<Grant> {
         expires: fields.10.map(Timestamp::from_millis),
         approver: fields.11.parse().ok()?,
         created: Timestamp::from_millis(fields.12),
+        terms: match fields.13 {
+            Some(terms) => read_terms(terms)?,
+            None => Terms::default(),
+        },
     })
 }
 
@@ -109,7 +174,19 @@ mod tests {
             expires: Some(NOW),
             ..deny(0xab, "", "ecg")
         };
-        vec![odd, grant(1, "reader", "*"), deny(2, "reader", "ecg/a")]
+        let narrow = Grant {
+            terms: Terms {
+                version: Some(3),
+                actions: vec![Action::ObjectRead],
+                networks: vec!["10.0.0.0/8".parse().unwrap()],
+                standing: Standing::Approved,
+                lapses: Some(NOW),
+                proposer: Some("paul".parse().unwrap()),
+            },
+            ..grant(3, "reader", "ecg")
+        };
+        let (allows, denies) = (grant(1, "reader", "*"), deny(2, "reader", "ecg/a"));
+        vec![odd, allows, denies, narrow]
     }
 
     #[test]
@@ -119,6 +196,8 @@ mod tests {
             "[\"abababababababababababababababab\",\"icu\",\"ana\",\"re\\\"ader\",\"ecg\",\
              \"a,\\n\\\"b\",\"deny\",\"purpose 171\",null,0,1000000,\"olga\",0]\n"
         );
+        let terms = ",0,[3,[\"object.read\"],[\"10.0.0.0/8\"],\"approved\",1000000,\"paul\"]]\n";
+        assert!(write(&hostile()[3..]).ends_with(terms));
     }
 
     #[test]
@@ -142,7 +221,7 @@ mod tests {
     #[test]
     fn other_spellings_are_refused() {
         let good = write(&hostile());
-        assert_eq!(grants_from_text(&good).unwrap().len(), 3);
+        assert_eq!(grants_from_text(&good).unwrap().len(), 4);
         assert_eq!(grants_from_text("").unwrap(), []);
         for bad in [
             good.trim_end().to_owned(),
@@ -150,6 +229,9 @@ mod tests {
             good.replacen(',', ", ", 1),
             good.replacen("\"deny\"", "\"Deny\"", 1),
             good.replacen("\"icu\"", "\"Icu\"", 1),
+            good.replacen("10.0.0.0/8", "10.0.0.1/8", 1),
+            good.replacen("[\"object.read\"]", "[\"object.fly\"]", 1),
+            good.replacen("\"approved\"", "\"withdrawn\"", 1),
             good.replacen("0]", "-1]", 1),
             good.replacen("0]", "0,0]", 1),
             good.split_inclusive('\n').rev().collect(),

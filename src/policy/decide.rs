@@ -6,8 +6,8 @@ use casbin::rhai::Dynamic;
 
 use super::canon;
 use super::engine::Engine;
-use super::grant::Grant;
-use super::held::{DENY_LINE, Held, KeyValue, Place, Reach, SubjectValue};
+use super::grant::{Circumstances, Grant};
+use super::held::{DENY_LINE, Held, KeyValue, MomentValue, Place, Reach, SubjectValue};
 use super::source::{Policy, sha256};
 use crate::types::{Action, DatasetName, GrantId, PrincipalId, ProjectName, Timestamp};
 
@@ -28,6 +28,8 @@ pub struct Ask<'a> {
     pub action: Action,
     /// When.
     pub now: Timestamp,
+    /// From where and for what.
+    pub when: Circumstances<'a>,
 }
 
 /// An answer, with what the audit record says of it (AZ-5).
@@ -58,6 +60,26 @@ pub struct SubjectPolicy {
     principal: PrincipalId,
     held: Arc<Held>,
     version: [u8; 32],
+    barred: Option<Bar>,
+}
+
+/// Why a subject may do nothing, whatever she holds.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Bar {
+    /// She, or the person that she acts for, is suspended.
+    Suspended,
+    /// She is not known (any more).
+    Unknown,
+}
+
+impl Bar {
+    /// What stands in place of a rule.
+    const fn rule(self) -> &'static str {
+        match self {
+            Self::Suspended => "barred: suspended",
+            Self::Unknown => "barred: unknown",
+        }
+    }
 }
 
 /// A question that was put to a view of another project.
@@ -82,6 +104,16 @@ impl SubjectPolicy {
             principal,
             held: Arc::new(held),
             version,
+            barred: None,
+        }
+    }
+
+    /// The same subject, who may do nothing.
+    #[must_use]
+    pub fn barred(self, why: Bar) -> Self {
+        Self {
+            barred: Some(why),
+            ..self
         }
     }
 
@@ -93,6 +125,9 @@ impl SubjectPolicy {
         }
         if *ask.principal != self.principal {
             return self.deny(FAULT_PRINCIPAL);
+        }
+        if let Some(bar) = self.barred {
+            return self.deny(bar.rule());
         }
         let place = place(ask);
         let Some(verdict) = self
@@ -159,7 +194,7 @@ impl SubjectPolicy {
                 reach: place.reach,
             }),
             Dynamic::from(action.as_str().to_owned()),
-            Dynamic::from(place.now),
+            Dynamic::from(MomentValue::of(&place)),
         ]
     }
 
@@ -183,6 +218,8 @@ pub(super) fn place<'a>(ask: &Ask<'a>) -> Place<'a> {
         key: ask.key,
         reach: reach(ask.action),
         now: ask.now,
+        action: ask.action,
+        when: ask.when,
     }
 }
 

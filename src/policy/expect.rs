@@ -31,7 +31,7 @@ use toml::Spanned;
 use super::decide::{Ask, SubjectPolicy};
 use super::error::PolicyError;
 use super::explain::Explanation;
-use super::grant::{Grant, GrantEffect};
+use super::grant::{Circumstances, Grant, GrantEffect, Terms};
 use super::project::ProjectPolicy;
 use super::source::Policy;
 use crate::types::{Action, DatasetName, GrantId, PrincipalId, ProjectName, Timestamp, limits};
@@ -283,6 +283,7 @@ impl Run<'_> {
             // Who approved and when is recorded, and decides nothing.
             approver: principal.clone(),
             created: Timestamp::default(),
+            terms: Terms::default(),
         };
         self.grants
             .entry((project, principal))
@@ -315,6 +316,7 @@ impl Run<'_> {
             key: &expect.key,
             action,
             now,
+            when: Circumstances::default(),
         });
         Ok(Outcome {
             line: line.0,

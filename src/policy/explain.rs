@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::decide::{Ask, Decision, SubjectPolicy, place};
-use super::grant::{Grant, GrantEffect};
+use super::grant::{Excluded, Grant, GrantEffect, Standing};
 use super::held::is_live;
 use crate::types::{Action, GrantId, Timestamp};
 
@@ -51,6 +51,21 @@ pub enum Verdict {
         /// Since when.
         expires: Timestamp,
     },
+    /// No review confirmed it in time.
+    Lapsed {
+        /// Since when.
+        lapsed: Timestamp,
+    },
+    /// Nobody approved it yet.
+    Proposed,
+    /// It is for another purpose than the caller's credential.
+    OtherPurpose,
+    /// It is not for the network that the request comes from.
+    OtherNetwork,
+    /// It is for other actions of its role.
+    OtherAction,
+    /// It is for another version of the dataset.
+    OtherVersion,
     /// Its role does not speak of the action.
     RoleLacksAction,
     /// It covers what is asked, but a condition of the model excludes the question.
@@ -70,6 +85,12 @@ impl fmt::Display for Verdict {
             Self::PrefixDiffers => f.write_str("the key does not begin with its prefix"),
             Self::NotYet { starts } => write!(f, "it starts at {starts}"),
             Self::Expired { expires } => write!(f, "it ended at {expires}"),
+            Self::Lapsed { lapsed } => write!(f, "no review confirmed it; it lapsed at {lapsed}"),
+            Self::Proposed => f.write_str("it waits for approval"),
+            Self::OtherPurpose => f.write_str("it is for another purpose"),
+            Self::OtherNetwork => f.write_str("it is not for where the request comes from"),
+            Self::OtherAction => f.write_str("it does not name the action"),
+            Self::OtherVersion => f.write_str("it is for another version"),
             Self::RoleLacksAction => f.write_str("its role does not have the action"),
             Self::ModelExcludes => f.write_str("a condition of the model excludes the request"),
             Self::Allows => f.write_str("it allows"),
@@ -116,6 +137,9 @@ impl SubjectPolicy {
 
     fn verdict(&self, index: usize, ask: &Ask<'_>, decision: &Decision) -> Option<Verdict> {
         let grant = self.grants.get(index)?;
+        if grant.terms.standing == Standing::Proposed {
+            return Some(Verdict::Proposed);
+        }
         let place = place(ask);
         let (can_allow, can_deny) = self.effects(grant, ask.action);
         if self.policy.lines(&grant.role).is_none() && !can_deny {
@@ -129,12 +153,24 @@ impl SubjectPolicy {
         if !denies && !allows {
             return Some(Verdict::PrefixDiffers);
         }
-        if !is_live(grant.starts, grant.expires, ask.now) {
-            return Some(match grant.expires {
-                Some(expires) if expires <= ask.now => Verdict::Expired { expires },
+        if !is_live(grant.starts, grant.ends(), ask.now) {
+            return Some(match (grant.expires, grant.ends()) {
+                (Some(expires), _) if expires <= ask.now => Verdict::Expired { expires },
+                (_, Some(lapsed)) if lapsed <= ask.now => Verdict::Lapsed { lapsed },
                 _ => Verdict::NotYet {
                     starts: grant.starts,
                 },
+            });
+        }
+        let excluded = |denies| grant.terms.exclude((ask.action, denies), &ask.when);
+        let denies = denies && excluded(true).is_none();
+        let allows = allows && excluded(false).is_none() && place.is_for(grant.purpose.as_deref());
+        if !denies && !allows {
+            return Some(match excluded(can_deny) {
+                Some(Excluded::Network) => Verdict::OtherNetwork,
+                Some(Excluded::Action) => Verdict::OtherAction,
+                Some(Excluded::Version) => Verdict::OtherVersion,
+                None => Verdict::OtherPurpose,
             });
         }
         let allows = can_allow && allows;
@@ -178,7 +214,13 @@ impl SubjectPolicy {
 mod tests {
     use super::*;
     use crate::policy::testkit::{NOW, ana, builtin, dataset, deny, grant, person, project};
-    use crate::policy::{Policy, PolicySource};
+    use crate::policy::{Circumstances, Policy, PolicySource, Terms};
+
+    fn narrowed(id: u8, narrow: impl FnOnce(&mut Terms)) -> Grant {
+        let mut grant = grant(id, "reader", "ecg");
+        narrow(&mut grant.terms);
+        grant
+    }
 
     #[test]
     fn every_reason_is_given() {
@@ -199,6 +241,13 @@ mod tests {
             grant(7, "reader", "ecg/a/"),
             deny(8, "job", "*"),
             deny(9, "nobody", "ecg"),
+            narrowed(10, |terms| terms.standing = Standing::Proposed),
+            narrowed(11, |terms| terms.lapses = Some(NOW)),
+            narrowed(12, |terms| {
+                terms.networks = vec!["10.0.0.0/8".parse().unwrap()];
+            }),
+            narrowed(13, |terms| terms.actions = vec![Action::ObjectHead]),
+            narrowed(14, |terms| terms.version = Some(3)),
         ];
         let view = ana(&builtin(), grants);
         let (icu, ana, ecg) = (project("icu"), person("ana"), dataset("ecg"));
@@ -209,6 +258,7 @@ mod tests {
             key: "a/1",
             action: Action::ObjectRead,
             now: NOW,
+            when: Circumstances::default(),
         };
         let explained = view.explain(&ask);
         assert!(!explained.decision.allowed);
@@ -225,8 +275,17 @@ mod tests {
                 Verdict::Allows,
                 Verdict::Denies,
                 Verdict::Denies,
+                Verdict::Proposed,
+                Verdict::Lapsed { lapsed: NOW },
+                Verdict::OtherNetwork,
+                Verdict::OtherAction,
+                Verdict::OtherVersion,
             ]
         );
+        ask.when.purpose = Some("another");
+        let for_another = view.explain(&ask).considered;
+        assert_eq!(for_another[6].verdict, Verdict::OtherPurpose);
+        assert_eq!(for_another[7].verdict, Verdict::Denies);
         let bob = person("bob");
         ask.principal = &bob;
         let of_bob = view.explain(&ask).considered;
@@ -252,6 +311,7 @@ mod tests {
             key: "a",
             action: Action::ObjectRead,
             now: NOW,
+            when: Circumstances::default(),
         });
         let verdicts: Vec<_> = explained.considered.iter().map(|c| c.verdict).collect();
         assert_eq!(verdicts, [Verdict::ModelExcludes, Verdict::RoleLacksAction]);

@@ -7,7 +7,7 @@ use super::check::{Severity, check};
 use super::expect::run_expectations;
 use super::project::ProjectPolicy;
 use super::source::{Policy, PolicySource};
-use super::{Ask, grants_from_text, matcher};
+use super::{Ask, Circumstances, grants_from_text, matcher};
 use crate::types::{Action, Timestamp};
 
 /// Reads `data` as a model, as a role file, as the whole text of a policy, as
@@ -64,6 +64,7 @@ fn asks_in_vain(policy: &Arc<Policy>) -> Option<bool> {
             key: "",
             action: *action,
             now: Timestamp::default(),
+            when: Circumstances::default(),
         };
         !view.decide(&ask).allowed
     });

@@ -1,6 +1,8 @@
 //! Grants: the rows that owners make. The catalog keeps them, the policy reads them.
 
-use crate::types::{DatasetName, GrantId, PrincipalId, ProjectName, Timestamp};
+use crate::types::{
+    Action, DatasetName, GrantId, IpAddr, Network, PrincipalId, ProjectName, Timestamp,
+};
 
 /// Whether a grant gives or takes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -18,7 +20,7 @@ pub struct Grant {
     pub id: GrantId,
     /// The project, the domain of the policy.
     pub project: ProjectName,
-    /// Who holds it.
+    /// Who holds it: a person, a workload, or a group for its members.
     pub principal: PrincipalId,
     /// The role's name, one that `policies/roles` defines.
     pub role: String,
@@ -36,8 +38,98 @@ pub struct Grant {
     pub starts: Timestamp,
     /// Until when; at this moment it is over.
     pub expires: Option<Timestamp>,
-    /// Who approved it.
+    /// Who approved it; of a proposal, who made it.
     pub approver: PrincipalId,
     /// When it was made.
     pub created: Timestamp,
+    /// What narrows it further, and whether it is in force.
+    pub terms: Terms,
+}
+
+/// What a grant says beyond its role and place. The default narrows nothing and is in force.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Terms {
+    /// Only this published version of the dataset; `None` for what is current.
+    pub version: Option<u32>,
+    /// Only these of the role's actions, in order, each once; empty for all.
+    pub actions: Vec<Action>,
+    /// Only from these networks; empty for anywhere.
+    pub networks: Vec<Network>,
+    /// Whether it is in force.
+    pub standing: Standing,
+    /// Unless a review confirms it before, it lapses at this moment (AZ-9). Never so of a denial.
+    pub lapses: Option<Timestamp>,
+    /// Who asked for it.
+    pub proposer: Option<PrincipalId>,
+}
+
+/// Whether a grant is in force.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Standing {
+    /// It was approved.
+    #[default]
+    Approved,
+    /// It waits for an owner's approval and gives nothing (AZ-3).
+    Proposed,
+}
+
+/// What a request brings beside its question.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Circumstances<'a> {
+    /// The peer's address, where there is one.
+    pub client: Option<IpAddr>,
+    /// The one purpose that the caller's credential is for; `None` for any.
+    pub purpose: Option<&'a str>,
+    /// The published version that is asked for; `None` for what is current.
+    pub version: Option<u32>,
+}
+
+impl Grant {
+    /// The moment at which it is over: its end or its lapse, whichever comes first.
+    #[must_use]
+    pub fn ends(&self) -> Option<Timestamp> {
+        let lapses = match self.effect {
+            GrantEffect::Allow => self.terms.lapses,
+            GrantEffect::Deny => None,
+        };
+        match (self.expires, lapses) {
+            (Some(end), Some(lapse)) => Some(end.min(lapse)),
+            (end, lapse) => end.or(lapse),
+        }
+    }
+}
+
+impl Terms {
+    /// What keeps a grant on these terms from allowing (or denying) `action` in these
+    /// circumstances. Where it is unknown whence a request comes, what denies by network denies,
+    /// and what allows does not.
+    pub(super) fn exclude(
+        &self,
+        (action, denies): (Action, bool),
+        when: &Circumstances<'_>,
+    ) -> Option<Excluded> {
+        let from = match when.client {
+            _ if self.networks.is_empty() => true,
+            Some(client) => self.networks.iter().any(|net| net.contains(client)),
+            None => denies,
+        };
+        if !from {
+            return Some(Excluded::Network);
+        }
+        if !self.actions.is_empty() && !self.actions.contains(&action) {
+            return Some(Excluded::Action);
+        }
+        let other = self
+            .version
+            .is_some_and(|version| when.version != Some(version));
+        other.then_some(Excluded::Version)
+    }
+}
+
+/// Which term excludes a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Excluded {
+    Network,
+    Action,
+    Version,
 }

@@ -7,9 +7,9 @@ use std::sync::Arc;
 
 use casbin::rhai::{Dynamic, ImmutableString};
 
-use super::grant::{Grant, GrantEffect};
+use super::grant::{Circumstances, Grant, GrantEffect, Standing, Terms};
 use super::source::Policy;
-use crate::types::{ProjectName, Timestamp};
+use crate::types::{Action, IpAddr, ProjectName, Timestamp};
 
 /// How casbin names a grant that denies: no role's name holds a colon.
 pub(super) const DENY: &str = "deny:";
@@ -36,7 +36,11 @@ type Scope = String;
 struct Cover {
     prefix: String,
     starts: Timestamp,
-    expires: Option<Timestamp>,
+    ends: Option<Timestamp>,
+    /// The one purpose that it allows; a denial is for every purpose.
+    purpose: Option<String>,
+    /// What narrows it; most say nothing.
+    terms: Option<Terms>,
     /// Where the grant stands in the subject's list.
     grant: usize,
 }
@@ -50,6 +54,8 @@ pub(super) struct Place<'a> {
     pub(super) key: &'a str,
     pub(super) reach: Reach,
     pub(super) now: Timestamp,
+    pub(super) action: Action,
+    pub(super) when: Circumstances<'a>,
 }
 
 /// What the key of a request stands for.
@@ -72,6 +78,33 @@ pub(super) struct KeyValue {
     pub(super) reach: Reach,
 }
 
+/// When, what and how it is asked, as a value of casbin's script engine: the model's `r.now`.
+#[derive(Clone)]
+pub(super) struct MomentValue {
+    now: Timestamp,
+    action: Action,
+    client: Option<IpAddr>,
+    purpose: Option<ImmutableString>,
+    version: Option<u32>,
+}
+
+impl MomentValue {
+    pub(super) fn of(place: &Place<'_>) -> Self {
+        let Circumstances {
+            client,
+            purpose,
+            version,
+        } = place.when;
+        Self {
+            now: place.now,
+            action: place.action,
+            client,
+            purpose: purpose.map(Into::into),
+            version,
+        }
+    }
+}
+
 /// The subject as a value of casbin's script engine.
 #[derive(Clone)]
 pub(super) struct SubjectValue(pub(super) Arc<Held>);
@@ -81,6 +114,10 @@ impl Held {
     pub(super) fn new(policy: &Policy, project: &ProjectName, grants: &[Grant]) -> Self {
         let mut roles: HashMap<String, HashMap<Scope, Vec<Cover>>> = HashMap::new();
         for (index, grant) in grants.iter().enumerate() {
+            if grant.terms.standing == Standing::Proposed {
+                continue;
+            }
+            let terms = (grant.terms != Terms::default()).then_some(&grant.terms);
             let dataset = grant.dataset.as_ref().map_or("", |name| name.as_str());
             for name in held_roles(policy, grant) {
                 roles
@@ -91,7 +128,9 @@ impl Held {
                     .push(Cover {
                         prefix: grant.prefix.clone(),
                         starts: grant.starts,
-                        expires: grant.expires,
+                        ends: grant.ends(),
+                        purpose: grant.purpose.clone(),
+                        terms: terms.cloned(),
                         grant: index,
                     });
             }
@@ -137,11 +176,23 @@ impl Held {
 
 impl Cover {
     fn covers(&self, place: Place<'_>, denies: bool) -> bool {
-        place.is_within(&self.prefix, denies) && is_live(self.starts, self.expires, place.now)
+        place.is_within(&self.prefix, denies)
+            && is_live(self.starts, self.ends, place.now)
+            && (denies || place.is_for(self.purpose.as_deref()))
+            && self
+                .terms
+                .as_ref()
+                .and_then(|terms| terms.exclude((place.action, denies), &place.when))
+                .is_none()
     }
 }
 
 impl Place<'_> {
+    /// Whether a grant of this purpose serves the one that the caller's credential is for.
+    pub(super) fn is_for(&self, purpose: Option<&str>) -> bool {
+        self.when.purpose.is_none() || self.when.purpose == purpose
+    }
+
     /// Whether a grant over `prefix` that allows (or denies) covers the key; see [`Reach`].
     pub(super) fn is_within(&self, prefix: &str, denies: bool) -> bool {
         match (self.reach, denies) {
@@ -193,6 +244,7 @@ pub(super) fn holds(
         let dom = dom.read_lock::<ImmutableString>()?;
         let dataset = dataset.read_lock::<ImmutableString>()?;
         let key = key.read_lock::<KeyValue>()?;
+        let moment = now.read_lock::<MomentValue>()?;
         sub.0.find(
             &role,
             Place {
@@ -200,7 +252,13 @@ pub(super) fn holds(
                 dataset: &dataset,
                 key: &key.key,
                 reach: key.reach,
-                now: *now.read_lock::<Timestamp>()?,
+                now: moment.now,
+                action: moment.action,
+                when: Circumstances {
+                    client: moment.client,
+                    purpose: moment.purpose.as_deref(),
+                    version: moment.version,
+                },
             },
         )
     };
@@ -223,6 +281,8 @@ mod tests {
             key: "a",
             reach: Reach::Key,
             now: NOW,
+            action: Action::ObjectRead,
+            when: Circumstances::default(),
         };
         assert_eq!(held.find("reader", at("icu")), Some(0));
         for other in ["icu-2", "ic", "", "*"] {

@@ -33,13 +33,13 @@ mod tests;
 
 pub use canon::grants_from_text;
 pub use check::{Finding, FindingKind, Severity, check, check_grants};
-pub use decide::{Ask, Decision, SubjectPolicy};
+pub use decide::{Ask, Bar, Decision, SubjectPolicy};
 pub use error::{ModelFault, PolicyError, RoleFault};
 pub use expect::{ExpectError, Miss, Outcome, Report, run_expectations};
 pub use explain::{Considered, Explanation, Verdict};
 
 #[doc(hidden)]
 pub use fuzz::fuzz_policy;
-pub use grant::{Grant, GrantEffect};
+pub use grant::{Circumstances, Grant, GrantEffect, Standing, Terms};
 pub use project::ProjectPolicy;
 pub use source::{Policy, PolicySource};

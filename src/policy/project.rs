@@ -51,12 +51,25 @@ impl ProjectPolicy {
     pub fn subject(
         &self,
         principal: &PrincipalId,
+        grants: Vec<Grant>,
+    ) -> Result<SubjectPolicy, PolicyError> {
+        self.member(principal, &[], grants)
+    }
+
+    /// The same of a member of groups, with what these hold in this project.
+    pub fn member(
+        &self,
+        principal: &PrincipalId,
+        groups: &[PrincipalId],
         mut grants: Vec<Grant>,
     ) -> Result<SubjectPolicy, PolicyError> {
         if grants.len() > limits::SUBJECT_GRANTS_MAX {
             return Err(PolicyError::TooManyGrants);
         }
-        let own = |grant: &Grant| grant.project == self.project && grant.principal == *principal;
+        let own = |grant: &Grant| {
+            let holder = &grant.principal;
+            grant.project == self.project && (holder == principal || groups.contains(holder))
+        };
         if !grants.iter().all(own) {
             return Err(PolicyError::ForeignGrant);
         }

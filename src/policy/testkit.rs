@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::{
-    Ask, Decision, Grant, GrantEffect, Policy, PolicySource, ProjectPolicy, SubjectPolicy,
+    Ask, Circumstances, Decision, Grant, GrantEffect, Policy, PolicySource, ProjectPolicy,
+    SubjectPolicy, Terms,
 };
 use crate::types::{Action, DatasetName, GrantId, PrincipalId, ProjectName, Timestamp};
 
@@ -39,6 +40,7 @@ pub(super) fn grant(id: u8, role: &str, on: &str) -> Grant {
         expires: None,
         approver: person("olga"),
         created: Timestamp::default(),
+        terms: Terms::default(),
     }
 }
 
@@ -87,5 +89,6 @@ pub(super) fn ask_at(view: &SubjectPolicy, action: Action, on: &str, now: Timest
         key,
         action,
         now,
+        when: Circumstances::default(),
     })
 }

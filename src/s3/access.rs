@@ -23,7 +23,7 @@ macro_rules! operations {
         refused: { $($no:ident $no_input:ident $no_name:literal,)* }
     ) => {
         /// The operations that are served.
-        pub(super) const SERVED: &[&str] = &[$($yes_name),*];
+        pub const SERVED: &[&str] = &[$($yes_name),*];
         /// The operations that are known and refused.
         pub(super) const REFUSED: &[&str] = &[$($no_name),*];
 

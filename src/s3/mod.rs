@@ -25,6 +25,7 @@ mod translate;
 mod unbroken;
 mod watch;
 
+pub use access::SERVED;
 pub use answer::Served;
 #[doc(hidden)]
 pub use fuzz::fuzz_decoders;

@@ -21,6 +21,16 @@ pub const POLICY_MATCHER_BYTES_MAX: usize = 2 * 1024;
 pub const POLICY_MATCHER_DEPTH_MAX: usize = 8;
 /// Grants of one subject in one project.
 pub const SUBJECT_GRANTS_MAX: usize = 10_000;
+/// Groups that one principal is a member of, and members of one group that are listed at once.
+pub const GROUPS_OF_MAX: usize = 256;
+/// Networks that one grant names, and actions: far more than a person reads before she approves.
+pub const GRANT_NETWORKS_MAX: usize = 32;
+/// A purpose code or a permit reference.
+pub const GRANT_TEXT_BYTES_MAX: usize = 128;
+/// Proposals of one project that wait for approval; beyond, the owner is to answer first.
+pub const GRANT_PROPOSALS_MAX: usize = 1_000;
+/// Uses of grants and credentials of one commit, and that a gateway keeps before it writes them.
+pub const USES_MAX: usize = 100_000;
 /// Cases of one table of expectations.
 pub const EXPECTATIONS_MAX: usize = 10_000;
 /// User metadata of one object, names and values together (S3: 2 KB, of which clients vary).
@@ -195,6 +205,29 @@ pub const LOG_OPEN_MAX: usize = 65_536;
 pub const LOG_LANES_MAX: usize = 1_024;
 /// The longest file of a log: a full bundle of the longest entries.
 pub const LOG_FILE_BYTES_MAX: usize = 256 * (2 + LOG_ENTRY_BYTES_MAX);
+/// Records of one volume, as long as a segment does not begin below and end above it: a few MB in
+/// the store, 200 MB in memory while it is made or checked.
+pub const ARCHIVE_RECORDS_MAX: u64 = 262_144;
+/// Rows of one group of a volume, which a query reads or leaves as a whole.
+pub const ARCHIVE_GROUP_ROWS: usize = 65_536;
+/// Rows that are columns at once while a volume is read.
+pub const ARCHIVE_BATCH_ROWS: usize = 8_192;
+/// Volumes of one log: 13,107,200,000 records in full ones.
+pub const ARCHIVE_VOLUMES_MAX: usize = 50_000;
+/// One volume in the store: 262,144 records of 16 KiB that nothing compresses would be beyond it,
+/// and are not written.
+pub const ARCHIVE_VOLUME_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// Records behind the volumes that one query reads from the journal: about 700 MB as columns.
+pub const ARCHIVE_HOT_RECORDS_MAX: usize = 2_000_000;
+/// What a query of the log may hold in memory beside them; it writes nothing to a disk.
+pub const QUERY_BYTES_MAX: usize = 512 * 1024 * 1024;
+/// What the process that asks may have in all, where a function of SQL makes more of a row than is
+/// counted: the newest records, the engine's count, the program, and as much again.
+pub const QUERY_PROCESS_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
+/// How long one query of the log may take.
+pub const QUERY_MS_MAX: u64 = 120_000;
+/// The text of one query.
+pub const QUERY_TEXT_BYTES_MAX: usize = 64 * 1024;
 /// Checkpoints that a verifier keeps and compares.
 pub const LOG_KEPT_MAX: usize = 10_000;
 /// Findings that a verification names one by one.

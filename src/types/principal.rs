@@ -44,6 +44,9 @@ pub enum PrincipalKind {
     Person,
     /// A job or service; it always acts for a person (ID-1).
     Workload,
+    /// Several persons or workloads, as an organisation keeps them. It holds grants for its members
+    /// and can do nothing itself: it has no credential.
+    Group,
 }
 
 /// The public half of a credential: 20 upper-case letters and digits, as S3 clients expect.

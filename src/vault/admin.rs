@@ -6,13 +6,12 @@ use data_encoding::BASE64;
 use super::Vault;
 use super::ask::Call;
 use super::error::{ErrorKind, VaultError};
-use super::guard::policy_ref;
+use super::guard::{circumstances, policy_ref};
 use crate::catalog::{CredentialRow, Mutation, PrincipalRow, ProjectRow};
 use crate::ledger::{Intent, ObjectRef};
-use crate::policy::{Ask, Grant, GrantEffect};
+use crate::policy::Ask;
 use crate::types::{
-    AccessKeyId, Action, BucketName, GrantId, PrincipalId, PrincipalKind, ProjectName, SecretText,
-    Timestamp, limits,
+    AccessKeyId, Action, BucketName, PrincipalId, PrincipalKind, ProjectName, SecretText, Timestamp,
 };
 
 /// A credential as it is handed out, once.
@@ -24,7 +23,7 @@ pub struct NewCredential {
 }
 
 impl Vault {
-    fn admin_intent(call: &Call, project: Option<&ProjectName>, what: &str) -> Intent {
+    pub(super) fn admin_intent(call: &Call, project: Option<&ProjectName>, what: &str) -> Intent {
         let object = ObjectRef {
             project: project.cloned(),
             ..ObjectRef::default()
@@ -35,7 +34,7 @@ impl Vault {
     }
 
     /// Makes what the mutations say, recorded as one act.
-    async fn administer(
+    pub(super) async fn administer(
         &self,
         call: &Call,
         intent: Intent,
@@ -88,6 +87,7 @@ impl Vault {
             kind,
             acts_for,
             created: self.now(),
+            suspended: None,
         };
         self.administer(call, intent, vec![Mutation::CreatePrincipal(row.clone())])
             .await?;
@@ -126,6 +126,11 @@ impl Vault {
         };
         let what = format!("credential={id} principal={}", row.principal);
         let intent = Self::admin_intent(call, None, &what);
+        let owner = self.catalog.principal(&row.principal).await?;
+        if owner.is_some_and(|owner| owner.kind == PrincipalKind::Group) {
+            let error = VaultError::new(ErrorKind::InvalidArgument, "a group has no credential");
+            return Err(self.turn_away(call, intent, error).await);
+        }
         self.administer(call, intent, vec![Mutation::CreateCredential(row)])
             .await?;
         Ok(NewCredential { id, secret })
@@ -147,137 +152,6 @@ impl Vault {
             VaultError::caused(ErrorKind::Integrity, "a credential is damaged", error)
         })?;
         Ok(SecretText::new(text.to_owned()))
-    }
-
-    /// Makes a grant. Its approver must be one who may manage grants in the project; only a
-    /// project's first grant, which makes its first owner, needs none: so an operator can found a
-    /// project and cannot afterwards let anyone in (AZ-3).
-    pub async fn create_grant(&self, call: &Call, grant: Grant) -> Result<GrantId, VaultError> {
-        let id = grant.id;
-        let what = format!(
-            "grant={id} principal={} role={} dataset={} approver={}",
-            grant.principal,
-            grant.role,
-            grant
-                .dataset
-                .as_ref()
-                .map_or("*", |dataset| dataset.as_str()),
-            grant.approver,
-        );
-        let mut intent = Self::admin_intent(call, Some(&grant.project), &what);
-        intent.action = Some(Action::GrantManage);
-        let checked = async {
-            self.check_role(&grant)?;
-            self.check_approver(&grant).await
-        };
-        if let Err(error) = checked.await {
-            return Err(self.turn_away(call, intent, error).await);
-        }
-        self.administer(call, intent, vec![Mutation::CreateGrant(grant)])
-            .await?;
-        Ok(id)
-    }
-
-    fn check_role(&self, grant: &Grant) -> Result<(), VaultError> {
-        if !self
-            .guard
-            .policy()
-            .roles()
-            .iter()
-            .any(|role| *role == grant.role)
-        {
-            return Err(VaultError::new(ErrorKind::InvalidArgument, "no such role"));
-        }
-        if grant.expires.is_some_and(|end| end <= grant.starts) {
-            return Err(VaultError::new(
-                ErrorKind::InvalidArgument,
-                "it ends before it starts",
-            ));
-        }
-        Ok(())
-    }
-
-    /// An approver manages grants over all that the grant covers. What lets bytes out or shows
-    /// the log is never approved by whom it is for: see `docs/decisions/`.
-    async fn check_approver(&self, grant: &Grant) -> Result<(), VaultError> {
-        const SELF: VaultError =
-            VaultError::new(ErrorKind::AccessDenied, "this role needs another approver");
-        if self.is_founding(grant).await? {
-            return Ok(());
-        }
-        let policy = self.guard.policy();
-        let delicate = [Action::ObjectExport, Action::LogRead];
-        if grant.principal == grant.approver
-            && delicate
-                .iter()
-                .any(|action| policy.role_allows(&grant.role, *action))
-        {
-            return Err(SELF);
-        }
-        let (project, approver) = (&grant.project, &grant.approver);
-        let subject = self.guard.subject(project, approver).await?;
-        let ask = Ask {
-            project,
-            principal: approver,
-            dataset: grant.dataset.as_ref(),
-            key: &grant.prefix,
-            action: Action::GrantManage,
-            now: self.now(),
-        };
-        if subject.decide(&ask).allowed {
-            return Ok(());
-        }
-        Err(VaultError::new(
-            ErrorKind::AccessDenied,
-            "the approver may not manage grants here",
-        ))
-    }
-
-    /// Whether the grant makes the first owner of a project that holds nothing yet.
-    async fn is_founding(&self, grant: &Grant) -> Result<bool, VaultError> {
-        let policy = self.guard.policy();
-        if grant.effect != GrantEffect::Allow
-            || !policy.role_allows(&grant.role, Action::GrantManage)
-            || !self.catalog.grants(&grant.project, 1).await?.is_empty()
-        {
-            return Ok(false);
-        }
-        // A project that has lost its owners and holds data is nobody's to take over.
-        let mut after: Option<BucketName> = None;
-        loop {
-            let page = self
-                .catalog
-                .datasets(after.as_ref(), limits::PAGE_ENTRIES_MAX)
-                .await?;
-            if page.iter().any(|row| row.bucket.project == grant.project) {
-                return Ok(false);
-            }
-            match page.last() {
-                Some(last) => after = Some(last.bucket.clone()),
-                None => return Ok(true),
-            }
-        }
-    }
-
-    /// Withdraws a grant.
-    pub async fn revoke_grant(
-        &self,
-        call: &Call,
-        project: &ProjectName,
-        id: GrantId,
-    ) -> Result<(), VaultError> {
-        let mut intent = Self::admin_intent(call, Some(project), &format!("grant={id}"));
-        intent.action = Some(Action::GrantManage);
-        let there = self
-            .catalog
-            .grants(project, limits::GUARD_CACHE_MAX)
-            .await?;
-        if !there.iter().any(|grant| grant.id == id) {
-            let error = VaultError::new(ErrorKind::InvalidArgument, "no such grant");
-            return Err(self.turn_away(call, intent, error).await);
-        }
-        self.administer(call, intent, vec![Mutation::DeleteGrant(id)])
-            .await
     }
 
     /// Makes a dataset for `owner`, from the vault's own host.
@@ -339,6 +213,7 @@ impl Vault {
             key: "",
             action: Action::LogRead,
             now: self.now(),
+            when: circumstances(call),
         });
         intent.policy = Some(policy_ref(&decision));
         if decision.allowed {

@@ -17,7 +17,7 @@ impl Vault {
             return Err(self.turn_away(call, intent, super::NOBODY).await);
         };
         let recorded = self.begin(call, intent).await?;
-        let result = self.visible_datasets(principal).await;
+        let result = self.visible_datasets(call, principal).await;
         recorded.settle(result)
     }
 

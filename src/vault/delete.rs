@@ -135,7 +135,7 @@ impl Vault {
             return Ok(false);
         };
         let bucket = BucketName::parse(place.bucket, self.default_project())?;
-        self.may(principal, &bucket, place.key, Action::LockBypass)
+        self.may(call, (principal, &bucket, place.key), Action::LockBypass)
             .await
     }
 

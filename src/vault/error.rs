@@ -278,6 +278,11 @@ const fn of_conflict(conflict: Conflict) -> (ErrorKind, &'static str) {
         Conflict::NoPrincipal => (ErrorKind::InvalidArgument, "no such principal"),
         Conflict::NoCredential => (ErrorKind::InvalidArgument, "no such credential"),
         Conflict::NoGrant => (ErrorKind::InvalidArgument, "no such grant"),
+        Conflict::NoGroup => (
+            ErrorKind::InvalidArgument,
+            "only persons and workloads are members, and only of groups",
+        ),
+        Conflict::NoMember => (ErrorKind::InvalidArgument, "no such member"),
         Conflict::NoDataset => (ErrorKind::NoSuchDataset, "no such dataset"),
         Conflict::DatasetNotEmpty => (ErrorKind::DatasetNotEmpty, "the dataset is not empty"),
         Conflict::NoObject => (ErrorKind::NoSuchObject, "no such object"),

@@ -5,15 +5,17 @@
 //! forbidden look alike to who may not know (AZ-7).
 
 use std::collections::{HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::{Arc, RwLock};
 
 use arc_swap::ArcSwap;
 
 use super::error::{ErrorKind, VaultError};
-use super::{Identity, Vault};
+use super::uses::Recent;
+use super::{Call, Identity, Vault};
 use crate::catalog::{CredentialRow, DatasetRow, SharedCatalog};
 use crate::ledger::{ObjectRef, PolicyRef};
-use crate::policy::{Ask, Decision, Policy, ProjectPolicy, SubjectPolicy};
+use crate::policy::{Ask, Bar, Circumstances, Decision, Policy, ProjectPolicy, SubjectPolicy};
 use crate::types::{
     AccessKeyId, Action, BucketName, Clock, ObjectKey, PrincipalId, ProjectName, Timestamp,
     VersionName, Versioning, limits,
@@ -82,6 +84,7 @@ pub(super) struct Lease {
     guard: Arc<Guard>,
     principal: PrincipalId,
     access_key: Option<AccessKeyId>,
+    client: Option<IpAddr>,
     bucket: BucketName,
     key: Option<ObjectKey>,
     action: Action,
@@ -129,6 +132,10 @@ impl Lease {
             key: self.key.as_ref().map_or("", ObjectKey::as_str),
             action: self.action,
             now,
+            when: Circumstances {
+                client: self.client,
+                ..Circumstances::default()
+            },
         };
         Ok(subject.decide(&ask).allowed)
     }
@@ -178,6 +185,16 @@ pub(super) struct Guard {
     clock: Arc<dyn Clock>,
     policy: ArcSwap<Policy>,
     cache: RwLock<Cache>,
+    /// Which grants and credentials were used of late.
+    pub(super) recent: Recent,
+}
+
+/// From where a call came: what grants may be bound to.
+pub(super) fn circumstances(call: &Call) -> Circumstances<'_> {
+    Circumstances {
+        client: call.session.client_ip.parse().ok(),
+        ..Circumstances::default()
+    }
 }
 
 impl Guard {
@@ -188,6 +205,7 @@ impl Guard {
             clock,
             policy: ArcSwap::new(policy),
             cache,
+            recent: Recent::default(),
         }
     }
 
@@ -276,17 +294,41 @@ impl Guard {
             }
             enforcer = cache.projects.get(project).map(Arc::clone);
         }
-        let grants = self.catalog.grants_of(project, principal).await?;
+        let bar = self.bar(principal).await?;
+        let groups = self.catalog.groups_of(principal).await?;
+        let mut grants = self.catalog.grants_of(project, principal).await?;
+        for group in &groups {
+            grants.extend(self.catalog.grants_of(project, group).await?);
+        }
         let enforcer = match enforcer {
             Some(enforcer) => enforcer,
             None => Arc::new(ProjectPolicy::new(&self.policy(), project)?),
         };
-        let subject = Arc::new(enforcer.subject(principal, grants)?);
+        let subject = enforcer.member(principal, &groups, grants)?;
+        let subject = Arc::new(match bar {
+            Some(why) => subject.barred(why),
+            None => subject,
+        });
         self.keep(generation, |cache| {
             cache.projects.insert(slot.0.clone(), enforcer);
             cache.subjects.insert(slot, Arc::clone(&subject));
         });
         Ok(subject)
+    }
+
+    /// Why a principal may do nothing at all, if so. A workload falls with its person.
+    async fn bar(&self, principal: &PrincipalId) -> Result<Option<Bar>, VaultError> {
+        let Some(row) = self.catalog.principal(principal).await? else {
+            return Ok(Some(Bar::Unknown));
+        };
+        let mut suspended = row.suspended.is_some();
+        if let Some(person) = &row.acts_for {
+            let Some(person) = self.catalog.principal(person).await? else {
+                return Ok(Some(Bar::Unknown));
+            };
+            suspended |= person.suspended.is_some();
+        }
+        Ok(suspended.then_some(Bar::Suspended))
     }
 
     async fn known(
@@ -343,7 +385,7 @@ impl Vault {
     /// so. A refusal is in the log when this returns.
     pub(super) async fn authorize(
         &self,
-        call: &super::Call,
+        call: &Call,
         bucket: &str,
         key: Option<&str>,
         action: Action,
@@ -357,7 +399,7 @@ impl Vault {
     /// kept, `null` names what is current.
     pub(super) async fn authorize_version(
         &self,
-        call: &super::Call,
+        call: &Call,
         place: super::Place<'_>,
         proof: Authorized,
     ) -> Result<Authorized, VaultError> {
@@ -378,7 +420,7 @@ impl Vault {
     /// Decides whether the caller may do `action` with all that begins with `prefix`.
     pub(super) async fn authorize_under(
         &self,
-        call: &super::Call,
+        call: &Call,
         bucket: &str,
         prefix: &str,
         action: Action,
@@ -388,7 +430,7 @@ impl Vault {
 
     async fn prove(
         &self,
-        call: &super::Call,
+        call: &Call,
         bucket: &str,
         name: Name<'_>,
         action: Action,
@@ -405,7 +447,7 @@ impl Vault {
 
     async fn judge(
         &self,
-        call: &super::Call,
+        call: &Call,
         bucket: &str,
         name: Name<'_>,
         action: Action,
@@ -444,6 +486,7 @@ impl Vault {
             key: text,
             action,
             now,
+            when: circumstances(call),
         });
         if !decision.allowed {
             return Err((object, Some(decision), denied));
@@ -453,10 +496,14 @@ impl Vault {
             let absent = VaultError::new(ErrorKind::NoSuchDataset, "no such dataset");
             return Err((object, Some(decision), absent));
         }
+        let credential = call.session.access_key.as_ref();
+        let recent = &self.guard.recent;
+        recent.note(decision.grant.as_ref(), credential, now);
         let lease = Lease {
             guard: Arc::clone(&self.guard),
             principal: principal.clone(),
             access_key: call.session.access_key.clone(),
+            client: circumstances(call).client,
             bucket: bucket.clone(),
             key: key_name.clone(),
             action,
@@ -477,6 +524,7 @@ impl Vault {
     /// The datasets that the caller may know of, in order of project and name.
     pub(super) async fn visible_datasets(
         &self,
+        call: &Call,
         principal: &PrincipalId,
     ) -> Result<Vec<DatasetRow>, VaultError> {
         let projects = self.catalog.projects_of(principal).await?;
@@ -493,7 +541,7 @@ impl Vault {
             for row in page {
                 if projects.contains(&row.bucket.project)
                     && self
-                        .may(principal, &row.bucket, "", Action::DatasetHead)
+                        .may(call, (principal, &row.bucket, ""), Action::DatasetHead)
                         .await?
                 {
                     visible.push(row);
@@ -509,9 +557,8 @@ impl Vault {
     /// checks inside a use case that records itself.
     pub(super) async fn may(
         &self,
-        principal: &PrincipalId,
-        bucket: &BucketName,
-        key: &str,
+        call: &Call,
+        (principal, bucket, key): (&PrincipalId, &BucketName, &str),
         action: Action,
     ) -> Result<bool, VaultError> {
         let subject = self.guard.subject(&bucket.project, principal).await?;
@@ -522,6 +569,7 @@ impl Vault {
             key,
             action,
             now: self.now(),
+            when: circumstances(call),
         };
         Ok(subject.decide(&ask).allowed)
     }

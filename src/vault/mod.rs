@@ -9,6 +9,9 @@ mod cors;
 mod dataset;
 mod delete;
 mod error;
+mod grant_checks;
+mod grants;
+mod groups;
 mod guard;
 mod identity;
 mod intake;
@@ -23,6 +26,7 @@ mod snapshot;
 mod sweep;
 mod tags;
 mod upload;
+mod uses;
 mod write;
 
 #[cfg(test)]
@@ -42,6 +46,7 @@ pub use ask::{
 };
 pub use cors::CorsAsk;
 pub use error::{ErrorKind, VaultError};
+pub use grants::{GrantDraft, GrantUse, ReviewTimes};
 pub use lifecycle::Lifecycled;
 pub use recover::Recovered;
 pub use snapshot::Snapshot;
@@ -98,6 +103,8 @@ pub struct Settings {
     pub default_project: ProjectName,
     /// Whether a write is acknowledged only when a snapshot in the store holds it.
     pub snapshot_wait: bool,
+    /// When grants lapse that no review confirms.
+    pub review: ReviewTimes,
 }
 
 /// The vault.

@@ -313,9 +313,11 @@ impl Vault {
         };
         let bucket = &proof.bucket;
         Ok(self
-            .may(principal, bucket, key, Action::ObjectDelete)
+            .may(call, (principal, bucket, key), Action::ObjectDelete)
             .await?
-            && self.may(principal, bucket, key, Action::ObjectList).await?)
+            && self
+                .may(call, (principal, bucket, key), Action::ObjectList)
+                .await?)
     }
 
     /// The upload, if it is of this dataset and key and the caller's own, or she oversees it. What

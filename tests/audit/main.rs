@@ -1,6 +1,12 @@
 //! The auditor's command, run as auditors run it: a vault that serves, a bundle from it, and its
 //! verification with nothing but the bundle and the log's public key.
 
+mod volumes;
+mod witness;
+
+#[cfg(feature = "sql")]
+mod query;
+
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -48,9 +54,17 @@ impl Vault {
         std::fs::write(&file, text).expect("written");
         vault.kluis(&["principal", "create", "tess"], "person");
         let grant = [
-            "project", "grant", "icu", "--to", "tess", "--role", "auditor",
+            "grant", "create", "icu", "--to", "tess", "--role", "auditor",
         ];
-        let grant = [&grant[..], &["--approver", "ana"]].concat();
+        let rests = [
+            "--purpose",
+            "audit:nen7513",
+            "--permit",
+            "A-1",
+            "--expires",
+            "2199-12-31",
+        ];
+        let grant = [&grant[..], &rests, &["--approver", "ana"]].concat();
         vault.kluis(&grant, "GRANT");
         vault
     }

@@ -27,8 +27,8 @@ fn from_init_to_doctor() {
         .run(&["dataset", "create", "icu/ecg", "--creator", "ana"])
         .expect(0, &["icu--ecg"]);
     let grant = [
-        "project",
         "grant",
+        "create",
         "icu",
         "--to",
         "job-1",
@@ -40,6 +40,10 @@ fn from_init_to_doctor() {
         "ana",
         "--permit",
         "P-7",
+        "--purpose",
+        "ehds:scientific-research",
+        "--expires",
+        "2199-12-31",
     ];
     let id = vault.run(&grant).expect(0, &["GRANT"]).out;
     let id = id.lines().nth(1).expect("an id").to_owned();
@@ -62,7 +66,7 @@ fn from_init_to_doctor() {
         .run(&ask)
         .expect(0, &["allowed: job-1", "permit: P-7"]);
     vault
-        .run(&["project", "revoke", "icu", &id])
+        .run(&["grant", "withdraw", "icu", &id])
         .expect(0, &["withdrawn"]);
     vault
         .run(&ask)
@@ -101,8 +105,8 @@ fn only_an_owner_lets_others_in() {
         .run(&["principal", "create", "mallory"])
         .expect(0, &[]);
     let grant = [
-        "project",
         "grant",
+        "create",
         "icu",
         "--to",
         "mallory",

@@ -248,8 +248,8 @@ fn names_that_are_not_there_or_there_already() {
         ),
         (
             &[
-                "project",
                 "grant",
+                "create",
                 "icu",
                 "--to",
                 "ana",

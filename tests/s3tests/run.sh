@@ -46,7 +46,7 @@ trap ended EXIT
 kluis() { "${KLUIS_BIN:-$HERE/../../target/release/kluis}" --config "$dir/kluis.toml" "$@" >>"$results/setup.log" 2>&1; }
 if [ ! -f "$dir/suite.env" ]; then
     kluis principal create suite
-    for role in owner exporter lock-breaker; do kluis project grant demo --to suite --role "$role" --approver olivia; done
+    for role in owner exporter lock-breaker; do kluis grant create demo --to suite --role "$role" --purpose test:s3 --permit s3-tests --expires 2199-12-31 --approver olivia; done
     kluis dataset delete demo/wdbc
     kluis credential create suite --output "$dir/suite.env"
 fi

@@ -97,6 +97,7 @@ mutations! {
         ForgetBlobs = 16,
         RestoreSeq = 17,
         RestoreMarker = 24,
+        NoteUses = 44,
     }
     many {
         PutObject { row, blobs, condition } = 9,
@@ -110,6 +111,10 @@ mutations! {
         SetAttached { dataset, key, version, attached } = 21,
         SetSetting { dataset, kind, value } = 22,
         SetUploadTags { upload, tags } = 25,
+        SetTerms { grant, approver, terms } = 40,
+        SetSuspended { principal, since } = 41,
+        AddMember { group, member } = 42,
+        RemoveMember { group, member } = 43,
         RestoreVersion { row, versioned, current, blobs } = 23,
         SetRetention { dataset, key, version, retention, bypass, now } = 26,
         SetHold { dataset, key, version, hold } = 27,

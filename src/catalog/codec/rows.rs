@@ -5,12 +5,12 @@ use super::wire::{Reader, Wire};
 use crate::catalog::{
     Attached, BlobUse, CorsRule, CredentialRow, DatasetRow, Expiry, Facts, FilterForm,
     LifecycleFilter, LifecycleRule, MarkerRow, Noncurrent, ObjectMeta, ObjectRow, Origin, PartRow,
-    PrincipalRow, ProjectRow, Setting, SettingKind, UploadRow,
+    PrincipalRow, ProjectRow, Setting, SettingKind, UploadRow, Uses,
 };
-use crate::policy::{Grant, GrantEffect};
+use crate::policy::{Grant, GrantEffect, Standing, Terms};
 use crate::types::{
-    BucketName, ChecksumKind, Checksums, Lock, LockDefaults, Period, PrincipalKind, Retention,
-    RetentionMode, VersionName, Versioning,
+    Action, BucketName, ChecksumKind, Checksums, Lock, LockDefaults, Network, Period,
+    PrincipalKind, Retention, RetentionMode, VersionName, Versioning,
 };
 
 /// Taking a value apart field by field, so that a new field cannot be forgotten. Those behind
@@ -53,8 +53,13 @@ macro_rules! bytes {
 bytes!(PrincipalKind {
     Person = 0,
     Workload = 1,
+    Group = 2,
 });
 bytes!(GrantEffect { Allow = 0, Deny = 1 });
+bytes!(Standing {
+    Approved = 0,
+    Proposed = 1,
+});
 bytes!(ChecksumKind {
     Crc32 = 0,
     Crc32c = 1,
@@ -206,7 +211,7 @@ fields!(PrincipalRow {
     kind,
     acts_for,
     created,
-});
+} else { suspended });
 fields!(CredentialRow {
     id,
     principal,
@@ -228,7 +233,37 @@ fields!(Grant {
     expires,
     approver,
     created,
+} else { terms });
+fields!(Terms {
+    version,
+    actions,
+    networks,
+    standing,
+    lapses,
+    proposer,
 });
+fields!(Uses {
+    grants,
+    credentials,
+});
+
+/// Words and networks as their texts, of which each value has one.
+macro_rules! texts {
+    ($($type:ident),*) => {$(
+        impl Wire for $type {
+            fn write(&self, out: &mut Vec<u8>) {
+                self.to_string().write(out);
+            }
+
+            fn read(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
+                let text = String::read(reader)?;
+                text.parse().map_err(|_not_one| CodecError::Value)
+            }
+        }
+    )*};
+}
+
+texts!(Action, Network);
 fields!(ObjectMeta {
     content_type,
     content_encoding,

@@ -4,15 +4,17 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::catalog::{
-    Attached, BlobUse, Condition, Likeness, PrincipalRow, ProjectRow, Setting, SettingKind,
+    Attached, BlobUse, Condition, Likeness, PrincipalRow, ProjectRow, Setting, SettingKind, Uses,
 };
+use crate::policy::{Standing, Terms};
 use crate::types::{
-    BlobId, DatasetId, ETag, PrincipalKind, Timestamp, UploadId, VersionId, VersionName, Versioning,
+    Action, BlobId, DatasetId, ETag, GrantId, PrincipalKind, Timestamp, UploadId, VersionId,
+    VersionName, Versioning,
 };
 
 fn samples() -> Vec<Mutation> {
     let version = VersionId::from_bytes([4; 16]);
-    vec![
+    let mut all = vec![
         Mutation::CreateProject(ProjectRow {
             name: "icu".parse().unwrap(),
             created: Timestamp::from_millis(u64::MAX),
@@ -22,6 +24,7 @@ fn samples() -> Vec<Mutation> {
             kind: PrincipalKind::Workload,
             acts_for: Some("ann@example.org".parse().unwrap()),
             created: Timestamp::from_millis(0),
+            suspended: None,
         }),
         Mutation::DeleteObject {
             dataset: DatasetId::from_bytes([1; 16]),
@@ -64,6 +67,40 @@ fn samples() -> Vec<Mutation> {
             kind: SettingKind::Tags,
             value: Some(Setting::Tags(vec![("a".to_owned(), "b".to_owned())])),
         },
+    ];
+    all.extend(people());
+    all
+}
+
+fn people() -> Vec<Mutation> {
+    vec![
+        Mutation::SetTerms {
+            grant: GrantId::from_bytes([5; 16]),
+            approver: "ann".parse().unwrap(),
+            terms: Terms {
+                version: Some(3),
+                actions: vec![Action::ObjectRead],
+                networks: vec!["10.0.0.0/8".parse().unwrap()],
+                standing: Standing::Proposed,
+                lapses: Some(Timestamp::default()),
+                proposer: None,
+            },
+        },
+        Mutation::SetSuspended {
+            principal: "ann".parse().unwrap(),
+            since: Some(Timestamp::default()),
+        },
+        Mutation::AddMember {
+            group: "g".parse().unwrap(),
+            member: "ann".parse().unwrap(),
+        },
+        Mutation::NoteUses(Uses {
+            grants: vec![(GrantId::from_bytes([5; 16]), Timestamp::default())],
+            credentials: vec![(
+                "KLUS0000000000000000".parse().unwrap(),
+                Timestamp::default(),
+            )],
+        }),
     ]
 }
 
@@ -121,9 +158,9 @@ fn forgeries_are_refused() {
             b"\x01\0\0\0\x01\x01\0\0\0\x7fa\0\0\0\0\0\0\0\0",
             CodecError::Short,
         ),
-        // A principal of a third kind.
+        // A principal of a fourth kind.
         (
-            b"\x01\0\0\0\x01\x04\0\0\0\x01a\x02\0\0\0\0\0\0\0\0\0",
+            b"\x01\0\0\0\x01\x04\0\0\0\x01a\x03\0\0\0\0\0\0\0\0\0",
             CodecError::Value,
         ),
     ];

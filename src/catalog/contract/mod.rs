@@ -5,6 +5,7 @@ mod listing;
 mod locks;
 mod model;
 mod objects;
+mod people;
 mod rebuild;
 mod samples;
 mod sweep;

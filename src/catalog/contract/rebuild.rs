@@ -59,6 +59,7 @@ fn life() -> Vec<Vec<Mutation>> {
         }],
     ]);
     commits.extend(versioned());
+    commits.extend(super::people::life());
     commits
 }
 

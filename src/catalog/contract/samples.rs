@@ -6,7 +6,7 @@ use crate::catalog::{
     Attached, BlobUse, Condition, CredentialRow, DatasetRow, Defaults, Facts, Mutation, ObjectMeta,
     ObjectRow, PartRow, PrincipalRow, ProjectRow, SharedCatalog, UploadRow,
 };
-use crate::policy::{Grant, GrantEffect};
+use crate::policy::{Grant, GrantEffect, Terms};
 use crate::types::{
     BlobId, BucketName, ChecksumKind, Checksums, DatasetId, ETag, GrantId, PrincipalKind,
     Timestamp, UploadId, VersionId, Versioning,
@@ -66,6 +66,7 @@ pub(super) fn principal(name: &str) -> PrincipalRow {
         kind: PrincipalKind::Person,
         acts_for: None,
         created: at(3),
+        suspended: None,
     }
 }
 
@@ -102,6 +103,7 @@ pub(super) fn grant(number: u32, project: &str, principal: &str) -> Grant {
         expires: Some(at(6)),
         approver: "ann".parse().unwrap(),
         created: at(4),
+        terms: Terms::default(),
     }
 }
 

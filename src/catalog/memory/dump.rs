@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::super::mutation::{beginning, furnishing, rebuilding};
+use super::super::mutation::{beginning, furnishing, granting, naming, rebuilding};
 use super::super::{BlobUse, Mutation, ObjectRow, Version};
 use super::state::State;
 use crate::types::{BlobId, Timestamp, limits};
@@ -13,19 +13,15 @@ impl State {
         let mut out = vec![Mutation::RestoreSeq(self.seq)];
         out.extend(self.projects.values().cloned().map(Mutation::CreateProject));
         out.extend(self.datasets.values().cloned().map(Mutation::CreateDataset));
-        out.extend(
-            self.principals
-                .values()
-                .cloned()
-                .map(Mutation::CreatePrincipal),
-        );
+        out.extend(self.principals.values().cloned().flat_map(naming));
         out.extend(
             self.credentials
                 .values()
                 .cloned()
                 .map(Mutation::CreateCredential),
         );
-        out.extend(self.grants.values().cloned().map(Mutation::CreateGrant));
+        out.extend(self.grants.values().cloned().flat_map(granting));
+        out.extend(self.dump_access());
         let blobs: Vec<(BlobId, Timestamp)> = self
             .blobs
             .iter()

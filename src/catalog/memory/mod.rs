@@ -3,6 +3,7 @@
 //! Plain maps under one lock, nothing counted, nothing indexed: simple enough to be believed, too
 //! slow to be used. Nothing outlives it.
 
+mod access;
 mod dump;
 mod state;
 mod versions;
@@ -21,8 +22,8 @@ use super::{
 };
 use crate::policy::Grant;
 use crate::types::{
-    AccessKeyId, BlobId, BucketName, DatasetId, ObjectKey, PrincipalId, ProjectName, Timestamp,
-    UploadId, VersionId, VersionName, limits,
+    AccessKeyId, BlobId, BucketName, DatasetId, GrantId, ObjectKey, PrincipalId, ProjectName,
+    Timestamp, UploadId, VersionId, VersionName, limits,
 };
 use state::State;
 
@@ -181,11 +182,58 @@ impl Catalog for MemoryCatalog {
 
     async fn projects_of(&self, principal: &PrincipalId) -> Result<Vec<ProjectName>, CatalogError> {
         let state = self.state();
-        let wanted = state.grants.values().filter(|g| g.principal == *principal);
+        let holds = |g: &&Grant| {
+            let member = (g.principal.clone(), principal.clone());
+            g.principal == *principal || state.members.contains(&member)
+        };
+        let wanted = state.grants.values().filter(holds);
         let mut names: Vec<ProjectName> = wanted.map(|g| g.project.clone()).collect();
         names.sort_unstable();
         names.dedup();
         Ok(names)
+    }
+
+    async fn grant(&self, id: &GrantId) -> Result<Option<Grant>, CatalogError> {
+        Ok(self.state().grants.get(id).cloned())
+    }
+
+    async fn groups_of(&self, principal: &PrincipalId) -> Result<Vec<PrincipalId>, CatalogError> {
+        self.state().groups_of(principal)
+    }
+
+    async fn members(
+        &self,
+        group: &PrincipalId,
+        after: Option<&PrincipalId>,
+        limit: usize,
+    ) -> Result<Vec<PrincipalId>, CatalogError> {
+        Ok(self.state().members(group, after, limit))
+    }
+
+    async fn grant_uses(
+        &self,
+        project: &ProjectName,
+        limit: usize,
+    ) -> Result<Vec<(GrantId, Timestamp)>, CatalogError> {
+        let state = self.state();
+        let grants = state.grants.values().filter(|g| g.project == *project);
+        let used = grants.filter_map(|g| Some((g.id, *state.grant_uses.get(&g.id)?)));
+        Ok(used.take(limit).collect())
+    }
+
+    async fn credential_uses(
+        &self,
+        principal: &PrincipalId,
+        limit: usize,
+    ) -> Result<Vec<(AccessKeyId, Timestamp)>, CatalogError> {
+        let state = self.state();
+        let rows = state.credentials.values();
+        let own = rows.filter(|row| row.principal == *principal);
+        let used = own.filter_map(|row| {
+            let used = state.credential_uses.get(&row.id)?;
+            Some((row.id.clone(), *used))
+        });
+        Ok(used.take(limit).collect())
     }
 
     async fn object(

@@ -10,7 +10,7 @@ use super::super::{
     UploadRow,
 };
 use super::versions::Older;
-use crate::policy::Grant;
+use crate::policy::{Grant, Terms};
 use crate::types::{
     AccessKeyId, BlobId, BucketName, DatasetId, GrantId, ObjectKey, PrincipalId, ProjectName,
     Timestamp, UploadId, VersionId, Versioning,
@@ -28,6 +28,10 @@ pub(super) struct State {
     pub(super) principals: BTreeMap<PrincipalId, PrincipalRow>,
     pub(super) credentials: BTreeMap<AccessKeyId, CredentialRow>,
     pub(super) grants: BTreeMap<GrantId, Grant>,
+    pub(super) grant_uses: BTreeMap<GrantId, Timestamp>,
+    pub(super) credential_uses: BTreeMap<AccessKeyId, Timestamp>,
+    /// Group and member.
+    pub(super) members: BTreeSet<(PrincipalId, PrincipalId)>,
     pub(super) objects: BTreeMap<(DatasetId, ObjectKey), (ObjectRow, Blobs)>,
     /// What is older than the current object of a key, and markers, the newest first.
     pub(super) versions: BTreeMap<(DatasetId, ObjectKey), Vec<Older>>,
@@ -76,15 +80,33 @@ impl State {
             Mutation::DeleteDataset(id) => Ok(self.delete_dataset(&id)?),
             Mutation::CreatePrincipal(row) => {
                 let exists = Conflict::PrincipalExists.into();
+                let row = PrincipalRow {
+                    suspended: None,
+                    ..row
+                };
                 insert(&mut self.principals, row.id.clone(), row, exists)
             }
             Mutation::CreateCredential(row) => self.create_credential(row),
             Mutation::DeleteCredential(id) => {
+                let _gone: Option<Timestamp> = self.credential_uses.remove(&id);
                 Ok(remove(&mut self.credentials, &id, Conflict::NoCredential).map(drop)?)
             }
             Mutation::CreateGrant(grant) => self.create_grant(grant),
             Mutation::DeleteGrant(id) => {
+                let _gone: Option<Timestamp> = self.grant_uses.remove(&id);
                 Ok(remove(&mut self.grants, &id, Conflict::NoGrant).map(drop)?)
+            }
+            Mutation::SetTerms {
+                grant,
+                approver,
+                terms,
+            } => Ok(self.set_terms(&grant, approver, terms)?),
+            Mutation::SetSuspended { principal, since } => Ok(self.suspend(&principal, since)?),
+            Mutation::AddMember { group, member } => Ok(self.add_member(group, member)?),
+            Mutation::RemoveMember { group, member } => Ok(self.remove_member(group, member)?),
+            Mutation::NoteUses(uses) => {
+                self.note_uses(uses);
+                Ok(())
             }
             Mutation::PutObject {
                 row,
@@ -265,6 +287,10 @@ impl State {
         must(project, Conflict::NoProject)?;
         self.need_principal(&grant.principal)?;
         let repeated = CatalogError::repeated("grant");
+        let grant = Grant {
+            terms: Terms::default(),
+            ..grant
+        };
         insert(&mut self.grants, grant.id, grant, repeated)
     }
 

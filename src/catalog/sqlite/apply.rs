@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, params};
 
-use super::{apply_facts, apply_object, apply_version, blobs, sql};
+use super::{access, apply_facts, apply_object, apply_version, blobs, sql};
 use crate::catalog::codec::encode_value;
 use crate::catalog::{
     CatalogError, Conflict, CredentialRow, DatasetRow, Mutation, PrincipalRow, ProjectRow,
@@ -42,6 +42,15 @@ pub(super) fn apply(
             let deleted = sql::exec(conn, "DELETE FROM grants WHERE id = ?1", [id.as_bytes()])?;
             must(deleted == 1, Conflict::NoGrant)
         }
+        Mutation::SetTerms {
+            grant,
+            approver,
+            terms,
+        } => access::set_terms(conn, grant, approver, terms),
+        Mutation::SetSuspended { principal, since } => access::suspend(conn, principal, *since),
+        Mutation::AddMember { group, member } => access::add_member(conn, group, member),
+        Mutation::RemoveMember { group, member } => access::remove_member(conn, group, member),
+        Mutation::NoteUses(uses) => access::note_uses(conn, uses),
         Mutation::PutObject {
             row,
             blobs,
@@ -226,8 +235,8 @@ fn delete_dataset(conn: &Connection, id: &DatasetId) -> Result<(), CatalogError>
 }
 
 fn create_principal(conn: &Connection, row: &PrincipalRow) -> Result<(), CatalogError> {
-    let insert = "INSERT INTO principals (id, workload, acts_for, created)
-        VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
+    let insert = "INSERT INTO principals (id, workload, acts_for, created, grouped)
+        VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING";
     let inserted = sql::exec(
         conn,
         insert,
@@ -235,7 +244,8 @@ fn create_principal(conn: &Connection, row: &PrincipalRow) -> Result<(), Catalog
             row.id.as_str(),
             row.kind == PrincipalKind::Workload,
             row.acts_for.as_ref().map(PrincipalId::as_str),
-            sql::time(row.created)?
+            sql::time(row.created)?,
+            row.kind == PrincipalKind::Group,
         ],
     )?;
     must(inserted == 1, Conflict::PrincipalExists)

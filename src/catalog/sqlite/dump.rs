@@ -9,9 +9,9 @@ use rusqlite::{Connection, Row, Rows, params_from_iter};
 
 use super::{read, rows, sql};
 use crate::catalog::codec::encode_value;
-use crate::catalog::mutation::{beginning, furnishing, rebuilding};
-use crate::catalog::{BlobUse, CatalogError, Mutation, Setting, Version};
-use crate::types::{BlobId, DatasetId, Timestamp, limits};
+use crate::catalog::mutation::{beginning, furnishing, granting, naming, rebuilding};
+use crate::catalog::{BlobUse, CatalogError, Mutation, Setting, Uses, Version};
+use crate::types::{BlobId, DatasetId, GrantId, Timestamp, limits};
 
 /// A dump that is running.
 pub(super) struct Session {
@@ -113,7 +113,7 @@ struct Stage {
 }
 
 /// The kinds, in the order of dependence.
-const STAGES: [Stage; 12] = [
+const STAGES: [Stage; 15] = [
     Stage {
         select: "SELECT name, created FROM projects WHERE name > ?1 ORDER BY name",
         fill: |rows, sink| {
@@ -133,13 +133,9 @@ const STAGES: [Stage; 12] = [
         },
     },
     Stage {
-        select: "SELECT id, workload, acts_for, created FROM principals
+        select: "SELECT id, workload, acts_for, created, grouped, suspended FROM principals
             WHERE id > ?1 ORDER BY id",
-        fill: |rows, sink| {
-            fill(rows, sink, [0, 0], |r| {
-                rows::principal(r).map(Mutation::CreatePrincipal)
-            })
-        },
+        fill: |rows, sink| fill_many(rows, sink, [0, 0, 0], |r| rows::principal(r).map(naming)),
     },
     Stage {
         select: "SELECT id, principal, sealed_secret, created, expires FROM credentials
@@ -151,12 +147,21 @@ const STAGES: [Stage; 12] = [
         },
     },
     Stage {
-        select: "SELECT id, project, principal, row FROM grants WHERE id > ?1 ORDER BY id",
-        fill: |rows, sink| {
-            fill(rows, sink, [0, 0], |r| {
-                rows::grant(r).map(Mutation::CreateGrant)
-            })
-        },
+        select: "SELECT id, project, principal, row, terms FROM grants WHERE id > ?1 ORDER BY id",
+        fill: |rows, sink| fill_many(rows, sink, [0, 0, 0], |r| rows::grant(r).map(granting)),
+    },
+    Stage {
+        select: "SELECT team, member FROM members
+            WHERE (team, member) > (?1, ?2) ORDER BY team, member",
+        fill: |rows, sink| fill(rows, sink, [0, 1], add_member),
+    },
+    Stage {
+        select: "SELECT id, used FROM grants WHERE id > ?1 AND used IS NOT NULL ORDER BY id",
+        fill: |rows, sink| fill(rows, sink, [0, 0], note_grant),
+    },
+    Stage {
+        select: "SELECT id, used FROM credentials WHERE id > ?1 AND used IS NOT NULL ORDER BY id",
+        fill: |rows, sink| fill(rows, sink, [0, 0], note_credential),
     },
     Stage {
         select: "SELECT id, coalesce(lost, 0) FROM blobs WHERE id > ?1 ORDER BY id",
@@ -250,6 +255,28 @@ fn fill_blobs(mut rows: Rows<'_>, sink: &mut Sink) -> Result<Option<Key>, Catalo
         sink.push(Mutation::RestoreBlobs(blobs));
     }
     Ok(None)
+}
+
+fn add_member(row: &Row<'_>) -> Result<Mutation, CatalogError> {
+    Ok(Mutation::AddMember {
+        group: sql::get_name(row, 0)?,
+        member: sql::get_name(row, 1)?,
+    })
+}
+
+fn note_grant(row: &Row<'_>) -> Result<Mutation, CatalogError> {
+    let id = GrantId::from_bytes(sql::get_id(row, 0)?);
+    Ok(Mutation::NoteUses(Uses {
+        grants: vec![(id, sql::get_time(row, 1)?)],
+        credentials: Vec::new(),
+    }))
+}
+
+fn note_credential(row: &Row<'_>) -> Result<Mutation, CatalogError> {
+    Ok(Mutation::NoteUses(Uses {
+        grants: Vec::new(),
+        credentials: vec![(sql::get_name(row, 0)?, sql::get_time(row, 1)?)],
+    }))
 }
 
 fn put_object(row: &Row<'_>) -> Result<Vec<Mutation>, CatalogError> {

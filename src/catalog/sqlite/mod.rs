@@ -4,6 +4,7 @@
 //! they are called: they take microseconds, less than a change of threads. Pages and dumps go to a
 //! blocking thread. Every commit goes through [`writer`].
 
+mod access;
 mod apply;
 mod apply_facts;
 mod apply_object;
@@ -21,6 +22,8 @@ mod sql;
 mod versions;
 mod writer;
 
+#[cfg(test)]
+mod cost;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
@@ -45,8 +48,8 @@ use super::{
 };
 use crate::policy::Grant;
 use crate::types::{
-    AccessKeyId, BlobId, BucketName, DatasetId, ObjectKey, PrincipalId, ProjectName, Timestamp,
-    UploadId, VersionId, VersionName, limits,
+    AccessKeyId, BlobId, BucketName, DatasetId, GrantId, ObjectKey, PrincipalId, ProjectName,
+    Timestamp, UploadId, VersionId, VersionName, limits,
 };
 
 /// A catalog in one file.
@@ -249,6 +252,48 @@ impl Catalog for SqliteCatalog {
 
     async fn projects_of(&self, principal: &PrincipalId) -> Result<Vec<ProjectName>, CatalogError> {
         self.readers.with(|conn| read::projects_of(conn, principal))
+    }
+
+    async fn grant(&self, id: &GrantId) -> Result<Option<Grant>, CatalogError> {
+        self.readers.with(|conn| access::grant(conn, id))
+    }
+
+    async fn groups_of(&self, principal: &PrincipalId) -> Result<Vec<PrincipalId>, CatalogError> {
+        self.readers.with(|conn| access::groups_of(conn, principal))
+    }
+
+    async fn members(
+        &self,
+        group: &PrincipalId,
+        after: Option<&PrincipalId>,
+        limit: usize,
+    ) -> Result<Vec<PrincipalId>, CatalogError> {
+        let (group, after) = (group.clone(), after.cloned());
+        self.scan(move |conn| {
+            let after = after.as_ref().map_or("", PrincipalId::as_str);
+            access::members(conn, &group, after, limit)
+        })
+        .await
+    }
+
+    async fn grant_uses(
+        &self,
+        project: &ProjectName,
+        limit: usize,
+    ) -> Result<Vec<(GrantId, Timestamp)>, CatalogError> {
+        let project = project.clone();
+        self.scan(move |conn| access::grant_uses(conn, &project, limit))
+            .await
+    }
+
+    async fn credential_uses(
+        &self,
+        principal: &PrincipalId,
+        limit: usize,
+    ) -> Result<Vec<(AccessKeyId, Timestamp)>, CatalogError> {
+        let principal = principal.clone();
+        self.scan(move |conn| access::credential_uses(conn, &principal, limit))
+            .await
     }
 
     async fn object(

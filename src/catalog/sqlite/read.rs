@@ -72,7 +72,8 @@ pub(super) fn principal(
     conn: &Connection,
     id: &PrincipalId,
 ) -> Result<Option<PrincipalRow>, CatalogError> {
-    let select = "SELECT id, workload, acts_for, created FROM principals WHERE id = ?1";
+    let select =
+        "SELECT id, workload, acts_for, created, grouped, suspended FROM principals WHERE id = ?1";
     sql::one(conn, select, [id.as_str()], rows::principal)
 }
 
@@ -101,7 +102,7 @@ pub(super) fn grants_of(
     project: &ProjectName,
     principal: &PrincipalId,
 ) -> Result<Vec<Grant>, CatalogError> {
-    let select = "SELECT id, project, principal, row FROM grants
+    let select = "SELECT id, project, principal, row, terms FROM grants
         WHERE project = ?1 AND principal = ?2 ORDER BY id LIMIT ?3";
     let one_more = sql::limit(limits::CATALOG_GRANTS_MAX.saturating_add(1));
     let bounds = params![project.as_str(), principal.as_str(), one_more];
@@ -119,7 +120,7 @@ pub(super) fn grants(
     project: &ProjectName,
     limit: usize,
 ) -> Result<Vec<Grant>, CatalogError> {
-    let select = "SELECT id, project, principal, row FROM grants
+    let select = "SELECT id, project, principal, row, terms FROM grants
         WHERE project = ?1 ORDER BY id LIMIT ?2";
     let bounds = params![project.as_str(), sql::limit(limit)];
     sql::all(conn, select, bounds, rows::grant)
@@ -129,7 +130,9 @@ pub(super) fn projects_of(
     conn: &Connection,
     principal: &PrincipalId,
 ) -> Result<Vec<ProjectName>, CatalogError> {
-    let select = "SELECT DISTINCT project FROM grants WHERE principal = ?1 ORDER BY project";
+    let select = "SELECT project FROM grants WHERE principal = ?1
+        UNION SELECT project FROM members JOIN grants ON principal = team WHERE member = ?1
+        ORDER BY project";
     sql::all(conn, select, [principal.as_str()], |row| {
         sql::get_name(row, 0)
     })

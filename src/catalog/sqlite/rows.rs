@@ -2,7 +2,10 @@
 
 use rusqlite::Row;
 
-use super::sql::{get_bytes, get_encoded, get_id, get_int, get_key, get_name, get_some, get_time};
+use super::sql::{
+    get_bytes, get_encoded, get_id, get_int, get_key, get_name, get_some, get_time,
+    get_time_or_none,
+};
 use crate::catalog::codec::{Reader, Wire};
 use crate::catalog::{
     Attached, CatalogError, CredentialRow, DatasetRow, Defaults, MarkerRow, ObjectMeta, ObjectRow,
@@ -10,8 +13,7 @@ use crate::catalog::{
 };
 use crate::policy::Grant;
 use crate::types::{
-    BucketName, Checksums, DatasetId, PrincipalKind, Timestamp, UploadId, VersionId, VersionName,
-    Versioning,
+    BucketName, Checksums, DatasetId, PrincipalKind, UploadId, VersionId, VersionName, Versioning,
 };
 
 /// An object's metadata, checksums, parts' lengths and tags: the column
@@ -111,46 +113,49 @@ pub(super) fn dataset(row: &Row<'_>) -> Result<DatasetRow, CatalogError> {
     })
 }
 
-/// `id, workload, acts_for, created`.
+/// `id, workload, acts_for, created, grouped, suspended`.
 pub(super) fn principal(row: &Row<'_>) -> Result<PrincipalRow, CatalogError> {
     let acts_for: Option<String> = row.get(2)?;
     let damaged = |_not_a_name| CatalogError::Damaged { what: "name" };
     Ok(PrincipalRow {
         id: get_name(row, 0)?,
-        kind: if row.get(1)? {
-            PrincipalKind::Workload
-        } else {
-            PrincipalKind::Person
+        kind: match (row.get(1)?, row.get(4)?) {
+            (false, false) => PrincipalKind::Person,
+            (true, false) => PrincipalKind::Workload,
+            (false, true) => PrincipalKind::Group,
+            (true, true) => {
+                return Err(CatalogError::Damaged {
+                    what: "kind of principal",
+                });
+            }
         },
         acts_for: acts_for
             .map(|name| name.parse())
             .transpose()
             .map_err(damaged)?,
         created: get_time(row, 3)?,
+        suspended: get_time_or_none(row, 5)?,
     })
 }
 
 /// `id, principal, sealed_secret, created, expires`.
 pub(super) fn credential(row: &Row<'_>) -> Result<CredentialRow, CatalogError> {
-    let expires: Option<i64> = row.get(4)?;
-    let damaged = |_negative| CatalogError::Damaged { what: "number" };
     Ok(CredentialRow {
         id: get_name(row, 0)?,
         principal: get_name(row, 1)?,
         sealed_secret: get_bytes(row, 2)?,
         created: get_time(row, 3)?,
-        expires: expires
-            .map(u64::try_from)
-            .transpose()
-            .map_err(damaged)?
-            .map(Timestamp::from_millis),
+        expires: get_time_or_none(row, 4)?,
     })
 }
 
-/// `id, project, principal, row`: the columns that were searched must say what the row says, or a
-/// grant of one would serve another.
+/// `id, project, principal, row, terms`: the columns that were searched must say what the row
+/// says, or a grant of one would serve another.
 pub(super) fn grant(row: &Row<'_>) -> Result<Grant, CatalogError> {
-    let grant: Grant = get_encoded(row, 3)?;
+    let mut grant: Grant = get_encoded(row, 3)?;
+    if row.get_ref(4)? != rusqlite::types::ValueRef::Null {
+        grant.terms = get_encoded(row, 4)?;
+    }
     let same = grant.id.as_bytes() == &get_id(row, 0)?
         && grant.project.as_str() == row.get_ref(1)?.as_str()?
         && grant.principal.as_str() == row.get_ref(2)?.as_str()?;

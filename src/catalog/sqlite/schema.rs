@@ -168,8 +168,27 @@ ALTER TABLE bodies ADD COLUMN origin BLOB;
 ALTER TABLE uploads ADD COLUMN facts BLOB;
 ";
 
+/// Version 4: terms of grants, groups, suspension, last uses.
+///
+/// - `grants.terms` is `NULL` for the default.
+/// - A group is a principal with `grouped` 1 and `workload` 0.
+const V4: &str = "
+ALTER TABLE grants ADD COLUMN terms BLOB;
+ALTER TABLE grants ADD COLUMN used INTEGER;
+ALTER TABLE credentials ADD COLUMN used INTEGER;
+ALTER TABLE principals ADD COLUMN grouped INTEGER NOT NULL DEFAULT 0 CHECK (grouped IN (0, 1));
+ALTER TABLE principals ADD COLUMN suspended INTEGER;
+
+CREATE TABLE members (
+    team TEXT NOT NULL REFERENCES principals (id),
+    member TEXT NOT NULL REFERENCES principals (id),
+    PRIMARY KEY (team, member)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX members_of ON members (member, team);
+";
+
 /// Every step, oldest first.
-pub(super) const STEPS: &[&str] = &[V1, V2, V3];
+pub(super) const STEPS: &[&str] = &[V1, V2, V3, V4];
 
 /// Brings a file, an empty one too, to the newest version; refuses a newer and a foreign one.
 pub(super) fn migrate(conn: &Connection, steps: &[&str]) -> Result<(), CatalogError> {
@@ -230,6 +249,13 @@ mod tests {
 
     /// A step that a later version might bring.
     const NEXT: &str = "ALTER TABLE projects ADD COLUMN note TEXT;";
+    /// The newest version.
+    const KNOWN: u32 = 4;
+
+    /// The steps of a program that is newer by one, and by another that fails.
+    fn newer<'a>(more: &[&'a str]) -> Vec<&'a str> {
+        [STEPS, more].concat()
+    }
 
     fn fresh() -> Connection {
         Connection::open_in_memory().unwrap()
@@ -240,7 +266,7 @@ mod tests {
         let conn = fresh();
         migrate(&conn, STEPS).unwrap();
         migrate(&conn, STEPS).unwrap();
-        assert_eq!(version(&conn, 3), Ok(3));
+        assert_eq!(version(&conn, KNOWN), Ok(KNOWN));
     }
 
     #[test]
@@ -249,8 +275,8 @@ mod tests {
         migrate(&conn, STEPS).unwrap();
         conn.execute("INSERT INTO projects VALUES ('icu', 7)", [])
             .unwrap();
-        migrate(&conn, &[V1, V2, V3, NEXT]).unwrap();
-        assert_eq!(version(&conn, 4), Ok(4));
+        migrate(&conn, &newer(&[NEXT])).unwrap();
+        assert_eq!(version(&conn, KNOWN + 1), Ok(KNOWN + 1));
         let row: (String, u64, Option<String>) = conn
             .query_row("SELECT name, created, note FROM projects", [], |row| {
                 Ok((row.get(0)?, row.get::<_, u32>(1)?.into(), row.get(2)?))
@@ -263,16 +289,19 @@ mod tests {
     fn a_failing_step_leaves_the_old_version() {
         let conn = fresh();
         migrate(&conn, STEPS).unwrap();
-        assert!(migrate(&conn, &[V1, V2, V3, NEXT, "CREATE TABLE projects (x);"]).is_err());
-        assert_eq!(version(&conn, 3), Ok(3));
+        assert!(migrate(&conn, &newer(&[NEXT, "CREATE TABLE projects (x);"])).is_err());
+        assert_eq!(version(&conn, KNOWN), Ok(KNOWN));
         assert!(conn.prepare("SELECT note FROM projects").is_err());
     }
 
     #[test]
     fn a_newer_file_is_refused() {
         let conn = fresh();
-        migrate(&conn, &[V1, V2, V3, NEXT]).unwrap();
-        let refused = CatalogError::Schema { found: 4, known: 3 };
+        migrate(&conn, &newer(&[NEXT])).unwrap();
+        let refused = CatalogError::Schema {
+            found: KNOWN + 1,
+            known: KNOWN,
+        };
         assert_eq!(migrate(&conn, STEPS), Err(refused));
     }
 
@@ -308,11 +337,30 @@ mod tests {
             INSERT INTO objects VALUES (zeroblob(16), x'61', 0, 'e', 7, zeroblob(16), 1);";
         conn.execute_batch(row).unwrap();
         migrate(&conn, STEPS).unwrap();
-        assert_eq!(version(&conn, 3), Ok(3));
+        assert_eq!(version(&conn, KNOWN), Ok(KNOWN));
         let state = "SELECT versioning, versioned, object_lock IS NULL FROM datasets, objects";
         let state: (u8, u8, bool) = conn
             .query_row(state, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
             .unwrap();
         assert_eq!(state, (0, 0, true), "nothing was versioned before");
+    }
+
+    /// Principals and grants of version 2 are in force as they were.
+    #[test]
+    fn a_file_of_version_2_keeps_its_grants_in_force() {
+        let conn = fresh();
+        migrate(&conn, &[V1, V2]).unwrap();
+        let rows = "INSERT INTO projects VALUES ('icu', 7);
+            INSERT INTO principals VALUES ('ann', 0, NULL, 7);
+            INSERT INTO grants VALUES (zeroblob(16), 'icu', 'ann', x'00');";
+        conn.execute_batch(rows).unwrap();
+        migrate(&conn, STEPS).unwrap();
+        let select = "SELECT grouped, suspended IS NULL, terms IS NULL FROM principals, grants";
+        let state: (u8, bool, bool) = conn
+            .query_row(select, [], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+            })
+            .unwrap();
+        assert_eq!(state, (0, true, true));
     }
 }

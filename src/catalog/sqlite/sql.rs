@@ -83,6 +83,17 @@ pub(super) fn get_time(row: &Row<'_>, column: usize) -> Result<Timestamp, Catalo
     get_int(row, column).map(Timestamp::from_millis)
 }
 
+/// A time out of a column that may be `NULL`.
+pub(super) fn get_time_or_none(
+    row: &Row<'_>,
+    column: usize,
+) -> Result<Option<Timestamp>, CatalogError> {
+    if row.get_ref(column)? == rusqlite::types::ValueRef::Null {
+        return Ok(None);
+    }
+    get_time(row, column).map(Some)
+}
+
 /// The 16 bytes of an identifier.
 pub(super) fn get_id(row: &Row<'_>, column: usize) -> Result<[u8; 16], CatalogError> {
     Ok(row.get(column)?)

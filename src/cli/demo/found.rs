@@ -12,7 +12,7 @@ use crate::app::{self, Gateway, OpenVaultError, ServeError, open_store};
 use crate::catalog::SharedCatalog;
 use crate::config::{Config, ConfigError, Environment};
 use crate::keyring::KeyRingError;
-use crate::policy::{Grant, GrantEffect};
+use crate::policy::{Grant, GrantEffect, Terms};
 use crate::types::{
     BucketName, EntropyError, GrantId, IdError, NameError, PrincipalId, ProjectName,
 };
@@ -22,6 +22,9 @@ use crate::vault::{Vault, VaultError};
 pub(super) const PROJECT: &str = "demo";
 /// The demo's dataset, as S3 names it.
 pub(super) const BUCKET: &str = "demo--wdbc";
+
+/// How long the demo's grants hold.
+const YEAR_MS: u64 = 365 * 24 * 60 * 60 * 1000;
 
 /// Who is in the demo: file, principal, the person a workload acts for, role.
 const PEOPLE: [(&str, &str, Option<&str>, Option<&str>); 5] = [
@@ -221,11 +224,12 @@ fn grant(
         prefix: String::new(),
         effect: GrantEffect::Allow,
         purpose: Some("demo:try-it-out".to_owned()),
-        permit: None,
+        permit: Some("demo".to_owned()),
         starts: vault.now(),
-        expires: None,
+        expires: Some(vault.now().plus_millis(YEAR_MS)),
         approver: approver.clone(),
         created: vault.now(),
+        terms: Terms::default(),
     })
 }
 

@@ -5,3 +5,4 @@ mod matrix;
 mod never;
 mod oracle;
 mod rules;
+mod terms;

@@ -7,7 +7,9 @@ use proptest::prelude::*;
 use crate::policy::testkit::{
     NOW, ana, ask, builtin, dataset, deny, grant, person, policy, project,
 };
-use crate::policy::{Ask, Grant, Policy, PolicyError, PolicySource, ProjectPolicy, SubjectPolicy};
+use crate::policy::{
+    Ask, Circumstances, Grant, Policy, PolicyError, PolicySource, ProjectPolicy, SubjectPolicy,
+};
 use crate::types::{Action, Timestamp};
 
 static_assertions::assert_impl_all!(ProjectPolicy: Send, Sync);
@@ -93,6 +95,7 @@ fn a_view_answers_for_its_own_subject_and_project_only() {
             key: "a",
             action: Action::ObjectRead,
             now: NOW,
+            when: Circumstances::default(),
         });
         assert!(!decision.allowed);
         assert_eq!(decision.rule, fault);
@@ -228,7 +231,7 @@ proptest! {
                 for (action, asked) in questions {
                     let allowed = view.decide(&Ask {
                         project: asked, principal: who, dataset: Some(&dataset("ecg")),
-                        key: "k", action, now: NOW,
+                        key: "k", action, now: NOW, when: Circumstances::default(),
                     }).allowed;
                     let right = asked == at
                         && own.iter().any(|g| policy.role_allows(&g.role, action));

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use proptest::prelude::*;
 
 use crate::policy::testkit::{NOW, dataset, grant, person, policy, project};
-use crate::policy::{Ask, Grant, GrantEffect, ProjectPolicy};
+use crate::policy::{Ask, Circumstances, Grant, GrantEffect, ProjectPolicy};
 use crate::types::{Action, GrantId, Timestamp};
 
 const DATASETS: [&str; 3] = ["ecg", "mri", "ecg-2"];
@@ -138,6 +138,7 @@ proptest! {
                     key,
                     action: *action,
                     now: Timestamp::from_millis(NOW.millis() + step),
+                    when: Circumstances::default(),
                 };
                 let decision = view.decide(&ask);
                 prop_assert_eq!(decision.allowed, expected(&roles, &grants, &ask), "{:?}", ask);

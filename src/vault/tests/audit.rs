@@ -254,7 +254,9 @@ async fn elsewhere(
         }
         Use::RevokeGrant => {
             let project = "icu".parse().unwrap();
-            vault.revoke_grant(call, &project, stage.grant).await
+            vault
+                .revoke_grant(call, (&project, stage.grant), None)
+                .await
         }
         Use::FoundSet => {
             let bucket = BucketName::parse("icu--made", &"icu".parse().unwrap()).unwrap();

@@ -7,6 +7,7 @@
 
 mod audit;
 mod crash;
+mod grants;
 mod lifecycle;
 mod locks;
 mod lying_catalog;

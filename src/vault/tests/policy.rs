@@ -47,7 +47,7 @@ async fn a_withdrawn_grant_is_refused_at_once() {
     world.get("stan", "k", Span::All).await.unwrap();
     let call = world.call(None);
     let project = "icu".parse().unwrap();
-    let revoked = world.vault.revoke_grant(&call, &project, grant);
+    let revoked = world.vault.revoke_grant(&call, (&project, grant), None);
     revoked.await.unwrap();
     let got = world.get("stan", "k", Span::All).await;
     assert_eq!(kind(got), Some(ErrorKind::AccessDenied));
@@ -101,7 +101,7 @@ async fn a_running_read_is_cut_within_a_minute() {
         let project = "icu".parse().unwrap();
         let revoked = world
             .vault
-            .revoke_grant(&world.call(None), &project, id)
+            .revoke_grant(&world.call(None), (&project, id), None)
             .await;
         revoked.unwrap();
     };
@@ -269,7 +269,7 @@ async fn a_project_is_founded_once_and_by_an_owner() {
     let call = world.call(Some("olivia"));
     vault.create_dataset(&call, BUCKET, false).await.unwrap();
     let revoked = vault
-        .revoke_grant(&world.call(None), &project(), first)
+        .revoke_grant(&world.call(None), (&project(), first), None)
         .await;
     revoked.unwrap();
     let mut again = world.draft("mallory", "owner");

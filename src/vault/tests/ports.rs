@@ -18,8 +18,8 @@ use crate::ledger::{Completion, Intent, Session};
 use crate::policy::Grant;
 use crate::store::{BlobBody, BlobEntry, BlobStore, BlobStream, SharedStore, StoreError};
 use crate::types::{
-    AccessKeyId, BlobId, BucketName, DatasetId, ObjectKey, PrincipalId, ProjectName, Timestamp,
-    UploadId, VersionId, VersionName,
+    AccessKeyId, BlobId, BucketName, DatasetId, GrantId, ObjectKey, PrincipalId, ProjectName,
+    Timestamp, UploadId, VersionId, VersionName,
 };
 
 /// Counts the calls of all ports and stops at one of them, for ever: what was acknowledged before
@@ -211,6 +211,11 @@ gated! {
     grants_of(project: &ProjectName, principal: &PrincipalId) -> Vec<Grant>;
     grants(project: &ProjectName, limit: usize) -> Vec<Grant>;
     projects_of(principal: &PrincipalId) -> Vec<ProjectName>;
+    grant(id: &GrantId) -> Option<Grant>;
+    groups_of(principal: &PrincipalId) -> Vec<PrincipalId>;
+    members(group: &PrincipalId, after: Option<&PrincipalId>, limit: usize) -> Vec<PrincipalId>;
+    grant_uses(project: &ProjectName, limit: usize) -> Vec<(GrantId, Timestamp)>;
+    credential_uses(principal: &PrincipalId, limit: usize) -> Vec<(AccessKeyId, Timestamp)>;
     version(dataset: &DatasetId, key: &ObjectKey, name: &VersionName) -> Option<Version>;
     latest_marker(dataset: &DatasetId, key: &ObjectKey) -> Option<MarkerRow>;
     origin(dataset: &DatasetId, key: &ObjectKey, version: &VersionId) -> Option<Origin>;

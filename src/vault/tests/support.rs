@@ -10,14 +10,14 @@ use crate::catalog::{ListEntry, ListQuery, MemoryCatalog, SharedCatalog};
 use crate::journal::{MemoryJournal, SharedJournal};
 use crate::keyring::KeyRing;
 use crate::ledger::{AuthMethod, Completion, Entry, Nature, Session};
-use crate::policy::{Grant, GrantEffect, Policy};
+use crate::policy::{Grant, GrantEffect, Policy, Terms};
 use crate::store::fault::FaultStore;
 use crate::store::memory::MemoryStore;
 use crate::store::{BlobStore as _, SharedStore};
 use crate::types::{BlobId, Clock, Entropy, EntropyError, GrantId, Timestamp};
 use crate::vault::{
-    BodyChecks, Call, ErrorKind, Input, NewObject, Parts, Place, ReadAsk, Settings, Span, Vault,
-    VaultError,
+    BodyChecks, Call, ErrorKind, Input, NewObject, Parts, Place, ReadAsk, ReviewTimes, Settings,
+    Span, Vault, VaultError,
 };
 
 /// When each test begins: 2027-01-15.
@@ -227,18 +227,19 @@ impl World {
             dataset: None,
             prefix: String::new(),
             effect: GrantEffect::Allow,
-            purpose: None,
-            permit: None,
+            purpose: Some("test:try".to_owned()),
+            permit: Some("T-1".to_owned()),
             starts: self.vault.now(),
-            expires: None,
+            expires: Some(self.vault.now().plus_millis(3_650 * 86_400_000)),
             approver: "olivia".parse().unwrap(),
             created: self.vault.now(),
+            terms: Terms::default(),
         }
     }
 
     pub(in crate::vault) async fn make_grant(&self, grant: Grant) -> Result<GrantId, ErrorKind> {
         let made = self.vault.create_grant(&self.call(None), grant).await;
-        made.map_err(|error| error.kind())
+        made.map(|grant| grant.id).map_err(|error| error.kind())
     }
 
     pub(in crate::vault) fn call(&self, who: Option<&str>) -> Call {
@@ -326,10 +327,17 @@ impl World {
     }
 }
 
+/// Ten days for what lets bytes out or shows the log, a hundred for the rest.
+pub(in crate::vault) const REVIEW: ReviewTimes = ReviewTimes {
+    privileged_ms: 10 * 86_400_000,
+    other_ms: 100 * 86_400_000,
+};
+
 pub(in crate::vault) fn settings(snapshot_wait: bool) -> Settings {
     Settings {
         default_project: "icu".parse().unwrap(),
         snapshot_wait,
+        review: REVIEW,
     }
 }
 

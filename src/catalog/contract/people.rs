@@ -1,0 +1,263 @@
+//! Groups and members, suspension, terms of grants, last uses.
+
+use super::samples::*;
+use super::{on_each, refused};
+use crate::catalog::{CatalogError, Conflict, Mutation, PrincipalRow, SharedCatalog, Uses};
+use crate::policy::{Standing, Terms};
+use crate::types::{Action, PrincipalId, PrincipalKind};
+
+async fn commit(catalog: &SharedCatalog, mutation: Mutation) -> Result<(), CatalogError> {
+    catalog.commit(vec![mutation]).await
+}
+
+fn group(name: &str) -> PrincipalRow {
+    PrincipalRow {
+        kind: PrincipalKind::Group,
+        ..principal(name)
+    }
+}
+
+pub(super) fn add(group: &str, member: &str) -> Mutation {
+    Mutation::AddMember {
+        group: group.parse().unwrap(),
+        member: member.parse().unwrap(),
+    }
+}
+
+fn remove(group: &str, member: &str) -> Mutation {
+    Mutation::RemoveMember {
+        group: group.parse().unwrap(),
+        member: member.parse().unwrap(),
+    }
+}
+
+fn suspend(name: &str, since: Option<u64>) -> Mutation {
+    Mutation::SetSuspended {
+        principal: name.parse().unwrap(),
+        since: since.map(at),
+    }
+}
+
+pub(super) fn terms() -> Terms {
+    Terms {
+        version: Some(2),
+        actions: vec![Action::ObjectRead, Action::ObjectHead],
+        networks: vec!["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
+        standing: Standing::Proposed,
+        lapses: Some(at(99)),
+        proposer: Some("bob".parse().unwrap()),
+    }
+}
+
+pub(super) fn set_terms(number: u32, terms: Terms) -> Mutation {
+    Mutation::SetTerms {
+        grant: grant(number, "icu", "ann").id,
+        approver: "olga".parse().unwrap(),
+        terms,
+    }
+}
+
+fn names(texts: &[&str]) -> Vec<PrincipalId> {
+    texts.iter().map(|name| name.parse().unwrap()).collect()
+}
+
+/// A life of people, for the suite of dumps.
+pub(super) fn life() -> Vec<Vec<Mutation>> {
+    vec![
+        vec![
+            Mutation::CreatePrincipal(group("team")),
+            Mutation::CreatePrincipal(group("others")),
+        ],
+        vec![
+            add("team", "ann"),
+            add("team", "a-job"),
+            add("others", "ann"),
+        ],
+        vec![remove("others", "ann")],
+        vec![suspend("a-job", Some(7))],
+        vec![Mutation::CreateGrant(grant(8, "icu", "team"))],
+        vec![set_terms(8, terms())],
+        vec![Mutation::NoteUses(Uses {
+            grants: vec![(grant(8, "icu", "ann").id, at(50))],
+            credentials: vec![(credential(1, "ann").id, at(51))],
+        })],
+    ]
+}
+
+#[tokio::test]
+async fn members_come_and_go() {
+    on_each(|catalog| async move {
+        furnish(&catalog).await;
+        let people = ["bob", "team", "staff"].map(|name| match name {
+            "bob" => principal(name),
+            _ => group(name),
+        });
+        for row in people {
+            commit(&catalog, Mutation::CreatePrincipal(row))
+                .await
+                .unwrap();
+        }
+        for (change, conflict) in [
+            (add("team", "nobody"), Conflict::NoPrincipal),
+            (add("nobody", "ann"), Conflict::NoPrincipal),
+            (add("bob", "ann"), Conflict::NoGroup),
+            (add("team", "staff"), Conflict::NoGroup),
+            (add("team", "team"), Conflict::NoGroup),
+            (remove("team", "ann"), Conflict::NoMember),
+        ] {
+            assert_eq!(commit(&catalog, change).await, refused(conflict));
+        }
+        for change in [add("team", "bob"), add("team", "ann"), add("staff", "ann")] {
+            commit(&catalog, change.clone()).await.unwrap();
+            assert_eq!(commit(&catalog, change).await, Ok(()), "again");
+        }
+        let [team, ann, bob] = ["team", "ann", "bob"].map(|name| name.parse().unwrap());
+        let found = catalog.principal(&team).await.unwrap();
+        assert_eq!(found, Some(group("team")));
+        assert_eq!(
+            catalog.groups_of(&ann).await.unwrap(),
+            names(&["staff", "team"])
+        );
+        let all = catalog.members(&team, None, 9).await.unwrap();
+        assert_eq!(all, names(&["ann", "bob"]));
+        assert_eq!(
+            catalog.members(&team, Some(&ann), 9).await.unwrap(),
+            names(&["bob"])
+        );
+        assert_eq!(
+            catalog.members(&team, None, 1).await.unwrap(),
+            names(&["ann"])
+        );
+        commit(&catalog, Mutation::CreateGrant(grant(1, "icu", "team")))
+            .await
+            .unwrap();
+        let icu = ["icu".parse().unwrap()];
+        assert_eq!(catalog.projects_of(&bob).await.unwrap(), icu);
+        commit(&catalog, remove("team", "bob")).await.unwrap();
+        assert_eq!(catalog.projects_of(&bob).await.unwrap(), []);
+        assert_eq!(catalog.groups_of(&bob).await.unwrap(), []);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn who_is_suspended_is_so_until_let_be() {
+    on_each(|catalog| async move {
+        furnish(&catalog).await;
+        let ann = "ann".parse().unwrap();
+        let since = async || catalog.principal(&ann).await.unwrap().unwrap().suspended;
+        let absent = commit(&catalog, suspend("bob", Some(1))).await;
+        assert_eq!(absent, refused(Conflict::NoPrincipal));
+        for told in [Some(5), Some(0), None] {
+            commit(&catalog, suspend("ann", told)).await.unwrap();
+            assert_eq!(since().await, told.map(at));
+        }
+        let born = PrincipalRow {
+            suspended: Some(at(1)),
+            ..principal("eve")
+        };
+        commit(&catalog, Mutation::CreatePrincipal(born))
+            .await
+            .unwrap();
+        let eve = catalog.principal(&"eve".parse().unwrap()).await.unwrap();
+        assert_eq!(eve, Some(principal("eve")), "another mutation says that");
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_grants_terms_are_set_apart() {
+    on_each(|catalog| async move {
+        furnish(&catalog).await;
+        let absent = commit(&catalog, set_terms(1, terms())).await;
+        assert_eq!(absent, refused(Conflict::NoGrant));
+        let bare = grant(1, "icu", "ann");
+        let mut wordy = bare.clone();
+        wordy.terms = terms();
+        commit(&catalog, Mutation::CreateGrant(wordy.clone()))
+            .await
+            .unwrap();
+        assert_eq!(catalog.grant(&bare.id).await.unwrap(), Some(bare.clone()));
+        commit(&catalog, set_terms(1, terms())).await.unwrap();
+        wordy.approver = "olga".parse().unwrap();
+        assert_eq!(catalog.grant(&bare.id).await.unwrap(), Some(wordy.clone()));
+        let held = catalog
+            .grants_of(&bare.project, &bare.principal)
+            .await
+            .unwrap();
+        assert_eq!(held, [wordy.clone()]);
+        assert_eq!(
+            catalog.grants(&bare.project, 9).await.unwrap(),
+            [wordy.clone()]
+        );
+        commit(&catalog, set_terms(1, Terms::default()))
+            .await
+            .unwrap();
+        wordy.terms = Terms::default();
+        assert_eq!(catalog.grant(&bare.id).await.unwrap(), Some(wordy));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_latest_use_of_what_is_there_is_kept() {
+    on_each(|catalog| async move {
+        furnish(&catalog).await;
+        let (id, key) = (grant(1, "icu", "ann").id, credential(1, "ann").id);
+        let note = |used| {
+            Mutation::NoteUses(Uses {
+                grants: vec![(id, at(used))],
+                credentials: vec![(key.clone(), at(used))],
+            })
+        };
+        commit(&catalog, note(1)).await.unwrap();
+        let made = vec![
+            Mutation::CreateGrant(grant(1, "icu", "ann")),
+            Mutation::CreateCredential(credential(1, "ann")),
+        ];
+        catalog.commit(made).await.unwrap();
+        let [icu] = catalog.projects(None, 1).await.unwrap().try_into().unwrap();
+        let ann = "ann".parse().unwrap();
+        assert_eq!(catalog.grant_uses(&icu.name, 9).await.unwrap(), []);
+        assert_eq!(catalog.credential_uses(&ann, 9).await.unwrap(), []);
+        let generation = catalog.generation().await.unwrap();
+        for used in [5, 9, 7] {
+            commit(&catalog, note(used)).await.unwrap();
+        }
+        assert_eq!(
+            catalog.grant_uses(&icu.name, 9).await.unwrap(),
+            [(id, at(9))]
+        );
+        let keys = catalog.credential_uses(&ann, 9).await.unwrap();
+        assert_eq!(keys, [(key.clone(), at(9))]);
+        assert_eq!(catalog.generation().await.unwrap(), generation);
+        commit(&catalog, Mutation::DeleteGrant(id)).await.unwrap();
+        assert_eq!(catalog.grant_uses(&icu.name, 9).await.unwrap(), []);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn the_generation_follows_people_and_terms() {
+    on_each(|catalog| async move {
+        furnish(&catalog).await;
+        let made = vec![
+            Mutation::CreatePrincipal(group("team")),
+            Mutation::CreateGrant(grant(1, "icu", "team")),
+        ];
+        catalog.commit(made).await.unwrap();
+        let mut last = catalog.generation().await.unwrap();
+        for change in [
+            add("team", "ann"),
+            remove("team", "ann"),
+            suspend("ann", Some(1)),
+            set_terms(1, terms()),
+        ] {
+            commit(&catalog, change).await.unwrap();
+            let now = catalog.generation().await.unwrap();
+            assert!(now > last);
+            last = now;
+        }
+    })
+    .await;
+}

@@ -1,0 +1,119 @@
+//! The model's groups, suspensions, terms of grants and last uses.
+
+use super::super::{CatalogError, Conflict, Mutation, Uses};
+use super::state::{State, must};
+use crate::policy::Terms;
+use crate::types::{GrantId, PrincipalId, PrincipalKind, Timestamp, limits};
+
+impl State {
+    pub(super) fn set_terms(
+        &mut self,
+        id: &GrantId,
+        approver: PrincipalId,
+        terms: Terms,
+    ) -> Result<(), Conflict> {
+        let grant = self.grants.get_mut(id).ok_or(Conflict::NoGrant)?;
+        grant.approver = approver;
+        grant.terms = terms;
+        Ok(())
+    }
+
+    pub(super) fn suspend(
+        &mut self,
+        principal: &PrincipalId,
+        since: Option<Timestamp>,
+    ) -> Result<(), Conflict> {
+        let row = self.principals.get_mut(principal);
+        row.ok_or(Conflict::NoPrincipal)?.suspended = since;
+        Ok(())
+    }
+
+    pub(super) fn add_member(
+        &mut self,
+        group: PrincipalId,
+        member: PrincipalId,
+    ) -> Result<(), Conflict> {
+        let kind = |id| self.principals.get(id).map(|row| row.kind);
+        let (Some(group_kind), Some(member_kind)) = (kind(&group), kind(&member)) else {
+            return Err(Conflict::NoPrincipal);
+        };
+        let fits = group_kind == PrincipalKind::Group && member_kind != PrincipalKind::Group;
+        must(fits, Conflict::NoGroup)?;
+        let _new: bool = self.members.insert((group, member));
+        Ok(())
+    }
+
+    pub(super) fn remove_member(
+        &mut self,
+        group: PrincipalId,
+        member: PrincipalId,
+    ) -> Result<(), Conflict> {
+        let there = self.members.remove(&(group, member));
+        must(there, Conflict::NoMember)
+    }
+
+    pub(super) fn note_uses(&mut self, uses: Uses) {
+        for (id, used) in uses.grants {
+            if self.grants.contains_key(&id) {
+                let last = self.grant_uses.entry(id).or_default();
+                *last = used.max(*last);
+            }
+        }
+        for (id, used) in uses.credentials {
+            if self.credentials.contains_key(&id) {
+                let last = self.credential_uses.entry(id).or_default();
+                *last = used.max(*last);
+            }
+        }
+    }
+
+    pub(super) fn groups_of(
+        &self,
+        principal: &PrincipalId,
+    ) -> Result<Vec<PrincipalId>, CatalogError> {
+        let own = self
+            .members
+            .iter()
+            .filter(|(_, member)| member == principal);
+        let groups: Vec<PrincipalId> = own.map(|(group, _)| group.clone()).collect();
+        if groups.len() > limits::GROUPS_OF_MAX {
+            return Err(CatalogError::Failed {
+                reason: format!("{principal} is a member of too many groups"),
+            });
+        }
+        Ok(groups)
+    }
+
+    pub(super) fn members(
+        &self,
+        group: &PrincipalId,
+        after: Option<&PrincipalId>,
+        limit: usize,
+    ) -> Vec<PrincipalId> {
+        let of = self.members.iter().filter(|(team, _)| team == group);
+        let names = of.map(|(_, member)| member);
+        let wanted = names.filter(|member| after.is_none_or(|after| *member > after));
+        wanted.take(limit).cloned().collect()
+    }
+
+    /// Members and last uses, as a dump lists them.
+    pub(super) fn dump_access(&self) -> Vec<Mutation> {
+        let members = self
+            .members
+            .iter()
+            .map(|(group, member)| Mutation::AddMember {
+                group: group.clone(),
+                member: member.clone(),
+            });
+        let grants = self.grant_uses.iter().map(|(id, used)| Uses {
+            grants: vec![(*id, *used)],
+            credentials: Vec::new(),
+        });
+        let credentials = self.credential_uses.iter().map(|(id, used)| Uses {
+            grants: Vec::new(),
+            credentials: vec![(id.clone(), *used)],
+        });
+        let uses = grants.chain(credentials).map(Mutation::NoteUses);
+        members.chain(uses).collect()
+    }
+}

@@ -1,0 +1,157 @@
+//! The arguments of `kluis grant` and `kluis group`, without logic.
+
+use clap::{Args, Subcommand};
+
+use super::values;
+use crate::types::{Action, DatasetName, GrantId, Network, PrincipalId, ProjectName, Timestamp};
+
+/// Commands on grants.
+#[derive(Debug, Subcommand)]
+pub enum GrantCommand {
+    /// Make a grant, or propose one for an owner to approve
+    ///
+    /// With `--approver` it is in force at once; the approver must manage grants over all that it
+    /// covers. With `--proposer` it gives nothing until `kluis grant approve`.
+    #[command(
+        after_long_help = "Example:\n  kluis grant create icu-sepsis --to train-job --role job --dataset ecg-2024 --purpose ehds:scientific-research --permit HDAB-NL-2026-0417 --expires 2027-12-31 --approver a.jansen\n  kluis grant create icu-sepsis --to b.devries --role reader --dataset ecg-2024 --network 10.12.0.0/16 --purpose ehds:scientific-research --permit HDAB-NL-2026-0417 --expires 2027-12-31 --proposer b.devries"
+    )]
+    Create(Box<GrantArgs>),
+    /// List a project's grants
+    #[command(after_long_help = "Example:\n  kluis grant list icu-sepsis --json")]
+    List {
+        /// The project
+        project: ProjectName,
+    },
+    /// Show all of one grant
+    #[command(
+        after_long_help = "Example:\n  kluis grant show icu-sepsis 0123456789abcdef0123456789abcdef"
+    )]
+    Show {
+        /// The project
+        project: ProjectName,
+        /// The grant, as `list` shows it
+        grant: GrantId,
+    },
+    /// Approve a proposed grant: it is in force from then on
+    #[command(
+        after_long_help = "Example:\n  kluis grant approve icu-sepsis 0123456789abcdef0123456789abcdef --approver a.jansen"
+    )]
+    Approve {
+        /// The project
+        project: ProjectName,
+        /// The grant
+        grant: GrantId,
+        /// Who approves it
+        #[arg(long, value_name = "PERSON")]
+        approver: PrincipalId,
+    },
+    /// Withdraw a grant or a proposal
+    ///
+    /// New requests are refused within a second, running transfers are cut within a minute.
+    #[command(
+        after_long_help = "Example:\n  kluis grant withdraw icu-sepsis 0123456789abcdef0123456789abcdef"
+    )]
+    Withdraw {
+        /// The project
+        project: ProjectName,
+        /// The grant
+        grant: GrantId,
+        /// On whose word; needed for a grant that denies
+        #[arg(long, value_name = "PERSON")]
+        approver: Option<PrincipalId>,
+    },
+    /// Review a project's grants: when each was last used and when it lapses; confirm some
+    #[command(
+        after_long_help = "Example:\n  kluis grant review icu-sepsis\n  kluis grant review icu-sepsis --confirm 0123456789abcdef0123456789abcdef --approver a.jansen"
+    )]
+    Review {
+        /// The project
+        project: ProjectName,
+        /// Confirm that this grant is still needed
+        #[arg(long, value_name = "GRANT", requires = "approver")]
+        confirm: Vec<GrantId>,
+        /// Who confirms it
+        #[arg(long, value_name = "PERSON", requires = "confirm")]
+        approver: Option<PrincipalId>,
+    },
+}
+
+/// Arguments of `grant create`.
+#[derive(Debug, Args)]
+pub struct GrantArgs {
+    /// The project
+    pub project: ProjectName,
+    /// Who is to hold it: a person, a workload or a group
+    #[arg(long, value_name = "PRINCIPAL")]
+    pub to: PrincipalId,
+    /// The role: owner, contributor, depositor, reader, job, exporter, auditor, operator
+    #[arg(long, value_name = "ROLE")]
+    pub role: String,
+    /// Who approves it
+    #[arg(long, value_name = "PERSON", required_unless_present = "proposer")]
+    pub approver: Option<PrincipalId>,
+    /// Who asks for it, for an owner to approve
+    #[arg(long, value_name = "PERSON", conflicts_with = "approver")]
+    pub proposer: Option<PrincipalId>,
+    /// Deny what the role allows, whatever else is granted
+    #[arg(long)]
+    pub deny: bool,
+    /// One dataset [default: all of the project]
+    #[arg(long, value_name = "DATASET", help_heading = "What it covers")]
+    pub dataset: Option<DatasetName>,
+    /// Only keys that begin so
+    #[arg(long, value_name = "PREFIX", default_value = "", requires = "dataset")]
+    #[arg(help_heading = "What it covers")]
+    pub prefix: String,
+    /// Only this of the role's actions; may be repeated [default: all of them]
+    #[arg(long, value_name = "ACTION", help_heading = "What it covers")]
+    pub action: Vec<Action>,
+    /// Only from this network, as 10.12.0.0/16; may be repeated [default: from anywhere]
+    #[arg(long, value_name = "NETWORK", help_heading = "What it covers")]
+    pub network: Vec<Network>,
+    /// From when: 2027-01-01 or 2027-01-01T12:00:00Z [default: now]
+    #[arg(long, value_name = "TIME", value_parser = values::time, help_heading = "What it covers")]
+    pub starts: Option<Timestamp>,
+    /// Until when; at this moment it is over
+    #[arg(long, value_name = "TIME", value_parser = values::time, help_heading = "What it covers")]
+    pub expires: Option<Timestamp>,
+    /// For what, as a code
+    #[arg(long, value_name = "CODE", help_heading = "What it rests on")]
+    pub purpose: Option<String>,
+    /// The permit or approval
+    #[arg(long, value_name = "REFERENCE", help_heading = "What it rests on")]
+    pub permit: Option<String>,
+}
+
+/// Commands on groups.
+#[derive(Debug, Subcommand)]
+pub enum GroupCommand {
+    /// Make a group
+    #[command(after_long_help = "Example:\n  kluis group create radiology")]
+    Create {
+        /// Its name: 1 to 128 of a-z, 0-9 and . _ @ -
+        name: PrincipalId,
+    },
+    /// Show a group's members
+    #[command(after_long_help = "Example:\n  kluis group show radiology")]
+    Show {
+        /// The group
+        name: PrincipalId,
+    },
+    /// Make a person or workload a member
+    #[command(after_long_help = "Example:\n  kluis group add radiology b.devries")]
+    Add {
+        /// The group
+        name: PrincipalId,
+        /// The member
+        member: PrincipalId,
+    },
+    /// Take a member out
+    #[command(after_long_help = "Example:\n  kluis group remove radiology b.devries")]
+    Remove {
+        /// The group
+        name: PrincipalId,
+        /// The member
+        member: PrincipalId,
+    },
+}

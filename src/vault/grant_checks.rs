@@ -1,0 +1,230 @@
+//! What must hold of a grant, and of whoever proposes, approves or withdraws it.
+
+use super::Vault;
+use super::ask::Call;
+use super::error::{ErrorKind, VaultError};
+use super::guard::circumstances;
+use crate::ledger::AuthMethod;
+use crate::policy::{Ask, Decision, Grant, GrantEffect, Policy, Standing};
+use crate::types::{Action, BucketName, PrincipalId, ProjectName, Timestamp, limits};
+
+pub(super) const MAY_NOT: VaultError = VaultError::new(
+    ErrorKind::AccessDenied,
+    "the approver may not manage grants here",
+);
+
+impl Vault {
+    /// What must hold of any grant.
+    pub(super) fn check_grant(&self, grant: &Grant) -> Result<(), VaultError> {
+        let wrong = |why| Err(VaultError::new(ErrorKind::InvalidArgument, why));
+        let policy = self.guard.policy();
+        if !policy.roles().iter().any(|role| *role == grant.role) {
+            return wrong("no such role");
+        }
+        if grant.expires.is_some_and(|end| end <= grant.starts) {
+            return wrong("it ends before it starts");
+        }
+        let terms = &grant.terms;
+        if terms.networks.len() > limits::GRANT_NETWORKS_MAX
+            || terms.actions.len() > Action::ALL.len()
+        {
+            return wrong("it names too many networks or actions");
+        }
+        if !terms.actions.is_sorted_by(|a, b| a < b) {
+            return wrong("its actions are named in order, each once");
+        }
+        let allows = |action: &Action| policy.role_allows(&grant.role, *action);
+        if grant.effect == GrantEffect::Allow && !terms.actions.iter().all(allows) {
+            return wrong("its role does not allow all the actions that it names");
+        }
+        if grant.prefix.len() > limits::OBJECT_KEY_BYTES_MAX {
+            return wrong("a prefix is no longer than a key");
+        }
+        let texts = [&grant.purpose, &grant.permit].into_iter().flatten();
+        let mut texts = texts.map(String::as_str);
+        if !texts.all(is_reference) {
+            return wrong("a purpose or permit is 1 to 128 characters, none of them a control");
+        }
+        Ok(())
+    }
+
+    pub(super) async fn check_proposer(
+        &self,
+        call: &Call,
+        grant: &Grant,
+        proposer: &PrincipalId,
+    ) -> Result<(), VaultError> {
+        const UNKNOWN: VaultError = VaultError::new(
+            ErrorKind::AccessDenied,
+            "the proposer knows of no such place",
+        );
+        if call.session.auth != AuthMethod::Local {
+            let subject = self.guard.subject(&grant.project, proposer).await?;
+            let asks = |action| Ask {
+                project: &grant.project,
+                principal: proposer,
+                dataset: grant.dataset.as_ref(),
+                key: "",
+                action,
+                now: self.now(),
+                when: circumstances(call),
+            };
+            let knows = [Action::DatasetHead, Action::GrantManage];
+            if !knows
+                .into_iter()
+                .any(|action| subject.decide(&asks(action)).allowed)
+            {
+                return Err(UNKNOWN);
+            }
+        }
+        let all = limits::GUARD_CACHE_MAX;
+        let grants = self.catalog.grants(&grant.project, all).await?;
+        let waiting = grants
+            .iter()
+            .filter(|g| g.terms.standing == Standing::Proposed);
+        if waiting.count() >= limits::GRANT_PROPOSALS_MAX {
+            let why = "too many proposals wait for approval";
+            return Err(VaultError::new(ErrorKind::Conflict, why));
+        }
+        Ok(())
+    }
+
+    /// An approver manages grants over all that the grant covers. What lets bytes out or shows
+    /// the log is never approved by whom it is for: see `docs/decisions/`.
+    pub(super) async fn check_approver(
+        &self,
+        call: &Call,
+        grant: &Grant,
+        approver: &PrincipalId,
+    ) -> Result<Decision, VaultError> {
+        const SELF: VaultError =
+            VaultError::new(ErrorKind::AccessDenied, "this role needs another approver");
+        if self.is_privileged(grant) && grant.effect == GrantEffect::Allow {
+            let groups = self.catalog.groups_of(approver).await?;
+            if grant.principal == *approver || groups.contains(&grant.principal) {
+                return Err(SELF);
+            }
+        }
+        self.decide_managing(call, grant, approver).await
+    }
+
+    pub(super) async fn decide_managing(
+        &self,
+        call: &Call,
+        grant: &Grant,
+        approver: &PrincipalId,
+    ) -> Result<Decision, VaultError> {
+        let project = &grant.project;
+        let subject = self.guard.subject(project, approver).await?;
+        let decision = subject.decide(&Ask {
+            project,
+            principal: approver,
+            dataset: grant.dataset.as_ref(),
+            key: &grant.prefix,
+            action: Action::GrantManage,
+            now: self.now(),
+            when: circumstances(call),
+        });
+        if decision.allowed {
+            Ok(decision)
+        } else {
+            Err(MAY_NOT)
+        }
+    }
+
+    /// That somebody manages grants of the whole project.
+    pub(super) async fn manages(
+        &self,
+        call: &Call,
+        project: &ProjectName,
+        who: &PrincipalId,
+    ) -> Result<(), VaultError> {
+        let subject = self.guard.subject(project, who).await?;
+        let ask = Ask {
+            project,
+            principal: who,
+            dataset: None,
+            key: "",
+            action: Action::GrantManage,
+            now: self.now(),
+            when: circumstances(call),
+        };
+        if subject.decide(&ask).allowed {
+            Ok(())
+        } else {
+            Err(MAY_NOT)
+        }
+    }
+
+    pub(super) fn allows(&self, grant: &Grant, action: Action) -> bool {
+        self.guard.policy().role_allows(&grant.role, action)
+    }
+
+    /// Whether a grant lets bytes out or shows the log.
+    pub(super) fn is_privileged(&self, grant: &Grant) -> bool {
+        let delicate = [Action::ObjectExport, Action::LogRead];
+        delicate.iter().any(|action| self.allows(grant, *action))
+    }
+
+    /// When a grant lapses that is confirmed now. Who manages grants does not lapse, or a project
+    /// could lose its last owner; a review shows her as overdue.
+    pub(super) fn lapse(&self, grant: &Grant) -> Option<Timestamp> {
+        if grant.effect == GrantEffect::Deny || self.allows(grant, Action::GrantManage) {
+            return None;
+        }
+        let times = self.settings.review;
+        let after = if self.is_privileged(grant) {
+            times.privileged_ms
+        } else {
+            times.other_ms
+        };
+        let begins = self.now().max(grant.starts);
+        Some(begins.plus_millis(after))
+    }
+
+    /// Whether the grant makes the first owner of a project that holds nothing yet.
+    pub(super) async fn is_founding(&self, grant: &Grant) -> Result<bool, VaultError> {
+        let policy = self.guard.policy();
+        if grant.effect != GrantEffect::Allow
+            || !policy.role_allows(&grant.role, Action::GrantManage)
+            || !self.catalog.grants(&grant.project, 1).await?.is_empty()
+        {
+            return Ok(false);
+        }
+        // A project that has lost its owners and holds data is nobody's to take over.
+        let mut after: Option<BucketName> = None;
+        loop {
+            let page = self
+                .catalog
+                .datasets(after.as_ref(), limits::PAGE_ENTRIES_MAX)
+                .await?;
+            if page.iter().any(|row| row.bucket.project == grant.project) {
+                return Ok(false);
+            }
+            match page.last() {
+                Some(last) => after = Some(last.bucket.clone()),
+                None => return Ok(true),
+            }
+        }
+    }
+}
+
+/// AZ-1: what opens data says for what, on which permit and until when. An owner's own grant is an
+/// office, and a denial needs no reason.
+pub(super) fn check_complete(policy: &Policy, grant: &Grant) -> Result<(), VaultError> {
+    let exempt =
+        grant.effect == GrantEffect::Deny || policy.role_allows(&grant.role, Action::GrantManage);
+    if exempt || (grant.purpose.is_some() && grant.permit.is_some() && grant.expires.is_some()) {
+        return Ok(());
+    }
+    Err(VaultError::new(
+        ErrorKind::InvalidArgument,
+        "a grant says its purpose, its permit and its end",
+    ))
+}
+
+/// Whether a text can stand as a purpose or a permit.
+fn is_reference(text: &str) -> bool {
+    let bounded = (1..=limits::GRANT_TEXT_BYTES_MAX).contains(&text.len());
+    bounded && text.trim() == text && !text.chars().any(char::is_control)
+}

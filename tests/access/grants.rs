@@ -1,0 +1,138 @@
+//! The life of a grant over the network, as owner and researcher live it.
+
+use serde_json::json;
+
+use crate::world::{Keys, World, asked, name};
+
+const GRANTS: &str = "/.kluis/v1/projects/icu/grants";
+
+async fn ecg(world: &World) -> Keys {
+    let olivia = world.keys("olivia", None).await;
+    for request in [
+        asked("PUT", "/icu--ecg"),
+        asked("PUT", "/icu--ecg/k").body("x"),
+    ] {
+        let got = world.serve(Some(&olivia), &request).await;
+        assert_eq!(got.status, 200, "{}", got.body);
+    }
+    olivia
+}
+
+async fn reads(world: &World, keys: &Keys) -> u16 {
+    world
+        .serve(Some(keys), &asked("GET", "/icu--ecg/k"))
+        .await
+        .status
+}
+
+#[tokio::test]
+async fn proposed_approved_used_reviewed_withdrawn() {
+    let world = World::new().await;
+    let olivia = ecg(&world).await;
+    let rosa = world.member("rosa", "depositor").await;
+    assert_eq!(reads(&world, &rosa).await, 403);
+    let body = json!({
+        "principal": "rosa", "role": "reader", "dataset": "ecg", "propose": true,
+        "purpose": "ehds:scientific-research", "permit": "HDAB-7",
+        "networks": ["127.0.0.0/8"], "actions": ["object.read", "object.list"],
+        "expires": "2199-12-31T00:00:00Z",
+    });
+    let made = world
+        .serve(Some(&rosa), &asked("POST", GRANTS).body(body.to_string()))
+        .await;
+    assert_eq!(made.status, 201, "{}", made.body);
+    let told = made.json();
+    assert_eq!(told["standing"], "proposed");
+    assert_eq!(told["approver"], serde_json::Value::Null);
+    let id = told["grant"].as_str().expect("an id").to_owned();
+    assert_eq!(reads(&world, &rosa).await, 403);
+
+    let approve = asked("POST", format!("{GRANTS}/{id}/approve"));
+    assert_eq!(world.serve(Some(&rosa), &approve).await.status, 403);
+    let approved = world.serve(Some(&olivia), &approve).await;
+    assert_eq!(approved.json()["approver"], "olivia", "{}", approved.body);
+    assert_eq!(world.serve(Some(&olivia), &approve).await.status, 409);
+    assert_eq!(reads(&world, &rosa).await, 200);
+    let (intent, session) = world.last_intent();
+    let policy = intent.policy.expect("a decision");
+    assert_eq!(policy.grant.map(|id| id.to_string()), Some(id.clone()));
+    assert_eq!(policy.purpose.as_deref(), Some("ehds:scientific-research"));
+    assert_eq!(policy.permit.as_deref(), Some("HDAB-7"));
+    assert_eq!(session.principal, Some(name("rosa")));
+    let head = world
+        .serve(Some(&rosa), &asked("HEAD", "/icu--ecg/k"))
+        .await;
+    assert_eq!(head.status, 403, "not among its actions");
+
+    world.vault.keep_uses().await.expect("kept");
+    let list = world
+        .serve(Some(&olivia), &asked("GET", GRANTS))
+        .await
+        .json();
+    let rows = list["grants"].as_array().expect("a list");
+    let row = rows
+        .iter()
+        .find(|row| row["grant"] == id.as_str())
+        .expect("hers");
+    assert!(
+        row["last_used"].is_string() && row["lapses"].is_string(),
+        "{row}"
+    );
+    let own = world.serve(Some(&rosa), &asked("GET", GRANTS)).await.json();
+    let own = own["grants"].as_array().expect("a list");
+    assert!(own.len() == 2 && own.iter().all(|row| row["principal"] == "rosa"));
+    let confirm = asked("POST", format!("{GRANTS}/{id}/confirm"));
+    assert_eq!(world.serve(Some(&rosa), &confirm).await.status, 403);
+    assert_eq!(world.serve(Some(&olivia), &confirm).await.status, 200);
+
+    let withdraw = asked("DELETE", format!("{GRANTS}/{id}"));
+    assert_eq!(world.serve(Some(&rosa), &withdraw).await.status, 403);
+    assert_eq!(world.serve(Some(&olivia), &withdraw).await.status, 204);
+    assert_eq!(reads(&world, &rosa).await, 403);
+    assert_eq!(
+        world.serve(Some(&olivia), &withdraw).await.status,
+        400,
+        "no such grant"
+    );
+}
+
+#[tokio::test]
+async fn what_is_no_grant_is_refused_with_a_word_why() {
+    let world = World::new().await;
+    let olivia = ecg(&world).await;
+    world.person("rosa").await;
+    let good = json!({
+        "principal": "rosa", "role": "reader", "purpose": "p", "permit": "q",
+        "expires": "2199-12-31T00:00:00Z",
+    });
+    let with = |member: &str, value: serde_json::Value| {
+        let mut body = good.clone();
+        body[member] = value;
+        body.to_string()
+    };
+    for (body, why) in [
+        (with("purpose", json!(null)), "purpose"),
+        (with("permit", json!("")), "permit"),
+        (with("expires", json!(null)), "end"),
+        (with("expires", json!("2199-12-31")), "expires"),
+        (with("role", json!("king")), "role"),
+        (with("networks", json!(["10.0.0.1/8"])), "networks"),
+        (with("actions", json!(["object.fly"])), "actions"),
+        (with("actions", json!(["object.write"])), "actions"),
+        (with("approver", json!("olivia")), "approver"),
+        (with("principal", json!("nobody")), "principal"),
+        (with("dataset", json!("../lab")), "dataset"),
+        ("{".repeat(10_000), "JSON"),
+        (String::new(), "JSON"),
+    ] {
+        let got = world
+            .serve(Some(&olivia), &asked("POST", GRANTS).body(body.clone()))
+            .await;
+        assert_eq!(got.status, 400, "{body:.200}: {}", got.body);
+        assert!(got.body.contains(why), "{body:.200}: {}", got.body);
+    }
+    let lab = asked("POST", "/.kluis/v1/projects/lab/grants").body(good.to_string());
+    assert_eq!(world.serve(Some(&olivia), &lab).await.status, 403);
+    let bad = asked("GET", format!("{GRANTS}/notanid"));
+    assert_eq!(world.serve(Some(&olivia), &bad).await.status, 400);
+}

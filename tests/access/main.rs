@@ -1,0 +1,6 @@
+//! Who gets in: every operation and endpoint against everybody who must be refused, and the ways in
+//! that are open, over the edge as clients use it. The vault beneath is in memory.
+
+mod grants;
+mod table;
+mod world;

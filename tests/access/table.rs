@@ -1,0 +1,311 @@
+//! The table: every operation of S3 and every endpoint of the API, asked by everybody who must be
+//! refused. **An operation that is not in the table fails the test.**
+
+use std::collections::BTreeSet;
+
+use kluis::api::Api;
+use kluis::policy::{Grant, Standing};
+use kluis::s3::SERVED;
+use kluis::types::GrantId;
+use kluis::vault::Vault;
+
+use crate::world::{Asked, DAY_MS, Keys, World, asked, icu, name};
+
+/// What somebody without a right gets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Else {
+    /// 403, and nothing of what is there.
+    Refused,
+    /// An answer that names nothing of what is there: what she may see is nothing.
+    Nothing,
+    /// What concerns herself alone: anybody who is recognised gets it.
+    Herself,
+}
+
+/// The ids that requests need.
+struct There {
+    upload: String,
+    version: String,
+    grant: GrantId,
+    proposal: GrantId,
+}
+
+const TAGS: &str = "<Tagging><TagSet><Tag><Key>a</Key><Value>b</Value></Tag></TagSet></Tagging>";
+
+/// One operation: how it is asked about `icu--ecg` and its object `secret-key`.
+fn request(operation: &str, there: &There) -> Option<(Asked, Else)> {
+    let bucket = "/icu--ecg";
+    let of = |query: &str| format!("{bucket}?{query}");
+    let object = "/icu--ecg/secret-key";
+    let on = |query: &str| format!("{object}?{query}");
+    let upload = |query: &str| on(&format!("{query}uploadId={}", there.upload));
+    let grants = "/.kluis/v1/projects/icu/grants";
+    let grant = |id: GrantId, verb: &str| format!("{grants}/{id}{verb}");
+    let refused = match operation {
+        "ListBuckets" => return Some((asked("GET", "/"), Else::Nothing)),
+        "GetIdentity" => return Some((asked("GET", "/.kluis/v1/identity"), Else::Herself)),
+        "ListGrants" => return Some((asked("GET", grants), Else::Nothing)),
+        "HeadBucket" => asked("HEAD", bucket),
+        "GetBucketLocation" => asked("GET", of("location")),
+        "CreateBucket" => asked("PUT", "/icu--made"),
+        "DeleteBucket" => asked("DELETE", "/icu--empty"),
+        "GetBucketVersioning" => asked("GET", of("versioning")),
+        "GetBucketEncryption" => asked("GET", of("encryption")),
+        "ListObjects" => asked("GET", bucket),
+        "ListObjectsV2" => asked("GET", of("list-type=2")),
+        "GetObject" => asked("GET", object),
+        "HeadObject" => asked("HEAD", object),
+        "GetObjectAttributes" => {
+            asked("GET", on("attributes")).with("x-amz-object-attributes", "ObjectSize")
+        }
+        "GetObjectTagging" => asked("GET", on("tagging")),
+        "PutObject" => asked("PUT", "/icu--ecg/new").body("x"),
+        "CopyObject" => asked("PUT", "/icu--ecg/copy").with("x-amz-copy-source", object),
+        "DeleteObject" => asked("DELETE", object),
+        "DeleteObjects" => {
+            let body = "<Delete><Object><Key>secret-key</Key></Object></Delete>";
+            return Some((delete_objects(body), Else::Nothing));
+        }
+        "CreateMultipartUpload" => asked("POST", on("uploads")),
+        "UploadPart" => asked("PUT", upload("partNumber=1&")).body("part"),
+        "UploadPartCopy" => asked("PUT", upload("partNumber=2&")).with("x-amz-copy-source", object),
+        "CompleteMultipartUpload" => {
+            let part = "<Part><PartNumber>1</PartNumber><ETag>\"0\"</ETag></Part>";
+            let body = format!("<CompleteMultipartUpload>{part}</CompleteMultipartUpload>");
+            asked("POST", upload("")).body(body)
+        }
+        "AbortMultipartUpload" => asked("DELETE", upload("")),
+        "ListParts" => asked("GET", upload("")),
+        "ListMultipartUploads" => asked("GET", of("uploads")),
+        "GetPublicAccessBlock" => asked("GET", of("publicAccessBlock")),
+        "GetBucketOwnershipControls" => asked("GET", of("ownershipControls")),
+        "GetBucketPolicyStatus" => asked("GET", of("policyStatus")),
+        "GetObjectAcl" => asked("GET", on("acl")),
+        "GetBucketAcl" => asked("GET", of("acl")),
+        "PutObjectTagging" => asked("PUT", on("tagging")).body(TAGS),
+        "DeleteObjectTagging" => asked("DELETE", on("tagging")),
+        "PutBucketTagging" => asked("PUT", of("tagging")).body(TAGS),
+        "GetBucketTagging" => asked("GET", of("tagging")),
+        "DeleteBucketTagging" => asked("DELETE", of("tagging")),
+        "PutBucketVersioning" => asked("PUT", of("versioning"))
+            .body("<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>"),
+        "ListObjectVersions" => asked("GET", of("versions")),
+        "CreateGrant" => {
+            let body = serde_json::json!({
+                "principal": "zoe", "role": "reader", "purpose": "p", "permit": "q",
+                "expires": "2199-12-31T00:00:00Z",
+            });
+            asked("POST", grants).body(body.to_string())
+        }
+        "GetGrant" => asked("GET", grant(there.grant, "")),
+        "WithdrawGrant" => asked("DELETE", grant(there.grant, "")),
+        "ApproveGrant" => asked("POST", grant(there.proposal, "/approve")),
+        "ConfirmGrant" => asked("POST", grant(there.grant, "/confirm")),
+        _ => return None,
+    };
+    Some((refused, Else::Refused))
+}
+
+fn delete_objects(body: &str) -> Asked {
+    let hash = ring::digest::digest(&ring::digest::SHA256, body.as_bytes());
+    let sum = data_encoding::BASE64.encode(hash.as_ref());
+    asked("POST", "/icu--ecg?delete")
+        .with("x-amz-checksum-sha256", sum)
+        .body(body)
+}
+
+fn operations() -> Vec<&'static str> {
+    let endpoints = Api::endpoints().iter().map(|endpoint| endpoint.operation);
+    SERVED.iter().copied().chain(endpoints).collect()
+}
+
+/// Fills `icu--ecg`, as olivia does.
+async fn fill(world: &World, olivia: &Keys) -> There {
+    let ok = async |request: Asked| {
+        let got = world.serve(Some(olivia), &request).await;
+        assert!(
+            got.status < 300,
+            "{}: {} {}",
+            request.uri,
+            got.status,
+            got.body
+        );
+        got
+    };
+    ok(asked("PUT", "/icu--ecg")).await;
+    ok(asked("PUT", "/icu--empty")).await;
+    ok(asked("PUT", "/icu--ecg?versioning")
+        .body("<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>"))
+    .await;
+    ok(asked("PUT", "/icu--ecg?tagging").body(TAGS)).await;
+    let put = ok(asked("PUT", "/icu--ecg/secret-key").body("secret bytes")).await;
+    let version = put.headers["x-amz-version-id"]
+        .to_str()
+        .expect("text")
+        .to_owned();
+    let upload = ok(asked("POST", "/icu--ecg/secret-key?uploads"))
+        .await
+        .element("UploadId");
+    world.person("zoe").await;
+    let grant = world.grant(world.draft("zoe", "reader")).await;
+    let vault: &Vault = &world.vault;
+    let asking = Grant {
+        approver: name("zoe"),
+        ..world.draft("zoe", "contributor")
+    };
+    let proposal = vault.propose_grant(&world.local(), asking).await;
+    There {
+        upload,
+        version,
+        grant,
+        proposal: proposal.expect("a proposal").id,
+    }
+}
+
+/// Everybody who must be refused. But for what is wrong with each, all could do what an owner can.
+async fn strangers(world: &World, olivia: &Keys) -> Vec<(&'static str, Option<Keys>)> {
+    let mut all = vec![("anonymous", None)];
+    let mut add = |who, keys| all.push((who, Some(keys)));
+    let wrong = Keys {
+        secret: "a wrong secret".to_owned(),
+        ..olivia.clone()
+    };
+    add("bad signature", wrong);
+    add(
+        "unknown key",
+        Keys {
+            id: "KLUS2222222222222222".to_owned(),
+            ..olivia.clone()
+        },
+    );
+    let lab = "lab".parse().expect("a name");
+    world.found(&lab, "laura").await;
+    add("owner of another project", world.keys("laura", None).await);
+
+    let soon = world.vault.now().plus_millis(DAY_MS);
+    let late = Grant {
+        expires: Some(soon),
+        ..world.draft("exa", "owner")
+    };
+    world.person("exa").await;
+    world.grant(late).await;
+    add("expired grant", world.keys("exa", None).await);
+    world.member("exo", "owner").await;
+    add("expired credential", world.keys("exo", Some(soon)).await);
+
+    let suspended = world.member("sue", "owner").await;
+    let done = world.vault.suspend(&world.local(), name("sue"), true).await;
+    done.expect("suspended");
+    add("suspended", suspended);
+
+    world.person("wim").await;
+    let id = world.grant(world.draft("wim", "owner")).await;
+    let withdrawn = world.keys("wim", None).await;
+    let seen = world
+        .serve(Some(&withdrawn), &asked("HEAD", "/icu--ecg"))
+        .await;
+    assert_eq!(seen.status, 200, "before it is withdrawn");
+    let place = (&icu(), id);
+    let done = world.vault.revoke_grant(&world.local(), place, None).await;
+    done.expect("withdrawn");
+    add("withdrawn grant", withdrawn);
+
+    let revoked = world.member("rex", "owner").await;
+    let id = revoked.id.parse().expect("a key");
+    let done = world.vault.revoke_credential(&world.local(), id).await;
+    done.expect("revoked");
+    add("revoked credential", revoked);
+
+    world.person("pia").await;
+    let mut proposed = world.draft("pia", "owner");
+    proposed.approver = name("pia");
+    let made = world.vault.propose_grant(&world.local(), proposed).await;
+    assert_eq!(made.expect("a proposal").terms.standing, Standing::Proposed);
+    add("proposed grant", world.keys("pia", None).await);
+
+    world.person("nele").await;
+    let mut elsewhere = world.draft("nele", "owner");
+    elsewhere.terms.networks = vec!["10.0.0.0/8".parse().expect("a network")];
+    world.grant(elsewhere).await;
+    add("another network", world.keys("nele", None).await);
+
+    add("operator", world.member("otto", "operator").await);
+    add("auditor", world.member("anna", "auditor").await);
+    world.wait(DAY_MS);
+    all
+}
+
+fn check(who: &str, operation: &str, expected: Else, got: &crate::world::Got) {
+    let told = format!("{who}, {operation}: {} {}", got.status, got.body);
+    for secret in ["secret bytes", "zoe"] {
+        assert!(!got.body.contains(secret), "{told}");
+    }
+    let recognised = !matches!(
+        who,
+        "anonymous" | "bad signature" | "unknown key" | "expired credential" | "revoked credential"
+    );
+    match expected {
+        Else::Herself if recognised => assert_eq!(got.status, 200, "{told}"),
+        Else::Nothing if recognised && got.status == 200 => {
+            for mark in ["icu--ecg", "<Deleted>"] {
+                assert!(!got.body.contains(mark), "{told}");
+            }
+        }
+        Else::Herself | Else::Nothing | Else::Refused => assert_eq!(got.status, 403, "{told}"),
+    }
+}
+
+#[tokio::test]
+async fn everybody_who_must_be_refused_is_refused_everywhere() {
+    let world = World::new().await;
+    let olivia = world.keys("olivia", None).await;
+    let there = fill(&world, &olivia).await;
+    let strangers = strangers(&world, &olivia).await;
+    assert!(strangers.len() >= 12);
+    for operation in operations() {
+        let request = request(operation, &there);
+        let (request, expected) =
+            request.unwrap_or_else(|| panic!("{operation} is not in the table"));
+        for (who, keys) in &strangers {
+            let got = world.serve(keys.as_ref(), &request).await;
+            check(who, operation, expected, &got);
+        }
+    }
+    // Nothing of it changed anything.
+    let read = world
+        .serve(Some(&olivia), &asked("GET", "/icu--ecg/secret-key"))
+        .await;
+    assert_eq!((read.status, read.body.as_str()), (200, "secret bytes"));
+    assert_eq!(read.headers["x-amz-version-id"], there.version.as_str());
+    let list = world.serve(Some(&olivia), &asked("GET", "/icu--ecg")).await;
+    assert_eq!(list.body.matches("<Key>").count(), 1, "{}", list.body);
+    let state = world
+        .vault
+        .catalog()
+        .grant(&there.proposal)
+        .await
+        .expect("a look");
+    assert_eq!(state.expect("a grant").terms.standing, Standing::Proposed);
+}
+
+/// The same requests are right: an owner is served. Else the table would prove nothing.
+#[tokio::test]
+async fn an_owner_is_served_everywhere() {
+    let known: BTreeSet<&str> = operations().into_iter().collect();
+    assert_eq!(known.len(), operations().len(), "each once");
+    for operation in operations() {
+        let world = World::new().await;
+        let olivia = world.keys("olivia", None).await;
+        let there = fill(&world, &olivia).await;
+        let (request, _) = request(operation, &there).expect("in the table");
+        let got = world.serve(Some(&olivia), &request).await;
+        // A completion names a part that was never sent: judged behind every right.
+        let late = operation == "CompleteMultipartUpload" && got.status == 400;
+        assert!(
+            got.status < 300 || late,
+            "{operation}: {} {}",
+            got.status,
+            got.body
+        );
+    }
+}

@@ -1,0 +1,359 @@
+//! A gateway in memory, its people, and signed requests.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use aws_credential_types::Credentials;
+use aws_sigv4::http_request::{
+    PayloadChecksumKind, PercentEncodingMode, SignableBody, SignableRequest, SigningSettings, sign,
+};
+use aws_sigv4::sign::v4::SigningParams;
+use bytes::Bytes;
+use http::Request;
+use http_body_util::{BodyExt as _, Full};
+use kluis::app::system::{SystemClock, SystemEntropy};
+use kluis::catalog::MemoryCatalog;
+use kluis::journal::{MemoryJournal, SharedJournal};
+use kluis::keyring::KeyRing;
+use kluis::ledger::{AuthMethod, Entry, Intent, Nature, Session};
+use kluis::policy::{Grant, GrantEffect, Policy, Terms};
+use kluis::s3::{S3Edge, S3Settings, router};
+use kluis::store::memory::MemoryStore;
+use kluis::types::{Clock, GrantId, PrincipalId, ProjectName, Timestamp};
+use kluis::vault::{Call, NewCredential, Parts, ReviewTimes, Settings, Vault};
+use ring::digest;
+
+pub(crate) const DAY_MS: u64 = 86_400_000;
+
+/// The system's clock, moved ahead: signatures are made and checked by the wall clock, and
+/// everything else by this one.
+pub(crate) struct Ahead(AtomicU64);
+
+impl Clock for Ahead {
+    fn now(&self) -> Timestamp {
+        SystemClock.now().plus_millis(self.0.load(Ordering::SeqCst))
+    }
+}
+
+/// A gateway without sockets and disks.
+pub(crate) struct World {
+    pub(crate) vault: Arc<Vault>,
+    edge: S3Edge,
+    journal: Arc<MemoryJournal>,
+    ahead: Arc<Ahead>,
+}
+
+/// Both halves of a credential, and the session's token if it has one.
+#[derive(Clone)]
+pub(crate) struct Keys {
+    pub(crate) id: String,
+    pub(crate) secret: String,
+    pub(crate) token: Option<String>,
+}
+
+impl From<NewCredential> for Keys {
+    fn from(made: NewCredential) -> Self {
+        Self {
+            id: made.id.to_string(),
+            secret: made.secret.expose().to_owned(),
+            token: None,
+        }
+    }
+}
+
+/// A request before it is signed.
+#[derive(Clone)]
+pub(crate) struct Asked {
+    pub(crate) method: &'static str,
+    pub(crate) uri: String,
+    pub(crate) headers: Vec<(&'static str, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+pub(crate) fn asked(method: &'static str, uri: impl Into<String>) -> Asked {
+    Asked {
+        method,
+        uri: uri.into(),
+        headers: Vec::new(),
+        body: Vec::new(),
+    }
+}
+
+impl Asked {
+    pub(crate) fn with(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    pub(crate) fn body(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = body.into();
+        self
+    }
+}
+
+/// What came back.
+pub(crate) struct Got {
+    pub(crate) status: u16,
+    pub(crate) headers: http::HeaderMap,
+    pub(crate) body: String,
+}
+
+impl Got {
+    /// The text of an XML element.
+    pub(crate) fn element(&self, name: &str) -> String {
+        let (open, close) = (format!("<{name}>"), format!("</{name}>"));
+        let after = self.body.split_once(&open).map(|(_, after)| after);
+        let text = after.and_then(|after| after.split_once(&close));
+        text.map_or_else(
+            || panic!("no {name} in {}", self.body),
+            |(text, _)| text.to_owned(),
+        )
+    }
+
+    pub(crate) fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
+    }
+}
+
+pub(crate) fn name(text: &str) -> PrincipalId {
+    text.parse().expect("a name")
+}
+
+pub(crate) fn icu() -> ProjectName {
+    "icu".parse().expect("a name")
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "signatures are checked by the wall clock"
+)]
+fn wall() -> SystemTime {
+    SystemTime::now()
+}
+
+impl World {
+    /// Project `icu` of olivia, and in it dataset `ecg`.
+    pub(crate) async fn new() -> Self {
+        let ahead = Arc::new(Ahead(AtomicU64::new(0)));
+        let clock: Arc<dyn Clock> = Arc::<Ahead>::clone(&ahead);
+        let journal = MemoryJournal::new(Arc::clone(&clock), 100_000);
+        let shared: SharedJournal = Arc::<MemoryJournal>::clone(&journal);
+        let entropy = Arc::new(SystemEntropy::new());
+        let parts = Parts {
+            store: Arc::new(MemoryStore::new(Arc::clone(&clock))),
+            catalog: Arc::new(MemoryCatalog::new()),
+            journal: shared,
+            keyring: Arc::new(KeyRing::in_memory(entropy.as_ref()).expect("a ring")),
+            policy: Arc::new(Policy::builtin().expect("the shipped policy")),
+            clock,
+            entropy,
+        };
+        let settings = Settings {
+            default_project: icu(),
+            snapshot_wait: false,
+            review: ReviewTimes {
+                privileged_ms: 92 * DAY_MS,
+                other_ms: 365 * DAY_MS,
+            },
+        };
+        let vault = Arc::new(Vault::new(parts, settings));
+        let edge = S3Settings {
+            region: "kluis".to_owned(),
+            domain: None,
+            source: "test".to_owned(),
+            body_idle: Duration::from_secs(5),
+        };
+        let world = Self {
+            edge: router(Arc::clone(&vault), &edge).expect("an edge"),
+            vault,
+            journal,
+            ahead,
+        };
+        world.found(&icu(), "olivia").await;
+        world
+    }
+
+    /// A project with its first owner.
+    pub(crate) async fn found(&self, project: &ProjectName, owner: &str) {
+        let local = self.local();
+        let made = self.vault.create_project(&local, project.clone());
+        made.await.expect("a project");
+        self.person(owner).await;
+        let grant = Grant {
+            project: project.clone(),
+            approver: name(owner),
+            ..self.draft(owner, "owner")
+        };
+        let made = self.vault.create_grant(&local, grant);
+        made.await.expect("a founding grant");
+    }
+
+    pub(crate) async fn person(&self, person: &str) {
+        let local = self.local();
+        let made = self.vault.create_principal(&local, name(person), None);
+        made.await.expect("a person");
+    }
+
+    pub(crate) async fn keys(&self, whose: &str, expires: Option<Timestamp>) -> Keys {
+        let local = self.local();
+        let made = self.vault.create_credential(&local, name(whose), expires);
+        made.await.expect("a credential").into()
+    }
+
+    /// A grant over all of `icu` that olivia approves.
+    pub(crate) fn draft(&self, to: &str, role: &str) -> Grant {
+        let now = self.vault.now();
+        Grant {
+            id: GrantId::random(&SystemEntropy::new()).expect("an id"),
+            project: icu(),
+            principal: name(to),
+            role: role.to_owned(),
+            dataset: None,
+            prefix: String::new(),
+            effect: GrantEffect::Allow,
+            purpose: Some("test:access".to_owned()),
+            permit: Some("T-1".to_owned()),
+            starts: now,
+            expires: Some(now.plus_millis(30 * DAY_MS)),
+            approver: name("olivia"),
+            created: now,
+            terms: Terms::default(),
+        }
+    }
+
+    pub(crate) async fn grant(&self, grant: Grant) -> GrantId {
+        let local = self.local();
+        let made = self.vault.create_grant(&local, grant).await;
+        made.expect("a grant").id
+    }
+
+    /// A person with a role in `icu`, and her keys.
+    pub(crate) async fn member(&self, who: &str, role: &str) -> Keys {
+        self.person(who).await;
+        self.grant(self.draft(who, role)).await;
+        self.keys(who, None).await
+    }
+
+    /// A call of the host.
+    pub(crate) fn local(&self) -> Call {
+        let session = Session {
+            principal: None,
+            responsible: None,
+            access_key: None,
+            auth: AuthMethod::Local,
+            client_ip: "local".to_owned(),
+            user_agent: "test".to_owned(),
+            source: "test".to_owned(),
+        };
+        Call {
+            session: Arc::new(session),
+            event: self.vault.new_event().expect("an event"),
+            time: self.vault.now(),
+            operation: "test",
+            nature: Nature::Admin,
+            recorded: Arc::new(AtomicBool::new(false)),
+        }
+    }
+
+    /// Lets time pass for everything but signatures.
+    pub(crate) fn wait(&self, ms: u64) {
+        let _before: u64 = self.ahead.0.fetch_add(ms, Ordering::SeqCst);
+    }
+
+    /// Serves a request, signed if there are keys. **No answer without a record.**
+    pub(crate) async fn serve(&self, keys: Option<&Keys>, asked: &Asked) -> Got {
+        let before = self.journal.entries().len();
+        let mut request = Request::builder()
+            .method(asked.method)
+            .uri(&asked.uri)
+            .header("host", "localhost")
+            .header("content-length", asked.body.len());
+        for (name, value) in &asked.headers {
+            request = request.header(*name, value);
+        }
+        let mut request = request.body(()).expect("a request");
+        if let Some(keys) = keys {
+            signed(&mut request, keys, &asked.body);
+        }
+        let peer: SocketAddr = "127.0.0.1:5".parse().expect("an address");
+        let _none: Option<SocketAddr> = request.extensions_mut().insert(peer);
+        let body = Full::new(Bytes::copy_from_slice(&asked.body));
+        let answer = self.edge.serve(request.map(|()| body)).await;
+        let (parts, body) = answer.into_parts();
+        let bytes = match body.collect().await {
+            Ok(whole) => whole.to_bytes(),
+            Err(_cut) => Bytes::new(),
+        };
+        assert!(
+            self.journal.entries().len() > before,
+            "{} {} without a record",
+            asked.method,
+            asked.uri
+        );
+        Got {
+            status: parts.status.as_u16(),
+            headers: parts.headers,
+            body: String::from_utf8_lossy(&bytes).into_owned(),
+        }
+    }
+
+    /// The newest intent in the log.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "all others are others")]
+    pub(crate) fn last_intent(&self) -> (Intent, Session) {
+        let entries = self.journal.entries();
+        let found = entries.iter().rev().find_map(|entry| match entry {
+            Entry::Intent { intent, session }
+            | Entry::Whole {
+                intent, session, ..
+            } => Some((intent.clone(), *session)),
+            _ => None,
+        });
+        let (intent, hash) = found.expect("a record");
+        let session = entries.iter().find_map(|entry| match entry {
+            Entry::Session(session) if kluis::ledger::session_hash(session).ok() == Some(hash) => {
+                Some(session.clone())
+            }
+            _ => None,
+        });
+        (intent, session.expect("its session"))
+    }
+}
+
+fn signed(request: &mut Request<()>, keys: &Keys, body: &[u8]) {
+    let token = keys.token.clone();
+    let identity = Credentials::new(&keys.id, &keys.secret, token, None, "test").into();
+    let mut settings = SigningSettings::default();
+    settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
+    settings.percent_encoding_mode = PercentEncodingMode::Single;
+    let params = SigningParams::builder()
+        .identity(&identity)
+        .region("kluis")
+        .name("s3")
+        .time(wall())
+        .settings(settings)
+        .build()
+        .expect("parameters");
+    let hash = digest::digest(&digest::SHA256, body);
+    let hash = data_encoding::HEXLOWER.encode(hash.as_ref());
+    let headers: Vec<(String, String)> = request
+        .headers()
+        .iter()
+        .map(|(name, value)| (name.to_string(), value.to_str().expect("text").to_owned()))
+        .collect();
+    let uri = format!("http://localhost{}", request.uri());
+    let named = headers
+        .iter()
+        .map(|(name, value)| (name.as_str(), value.as_str()));
+    let signable = SignableRequest::new(
+        request.method().as_str(),
+        &uri,
+        named,
+        SignableBody::Precomputed(hash),
+    );
+    let (instructions, _) = sign(signable.expect("signable"), &params.into())
+        .expect("signed")
+        .into_parts();
+    instructions.apply_to_request_http1x(request);
+}
