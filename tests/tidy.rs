@@ -5,11 +5,12 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// The rooms from the bottom up, each with the rooms below it that it may name.
-const HOUSE: [(&str, &[&str]); 17] = [
+const HOUSE: [(&str, &[&str]); 21] = [
     ("types", &[]),
     ("seal", &["types"]),
     ("policy", &["types"]),
     ("ledger", &["types"]),
+    ("manifest", &["types"]),
     ("catalog", &["policy", "types"]),
     ("store", &["types"]),
     ("keyring", &["seal", "types"]),
@@ -19,9 +20,12 @@ const HOUSE: [(&str, &[&str]); 17] = [
     (
         "vault",
         &[
-            "catalog", "store", "keyring", "journal", "seal", "policy", "ledger", "types",
+            "catalog", "store", "keyring", "journal", "seal", "policy", "ledger", "manifest",
+            "types",
         ],
     ),
+    ("node", &["store", "seal", "manifest", "types"]),
+    ("mount", &["node", "types"]),
     ("config", &["types"]),
     ("ops", &["types"]),
     ("api", &["vault", "catalog", "policy", "ledger", "types"]),
@@ -39,8 +43,8 @@ const HOUSE: [(&str, &[&str]); 17] = [
     (
         "cli",
         &[
-            "app", "config", "vault", "notary", "catalog", "store", "keyring", "journal", "ledger",
-            "policy", "types",
+            "app", "config", "mount", "node", "manifest", "vault", "notary", "catalog", "store",
+            "keyring", "journal", "ledger", "policy", "types",
         ],
     ),
     (
@@ -52,7 +56,7 @@ const HOUSE: [(&str, &[&str]); 17] = [
     ),
 ];
 
-const CORES: [&str; 3] = ["seal", "policy", "ledger"];
+const CORES: [&str; 4] = ["seal", "policy", "ledger", "manifest"];
 const LINES_MAX: usize = 600;
 const COLUMNS_MAX: usize = 100;
 const CODE_COLUMNS_MAX: usize = 140;

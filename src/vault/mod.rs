@@ -15,12 +15,15 @@ mod groups;
 mod guard;
 mod identity;
 mod intake;
+mod known;
 mod lifecycle;
 mod lock;
+mod publish;
 mod read;
 mod reading;
 mod record;
 mod recover;
+mod release;
 mod settings;
 mod snapshot;
 mod sweep;
@@ -48,7 +51,9 @@ pub use cors::CorsAsk;
 pub use error::{ErrorKind, VaultError};
 pub use grants::{GrantDraft, GrantUse, ReviewTimes};
 pub use lifecycle::Lifecycled;
+pub use publish::Published;
 pub use recover::Recovered;
+pub use release::{Opening, ReadReport, Released, Run};
 pub use snapshot::Snapshot;
 pub use sweep::{GRACE_MS_MIN, SweepAsk, Swept};
 
@@ -119,6 +124,7 @@ pub struct Vault {
     entropy: Arc<dyn Entropy>,
     settings: Settings,
     snapshots: snapshot::Progress,
+    indexes: release::Indexes,
 }
 
 impl Vault {
@@ -138,6 +144,7 @@ impl Vault {
             entropy: parts.entropy,
             settings,
             snapshots: snapshot::Progress::default(),
+            indexes: release::Indexes::default(),
         }
     }
 

@@ -3,9 +3,9 @@
 use super::CodecError;
 use super::wire::{Reader, Wire};
 use crate::catalog::{
-    Attached, BlobUse, CorsRule, CredentialRow, DatasetRow, Expiry, Facts, FilterForm,
+    Attached, BlobUse, CorsRule, CredentialRow, DatasetRow, Expiry, Facts, FilterForm, Issue,
     LifecycleFilter, LifecycleRule, MarkerRow, Noncurrent, ObjectMeta, ObjectRow, Origin, PartRow,
-    PrincipalRow, ProjectRow, Setting, SettingKind, UploadRow, Uses,
+    PrincipalRow, ProjectRow, PublicationRow, Setting, SettingKind, UploadRow, Uses,
 };
 use crate::policy::{Grant, GrantEffect, Standing, Terms};
 use crate::types::{
@@ -302,6 +302,18 @@ fields!(MarkerRow {
     version,
     versioned,
     modified,
+});
+fields!(PublicationRow {
+    id,
+    dataset,
+    publisher,
+    frozen,
+    issue,
+});
+fields!(Issue {
+    number,
+    envelope,
+    sealed_key,
 });
 fields!(UploadRow {
     id,

@@ -69,6 +69,7 @@ impl State {
                 shared: held.iter().copied().collect(),
             },
         }));
+        out.extend(self.dump_publications());
         out
     }
 }
