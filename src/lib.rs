@@ -41,6 +41,7 @@ pub mod store;
 pub mod ledger;
 pub mod policy;
 pub mod seal;
+pub mod token;
 
 // Vocabulary.
 pub mod types;

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// The rooms from the bottom up, each with the rooms below it that it may name.
-const HOUSE: [(&str, &[&str]); 17] = [
+const HOUSE: [(&str, &[&str]); 18] = [
     ("types", &[]),
     ("seal", &["types"]),
     ("policy", &["types"]),
+    ("token", &["types"]),
     ("ledger", &["types"]),
     ("catalog", &["policy", "types"]),
     ("store", &["types"]),
@@ -18,7 +19,7 @@ const HOUSE: [(&str, &[&str]); 17] = [
     (
         "vault",
         &[
-            "catalog", "store", "keyring", "journal", "seal", "policy", "ledger", "types",
+            "catalog", "store", "keyring", "journal", "seal", "policy", "token", "ledger", "types",
         ],
     ),
     ("config", &["types"]),
@@ -47,7 +48,7 @@ const HOUSE: [(&str, &[&str]); 17] = [
     ),
 ];
 
-const CORES: [&str; 3] = ["seal", "policy", "ledger"];
+const CORES: [&str; 4] = ["seal", "policy", "ledger", "token"];
 const LINES_MAX: usize = 600;
 const COLUMNS_MAX: usize = 100;
 const CODE_COLUMNS_MAX: usize = 140;

@@ -18,6 +18,7 @@ mod route;
 mod scope;
 mod service;
 mod signed;
+mod sts;
 #[cfg(test)]
 mod tests;
 mod translate;

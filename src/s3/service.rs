@@ -80,6 +80,7 @@ pub fn router(vault: Arc<Vault>, settings: &S3Settings) -> Result<S3Edge, BuildE
     let auth = Credentials(Arc::clone(&vault));
     let route = ApiRoute {
         api: Api::new(Arc::clone(&vault)),
+        vault: Arc::clone(&vault),
         domain: settings.domain.as_deref().map(Arc::from),
     };
     assemble(handlers, auth, Some(route), vault, settings)
@@ -145,7 +146,8 @@ fn config(region: Region) -> S3Config {
     config.allow_presigned_url = true;
     config.enable_sig_v2 = false;
     config.expected_region = Some(region);
-    config.sig_v4_allowed_services = vec!["s3".to_owned()];
+    // Which of them a request may be signed for is seen at the gate.
+    config.sig_v4_allowed_services = vec!["s3".to_owned(), "sts".to_owned()];
     // No unsigned header changes what a request does.
     config.unsigned_amz_header_allowlist = Vec::new();
     // A key is what the client wrote; `a//b` and `a/b` are two.

@@ -11,8 +11,9 @@ use std::sync::{Arc, RwLock};
 use arc_swap::ArcSwap;
 
 use super::error::{ErrorKind, VaultError};
+use super::session::Session;
 use super::uses::Recent;
-use super::{Call, Identity, Vault};
+use super::{Bounds, Call, Identity, Vault};
 use crate::catalog::{CredentialRow, DatasetRow, SharedCatalog};
 use crate::ledger::{ObjectRef, PolicyRef};
 use crate::policy::{Ask, Bar, Circumstances, Decision, Policy, ProjectPolicy, SubjectPolicy};
@@ -84,6 +85,7 @@ pub(super) struct Lease {
     guard: Arc<Guard>,
     principal: PrincipalId,
     access_key: Option<AccessKeyId>,
+    bounds: Option<Arc<Bounds>>,
     client: Option<IpAddr>,
     bucket: BucketName,
     key: Option<ObjectKey>,
@@ -115,7 +117,12 @@ impl Lease {
     }
 
     async fn holds(&self, now: Timestamp) -> Result<bool, VaultError> {
-        if let Some(id) = &self.access_key {
+        if let Some(bounds) = &self.bounds {
+            let holds = self.guard.session_holds(bounds, &self.principal, now);
+            if !holds.await? {
+                return Ok(false);
+            }
+        } else if let Some(id) = &self.access_key {
             let row = self.guard.catalog.credential(id).await?;
             if row.is_none_or(|row| row.expires.is_some_and(|end| end <= now)) {
                 return Ok(false);
@@ -132,10 +139,7 @@ impl Lease {
             key: self.key.as_ref().map_or("", ObjectKey::as_str),
             action: self.action,
             now,
-            when: Circumstances {
-                client: self.client,
-                ..Circumstances::default()
-            },
+            when: narrowed(self.client, self.bounds.as_deref()),
         };
         Ok(subject.decide(&ask).allowed)
     }
@@ -160,13 +164,16 @@ struct Known {
 }
 
 #[derive(Default)]
-struct Cache {
+pub(super) struct Cache {
     generation: u64,
     checked: Timestamp,
     credentials: HashMap<AccessKeyId, Arc<Known>>,
     datasets: HashMap<BucketName, DatasetRow>,
     projects: HashMap<ProjectName, Arc<ProjectPolicy>>,
     subjects: HashMap<(ProjectName, PrincipalId), Arc<SubjectPolicy>>,
+    pub(super) sessions: HashMap<AccessKeyId, Arc<Session>>,
+    /// By issuer and subject; nobody is kept too.
+    pub(super) links: HashMap<(String, String), Option<PrincipalId>>,
 }
 
 impl Cache {
@@ -175,13 +182,15 @@ impl Cache {
         self.datasets.clear();
         self.projects.clear();
         self.subjects.clear();
+        self.sessions.clear();
+        self.links.clear();
     }
 }
 
 /// Credentials, datasets and policies as they are now, cached until the catalog's generation or
 /// the policy changes.
 pub(super) struct Guard {
-    catalog: SharedCatalog,
+    pub(super) catalog: SharedCatalog,
     clock: Arc<dyn Clock>,
     policy: ArcSwap<Policy>,
     cache: RwLock<Cache>,
@@ -191,9 +200,19 @@ pub(super) struct Guard {
 
 /// From where a call came: what grants may be bound to.
 pub(super) fn circumstances(call: &Call) -> Circumstances<'_> {
+    let client = call.session.client_ip.parse().ok();
+    narrowed(client, call.bounds.as_deref())
+}
+
+fn narrowed(client: Option<IpAddr>, bounds: Option<&Bounds>) -> Circumstances<'_> {
     Circumstances {
-        client: call.session.client_ip.parse().ok(),
-        ..Circumstances::default()
+        client,
+        purpose: bounds.and_then(|bounds| bounds.purpose.as_deref()),
+        version: None,
+        within: bounds.and_then(|bounds| {
+            let project = bounds.project.as_ref()?;
+            Some((project, bounds.dataset.as_ref()))
+        }),
     }
 }
 
@@ -230,7 +249,7 @@ impl Guard {
 
     /// Looks at most every [`FRESH_MS`] whether another commit changed what is cached; returns the
     /// generation that cached answers belong to.
-    async fn generation(&self) -> Result<u64, VaultError> {
+    pub(super) async fn generation(&self) -> Result<u64, VaultError> {
         let now = self.clock.now();
         if let Ok(cache) = self.cache.read()
             && now.since(cache.checked) < FRESH_MS
@@ -249,16 +268,23 @@ impl Guard {
     }
 
     /// Keeps an answer that was read under `generation`, unless something changed meanwhile.
-    fn keep(&self, generation: u64, keep: impl FnOnce(&mut Cache)) {
+    pub(super) fn keep(&self, generation: u64, keep: impl FnOnce(&mut Cache)) {
         if let Ok(mut cache) = self.cache.write()
             && cache.generation == generation
         {
             let entries = cache.subjects.len().max(cache.credentials.len());
-            if entries.max(cache.datasets.len()) >= limits::GUARD_CACHE_MAX {
+            let others = cache.sessions.len().max(cache.links.len());
+            let entries = entries.max(others).max(cache.datasets.len());
+            if entries >= limits::GUARD_CACHE_MAX {
                 cache.clear();
             }
             keep(&mut cache);
         }
+    }
+
+    /// What the cache has.
+    pub(super) fn cached<T>(&self, look: impl FnOnce(&Cache) -> Option<T>) -> Option<T> {
+        self.cache.read().ok().and_then(|cache| look(&cache))
     }
 
     async fn dataset(&self, bucket: &BucketName) -> Result<Option<DatasetRow>, VaultError> {
@@ -314,7 +340,7 @@ impl Guard {
     }
 
     /// Why a principal may do nothing at all, if so. A workload falls with its person.
-    async fn bar(&self, principal: &PrincipalId) -> Result<Option<Bar>, VaultError> {
+    pub(super) async fn bar(&self, principal: &PrincipalId) -> Result<Option<Bar>, VaultError> {
         let Some(row) = self.catalog.principal(principal).await? else {
             return Ok(Some(Bar::Unknown));
         };
@@ -375,6 +401,7 @@ impl Vault {
             principal: known.row.principal.clone(),
             responsible: known.responsible.clone(),
             secret: known.secret.duplicate(),
+            bounds: None,
         }))
     }
 
@@ -500,6 +527,7 @@ impl Vault {
             guard: Arc::clone(&self.guard),
             principal: principal.clone(),
             access_key: call.session.access_key.clone(),
+            bounds: call.bounds.clone(),
             client: circumstances(call).client,
             bucket: bucket.clone(),
             key: key_name.clone(),

@@ -17,6 +17,7 @@ mod read;
 mod reading;
 mod record;
 mod recover;
+mod session;
 mod settings;
 mod snapshot;
 mod sweep;
@@ -31,6 +32,7 @@ mod tests;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use futures_util::Stream;
 
@@ -43,6 +45,7 @@ pub use ask::{
 pub use error::{ErrorKind, VaultError};
 pub use grants::{GrantDraft, GrantUse, ReviewTimes};
 pub use recover::Recovered;
+pub use session::{AssumeAsk, Assumed, Bounds};
 pub use snapshot::Snapshot;
 pub use sweep::{GRACE_MS_MIN, SweepAsk, Swept};
 
@@ -51,6 +54,7 @@ use crate::journal::SharedJournal;
 use crate::keyring::KeyRing;
 use crate::policy::{Policy, SubjectPolicy};
 use crate::store::SharedStore;
+use crate::token::Issuer;
 use crate::types::{Clock, Entropy, EventId, PrincipalId, ProjectName, SecretText, Timestamp};
 
 /// An object's plaintext, in order; each piece has authenticated. An error cuts the stream.
@@ -71,6 +75,8 @@ pub struct Identity {
     pub responsible: Option<PrincipalId>,
     /// The credential's secret half.
     pub secret: SecretText,
+    /// What a session is bound to; `None` for a lasting credential.
+    pub bounds: Option<Arc<Bounds>>,
 }
 
 /// What a vault stands on.
@@ -109,6 +115,7 @@ pub struct Vault {
     keyring: Arc<KeyRing>,
     guard: Arc<guard::Guard>,
     in_flight: Arc<sweep::InFlight>,
+    issuers: ArcSwap<Vec<Issuer>>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     settings: Settings,
@@ -128,6 +135,7 @@ impl Vault {
             keyring: parts.keyring,
             guard: Arc::new(guard),
             in_flight: Arc::default(),
+            issuers: ArcSwap::default(),
             clock: parts.clock,
             entropy: parts.entropy,
             settings,

@@ -9,6 +9,7 @@ use kluis::s3::SERVED;
 use kluis::types::GrantId;
 use kluis::vault::Vault;
 
+use crate::sts::{self, Provider, link};
 use crate::world::{Asked, DAY_MS, Keys, World, asked, icu, name};
 
 /// What somebody without a right gets.
@@ -162,26 +163,42 @@ async fn fill(world: &World, olivia: &Keys) -> There {
     }
 }
 
+type Stranger = (&'static str, Option<Keys>);
+
 /// Everybody who must be refused. But for what is wrong with each, all could do what an owner can.
-async fn strangers(world: &World, olivia: &Keys) -> Vec<(&'static str, Option<Keys>)> {
-    let mut all = vec![("anonymous", None)];
-    let mut add = |who, keys| all.push((who, Some(keys)));
+async fn strangers(world: &World, olivia: &Keys) -> Vec<Stranger> {
+    let lab = "lab".parse().expect("a name");
+    world.found(&lab, "laura").await;
     let wrong = Keys {
         secret: "a wrong secret".to_owned(),
         ..olivia.clone()
     };
-    add("bad signature", wrong);
-    add(
-        "unknown key",
-        Keys {
-            id: "KLUS2222222222222222".to_owned(),
-            ..olivia.clone()
-        },
-    );
-    let lab = "lab".parse().expect("a name");
-    world.found(&lab, "laura").await;
-    add("owner of another project", world.keys("laura", None).await);
+    let unknown = Keys {
+        id: "KLUS2222222222222222".to_owned(),
+        ..olivia.clone()
+    };
+    let mut all = vec![
+        ("anonymous", None),
+        ("bad signature", Some(wrong)),
+        ("unknown key", Some(unknown)),
+        (
+            "owner of another project",
+            Some(world.keys("laura", None).await),
+        ),
+        ("operator", Some(world.member("otto", "operator").await)),
+        ("auditor", Some(world.member("anna", "auditor").await)),
+    ];
+    all.extend(ended(world).await);
+    all.extend(narrowed(world).await);
+    all.extend(sessions(world).await);
+    all
+}
 
+/// Those whose right is over. A day passes.
+async fn ended(world: &World) -> Vec<Stranger> {
+    let mut all = Vec::new();
+    let mut add = |who, keys| all.push((who, Some(keys)));
+    let local = world.local();
     let soon = world.vault.now().plus_millis(DAY_MS);
     let late = Grant {
         expires: Some(soon),
@@ -193,10 +210,9 @@ async fn strangers(world: &World, olivia: &Keys) -> Vec<(&'static str, Option<Ke
     world.member("exo", "owner").await;
     add("expired credential", world.keys("exo", Some(soon)).await);
 
-    let suspended = world.member("sue", "owner").await;
-    let done = world.vault.suspend(&world.local(), name("sue"), true).await;
+    add("suspended", world.member("sue", "owner").await);
+    let done = world.vault.suspend(&local, name("sue"), true).await;
     done.expect("suspended");
-    add("suspended", suspended);
 
     world.person("wim").await;
     let id = world.grant(world.draft("wim", "owner")).await;
@@ -205,34 +221,61 @@ async fn strangers(world: &World, olivia: &Keys) -> Vec<(&'static str, Option<Ke
         .serve(Some(&withdrawn), &asked("HEAD", "/icu--ecg"))
         .await;
     assert_eq!(seen.status, 200, "before it is withdrawn");
-    let place = (&icu(), id);
-    let done = world.vault.revoke_grant(&world.local(), place, None).await;
+    let done = world.vault.revoke_grant(&local, (&icu(), id), None).await;
     done.expect("withdrawn");
     add("withdrawn grant", withdrawn);
 
     let revoked = world.member("rex", "owner").await;
     let id = revoked.id.parse().expect("a key");
-    let done = world.vault.revoke_credential(&world.local(), id).await;
+    let done = world.vault.revoke_credential(&local, id).await;
     done.expect("revoked");
     add("revoked credential", revoked);
+    world.wait(DAY_MS);
+    all
+}
 
+/// Those whose right is for something else, or not given yet.
+async fn narrowed(world: &World) -> Vec<Stranger> {
     world.person("pia").await;
     let mut proposed = world.draft("pia", "owner");
     proposed.approver = name("pia");
     let made = world.vault.propose_grant(&world.local(), proposed).await;
     assert_eq!(made.expect("a proposal").terms.standing, Standing::Proposed);
-    add("proposed grant", world.keys("pia", None).await);
-
     world.person("nele").await;
     let mut elsewhere = world.draft("nele", "owner");
     elsewhere.terms.networks = vec!["10.0.0.0/8".parse().expect("a network")];
     world.grant(elsewhere).await;
-    add("another network", world.keys("nele", None).await);
+    vec![
+        ("proposed grant", Some(world.keys("pia", None).await)),
+        ("another network", Some(world.keys("nele", None).await)),
+    ]
+}
 
-    add("operator", world.member("otto", "operator").await);
-    add("auditor", world.member("anna", "auditor").await);
-    world.wait(DAY_MS);
-    all
+/// An owner's sessions, each with something wrong. An hour passes.
+async fn sessions(world: &World) -> Vec<Stranger> {
+    let provider = Provider::new();
+    world.vault.replace_issuers(vec![provider.issuer(false)]);
+    world.member("wanda", "owner").await;
+    link(world, "w|1", "wanda").await;
+    let session = async |role| {
+        let token = provider.token("w|1", world.vault.now(), 300);
+        sts::keys(&sts::assume(world, &token, role).await)
+    };
+    let expired = session("kluis").await;
+    world.wait(DAY_MS / 24);
+    let without = Keys {
+        token: None,
+        ..session("kluis").await
+    };
+    vec![
+        ("expired session", Some(expired)),
+        ("session without its token", Some(without)),
+        (
+            "wrong purpose",
+            Some(session("icu/ecg/another:purpose").await),
+        ),
+        ("session of another project", Some(session("lab").await)),
+    ]
 }
 
 fn check(who: &str, operation: &str, expected: Else, got: &crate::world::Got) {
@@ -242,7 +285,13 @@ fn check(who: &str, operation: &str, expected: Else, got: &crate::world::Got) {
     }
     let recognised = !matches!(
         who,
-        "anonymous" | "bad signature" | "unknown key" | "expired credential" | "revoked credential"
+        "anonymous"
+            | "bad signature"
+            | "unknown key"
+            | "expired credential"
+            | "revoked credential"
+            | "expired session"
+            | "session without its token"
     );
     match expected {
         Else::Herself if recognised => assert_eq!(got.status, 200, "{told}"),
@@ -261,7 +310,7 @@ async fn everybody_who_must_be_refused_is_refused_everywhere() {
     let olivia = world.keys("olivia", None).await;
     let there = fill(&world, &olivia).await;
     let strangers = strangers(&world, &olivia).await;
-    assert!(strangers.len() >= 12);
+    assert!(strangers.len() >= 17);
     for operation in operations() {
         let request = request(operation, &there);
         let (request, expected) =

@@ -98,6 +98,7 @@ mutations! {
         RestoreSeq = 17,
         RestoreMarker = 24,
         NoteUses = 44,
+        LinkIdentity = 45,
     }
     many {
         PutObject { row, blobs, condition } = 9,
@@ -115,6 +116,8 @@ mutations! {
         SetSuspended { principal, since } = 41,
         AddMember { group, member } = 42,
         RemoveMember { group, member } = 43,
+        UnlinkIdentity { issuer, subject } = 46,
+        SpendToken { token, expires, now } = 47,
         RestoreVersion { row, versioned, current, blobs } = 23,
     }
 }

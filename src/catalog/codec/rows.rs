@@ -3,8 +3,8 @@
 use super::CodecError;
 use super::wire::{Reader, Wire};
 use crate::catalog::{
-    Attached, BlobUse, CredentialRow, DatasetRow, MarkerRow, ObjectMeta, ObjectRow, PartRow,
-    PrincipalRow, ProjectRow, Setting, SettingKind, UploadRow, Uses,
+    Attached, BlobUse, CredentialRow, DatasetRow, IdentityRow, MarkerRow, ObjectMeta, ObjectRow,
+    PartRow, PrincipalRow, ProjectRow, Setting, SettingKind, UploadRow, Uses,
 };
 use crate::policy::{Grant, GrantEffect, Standing, Terms};
 use crate::types::{
@@ -153,6 +153,12 @@ fields!(Terms {
     standing,
     lapses,
     proposer,
+});
+fields!(IdentityRow {
+    issuer,
+    subject,
+    principal,
+    linked,
 });
 fields!(Uses {
     grants,

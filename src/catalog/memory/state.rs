@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 
 use super::super::{
-    BlobUse, CatalogError, Condition, Conflict, CredentialRow, DatasetRow, Mutation, ObjectRow,
-    PartRow, PrincipalRow, ProjectRow, Setting, SettingKind, UploadRow,
+    BlobUse, CatalogError, Condition, Conflict, CredentialRow, DatasetRow, IdentityRow, Mutation,
+    ObjectRow, PartRow, PrincipalRow, ProjectRow, Setting, SettingKind, UploadRow,
 };
 use super::versions::Older;
 use crate::policy::{Grant, Terms};
@@ -29,6 +29,10 @@ pub(super) struct State {
     pub(super) grants: BTreeMap<GrantId, Grant>,
     pub(super) grant_uses: BTreeMap<GrantId, Timestamp>,
     pub(super) credential_uses: BTreeMap<AccessKeyId, Timestamp>,
+    /// By issuer and subject.
+    pub(super) identities: BTreeMap<(String, String), IdentityRow>,
+    /// Tokens, each with its end.
+    pub(super) spent: BTreeMap<[u8; 32], Timestamp>,
     /// Group and member.
     pub(super) members: BTreeSet<(PrincipalId, PrincipalId)>,
     pub(super) objects: BTreeMap<(DatasetId, ObjectKey), (ObjectRow, Blobs)>,
@@ -101,6 +105,16 @@ impl State {
             Mutation::SetSuspended { principal, since } => Ok(self.suspend(&principal, since)?),
             Mutation::AddMember { group, member } => Ok(self.add_member(group, member)?),
             Mutation::RemoveMember { group, member } => Ok(self.remove_member(group, member)?),
+            Mutation::LinkIdentity(row) => Ok(self.link(row)?),
+            Mutation::UnlinkIdentity { issuer, subject } => {
+                let place = (issuer, subject);
+                Ok(remove(&mut self.identities, &place, Conflict::NoIdentity).map(drop)?)
+            }
+            Mutation::SpendToken {
+                token,
+                expires,
+                now,
+            } => Ok(self.spend(token, expires, now)?),
             Mutation::NoteUses(uses) => {
                 self.note_uses(uses);
                 Ok(())

@@ -175,8 +175,26 @@ CREATE TABLE members (
 CREATE INDEX members_of ON members (member, team);
 ";
 
+/// Version 4: whom issuers' subjects are, and tokens that are spent.
+const V4: &str = "
+CREATE TABLE identities (
+    issuer TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    principal TEXT NOT NULL REFERENCES principals (id),
+    linked INTEGER NOT NULL,
+    PRIMARY KEY (issuer, subject),
+    UNIQUE (principal, issuer)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE spent (
+    token BLOB NOT NULL PRIMARY KEY CHECK (length(token) = 32),
+    expires INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX spent_by_end ON spent (expires, token);
+";
+
 /// Every step, oldest first.
-pub(super) const STEPS: &[&str] = &[V1, V2, V3];
+pub(super) const STEPS: &[&str] = &[V1, V2, V3, V4];
 
 /// Brings a file, an empty one too, to the newest version; refuses a newer and a foreign one.
 pub(super) fn migrate(conn: &Connection, steps: &[&str]) -> Result<(), CatalogError> {
@@ -247,7 +265,7 @@ mod tests {
         let conn = fresh();
         migrate(&conn, STEPS).unwrap();
         migrate(&conn, STEPS).unwrap();
-        assert_eq!(version(&conn, 3), Ok(3));
+        assert_eq!(version(&conn, 4), Ok(4));
     }
 
     #[test]
@@ -256,8 +274,8 @@ mod tests {
         migrate(&conn, STEPS).unwrap();
         conn.execute("INSERT INTO projects VALUES ('icu', 7)", [])
             .unwrap();
-        migrate(&conn, &[V1, V2, V3, NEXT]).unwrap();
-        assert_eq!(version(&conn, 4), Ok(4));
+        migrate(&conn, &[V1, V2, V3, V4, NEXT]).unwrap();
+        assert_eq!(version(&conn, 5), Ok(5));
         let row: (String, u64, Option<String>) = conn
             .query_row("SELECT name, created, note FROM projects", [], |row| {
                 Ok((row.get(0)?, row.get::<_, u32>(1)?.into(), row.get(2)?))
@@ -270,16 +288,16 @@ mod tests {
     fn a_failing_step_leaves_the_old_version() {
         let conn = fresh();
         migrate(&conn, STEPS).unwrap();
-        assert!(migrate(&conn, &[V1, V2, V3, NEXT, "CREATE TABLE projects (x);"]).is_err());
-        assert_eq!(version(&conn, 3), Ok(3));
+        assert!(migrate(&conn, &[V1, V2, V3, V4, NEXT, "CREATE TABLE projects (x);"]).is_err());
+        assert_eq!(version(&conn, 4), Ok(4));
         assert!(conn.prepare("SELECT note FROM projects").is_err());
     }
 
     #[test]
     fn a_newer_file_is_refused() {
         let conn = fresh();
-        migrate(&conn, &[V1, V2, V3, NEXT]).unwrap();
-        let refused = CatalogError::Schema { found: 4, known: 3 };
+        migrate(&conn, &[V1, V2, V3, V4, NEXT]).unwrap();
+        let refused = CatalogError::Schema { found: 5, known: 4 };
         assert_eq!(migrate(&conn, STEPS), Err(refused));
     }
 
