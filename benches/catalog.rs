@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use kluis::catalog::{
-    Attached, BlobUse, Condition, DatasetRow, ListQuery, Mutation, ObjectMeta, ObjectRow,
+    Attached, BlobUse, Condition, DatasetRow, Defaults, ListQuery, Mutation, ObjectMeta, ObjectRow,
     PrincipalRow, ProjectRow, SharedCatalog, SqliteCatalog,
 };
 use kluis::types::{
@@ -114,6 +114,7 @@ async fn fill(catalog: SharedCatalog) {
             created,
             creator: "ann".parse().expect("a name"),
             versioning: Versioning::Off,
+            defaults: Defaults::default(),
         }),
     ];
     catalog.commit(rows).await.expect("a commit");

@@ -25,6 +25,10 @@ pub mod config;
 pub mod ops;
 pub mod s3;
 
+// The log as files of columns, for the auditor.
+#[cfg(feature = "audit")]
+pub mod archive;
+
 // Use cases: decide, record, do, record.
 pub mod vault;
 

@@ -16,6 +16,7 @@ const HOUSE: [(&str, &[&str]); 18] = [
     ("keyring", &["seal", "types"]),
     ("journal", &["ledger", "types"]),
     ("notary", &["journal", "ledger", "seal", "types"]),
+    ("archive", &["ledger", "seal", "types"]),
     (
         "vault",
         &[
@@ -25,7 +26,10 @@ const HOUSE: [(&str, &[&str]); 18] = [
     ("config", &["types"]),
     ("ops", &["types"]),
     ("api", &["vault", "catalog", "policy", "ledger", "types"]),
-    ("s3", &["api", "vault", "catalog", "ledger", "types"]),
+    (
+        "s3",
+        &["api", "vault", "catalog", "policy", "ledger", "types"],
+    ),
     (
         "app",
         &[
@@ -43,7 +47,8 @@ const HOUSE: [(&str, &[&str]); 18] = [
     (
         "auditor",
         &[
-            "cli", "app", "config", "vault", "notary", "journal", "ledger", "types",
+            "cli", "app", "config", "vault", "archive", "notary", "store", "keyring", "journal",
+            "ledger", "types",
         ],
     ),
 ];

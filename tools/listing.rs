@@ -23,8 +23,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use kluis::catalog::{
-    Attached, BlobUse, CatalogError, Condition, DatasetRow, ListQuery, Mutation, ObjectMeta,
-    ObjectRow, PrincipalRow, ProjectRow, SharedCatalog, SqliteCatalog, VersionQuery,
+    Attached, BlobUse, CatalogError, Condition, DatasetRow, Defaults, ListQuery, Mutation,
+    ObjectMeta, ObjectRow, PrincipalRow, ProjectRow, SharedCatalog, SqliteCatalog, VersionQuery,
 };
 use kluis::types::{
     BlobId, BucketName, Checksums, DatasetId, ETag, PrincipalKind, Timestamp, VersionId,
@@ -170,6 +170,7 @@ fn found() -> Result<Vec<Mutation>, Failure> {
             created,
             creator: "ann".parse()?,
             versioning: Versioning::Off,
+            defaults: Defaults::default(),
         }))
     };
     Ok(vec![

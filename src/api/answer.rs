@@ -102,6 +102,11 @@ const fn said(kind: ErrorKind) -> (&'static str, &'static str) {
             ("NoSuchVersion", "There is no such version.")
         }
         ErrorKind::NoSuchSetting => ("NoSuchSetting", "There is no such setting."),
+        ErrorKind::Locked => ("Locked", "A lock keeps it as it is."),
+        ErrorKind::InvalidRule => ("InvalidRule", "A rule is none."),
+        ErrorKind::NotLocking | ErrorKind::InvalidState => {
+            ("InvalidState", "The dataset's state does not allow it.")
+        }
         ErrorKind::NoSuchUpload => ("NoSuchUpload", "There is no such upload."),
         ErrorKind::DatasetExists => ("Exists", "It is there already."),
         ErrorKind::DatasetNotEmpty => ("NotEmpty", "The dataset still holds objects or uploads."),

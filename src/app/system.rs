@@ -77,6 +77,21 @@ pub fn forbid_huge_pages() -> std::io::Result<()> {
     Ok(disable_transparent_huge_pages(true)?)
 }
 
+/// Bounds the addresses that this process may have, for what no count of its own covers: beyond, the
+/// system refuses memory and the process ends.
+pub fn bound_memory(bytes: u64) -> std::io::Result<()> {
+    let limits = getrlimit(Resource::As);
+    let most = limits.maximum.map_or(bytes, |most| most.min(bytes));
+    setrlimit(
+        Resource::As,
+        Rlimit {
+            current: Some(most),
+            maximum: limits.maximum,
+        },
+    )?;
+    Ok(())
+}
+
 /// Raises the number of files that may be open to what the system allows, and returns it; `None`
 /// where there is no bound. Each connection is a file.
 pub fn raise_open_files() -> std::io::Result<Option<u64>> {

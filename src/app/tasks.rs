@@ -1,4 +1,4 @@
-//! What runs beside serving: snapshots of the catalog into the store, and the sweep.
+//! What runs beside serving: snapshots of the catalog into the store, lifecycles and the sweep.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -152,7 +152,7 @@ pub(super) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// Sweeps every `interval` until the end.
+/// Applies lifecycles and sweeps every `interval` until the end.
 pub(super) async fn sweep(
     vault: Arc<Vault>,
     snapshots: Arc<Snapshots>,
@@ -169,6 +169,16 @@ pub(super) async fn sweep(
             next_snapshot: snapshots.next(),
             ..ask
         };
+        match vault.run_lifecycle(vault.now()).await {
+            Ok(done) => tracing::info!(
+                expired = done.expired,
+                versions = done.versions,
+                uploads = done.uploads,
+                refused = done.refused,
+                "rules of lifecycles were applied"
+            ),
+            Err(error) => tracing::warn!(reason = error.reason(), "lifecycles stopped early"),
+        }
         match vault.sweep(ask).await {
             Ok(swept) => tracing::info!(
                 uploads = swept.uploads,

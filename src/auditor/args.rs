@@ -1,10 +1,16 @@
 //! The arguments of `kluis-audit`, without logic.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 
 use crate::cli::values;
+#[cfg(feature = "sql")]
+use crate::ledger::Outcome;
+use crate::ledger::export::Form;
+#[cfg(feature = "sql")]
+use crate::types::{Action, DatasetName, EventId, GrantId, ObjectKey};
 use crate::types::{PrincipalId, ProjectName, Timestamp};
 
 const AFTER: &str = "\
@@ -43,6 +49,22 @@ pub(super) enum Command {
     Verify(Verify),
     /// Make a bundle of a project's records, with what it takes to check them
     Bundle(Bundle),
+    /// Ask the log: SQL over the table `requests`, or the common questions by flags
+    #[cfg(feature = "sql")]
+    Query(Box<Query>),
+    /// Write requests in a form that others read, one line each
+    Export(Export),
+    /// Close what was recorded into encrypted files of columns in the store, where it is queried and
+    /// kept
+    Ship(Ship),
+    /// Show the log's newest checkpoint to witnesses, and keep it with their cosignatures
+    Cosign(Cosign),
+    /// Be a witness: cosign checkpoints of logs that only ever grow (c2sp.org/tlog-witness)
+    Witness {
+        /// What to do.
+        #[command(subcommand)]
+        command: WitnessCommand,
+    },
     /// Print the public key of the vault's log, to be given to those who verify
     Key,
     /// Look at checkpoints
@@ -80,6 +102,269 @@ pub(super) struct Verify {
     pub(super) requests: bool,
 }
 
+/// Whose records.
+#[derive(Debug, Args)]
+pub(super) struct Whose {
+    /// The project
+    #[arg(long, required_unless_present = "vault")]
+    pub(super) project: Option<ProjectName>,
+    /// Who asks; her grants must let her read this project's log
+    #[arg(long, required_unless_present = "vault")]
+    pub(super) auditor: Option<PrincipalId>,
+    /// All projects and the vault's own records, as the operator of the vault's host. It stands in
+    /// the log
+    #[arg(long, conflicts_with_all = ["project", "auditor"])]
+    pub(super) vault: bool,
+}
+
+/// How an answer is written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+#[cfg(feature = "sql")]
+pub(super) enum Format {
+    /// A table for a person.
+    Table,
+    /// One JSON object for each row.
+    Json,
+    /// With a line of names.
+    Csv,
+    /// A file that anything reads; not encrypted.
+    Parquet,
+}
+
+/// What to ask.
+#[cfg(feature = "sql")]
+#[derive(Debug, Args)]
+pub(super) struct Query {
+    /// Whose records.
+    #[command(flatten)]
+    pub(super) whose: Whose,
+    /// A query in SQL, of the table `requests`
+    #[arg(long, value_name = "QUERY", conflicts_with_all = ["filters", "limit"])]
+    pub(super) sql: Option<String>,
+    /// Which requests.
+    #[command(flatten)]
+    pub(super) filters: QueryFilters,
+    /// Show the first so many
+    #[arg(long, default_value_t = 10_000)]
+    pub(super) limit: usize,
+    /// How the answer is written
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// Write the answer into a new file
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) out: Option<PathBuf>,
+    /// Then go on with requests as they end, until interrupted
+    #[arg(long, conflicts_with_all = ["sql", "out"])]
+    pub(super) follow: bool,
+}
+
+#[cfg(feature = "sql")]
+impl Query {
+    /// How the answer is written.
+    pub(super) fn format(&self, json: bool) -> Format {
+        let format = if json { Format::Json } else { Format::Table };
+        self.format.unwrap_or(format)
+    }
+}
+
+/// Which requests.
+#[cfg(feature = "sql")]
+#[derive(Debug, Args)]
+#[group(id = "filters", multiple = true)]
+#[command(next_help_heading = "Filters, all of which must hold")]
+pub(super) struct QueryFilters {
+    /// On a dataset of this name
+    #[arg(long)]
+    pub(super) dataset: Option<DatasetName>,
+    /// On this object
+    #[arg(long)]
+    pub(super) key: Option<ObjectKey>,
+    /// On objects whose keys begin so
+    #[arg(long)]
+    pub(super) prefix: Option<String>,
+    /// By a principal, or by a workload that acts for it
+    #[arg(long)]
+    pub(super) principal: Option<PrincipalId>,
+    /// By a job: a workload of this name
+    #[arg(long)]
+    pub(super) job: Option<PrincipalId>,
+    /// What was asked: object.read, object.write, object.list, …
+    #[arg(long)]
+    pub(super) action: Option<Action>,
+    /// How it ended: success, refused, failed, aborted, open-at-crash
+    #[arg(long, value_parser = values::outcome)]
+    pub(super) outcome: Option<Outcome>,
+    /// What was refused
+    #[arg(long, conflicts_with = "outcome")]
+    pub(super) refused: bool,
+    /// What was asked by those whose right in the project had ended by then
+    #[arg(long, requires = "project")]
+    pub(super) after_expiry: bool,
+    /// For a purpose, as grants name it
+    #[arg(long)]
+    pub(super) purpose: Option<String>,
+    /// Under a permit, as grants name it
+    #[arg(long)]
+    pub(super) permit: Option<String>,
+    /// Under a grant
+    #[arg(long)]
+    pub(super) grant: Option<GrantId>,
+    /// From an address
+    #[arg(long)]
+    pub(super) ip: Option<String>,
+    /// normal, admin, or log: readings of the log itself
+    #[arg(long, value_parser = ["normal", "admin", "log"])]
+    pub(super) nature: Option<String>,
+    /// This one request
+    #[arg(long, value_parser = values::event)]
+    pub(super) event: Option<EventId>,
+    /// Begun at this time or later: 2027-01-01 or 2027-01-01T12:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = values::time)]
+    pub(super) since: Option<Timestamp>,
+    /// Begun before this time
+    #[arg(long, value_name = "TIME", value_parser = values::time)]
+    pub(super) until: Option<Timestamp>,
+    /// Show every column
+    #[arg(long)]
+    pub(super) all_columns: bool,
+}
+
+/// A form of export.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub(super) enum ExportForm {
+    /// The record's own JSON, kluis.audit/1.
+    Json,
+    /// OCSF 1.8, Datastore Activity.
+    Ocsf,
+    /// FHIR R4 `AuditEvent`, as NDJSON; of reads by IHE BALP.
+    Fhir,
+    /// The fields of NEN 7513.
+    Nen7513,
+    /// Spans of the Logboek Dataverwerkingen: OTLP in JSON.
+    Ldv,
+    /// With a line of names.
+    Csv,
+}
+
+impl From<ExportForm> for Form {
+    fn from(form: ExportForm) -> Self {
+        match form {
+            ExportForm::Json => Self::Json,
+            ExportForm::Ocsf => Self::Ocsf,
+            ExportForm::Fhir => Self::Fhir,
+            ExportForm::Nen7513 => Self::Nen,
+            ExportForm::Ldv => Self::Otel,
+            ExportForm::Csv => Self::Csv,
+        }
+    }
+}
+
+/// What to export.
+#[derive(Debug, Args)]
+pub(super) struct Export {
+    /// Whose records.
+    #[command(flatten)]
+    pub(super) whose: Whose,
+    /// The form
+    #[arg(long, value_enum)]
+    pub(super) form: ExportForm,
+    /// Write into a new file
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) out: Option<PathBuf>,
+    /// Leave out what began before: a date or a moment
+    #[arg(long, value_parser = values::time)]
+    pub(super) since: Option<Timestamp>,
+    /// Leave out what began at this moment or later
+    #[arg(long, value_parser = values::time)]
+    pub(super) until: Option<Timestamp>,
+}
+
+impl Export {
+    /// The question as the log keeps it.
+    pub(super) fn words(&self) -> String {
+        let moment = |name: &str, time: Option<Timestamp>| {
+            let text = time.map(|time| format!(" {name}={time}"));
+            text.unwrap_or_default()
+        };
+        let since = moment("since", self.since);
+        let until = moment("until", self.until);
+        format!(
+            "export {}form={:?}{since}{until}",
+            self.whose.words(),
+            self.form
+        )
+    }
+}
+
+impl Whose {
+    /// Who asks for whose records, as the log keeps it.
+    pub(super) fn words(&self) -> String {
+        match (&self.project, &self.auditor) {
+            (Some(project), Some(auditor)) => format!("project={project} auditor={auditor} "),
+            _ => "vault ".to_owned(),
+        }
+    }
+}
+
+/// What to ship.
+#[derive(Debug, Args)]
+pub(super) struct Ship {
+    /// Close a volume when its oldest record is this old, or when it is full
+    #[arg(long, value_name = "TIME", default_value = "1h", value_parser = values::span)]
+    pub(super) every: Duration,
+    /// Close everything that is under a checkpoint, however young
+    #[arg(long)]
+    pub(super) all: bool,
+    /// Go on until interrupted
+    #[arg(long, conflicts_with = "all")]
+    pub(super) watch: bool,
+}
+
+/// Whom to show checkpoints to.
+#[derive(Debug, Args)]
+pub(super) struct Cosign {
+    /// A file with the log, the witnesses and where they are, and how many of them must cosign
+    /// (c2sp.org/tlog-policy)
+    #[arg(long, value_name = "FILE")]
+    pub(super) trust: PathBuf,
+    /// Go on until interrupted
+    #[arg(long)]
+    pub(super) watch: bool,
+}
+
+/// What a witness does.
+#[derive(Debug, Subcommand)]
+pub(super) enum WitnessCommand {
+    /// Make a witness's key and print its public half
+    New {
+        /// The witness's name, as a URL without a scheme: `witness.example.org/audit`
+        #[arg(long)]
+        name: String,
+        /// The file to make
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Answer `add-checkpoint` over HTTP; put TLS in front of it
+    Serve(WitnessServe),
+}
+
+/// How a witness serves.
+#[derive(Debug, Args)]
+pub(super) struct WitnessServe {
+    /// The witness's key, as `witness new` made it
+    #[arg(long, value_name = "FILE")]
+    pub(super) key: PathBuf,
+    /// The public key of a log to be witnessed; once for each
+    #[arg(long, value_name = "FILE", required = true)]
+    pub(super) log: Vec<PathBuf>,
+    /// The directory where what was seen is kept. Never put back an older copy
+    #[arg(long, value_name = "DIR")]
+    pub(super) state: PathBuf,
+    /// The address to listen on
+    #[arg(long, default_value = "127.0.0.1:8787")]
+    pub(super) listen: std::net::SocketAddr,
+}
+
 /// What to put into a bundle.
 #[derive(Debug, Args)]
 pub(super) struct Bundle {
@@ -92,6 +377,9 @@ pub(super) struct Bundle {
     /// The directory to make
     #[arg(long, value_hint = ValueHint::DirPath)]
     pub(super) out: PathBuf,
+    /// Under the newest checkpoint that witnesses have cosigned, as `cosign` keeps it
+    #[arg(long)]
+    pub(super) cosigned: bool,
     /// Leave out what came into the log before: a date or a moment
     #[arg(long, value_parser = values::time)]
     pub(super) since: Option<Timestamp>,

@@ -8,14 +8,13 @@ use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::args;
+use super::entries::{broken, signed};
 use super::source::DirSource;
 use crate::app::{create_dir, log_keys, log_origin};
 use crate::cli::open::{Desk, call, journal};
 use crate::cli::output::{CliError, Exit, Output};
 use crate::journal::{Found, Tail};
-use crate::ledger::evidence::{
-    Group, Manifest, RowsWriter, Source as _, write_session, write_sessions_head,
-};
+use crate::ledger::evidence::{Group, Manifest, RowsWriter, write_session, write_sessions_head};
 use crate::ledger::tlog::{Checkpoint, Note, Tile, TileKind, VerifierKey, decode_bundle};
 use crate::ledger::{Entry, Scope, Scopes, Segment, SegmentTrees, Tag, encode};
 use crate::notary::NotaryKeys;
@@ -60,7 +59,17 @@ pub(super) fn run(
     })?;
     let public = keys.public(&origin);
     let public = public.map_err(|error| CliError::of(Exit::Usage, &error))?;
-    let maker = Maker::open(&config.proof.dir, &config.journal.dir, (keys, &public))?;
+    let name = if ask.cosigned {
+        "cosigned"
+    } else {
+        "checkpoint"
+    };
+    let maker = Maker::open(
+        &config.proof.dir,
+        &config.journal.dir,
+        (keys, &public),
+        name,
+    )?;
     // Beside its place until it is whole: a bundle that was cut short has no name.
     let beside = partial(&ask.out);
     if beside.exists() {
@@ -107,26 +116,15 @@ struct Pages {
     count: u64,
 }
 
-fn broken(what: &str) -> CliError {
-    CliError::new(Exit::No, what.to_owned())
-        .hint("keep journal and log for those who investigate: they are no evidence any more")
-}
-
 impl Maker {
     fn open(
         log: &Path,
         journal: &Path,
         (keys, public): (NotaryKeys, &VerifierKey),
+        name: &str,
     ) -> Result<Self, CliError> {
         let mut log = DirSource::new(log);
-        let unsigned = || {
-            CliError::new(Exit::No, "the vault has no checkpoint yet")
-                .hint("a gateway signs one within seconds of the first record")
-        };
-        let bytes = log.read("checkpoint")?.ok_or_else(unsigned)?;
-        let note = Note::parse(&bytes).map_err(|error| broken(&error.to_string()))?;
-        let checkpoint = Checkpoint::open(&note, public);
-        let checkpoint = checkpoint.map_err(|error| broken(&error.to_string()))?;
+        let (note, checkpoint) = signed(&mut log, name, public)?;
         Ok(Self {
             log,
             journal: journal.to_owned(),
@@ -171,7 +169,7 @@ impl Maker {
         for kind in std::iter::once(TileKind::Entries).chain(hashes) {
             let mut index = 0_u64;
             while let Some(tile) = Tile::of(kind, index, size) {
-                let bytes = self.tile(&tile)?;
+                let bytes = super::entries::tile(&mut self.log, &tile)?;
                 let path = out.join(tile.to_string());
                 create_dir(path.parent().unwrap_or(out))?;
                 fs::write(path, bytes)?;
@@ -179,29 +177,6 @@ impl Maker {
             }
         }
         Ok(())
-    }
-
-    /// A tile's bytes; where a full one has taken a partial one's place since, as much of it.
-    fn tile(&mut self, tile: &Tile) -> Result<Vec<u8>, CliError> {
-        if let Some(bytes) = self.log.read(&tile.to_string())? {
-            return Ok(bytes);
-        }
-        let missing = || broken(&format!("{tile} is missing"));
-        let full = Tile {
-            width: 256,
-            ..*tile
-        };
-        let bytes = self.log.read(&full.to_string())?.ok_or_else(missing)?;
-        let bytes = match tile.kind {
-            TileKind::Hashes(_) => bytes
-                .get(..usize::from(tile.width).saturating_mul(32))
-                .map(<[u8]>::to_vec),
-            TileKind::Entries => decode_bundle(256, &bytes).ok().and_then(|mut entries| {
-                entries.truncate(usize::from(tile.width));
-                crate::ledger::tlog::encode_bundle(&entries).ok()
-            }),
-        };
-        bytes.ok_or_else(missing)
     }
 
     /// Goes through all entries from the log's beginning, since a completion belongs where its
@@ -219,7 +194,7 @@ impl Maker {
         let (mut index, mut bundle) = (0_u64, 0_u64);
         while let Some(tile) = Tile::of(TileKind::Entries, bundle, size) {
             bundle = bundle.saturating_add(1);
-            let bytes = self.tile(&tile)?;
+            let bytes = super::entries::tile(&mut self.log, &tile)?;
             let entries = decode_bundle(tile.width, &bytes);
             for entry in entries.map_err(|error| broken(&error.to_string()))? {
                 let segment = Segment::decode(entry);

@@ -1,18 +1,29 @@
 //! `kluis-audit`: hands out evidence of the log on the vault's host, and checks it anywhere.
 
+mod archive;
 mod args;
 mod bundle;
+mod cosign;
+mod entries;
+mod export;
+mod hot;
 mod look;
+#[cfg(feature = "sql")]
+mod query;
+mod ship;
 mod source;
 mod verify;
+mod witness;
 
 use std::process::ExitCode;
 
 use clap::Parser as _;
 
+use crate::app::Opened;
 use crate::cli::open::Desk;
 use crate::cli::output::{CliError, Exit, Output};
 use crate::config::Environment;
+use crate::vault::Call;
 use args::{Cli, Command};
 
 /// Runs the command.
@@ -41,8 +52,37 @@ fn dispatch(cli: &Cli, environment: &Environment, output: &mut Output) -> Result
     match &cli.command {
         Command::Verify(ask) => verify::run(ask, output),
         Command::Bundle(ask) => bundle::run(ask, desk, output),
+        #[cfg(feature = "sql")]
+        Command::Query(ask) => query::run(ask, desk, output),
+        Command::Witness { command } => witness::run(command, output),
+        Command::Cosign(ask) => cosign::run(ask, desk, output),
+        Command::Export(ask) => export::run(ask, desk, output),
+        Command::Ship(ask) => ship::run(ask, desk, output),
         Command::Key => look::key(desk, output),
         Command::Checkpoint { command } => look::checkpoint(command, desk, output),
         Command::Prove { command } => look::prove(command, output),
     }
+}
+
+/// Decides whether the log may be read for who asks, and records that, before anything is read.
+async fn admit(
+    opened: &Opened,
+    call: &Call,
+    whose: &args::Whose,
+    question: &str,
+) -> Result<(), CliError> {
+    let vault = &opened.vault;
+    match (&whose.project, &whose.auditor) {
+        (Some(project), Some(auditor)) => {
+            vault.hand_out_log(call, project, auditor, question).await?;
+        }
+        _ if whose.vault => vault.record_log_reading(call, question).await?,
+        _ => {
+            return Err(CliError::new(
+                Exit::Usage,
+                "--project and --auditor, or --vault",
+            ));
+        }
+    }
+    Ok(())
 }

@@ -3,9 +3,9 @@
 use bytes::Bytes;
 
 use crate::types::{
-    AccessKeyId, BucketName, ChecksumKind, Checksums, DatasetId, ETag, GrantId, ObjectKey,
-    PrincipalId, PrincipalKind, ProjectName, Timestamp, UploadId, VersionId, VersionName,
-    Versioning,
+    AccessKeyId, BucketName, ChecksumKind, Checksums, DatasetId, ETag, GrantId, Lock, LockDefaults,
+    ObjectKey, PrincipalId, PrincipalKind, ProjectName, Timestamp, UploadId, VersionId,
+    VersionName, Versioning,
 };
 
 /// A project.
@@ -31,6 +31,17 @@ pub struct DatasetRow {
     /// Whether it keeps what is overwritten. Set by [`super::Mutation::SetVersioning`] alone: a
     /// dataset begins without.
     pub versioning: Versioning,
+    /// What new objects get that do not say otherwise. Set by mutations of their own, too.
+    pub defaults: Defaults,
+}
+
+/// What a dataset gives to new objects.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Defaults {
+    /// Object Lock, if it is enabled. Set by [`super::Mutation::SetObjectLock`].
+    pub lock: Option<LockDefaults>,
+    /// The name of the key that clients are told of. Set by [`super::Mutation::SetKeyName`].
+    pub key_name: Option<String>,
 }
 
 /// A person or workload.
@@ -106,12 +117,36 @@ pub struct ObjectMeta {
     pub user: Vec<(String, String)>,
 }
 
-/// What is attached to an object and can change without writing it again. Set by
-/// [`super::Mutation::SetAttached`] alone: an object begins without.
+/// What is attached to an object beside its row: an object begins without.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Attached {
-    /// Tags, in order of name, each name once.
+    /// Tags, in order of name, each name once. Set by [`super::Mutation::SetAttached`].
     pub tags: Vec<(String, String)>,
+    /// More. Each is set by a mutation of its own.
+    pub facts: Facts,
+}
+
+/// What few objects have.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Facts {
+    /// What keeps the version from being deleted.
+    pub lock: Lock,
+    /// The name of the key that its writer asked for, told to clients that ask (`aws:kms`). What
+    /// the object is really sealed under is the dataset's key.
+    pub key_name: Option<String>,
+}
+
+/// How an object came out of an upload.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Origin {
+    /// The upload.
+    pub upload: UploadId,
+    /// Who began it.
+    pub initiator: PrincipalId,
+    /// SHA-256 of what its completion named.
+    pub completion: Bytes,
+    /// The checksums of each part, in order; empty if no part has any.
+    pub parts: Vec<Checksums>,
 }
 
 /// One object: the current version under a key, or an older one.
@@ -217,6 +252,8 @@ pub struct UploadRow {
     pub checksum: Option<(ChecksumKind, bool)>,
     /// Tags of the object to be. Set by [`super::Mutation::SetUploadTags`] alone.
     pub tags: Vec<(String, String)>,
+    /// What else the object is to have. Set by [`super::Mutation::SetUploadFacts`] alone.
+    pub facts: Facts,
 }
 
 /// One part of an upload.

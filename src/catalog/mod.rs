@@ -21,22 +21,25 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 pub use entity::{
-    Attached, CredentialRow, DatasetRow, IdentityRow, MarkerRow, ObjectMeta, ObjectRow, PartRow,
-    PrincipalRow, ProjectRow, UploadRow, Uses, Version,
+    Attached, CredentialRow, DatasetRow, Defaults, Facts, IdentityRow, MarkerRow, ObjectMeta,
+    ObjectRow, Origin, PartRow, PrincipalRow, ProjectRow, UploadRow, Uses, Version,
 };
 pub use memory::MemoryCatalog;
+pub(crate) use mutation::attaching;
 pub use mutation::{BlobUse, Condition, Likeness, Mutation};
 pub use query::{
     ListEntry, ListQuery, Page, PartPage, UploadPage, UploadQuery, VersionEntry, VersionPage,
     VersionQuery,
 };
-pub use setting::{Setting, SettingKind};
+pub use setting::{
+    CorsRule, Expiry, FilterForm, LifecycleFilter, LifecycleRule, Noncurrent, Setting, SettingKind,
+};
 pub use sqlite::{OnCommit, SqliteCatalog};
 
 use crate::policy::Grant;
 use crate::types::{
     AccessKeyId, BlobId, BucketName, DatasetId, GrantId, ObjectKey, PrincipalId, ProjectName,
-    Timestamp, UploadId, VersionName, limits,
+    Timestamp, UploadId, VersionId, VersionName, limits,
 };
 
 /// A catalog shared by every use case.
@@ -116,6 +119,10 @@ pub enum Conflict {
     ETagDiffers,
     /// The object was to go for good, and its dataset keeps versions.
     Versioned,
+    /// The version is locked: it may neither go nor be loosened.
+    Locked,
+    /// Object Lock needs a dataset that keeps versions.
+    Locking,
     /// No such upload: never begun, completed or aborted.
     NoUpload,
     /// A part changed or vanished between the reading and the completion.
@@ -259,6 +266,13 @@ pub trait Catalog: Send + Sync + 'static {
         key: &ObjectKey,
         name: &VersionName,
     ) -> Result<Option<Version>, CatalogError>;
+    /// How an object came out of an upload; `None` for one that did not.
+    async fn origin(
+        &self,
+        dataset: &DatasetId,
+        key: &ObjectKey,
+        version: &VersionId,
+    ) -> Result<Option<Origin>, CatalogError>;
     /// The delete marker that is the newest version of a key, if it is one.
     async fn latest_marker(
         &self,

@@ -1,16 +1,16 @@
 //! What can be written to the catalog, each with its precondition.
 
 use super::entity::{
-    Attached, CredentialRow, DatasetRow, IdentityRow, MarkerRow, ObjectRow, PartRow, PrincipalRow,
-    ProjectRow, UploadRow, Uses,
+    Attached, CredentialRow, DatasetRow, Facts, IdentityRow, MarkerRow, ObjectRow, Origin, PartRow,
+    PrincipalRow, ProjectRow, UploadRow, Uses,
 };
 use super::setting::{Setting, SettingKind};
 use crate::policy::{Grant, Terms};
 #[cfg(doc)]
 use crate::types::limits;
 use crate::types::{
-    AccessKeyId, BlobId, DatasetId, ETag, GrantId, ObjectKey, PrincipalId, Timestamp, UploadId,
-    VersionId, VersionName, Versioning,
+    AccessKeyId, BlobId, DatasetId, ETag, GrantId, LockDefaults, ObjectKey, PrincipalId, Retention,
+    Timestamp, UploadId, VersionId, VersionName, Versioning,
 };
 
 /// The blobs that a row refers to. The catalog counts references by the row's version.
@@ -255,7 +255,7 @@ pub enum Mutation {
         /// The time at which its blobs lose this reference.
         now: Timestamp,
     },
-    /// Replaces what is attached to one version, which must be there.
+    /// Replaces the tags of one version, which must be there; its facts stay.
     SetAttached {
         /// The dataset.
         dataset: DatasetId,
@@ -263,8 +263,78 @@ pub enum Mutation {
         key: ObjectKey,
         /// The write in question.
         version: VersionId,
-        /// What is attached from now on.
+        /// The tags from now on; of the facts nothing is read.
         attached: Attached,
+    },
+    /// Sets how long a version is retained, or (`None`) that it is not. What locks it now is
+    /// judged: [`super::Conflict::Locked`] where it may not become so.
+    SetRetention {
+        /// The dataset.
+        dataset: DatasetId,
+        /// The key.
+        key: ObjectKey,
+        /// The write in question.
+        version: VersionId,
+        /// The retention from now on.
+        retention: Option<Retention>,
+        /// Whether governance may be loosened.
+        bypass: bool,
+        /// The time at which it is judged.
+        now: Timestamp,
+    },
+    /// Puts a version under legal hold, or takes it out.
+    SetHold {
+        /// The dataset.
+        dataset: DatasetId,
+        /// The key.
+        key: ObjectKey,
+        /// The write in question.
+        version: VersionId,
+        /// Whether it is held from now on.
+        hold: bool,
+    },
+    /// Says the name of the key that an object's writer asked for.
+    SetObjectKeyName {
+        /// The dataset.
+        dataset: DatasetId,
+        /// The key.
+        key: ObjectKey,
+        /// The write in question.
+        version: VersionId,
+        /// The name.
+        name: String,
+    },
+    /// Says how an object came out of an upload.
+    SetOrigin {
+        /// The dataset.
+        dataset: DatasetId,
+        /// The key.
+        key: ObjectKey,
+        /// The write in question.
+        version: VersionId,
+        /// How.
+        origin: Origin,
+    },
+    /// Enables Object Lock of a dataset that keeps versions, and says what new objects get.
+    SetObjectLock {
+        /// The dataset.
+        dataset: DatasetId,
+        /// What new objects get.
+        lock: LockDefaults,
+    },
+    /// Says which key's name new objects of a dataset get.
+    SetKeyName {
+        /// The dataset.
+        dataset: DatasetId,
+        /// The name.
+        name: Option<String>,
+    },
+    /// Sets what else the object that an upload is to become is to have; the upload must exist.
+    SetUploadFacts {
+        /// The upload.
+        upload: UploadId,
+        /// The facts.
+        facts: Facts,
     },
     /// Sets the tags of the object that an upload is to become; the upload must exist.
     SetUploadTags {
@@ -317,7 +387,9 @@ impl Mutation {
             | Self::LinkIdentity(_)
             | Self::UnlinkIdentity { .. }
             // Cached with the dataset.
-            | Self::SetVersioning { .. } => true,
+            | Self::SetVersioning { .. }
+            | Self::SetObjectLock { .. }
+            | Self::SetKeyName { .. } => true,
             Self::PutObject { .. }
             | Self::DeleteObject { .. }
             | Self::CreateUpload(_)
@@ -330,7 +402,12 @@ impl Mutation {
             | Self::RemoveObject { .. }
             | Self::DeleteVersion { .. }
             | Self::SetAttached { .. }
+            | Self::SetRetention { .. }
+            | Self::SetHold { .. }
+            | Self::SetObjectKeyName { .. }
+            | Self::SetOrigin { .. }
             | Self::SetUploadTags { .. }
+            | Self::SetUploadFacts { .. }
             | Self::SetSetting { .. }
             | Self::RestoreVersion { .. }
             | Self::RestoreMarker(_)
@@ -340,16 +417,68 @@ impl Mutation {
     }
 }
 
+/// The mutations that attach to a written object what is no part of its row.
+pub(crate) fn attaching(row: &ObjectRow) -> Vec<Mutation> {
+    let (dataset, key, version) = (row.dataset, &row.key, row.version);
+    let Attached { tags, facts } = &row.attached;
+    let mut out = Vec::new();
+    if !tags.is_empty() {
+        out.push(Mutation::SetAttached {
+            dataset,
+            key: key.clone(),
+            version,
+            attached: Attached {
+                tags: tags.clone(),
+                facts: Facts::default(),
+            },
+        });
+    }
+    if facts.lock.retention.is_some() {
+        out.push(Mutation::SetRetention {
+            dataset,
+            key: key.clone(),
+            version,
+            retention: facts.lock.retention,
+            bypass: false,
+            now: row.modified,
+        });
+    }
+    if facts.lock.hold {
+        out.push(Mutation::SetHold {
+            dataset,
+            key: key.clone(),
+            version,
+            hold: true,
+        });
+    }
+    out.extend(
+        facts
+            .key_name
+            .iter()
+            .map(|name| Mutation::SetObjectKeyName {
+                dataset,
+                key: key.clone(),
+                version,
+                name: name.clone(),
+            }),
+    );
+    out
+}
+
 /// The mutations that put an object back, as a dump lists them.
-pub(super) fn rebuilding(row: ObjectRow, blobs: BlobUse, current: bool) -> Vec<Mutation> {
-    let attached = row.attached.clone();
-    let attach = Mutation::SetAttached {
+pub(super) fn rebuilding(
+    row: ObjectRow,
+    origin: Option<Origin>,
+    blobs: BlobUse,
+    current: bool,
+) -> Vec<Mutation> {
+    let mut attach = attaching(&row);
+    attach.extend(origin.map(|origin| Mutation::SetOrigin {
         dataset: row.dataset,
         key: row.key.clone(),
         version: row.version,
-        attached,
-    };
-    let bare = row.attached == Attached::default();
+        origin,
+    }));
     let put = if current && !row.versioned {
         Mutation::PutObject {
             row: row.bare(),
@@ -364,8 +493,25 @@ pub(super) fn rebuilding(row: ObjectRow, blobs: BlobUse, current: bool) -> Vec<M
             blobs,
         }
     };
-    let attach = (!bare).then_some(attach);
     std::iter::once(put).chain(attach).collect()
+}
+
+/// The mutations that set what a dataset does not begin with, as a dump lists them.
+pub(super) fn furnishing(row: &DatasetRow) -> Vec<Mutation> {
+    let dataset = row.id;
+    let mut out = Vec::new();
+    if row.versioning != Versioning::Off {
+        let state = row.versioning;
+        out.push(Mutation::SetVersioning { dataset, state });
+    }
+    let lock = row.defaults.lock;
+    out.extend(lock.map(|lock| Mutation::SetObjectLock { dataset, lock }));
+    let name = row.defaults.key_name.clone();
+    out.extend(name.map(|name| Mutation::SetKeyName {
+        dataset,
+        name: Some(name),
+    }));
+    out
 }
 
 /// The mutations that put a grant back, as a dump lists them.
@@ -397,13 +543,18 @@ pub(super) fn naming(row: PrincipalRow) -> Vec<Mutation> {
 
 /// The mutations that put an upload back, as a dump lists them.
 pub(super) fn beginning(row: UploadRow) -> Vec<Mutation> {
-    let set = (!row.tags.is_empty()).then(|| Mutation::SetUploadTags {
+    let tags = (!row.tags.is_empty()).then(|| Mutation::SetUploadTags {
         upload: row.id,
         tags: row.tags.clone(),
     });
+    let facts = (row.facts != Facts::default()).then(|| Mutation::SetUploadFacts {
+        upload: row.id,
+        facts: row.facts.clone(),
+    });
     let begin = Mutation::CreateUpload(UploadRow {
         tags: Vec::new(),
+        facts: Facts::default(),
         ..row
     });
-    std::iter::once(begin).chain(set).collect()
+    std::iter::once(begin).chain(tags).chain(facts).collect()
 }

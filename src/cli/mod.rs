@@ -21,7 +21,7 @@ mod policy;
 mod principal;
 mod project;
 mod recover;
-mod serve;
+pub(crate) mod serve;
 
 use std::process::ExitCode;
 

@@ -204,6 +204,10 @@ const fn exit_of(kind: ErrorKind) -> Exit {
         | ErrorKind::IsMarker
         | ErrorKind::NoSuchSetting
         | ErrorKind::NoSuchUpload
+        | ErrorKind::Locked
+        | ErrorKind::InvalidRule
+        | ErrorKind::NotLocking
+        | ErrorKind::InvalidState
         | ErrorKind::DatasetExists
         | ErrorKind::DatasetNotEmpty
         | ErrorKind::PreconditionFailed

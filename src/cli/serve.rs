@@ -14,7 +14,7 @@ use crate::notary::NotaryError;
 use crate::types::SecretText;
 
 /// The runtime of a command.
-pub(super) fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
     tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

@@ -1,6 +1,7 @@
 //! The kinds of value that arguments take beyond those of `types`: how each is read.
 
 use std::str::FromStr;
+use std::time::Duration;
 
 use crate::ledger::{Outcome, parse_event};
 use crate::types::{BucketName, DatasetName, EventId, ProjectName, Timestamp};
@@ -21,6 +22,9 @@ pub enum ValueError {
     /// An outcome that no request has.
     #[error("an outcome is success, refused, failed, aborted or open-at-crash")]
     Outcome,
+    /// A time that is none.
+    #[error("a time is written 90s, 15m, 1h or 7d, a year at most")]
+    Span,
     /// A store that is not written `s3://bucket` or `s3://bucket/prefix`.
     #[error("a store is written s3://BUCKET or s3://BUCKET/PREFIX")]
     Store,
@@ -47,6 +51,28 @@ pub fn time(text: &str) -> Result<Timestamp, ValueError> {
     u64::try_from(millis)
         .map(Timestamp::from_millis)
         .map_err(|_before_1970| ValueError::Time)
+}
+
+/// Reads a time that passes: `90s`, `15m`, `1h`, `7d`; a whole number of one unit, a year at most.
+pub fn span(text: &str) -> Result<Duration, ValueError> {
+    let (number, unit) = text
+        .char_indices()
+        .next_back()
+        .and_then(|(at, _)| text.split_at_checked(at))
+        .ok_or(ValueError::Span)?;
+    let seconds: u64 = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 60 * 60,
+        "d" => 24 * 60 * 60,
+        _ => return Err(ValueError::Span),
+    };
+    let digits = number.bytes().all(|b| b.is_ascii_digit());
+    let number: Option<u64> = number.parse().ok().filter(|_| digits);
+    let seconds = number.and_then(|number| number.checked_mul(seconds));
+    let year = 366 * 24 * 60 * 60;
+    let seconds = seconds.filter(|seconds| (1..=year).contains(seconds));
+    seconds.map(Duration::from_secs).ok_or(ValueError::Span)
 }
 
 /// Reads an event's id, as lines or as JSON show it.
@@ -98,6 +124,20 @@ impl FromStr for StoreUrl {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn spans_have_one_number_and_one_unit() {
+        for (text, seconds) in [("90s", 90), ("15m", 900), ("1h", 3_600), ("7d", 604_800)] {
+            assert_eq!(span(text), Ok(Duration::from_secs(seconds)));
+        }
+        for bad in [
+            "", "1", "h", "0s", "-1h", "+1h", "1h30m", "1 h", "1w", "400d", "1\u{e9}",
+        ] {
+            assert_eq!(span(bad), Err(ValueError::Span), "{bad}");
+        }
+        assert_eq!(span(&format!("{}s", u64::MAX)), Err(ValueError::Span));
+        assert_eq!(span(&format!("{}d", u64::MAX)), Err(ValueError::Span));
+    }
 
     #[test]
     fn datasets_are_written_with_one_slash() {

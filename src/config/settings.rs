@@ -257,7 +257,7 @@ settings! {
     sweep: Sweep {
         /// How old an unreferred blob is before it is removed; at least a day.
         grace: Duration = DAY,
-        /// How often it runs.
+        /// How often it runs; the lifecycles of datasets are applied before.
         interval: Duration = Duration::from_hours(1),
         /// How old an unfinished upload is before it is aborted.
         upload_age: Duration = DAY.saturating_mul(7),

@@ -68,6 +68,7 @@ struct RingKeys {
     log_sign: Secret<32>,
     log_scopes: Secret<32>,
     log_state: Secret<32>,
+    log_files: Secret<32>,
     print: Secret<32>,
 }
 
@@ -91,6 +92,7 @@ impl RingKeys {
             log_sign: child(Label::RingLogSign)?,
             log_scopes: child(Label::RingLogScopes)?,
             log_state: child(Label::RingLogState)?,
+            log_files: child(Label::RingLogFiles)?,
             print: child(Label::RingPrint)?,
         })
     }
@@ -290,6 +292,12 @@ impl KeyRing {
     #[must_use]
     pub const fn log_state_key(&self) -> Secret<32> {
         self.keys.log_state.duplicate()
+    }
+
+    /// The key that the keys of the log's files are wrapped under.
+    #[must_use]
+    pub const fn log_files_key(&self) -> Secret<32> {
+        self.keys.log_files.duplicate()
     }
 
     /// The key of the catalog's snapshots.

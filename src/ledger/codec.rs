@@ -138,6 +138,14 @@ pub(super) fn encode_session(session: &Session, out: &mut Vec<u8>) -> Result<(),
     bounded(out, RECORD_BYTES_MAX, |w| write_session(w, session))
 }
 
+/// Appends the canonical bytes of `Entry::Completion` without a copy of the completion.
+pub fn encode_completion(completion: &Completion, out: &mut Vec<u8>) -> Result<(), CodecError> {
+    bounded(out, RECORD_BYTES_MAX, |w| {
+        open(w, COMPLETION);
+        write_completion(w, completion)
+    })
+}
+
 /// Runs `write`; takes back what it wrote when it fails or exceeds `bound`.
 fn bounded(
     out: &mut Vec<u8>,

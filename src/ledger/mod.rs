@@ -5,6 +5,7 @@
 mod cbor;
 mod codec;
 pub mod evidence;
+pub mod export;
 mod hash;
 mod record;
 #[cfg(test)]
@@ -13,13 +14,15 @@ mod scope;
 mod segment;
 pub mod tlog;
 mod view;
+mod words;
 
-pub use codec::{CodecError, clip, decode, encode};
+pub use codec::{CodecError, clip, decode, encode, encode_completion};
 pub use hash::{LeafHash, leaf_hash, session_hash};
 pub use record::{
     AuthMethod, Completion, Entry, Intent, MarkKind, Nature, ObjectRef, Outcome, PolicyRef,
     Session, SessionHash,
 };
-pub use scope::{Row, Scope, ScopeKey, Scopes, SegmentTrees, Tag};
+pub use scope::{Row, Scope, ScopeKey, Scopes, SegmentTrees, Tag, scopes_of};
 pub use segment::{ScopeRoot, Segment};
 pub use view::{View, parse_event};
+pub use words::Word;

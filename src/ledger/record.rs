@@ -223,6 +223,19 @@ impl Entry {
         }
     }
 
+    /// When its request began.
+    #[must_use]
+    pub const fn begun(&self) -> Option<Timestamp> {
+        match self {
+            Self::Intent { intent, .. } | Self::Whole { intent, .. } => Some(intent.time),
+            Self::Session(_)
+            | Self::Completion(_)
+            | Self::Mark { .. }
+            | Self::Policy { .. }
+            | Self::Open(_) => None,
+        }
+    }
+
     /// The session that it refers to.
     #[must_use]
     pub const fn session(&self) -> Option<&SessionHash> {

@@ -113,6 +113,24 @@ fn projects(intent: &Intent) -> Vec<Scope> {
     scopes
 }
 
+/// The scopes of a record whose request is at hand, so that a completion is its intent's. One at
+/// least, two at most.
+#[must_use]
+pub fn scopes_of(entry: &Entry) -> Vec<Scope> {
+    let mut scopes = match entry {
+        Entry::Intent { intent, .. } | Entry::Whole { intent, .. } => projects(intent),
+        Entry::Completion(_)
+        | Entry::Session(_)
+        | Entry::Mark { .. }
+        | Entry::Policy { .. }
+        | Entry::Open(_) => Vec::new(),
+    };
+    if scopes.is_empty() {
+        scopes.push(Scope::Vault);
+    }
+    scopes
+}
+
 /// Which scopes each record of a log belongs to. It must see the records in the log's order, for a
 /// completion belongs where its intent does.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]

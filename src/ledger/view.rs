@@ -124,7 +124,7 @@ fn put_session(put: &mut impl FnMut(&str, Value), session: &Session) {
         json!({ "id": session.user_agent, "ip": session.client_ip }),
     );
     put("source", json!({ "gateway": session.source }));
-    let mut auth = Map::from_iter([("method".to_owned(), json!(method(session.auth)))]);
+    let mut auth = Map::from_iter([("method".to_owned(), json!(auth_word(session.auth)))]);
     if let Some(key) = &session.access_key {
         auth.insert("credential".to_owned(), json!(key.as_str()));
     }
@@ -139,7 +139,7 @@ fn put_intent(put: &mut impl FnMut(&str, Value), intent: &Intent) {
     put("event", json!(event));
     put("operation", json!(intent.operation));
     put("action", json!(letter(intent.action)));
-    put("nature", json!(nature(intent.nature)));
+    put("nature", json!(nature_word(intent.nature)));
     put(
         "project",
         json!(intent.object.project.as_ref().map(ProjectName::as_str)),
@@ -214,7 +214,7 @@ fn object(object: &ObjectRef) -> Value {
     Value::Object(out)
 }
 
-const fn method(auth: AuthMethod) -> &'static str {
+pub(super) const fn auth_word(auth: AuthMethod) -> &'static str {
     match auth {
         AuthMethod::None => "none",
         AuthMethod::SigV4Header => "sigv4-header",
@@ -223,7 +223,7 @@ const fn method(auth: AuthMethod) -> &'static str {
     }
 }
 
-const fn nature(nature: Nature) -> &'static str {
+pub(super) const fn nature_word(nature: Nature) -> &'static str {
     match nature {
         Nature::Normal => "normal",
         Nature::Admin => "admin",
@@ -232,7 +232,7 @@ const fn nature(nature: Nature) -> &'static str {
 }
 
 /// The word for an outcome, as filters and lines have it.
-const fn outcome_word(outcome: Outcome) -> &'static str {
+pub(super) const fn outcome_word(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Success => "success",
         Outcome::Refused => "refused",
@@ -260,6 +260,8 @@ const fn letter(action: Option<Action>) -> &'static str {
             Action::UploadManage
             | Action::GrantManage
             | Action::ObjectTag
+            | Action::ObjectLock
+            | Action::LockBypass
             | Action::DatasetConfigure,
         ) => "U",
         Some(Action::ObjectDelete | Action::VersionDelete | Action::DatasetDelete) => "D",

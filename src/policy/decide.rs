@@ -237,6 +237,8 @@ const fn reach(action: Action) -> Reach {
         | Action::ObjectDelete
         | Action::ObjectExport
         | Action::ObjectTag
+        | Action::ObjectLock
+        | Action::LockBypass
         | Action::VersionRead
         | Action::VersionDelete
         // Her own uploads only: nobody else's names show.

@@ -1,8 +1,8 @@
 //! Grants: the rows that owners make. The catalog keeps them, the policy reads them.
 
-use std::net::IpAddr;
-
-use crate::types::{Action, DatasetName, GrantId, Network, PrincipalId, ProjectName, Timestamp};
+use crate::types::{
+    Action, DatasetName, GrantId, IpAddr, Network, PrincipalId, ProjectName, Timestamp,
+};
 
 /// Whether a grant gives or takes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -110,9 +110,9 @@ impl Grant {
 }
 
 impl Terms {
-    /// What keeps a grant on these terms from allowing (or denying) `action` in these circumstances.
-    /// Where it is unknown whence a request comes, what denies by network denies, and what allows
-    /// does not.
+    /// What keeps a grant on these terms from allowing (or denying) `action` in these
+    /// circumstances. Where it is unknown whence a request comes, what denies by network denies,
+    /// and what allows does not.
     pub(super) fn exclude(
         &self,
         (action, denies): (Action, bool),

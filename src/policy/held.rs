@@ -3,14 +3,13 @@
 //! Foreign text (prefixes, keys) is only ever compared here, byte by byte: no pattern, no script.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use casbin::rhai::{Dynamic, ImmutableString};
 
 use super::grant::{Circumstances, Grant, GrantEffect, Standing, Terms};
 use super::source::Policy;
-use crate::types::{Action, ProjectName, Timestamp};
+use crate::types::{Action, IpAddr, ProjectName, Timestamp};
 
 /// How casbin names a grant that denies: no role's name holds a colon.
 pub(super) const DENY: &str = "deny:";

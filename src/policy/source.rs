@@ -53,6 +53,10 @@ impl PolicySource {
             ),
             ("job", include_str!("../../policies/roles/job.csv")),
             (
+                "lock-breaker",
+                include_str!("../../policies/roles/lock-breaker.csv"),
+            ),
+            (
                 "operator",
                 include_str!("../../policies/roles/operator.csv"),
             ),

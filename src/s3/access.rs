@@ -62,16 +62,20 @@ fn check(context: &mut S3AccessContext<'_>) -> S3Result<()> {
     if !scope.prove(&access_key) {
         return Err(internal("a signature of another credential"));
     }
+    let name = context.s3_op().name();
     let query = context.uri().query().unwrap_or_default();
-    signed::check(context.headers(), query)?;
-    signed::check_service(context.headers(), query, "s3")?;
+    if name == "PostObject" {
+        signed::check_form(context.headers(), query)?;
+    } else {
+        signed::check(context.headers(), query)?;
+        signed::check_service(context.headers(), query, "s3")?;
+    }
     if scope.has_stray_token() {
         return Err(S3Error::with_message(
             S3ErrorCode::InvalidToken,
             "The token belongs to no session of this credential.",
         ));
     }
-    let name = context.s3_op().name();
     let Some(served) = SERVED.iter().find(|served| **served == name) else {
         if let Some(refused) = REFUSED.iter().find(|refused| **refused == name) {
             scope.name(refused);
@@ -79,7 +83,7 @@ fn check(context: &mut S3AccessContext<'_>) -> S3Result<()> {
         return Err(not_served(&format!("the operation {name}")));
     };
     scope.name(served);
-    headers::check(context.method(), context.headers())?;
+    headers::check(name, context.method(), context.headers())?;
     Ok(())
 }
 
@@ -121,17 +125,30 @@ operations! {
         delete_bucket_tagging DeleteBucketTaggingInput "DeleteBucketTagging",
         put_bucket_versioning PutBucketVersioningInput "PutBucketVersioning",
         list_object_versions ListObjectVersionsInput "ListObjectVersions",
+        get_bucket_cors GetBucketCorsInput "GetBucketCors",
+        put_bucket_cors PutBucketCorsInput "PutBucketCors",
+        delete_bucket_cors DeleteBucketCorsInput "DeleteBucketCors",
+        put_bucket_encryption PutBucketEncryptionInput "PutBucketEncryption",
+        delete_bucket_encryption DeleteBucketEncryptionInput "DeleteBucketEncryption",
+        get_bucket_lifecycle_configuration GetBucketLifecycleConfigurationInput "GetBucketLifecycleConfiguration",
+        put_bucket_lifecycle_configuration PutBucketLifecycleConfigurationInput "PutBucketLifecycleConfiguration",
+        delete_bucket_lifecycle DeleteBucketLifecycleInput "DeleteBucketLifecycle",
+        get_object_lock_configuration GetObjectLockConfigurationInput "GetObjectLockConfiguration",
+        put_object_lock_configuration PutObjectLockConfigurationInput "PutObjectLockConfiguration",
+        get_object_retention GetObjectRetentionInput "GetObjectRetention",
+        put_object_retention PutObjectRetentionInput "PutObjectRetention",
+        get_object_legal_hold GetObjectLegalHoldInput "GetObjectLegalHold",
+        put_object_legal_hold PutObjectLegalHoldInput "PutObjectLegalHold",
+        get_bucket_policy GetBucketPolicyInput "GetBucketPolicy",
+        post_object PostObjectInput "PostObject",
     }
     refused: {
         create_bucket_metadata_configuration CreateBucketMetadataConfigurationInput "CreateBucketMetadataConfiguration",
         create_bucket_metadata_table_configuration CreateBucketMetadataTableConfigurationInput "CreateBucketMetadataTableConfiguration",
         create_session CreateSessionInput "CreateSession",
         delete_bucket_analytics_configuration DeleteBucketAnalyticsConfigurationInput "DeleteBucketAnalyticsConfiguration",
-        delete_bucket_cors DeleteBucketCorsInput "DeleteBucketCors",
-        delete_bucket_encryption DeleteBucketEncryptionInput "DeleteBucketEncryption",
         delete_bucket_intelligent_tiering_configuration DeleteBucketIntelligentTieringConfigurationInput "DeleteBucketIntelligentTieringConfiguration",
         delete_bucket_inventory_configuration DeleteBucketInventoryConfigurationInput "DeleteBucketInventoryConfiguration",
-        delete_bucket_lifecycle DeleteBucketLifecycleInput "DeleteBucketLifecycle",
         delete_bucket_metadata_configuration DeleteBucketMetadataConfigurationInput "DeleteBucketMetadataConfiguration",
         delete_bucket_metadata_table_configuration DeleteBucketMetadataTableConfigurationInput "DeleteBucketMetadataTableConfiguration",
         delete_bucket_metrics_configuration DeleteBucketMetricsConfigurationInput "DeleteBucketMetricsConfiguration",
@@ -144,23 +161,17 @@ operations! {
         get_bucket_abac GetBucketAbacInput "GetBucketAbac",
         get_bucket_accelerate_configuration GetBucketAccelerateConfigurationInput "GetBucketAccelerateConfiguration",
         get_bucket_analytics_configuration GetBucketAnalyticsConfigurationInput "GetBucketAnalyticsConfiguration",
-        get_bucket_cors GetBucketCorsInput "GetBucketCors",
         get_bucket_intelligent_tiering_configuration GetBucketIntelligentTieringConfigurationInput "GetBucketIntelligentTieringConfiguration",
         get_bucket_inventory_configuration GetBucketInventoryConfigurationInput "GetBucketInventoryConfiguration",
-        get_bucket_lifecycle_configuration GetBucketLifecycleConfigurationInput "GetBucketLifecycleConfiguration",
         get_bucket_logging GetBucketLoggingInput "GetBucketLogging",
         get_bucket_metadata_configuration GetBucketMetadataConfigurationInput "GetBucketMetadataConfiguration",
         get_bucket_metadata_table_configuration GetBucketMetadataTableConfigurationInput "GetBucketMetadataTableConfiguration",
         get_bucket_metrics_configuration GetBucketMetricsConfigurationInput "GetBucketMetricsConfiguration",
         get_bucket_notification_configuration GetBucketNotificationConfigurationInput "GetBucketNotificationConfiguration",
-        get_bucket_policy GetBucketPolicyInput "GetBucketPolicy",
         get_bucket_replication GetBucketReplicationInput "GetBucketReplication",
         get_bucket_request_payment GetBucketRequestPaymentInput "GetBucketRequestPayment",
         get_bucket_website GetBucketWebsiteInput "GetBucketWebsite",
         get_object_annotation GetObjectAnnotationInput "GetObjectAnnotation",
-        get_object_legal_hold GetObjectLegalHoldInput "GetObjectLegalHold",
-        get_object_lock_configuration GetObjectLockConfigurationInput "GetObjectLockConfiguration",
-        get_object_retention GetObjectRetentionInput "GetObjectRetention",
         get_object_torrent GetObjectTorrentInput "GetObjectTorrent",
         list_bucket_analytics_configurations ListBucketAnalyticsConfigurationsInput "ListBucketAnalyticsConfigurations",
         list_bucket_intelligent_tiering_configurations ListBucketIntelligentTieringConfigurationsInput "ListBucketIntelligentTieringConfigurations",
@@ -168,16 +179,12 @@ operations! {
         list_bucket_metrics_configurations ListBucketMetricsConfigurationsInput "ListBucketMetricsConfigurations",
         list_directory_buckets ListDirectoryBucketsInput "ListDirectoryBuckets",
         list_object_annotations ListObjectAnnotationsInput "ListObjectAnnotations",
-        post_object PostObjectInput "PostObject",
         put_bucket_abac PutBucketAbacInput "PutBucketAbac",
         put_bucket_accelerate_configuration PutBucketAccelerateConfigurationInput "PutBucketAccelerateConfiguration",
         put_bucket_acl PutBucketAclInput "PutBucketAcl",
         put_bucket_analytics_configuration PutBucketAnalyticsConfigurationInput "PutBucketAnalyticsConfiguration",
-        put_bucket_cors PutBucketCorsInput "PutBucketCors",
-        put_bucket_encryption PutBucketEncryptionInput "PutBucketEncryption",
         put_bucket_intelligent_tiering_configuration PutBucketIntelligentTieringConfigurationInput "PutBucketIntelligentTieringConfiguration",
         put_bucket_inventory_configuration PutBucketInventoryConfigurationInput "PutBucketInventoryConfiguration",
-        put_bucket_lifecycle_configuration PutBucketLifecycleConfigurationInput "PutBucketLifecycleConfiguration",
         put_bucket_logging PutBucketLoggingInput "PutBucketLogging",
         put_bucket_metrics_configuration PutBucketMetricsConfigurationInput "PutBucketMetricsConfiguration",
         put_bucket_notification_configuration PutBucketNotificationConfigurationInput "PutBucketNotificationConfiguration",
@@ -188,9 +195,6 @@ operations! {
         put_bucket_website PutBucketWebsiteInput "PutBucketWebsite",
         put_object_acl PutObjectAclInput "PutObjectAcl",
         put_object_annotation PutObjectAnnotationInput "PutObjectAnnotation",
-        put_object_legal_hold PutObjectLegalHoldInput "PutObjectLegalHold",
-        put_object_lock_configuration PutObjectLockConfigurationInput "PutObjectLockConfiguration",
-        put_object_retention PutObjectRetentionInput "PutObjectRetention",
         put_public_access_block PutPublicAccessBlockInput "PutPublicAccessBlock",
         rename_object RenameObjectInput "RenameObject",
         restore_object RestoreObjectInput "RestoreObject",
@@ -227,8 +231,7 @@ mod tests {
             "PutBucketWebsite",
             "GetObjectTorrent",
             "SelectObjectContent",
-            "PostObject",
-            "PutObjectRetention",
+            "PutObjectAnnotation",
             "RenameObject",
         ] {
             assert!(REFUSED.contains(&name), "{name}");

@@ -53,6 +53,11 @@ impl Asked {
         }
     }
 
+    /// The bucket, as the client wrote it.
+    pub(super) fn bucket(&self) -> Option<&str> {
+        self.bucket.as_deref()
+    }
+
     /// What a request is called whose operation is not known.
     pub(super) fn method_name(&self) -> &'static str {
         for (method, name) in [
@@ -150,8 +155,8 @@ fn with_region(mut response: Response<Body>, region: &str) -> Response<Body> {
     response
 }
 
-/// Says in the XML of a 416, too, how long the object is. Amazon's runtime for clients reads it there,
-/// and by that alone knows an empty object, the first range of which it asked for.
+/// Says in the XML of a 416, too, how long the object is. Amazon's runtime for clients reads it
+/// there, and by that alone knows an empty object, the first range of which it asked for.
 fn with_size(mut response: Response<Body>) -> Response<Body> {
     if response.status() != StatusCode::RANGE_NOT_SATISFIABLE {
         return response;

@@ -61,6 +61,22 @@ const fn answer(kind: ErrorKind) -> Answer {
         ),
         ErrorKind::NoSuchSetting => no(Code::NoSuchTagSet, ABSENT, "The bucket has no tags."),
         ErrorKind::NoSuchUpload => no(Code::NoSuchUpload, ABSENT, "There is no such upload."),
+        ErrorKind::Locked => no(
+            Code::AccessDenied,
+            FORBIDDEN,
+            "The object is protected by Object Lock.",
+        ),
+        ErrorKind::InvalidRule => no(Code::InvalidRequest, BAD, "A rule is out of its bounds."),
+        ErrorKind::NotLocking => no(
+            Code::InvalidRequest,
+            BAD,
+            "The bucket is missing an Object Lock configuration.",
+        ),
+        ErrorKind::InvalidState => no(
+            Code::InvalidBucketState,
+            CONFLICT,
+            "Object Lock needs a bucket whose versioning is enabled.",
+        ),
         ErrorKind::DatasetExists => no(
             Code::BucketAlreadyOwnedByYou,
             CONFLICT,
@@ -272,6 +288,10 @@ mod tests {
         (ErrorKind::IsMarker, "MethodNotAllowed", 405),
         (ErrorKind::NoSuchSetting, "NoSuchTagSet", 404),
         (ErrorKind::NoSuchUpload, "NoSuchUpload", 404),
+        (ErrorKind::Locked, "AccessDenied", 403),
+        (ErrorKind::InvalidRule, "InvalidRequest", 400),
+        (ErrorKind::NotLocking, "InvalidRequest", 400),
+        (ErrorKind::InvalidState, "InvalidBucketState", 409),
         (ErrorKind::DatasetExists, "BucketAlreadyOwnedByYou", 409),
         (ErrorKind::DatasetNotEmpty, "BucketNotEmpty", 409),
         (ErrorKind::PreconditionFailed, "PreconditionFailed", 412),

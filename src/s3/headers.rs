@@ -13,14 +13,27 @@ enum Rule {
     Pass,
     /// Only these values say what is done anyway.
     Only(&'static [&'static str]),
+    /// It is read by the operations that write a whole object; elsewhere only these values say what
+    /// is done anyway.
+    Writes(&'static [&'static str]),
     /// It asks for something that is not served.
     Refuse,
 }
 
 const ENCRYPTION: &str = "x-amz-server-side-encryption";
+const CUSTOMER: &str = "x-amz-server-side-encryption-customer-algorithm";
+/// The operations that write a whole object.
+const WRITES: &[&str] = &[
+    "PutObject",
+    "CopyObject",
+    "CreateMultipartUpload",
+    "PostObject",
+];
+/// The operations on an upload that was begun: it says itself how it is sealed.
+const PARTS: &[&str] = &["UploadPart", "UploadPartCopy", "CompleteMultipartUpload"];
 const KMS_KEY: &str = "x-amz-server-side-encryption-aws-kms-key-id";
 
-fn rule(name: &str) -> Rule {
+fn rule(operation: &str, name: &str) -> Rule {
     match name {
         // The signature and the framing.
         "x-amz-date"
@@ -66,13 +79,15 @@ fn rule(name: &str) -> Rule {
         "x-amz-api-version" => Rule::Only(&["2006-03-01"]),
         "x-amz-acl" => Rule::Only(&["private", "bucket-owner-full-control"]),
         "x-amz-storage-class" => Rule::Only(&["STANDARD"]),
-        ENCRYPTION => Rule::Only(&["AES256"]),
-        "x-amz-server-side-encryption-bucket-key-enabled"
-        | "x-amz-bucket-object-lock-enabled" => Rule::Only(&["false", "False"]),
+        // Read by the writes of whole objects alone; a part is sealed as its upload says.
+        ENCRYPTION | KMS_KEY if PARTS.contains(&operation) => Rule::Pass,
+        ENCRYPTION | KMS_KEY => Rule::Writes(&["AES256"]),
+        "x-amz-object-lock-mode" | "x-amz-object-lock-retain-until-date" => Rule::Writes(&[]),
+        "x-amz-object-lock-legal-hold" => Rule::Writes(&["OFF"]),
+        "x-amz-server-side-encryption-bucket-key-enabled" => Rule::Only(&["false", "False"]),
         "x-amz-object-ownership" => Rule::Only(&["BucketOwnerEnforced"]),
-        // Nothing is retained here that it could bypass.
-        "x-amz-bypass-governance-retention" => Rule::Only(&["true", "True", "false", "False"]),
-        "x-amz-object-lock-legal-hold" => Rule::Only(&["OFF"]),
+        // Who may is asked by the use case.
+        "x-amz-bypass-governance-retention" | "x-amz-bucket-object-lock-enabled" => Rule::Only(&["true", "True", "false", "False"]),
         "x-amz-tagging-directive" => Rule::Only(&["COPY", "REPLACE"]),
         _ if name.starts_with("x-amz-meta-") => Rule::Pass,
         _ if name.starts_with("x-amz-") => Rule::Refuse,
@@ -81,28 +96,35 @@ fn rule(name: &str) -> Rule {
 }
 
 /// Refuses a request that carries a header which is not understood.
-pub(super) fn check(method: &Method, headers: &HeaderMap) -> S3Result<()> {
+pub(super) fn check(operation: &str, method: &Method, headers: &HeaderMap) -> S3Result<()> {
     let reads = matches!(*method, Method::GET | Method::HEAD);
     let (wish, key) = (
         headers.contains_key(ENCRYPTION),
         headers.contains_key(KMS_KEY),
     );
-    let misplaced = if reads { wish || key } else { key && !wish };
+    let customer = headers.contains_key(CUSTOMER);
+    let misplaced = if reads {
+        wish || key
+    } else {
+        (key && !wish) || (customer && wish)
+    };
     if misplaced {
         return Err(invalid_argument(
-            "A read says nothing about encryption, and a key needs its algorithm.",
+            "A read says nothing about encryption, and a key needs its one algorithm.",
         ));
     }
     for (name, value) in headers {
         let name = name.as_str();
-        match rule(name) {
+        match rule(operation, name) {
             // Conditions of a delete; another request would not obey them.
             Rule::Pass if name.starts_with("x-amz-if-match-") && *method != Method::DELETE => {
                 return Err(refusal(name));
             }
             Rule::Pass => {}
-            Rule::Only(values) if values.iter().any(|v| v.as_bytes() == value.as_bytes()) => {}
-            Rule::Only(_) | Rule::Refuse => return Err(refusal(name)),
+            Rule::Writes(_) if WRITES.contains(&operation) => {}
+            Rule::Only(values) | Rule::Writes(values)
+                if values.iter().any(|v| v.as_bytes() == value.as_bytes()) => {}
+            Rule::Only(_) | Rule::Writes(_) | Rule::Refuse => return Err(refusal(name)),
         }
     }
     Ok(())
@@ -121,7 +143,7 @@ mod tests {
     fn verdict(name: &str, value: &str) -> Option<String> {
         let name: HeaderName = name.parse().unwrap();
         let headers = HeaderMap::from_iter([(name, HeaderValue::from_str(value).unwrap())]);
-        check(&Method::PUT, &headers)
+        check("PutObjectTagging", &Method::PUT, &headers)
             .err()
             .map(|e| e.code().as_str().to_owned())
     }
@@ -185,7 +207,7 @@ mod tests {
                 let name = HeaderName::from_static(name);
                 (name, HeaderValue::from_static(value))
             });
-            let verdict = check(method, &pairs.collect());
+            let verdict = check("PutObject", method, &pairs.collect());
             verdict.err().map(|e| e.code().as_str().to_owned())
         };
         let (aes, key) = ((ENCRYPTION, "AES256"), (KMS_KEY, "k"));
@@ -194,6 +216,7 @@ mod tests {
             (Method::GET, &[aes][..]),
             (Method::HEAD, &[aes, key]),
             (Method::PUT, &[key]),
+            (Method::PUT, &[aes, (CUSTOMER, "AES256")]),
         ] {
             let code = code(&method, pairs);
             assert_eq!(

@@ -87,17 +87,18 @@ impl S3Route for ApiRoute {
             }
             return Err(unsigned());
         };
-        if !scope_of(request)?.prove(&credentials.access_key) {
+        let scope = scope_of(request)?;
+        if !scope.prove(&credentials.access_key) {
             return Err(internal("a signature of another credential"));
         }
         let query = request.uri.query().unwrap_or_default();
         signed::check(&request.headers, query)?;
         let service = if of_sts { "sts" } else { "s3" };
         signed::check_service(&request.headers, query, service)?;
-        if scope_of(request)?.has_stray_token() {
+        if scope.has_stray_token() {
             return Err(S3ErrorCode::InvalidToken.into());
         }
-        headers::check(&request.method, &request.headers)?;
+        headers::check(scope.operation(), &request.method, &request.headers)?;
         // A body whose hash is not signed could be another's.
         let hash = request.headers.get("x-amz-content-sha256");
         if of_sts && hash.is_none() {

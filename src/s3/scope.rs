@@ -15,9 +15,10 @@ use async_trait::async_trait;
 use http::{HeaderMap, Uri, header};
 
 use super::watch::Watch;
+use crate::catalog::CorsRule;
 use crate::ledger::{AuthMethod, Nature, Session};
 use crate::types::{AccessKeyId, EventId, PrincipalId, SecretText, Timestamp};
-use crate::vault::{Bounds, Call, Turned, Vault, VaultError};
+use crate::vault::{Bounds, Call, CorsAsk, Turned, Vault, VaultError};
 
 /// The client's own name is cut to so many bytes.
 const USER_AGENT_BYTES_MAX: usize = 256;
@@ -33,6 +34,15 @@ pub(super) trait Recorder: Send + Sync + 'static {
     fn new_event(&self) -> Result<EventId, VaultError>;
     /// Makes the record of a request that no use case recorded durable.
     async fn record(&self, call: &Call, turned: Turned<'_>) -> Result<(), VaultError>;
+    /// Decides about a browser's question; its record is durable when it returns.
+    async fn preflight(
+        &self,
+        call: &Call,
+        bucket: &str,
+        ask: CorsAsk<'_>,
+    ) -> Result<CorsRule, VaultError>;
+    /// The rule by which a page may read an answer.
+    async fn cors(&self, bucket: &str, ask: CorsAsk<'_>) -> Result<Option<CorsRule>, VaultError>;
 }
 
 #[async_trait]
@@ -47,6 +57,19 @@ impl Recorder for Vault {
 
     async fn record(&self, call: &Call, turned: Turned<'_>) -> Result<(), VaultError> {
         self.record_turned(call, turned).await
+    }
+
+    async fn preflight(
+        &self,
+        call: &Call,
+        bucket: &str,
+        ask: CorsAsk<'_>,
+    ) -> Result<CorsRule, VaultError> {
+        Self::preflight(self, call, bucket, ask).await
+    }
+
+    async fn cors(&self, bucket: &str, ask: CorsAsk<'_>) -> Result<Option<CorsRule>, VaultError> {
+        Self::cors(self, bucket, ask).await
     }
 }
 

@@ -9,19 +9,23 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
+use http::{HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body::Body as HttpBody;
 use s3s::auth::S3Auth;
 use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::host::SingleDomain;
 use s3s::region::Region;
 use s3s::service::{S3Service, S3ServiceBuilder};
-use s3s::{Body, S3};
+use s3s::{Body, S3, S3ErrorCode};
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc2822;
 
 use super::access::Gate;
 use super::answer::{self, Asked};
 use super::auth::Credentials;
+use super::cors::{self, Page};
 use super::ops::Handlers;
 use super::route::ApiRoute;
 use super::scope::{Origin, Recorder, Scope, Sessions, within};
@@ -134,12 +138,13 @@ fn config(region: Region) -> S3Config {
     config.xml_max_body_size = limits::XML_BODY_BYTES_MAX;
     config.put_object_max_size = Some(limits::BODY_BYTES_MAX);
     config.aws_chunked_stream_max_chunk_size = CHUNK_BYTES_MAX;
-    // Forms are not served; the library reads them before it asks, so as little as possible.
-    config.allow_post_signature = false;
-    config.post_object_max_file_size = 0;
-    config.form_max_field_size = 4 * 1024;
-    config.form_max_fields_size = 16 * 1024;
-    config.form_max_parts = 32;
+    // The library reads a form's fields before it knows who sent it: as little as S3 allows. The
+    // file is a stream, since a form without a length is refused before.
+    config.allow_post_signature = true;
+    config.post_object_max_file_size = limits::BODY_BYTES_MAX;
+    config.form_max_field_size = 20 * 1024;
+    config.form_max_fields_size = 40 * 1024;
+    config.form_max_parts = 64;
     config.custom_route_max_body_size = u64::try_from(limits::API_BODY_BYTES_MAX).ok();
     config.presigned_url_max_skew_time_secs = SKEW_SECONDS_MAX;
     config.presigned_url_max_expires_secs = PRESIGNED_SECONDS_MAX;
@@ -148,8 +153,9 @@ fn config(region: Region) -> S3Config {
     config.expected_region = Some(region);
     // Which of them a request may be signed for is seen at the gate.
     config.sig_v4_allowed_services = vec!["s3".to_owned(), "sts".to_owned()];
-    // No unsigned header changes what a request does.
-    config.unsigned_amz_header_allowlist = Vec::new();
+    // No unsigned header changes what a request does. The moment is part of every signature by
+    // itself, and may come out of `Date` (`dated`).
+    config.unsigned_amz_header_allowlist = vec!["x-amz-date".to_owned()];
     // A key is what the client wrote; `a//b` and `a/b` are two.
     config.normalize_forward_slash_path = false;
     config.normalize_content_length = true;
@@ -206,6 +212,7 @@ impl S3Edge {
     {
         let (mut parts, body) = request.into_parts();
         let watch = Watch::new(self.watch_for(&parts));
+        dated(&mut parts.headers);
         let origin = Origin::of(&parts, &self.source);
         let asked = Asked::of(&parts, self.domain.as_deref());
         let begun = Scope::begin(
@@ -232,9 +239,25 @@ impl S3Edge {
         let edge = self.clone();
         let own = Arc::clone(&scope);
         let serving = async move {
-            let call = edge.library.call(Request::from_parts(parts, body));
-            let answered = within(Arc::clone(&own), answer::caught(call)).await;
-            answer::release(&*edge.recorder, &own, &asked, &edge.region, answered).await
+            let asks = cors::is_preflight(&parts);
+            let page = Page::of(&parts).filter(|_| !asks);
+            let answered = if asks {
+                let asking = cors::preflight(&*edge.recorder, &own, asked.bucket(), &parts);
+                answer::caught(asking.map(Ok)).await
+            } else if is_endless_form(&parts) {
+                Ok(Ok(answer::of_error(
+                    S3ErrorCode::MissingContentLength.into(),
+                )))
+            } else {
+                let call = edge.library.call(Request::from_parts(parts, body));
+                within(Arc::clone(&own), answer::caught(call)).await
+            };
+            let recorder = &*edge.recorder;
+            let mut answer = answer::release(recorder, &own, &asked, &edge.region, answered).await;
+            if let Some(page) = page {
+                cors::add(recorder, &mut answer, asked.bucket(), &page).await;
+            }
+            answer
         };
         let mut answer = Unbroken::new(scope, Arc::clone(&self.recorder), serving).await;
         if may_close && !answer.status().is_success() {
@@ -262,6 +285,43 @@ fn close_after<B>(answer: &mut Response<B>) {
     answer.headers_mut().insert(header::CONNECTION, close);
 }
 
+/// Signature Version 4 takes the moment from `Date` where there is no `x-amz-date`, which is all
+/// that the library looks at. Whatever stands there is part of what was signed.
+fn dated(headers: &mut http::HeaderMap) {
+    const AMZ_DATE: HeaderName = HeaderName::from_static("x-amz-date");
+    let signed = headers.get(header::AUTHORIZATION);
+    if signed.is_none() || headers.contains_key(AMZ_DATE) {
+        return;
+    }
+    let moment = headers
+        .get(header::DATE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|text| OffsetDateTime::parse(text, &Rfc2822).ok())
+        .map(|moment| moment.to_offset(time::UtcOffset::UTC));
+    let Some(moment) = moment else { return };
+    let text = format!(
+        "{:04}{:02}{:02}T{:02}{:02}{:02}Z",
+        moment.year(),
+        u8::from(moment.month()),
+        moment.day(),
+        moment.hour(),
+        moment.minute(),
+        moment.second()
+    );
+    if let Ok(value) = HeaderValue::from_str(&text) {
+        let _none: Option<HeaderValue> = headers.insert(AMZ_DATE, value);
+    }
+}
+
+/// Whether a request is a form of unknown length, which the library would hold in memory.
+fn is_endless_form(parts: &http::request::Parts) -> bool {
+    let form = parts.headers.get(header::CONTENT_TYPE).is_some_and(|kind| {
+        let kind = kind.as_bytes().to_ascii_lowercase();
+        kind.starts_with(b"multipart/")
+    });
+    form && parts.method == Method::POST && !parts.headers.contains_key(header::CONTENT_LENGTH)
+}
+
 /// Whether a request's body is XML whose checksum the handler compares, by its sub-resource.
 fn is_xml(method: &Method, query: &str) -> bool {
     let names = |wanted: &[&str]| {
@@ -270,7 +330,16 @@ fn is_xml(method: &Method, query: &str) -> bool {
     };
     match *method {
         Method::POST => names(&["delete"]),
-        Method::PUT => names(&["versioning", "tagging"]),
+        Method::PUT => names(&[
+            "versioning",
+            "tagging",
+            "cors",
+            "encryption",
+            "legal-hold",
+            "lifecycle",
+            "object-lock",
+            "retention",
+        ]),
         _ => false,
     }
 }

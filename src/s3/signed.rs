@@ -14,6 +14,27 @@ const QUERY_FIELDS: &[&[u8]] = &[
     b"x-amz-signedheaders",
 ];
 
+/// Refuses a form that is signed elsewhere, too, or comes with headers that its policy does not
+/// cover: all that it asks stands in its fields. The host is not signed in a form.
+pub(super) fn check_form(headers: &HeaderMap, query: &str) -> S3Result<()> {
+    let twice =
+        headers.contains_key(header::AUTHORIZATION) || query.split('&').any(is_signature_field);
+    if twice {
+        return Err(S3Error::with_message(
+            S3ErrorCode::InvalidArgument,
+            "A form is signed in its fields.",
+        ));
+    }
+    let mut names = headers.keys().map(http::HeaderName::as_str);
+    if names.any(|name| name.starts_with("x-amz-")) {
+        return Err(S3Error::with_message(
+            S3ErrorCode::AccessDenied,
+            "A form's policy covers no header.",
+        ));
+    }
+    Ok(())
+}
+
 /// Refuses a request that is signed twice, or whose signature would be right for another host.
 /// The library has found the signature to be right.
 pub(super) fn check(headers: &HeaderMap, query: &str) -> S3Result<()> {

@@ -9,6 +9,7 @@
 //!                                  ├─ RingLogSign ───► signs the log's checkpoints (Ed25519 seed)
 //!                                  ├─ RingLogScopes ─► tags and salts of the log's scopes (HMAC)
 //!                                  ├─ RingLogState ──► seals the log's state
+//!                                  ├─ RingLogFiles ──► wraps the key of each file of the log
 //!                                  └─ RingPrint ─────► the ring's public fingerprint
 //! dataset key (random) ─┬─ TableSalt ► salt of a part table (HMAC)
 //!                       └─ Table ────► seals one part table, which holds data keys
@@ -43,6 +44,7 @@ pub(crate) enum Label {
     RingLogSign,
     RingLogScopes,
     RingLogState,
+    RingLogFiles,
     LogState,
     RingPrint,
 }
@@ -66,6 +68,7 @@ impl Label {
             Self::RingLogSign => "kluis v1 ring log signer",
             Self::RingLogScopes => "kluis v1 ring log scopes",
             Self::RingLogState => "kluis v1 ring log state",
+            Self::RingLogFiles => "kluis v1 ring log files",
             Self::LogState => "kluis v1 log state",
             Self::RingPrint => "kluis v1 ring fingerprint",
         }
@@ -110,7 +113,7 @@ pub(crate) fn mac(key: &Secret<32>, parts: &[&[u8]]) -> Secret<32> {
 mod tests {
     use super::*;
 
-    const ALL: [Label; 18] = [
+    const ALL: [Label; 19] = [
         Label::BlobSegments,
         Label::BlobDescription,
         Label::BlobCommitment,
@@ -127,6 +130,7 @@ mod tests {
         Label::RingLogSign,
         Label::RingLogScopes,
         Label::RingLogState,
+        Label::RingLogFiles,
         Label::LogState,
         Label::RingPrint,
     ];

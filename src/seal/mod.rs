@@ -11,6 +11,7 @@ mod fuzz;
 mod header;
 pub(crate) mod keys;
 pub mod layout;
+mod material;
 mod record;
 mod stream;
 mod suite;
@@ -31,6 +32,7 @@ pub use error::{OpenError, SealError};
 #[doc(hidden)]
 pub use fuzz::fuzz_decoders;
 pub use header::{BlobKind, Description, HEADER_BYTES};
+pub use material::{open_file_key, wrap_file_key};
 pub(crate) use record::{open_bytes, seal_bytes};
 pub use record::{open_log_state, open_snapshot, seal_log_state, seal_snapshot};
 pub use stream::{DataKey, Opener, Origin, Sealer, open_blob};

@@ -54,6 +54,10 @@ actions! {
     VersionList = "version.list",
     /// Delete a version for good.
     VersionDelete = "version.delete",
+    /// Retain an object, extend that, put it under legal hold and take it out.
+    ObjectLock = "object.lock",
+    /// Loosen or delete what is retained in governance mode, before its end.
+    LockBypass = "lock.bypass",
     /// Carry bytes out of their dataset: a copy to another dataset asks this of the source (AZ-6).
     ObjectExport = "object.export",
     /// See one's own uploads and their parts, abort them.
@@ -64,7 +68,7 @@ actions! {
     DatasetCreate = "dataset.create",
     /// Delete an empty dataset.
     DatasetDelete = "dataset.delete",
-    /// Read and change a dataset's settings: versioning and tags.
+    /// Read and change a dataset's settings: versioning, tags, Object Lock, lifecycle, CORS.
     DatasetConfigure = "dataset.configure",
     /// Make, change and withdraw grants.
     GrantManage = "grant.manage",

@@ -56,6 +56,18 @@ pub const USER_METADATA_BYTES_MAX: usize = 8 * 1024;
 pub const OBJECT_TAGS_MAX: usize = 10;
 /// Tags of one dataset (S3).
 pub const DATASET_TAGS_MAX: usize = 50;
+/// Days of a retention by default: a hundred years.
+pub const RETENTION_DAYS_MAX: u32 = 36_500;
+/// The name of a key, as clients write it: an ARN of a cloud's key service is shorter.
+pub const KEY_NAME_BYTES_MAX: usize = 512;
+/// Rules of one CORS setting (S3), and values of one of its lists.
+pub const CORS_RULES_MAX: usize = 100;
+/// Grants that a view of a policy looks at.
+pub const DATASET_GRANTS_TOLD_MAX: usize = 10_000;
+/// Rules of one lifecycle (S3).
+pub const LIFECYCLE_RULES_MAX: usize = 1000;
+/// Bytes of a rule's name (S3).
+pub const RULE_NAME_BYTES_MAX: usize = 255;
 /// Characters of a tag's name, and of its value (S3).
 pub const TAG_NAME_CHARS_MAX: usize = 128;
 /// See [`TAG_NAME_CHARS_MAX`].
@@ -209,6 +221,29 @@ pub const LOG_OPEN_MAX: usize = 65_536;
 pub const LOG_LANES_MAX: usize = 1_024;
 /// The longest file of a log: a full bundle of the longest entries.
 pub const LOG_FILE_BYTES_MAX: usize = 256 * (2 + LOG_ENTRY_BYTES_MAX);
+/// Records of one volume, as long as a segment does not begin below and end above it: a few MB in
+/// the store, 200 MB in memory while it is made or checked.
+pub const ARCHIVE_RECORDS_MAX: u64 = 262_144;
+/// Rows of one group of a volume, which a query reads or leaves as a whole.
+pub const ARCHIVE_GROUP_ROWS: usize = 65_536;
+/// Rows that are columns at once while a volume is read.
+pub const ARCHIVE_BATCH_ROWS: usize = 8_192;
+/// Volumes of one log: 13,107,200,000 records in full ones.
+pub const ARCHIVE_VOLUMES_MAX: usize = 50_000;
+/// One volume in the store: 262,144 records of 16 KiB that nothing compresses would be beyond it,
+/// and are not written.
+pub const ARCHIVE_VOLUME_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// Records behind the volumes that one query reads from the journal: about 700 MB as columns.
+pub const ARCHIVE_HOT_RECORDS_MAX: usize = 2_000_000;
+/// What a query of the log may hold in memory beside them; it writes nothing to a disk.
+pub const QUERY_BYTES_MAX: usize = 512 * 1024 * 1024;
+/// What the process that asks may have in all, where a function of SQL makes more of a row than is
+/// counted: the newest records, the engine's count, the program, and as much again.
+pub const QUERY_PROCESS_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
+/// How long one query of the log may take.
+pub const QUERY_MS_MAX: u64 = 120_000;
+/// The text of one query.
+pub const QUERY_TEXT_BYTES_MAX: usize = 64 * 1024;
 /// Checkpoints that a verifier keeps and compares.
 pub const LOG_KEPT_MAX: usize = 10_000;
 /// Findings that a verification names one by one.

@@ -10,6 +10,7 @@ mod name;
 mod network;
 mod principal;
 mod range;
+mod retention;
 mod secret;
 mod version;
 
@@ -20,7 +21,10 @@ pub use etag::ETag;
 pub use id::{BlobId, DatasetId, EventId, GrantId, IdError, UploadId, VersionId};
 pub use name::{BucketName, DatasetName, NameError, ObjectKey, ProjectName};
 pub use network::{Network, NetworkError};
+// An address is a value; only sockets are I/O.
 pub use principal::{AccessKeyId, PrincipalId, PrincipalKind};
 pub use range::ByteRange;
+pub use retention::{Lock, LockDefaults, Period, Retention, RetentionMode};
 pub use secret::{Secret, SecretText};
+pub use std::net::IpAddr;
 pub use version::{VersionName, Versioning};

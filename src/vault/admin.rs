@@ -165,7 +165,7 @@ impl Vault {
         intent.object.dataset = Some(bucket.dataset.clone());
         intent.action = Some(Action::DatasetCreate);
         let recorded = self.begin(call, intent).await?;
-        let result = self.make_dataset(&bucket, owner).await;
+        let result = self.make_dataset(&bucket, owner, false).await;
         recorded.settle(result)
     }
 

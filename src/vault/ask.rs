@@ -9,7 +9,10 @@ use futures_util::Stream;
 
 use crate::catalog::{ObjectMeta, ObjectRow};
 use crate::ledger::{Nature, Session};
-use crate::types::{ByteRange, ChecksumKind, EventId, Timestamp, VersionName};
+use crate::types::{
+    Action, ByteRange, ChecksumKind, Checksums, EventId, GrantId, Lock, PrincipalId, Timestamp,
+    VersionName,
+};
 
 use super::{Bounds, PlainBody, VaultError};
 
@@ -151,6 +154,8 @@ pub struct ReadAsk {
     pub span: Span,
     /// When.
     pub conditions: ReadConditions,
+    /// Whether the checksums of all parts are asked for.
+    pub parts: bool,
 }
 
 /// What a HEAD may tell.
@@ -161,6 +166,10 @@ pub struct Seen {
     pub range: Option<ByteRange>,
     /// The version's name, where versions are or were kept.
     pub version: Option<VersionName>,
+    /// Whether its dataset has Object Lock.
+    pub locking: bool,
+    /// The checksums of the parts, where they were asked for: of one by its number, or of all.
+    pub parts: Vec<Checksums>,
 }
 
 /// An object being read: everything but the stream is known, and the record is durable.
@@ -226,6 +235,8 @@ pub struct Doomed {
     pub version: Option<VersionName>,
     /// When.
     pub conditions: WriteConditions,
+    /// Whether governance may be bypassed.
+    pub bypass: bool,
 }
 
 /// What a deletion did.
@@ -251,6 +262,8 @@ pub struct Replaced {
     pub meta: Option<ObjectMeta>,
     /// Other tags.
     pub tags: Option<Tags>,
+    /// What else the copy is to have: none of it is the source's.
+    pub wishes: Wishes,
 }
 
 /// What a request is recorded as when no use case recorded it.
@@ -275,4 +288,46 @@ pub struct NewObject {
     pub tags: Tags,
     /// When it may be written.
     pub conditions: WriteConditions,
+    /// What else it is to have.
+    pub wishes: Wishes,
+}
+
+/// What a write asks for beside its object; what it does not say is as the dataset has it.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Wishes {
+    /// Lock it from the beginning; setting that takes a right of its own.
+    pub lock: Lock,
+    /// The name of the key that clients are to be told of.
+    pub key: KeyWish,
+}
+
+/// Which key's name a write asks for.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub enum KeyWish {
+    /// The dataset's.
+    #[default]
+    Default,
+    /// None.
+    Unnamed,
+    /// This one.
+    Named(String),
+}
+
+/// What somebody holds over a dataset.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Holding {
+    /// The grant.
+    pub id: GrantId,
+    /// Who holds it.
+    pub principal: PrincipalId,
+    /// Whether it denies what it speaks of.
+    pub denies: bool,
+    /// What it speaks of.
+    pub actions: Vec<Action>,
+    /// Only keys that begin so.
+    pub prefix: String,
+    /// From when.
+    pub starts: Timestamp,
+    /// Until when.
+    pub expires: Option<Timestamp>,
 }

@@ -4,10 +4,10 @@ use super::Vault;
 use super::ask::Call;
 use super::error::{ErrorKind, VaultError};
 use crate::catalog::{
-    DatasetRow, ListQuery, Mutation, Page, UploadQuery, VersionPage, VersionQuery,
+    DatasetRow, Defaults, ListQuery, Mutation, Page, UploadQuery, VersionPage, VersionQuery,
 };
 use crate::ledger::ObjectRef;
-use crate::types::{Action, DatasetId, Versioning, limits};
+use crate::types::{Action, DatasetId, LockDefaults, Versioning, limits};
 
 impl Vault {
     /// The datasets that the caller may know of.
@@ -81,23 +81,28 @@ impl Vault {
         recorded.settle(page.map_err(VaultError::from))
     }
 
-    /// Makes a dataset: its key first, then its row, so that no dataset is without a key.
+    /// Makes a dataset: its key first, then its row, so that no dataset is without a key. Who made
+    /// it before is told that it is there, as it is (`locking`: with Object Lock).
     pub async fn create_dataset(
         &self,
         call: &Call,
         bucket: &str,
+        locking: bool,
     ) -> Result<DatasetRow, VaultError> {
         let proof = self
             .authorize(call, bucket, None, Action::DatasetCreate)
             .await?;
         let recorded = self.begin(call, Self::intent_of(call, &proof)).await?;
         let result = async {
-            if proof.dataset.is_some() {
+            let creator = call.session.principal.clone().ok_or(super::NOBODY)?;
+            if let Some(row) = &proof.dataset {
+                if row.creator == creator && (!locking || row.defaults.lock.is_some()) {
+                    return Ok(row.clone());
+                }
                 let there = "the dataset is there already";
                 return Err(VaultError::new(ErrorKind::DatasetExists, there));
             }
-            let creator = call.session.principal.clone().ok_or(super::NOBODY)?;
-            self.make_dataset(&proof.bucket, creator).await
+            self.make_dataset(&proof.bucket, creator, locking).await
         }
         .await;
         recorded.settle(result)
@@ -107,6 +112,7 @@ impl Vault {
         &self,
         bucket: &crate::types::BucketName,
         creator: crate::types::PrincipalId,
+        locking: bool,
     ) -> Result<DatasetRow, VaultError> {
         let row = DatasetRow {
             id: DatasetId::random(self.entropy.as_ref())?,
@@ -114,12 +120,18 @@ impl Vault {
             created: self.now(),
             creator,
             versioning: Versioning::Off,
+            defaults: Defaults::default(),
         };
         self.keyring
             .create_dataset(&row.id, self.entropy.as_ref())?;
-        let committed = self
-            .commit(vec![Mutation::CreateDataset(row.clone())])
-            .await;
+        let mut mutations = vec![Mutation::CreateDataset(row.clone())];
+        if locking {
+            let (dataset, state) = (row.id, Versioning::Enabled);
+            let lock = LockDefaults::default();
+            mutations.push(Mutation::SetVersioning { dataset, state });
+            mutations.push(Mutation::SetObjectLock { dataset, lock });
+        }
+        let committed = self.commit(mutations).await;
         self.guard.forget();
         match committed {
             Ok(()) => Ok(row),

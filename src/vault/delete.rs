@@ -12,7 +12,7 @@ use super::guard::Authorized;
 use super::write::condition;
 use crate::catalog::{Mutation, Version};
 use crate::ledger::ObjectRef;
-use crate::types::{Action, VersionId, VersionName, Versioning, limits};
+use crate::types::{Action, BucketName, Timestamp, VersionId, VersionName, Versioning, limits};
 
 impl Vault {
     /// Deletes an object, or one version of it for good; deleting what is absent is no error.
@@ -21,6 +21,7 @@ impl Vault {
         call: &Call,
         place: Place<'_>,
         conditions: WriteConditions,
+        bypass: bool,
     ) -> Result<Removed, VaultError> {
         let proof = self
             .authorize(call, place.bucket, Some(place.key), Action::ObjectDelete)
@@ -31,7 +32,9 @@ impl Vault {
             Some(name) if !(off && name == VersionName::Null) => {
                 self.authorize(call, place.bucket, Some(place.key), Action::VersionDelete)
                     .await?;
-                self.delete_version(call, &proof, name, conditions).await
+                let bypass = bypass && self.may_bypass(call, place).await?;
+                self.delete_version(call, &proof, (name, bypass), conditions)
+                    .await
             }
             _ => self.remove_object(call, &proof, conditions).await,
         }
@@ -85,7 +88,7 @@ impl Vault {
         &self,
         call: &Call,
         proof: &Authorized,
-        name: VersionName,
+        (name, bypass): (VersionName, bool),
         conditions: WriteConditions,
     ) -> Result<Removed, VaultError> {
         let mut intent = Self::intent_of(call, proof);
@@ -93,18 +96,25 @@ impl Vault {
             VersionName::Id(id) => intent.object.version = Some(id),
             VersionName::Null => intent.query = Some("version=null".to_owned()),
         }
+        if bypass {
+            let null = intent.query.take().map(|text| text + " ");
+            intent.query = Some(null.unwrap_or_default() + "bypass=governance");
+        }
         let (dataset, key) = (proof.dataset()?.id, proof.key()?.clone());
         let recorded = self.begin(call, intent).await?;
         let result = async {
             let there = self.catalog.version(&dataset, &key, &name).await?;
-            let mutation = Mutation::DeleteVersion {
+            let now = self.now();
+            let loosen = bypass.then(|| loosening(there.as_ref(), now)).flatten();
+            let delete = Mutation::DeleteVersion {
                 dataset,
                 key,
                 version: name,
                 condition: condition(&conditions)?,
-                now: self.now(),
+                now,
             };
-            self.commit(vec![mutation]).await?;
+            self.commit(loosen.into_iter().chain([delete]).collect())
+                .await?;
             Ok(Removed {
                 version: Some(name),
                 marker: matches!(there, Some(Version::Marker(_))),
@@ -112,6 +122,17 @@ impl Vault {
         }
         .await;
         recorded.settle(result)
+    }
+
+    /// Whether the caller may loosen what governance retains. Asked without a record of its own:
+    /// who may not deletes what nothing retains all the same.
+    async fn may_bypass(&self, call: &Call, place: Place<'_>) -> Result<bool, VaultError> {
+        let Some(principal) = &call.session.principal else {
+            return Ok(false);
+        };
+        let bucket = BucketName::parse(place.bucket, self.default_project())?;
+        self.may(call, (principal, &bucket, place.key), Action::LockBypass)
+            .await
     }
 
     /// Deletes many objects, each decided and recorded by itself.
@@ -171,7 +192,9 @@ impl Vault {
             version: doomed.version,
         };
         let conditions = doomed.conditions.clone();
-        let result = self.delete_object(&one, place, conditions).await;
+        let result = self
+            .delete_object(&one, place, conditions, doomed.bypass)
+            .await;
         if let Err(error) = &result
             && error.kind() == ErrorKind::LogUnavailable
         {
@@ -179,4 +202,21 @@ impl Vault {
         }
         (doomed, result)
     }
+}
+
+/// What takes the retention off a version that may then be deleted. The catalog refuses it where it
+/// is compliance that retains.
+fn loosening(there: Option<&Version>, now: Timestamp) -> Option<Mutation> {
+    let Some(Version::Object(row)) = there else {
+        return None;
+    };
+    row.attached.facts.lock.retention?;
+    Some(Mutation::SetRetention {
+        dataset: row.dataset,
+        key: row.key.clone(),
+        version: row.version,
+        retention: None,
+        bypass: true,
+        now,
+    })
 }

@@ -34,6 +34,14 @@ pub enum ErrorKind {
     NoSuchSetting,
     /// No such upload.
     NoSuchUpload,
+    /// A lock keeps the version, or its retention, as it is.
+    Locked,
+    /// A rule of a setting (CORS, lifecycle) is none.
+    InvalidRule,
+    /// The dataset has no Object Lock.
+    NotLocking,
+    /// The dataset's state does not allow it (Object Lock needs versions).
+    InvalidState,
     /// The dataset is there already.
     DatasetExists,
     /// The dataset still holds objects or uploads.
@@ -107,19 +115,23 @@ impl ErrorKind {
             | Self::InvalidTag
             | Self::TooLarge
             | Self::PartTooSmall
+            | Self::NotLocking
+            | Self::InvalidRule
             | Self::InvalidPart
             | Self::InvalidPartOrder
             | Self::IncompleteBody
             | Self::BadDigest
             | Self::BodyTimeout => 400,
-            Self::AccessDenied | Self::BodySignature => 403,
+            Self::AccessDenied | Self::BodySignature | Self::Locked => 403,
             Self::NoSuchDataset
             | Self::NoSuchObject
             | Self::NoSuchVersion
             | Self::NoSuchSetting
             | Self::NoSuchUpload => 404,
             Self::IsMarker => 405,
-            Self::DatasetExists | Self::DatasetNotEmpty | Self::Conflict => 409,
+            Self::DatasetExists | Self::DatasetNotEmpty | Self::Conflict | Self::InvalidState => {
+                409
+            }
             Self::PreconditionFailed => 412,
             Self::InvalidRange => 416,
             Self::Integrity | Self::Internal => 500,
@@ -289,6 +301,8 @@ const fn of_conflict(conflict: Conflict) -> (ErrorKind, &'static str) {
         Conflict::ObjectExists => (ErrorKind::PreconditionFailed, "an object is there already"),
         Conflict::ETagDiffers => (ErrorKind::PreconditionFailed, "the entity tag is another"),
         Conflict::Versioned => (ErrorKind::Conflict, "the dataset keeps versions"),
+        Conflict::Locked => (ErrorKind::Locked, "the version is locked"),
+        Conflict::Locking => (ErrorKind::InvalidState, "Object Lock needs versions"),
         Conflict::NoUpload => (ErrorKind::NoSuchUpload, "no such upload"),
         Conflict::PartChanged => (ErrorKind::InvalidPart, "a part changed in between"),
         Conflict::BlobGone => (ErrorKind::Conflict, "the source was deleted in between"),

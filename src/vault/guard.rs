@@ -287,7 +287,10 @@ impl Guard {
         self.cache.read().ok().and_then(|cache| look(&cache))
     }
 
-    async fn dataset(&self, bucket: &BucketName) -> Result<Option<DatasetRow>, VaultError> {
+    pub(super) async fn dataset(
+        &self,
+        bucket: &BucketName,
+    ) -> Result<Option<DatasetRow>, VaultError> {
         let generation = self.generation().await?;
         if let Ok(cache) = self.cache.read()
             && let Some(row) = cache.datasets.get(bucket)

@@ -4,6 +4,8 @@
 mod admin;
 mod ask;
 mod checksum;
+mod completion;
+mod cors;
 mod dataset;
 mod delete;
 mod error;
@@ -13,6 +15,8 @@ mod groups;
 mod guard;
 mod identity;
 mod intake;
+mod lifecycle;
+mod lock;
 mod read;
 mod reading;
 mod record;
@@ -39,11 +43,13 @@ use futures_util::Stream;
 pub use admin::NewCredential;
 pub use ask::{
     AtEnd, BodyChecks, BodyError, Call, CompletedPart, Completing, CopySource, Deleted, Doomed,
-    Input, InputBody, NewObject, Place, ReadAsk, ReadConditions, Reading, Removed, Replaced, Seen,
-    Span, TagMatch, Tags, Turned, WriteConditions,
+    Holding, Input, InputBody, KeyWish, NewObject, Place, ReadAsk, ReadConditions, Reading,
+    Removed, Replaced, Seen, Span, TagMatch, Tags, Turned, Wishes, WriteConditions,
 };
+pub use cors::CorsAsk;
 pub use error::{ErrorKind, VaultError};
 pub use grants::{GrantDraft, GrantUse, ReviewTimes};
+pub use lifecycle::Lifecycled;
 pub use recover::Recovered;
 pub use session::{AssumeAsk, Assumed, Bounds};
 pub use snapshot::Snapshot;

@@ -9,7 +9,7 @@ use super::guard::Authorized;
 use super::reading::Plaintext;
 use crate::catalog::{ObjectRow, Version};
 use crate::seal::{Binding, Place as SealPlace, Table, open_table};
-use crate::types::{Action, ByteRange, ETag, Timestamp, VersionName, Versioning};
+use crate::types::{Action, ByteRange, Checksums, ETag, Timestamp, VersionName, Versioning};
 
 impl Vault {
     /// What a read would return, without the bytes. The store is not asked.
@@ -118,8 +118,38 @@ impl Vault {
         let kept = proof.dataset()?.versioning != Versioning::Off;
         Ok(Seen {
             version: kept.then(|| row.name()),
+            locking: proof.dataset()?.defaults.lock.is_some(),
+            parts: self.part_sums(ask, &row).await?,
             row: Arc::new(row),
             range,
+        })
+    }
+
+    /// The checksums of the parts that are asked for.
+    async fn part_sums(
+        &self,
+        ask: &ReadAsk,
+        row: &ObjectRow,
+    ) -> Result<Vec<Checksums>, VaultError> {
+        let one = match ask.span {
+            Span::Part(number) => Some(number),
+            Span::All | Span::From(_) | Span::Between(..) | Span::Last(_) => None,
+        };
+        if row.part_bytes.is_empty() || !(ask.parts || one.is_some()) {
+            return Ok(Vec::new());
+        }
+        let origin = self
+            .catalog
+            .origin(&row.dataset, &row.key, &row.version)
+            .await?;
+        let all = origin.map(|origin| origin.parts).unwrap_or_default();
+        Ok(match one.and_then(|number| usize::try_from(number).ok()) {
+            Some(number) => all
+                .into_iter()
+                .skip(number.saturating_sub(1))
+                .take(1)
+                .collect(),
+            None => all,
         })
     }
 
@@ -257,7 +287,7 @@ fn part_range(number: u32, row: &ObjectRow) -> Result<Option<ByteRange>, VaultEr
 mod tests {
     use super::*;
     use crate::catalog::{Attached, ObjectMeta};
-    use crate::types::{Checksums, DatasetId, VersionId};
+    use crate::types::{DatasetId, VersionId};
 
     fn row(bytes: u64, part_bytes: &[u64]) -> ObjectRow {
         let version = VersionId::from_bytes([1; 16]);

@@ -1,10 +1,14 @@
 //! What is set for a dataset as a whole: versioning and tags.
 
 use super::Vault;
-use super::ask::Call;
+use super::ask::{Call, Holding};
+use super::cors::check_cors;
 use super::error::{ErrorKind, VaultError};
+use super::lifecycle::check_lifecycle;
 use super::tags::check_tags;
+
 use crate::catalog::{Mutation, Setting, SettingKind};
+use crate::policy::{Grant, GrantEffect, Policy};
 use crate::types::{Action, Versioning, limits};
 
 impl Vault {
@@ -31,6 +35,28 @@ impl Vault {
         let result = self.commit(vec![mutation]).await;
         self.guard.forget();
         recorded.settle(result)
+    }
+
+    /// Who holds what over a dataset, by grants over it or over its whole project: for who manages
+    /// grants.
+    pub async fn holdings(&self, call: &Call, bucket: &str) -> Result<Vec<Holding>, VaultError> {
+        let proof = self
+            .authorize(call, bucket, None, Action::GrantManage)
+            .await?;
+        let name = &proof.dataset()?.bucket;
+        let most = limits::DATASET_GRANTS_TOLD_MAX;
+        let (recorded, grants) = tokio::join!(
+            self.begin(call, Self::intent_of(call, &proof)),
+            self.catalog.grants(&name.project, most)
+        );
+        let policy = self.policy();
+        let over = |grant: &Grant| {
+            let dataset = grant.dataset.as_ref();
+            dataset.is_none_or(|dataset| *dataset == name.dataset)
+        };
+        let grants = recorded?.settle(grants.map_err(VaultError::from))?;
+        let grants = grants.into_iter().filter(over);
+        Ok(grants.map(|grant| holding(&policy, grant)).collect())
     }
 
     /// A setting of a dataset.
@@ -83,9 +109,26 @@ impl Vault {
     }
 }
 
+fn holding(policy: &Policy, grant: Grant) -> Holding {
+    let all = Action::ALL.iter().copied();
+    Holding {
+        id: grant.id,
+        principal: grant.principal,
+        denies: grant.effect == GrantEffect::Deny,
+        actions: all
+            .filter(|action| policy.role_allows(&grant.role, *action))
+            .collect(),
+        prefix: grant.prefix,
+        starts: grant.starts,
+        expires: grant.expires,
+    }
+}
+
 fn check(value: Option<&Setting>) -> Result<(), VaultError> {
     match value {
         None => Ok(()),
         Some(Setting::Tags(tags)) => check_tags(tags, limits::DATASET_TAGS_MAX),
+        Some(Setting::Cors(rules)) => check_cors(rules),
+        Some(Setting::Lifecycle(rules)) => check_lifecycle(rules),
     }
 }

@@ -55,7 +55,10 @@ impl Vault {
             dataset: row.dataset,
             key: row.key.clone(),
             version: row.version,
-            attached: Attached { tags },
+            attached: Attached {
+                tags,
+                ..Attached::default()
+            },
         };
         let result = self.commit(vec![mutation]).await;
         recorded.settle(result.map(|()| row))

@@ -1,25 +1,21 @@
 //! Multipart uploads: parts of any size, each sealed by itself, in any order, from many clients.
 
 use super::Vault;
-use super::ask::{Call, Completing, CopySource, Input, NewObject, Place, Span};
-use super::checksum::{combine_crc, composite};
+use super::ask::{Call, CopySource, Input, NewObject, Place, Span};
 use super::error::{ErrorKind, VaultError};
 use super::guard::Authorized;
 use super::intake::Owner;
+use super::lock::{check_wishes, wished};
 use super::record::Recorded;
 use super::tags::check_tags;
-use super::write::{Draft, attaching, blobs_of, check_body_bytes, check_meta, condition, same_tag};
+use super::write::{blobs_of, check_body_bytes, check_meta};
 use crate::catalog::{
-    BlobUse, Mutation, ObjectRow, PartPage, PartRow, UploadPage, UploadQuery, UploadRow,
+    BlobUse, Facts, Mutation, PartPage, PartRow, UploadPage, UploadQuery, UploadRow,
 };
-use crate::seal::{Binding, BlobKind, Place as SealPlace, Table, open_table, seal_table};
+use crate::seal::{Binding, BlobKind, Place as SealPlace, Table, seal_table};
 use crate::types::{Action, ChecksumKind, Checksums, ETag, UploadId, VersionId, limits};
 
-const NO_UPLOAD: VaultError = VaultError::new(ErrorKind::NoSuchUpload, "no such upload");
-const BAD_PART: VaultError = VaultError::new(
-    ErrorKind::InvalidPart,
-    "a part is not there, or has another tag",
-);
+pub(super) const NO_UPLOAD: VaultError = VaultError::new(ErrorKind::NoSuchUpload, "no such upload");
 
 impl Vault {
     /// Begins an upload. `checksum`: the algorithm announced, and whether it is composite.
@@ -34,10 +30,12 @@ impl Vault {
             .authorize(call, place.bucket, Some(place.key), Action::ObjectWrite)
             .await?;
         self.authorize_tags(call, place, &new.tags).await?;
+        self.authorize_lock(call, place, &new.wishes).await?;
         let recorded = self.begin(call, Self::intent_of(call, &proof)).await?;
         let result = async {
             check_meta(&new.meta)?;
             check_tags(&new.tags, limits::OBJECT_TAGS_MAX)?;
+            check_wishes(proof.dataset()?, &new.wishes, self.now())?;
             let initiator = call.session.principal.clone();
             let row = UploadRow {
                 id: UploadId::random(self.entropy.as_ref())?,
@@ -48,12 +46,19 @@ impl Vault {
                 meta: new.meta,
                 checksum,
                 tags: new.tags,
+                facts: wished(proof.dataset()?, new.wishes),
             };
             let mut mutations = vec![Mutation::CreateUpload(row.clone())];
             if !row.tags.is_empty() {
                 mutations.push(Mutation::SetUploadTags {
                     upload: row.id,
                     tags: row.tags.clone(),
+                });
+            }
+            if row.facts != Facts::default() {
+                mutations.push(Mutation::SetUploadFacts {
+                    upload: row.id,
+                    facts: row.facts.clone(),
                 });
             }
             self.commit(mutations).await?;
@@ -63,7 +68,7 @@ impl Vault {
         recorded.settle(result)
     }
 
-    /// Stores a part. Its number may be used again: the newest wins.
+    /// Stores a part. Its number may be used again: the newest wins. The facts are its upload's.
     pub async fn put_part(
         &self,
         call: &Call,
@@ -71,7 +76,7 @@ impl Vault {
         upload: &str,
         number: u32,
         input: Input,
-    ) -> Result<PartRow, VaultError> {
+    ) -> Result<(PartRow, Facts), VaultError> {
         let proof = self
             .authorize(call, place.bucket, Some(place.key), Action::ObjectWrite)
             .await?;
@@ -89,7 +94,7 @@ impl Vault {
         let result = self
             .store_part(&proof, &mut recorded, (&upload, number), input)
             .await;
-        recorded.settle(result)
+        recorded.settle(result.map(|row| (row, upload.facts)))
     }
 
     async fn store_part(
@@ -163,7 +168,7 @@ impl Vault {
         to: Place<'_>,
         upload: &str,
         number: u32,
-    ) -> Result<PartRow, VaultError> {
+    ) -> Result<(PartRow, Facts), VaultError> {
         let source = self.authorize_source(call, &from, to).await?;
         let proof = self
             .authorize(call, to.bucket, Some(to.key), Action::ObjectWrite)
@@ -190,154 +195,10 @@ impl Vault {
                 blobs,
             }])
             .await?;
-            Ok(row)
+            Ok((row, upload.facts))
         }
         .await;
         recorded.settle(result)
-    }
-
-    /// Turns an upload into an object: all of it at once, or nothing.
-    pub async fn complete_upload(
-        &self,
-        call: &Call,
-        place: Place<'_>,
-        upload: &str,
-        completing: Completing,
-    ) -> Result<ObjectRow, VaultError> {
-        let proof = self
-            .authorize(call, place.bucket, Some(place.key), Action::ObjectWrite)
-            .await?;
-        let version = VersionId::random(self.entropy.as_ref())?;
-        let mut intent = Self::intent_of(call, &proof);
-        intent.object.version = Some(version);
-        let mut recorded = self.begin(call, intent).await?;
-        let result = async {
-            let upload = self.find_upload(call, &proof, upload).await?;
-            let parts = match self.chosen_parts(&upload, &completing).await {
-                // The upload may have ended after it was found: then so did its parts.
-                Err(_) if self.catalog.upload(&upload.id).await?.is_none() => {
-                    return Err(NO_UPLOAD);
-                }
-                chosen => chosen?,
-            };
-            let row = self.assemble((&proof, version), &upload, &parts, &completing)?;
-            recorded.object_bytes(row.bytes);
-            let mutation = Mutation::CompleteUpload {
-                upload: upload.id,
-                parts: parts
-                    .iter()
-                    .map(|part| (part.number, part.version))
-                    .collect(),
-                row: row.clone(),
-                condition: condition(&completing.conditions)?,
-            };
-            let attaching = attaching(&row);
-            self.commit(std::iter::once(mutation).chain(attaching).collect())
-                .await?;
-            Ok(row)
-        }
-        .await;
-        recorded.settle(result)
-    }
-
-    /// The parts that a completion names, as they are now.
-    async fn chosen_parts(
-        &self,
-        upload: &UploadRow,
-        completing: &Completing,
-    ) -> Result<Vec<PartRow>, VaultError> {
-        let wanted = &completing.parts;
-        if wanted.is_empty() || wanted.len() > usize::try_from(limits::PARTS_MAX).unwrap_or(0) {
-            return Err(VaultError::new(
-                ErrorKind::InvalidArgument,
-                "1 to 10000 parts complete",
-            ));
-        }
-        if wanted.is_sorted_by(|a, b| a.number < b.number) {
-            let mut there = self.all_parts(upload.id).await?.into_iter();
-            let mut chosen = Vec::with_capacity(wanted.len());
-            for want in wanted {
-                let part = there
-                    .find(|part| part.number == want.number)
-                    .ok_or(BAD_PART)?;
-                if !same_tag(&want.etag, &part.etag) {
-                    return Err(BAD_PART);
-                }
-                for (kind, text) in &want.checksums {
-                    if part.checksums.get(*kind).is_some_and(|known| known != text) {
-                        return Err(BAD_PART);
-                    }
-                }
-                chosen.push(part);
-            }
-            return Ok(chosen);
-        }
-        Err(VaultError::new(
-            ErrorKind::InvalidPartOrder,
-            "the parts are not in ascending order",
-        ))
-    }
-
-    async fn all_parts(&self, upload: UploadId) -> Result<Vec<PartRow>, VaultError> {
-        let mut all: Vec<PartRow> = Vec::new();
-        loop {
-            let after = all.last().map_or(0, |part| part.number);
-            let page = self
-                .catalog
-                .parts(&upload, after, limits::PAGE_ENTRIES_MAX)
-                .await?;
-            all.extend(page.parts);
-            if !page.more {
-                return Ok(all);
-            }
-        }
-    }
-
-    fn assemble(
-        &self,
-        (proof, version): (&Authorized, VersionId),
-        upload: &UploadRow,
-        parts: &[PartRow],
-        completing: &Completing,
-    ) -> Result<ObjectRow, VaultError> {
-        let key = self.keyring.dataset(&upload.dataset)?;
-        let mut tables = Vec::with_capacity(parts.len());
-        for part in parts {
-            tables.push(open_table(
-                &key,
-                &part_binding(upload, part),
-                &part.sealed_table,
-            )?);
-        }
-        let table = Table::concat(tables)?;
-        if table.bytes() > limits::OBJECT_BYTES_MAX {
-            return Err(VaultError::new(
-                ErrorKind::TooLarge,
-                "an object is at most 50 TiB",
-            ));
-        }
-        if completing.bytes.is_some_and(|bytes| bytes != table.bytes()) {
-            return Err(VaultError::new(
-                ErrorKind::InvalidArgument,
-                "the length is another",
-            ));
-        }
-        let checksums = whole_checksums(upload, parts);
-        for (kind, text) in &completing.expected {
-            if checksums.get(*kind) != Some(text) {
-                return Err(VaultError::new(
-                    ErrorKind::BadDigest,
-                    "a checksum is another",
-                ));
-            }
-        }
-        let draft = Draft {
-            meta: upload.meta.clone(),
-            tags: upload.tags.clone(),
-            checksums,
-            part_bytes: parts.iter().map(|part| part.bytes).collect(),
-        };
-        self.object_row(proof, version, draft, &table)
     }
 
     /// Drops an upload and its parts.
@@ -441,7 +302,7 @@ impl Vault {
 
     /// Whether the caller sees other people's uploads under `key`: only who may list and delete
     /// what is there, which takes more than the right to write.
-    async fn oversees(
+    pub(super) async fn oversees(
         &self,
         call: &Call,
         proof: &Authorized,
@@ -461,7 +322,7 @@ impl Vault {
 
     /// The upload, if it is of this dataset and key and the caller's own, or she oversees it. What
     /// is someone else's looks as if it were not there.
-    async fn find_upload(
+    pub(super) async fn find_upload(
         &self,
         call: &Call,
         proof: &Authorized,
@@ -483,7 +344,7 @@ impl Vault {
     }
 }
 
-const fn part_binding<'a>(upload: &UploadRow, part: &'a PartRow) -> Binding<'a> {
+pub(super) const fn part_binding<'a>(upload: &UploadRow, part: &'a PartRow) -> Binding<'a> {
     Binding {
         dataset: upload.dataset,
         version: part.version,
@@ -516,36 +377,6 @@ fn check_part_number(number: u32) -> Result<(), VaultError> {
         ));
     }
     Ok(())
-}
-
-/// What is known of the whole from its parts: CRC-64/NVME of the bytes where every part has one,
-/// and the algorithm that the upload announced, composite or of the bytes.
-fn whole_checksums(upload: &UploadRow, parts: &[PartRow]) -> Checksums {
-    let texts = |kind| {
-        parts
-            .iter()
-            .map(move |part| (part.checksums.get(kind).map(str::to_owned), part.bytes))
-    };
-    if let Some((kind, true)) = upload.checksum {
-        let whole = composite(kind, texts(kind).map(|(text, _)| text));
-        let values = whole.map(|text| (kind, text)).into_iter().collect();
-        return Checksums {
-            values,
-            composite: true,
-        };
-    }
-    let mut kinds = vec![ChecksumKind::Crc64Nvme];
-    kinds.extend(upload.checksum.map(|(kind, _)| kind));
-    kinds.sort_unstable();
-    kinds.dedup();
-    let values = kinds
-        .into_iter()
-        .filter_map(|kind| combine_crc(kind, texts(kind)).map(|text| (kind, text)))
-        .collect();
-    Checksums {
-        values,
-        composite: false,
-    }
 }
 
 #[cfg(test)]

@@ -4,16 +4,18 @@ use std::sync::Arc;
 
 use super::Vault;
 use super::ask::{
-    Call, CopySource, Input, NewObject, Place, ReadAsk, Replaced, TagMatch, Tags, WriteConditions,
+    Call, CopySource, Input, NewObject, Place, ReadAsk, Replaced, TagMatch, Tags, Wishes,
+    WriteConditions,
 };
 use super::error::{ErrorKind, VaultError};
 use super::guard::Authorized;
 use super::intake::Owner;
+use super::lock::{check_wishes, facts};
 use super::read::{hits, object_binding};
 use super::record::Recorded;
 use super::tags::check_tags;
 use crate::catalog::{
-    Attached, BlobUse, Condition, Conflict, Likeness, Mutation, ObjectMeta, ObjectRow,
+    Attached, BlobUse, Condition, Conflict, Likeness, Mutation, ObjectMeta, ObjectRow, attaching,
 };
 use crate::seal::{BlobKind, Table, seal_table};
 use crate::types::{Action, BlobId, ByteRange, Checksums, ETag, VersionId, Versioning, limits};
@@ -24,6 +26,7 @@ pub(super) struct Draft {
     pub(super) tags: Tags,
     pub(super) checksums: Checksums,
     pub(super) part_bytes: Vec<u64>,
+    pub(super) wishes: Wishes,
 }
 
 /// A write that was decided.
@@ -46,6 +49,7 @@ impl Vault {
             .authorize(call, place.bucket, Some(place.key), Action::ObjectWrite)
             .await?;
         self.authorize_tags(call, place, &new.tags).await?;
+        self.authorize_lock(call, place, &new.wishes).await?;
         let mut intent = Self::intent_of(call, &proof);
         let condition = match self.check_write(&proof, &new, input.bytes).await {
             Ok(condition) => condition,
@@ -73,6 +77,7 @@ impl Vault {
     ) -> Result<Condition, VaultError> {
         check_meta(&new.meta)?;
         check_tags(&new.tags, limits::OBJECT_TAGS_MAX)?;
+        check_wishes(proof.dataset()?, &new.wishes, self.now())?;
         check_body_bytes(bytes)?;
         let condition = condition(&new.conditions)?;
         self.check_condition(proof, &condition).await?;
@@ -131,6 +136,7 @@ impl Vault {
             tags: new.tags,
             checksums: taken.checksums,
             part_bytes: Vec::new(),
+            wishes: new.wishes,
         };
         let row = self.object_row(proof, version, draft, &taken.table)?;
         let blobs = BlobUse {
@@ -153,6 +159,8 @@ impl Vault {
             .max(1);
         let dataset = proof.dataset()?;
         let versioned = dataset.versioning == Versioning::Enabled;
+        let modified = self.now();
+        let facts = facts(dataset, draft.wishes, modified);
         let dataset = dataset.id;
         let mut row = ObjectRow {
             dataset,
@@ -160,13 +168,16 @@ impl Vault {
             version,
             bytes: table.bytes(),
             etag: ETag::of(&version, parts),
-            modified: self.now(),
+            modified,
             meta: draft.meta,
             checksums: draft.checksums,
             part_bytes: draft.part_bytes,
             sealed_table: bytes::Bytes::new(),
             versioned,
-            attached: Attached { tags: draft.tags },
+            attached: Attached {
+                tags: draft.tags,
+                facts,
+            },
         };
         let key = self.keyring.dataset(&dataset)?;
         row.sealed_table = seal_table(&key, &object_binding(&row), table)?;
@@ -222,13 +233,14 @@ impl Vault {
         replaced: Option<Replaced>,
         conditions: WriteConditions,
     ) -> Result<ObjectRow, VaultError> {
-        let Replaced { meta, tags } = replaced.unwrap_or_default();
+        let Replaced { meta, tags, wishes } = replaced.unwrap_or_default();
         let source = self.authorize_source(call, &from, to).await?;
         let proof = self
             .authorize(call, to.bucket, Some(to.key), Action::ObjectWrite)
             .await?;
         self.authorize_tags(call, to, tags.as_deref().unwrap_or_default())
             .await?;
+        self.authorize_lock(call, to, &wishes).await?;
         let version = VersionId::random(self.entropy.as_ref())?;
         let mut intent = Self::intent_of(call, &proof);
         intent.object.version = Some(version);
@@ -240,6 +252,7 @@ impl Vault {
                 check_meta(meta)?;
             }
             check_tags(tags.as_deref().unwrap_or_default(), limits::OBJECT_TAGS_MAX)?;
+            check_wishes(proof.dataset()?, &wishes, self.now())?;
             let (seen, table) = self.open_source(&source, from).await?;
             recorded.count(table.bytes());
             let draft = Draft {
@@ -247,6 +260,7 @@ impl Vault {
                 tags: tags.unwrap_or_else(|| seen.attached.tags.clone()),
                 checksums: seen.checksums.clone(),
                 part_bytes: seen.part_bytes.clone(),
+                wishes,
             };
             let row = self.object_row(&proof, version, draft, &table)?;
             let blobs = BlobUse {
@@ -286,6 +300,7 @@ impl Vault {
         let ask = ReadAsk {
             span: from.span,
             conditions: from.conditions,
+            parts: false,
         };
         let seen = match self.look(source, &ask).await {
             // A copy has no 304 (RFC 9110 knows it for GET and HEAD alone).
@@ -304,16 +319,6 @@ impl Vault {
         };
         Ok((seen.row, table))
     }
-}
-
-/// The mutation that attaches to a new object what is not part of its row.
-pub(super) fn attaching(row: &ObjectRow) -> Option<Mutation> {
-    (row.attached != Attached::default()).then(|| Mutation::SetAttached {
-        dataset: row.dataset,
-        key: row.key.clone(),
-        version: row.version,
-        attached: row.attached.clone(),
-    })
 }
 
 /// The blobs that a table refers to, each once.

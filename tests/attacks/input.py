@@ -184,11 +184,11 @@ def _():
 @check("what is not served answers 501, and changes nothing")
 def _():
     put("kept")
-    bucket = [("PUT", "acl"), ("PUT", "website"), ("GET", "website"), ("PUT", "policy"), ("PUT", "lifecycle"),
+    bucket = [("PUT", "acl"), ("PUT", "website"), ("GET", "website"), ("PUT", "policy"),
               ("PUT", "replication"), ("PUT", "notification"), ("PUT", "logging"), ("PUT", "accelerate"), ("PUT", "inventory"),
-              ("PUT", "metrics"), ("PUT", "requestPayment"), ("PUT", "object-lock"), ("PUT", "encryption"), ("DELETE", "policy"),
+              ("PUT", "metrics"), ("PUT", "requestPayment"), ("DELETE", "policy"),
               ("PUT", "ownershipControls"), ("PUT", "publicAccessBlock"), ("PUT", "intelligent-tiering"), ("PUT", "analytics")]
-    item = [("PUT", "acl"), ("GET", "torrent"), ("PUT", "legal-hold"), ("PUT", "retention"), ("POST", "restore")]
+    item = [("PUT", "acl"), ("GET", "torrent"), ("POST", "restore")]
     for method, what in bucket:
         refused(request(OWNER, method, BUCKET, None, [(what, "")], body=b"<x/>" if method == "PUT" else b""), 501)
     for method, what in item:

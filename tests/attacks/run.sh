@@ -17,7 +17,7 @@ if [ "${1:-}" = --pid ]; then
     shift 2
 fi
 ATTACK_SECONDS_MAX=${ATTACK_SECONDS_MAX:-240}
-ALL="authentication.py payload.py multipart.py input.py transport.py probing.py store_corruption.py versions.py api.py"
+ALL="authentication.py payload.py multipart.py input.py transport.py probing.py store_corruption.py versions.py locks.py api.py"
 
 scratch=$(mktemp -d -t kluis-attacks-XXXXXX)
 trap 'rm -rf "$scratch"' EXIT

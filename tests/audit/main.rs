@@ -1,6 +1,12 @@
 //! The auditor's command, run as auditors run it: a vault that serves, a bundle from it, and its
 //! verification with nothing but the bundle and the log's public key.
 
+mod volumes;
+mod witness;
+
+#[cfg(feature = "sql")]
+mod query;
+
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

@@ -162,8 +162,8 @@ def repeat(who: Identity, upload: Upload, seen: collections.Counter) -> None:
 def round_of(vault: Vault, who: Identity, number: int, rng: random.Random, seen: collections.Counter) -> list[str]:
     client, killed = Client(who), number % 4 != 0
     uploads = [Upload(client, f"round-{number:03}/{game}-{n}", game) for game in GAMES for n in range(UPLOADS // len(GAMES))]
-    # One completion takes a few milliseconds: the kill hits before, within and after it.
-    pause = rng.uniform(0, 0.02)
+    # One completion takes some milliseconds: the kill hits before, within and after it.
+    pause = rng.uniform(0, rng.choice([0.02, 0.15]))
 
     def kill() -> None:
         time.sleep(pause)

@@ -41,12 +41,12 @@ ended() {
 trap ended EXIT
 [ -z "$served" ] || "$HERE/../lab/kluis.sh" start "$served"
 
-# The suite takes its account for its own: an owner of the demo's project, who may copy between datasets too, and
+# The suite takes its account for its own: an owner of the demo's project, who may copy between datasets and bypass governance too, and
 # no dataset that is not the suite's.
 kluis() { "${KLUIS_BIN:-$HERE/../../target/release/kluis}" --config "$dir/kluis.toml" "$@" >>"$results/setup.log" 2>&1; }
 if [ ! -f "$dir/suite.env" ]; then
     kluis principal create suite
-    for role in owner exporter; do kluis grant create demo --to suite --role "$role" --purpose test:s3 --permit s3-tests --expires 2199-12-31 --approver olivia; done
+    for role in owner exporter lock-breaker; do kluis grant create demo --to suite --role "$role" --purpose test:s3 --permit s3-tests --expires 2199-12-31 --approver olivia; done
     kluis dataset delete demo/wdbc
     kluis credential create suite --output "$dir/suite.env"
 fi

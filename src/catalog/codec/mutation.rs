@@ -119,5 +119,12 @@ mutations! {
         UnlinkIdentity { issuer, subject } = 46,
         SpendToken { token, expires, now } = 47,
         RestoreVersion { row, versioned, current, blobs } = 23,
+        SetRetention { dataset, key, version, retention, bypass, now } = 26,
+        SetHold { dataset, key, version, hold } = 27,
+        SetObjectKeyName { dataset, key, version, name } = 28,
+        SetOrigin { dataset, key, version, origin } = 29,
+        SetObjectLock { dataset, lock } = 30,
+        SetKeyName { dataset, name } = 31,
+        SetUploadFacts { upload, facts } = 32,
     }
 }

@@ -3,12 +3,14 @@
 use super::CodecError;
 use super::wire::{Reader, Wire};
 use crate::catalog::{
-    Attached, BlobUse, CredentialRow, DatasetRow, IdentityRow, MarkerRow, ObjectMeta, ObjectRow,
-    PartRow, PrincipalRow, ProjectRow, Setting, SettingKind, UploadRow, Uses,
+    Attached, BlobUse, CorsRule, CredentialRow, DatasetRow, Expiry, Facts, FilterForm, IdentityRow,
+    LifecycleFilter, LifecycleRule, MarkerRow, Noncurrent, ObjectMeta, ObjectRow, Origin, PartRow,
+    PrincipalRow, ProjectRow, Setting, SettingKind, UploadRow, Uses,
 };
 use crate::policy::{Grant, GrantEffect, Standing, Terms};
 use crate::types::{
-    Action, BucketName, ChecksumKind, Checksums, Network, PrincipalKind, VersionName, Versioning,
+    Action, BucketName, ChecksumKind, Checksums, Lock, LockDefaults, Network, Period,
+    PrincipalKind, Retention, RetentionMode, VersionName, Versioning,
 };
 
 /// Taking a value apart field by field, so that a new field cannot be forgotten. Those behind
@@ -72,19 +74,105 @@ bytes!(Versioning {
     Suspended = 2,
 });
 
-bytes!(SettingKind { Tags = 0 });
+bytes!(RetentionMode {
+    Governance = 0,
+    Compliance = 1,
+});
+
+impl Wire for Period {
+    fn write(&self, out: &mut Vec<u8>) {
+        let (unit, count) = match self {
+            Self::Days(days) => (0, days),
+            Self::Years(years) => (1, years),
+        };
+        out.push(unit);
+        count.write(out);
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
+        match u8::read(reader)? {
+            0 => Wire::read(reader).map(Self::Days),
+            1 => Wire::read(reader).map(Self::Years),
+            _ => Err(CodecError::Value),
+        }
+    }
+}
+
+bytes!(SettingKind {
+    Tags = 0,
+    Cors = 1,
+    Lifecycle = 2,
+});
 impl Wire for Setting {
     fn write(&self, out: &mut Vec<u8>) {
         self.kind().write(out);
         match self {
             Self::Tags(tags) => tags.write(out),
+            Self::Cors(rules) => rules.write(out),
+            Self::Lifecycle(rules) => rules.write(out),
         }
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
         Ok(match SettingKind::read(reader)? {
             SettingKind::Tags => Self::Tags(Wire::read(reader)?),
+            SettingKind::Cors => Self::Cors(Wire::read(reader)?),
+            SettingKind::Lifecycle => Self::Lifecycle(Wire::read(reader)?),
         })
+    }
+}
+
+fields!(CorsRule {
+    id,
+    origins,
+    methods,
+    headers,
+    exposed,
+    max_age,
+});
+fields!(LifecycleRule {
+    id,
+    enabled,
+    filter,
+    expiry,
+    lone_markers,
+    noncurrent,
+    abort_days,
+});
+fields!(LifecycleFilter {
+    prefix,
+    tags,
+    larger,
+    smaller,
+    form,
+});
+fields!(Noncurrent { days, keep });
+bytes!(FilterForm {
+    Outside = 0,
+    Single = 1,
+    And = 2,
+});
+
+impl Wire for Expiry {
+    fn write(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Days(days) => {
+                out.push(0);
+                days.write(out);
+            }
+            Self::At(moment) => {
+                out.push(1);
+                moment.write(out);
+            }
+        }
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
+        match u8::read(reader)? {
+            0 => Wire::read(reader).map(Self::Days),
+            1 => Wire::read(reader).map(Self::At),
+            _ => Err(CodecError::Value),
+        }
     }
 }
 
@@ -117,7 +205,7 @@ fields!(DatasetRow {
     bucket,
     created,
     creator,
-} else { versioning });
+} else { versioning, defaults });
 fields!(PrincipalRow {
     id,
     kind,
@@ -203,7 +291,17 @@ fields!(ObjectRow {
     part_bytes,
     sealed_table,
 } else { versioned, attached });
-fields!(Attached { tags });
+fields!(Attached { tags } else { facts });
+fields!(Facts { lock, key_name });
+fields!(Lock { retention, hold });
+fields!(Retention { mode, until });
+fields!(LockDefaults { retention });
+fields!(Origin {
+    upload,
+    initiator,
+    completion,
+    parts,
+});
 fields!(MarkerRow {
     dataset,
     key,
@@ -219,7 +317,7 @@ fields!(UploadRow {
     initiated,
     meta,
     checksum,
-} else { tags });
+} else { tags, facts });
 fields!(PartRow {
     upload,
     number,

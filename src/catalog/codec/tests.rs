@@ -60,6 +60,7 @@ fn samples() -> Vec<Mutation> {
             version,
             attached: Attached {
                 tags: vec![("a".to_owned(), String::new())],
+                ..Attached::default()
             },
         },
         Mutation::SetSetting {

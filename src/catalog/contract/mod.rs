@@ -2,6 +2,7 @@
 
 mod access;
 mod listing;
+mod locks;
 mod model;
 mod objects;
 mod people;

@@ -12,7 +12,9 @@ use crate::catalog::{
     Attached, BlobUse, Condition, Likeness, MarkerRow, MemoryCatalog, Mutation, ObjectRow, Setting,
     SettingKind, SharedCatalog, SqliteCatalog, UploadRow, VersionQuery,
 };
-use crate::types::{DatasetId, ETag, ObjectKey, VersionName, Versioning};
+use crate::types::{
+    DatasetId, ETag, LockDefaults, ObjectKey, Retention, RetentionMode, VersionName, Versioning,
+};
 
 /// One thing that happens: a commit, or the sweeper's claim.
 #[derive(Debug, Clone)]
@@ -113,6 +115,15 @@ fn name_of() -> impl Strategy<Value = VersionName> {
     ]
 }
 
+fn retention() -> impl Strategy<Value = Option<Retention>> {
+    let mode = select(&[RetentionMode::Governance, RetentionMode::Compliance][..]);
+    let retention = (mode, 0_u64..9).prop_map(|(mode, until)| Retention {
+        mode,
+        until: at(until),
+    });
+    proptest::option::of(retention)
+}
+
 fn versions() -> impl Strategy<Value = Mutation> {
     let state = select(&[Versioning::Off, Versioning::Enabled, Versioning::Suspended][..]);
     let tags = || vec(name().prop_map(|n| (n.to_owned(), String::new())), 0..2);
@@ -139,13 +150,32 @@ fn versions() -> impl Strategy<Value = Mutation> {
         ),
         2 => (dataset_id(), key(), few(), tags()).prop_map(|(dataset, key, number, tags)| {
             let version = version(number);
-            Mutation::SetAttached { dataset, key, version, attached: Attached { tags } }
+            Mutation::SetAttached { dataset, key, version, attached: Attached { tags, ..Attached::default() } }
         }),
         1 => (few(), tags())
             .prop_map(|(number, tags)| Mutation::SetUploadTags { upload: upload_id(number), tags }),
         1 => (dataset_id(), proptest::option::of(tags())).prop_map(|(dataset, tags)| {
             let kind = SettingKind::Tags;
             Mutation::SetSetting { dataset, kind, value: tags.map(Setting::Tags) }
+        }),
+        1 => (dataset_id(), key(), few(), retention(), any::<bool>(), 0_u64..9).prop_map(
+            |(dataset, key, number, retention, bypass, now)| Mutation::SetRetention {
+                dataset,
+                key,
+                version: version(number),
+                retention,
+                bypass,
+                now: at(now),
+            }
+        ),
+        1 => (dataset_id(), key(), few(), any::<bool>()).prop_map(|(dataset, key, number, hold)| {
+            Mutation::SetHold { dataset, key, version: version(number), hold }
+        }),
+        1 => dataset_id().prop_map(|dataset| {
+            Mutation::SetObjectLock { dataset, lock: LockDefaults::default() }
+        }),
+        1 => (dataset_id(), proptest::option::of(name())).prop_map(|(dataset, name)| {
+            Mutation::SetKeyName { dataset, name: name.map(str::to_owned) }
         }),
         1 => (row(), blobs(), any::<bool>(), any::<bool>()).prop_map(
             |(row, blobs, versioned, current)| Mutation::RestoreVersion {

@@ -70,7 +70,10 @@ fn versioned() -> Vec<Vec<Mutation>> {
         dataset: DATASET,
         key: key.parse().unwrap(),
         version: version(number),
-        attached: Attached { tags: tags(key) },
+        attached: Attached {
+            tags: tags(key),
+            ..Attached::default()
+        },
     };
     let remove = |key: &str, marker| Mutation::RemoveObject {
         dataset: DATASET,

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 
 use crate::catalog::{
-    Attached, BlobUse, Condition, CredentialRow, DatasetRow, Mutation, ObjectMeta, ObjectRow,
-    PartRow, PrincipalRow, ProjectRow, SharedCatalog, UploadRow,
+    Attached, BlobUse, Condition, CredentialRow, DatasetRow, Defaults, Facts, Mutation, ObjectMeta,
+    ObjectRow, PartRow, PrincipalRow, ProjectRow, SharedCatalog, UploadRow,
 };
 use crate::policy::{Grant, GrantEffect, Terms};
 use crate::types::{
@@ -56,6 +56,7 @@ pub(super) fn dataset(number: u8, project: &str, name: &str) -> DatasetRow {
         created: at(2),
         creator: "ann".parse().unwrap(),
         versioning: Versioning::Off,
+        defaults: Defaults::default(),
     }
 }
 
@@ -182,6 +183,7 @@ pub(super) fn upload(number: u32, key: &str) -> UploadRow {
         meta: ObjectMeta::default(),
         checksum: Some((ChecksumKind::Sha256, true)),
         tags: Vec::new(),
+        facts: Facts::default(),
     }
 }
 

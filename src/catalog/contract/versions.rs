@@ -231,6 +231,7 @@ async fn what_is_attached_stays_with_its_version() {
         commit(&catalog, state(Versioning::Enabled)).await;
         let tags = |text: &str| Attached {
             tags: vec![("t".to_owned(), text.to_owned())],
+            ..Attached::default()
         };
         let attach = |number, attached| Mutation::SetAttached {
             dataset: DATASET,

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use super::super::mutation::{beginning, granting, naming, rebuilding};
-use super::super::{BlobUse, Mutation, Version};
+use super::super::mutation::{beginning, furnishing, granting, naming, rebuilding};
+use super::super::{BlobUse, Mutation, ObjectRow, Version};
 use super::state::State;
-use crate::types::{BlobId, Timestamp, Versioning, limits};
+use crate::types::{BlobId, Timestamp, limits};
 
 impl State {
     /// In the order of dependence; within a kind in order of key.
@@ -36,22 +36,23 @@ impl State {
             fresh: Vec::new(),
             shared: held.iter().copied().collect(),
         };
+        let origin = |row: &ObjectRow| {
+            let place = (row.dataset, row.key.clone(), row.version);
+            self.origins.get(&place).cloned()
+        };
         for (row, held) in self.objects.values() {
-            out.extend(rebuilding(row.clone(), uses(held), true));
+            out.extend(rebuilding(row.clone(), origin(row), uses(held), true));
         }
         for (version, held) in self.versions.values().flatten() {
             match version {
-                Version::Object(row) => out.extend(rebuilding(row.clone(), uses(held), false)),
+                Version::Object(row) => {
+                    out.extend(rebuilding(row.clone(), origin(row), uses(held), false));
+                }
                 Version::Marker(row) => out.push(Mutation::RestoreMarker(row.clone())),
             }
         }
         for row in self.datasets.values() {
-            if row.versioning != Versioning::Off {
-                out.push(Mutation::SetVersioning {
-                    dataset: row.id,
-                    state: row.versioning,
-                });
-            }
+            out.extend(furnishing(row));
         }
         for ((dataset, kind), value) in &self.settings {
             out.push(Mutation::SetSetting {

@@ -17,13 +17,13 @@ use bytes::Bytes;
 use super::codec::encode_value;
 use super::{
     Catalog, CatalogError, CredentialRow, DatasetRow, IdentityRow, ListEntry, ListQuery, MarkerRow,
-    Mutation, ObjectRow, Page, PartPage, PrincipalRow, ProjectRow, Setting, SettingKind,
+    Mutation, ObjectRow, Origin, Page, PartPage, PrincipalRow, ProjectRow, Setting, SettingKind,
     UploadPage, UploadQuery, UploadRow, Version, VersionPage, VersionQuery, encode_change, listing,
 };
 use crate::policy::Grant;
 use crate::types::{
     AccessKeyId, BlobId, BucketName, DatasetId, GrantId, ObjectKey, PrincipalId, ProjectName,
-    Timestamp, UploadId, VersionName, limits,
+    Timestamp, UploadId, VersionId, VersionName, limits,
 };
 use state::State;
 
@@ -63,6 +63,7 @@ fn commit(state: &mut State, mutations: Vec<Mutation>) -> Result<(), CatalogErro
     }
     for mutation in mutations {
         next.apply(mutation)?;
+        next.forget_origins();
     }
     next.seq = next.seq.saturating_add(1);
     next.changes.insert(next.seq, change);
@@ -272,6 +273,16 @@ impl Catalog for MemoryCatalog {
         name: &VersionName,
     ) -> Result<Option<Version>, CatalogError> {
         Ok(self.state().find_version(&(*dataset, key.clone()), name))
+    }
+
+    async fn origin(
+        &self,
+        dataset: &DatasetId,
+        key: &ObjectKey,
+        version: &VersionId,
+    ) -> Result<Option<Origin>, CatalogError> {
+        let origins = &self.state().origins;
+        Ok(origins.get(&(*dataset, key.clone(), *version)).cloned())
     }
 
     async fn latest_marker(

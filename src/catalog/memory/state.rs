@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 
 use super::super::{
-    BlobUse, CatalogError, Condition, Conflict, CredentialRow, DatasetRow, IdentityRow, Mutation,
-    ObjectRow, PartRow, PrincipalRow, ProjectRow, Setting, SettingKind, UploadRow,
+    BlobUse, CatalogError, Condition, Conflict, CredentialRow, DatasetRow, Defaults, Facts,
+    IdentityRow, Mutation, ObjectRow, Origin, PartRow, PrincipalRow, ProjectRow, Setting,
+    SettingKind, UploadRow,
 };
 use super::versions::Older;
 use crate::policy::{Grant, Terms};
@@ -38,6 +39,8 @@ pub(super) struct State {
     pub(super) objects: BTreeMap<(DatasetId, ObjectKey), (ObjectRow, Blobs)>,
     /// What is older than the current object of a key, and markers, the newest first.
     pub(super) versions: BTreeMap<(DatasetId, ObjectKey), Vec<Older>>,
+    /// How the objects came out of uploads.
+    pub(super) origins: BTreeMap<(DatasetId, ObjectKey, VersionId), Origin>,
     pub(super) settings: BTreeMap<(DatasetId, SettingKind), Setting>,
     pub(super) uploads: BTreeMap<UploadId, UploadRow>,
     pub(super) parts: BTreeMap<(UploadId, u32), (PartRow, Blobs)>,
@@ -135,6 +138,7 @@ impl State {
                 let repeated = CatalogError::repeated("upload");
                 let row = UploadRow {
                     tags: Vec::new(),
+                    facts: Facts::default(),
                     ..row
                 };
                 insert(&mut self.uploads, row.id, row, repeated)
@@ -142,6 +146,11 @@ impl State {
             Mutation::SetUploadTags { upload, tags } => {
                 let row = self.uploads.get_mut(&upload).ok_or(Conflict::NoUpload)?;
                 row.tags = tags;
+                Ok(())
+            }
+            Mutation::SetUploadFacts { upload, facts } => {
+                let row = self.uploads.get_mut(&upload).ok_or(Conflict::NoUpload)?;
+                row.facts = facts;
                 Ok(())
             }
             Mutation::PutPart { row, blobs } => self.put_part(row, &blobs),
@@ -172,7 +181,65 @@ impl State {
                 key,
                 version,
                 attached,
-            } => Ok(self.attach(&(dataset, key), &version, attached)?),
+            } => {
+                let row = self.written(&(dataset, key), &version)?;
+                row.attached.tags = attached.tags;
+                Ok(())
+            }
+            Mutation::SetRetention {
+                dataset,
+                key,
+                version,
+                retention,
+                bypass,
+                now,
+            } => {
+                let lock = &mut self.written(&(dataset, key), &version)?.attached.facts.lock;
+                must(lock.may_become(retention, bypass, now), Conflict::Locked)?;
+                lock.retention = retention;
+                Ok(())
+            }
+            Mutation::SetHold {
+                dataset,
+                key,
+                version,
+                hold,
+            } => {
+                let row = self.written(&(dataset, key), &version)?;
+                row.attached.facts.lock.hold = hold;
+                Ok(())
+            }
+            Mutation::SetObjectKeyName {
+                dataset,
+                key,
+                version,
+                name,
+            } => {
+                let row = self.written(&(dataset, key), &version)?;
+                row.attached.facts.key_name = Some(name);
+                Ok(())
+            }
+            Mutation::SetOrigin {
+                dataset,
+                key,
+                version,
+                origin,
+            } => {
+                let place = (dataset, key);
+                self.written(&place, &version)?;
+                self.origins.insert((place.0, place.1, version), origin);
+                Ok(())
+            }
+            Mutation::SetObjectLock { dataset, lock } => {
+                let state = self.versioning(&dataset)?;
+                must(state == Versioning::Enabled, Conflict::Locking)?;
+                self.defaults(&dataset)?.lock = Some(lock);
+                Ok(())
+            }
+            Mutation::SetKeyName { dataset, name } => {
+                self.defaults(&dataset)?.key_name = name;
+                Ok(())
+            }
             Mutation::SetSetting {
                 dataset,
                 kind,
@@ -197,6 +264,21 @@ impl State {
                 Ok(())
             }
         }
+    }
+
+    fn defaults(&mut self, dataset: &DatasetId) -> Result<&mut Defaults, Conflict> {
+        let mut rows = self.datasets.values_mut();
+        let row = rows.find(|row| row.id == *dataset);
+        row.map(|row| &mut row.defaults).ok_or(Conflict::NoDataset)
+    }
+
+    /// Drops what is known of objects that are gone.
+    pub(super) fn forget_origins(&mut self) {
+        let mut origins = std::mem::take(&mut self.origins);
+        origins.retain(|(dataset, key, version), _| {
+            self.written(&(*dataset, key.clone()), version).is_ok()
+        });
+        self.origins = origins;
     }
 
     fn need_principal(&self, id: &PrincipalId) -> Result<(), Conflict> {
@@ -236,6 +318,7 @@ impl State {
         let exists = Conflict::DatasetExists.into();
         let row = DatasetRow {
             versioning: Versioning::Off,
+            defaults: Defaults::default(),
             ..row
         };
         insert(&mut self.datasets, row.bucket.clone(), row, exists)
@@ -298,7 +381,8 @@ impl State {
         let state = self.versioning(&place.0)?;
         must(state == Versioning::Off, Conflict::Versioned)?;
         self.check(&place.0, &place.1, condition)?;
-        if let Some((_, blobs)) = self.objects.remove(place) {
+        if let Some((row, blobs)) = self.objects.remove(place) {
+            unlocked(&row, now)?;
             self.lose(&blobs, now);
         }
         Ok(())
@@ -393,6 +477,11 @@ impl State {
             self.blobs.insert(id, Some(now));
         }
     }
+}
+
+/// An object may go only if nothing locks it.
+pub(super) fn unlocked(row: &ObjectRow, now: Timestamp) -> Result<(), Conflict> {
+    must(!row.attached.facts.lock.holds(now), Conflict::Locked)
 }
 
 /// Judges a condition on an object, or on there being none.

@@ -6,7 +6,7 @@ use super::super::{
     VersionEntry, VersionPage, VersionQuery, listing,
 };
 use super::page;
-use super::state::{Blobs, State, must};
+use super::state::{Blobs, State, must, unlocked};
 use crate::types::{DatasetId, ObjectKey, Timestamp, VersionId, VersionName, Versioning, limits};
 
 type Place = (DatasetId, ObjectKey);
@@ -49,6 +49,9 @@ impl State {
     ) -> Result<(), Conflict> {
         self.versioning(dataset)?;
         must(state != Versioning::Off, Conflict::Versioned)?;
+        let mut rows = self.datasets.values();
+        let locking = rows.any(|row| row.id == *dataset && row.defaults.lock.is_some());
+        must(state == Versioning::Enabled || !locking, Conflict::Locking)?;
         for row in self.datasets.values_mut().filter(|row| row.id == *dataset) {
             row.versioning = state;
         }
@@ -65,14 +68,19 @@ impl State {
             ..row
         };
         let now = row.modified;
-        let lost = self.make_room(&place, state);
+        let lost = self.make_room(&place, state, now)?;
         self.objects.insert(place, (row, held));
         self.lose(&lost, now);
         Ok(())
     }
 
     /// Moves or drops what a new version of a key does not leave in its place; the blobs dropped.
-    fn make_room(&mut self, place: &Place, state: Versioning) -> Blobs {
+    fn make_room(
+        &mut self,
+        place: &Place,
+        state: Versioning,
+        now: Timestamp,
+    ) -> Result<Blobs, Conflict> {
         let mut lost = Blobs::new();
         if let Some((row, held)) = self.objects.remove(place) {
             let kept = match state {
@@ -84,25 +92,37 @@ impl State {
                 let stack = self.versions.entry(place.clone()).or_default();
                 stack.insert(0, (Version::Object(row), held));
             } else {
+                unlocked(&row, now)?;
                 lost.extend(held);
             }
         }
         if state == Versioning::Suspended {
-            lost.extend(self.drop_older(place, &VersionName::Null));
+            lost.extend(self.drop_older(place, &VersionName::Null, now)?);
         }
-        lost
+        Ok(lost)
     }
 
-    fn drop_older(&mut self, place: &Place, wanted: &VersionName) -> Blobs {
+    fn drop_older(
+        &mut self,
+        place: &Place,
+        wanted: &VersionName,
+        now: Timestamp,
+    ) -> Result<Blobs, Conflict> {
         let Some(stack) = self.versions.get_mut(place) else {
-            return Blobs::new();
+            return Ok(Blobs::new());
         };
         let at = stack.iter().position(|(older, _)| name(older) == *wanted);
-        let gone = at.map(|at| stack.remove(at).1);
+        let gone = at.map(|at| stack.remove(at));
         if stack.is_empty() {
             self.versions.remove(place);
         }
-        gone.unwrap_or_default()
+        let Some((version, held)) = gone else {
+            return Ok(Blobs::new());
+        };
+        if let Version::Object(row) = &version {
+            unlocked(row, now)?;
+        }
+        Ok(held)
     }
 
     pub(super) fn remove_object(
@@ -114,7 +134,7 @@ impl State {
     ) -> Result<(), Conflict> {
         let state = self.versioning(&place.0)?;
         self.check(&place.0, &place.1, condition)?;
-        let lost = self.make_room(place, state);
+        let lost = self.make_room(place, state, now)?;
         if state != Versioning::Off {
             let marker = MarkerRow {
                 dataset: place.0,
@@ -146,9 +166,13 @@ impl State {
         super::state::judge(condition, object)?;
         let current = self.objects.get(place).map(|(row, _)| row.name());
         let lost = if current == Some(*wanted) {
-            self.objects.remove(place).map(|(_, held)| held)
+            let gone = self.objects.remove(place);
+            if let Some((row, _)) = &gone {
+                unlocked(row, now)?;
+            }
+            gone.map(|(_, held)| held)
         } else {
-            Some(self.drop_older(place, wanted))
+            Some(self.drop_older(place, wanted, now)?)
         };
         self.promote(place);
         self.lose(&lost.unwrap_or_default(), now);
@@ -172,12 +196,12 @@ impl State {
         }
     }
 
-    pub(super) fn attach(
+    /// The object of one write, which must be there.
+    pub(super) fn written(
         &mut self,
         place: &Place,
         version: &VersionId,
-        attached: Attached,
-    ) -> Result<(), Conflict> {
+    ) -> Result<&mut ObjectRow, Conflict> {
         let current = self.objects.get_mut(place).map(|(row, _)| row);
         let older = self.versions.get_mut(place).into_iter().flatten();
         let older = older.filter_map(|(older, _)| match older {
@@ -186,8 +210,7 @@ impl State {
         });
         let mut rows = current.into_iter().chain(older);
         let row = rows.find(|row| row.version == *version);
-        row.ok_or(Conflict::NoObject)?.attached = attached;
-        Ok(())
+        row.ok_or(Conflict::NoObject)
     }
 
     pub(super) fn restore_version(

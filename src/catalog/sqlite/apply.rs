@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, params};
 
-use super::{access, apply_object, apply_version, blobs, sql};
+use super::{access, apply_facts, apply_object, apply_version, blobs, sql};
 use crate::catalog::codec::encode_value;
 use crate::catalog::{
     CatalogError, Conflict, CredentialRow, DatasetRow, Mutation, PrincipalRow, ProjectRow,
@@ -100,7 +100,42 @@ pub(super) fn apply(
             key,
             version,
             attached,
-        } => apply_version::attach(conn, (dataset, key), version, attached),
+        } => apply_facts::attach(conn, (dataset, key), version, attached),
+        Mutation::SetRetention {
+            dataset,
+            key,
+            version,
+            retention,
+            bypass,
+            now,
+        } => apply_facts::retain(conn, ((dataset, key), version), *retention, *bypass, *now),
+        Mutation::SetHold {
+            dataset,
+            key,
+            version,
+            hold,
+        } => apply_facts::hold(conn, ((dataset, key), version), *hold),
+        Mutation::SetObjectKeyName {
+            dataset,
+            key,
+            version,
+            name,
+        } => apply_facts::name_key(conn, ((dataset, key), version), name),
+        Mutation::SetOrigin {
+            dataset,
+            key,
+            version,
+            origin,
+        } => apply_facts::set_origin(conn, ((dataset, key), version), origin),
+        Mutation::SetObjectLock { dataset, lock } => {
+            apply_facts::set_object_lock(conn, dataset, lock)
+        }
+        Mutation::SetKeyName { dataset, name } => {
+            apply_facts::set_key_name(conn, dataset, name.as_deref())
+        }
+        Mutation::SetUploadFacts { upload, facts } => {
+            apply_object::set_upload_facts(conn, upload, facts)
+        }
         Mutation::SetUploadTags { upload, tags } => {
             apply_object::set_upload_tags(conn, upload, tags)
         }

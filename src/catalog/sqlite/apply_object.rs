@@ -9,7 +9,7 @@ use super::apply_version::{make_room, versioning};
 use super::{blobs, rows, sql};
 use crate::catalog::codec::encode_value;
 use crate::catalog::{
-    Attached, BlobUse, CatalogError, Condition, Conflict, ObjectRow, PartRow, UploadRow,
+    Attached, BlobUse, CatalogError, Condition, Conflict, Facts, ObjectRow, PartRow, UploadRow,
 };
 use crate::types::{BlobId, DatasetId, ObjectKey, Timestamp, UploadId, VersionId, Versioning};
 
@@ -67,7 +67,7 @@ pub(super) fn delete(
     let delete = "DELETE FROM objects WHERE dataset = ?1 AND key = ?2";
     let (dataset, key) = (place.0.as_bytes(), place.1.as_str().as_bytes());
     sql::exec(conn, delete, params![dataset, key])?;
-    blobs::lose(conn, &take_body(conn, old.body)?, now)
+    blobs::lose(conn, &take_body(conn, old.body, now)?, now)
 }
 
 pub(super) fn find(
@@ -141,11 +141,21 @@ pub(super) fn insert_body(
     Ok(conn.last_insert_rowid())
 }
 
-/// Deletes a body; the blobs that it held.
-pub(super) fn take_body(conn: &Connection, body: i64) -> Result<Vec<BlobId>, CatalogError> {
-    let delete = "DELETE FROM bodies WHERE id = ?1 RETURNING blobs";
-    sql::one(conn, delete, [body], |row| sql::get_ids(row, 0))?
-        .ok_or(CatalogError::Damaged { what: "object" })
+/// Deletes a body; the blobs that it held. **Every way in which an object goes leads here**: what
+/// is locked stays, and the commit fails as a whole.
+pub(super) fn take_body(
+    conn: &Connection,
+    body: i64,
+    now: Timestamp,
+) -> Result<Vec<BlobId>, CatalogError> {
+    let delete = "DELETE FROM bodies WHERE id = ?1 RETURNING blobs, facts";
+    let taken = sql::one(conn, delete, [body], |row| {
+        let facts: Option<Facts> = sql::get_some(row, 1)?;
+        Ok((sql::get_ids(row, 0)?, facts.unwrap_or_default().lock))
+    })?;
+    let (blobs, lock) = taken.ok_or(CatalogError::Damaged { what: "object" })?;
+    must(!lock.holds(now), Conflict::Locked)?;
+    Ok(blobs)
 }
 
 /// Begins an upload.
@@ -175,6 +185,18 @@ pub(super) fn set_upload_tags(
 ) -> Result<(), CatalogError> {
     let column = (!tags.is_empty()).then(|| encode_value(tags));
     let update = "UPDATE uploads SET tags = ?2 WHERE id = ?1";
+    let updated = sql::exec(conn, update, params![upload.as_bytes(), column])?;
+    must(updated == 1, Conflict::NoUpload)
+}
+
+/// Sets what else the object to be is to have.
+pub(super) fn set_upload_facts(
+    conn: &Connection,
+    upload: &UploadId,
+    facts: &Facts,
+) -> Result<(), CatalogError> {
+    let column = (*facts != Facts::default()).then(|| encode_value(facts));
+    let update = "UPDATE uploads SET facts = ?2 WHERE id = ?1";
     let updated = sql::exec(conn, update, params![upload.as_bytes(), column])?;
     must(updated == 1, Conflict::NoUpload)
 }

@@ -9,8 +9,7 @@ use super::apply::{must, need_dataset};
 use super::apply_object::{Old, Place, check, find, old, take_body};
 use super::{blobs, rows, sql};
 use crate::catalog::{
-    Attached, BlobUse, CatalogError, Condition, Conflict, MarkerRow, ObjectRow, Setting,
-    SettingKind, codec,
+    BlobUse, CatalogError, Condition, Conflict, MarkerRow, ObjectRow, Setting, SettingKind, codec,
 };
 use crate::types::{Timestamp, VersionId, VersionName, Versioning};
 
@@ -34,6 +33,9 @@ pub(super) fn set_versioning(
 ) -> Result<(), CatalogError> {
     need_dataset(conn, dataset)?;
     must(state != Versioning::Off, Conflict::Versioned)?;
+    let locking = "SELECT 1 FROM datasets WHERE id = ?1 AND object_lock IS NOT NULL";
+    let locking = sql::exists(conn, locking, [dataset.as_bytes()])?;
+    must(state == Versioning::Enabled || !locking, Conflict::Locking)?;
     let update = "UPDATE datasets SET versioning = ?2 WHERE id = ?1";
     let state = rows::versioning_column(state);
     sql::exec(conn, update, params![dataset.as_bytes(), state])?;
@@ -53,7 +55,7 @@ pub(super) fn make_room(
     });
     if let Some(old) = old.filter(|_| kept.is_none()) {
         drop_current(conn, place)?;
-        blobs::lose(conn, &take_body(conn, old.body)?, now)?;
+        blobs::lose(conn, &take_body(conn, old.body, now)?, now)?;
     }
     if kept.is_some() {
         push_current(conn, place)?;
@@ -103,7 +105,7 @@ pub(super) fn delete(
     if let Some(current) = current {
         check(condition, Some(&current))?;
         drop_current(conn, place)?;
-        blobs::lose(conn, &take_body(conn, current.body)?, now)?;
+        blobs::lose(conn, &take_body(conn, current.body, now)?, now)?;
     } else {
         let older = find_older(conn, place, name)?;
         check(
@@ -130,13 +132,13 @@ fn find_older(
     (dataset, key): Place<'_>,
     name: &VersionName,
 ) -> Result<Option<Older>, CatalogError> {
+    let (is_named, id) = rows::is_named(name);
+    let older = rows::versions_of(name);
     let select = format!(
-        "SELECT etag, body, version, versioned, modified, bytes, place FROM versions
-         WHERE dataset = ?1 AND key = ?2 AND {} ORDER BY place LIMIT 1",
-        rows::IS_NAMED
+        "SELECT etag, body, version, versioned, modified, bytes, place FROM {older}
+         WHERE dataset = ?1 AND key = ?2 AND {is_named} ORDER BY place LIMIT 1"
     );
-    let (id, versioned) = rows::name_columns(name);
-    let bounds = params![dataset.as_bytes(), key.as_str().as_bytes(), versioned, id];
+    let bounds = params![dataset.as_bytes(), key.as_str().as_bytes(), id];
     sql::one(conn, &select, bounds, |row| {
         let body: Option<i64> = row.get(1)?;
         Ok(Older {
@@ -158,7 +160,7 @@ fn drop_older(
     };
     drop_row(conn, place, older.place)?;
     match older.object {
-        Some(old) => blobs::lose(conn, &take_body(conn, old.body)?, now),
+        Some(old) => blobs::lose(conn, &take_body(conn, old.body, now)?, now),
         None => Ok(()),
     }
 }
@@ -270,33 +272,6 @@ pub(super) fn restore(
         body
     ];
     sql::exec(conn, &insert, bounds)?;
-    Ok(())
-}
-
-/// Replaces what is attached to one write.
-pub(super) fn attach(
-    conn: &Connection,
-    (dataset, key): Place<'_>,
-    version: &VersionId,
-    attached: &Attached,
-) -> Result<(), CatalogError> {
-    let select = "SELECT body FROM objects WHERE dataset = ?1 AND key = ?2 AND version = ?3
-        UNION ALL SELECT body FROM (SELECT body FROM versions WHERE dataset = ?1 AND key = ?2
-            AND version = ?3 AND body IS NOT NULL ORDER BY place) LIMIT 1";
-    let bounds = params![
-        dataset.as_bytes(),
-        key.as_str().as_bytes(),
-        version.as_bytes()
-    ];
-    let body: Option<i64> = sql::one(conn, select, bounds, |row| Ok(row.get(0)?))?;
-    let body = body.ok_or(Conflict::NoObject)?;
-    let select = "SELECT detail FROM bodies WHERE id = ?1";
-    let detail = sql::one(conn, select, [body], |row| rows::detail(row, 0))?;
-    let detail = detail.ok_or(CatalogError::Damaged { what: "object" })?;
-    let (meta, (checksums, part_bytes), _old) = detail;
-    let detail = rows::encode_detail((&meta, &checksums, &part_bytes), attached);
-    let update = "UPDATE bodies SET detail = ?2 WHERE id = ?1";
-    sql::exec(conn, update, params![body, detail])?;
     Ok(())
 }
 

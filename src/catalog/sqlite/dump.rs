@@ -9,9 +9,9 @@ use rusqlite::{Connection, Row, Rows, params_from_iter};
 
 use super::{access, read, rows, sql};
 use crate::catalog::codec::encode_value;
-use crate::catalog::mutation::{beginning, granting, naming, rebuilding};
+use crate::catalog::mutation::{beginning, furnishing, granting, naming, rebuilding};
 use crate::catalog::{BlobUse, CatalogError, Mutation, Setting, Uses, Version};
-use crate::types::{BlobId, DatasetId, GrantId, Timestamp, Versioning, limits};
+use crate::types::{BlobId, DatasetId, GrantId, Timestamp, limits};
 
 /// A dump that is running.
 pub(super) struct Session {
@@ -123,7 +123,8 @@ const STAGES: [Stage; 17] = [
         },
     },
     Stage {
-        select: "SELECT id, project, name, created, creator, versioning FROM datasets
+        select: "SELECT id, project, name, created, creator, versioning, object_lock, key_name
+            FROM datasets
             WHERE (project, name) > (?1, ?2) ORDER BY project, name",
         fill: |rows, sink| {
             fill(rows, sink, [1, 2], |r| {
@@ -181,22 +182,27 @@ const STAGES: [Stage; 17] = [
     },
     Stage {
         select: "SELECT dataset, key, version, bytes, etag, modified, detail, sealed_table,
-                versioned, blobs
+                versioned, facts, blobs, origin
             FROM objects LEFT JOIN bodies ON bodies.id = objects.body
             WHERE (dataset, key) > (?1, ?2) ORDER BY dataset, key",
         fill: |rows, sink| fill_many(rows, sink, [0, 1, 1], put_object),
     },
     Stage {
         select: "SELECT dataset, key, version, bytes, etag, modified, detail, sealed_table,
-                versioned, body, blobs, place
+                versioned, facts, body, blobs, place, origin
             FROM versions LEFT JOIN bodies ON bodies.id = versions.body
             WHERE (dataset, key, place) > (?1, ?2, ?3) ORDER BY dataset, key, place",
-        fill: |rows, sink| fill_many(rows, sink, [0, 1, 11], restore_version),
+        fill: |rows, sink| fill_many(rows, sink, [0, 1, 12], restore_version),
     },
     Stage {
-        select: "SELECT id, project, name, versioning FROM datasets
+        select: "SELECT id, project, name, created, creator, versioning, object_lock, key_name
+            FROM datasets
             WHERE (project, name) > (?1, ?2) ORDER BY project, name",
-        fill: |rows, sink| fill_many(rows, sink, [1, 2, 2], set_versioning),
+        fill: |rows, sink| {
+            fill_many(rows, sink, [1, 2, 2], |r| {
+                rows::dataset(r).map(|row| furnishing(&row))
+            })
+        },
     },
     Stage {
         select: "SELECT dataset, kind, value FROM settings
@@ -204,7 +210,7 @@ const STAGES: [Stage; 17] = [
         fill: |rows, sink| fill(rows, sink, [0, 1], set_setting),
     },
     Stage {
-        select: "SELECT id, dataset, row, tags FROM uploads WHERE id > ?1 ORDER BY id",
+        select: "SELECT id, dataset, row, tags, facts FROM uploads WHERE id > ?1 ORDER BY id",
         fill: |rows, sink| fill_many(rows, sink, [0, 0, 0], |r| rows::upload(r).map(beginning)),
     },
     Stage {
@@ -296,24 +302,22 @@ fn note_credential(row: &Row<'_>) -> Result<Mutation, CatalogError> {
 }
 
 fn put_object(row: &Row<'_>) -> Result<Vec<Mutation>, CatalogError> {
-    Ok(rebuilding(rows::object(row)?, shared(row, 9)?, true))
+    let origin = sql::get_some(row, 11)?;
+    Ok(rebuilding(
+        rows::object(row)?,
+        origin,
+        shared(row, 10)?,
+        true,
+    ))
 }
 
 fn restore_version(row: &Row<'_>) -> Result<Vec<Mutation>, CatalogError> {
     Ok(match rows::version(row)? {
-        Version::Object(object) => rebuilding(object, shared(row, 10)?, false),
+        Version::Object(object) => {
+            rebuilding(object, sql::get_some(row, 13)?, shared(row, 11)?, false)
+        }
         Version::Marker(marker) => vec![Mutation::RestoreMarker(marker)],
     })
-}
-
-fn set_versioning(row: &Row<'_>) -> Result<Vec<Mutation>, CatalogError> {
-    let dataset = DatasetId::from_bytes(sql::get_id(row, 0)?);
-    let state = rows::versioning(row, 3)?;
-    let set = Mutation::SetVersioning { dataset, state };
-    Ok((state != Versioning::Off)
-        .then_some(set)
-        .into_iter()
-        .collect())
 }
 
 fn set_setting(row: &Row<'_>) -> Result<Mutation, CatalogError> {

@@ -7,9 +7,9 @@ use crate::catalog::listing::{self, Span};
 use crate::catalog::{CatalogError, ListEntry, ListQuery, Page, PartPage, UploadPage, UploadQuery};
 use crate::types::{DatasetId, ObjectKey, UploadId, limits};
 
-const OBJECTS: &str = "SELECT key, bytes, etag, modified FROM objects
+pub(super) const OBJECTS: &str = "SELECT key, bytes, etag, modified FROM objects
     WHERE dataset = ?1 AND key >= ?2 AND key < ?3 ORDER BY key";
-const UPLOADS: &str = "SELECT id, dataset, row, tags FROM uploads
+const UPLOADS: &str = "SELECT id, dataset, row, tags, facts FROM uploads
     WHERE dataset = ?1 AND (key, initiated, id) > (?2, ?3, ?4) AND key < ?5
     ORDER BY key, initiated, id LIMIT ?6";
 const PARTS: &str = "SELECT upload, number, row FROM parts

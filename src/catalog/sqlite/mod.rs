@@ -6,6 +6,7 @@
 
 mod access;
 mod apply;
+mod apply_facts;
 mod apply_object;
 mod apply_version;
 mod blobs;
@@ -21,6 +22,8 @@ mod sql;
 mod versions;
 mod writer;
 
+#[cfg(test)]
+mod cost;
 #[cfg(test)]
 mod crash;
 #[cfg(test)]
@@ -40,13 +43,13 @@ pub use self::writer::OnCommit;
 use self::writer::{Work, Writer};
 use super::{
     Catalog, CatalogError, CredentialRow, DatasetRow, IdentityRow, ListQuery, MarkerRow, Mutation,
-    ObjectRow, Page, PartPage, PrincipalRow, ProjectRow, Setting, SettingKind, UploadPage,
+    ObjectRow, Origin, Page, PartPage, PrincipalRow, ProjectRow, Setting, SettingKind, UploadPage,
     UploadQuery, UploadRow, Version, VersionPage, VersionQuery, encode_change,
 };
 use crate::policy::Grant;
 use crate::types::{
     AccessKeyId, BlobId, BucketName, DatasetId, GrantId, ObjectKey, PrincipalId, ProjectName,
-    Timestamp, UploadId, VersionName, limits,
+    Timestamp, UploadId, VersionId, VersionName, limits,
 };
 
 /// A catalog in one file.
@@ -327,6 +330,16 @@ impl Catalog for SqliteCatalog {
     ) -> Result<Option<Version>, CatalogError> {
         self.readers
             .with(|conn| versions::version(conn, (dataset, key), name))
+    }
+
+    async fn origin(
+        &self,
+        dataset: &DatasetId,
+        key: &ObjectKey,
+        version: &VersionId,
+    ) -> Result<Option<Origin>, CatalogError> {
+        self.readers
+            .with(|conn| versions::origin(conn, (dataset, key), version))
     }
 
     async fn latest_marker(

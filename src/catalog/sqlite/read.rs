@@ -51,7 +51,7 @@ pub(super) fn dataset(
     conn: &Connection,
     bucket: &BucketName,
 ) -> Result<Option<DatasetRow>, CatalogError> {
-    let select = "SELECT id, project, name, created, creator, versioning FROM datasets
+    let select = "SELECT id, project, name, created, creator, versioning, object_lock, key_name FROM datasets
         WHERE project = ?1 AND name = ?2";
     let place = [bucket.project.as_str(), bucket.dataset.as_str()];
     sql::one(conn, select, place, rows::dataset)
@@ -62,7 +62,7 @@ pub(super) fn datasets(
     (project, name): (&str, &str),
     limit: usize,
 ) -> Result<Vec<DatasetRow>, CatalogError> {
-    let select = "SELECT id, project, name, created, creator, versioning FROM datasets
+    let select = "SELECT id, project, name, created, creator, versioning, object_lock, key_name FROM datasets
         WHERE (project, name) > (?1, ?2) ORDER BY project, name LIMIT ?3";
     let bounds = params![project, name, sql::limit(limit)];
     sql::all(conn, select, bounds, rows::dataset)
@@ -145,7 +145,8 @@ pub(super) fn object(
 ) -> Result<Option<ObjectRow>, CatalogError> {
     // An object without its body must not look like none at all: hence the LEFT join.
     let select =
-        "SELECT dataset, key, version, bytes, etag, modified, detail, sealed_table, versioned
+        "SELECT dataset, key, version, bytes, etag, modified, detail, sealed_table, versioned,
+            facts
         FROM objects LEFT JOIN bodies ON bodies.id = objects.body
         WHERE dataset = ?1 AND key = ?2";
     let place = params![dataset.as_bytes(), key.as_str().as_bytes()];
@@ -153,7 +154,7 @@ pub(super) fn object(
 }
 
 pub(super) fn upload(conn: &Connection, id: &UploadId) -> Result<Option<UploadRow>, CatalogError> {
-    let select = "SELECT id, dataset, row, tags FROM uploads WHERE id = ?1";
+    let select = "SELECT id, dataset, row, tags, facts FROM uploads WHERE id = ?1";
     sql::one(conn, select, [id.as_bytes()], rows::upload)
 }
 
@@ -162,7 +163,7 @@ pub(super) fn stale_uploads(
     before: Timestamp,
     limit: usize,
 ) -> Result<Vec<UploadRow>, CatalogError> {
-    let select = "SELECT id, dataset, row, tags FROM uploads
+    let select = "SELECT id, dataset, row, tags, facts FROM uploads
         WHERE initiated < ?1 ORDER BY initiated, id LIMIT ?2";
     let bounds = params![sql::time(before)?, sql::limit(limit)];
     sql::all(conn, select, bounds, rows::upload)

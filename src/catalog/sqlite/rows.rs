@@ -3,19 +3,20 @@
 use rusqlite::Row;
 
 use super::sql::{
-    get_bytes, get_encoded, get_id, get_int, get_key, get_name, get_time, get_time_or_none,
+    get_bytes, get_encoded, get_id, get_int, get_key, get_name, get_some, get_time,
+    get_time_or_none,
 };
 use crate::catalog::codec::{Reader, Wire};
 use crate::catalog::{
-    Attached, CatalogError, CredentialRow, DatasetRow, MarkerRow, ObjectMeta, ObjectRow, PartRow,
-    PrincipalRow, ProjectRow, UploadRow, Version,
+    Attached, CatalogError, CredentialRow, DatasetRow, Defaults, MarkerRow, ObjectMeta, ObjectRow,
+    PartRow, PrincipalRow, ProjectRow, UploadRow, Version,
 };
 use crate::policy::Grant;
 use crate::types::{
     BucketName, Checksums, DatasetId, PrincipalKind, UploadId, VersionId, VersionName, Versioning,
 };
 
-/// An object's metadata, checksums, parts' lengths and what is attached: the column
+/// An object's metadata, checksums, parts' lengths and tags: the column
 /// `bodies.detail`.
 pub(super) type Detail = (ObjectMeta, (Checksums, Vec<u64>), Attached);
 
@@ -29,7 +30,7 @@ pub(super) fn encode_detail(
     meta.write(&mut out);
     checksums.write(&mut out);
     part_bytes.write(&mut out);
-    if *attached != Attached::default() {
+    if !attached.tags.is_empty() {
         attached.write(&mut out);
     }
     out
@@ -49,14 +50,21 @@ pub(super) fn detail(row: &Row<'_>, column: usize) -> Result<Detail, CatalogErro
     Ok((meta, sums, attached))
 }
 
-/// The condition that a row is the version of a name: `?3` and `?4` are [`name_columns`].
-pub(super) const IS_NAMED: &str = "versioned = ?3 AND (?3 = 0 OR version = ?4)";
-
-/// The id that a name says, and whether it says one.
-pub(super) fn name_columns(name: &VersionName) -> ([u8; 16], bool) {
+/// The condition that a row is the version of a name, with the id that it compares as `?3`. The two
+/// are texts of their own: compared with a parameter, `versioned` would keep SQLite from the index
+/// that holds the versions called `null` alone. Both use `?3`, so that both take the same values.
+pub(super) const fn is_named(name: &VersionName) -> (&'static str, [u8; 16]) {
     match name {
-        VersionName::Null => ([0; 16], false),
-        VersionName::Id(id) => (*id.as_bytes(), true),
+        VersionName::Null => ("versioned = 0 AND ?3 IS NOT NULL", [0; 16]),
+        VersionName::Id(id) => ("versioned = 1 AND version = ?3", *id.as_bytes()),
+    }
+}
+
+/// The older versions of a key, in the order of the index that holds those of this name together.
+pub(super) const fn versions_of(name: &VersionName) -> &'static str {
+    match name {
+        VersionName::Null => "versions INDEXED BY versions_null",
+        VersionName::Id(_) => "versions INDEXED BY versions_by_name",
     }
 }
 
@@ -87,7 +95,7 @@ pub(super) fn project(row: &Row<'_>) -> Result<ProjectRow, CatalogError> {
     })
 }
 
-/// `id, project, name, created, creator, versioning`.
+/// `id, project, name, created, creator, versioning, object_lock, key_name`.
 pub(super) fn dataset(row: &Row<'_>) -> Result<DatasetRow, CatalogError> {
     Ok(DatasetRow {
         id: DatasetId::from_bytes(get_id(row, 0)?),
@@ -98,6 +106,10 @@ pub(super) fn dataset(row: &Row<'_>) -> Result<DatasetRow, CatalogError> {
         created: get_time(row, 3)?,
         creator: get_name(row, 4)?,
         versioning: versioning(row, 5)?,
+        defaults: Defaults {
+            lock: get_some(row, 6)?,
+            key_name: row.get(7)?,
+        },
     })
 }
 
@@ -137,8 +149,8 @@ pub(super) fn credential(row: &Row<'_>) -> Result<CredentialRow, CatalogError> {
     })
 }
 
-/// `id, project, principal, row, terms`: the columns that were searched must say what the row says, or a
-/// grant of one would serve another.
+/// `id, project, principal, row, terms`: the columns that were searched must say what the row
+/// says, or a grant of one would serve another.
 pub(super) fn grant(row: &Row<'_>) -> Result<Grant, CatalogError> {
     let mut grant: Grant = get_encoded(row, 3)?;
     if row.get_ref(4)? != rusqlite::types::ValueRef::Null {
@@ -151,9 +163,10 @@ pub(super) fn grant(row: &Row<'_>) -> Result<Grant, CatalogError> {
         .ok_or(CatalogError::Damaged { what: "grant" })
 }
 
-/// `dataset, key, version, bytes, etag, modified, detail, sealed_table, versioned`.
+/// `dataset, key, version, bytes, etag, modified, detail, sealed_table, versioned, facts`.
 pub(super) fn object(row: &Row<'_>) -> Result<ObjectRow, CatalogError> {
-    let (meta, (checksums, part_bytes), attached) = detail(row, 6)?;
+    let (meta, (checksums, part_bytes), mut attached) = detail(row, 6)?;
+    attached.facts = get_some(row, 9)?.unwrap_or_default();
     Ok(ObjectRow {
         dataset: DatasetId::from_bytes(get_id(row, 0)?),
         key: get_key(row, 1)?,
@@ -183,7 +196,7 @@ pub(super) fn marker(row: &Row<'_>) -> Result<MarkerRow, CatalogError> {
 
 /// The columns of [`object`], and `body`: `NULL` for a marker.
 pub(super) fn version(row: &Row<'_>) -> Result<Version, CatalogError> {
-    let body: Option<i64> = row.get(9)?;
+    let body: Option<i64> = row.get(10)?;
     if body.is_some() {
         return object(row).map(Version::Object);
     }
@@ -196,12 +209,11 @@ pub(super) fn version(row: &Row<'_>) -> Result<Version, CatalogError> {
     }))
 }
 
-/// `id, dataset, row, tags`.
+/// `id, dataset, row, tags, facts`.
 pub(super) fn upload(row: &Row<'_>) -> Result<UploadRow, CatalogError> {
     let mut upload: UploadRow = get_encoded(row, 2)?;
-    if row.get_ref(3)? != rusqlite::types::ValueRef::Null {
-        upload.tags = get_encoded(row, 3)?;
-    }
+    upload.tags = get_some(row, 3)?.unwrap_or_default();
+    upload.facts = get_some(row, 4)?.unwrap_or_default();
     let same =
         upload.id.as_bytes() == &get_id(row, 0)? && upload.dataset.as_bytes() == &get_id(row, 1)?;
     same.then_some(upload)

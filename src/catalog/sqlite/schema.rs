@@ -156,11 +156,23 @@ CREATE TABLE settings (
 ) STRICT, WITHOUT ROWID;
 ";
 
-/// Version 3: terms of grants, groups, suspension, last uses.
+/// Version 3: Object Lock, key names, where an object came from; each `NULL` for none.
+///
+/// - `facts` hold what locks a version and the name of its key, in their encoding.
+/// - `bodies.origin` may be large and is read by few requests.
+const V3: &str = "
+ALTER TABLE datasets ADD COLUMN object_lock BLOB;
+ALTER TABLE datasets ADD COLUMN key_name TEXT;
+ALTER TABLE bodies ADD COLUMN facts BLOB;
+ALTER TABLE bodies ADD COLUMN origin BLOB;
+ALTER TABLE uploads ADD COLUMN facts BLOB;
+";
+
+/// Version 4: terms of grants, groups, suspension, last uses.
 ///
 /// - `grants.terms` is `NULL` for the default.
 /// - A group is a principal with `grouped` 1 and `workload` 0.
-const V3: &str = "
+const V4: &str = "
 ALTER TABLE grants ADD COLUMN terms BLOB;
 ALTER TABLE grants ADD COLUMN used INTEGER;
 ALTER TABLE credentials ADD COLUMN used INTEGER;
@@ -175,8 +187,8 @@ CREATE TABLE members (
 CREATE INDEX members_of ON members (member, team);
 ";
 
-/// Version 4: whom issuers' subjects are, and tokens that are spent.
-const V4: &str = "
+/// Version 5: whom issuers' subjects are, and tokens that are spent.
+const V5: &str = "
 CREATE TABLE identities (
     issuer TEXT NOT NULL,
     subject TEXT NOT NULL,
@@ -194,7 +206,7 @@ CREATE INDEX spent_by_end ON spent (expires, token);
 ";
 
 /// Every step, oldest first.
-pub(super) const STEPS: &[&str] = &[V1, V2, V3, V4];
+pub(super) const STEPS: &[&str] = &[V1, V2, V3, V4, V5];
 
 /// Brings a file, an empty one too, to the newest version; refuses a newer and a foreign one.
 pub(super) fn migrate(conn: &Connection, steps: &[&str]) -> Result<(), CatalogError> {
@@ -255,6 +267,13 @@ mod tests {
 
     /// A step that a later version might bring.
     const NEXT: &str = "ALTER TABLE projects ADD COLUMN note TEXT;";
+    /// The newest version.
+    const KNOWN: u32 = 5;
+
+    /// The steps of a program that is newer by one, and by another that fails.
+    fn newer<'a>(more: &[&'a str]) -> Vec<&'a str> {
+        [STEPS, more].concat()
+    }
 
     fn fresh() -> Connection {
         Connection::open_in_memory().unwrap()
@@ -265,7 +284,7 @@ mod tests {
         let conn = fresh();
         migrate(&conn, STEPS).unwrap();
         migrate(&conn, STEPS).unwrap();
-        assert_eq!(version(&conn, 4), Ok(4));
+        assert_eq!(version(&conn, KNOWN), Ok(KNOWN));
     }
 
     #[test]
@@ -274,8 +293,8 @@ mod tests {
         migrate(&conn, STEPS).unwrap();
         conn.execute("INSERT INTO projects VALUES ('icu', 7)", [])
             .unwrap();
-        migrate(&conn, &[V1, V2, V3, V4, NEXT]).unwrap();
-        assert_eq!(version(&conn, 5), Ok(5));
+        migrate(&conn, &newer(&[NEXT])).unwrap();
+        assert_eq!(version(&conn, KNOWN + 1), Ok(KNOWN + 1));
         let row: (String, u64, Option<String>) = conn
             .query_row("SELECT name, created, note FROM projects", [], |row| {
                 Ok((row.get(0)?, row.get::<_, u32>(1)?.into(), row.get(2)?))
@@ -288,16 +307,19 @@ mod tests {
     fn a_failing_step_leaves_the_old_version() {
         let conn = fresh();
         migrate(&conn, STEPS).unwrap();
-        assert!(migrate(&conn, &[V1, V2, V3, V4, NEXT, "CREATE TABLE projects (x);"]).is_err());
-        assert_eq!(version(&conn, 4), Ok(4));
+        assert!(migrate(&conn, &newer(&[NEXT, "CREATE TABLE projects (x);"])).is_err());
+        assert_eq!(version(&conn, KNOWN), Ok(KNOWN));
         assert!(conn.prepare("SELECT note FROM projects").is_err());
     }
 
     #[test]
     fn a_newer_file_is_refused() {
         let conn = fresh();
-        migrate(&conn, &[V1, V2, V3, V4, NEXT]).unwrap();
-        let refused = CatalogError::Schema { found: 5, known: 4 };
+        migrate(&conn, &newer(&[NEXT])).unwrap();
+        let refused = CatalogError::Schema {
+            found: KNOWN + 1,
+            known: KNOWN,
+        };
         assert_eq!(migrate(&conn, STEPS), Err(refused));
     }
 
@@ -325,25 +347,25 @@ mod tests {
 
     /// A file of the first released version, with an object, a part and their blobs.
     #[test]
-    fn a_file_of_version_1_becomes_one_of_version_2() {
+    fn a_file_of_version_1_becomes_one_of_the_newest() {
         let conn = fresh();
         migrate(&conn, &[V1]).unwrap();
         let row = "INSERT INTO projects VALUES ('icu', 7);
             INSERT INTO datasets VALUES (zeroblob(16), 'icu', 'ecg', 7, 'ann');
             INSERT INTO objects VALUES (zeroblob(16), x'61', 0, 'e', 7, zeroblob(16), 1);";
         conn.execute_batch(row).unwrap();
-        migrate(&conn, &[V1, V2]).unwrap();
-        assert_eq!(version(&conn, 2), Ok(2));
-        let state = "SELECT versioning, versioned FROM datasets, objects";
-        let state: (u8, u8) = conn
-            .query_row(state, [], |row| Ok((row.get(0)?, row.get(1)?)))
+        migrate(&conn, STEPS).unwrap();
+        assert_eq!(version(&conn, KNOWN), Ok(KNOWN));
+        let state = "SELECT versioning, versioned, object_lock IS NULL FROM datasets, objects";
+        let state: (u8, u8, bool) = conn
+            .query_row(state, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))
             .unwrap();
-        assert_eq!(state, (0, 0), "nothing was versioned before");
+        assert_eq!(state, (0, 0, true), "nothing was versioned before");
     }
 
     /// Principals and grants of version 2 are in force as they were.
     #[test]
-    fn a_file_of_version_2_becomes_one_of_version_3() {
+    fn a_file_of_version_2_keeps_its_grants_in_force() {
         let conn = fresh();
         migrate(&conn, &[V1, V2]).unwrap();
         let rows = "INSERT INTO projects VALUES ('icu', 7);

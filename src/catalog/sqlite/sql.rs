@@ -126,6 +126,12 @@ pub(super) fn get_encoded<T: Wire>(row: &Row<'_>, column: usize) -> Result<T, Ca
     Ok(decode_value(row.get_ref(column)?.as_blob()?)?)
 }
 
+/// A value out of a column that is `NULL` for none.
+pub(super) fn get_some<T: Wire>(row: &Row<'_>, column: usize) -> Result<Option<T>, CatalogError> {
+    let blob = row.get_ref(column)?.as_blob_or_null()?;
+    Ok(blob.map(decode_value).transpose()?)
+}
+
 /// A row's blobs, as its `blobs` column holds them.
 pub(super) fn join_ids(ids: &[BlobId]) -> Vec<u8> {
     ids.iter().flat_map(|id| *id.as_bytes()).collect()

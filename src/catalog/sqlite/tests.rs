@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::*;
-use crate::catalog::{Conflict, ObjectMeta};
+use crate::catalog::{Conflict, Defaults, Facts, ObjectMeta};
 use crate::types::{PrincipalKind, Timestamp, Versioning};
 
 struct Place {
@@ -110,7 +110,7 @@ async fn a_newer_schema_is_refused() {
     drop(place.open());
     place.tamper("PRAGMA user_version = 99; UPDATE meta SET schema = 99;");
     let refused = SqliteCatalog::open(&place.path()).map(drop);
-    let (found, known) = (99, 4);
+    let (found, known) = (99, u32::try_from(schema::STEPS.len()).unwrap());
     assert_eq!(refused, Err(CatalogError::Schema { found, known }));
 }
 
@@ -147,6 +147,7 @@ fn furniture() -> Vec<Mutation> {
             created: now,
             creator: "ann".parse().unwrap(),
             versioning: Versioning::Off,
+            defaults: Defaults::default(),
         }),
         Mutation::CreateUpload(UploadRow {
             id: UploadId::from_bytes([2; 16]),
@@ -157,6 +158,7 @@ fn furniture() -> Vec<Mutation> {
             meta: ObjectMeta::default(),
             checksum: None,
             tags: Vec::new(),
+            facts: Facts::default(),
         }),
     ]);
     mutations

@@ -5,8 +5,8 @@ use rusqlite::{Connection, Row, Rows, params};
 use super::{rows, sql};
 use crate::catalog::listing::{self, Span};
 use crate::catalog::{
-    CatalogError, ListQuery, MarkerRow, Setting, SettingKind, Version, VersionEntry, VersionPage,
-    VersionQuery, codec,
+    CatalogError, ListQuery, MarkerRow, Origin, Setting, SettingKind, Version, VersionEntry,
+    VersionPage, VersionQuery, codec,
 };
 use crate::types::{DatasetId, ObjectKey, VersionId, VersionName, limits};
 
@@ -28,22 +28,23 @@ pub(super) fn version(
     name: &VersionName,
 ) -> Result<Option<Version>, CatalogError> {
     let snapshot = conn.unchecked_transaction()?;
-    let (id, versioned) = rows::name_columns(name);
-    let bounds = params![dataset.as_bytes(), key.as_str().as_bytes(), versioned, id];
+    let (is_named, id) = rows::is_named(name);
+    let bounds = params![dataset.as_bytes(), key.as_str().as_bytes(), id];
     let current = format!(
-        "SELECT dataset, key, version, bytes, etag, modified, detail, sealed_table, versioned
+        "SELECT dataset, key, version, bytes, etag, modified, detail, sealed_table, versioned,
+            facts
          FROM objects LEFT JOIN bodies ON bodies.id = objects.body
-         WHERE dataset = ?1 AND key = ?2 AND {}",
-        rows::IS_NAMED
+         WHERE dataset = ?1 AND key = ?2 AND {is_named}"
     );
     if let Some(row) = sql::one(&snapshot, &current, bounds, rows::object)? {
         return Ok(Some(Version::Object(row)));
     }
+    let older = rows::versions_of(name);
     let older = format!(
-        "SELECT dataset, key, version, bytes, etag, modified, detail, sealed_table, versioned, body
-         FROM versions LEFT JOIN bodies ON bodies.id = versions.body
-         WHERE dataset = ?1 AND key = ?2 AND {} ORDER BY place LIMIT 1",
-        rows::IS_NAMED
+        "SELECT dataset, key, version, bytes, etag, modified, detail, sealed_table, versioned,
+            facts, body
+         FROM {older} LEFT JOIN bodies ON bodies.id = versions.body
+         WHERE dataset = ?1 AND key = ?2 AND {is_named} ORDER BY place LIMIT 1"
     );
     sql::one(&snapshot, &older, bounds, rows::version)
 }
@@ -63,6 +64,23 @@ pub(super) fn latest_marker(
         is_marker.then(|| rows::marker(row)).transpose()
     })?;
     Ok(newest.flatten())
+}
+
+/// How an object came out of an upload.
+pub(super) fn origin(
+    conn: &Connection,
+    (dataset, key): (&DatasetId, &ObjectKey),
+    version: &VersionId,
+) -> Result<Option<Origin>, CatalogError> {
+    let select = "SELECT origin FROM bodies WHERE id IN
+        (SELECT body FROM objects WHERE dataset = ?1 AND key = ?2 AND version = ?3
+         UNION ALL SELECT body FROM versions WHERE dataset = ?1 AND key = ?2 AND version = ?3)";
+    let bounds = params![
+        dataset.as_bytes(),
+        key.as_str().as_bytes(),
+        version.as_bytes()
+    ];
+    sql::one(conn, select, bounds, |row| sql::get_some(row, 0)).map(Option::flatten)
 }
 
 /// A setting of a dataset.
@@ -133,18 +151,15 @@ fn place_of(
     key: &str,
     name: &VersionName,
 ) -> Result<Option<i64>, CatalogError> {
-    let (id, versioned) = rows::name_columns(name);
-    let bounds = params![dataset.as_bytes(), key.as_bytes(), versioned, id];
-    let current = format!(
-        "SELECT 1 FROM objects WHERE dataset = ?1 AND key = ?2 AND {}",
-        rows::IS_NAMED
-    );
+    let (is_named, id) = rows::is_named(name);
+    let bounds = params![dataset.as_bytes(), key.as_bytes(), id];
+    let current = format!("SELECT 1 FROM objects WHERE dataset = ?1 AND key = ?2 AND {is_named}");
     if sql::exists(conn, &current, bounds)? {
         return Ok(Some(i64::MIN));
     }
+    let older = rows::versions_of(name);
     let older = format!(
-        "SELECT place FROM versions WHERE dataset = ?1 AND key = ?2 AND {} ORDER BY place LIMIT 1",
-        rows::IS_NAMED
+        "SELECT place FROM {older} WHERE dataset = ?1 AND key = ?2 AND {is_named} ORDER BY place LIMIT 1"
     );
     sql::one(conn, &older, bounds, |row| Ok(row.get(0)?))
 }
@@ -204,3 +219,33 @@ fn entry(row: &Row<'_>, key: ObjectKey, latest: bool) -> Result<VersionEntry, Ca
 
 #[cfg(test)]
 pub(super) const SELECTS: [&str; 2] = [PAGE, REST];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::sqlite::schema;
+
+    /// The newest version of a name is sought, whatever else its key has.
+    #[test]
+    fn a_name_is_sought_in_the_index_of_its_kind() {
+        let conn = Connection::open_in_memory().unwrap();
+        schema::migrate(&conn, schema::STEPS).unwrap();
+        let id = VersionName::Id(VersionId::from_bytes([1; 16]));
+        for (name, index) in [
+            (VersionName::Null, "versions_null (dataset=? AND key=?)"),
+            (id, "versions_by_name (dataset=? AND key=? AND version=?)"),
+        ] {
+            let older = rows::versions_of(&name);
+            let (is_named, id) = rows::is_named(&name);
+            let select = format!(
+                "EXPLAIN QUERY PLAN SELECT place FROM {older}
+                 WHERE dataset = ?1 AND key = ?2 AND {is_named} ORDER BY place LIMIT 1"
+            );
+            let bounds = params![[0_u8; 16], b"k", id];
+            let plan = |row: &Row<'_>| row.get::<_, String>(3);
+            let plan = conn.query_row(&select, bounds, plan).unwrap();
+            assert!(plan.contains(index), "{name}: {plan}");
+            assert!(!plan.contains("TEMP"), "{name}: {plan}");
+        }
+    }
+}

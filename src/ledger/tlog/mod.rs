@@ -12,6 +12,7 @@ mod tile;
 mod tree;
 mod trust;
 mod wire;
+mod witness;
 
 #[cfg(test)]
 mod note_tests;
@@ -28,3 +29,4 @@ pub use tile::{Node, Tile, TileError, TileKind, decode_bundle, encode_bundle, ti
 pub use tree::{Edge, Hash, empty_root, node_hash};
 pub use trust::{Judged, TrustError, TrustPolicy, TrustedWitness};
 pub use wire::{AddCheckpoint, LogProof, WireError};
+pub use witness::{Submitted, WitnessRefusal, read_cosignature};

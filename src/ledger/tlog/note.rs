@@ -47,7 +47,9 @@ pub enum KeyKind {
 }
 
 impl KeyKind {
-    const fn byte(self) -> u8 {
+    /// The byte that stands for it in keys.
+    #[must_use]
+    pub const fn byte(self) -> u8 {
         match self {
             Self::Note => 1,
             Self::Cosignature => 4,

@@ -55,7 +55,7 @@ fn naive(leaves: &[Hash]) -> Hash {
     clippy::unnecessary_wraps,
     reason = "what proofs are made from can fail"
 )]
-fn node(leaves: &[Hash], node: Node) -> Result<Hash, ProofError> {
+pub(super) fn node(leaves: &[Hash], node: Node) -> Result<Hash, ProofError> {
     let width = 1_usize << node.level;
     let first = usize::try_from(node.index).unwrap() * width;
     let range = leaves.get(first..first + width);

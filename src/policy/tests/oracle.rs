@@ -76,6 +76,8 @@ fn expected(roles: &[Vec<Line>], grants: &[Grant], ask: &Ask<'_>) -> bool {
             | Action::ObjectDelete
             | Action::ObjectExport
             | Action::ObjectTag
+            | Action::ObjectLock
+            | Action::LockBypass
             | Action::VersionRead
             | Action::VersionDelete
             | Action::UploadManage => (key.starts_with(prefix), key.starts_with(prefix)),

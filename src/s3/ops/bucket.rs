@@ -2,17 +2,21 @@
 
 use s3s::dto::{
     Bucket, BucketLocationConstraint, CreateBucketConfiguration, CreateBucketInput,
-    CreateBucketOutput, DeleteBucketInput, DeleteBucketOutput, GetBucketEncryptionInput,
-    GetBucketEncryptionOutput, GetBucketLocationInput, GetBucketLocationOutput, HeadBucketInput,
-    HeadBucketOutput, ListBucketsInput, ListBucketsOutput, ServerSideEncryptionByDefault,
-    ServerSideEncryptionConfiguration, ServerSideEncryptionRule, Timestamp,
+    CreateBucketOutput, DeleteBucketEncryptionInput, DeleteBucketEncryptionOutput,
+    DeleteBucketInput, DeleteBucketOutput, GetBucketEncryptionInput, GetBucketEncryptionOutput,
+    GetBucketLocationInput, GetBucketLocationOutput, HeadBucketInput, HeadBucketOutput,
+    ListBucketsInput, ListBucketsOutput, PutBucketEncryptionInput, PutBucketEncryptionOutput,
+    ServerSideEncryptionByDefault, ServerSideEncryptionConfiguration, ServerSideEncryptionRule,
+    Timestamp,
 };
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
-use super::{Handlers, call_of, ok};
+use super::{Handlers, call_of, ok, verify_xml};
+use crate::catalog::Facts;
 use crate::s3::error::not_served;
 use crate::s3::translate::listing::{self, Texts};
-use crate::s3::translate::{owner_named, sealed, times};
+use crate::s3::translate::{owner_named, times, wishes};
+use crate::vault::KeyWish;
 
 impl Handlers {
     /// The datasets that the caller may see, in order of name.
@@ -97,20 +101,24 @@ impl Handlers {
         })
     }
 
-    /// Everything is sealed with AES-256.
+    /// Everything is sealed with AES-256, under whatever name of a key.
     pub(super) async fn get_bucket_encryption(
         &self,
         request: S3Request<GetBucketEncryptionInput>,
     ) -> S3Result<S3Response<GetBucketEncryptionOutput>> {
         let call = call_of(&request)?;
-        let _row = self
+        let row = self
             .vault
             .head_dataset(&call, &request.input.bucket)
             .await?;
+        let (algorithm, name) = wishes::sealed(&Facts {
+            key_name: row.defaults.key_name,
+            ..Facts::default()
+        });
         let rule = ServerSideEncryptionRule {
             apply_server_side_encryption_by_default: Some(ServerSideEncryptionByDefault {
-                kms_master_key_id: None,
-                sse_algorithm: sealed(),
+                kms_master_key_id: name,
+                sse_algorithm: algorithm,
             }),
             blocked_encryption_types: None,
             bucket_key_enabled: Some(false),
@@ -122,15 +130,54 @@ impl Handlers {
         })
     }
 
+    /// Says which name of a key clients are told of. Nothing is sealed otherwise for it.
+    pub(super) async fn put_bucket_encryption(
+        &self,
+        request: S3Request<PutBucketEncryptionInput>,
+    ) -> S3Result<S3Response<PutBucketEncryptionOutput>> {
+        let call = call_of(&request)?;
+        verify_xml(&request)?;
+        let asked = request.input;
+        let mut rules = asked.server_side_encryption_configuration.rules.into_iter();
+        let (Some(rule), None) = (rules.next(), rules.next()) else {
+            return Err(S3Error::with_message(
+                S3ErrorCode::MalformedXML,
+                "The encryption has one rule.",
+            ));
+        };
+        let default = rule.apply_server_side_encryption_by_default;
+        let default = default.ok_or(S3ErrorCode::MalformedXML)?;
+        let name = match wishes::key(Some(&default.sse_algorithm), default.kms_master_key_id)? {
+            KeyWish::Named(name) => Some(name),
+            KeyWish::Unnamed | KeyWish::Default => None,
+        };
+        self.vault.set_key_name(&call, &asked.bucket, name).await?;
+        ok(PutBucketEncryptionOutput::default())
+    }
+
+    /// Takes that name back.
+    pub(super) async fn delete_bucket_encryption(
+        &self,
+        request: S3Request<DeleteBucketEncryptionInput>,
+    ) -> S3Result<S3Response<DeleteBucketEncryptionOutput>> {
+        let call = call_of(&request)?;
+        self.vault
+            .set_key_name(&call, &request.input.bucket, None)
+            .await?;
+        ok(DeleteBucketEncryptionOutput::default())
+    }
+
     /// Makes a dataset.
     pub(super) async fn create_bucket(
         &self,
         request: S3Request<CreateBucketInput>,
     ) -> S3Result<S3Response<CreateBucketOutput>> {
         let call = call_of(&request)?;
-        self.check_configuration(request.input.create_bucket_configuration.as_ref())?;
-        let bucket = &request.input.bucket;
-        let _row = self.vault.create_dataset(&call, bucket).await?;
+        let asked = request.input;
+        self.check_configuration(asked.create_bucket_configuration.as_ref())?;
+        let bucket = &asked.bucket;
+        let locking = asked.object_lock_enabled_for_bucket.unwrap_or(false);
+        let _row = self.vault.create_dataset(&call, bucket, locking).await?;
         ok(CreateBucketOutput {
             location: Some(format!("/{bucket}")),
             ..CreateBucketOutput::default()

@@ -6,13 +6,14 @@ use s3s::dto::{
 };
 use s3s::{S3Request, S3Response, S3Result};
 
-use super::{Handlers, call_of, ok};
+use super::{Handlers, call_of, ok, place};
 use crate::s3::error::{invalid_argument, invalid_request};
 use crate::s3::translate::checksums::{Told, tell_checksums};
 use crate::s3::translate::conditions::{self, Sent};
 use crate::s3::translate::metadata::sent_metadata;
-use crate::s3::translate::{copy_source, etag, part_number, ranges, sealed, tags, times};
-use crate::vault::{CopySource as From, Place, Replaced, Span};
+use crate::s3::translate::wishes::{sent_wishes, tell_sealed};
+use crate::s3::translate::{copy_source, etag, part_number, ranges, tags, times};
+use crate::vault::{CopySource as From, Replaced, Span};
 
 /// The four conditions on a copy's source.
 macro_rules! source_conditions {
@@ -73,13 +74,13 @@ impl Handlers {
             conditions,
             span: Span::All,
         };
-        let to = Place {
-            bucket: &asked.bucket,
-            key: &asked.key,
-            version: None,
-        };
+        let to = place(&asked.bucket, &asked.key, None)?;
         let write = conditions::write(asked.if_match.as_ref(), asked.if_none_match.as_ref());
-        let replaced = Some(Replaced { meta, tags });
+        let replaced = Some(Replaced {
+            meta,
+            tags,
+            wishes: sent_wishes!(asked),
+        });
         let vault = &self.vault;
         let row = vault.copy_object(&call, from, to, replaced, write).await?;
         let told = Told::of(&row.checksums);
@@ -90,13 +91,14 @@ impl Handlers {
             ..CopyObjectResult::default()
         };
         tell_checksums!(result, told);
-        ok(CopyObjectOutput {
+        let mut output = CopyObjectOutput {
             copy_object_result: Some(result),
             copy_source_version_id: source.version.map(|name| name.to_string()),
             version_id: row.versioned.then(|| row.name().to_string()),
-            server_side_encryption: Some(sealed()),
             ..CopyObjectOutput::default()
-        })
+        };
+        tell_sealed!(output, &row.attached.facts);
+        ok(output)
     }
 
     /// Copies an object, or a range of it, as a part.
@@ -115,13 +117,9 @@ impl Handlers {
             conditions,
             span,
         };
-        let to = Place {
-            bucket: &asked.bucket,
-            key: &asked.key,
-            version: None,
-        };
+        let to = place(&asked.bucket, &asked.key, None)?;
         let vault = &self.vault;
-        let row = vault
+        let (row, facts) = vault
             .copy_part(&call, from, to, &asked.upload_id, number)
             .await?;
         let mut result = CopyPartResult {
@@ -130,12 +128,13 @@ impl Handlers {
             ..CopyPartResult::default()
         };
         tell_checksums!(result, Told::of(&row.checksums));
-        ok(UploadPartCopyOutput {
+        let mut output = UploadPartCopyOutput {
             copy_part_result: Some(result),
             copy_source_version_id: source.version.map(|name| name.to_string()),
-            server_side_encryption: Some(sealed()),
             ..UploadPartCopyOutput::default()
-        })
+        };
+        tell_sealed!(output, &facts);
+        ok(output)
     }
 }
 

@@ -6,14 +6,12 @@ use s3s::dto::{
 };
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
-use super::{Handlers, call_of, ok, verify_xml};
+use super::{Handlers, call_of, ok, place, verify_xml};
 use crate::s3::error::invalid_argument;
 use crate::s3::translate::listing::fits_xml;
 use crate::s3::translate::{conditions, times, version_named};
 use crate::types::limits;
-use crate::vault::{
-    Deleted, Doomed, ErrorKind, Place, Removed, TagMatch, VaultError, WriteConditions,
-};
+use crate::vault::{Deleted, Doomed, ErrorKind, Removed, TagMatch, VaultError, WriteConditions};
 
 impl Handlers {
     /// Deletes an object; one that is not there counts as deleted.
@@ -23,17 +21,14 @@ impl Handlers {
     ) -> S3Result<S3Response<DeleteObjectOutput>> {
         let call = call_of(&request)?;
         let asked = request.input;
-        let place = Place {
-            bucket: &asked.bucket,
-            key: &asked.key,
-            version: version_named(asked.version_id.as_deref())?,
-        };
+        let place = place(&asked.bucket, &asked.key, asked.version_id.as_deref())?;
         let when = WriteConditions {
             modified: asked.if_match_last_modified_time.map(times::named),
             bytes: asked.if_match_size.map(size).transpose()?,
             ..conditions::write(asked.if_match.as_ref(), None)
         };
-        match self.vault.delete_object(&call, place, when).await {
+        let bypass = asked.bypass_governance_retention.unwrap_or(false);
+        match self.vault.delete_object(&call, place, when, bypass).await {
             Ok(removed) => ok(DeleteObjectOutput {
                 delete_marker: removed.marker.then_some(true),
                 version_id: removed.version.map(|name| name.to_string()),
@@ -55,7 +50,11 @@ impl Handlers {
         verify_xml(&request)?;
         let asked = request.input;
         let quiet = asked.delete.quiet.unwrap_or(false);
-        let keys = keys(asked.delete.objects)?;
+        let bypass = asked.bypass_governance_retention.unwrap_or(false);
+        let mut keys = keys(asked.delete.objects)?;
+        for doomed in &mut keys {
+            doomed.bypass = bypass;
+        }
         let ends = self
             .vault
             .delete_objects(&call, &asked.bucket, keys)
@@ -96,6 +95,7 @@ fn one_key(object: ObjectIdentifier) -> S3Result<Doomed> {
     });
     Ok(Doomed {
         key: object.key,
+        bypass: false,
         version,
         conditions: WriteConditions {
             matches: tag,

@@ -4,20 +4,21 @@ use http::{HeaderMap, HeaderName};
 use s3s::dto::{
     Checksum, ChecksumMode, GetObjectAttributesInput, GetObjectAttributesOutput,
     GetObjectAttributesParts, GetObjectInput, GetObjectOutput, HeadObjectInput, HeadObjectOutput,
-    ObjectAttributes, ObjectPart, Range, StorageClass,
+    ObjectAttributes, ObjectLockLegalHoldStatus, ObjectLockMode, ObjectPart, Range, StorageClass,
 };
 use s3s::{S3Request, S3Response, S3Result};
 
-use super::{Handlers, call_of, ok};
+use super::{Handlers, call_of, ok, place};
 use crate::catalog::ObjectRow;
 use crate::s3::body;
 use crate::s3::error::invalid_argument;
 use crate::s3::translate::checksums::{Told, tell_checksums};
 use crate::s3::translate::conditions::Sent;
 use crate::s3::translate::listing;
-use crate::s3::translate::{etag, length, metadata, ranges, sealed, tags, times, version_named};
-use crate::types::ByteRange;
-use crate::vault::{Place, ReadAsk, Seen, Span};
+use crate::s3::translate::wishes::{mode_name, tell_sealed};
+use crate::s3::translate::{etag, length, metadata, ranges, tags, times};
+use crate::types::{ByteRange, Checksums};
+use crate::vault::{ReadAsk, Seen, Span};
 
 const IF_RANGE: HeaderName = http::header::IF_RANGE;
 
@@ -27,14 +28,24 @@ fn span_of(range: Option<Range>, part: Option<i32>, headers: &HeaderMap) -> S3Re
     ranges::span(range.filter(|_| !headers.contains_key(IF_RANGE)), part)
 }
 
-/// The checksums to tell: those of the whole object, to who asks for them and reads all of it.
+/// The checksums to tell, to who asks for them: those of the whole object to who reads all of it,
+/// those of a part to who asks for it by its number. The type is the object's.
 fn told(mode: Option<&ChecksumMode>, seen: &Seen) -> Told {
     let asked = mode.is_some_and(|m| m.as_str() == ChecksumMode::ENABLED);
-    if asked && seen.range.is_none() {
-        Told::of(&seen.row.checksums)
-    } else {
-        Told::default()
+    match seen.parts.as_slice() {
+        [part] if asked => Told {
+            composite: seen.row.checksums.composite,
+            ..Told::of(part)
+        },
+        _ if asked && seen.range.is_none() => Told::of(&seen.row.checksums),
+        _ => Told::default(),
     }
+}
+
+/// Whether a version is under legal hold, as far as it was ever said.
+fn held(seen: &Seen) -> Option<ObjectLockLegalHoldStatus> {
+    let hold = seen.row.attached.facts.lock.hold;
+    hold.then(|| ObjectLockLegalHoldStatus::from_static(ObjectLockLegalHoldStatus::ON))
 }
 
 fn bytes_of(seen: &Seen) -> u64 {
@@ -59,6 +70,7 @@ macro_rules! read_ask {
         ReadAsk {
             span,
             conditions: sent.conditions(),
+            parts: false,
         }
     }};
 }
@@ -84,7 +96,14 @@ macro_rules! tell_object {
         $output.last_modified = times::told(row.modified);
         $output.metadata = metadata::returned(meta);
         $output.parts_count = parts_of(row, $part);
-        $output.server_side_encryption = Some(sealed());
+        let facts = &row.attached.facts;
+        tell_sealed!($output, facts);
+        if let Some(retention) = facts.lock.retention {
+            let mode = ObjectLockMode::from_static(mode_name(retention.mode));
+            $output.object_lock_mode = Some(mode);
+            $output.object_lock_retain_until_date = times::told(retention.until);
+        }
+        $output.object_lock_legal_hold_status = held(seen);
         $output.tag_count = tags::count(&row.attached.tags);
         $output.version_id = seen.version.map(|name| name.to_string());
     }};
@@ -98,7 +117,7 @@ fn content_type(row: &ObjectRow) -> String {
 
 /// A page of an object's parts; nothing for one that was not made of parts.
 fn parts_told(
-    lengths: &[u64],
+    (lengths, sums): (&[u64], &[Checksums]),
     asked: Option<i32>,
     marker: Option<i32>,
 ) -> S3Result<Option<GetObjectAttributesParts>> {
@@ -111,10 +130,20 @@ fn parts_told(
     let numbered = (1..).zip(lengths).skip(after);
     let parts: Vec<ObjectPart> = numbered
         .take(limit)
-        .map(|(number, bytes)| ObjectPart {
-            part_number: Some(number),
-            size: Some(length(*bytes)),
-            ..ObjectPart::default()
+        .zip(
+            sums.iter()
+                .map(Some)
+                .chain(std::iter::repeat(None))
+                .skip(after),
+        )
+        .map(|((number, bytes), sums)| {
+            let mut part = ObjectPart {
+                part_number: Some(number),
+                size: Some(length(*bytes)),
+                ..ObjectPart::default()
+            };
+            tell_checksums!(part, sums.map(Told::of).unwrap_or_default());
+            part
         })
         .collect();
     let last = parts.last().and_then(|part| part.part_number);
@@ -144,11 +173,7 @@ impl Handlers {
         let call = call_of(&request)?;
         let asked = request.input;
         let ask = read_ask!(asked, &request.headers);
-        let place = Place {
-            bucket: &asked.bucket,
-            key: &asked.key,
-            version: version_named(asked.version_id.as_deref())?,
-        };
+        let place = place(&asked.bucket, &asked.key, asked.version_id.as_deref())?;
         let reading = self.vault.read_object(&call, place, ask).await?;
 
         let bytes = bytes_of(&reading.seen);
@@ -177,11 +202,7 @@ impl Handlers {
         let call = call_of(&request)?;
         let asked = request.input;
         let ask = read_ask!(asked, &request.headers);
-        let place = Place {
-            bucket: &asked.bucket,
-            key: &asked.key,
-            version: version_named(asked.version_id.as_deref())?,
-        };
+        let place = place(&asked.bucket, &asked.key, asked.version_id.as_deref())?;
         let seen = self.vault.head_object(&call, place, ask).await?;
 
         let mut output = HeadObjectOutput::default();
@@ -201,19 +222,18 @@ impl Handlers {
     ) -> S3Result<S3Response<GetObjectAttributesOutput>> {
         let call = call_of(&request)?;
         let asked = request.input;
-        let place = Place {
-            bucket: &asked.bucket,
-            key: &asked.key,
-            version: version_named(asked.version_id.as_deref())?,
-        };
+        let place = place(&asked.bucket, &asked.key, asked.version_id.as_deref())?;
         let wants = |name: &str| wants(&asked.object_attributes, name);
-        let seen = self
-            .vault
-            .head_object(&call, place, ReadAsk::default())
-            .await?;
+        let ask = ReadAsk {
+            parts: wants(ObjectAttributes::OBJECT_PARTS),
+            ..ReadAsk::default()
+        };
+        let seen = self.vault.head_object(&call, place, ask).await?;
         let row = &seen.row;
-        let parts = wants(ObjectAttributes::OBJECT_PARTS)
-            .then(|| parts_told(&row.part_bytes, asked.max_parts, asked.part_number_marker));
+        let parts = wants(ObjectAttributes::OBJECT_PARTS).then(|| {
+            let parts = (&row.part_bytes[..], &seen.parts[..]);
+            parts_told(parts, asked.max_parts, asked.part_number_marker)
+        });
         ok(GetObjectAttributesOutput {
             checksum: wants(ObjectAttributes::CHECKSUM).then(|| {
                 let told = Told::of(&row.checksums);
@@ -254,7 +274,11 @@ mod tests {
 
     #[test]
     fn parts_come_in_pages() {
-        let page = |asked, marker| parts_told(&[5, 6, 7], asked, marker).unwrap().unwrap();
+        let page = |asked, marker| {
+            parts_told((&[5, 6, 7], &[]), asked, marker)
+                .unwrap()
+                .unwrap()
+        };
         let numbers = |told: &GetObjectAttributesParts| -> Vec<_> {
             let parts = told.parts.iter().flatten();
             parts
@@ -275,9 +299,9 @@ mod tests {
         );
         assert_eq!(numbers(&page(Some(0), None)), []);
         assert_eq!(numbers(&page(Some(9), Some(3))), []);
-        assert!(parts_told(&[], None, None).unwrap().is_none());
-        assert!(parts_told(&[1], Some(-1), None).is_err());
-        assert!(parts_told(&[1], None, Some(-1)).is_err());
+        assert!(parts_told((&[], &[]), None, None).unwrap().is_none());
+        assert!(parts_told((&[1], &[]), Some(-1), None).is_err());
+        assert!(parts_told((&[1], &[]), None, Some(-1)).is_err());
     }
 
     #[test]

@@ -2,10 +2,14 @@
 
 mod bucket;
 mod copy;
+mod cors;
 mod delete;
 mod get;
+mod lifecycle;
 mod list;
+mod lock;
 mod multipart;
+mod post;
 mod put;
 mod rights;
 mod tagging;
@@ -16,14 +20,14 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use s3s::dto::{self, Owner, StreamingBlob};
-use s3s::{S3, S3Request, S3Response, S3Result};
+use s3s::{S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
 use self::xml::verify_xml;
 use super::body;
 use super::error::{internal, invalid_request};
 use super::scope::Scope;
 use super::translate::{self, checksums};
-use crate::vault::{Call, Input, Vault};
+use crate::vault::{BodyChecks, Call, ErrorKind, Input, Place, Vault, VaultError};
 
 /// Serves the library's operations from a vault.
 pub(super) struct Handlers {
@@ -54,6 +58,31 @@ pub(super) fn scope_of<T>(request: &S3Request<T>) -> S3Result<&Arc<Scope>> {
         .ok_or_else(|| internal("a request without a scope"))
 }
 
+/// Where an object is, or the version of it that the request names.
+fn place<'a>(bucket: &'a str, key: &'a str, version: Option<&str>) -> S3Result<Place<'a>> {
+    let version = translate::version_named(version)?;
+    Ok(Place {
+        bucket,
+        key,
+        version,
+    })
+}
+
+/// The catalog never gives another setting than the one that was asked for.
+fn other_setting() -> S3Error {
+    internal("a setting of another kind")
+}
+
+/// Says of a setting that is not there what S3 calls that.
+fn unset(error: VaultError, code: S3ErrorCode) -> S3Error {
+    if error.kind() == ErrorKind::NoSuchSetting {
+        let mut named = S3Error::with_message(code, "The bucket has no such setting.");
+        named.set_status_code(http::StatusCode::NOT_FOUND);
+        return named;
+    }
+    error.into()
+}
+
 /// The request as the vault knows it.
 fn call_of<T>(request: &S3Request<T>) -> S3Result<Call> {
     Ok(scope_of(request)?.serve())
@@ -66,6 +95,16 @@ fn ok<T>(output: T) -> S3Result<S3Response<T>> {
 
 /// A body on its way in, with everything that it must agree with.
 pub(super) fn input_of<T>(request: &S3Request<T>, blob: Option<StreamingBlob>) -> S3Result<Input> {
+    let checks = checks_of(request)?;
+    Ok(body::input(
+        blob,
+        checksums::body_length(&request.headers)?,
+        checks,
+    ))
+}
+
+/// What the headers of a request say of its body.
+fn checks_of<T>(request: &S3Request<T>) -> S3Result<BodyChecks> {
     let headers = &request.headers;
     let watch = Arc::clone(scope_of(request)?.watch());
     let announced = checksums::announced(headers)?;
@@ -79,7 +118,7 @@ pub(super) fn input_of<T>(request: &S3Request<T>, blob: Option<StreamingBlob>) -
     compute.sort_unstable();
     compute.dedup();
     let trailer = request.trailing_headers.clone();
-    let checks = crate::vault::BodyChecks {
+    Ok(BodyChecks {
         md5: checksums::content_md5(headers)?,
         expected,
         compute,
@@ -87,8 +126,7 @@ pub(super) fn input_of<T>(request: &S3Request<T>, blob: Option<StreamingBlob>) -
             watch.verdict()?;
             checksums::in_trailer(&announced, trailer.as_ref())
         })),
-    };
-    Ok(body::input(blob, checksums::body_length(headers)?, checks))
+    })
 }
 
 macro_rules! operations {
@@ -123,6 +161,22 @@ operations! {
     get_bucket_ownership_controls(GetBucketOwnershipControlsInput) -> GetBucketOwnershipControlsOutput;
     get_public_access_block(GetPublicAccessBlockInput) -> GetPublicAccessBlockOutput;
     get_bucket_encryption(GetBucketEncryptionInput) -> GetBucketEncryptionOutput;
+    put_bucket_encryption(PutBucketEncryptionInput) -> PutBucketEncryptionOutput;
+    delete_bucket_encryption(DeleteBucketEncryptionInput) -> DeleteBucketEncryptionOutput;
+    get_bucket_cors(GetBucketCorsInput) -> GetBucketCorsOutput;
+    put_bucket_cors(PutBucketCorsInput) -> PutBucketCorsOutput;
+    delete_bucket_cors(DeleteBucketCorsInput) -> DeleteBucketCorsOutput;
+    get_bucket_lifecycle_configuration(GetBucketLifecycleConfigurationInput) -> GetBucketLifecycleConfigurationOutput;
+    put_bucket_lifecycle_configuration(PutBucketLifecycleConfigurationInput) -> PutBucketLifecycleConfigurationOutput;
+    delete_bucket_lifecycle(DeleteBucketLifecycleInput) -> DeleteBucketLifecycleOutput;
+    get_object_lock_configuration(GetObjectLockConfigurationInput) -> GetObjectLockConfigurationOutput;
+    put_object_lock_configuration(PutObjectLockConfigurationInput) -> PutObjectLockConfigurationOutput;
+    get_object_retention(GetObjectRetentionInput) -> GetObjectRetentionOutput;
+    put_object_retention(PutObjectRetentionInput) -> PutObjectRetentionOutput;
+    get_object_legal_hold(GetObjectLegalHoldInput) -> GetObjectLegalHoldOutput;
+    put_object_legal_hold(PutObjectLegalHoldInput) -> PutObjectLegalHoldOutput;
+    get_bucket_policy(GetBucketPolicyInput) -> GetBucketPolicyOutput;
+    post_object(PostObjectInput) -> PostObjectOutput;
     create_bucket(CreateBucketInput) -> CreateBucketOutput;
     delete_bucket(DeleteBucketInput) -> DeleteBucketOutput;
     list_objects(ListObjectsInput) -> ListObjectsOutput;

@@ -9,15 +9,16 @@ use s3s::dto::{
 };
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
-use super::{Handlers, call_of, ok};
+use super::{Handlers, call_of, ok, place};
 use crate::catalog::{PartRow, UploadQuery, UploadRow};
 use crate::s3::error::invalid_argument;
 use crate::s3::translate::checksums::{self, Told, checksum_type, tell_checksums};
 use crate::s3::translate::listing::{self, Texts};
 use crate::s3::translate::metadata::sent_metadata;
-use crate::s3::translate::{conditions, etag, length, part_number, sealed, tags, times};
+use crate::s3::translate::wishes::{sent_wishes, tell_sealed};
+use crate::s3::translate::{conditions, etag, length, part_number, tags, times};
 use crate::types::{ChecksumKind, limits};
-use crate::vault::{CompletedPart as Completed, Completing, NewObject, Place};
+use crate::vault::{CompletedPart as Completed, Completing, NewObject};
 
 fn algorithm(checksum: Option<(ChecksumKind, bool)>) -> Option<ChecksumAlgorithm> {
     checksum.map(|(kind, _)| ChecksumAlgorithm::from_static(checksums::name(kind)))
@@ -93,26 +94,24 @@ impl Handlers {
         let new = NewObject {
             meta: sent_metadata!(asked)?,
             tags: tags::of_header(asked.tagging.as_deref())?,
+            wishes: sent_wishes!(asked),
             ..NewObject::default()
         };
-        let place = Place {
-            bucket: &asked.bucket,
-            key: &asked.key,
-            version: None,
-        };
+        let place = place(&asked.bucket, &asked.key, None)?;
         let row = self
             .vault
             .create_upload(&call, place, new, checksum)
             .await?;
-        ok(CreateMultipartUploadOutput {
+        let mut output = CreateMultipartUploadOutput {
             bucket: Some(asked.bucket),
             checksum_algorithm: algorithm(row.checksum),
             checksum_type: kind_of(row.checksum),
             key: Some(asked.key),
-            server_side_encryption: Some(sealed()),
             upload_id: Some(row.id.to_string()),
             ..CreateMultipartUploadOutput::default()
-        })
+        };
+        tell_sealed!(output, &row.facts);
+        ok(output)
     }
 
     /// Makes an object of an upload's parts.
@@ -129,11 +128,7 @@ impl Handlers {
             expected: checksums::of_completion(&request.headers)?,
             bytes: bytes.map_err(|_negative| invalid_argument("A size is not negative."))?,
         };
-        let place = Place {
-            bucket: &asked.bucket,
-            key: &asked.key,
-            version: None,
-        };
+        let place = place(&asked.bucket, &asked.key, None)?;
         let vault = &self.vault;
         let row = vault
             .complete_upload(&call, place, &asked.upload_id, completing)
@@ -146,11 +141,11 @@ impl Handlers {
             e_tag: Some(etag(&row.etag)),
             key: Some(asked.key),
             location: Some(location),
-            server_side_encryption: Some(sealed()),
             version_id: row.versioned.then(|| row.name().to_string()),
             ..CompleteMultipartUploadOutput::default()
         };
         tell_checksums!(output, told);
+        tell_sealed!(output, &row.attached.facts);
         ok(output)
     }
 
@@ -161,11 +156,7 @@ impl Handlers {
     ) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
         let call = call_of(&request)?;
         let asked = request.input;
-        let place = Place {
-            bucket: &asked.bucket,
-            key: &asked.key,
-            version: None,
-        };
+        let place = place(&asked.bucket, &asked.key, None)?;
         self.vault
             .abort_upload(&call, place, &asked.upload_id)
             .await?;
@@ -182,11 +173,7 @@ impl Handlers {
         let limit = listing::page(asked.max_parts)?;
         let after = u32::try_from(asked.part_number_marker.unwrap_or(0))
             .map_err(|_negative| invalid_argument("A marker is not negative."))?;
-        let place = Place {
-            bucket: &asked.bucket,
-            key: &asked.key,
-            version: None,
-        };
+        let place = place(&asked.bucket, &asked.key, None)?;
         let vault = &self.vault;
         let (upload, page) = vault
             .list_parts(&call, place, &asked.upload_id, after, limit)

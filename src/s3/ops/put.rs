@@ -3,11 +3,12 @@
 use s3s::dto::{PutObjectInput, PutObjectOutput, UploadPartInput, UploadPartOutput};
 use s3s::{S3Request, S3Response, S3Result};
 
-use super::{Handlers, call_of, input_of, ok};
+use super::{Handlers, call_of, input_of, ok, place};
 use crate::s3::translate::checksums::{Told, tell_checksums};
 use crate::s3::translate::metadata::sent_metadata;
-use crate::s3::translate::{conditions, etag, length, part_number, sealed, tags};
-use crate::vault::{NewObject, Place};
+use crate::s3::translate::wishes::{sent_wishes, tell_sealed};
+use crate::s3::translate::{conditions, etag, length, part_number, tags};
+use crate::vault::NewObject;
 
 impl Handlers {
     /// Writes an object.
@@ -23,23 +24,20 @@ impl Handlers {
             meta: sent_metadata!(asked)?,
             tags: tags::of_header(asked.tagging.as_deref())?,
             conditions: conditions::write(asked.if_match.as_ref(), asked.if_none_match.as_ref()),
+            wishes: sent_wishes!(asked),
         };
-        let place = Place {
-            bucket: &asked.bucket,
-            key: &asked.key,
-            version: None,
-        };
+        let place = place(&asked.bucket, &asked.key, None)?;
         let row = self.vault.write_object(&call, place, new, input).await?;
         let told = Told::of(&row.checksums);
         let mut output = PutObjectOutput {
             checksum_type: told.kind(),
             e_tag: Some(etag(&row.etag)),
-            server_side_encryption: Some(sealed()),
             size: Some(length(row.bytes)),
             version_id: row.versioned.then(|| row.name().to_string()),
             ..PutObjectOutput::default()
         };
         tell_checksums!(output, told);
+        tell_sealed!(output, &row.attached.facts);
         ok(output)
     }
 
@@ -53,20 +51,16 @@ impl Handlers {
         let blob = request.input.body.take();
         let input = input_of(&request, blob)?;
         let asked = request.input;
-        let place = Place {
-            bucket: &asked.bucket,
-            key: &asked.key,
-            version: None,
-        };
+        let place = place(&asked.bucket, &asked.key, None)?;
         let vault = &self.vault;
-        let row = vault
+        let (row, facts) = vault
             .put_part(&call, place, &asked.upload_id, number, input)
             .await?;
         let mut output = UploadPartOutput {
             e_tag: Some(etag(&row.etag)),
-            server_side_encryption: Some(sealed()),
             ..UploadPartOutput::default()
         };
+        tell_sealed!(output, &facts);
         tell_checksums!(output, Told::of(&row.checksums));
         ok(output)
     }

@@ -3,16 +3,16 @@
 
 use s3s::dto::{
     GetBucketAclInput, GetBucketAclOutput, GetBucketOwnershipControlsInput,
-    GetBucketOwnershipControlsOutput, GetBucketPolicyStatusInput, GetBucketPolicyStatusOutput,
-    GetObjectAclInput, GetObjectAclOutput, GetPublicAccessBlockInput, GetPublicAccessBlockOutput,
-    Grant, Grantee, ObjectOwnership, Owner, OwnershipControls, OwnershipControlsRule, Permission,
-    PolicyStatus, PublicAccessBlockConfiguration, Type,
+    GetBucketOwnershipControlsOutput, GetBucketPolicyInput, GetBucketPolicyOutput,
+    GetBucketPolicyStatusInput, GetBucketPolicyStatusOutput, GetObjectAclInput, GetObjectAclOutput,
+    GetPublicAccessBlockInput, GetPublicAccessBlockOutput, Grant, Grantee, ObjectOwnership, Owner,
+    OwnershipControls, OwnershipControlsRule, Permission, PolicyStatus,
+    PublicAccessBlockConfiguration, Type,
 };
 use s3s::{S3Request, S3Response, S3Result};
 
-use super::{Handlers, call_of, ok};
-use crate::s3::translate::version_named;
-use crate::vault::{Place, ReadAsk};
+use super::{Handlers, call_of, ok, place};
+use crate::vault::{Holding, ReadAsk};
 
 /// The one grant of an ACL: the owner's.
 fn full_control(owner: &Owner) -> Vec<Grant> {
@@ -26,6 +26,30 @@ fn full_control(owner: &Owner) -> Vec<Grant> {
         }),
         permission: Some(Permission::from_static(Permission::FULL_CONTROL)),
     }]
+}
+
+/// A grant in the form of S3's policies, with the actions of this policy's own words.
+fn statement(held: &Holding, bucket: &str) -> serde_json::Value {
+    let actions = held.actions.iter();
+    let actions: Vec<String> = actions.map(|action| format!("kluis:{action}")).collect();
+    let mut when = serde_json::json!({
+        "DateGreaterThanEquals": { "aws:CurrentTime": held.starts.to_string() },
+    });
+    if let (Some(when), Some(end)) = (when.as_object_mut(), held.expires) {
+        let until = serde_json::json!({ "aws:CurrentTime": end.to_string() });
+        let _none: Option<serde_json::Value> = when.insert("DateLessThan".to_owned(), until);
+    }
+    serde_json::json!({
+        "Sid": held.id.to_string(),
+        "Effect": if held.denies { "Deny" } else { "Allow" },
+        "Principal": { "AWS": [held.principal.as_str()] },
+        "Action": actions,
+        "Resource": [
+            format!("arn:aws:s3:::{bucket}"),
+            format!("arn:aws:s3:::{bucket}/{}*", held.prefix),
+        ],
+        "Condition": when,
+    })
 }
 
 impl Handlers {
@@ -51,11 +75,7 @@ impl Handlers {
     ) -> S3Result<S3Response<GetObjectAclOutput>> {
         let call = call_of(&request)?;
         let asked = request.input;
-        let place = Place {
-            bucket: &asked.bucket,
-            key: &asked.key,
-            version: version_named(asked.version_id.as_deref())?,
-        };
+        let place = place(&asked.bucket, &asked.key, asked.version_id.as_deref())?;
         let ask = ReadAsk::default();
         let _seen = self.vault.head_object(&call, place, ask).await?;
         let owner = self.owner(&asked.bucket);
@@ -63,6 +83,26 @@ impl Handlers {
             grants: Some(full_control(&owner)),
             owner: Some(owner),
             ..GetObjectAclOutput::default()
+        })
+    }
+
+    /// Who may do what with a bucket, as the policy has it.
+    pub(super) async fn get_bucket_policy(
+        &self,
+        request: S3Request<GetBucketPolicyInput>,
+    ) -> S3Result<S3Response<GetBucketPolicyOutput>> {
+        let call = call_of(&request)?;
+        let bucket = &request.input.bucket;
+        let held = self.vault.holdings(&call, bucket).await?;
+        let statements: Vec<serde_json::Value> =
+            held.iter().map(|held| statement(held, bucket)).collect();
+        let document = serde_json::json!({
+            "Version": "2012-10-17",
+            "Id": "kluis",
+            "Statement": statements,
+        });
+        ok(GetBucketPolicyOutput {
+            policy: Some(document.to_string()),
         })
     }
 

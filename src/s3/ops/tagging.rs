@@ -8,10 +8,9 @@ use s3s::dto::{
 };
 use s3s::{S3Request, S3Response, S3Result};
 
-use super::{Handlers, call_of, ok, verify_xml};
+use super::{Handlers, call_of, ok, other_setting, place, verify_xml};
 use crate::catalog::{Setting, SettingKind};
-use crate::s3::translate::{tags, version_named};
-use crate::vault::Place;
+use crate::s3::translate::tags;
 
 impl Handlers {
     /// An object's tags.
@@ -21,11 +20,7 @@ impl Handlers {
     ) -> S3Result<S3Response<GetObjectTaggingOutput>> {
         let call = call_of(&request)?;
         let asked = request.input;
-        let place = Place {
-            bucket: &asked.bucket,
-            key: &asked.key,
-            version: version_named(asked.version_id.as_deref())?,
-        };
+        let place = place(&asked.bucket, &asked.key, asked.version_id.as_deref())?;
         let seen = self.vault.object_tags(&call, place).await?;
         ok(GetObjectTaggingOutput {
             tag_set: tags::told(&seen.row.attached.tags),
@@ -41,11 +36,7 @@ impl Handlers {
         let call = call_of(&request)?;
         verify_xml(&request)?;
         let asked = request.input;
-        let place = Place {
-            bucket: &asked.bucket,
-            key: &asked.key,
-            version: version_named(asked.version_id.as_deref())?,
-        };
+        let place = place(&asked.bucket, &asked.key, asked.version_id.as_deref())?;
         let tags = tags::of_xml(asked.tagging.tag_set)?;
         let row = self.vault.set_object_tags(&call, place, tags).await?;
         ok(PutObjectTaggingOutput {
@@ -60,11 +51,7 @@ impl Handlers {
     ) -> S3Result<S3Response<DeleteObjectTaggingOutput>> {
         let call = call_of(&request)?;
         let asked = request.input;
-        let place = Place {
-            bucket: &asked.bucket,
-            key: &asked.key,
-            version: version_named(asked.version_id.as_deref())?,
-        };
+        let place = place(&asked.bucket, &asked.key, asked.version_id.as_deref())?;
         let row = self.vault.set_object_tags(&call, place, Vec::new()).await?;
         ok(DeleteObjectTaggingOutput {
             version_id: row.versioned.then(|| row.name().to_string()),
@@ -79,10 +66,12 @@ impl Handlers {
         let call = call_of(&request)?;
         let bucket = &request.input.bucket;
         let kind = SettingKind::Tags;
-        let Setting::Tags(found) = self.vault.setting(&call, bucket, kind).await?;
-        ok(GetBucketTaggingOutput {
-            tag_set: tags::told(&found),
-        })
+        match self.vault.setting(&call, bucket, kind).await? {
+            Setting::Tags(found) => ok(GetBucketTaggingOutput {
+                tag_set: tags::told(&found),
+            }),
+            Setting::Cors(_) | Setting::Lifecycle(_) => Err(other_setting()),
+        }
     }
 
     /// Sets a bucket's tags.

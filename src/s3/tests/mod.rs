@@ -4,6 +4,7 @@
 //! The library checks signatures against the wall clock, so these tests sign with it.
 
 mod bodies;
+mod pages;
 mod refusals;
 mod unbroken;
 
@@ -32,8 +33,9 @@ use s3s::{Body, S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 use super::ops::{input_of, scope_of};
 use super::scope::{self, Claim, Recorder};
 use super::service::{S3Edge, S3Settings, assemble};
+use crate::catalog::CorsRule;
 use crate::types::{EventId, Timestamp};
-use crate::vault::{BodyError, Call, ErrorKind, Turned, VaultError};
+use crate::vault::{BodyError, Call, CorsAsk, ErrorKind, Turned, VaultError};
 
 const KEY: &str = "AKIAKLUISTESTKEY0001";
 const SECRET: &str = "a secret that only this test knows";
@@ -82,6 +84,39 @@ impl Recorder for Log {
             reason: turned.reason.to_owned(),
         });
         Ok(())
+    }
+
+    async fn preflight(
+        &self,
+        call: &Call,
+        bucket: &str,
+        ask: CorsAsk<'_>,
+    ) -> Result<CorsRule, VaultError> {
+        let rule = self.cors(bucket, ask).await?;
+        let reason = if rule.is_some() { "" } else { "no rule" };
+        let status = if rule.is_some() { 200 } else { 403 };
+        self.record(
+            call,
+            Turned {
+                bucket: Some(bucket),
+                key: None,
+                status,
+                reason,
+            },
+        )
+        .await?;
+        call.recorded.store(true, Ordering::Release);
+        rule.ok_or(VaultError::new(ErrorKind::AccessDenied, "no rule"))
+    }
+
+    /// One bucket has a rule for one page.
+    async fn cors(&self, bucket: &str, ask: CorsAsk<'_>) -> Result<Option<CorsRule>, VaultError> {
+        let here = bucket == "b--d" && ask.origin == "https://page.example";
+        Ok(here.then(|| CorsRule {
+            origins: vec![ask.origin.to_owned()],
+            methods: vec![ask.method.to_owned()],
+            ..CorsRule::default()
+        }))
     }
 }
 

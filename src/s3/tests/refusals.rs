@@ -101,7 +101,7 @@ async fn what_is_not_served_is_refused_by_name() {
 async fn a_header_that_would_be_disobeyed_is_refused() {
     for header in [
         ("x-amz-acl", "public-read"),
-        ("x-amz-server-side-encryption", "aws:kms"),
+        ("x-amz-server-side-encryption-context", "e30="),
         ("x-amz-tagging-directive", "MERGE"),
     ] {
         let put = signed(

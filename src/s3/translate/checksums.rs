@@ -8,7 +8,7 @@ use s3s::{S3Error, S3ErrorCode, S3Result, TrailingHeaders};
 
 use crate::s3::error::{invalid_request, not_served};
 use crate::types::{ChecksumKind, Checksums, limits};
-use crate::vault::BodyError;
+use crate::vault::{BodyChecks, BodyError};
 
 /// S3's name, header, and length in bytes of a kind.
 struct Form {
@@ -121,11 +121,7 @@ pub(in crate::s3) fn content_md5(headers: &HeaderMap) -> S3Result<Option<[u8; 16
     let Some(text) = single(headers, "content-md5")? else {
         return Ok(None);
     };
-    let bytes = BASE64.decode(text.as_bytes()).ok();
-    bytes
-        .and_then(|bytes| bytes.try_into().ok())
-        .map(Some)
-        .ok_or_else(|| S3Error::new(S3ErrorCode::InvalidDigest))
+    md5_of(text).map(Some)
 }
 
 /// The whole object's checksum in a completion; a composite one ends in `-N`, which says how many
@@ -329,6 +325,43 @@ pub(in crate::s3) fn of_part(part: &s3s::dto::CompletedPart) -> Vec<(ChecksumKin
     .into_iter()
     .filter_map(|(kind, text)| Some((kind, text.clone()?)))
     .collect()
+}
+
+/// What a form's fields say of its file.
+pub(in crate::s3) fn of_form(form: &s3s::dto::PostObjectInput) -> S3Result<BodyChecks> {
+    let texts = [
+        form.checksum_crc32.as_ref(),
+        form.checksum_crc32c.as_ref(),
+        form.checksum_crc64nvme.as_ref(),
+        form.checksum_sha1.as_ref(),
+        form.checksum_sha256.as_ref(),
+    ];
+    let mut expected = Vec::new();
+    for (form, text) in FORMS.iter().zip(texts) {
+        let Some(text) = text else { continue };
+        if !well_formed(text, form.bytes) {
+            return Err(no_digest());
+        }
+        expected.push((form.kind, text.clone()));
+    }
+    let named = form
+        .checksum_algorithm
+        .as_ref()
+        .map(|name| kind(name.as_str()));
+    let md5 = form.content_md5.as_ref().map(|text| md5_of(text));
+    Ok(BodyChecks {
+        md5: md5.transpose()?,
+        compute: named.transpose()?.into_iter().collect(),
+        expected,
+        at_end: None,
+    })
+}
+
+fn md5_of(text: &str) -> S3Result<[u8; 16]> {
+    let bytes = BASE64.decode(text.as_bytes()).ok();
+    bytes
+        .and_then(|bytes| bytes.try_into().ok())
+        .ok_or_else(|| S3Error::new(S3ErrorCode::InvalidDigest))
 }
 
 #[cfg(test)]

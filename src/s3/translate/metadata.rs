@@ -44,7 +44,7 @@ fn without_aws_chunked(value: &str) -> Option<String> {
         .map(str::trim)
         .filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case("aws-chunked"))
         .collect();
-    (!rest.is_empty()).then(|| rest.join(","))
+    (!rest.is_empty()).then(|| rest.join(", "))
 }
 
 /// User metadata as S3 returns them.
@@ -95,7 +95,7 @@ mod tests {
             ("gzip", Some("gzip")),
             ("aws-chunked,gzip", Some("gzip")),
             ("gzip, aws-chunked", Some("gzip")),
-            ("aws-chunked, gzip, br", Some("gzip,br")),
+            ("aws-chunked, gzip, br", Some("gzip, br")),
         ] {
             assert_eq!(without_aws_chunked(sent).as_deref(), kept, "{sent}");
         }

@@ -2,11 +2,13 @@
 
 pub(super) mod checksums;
 pub(super) mod conditions;
+pub(super) mod lifecycle;
 pub(super) mod listing;
 pub(super) mod metadata;
 pub(super) mod ranges;
 pub(super) mod tags;
 pub(super) mod times;
+pub(super) mod wishes;
 
 use s3s::dto::{CopySource as Source, ETag, Owner, ServerSideEncryption};
 use s3s::{S3Error, S3ErrorCode, S3Result};

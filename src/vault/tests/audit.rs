@@ -97,7 +97,7 @@ async fn stage() -> Stage {
     let upload = upload.await.unwrap().id.to_string();
     let call = world.call(Some("olivia"));
     let part = vault.put_part(&call, place("k"), &upload, 1, input(b"part", 9));
-    let etag = part.await.unwrap().etag.to_string();
+    let etag = part.await.unwrap().0.etag.to_string();
     let call = world.call(None);
     let made = vault.create_credential(&call, "olivia".parse().unwrap(), None);
     let access_key = made.await.unwrap().id;
@@ -176,7 +176,10 @@ async fn on_objects(
             .copy_object(call, from, place, None, none)
             .await
             .map(drop),
-        Use::Delete => vault.delete_object(call, place, none).await.map(drop),
+        Use::Delete => vault
+            .delete_object(call, place, none, false)
+            .await
+            .map(drop),
         Use::CreateUpload => vault.create_upload(call, place, new, None).await.map(drop),
         Use::PutPart => vault
             .put_part(call, place, upload, 1, body())
@@ -223,7 +226,7 @@ async fn elsewhere(
             .map(drop),
         Use::ListSets => vault.list_datasets(call).await.map(drop),
         Use::HeadSet => vault.head_dataset(call, bucket).await.map(drop),
-        Use::CreateSet => vault.create_dataset(call, bucket).await.map(drop),
+        Use::CreateSet => vault.create_dataset(call, bucket, false).await.map(drop),
         Use::DeleteSet => vault.delete_dataset(call, bucket).await,
         Use::ListUploads => vault
             .list_uploads(call, bucket, UploadQuery::default())

@@ -116,7 +116,10 @@ async fn step(world: &World, op: Op, seen: &Mutex<Seen>) {
             copy.await.unwrap();
         }
         Op::Delete(key) => {
-            let _gone = vault.delete_object(&call, place(key), none).await.unwrap();
+            let _gone = vault
+                .delete_object(&call, place(key), none, false)
+                .await
+                .unwrap();
         }
         Op::Get(key) => {
             use futures_util::StreamExt as _;
@@ -141,10 +144,13 @@ async fn step(world: &World, op: Op, seen: &Mutex<Seen>) {
                 version: Some(newest),
                 ..place(key)
             };
-            let gone = vault.delete_object(&call, place, none).await.unwrap();
+            let gone = vault
+                .delete_object(&call, place, none, false)
+                .await
+                .unwrap();
             assert_eq!(gone.version, Some(newest));
         }
-        Op::MakeSet => drop(vault.create_dataset(&call, OTHER).await.unwrap()),
+        Op::MakeSet => drop(vault.create_dataset(&call, OTHER, false).await.unwrap()),
         Op::DropSet => vault.delete_dataset(&call, OTHER).await.unwrap(),
         Op::Snapshot(number) => {
             vault.write_snapshot(number).await.unwrap();
@@ -198,7 +204,7 @@ async fn multipart(world: &World, key: &'static str, cuts: [usize; 2]) {
         let part = vault.put_part(&call, place(key), &upload, number, input(bytes, 4096));
         parts.push(CompletedPart {
             number,
-            etag: part.await.unwrap().etag.to_string(),
+            etag: part.await.unwrap().0.etag.to_string(),
             checksums: Vec::new(),
         });
     }

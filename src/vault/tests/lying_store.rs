@@ -301,7 +301,7 @@ async fn multipart(world: &World, data: &[u8], cuts: &[usize]) -> Vec<BlobId> {
             let row = world
                 .vault
                 .put_part(&call, place("k"), &upload, number, body);
-            etag = Some(row.await.unwrap().etag.to_string());
+            etag = Some(row.await.unwrap().0.etag.to_string());
         };
         blobs.extend(world.blobs_of(put).await);
         parts.push(CompletedPart {

@@ -8,6 +8,8 @@
 mod audit;
 mod crash;
 mod grants;
+mod lifecycle;
+mod locks;
 mod lying_catalog;
 mod lying_store;
 mod model;

@@ -206,7 +206,9 @@ async fn apply(world: &World, model: &mut Model, who: &str, op: &Op, round: usiz
         }
         Op::Delete(key) => {
             let none = WriteConditions::default();
-            let gone = vault.delete_object(&call, place(KEYS[*key]), none).await;
+            let gone = vault
+                .delete_object(&call, place(KEYS[*key]), none, false)
+                .await;
             assert_eq!(plain(gone), unless(deletes, Ok(())));
             if deletes && let Some((_, etag)) = model.objects.remove(KEYS[*key]) {
                 model.old.insert(KEYS[*key], etag);
@@ -318,7 +320,7 @@ async fn multipart(
             .vault
             .put_part(&call, place(key), &upload, number, input(&data, 9000))
             .await;
-        tags.push(part.unwrap().etag.to_string());
+        tags.push(part.unwrap().0.etag.to_string());
         whole.extend(data);
     }
     let etag = complete(world, who, key, &upload, tags).await;
@@ -359,7 +361,7 @@ async fn copy_range(
     match want {
         Err(kind) => assert_eq!(plain(part), Err(kind), "{first}-{last}"),
         Ok(bytes) => {
-            let tags = vec![part.unwrap().etag.to_string()];
+            let tags = vec![part.unwrap().0.etag.to_string()];
             let etag = complete(world, who, to, &upload, tags).await;
             model.put(to, bytes, etag);
         }

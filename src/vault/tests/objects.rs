@@ -121,7 +121,7 @@ async fn roles_are_kept_apart() {
     let call = world.call(Some("job-1"));
     let deleted = world
         .vault
-        .delete_object(&call, place("k"), WriteConditions::default())
+        .delete_object(&call, place("k"), WriteConditions::default(), false)
         .await;
     assert_eq!(kind(deleted), Some(ErrorKind::AccessDenied));
     assert_eq!(
@@ -298,7 +298,7 @@ async fn copies_share_blobs_and_outlive_their_source() {
     let call = world.call(Some("olivia"));
     world
         .vault
-        .delete_object(&call, place("from"), none.clone())
+        .delete_object(&call, place("from"), none.clone(), false)
         .await
         .unwrap();
     assert!(world.get("job-1", "to", Span::All).await.unwrap() == data);

@@ -267,7 +267,7 @@ async fn a_project_is_founded_once_and_by_an_owner() {
     assert_eq!(world.make_grant(denial).await, Err(ErrorKind::AccessDenied));
     let first = world.grant("olivia", "owner").await;
     let call = world.call(Some("olivia"));
-    vault.create_dataset(&call, BUCKET).await.unwrap();
+    vault.create_dataset(&call, BUCKET, false).await.unwrap();
     let revoked = vault
         .revoke_grant(&world.call(None), (&project(), first), None)
         .await;
@@ -386,7 +386,9 @@ async fn a_depositor_sees_nothing_of_what_is_there() {
         assert_eq!(kind(head.await), denied);
         let call = world.call(Some("dirk"));
         let none = WriteConditions::default();
-        let delete = world.vault.delete_object(&call, place(key), none.clone());
+        let delete = world
+            .vault
+            .delete_object(&call, place(key), none.clone(), false);
         assert_eq!(kind(delete.await), denied);
         let from = CopySource {
             place: place(key),
@@ -459,7 +461,7 @@ async fn matrix(seed: u64) -> (World, Vec<(String, usize, &'static str)>) {
         world.make_grant(grant).await.unwrap();
         let bucket = format!("{project}--d");
         let call = world.call(Some(&root));
-        vault.create_dataset(&call, &bucket).await.unwrap();
+        vault.create_dataset(&call, &bucket, false).await.unwrap();
         let place = Place {
             bucket: &bucket,
             key: "k",

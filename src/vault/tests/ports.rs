@@ -10,8 +10,8 @@ use tokio::sync::Notify;
 
 use crate::catalog::{
     Catalog, CatalogError, CredentialRow, DatasetRow, IdentityRow, ListQuery, MarkerRow, Mutation,
-    ObjectRow, Page, PartPage, PrincipalRow, ProjectRow, Setting, SettingKind, SharedCatalog,
-    UploadPage, UploadQuery, UploadRow, Version, VersionPage, VersionQuery,
+    ObjectRow, Origin, Page, PartPage, PrincipalRow, ProjectRow, Setting, SettingKind,
+    SharedCatalog, UploadPage, UploadQuery, UploadRow, Version, VersionPage, VersionQuery,
 };
 use crate::journal::{Durable, Journal, JournalError, SharedJournal};
 use crate::ledger::{Completion, Intent, Session};
@@ -19,7 +19,7 @@ use crate::policy::Grant;
 use crate::store::{BlobBody, BlobEntry, BlobStore, BlobStream, SharedStore, StoreError};
 use crate::types::{
     AccessKeyId, BlobId, BucketName, DatasetId, GrantId, ObjectKey, PrincipalId, ProjectName,
-    Timestamp, UploadId, VersionName,
+    Timestamp, UploadId, VersionId, VersionName,
 };
 
 /// Counts the calls of all ports and stops at one of them, for ever: what was acknowledged before
@@ -220,6 +220,7 @@ gated! {
     credential_uses(principal: &PrincipalId, limit: usize) -> Vec<(AccessKeyId, Timestamp)>;
     version(dataset: &DatasetId, key: &ObjectKey, name: &VersionName) -> Option<Version>;
     latest_marker(dataset: &DatasetId, key: &ObjectKey) -> Option<MarkerRow>;
+    origin(dataset: &DatasetId, key: &ObjectKey, version: &VersionId) -> Option<Origin>;
     versions(dataset: &DatasetId, query: &VersionQuery) -> VersionPage;
     setting(dataset: &DatasetId, kind: SettingKind) -> Option<Setting>;
     list(dataset: &DatasetId, query: &ListQuery) -> Page;

@@ -20,7 +20,7 @@ async fn dump(catalog: &dyn Catalog) -> Vec<Mutation> {
 async fn delete(world: &World, key: &str) {
     let call = world.call(Some("olivia"));
     let none = WriteConditions::default();
-    let deleted = world.vault.delete_object(&call, place(key), none);
+    let deleted = world.vault.delete_object(&call, place(key), none, false);
     deleted.await.unwrap();
 }
 

@@ -208,7 +208,7 @@ impl World {
             }
         }
         self.vault
-            .create_dataset(&self.call(Some("olivia")), BUCKET)
+            .create_dataset(&self.call(Some("olivia")), BUCKET, false)
             .await
             .unwrap();
     }

@@ -84,7 +84,7 @@ async fn a_copy_keeps_its_blobs() {
     copy.await.unwrap();
     for (key, left) in [("from", 1), ("to", 0)] {
         let call = world.call(Some("olivia"));
-        let deleted = world.vault.delete_object(&call, place(key), none());
+        let deleted = world.vault.delete_object(&call, place(key), none(), false);
         deleted.await.unwrap();
         world.wait(2 * GRACE_MS_MIN);
         sweep(&world, 0).await;

@@ -141,7 +141,7 @@ async fn apply(world: &mut World, model: &mut Model, op: Op, round: usize) {
         Op::Delete(key) => {
             let none = WriteConditions::default();
             let gone = vault
-                .delete_object(&call, place(KEYS[key]), none)
+                .delete_object(&call, place(KEYS[key]), none, false)
                 .await
                 .unwrap();
             assert_eq!(gone.marker, model.state != Versioning::Off);
@@ -156,7 +156,7 @@ async fn apply(world: &mut World, model: &mut Model, op: Op, round: usize) {
             };
             let none = WriteConditions::default();
             let gone = vault
-                .delete_object(&call, named(KEYS[key], name), none)
+                .delete_object(&call, named(KEYS[key], name), none, false)
                 .await
                 .unwrap();
             let off = model.state == Versioning::Off;
@@ -354,7 +354,7 @@ async fn only_who_may_sees_what_was_withdrawn() {
             let none = WriteConditions::default();
             let gone = world
                 .vault
-                .delete_object(&call, named("k", version), none)
+                .delete_object(&call, named("k", version), none, false)
                 .await;
             assert_eq!(kind(gone), Some(ErrorKind::AccessDenied), "{who} {version}");
         }
@@ -418,7 +418,7 @@ async fn records_name_versions() {
     let none = WriteConditions::default();
     let marker = world
         .vault
-        .delete_object(&call, place("k"), none)
+        .delete_object(&call, place("k"), none, false)
         .await
         .unwrap();
     let versions = list(&world, 1000).await;

@@ -1,0 +1,214 @@
+//! Which volumes there are and where in the store. It can be made again from the store, since each
+//! volume says what it is.
+
+use serde::{Deserialize, Serialize};
+
+use super::file::Meta;
+use crate::types::BlobId;
+use crate::types::limits::ARCHIVE_VOLUMES_MAX;
+
+const SCHEMA: &str = "kluis.volumes/1";
+
+/// Why an index is refused.
+#[derive(Debug, thiserror::Error, PartialEq, Eq, Clone)]
+#[non_exhaustive]
+pub enum IndexError {
+    /// Not its form.
+    #[error("the index of volumes has not its form")]
+    Malformed,
+    /// A volume is missing or comes twice.
+    #[error("the volumes of lane {lane} do not follow one another at record {at}")]
+    Gap {
+        /// The lane.
+        lane: String,
+        /// Where.
+        at: u64,
+    },
+    /// More than can be looked through.
+    #[error("too many volumes")]
+    TooMany,
+}
+
+/// A volume and where it is.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Place {
+    /// What it is.
+    pub meta: Meta,
+    /// Its name in the store, 32 hex digits.
+    blob: String,
+    /// Its length in the store.
+    pub bytes: u64,
+    /// The oldest moment in it, in milliseconds since the epoch.
+    pub oldest_ms: u64,
+    /// The newest moment in it.
+    pub newest_ms: u64,
+    /// How many rows it has.
+    pub rows: u64,
+}
+
+impl Place {
+    /// A volume at this place.
+    #[must_use]
+    pub fn new(meta: Meta, blob: BlobId, bytes: u64, times: (u64, u64), rows: u64) -> Self {
+        Self {
+            meta,
+            blob: blob.to_string(),
+            bytes,
+            oldest_ms: times.0,
+            newest_ms: times.1,
+            rows,
+        }
+    }
+
+    /// Its name in the store.
+    pub fn blob(&self) -> Result<BlobId, IndexError> {
+        self.blob.parse().map_err(|_id| IndexError::Malformed)
+    }
+}
+
+/// All volumes of a log.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Index {
+    schema: String,
+    /// The log.
+    pub origin: String,
+    /// By lane, in the order of their records.
+    volumes: Vec<Place>,
+}
+
+impl Index {
+    /// Of a log that has none yet.
+    #[must_use]
+    pub fn new(origin: &str) -> Self {
+        Self {
+            schema: SCHEMA.to_owned(),
+            origin: origin.to_owned(),
+            volumes: Vec::new(),
+        }
+    }
+
+    /// Of these volumes; one that repeats the records of others is left out.
+    pub fn of(origin: &str, mut volumes: Vec<Place>) -> Result<Self, IndexError> {
+        volumes.sort_by(|a, b| {
+            let key = |p: &Place| (p.meta.lane.clone(), p.meta.first, u64::MAX - p.meta.end);
+            key(a).cmp(&key(b))
+        });
+        let mut index = Self::new(origin);
+        for place in volumes {
+            if place.meta.first >= index.end_of(&place.meta.lane) {
+                index.push(place)?;
+            }
+        }
+        Ok(index)
+    }
+
+    /// Reads an index.
+    pub fn parse(bytes: &[u8]) -> Result<Self, IndexError> {
+        let read: Self = serde_json::from_slice(bytes).map_err(|_form| IndexError::Malformed)?;
+        if read.schema != SCHEMA {
+            return Err(IndexError::Malformed);
+        }
+        let mut index = Self::new(&read.origin);
+        for place in read.volumes {
+            place.blob()?;
+            index.push(place)?;
+        }
+        Ok(index)
+    }
+
+    /// Its bytes.
+    pub fn encode(&self) -> Result<Vec<u8>, IndexError> {
+        serde_json::to_vec(self).map_err(|_form| IndexError::Malformed)
+    }
+
+    /// Adds the next volume of its lane.
+    pub fn push(&mut self, place: Place) -> Result<(), IndexError> {
+        let lane = &place.meta.lane;
+        let known = self.volumes.iter().rev().find(|p| p.meta.lane == *lane);
+        // The first may begin anywhere: what was before it may have been removed at its time.
+        let follows = known.is_none_or(|last| last.meta.end == place.meta.first);
+        if !follows || place.meta.first >= place.meta.end || place.meta.origin != self.origin {
+            return Err(IndexError::Gap {
+                lane: lane.clone(),
+                at: place.meta.first,
+            });
+        }
+        if self.volumes.len() >= ARCHIVE_VOLUMES_MAX {
+            return Err(IndexError::TooMany);
+        }
+        self.volumes.push(place);
+        Ok(())
+    }
+
+    /// The number of the first record of a lane that no volume holds.
+    #[must_use]
+    pub fn end_of(&self, lane: &str) -> u64 {
+        let last = self.last_of(lane);
+        last.map_or(0, |place| place.meta.end)
+    }
+
+    /// The newest volume of a lane.
+    #[must_use]
+    pub fn last_of(&self, lane: &str) -> Option<&Place> {
+        self.volumes.iter().rev().find(|p| p.meta.lane == lane)
+    }
+
+    /// All volumes; those of one lane are in the order of their records.
+    #[must_use]
+    pub fn volumes(&self) -> &[Place] {
+        &self.volumes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(lane: &str, first: u64, end: u64) -> Place {
+        let meta = Meta::new("log", lane, (first, end), Vec::new());
+        Place::new(meta, BlobId::from_bytes([1; 16]), 100, (1, 2), 3)
+    }
+
+    #[test]
+    fn volumes_follow_one_another() {
+        let mut index = Index::new("log");
+        index.push(place("a", 5, 9)).unwrap();
+        index.push(place("b", 0, 1)).unwrap();
+        index.push(place("a", 9, 12)).unwrap();
+        assert_eq!(
+            (index.end_of("a"), index.end_of("b"), index.end_of("c")),
+            (12, 1, 0)
+        );
+        for bad in [place("a", 13, 14), place("a", 11, 14), place("a", 12, 12)] {
+            assert!(index.push(bad).is_err());
+        }
+        let other = Meta::new("other", "a", (12, 13), Vec::new());
+        let other = Place::new(other, BlobId::from_bytes([1; 16]), 1, (1, 2), 3);
+        assert!(index.push(other).is_err());
+        let bytes = index.encode().unwrap();
+        assert_eq!(Index::parse(&bytes), Ok(index));
+        for len in 0..bytes.len() {
+            assert!(Index::parse(&bytes[..len]).is_err());
+        }
+    }
+
+    #[test]
+    fn an_index_is_made_again_from_what_is_there() {
+        let there = vec![
+            place("a", 4, 6),
+            place("b", 0, 3),
+            place("a", 0, 2),
+            place("a", 0, 4),
+        ];
+        let index = Index::of("log", there).unwrap();
+        let spans: Vec<_> = index
+            .volumes()
+            .iter()
+            .map(|p| (p.meta.first, p.meta.end))
+            .collect();
+        assert_eq!(spans, [(0, 4), (4, 6), (0, 3)]);
+        assert!(Index::of("log", vec![place("a", 0, 2), place("a", 3, 4)]).is_err());
+    }
+}

@@ -1,0 +1,178 @@
+//! `kluis-audit export`: requests in the forms that others read, one line each, oldest volume first.
+
+use std::fs::File;
+use std::io::{BufWriter, Write as _};
+use std::path::PathBuf;
+
+use super::archive::{Archive, LogKeys, unreadable};
+use super::args;
+use super::hot::Hot;
+use crate::archive::{Row, rows_of};
+use crate::cli::open::{Desk, call};
+use crate::cli::output::{CliError, Exit, Output};
+use crate::cli::serve::runtime;
+use crate::ledger::export::Form;
+use crate::ledger::{Entry, Scope, View, scopes_of};
+use crate::types::{ProjectName, Timestamp};
+
+/// Runs it.
+pub(super) fn run(
+    ask: &args::Export,
+    desk: Desk<'_>,
+    output: &mut Output,
+) -> Result<Exit, CliError> {
+    let config = desk.config()?;
+    if let Some(path) = &ask.out
+        && path.exists()
+    {
+        let told = format!("{} is there already, nothing was changed", path.display());
+        return Err(CliError::new(Exit::Usage, told));
+    }
+    let question = ask.words();
+    let keys = desk.act(output, async |opened| {
+        let call = call(opened, "audit export")?;
+        super::admit(opened, &call, &ask.whose, &question).await?;
+        Ok(LogKeys::of(&config, &opened.keyring))
+    })?;
+    let mut lines = Lines::new(ask, output)?;
+    let done = runtime()?.block_on(async {
+        let archive = Archive::open(desk, keys).await?;
+        for place in archive.index.volumes() {
+            if ask
+                .since
+                .is_some_and(|since| place.newest_ms < since.millis())
+                || ask
+                    .until
+                    .is_some_and(|until| place.oldest_ms >= until.millis())
+            {
+                continue;
+            }
+            let volume = archive.volume(place).await?;
+            let mut failed = None;
+            let read = rows_of(&volume, |row| {
+                // One that is open here is shown from where it ended.
+                if failed.is_none() && !row.is_open() {
+                    failed = lines.row(&place.meta.lane, &row).err();
+                }
+                Ok(())
+            });
+            read.map_err(|error| unreadable(&error))?;
+            if let Some(error) = failed {
+                return Err(error);
+            }
+        }
+        let mut hot = Hot::open(&archive, &config).await?;
+        hot.read(&archive, |lane, row| lines.row(lane, &row))
+            .await?;
+        for (lane, row) in hot.open_rows() {
+            lines.row(lane, row)?;
+        }
+        if hot.lost() > 0 {
+            let told = format!("{} records cannot be read any more", hot.lost());
+            return Err(CliError::new(Exit::No, told));
+        }
+        Ok(())
+    });
+    match done {
+        Ok(()) => lines.finish(),
+        Err(error) => {
+            lines.give_up();
+            Err(error)
+        }
+    }
+}
+
+/// Where the lines go: a file that has its name only when it is whole, or standard output.
+struct Lines<'a> {
+    form: Form,
+    seen: Option<ProjectName>,
+    since: Option<Timestamp>,
+    until: Option<Timestamp>,
+    out: Option<(PathBuf, PathBuf, BufWriter<File>)>,
+    output: &'a mut Output,
+    count: u64,
+}
+
+impl<'a> Lines<'a> {
+    fn new(ask: &args::Export, output: &'a mut Output) -> Result<Self, CliError> {
+        let out = match &ask.out {
+            None => None,
+            Some(path) => {
+                let mut name = path.as_os_str().to_owned();
+                name.push(".partial");
+                let beside = PathBuf::from(name);
+                let file = BufWriter::new(File::create(&beside)?);
+                Some((path.clone(), beside, file))
+            }
+        };
+        let mut lines = Self {
+            form: ask.form.into(),
+            seen: ask.whose.project.clone(),
+            since: ask.since,
+            until: ask.until,
+            out,
+            output,
+            count: 0,
+        };
+        if let Some(head) = lines.form.head() {
+            lines.write(&head)?;
+        }
+        Ok(lines)
+    }
+
+    fn write(&mut self, line: &str) -> Result<(), CliError> {
+        match &mut self.out {
+            Some((_, _, file)) => Ok(writeln!(file, "{line}")?),
+            None => self.output.line(line),
+        }
+    }
+
+    fn row(&mut self, lane: &str, row: &Row) -> Result<(), CliError> {
+        let begun = row.entry.begun();
+        let within = begun.is_some_and(|time| {
+            self.since.is_none_or(|since| time >= since)
+                && self.until.is_none_or(|until| time < until)
+        });
+        let mine = |scope: &Scope| match (&self.seen, scope) {
+            (None, _) => true,
+            (Some(project), Scope::Project(name)) => project == name,
+            (Some(_), Scope::Vault) => false,
+        };
+        if !within || !scopes_of(&row.entry).iter().any(mine) {
+            return Ok(());
+        }
+        let session = row.session.as_deref();
+        let Some(mut view) = View::of(lane, row.seq, session, &row.entry) else {
+            return Ok(());
+        };
+        if let (Entry::Intent { .. }, Some((_, completion))) = (&row.entry, &row.end) {
+            view.completion = Some(completion);
+        }
+        let Some(text) = self.form.line(&view) else {
+            return Ok(());
+        };
+        self.count = self.count.saturating_add(1);
+        self.write(&text)
+    }
+
+    fn finish(self) -> Result<Exit, CliError> {
+        if let Some((path, beside, file)) = self.out {
+            file.into_inner()
+                .map_err(std::io::Error::from)?
+                .sync_all()?;
+            std::fs::rename(&beside, &path)?;
+            self.output.note(&format!(
+                "{} requests are in {}",
+                self.count,
+                path.display()
+            ));
+        }
+        Ok(Exit::Done)
+    }
+
+    fn give_up(self) {
+        if let Some((_, beside, _)) = self.out {
+            drop(std::fs::remove_file(beside));
+        }
+    }
+}

@@ -1,0 +1,175 @@
+//! `kluis-audit ship`: closes runs of records into volumes and brings them to the store. A volume
+//! counts once it was read back from the store and every record in it, made again from its columns,
+//! was held against the log.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::archive::{Archive, LogKeys, unreadable};
+use super::args;
+use super::entries::{broken, each, signed};
+use super::source::DirSource;
+use crate::app::system::{SystemClock, SystemEntropy};
+use crate::archive::{Fold, Meta, check, write_volume};
+use crate::cli::open::{Desk, call, journal};
+use crate::cli::output::{CliError, Exit, Output};
+use crate::cli::serve::runtime;
+use crate::config::Config;
+use crate::journal::{Found, Tail};
+use crate::ledger::Segment;
+use crate::types::Clock as _;
+use crate::types::limits::ARCHIVE_RECORDS_MAX;
+
+/// How often `--watch` looks for a volume to be closed.
+const LOOK: Duration = Duration::from_secs(10);
+
+/// Runs it.
+pub(super) fn run(ask: &args::Ship, desk: Desk<'_>, output: &mut Output) -> Result<Exit, CliError> {
+    let config = desk.config()?;
+    let keys = desk.act(output, async |opened| {
+        let call = call(opened, "audit ship")?;
+        opened.vault.record_act(&call, "the log's volumes").await?;
+        Ok(LogKeys::of(&config, &opened.keyring))
+    })?;
+    runtime()?.block_on(async {
+        let archive = Archive::open(desk, keys).await?;
+        let _kept = archive.lock()?;
+        let mut shipper = Shipper {
+            archive,
+            config,
+            tails: BTreeMap::new(),
+            waiting: BTreeMap::new(),
+            next: None,
+        };
+        loop {
+            let made = shipper.round(ask).await?;
+            if made > 0 || !ask.watch {
+                output.note(&format!("{made} volumes were added"));
+            }
+            if !ask.watch {
+                return Ok(Exit::Done);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    })
+}
+
+/// Segments of a lane that are in no volume yet.
+#[derive(Default)]
+struct Waiting {
+    segments: Vec<Segment>,
+    records: u64,
+}
+
+struct Shipper {
+    archive: Archive,
+    config: Config,
+    tails: BTreeMap<String, Tail>,
+    waiting: BTreeMap<String, Waiting>,
+    /// The log's entry that was not looked at yet.
+    next: Option<u64>,
+}
+
+impl Shipper {
+    /// Closes what is to be closed; how many volumes that made.
+    async fn round(&mut self, ask: &args::Ship) -> Result<u64, CliError> {
+        let keys = &self.archive.keys;
+        let public = keys.notary.public(&keys.origin);
+        let public = public.map_err(|error| CliError::of(Exit::Usage, &error))?;
+        let mut log = DirSource::new(&self.config.proof.dir);
+        let (_, checkpoint) = signed(&mut log, "checkpoint", &public)?;
+        let mut closed = Vec::new();
+        let (volumes, waiting) = (&self.archive.index, &mut self.waiting);
+        let age = ask.every.as_millis();
+        let from = self.next.unwrap_or(0);
+        each(&mut log, (from, checkpoint.size), |_, segment| {
+            if segment.end() <= volumes.end_of(&segment.lane) {
+                return Ok(());
+            }
+            let lane = waiting.entry(segment.lane.clone()).or_default();
+            let full = lane.records.saturating_add(segment.count) > ARCHIVE_RECORDS_MAX;
+            let first = lane.segments.first();
+            let old = first.is_some_and(|f| u128::from(segment.time.since(f.time)) >= age);
+            if (full || old) && !lane.segments.is_empty() {
+                closed.push(std::mem::take(lane));
+            }
+            lane.records = lane.records.saturating_add(segment.count);
+            lane.segments.push(segment);
+            Ok(())
+        })?;
+        self.next = Some(checkpoint.size);
+        let now = SystemClock.now();
+        for lane in self.waiting.values_mut() {
+            let first = lane.segments.first();
+            if first.is_some_and(|f| ask.all || u128::from(now.since(f.time)) >= age) {
+                closed.push(std::mem::take(lane));
+            }
+        }
+        let mut made = 0_u64;
+        for run in closed {
+            self.close(&run.segments).await?;
+            made = made.saturating_add(1);
+        }
+        Ok(made)
+    }
+
+    /// Makes a volume of these segments of one lane.
+    async fn close(&mut self, segments: &[Segment]) -> Result<(), CliError> {
+        let (Some(first), Some(newest)) = (segments.first(), segments.last()) else {
+            return Ok(());
+        };
+        let lane = first.lane.clone();
+        if first.first != self.archive.index.end_of(&lane) {
+            return Err(broken("the log does not go on where the volumes end"));
+        }
+        let mut fold = Fold::new(self.archive.open_of(&lane).await?);
+        let gone = self.read(segments, &mut fold)?;
+        let keys = &self.archive.keys;
+        let meta = Meta::new(&keys.origin, &lane, (first.first, newest.end()), gone);
+        let bytes = write_volume(&keys.volumes, &meta, fold.rows(), &SystemEntropy::new());
+        drop(fold);
+        let bytes = bytes.map_err(|error| unreadable(&error))?;
+        let len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        let id = self.archive.put(bytes).await?;
+        let place = crate::archive::Place::new(meta, id, len, (0, 0), 0);
+        let volume = self.archive.volume(&place).await?;
+        let scopes = self.archive.keys.notary.scope_key();
+        let checked = check(&volume, segments, &scopes, |_, _, _, _, _| {});
+        checked.map_err(|error| unreadable(&error))?;
+        self.archive.add(&volume, id, len)
+    }
+
+    /// Reads the journal's records of these segments; which of them are lost.
+    fn read(&mut self, segments: &[Segment], fold: &mut Fold) -> Result<Vec<(u64, u64)>, CliError> {
+        let mut lost = Vec::new();
+        for segment in segments {
+            let tail = match self.tails.remove(&segment.lane) {
+                Some(tail) if tail.next() == segment.first => Ok(tail),
+                Some(_) | None => {
+                    let key = self.archive.keys.notary.journal.duplicate();
+                    let dir = &self.config.journal.dir;
+                    Tail::open(dir, &segment.lane, key, segment.first)
+                }
+            };
+            let mut tail = tail.map_err(|error| journal(&error))?;
+            tail.refresh().map_err(|error| journal(&error))?;
+            if segment.lost {
+                lost.push((segment.first, segment.end()));
+            }
+            while tail.next() < segment.end() {
+                let found = tail.read(segment.end()).map_err(|error| journal(&error))?;
+                let missing = || broken("the journal lacks records that are in the log");
+                match found.ok_or_else(missing)? {
+                    Found::Lost(..) if segment.lost => {}
+                    Found::Lost(..) => return Err(missing()),
+                    Found::Record(record, _) => {
+                        let pushed = fold.push(record.seq, record.entry, record.session);
+                        pushed.map_err(|error| unreadable(&error))?;
+                    }
+                }
+            }
+            self.tails.insert(segment.lane.clone(), tail);
+        }
+        Ok(lost)
+    }
+}

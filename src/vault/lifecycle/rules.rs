@@ -1,0 +1,322 @@
+//! What a lifecycle's rules say of one key's versions, as they come out of a listing: the newest
+//! first. No clock and no catalog: what is due, and by which rule.
+
+use crate::catalog::{Expiry, LifecycleFilter, LifecycleRule};
+use crate::types::{ETag, Timestamp, VersionName};
+
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
+/// One version, as a listing tells it.
+pub(super) struct Listed {
+    /// The key.
+    pub(super) key: String,
+    /// What clients call it.
+    pub(super) name: VersionName,
+    /// Whether it is the newest of its key.
+    pub(super) latest: bool,
+    /// When it was written.
+    pub(super) modified: Timestamp,
+    /// Plaintext length in bytes and entity tag; `None` for a delete marker.
+    pub(super) object: Option<(u64, ETag)>,
+    /// Its tags, where a rule asks for them.
+    pub(super) tags: Vec<(String, String)>,
+}
+
+/// What is to be done.
+#[derive(Debug, PartialEq, Eq, Clone, Copy)]
+pub(super) enum Deed {
+    /// Delete the current object, as a client does who names no version.
+    Expire,
+    /// Delete this version, or this delete marker, for good.
+    Delete,
+}
+
+/// A deed with what it is done to and the rule that says so.
+pub(super) struct Due<'a> {
+    pub(super) version: Listed,
+    pub(super) deed: Deed,
+    pub(super) rule: &'a LifecycleRule,
+}
+
+/// Whether `days` after `since` are over: at the midnight (UTC) that follows, as in S3.
+pub(super) fn is_due(days: u32, since: Timestamp, now: Timestamp) -> bool {
+    let end = since.plus_millis(u64::from(days).saturating_mul(DAY_MS));
+    now.millis() >= end.millis().div_ceil(DAY_MS).saturating_mul(DAY_MS)
+}
+
+/// Whether a filter takes in an object.
+fn takes(filter: &LifecycleFilter, version: &Listed) -> bool {
+    let bytes = version.object.as_ref().map_or(0, |(bytes, _)| *bytes);
+    version.key.starts_with(&filter.prefix)
+        && filter.tags.iter().all(|tag| version.tags.contains(tag))
+        && filter.larger.is_none_or(|larger| bytes > larger)
+        && filter.smaller.is_none_or(|smaller| bytes < smaller)
+}
+
+/// Whether some rule has to know the tags of what lies under this key.
+pub(super) fn needs_tags(rules: &[LifecycleRule], key: &str) -> bool {
+    let mut asking = rules.iter().filter(|rule| !rule.filter.tags.is_empty());
+    asking.any(|rule| rule.enabled && key.starts_with(&rule.filter.prefix))
+}
+
+/// Goes through a listing, version by version, and says what is due. It remembers one version.
+pub(super) struct Walk<'a> {
+    rules: &'a [LifecycleRule],
+    now: Timestamp,
+    /// The key of the version before, when that was written, and how many older versions of it
+    /// have come.
+    last: Option<(String, Timestamp, u32)>,
+    /// A delete marker that is the newest of its key, as long as nothing older has come.
+    marker: Option<Listed>,
+}
+
+impl<'a> Walk<'a> {
+    pub(super) const fn new(rules: &'a [LifecycleRule], now: Timestamp) -> Self {
+        Self {
+            rules,
+            now,
+            last: None,
+            marker: None,
+        }
+    }
+
+    /// Takes the next version of the listing; what turned out to be due.
+    pub(super) fn next(&mut self, version: Listed) -> Vec<Due<'a>> {
+        let same = self.last.as_ref().filter(|(key, ..)| *key == version.key);
+        let newer = same.map(|(_, modified, count)| (*modified, *count));
+        let mut due = Vec::new();
+        if newer.is_some() {
+            self.marker = None;
+        } else {
+            due.extend(self.end());
+        }
+        let older = newer.map_or(0, |(_, count)| count.saturating_add(1));
+        self.last = Some((version.key.clone(), version.modified, older));
+        let rule = match newer {
+            None if version.object.is_none() && version.latest => {
+                self.marker = Some(version);
+                return due;
+            }
+            None => self.expiring(&version),
+            Some((replaced, count)) => self.outdated(&version, replaced, count),
+        };
+        let deed = if newer.is_some() {
+            Deed::Delete
+        } else {
+            Deed::Expire
+        };
+        due.extend(rule.map(|rule| Due {
+            version,
+            deed,
+            rule,
+        }));
+        due
+    }
+
+    /// The end of a key's versions, or of the listing.
+    pub(super) fn end(&mut self) -> Option<Due<'a>> {
+        let marker = self.marker.take()?;
+        let rule = self.in_force(&marker).find(|rule| {
+            rule.lone_markers || matches!(rule.expiry, Some(expiry) if self.over(expiry, &marker))
+        })?;
+        Some(Due {
+            version: marker,
+            deed: Deed::Delete,
+            rule,
+        })
+    }
+
+    fn in_force(&self, version: &Listed) -> impl Iterator<Item = &'a LifecycleRule> {
+        let rules = self.rules.iter();
+        rules.filter(move |rule| rule.enabled && takes(&rule.filter, version))
+    }
+
+    fn over(&self, expiry: Expiry, version: &Listed) -> bool {
+        match expiry {
+            Expiry::Days(days) => is_due(days, version.modified, self.now),
+            Expiry::At(moment) => self.now >= moment,
+        }
+    }
+
+    fn expiring(&self, version: &Listed) -> Option<&'a LifecycleRule> {
+        self.in_force(version)
+            .find(|rule| matches!(rule.expiry, Some(expiry) if self.over(expiry, version)))
+    }
+
+    /// `replaced`: since when it is not the newest; `count`: how many older versions are newer.
+    fn outdated(
+        &self,
+        version: &Listed,
+        replaced: Timestamp,
+        count: u32,
+    ) -> Option<&'a LifecycleRule> {
+        self.in_force(version).find(|rule| {
+            rule.noncurrent.is_some_and(|rule| {
+                is_due(rule.days, replaced, self.now) && count >= rule.keep.unwrap_or(0)
+            })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::slice::from_ref;
+
+    use super::*;
+    use crate::catalog::Noncurrent;
+    use crate::types::VersionId;
+
+    fn day(day: u64) -> Timestamp {
+        Timestamp::from_millis(day * DAY_MS)
+    }
+
+    /// Written on a day; the number tells it apart.
+    fn version(key: &str, number: u8, written: u64, marker: bool) -> Listed {
+        Listed {
+            key: key.to_owned(),
+            name: VersionName::Id(VersionId::from_bytes([number; 16])),
+            latest: false,
+            modified: day(written),
+            object: (!marker).then(|| (10, ETag::of(&VersionId::from_bytes([number; 16]), 1))),
+            tags: Vec::new(),
+        }
+    }
+
+    fn newest(version: Listed) -> Listed {
+        Listed {
+            latest: true,
+            ..version
+        }
+    }
+
+    fn rule(id: &str) -> LifecycleRule {
+        LifecycleRule {
+            id: id.to_owned(),
+            enabled: true,
+            ..LifecycleRule::default()
+        }
+    }
+
+    fn done(rules: &[LifecycleRule], now: u64, versions: Vec<Listed>) -> Vec<(u8, Deed)> {
+        let mut walk = Walk::new(rules, day(now));
+        let mut due: Vec<Due<'_>> = Vec::new();
+        for version in versions {
+            due.extend(walk.next(version));
+        }
+        due.extend(walk.end());
+        let number = |name| match name {
+            VersionName::Id(id) => id.as_bytes()[0],
+            VersionName::Null => 0,
+        };
+        let told = due.into_iter();
+        told.map(|due| (number(due.version.name), due.deed))
+            .collect()
+    }
+
+    #[test]
+    fn days_end_at_midnight() {
+        let noon = Timestamp::from_millis(DAY_MS / 2);
+        assert!(!is_due(1, noon, Timestamp::from_millis(DAY_MS / 2 * 3)));
+        assert!(is_due(1, noon, day(2)));
+        assert!(!is_due(u32::MAX, day(1), day(1_000_000)));
+    }
+
+    #[test]
+    fn current_objects_expire_by_age_or_date() {
+        let days = LifecycleRule {
+            expiry: Some(Expiry::Days(5)),
+            ..rule("days")
+        };
+        let date = LifecycleRule {
+            expiry: Some(Expiry::At(day(9))),
+            ..rule("date")
+        };
+        let one = || vec![newest(version("k", 1, 2, false))];
+        assert_eq!(done(from_ref(&days), 6, one()), []);
+        assert_eq!(done(from_ref(&days), 7, one()), [(1, Deed::Expire)]);
+        assert_eq!(done(from_ref(&date), 8, one()), []);
+        assert_eq!(done(&[date], 9, one()), [(1, Deed::Expire)]);
+        let off = LifecycleRule {
+            enabled: false,
+            ..days
+        };
+        assert_eq!(done(&[off], 99, one()), []);
+        assert_eq!(done(&[], 99, one()), []);
+    }
+
+    #[test]
+    fn older_versions_go_by_when_they_were_replaced_and_the_newest_of_them_stay() {
+        let all = || {
+            vec![
+                newest(version("k", 4, 9, false)),
+                version("k", 3, 8, false),
+                version("k", 2, 3, true),
+                version("k", 1, 1, false),
+                newest(version("other", 5, 1, false)),
+            ]
+        };
+        let noncurrent = |days, keep| LifecycleRule {
+            noncurrent: Some(Noncurrent { days, keep }),
+            ..rule("old")
+        };
+        // Replaced on day 9, 8 and 3.
+        let gone = |rule, now| done(&[rule], now, all());
+        assert_eq!(gone(noncurrent(2, None), 4), []);
+        assert_eq!(gone(noncurrent(2, None), 5), [(1, Deed::Delete)]);
+        let two = [(2, Deed::Delete), (1, Deed::Delete)];
+        assert_eq!(gone(noncurrent(2, None), 10), two);
+        assert_eq!(gone(noncurrent(2, Some(1)), 99), two);
+        assert_eq!(gone(noncurrent(2, Some(2)), 99), [(1, Deed::Delete)]);
+        assert_eq!(gone(noncurrent(2, Some(3)), 99), []);
+    }
+
+    #[test]
+    fn a_marker_goes_only_when_nothing_is_below_it() {
+        let markers = LifecycleRule {
+            lone_markers: true,
+            ..rule("markers")
+        };
+        let versions = || {
+            vec![
+                newest(version("a", 1, 1, true)),
+                newest(version("b", 2, 1, true)),
+                version("b", 3, 0, false),
+                newest(version("c", 4, 1, true)),
+            ]
+        };
+        let lone = [(1, Deed::Delete), (4, Deed::Delete)];
+        assert_eq!(done(&[markers], 2, versions()), lone);
+        let days = LifecycleRule {
+            expiry: Some(Expiry::Days(5)),
+            ..rule("days")
+        };
+        assert_eq!(done(from_ref(&days), 5, versions()), []);
+        assert_eq!(done(&[days], 6, versions()), lone);
+    }
+
+    #[test]
+    fn filters_take_in_what_is_all_they_say() {
+        let tag = ("a".to_owned(), "b".to_owned());
+        let mut filter = LifecycleFilter {
+            prefix: "logs/".to_owned(),
+            tags: vec![tag.clone()],
+            larger: Some(9),
+            smaller: Some(11),
+            ..LifecycleFilter::default()
+        };
+        let tagged = Listed {
+            tags: vec![tag],
+            ..version("logs/1", 1, 1, false)
+        };
+        assert!(takes(&filter, &tagged));
+        assert!(!takes(&filter, &version("logs/1", 1, 1, false)), "no tag");
+        filter.larger = Some(10);
+        assert!(!takes(&filter, &tagged), "not larger");
+        (filter.larger, filter.smaller) = (None, Some(10));
+        assert!(!takes(&filter, &tagged), "not smaller");
+        filter.smaller = None;
+        assert!(takes(&filter, &tagged));
+        filter.prefix = "log/".to_owned();
+        assert!(!takes(&filter, &tagged));
+    }
+}

@@ -1,0 +1,304 @@
+//! Lifecycles and CORS through the use cases: what is deleted when, and that the log says by which
+//! rule; what pages are told.
+
+use super::support::{BUCKET, World, input, kind, place};
+use crate::catalog::{
+    CorsRule, Expiry, LifecycleFilter, LifecycleRule, Noncurrent, Setting, SettingKind,
+    UploadQuery, VersionQuery,
+};
+use crate::ledger::{AuthMethod, Entry, Outcome};
+use crate::types::{Action, Lock, Retention, RetentionMode, Versioning};
+use crate::vault::{CorsAsk, ErrorKind, KeyWish, Lifecycled, NewObject, Tags, VaultError, Wishes};
+
+const DAY_MS: u64 = 24 * 60 * 60 * 1000;
+
+fn rule(id: &str, prefix: &str) -> LifecycleRule {
+    LifecycleRule {
+        id: id.to_owned(),
+        enabled: true,
+        filter: LifecycleFilter {
+            prefix: prefix.to_owned(),
+            ..LifecycleFilter::default()
+        },
+        ..LifecycleRule::default()
+    }
+}
+
+fn expiring(id: &str, prefix: &str, days: u32) -> LifecycleRule {
+    LifecycleRule {
+        expiry: Some(Expiry::Days(days)),
+        ..rule(id, prefix)
+    }
+}
+
+async fn set(world: &World, who: &str, rules: Vec<LifecycleRule>) -> Result<(), VaultError> {
+    let call = world.call(Some(who));
+    let kind = SettingKind::Lifecycle;
+    let value = Some(Setting::Lifecycle(rules));
+    let done = world.vault.set_setting(&call, BUCKET, kind, value).await;
+    assert!(call.is_recorded());
+    done
+}
+
+async fn run(world: &World) -> Lifecycled {
+    world.vault.run_lifecycle(world.vault.now()).await.unwrap()
+}
+
+async fn tagged(world: &World, key: &str, tags: Tags) {
+    let new = NewObject {
+        tags,
+        ..NewObject::default()
+    };
+    let call = world.call(Some("olivia"));
+    world
+        .vault
+        .write_object(&call, place(key), new, input(b"x", 1))
+        .await
+        .unwrap();
+}
+
+/// What the system did, as the log has it: action, key and rule.
+fn told(world: &World) -> Vec<(Action, String, String)> {
+    let entries = world.journal.entries();
+    let system = entries.iter().any(|entry| {
+        matches!(entry, Entry::Session(session)
+            if session.source == "system" && session.auth == AuthMethod::Local
+                && session.principal.is_none())
+    });
+    assert!(system);
+    let deeds = entries.iter().filter_map(|entry| match entry {
+        Entry::Intent { intent, .. } if intent.operation == "LifecycleExpiration" => {
+            let policy = intent.policy.as_ref().unwrap();
+            let key = intent.object.key.as_ref().unwrap().to_string();
+            Some((intent.action.unwrap(), key, policy.rule.clone()))
+        }
+        _ => None,
+    });
+    deeds.collect()
+}
+
+#[tokio::test]
+async fn what_is_due_goes_under_its_rules_name() {
+    let world = World::new().await;
+    for key in ["logs/1", "logs/2", "data/1"] {
+        world.put("olivia", key, b"x").await.unwrap();
+    }
+    tagged(&world, "data/2", vec![("tmp".to_owned(), "1".to_owned())]).await;
+    let mut tags = expiring("tagged", "data/", 1);
+    tags.filter.tags = vec![("tmp".to_owned(), "1".to_owned())];
+    let off = LifecycleRule {
+        enabled: false,
+        ..expiring("off", "", 1)
+    };
+    set(
+        &world,
+        "olivia",
+        vec![expiring("logs", "logs/", 2), tags, off],
+    )
+    .await
+    .unwrap();
+    assert_eq!(run(&world).await, Lifecycled::default());
+    world.wait(2 * DAY_MS);
+    assert_eq!(run(&world).await.expired, 1, "the tagged one");
+    world.wait(DAY_MS);
+    assert_eq!(run(&world).await.expired, 2);
+    assert_eq!(run(&world).await, Lifecycled::default(), "once");
+    assert_eq!(world.names("olivia", "").await.unwrap(), ["data/1"]);
+    let delete = |key: &str, rule: &str| {
+        let rule = format!("lifecycle:{rule}");
+        (Action::ObjectDelete, key.to_owned(), rule)
+    };
+    let expected = [
+        delete("data/2", "tagged"),
+        delete("logs/1", "logs"),
+        delete("logs/2", "logs"),
+    ];
+    assert_eq!(told(&world), expected);
+    assert_eq!(world.last_completion().outcome, Outcome::Success);
+}
+
+/// A dataset with Object Lock: three versions of `k`, of which the second is locked for 30 days,
+/// and an upload.
+async fn filled() -> World {
+    let world = World::new().await;
+    let call = || world.call(Some("olivia"));
+    let vault = &world.vault;
+    let state = Versioning::Enabled;
+    vault.set_versioning(&call(), BUCKET, state).await.unwrap();
+    let lock = crate::types::LockDefaults::default();
+    vault.set_object_lock(&call(), BUCKET, lock).await.unwrap();
+    let until = vault.now().plus_millis(30 * DAY_MS);
+    let mode = RetentionMode::Governance;
+    let locked = NewObject {
+        wishes: Wishes {
+            lock: Lock {
+                retention: Some(Retention { mode, until }),
+                hold: false,
+            },
+            key: KeyWish::Default,
+        },
+        ..NewObject::default()
+    };
+    for new in [NewObject::default(), locked, NewObject::default()] {
+        let body = input(b"x", 1);
+        let written = vault.write_object(&call(), place("k"), new, body).await;
+        written.unwrap();
+    }
+    let none = NewObject::default();
+    let begun = vault.create_upload(&call(), place("up"), none, None).await;
+    begun.unwrap();
+    world
+}
+
+async fn left(world: &World) -> usize {
+    let query = VersionQuery {
+        limit: 100,
+        ..VersionQuery::default()
+    };
+    let call = world.call(Some("olivia"));
+    let page = world.vault.list_versions(&call, BUCKET, query).await;
+    page.unwrap().entries.len()
+}
+
+#[tokio::test]
+async fn older_versions_markers_and_uploads_go_and_what_is_locked_stays() {
+    let world = filled().await;
+    let old = LifecycleRule {
+        noncurrent: Some(Noncurrent {
+            days: 1,
+            keep: None,
+        }),
+        ..rule("old", "k")
+    };
+    let uploads = LifecycleRule {
+        abort_days: Some(1),
+        ..rule("uploads", "")
+    };
+    let markers = LifecycleRule {
+        lone_markers: true,
+        ..rule("markers", "")
+    };
+    let rules = vec![old, uploads, markers, expiring("all", "", 5)];
+    set(&world, "olivia", rules).await.unwrap();
+    world.wait(3 * DAY_MS);
+    let done = run(&world).await;
+    assert_eq!((done.versions, done.uploads, done.refused), (1, 1, 1));
+    let call = world.call(Some("olivia"));
+    let query = UploadQuery::default();
+    let uploads = world.vault.list_uploads(&call, BUCKET, query).await;
+    assert!(uploads.unwrap().uploads.is_empty());
+    assert_eq!(left(&world).await, 2, "the current one and the locked one");
+    // The current one expires into a marker; once its lock ends, all of it goes.
+    world.wait(3 * DAY_MS);
+    assert_eq!(run(&world).await.expired, 1);
+    assert_eq!(left(&world).await, 3);
+    world.wait(30 * DAY_MS);
+    assert_eq!(run(&world).await.versions, 2);
+    assert_eq!(run(&world).await.versions, 1, "nothing is below it");
+    assert_eq!(left(&world).await, 0);
+}
+
+#[tokio::test]
+async fn rules_are_the_owners_and_within_bounds() {
+    let world = World::new().await;
+    for who in ["ruben", "dirk", "job-1", "anna", "stan"] {
+        let refused = set(&world, who, vec![expiring("a", "", 1)]).await;
+        assert_eq!(kind(refused), Some(ErrorKind::AccessDenied), "{who}");
+    }
+    let mut tagged = LifecycleRule {
+        lone_markers: true,
+        ..rule("a", "")
+    };
+    tagged.filter.tags = vec![("a".to_owned(), String::new())];
+    let mut sized = LifecycleRule {
+        abort_days: Some(1),
+        ..rule("a", "")
+    };
+    sized.filter.larger = Some(1);
+    let kept = LifecycleRule {
+        noncurrent: Some(Noncurrent {
+            days: 1,
+            keep: Some(0),
+        }),
+        ..rule("a", "")
+    };
+    let twice = vec![expiring("a", "", 1), expiring("a", "x", 1)];
+    for rules in [
+        vec![],
+        twice,
+        vec![rule("nothing", "")],
+        vec![expiring("a", "", 0)],
+        vec![expiring("", "", 1)],
+        vec![expiring("a\n", "", 1)],
+        vec![expiring("a", &"p".repeat(1025), 1)],
+        vec![tagged],
+        vec![sized],
+        vec![kept],
+    ] {
+        let refused = set(&world, "olivia", rules.clone()).await;
+        assert_eq!(kind(refused), Some(ErrorKind::InvalidRule), "{rules:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_run_without_a_log_deletes_nothing() {
+    let world = World::new().await;
+    world.put("olivia", "k", b"x").await.unwrap();
+    set(&world, "olivia", vec![expiring("all", "", 1)])
+        .await
+        .unwrap();
+    world.wait(3 * DAY_MS);
+    world.journal.refuse(true);
+    let now = world.vault.now();
+    let stopped = world.vault.run_lifecycle(now).await;
+    assert_eq!(kind(stopped), Some(ErrorKind::LogUnavailable));
+    world.journal.refuse(false);
+    assert_eq!(world.names("olivia", "").await.unwrap(), ["k"]);
+}
+
+fn page(origin: &str) -> CorsAsk<'_> {
+    CorsAsk {
+        origin,
+        method: "GET",
+        headers: &[],
+    }
+}
+
+#[tokio::test]
+async fn a_page_is_told_what_the_owner_set_and_nothing_else() {
+    let world = World::new().await;
+    let ask = async |bucket: &str, origin: &str| {
+        let call = world.call(None);
+        let rule = world.vault.preflight(&call, bucket, page(origin)).await;
+        assert!(call.is_recorded(), "{bucket} {origin}");
+        rule.map(drop).map_err(|error| error.kind())
+    };
+    let no = Err(ErrorKind::AccessDenied);
+    // No rule, no bucket and no name look alike.
+    for bucket in [BUCKET, "icu--absent", "other--x", "NOT A NAME", ""] {
+        assert_eq!(ask(bucket, "https://a").await, no, "{bucket}");
+    }
+    let rules = Setting::Cors(vec![CorsRule {
+        origins: vec!["https://a".to_owned()],
+        methods: vec!["GET".to_owned()],
+        ..CorsRule::default()
+    }]);
+    for who in ["ruben", "dirk", "job-1", "stan"] {
+        let call = world.call(Some(who));
+        let value = Some(rules.clone());
+        let set = world
+            .vault
+            .set_setting(&call, BUCKET, SettingKind::Cors, value);
+        assert_eq!(kind(set.await), Some(ErrorKind::AccessDenied), "{who}");
+    }
+    let call = world.call(Some("olivia"));
+    let set = world
+        .vault
+        .set_setting(&call, BUCKET, SettingKind::Cors, Some(rules));
+    set.await.unwrap();
+    assert_eq!(ask(BUCKET, "https://a").await, Ok(()));
+    assert_eq!(ask(BUCKET, "https://b").await, no);
+    // It gives nobody a right.
+    let read = world.get("stan", "k", crate::vault::Span::All).await;
+    assert_eq!(kind(read), Some(ErrorKind::AccessDenied));
+}
