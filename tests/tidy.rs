@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// The rooms from the bottom up, each with the rooms below it that it may name.
-const HOUSE: [(&str, &[&str]); 18] = [
+const HOUSE: [(&str, &[&str]); 19] = [
     ("types", &[]),
     ("seal", &["types"]),
     ("policy", &["types"]),
@@ -34,7 +34,7 @@ const HOUSE: [(&str, &[&str]); 18] = [
         "app",
         &[
             "s3", "ops", "config", "vault", "notary", "catalog", "store", "keyring", "journal",
-            "ledger", "policy", "types",
+            "ledger", "policy", "token", "types",
         ],
     ),
     (
