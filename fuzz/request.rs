@@ -202,6 +202,7 @@ fn call(vault: &Vault) -> Call {
         time: vault.now(),
         operation: "fuzz",
         nature: Nature::Admin,
+        bounds: None,
         recorded: Arc::new(AtomicBool::new(false)),
     }
 }

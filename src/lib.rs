@@ -49,6 +49,7 @@ pub mod ledger;
 pub mod manifest;
 pub mod policy;
 pub mod seal;
+pub mod token;
 
 // Vocabulary.
 pub mod types;

@@ -5,10 +5,11 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// The rooms from the bottom up, each with the rooms below it that it may name.
-const HOUSE: [(&str, &[&str]); 21] = [
+const HOUSE: [(&str, &[&str]); 22] = [
     ("types", &[]),
     ("seal", &["types"]),
     ("policy", &["types"]),
+    ("token", &["types"]),
     ("ledger", &["types"]),
     ("manifest", &["types"]),
     ("catalog", &["policy", "types"]),
@@ -20,8 +21,8 @@ const HOUSE: [(&str, &[&str]); 21] = [
     (
         "vault",
         &[
-            "catalog", "store", "keyring", "journal", "seal", "policy", "ledger", "manifest",
-            "types",
+            "catalog", "store", "keyring", "journal", "seal", "policy", "token", "ledger",
+            "manifest", "types",
         ],
     ),
     ("node", &["store", "seal", "manifest", "types"]),
@@ -37,7 +38,7 @@ const HOUSE: [(&str, &[&str]); 21] = [
         "app",
         &[
             "s3", "ops", "config", "vault", "notary", "catalog", "store", "keyring", "journal",
-            "ledger", "policy", "types",
+            "ledger", "policy", "token", "types",
         ],
     ),
     (
@@ -56,7 +57,7 @@ const HOUSE: [(&str, &[&str]); 21] = [
     ),
 ];
 
-const CORES: [&str; 4] = ["seal", "policy", "ledger", "manifest"];
+const CORES: [&str; 5] = ["seal", "policy", "ledger", "manifest", "token"];
 const LINES_MAX: usize = 600;
 const COLUMNS_MAX: usize = 100;
 const CODE_COLUMNS_MAX: usize = 140;

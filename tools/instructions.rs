@@ -109,6 +109,7 @@ async fn found(vault: &Arc<Vault>) -> Result<NewCredential, Failure> {
             time: vault.now(),
             operation: "bench",
             nature: Nature::Admin,
+            bounds: None,
             recorded: Arc::new(AtomicBool::new(false)),
         })
     };

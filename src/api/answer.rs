@@ -94,6 +94,8 @@ impl From<VaultError> for ApiError {
 const fn said(kind: ErrorKind) -> (&'static str, &'static str) {
     match kind {
         ErrorKind::AccessDenied => ("AccessDenied", "Access denied."),
+        ErrorKind::TokenInvalid => ("InvalidToken", "The token is not accepted."),
+        ErrorKind::TokenExpired => ("ExpiredToken", "The token is not in its time."),
         ErrorKind::NoSuchDataset => ("NoSuchDataset", "There is no such dataset."),
         ErrorKind::NoSuchObject => ("NoSuchObject", "There is no such object."),
         ErrorKind::NoSuchVersion | ErrorKind::IsMarker => {

@@ -12,11 +12,11 @@ use super::limits::Bounds;
 use super::listen::Listener;
 use super::notary::LogKeeper;
 use super::open::{AskPassphrase, Lane, OpenVaultError, Opened, Opening, open_catalog_told};
-use super::policy_files;
 use super::shutdown::{Shutdown, Trigger, channel, signals, supervise};
 use super::system::{forbid_dumps, forbid_huge_pages, raise_open_files};
 use super::tasks::{SnapshotError, Snapshots, keep_uses, millis, sweep};
 use super::tls::{Tls, TlsError};
+use super::{issuers, policy_files};
 use crate::catalog::{OnCommit, SharedCatalog};
 use crate::config::{Config, Environment, PlainHttp};
 use crate::journal::SharedJournal;
@@ -374,6 +374,11 @@ fn spawn_keepers(
         next_snapshot: 0,
     };
     tasks.spawn(keep_uses(Arc::clone(vault), shutdown.clone()));
+    if let Some(file) = config.identity.issuers.clone() {
+        let interval = config.identity.reload_interval;
+        let (vault, shutdown) = (Arc::clone(vault), shutdown.clone());
+        tasks.spawn(issuers::watch(vault, file, interval, shutdown));
+    }
     let interval = config.sweep.interval;
     tasks.spawn(sweep(
         Arc::clone(vault),

@@ -1,8 +1,10 @@
 //! Wiring: a configuration becomes a running gateway.
 
+mod fetch;
 mod found;
 mod gateway;
 mod health;
+mod issuers;
 pub mod limits;
 pub mod listen;
 pub mod log;

@@ -75,6 +75,20 @@ pub struct CredentialRow {
     pub expires: Option<Timestamp>,
 }
 
+/// Whom an issuer's subject is here. Two subjects are never one by a change of letters: both are
+/// kept and compared as they are (ID-7).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct IdentityRow {
+    /// The issuer's name in the vault's configuration.
+    pub issuer: String,
+    /// The subject in the issuer's words.
+    pub subject: String,
+    /// Whom it is here.
+    pub principal: PrincipalId,
+    /// Since when.
+    pub linked: Timestamp,
+}
+
 /// When grants and credentials were last used, to the minute or so. The log knows each use.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub struct Uses {

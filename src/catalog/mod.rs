@@ -22,8 +22,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 pub use entity::{
-    Attached, CredentialRow, DatasetRow, Defaults, Facts, MarkerRow, ObjectMeta, ObjectRow, Origin,
-    PartRow, PrincipalRow, ProjectRow, UploadRow, Uses, Version,
+    Attached, CredentialRow, DatasetRow, Defaults, Facts, IdentityRow, MarkerRow, ObjectMeta,
+    ObjectRow, Origin, PartRow, PrincipalRow, ProjectRow, UploadRow, Uses, Version,
 };
 pub use memory::MemoryCatalog;
 pub(crate) use mutation::attaching;
@@ -107,6 +107,12 @@ pub enum Conflict {
     NoGroup,
     /// The principal is no member of the group.
     NoMember,
+    /// The subject is linked already, or the principal to another subject of the issuer.
+    IdentityTaken,
+    /// The subject is not linked.
+    NoIdentity,
+    /// The token was spent before.
+    TokenSpent,
     /// No object under this key.
     NoObject,
     /// An object is there, and the write was to happen only if none is.
@@ -228,6 +234,18 @@ pub trait Catalog: Send + Sync + 'static {
         after: Option<&PrincipalId>,
         limit: usize,
     ) -> Result<Vec<PrincipalId>, CatalogError>;
+    /// Whom an issuer's subject is.
+    async fn identity(
+        &self,
+        issuer: &str,
+        subject: &str,
+    ) -> Result<Option<IdentityRow>, CatalogError>;
+    /// The subjects that a principal is linked to, at most `limit`.
+    async fn identities_of(
+        &self,
+        principal: &PrincipalId,
+        limit: usize,
+    ) -> Result<Vec<IdentityRow>, CatalogError>;
     /// When the grants of a project were last used, those that were; at most `limit`.
     async fn grant_uses(
         &self,

@@ -1,12 +1,14 @@
 //! What can be written to the catalog, each with its precondition.
 
 use super::entity::{
-    Attached, CredentialRow, DatasetRow, Facts, MarkerRow, ObjectRow, Origin, PartRow,
+    Attached, CredentialRow, DatasetRow, Facts, IdentityRow, MarkerRow, ObjectRow, Origin, PartRow,
     PrincipalRow, ProjectRow, UploadRow, Uses,
 };
 use super::publication::{Issue, PublicationRow};
 use super::setting::{Setting, SettingKind};
 use crate::policy::{Grant, Terms};
+#[cfg(doc)]
+use crate::types::limits;
 use crate::types::{
     AccessKeyId, BlobId, DatasetId, ETag, GrantId, LockDefaults, ObjectKey, PrincipalId,
     PublicationId, Retention, Timestamp, UploadId, VersionId, VersionName, Versioning,
@@ -134,6 +136,26 @@ pub enum Mutation {
         group: PrincipalId,
         /// The member.
         member: PrincipalId,
+    },
+    /// Says whom an issuer's subject is. The principal must exist and be no group; neither the
+    /// subject nor, with this issuer, the principal may be linked already.
+    LinkIdentity(IdentityRow),
+    /// Ends that; it must be so.
+    UnlinkIdentity {
+        /// The issuer.
+        issuer: String,
+        /// The subject.
+        subject: String,
+    },
+    /// Spends a token that is good once; it must not be spent. Those that are over by `now` are
+    /// forgotten, at most [`limits::SPENT_FORGET_MAX`] at a time.
+    SpendToken {
+        /// The token's SHA-256.
+        token: [u8; 32],
+        /// When it is over.
+        expires: Timestamp,
+        /// Now.
+        now: Timestamp,
     },
     /// Notes when grants and credentials were used. What is gone, or was used later, is left alone.
     NoteUses(Uses),
@@ -407,6 +429,8 @@ impl Mutation {
             | Self::SetSuspended { .. }
             | Self::AddMember { .. }
             | Self::RemoveMember { .. }
+            | Self::LinkIdentity(_)
+            | Self::UnlinkIdentity { .. }
             // Cached with the dataset.
             | Self::SetVersioning { .. }
             | Self::SetObjectLock { .. }
@@ -433,6 +457,7 @@ impl Mutation {
             | Self::SetSetting { .. }
             | Self::RestoreVersion { .. }
             | Self::RestoreMarker(_)
+            | Self::SpendToken { .. }
             | Self::NoteUses(_)
             | Self::Freeze(_)
             | Self::Issue { .. }

@@ -281,6 +281,38 @@ pub enum PrincipalCommand {
         /// Its name
         name: PrincipalId,
     },
+    /// Say whom an issuer's subject is, so that its tokens become sessions
+    #[command(
+        after_long_help = "Example:\n  kluis principal link train-job --issuer k8s --subject system:serviceaccount:icu:train"
+    )]
+    Link {
+        /// Whom it is
+        name: PrincipalId,
+        /// The issuer, as the issuers' file names it
+        #[arg(long, value_name = "ISSUER")]
+        issuer: String,
+        /// The subject in the issuer's words, compared as it is
+        #[arg(long, value_name = "SUBJECT")]
+        subject: String,
+    },
+    /// End that; sessions on its word end with it
+    #[command(
+        after_long_help = "Example:\n  kluis principal unlink --issuer k8s --subject system:serviceaccount:icu:train"
+    )]
+    Unlink {
+        /// The issuer
+        #[arg(long, value_name = "ISSUER")]
+        issuer: String,
+        /// The subject
+        #[arg(long, value_name = "SUBJECT")]
+        subject: String,
+    },
+    /// List the subjects that a principal is linked to
+    #[command(after_long_help = "Example:\n  kluis principal links train-job")]
+    Links {
+        /// Its name
+        name: PrincipalId,
+    },
     /// Let a suspended principal be again
     #[command(after_long_help = "Example:\n  kluis principal resume b.devries")]
     Resume {

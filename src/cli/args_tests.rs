@@ -48,6 +48,7 @@ fn every_command_is_listed_here() {
         kluis dataset diff; kluis dataset verify; kluis dataset delete; kluis mount; \
         kluis principal; \
         kluis principal create; kluis principal list; kluis principal suspend; \
+        kluis principal link; kluis principal unlink; kluis principal links; \
         kluis principal resume; kluis group; kluis group create; kluis group show; \
         kluis group add; kluis group remove; kluis credential; kluis credential create; \
         kluis credential list; kluis credential revoke; kluis policy; kluis policy check; \

@@ -29,6 +29,7 @@ pub(super) fn local(vault: &Vault, operation: &'static str) -> Result<Call, Vaul
         time: vault.now(),
         operation,
         nature,
+        bounds: None,
         recorded: Arc::new(AtomicBool::new(false)),
     })
 }

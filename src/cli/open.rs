@@ -196,6 +196,8 @@ const fn exit_of(kind: ErrorKind) -> Exit {
     match kind {
         ErrorKind::InvalidName | ErrorKind::InvalidBucket | ErrorKind::KeyTooLong => Exit::Usage,
         ErrorKind::AccessDenied
+        | ErrorKind::TokenInvalid
+        | ErrorKind::TokenExpired
         | ErrorKind::NoSuchDataset
         | ErrorKind::NoSuchObject
         | ErrorKind::NoSuchVersion

@@ -218,6 +218,7 @@ fn explain(desk: Desk<'_>, question: &Question<'_>, output: &mut Output) -> Resu
             client: question.from,
             purpose: question.purpose,
             version: None,
+            within: None,
         },
     });
     if output.is_json() {

@@ -37,6 +37,37 @@ pub(super) fn run(
             let rows: Vec<_> = rows.iter().map(cells).collect();
             output.rows(COLUMNS, &rows)?;
         }
+        PrincipalCommand::Link {
+            name,
+            issuer,
+            subject,
+        } => {
+            desk.act(output, async |opened| {
+                let call = call(opened, "principal link")?;
+                let place = (issuer.as_str(), subject.as_str());
+                let vault = &opened.vault;
+                Ok(vault.link_identity(&call, place, name.clone()).await?)
+            })?;
+            output.note(&format!("{subject} of {issuer} is {name}"));
+        }
+        PrincipalCommand::Unlink { issuer, subject } => {
+            desk.act(output, async |opened| {
+                let call = call(opened, "principal unlink")?;
+                let place = (issuer.as_str(), subject.as_str());
+                Ok(opened.vault.unlink_identity(&call, place).await?)
+            })?;
+            output.note(&format!("{subject} of {issuer} is nobody any more"));
+        }
+        PrincipalCommand::Links { name } => {
+            let catalog = desk.catalog()?;
+            let all = catalog.identities_of(name, limits::ISSUERS_MAX);
+            let rows = super::serve::runtime()?.block_on(all)?;
+            let cells = |row: crate::catalog::IdentityRow| {
+                [row.issuer, row.subject, row.linked.to_string()]
+            };
+            let rows: Vec<_> = rows.into_iter().map(cells).collect();
+            output.rows(["issuer", "subject", "linked"], &rows)?;
+        }
         PrincipalCommand::Suspend { name } => {
             suspend(desk, name, true, output)?;
             output.note(&format!(

@@ -101,6 +101,11 @@ impl Config {
             "write it like a URL without its scheme, \"vault.example.org/log\": no spaces, no +",
         );
         rules.time("policy.reload_interval", self.policy.reload_interval, HOUR);
+        rules.time(
+            "identity.reload_interval",
+            self.identity.reload_interval,
+            HOUR,
+        );
         let long = DAY.saturating_mul(3650);
         for (name, time) in [
             ("policy.review", self.policy.review),

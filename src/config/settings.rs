@@ -246,6 +246,13 @@ settings! {
         /// The same of a grant that lets bytes out or shows the log.
         review_privileged: Duration = DAY.saturating_mul(92),
     }
+    /// Who is believed about who people are.
+    identity: Identity {
+        /// A file that names issuers of tokens and their keys (`docs/sign-in.md`); none for none.
+        issuers: Option<PathBuf> = None,
+        /// How often the file, and keys in files, are looked at for a change.
+        reload_interval: Duration = seconds(5),
+    }
     /// The removal of what nothing refers to.
     sweep: Sweep {
         /// How old an unreferred blob is before it is removed; at least a day.

@@ -86,6 +86,8 @@ impl Bar {
 const FAULT_PROJECT: &str = "fault: another project";
 /// A question that was put to a view of another subject.
 const FAULT_PRINCIPAL: &str = "fault: another principal";
+/// The caller's credential is for another project or dataset.
+const OUTSIDE: &str = "barred: outside the credential's scope";
 /// casbin failed, or named a line that no grant of the subject supports.
 const FAULT_ENGINE: &str = "fault: engine";
 
@@ -125,6 +127,9 @@ impl SubjectPolicy {
         }
         if *ask.principal != self.principal {
             return self.deny(FAULT_PRINCIPAL);
+        }
+        if !ask.when.admit(ask.project, ask.dataset) {
+            return self.deny(OUTSIDE);
         }
         if let Some(bar) = self.barred {
             return self.deny(bar.rule());

@@ -82,6 +82,16 @@ pub struct Circumstances<'a> {
     pub purpose: Option<&'a str>,
     /// The published version that is asked for; `None` for what is current.
     pub version: Option<u32>,
+    /// The only project, and in it the only dataset, that the caller's credential is for.
+    pub within: Option<(&'a ProjectName, Option<&'a DatasetName>)>,
+}
+
+impl Circumstances<'_> {
+    /// Whether the caller's credential is for this place at all.
+    pub(super) fn admit(&self, project: &ProjectName, dataset: Option<&DatasetName>) -> bool {
+        self.within
+            .is_none_or(|(only, set)| project == only && set.is_none_or(|set| dataset == Some(set)))
+    }
 }
 
 impl Grant {

@@ -94,6 +94,7 @@ impl MomentValue {
             client,
             purpose,
             version,
+            within: _,
         } = place.when;
         Self {
             now: place.now,
@@ -258,6 +259,7 @@ pub(super) fn holds(
                     client: moment.client,
                     purpose: moment.purpose.as_deref(),
                     version: moment.version,
+                    within: None,
                 },
             },
         )

@@ -27,14 +27,15 @@ impl S3Auth for Credentials {
         let Ok(key) = access_key.parse::<AccessKeyId>() else {
             return Err(unknown());
         };
-        let Some(identity) = self.0.identity(&key).await? else {
+        let scope = scope::current().ok_or_else(|| internal("a credential outside a request"))?;
+        let Some(identity) = self.0.identify(&key, scope.token()).await? else {
             return Err(unknown());
         };
-        let scope = scope::current().ok_or_else(|| internal("a credential outside a request"))?;
         scope.claim(Claim {
             key,
             principal: identity.principal,
             responsible: identity.responsible,
+            bounds: identity.bounds,
         });
         Ok(SecretKey::from(identity.secret.expose()))
     }

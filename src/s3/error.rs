@@ -49,6 +49,8 @@ const fn answer(kind: ErrorKind) -> Answer {
     const FAULT: StatusCode = StatusCode::INTERNAL_SERVER_ERROR;
     match kind {
         ErrorKind::AccessDenied => no(Code::AccessDenied, FORBIDDEN, "Access denied."),
+        ErrorKind::TokenInvalid => no(Code::InvalidToken, BAD, "The token is not accepted."),
+        ErrorKind::TokenExpired => no(Code::ExpiredToken, BAD, "The token is not in its time."),
         ErrorKind::NoSuchDataset => no(Code::NoSuchBucket, ABSENT, "There is no such bucket."),
         ErrorKind::NoSuchObject => no(Code::NoSuchKey, ABSENT, "There is no such object."),
         ErrorKind::NoSuchVersion => no(Code::NoSuchVersion, ABSENT, "There is no such version."),

@@ -19,6 +19,7 @@ mod route;
 mod scope;
 mod service;
 mod signed;
+mod sts;
 #[cfg(test)]
 mod tests;
 mod translate;

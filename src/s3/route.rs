@@ -10,18 +10,41 @@ use s3s::{Body, S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 use super::error::{internal, invalid_request};
 use super::ops::scope_of;
 use super::scope::Scope;
-use super::{answer, headers, signed};
+use super::{answer, headers, signed, sts};
 use crate::api::{Api, Ask, Found};
 use crate::types::limits;
+use crate::vault::Vault;
 
 /// Leads to the API what belongs there.
 pub(super) struct ApiRoute {
     pub(super) api: Api,
+    /// For the service of session tokens.
+    pub(super) vault: Arc<Vault>,
     /// The domain whose subdomains are buckets: their paths are keys.
     pub(super) domain: Option<Arc<str>>,
 }
 
 impl ApiRoute {
+    async fn sts(&self, request: S3Request<Body>) -> S3Result<S3Response<Body>> {
+        let scope = Arc::clone(scope_of(&request)?);
+        let signed = request.credentials.is_some();
+        let mut body = request.input;
+        let body = body
+            .store_all_limited(limits::API_BODY_BYTES_MAX)
+            .await
+            .map_err(|_cut| S3Error::from(S3ErrorCode::IncompleteBody))?;
+        let asked = match sts::read(&body) {
+            Ok(asked) => asked,
+            Err(refusal) => return Ok(sts::refuse(&refusal, scope.event())),
+        };
+        scope.name(asked.operation());
+        match asked {
+            sts::Asked::Assume(asked) => Ok(sts::assume(&self.vault, &scope.serve(), &asked).await),
+            sts::Asked::Identity if signed => Ok(sts::identity(&self.vault, &scope.serve()).await),
+            sts::Asked::Identity => Err(unsigned()),
+        }
+    }
+
     fn is_unsigned(&self, method: &Method, uri: &Uri) -> bool {
         matches!(self.api.find(method, uri.path()), Found::Endpoint(endpoint, _) if endpoint.unsigned)
     }
@@ -37,6 +60,12 @@ impl S3Route for ApiRoute {
         extensions: &mut Extensions,
     ) -> bool {
         let of_bucket = |domain: &Arc<str>| answer::host_bucket(headers, uri, domain).is_some();
+        if sts::is_for(method, uri, headers) {
+            if let Some(scope) = extensions.get::<Arc<Scope>>() {
+                scope.name("STS");
+            }
+            return true;
+        }
         if !Api::owns(uri.path()) || self.domain.as_ref().is_some_and(of_bucket) {
             return false;
         }
@@ -51,23 +80,31 @@ impl S3Route for ApiRoute {
     }
 
     async fn check_access(&self, request: &mut S3Request<Body>) -> S3Result<()> {
+        let of_sts = sts::is_for(&request.method, &request.uri, &request.headers);
         let Some(credentials) = &request.credentials else {
-            if self.is_unsigned(&request.method, &request.uri) {
+            if of_sts || self.is_unsigned(&request.method, &request.uri) {
                 return Ok(());
             }
-            return Err(S3Error::with_message(
-                S3ErrorCode::AccessDenied,
-                "Access denied. Requests are signed.",
-            ));
+            return Err(unsigned());
         };
         let scope = scope_of(request)?;
         if !scope.prove(&credentials.access_key) {
             return Err(internal("a signature of another credential"));
         }
-        signed::check(&request.headers, request.uri.query().unwrap_or_default())?;
+        let query = request.uri.query().unwrap_or_default();
+        signed::check(&request.headers, query)?;
+        let service = if of_sts { "sts" } else { "s3" };
+        signed::check_service(&request.headers, query, service)?;
+        if scope.has_stray_token() {
+            return Err(S3ErrorCode::InvalidToken.into());
+        }
         headers::check(scope.operation(), &request.method, &request.headers)?;
         // A body whose hash is not signed could be another's.
         let hash = request.headers.get("x-amz-content-sha256");
+        if of_sts && hash.is_none() {
+            // The library has hashed the body itself, as this service's signatures want it.
+            return Ok(());
+        }
         if hash.is_none_or(|hash| hash.len() != 64) {
             return Err(invalid_request(
                 "The API wants x-amz-content-sha256 to be the body's SHA-256.",
@@ -77,6 +114,9 @@ impl S3Route for ApiRoute {
     }
 
     async fn call(&self, request: S3Request<Body>) -> S3Result<S3Response<Body>> {
+        if sts::is_for(&request.method, &request.uri, &request.headers) {
+            return self.sts(request).await;
+        }
         let (endpoint, parameters) = match self.api.find(&request.method, request.uri.path()) {
             Found::Endpoint(endpoint, parameters) => (endpoint, parameters),
             Found::NoPath => return Err(absent()),
@@ -100,6 +140,13 @@ impl S3Route for ApiRoute {
         response.extensions = parts.extensions;
         Ok(response)
     }
+}
+
+fn unsigned() -> S3Error {
+    S3Error::with_message(
+        S3ErrorCode::AccessDenied,
+        "Access denied. Requests are signed.",
+    )
 }
 
 fn absent() -> S3Error {

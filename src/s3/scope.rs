@@ -17,8 +17,8 @@ use http::{HeaderMap, Uri, header};
 use super::watch::Watch;
 use crate::catalog::CorsRule;
 use crate::ledger::{AuthMethod, Nature, Session};
-use crate::types::{AccessKeyId, EventId, PrincipalId, Timestamp};
-use crate::vault::{Call, CorsAsk, Turned, Vault, VaultError};
+use crate::types::{AccessKeyId, EventId, PrincipalId, SecretText, Timestamp};
+use crate::vault::{Bounds, Call, CorsAsk, Turned, Vault, VaultError};
 
 /// The client's own name is cut to so many bytes.
 const USER_AGENT_BYTES_MAX: usize = 256;
@@ -101,6 +101,8 @@ pub(super) struct Claim {
     pub(super) principal: PrincipalId,
     /// The person a workload acts for.
     pub(super) responsible: Option<PrincipalId>,
+    /// What a session is bound to.
+    pub(super) bounds: Option<Arc<Bounds>>,
 }
 
 struct State {
@@ -116,6 +118,7 @@ pub(super) struct Origin {
     user_agent: String,
     auth: AuthMethod,
     source: Arc<str>,
+    token: Option<SecretText>,
 }
 
 impl Origin {
@@ -127,6 +130,7 @@ impl Origin {
             user_agent: user_agent(&parts.headers),
             auth: auth_method(&parts.uri),
             source: Arc::clone(source),
+            token: session_token(&parts.headers, &parts.uri),
         }
     }
 }
@@ -193,6 +197,17 @@ impl Scope {
         same
     }
 
+    /// The session's token that came with the request.
+    pub(super) fn token(&self) -> Option<&str> {
+        self.origin.token.as_ref().map(SecretText::expose)
+    }
+
+    /// Whether a token came with a credential that is no session's.
+    pub(super) fn has_stray_token(&self) -> bool {
+        let of_session = |claim: &Claim| claim.bounds.is_some();
+        self.origin.token.is_some() && !self.state().claim.as_ref().is_some_and(of_session)
+    }
+
     /// Notes which operation it is.
     pub(super) fn name(&self, operation: &'static str) {
         self.state().operation = operation;
@@ -243,6 +258,7 @@ impl Scope {
             time: self.time,
             operation: state.operation,
             nature: Nature::Normal,
+            bounds: proved.and_then(|c| c.bounds.clone()),
             recorded: Arc::clone(&self.recorded),
         }
     }
@@ -289,6 +305,25 @@ fn user_agent(headers: &HeaderMap) -> String {
         out.push(c);
     }
     out
+}
+
+/// The session's token, in the header or in the query of a presigned URL. Two are none.
+fn session_token(headers: &HeaderMap, uri: &Uri) -> Option<SecretText> {
+    let in_headers = headers.get_all("x-amz-security-token").into_iter();
+    let in_headers = in_headers.filter_map(|value| value.to_str().ok().map(str::to_owned));
+    let query = uri.query().unwrap_or_default();
+    let in_query = form_urlencoded::parse(query.as_bytes())
+        .filter(|(name, _)| name.eq_ignore_ascii_case("x-amz-security-token"))
+        .map(|(_, value)| value.into_owned());
+    let mut all = in_headers.chain(in_query);
+    let first = all.next()?;
+    // What is no token stands for two: something came, and nothing is opened by it.
+    let only = if all.next().is_some() {
+        String::new()
+    } else {
+        first
+    };
+    Some(SecretText::new(only))
 }
 
 /// How a request claims to be signed: the library looks at the query first.

@@ -84,6 +84,7 @@ pub fn router(vault: Arc<Vault>, settings: &S3Settings) -> Result<S3Edge, BuildE
     let auth = Credentials(Arc::clone(&vault));
     let route = ApiRoute {
         api: Api::new(Arc::clone(&vault)),
+        vault: Arc::clone(&vault),
         domain: settings.domain.as_deref().map(Arc::from),
     };
     assemble(handlers, auth, Some(route), vault, settings)
@@ -150,7 +151,8 @@ fn config(region: Region) -> S3Config {
     config.allow_presigned_url = true;
     config.enable_sig_v2 = false;
     config.expected_region = Some(region);
-    config.sig_v4_allowed_services = vec!["s3".to_owned()];
+    // Which of them a request may be signed for is seen at the gate.
+    config.sig_v4_allowed_services = vec!["s3".to_owned(), "sts".to_owned()];
     // No unsigned header changes what a request does. The moment is part of every signature by
     // itself, and may come out of `Date` (`dated`).
     config.unsigned_amz_header_allowlist = vec!["x-amz-date".to_owned()];

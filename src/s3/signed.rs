@@ -61,6 +61,31 @@ pub(super) fn check(headers: &HeaderMap, query: &str) -> S3Result<()> {
     }
 }
 
+/// Refuses a signature that was made for another service than this one.
+pub(super) fn check_service(headers: &HeaderMap, query: &str, service: &str) -> S3Result<()> {
+    let scope = match headers.get(header::AUTHORIZATION) {
+        Some(value) => value
+            .to_str()
+            .ok()
+            .and_then(|value| value.split_once("Credential="))
+            .and_then(|(_, rest)| rest.split(',').next())
+            .map(str::to_owned),
+        None => query
+            .split('&')
+            .filter_map(|pair| pair.split_once('='))
+            .find(|(name, _)| decoded(name) == b"X-Amz-Credential")
+            .and_then(|(_, value)| String::from_utf8(decoded(value)).ok()),
+    };
+    let named = scope.as_deref().and_then(|scope| scope.split('/').nth(3));
+    if named == Some(service) {
+        return Ok(());
+    }
+    Err(S3Error::with_message(
+        S3ErrorCode::SignatureDoesNotMatch,
+        "The signature is for another service.",
+    ))
+}
+
 fn decoded(text: &str) -> Vec<u8> {
     percent_encoding::percent_decode_str(text).collect()
 }

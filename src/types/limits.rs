@@ -31,6 +31,22 @@ pub const GRANT_TEXT_BYTES_MAX: usize = 128;
 pub const GRANT_PROPOSALS_MAX: usize = 1_000;
 /// Uses of grants and credentials of one commit, and that a gateway keeps before it writes them.
 pub const USES_MAX: usize = 100_000;
+/// A JSON Web Token: what fits in a header, with room for the longest keys' signatures.
+pub const TOKEN_BYTES_MAX: usize = 16 * 1024;
+/// An issuer's set of keys: 64 RSA keys of 8,192 bits with their certificates.
+pub const TOKEN_KEYS_BYTES_MAX: usize = 512 * 1024;
+/// Keys of one issuer; a token without a key's id is tried with each.
+pub const TOKEN_KEYS_MAX: usize = 64;
+/// A token's subject (255 characters by OIDC's core, section 2).
+pub const TOKEN_SUBJECT_BYTES_MAX: usize = 255;
+/// Issuers of one vault.
+pub const ISSUERS_MAX: usize = 32;
+/// How long a session's credential lives at most, in milliseconds (ID-5: an hour).
+pub const SESSION_MS_MAX: u64 = 60 * 60 * 1_000;
+/// A session's token as it is sent; with its form it stays below what clients put into a header.
+pub const SESSION_TOKEN_BYTES_MAX: usize = 4 * 1024;
+/// Spent tokens that one commit forgets because they are over.
+pub const SPENT_FORGET_MAX: usize = 1_000;
 /// Cases of one table of expectations.
 pub const EXPECTATIONS_MAX: usize = 10_000;
 /// User metadata of one object, names and values together (S3: 2 KB, of which clients vary).

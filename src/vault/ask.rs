@@ -14,7 +14,7 @@ use crate::types::{
     VersionName,
 };
 
-use super::{PlainBody, VaultError};
+use super::{Bounds, PlainBody, VaultError};
 
 /// One request on its way through the vault: who, since when, under which event.
 pub struct Call {
@@ -28,6 +28,8 @@ pub struct Call {
     pub operation: &'static str,
     /// Its nature in the log.
     pub nature: Nature,
+    /// What a session's credential is bound to; `None` for a lasting one.
+    pub bounds: Option<Arc<Bounds>>,
     /// Whether a record of it stands in the log; the edge records what no use case did.
     pub recorded: Arc<AtomicBool>,
 }

@@ -187,6 +187,7 @@ impl Vault {
             time: call.time,
             operation: call.operation,
             nature: call.nature,
+            bounds: call.bounds.clone(),
             recorded: Arc::clone(&call.recorded),
         };
         let place = Place {

@@ -19,6 +19,10 @@ use crate::types::{ETag, EntropyError, NameError, VersionName};
 pub enum ErrorKind {
     /// Not allowed, or not known to who may not know.
     AccessDenied,
+    /// A token that says who somebody is is not believed.
+    TokenInvalid,
+    /// It is not in its time: get another one.
+    TokenExpired,
     /// No such dataset, said to who may know.
     NoSuchDataset,
     /// No such object, said to who may know.
@@ -102,6 +106,8 @@ impl ErrorKind {
         match self {
             Self::NotModified => 304,
             Self::InvalidName
+            | Self::TokenInvalid
+            | Self::TokenExpired
             | Self::InvalidBucket
             | Self::KeyTooLong
             | Self::InvalidArgument
@@ -283,6 +289,12 @@ const fn of_conflict(conflict: Conflict) -> (ErrorKind, &'static str) {
             ErrorKind::InvalidArgument,
             "only persons and workloads are members, and only of groups",
         ),
+        Conflict::IdentityTaken => (
+            ErrorKind::Conflict,
+            "the subject is linked already, or the principal to another one of the issuer",
+        ),
+        Conflict::NoIdentity => (ErrorKind::InvalidArgument, "the subject is not linked"),
+        Conflict::TokenSpent => (ErrorKind::AccessDenied, "the token was used before"),
         Conflict::NoMember => (ErrorKind::InvalidArgument, "no such member"),
         Conflict::NoDataset => (ErrorKind::NoSuchDataset, "no such dataset"),
         Conflict::DatasetNotEmpty => (ErrorKind::DatasetNotEmpty, "the dataset is not empty"),

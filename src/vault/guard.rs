@@ -11,8 +11,9 @@ use std::sync::{Arc, RwLock};
 use arc_swap::ArcSwap;
 
 use super::error::{ErrorKind, VaultError};
+use super::session::Session;
 use super::uses::Recent;
-use super::{Call, Identity, Vault};
+use super::{Bounds, Call, Identity, Vault};
 use crate::catalog::{CredentialRow, DatasetRow, PublicationRow, SharedCatalog};
 use crate::ledger::{ObjectRef, PolicyRef};
 use crate::policy::{Ask, Bar, Circumstances, Decision, Policy, ProjectPolicy, SubjectPolicy};
@@ -50,6 +51,11 @@ impl Authorized {
     /// The right to go on, for a transfer that may take long.
     pub(super) fn lease(&self) -> Lease {
         self.lease.clone()
+    }
+
+    /// What a further question about the same bucket is asked with.
+    pub(super) fn circumstances<'a>(&self, call: &'a Call) -> Circumstances<'a> {
+        about(call, self.lease.version)
     }
 
     /// The dataset, which every action but its creation has.
@@ -92,7 +98,10 @@ pub(super) struct Lease {
     guard: Arc<Guard>,
     principal: PrincipalId,
     access_key: Option<AccessKeyId>,
+    bounds: Option<Arc<Bounds>>,
     client: Option<IpAddr>,
+    /// The published version that is read, if one is.
+    version: Option<u32>,
     bucket: BucketName,
     key: Option<ObjectKey>,
     action: Action,
@@ -123,7 +132,12 @@ impl Lease {
     }
 
     async fn holds(&self, now: Timestamp) -> Result<bool, VaultError> {
-        if let Some(id) = &self.access_key {
+        if let Some(bounds) = &self.bounds {
+            let holds = self.guard.session_holds(bounds, &self.principal, now);
+            if !holds.await? {
+                return Ok(false);
+            }
+        } else if let Some(id) = &self.access_key {
             let row = self.guard.catalog.credential(id).await?;
             if row.is_none_or(|row| row.expires.is_some_and(|end| end <= now)) {
                 return Ok(false);
@@ -141,8 +155,8 @@ impl Lease {
             action: self.action,
             now,
             when: Circumstances {
-                client: self.client,
-                ..Circumstances::default()
+                version: self.version,
+                ..narrowed(self.client, self.bounds.as_deref())
             },
         };
         Ok(subject.decide(&ask).allowed)
@@ -168,7 +182,7 @@ struct Known {
 }
 
 #[derive(Default)]
-struct Cache {
+pub(super) struct Cache {
     generation: u64,
     checked: Timestamp,
     credentials: HashMap<AccessKeyId, Arc<Known>>,
@@ -176,6 +190,9 @@ struct Cache {
     publications: HashMap<(DatasetId, u32), Arc<PublicationRow>>,
     projects: HashMap<ProjectName, Arc<ProjectPolicy>>,
     subjects: HashMap<(ProjectName, PrincipalId), Arc<SubjectPolicy>>,
+    pub(super) sessions: HashMap<AccessKeyId, Arc<Session>>,
+    /// By issuer and subject; nobody is kept too.
+    pub(super) links: HashMap<(String, String), Option<PrincipalId>>,
 }
 
 impl Cache {
@@ -185,13 +202,15 @@ impl Cache {
         self.publications.clear();
         self.projects.clear();
         self.subjects.clear();
+        self.sessions.clear();
+        self.links.clear();
     }
 }
 
 /// Credentials, datasets and policies as they are now, cached until the catalog's generation or
 /// the policy changes.
 pub(super) struct Guard {
-    catalog: SharedCatalog,
+    pub(super) catalog: SharedCatalog,
     clock: Arc<dyn Clock>,
     policy: ArcSwap<Policy>,
     cache: RwLock<Cache>,
@@ -201,9 +220,27 @@ pub(super) struct Guard {
 
 /// From where a call came: what grants may be bound to.
 pub(super) fn circumstances(call: &Call) -> Circumstances<'_> {
+    let client = call.session.client_ip.parse().ok();
+    narrowed(client, call.bounds.as_deref())
+}
+
+/// The same, about a published version.
+fn about(call: &Call, version: Option<u32>) -> Circumstances<'_> {
     Circumstances {
-        client: call.session.client_ip.parse().ok(),
-        ..Circumstances::default()
+        version,
+        ..circumstances(call)
+    }
+}
+
+fn narrowed(client: Option<IpAddr>, bounds: Option<&Bounds>) -> Circumstances<'_> {
+    Circumstances {
+        client,
+        purpose: bounds.and_then(|bounds| bounds.purpose.as_deref()),
+        version: None,
+        within: bounds.and_then(|bounds| {
+            let project = bounds.project.as_ref()?;
+            Some((project, bounds.dataset.as_ref()))
+        }),
     }
 }
 
@@ -240,7 +277,7 @@ impl Guard {
 
     /// Looks at most every [`FRESH_MS`] whether another commit changed what is cached; returns the
     /// generation that cached answers belong to.
-    async fn generation(&self) -> Result<u64, VaultError> {
+    pub(super) async fn generation(&self) -> Result<u64, VaultError> {
         let now = self.clock.now();
         if let Ok(cache) = self.cache.read()
             && now.since(cache.checked) < FRESH_MS
@@ -259,17 +296,24 @@ impl Guard {
     }
 
     /// Keeps an answer that was read under `generation`, unless something changed meanwhile.
-    fn keep(&self, generation: u64, keep: impl FnOnce(&mut Cache)) {
+    pub(super) fn keep(&self, generation: u64, keep: impl FnOnce(&mut Cache)) {
         if let Ok(mut cache) = self.cache.write()
             && cache.generation == generation
         {
             let entries = cache.subjects.len().max(cache.credentials.len());
-            let others = cache.datasets.len().max(cache.publications.len());
-            if entries.max(others) >= limits::GUARD_CACHE_MAX {
+            let others = cache.sessions.len().max(cache.links.len());
+            let others = others.max(cache.publications.len());
+            let entries = entries.max(others).max(cache.datasets.len());
+            if entries >= limits::GUARD_CACHE_MAX {
                 cache.clear();
             }
             keep(&mut cache);
         }
+    }
+
+    /// What the cache has.
+    pub(super) fn cached<T>(&self, look: impl FnOnce(&Cache) -> Option<T>) -> Option<T> {
+        self.cache.read().ok().and_then(|cache| look(&cache))
     }
 
     pub(super) async fn dataset(
@@ -351,7 +395,7 @@ impl Guard {
     }
 
     /// Why a principal may do nothing at all, if so. A workload falls with its person.
-    async fn bar(&self, principal: &PrincipalId) -> Result<Option<Bar>, VaultError> {
+    pub(super) async fn bar(&self, principal: &PrincipalId) -> Result<Option<Bar>, VaultError> {
         let Some(row) = self.catalog.principal(principal).await? else {
             return Ok(Some(Bar::Unknown));
         };
@@ -412,6 +456,7 @@ impl Vault {
             principal: known.row.principal.clone(),
             responsible: known.responsible.clone(),
             secret: known.secret.duplicate(),
+            bounds: None,
         }))
     }
 
@@ -520,7 +565,7 @@ impl Vault {
             key: text,
             action,
             now,
-            when: circumstances(call),
+            when: about(call, version),
         });
         if !decision.allowed {
             return Err((object, Some(decision), denied));
@@ -534,7 +579,9 @@ impl Vault {
             guard: Arc::clone(&self.guard),
             principal: principal.clone(),
             access_key: call.session.access_key.clone(),
+            bounds: call.bounds.clone(),
             client: circumstances(call).client,
+            version,
             bucket: bucket.clone(),
             key: key_name.clone(),
             action,

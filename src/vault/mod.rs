@@ -24,6 +24,7 @@ mod reading;
 mod record;
 mod recover;
 mod release;
+mod session;
 mod settings;
 mod snapshot;
 mod sweep;
@@ -38,6 +39,7 @@ mod tests;
 use std::pin::Pin;
 use std::sync::Arc;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use futures_util::Stream;
 
@@ -54,6 +56,7 @@ pub use lifecycle::Lifecycled;
 pub use publish::Published;
 pub use recover::Recovered;
 pub use release::{Opening, ReadReport, Released, Run};
+pub use session::{AssumeAsk, Assumed, Bounds};
 pub use snapshot::Snapshot;
 pub use sweep::{GRACE_MS_MIN, SweepAsk, Swept};
 
@@ -62,6 +65,7 @@ use crate::journal::SharedJournal;
 use crate::keyring::KeyRing;
 use crate::policy::{Policy, SubjectPolicy};
 use crate::store::SharedStore;
+use crate::token::Issuer;
 use crate::types::{Clock, Entropy, EventId, PrincipalId, ProjectName, SecretText, Timestamp};
 
 /// An object's plaintext, in order; each piece has authenticated. An error cuts the stream.
@@ -82,6 +86,8 @@ pub struct Identity {
     pub responsible: Option<PrincipalId>,
     /// The credential's secret half.
     pub secret: SecretText,
+    /// What a session is bound to; `None` for a lasting credential.
+    pub bounds: Option<Arc<Bounds>>,
 }
 
 /// What a vault stands on.
@@ -120,6 +126,7 @@ pub struct Vault {
     keyring: Arc<KeyRing>,
     guard: Arc<guard::Guard>,
     in_flight: Arc<sweep::InFlight>,
+    issuers: ArcSwap<Vec<Issuer>>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     settings: Settings,
@@ -140,6 +147,7 @@ impl Vault {
             keyring: parts.keyring,
             guard: Arc::new(guard),
             in_flight: Arc::default(),
+            issuers: ArcSwap::default(),
             clock: parts.clock,
             entropy: parts.entropy,
             settings,

@@ -14,7 +14,7 @@ use sync_wrapper::SyncStream;
 use zeroize::Zeroizing;
 
 use super::error::{ErrorKind, VaultError};
-use super::guard::{Authorized, Lease, circumstances, policy_ref};
+use super::guard::{Authorized, Lease, policy_ref};
 use super::record::Recorded;
 use super::{Call, PlainBody, Vault};
 use crate::catalog::{ObjectRow, PublicationRow};
@@ -306,7 +306,7 @@ impl Vault {
             key: key.as_str(),
             action: Action::ObjectRead,
             now: self.now(),
-            when: circumstances(call),
+            when: proof.circumstances(call),
         }))
     }
 
@@ -330,7 +330,7 @@ impl Vault {
                 key: key.as_str(),
                 action: Action::ObjectRead,
                 now,
-                when: circumstances(call),
+                when: proof.circumstances(call),
             })
         };
         let first = decide(&run.from);
@@ -424,11 +424,9 @@ impl Vault {
         let judged = async {
             let (_, number) = version(&proof)?;
             intent.query = Some(format!("version={number} open={}", open.len()));
-            let principal = call.session.principal.as_ref().ok_or(super::NOBODY)?;
             let mut refused = Vec::new();
             for key in open.iter().take(limits::RELEASE_KEYS_MAX) {
-                let place = (principal, &proof.bucket, key.as_str());
-                if !self.may(call, place, Action::ObjectRead).await? {
+                if !self.decide(call, &proof, key).await?.allowed {
                     refused.push(key.clone());
                 }
             }

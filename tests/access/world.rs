@@ -70,6 +70,8 @@ pub(crate) struct Asked {
     pub(crate) uri: String,
     pub(crate) headers: Vec<(&'static str, String)>,
     pub(crate) body: Vec<u8>,
+    /// Which service it is signed for.
+    pub(crate) service: &'static str,
 }
 
 pub(crate) fn asked(method: &'static str, uri: impl Into<String>) -> Asked {
@@ -78,6 +80,7 @@ pub(crate) fn asked(method: &'static str, uri: impl Into<String>) -> Asked {
         uri: uri.into(),
         headers: Vec::new(),
         body: Vec::new(),
+        service: "s3",
     }
 }
 
@@ -106,10 +109,8 @@ impl Got {
         let (open, close) = (format!("<{name}>"), format!("</{name}>"));
         let after = self.body.split_once(&open).map(|(_, after)| after);
         let text = after.and_then(|after| after.split_once(&close));
-        text.map_or_else(
-            || panic!("no {name} in {}", self.body),
-            |(text, _)| text.to_owned(),
-        )
+        let (text, _) = text.unwrap_or_else(|| panic!("no {name} in {}", self.body));
+        text.to_owned()
     }
 
     pub(crate) fn json(&self) -> serde_json::Value {
@@ -253,6 +254,7 @@ impl World {
             time: self.vault.now(),
             operation: "test",
             nature: Nature::Admin,
+            bounds: None,
             recorded: Arc::new(AtomicBool::new(false)),
         }
     }
@@ -275,7 +277,7 @@ impl World {
         }
         let mut request = request.body(()).expect("a request");
         if let Some(keys) = keys {
-            signed(&mut request, keys, &asked.body);
+            signed(&mut request, keys, asked);
         }
         let peer: SocketAddr = "127.0.0.1:5".parse().expect("an address");
         let _none: Option<SocketAddr> = request.extensions_mut().insert(peer);
@@ -300,42 +302,49 @@ impl World {
     }
 
     /// The newest intent in the log.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "all others are others")]
     pub(crate) fn last_intent(&self) -> (Intent, Session) {
         let entries = self.journal.entries();
-        let found = entries.iter().rev().find_map(|entry| match entry {
-            Entry::Intent { intent, session }
+        let found = entries.iter().rev().find_map(|entry| {
+            let (Entry::Intent { intent, session }
             | Entry::Whole {
                 intent, session, ..
-            } => Some((intent.clone(), *session)),
-            _ => None,
+            }) = entry
+            else {
+                return None;
+            };
+            Some((intent.clone(), *session))
         });
         let (intent, hash) = found.expect("a record");
-        let session = entries.iter().find_map(|entry| match entry {
-            Entry::Session(session) if kluis::ledger::session_hash(session).ok() == Some(hash) => {
-                Some(session.clone())
-            }
-            _ => None,
+        let session = entries.iter().find_map(|entry| {
+            let Entry::Session(session) = entry else {
+                return None;
+            };
+            let same = kluis::ledger::session_hash(session).ok() == Some(hash);
+            same.then(|| session.clone())
         });
         (intent, session.expect("its session"))
     }
 }
 
-fn signed(request: &mut Request<()>, keys: &Keys, body: &[u8]) {
+fn signed(request: &mut Request<()>, keys: &Keys, asked: &Asked) {
     let token = keys.token.clone();
     let identity = Credentials::new(&keys.id, &keys.secret, token, None, "test").into();
     let mut settings = SigningSettings::default();
-    settings.payload_checksum_kind = PayloadChecksumKind::XAmzSha256;
+    settings.payload_checksum_kind = if asked.service == "s3" {
+        PayloadChecksumKind::XAmzSha256
+    } else {
+        PayloadChecksumKind::NoHeader
+    };
     settings.percent_encoding_mode = PercentEncodingMode::Single;
     let params = SigningParams::builder()
         .identity(&identity)
         .region("kluis")
-        .name("s3")
+        .name(asked.service)
         .time(wall())
         .settings(settings)
         .build()
         .expect("parameters");
-    let hash = digest::digest(&digest::SHA256, body);
+    let hash = digest::digest(&digest::SHA256, &asked.body);
     let hash = data_encoding::HEXLOWER.encode(hash.as_ref());
     let headers: Vec<(String, String)> = request
         .headers()

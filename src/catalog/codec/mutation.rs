@@ -99,6 +99,7 @@ mutations! {
         RestoreMarker = 24,
         NoteUses = 44,
         Freeze = 50,
+        LinkIdentity = 45,
     }
     many {
         PutObject { row, blobs, condition } = 9,
@@ -116,6 +117,8 @@ mutations! {
         SetSuspended { principal, since } = 41,
         AddMember { group, member } = 42,
         RemoveMember { group, member } = 43,
+        UnlinkIdentity { issuer, subject } = 46,
+        SpendToken { token, expires, now } = 47,
         RestoreVersion { row, versioned, current, blobs } = 23,
         Issue { publication, issue, blobs } = 51,
         DropPublication { publication, now } = 52,

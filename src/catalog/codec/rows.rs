@@ -3,9 +3,9 @@
 use super::CodecError;
 use super::wire::{Reader, Wire};
 use crate::catalog::{
-    Attached, BlobUse, CorsRule, CredentialRow, DatasetRow, Expiry, Facts, FilterForm, Issue,
-    LifecycleFilter, LifecycleRule, MarkerRow, Noncurrent, ObjectMeta, ObjectRow, Origin, PartRow,
-    PrincipalRow, ProjectRow, PublicationRow, Setting, SettingKind, UploadRow, Uses,
+    Attached, BlobUse, CorsRule, CredentialRow, DatasetRow, Expiry, Facts, FilterForm, IdentityRow,
+    Issue, LifecycleFilter, LifecycleRule, MarkerRow, Noncurrent, ObjectMeta, ObjectRow, Origin,
+    PartRow, PrincipalRow, ProjectRow, PublicationRow, Setting, SettingKind, UploadRow, Uses,
 };
 use crate::policy::{Grant, GrantEffect, Standing, Terms};
 use crate::types::{
@@ -241,6 +241,12 @@ fields!(Terms {
     standing,
     lapses,
     proposer,
+});
+fields!(IdentityRow {
+    issuer,
+    subject,
+    principal,
+    linked,
 });
 fields!(Uses {
     grants,

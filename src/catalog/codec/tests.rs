@@ -4,7 +4,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::catalog::{
-    Attached, BlobUse, Condition, Likeness, PrincipalRow, ProjectRow, Setting, SettingKind, Uses,
+    Attached, BlobUse, Condition, IdentityRow, Likeness, PrincipalRow, ProjectRow, Setting,
+    SettingKind, Uses,
 };
 use crate::policy::{Standing, Terms};
 use crate::types::{
@@ -85,6 +86,17 @@ fn people() -> Vec<Mutation> {
                 lapses: Some(Timestamp::default()),
                 proposer: None,
             },
+        },
+        Mutation::LinkIdentity(IdentityRow {
+            issuer: "sram".to_owned(),
+            subject: "Zo\u{eb}|1".to_owned(),
+            principal: "ann".parse().unwrap(),
+            linked: Timestamp::default(),
+        }),
+        Mutation::SpendToken {
+            token: [7; 32],
+            expires: Timestamp::from_millis(9),
+            now: Timestamp::default(),
         },
         Mutation::SetSuspended {
             principal: "ann".parse().unwrap(),

@@ -103,6 +103,16 @@ macro_rules! integers {
 
 integers!(u8, u32, u64);
 
+impl Wire for [u8; 32] {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(self);
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
+        reader.array()
+    }
+}
+
 impl Wire for bool {
     fn write(&self, out: &mut Vec<u8>) {
         out.push(u8::from(*self));

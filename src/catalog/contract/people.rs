@@ -2,7 +2,9 @@
 
 use super::samples::*;
 use super::{on_each, refused};
-use crate::catalog::{CatalogError, Conflict, Mutation, PrincipalRow, SharedCatalog, Uses};
+use crate::catalog::{
+    CatalogError, Conflict, IdentityRow, Mutation, PrincipalRow, SharedCatalog, Uses,
+};
 use crate::policy::{Standing, Terms};
 use crate::types::{Action, PrincipalId, PrincipalKind};
 
@@ -61,6 +63,30 @@ fn names(texts: &[&str]) -> Vec<PrincipalId> {
     texts.iter().map(|name| name.parse().unwrap()).collect()
 }
 
+fn link(issuer: &str, subject: &str, principal: &str) -> Mutation {
+    Mutation::LinkIdentity(IdentityRow {
+        issuer: issuer.to_owned(),
+        subject: subject.to_owned(),
+        principal: principal.parse().unwrap(),
+        linked: at(3),
+    })
+}
+
+fn unlink(issuer: &str, subject: &str) -> Mutation {
+    Mutation::UnlinkIdentity {
+        issuer: issuer.to_owned(),
+        subject: subject.to_owned(),
+    }
+}
+
+fn spend(token: u8, expires: u64) -> Mutation {
+    Mutation::SpendToken {
+        token: [token; 32],
+        expires: at(expires),
+        now: at(5),
+    }
+}
+
 /// A life of people, for the suite of dumps.
 pub(super) fn life() -> Vec<Vec<Mutation>> {
     vec![
@@ -75,6 +101,13 @@ pub(super) fn life() -> Vec<Vec<Mutation>> {
         ],
         vec![remove("others", "ann")],
         vec![suspend("a-job", Some(7))],
+        vec![
+            link("sram", "x|1", "ann"),
+            link("sram", "x|2", "a-job"),
+            link("idp", "x|1", "ann"),
+        ],
+        vec![unlink("sram", "x|2")],
+        vec![spend(1, 900), spend(2, 10)],
         vec![Mutation::CreateGrant(grant(8, "icu", "team"))],
         vec![set_terms(8, terms())],
         vec![Mutation::NoteUses(Uses {
@@ -258,6 +291,101 @@ async fn the_generation_follows_people_and_terms() {
             assert!(now > last);
             last = now;
         }
+    })
+    .await;
+}
+
+/// Two subjects are never one, whatever their letters are.
+#[tokio::test]
+async fn id_7_a_subject_is_one_principal_and_compared_as_it_is() {
+    on_each(|catalog| async move {
+        furnish(&catalog).await;
+        for row in [principal("bob"), principal("eve"), group("team")] {
+            commit(&catalog, Mutation::CreatePrincipal(row))
+                .await
+                .unwrap();
+        }
+        for (change, conflict) in [
+            (link("sram", "s", "nobody"), Conflict::NoPrincipal),
+            (link("sram", "s", "team"), Conflict::NoPrincipal),
+            (unlink("sram", "s"), Conflict::NoIdentity),
+        ] {
+            assert_eq!(commit(&catalog, change).await, refused(conflict));
+        }
+        commit(&catalog, link("sram", "ann@x.org", "ann"))
+            .await
+            .unwrap();
+        for change in [
+            link("sram", "ann@x.org", "bob"),
+            link("sram", "another", "ann"),
+            link("sram", "ann@x.org", "ann"),
+        ] {
+            assert_eq!(
+                commit(&catalog, change).await,
+                refused(Conflict::IdentityTaken)
+            );
+        }
+        commit(&catalog, link("sram", "Ann@x.org", "bob"))
+            .await
+            .unwrap();
+        commit(&catalog, link("sram", "ann_x.org", "eve"))
+            .await
+            .unwrap();
+        commit(&catalog, link("idp", "ann@x.org", "bob"))
+            .await
+            .unwrap();
+        let whom = async |issuer: &str, subject: &str| {
+            let row = catalog.identity(issuer, subject).await.unwrap();
+            row.map(|row| row.principal.to_string())
+        };
+        for (issuer, subject, expected) in [
+            ("sram", "ann@x.org", Some("ann")),
+            ("sram", "Ann@x.org", Some("bob")),
+            ("sram", "ann_x.org", Some("eve")),
+            ("idp", "ann@x.org", Some("bob")),
+            ("idp", "Ann@x.org", None),
+            ("sram", "ann@x.org ", None),
+            ("", "ann@x.org", None),
+        ] {
+            assert_eq!(
+                whom(issuer, subject).await.as_deref(),
+                expected,
+                "{issuer} {subject}"
+            );
+        }
+        let all = catalog
+            .identities_of(&"bob".parse().unwrap(), 9)
+            .await
+            .unwrap();
+        assert_eq!(all.len(), 2);
+        let generation = catalog.generation().await.unwrap();
+        commit(&catalog, unlink("sram", "ann@x.org")).await.unwrap();
+        assert!(catalog.generation().await.unwrap() > generation);
+        assert_eq!(whom("sram", "ann@x.org").await, None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_token_is_spent_once_until_it_is_over() {
+    on_each(|catalog| async move {
+        commit(&catalog, spend(1, 6)).await.unwrap();
+        commit(&catalog, spend(2, 900)).await.unwrap();
+        for token in [1, 2] {
+            let again = commit(&catalog, spend(token, 900)).await;
+            assert_eq!(again, refused(Conflict::TokenSpent));
+        }
+        let later = Mutation::SpendToken {
+            token: [3; 32],
+            expires: at(900),
+            now: at(6),
+        };
+        commit(&catalog, later).await.unwrap();
+        commit(&catalog, spend(1, 900)).await.unwrap();
+        assert_eq!(
+            commit(&catalog, spend(2, 9)).await,
+            refused(Conflict::TokenSpent)
+        );
     })
     .await;
 }

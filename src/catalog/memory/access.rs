@@ -1,6 +1,6 @@
 //! The model's groups, suspensions, terms of grants and last uses.
 
-use super::super::{CatalogError, Conflict, Mutation, Uses};
+use super::super::{CatalogError, Conflict, IdentityRow, Mutation, Uses};
 use super::state::{State, must};
 use crate::policy::Terms;
 use crate::types::{GrantId, PrincipalId, PrincipalKind, Timestamp, limits};
@@ -50,6 +50,40 @@ impl State {
     ) -> Result<(), Conflict> {
         let there = self.members.remove(&(group, member));
         must(there, Conflict::NoMember)
+    }
+
+    pub(super) fn link(&mut self, row: IdentityRow) -> Result<(), Conflict> {
+        let kind = self.principals.get(&row.principal).map(|row| row.kind);
+        let links = kind.is_some_and(|kind| kind != PrincipalKind::Group);
+        must(links, Conflict::NoPrincipal)?;
+        let taken = |known: &IdentityRow| {
+            known.issuer == row.issuer
+                && (known.subject == row.subject || known.principal == row.principal)
+        };
+        must(
+            !self.identities.values().any(taken),
+            Conflict::IdentityTaken,
+        )?;
+        let place = (row.issuer.clone(), row.subject.clone());
+        let _none = self.identities.insert(place, row);
+        Ok(())
+    }
+
+    pub(super) fn spend(
+        &mut self,
+        token: [u8; 32],
+        expires: Timestamp,
+        now: Timestamp,
+    ) -> Result<(), Conflict> {
+        let over = self.spent.iter().filter(|(_, end)| **end <= now);
+        let mut over: Vec<(Timestamp, [u8; 32])> = over.map(|(t, end)| (*end, *t)).collect();
+        over.sort_unstable();
+        for (_, token) in over.into_iter().take(limits::SPENT_FORGET_MAX) {
+            let _end = self.spent.remove(&token);
+        }
+        must(!self.spent.contains_key(&token), Conflict::TokenSpent)?;
+        let _none = self.spent.insert(token, expires);
+        Ok(())
     }
 
     pub(super) fn note_uses(&mut self, uses: Uses) {
@@ -105,6 +139,16 @@ impl State {
                 group: group.clone(),
                 member: member.clone(),
             });
+        let links = self.identities.values().cloned();
+        let links = links.map(Mutation::LinkIdentity);
+        let spent = self
+            .spent
+            .iter()
+            .map(|(token, expires)| Mutation::SpendToken {
+                token: *token,
+                expires: *expires,
+                now: Timestamp::default(),
+            });
         let grants = self.grant_uses.iter().map(|(id, used)| Uses {
             grants: vec![(*id, *used)],
             credentials: Vec::new(),
@@ -114,6 +158,6 @@ impl State {
             credentials: vec![(id.clone(), *used)],
         });
         let uses = grants.chain(credentials).map(Mutation::NoteUses);
-        members.chain(uses).collect()
+        members.chain(links).chain(spent).chain(uses).collect()
     }
 }

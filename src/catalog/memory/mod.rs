@@ -17,8 +17,8 @@ use bytes::Bytes;
 
 use super::codec::encode_value;
 use super::{
-    Catalog, CatalogError, CredentialRow, DatasetRow, ListEntry, ListQuery, MarkerRow, Mutation,
-    ObjectRow, Origin, Page, PartPage, PrincipalRow, ProjectRow, PublicationRow, Setting,
+    Catalog, CatalogError, CredentialRow, DatasetRow, IdentityRow, ListEntry, ListQuery, MarkerRow,
+    Mutation, ObjectRow, Origin, Page, PartPage, PrincipalRow, ProjectRow, PublicationRow, Setting,
     SettingKind, UploadPage, UploadQuery, UploadRow, Version, VersionPage, VersionQuery,
     encode_change, listing,
 };
@@ -224,6 +224,26 @@ impl Catalog for MemoryCatalog {
         limit: usize,
     ) -> Result<Vec<PrincipalId>, CatalogError> {
         Ok(self.state().members(group, after, limit))
+    }
+
+    async fn identity(
+        &self,
+        issuer: &str,
+        subject: &str,
+    ) -> Result<Option<IdentityRow>, CatalogError> {
+        let place = (issuer.to_owned(), subject.to_owned());
+        Ok(self.state().identities.get(&place).cloned())
+    }
+
+    async fn identities_of(
+        &self,
+        principal: &PrincipalId,
+        limit: usize,
+    ) -> Result<Vec<IdentityRow>, CatalogError> {
+        let state = self.state();
+        let rows = state.identities.values();
+        let own = rows.filter(|row| row.principal == *principal);
+        Ok(own.take(limit).cloned().collect())
     }
 
     async fn grant_uses(

@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use super::super::{
     Attached, BlobUse, CatalogError, Condition, Conflict, CredentialRow, DatasetRow, Defaults,
-    Facts, Mutation, ObjectRow, Origin, PartRow, PrincipalRow, ProjectRow, PublicationRow, Setting,
-    SettingKind, UploadRow,
+    Facts, IdentityRow, Mutation, ObjectRow, Origin, PartRow, PrincipalRow, ProjectRow,
+    PublicationRow, Setting, SettingKind, UploadRow,
 };
 use super::versions::Older;
 use crate::policy::{Grant, Terms};
@@ -30,6 +30,10 @@ pub(super) struct State {
     pub(super) grants: BTreeMap<GrantId, Grant>,
     pub(super) grant_uses: BTreeMap<GrantId, Timestamp>,
     pub(super) credential_uses: BTreeMap<AccessKeyId, Timestamp>,
+    /// By issuer and subject.
+    pub(super) identities: BTreeMap<(String, String), IdentityRow>,
+    /// Tokens, each with its end.
+    pub(super) spent: BTreeMap<[u8; 32], Timestamp>,
     /// Group and member.
     pub(super) members: BTreeSet<(PrincipalId, PrincipalId)>,
     pub(super) objects: BTreeMap<(DatasetId, ObjectKey), (ObjectRow, Blobs)>,
@@ -106,6 +110,16 @@ impl State {
             Mutation::SetSuspended { principal, since } => Ok(self.suspend(&principal, since)?),
             Mutation::AddMember { group, member } => Ok(self.add_member(group, member)?),
             Mutation::RemoveMember { group, member } => Ok(self.remove_member(group, member)?),
+            Mutation::LinkIdentity(row) => Ok(self.link(row)?),
+            Mutation::UnlinkIdentity { issuer, subject } => {
+                let place = (issuer, subject);
+                Ok(remove(&mut self.identities, &place, Conflict::NoIdentity).map(drop)?)
+            }
+            Mutation::SpendToken {
+                token,
+                expires,
+                now,
+            } => Ok(self.spend(token, expires, now)?),
             Mutation::NoteUses(uses) => {
                 self.note_uses(uses);
                 Ok(())

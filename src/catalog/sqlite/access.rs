@@ -1,11 +1,11 @@
 //! Terms of grants, groups and their members, suspension, last uses.
 
-use rusqlite::{Connection, params};
+use rusqlite::{Connection, Row, params};
 
 use super::apply::must;
 use super::{rows, sql};
 use crate::catalog::codec::encode_value;
-use crate::catalog::{CatalogError, Conflict, Uses};
+use crate::catalog::{CatalogError, Conflict, IdentityRow, Uses};
 use crate::policy::{Grant, Terms};
 use crate::types::{
     AccessKeyId, GrantId, PrincipalId, PrincipalKind, ProjectName, Timestamp, limits,
@@ -63,6 +63,69 @@ pub(super) fn remove_member(
     let delete = "DELETE FROM members WHERE team = ?1 AND member = ?2";
     let deleted = sql::exec(conn, delete, [group.as_str(), member.as_str()])?;
     must(deleted == 1, Conflict::NoMember)
+}
+
+pub(super) fn link(conn: &Connection, row: &IdentityRow) -> Result<(), CatalogError> {
+    let principal = super::read::principal(conn, &row.principal)?;
+    let kind = principal.ok_or(Conflict::NoPrincipal)?.kind;
+    must(kind != PrincipalKind::Group, Conflict::NoPrincipal)?;
+    let insert = "INSERT INTO identities (issuer, subject, principal, linked)
+        VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING";
+    let linked = sql::time(row.linked)?;
+    let row = params![row.issuer, row.subject, row.principal.as_str(), linked];
+    must(sql::exec(conn, insert, row)? == 1, Conflict::IdentityTaken)
+}
+
+pub(super) fn unlink(conn: &Connection, issuer: &str, subject: &str) -> Result<(), CatalogError> {
+    let delete = "DELETE FROM identities WHERE issuer = ?1 AND subject = ?2";
+    let deleted = sql::exec(conn, delete, [issuer, subject])?;
+    must(deleted == 1, Conflict::NoIdentity)
+}
+
+pub(super) fn spend(
+    conn: &Connection,
+    token: &[u8; 32],
+    expires: Timestamp,
+    now: Timestamp,
+) -> Result<(), CatalogError> {
+    let forget = "DELETE FROM spent WHERE token IN
+        (SELECT token FROM spent WHERE expires <= ?1 ORDER BY expires, token LIMIT ?2)";
+    let over = params![sql::time(now)?, sql::limit(limits::SPENT_FORGET_MAX)];
+    sql::exec(conn, forget, over)?;
+    let insert = "INSERT INTO spent (token, expires) VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+    let inserted = sql::exec(conn, insert, params![token, sql::time(expires)?])?;
+    must(inserted == 1, Conflict::TokenSpent)
+}
+
+/// `issuer, subject, principal, linked`.
+pub(super) fn identity_row(row: &Row<'_>) -> Result<IdentityRow, CatalogError> {
+    Ok(IdentityRow {
+        issuer: row.get(0)?,
+        subject: row.get(1)?,
+        principal: sql::get_name(row, 2)?,
+        linked: sql::get_time(row, 3)?,
+    })
+}
+
+pub(super) fn identity(
+    conn: &Connection,
+    issuer: &str,
+    subject: &str,
+) -> Result<Option<IdentityRow>, CatalogError> {
+    let select = "SELECT issuer, subject, principal, linked FROM identities
+        WHERE issuer = ?1 AND subject = ?2";
+    sql::one(conn, select, [issuer, subject], identity_row)
+}
+
+pub(super) fn identities_of(
+    conn: &Connection,
+    principal: &PrincipalId,
+    limit: usize,
+) -> Result<Vec<IdentityRow>, CatalogError> {
+    let select = "SELECT issuer, subject, principal, linked FROM identities
+        WHERE principal = ?1 ORDER BY issuer LIMIT ?2";
+    let bounds = params![principal.as_str(), sql::limit(limit)];
+    sql::all(conn, select, bounds, identity_row)
 }
 
 pub(super) fn note_uses(conn: &Connection, uses: &Uses) -> Result<(), CatalogError> {

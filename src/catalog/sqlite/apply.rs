@@ -50,6 +50,13 @@ pub(super) fn apply(
         Mutation::SetSuspended { principal, since } => access::suspend(conn, principal, *since),
         Mutation::AddMember { group, member } => access::add_member(conn, group, member),
         Mutation::RemoveMember { group, member } => access::remove_member(conn, group, member),
+        Mutation::LinkIdentity(row) => access::link(conn, row),
+        Mutation::UnlinkIdentity { issuer, subject } => access::unlink(conn, issuer, subject),
+        Mutation::SpendToken {
+            token,
+            expires,
+            now,
+        } => access::spend(conn, token, *expires, *now),
         Mutation::NoteUses(uses) => access::note_uses(conn, uses),
         Mutation::PutObject {
             row,

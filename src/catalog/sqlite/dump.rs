@@ -7,7 +7,7 @@ use bytes::Bytes;
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, Rows, params_from_iter};
 
-use super::{read, rows, sql};
+use super::{access, read, rows, sql};
 use crate::catalog::codec::encode_value;
 use crate::catalog::mutation::{beginning, furnishing, granting, naming, rebuilding};
 use crate::catalog::{BlobUse, CatalogError, Mutation, Setting, Uses, Version};
@@ -113,7 +113,7 @@ struct Stage {
 }
 
 /// The kinds, in the order of dependence.
-const STAGES: [Stage; 17] = [
+const STAGES: [Stage; 19] = [
     Stage {
         select: "SELECT name, created FROM projects WHERE name > ?1 ORDER BY name",
         fill: |rows, sink| {
@@ -154,6 +154,19 @@ const STAGES: [Stage; 17] = [
         select: "SELECT team, member FROM members
             WHERE (team, member) > (?1, ?2) ORDER BY team, member",
         fill: |rows, sink| fill(rows, sink, [0, 1], add_member),
+    },
+    Stage {
+        select: "SELECT issuer, subject, principal, linked FROM identities
+            WHERE (issuer, subject) > (?1, ?2) ORDER BY issuer, subject",
+        fill: |rows, sink| {
+            fill(rows, sink, [0, 1], |r| {
+                access::identity_row(r).map(Mutation::LinkIdentity)
+            })
+        },
+    },
+    Stage {
+        select: "SELECT token, expires FROM spent WHERE token > ?1 ORDER BY token",
+        fill: |rows, sink| fill(rows, sink, [0, 0], spend),
     },
     Stage {
         select: "SELECT id, used FROM grants WHERE id > ?1 AND used IS NOT NULL ORDER BY id",
@@ -274,6 +287,15 @@ fn add_member(row: &Row<'_>) -> Result<Mutation, CatalogError> {
     Ok(Mutation::AddMember {
         group: sql::get_name(row, 0)?,
         member: sql::get_name(row, 1)?,
+    })
+}
+
+/// Nothing is forgotten as it is put back.
+fn spend(row: &Row<'_>) -> Result<Mutation, CatalogError> {
+    Ok(Mutation::SpendToken {
+        token: row.get(0)?,
+        expires: sql::get_time(row, 1)?,
+        now: Timestamp::default(),
     })
 }
 

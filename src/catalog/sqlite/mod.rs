@@ -43,9 +43,10 @@ use self::readers::Readers;
 pub use self::writer::OnCommit;
 use self::writer::{Work, Writer};
 use super::{
-    Catalog, CatalogError, CredentialRow, DatasetRow, ListQuery, MarkerRow, Mutation, ObjectRow,
-    Origin, Page, PartPage, PrincipalRow, ProjectRow, PublicationRow, Setting, SettingKind,
-    UploadPage, UploadQuery, UploadRow, Version, VersionPage, VersionQuery, encode_change,
+    Catalog, CatalogError, CredentialRow, DatasetRow, IdentityRow, ListQuery, MarkerRow, Mutation,
+    ObjectRow, Origin, Page, PartPage, PrincipalRow, ProjectRow, PublicationRow, Setting,
+    SettingKind, UploadPage, UploadQuery, UploadRow, Version, VersionPage, VersionQuery,
+    encode_change,
 };
 use crate::policy::Grant;
 use crate::types::{
@@ -275,6 +276,24 @@ impl Catalog for SqliteCatalog {
             access::members(conn, &group, after, limit)
         })
         .await
+    }
+
+    async fn identity(
+        &self,
+        issuer: &str,
+        subject: &str,
+    ) -> Result<Option<IdentityRow>, CatalogError> {
+        self.readers
+            .with(|conn| access::identity(conn, issuer, subject))
+    }
+
+    async fn identities_of(
+        &self,
+        principal: &PrincipalId,
+        limit: usize,
+    ) -> Result<Vec<IdentityRow>, CatalogError> {
+        self.readers
+            .with(|conn| access::identities_of(conn, principal, limit))
     }
 
     async fn grant_uses(

@@ -223,8 +223,26 @@ CREATE TABLE held (
 ) STRICT;
 ";
 
+/// Version 6: whom issuers' subjects are, and tokens that are spent.
+const V6: &str = "
+CREATE TABLE identities (
+    issuer TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    principal TEXT NOT NULL REFERENCES principals (id),
+    linked INTEGER NOT NULL,
+    PRIMARY KEY (issuer, subject),
+    UNIQUE (principal, issuer)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE spent (
+    token BLOB NOT NULL PRIMARY KEY CHECK (length(token) = 32),
+    expires INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX spent_by_end ON spent (expires, token);
+";
+
 /// Every step, oldest first.
-pub(super) const STEPS: &[&str] = &[V1, V2, V3, V4, V5];
+pub(super) const STEPS: &[&str] = &[V1, V2, V3, V4, V5, V6];
 
 /// Brings a file, an empty one too, to the newest version; refuses a newer and a foreign one.
 pub(super) fn migrate(conn: &Connection, steps: &[&str]) -> Result<(), CatalogError> {
@@ -286,7 +304,7 @@ mod tests {
     /// A step that a later version might bring.
     const NEXT: &str = "ALTER TABLE projects ADD COLUMN note TEXT;";
     /// The newest version.
-    const KNOWN: u32 = 5;
+    const KNOWN: u32 = 6;
 
     /// The steps of a program that is newer by one, and by another that fails.
     fn newer<'a>(more: &[&'a str]) -> Vec<&'a str> {

@@ -266,6 +266,7 @@ proptest! {
             client: client.map(|text| text.parse().unwrap()),
             purpose,
             version,
+            within: None,
         };
         for action in Action::ALL {
             let (is, was) = (may(&narrow, *action, when), may(&plain, *action, Circumstances::default()));

@@ -133,6 +133,7 @@ impl S3Auth for Auth {
             key: KEY.parse().unwrap(),
             principal: "anna".parse().unwrap(),
             responsible: None,
+            bounds: None,
         });
         Ok(SecretKey::from(SECRET))
     }

@@ -330,6 +330,7 @@ impl Vault {
             time: self.now(),
             operation,
             nature: Nature::Normal,
+            bounds: None,
             recorded: Arc::new(AtomicBool::new(false)),
         })
     }

@@ -9,9 +9,10 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use crate::catalog::{
-    Catalog, CatalogError, CredentialRow, DatasetRow, ListQuery, MarkerRow, Mutation, ObjectRow,
-    Origin, Page, PartPage, PrincipalRow, ProjectRow, PublicationRow, Setting, SettingKind,
-    SharedCatalog, UploadPage, UploadQuery, UploadRow, Version, VersionPage, VersionQuery,
+    Catalog, CatalogError, CredentialRow, DatasetRow, IdentityRow, ListQuery, MarkerRow, Mutation,
+    ObjectRow, Origin, Page, PartPage, PrincipalRow, ProjectRow, PublicationRow, Setting,
+    SettingKind, SharedCatalog, UploadPage, UploadQuery, UploadRow, Version, VersionPage,
+    VersionQuery,
 };
 use crate::journal::{Durable, Journal, JournalError, SharedJournal};
 use crate::ledger::{Completion, Intent, Session};
@@ -214,6 +215,8 @@ gated! {
     grant(id: &GrantId) -> Option<Grant>;
     groups_of(principal: &PrincipalId) -> Vec<PrincipalId>;
     members(group: &PrincipalId, after: Option<&PrincipalId>, limit: usize) -> Vec<PrincipalId>;
+    identity(issuer: &str, subject: &str) -> Option<IdentityRow>;
+    identities_of(principal: &PrincipalId, limit: usize) -> Vec<IdentityRow>;
     grant_uses(project: &ProjectName, limit: usize) -> Vec<(GrantId, Timestamp)>;
     credential_uses(principal: &PrincipalId, limit: usize) -> Vec<(AccessKeyId, Timestamp)>;
     version(dataset: &DatasetId, key: &ObjectKey, name: &VersionName) -> Option<Version>;

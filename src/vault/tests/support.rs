@@ -262,6 +262,7 @@ impl World {
             time: self.vault.now(),
             operation: "test",
             nature: Nature::Normal,
+            bounds: None,
             recorded: Arc::new(AtomicBool::new(false)),
         }
     }

@@ -1,0 +1,269 @@
+//! Tokens of others: JSON Web Tokens (RFC 7519) of issuers that a vault was told to believe. A pure
+//! core: no file, no network, no clock; the keys and the moment are parameters.
+//!
+//! What is believed of a token, in this order: that it is small; that its header names an
+//! asymmetric algorithm, never `none` and never one with a shared secret; that a key of the issuer
+//! made for that algorithm verifies it; that issuer and audience are exactly those configured; that
+//! it is in its time. A token names no key and no issuer that we would then go and fetch.
+
+mod provider;
+#[cfg(test)]
+mod tests;
+
+use jsonwebtoken::jwk::{
+    AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyOperations, PublicKeyUse,
+};
+use jsonwebtoken::{Algorithm, DecodingKey, Validation};
+use ring::digest;
+use serde::Deserialize;
+
+use crate::types::{Timestamp, limits};
+
+/// How far the clocks of issuer and vault may be apart, in milliseconds.
+const SKEW_MS: u64 = 60_000;
+
+/// Why a token is not believed. At fault: who sent it, unless said otherwise.
+#[derive(Debug, thiserror::Error, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TokenError {
+    /// Longer than a token may be.
+    #[error("the token is too long")]
+    TooLong,
+    /// Not a token, or one whose algorithm is none that is believed.
+    #[error("the token is malformed, or its algorithm is not accepted")]
+    Malformed,
+    /// No issuer of this name is configured.
+    #[error("the token is of another issuer")]
+    Issuer,
+    /// It is for somebody else.
+    #[error("the token is for another audience")]
+    Audience,
+    /// No key of the issuer verifies it.
+    #[error("no key of the issuer verifies the token")]
+    Signature,
+    /// It is over, or not yet, or does not say when it ends.
+    #[error("the token is not in its time")]
+    Time,
+    /// It names nobody.
+    #[error("the token names no subject")]
+    Subject,
+}
+
+/// Why an issuer's keys cannot be used. At fault: the issuer, or whoever keeps the file.
+#[derive(Debug, thiserror::Error, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum KeysError {
+    /// Not a set of keys (RFC 7517), or too large a one.
+    #[error("it is no set of keys")]
+    NotKeys,
+    /// None of its keys is for signatures that are accepted.
+    #[error("none of its keys is for signatures of a kind that is accepted")]
+    NoneOfUse,
+}
+
+/// One who is believed about who people are.
+pub struct Issuer {
+    /// What records and commands call it.
+    pub name: String,
+    /// The `iss` of its tokens, compared as it is.
+    pub url: String,
+    /// The audience that its tokens for this vault name.
+    pub audience: String,
+    /// Whether a token is good once only.
+    pub once: bool,
+    /// Its keys.
+    pub keys: Keys,
+}
+
+/// An issuer's keys, those that can be of use.
+#[derive(Default)]
+pub struct Keys(Vec<Key>);
+
+struct Key {
+    id: Option<String>,
+    algorithms: Vec<Algorithm>,
+    verifies: DecodingKey,
+}
+
+/// What a token that is believed says.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Claims {
+    /// The issuer's name.
+    pub issuer: String,
+    /// Whom it is about, in the issuer's words, byte by byte.
+    pub subject: String,
+    /// When it ends.
+    pub expires: Timestamp,
+    /// SHA-256 of the token: its name where each may be used once.
+    pub digest: [u8; 32],
+    /// Whether it is good once only.
+    pub once: bool,
+}
+
+#[derive(Deserialize)]
+struct Raw {
+    iss: String,
+    sub: Option<String>,
+    aud: Audience,
+    exp: Option<u64>,
+    nbf: Option<u64>,
+    iat: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Audience {
+    One(String),
+    Many(Vec<String>),
+}
+
+impl Audience {
+    fn has(&self, wanted: &str) -> bool {
+        match self {
+            Self::One(one) => one == wanted,
+            Self::Many(many) => many.iter().any(|one| one == wanted),
+        }
+    }
+}
+
+impl Keys {
+    /// Reads a set of keys; those of other uses and kinds are left out.
+    pub fn read(text: &[u8]) -> Result<Self, KeysError> {
+        if text.len() > limits::TOKEN_KEYS_BYTES_MAX {
+            return Err(KeysError::NotKeys);
+        }
+        let set: JwkSet = serde_json::from_slice(text).map_err(|_no_json| KeysError::NotKeys)?;
+        if set.keys.len() > limits::TOKEN_KEYS_MAX {
+            return Err(KeysError::NotKeys);
+        }
+        let keys: Vec<Key> = set.keys.iter().filter_map(Key::of).collect();
+        if keys.is_empty() {
+            return Err(KeysError::NoneOfUse);
+        }
+        Ok(Self(keys))
+    }
+}
+
+impl Key {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "what the library learns later is accepted by nobody before we say so"
+    )]
+    fn of(jwk: &Jwk) -> Option<Self> {
+        let uses = &jwk.common;
+        let signs =
+            !matches!(&uses.public_key_use, Some(other) if *other != PublicKeyUse::Signature);
+        let verifies = uses
+            .key_operations
+            .as_ref()
+            .is_none_or(|all| all.contains(&KeyOperations::Verify));
+        if !signs || !verifies {
+            return None;
+        }
+        // What a key's own kind can verify: a public key is never taken for a shared secret.
+        let mut algorithms = match &jwk.algorithm {
+            AlgorithmParameters::RSA(_) => vec![
+                Algorithm::RS256,
+                Algorithm::RS384,
+                Algorithm::RS512,
+                Algorithm::PS256,
+                Algorithm::PS384,
+                Algorithm::PS512,
+            ],
+            AlgorithmParameters::EllipticCurve(curve) => match &curve.curve {
+                EllipticCurve::P256 => vec![Algorithm::ES256],
+                EllipticCurve::P384 => vec![Algorithm::ES384],
+                _other => return None,
+            },
+            AlgorithmParameters::OctetKeyPair(pair) if pair.curve == EllipticCurve::Ed25519 => {
+                vec![Algorithm::EdDSA]
+            }
+            // Secrets, other curves, and what the library learns later.
+            _other => return None,
+        };
+        if let Some(only) = uses.key_algorithm {
+            algorithms.retain(|algorithm| format!("{algorithm:?}") == only.to_string());
+        }
+        let verifies = DecodingKey::from_jwk(jwk).ok()?;
+        (!algorithms.is_empty()).then(|| Self {
+            id: uses.key_id.clone(),
+            algorithms,
+            verifies,
+        })
+    }
+}
+
+/// Believes a token, or says why not.
+pub fn verify(token: &str, issuers: &[Issuer], now: Timestamp) -> Result<Claims, TokenError> {
+    if token.len() > limits::TOKEN_BYTES_MAX {
+        return Err(TokenError::TooLong);
+    }
+    provider::install();
+    let malformed = |_error| TokenError::Malformed;
+    let header = jsonwebtoken::decode_header(token).map_err(malformed)?;
+    if !provider::ACCEPTED.contains(&header.alg) {
+        return Err(TokenError::Malformed);
+    }
+    // Whose keys to try. It is believed only when one of them verifies it.
+    let unproved: Raw =
+        jsonwebtoken::dangerous::insecure_decode_claims(token).map_err(malformed)?;
+    let issuer = issuers.iter().find(|issuer| issuer.url == unproved.iss);
+    let issuer = issuer.ok_or(TokenError::Issuer)?;
+    let named = |key: &&Key| header.kid.is_none() || key.id == header.kid;
+    let made_for = |key: &&Key| key.algorithms.contains(&header.alg);
+    let keys = issuer.keys.0.iter().filter(named).filter(made_for);
+    let raw = keys
+        .take(limits::TOKEN_KEYS_MAX)
+        .find_map(|key| proved(token, header.alg, key))
+        .ok_or(TokenError::Signature)?;
+    judge(&raw, issuer, now)?;
+    let subject = raw.sub.filter(|subject| is_subject(subject));
+    let digest = digest::digest(&digest::SHA256, token.as_bytes());
+    let mut named = [0; 32];
+    named.copy_from_slice(digest.as_ref());
+    Ok(Claims {
+        issuer: issuer.name.clone(),
+        subject: subject.ok_or(TokenError::Subject)?,
+        expires: seconds(raw.exp.unwrap_or_default()),
+        digest: named,
+        once: issuer.once,
+    })
+}
+
+/// The claims, if this key verifies the token. What they say is judged by the caller, whose clock is
+/// a parameter.
+fn proved(token: &str, algorithm: Algorithm, key: &Key) -> Option<Raw> {
+    let mut only = Validation::new(algorithm);
+    only.validate_exp = false;
+    only.validate_nbf = false;
+    only.validate_aud = false;
+    only.required_spec_claims.clear();
+    let token = jsonwebtoken::decode::<Raw>(token, &key.verifies, &only).ok()?;
+    Some(token.claims)
+}
+
+fn judge(raw: &Raw, issuer: &Issuer, now: Timestamp) -> Result<(), TokenError> {
+    if raw.iss != issuer.url {
+        return Err(TokenError::Issuer);
+    }
+    if !raw.aud.has(&issuer.audience) {
+        return Err(TokenError::Audience);
+    }
+    let soon = now.plus_millis(SKEW_MS);
+    let ended = raw.exp.is_none_or(|end| seconds(end) <= now);
+    let early = [raw.nbf, raw.iat].into_iter().flatten();
+    if ended || early.map(seconds).any(|begin| begin > soon) {
+        return Err(TokenError::Time);
+    }
+    Ok(())
+}
+
+fn seconds(seconds: u64) -> Timestamp {
+    Timestamp::from_millis(seconds.saturating_mul(1_000))
+}
+
+/// A subject is kept as it is: no case folded, nothing trimmed, nothing replaced (ID-7).
+fn is_subject(text: &str) -> bool {
+    let bounded = (1..=limits::TOKEN_SUBJECT_BYTES_MAX).contains(&text.len());
+    bounded && !text.chars().any(char::is_control)
+}

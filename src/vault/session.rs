@@ -1,0 +1,376 @@
+//! Sessions: short-lived credentials for whoever an issuer's token names.
+//!
+//! A session's token is sealed by the key ring and holds all there is to know of it, the secret
+//! included, so that minting one writes nothing and any gateway of the vault can serve it. It is
+//! bound to its access key and ends within the hour; before that it ends with its principal's
+//! suspension, or when its subject is no longer linked.
+
+use std::sync::Arc;
+
+use data_encoding::{BASE32_NOPAD, BASE64, BASE64URL_NOPAD};
+use serde::{Deserialize, Serialize};
+use subtle::ConstantTimeEq as _;
+use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
+
+use super::guard::Guard;
+use super::{Call, ErrorKind, Identity, Vault, VaultError};
+use crate::catalog::{IdentityRow, Mutation};
+use crate::token::{self, Claims, Issuer, TokenError};
+use crate::types::{
+    AccessKeyId, DatasetName, PrincipalId, ProjectName, SecretText, Timestamp, limits,
+};
+
+/// What a session's access key begins with; those of lasting credentials begin with `KLUS`.
+const PREFIX: &str = "KLUT";
+
+/// What a session is bound to, beyond its principal's rights.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Bounds {
+    /// Only this project.
+    pub project: Option<ProjectName>,
+    /// Only this dataset of it.
+    pub dataset: Option<DatasetName>,
+    /// Only grants of this purpose.
+    pub purpose: Option<String>,
+    /// When it ends.
+    pub expires: Timestamp,
+    /// On whose word it rests.
+    pub issuer: String,
+    /// The issuer's word for the principal.
+    pub subject: String,
+}
+
+/// A session that is asked for with an issuer's token.
+pub struct AssumeAsk<'a> {
+    /// The issuer's token.
+    pub token: &'a str,
+    /// Only this project.
+    pub project: Option<ProjectName>,
+    /// Only this dataset of it.
+    pub dataset: Option<DatasetName>,
+    /// Only grants of this purpose.
+    pub purpose: Option<String>,
+    /// For how long, in milliseconds; at most an hour.
+    pub lasts_ms: u64,
+}
+
+/// A session as it is handed out, once.
+pub struct Assumed {
+    /// The public half of its credential.
+    pub id: AccessKeyId,
+    /// The secret half.
+    pub secret: SecretText,
+    /// The token that goes with each request.
+    pub token: SecretText,
+    /// Whose it is.
+    pub principal: PrincipalId,
+    /// On whose word.
+    pub issuer: String,
+    /// The issuer's word for the principal.
+    pub subject: String,
+    /// When it ends.
+    pub expires: Timestamp,
+}
+
+/// What a session's token holds.
+#[derive(Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
+#[serde(deny_unknown_fields)]
+struct Sealed {
+    principal: String,
+    secret: String,
+    issuer: String,
+    subject: String,
+    expires: u64,
+    project: Option<String>,
+    dataset: Option<String>,
+    purpose: Option<String>,
+}
+
+/// A session as the guard keeps it.
+pub(super) struct Session {
+    token: Zeroizing<String>,
+    principal: PrincipalId,
+    secret: SecretText,
+    bounds: Arc<Bounds>,
+}
+
+/// Whether a credential is a session's.
+fn is_of_session(id: &AccessKeyId) -> bool {
+    id.as_str().starts_with(PREFIX)
+}
+
+fn context(id: &AccessKeyId) -> String {
+    format!("session/{id}")
+}
+
+const fn why(error: TokenError) -> &'static str {
+    match error {
+        TokenError::TooLong => "the token is too long",
+        TokenError::Malformed => "the token is malformed, or its algorithm is not accepted",
+        TokenError::Issuer => "the token is of another issuer",
+        TokenError::Audience => "the token is for another audience",
+        TokenError::Signature => "no key of the issuer verifies the token",
+        TokenError::Time => "the token is not in its time",
+        TokenError::Subject => "the token names no subject",
+    }
+}
+
+impl Guard {
+    /// Whom an issuer's subject is, as of now.
+    async fn linked(&self, bounds: &Bounds) -> Result<Option<PrincipalId>, VaultError> {
+        let slot = (bounds.issuer.clone(), bounds.subject.clone());
+        let generation = self.generation().await?;
+        if let Some(found) = self.cached(|cache| cache.links.get(&slot).cloned()) {
+            return Ok(found);
+        }
+        let row = self.catalog.identity(&slot.0, &slot.1).await?;
+        let principal = row.map(|row| row.principal);
+        self.keep(generation, |cache| {
+            let _before = cache.links.insert(slot, principal.clone());
+        });
+        Ok(principal)
+    }
+
+    /// Whether a session of this principal goes on.
+    pub(super) async fn session_holds(
+        &self,
+        bounds: &Bounds,
+        principal: &PrincipalId,
+        now: Timestamp,
+    ) -> Result<bool, VaultError> {
+        if bounds.expires <= now {
+            return Ok(false);
+        }
+        Ok(self.linked(bounds).await?.as_ref() == Some(principal))
+    }
+}
+
+impl Vault {
+    /// Who is believed about who people are, from now on.
+    pub fn replace_issuers(&self, issuers: Vec<Issuer>) {
+        self.issuers.store(Arc::new(issuers));
+    }
+
+    /// Makes a session for whoever the token names. A refusal is in the log when this returns.
+    pub async fn assume(&self, call: &Call, ask: AssumeAsk<'_>) -> Result<Assumed, VaultError> {
+        let now = self.now();
+        let mut intent = Self::admin_intent(call, ask.project.as_ref(), "session");
+        intent.object.dataset.clone_from(&ask.dataset);
+        let claims = match token::verify(ask.token, &self.issuers.load(), now) {
+            Ok(claims) => claims,
+            Err(error) => {
+                let kind = if error == TokenError::Time {
+                    ErrorKind::TokenExpired
+                } else {
+                    ErrorKind::TokenInvalid
+                };
+                let error = VaultError::caused(kind, why(error), error);
+                return Err(self.turn_away(call, intent, error).await);
+            }
+        };
+        let whose = format!(
+            "session issuer={} subject={}",
+            claims.issuer, claims.subject
+        );
+        intent.query = Some(super::cut(&whose));
+        let principal = match self.believed(&claims).await {
+            Ok(principal) => principal,
+            Err(error) => return Err(self.turn_away(call, intent, error).await),
+        };
+        let minted = self.mint(&principal, &claims, &ask, now)?;
+        let told = format!(
+            "{whose} principal={principal} credential={} expires={}",
+            minted.id, minted.expires
+        );
+        intent.query = Some(super::cut(&told));
+        let recorded = self.begin(call, intent).await?;
+        let spent = if claims.once {
+            let spend = Mutation::SpendToken {
+                token: claims.digest,
+                expires: claims.expires,
+                now,
+            };
+            self.commit(vec![spend]).await
+        } else {
+            Ok(())
+        };
+        recorded.settle(spent.map(|()| minted))
+    }
+
+    /// Whom the claims are about here; nobody who is not linked, or is suspended.
+    async fn believed(&self, claims: &Claims) -> Result<PrincipalId, VaultError> {
+        let row = self
+            .catalog
+            .identity(&claims.issuer, &claims.subject)
+            .await?;
+        let nobody = VaultError::new(ErrorKind::AccessDenied, "the subject is nobody here");
+        let principal = row.ok_or(nobody)?.principal;
+        if self.guard.bar(&principal).await?.is_some() {
+            return Err(VaultError::new(
+                ErrorKind::AccessDenied,
+                "the principal is suspended",
+            ));
+        }
+        Ok(principal)
+    }
+
+    fn mint(
+        &self,
+        principal: &PrincipalId,
+        claims: &Claims,
+        ask: &AssumeAsk<'_>,
+        now: Timestamp,
+    ) -> Result<Assumed, VaultError> {
+        let mut random = [0_u8; 10];
+        self.entropy.fill(&mut random)?;
+        let id = format!("{PREFIX}{}", BASE32_NOPAD.encode(&random));
+        let id: AccessKeyId = id
+            .parse()
+            .map_err(|error| VaultError::caused(ErrorKind::Internal, "not an access key", error))?;
+        let mut bytes = Zeroizing::new([0_u8; 30]);
+        self.entropy.fill(bytes.as_mut())?;
+        let secret = SecretText::new(BASE64.encode(bytes.as_ref()));
+        let expires = now.plus_millis(ask.lasts_ms.min(limits::SESSION_MS_MAX));
+        let inside = Sealed {
+            principal: principal.to_string(),
+            secret: secret.expose().to_owned(),
+            issuer: claims.issuer.clone(),
+            subject: claims.subject.clone(),
+            expires: expires.millis(),
+            project: ask.project.as_ref().map(ToString::to_string),
+            dataset: ask.dataset.as_ref().map(ToString::to_string),
+            purpose: ask.purpose.clone(),
+        };
+        let unwritten = |error| VaultError::caused(ErrorKind::Internal, "not a session", error);
+        let plain = Zeroizing::new(serde_json::to_vec(&inside).map_err(unwritten)?);
+        let context = context(&id);
+        let sealed = self
+            .keyring
+            .seal_secret(context.as_bytes(), &plain, self.entropy.as_ref())?;
+        Ok(Assumed {
+            id,
+            secret,
+            token: SecretText::new(BASE64URL_NOPAD.encode(&sealed)),
+            principal: principal.clone(),
+            issuer: claims.issuer.clone(),
+            subject: claims.subject.clone(),
+            expires,
+        })
+    }
+
+    /// Whose credential this is; with a session's token if the request brought one. `None` for what
+    /// is unknown or over, and for a token that is not this credential's.
+    pub async fn identify(
+        &self,
+        id: &AccessKeyId,
+        token: Option<&str>,
+    ) -> Result<Option<Identity>, VaultError> {
+        match (is_of_session(id), token) {
+            (false, None) => self.identity(id).await,
+            (true, Some(token)) => self.session(id, token).await,
+            (true, None) | (false, Some(_)) => Ok(None),
+        }
+    }
+
+    async fn session(&self, id: &AccessKeyId, token: &str) -> Result<Option<Identity>, VaultError> {
+        if token.len() > limits::SESSION_TOKEN_BYTES_MAX {
+            return Ok(None);
+        }
+        let generation = self.guard.generation().await?;
+        let cached = self.guard.cached(|cache| cache.sessions.get(id).cloned());
+        let same =
+            cached.filter(|known| bool::from(known.token.as_bytes().ct_eq(token.as_bytes())));
+        let session = match same {
+            Some(session) => session,
+            None => match self.unseal(id, token) {
+                Some(session) => {
+                    let session = Arc::new(session);
+                    let kept = Arc::clone(&session);
+                    self.guard.keep(generation, |cache| {
+                        let _before = cache.sessions.insert(id.clone(), kept);
+                    });
+                    session
+                }
+                None => return Ok(None),
+            },
+        };
+        let holds = self
+            .guard
+            .session_holds(&session.bounds, &session.principal, self.now());
+        if !holds.await? {
+            return Ok(None);
+        }
+        let owner = self.catalog.principal(&session.principal).await?;
+        Ok(owner.map(|owner| Identity {
+            principal: session.principal.clone(),
+            responsible: owner.acts_for,
+            secret: session.secret.duplicate(),
+            bounds: Some(Arc::clone(&session.bounds)),
+        }))
+    }
+
+    /// Opens a session's token. What does not authenticate under this access key is nothing.
+    fn unseal(&self, id: &AccessKeyId, token: &str) -> Option<Session> {
+        let sealed = BASE64URL_NOPAD.decode(token.as_bytes()).ok()?;
+        let plain = self
+            .keyring
+            .open_secret(context(id).as_bytes(), &sealed)
+            .ok()?;
+        let mut inside: Sealed = serde_json::from_slice(&plain).ok()?;
+        let name = |text: &Option<String>| text.as_deref().map(str::parse).transpose();
+        Some(Session {
+            token: Zeroizing::new(token.to_owned()),
+            principal: inside.principal.parse().ok()?,
+            bounds: Arc::new(Bounds {
+                project: name(&inside.project).ok()?,
+                dataset: inside.dataset.as_deref().map(str::parse).transpose().ok()?,
+                purpose: inside.purpose.clone(),
+                expires: Timestamp::from_millis(inside.expires),
+                issuer: inside.issuer.clone(),
+                subject: inside.subject.clone(),
+            }),
+            secret: SecretText::new(std::mem::take(&mut inside.secret)),
+        })
+    }
+
+    /// Says whom an issuer's subject is.
+    pub async fn link_identity(
+        &self,
+        call: &Call,
+        (issuer, subject): (&str, &str),
+        principal: PrincipalId,
+    ) -> Result<(), VaultError> {
+        let what = format!("link issuer={issuer} subject={subject} principal={principal}");
+        let intent = Self::admin_intent(call, None, &what);
+        let names = [issuer, subject];
+        let bounded = |text: &&str| (1..=limits::TOKEN_SUBJECT_BYTES_MAX).contains(&text.len());
+        if !names.iter().all(bounded) || names.iter().any(|t| t.chars().any(char::is_control)) {
+            let why = "an issuer or a subject is 1 to 255 characters, none of them a control";
+            let error = VaultError::new(ErrorKind::InvalidArgument, why);
+            return Err(self.turn_away(call, intent, error).await);
+        }
+        let row = IdentityRow {
+            issuer: issuer.to_owned(),
+            subject: subject.to_owned(),
+            principal,
+            linked: self.now(),
+        };
+        self.administer(call, intent, vec![Mutation::LinkIdentity(row)])
+            .await
+    }
+
+    /// Ends that; sessions on its word end with it.
+    pub async fn unlink_identity(
+        &self,
+        call: &Call,
+        (issuer, subject): (&str, &str),
+    ) -> Result<(), VaultError> {
+        let what = format!("unlink issuer={issuer} subject={subject}");
+        let intent = Self::admin_intent(call, None, &what);
+        let change = Mutation::UnlinkIdentity {
+            issuer: issuer.to_owned(),
+            subject: subject.to_owned(),
+        };
+        self.administer(call, intent, vec![change]).await
+    }
+}

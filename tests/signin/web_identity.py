@@ -1,0 +1,117 @@
+"""Workloads sign in with the tokens of a real OpenID provider, through boto3's own web-identity provider."""
+
+import os
+import subprocess
+import sys
+import time
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+KLUIS, DIR, PROVIDER = sys.argv[1:4]
+failures = 0
+
+
+def check(title, holds, detail=""):
+    global failures
+    failures += not holds
+    print(f"{'PASS' if holds else 'FAIL'} {title}" + ("" if holds else f": {detail}"), flush=True)
+
+
+def kluis(*args):
+    done = subprocess.run([KLUIS, "--config", f"{DIR}/kluis.toml", *args], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, f"{args}: {done.stderr}"
+    return done.stdout
+
+
+def code(call, **arguments):
+    try:
+        call(**arguments)
+        return "served"
+    except ClientError as error:
+        return error.response["Error"]["Code"]
+
+
+environment = dict(line.strip().split("=", 1) for line in open(f"{DIR}/ana.env") if "=" in line)
+endpoint = os.environ["KLUIS_ENDPOINT"]
+plain = Config(retries={"max_attempts": 1}, s3={"addressing_style": "path"})
+owner = boto3.client(
+    "s3", endpoint_url=endpoint, region_name="kluis", config=plain,
+    aws_access_key_id=environment["AWS_ACCESS_KEY_ID"], aws_secret_access_key=environment["AWS_SECRET_ACCESS_KEY"],
+)
+owner.create_bucket(Bucket="icu--ecg")
+owner.put_object(Bucket="icu--ecg", Key="k", Body=b"sealed bytes")
+
+provider = subprocess.Popen(["node", PROVIDER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+issuer = provider.stdout.readline().strip()
+
+
+def token(subject, audience="kluis", seconds=300):
+    print(subject, audience, seconds, file=provider.stdin, flush=True)
+    return provider.stdout.readline().strip()
+
+
+try:
+    with open(f"{DIR}/issuers.toml", "w") as file:
+        file.write(f'[[issuer]]\nname = "idp"\nurl = "{issuer}"\naudience = "kluis"\njwks_url = "{issuer}/jwks"\nonce = false\n')
+    kluis("principal", "create", "bob")
+    kluis("principal", "create", "train-job", "--acts-for", "bob")
+    kluis("grant", "create", "icu", "--to", "train-job", "--role", "job", "--dataset", "ecg", "--purpose", "ehds:research",
+          "--permit", "P-7", "--expires", "2199-12-31", "--approver", "ana")
+    kluis("principal", "link", "train-job", "--issuer", "idp", "--subject", "system:serviceaccount:icu:train")
+
+    sts = boto3.client("sts", endpoint_url=endpoint, region_name="kluis", config=plain, aws_access_key_id="x", aws_secret_access_key="x")
+    asking = {"RoleArn": "arn:aws:iam::kluis:role/icu/ecg", "RoleSessionName": "job-7"}
+    deadline = time.monotonic() + 20
+    while code(sts.assume_role_with_web_identity, WebIdentityToken=token("system:serviceaccount:icu:train"), **asking) != "served":
+        assert time.monotonic() < deadline, "the gateway never came to believe the provider"
+        time.sleep(0.2)
+
+    with open(f"{DIR}/token", "w") as file:
+        file.write(token("system:serviceaccount:icu:train"))
+    os.environ.update(
+        AWS_ENDPOINT_URL=endpoint, AWS_REGION="kluis", AWS_DEFAULT_REGION="kluis", AWS_CONFIG_FILE="/dev/null",
+        AWS_SHARED_CREDENTIALS_FILE="/dev/null", AWS_EC2_METADATA_DISABLED="true",
+        AWS_ROLE_ARN="arn:aws:iam::kluis:role/icu/ecg", AWS_WEB_IDENTITY_TOKEN_FILE=f"{DIR}/token",
+    )
+    job = boto3.Session()
+    s3 = job.client("s3", config=plain)
+    read = s3.get_object(Bucket="icu--ecg", Key="k")["Body"].read()
+    check("boto3 exchanges the token by itself and reads", read == b"sealed bytes", read)
+    method = job.get_credentials().method
+    check("its credentials are of the web identity", method == "assume-role-with-web-identity", method)
+    told = job.client("sts", config=plain).get_caller_identity()["Arn"]
+    check("GetCallerIdentity names the principal", told.endswith("user/train-job"), told)
+    check("a write is refused", code(s3.put_object, Bucket="icu--ecg", Key="n", Body=b"x") == "AccessDenied")
+    url = s3.generate_presigned_url("get_object", Params={"Bucket": "icu--ecg", "Key": "k"})
+    import urllib.request
+    check("a presigned URL of a session reads", urllib.request.urlopen(url).read() == b"sealed bytes")
+
+    def refused(title, expected, text, **more):
+        got = code(sts.assume_role_with_web_identity, WebIdentityToken=text, **{**asking, **more})
+        check(title, got == expected, got)
+
+    good = token("system:serviceaccount:icu:train")
+    head, body, signature = good.split(".")
+    refused("a bent signature", "InvalidIdentityToken", f"{head}.{body}.{signature[:-4]}AAAA")
+    refused("no signature", "InvalidIdentityToken", f"{head}.{body}.")
+    refused("alg none", "InvalidIdentityToken", f"eyJhbGciOiJub25lIn0.{body}.")
+    refused("another audience", "InvalidIdentityToken", token("system:serviceaccount:icu:train", "other"))
+    refused("a token that is over", "ExpiredTokenException", token("system:serviceaccount:icu:train", "kluis", -5))
+    refused("a subject that nobody is", "AccessDenied", token("system:serviceaccount:icu:other"))
+    refused("a session policy, which nobody would obey", "ValidationError", good, Policy="{}")
+
+    kluis("principal", "suspend", "bob")
+    check("a job falls with its person", code(s3.get_object, Bucket="icu--ecg", Key="k") == "AccessDenied")
+    kluis("principal", "resume", "bob")
+    kluis("principal", "unlink", "--issuer", "idp", "--subject", "system:serviceaccount:icu:train")
+    got = code(s3.get_object, Bucket="icu--ecg", Key="k")
+    check("a session ends with its link", got == "InvalidAccessKeyId", got)
+    log = kluis("audit", "tail", "-n", "200", "--json")
+    check("the log says on whose word", '"AssumeRoleWithWebIdentity"' in log and "subject=system:serviceaccount:icu:train" in log)
+    check("and holds no token", good not in log and signature not in log)
+finally:
+    provider.stdin.close()
+    provider.wait(timeout=10)
+sys.exit(failures > 0)
