@@ -302,7 +302,6 @@ impl World {
     }
 
     /// The newest intent in the log.
-    #[expect(clippy::wildcard_enum_match_arm, reason = "all others are others")]
     pub(crate) fn last_intent(&self) -> (Intent, Session) {
         let entries = self.journal.entries();
         let found = entries.iter().rev().find_map(|entry| {
