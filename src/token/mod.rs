@@ -232,8 +232,8 @@ pub fn verify(token: &str, issuers: &[Issuer], now: Timestamp) -> Result<Claims,
     })
 }
 
-/// The claims, if this key verifies the token. What they say is judged by the caller, whose clock is
-/// a parameter.
+/// The claims, if this key verifies the token. What they say is judged by the caller, whose clock
+/// is a parameter.
 fn proved(token: &str, algorithm: Algorithm, key: &Key) -> Option<Raw> {
     let mut only = Validation::new(algorithm);
     only.validate_exp = false;
