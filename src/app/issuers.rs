@@ -161,8 +161,8 @@ impl Fetched {
         }
     }
 
-    /// Everything the file says, with keys. An issuer whose keys cannot be had is left out, with the
-    /// error; if they could be had before, those stay.
+    /// Everything the file says, with keys. An issuer whose keys cannot be had is left out, with
+    /// the error; if they could be had before, those stay.
     async fn load(
         &mut self,
         path: &Path,

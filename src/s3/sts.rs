@@ -1,7 +1,8 @@
 //! The Security Token Service as AWS SDKs call it, on the listener of S3: a form posted to `/`.
 //!
 //! `AssumeRoleWithWebIdentity` is not signed: the issuer's token is the proof. `GetCallerIdentity`
-//! is, for the service `sts`. Nothing else is served. `docs/sign-in.md` says how clients are set up.
+//! is, for the service `sts`. Nothing else is served. `docs/sign-in.md` says how clients are set
+//! up.
 
 use std::fmt::Write as _;
 

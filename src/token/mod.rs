@@ -94,7 +94,7 @@ pub struct Claims {
     pub subject: String,
     /// When it ends.
     pub expires: Timestamp,
-    /// SHA-256 of the token: its name where each may be used once.
+    /// SHA-256 of what the issuer signed: its name where each may be used once.
     pub digest: [u8; 32],
     /// Whether it is good once only.
     pub once: bool,
@@ -218,7 +218,9 @@ pub fn verify(token: &str, issuers: &[Issuer], now: Timestamp) -> Result<Claims,
         .ok_or(TokenError::Signature)?;
     judge(&raw, issuer, now)?;
     let subject = raw.sub.filter(|subject| is_subject(subject));
-    let digest = digest::digest(&digest::SHA256, token.as_bytes());
+    // What was signed, and not the signature: of one ECDSA signature anybody can make another.
+    let (signed, _) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
+    let digest = digest::digest(&digest::SHA256, signed.as_bytes());
     let mut named = [0; 32];
     named.copy_from_slice(digest.as_ref());
     Ok(Claims {
@@ -230,8 +232,8 @@ pub fn verify(token: &str, issuers: &[Issuer], now: Timestamp) -> Result<Claims,
     })
 }
 
-/// The claims, if this key verifies the token. What they say is judged by the caller, whose clock is
-/// a parameter.
+/// The claims, if this key verifies the token. What they say is judged by the caller, whose clock
+/// is a parameter.
 fn proved(token: &str, algorithm: Algorithm, key: &Key) -> Option<Raw> {
     let mut only = Validation::new(algorithm);
     only.validate_exp = false;

@@ -6,7 +6,8 @@ use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind, EncodingKey};
 use ring::signature::{self as accepted, UnparsedPublicKey, VerificationAlgorithm};
 use signature::Verifier;
 
-/// Algorithms with a public key. None with a shared secret: whoever reads the public key could sign.
+/// Algorithms with a public key. None with a shared secret: whoever reads the public key could
+/// sign.
 pub(super) const ACCEPTED: [Algorithm; 9] = [
     Algorithm::RS256,
     Algorithm::RS384,

@@ -11,7 +11,7 @@ use std::sync::{Arc, RwLock};
 use arc_swap::ArcSwap;
 
 use super::error::{ErrorKind, VaultError};
-use super::session::Session;
+use super::session::{Session, narrowed};
 use super::uses::Recent;
 use super::{Bounds, Call, Identity, Vault};
 use crate::catalog::{CredentialRow, DatasetRow, PublicationRow, SharedCatalog};
@@ -229,18 +229,6 @@ fn about(call: &Call, version: Option<u32>) -> Circumstances<'_> {
     Circumstances {
         version,
         ..circumstances(call)
-    }
-}
-
-fn narrowed(client: Option<IpAddr>, bounds: Option<&Bounds>) -> Circumstances<'_> {
-    Circumstances {
-        client,
-        purpose: bounds.and_then(|bounds| bounds.purpose.as_deref()),
-        version: None,
-        within: bounds.and_then(|bounds| {
-            let project = bounds.project.as_ref()?;
-            Some((project, bounds.dataset.as_ref()))
-        }),
     }
 }
 

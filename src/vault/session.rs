@@ -5,6 +5,7 @@
 //! bound to its access key and ends within the hour; before that it ends with its principal's
 //! suspension, or when its subject is no longer linked.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use data_encoding::{BASE32_NOPAD, BASE64, BASE64URL_NOPAD};
@@ -15,6 +16,7 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 use super::guard::Guard;
 use super::{Call, ErrorKind, Identity, Vault, VaultError};
 use crate::catalog::{IdentityRow, Mutation};
+use crate::policy::Circumstances;
 use crate::token::{self, Claims, Issuer, TokenError};
 use crate::types::{
     AccessKeyId, DatasetName, PrincipalId, ProjectName, SecretText, Timestamp, limits,
@@ -97,6 +99,19 @@ pub(super) struct Session {
 /// Whether a credential is a session's.
 fn is_of_session(id: &AccessKeyId) -> bool {
     id.as_str().starts_with(PREFIX)
+}
+
+/// From where and within what bounds something is asked.
+pub(super) fn narrowed(client: Option<IpAddr>, bounds: Option<&Bounds>) -> Circumstances<'_> {
+    Circumstances {
+        client,
+        purpose: bounds.and_then(|bounds| bounds.purpose.as_deref()),
+        version: None,
+        within: bounds.and_then(|bounds| {
+            let project = bounds.project.as_ref()?;
+            Some((project, bounds.dataset.as_ref()))
+        }),
+    }
 }
 
 fn context(id: &AccessKeyId) -> String {
