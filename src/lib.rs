@@ -22,6 +22,9 @@ pub mod app;
 pub mod auditor;
 pub mod cli;
 pub mod config;
+#[cfg(feature = "mount")]
+pub mod mount;
+pub mod node;
 pub mod ops;
 pub mod s3;
 
@@ -43,6 +46,7 @@ pub mod store;
 
 // Pure cores: no I/O, no clock, no randomness of their own.
 pub mod ledger;
+pub mod manifest;
 pub mod policy;
 pub mod seal;
 pub mod token;

@@ -5,12 +5,13 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// The rooms from the bottom up, each with the rooms below it that it may name.
-const HOUSE: [(&str, &[&str]); 19] = [
+const HOUSE: [(&str, &[&str]); 22] = [
     ("types", &[]),
     ("seal", &["types"]),
     ("policy", &["types"]),
     ("token", &["types"]),
     ("ledger", &["types"]),
+    ("manifest", &["types"]),
     ("catalog", &["policy", "types"]),
     ("store", &["types"]),
     ("keyring", &["seal", "types"]),
@@ -20,9 +21,12 @@ const HOUSE: [(&str, &[&str]); 19] = [
     (
         "vault",
         &[
-            "catalog", "store", "keyring", "journal", "seal", "policy", "token", "ledger", "types",
+            "catalog", "store", "keyring", "journal", "seal", "policy", "token", "ledger",
+            "manifest", "types",
         ],
     ),
+    ("node", &["store", "seal", "manifest", "types"]),
+    ("mount", &["node", "types"]),
     ("config", &["types"]),
     ("ops", &["types"]),
     ("api", &["vault", "catalog", "policy", "ledger", "types"]),
@@ -40,8 +44,8 @@ const HOUSE: [(&str, &[&str]); 19] = [
     (
         "cli",
         &[
-            "app", "config", "vault", "notary", "catalog", "store", "keyring", "journal", "ledger",
-            "policy", "types",
+            "app", "config", "mount", "node", "manifest", "vault", "notary", "catalog", "store",
+            "keyring", "journal", "ledger", "policy", "types",
         ],
     ),
     (
@@ -53,7 +57,7 @@ const HOUSE: [(&str, &[&str]); 19] = [
     ),
 ];
 
-const CORES: [&str; 4] = ["seal", "policy", "ledger", "token"];
+const CORES: [&str; 5] = ["seal", "policy", "ledger", "manifest", "token"];
 const LINES_MAX: usize = 600;
 const COLUMNS_MAX: usize = 100;
 const CODE_COLUMNS_MAX: usize = 140;

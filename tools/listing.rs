@@ -2,8 +2,8 @@
 //! depths, and pages of versions among delete markers, in a catalog of a size that is asked for.
 //!
 //! ```text
-//! listing FILE OBJECTS fill             makes FILE: a dataset of so many objects, and one of versions
-//! listing FILE OBJECTS time             wall time of each kind of page, and the memory of the process
+//! listing FILE OBJECTS fill             makes FILE: a dataset of so many objects, one of versions
+//! listing FILE OBJECTS time             wall time of each kind of page; memory of the process
 //! listing FILE OBJECTS run KIND COUNT   COUNT pages of one kind, for callgrind
 //! ```
 //!

@@ -9,7 +9,7 @@ use http::{Method, Response};
 
 use super::answer::ApiError;
 use super::ask::Ask;
-use super::{PREFIX, grants, identity};
+use super::{PREFIX, grants, identity, versions};
 use crate::vault::Vault;
 
 /// Serves one endpoint.
@@ -50,6 +50,60 @@ pub(super) static ENDPOINTS: &[Endpoint] = &[
     signed(Method::GET, "identity", "GetIdentity", |vault, ask| {
         Box::pin(identity::get(vault, ask))
     }),
+    signed(
+        Method::POST,
+        "versions/{bucket}",
+        "PublishVersion",
+        |vault, ask| Box::pin(versions::publish(vault, ask)),
+    ),
+    signed(
+        Method::GET,
+        "versions/{bucket}",
+        "ListPublished",
+        |vault, ask| Box::pin(versions::list(vault, ask)),
+    ),
+    signed(
+        Method::GET,
+        "versions/{bucket}/root",
+        "OpenVersion",
+        |vault, ask| Box::pin(versions::open(vault, ask)),
+    ),
+    signed(
+        Method::GET,
+        "versions/{bucket}/index",
+        "GetManifestIndex",
+        |vault, ask| Box::pin(versions::index(vault, ask)),
+    ),
+    signed(
+        Method::GET,
+        "versions/{bucket}/pages/{page}",
+        "GetManifestPage",
+        |vault, ask| Box::pin(versions::page(vault, ask)),
+    ),
+    signed(
+        Method::POST,
+        "versions/{bucket}/keys",
+        "ReleaseKeys",
+        |vault, ask| Box::pin(versions::keys(vault, ask)),
+    ),
+    signed(
+        Method::GET,
+        "versions/{bucket}/sealed",
+        "GetSealed",
+        |vault, ask| Box::pin(versions::sealed(vault, ask)),
+    ),
+    signed(
+        Method::POST,
+        "versions/{bucket}/lease",
+        "RenewLease",
+        |vault, ask| Box::pin(versions::renew(vault, ask)),
+    ),
+    signed(
+        Method::POST,
+        "versions/{bucket}/reads",
+        "ReportReads",
+        |vault, ask| Box::pin(versions::reads(vault, ask)),
+    ),
     signed(
         Method::GET,
         "projects/{project}/grants",

@@ -77,8 +77,8 @@ pub fn forbid_huge_pages() -> std::io::Result<()> {
     Ok(disable_transparent_huge_pages(true)?)
 }
 
-/// Bounds the addresses that this process may have, for what no count of its own covers: beyond, the
-/// system refuses memory and the process ends.
+/// Bounds the addresses that this process may have, for what no count of its own covers: beyond,
+/// the system refuses memory and the process ends.
 pub fn bound_memory(bytes: u64) -> std::io::Result<()> {
     let limits = getrlimit(Resource::As);
     let most = limits.maximum.map_or(bytes, |most| most.min(bytes));

@@ -356,3 +356,57 @@ fn the_vector_opens_and_holds_what_it_should() {
     };
     assert_eq!(checked(&vector).unwrap().len(), 10);
 }
+
+/// Reads as a gateway sees them: 200 jobs, 5,000 objects, ranges of 8 MiB, a hundredth refused.
+#[test]
+fn a_record_takes_25_bytes_in_the_store_at_most() {
+    const REQUESTS: u32 = 30_000;
+    let draws = Draws::new(11);
+    let mut fold = Fold::default();
+    let mut random = [0_u8; 12];
+    for n in 0..REQUESTS {
+        crate::types::Entropy::fill(&draws, &mut random).unwrap();
+        let pick = u32::from_be_bytes(random[..4].try_into().unwrap());
+        let now = Timestamp::from_millis(1_803_975_304_112 + u64::from(n) * 40);
+        let event = EventId::v7(now, &draws).unwrap();
+        let mut session = samples::session();
+        session.principal = Some(format!("job-{}", pick % 200).parse().unwrap());
+        let session = Arc::new(session);
+        let mut intent = samples::intent(event);
+        let object = pick / 200 % 5_000;
+        intent.time = now;
+        intent.source_object = None;
+        intent.query = None;
+        intent.object.key = Some(
+            format!("adults/{:03}/{object:05}.edf", object / 50)
+                .parse()
+                .unwrap(),
+        );
+        let mut version = [0x5a; 16];
+        let hash = ring::digest::digest(&ring::digest::SHA256, &object.to_be_bytes());
+        version.copy_from_slice(&hash.as_ref()[..16]);
+        intent.object.version = Some(crate::types::VersionId::from_bytes(version));
+        let start = u64::from(pick % 64) << 23;
+        intent.range = crate::types::ByteRange::new(start, start + (1 << 23));
+        let mut end = samples::completion(event);
+        end.time = now.plus_millis(u64::from(random[4]));
+        end.bytes = 1 << 23;
+        if pick % 100 == 0 {
+            end.outcome = Outcome::Refused;
+            end.bytes = 0;
+        }
+        let hash = session_hash(&session).unwrap();
+        let entry = Entry::Intent {
+            session: hash,
+            intent,
+        };
+        let seq = u64::from(n) * 2;
+        fold.push(seq, entry, Some(session)).unwrap();
+        fold.push(seq + 1, Entry::Completion(end), None).unwrap();
+    }
+    let records = u64::from(REQUESTS) * 2;
+    let meta = Meta::new("log", "gw", (0, records), Vec::new());
+    let bytes = write_volume(&keys(), &meta, fold.rows(), &Draws::new(3)).unwrap();
+    let each = bytes.len() as u64 / records;
+    assert!(each <= 25, "{each} bytes for each record");
+}

@@ -54,8 +54,8 @@ pub(super) enum Command {
     Query(Box<Query>),
     /// Write requests in a form that others read, one line each
     Export(Export),
-    /// Close what was recorded into encrypted files of columns in the store, where it is queried and
-    /// kept
+    /// Close what was recorded into encrypted files of columns in the store, where it is queried
+    /// and kept
     Ship(Ship),
     /// Show the log's newest checkpoint to witnesses, and keep it with their cosignatures
     Cosign(Cosign),

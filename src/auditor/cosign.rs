@@ -1,6 +1,6 @@
-//! `kluis-audit cosign`: shows the log's newest checkpoint to the witnesses of a policy and keeps it
-//! with their cosignatures, beside the log, for bundles. It runs beside the gateway: no witness can
-//! hold up a request, and a log whose witnesses are away goes on.
+//! `kluis-audit cosign`: shows the log's newest checkpoint to the witnesses of a policy and keeps
+//! it with their cosignatures, beside the log, for bundles. It runs beside the gateway: no witness
+//! can hold up a request, and a log whose witnesses are away goes on.
 
 use std::path::Path;
 use std::time::Duration;

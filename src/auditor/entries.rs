@@ -14,8 +14,8 @@ pub(super) fn broken(what: &str) -> CliError {
         .hint("keep journal and log for those who investigate: they are no evidence any more")
 }
 
-/// A checkpoint in a log's directory, signed by `public`: `checkpoint` is the newest, `cosigned` the
-/// newest that witnesses have cosigned.
+/// A checkpoint in a log's directory, signed by `public`: `checkpoint` is the newest, `cosigned`
+/// the newest that witnesses have cosigned.
 pub(super) fn signed(
     log: &mut DirSource,
     name: &str,

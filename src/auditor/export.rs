@@ -1,4 +1,4 @@
-//! `kluis-audit export`: requests in the forms that others read, one line each, oldest volume first.
+//! `kluis-audit export`: requests in the forms that others read, one line each, oldest first.
 
 use std::fs::File;
 use std::io::{BufWriter, Write as _};

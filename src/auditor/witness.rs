@@ -1,5 +1,5 @@
-//! `kluis-audit witness`: a small witness (c2sp.org/tlog-witness), for an owner's organisation or an
-//! auditor's to run. It keeps one file for each log, and that file only ever goes forward.
+//! `kluis-audit witness`: a small witness (c2sp.org/tlog-witness), for an owner's organisation or
+//! an auditor's to run. It keeps one file for each log, and that file only ever goes forward.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -8,6 +8,8 @@ mod entity;
 mod listing;
 mod memory;
 mod mutation;
+mod people;
+mod publication;
 mod query;
 mod setting;
 mod sqlite;
@@ -27,6 +29,7 @@ pub use entity::{
 pub use memory::MemoryCatalog;
 pub(crate) use mutation::attaching;
 pub use mutation::{BlobUse, Condition, Likeness, Mutation};
+pub use publication::{Issue, PublicationRow};
 pub use query::{
     ListEntry, ListQuery, Page, PartPage, UploadPage, UploadQuery, VersionEntry, VersionPage,
     VersionQuery,
@@ -39,7 +42,7 @@ pub use sqlite::{OnCommit, SqliteCatalog};
 use crate::policy::Grant;
 use crate::types::{
     AccessKeyId, BlobId, BucketName, DatasetId, GrantId, ObjectKey, PrincipalId, ProjectName,
-    Timestamp, UploadId, VersionId, VersionName, limits,
+    PublicationId, Timestamp, UploadId, VersionId, VersionName, limits,
 };
 
 /// A catalog shared by every use case.
@@ -119,6 +122,10 @@ pub enum Conflict {
     ETagDiffers,
     /// The object was to go for good, and its dataset keeps versions.
     Versioned,
+    /// No such frozen dataset.
+    NoPublication,
+    /// The version's number is not the next one, or the publication has one already.
+    NumberTaken,
     /// The version is locked: it may neither go nor be loosened.
     Locked,
     /// Object Lock needs a dataset that keeps versions.
@@ -294,6 +301,47 @@ pub trait Catalog: Send + Sync + 'static {
 
     /// One page of a listing. **Its cost grows with what it returns, not with what it skips.**
     async fn list(&self, dataset: &DatasetId, query: &ListQuery) -> Result<Page, CatalogError>;
+
+    /// A published version of a dataset, by its number.
+    async fn publication(
+        &self,
+        dataset: &DatasetId,
+        number: u32,
+    ) -> Result<Option<PublicationRow>, CatalogError>;
+    /// A dataset's published versions in order of number, those after `after`, at most `limit` and
+    /// [`limits::PAGE_ENTRIES_MAX`].
+    async fn publications(
+        &self,
+        dataset: &DatasetId,
+        after: u32,
+        limit: usize,
+    ) -> Result<Vec<PublicationRow>, CatalogError>;
+    /// Datasets that were frozen before `before` and never became versions, at most `limit`.
+    async fn stale_publications(
+        &self,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<PublicationRow>, CatalogError>;
+    /// One object of a frozen dataset; its `dataset` is the one that was frozen.
+    async fn frozen(
+        &self,
+        publication: &PublicationId,
+        key: &ObjectKey,
+    ) -> Result<Option<ObjectRow>, CatalogError>;
+    /// Objects of a frozen dataset, whole, in byte order of key, from `from` on (itself included),
+    /// at most `limit` and [`limits::PAGE_ENTRIES_MAX`].
+    async fn frozen_from(
+        &self,
+        publication: &PublicationId,
+        from: &str,
+        limit: usize,
+    ) -> Result<Vec<ObjectRow>, CatalogError>;
+    /// One page of a listing of a frozen dataset, as [`Self::list`].
+    async fn list_frozen(
+        &self,
+        publication: &PublicationId,
+        query: &ListQuery,
+    ) -> Result<Page, CatalogError>;
 
     /// One upload.
     async fn upload(&self, id: &UploadId) -> Result<Option<UploadRow>, CatalogError>;

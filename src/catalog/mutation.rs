@@ -4,13 +4,14 @@ use super::entity::{
     Attached, CredentialRow, DatasetRow, Facts, IdentityRow, MarkerRow, ObjectRow, Origin, PartRow,
     PrincipalRow, ProjectRow, UploadRow, Uses,
 };
+use super::publication::{Issue, PublicationRow};
 use super::setting::{Setting, SettingKind};
 use crate::policy::{Grant, Terms};
 #[cfg(doc)]
 use crate::types::limits;
 use crate::types::{
-    AccessKeyId, BlobId, DatasetId, ETag, GrantId, LockDefaults, ObjectKey, PrincipalId, Retention,
-    Timestamp, UploadId, VersionId, VersionName, Versioning,
+    AccessKeyId, BlobId, DatasetId, ETag, GrantId, LockDefaults, ObjectKey, PrincipalId,
+    PublicationId, Retention, Timestamp, UploadId, VersionId, VersionName, Versioning,
 };
 
 /// The blobs that a row refers to. The catalog counts references by the row's version.
@@ -366,6 +367,50 @@ pub enum Mutation {
     },
     /// Puts a delete marker back below all versions of its key. Used by a dump only.
     RestoreMarker(MarkerRow),
+    /// Freezes a dataset: its current objects stay as they are now, whatever becomes of them in the
+    /// dataset, until the publication is dropped. An issue in the row is left out.
+    Freeze(PublicationRow),
+    /// Makes a frozen dataset a published version; its number must be the next of the dataset.
+    Issue {
+        /// What was frozen; not issued yet.
+        publication: PublicationId,
+        /// Number, root and key.
+        issue: Issue,
+        /// The manifest's blobs.
+        blobs: BlobUse,
+    },
+    /// Drops a frozen dataset, issued or not.
+    DropPublication {
+        /// Which.
+        publication: PublicationId,
+        /// The time at which its blobs lose this reference.
+        now: Timestamp,
+    },
+    /// Puts a frozen dataset back, its rows apart. Used by a dump only.
+    RestorePublication {
+        /// The publication, issued or not.
+        row: PublicationRow,
+        /// The manifest's blobs.
+        blobs: BlobUse,
+    },
+    /// Puts one row of a frozen dataset back. Used by a dump only.
+    RestoreFrozen {
+        /// Whose row.
+        publication: PublicationId,
+        /// The object as it was frozen.
+        row: ObjectRow,
+        /// Whether versioning was enabled when it was written.
+        versioned: bool,
+        /// What was attached to it.
+        attached: Attached,
+        /// What is kept beside that.
+        facts: Facts,
+        /// Whether the dataset still has this write, with the same attached: an adapter may then
+        /// share what it keeps of it.
+        live: bool,
+        /// Its blobs.
+        blobs: BlobUse,
+    },
 }
 
 impl Mutation {
@@ -389,7 +434,8 @@ impl Mutation {
             // Cached with the dataset.
             | Self::SetVersioning { .. }
             | Self::SetObjectLock { .. }
-            | Self::SetKeyName { .. } => true,
+            | Self::SetKeyName { .. }
+            | Self::DropPublication { .. } => true,
             Self::PutObject { .. }
             | Self::DeleteObject { .. }
             | Self::CreateUpload(_)
@@ -412,7 +458,11 @@ impl Mutation {
             | Self::RestoreVersion { .. }
             | Self::RestoreMarker(_)
             | Self::SpendToken { .. }
-            | Self::NoteUses(_) => false,
+            | Self::NoteUses(_)
+            | Self::Freeze(_)
+            | Self::Issue { .. }
+            | Self::RestorePublication { .. }
+            | Self::RestoreFrozen { .. } => false,
         }
     }
 }
@@ -512,33 +562,6 @@ pub(super) fn furnishing(row: &DatasetRow) -> Vec<Mutation> {
         name: Some(name),
     }));
     out
-}
-
-/// The mutations that put a grant back, as a dump lists them.
-pub(super) fn granting(grant: Grant) -> Vec<Mutation> {
-    let set = (grant.terms != Terms::default()).then(|| Mutation::SetTerms {
-        grant: grant.id,
-        approver: grant.approver.clone(),
-        terms: grant.terms.clone(),
-    });
-    let create = Mutation::CreateGrant(Grant {
-        terms: Terms::default(),
-        ..grant
-    });
-    std::iter::once(create).chain(set).collect()
-}
-
-/// The mutations that put a principal back, as a dump lists them.
-pub(super) fn naming(row: PrincipalRow) -> Vec<Mutation> {
-    let suspend = row.suspended.map(|since| Mutation::SetSuspended {
-        principal: row.id.clone(),
-        since: Some(since),
-    });
-    let create = Mutation::CreatePrincipal(PrincipalRow {
-        suspended: None,
-        ..row
-    });
-    std::iter::once(create).chain(suspend).collect()
 }
 
 /// The mutations that put an upload back, as a dump lists them.

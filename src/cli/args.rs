@@ -8,6 +8,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
+#[cfg(feature = "mount")]
+pub use super::dataset_args::Mount;
+pub use super::dataset_args::{DatasetCommand, Remote};
 use super::grant_args::{GrantCommand, GroupCommand};
 use super::values::{self, StoreUrl};
 use crate::ledger::Outcome;
@@ -98,6 +101,17 @@ pub enum Command {
         #[command(subcommand)]
         command: DatasetCommand,
     },
+    /// Show a published version as a read-only directory
+    ///
+    /// Runs until a signal or until it is unmounted. Names and sizes come from the version's signed
+    /// manifest, contents as sealed bytes that are opened here. The credential comes from a file as
+    /// `kluis credential create --output` writes it, read again when it changes, or from the
+    /// environment (`AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`).
+    #[cfg(feature = "mount")]
+    #[command(
+        after_long_help = "Example:\n  kluis mount icu-sepsis/ecg-2024@3 /data/ecg --credentials job.env"
+    )]
+    Mount(Mount),
     /// Persons, and workloads that act for them
     #[command(after_long_help = "Example:\n  kluis principal list")]
     Principal {
@@ -241,44 +255,6 @@ pub enum ProjectCommand {
     Show {
         /// Its name
         name: ProjectName,
-    },
-}
-
-/// Commands on datasets.
-#[derive(Debug, Subcommand)]
-pub enum DatasetCommand {
-    /// Make a dataset
-    #[command(
-        after_long_help = "Example:\n  kluis dataset create icu-sepsis/ecg-2024 --creator a.jansen"
-    )]
-    Create {
-        /// The dataset, as project/dataset
-        #[arg(value_parser = values::dataset, value_name = "PROJECT/DATASET")]
-        name: BucketName,
-        /// Who makes it
-        #[arg(long, value_name = "PRINCIPAL")]
-        creator: PrincipalId,
-    },
-    /// List datasets
-    #[command(after_long_help = "Example:\n  kluis dataset list --project icu-sepsis")]
-    List {
-        /// Of one project [default: all]
-        #[arg(long, value_name = "NAME")]
-        project: Option<ProjectName>,
-    },
-    /// Show a dataset
-    #[command(after_long_help = "Example:\n  kluis dataset show icu-sepsis/ecg-2024")]
-    Show {
-        /// The dataset, as project/dataset
-        #[arg(value_parser = values::dataset, value_name = "PROJECT/DATASET")]
-        name: BucketName,
-    },
-    /// Delete an empty dataset
-    #[command(after_long_help = "Example:\n  kluis dataset delete icu-sepsis/ecg-2024")]
-    Delete {
-        /// The dataset, as project/dataset
-        #[arg(value_parser = values::dataset, value_name = "PROJECT/DATASET")]
-        name: BucketName,
     },
 }
 

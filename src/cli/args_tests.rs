@@ -44,7 +44,9 @@ fn every_command_is_listed_here() {
         kluis project create; kluis project list; kluis project show; kluis grant; \
         kluis grant create; kluis grant list; kluis grant show; kluis grant approve; \
         kluis grant withdraw; kluis grant review; kluis dataset; kluis dataset create; \
-        kluis dataset list; kluis dataset show; kluis dataset delete; kluis principal; \
+        kluis dataset list; kluis dataset show; kluis dataset publish; kluis dataset versions; \
+        kluis dataset diff; kluis dataset verify; kluis dataset delete; kluis mount; \
+        kluis principal; \
         kluis principal create; kluis principal list; kluis principal suspend; \
         kluis principal link; kluis principal unlink; kluis principal links; \
         kluis principal resume; kluis group; kluis group create; kluis group show; \

@@ -5,7 +5,8 @@ use super::open::{Desk, absent, call, collect};
 use super::output::{CliError, Exit, Output};
 use super::project;
 use crate::catalog::{DatasetRow, SharedCatalog};
-use crate::types::{BucketName, ProjectName, limits};
+use crate::types::{BucketName, PrincipalId, ProjectName, limits};
+use crate::vault::Published;
 
 /// How datasets are listed.
 pub(super) const COLUMNS: [&str; 5] = ["dataset", "bucket", "creator", "created", "id"];
@@ -49,6 +50,19 @@ pub(super) fn run(
             let row = row.ok_or_else(|| missing(name))?;
             output.rows(COLUMNS, &[cells(&row)])?;
         }
+        DatasetCommand::Publish { name, publisher } => publish(name, publisher, desk, output)?,
+        DatasetCommand::Versions { name } => versions(name, desk, output)?,
+        DatasetCommand::Diff { from, to, remote } => {
+            return super::node::diff((from, to), remote, desk.environment, output);
+        }
+        DatasetCommand::Verify {
+            version,
+            directory,
+            remote,
+        } => {
+            let environment = desk.environment;
+            return super::node::verify(version, (directory, remote), environment, output);
+        }
         DatasetCommand::Delete { name } => {
             desk.act(output, async |opened| {
                 if opened.vault.catalog().dataset(name).await?.is_none() {
@@ -61,6 +75,60 @@ pub(super) fn run(
         }
     }
     Ok(Exit::Done)
+}
+
+fn publish(
+    name: &BucketName,
+    publisher: &PrincipalId,
+    desk: Desk<'_>,
+    output: &mut Output,
+) -> Result<(), CliError> {
+    let version = desk.act(output, async |opened| {
+        let call = call(opened, "dataset publish")?;
+        let vault = &opened.vault;
+        Ok(vault.publish_for(&call, name, publisher.clone()).await?)
+    })?;
+    output.rows(VERSION_COLUMNS, &[version_cells(&version)])?;
+    if version.root.hidden > 0 {
+        let hidden = version.root.hidden;
+        output.note(&format!(
+            "{hidden} objects have names that no directory can show: S3 reads them, a mount does not"
+        ));
+    }
+    Ok(())
+}
+
+fn versions(name: &BucketName, desk: Desk<'_>, output: &mut Output) -> Result<(), CliError> {
+    let versions = desk.act(output, async |opened| {
+        let vault = &opened.vault;
+        let row = vault.catalog().dataset(name).await?;
+        let row = row.ok_or_else(|| missing(name))?;
+        Ok(vault.published(&row.id).await?)
+    })?;
+    let versions: Vec<_> = versions.iter().map(version_cells).collect();
+    output.rows(VERSION_COLUMNS, &versions)
+}
+
+/// How versions are listed.
+const VERSION_COLUMNS: [&str; 6] = [
+    "version",
+    "objects",
+    "bytes",
+    "published",
+    "publisher",
+    "root",
+];
+
+fn version_cells(published: &Published) -> [String; 6] {
+    let root = &published.root;
+    [
+        format!("{}@{}", path(&root.bucket), root.number),
+        root.objects.to_string(),
+        root.bytes.to_string(),
+        root.frozen.to_string(),
+        published.publisher.to_string(),
+        data_encoding::HEXLOWER.encode(&published.digest),
+    ]
 }
 
 fn path(name: &BucketName) -> String {

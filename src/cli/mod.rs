@@ -11,11 +11,15 @@ mod audit;
 mod call;
 mod credential;
 mod dataset;
+mod dataset_args;
 mod demo;
 mod doctor;
 mod grant;
 mod group;
 mod init;
+#[cfg(feature = "mount")]
+mod mount;
+mod node;
 pub(crate) mod open;
 mod policy;
 mod principal;
@@ -62,6 +66,8 @@ fn dispatch(cli: &Cli, environment: &Environment, output: &mut Output) -> Result
         Command::Demo(ask) => serve::demo(ask, environment, output),
         Command::Project { command } => project::run(command, desk, output),
         Command::Dataset { command } => dataset::run(command, desk, output),
+        #[cfg(feature = "mount")]
+        Command::Mount(ask) => mount::run(ask, environment, output),
         Command::Principal { command } => principal::run(command, desk, output),
         Command::Credential { command } => credential::run(command, desk, output),
         Command::Grant { command } => grant::run(command, desk, output),

@@ -4,7 +4,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use crate::ledger::{Outcome, parse_event};
-use crate::types::{BucketName, DatasetName, EventId, ProjectName, Timestamp};
+use crate::types::{BucketName, BucketRef, DatasetName, EventId, ProjectName, Timestamp};
 
 /// Why a value was refused.
 #[derive(Debug, thiserror::Error, Clone, PartialEq, Eq)]
@@ -13,6 +13,12 @@ pub enum ValueError {
     /// A dataset that is not written `project/dataset`.
     #[error("a dataset is written project/dataset, each of a-z, 0-9 and single hyphens inside")]
     Dataset,
+    /// A version that is not written `project/dataset@number`.
+    #[error("a version is written project/dataset@number")]
+    Version,
+    /// A hash that is not 64 hex digits.
+    #[error("a SHA-256 is written as 64 lower-case hex digits")]
+    Digest,
     /// A time that is neither a date nor a moment.
     #[error("a time is written 2027-12-31 or 2027-12-31T12:00:00Z")]
     Time,
@@ -36,6 +42,25 @@ pub fn dataset(text: &str) -> Result<BucketName, ValueError> {
     let project: ProjectName = project.parse().map_err(|_name| ValueError::Dataset)?;
     let dataset: DatasetName = dataset.parse().map_err(|_name| ValueError::Dataset)?;
     Ok(BucketName { project, dataset })
+}
+
+/// Reads `project/dataset@number`.
+pub fn version(text: &str) -> Result<(BucketName, u32), ValueError> {
+    let (name, number) = text.rsplit_once('@').ok_or(ValueError::Version)?;
+    let name = dataset(name).map_err(|_dataset| ValueError::Version)?;
+    let named = format!("{name}--v{number}");
+    let found = BucketRef::parse(&named, &name.project).map_err(|_number| ValueError::Version)?;
+    found
+        .version
+        .map(|number| (found.bucket, number))
+        .ok_or(ValueError::Version)
+}
+
+/// Reads a SHA-256 in hex.
+pub fn digest(text: &str) -> Result<[u8; 32], ValueError> {
+    let bytes = data_encoding::HEXLOWER.decode(text.as_bytes());
+    let bytes = bytes.map_err(|_not_hex| ValueError::Digest)?;
+    bytes.try_into().map_err(|_length| ValueError::Digest)
 }
 
 /// Reads a date, which begins at midnight UTC, or a moment (RFC 3339).

@@ -11,16 +11,34 @@ pub enum Variable {
     StoreSecretAccessKey,
     /// The passphrase of the root identity.
     Passphrase,
+    /// Where a mount finds its gateway.
+    AwsEndpointUrl,
+    /// The region of a mount's credential.
+    AwsRegion,
+    /// The access key id of a mount.
+    AwsAccessKeyId,
+    /// The secret access key of a mount.
+    AwsSecretAccessKey,
+    /// The session token of a mount with a temporary credential.
+    AwsSessionToken,
+    /// Certificates that a mount trusts besides those of the machine.
+    AwsCaBundle,
     /// Whatever its value, no colour (<https://no-color.org>).
     NoColor,
 }
 
 impl Variable {
     /// Every variable.
-    pub const ALL: [Self; 4] = [
+    pub const ALL: [Self; 10] = [
         Self::StoreAccessKeyId,
         Self::StoreSecretAccessKey,
         Self::Passphrase,
+        Self::AwsEndpointUrl,
+        Self::AwsRegion,
+        Self::AwsAccessKeyId,
+        Self::AwsSecretAccessKey,
+        Self::AwsSessionToken,
+        Self::AwsCaBundle,
         Self::NoColor,
     ];
 
@@ -31,6 +49,12 @@ impl Variable {
             Self::StoreAccessKeyId => "KLUIS_STORE_ACCESS_KEY_ID",
             Self::StoreSecretAccessKey => "KLUIS_STORE_SECRET_ACCESS_KEY",
             Self::Passphrase => "KLUIS_PASSPHRASE",
+            Self::AwsEndpointUrl => "AWS_ENDPOINT_URL",
+            Self::AwsRegion => "AWS_REGION",
+            Self::AwsAccessKeyId => "AWS_ACCESS_KEY_ID",
+            Self::AwsSecretAccessKey => "AWS_SECRET_ACCESS_KEY",
+            Self::AwsSessionToken => "AWS_SESSION_TOKEN",
+            Self::AwsCaBundle => "AWS_CA_BUNDLE",
             Self::NoColor => "NO_COLOR",
         }
     }
@@ -42,6 +66,12 @@ impl Variable {
             Self::StoreAccessKeyId => "The access key id of an S3 store.",
             Self::StoreSecretAccessKey => "The secret access key of an S3 store.",
             Self::Passphrase => "The passphrase of the root identity.",
+            Self::AwsEndpointUrl => "Where a mount finds its gateway.",
+            Self::AwsRegion => "The region of a mount's credential.",
+            Self::AwsAccessKeyId => "The access key id of a mount.",
+            Self::AwsSecretAccessKey => "The secret access key of a mount.",
+            Self::AwsSessionToken => "The session token of a mount with a temporary credential.",
+            Self::AwsCaBundle => "Certificates that a mount trusts besides those of the machine.",
             Self::NoColor => "Set and not empty: no colour on a terminal.",
         }
     }

@@ -69,6 +69,7 @@ struct RingKeys {
     log_scopes: Secret<32>,
     log_state: Secret<32>,
     log_files: Secret<32>,
+    publish: Secret<32>,
     print: Secret<32>,
 }
 
@@ -93,6 +94,7 @@ impl RingKeys {
             log_scopes: child(Label::RingLogScopes)?,
             log_state: child(Label::RingLogState)?,
             log_files: child(Label::RingLogFiles)?,
+            publish: child(Label::RingPublish)?,
             print: child(Label::RingPrint)?,
         })
     }
@@ -298,6 +300,12 @@ impl KeyRing {
     #[must_use]
     pub const fn log_files_key(&self) -> Secret<32> {
         self.keys.log_files.duplicate()
+    }
+
+    /// The seed of the key that signs published versions.
+    #[must_use]
+    pub const fn publishing_seed(&self) -> Secret<32> {
+        self.keys.publish.duplicate()
     }
 
     /// The key of the catalog's snapshots.

@@ -245,7 +245,7 @@ pub(super) const fn outcome_word(outcome: Outcome) -> &'static str {
 /// NEN 7513's C, R, U, D or E (7).
 const fn letter(action: Option<Action>) -> &'static str {
     match action {
-        Some(Action::ObjectWrite | Action::DatasetCreate) => "C",
+        Some(Action::ObjectWrite | Action::DatasetCreate | Action::DatasetPublish) => "C",
         Some(
             Action::ObjectRead
             | Action::ObjectHead

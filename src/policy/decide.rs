@@ -248,6 +248,7 @@ const fn reach(action: Action) -> Reach {
         | Action::DatasetConfigure
         | Action::DatasetCreate
         | Action::DatasetDelete
+        | Action::DatasetPublish
         | Action::GrantManage
         | Action::LogRead => Reach::Region,
         // Who may use a part of a dataset may know that the dataset exists.

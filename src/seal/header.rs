@@ -34,6 +34,8 @@ pub enum BlobKind {
     Part,
     /// A snapshot of the catalog.
     Snapshot,
+    /// A piece of a published version's manifest.
+    Manifest,
 }
 
 /// What a blob is, sealed into its header for a recovery without a catalog. It carries no name.
@@ -60,6 +62,7 @@ impl Description {
             BlobKind::Object => 1,
             BlobKind::Part => 2,
             BlobKind::Snapshot => 3,
+            BlobKind::Manifest => 4,
         };
         concat([
             &[kind, 0, 0, 0],
@@ -80,6 +83,7 @@ impl Description {
             [1, 0, 0, 0] => BlobKind::Object,
             [2, 0, 0, 0] => BlobKind::Part,
             [3, 0, 0, 0] => BlobKind::Snapshot,
+            [4, 0, 0, 0] => BlobKind::Manifest,
             _ => return Err(Refusal::Description),
         };
         let index = u32::from_be_bytes(take(from)?);
@@ -183,7 +187,8 @@ mod tests {
         let kind = prop_oneof![
             Just(BlobKind::Object),
             Just(BlobKind::Part),
-            Just(BlobKind::Snapshot)
+            Just(BlobKind::Snapshot),
+            Just(BlobKind::Manifest)
         ];
         let ids = (any::<[u8; 16]>(), any::<[u8; 16]>());
         let length = 1..=layout::PLAINTEXT_BYTES_MAX;

@@ -10,8 +10,10 @@
 //!                                  ├─ RingLogScopes ─► tags and salts of the log's scopes (HMAC)
 //!                                  ├─ RingLogState ──► seals the log's state
 //!                                  ├─ RingLogFiles ──► wraps the key of each file of the log
+//!                                  ├─ RingPublish ───► signs published versions (Ed25519 seed)
 //!                                  └─ RingPrint ─────► the ring's public fingerprint
 //! dataset key (random) ─┬─ TableSalt ► salt of a part table (HMAC)
+//!                       ├─ ManifestKey ► seals the key of a version's index
 //!                       └─ Table ────► seals one part table, which holds data keys
 //! data key (random, one blob) ─┬─ BlobSegments, BlobDescription ► seal the blob
 //!                              └─ BlobCommitment ───────────────► names the key in the header
@@ -46,6 +48,8 @@ pub(crate) enum Label {
     RingLogState,
     RingLogFiles,
     LogState,
+    RingPublish,
+    ManifestKey,
     RingPrint,
 }
 
@@ -70,6 +74,8 @@ impl Label {
             Self::RingLogState => "kluis v1 ring log state",
             Self::RingLogFiles => "kluis v1 ring log files",
             Self::LogState => "kluis v1 log state",
+            Self::RingPublish => "kluis v1 ring publisher",
+            Self::ManifestKey => "kluis v1 manifest key",
             Self::RingPrint => "kluis v1 ring fingerprint",
         }
     }
@@ -113,7 +119,7 @@ pub(crate) fn mac(key: &Secret<32>, parts: &[&[u8]]) -> Secret<32> {
 mod tests {
     use super::*;
 
-    const ALL: [Label; 19] = [
+    const ALL: [Label; 21] = [
         Label::BlobSegments,
         Label::BlobDescription,
         Label::BlobCommitment,
@@ -132,6 +138,8 @@ mod tests {
         Label::RingLogState,
         Label::RingLogFiles,
         Label::LogState,
+        Label::RingPublish,
+        Label::ManifestKey,
         Label::RingPrint,
     ];
 

@@ -31,6 +31,18 @@ impl DataKey {
             .map_err(SealError::Entropy)
     }
 
+    /// The key as it stands in a manifest's index.
+    #[must_use]
+    pub const fn of_secret(secret: Secret<32>) -> Self {
+        Self(secret)
+    }
+
+    /// The key's bytes, for an index or for whom it was released to.
+    #[must_use]
+    pub const fn secret(&self) -> Secret<32> {
+        self.0.duplicate()
+    }
+
     /// A second copy, for a table that shares the blob.
     #[must_use]
     pub const fn duplicate(&self) -> Self {
@@ -268,6 +280,19 @@ impl Opener {
         Ok(())
     }
 
+    /// The same in a slice; how many bytes of plaintext it begins with then.
+    pub fn open_slice(&mut self, segment: &mut [u8]) -> Result<usize, OpenError> {
+        let bytes = self.next_sealed_bytes().ok_or(OpenError::OutOfTurn)?;
+        if segment.len() != bytes {
+            return Err(Refusal::Length.into());
+        }
+        let nonce = self.cursor.nonce();
+        let plain = self.keys.segments.open(nonce, &self.bound, segment);
+        let plain = plain.ok_or(Refusal::Segment)?.len();
+        self.cursor.advance();
+        Ok(plain)
+    }
+
     /// How many sealed bytes the next segment has, tag included; `None` after the last.
     #[must_use]
     pub fn next_sealed_bytes(&self) -> Option<usize> {
@@ -294,6 +319,30 @@ fn describe(keys: &BlobKeys, mut parsed: header::Parsed) -> Result<Description, 
     let sealed = &mut parsed.sealed_description;
     let plain = keys.description.open(NONCE_ZERO, &parsed.clear, sealed);
     Description::decode(plain.ok_or(Refusal::Description)?)
+}
+
+/// Seals a whole blob in memory: header, segments, all of it.
+pub fn seal_blob(
+    suite: Suite,
+    blob: BlobId,
+    key: &DataKey,
+    description: &Description,
+    plain: &[u8],
+) -> Result<Bytes, SealError> {
+    if u64::try_from(plain.len()).ok() != Some(description.plaintext_bytes) {
+        return Err(SealError::Length);
+    }
+    let (mut sealer, header) = Sealer::new(suite, blob, key, description)?;
+    let mut out = BytesMut::from(&header[..]);
+    let mut rest = plain;
+    while let Some(bytes) = sealer.next_bytes() {
+        let (head, tail) = rest.split_at_checked(bytes).ok_or(SealError::Length)?;
+        let mut segment = BytesMut::from(head);
+        sealer.seal(&mut segment)?;
+        out.extend_from_slice(&segment);
+        rest = tail;
+    }
+    Ok(out.freeze())
 }
 
 /// Opens a whole blob in memory with its key and nothing else, as an export or a recovery does.

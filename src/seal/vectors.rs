@@ -293,7 +293,7 @@ fn forged_cases(one: &Honest, three: &Honest) -> Vec<Value> {
     let odd_nonce = one.forge_header(good, nonce(1, false));
     vec![
         describe("description of no kind", 0, 0),
-        describe("description of an unknown kind", 0, 4),
+        describe("description of an unknown kind", 0, 5),
         describe("description, reserved first", 1, 1),
         describe("description, reserved last", 3, 1),
         describe("description of no bytes", 15, 0),

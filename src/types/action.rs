@@ -70,10 +70,41 @@ actions! {
     DatasetDelete = "dataset.delete",
     /// Read and change a dataset's settings: versioning, tags, Object Lock, lifecycle, CORS.
     DatasetConfigure = "dataset.configure",
+    /// Freeze a dataset as a numbered version.
+    DatasetPublish = "dataset.publish",
     /// Make, change and withdraw grants.
     GrantManage = "grant.manage",
     /// Read a project's log.
     LogRead = "log.read",
+}
+
+impl Action {
+    /// Whether it leaves objects and datasets as they are: what a published version can be asked.
+    #[must_use]
+    pub const fn only_reads(self) -> bool {
+        match self {
+            Self::ObjectRead
+            | Self::ObjectHead
+            | Self::ObjectList
+            | Self::ObjectExport
+            | Self::DatasetHead => true,
+            Self::ObjectWrite
+            | Self::ObjectDelete
+            | Self::ObjectTag
+            | Self::ObjectLock
+            | Self::LockBypass
+            | Self::VersionRead
+            | Self::VersionList
+            | Self::VersionDelete
+            | Self::UploadManage
+            | Self::DatasetCreate
+            | Self::DatasetDelete
+            | Self::DatasetConfigure
+            | Self::DatasetPublish
+            | Self::GrantManage
+            | Self::LogRead => false,
+        }
+    }
 }
 
 impl fmt::Display for Action {

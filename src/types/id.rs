@@ -79,6 +79,10 @@ id! {
     UploadId
 }
 id! {
+    /// Names one freezing of a dataset, which becomes a published version.
+    PublicationId
+}
+id! {
     /// Names one grant.
     GrantId
 }

@@ -194,6 +194,47 @@ pub const CATALOG_VALUE_BYTES_MAX: i32 = 2 * 64 * 1024 * 1024;
 /// could leave out a denial.
 pub const CATALOG_GRANTS_MAX: usize = 10_000;
 
+/// Plaintext bytes at which a page of a manifest is full: four segments, some 2,000 files.
+pub const MANIFEST_PAGE_BYTES: usize = 256 * 1024;
+/// The longest page: a full one and one more entry.
+pub const MANIFEST_PAGE_BYTES_MAX: usize = 512 * 1024;
+/// Pages of one manifest: at 1,000 files each, a thousand million files.
+pub const MANIFEST_PAGES_MAX: usize = 1024 * 1024;
+/// The name of one file or directory in a mount (Linux).
+pub const FILE_NAME_BYTES_MAX: usize = 255;
+/// Published versions of one dataset.
+pub const VERSIONS_MAX: u32 = 1_000_000;
+/// Objects whose keys one request releases.
+pub const RELEASE_KEYS_MAX: usize = 1_000;
+/// How long a node goes on with the keys that were released to it; it renews at half of that. A
+/// grant that is withdrawn stops what is open within this time (AZ-2: 60 s), clocks and a round
+/// trip to spare.
+pub const LEASE_SECONDS: u64 = 45;
+
+/// Connections of one mount to its gateway; as many chunks are on their way at most.
+pub const NODE_CONNECTIONS_MAX: usize = 16;
+/// What hyper buffers of one of them.
+pub const NODE_WIRE_BUFFER_BYTES: usize = 512 * 1024;
+/// Plaintext bytes that a mount fetches and keeps as one: 16 segments.
+pub const NODE_CHUNK_BYTES: u64 = 1024 * 1024;
+/// Chunks that one open file is read ahead of its reader.
+pub const NODE_AHEAD_CHUNKS_MAX: u64 = 16;
+/// Objects whose keys are asked for ahead of a reader that goes through a directory.
+pub const NODE_AHEAD_KEYS_MAX: usize = 256;
+/// Tables of keys that a mount keeps; some 100 bytes each.
+pub const NODE_KEYS_MAX: usize = 100_000;
+/// Ranges of one open file that are told apart in its report; beyond, the closest become one.
+pub const NODE_RANGES_MAX: usize = 64;
+/// Reports of reads that wait for the gateway.
+pub const NODE_REPORTS_MAX: usize = 100_000;
+
+/// Threads that serve one mount's requests.
+pub const MOUNT_THREADS_MAX: usize = 8;
+/// Pages of the manifest that a mount keeps.
+pub const MOUNT_PAGES_BYTES: usize = 32 * 1024 * 1024;
+/// What the kernel may read ahead of a program in one mount, where it is allowed to.
+pub const MOUNT_READAHEAD_BYTES: u32 = 4 * 1024 * 1024;
+
 /// One entry of the log (c2sp.org/tlog-tiles): its length is written in two bytes.
 pub const LOG_ENTRY_BYTES_MAX: usize = 65_535;
 /// A signed note: a hundred signatures of 5 kB, as the largest are.

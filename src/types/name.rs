@@ -127,6 +127,50 @@ impl fmt::Display for BucketName {
     }
 }
 
+/// What a request's bucket names: a dataset, or one of its published versions, which is called
+/// `<project>--<dataset>--v<n>`. A version's name always says its project.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
+pub struct BucketRef {
+    /// The dataset.
+    pub bucket: BucketName,
+    /// The version's number, at least 1.
+    pub version: Option<u32>,
+}
+
+impl BucketRef {
+    /// Reads a bucket's name.
+    pub fn parse(text: &str, default_project: &ProjectName) -> Result<Self, NameError> {
+        if let Some((bucket, number)) = text.rsplit_once("--v")
+            && bucket.contains("--")
+        {
+            let bucket = BucketName::parse(bucket, default_project)?;
+            let version = Some(version_number(number).ok_or(NameError::Bucket)?);
+            return Ok(Self { bucket, version });
+        }
+        BucketName::parse(text, default_project).map(|bucket| Self {
+            bucket,
+            version: None,
+        })
+    }
+}
+
+/// A version's number, written in one way: no sign, no zero in front.
+fn version_number(text: &str) -> Option<u32> {
+    let number: u32 = text.parse().ok()?;
+    let sound = (1..=limits::VERSIONS_MAX).contains(&number) && number.to_string() == text;
+    sound.then_some(number)
+}
+
+impl fmt::Display for BucketRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.bucket, f)?;
+        match self.version {
+            Some(number) => write!(f, "--v{number}"),
+            None => Ok(()),
+        }
+    }
+}
+
 /// An object's name: 1 to 1,024 bytes of UTF-8, no control character, no `.` or `..` segment.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ObjectKey(Arc<str>);
@@ -191,6 +235,38 @@ mod tests {
             "icu-sepsis--ecg-2024"
         );
         assert_eq!(bucket("ecg-2024").unwrap(), "main--ecg-2024");
+    }
+
+    #[test]
+    fn versions_have_one_name_each() {
+        let parse = |text: &str| BucketRef::parse(text, &"main".parse().unwrap());
+        let found = parse("icu--ecg--v12").unwrap();
+        assert_eq!(
+            (found.bucket.to_string(), found.version),
+            ("icu--ecg".into(), Some(12))
+        );
+        assert_eq!(found.to_string(), "icu--ecg--v12");
+        // Without its project it is a dataset named v3.
+        let found = parse("ecg--v3").unwrap();
+        assert_eq!(
+            (found.bucket.to_string(), found.version),
+            ("ecg--v3".into(), None)
+        );
+        for bad in [
+            "icu--ecg--v",
+            "icu--ecg--v0",
+            "icu--ecg--v01",
+            "icu--ecg--v+1",
+            "icu--ecg--v-1",
+            "icu--ecg--v1000001",
+            "icu--ecg--v1--v1",
+            "icu--ecg--vx",
+            "icu----v1",
+            "--ecg--v1",
+            "icu--ecg--v99999999999",
+        ] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

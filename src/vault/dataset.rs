@@ -43,16 +43,22 @@ impl Vault {
             .authorize_under(call, bucket, &query.prefix, Action::ObjectList)
             .await?;
         let mut intent = Self::intent_of(call, &proof);
-        intent.query = Some(super::cut(&query.prefix));
+        intent.query = Some(match proof.number() {
+            Some(number) => super::cut(&format!("version={number} prefix={}", query.prefix)),
+            None => super::cut(&query.prefix),
+        });
         let dataset = proof.dataset()?.id;
         let query = ListQuery {
             limit: query.limit.min(limits::PAGE_ENTRIES_MAX),
             ..query
         };
-        let (recorded, page) = tokio::join!(
-            self.begin(call, intent),
-            self.catalog.list(&dataset, &query)
-        );
+        let listing = async {
+            match &proof.publication {
+                Some(version) => self.catalog.list_frozen(&version.id, &query).await,
+                None => self.catalog.list(&dataset, &query).await,
+            }
+        };
+        let (recorded, page) = tokio::join!(self.begin(call, intent), listing);
         let recorded = recorded?;
         recorded.settle(page.map_err(VaultError::from))
     }

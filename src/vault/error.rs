@@ -7,6 +7,7 @@ use std::fmt;
 use crate::catalog::{CatalogError, Conflict};
 use crate::journal::JournalError;
 use crate::keyring::KeyRingError;
+use crate::manifest::ManifestError;
 use crate::policy::PolicyError;
 use crate::seal::{OpenError, SealError};
 use crate::store::StoreError;
@@ -301,6 +302,11 @@ const fn of_conflict(conflict: Conflict) -> (ErrorKind, &'static str) {
         Conflict::ObjectExists => (ErrorKind::PreconditionFailed, "an object is there already"),
         Conflict::ETagDiffers => (ErrorKind::PreconditionFailed, "the entity tag is another"),
         Conflict::Versioned => (ErrorKind::Conflict, "the dataset keeps versions"),
+        Conflict::NoPublication => (ErrorKind::NoSuchVersion, "no such frozen dataset"),
+        Conflict::NumberTaken => (
+            ErrorKind::Conflict,
+            "another version was published meanwhile",
+        ),
         Conflict::Locked => (ErrorKind::Locked, "the version is locked"),
         Conflict::Locking => (ErrorKind::InvalidState, "Object Lock needs versions"),
         Conflict::NoUpload => (ErrorKind::NoSuchUpload, "no such upload"),
@@ -338,6 +344,18 @@ impl From<OpenError> for VaultError {
             "what was stored does not authenticate",
             error,
         )
+    }
+}
+
+impl From<ManifestError> for VaultError {
+    fn from(error: ManifestError) -> Self {
+        let kind = match error {
+            ManifestError::TooLarge => ErrorKind::TooLarge,
+            ManifestError::Form | ManifestError::Signature | ManifestError::Digest => {
+                ErrorKind::Integrity
+            }
+        };
+        Self::caused(kind, "a manifest cannot be made or believed", error)
     }
 }
 

@@ -4,7 +4,7 @@
 //! made from names alone, before it is known whether anything is there, so that absent and
 //! forbidden look alike to who may not know (AZ-7).
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, RwLock};
 
@@ -14,12 +14,12 @@ use super::error::{ErrorKind, VaultError};
 use super::session::{Session, narrowed};
 use super::uses::Recent;
 use super::{Bounds, Call, Identity, Vault};
-use crate::catalog::{CredentialRow, DatasetRow, SharedCatalog};
+use crate::catalog::{CredentialRow, DatasetRow, PublicationRow, SharedCatalog};
 use crate::ledger::{ObjectRef, PolicyRef};
 use crate::policy::{Ask, Bar, Circumstances, Decision, Policy, ProjectPolicy, SubjectPolicy};
 use crate::types::{
-    AccessKeyId, Action, BucketName, Clock, ObjectKey, PrincipalId, ProjectName, Timestamp,
-    VersionName, Versioning, limits,
+    AccessKeyId, Action, BucketName, BucketRef, Clock, DatasetId, ObjectKey, PrincipalId,
+    ProjectName, Timestamp, VersionName, Versioning, limits,
 };
 
 /// How long a cached answer may be used before the catalog is asked whether anything changed: a
@@ -37,6 +37,8 @@ pub(super) struct Authorized {
     pub(super) bucket: BucketName,
     /// `None` only for an action that makes the dataset.
     pub(super) dataset: Option<DatasetRow>,
+    /// The published version that is asked for, if one is.
+    pub(super) publication: Option<Arc<PublicationRow>>,
     pub(super) key: Option<ObjectKey>,
     /// The version that is named, once [`Vault::authorize_version`] has decided about it.
     pub(super) version: Option<VersionName>,
@@ -51,11 +53,22 @@ impl Authorized {
         self.lease.clone()
     }
 
+    /// What a further question about the same bucket is asked with.
+    pub(super) fn circumstances<'a>(&self, call: &'a Call) -> Circumstances<'a> {
+        about(call, self.lease.version)
+    }
+
     /// The dataset, which every action but its creation has.
     pub(super) fn dataset(&self) -> Result<&DatasetRow, VaultError> {
         self.dataset
             .as_ref()
             .ok_or(VaultError::new(ErrorKind::NoSuchDataset, "no such dataset"))
+    }
+
+    /// The number of the published version that is asked for.
+    pub(super) fn number(&self) -> Option<u32> {
+        let issue = self.publication.as_ref()?.issue.as_ref()?;
+        Some(issue.number)
     }
 
     /// The key, which every action on an object has.
@@ -87,6 +100,8 @@ pub(super) struct Lease {
     access_key: Option<AccessKeyId>,
     bounds: Option<Arc<Bounds>>,
     client: Option<IpAddr>,
+    /// The published version that is read, if one is.
+    version: Option<u32>,
     bucket: BucketName,
     key: Option<ObjectKey>,
     action: Action,
@@ -139,7 +154,10 @@ impl Lease {
             key: self.key.as_ref().map_or("", ObjectKey::as_str),
             action: self.action,
             now,
-            when: narrowed(self.client, self.bounds.as_deref()),
+            when: Circumstances {
+                version: self.version,
+                ..narrowed(self.client, self.bounds.as_deref())
+            },
         };
         Ok(subject.decide(&ask).allowed)
     }
@@ -169,6 +187,7 @@ pub(super) struct Cache {
     checked: Timestamp,
     credentials: HashMap<AccessKeyId, Arc<Known>>,
     datasets: HashMap<BucketName, DatasetRow>,
+    publications: HashMap<(DatasetId, u32), Arc<PublicationRow>>,
     projects: HashMap<ProjectName, Arc<ProjectPolicy>>,
     subjects: HashMap<(ProjectName, PrincipalId), Arc<SubjectPolicy>>,
     pub(super) sessions: HashMap<AccessKeyId, Arc<Session>>,
@@ -180,6 +199,7 @@ impl Cache {
     fn clear(&mut self) {
         self.credentials.clear();
         self.datasets.clear();
+        self.publications.clear();
         self.projects.clear();
         self.subjects.clear();
         self.sessions.clear();
@@ -202,6 +222,14 @@ pub(super) struct Guard {
 pub(super) fn circumstances(call: &Call) -> Circumstances<'_> {
     let client = call.session.client_ip.parse().ok();
     narrowed(client, call.bounds.as_deref())
+}
+
+/// The same, about a published version.
+fn about(call: &Call, version: Option<u32>) -> Circumstances<'_> {
+    Circumstances {
+        version,
+        ..circumstances(call)
+    }
 }
 
 impl Guard {
@@ -262,6 +290,7 @@ impl Guard {
         {
             let entries = cache.subjects.len().max(cache.credentials.len());
             let others = cache.sessions.len().max(cache.links.len());
+            let others = others.max(cache.publications.len());
             let entries = entries.max(others).max(cache.datasets.len());
             if entries >= limits::GUARD_CACHE_MAX {
                 cache.clear();
@@ -289,6 +318,29 @@ impl Guard {
         if let Some(row) = &row {
             self.keep(generation, |cache| {
                 cache.datasets.insert(bucket.clone(), row.clone());
+            });
+        }
+        Ok(row)
+    }
+
+    pub(super) async fn publication(
+        &self,
+        dataset: DatasetId,
+        number: u32,
+    ) -> Result<Option<Arc<PublicationRow>>, VaultError> {
+        let generation = self.generation().await?;
+        if let Ok(cache) = self.cache.read()
+            && let Some(row) = cache.publications.get(&(dataset, number))
+        {
+            return Ok(Some(Arc::clone(row)));
+        }
+        let row = self.catalog.publication(&dataset, number).await?;
+        let row = row.map(Arc::new);
+        if let Some(row) = &row {
+            self.keep(generation, |cache| {
+                cache
+                    .publications
+                    .insert((dataset, number), Arc::clone(row));
             });
         }
         Ok(row)
@@ -476,8 +528,8 @@ impl Vault {
                 }
             };
         }
-        let bucket = or_refuse!(
-            BucketName::parse(bucket, &self.settings.default_project),
+        let BucketRef { bucket, version } = or_refuse!(
+            BucketRef::parse(bucket, &self.settings.default_project),
             None
         );
         object.project = Some(bucket.project.clone());
@@ -501,16 +553,13 @@ impl Vault {
             key: text,
             action,
             now,
-            when: circumstances(call),
+            when: about(call, version),
         });
         if !decision.allowed {
             return Err((object, Some(decision), denied));
         }
-        let dataset = or_refuse!(self.guard.dataset(&bucket).await, Some(decision));
-        if dataset.is_none() && action != Action::DatasetCreate {
-            let absent = VaultError::new(ErrorKind::NoSuchDataset, "no such dataset");
-            return Err((object, Some(decision), absent));
-        }
+        let found = self.locate(&bucket, version, action).await;
+        let (dataset, publication) = or_refuse!(found, Some(decision));
         let credential = call.session.access_key.as_ref();
         let recent = &self.guard.recent;
         recent.note(decision.grant.as_ref(), credential, now);
@@ -520,6 +569,7 @@ impl Vault {
             access_key: call.session.access_key.clone(),
             bounds: call.bounds.clone(),
             client: circumstances(call).client,
+            version,
             bucket: bucket.clone(),
             key: key_name.clone(),
             action,
@@ -530,63 +580,11 @@ impl Vault {
             lease,
             bucket,
             dataset,
+            publication,
             key: key_name,
             version: None,
             action,
             decision,
         })
-    }
-
-    /// The datasets that the caller may know of, in order of project and name.
-    pub(super) async fn visible_datasets(
-        &self,
-        call: &Call,
-        principal: &PrincipalId,
-    ) -> Result<Vec<DatasetRow>, VaultError> {
-        let projects = self.catalog.projects_of(principal).await?;
-        let projects: HashSet<ProjectName> = projects.into_iter().collect();
-        let mut visible = Vec::new();
-        let mut after: Option<BucketName> = None;
-        loop {
-            let page = self
-                .catalog
-                .datasets(after.as_ref(), limits::PAGE_ENTRIES_MAX)
-                .await?;
-            let last = page.len() < limits::PAGE_ENTRIES_MAX;
-            after = page.last().map(|row| row.bucket.clone());
-            for row in page {
-                if projects.contains(&row.bucket.project)
-                    && self
-                        .may(call, (principal, &row.bucket, ""), Action::DatasetHead)
-                        .await?
-                {
-                    visible.push(row);
-                }
-            }
-            if last {
-                return Ok(visible);
-            }
-        }
-    }
-
-    /// Whether `principal` may do `action` on a dataset, with no record: for filters and for
-    /// checks inside a use case that records itself.
-    pub(super) async fn may(
-        &self,
-        call: &Call,
-        (principal, bucket, key): (&PrincipalId, &BucketName, &str),
-        action: Action,
-    ) -> Result<bool, VaultError> {
-        let subject = self.guard.subject(&bucket.project, principal).await?;
-        let ask = Ask {
-            project: &bucket.project,
-            principal,
-            dataset: Some(&bucket.dataset),
-            key,
-            action,
-            now: self.now(),
-            when: circumstances(call),
-        };
-        Ok(subject.decide(&ask).allowed)
     }
 }

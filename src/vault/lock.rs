@@ -44,13 +44,11 @@ impl Vault {
         bypass: bool,
     ) -> Result<(), VaultError> {
         let proof = self.authorize_locking(call, place).await?;
-        if bypass {
-            self.authorize(call, place.bucket, Some(place.key), Action::LockBypass)
-                .await?;
-        }
+        let bypass = bypass && self.may_bypass(call, place).await?;
         let now = self.now();
         let past = retention.is_some_and(|retention| retention.until <= now);
-        let change = format!("retention={}", told(retention));
+        let way = if bypass { " bypass=governance" } else { "" };
+        let change = format!("retention={}{way}", told(retention));
         let checked = if past { Err(PAST) } else { Ok(()) };
         self.change_lock(call, &proof, change, checked, |row| {
             Mutation::SetRetention {

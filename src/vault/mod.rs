@@ -15,12 +15,15 @@ mod groups;
 mod guard;
 mod identity;
 mod intake;
+mod known;
 mod lifecycle;
 mod lock;
+mod publish;
 mod read;
 mod reading;
 mod record;
 mod recover;
+mod release;
 mod session;
 mod settings;
 mod snapshot;
@@ -50,7 +53,9 @@ pub use cors::CorsAsk;
 pub use error::{ErrorKind, VaultError};
 pub use grants::{GrantDraft, GrantUse, ReviewTimes};
 pub use lifecycle::Lifecycled;
+pub use publish::Published;
 pub use recover::Recovered;
+pub use release::{Opening, ReadReport, Released, Run};
 pub use session::{AssumeAsk, Assumed, Bounds};
 pub use snapshot::Snapshot;
 pub use sweep::{GRACE_MS_MIN, SweepAsk, Swept};
@@ -126,6 +131,7 @@ pub struct Vault {
     entropy: Arc<dyn Entropy>,
     settings: Settings,
     snapshots: snapshot::Progress,
+    indexes: release::Indexes,
 }
 
 impl Vault {
@@ -146,6 +152,7 @@ impl Vault {
             entropy: parts.entropy,
             settings,
             snapshots: snapshot::Progress::default(),
+            indexes: release::Indexes::default(),
         }
     }
 

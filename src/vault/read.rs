@@ -98,9 +98,10 @@ impl Vault {
     pub(super) async fn look(&self, proof: &Authorized, ask: &ReadAsk) -> Result<Seen, VaultError> {
         let dataset = proof.dataset()?.id;
         let key = proof.key()?;
-        let row = match proof.version {
-            None => self.catalog.object(&dataset, key).await?,
-            Some(name) => Some(self.find_version(proof, name).await?),
+        let row = match (&proof.publication, proof.version) {
+            (Some(version), _) => self.catalog.frozen(&version.id, key).await?,
+            (None, None) => self.catalog.object(&dataset, key).await?,
+            (None, Some(name)) => Some(self.find_version(proof, name).await?),
         };
         let Some(row) = row else {
             return Err(self.absent(proof).await);

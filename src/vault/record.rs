@@ -7,7 +7,7 @@ use super::guard::{Authorized, policy_ref};
 use super::{Call, Turned, Vault};
 use crate::journal::CompletionSlot;
 use crate::ledger::{Completion, Intent, ObjectRef, Outcome};
-use crate::types::{Action, BucketName, Clock, EventId};
+use crate::types::{Action, BucketRef, Clock, EventId};
 
 /// A request whose intent is durable. **Only with one of these does anything leave the vault.**
 /// Dropped without a word, it is recorded as aborted.
@@ -114,6 +114,7 @@ impl Vault {
         };
         let mut intent = Self::intent(call, Some(proof.action), object);
         intent.policy = Some(policy_ref(&proof.decision));
+        intent.query = proof.number().map(|number| format!("version={number}"));
         intent
     }
 
@@ -186,7 +187,8 @@ impl Vault {
     /// unknown operation, XML that is none.
     pub async fn record_turned(&self, call: &Call, turned: Turned<'_>) -> Result<(), VaultError> {
         let bucket = turned.bucket.unwrap_or_default();
-        let bucket = BucketName::parse(bucket, &self.settings.default_project).ok();
+        let bucket = BucketRef::parse(bucket, &self.settings.default_project).ok();
+        let bucket = bucket.map(|named| named.bucket);
         let object = ObjectRef {
             project: bucket.as_ref().map(|bucket| bucket.project.clone()),
             dataset: bucket.map(|bucket| bucket.dataset),

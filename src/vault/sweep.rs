@@ -107,6 +107,12 @@ impl Vault {
                 swept.uploads += 1;
             }
         }
+        let unissued = self.catalog.stale_publications(before(grace), 100).await?;
+        for row in unissued {
+            let (publication, now) = (row.id, self.now());
+            let undo = Mutation::DropPublication { publication, now };
+            self.commit(vec![undo]).await?;
+        }
         loop {
             let blobs = self.catalog.claim_unreferenced(before(grace), 100).await?;
             if blobs.is_empty() {

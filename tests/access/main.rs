@@ -4,4 +4,5 @@
 mod grants;
 mod sts;
 mod table;
+mod versions;
 mod world;

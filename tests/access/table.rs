@@ -10,6 +10,7 @@ use kluis::types::GrantId;
 use kluis::vault::Vault;
 
 use crate::sts::{self, Provider, link};
+use crate::versions;
 use crate::world::{Asked, DAY_MS, Keys, World, asked, icu, name};
 
 /// What somebody without a right gets.
@@ -31,6 +32,7 @@ struct There {
     proposal: GrantId,
 }
 
+const GRANTS: &str = "/.kluis/v1/projects/icu/grants";
 const CORS: &str = "<CORSConfiguration><CORSRule><AllowedMethod>GET</AllowedMethod>\
     <AllowedOrigin>https://a.example</AllowedOrigin></CORSRule></CORSConfiguration>";
 const ENCRYPTION: &str = "<ServerSideEncryptionConfiguration><Rule>\
@@ -47,20 +49,16 @@ const HOLD: &str = "<LegalHold><Status>ON</Status></LegalHold>";
 const TAGS: &str = "<Tagging><TagSet><Tag><Key>a</Key><Value>b</Value></Tag></TagSet></Tagging>";
 
 /// One operation: how it is asked about `icu--ecg` and its object `secret-key`.
-#[expect(clippy::too_many_lines, reason = "one row for each operation")]
 fn request(operation: &str, there: &There) -> Option<(Asked, Else)> {
     let bucket = "/icu--ecg";
     let of = |query: &str| format!("{bucket}?{query}");
     let object = "/icu--ecg/secret-key";
     let on = |query: &str| format!("{object}?{query}");
     let upload = |query: &str| on(&format!("{query}uploadId={}", there.upload));
-    let grants = "/.kluis/v1/projects/icu/grants";
-    let grant = |id: GrantId, verb: &str| format!("{grants}/{id}{verb}");
-    let locked = |query: &str| format!("/icu--locked/secret-key?{query}");
     let refused = match operation {
         "ListBuckets" => return Some((asked("GET", "/"), Else::Nothing)),
         "GetIdentity" => return Some((asked("GET", "/.kluis/v1/identity"), Else::Herself)),
-        "ListGrants" => return Some((asked("GET", grants), Else::Nothing)),
+        "ListGrants" => return Some((asked("GET", GRANTS), Else::Nothing)),
         "HeadBucket" => asked("HEAD", bucket),
         "GetBucketLocation" => asked("GET", of("location")),
         "CreateBucket" => asked("PUT", "/icu--made"),
@@ -106,6 +104,18 @@ fn request(operation: &str, there: &There) -> Option<(Asked, Else)> {
         "PutBucketVersioning" => asked("PUT", of("versioning"))
             .body("<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>"),
         "ListObjectVersions" => asked("GET", of("versions")),
+        _ => setting(operation)
+            .or_else(|| granting(operation, there))
+            .or_else(|| versions::request(operation))?,
+    };
+    Some((refused, Else::Refused))
+}
+
+/// One operation on a setting or a lock.
+fn setting(operation: &str) -> Option<Asked> {
+    let of = |query: &str| format!("/icu--ecg?{query}");
+    let locked = |query: &str| format!("/icu--locked/secret-key?{query}");
+    Some(match operation {
         "GetBucketCors" => asked("GET", of("cors")),
         "PutBucketCors" => hashed("PUT", of("cors"), CORS),
         "DeleteBucketCors" => asked("DELETE", of("cors")),
@@ -121,20 +131,27 @@ fn request(operation: &str, there: &There) -> Option<(Asked, Else)> {
         "GetObjectLegalHold" => asked("GET", locked("legal-hold")),
         "PutObjectLegalHold" => hashed("PUT", locked("legal-hold"), HOLD),
         "GetBucketPolicy" => asked("GET", of("policy")),
+        _ => return None,
+    })
+}
+
+/// One of the endpoints of grants.
+fn granting(operation: &str, there: &There) -> Option<Asked> {
+    let grant = |id: GrantId, verb: &str| format!("{GRANTS}/{id}{verb}");
+    Some(match operation {
         "CreateGrant" => {
             let body = serde_json::json!({
                 "principal": "zoe", "role": "reader", "purpose": "p", "permit": "q",
                 "expires": "2199-12-31T00:00:00Z",
             });
-            asked("POST", grants).body(body.to_string())
+            asked("POST", GRANTS).body(body.to_string())
         }
         "GetGrant" => asked("GET", grant(there.grant, "")),
         "WithdrawGrant" => asked("DELETE", grant(there.grant, "")),
         "ApproveGrant" => asked("POST", grant(there.proposal, "/approve")),
         "ConfirmGrant" => asked("POST", grant(there.grant, "/confirm")),
         _ => return None,
-    };
-    Some((refused, Else::Refused))
+    })
 }
 
 fn delete_objects(body: &str) -> Asked {
@@ -186,6 +203,7 @@ async fn fill(world: &World, olivia: &Keys) -> There {
         ok(hashed("PUT", uri, body)).await;
     }
     let put = ok(asked("PUT", "/icu--ecg/secret-key").body("secret bytes")).await;
+    ok(versions::publish()).await;
     let version = put.headers["x-amz-version-id"]
         .to_str()
         .expect("text")
@@ -395,7 +413,11 @@ async fn an_owner_is_served_everywhere() {
         let (request, _) = request(operation, &there).expect("in the table");
         let got = world.serve(Some(&olivia), &request).await;
         // A completion names a part that was never sent: judged behind every right.
-        let late = operation == "CompleteMultipartUpload" && got.status == 400;
+        let late = match operation {
+            "CompleteMultipartUpload" => got.status == 400,
+            "GetSealed" => matches!(got.status, 404 | 416),
+            _ => false,
+        };
         assert!(
             got.status < 300 || late,
             "{operation}: {} {}",

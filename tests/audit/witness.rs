@@ -52,11 +52,11 @@ impl Vault {
         let log = std::fs::read_to_string(self.path("log.vkey")).expect("a key");
         let mut text = format!("log {log}");
         for (name, key, url) in witnesses {
-            text.push_str(&format!("witness {name} {key} {url}\n"));
+            text = format!("{text}witness {name} {key} {url}\n");
         }
         let names: Vec<&str> = witnesses.iter().map(|(name, ..)| *name).collect();
-        text.push_str(&format!("group all-of-them {least} {}\n", names.join(" ")));
-        text.push_str("quorum all-of-them\n");
+        let names = names.join(" ");
+        let text = format!("{text}group all-of-them {least} {names}\nquorum all-of-them\n");
         std::fs::write(self.path("policy"), text).expect("written");
         self.text("policy")
     }

@@ -14,7 +14,7 @@ HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 KLUIS_ENV_DIR=$(cd "$1" && pwd)
 shift
 CLIENT_SECONDS_MAX=${CLIENT_SECONDS_MAX:-300}
-ALL="boto3_default.py boto3_versions.py boto3_crt.py minio_py.py pyarrow_fs.py duckdb_httpfs.py fsspec_s3fs.py obstore_rs.py
+ALL="boto3_default.py boto3_versions.py boto3_locks.py boto3_crt.py minio_py.py pyarrow_fs.py duckdb_httpfs.py fsspec_s3fs.py obstore_rs.py
     polars_frames.py delta_lake.py node_sdk.mjs node_minio.mjs curl_sigv4.sh awscli1.sh awscli2.sh rclone.sh rclone160.sh
     s3cmd.sh s5cmd.sh restic.sh s3fs_mount.sh"
 # What takes long to install: tests/lab/install.sh more.

@@ -127,11 +127,13 @@ class Recorder:
         getattr(self, act)(self.rng.choice(self.keys))
 
 
-def at_work(recorder: Recorder, stop, pipe) -> None:
+def at_work(recorder: Recorder, stop, done, pipe) -> None:
     """Works until told to stop; where nobody answers, it waits: what is not sent is not in doubt."""
     while not stop.is_set():
         before = len(recorder.history)
         recorder.step()
+        with done.get_lock():
+            done.value += len(recorder.history) - before
         if len(recorder.history) == before or recorder.history[-1].status == 0:
             stop.wait(0.05)
     recorder.client.close()
@@ -144,15 +146,21 @@ class Crew:
 
     def __init__(self, who: Identity, keys: list[str], clients: int, first_size: int, seed: str):
         context = multiprocessing.get_context("fork")
-        self.stop, self.hands = context.Event(), []
+        self.stop, self.done, self.hands = context.Event(), context.Value("i"), []
         for number in range(clients):
             sizes = iter(range(first_size + number, 1 << 24, SIZES_APART))
             recorder = Recorder(who, f"c{number}", keys, sizes, random.Random(f"{seed}/{number}"))
             ours, theirs = context.Pipe(duplex=False)
-            hand = context.Process(target=at_work, args=(recorder, self.stop, theirs), daemon=True)
+            hand = context.Process(target=at_work, args=(recorder, self.stop, self.done, theirs), daemon=True)
             hand.start()
             theirs.close()
             self.hands.append((hand, ours))
+
+    def work(self, operations: int, seconds_max: float) -> None:
+        """Returns when so many operations were answered: a slow machine is to see as many as a fast one."""
+        end = time.monotonic() + seconds_max
+        while self.done.value < operations and time.monotonic() < end:
+            time.sleep(0.005)
 
     def home(self, seconds_max: float = 60) -> tuple[list[Op], list[str]]:
         self.stop.set()

@@ -1,6 +1,6 @@
 """What a bucket of few keys is, one operation after the other, and how a history of it is judged.
 
-A write is known by the number of its bytes, which no other write of the run has: GET, HEAD and LIST tell it alike. So the
+A write is known by the number of its bytes, which no other of its round or the two before has: GET, HEAD and LIST tell it. So the
 state of a key is a number, or None where nothing is; the state of the bucket is a tuple of these.
 """
 

@@ -17,6 +17,6 @@ else
     echo "FAIL the checker: $(tail -n 5 "$SUITE_OUT.checker" | tr '\n' ' ')" | tee -a "$SUITE_OUT"
 fi
 rm -f "$SUITE_OUT.checker"
-part $((60 + 10 * ${KLUIS_LINEAR_ROUNDS:-9})) "$HERE/histories.py"
+part $((60 + 20 * ${KLUIS_LINEAR_ROUNDS:-9})) "$HERE/histories.py"
 part $((60 + 5 * ${KLUIS_ONCE_ROUNDS:-10})) "$HERE/once.py"
 finish

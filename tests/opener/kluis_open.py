@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 MAGIC = b"KLUISv1\0"
 SUITES = {1: AESGCM, 2: ChaCha20Poly1305}
-KINDS = {1: "object", 2: "part", 3: "snapshot"}
+KINDS = {1: "object", 2: "part", 3: "snapshot", 4: "manifest"}
 LENGTH_CLASS = 16
 SEGMENT = 1 << LENGTH_CLASS
 TAG = 16

@@ -2,8 +2,8 @@
 //!
 //! Whose records they are is decided here, **below** the engine: it gets streams of rows that were
 //! chosen already, and cannot push a question of its own past that choice. Of its filters only
-//! comparisons of a column with constants come here, to read less: such a filter cannot fail, and so
-//! tells nothing about a row that it is tried on.
+//! comparisons of a column with constants come here, to read less: such a filter cannot fail, and
+//! so tells nothing about a row that it is tried on.
 
 use std::fmt;
 use std::sync::{Arc, LazyLock};
@@ -168,7 +168,7 @@ impl LogTable {
         Ok(Some(DataSourceExec::from_data_source(config.build())))
     }
 
-    /// `input` has the columns of `read`: lets the chosen rows through, with the columns of `shown`.
+    /// `input` has the columns that are read: lets the chosen rows through, with those of `shown`.
     fn chosen(
         &self,
         state: &dyn Session,

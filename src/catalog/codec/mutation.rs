@@ -98,6 +98,7 @@ mutations! {
         RestoreSeq = 17,
         RestoreMarker = 24,
         NoteUses = 44,
+        Freeze = 50,
         LinkIdentity = 45,
     }
     many {
@@ -119,6 +120,10 @@ mutations! {
         UnlinkIdentity { issuer, subject } = 46,
         SpendToken { token, expires, now } = 47,
         RestoreVersion { row, versioned, current, blobs } = 23,
+        Issue { publication, issue, blobs } = 51,
+        DropPublication { publication, now } = 52,
+        RestorePublication { row, blobs } = 53,
+        RestoreFrozen { publication, row, versioned, attached, facts, live, blobs } = 54,
         SetRetention { dataset, key, version, retention, bypass, now } = 26,
         SetHold { dataset, key, version, hold } = 27,
         SetObjectKeyName { dataset, key, version, name } = 28,

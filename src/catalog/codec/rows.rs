@@ -4,8 +4,8 @@ use super::CodecError;
 use super::wire::{Reader, Wire};
 use crate::catalog::{
     Attached, BlobUse, CorsRule, CredentialRow, DatasetRow, Expiry, Facts, FilterForm, IdentityRow,
-    LifecycleFilter, LifecycleRule, MarkerRow, Noncurrent, ObjectMeta, ObjectRow, Origin, PartRow,
-    PrincipalRow, ProjectRow, Setting, SettingKind, UploadRow, Uses,
+    Issue, LifecycleFilter, LifecycleRule, MarkerRow, Noncurrent, ObjectMeta, ObjectRow, Origin,
+    PartRow, PrincipalRow, ProjectRow, PublicationRow, Setting, SettingKind, UploadRow, Uses,
 };
 use crate::policy::{Grant, GrantEffect, Standing, Terms};
 use crate::types::{
@@ -308,6 +308,18 @@ fields!(MarkerRow {
     version,
     versioned,
     modified,
+});
+fields!(PublicationRow {
+    id,
+    dataset,
+    publisher,
+    frozen,
+    issue,
+});
+fields!(Issue {
+    number,
+    envelope,
+    sealed_key,
 });
 fields!(UploadRow {
     id,

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::CodecError;
 use crate::types::{
     AccessKeyId, BlobId, DatasetId, DatasetName, ETag, GrantId, ObjectKey, PrincipalId,
-    ProjectName, Timestamp, UploadId, VersionId,
+    ProjectName, PublicationId, Timestamp, UploadId, VersionId,
 };
 
 /// Elements for which room is made on the word of a length alone.
@@ -211,7 +211,14 @@ macro_rules! ids {
     )*};
 }
 
-ids!(BlobId, DatasetId, VersionId, UploadId, GrantId);
+ids!(
+    BlobId,
+    DatasetId,
+    VersionId,
+    UploadId,
+    GrantId,
+    PublicationId
+);
 
 macro_rules! names {
     ($($type:ident),*) => {$(

@@ -6,6 +6,7 @@ mod locks;
 mod model;
 mod objects;
 mod people;
+mod publications;
 mod rebuild;
 mod samples;
 mod sweep;

@@ -144,7 +144,7 @@ async fn pages(catalog: &SharedCatalog, bytes_max: usize) -> Vec<Vec<Mutation>> 
 }
 
 /// All that a catalog holds, but for the number of its newest change.
-async fn everything(catalog: &SharedCatalog) -> Vec<Mutation> {
+pub(super) async fn everything(catalog: &SharedCatalog) -> Vec<Mutation> {
     let mut all = pages(catalog, usize::MAX).await.concat();
     let first = all.remove(0);
     let seq = catalog.change_seq().await.unwrap();

@@ -5,6 +5,7 @@
 
 mod access;
 mod dump;
+mod publications;
 mod state;
 mod versions;
 
@@ -17,13 +18,14 @@ use bytes::Bytes;
 use super::codec::encode_value;
 use super::{
     Catalog, CatalogError, CredentialRow, DatasetRow, IdentityRow, ListEntry, ListQuery, MarkerRow,
-    Mutation, ObjectRow, Origin, Page, PartPage, PrincipalRow, ProjectRow, Setting, SettingKind,
-    UploadPage, UploadQuery, UploadRow, Version, VersionPage, VersionQuery, encode_change, listing,
+    Mutation, ObjectRow, Origin, Page, PartPage, PrincipalRow, ProjectRow, PublicationRow, Setting,
+    SettingKind, UploadPage, UploadQuery, UploadRow, Version, VersionPage, VersionQuery,
+    encode_change, listing,
 };
 use crate::policy::Grant;
 use crate::types::{
     AccessKeyId, BlobId, BucketName, DatasetId, GrantId, ObjectKey, PrincipalId, ProjectName,
-    Timestamp, UploadId, VersionId, VersionName, limits,
+    PublicationId, Timestamp, UploadId, VersionId, VersionName, limits,
 };
 use state::State;
 
@@ -95,6 +97,20 @@ fn entry_text(entry: &ListEntry) -> &str {
         ListEntry::Object { key, .. } => key.as_str(),
         ListEntry::Prefix(prefix) => prefix,
     }
+}
+
+/// One page of a listing of these, which are in order of key.
+fn listed<'a>(rows: impl Iterator<Item = &'a ObjectRow>, query: &ListQuery) -> Page {
+    let after = query.after.as_deref().unwrap_or_default();
+    let mut entries: Vec<ListEntry> = rows
+        .filter(|row| row.key.as_str().starts_with(&query.prefix))
+        .map(|row| entry(query, row))
+        .filter(|entry| entry_text(entry) > after)
+        .collect();
+    entries.dedup();
+    let limit = query.limit.min(limits::PAGE_ENTRIES_MAX);
+    let (entries, more) = page(entries.into_iter(), limit);
+    Page { entries, more }
 }
 
 #[async_trait]
@@ -312,16 +328,70 @@ impl Catalog for MemoryCatalog {
     async fn list(&self, dataset: &DatasetId, query: &ListQuery) -> Result<Page, CatalogError> {
         let state = self.state();
         let rows = state.objects.values().map(|(row, _)| row);
-        let after = query.after.as_deref().unwrap_or_default();
-        let mut entries: Vec<ListEntry> = rows
-            .filter(|row| row.dataset == *dataset && row.key.as_str().starts_with(&query.prefix))
-            .map(|row| entry(query, row))
-            .filter(|entry| entry_text(entry) > after)
-            .collect();
-        entries.dedup();
-        let limit = query.limit.min(limits::PAGE_ENTRIES_MAX);
-        let (entries, more) = page(entries.into_iter(), limit);
-        Ok(Page { entries, more })
+        Ok(listed(rows.filter(|row| row.dataset == *dataset), query))
+    }
+
+    async fn publication(
+        &self,
+        dataset: &DatasetId,
+        number: u32,
+    ) -> Result<Option<PublicationRow>, CatalogError> {
+        let all = self
+            .publications(dataset, number.saturating_sub(1), 1)
+            .await?;
+        let named = |row: &PublicationRow| row.issue.as_ref().map(|issue| issue.number);
+        Ok(all.into_iter().find(|row| named(row) == Some(number)))
+    }
+
+    async fn publications(
+        &self,
+        dataset: &DatasetId,
+        after: u32,
+        limit: usize,
+    ) -> Result<Vec<PublicationRow>, CatalogError> {
+        Ok(self.state().issued(dataset, after, limit))
+    }
+
+    async fn stale_publications(
+        &self,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<PublicationRow>, CatalogError> {
+        Ok(self.state().unissued(before, limit))
+    }
+
+    async fn frozen(
+        &self,
+        publication: &PublicationId,
+        key: &ObjectKey,
+    ) -> Result<Option<ObjectRow>, CatalogError> {
+        let state = self.state();
+        let found = state.frozen.get(&(*publication, key.clone()));
+        Ok(found.map(|(row, _)| row.clone()))
+    }
+
+    async fn frozen_from(
+        &self,
+        publication: &PublicationId,
+        from: &str,
+        limit: usize,
+    ) -> Result<Vec<ObjectRow>, CatalogError> {
+        let state = self.state();
+        let rows = state.frozen.iter();
+        let rows = rows.filter(|((of, key), _)| of == publication && key.as_str() >= from);
+        let rows = rows.map(|(_, (row, _))| row.clone());
+        Ok(rows.take(limit.min(limits::PAGE_ENTRIES_MAX)).collect())
+    }
+
+    async fn list_frozen(
+        &self,
+        publication: &PublicationId,
+        query: &ListQuery,
+    ) -> Result<Page, CatalogError> {
+        let state = self.state();
+        let rows = state.frozen.iter();
+        let rows = rows.filter(|((of, _), _)| of == publication);
+        Ok(listed(rows.map(|(_, (row, _))| row), query))
     }
 
     async fn upload(&self, id: &UploadId) -> Result<Option<UploadRow>, CatalogError> {

@@ -5,15 +5,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 
 use super::super::{
-    BlobUse, CatalogError, Condition, Conflict, CredentialRow, DatasetRow, Defaults, Facts,
-    IdentityRow, Mutation, ObjectRow, Origin, PartRow, PrincipalRow, ProjectRow, Setting,
-    SettingKind, UploadRow,
+    Attached, BlobUse, CatalogError, Condition, Conflict, CredentialRow, DatasetRow, Defaults,
+    Facts, IdentityRow, Mutation, ObjectRow, Origin, PartRow, PrincipalRow, ProjectRow,
+    PublicationRow, Setting, SettingKind, UploadRow,
 };
 use super::versions::Older;
 use crate::policy::{Grant, Terms};
 use crate::types::{
     AccessKeyId, BlobId, BucketName, DatasetId, GrantId, ObjectKey, PrincipalId, ProjectName,
-    Timestamp, UploadId, VersionId, Versioning,
+    PublicationId, Timestamp, UploadId, VersionId, Versioning,
 };
 
 pub(super) type Blobs = BTreeSet<BlobId>;
@@ -39,6 +39,8 @@ pub(super) struct State {
     pub(super) objects: BTreeMap<(DatasetId, ObjectKey), (ObjectRow, Blobs)>,
     /// What is older than the current object of a key, and markers, the newest first.
     pub(super) versions: BTreeMap<(DatasetId, ObjectKey), Vec<Older>>,
+    pub(super) publications: BTreeMap<PublicationId, (PublicationRow, Blobs)>,
+    pub(super) frozen: BTreeMap<(PublicationId, ObjectKey), (ObjectRow, Blobs)>,
     /// How the objects came out of uploads.
     pub(super) origins: BTreeMap<(DatasetId, ObjectKey, VersionId), Origin>,
     pub(super) settings: BTreeMap<(DatasetId, SettingKind), Setting>,
@@ -50,7 +52,7 @@ pub(super) struct State {
 }
 
 /// Inserts what must be new.
-fn insert<K: Ord, V>(
+pub(super) fn insert<K: Ord, V>(
     map: &mut BTreeMap<K, V>,
     key: K,
     value: V,
@@ -252,6 +254,32 @@ impl State {
                 blobs,
             } => self.restore_version(row, (versioned, current), &blobs),
             Mutation::RestoreMarker(row) => Ok(self.restore_marker(row)?),
+            Mutation::Freeze(row) => self.freeze(row),
+            Mutation::Issue {
+                publication,
+                issue,
+                blobs,
+            } => self.issue(&publication, issue, &blobs),
+            Mutation::DropPublication { publication, now } => {
+                Ok(self.drop_publication(&publication, now)?)
+            }
+            Mutation::RestorePublication { row, blobs } => self.restore_publication(row, &blobs),
+            Mutation::RestoreFrozen {
+                publication,
+                row,
+                versioned,
+                attached,
+                facts,
+                live: _,
+                blobs,
+            } => {
+                let row = ObjectRow {
+                    versioned,
+                    attached: Attached { facts, ..attached },
+                    ..row
+                };
+                self.restore_frozen(publication, row, &blobs)
+            }
             Mutation::RestoreBlobs(blobs) => self.restore(blobs),
             Mutation::ForgetBlobs(blobs) => {
                 let gone: Blobs = blobs.into_iter().collect();
@@ -285,7 +313,7 @@ impl State {
         must(self.principals.contains_key(id), Conflict::NoPrincipal)
     }
 
-    fn need_dataset(&self, id: &DatasetId) -> Result<(), Conflict> {
+    pub(super) fn need_dataset(&self, id: &DatasetId) -> Result<(), Conflict> {
         let there = self.datasets.values().any(|row| row.id == *id);
         must(there, Conflict::NoDataset)
     }
@@ -328,7 +356,11 @@ impl State {
         self.need_dataset(id)?;
         let empty = !self.objects.keys().any(|(dataset, _)| dataset == id)
             && !self.versions.keys().any(|(dataset, _)| dataset == id)
-            && !self.uploads.values().any(|row| row.dataset == *id);
+            && !self.uploads.values().any(|row| row.dataset == *id)
+            && !self
+                .publications
+                .values()
+                .any(|(row, _)| row.dataset == *id);
         must(empty, Conflict::DatasetNotEmpty)?;
         self.datasets.retain(|_, row| row.id != *id);
         self.settings.retain(|(dataset, _), _| dataset != id);
@@ -471,6 +503,11 @@ impl State {
             self.objects.values().any(|(_, held)| held.contains(id))
                 || older.any(|(_, held)| held.contains(id))
                 || self.parts.values().any(|(_, held)| held.contains(id))
+                || self.frozen.values().any(|(_, held)| held.contains(id))
+                || self
+                    .publications
+                    .values()
+                    .any(|(_, held)| held.contains(id))
         };
         let lost: Vec<BlobId> = blobs.iter().filter(|id| !held(id)).copied().collect();
         for id in lost {

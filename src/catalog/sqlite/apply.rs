@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, params};
 
-use super::{access, apply_facts, apply_object, apply_version, blobs, sql};
+use super::{access, apply_facts, apply_object, apply_version, blobs, publications, sql};
 use crate::catalog::codec::encode_value;
 use crate::catalog::{
     CatalogError, Conflict, CredentialRow, DatasetRow, Mutation, PrincipalRow, ProjectRow,
@@ -151,6 +151,28 @@ pub(super) fn apply(
             blobs,
         } => apply_version::restore(conn, row, (*versioned, *current), blobs),
         Mutation::RestoreMarker(row) => apply_version::restore_marker(conn, row),
+        Mutation::Freeze(row) => publications::freeze(conn, row),
+        Mutation::Issue {
+            publication,
+            issue,
+            blobs,
+        } => publications::issue(conn, publication, issue, blobs),
+        Mutation::DropPublication { publication, now } => {
+            publications::drop_publication(conn, publication, *now)
+        }
+        Mutation::RestorePublication { row, blobs } => publications::restore(conn, row, blobs),
+        Mutation::RestoreFrozen {
+            publication,
+            row,
+            versioned,
+            attached,
+            facts,
+            live,
+            blobs,
+        } => {
+            let own = (!live).then_some((attached, facts, blobs));
+            publications::restore_row(conn, publication, (row, *versioned), own)
+        }
         Mutation::RestoreBlobs(lost) => blobs::restore(conn, lost),
         Mutation::ForgetBlobs(ids) => blobs::forget(conn, ids),
         Mutation::RestoreSeq(seq) => {
@@ -228,9 +250,11 @@ fn delete_dataset(conn: &Connection, id: &DatasetId) -> Result<(), CatalogError>
     let objects = "SELECT 1 FROM objects WHERE dataset = ?1 LIMIT 1";
     let uploads = "SELECT 1 FROM uploads WHERE dataset = ?1 LIMIT 1";
     let versions = "SELECT 1 FROM versions WHERE dataset = ?1 LIMIT 1";
+    let published = "SELECT 1 FROM publications WHERE dataset = ?1 LIMIT 1";
     let holds_any = sql::exists(conn, objects, [id.as_bytes()])?
         || sql::exists(conn, versions, [id.as_bytes()])?
-        || sql::exists(conn, uploads, [id.as_bytes()])?;
+        || sql::exists(conn, uploads, [id.as_bytes()])?
+        || sql::exists(conn, published, [id.as_bytes()])?;
     must(!holds_any, Conflict::DatasetNotEmpty)?;
     sql::exec(
         conn,

@@ -11,8 +11,18 @@ use crate::catalog::codec::encode_value;
 use crate::catalog::{Attached, CatalogError, Conflict, Facts, Origin};
 use crate::types::{DatasetId, LockDefaults, Retention, Timestamp, VersionId, Versioning};
 
+/// The body of one write, which must be there, to be changed: a frozen one is copied.
+fn own_body_of(
+    conn: &Connection,
+    place: Place<'_>,
+    version: &VersionId,
+) -> Result<i64, CatalogError> {
+    let body = body_of(conn, place, version)?;
+    super::publications::own_body(conn, place, body)
+}
+
 /// The body of one write, which must be there.
-fn body_of(
+pub(super) fn body_of(
     conn: &Connection,
     (dataset, key): Place<'_>,
     version: &VersionId,
@@ -36,7 +46,7 @@ pub(super) fn attach(
     version: &VersionId,
     attached: &Attached,
 ) -> Result<(), CatalogError> {
-    let body = body_of(conn, place, version)?;
+    let body = own_body_of(conn, place, version)?;
     let select = "SELECT detail FROM bodies WHERE id = ?1";
     let detail = sql::one(conn, select, [body], |row| rows::detail(row, 0))?;
     let detail = detail.ok_or(CatalogError::Damaged { what: "object" })?;
@@ -54,7 +64,7 @@ fn change(
     version: &VersionId,
     change: impl FnOnce(&mut Facts) -> Result<(), CatalogError>,
 ) -> Result<(), CatalogError> {
-    let body = body_of(conn, place, version)?;
+    let body = own_body_of(conn, place, version)?;
     let select = "SELECT facts FROM bodies WHERE id = ?1";
     let facts: Option<Option<Facts>> = sql::one(conn, select, [body], |row| sql::get_some(row, 0))?;
     let facts = facts.ok_or(CatalogError::Damaged { what: "object" })?;
@@ -114,7 +124,7 @@ pub(super) fn set_origin(
     (place, version): (Place<'_>, &VersionId),
     origin: &Origin,
 ) -> Result<(), CatalogError> {
-    let body = body_of(conn, place, version)?;
+    let body = own_body_of(conn, place, version)?;
     let update = "UPDATE bodies SET origin = ?2 WHERE id = ?1";
     sql::exec(conn, update, params![body, encode_value(origin)])?;
     Ok(())

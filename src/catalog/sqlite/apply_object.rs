@@ -104,7 +104,7 @@ pub(super) fn insert(
     held: &[BlobId],
     versioned: bool,
 ) -> Result<(), CatalogError> {
-    let body = insert_body(conn, row, held)?;
+    let body = insert_body(conn, row, held, &Attached::default())?;
     let insert = "INSERT INTO objects
         (dataset, key, bytes, etag, modified, version, body, versioned)
         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)";
@@ -130,9 +130,10 @@ pub(super) fn insert_body(
     conn: &Connection,
     row: &ObjectRow,
     held: &[BlobId],
+    attached: &Attached,
 ) -> Result<i64, CatalogError> {
     let detail = (&row.meta, &row.checksums, &row.part_bytes);
-    let detail = rows::encode_detail(detail, &Attached::default());
+    let detail = rows::encode_detail(detail, attached);
     sql::exec(
         conn,
         "INSERT INTO bodies (detail, blobs, sealed_table) VALUES (?1, ?2, ?3)",
@@ -141,21 +142,28 @@ pub(super) fn insert_body(
     Ok(conn.last_insert_rowid())
 }
 
-/// Deletes a body; the blobs that it held. **Every way in which an object goes leads here**: what
-/// is locked stays, and the commit fails as a whole.
+/// Deletes a body, unless it is frozen; the blobs that are thereby held no more. **Every way in
+/// which an object goes leads here**: what is locked stays, and the commit fails as a whole.
 pub(super) fn take_body(
     conn: &Connection,
     body: i64,
     now: Timestamp,
 ) -> Result<Vec<BlobId>, CatalogError> {
-    let delete = "DELETE FROM bodies WHERE id = ?1 RETURNING blobs, facts";
-    let taken = sql::one(conn, delete, [body], |row| {
-        let facts: Option<Facts> = sql::get_some(row, 1)?;
-        Ok((sql::get_ids(row, 0)?, facts.unwrap_or_default().lock))
-    })?;
-    let (blobs, lock) = taken.ok_or(CatalogError::Damaged { what: "object" })?;
-    must(!lock.holds(now), Conflict::Locked)?;
-    Ok(blobs)
+    let select = "SELECT facts FROM bodies WHERE id = ?1";
+    let facts: Option<Option<Facts>> = sql::one(conn, select, [body], |row| sql::get_some(row, 0))?;
+    let facts = facts.ok_or(CatalogError::Damaged { what: "object" })?;
+    must(!facts.unwrap_or_default().lock.holds(now), Conflict::Locked)?;
+    if super::publications::outlives(conn, body)? {
+        return Ok(Vec::new());
+    }
+    drop_body(conn, body)
+}
+
+/// Deletes a body that nothing refers to; the blobs that it held.
+pub(super) fn drop_body(conn: &Connection, body: i64) -> Result<Vec<BlobId>, CatalogError> {
+    let delete = "DELETE FROM bodies WHERE id = ?1 RETURNING blobs";
+    sql::one(conn, delete, [body], |row| sql::get_ids(row, 0))?
+        .ok_or(CatalogError::Damaged { what: "object" })
 }
 
 /// Begins an upload.

@@ -9,7 +9,8 @@ use super::apply::{must, need_dataset};
 use super::apply_object::{Old, Place, check, find, old, take_body};
 use super::{blobs, rows, sql};
 use crate::catalog::{
-    BlobUse, CatalogError, Condition, Conflict, MarkerRow, ObjectRow, Setting, SettingKind, codec,
+    Attached, BlobUse, CatalogError, Condition, Conflict, MarkerRow, ObjectRow, Setting,
+    SettingKind, codec,
 };
 use crate::types::{Timestamp, VersionId, VersionName, Versioning};
 
@@ -256,7 +257,7 @@ pub(super) fn restore(
         return super::apply_object::insert(conn, row, &held, versioned);
     }
     let held = blobs::hold(conn, uses)?;
-    let body = super::apply_object::insert_body(conn, row, &held)?;
+    let body = super::apply_object::insert_body(conn, row, &held, &Attached::default())?;
     let insert = format!(
         "INSERT INTO versions (dataset, key, place, version, versioned, bytes, etag, modified, body)
          VALUES (?1, ?2, ({BOTTOM}), ?3, ?4, ?5, ?6, ?7, ?8)"

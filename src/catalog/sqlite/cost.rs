@@ -63,7 +63,7 @@ fn costs_the_same(selects: &[&str], page: impl Fn(&Connection) -> Vec<String>) -
 
 fn listed(query: &ListQuery) -> Vec<String> {
     costs_the_same(&[list::OBJECTS], |conn| {
-        let page = list::objects(conn, &DATASET, query).unwrap();
+        let page = list::objects(conn, DATASET.as_bytes(), query, list::OBJECTS).unwrap();
         page.entries
             .iter()
             .map(|entry| format!("{entry:?}"))

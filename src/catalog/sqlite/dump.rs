@@ -9,9 +9,10 @@ use rusqlite::{Connection, Row, Rows, params_from_iter};
 
 use super::{access, read, rows, sql};
 use crate::catalog::codec::encode_value;
-use crate::catalog::mutation::{beginning, furnishing, granting, naming, rebuilding};
+use crate::catalog::mutation::{beginning, furnishing, rebuilding};
+use crate::catalog::people::{granting, naming};
 use crate::catalog::{BlobUse, CatalogError, Mutation, Setting, Uses, Version};
-use crate::types::{BlobId, DatasetId, GrantId, Timestamp, limits};
+use crate::types::{BlobId, DatasetId, GrantId, PublicationId, Timestamp, limits};
 
 /// A dump that is running.
 pub(super) struct Session {
@@ -113,7 +114,7 @@ struct Stage {
 }
 
 /// The kinds, in the order of dependence.
-const STAGES: [Stage; 17] = [
+const STAGES: [Stage; 19] = [
     Stage {
         select: "SELECT name, created FROM projects WHERE name > ?1 ORDER BY name",
         fill: |rows, sink| {
@@ -217,6 +218,19 @@ const STAGES: [Stage; 17] = [
         select: "SELECT upload, number, row, blobs FROM parts
             WHERE (upload, number) > (?1, ?2) ORDER BY upload, number",
         fill: |rows, sink| fill(rows, sink, [0, 1], put_part),
+    },
+    Stage {
+        select: "SELECT id, row, blobs FROM publications WHERE id > ?1 ORDER BY id",
+        fill: |rows, sink| fill(rows, sink, [0, 0], restore_publication),
+    },
+    Stage {
+        select: "SELECT dataset, key, version, bytes, etag, modified, detail, sealed_table,
+                versioned, facts, bodies.blobs, publication, live
+            FROM frozen LEFT JOIN publications ON publications.id = frozen.publication
+                LEFT JOIN bodies ON bodies.id = frozen.body
+                LEFT JOIN held ON held.body = frozen.body
+            WHERE (publication, key) > (?1, ?2) ORDER BY publication, key",
+        fill: |rows, sink| fill(rows, sink, [11, 1], restore_frozen),
     },
 ];
 
@@ -326,6 +340,26 @@ fn set_setting(row: &Row<'_>) -> Result<Mutation, CatalogError> {
         dataset: DatasetId::from_bytes(sql::get_id(row, 0)?),
         kind: value.kind(),
         value: Some(value),
+    })
+}
+
+fn restore_publication(row: &Row<'_>) -> Result<Mutation, CatalogError> {
+    Ok(Mutation::RestorePublication {
+        row: super::publications::publication(row)?,
+        blobs: shared(row, 2)?,
+    })
+}
+
+fn restore_frozen(row: &Row<'_>) -> Result<Mutation, CatalogError> {
+    let object = rows::object(row)?;
+    Ok(Mutation::RestoreFrozen {
+        publication: PublicationId::from_bytes(sql::get_id(row, 11)?),
+        versioned: object.versioned,
+        attached: object.attached.clone(),
+        facts: object.attached.facts.clone(),
+        live: row.get(12)?,
+        blobs: shared(row, 10)?,
+        row: object,
     })
 }
 

@@ -9,6 +9,8 @@ use crate::types::{DatasetId, ObjectKey, UploadId, limits};
 
 pub(super) const OBJECTS: &str = "SELECT key, bytes, etag, modified FROM objects
     WHERE dataset = ?1 AND key >= ?2 AND key < ?3 ORDER BY key";
+pub(super) const FROZEN: &str = "SELECT key, bytes, etag, modified FROM frozen
+    WHERE publication = ?1 AND key >= ?2 AND key < ?3 ORDER BY key";
 const UPLOADS: &str = "SELECT id, dataset, row, tags, facts FROM uploads
     WHERE dataset = ?1 AND (key, initiated, id) > (?2, ?3, ?4) AND key < ?5
     ORDER BY key, initiated, id LIMIT ?6";
@@ -19,18 +21,19 @@ const PARTS: &str = "SELECT upload, number, row FROM parts
 /// costs what it returns (a loose index scan).
 pub(super) fn objects(
     conn: &Connection,
-    dataset: &DatasetId,
+    of: &[u8; 16],
     query: &ListQuery,
+    select: &str,
 ) -> Result<Page, CatalogError> {
     // One snapshot for all seeks of the page.
     let snapshot = conn.unchecked_transaction()?;
     let limit = query.limit.min(limits::PAGE_ENTRIES_MAX);
-    let mut statement = snapshot.prepare_cached(OBJECTS)?;
+    let mut statement = snapshot.prepare_cached(select)?;
     let Span { start, end } = listing::span(query);
     let mut page = Page::default();
     let mut next = (limit > 0).then_some(start);
     while let Some(start) = next.filter(|start| *start < end) {
-        let rows = statement.query(params![dataset.as_bytes(), start, end])?;
+        let rows = statement.query(params![of, start, end])?;
         next = run(rows, query, limit, &mut page)?;
     }
     Ok(page)

@@ -14,6 +14,7 @@ mod dump;
 mod error;
 mod list;
 mod open;
+mod publications;
 mod read;
 mod readers;
 mod rows;
@@ -43,13 +44,14 @@ pub use self::writer::OnCommit;
 use self::writer::{Work, Writer};
 use super::{
     Catalog, CatalogError, CredentialRow, DatasetRow, IdentityRow, ListQuery, MarkerRow, Mutation,
-    ObjectRow, Origin, Page, PartPage, PrincipalRow, ProjectRow, Setting, SettingKind, UploadPage,
-    UploadQuery, UploadRow, Version, VersionPage, VersionQuery, encode_change,
+    ObjectRow, Origin, Page, PartPage, PrincipalRow, ProjectRow, PublicationRow, Setting,
+    SettingKind, UploadPage, UploadQuery, UploadRow, Version, VersionPage, VersionQuery,
+    encode_change,
 };
 use crate::policy::Grant;
 use crate::types::{
     AccessKeyId, BlobId, BucketName, DatasetId, GrantId, ObjectKey, PrincipalId, ProjectName,
-    Timestamp, UploadId, VersionId, VersionName, limits,
+    PublicationId, Timestamp, UploadId, VersionId, VersionName, limits,
 };
 
 /// A catalog in one file.
@@ -372,7 +374,66 @@ impl Catalog for SqliteCatalog {
 
     async fn list(&self, dataset: &DatasetId, query: &ListQuery) -> Result<Page, CatalogError> {
         let (dataset, query) = (*dataset, query.clone());
-        self.scan(move |conn| list::objects(conn, &dataset, &query))
+        self.scan(move |conn| list::objects(conn, dataset.as_bytes(), &query, list::OBJECTS))
+            .await
+    }
+
+    async fn publication(
+        &self,
+        dataset: &DatasetId,
+        number: u32,
+    ) -> Result<Option<PublicationRow>, CatalogError> {
+        self.readers
+            .with(|conn| publications::of_number(conn, dataset, number))
+    }
+
+    async fn publications(
+        &self,
+        dataset: &DatasetId,
+        after: u32,
+        limit: usize,
+    ) -> Result<Vec<PublicationRow>, CatalogError> {
+        let dataset = *dataset;
+        self.scan(move |conn| publications::all(conn, &dataset, after, limit))
+            .await
+    }
+
+    async fn stale_publications(
+        &self,
+        before: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<PublicationRow>, CatalogError> {
+        self.scan(move |conn| publications::stale(conn, before, limit))
+            .await
+    }
+
+    async fn frozen(
+        &self,
+        publication: &PublicationId,
+        key: &ObjectKey,
+    ) -> Result<Option<ObjectRow>, CatalogError> {
+        self.readers
+            .with(|conn| publications::object(conn, publication, key))
+    }
+
+    async fn frozen_from(
+        &self,
+        publication: &PublicationId,
+        from: &str,
+        limit: usize,
+    ) -> Result<Vec<ObjectRow>, CatalogError> {
+        let (publication, from) = (*publication, from.as_bytes().to_vec());
+        self.scan(move |conn| publications::page(conn, &publication, &from, limit))
+            .await
+    }
+
+    async fn list_frozen(
+        &self,
+        publication: &PublicationId,
+        query: &ListQuery,
+    ) -> Result<Page, CatalogError> {
+        let (publication, query) = (*publication, query.clone());
+        self.scan(move |conn| list::objects(conn, publication.as_bytes(), &query, list::FROZEN))
             .await
     }
 

@@ -187,8 +187,44 @@ CREATE TABLE members (
 CREATE INDEX members_of ON members (member, team);
 ";
 
-/// Version 5: whom issuers' subjects are, and tokens that are spent.
+/// Version 5: datasets frozen as published versions.
+///
+/// - `frozen` is like `objects`, and shares its `bodies`. `held` says of a body how many frozen
+///   rows refer to it, and whether an object or older version does.
+/// - `publications.number` is `NULL` until the version is issued; `blobs` are its manifest's.
 const V5: &str = "
+CREATE TABLE publications (
+    id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    dataset BLOB NOT NULL REFERENCES datasets (id),
+    number INTEGER CHECK (number > 0),
+    frozen INTEGER NOT NULL,
+    row BLOB NOT NULL,
+    blobs BLOB NOT NULL,
+    UNIQUE (dataset, number)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX publications_stale ON publications (frozen) WHERE number IS NULL;
+
+CREATE TABLE frozen (
+    publication BLOB NOT NULL REFERENCES publications (id),
+    key BLOB NOT NULL,
+    bytes INTEGER NOT NULL,
+    etag TEXT NOT NULL,
+    modified INTEGER NOT NULL,
+    version BLOB NOT NULL CHECK (length(version) = 16),
+    body INTEGER NOT NULL,
+    versioned INTEGER NOT NULL CHECK (versioned IN (0, 1)),
+    PRIMARY KEY (publication, key)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE held (
+    body INTEGER PRIMARY KEY,
+    frozen INTEGER NOT NULL CHECK (frozen >= 0),
+    live INTEGER NOT NULL CHECK (live IN (0, 1))
+) STRICT;
+";
+
+/// Version 6: whom issuers' subjects are, and tokens that are spent.
+const V6: &str = "
 CREATE TABLE identities (
     issuer TEXT NOT NULL,
     subject TEXT NOT NULL,
@@ -206,7 +242,7 @@ CREATE INDEX spent_by_end ON spent (expires, token);
 ";
 
 /// Every step, oldest first.
-pub(super) const STEPS: &[&str] = &[V1, V2, V3, V4, V5];
+pub(super) const STEPS: &[&str] = &[V1, V2, V3, V4, V5, V6];
 
 /// Brings a file, an empty one too, to the newest version; refuses a newer and a foreign one.
 pub(super) fn migrate(conn: &Connection, steps: &[&str]) -> Result<(), CatalogError> {
@@ -268,7 +304,7 @@ mod tests {
     /// A step that a later version might bring.
     const NEXT: &str = "ALTER TABLE projects ADD COLUMN note TEXT;";
     /// The newest version.
-    const KNOWN: u32 = 5;
+    const KNOWN: u32 = 6;
 
     /// The steps of a program that is newer by one, and by another that fails.
     fn newer<'a>(more: &[&'a str]) -> Vec<&'a str> {

@@ -1,5 +1,5 @@
-//! FHIR R4 `AuditEvent`. A read that succeeded claims IHE BALP's profile Read; what was refused is a
-//! security alert and claims none.
+//! FHIR R4 `AuditEvent`. A read that succeeded claims IHE BALP's profile Read; what was refused is
+//! a security alert and claims none.
 
 use serde_json::{Map, Value, json};
 

@@ -133,7 +133,9 @@ impl Whole<'_> {
                 Action::ObjectRead | Action::VersionRead | Action::ObjectHead | Action::DatasetHead,
             ) => Doing::Read,
             Some(Action::ObjectList | Action::VersionList | Action::LogRead) => Doing::List,
-            Some(Action::ObjectWrite | Action::DatasetCreate) => Doing::Create,
+            Some(Action::ObjectWrite | Action::DatasetCreate | Action::DatasetPublish) => {
+                Doing::Create
+            }
             Some(Action::ObjectTag | Action::ObjectLock | Action::DatasetConfigure) => {
                 Doing::Update
             }

@@ -160,7 +160,7 @@ fn authorization(policy: &PolicyRef) -> Value {
 fn source(whole: &Whole<'_>) -> Value {
     let session = whole.session;
     let ip = session.map_or("unknown", |session| &*session.client_ip);
-    match ip.parse::<std::net::IpAddr>() {
+    match ip.parse::<core::net::IpAddr>() {
         Ok(ip) => json!({ "ip": ip.to_string() }),
         Err(_no_address) => json!({ "name": ip }),
     }

@@ -66,6 +66,7 @@ fn expected(roles: &[Vec<Line>], grants: &[Grant], ask: &Ask<'_>) -> bool {
             | Action::GrantManage
             | Action::LogRead
             | Action::DatasetCreate
+            | Action::DatasetPublish
             | Action::DatasetDelete => {
                 let common = key.iter().zip(prefix).all(|(a, b)| a == b);
                 (common && key.len() >= prefix.len(), common)

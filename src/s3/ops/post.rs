@@ -2,11 +2,13 @@
 //! policy; what is left is a write like any other. Fields are called as headers are: of `acl` and
 //! `tagging`, the forms' own words, the library shows nothing.
 
+use http::{HeaderMap, HeaderName, HeaderValue, header};
 use s3s::dto::{PostObjectInput, PostObjectOutput};
 use s3s::stream::{ByteStream, RemainingLength};
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result, dto};
 
-use super::{Handlers, call_of, checks_of, ok, place};
+use super::{Handlers, call_of, checks_of, place};
+use crate::catalog::ObjectRow;
 use crate::s3::body;
 use crate::s3::error::{invalid_request, not_served};
 use crate::s3::translate::checksums::{Told, of_form, tell_checksums};
@@ -14,6 +16,8 @@ use crate::s3::translate::metadata::sent_metadata;
 use crate::s3::translate::wishes::{sent_wishes, tell_sealed};
 use crate::s3::translate::{conditions, etag, tags};
 use crate::vault::{BodyChecks, KeyWish, NewObject};
+
+const VERSION_ID: HeaderName = HeaderName::from_static("x-amz-version-id");
 
 /// What a form may not ask for: what is refused in a header is refused in a field.
 fn check(asked: &PostObjectInput) -> S3Result<()> {
@@ -106,8 +110,23 @@ impl Handlers {
         };
         tell_checksums!(output, told);
         tell_sealed!(output, &row.attached.facts);
-        ok(output)
+        // The library writes none of it into the answer.
+        let mut response = S3Response::new(output);
+        response.headers = headers_of(&row);
+        Ok(response)
     }
+}
+
+/// What a page may want to know of what it uploaded.
+fn headers_of(row: &ObjectRow) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let tag = format!("\"{}\"", row.etag.as_str());
+    headers.extend(HeaderValue::from_str(&tag).map(|tag| (header::ETAG, tag)));
+    if row.versioned {
+        let name = HeaderValue::from_str(&row.name().to_string());
+        headers.extend(name.map(|name| (VERSION_ID, name)));
+    }
+    headers
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! The part table of an object or part: which slices of which blobs make it up, and their data
 //! keys. Sealed as one record under the dataset's key, so that 10,000 extents open at once.
 
+mod release;
 #[cfg(test)]
 mod tests;
 

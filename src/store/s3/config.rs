@@ -111,7 +111,7 @@ pub(super) struct Target {
 }
 
 impl Target {
-    fn parse(endpoint: &str) -> Option<Self> {
+    pub(super) fn parse(endpoint: &str) -> Option<Self> {
         let uri: Uri = endpoint.parse().ok()?;
         let tls = match uri.scheme_str()? {
             "http" => false,

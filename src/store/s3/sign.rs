@@ -15,35 +15,34 @@ use time::OffsetDateTime;
 use crate::types::{SecretText, Timestamp};
 
 /// The SHA-256 of nothing: the payload of a request without a body.
-pub(super) const EMPTY_PAYLOAD: &str =
+pub(crate) const EMPTY_PAYLOAD: &str =
     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 /// The payload is not signed: `seal` authenticates it better, end to end.
-pub(super) const UNSIGNED_PAYLOAD: &str = "UNSIGNED-PAYLOAD";
+pub(crate) const UNSIGNED_PAYLOAD: &str = "UNSIGNED-PAYLOAD";
 
 const MILLIS_OF_DAY: u64 = 24 * 60 * 60 * 1000;
 
 /// What of a request is signed. Headers are lower-case and in order, `x-amz-date` among them is
 /// left to the signer.
-pub(super) struct Parts<'a> {
-    pub(super) method: &'a str,
+pub(crate) struct Parts<'a> {
+    pub(crate) method: &'a str,
     /// Percent-encoded already.
-    pub(super) path: &'a str,
-    pub(super) query: &'a str,
-    /// All sort before `x-amz-date`.
-    pub(super) headers: &'a [(&'a str, &'a str)],
-    pub(super) payload: &'a str,
+    pub(crate) path: &'a str,
+    pub(crate) query: &'a str,
+    pub(crate) headers: &'a [(&'a str, &'a str)],
+    pub(crate) payload: &'a str,
 }
 
 /// The headers that make a request signed.
-pub(super) struct Signature {
+pub(crate) struct Signature {
     /// For `x-amz-date`.
-    pub(super) date: String,
+    pub(crate) date: String,
     /// For `Authorization`.
-    pub(super) authorization: String,
+    pub(crate) authorization: String,
 }
 
 /// Signs with one credential for one region and service.
-pub(super) struct Signer {
+pub(crate) struct Signer {
     access_key: String,
     secret_key: SecretText,
     region: String,
@@ -58,7 +57,7 @@ struct Day {
 }
 
 impl Signer {
-    pub(super) fn new(
+    pub(crate) fn new(
         access_key: String,
         secret_key: SecretText,
         region: String,
@@ -74,7 +73,7 @@ impl Signer {
     }
 
     /// Signs a request as of `now`.
-    pub(super) fn sign(&self, parts: &Parts<'_>, now: Timestamp) -> Signature {
+    pub(crate) fn sign(&self, parts: &Parts<'_>, now: Timestamp) -> Signature {
         let date = basic_date(now);
         let day = self.day(now, &date);
         let (canonical, names) = canonical(parts, &date);
@@ -125,8 +124,10 @@ fn canonical(parts: &Parts<'_>, date: &str) -> (String, String) {
         text.push_str(line);
         text.push('\n');
     }
-    let last = ("x-amz-date", date);
-    for (name, value) in parts.headers.iter().copied().chain([last]) {
+    let now = ("x-amz-date", date);
+    let before = parts.headers.iter().copied().filter(|h| *h < now);
+    let behind = parts.headers.iter().copied().filter(|h| *h > now);
+    for (name, value) in before.chain([now]).chain(behind) {
         // Writing to a String cannot fail.
         let _infallible = writeln!(text, "{name}:{value}");
         if !names.is_empty() {

@@ -1,6 +1,7 @@
 //! A connection to the store: TCP, perhaps TLS over it, and a count of what the store took.
 
 use std::io;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,7 +18,7 @@ use tokio_rustls::client::TlsStream;
 use super::config::{S3ConfigError, S3StoreConfig, Target};
 
 /// Connects to one endpoint.
-pub(super) struct Dialer {
+pub(crate) struct Dialer {
     target: Target,
     tls: Option<(TlsConnector, ServerName<'static>)>,
 }
@@ -25,10 +26,25 @@ pub(super) struct Dialer {
 impl Dialer {
     /// Blocks to read certificates.
     pub(super) fn new(target: Target, config: &S3StoreConfig) -> Result<Self, S3ConfigError> {
+        Self::to(target, config.ca_file.as_deref())
+    }
+
+    /// To an endpoint that is no store, by its URL; its certificate may also come from `ca_file`.
+    pub(crate) fn to_url(url: &str, ca_file: Option<&Path>) -> Result<Self, S3ConfigError> {
+        let target = Target::parse(url).ok_or(S3ConfigError::Endpoint)?;
+        Self::to(target, ca_file)
+    }
+
+    /// The `Host` header.
+    pub(crate) fn authority(&self) -> &str {
+        &self.target.authority
+    }
+
+    fn to(target: Target, ca_file: Option<&Path>) -> Result<Self, S3ConfigError> {
         let tls = if target.tls {
             let name = ServerName::try_from(target.host.clone())
                 .map_err(|_invalid| S3ConfigError::Endpoint)?;
-            Some((TlsConnector::from(Arc::new(client_config(config)?)), name))
+            Some((TlsConnector::from(Arc::new(client_config(ca_file)?)), name))
         } else {
             None
         };
@@ -36,7 +52,7 @@ impl Dialer {
     }
 
     /// TCP without Nagle's delay, then TLS.
-    pub(super) async fn dial(&self, sent: Arc<AtomicU64>) -> io::Result<Wire> {
+    pub(crate) async fn dial(&self, sent: Arc<AtomicU64>) -> io::Result<Wire> {
         let address = (self.target.host.as_str(), self.target.port);
         let tcp = TcpStream::connect(address).await?;
         tcp.set_nodelay(true)?;
@@ -51,15 +67,15 @@ impl Dialer {
     }
 }
 
-fn client_config(config: &S3StoreConfig) -> Result<ClientConfig, S3ConfigError> {
+fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, S3ConfigError> {
     let mut roots = RootCertStore::empty();
     // Certificates of the machine that cannot be read or parsed are missing, not fatal: an
     // endpoint that needs them is refused at the handshake.
     let native = rustls_native_certs::load_native_certs();
     roots.add_parsable_certificates(native.certs);
-    if let Some(path) = &config.ca_file {
+    if let Some(path) = ca_file {
         let unreadable = |source| S3ConfigError::CaFile {
-            path: path.clone(),
+            path: path.to_owned(),
             source,
         };
         let mut found = false;
@@ -83,7 +99,7 @@ fn client_config(config: &S3StoreConfig) -> Result<ClientConfig, S3ConfigError> 
 }
 
 /// One connection; every byte that the system takes for sending is counted in `sent`.
-pub(super) struct Wire {
+pub(crate) struct Wire {
     stream: Stream,
     sent: Arc<AtomicU64>,
 }

@@ -16,6 +16,7 @@ mod model;
 mod objects;
 mod policy;
 mod ports;
+mod published;
 mod races;
 mod snapshots;
 pub(super) mod support;

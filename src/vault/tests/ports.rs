@@ -10,8 +10,9 @@ use tokio::sync::Notify;
 
 use crate::catalog::{
     Catalog, CatalogError, CredentialRow, DatasetRow, IdentityRow, ListQuery, MarkerRow, Mutation,
-    ObjectRow, Origin, Page, PartPage, PrincipalRow, ProjectRow, Setting, SettingKind,
-    SharedCatalog, UploadPage, UploadQuery, UploadRow, Version, VersionPage, VersionQuery,
+    ObjectRow, Origin, Page, PartPage, PrincipalRow, ProjectRow, PublicationRow, Setting,
+    SettingKind, SharedCatalog, UploadPage, UploadQuery, UploadRow, Version, VersionPage,
+    VersionQuery,
 };
 use crate::journal::{Durable, Journal, JournalError, SharedJournal};
 use crate::ledger::{Completion, Intent, Session};
@@ -19,7 +20,7 @@ use crate::policy::Grant;
 use crate::store::{BlobBody, BlobEntry, BlobStore, BlobStream, SharedStore, StoreError};
 use crate::types::{
     AccessKeyId, BlobId, BucketName, DatasetId, GrantId, ObjectKey, PrincipalId, ProjectName,
-    Timestamp, UploadId, VersionId, VersionName,
+    PublicationId, Timestamp, UploadId, VersionId, VersionName,
 };
 
 /// Counts the calls of all ports and stops at one of them, for ever: what was acknowledged before
@@ -233,5 +234,11 @@ gated! {
     change_seq() -> u64;
     changes(after: u64, bytes_max: usize) -> Vec<(u64, Bytes)>;
     forget_changes(upto: u64) -> ();
+    publication(dataset: &DatasetId, number: u32) -> Option<PublicationRow>;
+    publications(dataset: &DatasetId, after: u32, limit: usize) -> Vec<PublicationRow>;
+    stale_publications(before: Timestamp, limit: usize) -> Vec<PublicationRow>;
+    frozen(publication: &PublicationId, key: &ObjectKey) -> Option<ObjectRow>;
+    frozen_from(publication: &PublicationId, from: &str, limit: usize) -> Vec<ObjectRow>;
+    list_frozen(publication: &PublicationId, query: &ListQuery) -> Page;
     dump(cursor: Option<Bytes>, bytes_max: usize) -> (Vec<Mutation>, Option<Bytes>);
 }

@@ -1,0 +1,26 @@
+#!/usr/bin/env bash
+# Slurm's Epilog: unmounts what the prolog mounted, whatever the job's end was, and leaves nothing behind. Root runs it on each node.
+set -uo pipefail
+CONF=${KLUIS_SLURM_CONF:-/etc/kluis/slurm.conf}
+[ ! -f "$CONF" ] || . "$CONF"
+RUN=${KLUIS_RUN:-/run/kluis} STOP_SECONDS_MAX=${KLUIS_STOP_SECONDS:-10}
+job=${SLURM_JOB_ID:?}
+list=$RUN/.$job.mounts
+[ -f "$list" ] || exit 0
+
+while read -r pid place; do
+    # SIGTERM unmounts, and tells the gateway what was read last.
+    kill -TERM "$pid" 2>/dev/null
+done <"$list"
+while read -r pid place; do
+    for _ in $(seq $((STOP_SECONDS_MAX * 10))); do
+        kill -0 "$pid" 2>/dev/null || break
+        sleep 0.1
+    done
+    kill -9 "$pid" 2>/dev/null
+    ! mountpoint -q "$place" || fusermount3 -u -z "$place" 2>/dev/null || umount -l "$place"
+done <"$list"
+rm -f "$list"
+# Directories alone are left by then; should anything else be, it stays to be seen.
+find "$RUN/$job" -depth -type d -exec rmdir {} + 2>/dev/null
+exit 0

@@ -1,0 +1,248 @@
+//! Published versions: making and listing them, and what a node needs to open one by itself.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use data_encoding::{BASE64, HEXLOWER};
+use http::{HeaderValue, Response, StatusCode, header};
+use serde::{Deserialize, Serialize};
+use zeroize::Zeroize as _;
+
+use super::answer::{ApiError, json};
+use super::ask::Ask;
+use crate::types::{BlobId, ByteRange, ObjectKey, limits};
+use crate::vault::{Published, ReadReport, Run, Vault};
+
+/// A version as it is shown.
+#[derive(Serialize)]
+struct Shown {
+    version: String,
+    number: u32,
+    root: String,
+    published: String,
+    publisher: String,
+    objects: u64,
+    bytes: u64,
+    hidden: u64,
+}
+
+impl Shown {
+    fn of(published: &Published) -> Self {
+        let root = &published.root;
+        let (project, dataset) = (&root.bucket.project, &root.bucket.dataset);
+        Self {
+            version: format!("{project}/{dataset}@{}", root.number),
+            number: root.number,
+            root: HEXLOWER.encode(&published.digest),
+            published: root.frozen.to_string(),
+            publisher: published.publisher.to_string(),
+            objects: root.objects,
+            bytes: root.bytes,
+            hidden: root.hidden,
+        }
+    }
+}
+
+pub(super) async fn publish(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {
+    let bucket: String = ask.parameter("bucket")?;
+    let published = vault.publish(&ask.call, &bucket).await?;
+    Ok(json(StatusCode::CREATED, &Shown::of(&published)))
+}
+
+#[derive(Serialize)]
+struct Listing {
+    versions: Vec<Shown>,
+}
+
+pub(super) async fn list(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {
+    let bucket: String = ask.parameter("bucket")?;
+    let versions = vault.list_published(&ask.call, &bucket).await?;
+    let versions = versions.iter().map(Shown::of).collect();
+    Ok(json(StatusCode::OK, &Listing { versions }))
+}
+
+#[derive(Serialize)]
+struct Opened {
+    envelope: String,
+    index_key: String,
+    signer: String,
+    /// For how long a release or renewal holds.
+    lease_seconds: u64,
+}
+
+pub(super) async fn open(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {
+    let bucket: String = ask.parameter("bucket")?;
+    let opening = vault.open_version(&ask.call, &bucket).await?;
+    let mut opened = Opened {
+        envelope: BASE64.encode(&opening.envelope),
+        index_key: BASE64.encode(opening.index_key.secret().expose()),
+        signer: opening.signer.to_string(),
+        lease_seconds: limits::LEASE_SECONDS,
+    };
+    let response = json(StatusCode::OK, &opened);
+    opened.index_key.zeroize();
+    Ok(response)
+}
+
+pub(super) async fn index(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {
+    let bucket: String = ask.parameter("bucket")?;
+    let piece = vault.sealed_piece(&ask.call, &bucket, None).await?;
+    Ok(octets(Body::from(piece)))
+}
+
+pub(super) async fn page(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {
+    let bucket: String = ask.parameter("bucket")?;
+    let page: usize = ask.parameter("page")?;
+    let piece = vault.sealed_piece(&ask.call, &bucket, Some(page)).await?;
+    Ok(octets(Body::from(piece)))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Wanted {
+    runs: Vec<WantedRun>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WantedRun {
+    from: String,
+    count: usize,
+}
+
+#[derive(Serialize)]
+struct Keys {
+    released: Vec<Key>,
+}
+
+#[derive(Serialize)]
+struct Key {
+    key: String,
+    table: String,
+}
+
+impl Drop for Key {
+    fn drop(&mut self) {
+        self.table.zeroize();
+    }
+}
+
+pub(super) async fn keys(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {
+    let bucket: String = ask.parameter("bucket")?;
+    let wanted: Wanted = ask.json()?;
+    let runs: Result<Vec<Run>, ApiError> = wanted
+        .runs
+        .into_iter()
+        .map(|run| {
+            let from = object_key(&run.from)?;
+            let count = run.count;
+            Ok(Run { from, count })
+        })
+        .collect();
+    let released = vault.release_keys(&ask.call, &bucket, runs?).await?;
+    let released = released
+        .iter()
+        .map(|released| Key {
+            key: released.key.to_string(),
+            table: BASE64.encode(&released.table),
+        })
+        .collect();
+    Ok(json(StatusCode::OK, &Keys { released }))
+}
+
+pub(super) async fn sealed(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {
+    let bucket: String = ask.parameter("bucket")?;
+    let needs = |name: &str| ApiError::bad(format!("The query needs {name}."));
+    let key: String = ask.asked("key")?.ok_or_else(|| needs("key"))?;
+    let blob: BlobId = ask.asked("blob")?.ok_or_else(|| needs("blob"))?;
+    let from: u64 = ask.asked("from")?.ok_or_else(|| needs("from"))?;
+    let to: u64 = ask.asked("to")?.ok_or_else(|| needs("to"))?;
+    let range = (blob, from..to);
+    let body = vault.read_sealed(&ask.call, &bucket, &key, range).await?;
+    let mut response = octets(Body::from_stream(body));
+    let length = HeaderValue::from(to.saturating_sub(from));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_LENGTH, length);
+    Ok(response)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Open {
+    open: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Refused {
+    refused: Vec<String>,
+    lease_seconds: u64,
+}
+
+pub(super) async fn renew(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {
+    let bucket: String = ask.parameter("bucket")?;
+    let open: Open = ask.json()?;
+    if open.open.len() > limits::RELEASE_KEYS_MAX {
+        return Err(ApiError::bad("Too many objects at once.".into()));
+    }
+    let open: Result<Vec<ObjectKey>, ApiError> =
+        open.open.iter().map(|text| object_key(text)).collect();
+    let refused = vault.renew(&ask.call, &bucket, &open?).await?;
+    let refused = refused.iter().map(ToString::to_string).collect();
+    let answer = Refused {
+        refused,
+        lease_seconds: limits::LEASE_SECONDS,
+    };
+    Ok(json(StatusCode::OK, &answer))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Reads {
+    reads: Vec<Read>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Read {
+    key: String,
+    ranges: Vec<(u64, u64)>,
+}
+
+pub(super) async fn reads(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {
+    let bucket: String = ask.parameter("bucket")?;
+    let reads: Reads = ask.json()?;
+    if reads.reads.len() > limits::RELEASE_KEYS_MAX {
+        return Err(ApiError::bad("Too many reads at once.".into()));
+    }
+    let reports: Result<Vec<ReadReport>, ApiError> = reads
+        .reads
+        .into_iter()
+        .map(|read| {
+            let ranges = read.ranges.iter();
+            let ranges: Option<Vec<ByteRange>> = ranges
+                .map(|(start, end)| ByteRange::new(*start, *end))
+                .collect();
+            Ok(ReadReport {
+                key: object_key(&read.key)?,
+                ranges: ranges.ok_or_else(|| ApiError::bad("A range is none.".into()))?,
+            })
+        })
+        .collect();
+    vault.report_reads(&ask.call, &bucket, reports?).await?;
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    Ok(response)
+}
+
+fn object_key(text: &str) -> Result<ObjectKey, ApiError> {
+    text.parse()
+        .map_err(|_not_a_key| ApiError::bad("A key is none.".into()))
+}
+
+fn octets(body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    let kind = HeaderValue::from_static("application/octet-stream");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}

@@ -1,0 +1,139 @@
+//! The arguments of `kluis dataset` and `kluis mount`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, ValueHint};
+
+use super::values;
+use crate::manifest::SignerKey;
+use crate::types::{BucketName, PrincipalId, ProjectName};
+
+/// The gateway as nodes reach it, and what a version must be.
+#[derive(Debug, Args)]
+pub struct Remote {
+    /// The credential file [default: the environment]
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub credentials: Option<PathBuf>,
+    /// The key that versions must be signed under, as `kluis dataset versions` shows it
+    /// [default: the gateway's word]
+    #[arg(long, value_name = "HEX")]
+    pub signer: Option<SignerKey>,
+    /// How long a request is tried before it is an error, in seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
+    pub io_timeout: u64,
+}
+
+/// A mount.
+#[cfg(feature = "mount")]
+#[derive(Debug, Args)]
+pub struct Mount {
+    /// The version, as project/dataset@number
+    #[arg(value_parser = values::version, value_name = "VERSION")]
+    pub version: (BucketName, u32),
+    /// The directory; it must be there
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub directory: PathBuf,
+    /// Where the gateway is, and whom to trust
+    #[command(flatten)]
+    pub remote: Remote,
+    /// What the version's root must hash to, as `kluis dataset versions` shows it
+    #[arg(long, value_name = "HEX", value_parser = values::digest)]
+    pub root: Option<[u8; 32]>,
+    /// Let other accounts of this machine read it
+    #[arg(long)]
+    pub allow_other: bool,
+    /// Keep no plaintext in the kernel's page cache: twice as fast, and re-reads are not cached
+    #[arg(long)]
+    pub direct_io: bool,
+    /// Memory for plaintext that is read ahead, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 256)]
+    #[arg(value_parser = clap::value_parser!(u64).range(16..=65_536))]
+    pub memory: u64,
+}
+
+/// Commands on datasets.
+#[derive(Debug, Subcommand)]
+pub enum DatasetCommand {
+    /// Make a dataset
+    #[command(
+        after_long_help = "Example:\n  kluis dataset create icu-sepsis/ecg-2024 --creator a.jansen"
+    )]
+    Create {
+        /// The dataset, as project/dataset
+        #[arg(value_parser = values::dataset, value_name = "PROJECT/DATASET")]
+        name: BucketName,
+        /// Who makes it
+        #[arg(long, value_name = "PRINCIPAL")]
+        creator: PrincipalId,
+    },
+    /// List datasets
+    #[command(after_long_help = "Example:\n  kluis dataset list --project icu-sepsis")]
+    List {
+        /// Of one project [default: all]
+        #[arg(long, value_name = "NAME")]
+        project: Option<ProjectName>,
+    },
+    /// Show a dataset
+    #[command(after_long_help = "Example:\n  kluis dataset show icu-sepsis/ecg-2024")]
+    Show {
+        /// The dataset, as project/dataset
+        #[arg(value_parser = values::dataset, value_name = "PROJECT/DATASET")]
+        name: BucketName,
+    },
+    /// Freeze a dataset as a numbered version that never changes
+    #[command(
+        after_long_help = "Example:\n  kluis dataset publish icu-sepsis/ecg-2024 --publisher a.jansen"
+    )]
+    Publish {
+        /// The dataset, as project/dataset
+        #[arg(value_parser = values::dataset, value_name = "PROJECT/DATASET")]
+        name: BucketName,
+        /// Who publishes it; must have the right to
+        #[arg(long, value_name = "PRINCIPAL")]
+        publisher: PrincipalId,
+    },
+    /// List a dataset's published versions, their signatures verified
+    #[command(after_long_help = "Example:\n  kluis dataset versions icu-sepsis/ecg-2024")]
+    Versions {
+        /// The dataset, as project/dataset
+        #[arg(value_parser = values::dataset, value_name = "PROJECT/DATASET")]
+        name: BucketName,
+    },
+    /// Say what differs between two published versions
+    #[command(
+        after_long_help = "Example:\n  kluis dataset diff icu-sepsis/ecg-2024@1 icu-sepsis/ecg-2024@2"
+    )]
+    Diff {
+        /// The older version, as project/dataset@number
+        #[arg(value_parser = values::version, value_name = "VERSION")]
+        from: (BucketName, u32),
+        /// The newer version
+        #[arg(value_parser = values::version, value_name = "VERSION")]
+        to: (BucketName, u32),
+        /// Where the gateway is, and whom to trust
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Compare a directory with a published version, by name, length and checksum
+    #[command(
+        after_long_help = "Example:\n  kluis dataset verify icu-sepsis/ecg-2024@3 /data/ecg --credentials job.env"
+    )]
+    Verify {
+        /// The version, as project/dataset@number
+        #[arg(value_parser = values::version, value_name = "VERSION")]
+        version: (BucketName, u32),
+        /// The directory
+        #[arg(value_hint = ValueHint::DirPath)]
+        directory: PathBuf,
+        /// Where the gateway is, and whom to trust
+        #[command(flatten)]
+        remote: Remote,
+    },
+    /// Delete an empty dataset
+    #[command(after_long_help = "Example:\n  kluis dataset delete icu-sepsis/ecg-2024")]
+    Delete {
+        /// The dataset, as project/dataset
+        #[arg(value_parser = values::dataset, value_name = "PROJECT/DATASET")]
+        name: BucketName,
+    },
+}

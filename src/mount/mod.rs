@@ -1,0 +1,143 @@
+//! The mount: a published version as a read-only directory, through FUSE.
+//!
+//! This is glue: requests of the kernel become questions to `node`, its answers replies. Names and
+//! attributes are answered on the spot where the page is in memory, everything else on the runtime.
+
+mod attributes;
+mod filesystem;
+mod special;
+mod state;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use fuser::{Config, MountOption, Session, SessionACL};
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+use self::filesystem::Filesystem;
+use self::state::State;
+use crate::node::{Contents, Keys, Reads, Version};
+use crate::types::limits;
+
+/// How often what was read is told to the gateway.
+const REPORT: Duration = Duration::from_secs(5);
+/// How long a mount that ends tries to tell what was read last.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// How a mount is made.
+#[derive(Clone)]
+pub struct MountAsk {
+    /// Where.
+    pub directory: PathBuf,
+    /// Whether other accounts than the one that mounts may read it.
+    pub allow_other: bool,
+    /// Whether the kernel keeps no plaintext: every read comes here.
+    pub direct: bool,
+    /// Bytes of plaintext that are kept.
+    pub memory_bytes: usize,
+    /// Whom files belong to.
+    pub owner: (u32, u32),
+}
+
+/// Mounts a version and serves it until `stop` comes or it is unmounted.
+pub async fn serve(
+    version: Arc<Version>,
+    ask: MountAsk,
+    stop: impl Future<Output = ()>,
+    mounted: impl FnOnce(),
+) -> io::Result<()> {
+    let keys = Arc::new(Keys::new(Arc::clone(&version)));
+    let contents = Contents::new(Arc::clone(&version), Arc::clone(&keys), ask.memory_bytes);
+    let state = Arc::new(State::new(version, keys, Arc::new(contents)));
+    let session = session(&state, &ask)?;
+    let notifier = session.notifier();
+    let mut unmounter = session;
+    let mut unmount = unmounter.unmount_callable();
+    let (ended, mut end) = oneshot::channel();
+    let thread = std::thread::Builder::new()
+        .name("fuse".into())
+        .spawn(move || {
+            let result = unmounter.run();
+            // Nobody waits any more where the command has ended.
+            let _nobody = ended.send(result);
+        })?;
+    mounted();
+    let renewing = tokio::spawn(renew(Arc::clone(&state), notifier));
+    let reporting = tokio::spawn(report(Arc::clone(&state)));
+    let result = tokio::select! {
+        result = &mut end => result.unwrap_or(Ok(())),
+        () = stop => {
+            unmount.unmount()?;
+            // What is open keeps the session alive; the directory is gone for everybody else.
+            match tokio::time::timeout(FAREWELL, &mut end).await {
+                Ok(result) => result.unwrap_or(Ok(())),
+                Err(_elapsed) => Ok(()),
+            }
+        }
+    };
+    renewing.abort();
+    reporting.abort();
+    state.close_all();
+    let told = state.reads.send(&state.version);
+    if tokio::time::timeout(FAREWELL, told).await.is_err() {
+        tracing::warn!("what was read last is not told");
+    }
+    drop(thread);
+    result
+}
+
+fn session(state: &Arc<State>, ask: &MountAsk) -> io::Result<Session<Filesystem>> {
+    let name = state.name();
+    let mut config = Config::default();
+    config.mount_options = vec![
+        MountOption::RO,
+        MountOption::NoSuid,
+        MountOption::NoDev,
+        MountOption::NoAtime,
+        MountOption::DefaultPermissions,
+        MountOption::FSName(name),
+        MountOption::Subtype("kluis".into()),
+    ];
+    config.acl = if ask.allow_other {
+        SessionACL::All
+    } else {
+        SessionACL::Owner
+    };
+    let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
+    config.n_threads = Some(cores.clamp(2, limits::MOUNT_THREADS_MAX));
+    config.clone_fd = true;
+    let filesystem = Filesystem::new(Arc::clone(state), Handle::current(), ask.clone());
+    Session::new(filesystem, Path::new(&ask.directory), &config)
+}
+
+/// Renews the lease; when it is refused, lets the kernel forget what it has.
+async fn renew(state: Arc<State>, notifier: fuser::Notifier) {
+    let pause = Duration::from_secs(limits::LEASE_SECONDS / 3);
+    let mut refused = false;
+    loop {
+        tokio::time::sleep(pause).await;
+        state.keys.renew(&state.open_keys()).await;
+        let now = state.keys.lease().refusal();
+        if let Some(code) = now.as_ref().filter(|_| !refused) {
+            state.error("", &format!("reading ended: the gateway refuses ({code})"));
+            state.contents.forget();
+            for inode in state.take_cached() {
+                // One that the kernel forgot already is no error.
+                let _gone = notifier.inval_inode(fuser::INodeNo(inode), 0, 0);
+            }
+        }
+        refused = now.is_some();
+    }
+}
+
+async fn report(state: Arc<State>) {
+    let _: &Reads = &state.reads;
+    loop {
+        tokio::time::sleep(REPORT).await;
+        state.gather();
+        state.reads.send(&state.version).await;
+    }
+}

@@ -1,0 +1,213 @@
+//! What a mount keeps between requests: open files, errors, counts.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::node::{Contents, Keys, NodeError, Open, Place, Reads, Touched, Version};
+use crate::types::{ByteRange, limits};
+
+/// Errors that `.kluis/errors` shows.
+const ERRORS_KEPT: usize = 100;
+/// Inodes whose pages the kernel may have; beyond, it is let forget them all.
+const CACHED_MAX: usize = 1 << 20;
+
+/// An open file.
+struct Handle {
+    open: Arc<Open>,
+    /// What of it was told already.
+    told: Touched,
+}
+
+/// Where the opener of files stands in the order of a directory.
+#[derive(Default)]
+struct Walk {
+    last: Option<Place>,
+    ahead: usize,
+}
+
+/// A mount's state.
+pub(super) struct State {
+    pub(super) version: Arc<Version>,
+    pub(super) keys: Arc<Keys>,
+    pub(super) contents: Arc<Contents>,
+    pub(super) reads: Reads,
+    handles: Mutex<HashMap<u64, Handle>>,
+    cached: Mutex<HashSet<u64>>,
+    walk: Mutex<Walk>,
+    errors: Mutex<VecDeque<String>>,
+    next: AtomicU64,
+    opened: AtomicU64,
+    failed: AtomicU64,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl State {
+    pub(super) fn new(version: Arc<Version>, keys: Arc<Keys>, contents: Arc<Contents>) -> Self {
+        Self {
+            version,
+            keys,
+            contents,
+            reads: Reads::default(),
+            handles: Mutex::default(),
+            cached: Mutex::default(),
+            walk: Mutex::default(),
+            errors: Mutex::default(),
+            next: AtomicU64::new(1),
+            opened: AtomicU64::new(0),
+            failed: AtomicU64::new(0),
+        }
+    }
+
+    /// `project/dataset@number`.
+    pub(super) fn name(&self) -> String {
+        let root = self.version.root();
+        let (project, dataset) = (&root.bucket.project, &root.bucket.dataset);
+        format!("{project}/{dataset}@{}", root.number)
+    }
+
+    /// Keeps an open file; its number.
+    pub(super) fn keep(&self, inode: u64, open: Open) -> u64 {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        self.opened.fetch_add(1, Ordering::Relaxed);
+        let handle = Handle {
+            open: Arc::new(open),
+            told: Touched::default(),
+        };
+        lock(&self.handles).insert(number, handle);
+        let mut cached = lock(&self.cached);
+        if cached.len() < CACHED_MAX {
+            cached.insert(inode);
+        }
+        number
+    }
+
+    pub(super) fn open(&self, number: u64) -> Option<Arc<Open>> {
+        let handles = lock(&self.handles);
+        handles.get(&number).map(|handle| Arc::clone(&handle.open))
+    }
+
+    /// Closes a file and queues what was read through it. That it was opened is said too.
+    pub(super) fn close(&self, number: u64) {
+        let gone = lock(&self.handles).remove(&number);
+        if let Some(handle) = gone {
+            self.tell(&handle.open, &handle.told, true);
+        }
+    }
+
+    pub(super) fn close_all(&self) {
+        let all: Vec<u64> = lock(&self.handles).keys().copied().collect();
+        for number in all {
+            self.close(number);
+        }
+    }
+
+    /// Queues what was read through files that stay open.
+    pub(super) fn gather(&self) {
+        for handle in lock(&self.handles).values_mut() {
+            if self.tell(&handle.open, &handle.told, false) {
+                handle.told = handle.open.touched();
+            }
+        }
+    }
+
+    fn tell(&self, open: &Open, told: &Touched, end: bool) -> bool {
+        let touched = open.touched();
+        let news = touched != *told;
+        if news || (end && *told == Touched::default()) {
+            self.reads.add(open.key.clone(), &touched);
+        }
+        news
+    }
+
+    /// Keys of what is open.
+    pub(super) fn open_keys(&self) -> Vec<String> {
+        let handles = lock(&self.handles);
+        let keys: HashSet<&str> = handles.values().map(|h| h.open.key.as_str()).collect();
+        keys.into_iter().map(str::to_owned).collect()
+    }
+
+    /// Inodes whose contents the kernel may have.
+    pub(super) fn take_cached(&self) -> HashSet<u64> {
+        std::mem::take(&mut lock(&self.cached))
+    }
+
+    /// How many objects to ask the keys of as a file is opened at a place: more and more where
+    /// files are opened in the order in which they stand.
+    pub(super) fn ahead(&self, place: Place) -> usize {
+        let mut walk = lock(&self.walk);
+        let near = walk.last.is_some_and(|last| {
+            let step = place.slot.checked_sub(last.slot);
+            (place.page == last.page && step.is_some_and(|step| step <= 16))
+                || (place.page == last.page.saturating_add(1) && place.slot < 16)
+        });
+        walk.ahead = if near {
+            walk.ahead
+                .saturating_mul(2)
+                .clamp(2, limits::NODE_AHEAD_KEYS_MAX)
+        } else {
+            1
+        };
+        walk.last = Some(place);
+        walk.ahead
+    }
+
+    /// Notes an error for `.kluis/errors`.
+    pub(super) fn error(&self, key: &str, what: &str) {
+        self.failed.fetch_add(1, Ordering::Relaxed);
+        tracing::warn!(key, what, "a read failed");
+        let mut errors = lock(&self.errors);
+        if errors.len() >= ERRORS_KEPT {
+            errors.pop_front();
+        }
+        errors.push_back(format!("{key}: {what}"));
+    }
+
+    pub(super) fn failed(&self, key: &str, error: &NodeError) {
+        self.error(key, &error.to_string());
+    }
+
+    /// What `.kluis/errors` shows: the newest last.
+    pub(super) fn errors(&self) -> String {
+        let errors = lock(&self.errors);
+        let mut text = String::new();
+        for line in errors.iter() {
+            text.push_str(line);
+            text.push('\n');
+        }
+        text
+    }
+
+    /// What `.kluis/status` shows.
+    pub(super) fn status(&self) -> String {
+        let root = self.version.root();
+        let lease = self.keys.lease();
+        let (waiting, lost) = self.reads.waiting();
+        let status = serde_json::json!({
+            "version": self.name(),
+            "root": data_encoding::HEXLOWER.encode(self.version.digest()),
+            "signer": self.version.signer().to_string(),
+            "objects": root.objects,
+            "bytes": root.bytes,
+            "hidden": root.hidden,
+            "state": lease.refusal().map_or("reading", |_| "refused"),
+            "refusal": lease.refusal(),
+            "lease_seconds_left": lease.left().as_secs(),
+            "open_files": lock(&self.handles).len(),
+            "opened": self.opened.load(Ordering::Relaxed),
+            "errors": self.failed.load(Ordering::Relaxed),
+            "plaintext_bytes_kept": self.contents.weight(),
+            "reports_waiting": waiting,
+            "reports_lost": lost,
+        });
+        format!("{status:#}\n")
+    }
+
+    /// The whole of a file as a range, if it has any bytes.
+    pub(super) fn whole(open: &Open) -> Option<ByteRange> {
+        ByteRange::new(0, open.file.bytes)
+    }
+}

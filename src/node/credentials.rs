@@ -1,0 +1,184 @@
+//! The job's credential: a file of `NAME=value` lines, read again when it changes, so that a
+//! renewed credential needs no new mount.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::SystemTime;
+
+use crate::store::s3::Signer;
+use crate::types::SecretText;
+
+/// A credential file beyond this is none.
+const FILE_BYTES_MAX: u64 = 64 * 1024;
+
+/// Why there is no credential.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CredentialsError {
+    /// The file cannot be read.
+    #[error("the credential file {path} cannot be read")]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A variable is missing.
+    #[error("the credential names no {0}")]
+    Missing(&'static str),
+}
+
+/// What one reading gave.
+pub(super) struct Current {
+    pub(super) signer: Signer,
+    /// Of a temporary credential.
+    pub(super) token: Option<SecretText>,
+}
+
+/// Where requests go and who signs them.
+pub struct Credentials {
+    file: Option<PathBuf>,
+    endpoint: String,
+    ca_file: Option<PathBuf>,
+    state: Mutex<(Option<SystemTime>, Arc<Current>)>,
+}
+
+impl Credentials {
+    /// Out of a file, as `kluis credential create --output` writes it.
+    pub fn of_file(path: &Path) -> Result<Self, CredentialsError> {
+        let (changed, text) = read(path)?;
+        let mut credentials = Self::of_variables(&|name| variable(&text, name))?;
+        credentials.file = Some(path.to_owned());
+        credentials.state = Mutex::new((changed, credentials.current()));
+        Ok(credentials)
+    }
+
+    /// Out of variables: `AWS_ENDPOINT_URL`, `AWS_REGION`, `AWS_ACCESS_KEY_ID`,
+    /// `AWS_SECRET_ACCESS_KEY`, and if there are such `AWS_SESSION_TOKEN` and `AWS_CA_BUNDLE`.
+    pub fn of_variables(
+        variable: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, CredentialsError> {
+        let current = Arc::new(signer(variable)?);
+        let endpoint = variable("AWS_ENDPOINT_URL_S3").or_else(|| variable("AWS_ENDPOINT_URL"));
+        Ok(Self {
+            file: None,
+            endpoint: endpoint.ok_or(CredentialsError::Missing("AWS_ENDPOINT_URL"))?,
+            ca_file: variable("AWS_CA_BUNDLE").map(PathBuf::from),
+            state: Mutex::new((None, current)),
+        })
+    }
+
+    pub(super) fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    pub(super) fn ca_file(&self) -> Option<&Path> {
+        self.ca_file.as_deref()
+    }
+
+    /// The credential as it is now. A file that cannot be read or is not whole leaves the last one.
+    pub(super) fn current(&self) -> Arc<Current> {
+        let mut state = self
+            .state
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(path) = &self.file {
+            let changed = std::fs::metadata(path).and_then(|m| m.modified()).ok();
+            if changed != state.0
+                && let Ok((changed, text)) = read(path)
+                && let Ok(current) = signer(&|name| variable(&text, name))
+            {
+                *state = (changed, Arc::new(current));
+            }
+        }
+        Arc::clone(&state.1)
+    }
+}
+
+fn read(path: &Path) -> Result<(Option<SystemTime>, zeroize::Zeroizing<String>), CredentialsError> {
+    let unreadable = |source| CredentialsError::Unreadable {
+        path: path.to_owned(),
+        source,
+    };
+    let metadata = std::fs::metadata(path).map_err(unreadable)?;
+    if metadata.len() > FILE_BYTES_MAX {
+        return Err(unreadable(std::io::ErrorKind::InvalidData.into()));
+    }
+    let text = std::fs::read_to_string(path).map_err(unreadable)?;
+    Ok((metadata.modified().ok(), text.into()))
+}
+
+/// `export NAME=value`, with or without quotes or the word.
+fn variable(text: &str, name: &str) -> Option<String> {
+    text.lines().find_map(|line| {
+        let line = line.trim();
+        let line = line.strip_prefix("export ").unwrap_or(line);
+        let (found, value) = line.split_once('=')?;
+        let value = value.trim().trim_matches(['"', '\'']);
+        (found.trim() == name && !value.is_empty()).then(|| value.to_owned())
+    })
+}
+
+fn signer(variable: &dyn Fn(&str) -> Option<String>) -> Result<Current, CredentialsError> {
+    let needs = |name: &'static str| variable(name).ok_or(CredentialsError::Missing(name));
+    let region = variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION"));
+    let region = region.unwrap_or_else(|| "kluis".into());
+    let secret = SecretText::new(needs("AWS_SECRET_ACCESS_KEY")?);
+    Ok(Current {
+        signer: Signer::new(needs("AWS_ACCESS_KEY_ID")?, secret, region, "s3"),
+        token: variable("AWS_SESSION_TOKEN").map(SecretText::new),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = "# a comment\nexport AWS_ACCESS_KEY_ID='KLUS'\nAWS_SECRET_ACCESS_KEY=\"s\"\n\
+        AWS_ENDPOINT_URL=http://127.0.0.1:1\nAWS_SESSION_TOKEN=\n";
+
+    #[test]
+    fn a_file_is_read_as_a_shell_would() {
+        assert_eq!(variable(FILE, "AWS_ACCESS_KEY_ID").as_deref(), Some("KLUS"));
+        assert_eq!(
+            variable(FILE, "AWS_SECRET_ACCESS_KEY").as_deref(),
+            Some("s")
+        );
+        assert_eq!(variable(FILE, "AWS_SESSION_TOKEN"), None);
+        assert_eq!(variable(FILE, "AWS"), None);
+    }
+
+    #[test]
+    fn a_changed_file_is_read_again_and_a_broken_one_is_not_believed() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("job.env");
+        std::fs::write(&path, FILE).unwrap();
+        let credentials = Credentials::of_file(&path).unwrap();
+        assert!(credentials.current().token.is_none());
+        let change = |text: String, age: u64| {
+            std::fs::write(&path, text).unwrap();
+            let file = std::fs::File::options().append(true).open(&path).unwrap();
+            let time = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(age);
+            file.set_modified(time).unwrap();
+        };
+        change(FILE.replace("TOKEN=", "TOKEN=t"), 1);
+        assert!(credentials.current().token.is_some());
+        change("half".into(), 2);
+        assert!(credentials.current().token.is_some());
+        std::fs::remove_file(&path).unwrap();
+        assert!(credentials.current().token.is_some());
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        for name in [
+            "AWS_ACCESS_KEY_ID",
+            "AWS_SECRET_ACCESS_KEY",
+            "AWS_ENDPOINT_URL",
+        ] {
+            let less = |asked: &str| variable(FILE, asked).filter(|_| asked != name);
+            let refused = Credentials::of_variables(&less).map(drop).unwrap_err();
+            assert!(refused.to_string().contains(name), "{refused}");
+        }
+    }
+}

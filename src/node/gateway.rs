@@ -1,0 +1,312 @@
+//! Requests to the gateway's API: signed, over connections that are kept, tried again through a
+//! restart of the gateway or a lost network for as long as the mount is told to be patient.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use data_encoding::HEXLOWER;
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, HOST};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::credentials::Credentials;
+use crate::store::s3::{Dialer, EMPTY_PAYLOAD, Parts, S3ConfigError};
+use crate::types::{Clock, limits};
+
+/// How long a connection or the head of an answer may take.
+const ANSWER: Duration = Duration::from_secs(20);
+/// How long nothing may come of a body.
+const IDLE: Duration = Duration::from_secs(20);
+/// The first pause before another try; each is twice the one before.
+const PAUSE: Duration = Duration::from_millis(100);
+/// The longest pause.
+const PAUSE_MAX: Duration = Duration::from_secs(2);
+/// An answer that is read whole: 1,000 tables of several extents each.
+const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
+
+/// Why a request has no answer.
+#[derive(Debug, thiserror::Error, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum GatewayError {
+    /// The gateway answered, and refuses.
+    #[error("the gateway refuses: {status} {code}")]
+    Refused {
+        /// Its status.
+        status: u16,
+        /// Its code.
+        code: String,
+    },
+    /// It did not answer within the patience, or not in order.
+    #[error("the gateway does not answer: {0}")]
+    Unreachable(String),
+}
+
+impl GatewayError {
+    fn broken(error: &dyn std::fmt::Display) -> Self {
+        Self::Unreachable(error.to_string())
+    }
+
+    /// Whether another try may do better.
+    const fn may_pass(&self) -> bool {
+        match self {
+            Self::Unreachable(_) => true,
+            Self::Refused { status, .. } => matches!(*status, 408 | 429 | 502..=504),
+        }
+    }
+}
+
+/// A request of the API.
+#[derive(Clone)]
+pub(super) struct Asking {
+    pub(super) method: Method,
+    /// Percent-encoded.
+    pub(super) path: String,
+    /// Percent-encoded and in order of name.
+    pub(super) query: String,
+    pub(super) body: Bytes,
+}
+
+/// What is left of the patience with one request.
+pub(super) struct Tries {
+    end: Instant,
+    pause: Duration,
+}
+
+impl Tries {
+    /// Waits before another try, or gives the error back where none would help.
+    pub(super) async fn again(&mut self, error: GatewayError) -> Result<(), GatewayError> {
+        if !error.may_pass() || Instant::now() >= self.end {
+            return Err(error);
+        }
+        tracing::debug!(%error, "another try");
+        sleep(self.pause).await;
+        self.pause = self.pause.saturating_mul(2).min(PAUSE_MAX);
+        Ok(())
+    }
+}
+
+/// The gateway of one version.
+pub struct Gateway {
+    dialer: Dialer,
+    credentials: Credentials,
+    clock: Arc<dyn Clock>,
+    idle: Mutex<Vec<SendRequest<Full<Bytes>>>>,
+    permits: Semaphore,
+    patience: Duration,
+}
+
+impl Gateway {
+    /// Of a credential; it blocks to read certificates.
+    pub fn new(
+        credentials: Credentials,
+        clock: Arc<dyn Clock>,
+        patience: Duration,
+    ) -> Result<Self, S3ConfigError> {
+        let dialer = Dialer::to_url(credentials.endpoint(), credentials.ca_file())?;
+        Ok(Self {
+            dialer,
+            credentials,
+            clock,
+            idle: Mutex::default(),
+            permits: Semaphore::new(limits::NODE_CONNECTIONS_MAX),
+            patience,
+        })
+    }
+
+    /// How long a request is tried.
+    #[must_use]
+    pub const fn patience(&self) -> Duration {
+        self.patience
+    }
+
+    /// Asks, again and again while that may help; the whole answer.
+    pub(super) async fn ask(&self, asking: &Asking) -> Result<Bytes, GatewayError> {
+        let mut tries = self.tries();
+        loop {
+            match self.once(asking).await {
+                Ok(answer) => return Ok(answer),
+                Err(error) => tries.again(error).await?,
+            }
+        }
+    }
+
+    /// Asks once; the whole answer.
+    pub(super) async fn once(&self, asking: &Asking) -> Result<Bytes, GatewayError> {
+        let mut answer = BytesMut::new();
+        self.read(asking, &mut |piece| {
+            if answer.len().saturating_add(piece.len()) > ANSWER_BYTES_MAX {
+                return Err(GatewayError::Unreachable("too long an answer".into()));
+            }
+            answer.extend_from_slice(piece);
+            Ok(())
+        })
+        .await?;
+        Ok(answer.freeze())
+    }
+
+    /// Tries, as many as help.
+    pub(super) fn tries(&self) -> Tries {
+        Tries {
+            end: Instant::now() + self.patience,
+            pause: PAUSE,
+        }
+    }
+
+    /// One try: the answer's body, piece by piece.
+    pub(super) async fn read(
+        &self,
+        asking: &Asking,
+        take: &mut (dyn FnMut(&[u8]) -> Result<(), GatewayError> + Send),
+    ) -> Result<(), GatewayError> {
+        let permit = self.permits.acquire().await;
+        let _permit = permit.map_err(|error| GatewayError::broken(&error))?;
+        let (mut line, answer) = Box::pin(self.send(asking)).await?;
+        let status = answer.status();
+        let mut body = answer.into_body();
+        if !status.is_success() {
+            return Err(refused(status, body).await);
+        }
+        while let Some(frame) = timeout(IDLE, body.frame())
+            .await
+            .map_err(|error| GatewayError::broken(&error))?
+        {
+            let frame = frame.map_err(|error| GatewayError::broken(&error))?;
+            if let Some(piece) = frame.data_ref() {
+                take(piece)?;
+            }
+        }
+        if timeout(IDLE, line.ready())
+            .await
+            .is_ok_and(|ready| ready.is_ok())
+        {
+            self.idle().push(line);
+        }
+        Ok(())
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<SendRequest<Full<Bytes>>>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn send(
+        &self,
+        asking: &Asking,
+    ) -> Result<(SendRequest<Full<Bytes>>, Response<Incoming>), GatewayError> {
+        loop {
+            let kept = self.idle().pop();
+            let reused = kept.is_some();
+            let mut line = match kept {
+                Some(line) => line,
+                None => self.dial().await?,
+            };
+            let sent = timeout(ANSWER, line.send_request(self.signed(asking)?)).await;
+            match sent {
+                Ok(Ok(answer)) => return Ok((line, answer)),
+                // A gateway that was restarted has closed what was idle.
+                Ok(Err(_closed)) if reused => {}
+                Ok(Err(error)) => return Err(GatewayError::broken(&error)),
+                Err(error) => return Err(GatewayError::broken(&error)),
+            }
+        }
+    }
+
+    async fn dial(&self) -> Result<SendRequest<Full<Bytes>>, GatewayError> {
+        let wire = timeout(ANSWER, self.dialer.dial(Arc::new(AtomicU64::new(0)))).await;
+        let wire = wire.map_err(|error| GatewayError::broken(&error))?;
+        let wire = wire.map_err(|error| GatewayError::broken(&error))?;
+        let made = http1::Builder::new()
+            .max_buf_size(limits::NODE_WIRE_BUFFER_BYTES)
+            .handshake(TokioIo::new(wire))
+            .await;
+        let (line, connection) = made.map_err(|error| GatewayError::broken(&error))?;
+        tokio::spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "a connection ended");
+            }
+        });
+        Ok(line)
+    }
+
+    fn signed(&self, asking: &Asking) -> Result<Request<Full<Bytes>>, GatewayError> {
+        let current = self.credentials.current();
+        let hash;
+        let payload = if asking.body.is_empty() {
+            EMPTY_PAYLOAD
+        } else {
+            let digest = ring::digest::digest(&ring::digest::SHA256, &asking.body);
+            hash = HEXLOWER.encode(digest.as_ref());
+            &hash
+        };
+        let authority = self.dialer.authority();
+        let mut headers = vec![("host", authority), ("x-amz-content-sha256", payload)];
+        if let Some(token) = &current.token {
+            headers.push(("x-amz-security-token", token.expose()));
+        }
+        let parts = Parts {
+            method: asking.method.as_str(),
+            path: &asking.path,
+            query: &asking.query,
+            headers: &headers,
+            payload,
+        };
+        let signature = current.signer.sign(&parts, self.clock.now());
+        let uri = if asking.query.is_empty() {
+            asking.path.clone()
+        } else {
+            format!("{}?{}", asking.path, asking.query)
+        };
+        let mut request = Request::builder()
+            .method(&asking.method)
+            .uri(uri)
+            .header(HOST, authority)
+            .header(CONTENT_LENGTH, asking.body.len())
+            .header("x-amz-content-sha256", payload)
+            .header("x-amz-date", signature.date)
+            .header(AUTHORIZATION, signature.authorization);
+        if let Some(token) = &current.token {
+            let mut value = HeaderValue::from_str(token.expose())
+                .map_err(|error| GatewayError::broken(&error))?;
+            value.set_sensitive(true);
+            request = request.header("x-amz-security-token", value);
+        }
+        request
+            .body(Full::new(asking.body.clone()))
+            .map_err(|error| GatewayError::broken(&error))
+    }
+}
+
+/// Why the gateway refuses, in its own code.
+async fn refused(status: StatusCode, mut body: Incoming) -> GatewayError {
+    #[derive(serde::Deserialize)]
+    struct Problem {
+        code: String,
+    }
+    let mut text = Vec::new();
+    while let Ok(Some(Ok(frame))) = timeout(IDLE, body.frame()).await {
+        let room = limits::STORE_ERROR_BYTES_MAX.saturating_sub(text.len());
+        let Some(piece) = frame.data_ref() else {
+            continue;
+        };
+        text.extend_from_slice(piece.get(..room.min(piece.len())).unwrap_or_default());
+        if room <= piece.len() {
+            break;
+        }
+    }
+    let problem: Result<Problem, _> = serde_json::from_slice(&text);
+    let code = problem.map_or_else(|_not_json| status.to_string(), |problem| problem.code);
+    let code = code
+        .chars()
+        .filter(|c| c.is_ascii_alphanumeric() || *c == ' ')
+        .take(64);
+    GatewayError::Refused {
+        status: status.as_u16(),
+        code: code.collect(),
+    }
+}

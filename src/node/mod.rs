@@ -1,0 +1,61 @@
+//! A published version as a node works on it: the manifest, fetched piece by piece and verified
+//! down from its signed root; keys, leased file by file; contents, fetched sealed and opened here.
+//!
+//! Nothing here knows of FUSE. It talks to the gateway's API alone, and believes nothing that does
+//! not verify: whoever sits between, the store, or a disk can withhold bytes but not alter them.
+
+mod content;
+mod credentials;
+mod gateway;
+mod kept;
+mod keys;
+mod reads;
+mod tree;
+mod version;
+
+pub use content::{Contents, Open};
+pub use credentials::{Credentials, CredentialsError};
+pub use gateway::{Gateway, GatewayError};
+pub use keys::{Keys, Lease};
+pub use reads::{Reads, Touched};
+pub use tree::{Found, Kind, Place};
+pub use version::{Version, VersionAsk};
+
+/// Why something of a version cannot be had.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NodeError {
+    /// There is no such file or directory.
+    #[error("no such file or directory")]
+    Absent,
+    /// The gateway says no: never allowed, or not any more.
+    #[error("the gateway refuses it: {0}")]
+    Refused(String),
+    /// The gateway did not answer for as long as it is waited for.
+    #[error("the gateway does not answer: {0}")]
+    Unreachable(String),
+    /// What came is not what the signed version says. **Nothing of it was handed on.**
+    #[error("what came is not what the version says: {0}")]
+    Integrity(&'static str),
+}
+
+impl From<GatewayError> for NodeError {
+    fn from(error: GatewayError) -> Self {
+        match error {
+            GatewayError::Refused { code, .. } => Self::Refused(code),
+            GatewayError::Unreachable(reason) => Self::Unreachable(reason),
+        }
+    }
+}
+
+impl From<crate::manifest::ManifestError> for NodeError {
+    fn from(_: crate::manifest::ManifestError) -> Self {
+        Self::Integrity("the manifest does not verify")
+    }
+}
+
+impl From<crate::seal::OpenError> for NodeError {
+    fn from(_: crate::seal::OpenError) -> Self {
+        Self::Integrity("a blob does not authenticate")
+    }
+}

@@ -1,0 +1,100 @@
+"""A mount of a published version for the tests: made, read, killed, unmounted; and what is in it."""
+
+import json
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lab"))
+from vault import KLUIS, Client, Vault, before_exec, until  # noqa: E402
+
+MIB = 1 << 20
+EDGES = [0, 1, 65535, 65536, 65537, MIB - 1, MIB, MIB + 1, 3 * MIB + 5]
+PUT_SECONDS_MAX = 60
+
+
+def tree(rng: random.Random) -> dict[str, bytes]:
+    """A dataset in which every place differs: lengths at every edge, names of every kind, a large and many small files."""
+    files = {f"edges/{size}": rng.randbytes(size) for size in EDGES}
+    files |= {f"small/{n // 20:02}/{n:04}.bin": rng.randbytes(rng.randrange(3000)) for n in range(120)}
+    files["large/a"] = rng.randbytes(12 * MIB + 17)
+    files["canary"] = b"CANARY-OF-THE-PLAINTEXT-" + rng.randbytes(8).hex().encode() * 40
+    names = ["with space", "ünï/cödé-日本語", ".hidden", "plus+sign", "per%cent%20", "quo'te\"<&>", "back\\slash", "n" * 255,
+             "a.txt", "a/b", "a0", "deep/" * 60 + "leaf"]
+    files |= {f"names/{name}": name.encode() for name in names}
+    return files
+
+
+def upload(vault: Vault, files: dict[str, bytes]) -> None:
+    client = Client(vault.identity())
+    for key, body in files.items():
+        for _ in range(3):
+            reply = client.request("PUT", key, body=body)
+            if reply.status == 200:
+                break
+        else:
+            raise RuntimeError(f"PUT {key}: {reply}")
+
+
+def publish(vault: Vault) -> str:
+    """Publishes the demo's dataset; the version."""
+    run = vault.command("dataset", "publish", "demo/wdbc", "--publisher", "olivia", "--json")
+    if run.returncode:
+        raise RuntimeError(f"publish: {run.stderr}")
+    return json.loads(run.stdout)["version"]
+
+
+class Mount:
+    """`kluis mount` of a version at `directory`."""
+
+    def __init__(self, vault: Vault, version: str, directory: pathlib.Path, *words: str, who: str = "job"):
+        self.directory = directory
+        directory.mkdir(parents=True, exist_ok=True)
+        self.log = directory.with_name(directory.name + ".mount.log")
+        credentials = vault.dir / f"{who}.env"
+        self.command = [str(KLUIS), "mount", version, str(directory), "--credentials", str(credentials), *words]
+        self.process: subprocess.Popen | None = None
+
+    def start(self) -> "Mount":
+        with self.log.open("ab") as log:
+            self.process = subprocess.Popen(
+                self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=before_exec,
+                start_new_session=True, env={"PATH": os.environ["PATH"]},
+            )
+        ready = until(30, lambda: os.path.ismount(self.directory) or self.process.poll() is not None, 0.02)
+        if not ready or self.process.poll() is not None:
+            raise RuntimeError(f"no mount: {self.log.read_text(errors='replace')[-600:]}")
+        return self
+
+    def refused(self) -> str:
+        """That the mount does not come about; what it says."""
+        run = subprocess.run(self.command, capture_output=True, text=True, timeout=60, check=False, env={"PATH": os.environ["PATH"]})
+        return f"{run.returncode} {run.stderr}"
+
+    def stop(self) -> int | None:
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+                self.lazily()
+                return None
+        self.lazily()
+        return self.process.returncode if self.process else None
+
+    def lazily(self) -> None:
+        if os.path.ismount(self.directory) or str(self.directory) in pathlib.Path("/proc/mounts").read_text():
+            subprocess.run(["umount", "-l", str(self.directory)], check=False, capture_output=True)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def kib(self, name: str = "VmRSS") -> int:
+        status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
+        return next(int(line.split()[1]) for line in status.splitlines() if line.startswith(name))
