@@ -8,6 +8,7 @@ mod entity;
 mod listing;
 mod memory;
 mod mutation;
+mod people;
 mod publication;
 mod query;
 mod setting;

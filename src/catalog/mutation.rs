@@ -564,33 +564,6 @@ pub(super) fn furnishing(row: &DatasetRow) -> Vec<Mutation> {
     out
 }
 
-/// The mutations that put a grant back, as a dump lists them.
-pub(super) fn granting(grant: Grant) -> Vec<Mutation> {
-    let set = (grant.terms != Terms::default()).then(|| Mutation::SetTerms {
-        grant: grant.id,
-        approver: grant.approver.clone(),
-        terms: grant.terms.clone(),
-    });
-    let create = Mutation::CreateGrant(Grant {
-        terms: Terms::default(),
-        ..grant
-    });
-    std::iter::once(create).chain(set).collect()
-}
-
-/// The mutations that put a principal back, as a dump lists them.
-pub(super) fn naming(row: PrincipalRow) -> Vec<Mutation> {
-    let suspend = row.suspended.map(|since| Mutation::SetSuspended {
-        principal: row.id.clone(),
-        since: Some(since),
-    });
-    let create = Mutation::CreatePrincipal(PrincipalRow {
-        suspended: None,
-        ..row
-    });
-    std::iter::once(create).chain(suspend).collect()
-}
-
 /// The mutations that put an upload back, as a dump lists them.
 pub(super) fn beginning(row: UploadRow) -> Vec<Mutation> {
     let tags = (!row.tags.is_empty()).then(|| Mutation::SetUploadTags {

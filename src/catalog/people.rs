@@ -1,0 +1,32 @@
+//! How a dump puts people and what they hold back.
+
+use super::entity::PrincipalRow;
+use super::mutation::Mutation;
+use crate::policy::{Grant, Terms};
+
+/// The mutations that put a grant back, as a dump lists them.
+pub(super) fn granting(grant: Grant) -> Vec<Mutation> {
+    let set = (grant.terms != Terms::default()).then(|| Mutation::SetTerms {
+        grant: grant.id,
+        approver: grant.approver.clone(),
+        terms: grant.terms.clone(),
+    });
+    let create = Mutation::CreateGrant(Grant {
+        terms: Terms::default(),
+        ..grant
+    });
+    std::iter::once(create).chain(set).collect()
+}
+
+/// The mutations that put a principal back, as a dump lists them.
+pub(super) fn naming(row: PrincipalRow) -> Vec<Mutation> {
+    let suspend = row.suspended.map(|since| Mutation::SetSuspended {
+        principal: row.id.clone(),
+        since: Some(since),
+    });
+    let create = Mutation::CreatePrincipal(PrincipalRow {
+        suspended: None,
+        ..row
+    });
+    std::iter::once(create).chain(suspend).collect()
+}
