@@ -11,6 +11,7 @@ mod mutation;
 mod people;
 mod publication;
 mod query;
+mod rebuild;
 mod setting;
 mod sqlite;
 
@@ -27,13 +28,13 @@ pub use entity::{
     ObjectRow, Origin, PartRow, PrincipalRow, ProjectRow, UploadRow, Uses, Version,
 };
 pub use memory::MemoryCatalog;
-pub(crate) use mutation::attaching;
 pub use mutation::{BlobUse, Condition, Likeness, Mutation};
 pub use publication::{Issue, PublicationRow};
 pub use query::{
     ListEntry, ListQuery, Page, PartPage, UploadPage, UploadQuery, VersionEntry, VersionPage,
     VersionQuery,
 };
+pub(crate) use rebuild::attaching;
 pub use setting::{
     CorsRule, Expiry, FilterForm, LifecycleFilter, LifecycleRule, Noncurrent, Setting, SettingKind,
 };

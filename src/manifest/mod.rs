@@ -1,6 +1,6 @@
 //! Published versions: the manifest that says what a version holds. A pure core: it encodes,
-//! decodes, looks up, signs and checks; `FORMAT.md` is its specification. Where the bytes lie, who may have
-//! them and how pages are sealed is not its business.
+//! decodes, looks up, signs and checks; `FORMAT.md` is its specification. Where the bytes lie, who
+//! may have them and how pages are sealed is not its business.
 //!
 //! ```text
 //! root (signed) ──sha256──► index ──sha256, key──► page ──commitment──► part table ──keys──► blobs

@@ -1,9 +1,9 @@
 //! A page: a run of entries, sorted by directory and name.
 //!
 //! An entry's *sort key* is its directory's path with the slash behind it, a byte 0xFF, and its
-//! name; a directory's name has a slash behind it too. No UTF-8 text holds 0xFF, so a directory's entries
-//! are one run, in the order in which S3 lists them, and a directory comes behind all that is below
-//! it: the order in which a sorted listing completes them.
+//! name; a directory's name has a slash behind it too. No UTF-8 text holds 0xFF, so a directory's
+//! entries are one run, in the order in which S3 lists them, and a directory comes behind all that
+//! is below it: the order in which a sorted listing completes them.
 
 use super::ManifestError;
 use super::root::Digest;

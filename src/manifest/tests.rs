@@ -1,3 +1,5 @@
+//! Manifests built, read, bent and believed or not.
+
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use super::super::mutation::{beginning, furnishing, rebuilding};
 use super::super::people::{granting, naming};
+use super::super::rebuild::{beginning, furnishing, rebuilding};
 use super::super::{BlobUse, Mutation, ObjectRow, Version};
 use super::state::State;
 use crate::types::{BlobId, Timestamp, limits};

@@ -9,8 +9,8 @@ use rusqlite::{Connection, Row, Rows, params_from_iter};
 
 use super::{access, read, rows, sql};
 use crate::catalog::codec::encode_value;
-use crate::catalog::mutation::{beginning, furnishing, rebuilding};
 use crate::catalog::people::{granting, naming};
+use crate::catalog::rebuild::{beginning, furnishing, rebuilding};
 use crate::catalog::{BlobUse, CatalogError, Mutation, Setting, Uses, Version};
 use crate::types::{BlobId, DatasetId, GrantId, PublicationId, Timestamp, limits};
 

@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use data_encoding::BASE64;
 
-use super::note::{KeyKind, Note, NoteError, Signer, VerifierKey, cosignature};
+use super::note::{KeyKind, Note, NoteError, Signer, VerifierKey, base64, cosignature};
 use super::tree::Hash;
 
 /// Why a note is no checkpoint to be believed.
@@ -101,7 +101,7 @@ pub(super) fn size(text: &str) -> Option<u64> {
 
 /// A hash as checkpoints and proofs write it.
 pub(super) fn hash(text: &str) -> Option<Hash> {
-    BASE64.decode(text.as_bytes()).ok()?.try_into().ok()
+    base64(text)?.try_into().ok()
 }
 
 impl FromStr for Checkpoint {

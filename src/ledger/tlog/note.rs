@@ -83,9 +83,7 @@ impl FromStr for NoteSignature {
         let rest = line.strip_prefix(DASH).ok_or(NoteError::Malformed)?;
         let (name, blob) = rest.split_once(' ').ok_or(NoteError::Malformed)?;
         check_name(name).map_err(|_name| NoteError::Malformed)?;
-        let blob = BASE64
-            .decode(blob.as_bytes())
-            .map_err(|_base64| NoteError::Malformed)?;
+        let blob = base64(blob).ok_or(NoteError::Malformed)?;
         let (id, bytes) = blob.split_first_chunk().ok_or(NoteError::Malformed)?;
         if bytes.is_empty() {
             return Err(NoteError::Malformed);
@@ -96,6 +94,12 @@ impl FromStr for NoteSignature {
             bytes: bytes.to_vec(),
         })
     }
+}
+
+/// Bytes of their one spelling in base64: the library's decoder takes padding in the middle, too.
+pub(super) fn base64(text: &str) -> Option<Vec<u8>> {
+    let bytes = BASE64.decode(text.as_bytes()).ok()?;
+    (BASE64.encode(&bytes) == text).then_some(bytes)
 }
 
 fn check_name(name: &str) -> Result<(), NoteError> {
@@ -296,9 +300,7 @@ impl FromStr for VerifierKey {
         let (Some(name), Some(id), Some(blob)) = (parts.next(), parts.next(), parts.next()) else {
             return Err(NoteError::Key);
         };
-        let blob = BASE64
-            .decode(blob.as_bytes())
-            .map_err(|_base64| NoteError::Key)?;
+        let blob = base64(blob).ok_or(NoteError::Key)?;
         let (kind, key) = blob.split_first().ok_or(NoteError::Key)?;
         let kind = match *kind {
             1 => KeyKind::Note,

@@ -391,6 +391,17 @@ fn other_requests_and_proofs_are_refused() {
     }
 }
 
+/// The decoder of base64 takes two padded texts as one; a note has one spelling.
+#[test]
+fn padding_in_the_middle_is_refused() {
+    let note = checkpoint().sign(&log()).unwrap().to_string();
+    let at = note.len() - 40;
+    for shift in 0..4 {
+        let bent = [&note[..at + shift], "=", &note[at + shift + 1..]].concat();
+        assert!(Note::parse(bent.as_bytes()).is_err(), "{bent}");
+    }
+}
+
 proptest! {
     /// Bent notes are refused, or read and written alike; the key's signature holds for one text.
     #[test]

@@ -6,7 +6,7 @@ use std::fmt;
 use data_encoding::BASE64;
 
 use super::checkpoint::{hash, size};
-use super::note::{Note, NoteError};
+use super::note::{Note, NoteError, base64};
 use super::tree::Hash;
 use crate::types::limits::NOTE_BYTES_MAX;
 
@@ -118,8 +118,7 @@ impl LogProof {
         let mut line = next()?;
         let mut extra = None;
         if let Some(blob) = named(Some(line), "extra") {
-            let blob = BASE64.decode(blob.as_bytes());
-            extra = Some(blob.map_err(|_base64| WireError::Malformed)?);
+            extra = Some(base64(blob).ok_or(WireError::Malformed)?);
             line = next()?;
         }
         let index = named(Some(line), "index").and_then(size);
