@@ -33,6 +33,14 @@ def code(call, **arguments):
         return error.response["Error"]["Code"]
 
 
+def within_a_second(expected, call, **arguments):
+    """The answer, or another one that still comes a second after a command changed the vault beside its gateway."""
+    end = time.monotonic() + 1
+    while (got := code(call, **arguments)) != expected and time.monotonic() < end:
+        time.sleep(0.02)
+    return got
+
+
 environment = dict(line.strip().split("=", 1) for line in open(f"{DIR}/ana.env") if "=" in line)
 endpoint = os.environ["KLUIS_ENDPOINT"]
 plain = Config(retries={"max_attempts": 1}, s3={"addressing_style": "path"})
@@ -103,10 +111,11 @@ try:
     refused("a session policy, which nobody would obey", "ValidationError", good, Policy="{}")
 
     kluis("principal", "suspend", "bob")
-    check("a job falls with its person", code(s3.get_object, Bucket="icu--ecg", Key="k") == "AccessDenied")
+    got = within_a_second("AccessDenied", s3.get_object, Bucket="icu--ecg", Key="k")
+    check("a job falls with its person", got == "AccessDenied", got)
     kluis("principal", "resume", "bob")
     kluis("principal", "unlink", "--issuer", "idp", "--subject", "system:serviceaccount:icu:train")
-    got = code(s3.get_object, Bucket="icu--ecg", Key="k")
+    got = within_a_second("InvalidAccessKeyId", s3.get_object, Bucket="icu--ecg", Key="k")
     check("a session ends with its link", got == "InvalidAccessKeyId", got)
     log = kluis("audit", "tail", "-n", "200", "--json")
     check("the log says on whose word", '"AssumeRoleWithWebIdentity"' in log and "subject=system:serviceaccount:icu:train" in log)
