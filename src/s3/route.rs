@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use http::{Extensions, HeaderMap, Method, Uri};
 use s3s::route::S3Route;
 use s3s::{Body, S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
@@ -28,11 +29,7 @@ impl ApiRoute {
     async fn sts(&self, request: S3Request<Body>) -> S3Result<S3Response<Body>> {
         let scope = Arc::clone(scope_of(&request)?);
         let signed = request.credentials.is_some();
-        let mut body = request.input;
-        let body = body
-            .store_all_limited(limits::API_BODY_BYTES_MAX)
-            .await
-            .map_err(|_cut| S3Error::from(S3ErrorCode::IncompleteBody))?;
+        let body = whole(request.input).await?;
         let asked = match sts::read(&body) {
             Ok(asked) => asked,
             Err(refusal) => return Ok(sts::refuse(&refusal, scope.event())),
@@ -123,11 +120,7 @@ impl S3Route for ApiRoute {
             Found::NoMethod => return Err(S3ErrorCode::MethodNotAllowed.into()),
         };
         let scope = Arc::clone(scope_of(&request)?);
-        let mut body = request.input;
-        let body = body
-            .store_all_limited(limits::API_BODY_BYTES_MAX)
-            .await
-            .map_err(|_cut| S3Error::from(S3ErrorCode::IncompleteBody))?;
+        let body = whole(request.input).await?;
         let ask = Ask {
             call: scope.serve(),
             parameters,
@@ -140,6 +133,12 @@ impl S3Route for ApiRoute {
         response.extensions = parts.extensions;
         Ok(response)
     }
+}
+
+/// A body of at most what the API takes.
+async fn whole(mut body: Body) -> S3Result<Bytes> {
+    let stored = body.store_all_limited(limits::API_BODY_BYTES_MAX).await;
+    stored.map_err(|_cut| S3ErrorCode::IncompleteBody.into())
 }
 
 fn unsigned() -> S3Error {

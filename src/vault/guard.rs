@@ -545,7 +545,7 @@ impl Vault {
             return Err((object, None, denied));
         };
         let subject = or_refuse!(self.guard.subject(&bucket.project, principal).await, None);
-        let now = self.now();
+        let (now, when) = (self.now(), about(call, version));
         let decision = subject.decide(&Ask {
             project: &bucket.project,
             principal,
@@ -553,7 +553,7 @@ impl Vault {
             key: text,
             action,
             now,
-            when: about(call, version),
+            when,
         });
         if !decision.allowed {
             return Err((object, Some(decision), denied));
@@ -568,7 +568,7 @@ impl Vault {
             principal: principal.clone(),
             access_key: call.session.access_key.clone(),
             bounds: call.bounds.clone(),
-            client: circumstances(call).client,
+            client: when.client,
             version,
             bucket: bucket.clone(),
             key: key_name.clone(),
