@@ -49,6 +49,13 @@ pub struct Mount {
     #[arg(long, value_name = "MIB", default_value_t = 256)]
     #[arg(value_parser = clap::value_parser!(u64).range(16..=65_536))]
     pub memory: u64,
+    /// Keep sealed bytes in this directory; all mounts of the machine may share it
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub cache: Option<PathBuf>,
+    /// How large that may become, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 10_240, requires = "cache")]
+    #[arg(value_parser = clap::value_parser!(u64).range(4..=1_073_741_824))]
+    pub cache_size: u64,
 }
 
 /// Commands on datasets.

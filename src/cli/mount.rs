@@ -8,11 +8,12 @@ use super::args::Mount;
 use super::node::{open, refuse};
 use super::output::{CliError, Exit, Output};
 use super::serve::runtime;
+use crate::app::system::SystemEntropy;
 use crate::app::{log, shutdown};
 use crate::config::{Config, Environment};
 use crate::mount::{MountAsk, serve};
-use crate::node::VersionAsk;
-use crate::types::limits;
+use crate::node::{DiskCache, VersionAsk};
+use crate::types::{BlobId, limits};
 
 const MIB: u64 = 1024 * 1024;
 
@@ -32,7 +33,18 @@ pub(super) fn run(
         root: ask.root,
     };
     let memory = usize::try_from(ask.memory.saturating_mul(MIB)).unwrap_or(usize::MAX);
+    let unguessable = BlobId::random(&SystemEntropy::new()).map_err(|error| usage(&error))?;
+    let cache_bytes = ask.cache_size.saturating_mul(MIB);
+    let disk = ask
+        .cache
+        .as_ref()
+        .map(|path| DiskCache::open(path, cache_bytes));
+    let disk = disk
+        .transpose()
+        .map_err(|error| usage(&error).hint("--cache needs a directory that can be written"))?;
     let mount = MountAsk {
+        disk,
+        name: format!("kluis-{unguessable}"),
         directory: ask.directory.clone(),
         allow_other: ask.allow_other,
         direct: ask.direct_io,

@@ -99,6 +99,11 @@ impl Filesystem {
         if inode == special::DIRECTORY {
             return Some(self.common.directory(inode));
         }
+        if inode == special::PLAN {
+            let bytes = self.state.plan.path().as_os_str().len();
+            let bytes = u64::try_from(bytes).unwrap_or_default();
+            return Some(self.common.link(inode, bytes));
+        }
         let text = special::text(&self.state, inode)?;
         let bytes = u64::try_from(text.len()).unwrap_or_default();
         Some(self.common.file(inode, bytes, self.common.frozen))
@@ -225,8 +230,10 @@ impl fuser::Filesystem for Filesystem {
         self.runtime.spawn(async move {
             let opened = async {
                 let found = state.version.at(place).await?;
-                let ahead = state.ahead(place);
-                state.contents.open(&found, ahead).await
+                if let Kind::File(file) = &found.kind {
+                    state.bring_after(place, file.bytes);
+                }
+                state.contents.open(&found, 1).await
             };
             match opened.await {
                 Ok(open) => {
@@ -276,13 +283,20 @@ impl fuser::Filesystem for Filesystem {
         };
         self.runtime.spawn(async move {
             match state.contents.read(&open, offset, size.into()).await {
-                Ok(bytes) => reply.data(&bytes),
+                Ok(plain) => reply.data(&plain.bytes()),
                 Err(error) => {
-                    state.failed(&open.key, &error);
+                    state.failed(open.key(), &error);
                     reply.error(Errno::EIO);
                 }
             }
         });
+    }
+
+    fn readlink(&self, _request: &Request, ino: INodeNo, reply: ReplyData) {
+        if u64::from(ino) == special::PLAN {
+            return reply.data(self.state.plan.path().as_os_str().as_bytes());
+        }
+        reply.error(Errno::EINVAL);
     }
 
     fn release(
@@ -327,7 +341,7 @@ impl fuser::Filesystem for Filesystem {
         if number == special::DIRECTORY {
             let all = special::FILES.iter().filter(|(inode, _)| *inode > offset);
             for (inode, name) in all {
-                if reply.add(INodeNo(*inode), *inode, FileType::RegularFile, name) {
+                if reply.add(INodeNo(*inode), *inode, special::kind(*inode), name) {
                     break;
                 }
             }
@@ -368,7 +382,9 @@ impl fuser::Filesystem for Filesystem {
         if number == special::DIRECTORY {
             let all = special::FILES.iter().filter(|(inode, _)| *inode > offset);
             for (inode, name) in all {
-                let attributes = common.file(*inode, 0, common.frozen);
+                let Some(attributes) = self.special(*inode) else {
+                    continue;
+                };
                 let zero = Duration::ZERO;
                 if reply.add(INodeNo(*inode), *inode, name, &zero, &attributes, none) {
                     break;

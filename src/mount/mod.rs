@@ -5,6 +5,7 @@
 
 mod attributes;
 mod filesystem;
+mod plan;
 mod special;
 mod state;
 
@@ -18,8 +19,9 @@ use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
 use self::filesystem::Filesystem;
+use self::plan::PlanFile;
 use self::state::State;
-use crate::node::{Contents, Keys, Reads, Version};
+use crate::node::{Contents, DiskCache, Keys, Orders, Reads, Version};
 use crate::types::limits;
 
 /// How often what was read is told to the gateway.
@@ -38,6 +40,10 @@ pub struct MountAsk {
     pub direct: bool,
     /// Bytes of plaintext that are kept.
     pub memory_bytes: usize,
+    /// A cache of sealed bytes on the disk.
+    pub disk: Option<Arc<DiskCache>>,
+    /// A random name, for the directory of the plan.
+    pub name: String,
     /// Whom files belong to.
     pub owner: (u32, u32),
 }
@@ -50,8 +56,18 @@ pub async fn serve(
     mounted: impl FnOnce(),
 ) -> io::Result<()> {
     let keys = Arc::new(Keys::new(Arc::clone(&version)));
-    let contents = Contents::new(Arc::clone(&version), Arc::clone(&keys), ask.memory_bytes);
-    let state = Arc::new(State::new(version, keys, Arc::new(contents)));
+    let (memory, disk) = (ask.memory_bytes, ask.disk.clone());
+    let contents = Contents::new(Arc::clone(&version), Arc::clone(&keys), memory, disk);
+    let plan = PlanFile::new(&ask.name)?;
+    let memory = u64::try_from(ask.memory_bytes).unwrap_or(u64::MAX);
+    // A quarter: what is ahead must not push out what is being read.
+    let orders = Orders::new(memory / 4);
+    let state = Arc::new(State::new(
+        version,
+        keys,
+        Arc::new(contents),
+        (orders, plan),
+    ));
     let session = session(&state, &ask)?;
     let notifier = session.notifier();
     let mut unmounter = session;
@@ -67,6 +83,7 @@ pub async fn serve(
     mounted();
     let renewing = tokio::spawn(renew(Arc::clone(&state), notifier));
     let reporting = tokio::spawn(report(Arc::clone(&state)));
+    let planning = tokio::spawn(plan::watch(Arc::clone(&state)));
     let result = tokio::select! {
         result = &mut end => result.unwrap_or(Ok(())),
         () = stop => {
@@ -80,6 +97,8 @@ pub async fn serve(
     };
     renewing.abort();
     reporting.abort();
+    planning.abort();
+    state.plan.remove();
     state.close_all();
     let told = state.reads.send(&state.version);
     if tokio::time::timeout(FAREWELL, told).await.is_err() {

@@ -16,4 +16,6 @@ fi
 command -v fusermount3 >/dev/null || "$LAB_DIR/install.sh" fuse
 part 300 "$HERE/semantics.py"
 part 300 "$HERE/faults.py"
+[ -x "$LAB_CACHE/bin/weed" ] || "$LAB_DIR/install.sh" seaweed
+part 300 "$HERE/ahead.py"
 finish
