@@ -49,6 +49,9 @@ pub struct Mount {
     #[arg(long, value_name = "MIB", default_value_t = 256)]
     #[arg(value_parser = clap::value_parser!(u64).range(16..=65_536))]
     pub memory: u64,
+    /// Never read from the store itself, though the gateway would allow it
+    #[arg(long)]
+    pub through_gateway: bool,
     /// Keep sealed bytes in this directory; all mounts of the machine may share it
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub cache: Option<PathBuf>,

@@ -44,6 +44,7 @@ pub(super) fn run(
         .map_err(|error| usage(&error).hint("--cache needs a directory that can be written"))?;
     let mount = MountAsk {
         disk,
+        through_gateway: ask.through_gateway,
         name: format!("kluis-{unguessable}"),
         directory: ask.directory.clone(),
         allow_other: ask.allow_other,

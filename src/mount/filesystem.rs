@@ -17,7 +17,7 @@ use super::MountAsk;
 use super::attributes::{Common, TOP, inode, place};
 use super::special;
 use super::state::State;
-use crate::node::{Found, Kind, NodeError};
+use crate::node::{Found, Kind, NodeError, Plain};
 use crate::types::limits;
 
 /// How long the kernel may keep names and attributes: they never change.
@@ -281,15 +281,25 @@ impl fuser::Filesystem for Filesystem {
         let Some(open) = state.open(u64::from(fh)) else {
             return reply.error(Errno::EBADF);
         };
-        self.runtime.spawn(async move {
-            match state.contents.read(&open, offset, size.into()).await {
-                Ok(plain) => reply.data(&plain.bytes()),
-                Err(error) => {
-                    state.failed(open.key(), &error);
-                    reply.error(Errno::EIO);
-                }
+        let contents = Arc::clone(&state.contents);
+        let file = Arc::clone(&open);
+        let mut work = Box::pin(async move { contents.read(&file, offset, u64::from(size)).await });
+        let answer = move |read: Result<Plain, NodeError>| match read {
+            Ok(plain) => reply.data(&plain.bytes()),
+            Err(error) => {
+                state.failed(open.key(), &error);
+                reply.error(Errno::EIO);
             }
-        });
+        };
+        // What is in memory is answered here; the rest goes on elsewhere where this left off.
+        let at_once = {
+            let _inside = self.runtime.enter();
+            work.as_mut().now_or_never()
+        };
+        match at_once {
+            Some(read) => answer(read),
+            None => drop(self.runtime.spawn(async move { answer(work.await) })),
+        }
     }
 
     fn readlink(&self, _request: &Request, ino: INodeNo, reply: ReplyData) {

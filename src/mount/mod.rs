@@ -10,6 +10,7 @@ mod special;
 mod state;
 
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +39,8 @@ pub struct MountAsk {
     pub allow_other: bool,
     /// Whether the kernel keeps no plaintext: every read comes here.
     pub direct: bool,
+    /// Whether the gateway is asked for all bytes, though the store itself might be.
+    pub through_gateway: bool,
     /// Bytes of plaintext that are kept.
     pub memory_bytes: usize,
     /// A cache of sealed bytes on the disk.
@@ -58,6 +61,11 @@ pub async fn serve(
     let keys = Arc::new(Keys::new(Arc::clone(&version)));
     let (memory, disk) = (ask.memory_bytes, ask.disk.clone());
     let contents = Contents::new(Arc::clone(&version), Arc::clone(&keys), memory, disk);
+    let contents = if ask.through_gateway {
+        contents.through_gateway()
+    } else {
+        contents
+    };
     let plan = PlanFile::new(&ask.name)?;
     let memory = u64::try_from(ask.memory_bytes).unwrap_or(u64::MAX);
     // A quarter: what is ahead must not push out what is being read.
@@ -80,6 +88,9 @@ pub async fn serve(
             // Nobody waits any more where the command has ended.
             let _nobody = ended.send(result);
         })?;
+    // As far as the account may: without it the kernel asks for 128 KiB at a time.
+    let directory = ask.directory.clone();
+    let _unwaited = tokio::task::spawn_blocking(move || read_ahead(&directory));
     mounted();
     let renewing = tokio::spawn(renew(Arc::clone(&state), notifier));
     let reporting = tokio::spawn(report(Arc::clone(&state)));
@@ -106,6 +117,19 @@ pub async fn serve(
     }
     drop(thread);
     result
+}
+
+/// Lets the kernel read ahead of programs in large requests, which root alone may.
+fn read_ahead(directory: &Path) {
+    let Ok(metadata) = std::fs::metadata(directory) else {
+        return;
+    };
+    let device = metadata.dev();
+    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    let setting = format!("/sys/class/bdi/{major}:{minor}/read_ahead_kb");
+    if let Err(error) = std::fs::write(setting, limits::MOUNT_READAHEAD_KIB.to_string()) {
+        tracing::debug!(%error, "the kernel's read-ahead stays as it is");
+    }
 }
 
 fn session(state: &Arc<State>, ask: &MountAsk) -> io::Result<Session<Filesystem>> {

@@ -163,6 +163,15 @@ impl Contents {
         }
     }
 
+    /// The same, without reading from the store itself.
+    #[must_use]
+    pub fn through_gateway(self) -> Self {
+        Self {
+            straight: None,
+            ..self
+        }
+    }
+
     /// Whether the first chunk of a blob is on the disk.
     pub(super) fn is_on_disk(&self, extent: &Extent) -> bool {
         let wanted = Wanted::new(extent, 0);

@@ -68,6 +68,8 @@ impl List {
         Self {
             order,
             at,
+            // A reader is expected at the beginning.
+            last: Some(0),
             ..Self::default()
         }
     }
@@ -88,16 +90,15 @@ impl List {
         let known = at?;
         // Readers beside each other overtake each other.
         let close = self.last.is_some_and(|last| known.abs_diff(last) <= STEP);
-        self.streak = if close {
-            self.streak.saturating_add(1)
+        if close {
+            self.streak = self.streak.saturating_add(1);
+            self.last = self.last.max(Some(known));
         } else {
-            0
-        };
-        self.last = Some(if close {
-            known.max(self.last.unwrap_or_default())
-        } else {
-            known
-        });
+            // Who jumps about is not brought much.
+            self.streak = 0;
+            self.track = Track::default();
+            self.last = Some(known);
+        }
         self.last
     }
 
@@ -162,6 +163,7 @@ impl Orders {
         let remembered = self.remember(small, files_max);
         if let Some(plan) = &mut self.plan
             && let Some(at) = plan.follow(small)
+            && plan.streak > 0
         {
             return plan.bring(at, files_max);
         }

@@ -260,6 +260,8 @@ pub const NODE_REPORTS_MAX: usize = 100_000;
 pub const MOUNT_THREADS_MAX: usize = 8;
 /// Pages of the manifest that a mount keeps.
 pub const MOUNT_PAGES_BYTES: usize = 32 * 1024 * 1024;
+/// What the kernel reads ahead of a program, in KiB, where the mount may tell it: one request.
+pub const MOUNT_READAHEAD_KIB: u32 = 1024;
 /// What the kernel may read ahead of a program in one mount, where it is allowed to.
 pub const MOUNT_READAHEAD_BYTES: u32 = 4 * 1024 * 1024;
 

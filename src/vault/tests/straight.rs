@@ -94,8 +94,8 @@ async fn a_pack_brings_the_sealed_blobs_of_a_run_in_order_under_one_record() {
         while let Some(bytes) = opener.next_sealed_bytes() {
             let (segment, tail) = rest.split_at(bytes);
             let mut segment = segment.to_vec();
-            let opened = opener.open_slice(&mut segment).unwrap();
-            plain.extend_from_slice(&segment[..opened]);
+            let count = opener.open_slice(&mut segment).unwrap();
+            plain.extend_from_slice(&segment[..count]);
             rest = tail;
         }
         assert_eq!(plain, sample(usize::try_from(table.bytes()).unwrap()));
