@@ -104,13 +104,16 @@ pub(super) async fn watch(state: Arc<State>) {
     }
 }
 
+/// A path's directory, with its slash, and its name.
+type Parts<'a> = (&'a [u8], &'a [u8]);
+
 /// The files of a plan, as numbers in the manifest; lines that name none are passed over.
 async fn resolve(version: &Version, text: &[u8]) -> Vec<u32> {
     let lines = text.split(|byte| *byte == b'\n').map(clean);
     let lines = lines.filter(|line| !line.is_empty());
     let lines: Vec<&[u8]> = lines.take(limits::PLAN_FILES_MAX).collect();
     // In the manifest's order, so that each of its pages is looked at once.
-    let mut sorted: Vec<(usize, (&[u8], &[u8]))> =
+    let mut sorted: Vec<(usize, Parts<'_>)> =
         lines.iter().map(|line| split(line)).enumerate().collect();
     sorted.sort_by_key(|(_, path)| *path);
     let mut found: Vec<Option<u32>> = vec![None; lines.len()];
@@ -130,8 +133,7 @@ fn clean(line: &[u8]) -> &[u8] {
     line.strip_prefix(b"./").unwrap_or(line)
 }
 
-/// A path's directory, with its slash, and name.
-fn split(path: &[u8]) -> (&[u8], &[u8]) {
+fn split(path: &[u8]) -> Parts<'_> {
     let cut = path.iter().rposition(|byte| *byte == b'/');
     path.split_at(cut.map_or(0, |at| at.saturating_add(1)))
 }

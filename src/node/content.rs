@@ -311,20 +311,20 @@ impl Contents {
         chunk: u64,
     ) -> Result<Vec<u8>, NodeError> {
         let wanted = Wanted::new(extent, chunk)?;
-        if let Some(plain) = self.from_disk(extent, &wanted).await {
+        if let Some(plain) = self.disk_chunk(extent, &wanted).await {
             return Ok(plain);
         }
-        if let Some(plain) = self.from_store(source, extent, &wanted).await {
+        if let Some(plain) = self.store_chunk(source, extent, &wanted).await {
             return Ok(plain);
         }
-        match self.from_gateway(source, extent, &wanted).await {
+        match self.gateway_chunk(source, extent, &wanted).await {
             // A wire between may have bent it: once more.
-            Err(NodeError::Integrity(_)) => self.from_gateway(source, extent, &wanted).await,
+            Err(NodeError::Integrity(_)) => self.gateway_chunk(source, extent, &wanted).await,
             done => done,
         }
     }
 
-    async fn from_disk(&self, extent: &Extent, wanted: &Wanted) -> Option<Vec<u8>> {
+    async fn disk_chunk(&self, extent: &Extent, wanted: &Wanted) -> Option<Vec<u8>> {
         let disk = self.disk.as_ref()?;
         let sealed = disk.load(wanted).await?;
         let mut opening = Opening::new(extent, wanted, false);
@@ -338,7 +338,7 @@ impl Contents {
         Some(plain?.0)
     }
 
-    async fn from_store(
+    async fn store_chunk(
         &self,
         source: &Source,
         extent: &Extent,
@@ -362,7 +362,7 @@ impl Contents {
         }
     }
 
-    async fn from_gateway(
+    async fn gateway_chunk(
         &self,
         source: &Source,
         extent: &Extent,

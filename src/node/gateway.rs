@@ -167,7 +167,8 @@ impl Gateway {
             if answer.status().is_success() {
                 return Ok(answer);
             }
-            Err(refused(answer.status(), answer.into_body()))
+            let status = answer.status();
+            Err(Box::pin(refused(status, answer.into_body())))
         };
         self.lines.read(&|| self.signed(asking), judge, take).await
     }

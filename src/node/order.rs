@@ -226,7 +226,13 @@ mod tests {
 
     fn shuffled(count: u64, seed: u64) -> Vec<u64> {
         let mut files: Vec<u64> = (0..count).collect();
-        files.sort_by_key(|file| (file ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        // SplitMix64, so that two seeds have nothing in common.
+        files.sort_by_key(|file| {
+            let x = (file + (seed << 32)).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            x ^ (x >> 31)
+        });
         files
     }
 

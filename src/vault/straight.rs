@@ -120,7 +120,7 @@ impl Vault {
                 };
                 let urls: Option<Vec<Presigned>> = ask.blobs.iter().map(url).collect();
                 let reason = "the object has no such blob, or the store gives no URLs";
-                urls.ok_or(VaultError::new(ErrorKind::InvalidArgument, reason))
+                urls.ok_or_else(|| VaultError::new(ErrorKind::InvalidArgument, reason))
             }
         };
         self.note(call, intent, given.as_ref().map(drop)).await?;
