@@ -347,7 +347,7 @@ mod tests {
                     0o600.into(),
                     0,
                 )
-                .unwrap()
+                .unwrap();
             },
         ];
         for how in spoil {
