@@ -26,6 +26,8 @@ mod principal;
 mod project;
 mod recover;
 pub(crate) mod serve;
+#[cfg(feature = "mount")]
+mod supervise;
 
 use std::process::ExitCode;
 

@@ -32,13 +32,8 @@ fn of_node(error: &NodeError) -> CliError {
     CliError::of(exit, error)
 }
 
-/// Opens a version at the gateway that a credential names.
-pub(super) async fn open(
-    remote: &Remote,
-    ask: VersionAsk,
-    environment: &Environment,
-    pages_bytes: usize,
-) -> Result<Version, CliError> {
+/// The gateway that a credential names.
+fn gateway(remote: &Remote, environment: &Environment) -> Result<Arc<Gateway>, CliError> {
     let credentials = match &remote.credentials {
         Some(path) => Credentials::of_file(path),
         None => Credentials::of_variables(&|name| variable(environment, name)),
@@ -48,7 +43,29 @@ pub(super) async fn open(
         .map_err(|error| usage(&error).hint("--credentials names a file that has it"))?;
     let patience = Duration::from_secs(remote.io_timeout);
     let gateway = Gateway::new(credentials, Arc::new(SystemClock), patience);
-    let gateway = Arc::new(gateway.map_err(|error| usage(&error))?);
+    gateway.map(Arc::new).map_err(|error| usage(&error))
+}
+
+/// The number of a dataset's newest version.
+#[cfg(feature = "mount")]
+pub(super) async fn newest(
+    remote: &Remote,
+    bucket: &BucketName,
+    environment: &Environment,
+) -> Result<u32, CliError> {
+    let gateway = gateway(remote, environment)?;
+    let newest = Version::newest(&gateway, bucket).await;
+    newest.map_err(|error| of_node(&error))
+}
+
+/// Opens a version at the gateway that a credential names.
+pub(super) async fn open(
+    remote: &Remote,
+    ask: VersionAsk,
+    environment: &Environment,
+    pages_bytes: usize,
+) -> Result<Version, CliError> {
+    let gateway = gateway(remote, environment)?;
     let opened = Version::open(gateway, &ask, pages_bytes).await;
     opened.map_err(|error| of_node(&error))
 }
