@@ -131,7 +131,7 @@ mod tests {
 
     #[test]
     fn a_descriptor_is_copied_and_one_that_is_not_there_is_refused() {
-        let (reader, writer) = std::io::pipe().unwrap();
+        let (reader, writer) = io::pipe().unwrap();
         let copy = inherited(writer.as_raw_fd()).unwrap();
         drop(writer);
         rustix::io::write(&copy, b"x").unwrap();

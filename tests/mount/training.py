@@ -7,6 +7,7 @@ import os
 import pathlib
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import torch
@@ -18,6 +19,7 @@ from mounts import Mount, publish, upload  # noqa: E402
 from vault import Vault, check, clean, done, say, scratch, seed  # noqa: E402
 
 EXAMPLE = HERE.parent.parent / "examples" / "pytorch" / "train.py"
+warnings.filterwarnings("ignore", message="This DataLoader will create")  # more than this machine has cores
 CLASSES, SAMPLES = ["horizontal", "vertical", "neither"], 120
 
 
@@ -76,7 +78,7 @@ def main() -> int:
         version = publish(vault)
         mount = Mount(vault, version, base / "data", "--supervised").start()
         loaders(mount.directory, files)
-        run = subprocess.run([sys.executable, str(EXAMPLE), "--data", str(mount.directory / "train"), "--workers", "2", "--output",
+        run = subprocess.run([sys.executable, str(EXAMPLE), "--data", str(mount.directory / "train"), "--workers", "2", "--epochs", "8", "--output",
                               str(base / "model.pt")], capture_output=True, text=True, timeout=200, check=False)
         epochs = [json.loads(line) for line in run.stdout.splitlines()]
         check("the example trains on a mounted version", run.returncode == 0 and epochs and epochs[-1]["accuracy"] > 0.9, (epochs, run.stderr[-300:]))
