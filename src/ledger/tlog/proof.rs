@@ -19,6 +19,9 @@ pub enum ProofError {
     Root,
 }
 
+/// Leaves from the first number up to, and without, the second.
+type Range = (u64, u64);
+
 /// The hash of the leaves `lo..hi`, from full subtrees. `lo` is a multiple of the largest power of
 /// two below `hi - lo`, as it is for every range that a proof asks for.
 fn range_hash<E>(
@@ -43,6 +46,24 @@ const fn split(len: u64) -> u64 {
     1_u64 << 63_u32.saturating_sub(len.saturating_sub(1).leading_zeros())
 }
 
+/// The way from the root of a tree of `size` leaves to leaf `index`, until `there` says of a range
+/// that it is reached: that range, and the ranges left aside, from the root down.
+fn descend(index: u64, size: u64, there: impl Fn(u64, u64) -> bool) -> (Range, Vec<Range>) {
+    let (mut lo, mut hi) = (0_u64, size);
+    let mut aside = Vec::new();
+    while !there(lo, hi) {
+        let middle = lo.saturating_add(split(hi.saturating_sub(lo)));
+        if index < middle {
+            aside.push((middle, hi));
+            hi = middle;
+        } else {
+            aside.push((lo, middle));
+            lo = middle;
+        }
+    }
+    ((lo, hi), aside)
+}
+
 /// The proof that leaf `index` is in the tree of `size` leaves, from the leaf's sibling up. `node`
 /// gives the hashes of full subtrees.
 pub fn inclusion_proof<E: From<ProofError>>(
@@ -53,22 +74,8 @@ pub fn inclusion_proof<E: From<ProofError>>(
     if index >= size {
         return Err(ProofError::Range.into());
     }
-    let (mut lo, mut hi) = (0_u64, size);
-    let mut path = Vec::new();
-    while hi.saturating_sub(lo) > 1 {
-        let middle = lo.saturating_add(split(hi.saturating_sub(lo)));
-        if index < middle {
-            path.push((middle, hi));
-            hi = middle;
-        } else {
-            path.push((lo, middle));
-            lo = middle;
-        }
-    }
-    path.iter()
-        .rev()
-        .map(|(lo, hi)| range_hash(*lo, *hi, &mut node))
-        .collect()
+    let (_, aside) = descend(index, size, |lo, hi| hi.saturating_sub(lo) == 1);
+    hashes_upwards(&aside, &mut node)
 }
 
 /// The proof that the tree of `older` leaves, at least one, is the beginning of the tree of `size`.
@@ -80,25 +87,21 @@ pub fn consistency_proof<E: From<ProofError>>(
     if older == 0 || older > size {
         return Err(ProofError::Range.into());
     }
-    let (mut lo, mut hi) = (0_u64, size);
-    let mut path = Vec::new();
-    while older < hi {
-        let middle = lo.saturating_add(split(hi.saturating_sub(lo)));
-        if older <= middle {
-            path.push((middle, hi));
-            hi = middle;
-        } else {
-            path.push((lo, middle));
-            lo = middle;
-        }
-    }
+    let ((lo, hi), mut path) = descend(older.saturating_sub(1), size, |_, hi| hi == older);
     // Where the older tree is itself a subtree on the left edge, its root is known.
     if lo > 0 {
         path.push((lo, hi));
     }
+    hashes_upwards(&path, &mut node)
+}
+
+fn hashes_upwards<E>(
+    path: &[Range],
+    node: &mut impl FnMut(Node) -> Result<Hash, E>,
+) -> Result<Vec<Hash>, E> {
     path.iter()
         .rev()
-        .map(|(lo, hi)| range_hash(*lo, *hi, &mut node))
+        .map(|(lo, hi)| range_hash(*lo, *hi, node))
         .collect()
 }
 
