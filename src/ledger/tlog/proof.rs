@@ -105,6 +105,55 @@ fn hashes_upwards<E>(
         .collect()
 }
 
+/// Where the next hash of a proof stands.
+enum Side {
+    Left,
+    Right,
+}
+
+/// The way from a leaf up to the root, as the algorithms of RFC 9162 walk it.
+struct Climb {
+    /// The place of the subtree reached, in its level (`fn`).
+    at: u64,
+    /// The last place of that level (`sn`).
+    last: u64,
+}
+
+impl Climb {
+    const fn new(index: u64, size: u64) -> Self {
+        let last = size.saturating_sub(1);
+        Self { at: index, last }
+    }
+
+    const fn up(&mut self) {
+        self.at >>= 1;
+        self.last >>= 1;
+    }
+
+    /// The side of the proof's next hash, and a level up; the root has none beside it.
+    const fn step(&mut self) -> Result<Side, ProofError> {
+        if self.last == 0 {
+            return Err(ProofError::Length);
+        }
+        let left = self.at & 1 == 1 || self.at == self.last;
+        if left {
+            // At the right edge of a tree that is not full: levels that have no node of their own.
+            while self.at & 1 == 0 && self.at != 0 {
+                self.up();
+            }
+        }
+        self.up();
+        Ok(if left { Side::Left } else { Side::Right })
+    }
+
+    const fn end(&self) -> Result<(), ProofError> {
+        match self.last {
+            0 => Ok(()),
+            _ => Err(ProofError::Length),
+        }
+    }
+}
+
 /// Checks that a leaf is in a tree at its index.
 pub fn verify_inclusion(
     leaf: &Hash,
@@ -116,28 +165,15 @@ pub fn verify_inclusion(
     if index >= size {
         return Err(ProofError::Range);
     }
-    let mut at = index;
-    let mut last = size.saturating_sub(1);
+    let mut climb = Climb::new(index, size);
     let mut hash = *leaf;
     for other in proof {
-        if last == 0 {
-            return Err(ProofError::Length);
-        }
-        if at & 1 == 1 || at == last {
-            hash = node_hash(other, &hash);
-            while at & 1 == 0 && at != 0 {
-                at >>= 1;
-                last >>= 1;
-            }
-        } else {
-            hash = node_hash(&hash, other);
-        }
-        at >>= 1;
-        last >>= 1;
+        hash = match climb.step()? {
+            Side::Left => node_hash(other, &hash),
+            Side::Right => node_hash(&hash, other),
+        };
     }
-    if last != 0 {
-        return Err(ProofError::Length);
-    }
+    climb.end()?;
     if hash == *root {
         Ok(())
     } else {
@@ -162,38 +198,27 @@ pub fn verify_consistency(
             (false, _) => Err(ProofError::Length),
         };
     }
-    let mut at = older.saturating_sub(1);
-    let mut last = size.saturating_sub(1);
+    let mut climb = Climb::new(older.saturating_sub(1), size);
     let (first, rest) = if older.is_power_of_two() {
         (older_root, proof)
     } else {
         proof.split_first().ok_or(ProofError::Length)?
     };
-    while at & 1 == 1 {
-        at >>= 1;
-        last >>= 1;
+    // To the largest subtree that ends with the older tree: the older tree has its hash already.
+    while climb.at & 1 == 1 {
+        climb.up();
     }
     let (mut older_hash, mut hash) = (*first, *first);
     for other in rest {
-        if last == 0 {
-            return Err(ProofError::Length);
-        }
-        if at & 1 == 1 || at == last {
-            older_hash = node_hash(other, &older_hash);
-            hash = node_hash(other, &hash);
-            while at & 1 == 0 && at != 0 {
-                at >>= 1;
-                last >>= 1;
+        match climb.step()? {
+            Side::Left => {
+                older_hash = node_hash(other, &older_hash);
+                hash = node_hash(other, &hash);
             }
-        } else {
-            hash = node_hash(&hash, other);
+            Side::Right => hash = node_hash(&hash, other),
         }
-        at >>= 1;
-        last >>= 1;
     }
-    if last != 0 {
-        return Err(ProofError::Length);
-    }
+    climb.end()?;
     if older_hash == *older_root && hash == *root {
         Ok(())
     } else {
