@@ -32,18 +32,16 @@ fn of_node(error: &NodeError) -> CliError {
     CliError::of(exit, error)
 }
 
-/// The gateway that a credential names.
-fn gateway(remote: &Remote, environment: &Environment) -> Result<Arc<Gateway>, CliError> {
-    let credentials = match &remote.credentials {
-        Some(path) => Credentials::of_file(path),
-        None => Credentials::of_variables(&|name| variable(environment, name)),
-    };
-    let usage = |error: &dyn std::error::Error| CliError::of(Exit::Usage, error);
-    let credentials = credentials
-        .map_err(|error| usage(&error).hint("--credentials names a file that has it"))?;
-    let patience = Duration::from_secs(remote.io_timeout);
-    let gateway = Gateway::new(credentials, Arc::new(SystemClock), patience);
-    gateway.map(Arc::new).map_err(|error| usage(&error))
+/// Opens a version at the gateway that a credential names.
+pub(super) async fn open(
+    remote: &Remote,
+    ask: VersionAsk,
+    environment: &Environment,
+    pages_bytes: usize,
+) -> Result<Version, CliError> {
+    let gateway = Arc::new(gateway_of(remote, environment)?);
+    let opened = Version::open(gateway, &ask, pages_bytes).await;
+    opened.map_err(|error| of_node(&error))
 }
 
 /// The number of a dataset's newest version.
@@ -53,21 +51,30 @@ pub(super) async fn newest(
     bucket: &BucketName,
     environment: &Environment,
 ) -> Result<u32, CliError> {
-    let gateway = gateway(remote, environment)?;
+    let gateway = gateway_of(remote, environment)?;
     let newest = Version::newest(&gateway, bucket).await;
     newest.map_err(|error| of_node(&error))
 }
 
-/// Opens a version at the gateway that a credential names.
-pub(super) async fn open(
-    remote: &Remote,
-    ask: VersionAsk,
+fn gateway_of(remote: &Remote, environment: &Environment) -> Result<Gateway, CliError> {
+    let patience = Duration::from_secs(remote.io_timeout);
+    gateway(remote.credentials.as_deref(), environment, patience)
+}
+
+/// The gateway that a credential names, in a file or else in the environment.
+pub(super) fn gateway(
+    credentials: Option<&Path>,
     environment: &Environment,
-    pages_bytes: usize,
-) -> Result<Version, CliError> {
-    let gateway = gateway(remote, environment)?;
-    let opened = Version::open(gateway, &ask, pages_bytes).await;
-    opened.map_err(|error| of_node(&error))
+    patience: Duration,
+) -> Result<Gateway, CliError> {
+    let credentials = match credentials {
+        Some(path) => Credentials::of_file(path),
+        None => Credentials::of_variables(&|name| variable(environment, name)),
+    };
+    let usage = |error: &dyn std::error::Error| CliError::of(Exit::Usage, error);
+    let credentials = credentials
+        .map_err(|error| usage(&error).hint("--credentials names a file that has it"))?;
+    Gateway::new(credentials, Arc::new(SystemClock), patience).map_err(|error| usage(&error))
 }
 
 fn variable(environment: &Environment, name: &str) -> Option<String> {
