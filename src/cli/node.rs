@@ -39,18 +39,42 @@ pub(super) async fn open(
     environment: &Environment,
     pages_bytes: usize,
 ) -> Result<Version, CliError> {
-    let credentials = match &remote.credentials {
+    let gateway = Arc::new(gateway_of(remote, environment)?);
+    let opened = Version::open(gateway, &ask, pages_bytes).await;
+    opened.map_err(|error| of_node(&error))
+}
+
+/// The number of a dataset's newest version.
+#[cfg(feature = "mount")]
+pub(super) async fn newest(
+    remote: &Remote,
+    bucket: &BucketName,
+    environment: &Environment,
+) -> Result<u32, CliError> {
+    let gateway = gateway_of(remote, environment)?;
+    let newest = Version::newest(&gateway, bucket).await;
+    newest.map_err(|error| of_node(&error))
+}
+
+fn gateway_of(remote: &Remote, environment: &Environment) -> Result<Gateway, CliError> {
+    let patience = Duration::from_secs(remote.io_timeout);
+    gateway(remote.credentials.as_deref(), environment, patience)
+}
+
+/// The gateway that a credential names, in a file or else in the environment.
+pub(super) fn gateway(
+    credentials: Option<&Path>,
+    environment: &Environment,
+    patience: Duration,
+) -> Result<Gateway, CliError> {
+    let credentials = match credentials {
         Some(path) => Credentials::of_file(path),
         None => Credentials::of_variables(&|name| variable(environment, name)),
     };
     let usage = |error: &dyn std::error::Error| CliError::of(Exit::Usage, error);
     let credentials = credentials
         .map_err(|error| usage(&error).hint("--credentials names a file that has it"))?;
-    let patience = Duration::from_secs(remote.io_timeout);
-    let gateway = Gateway::new(credentials, Arc::new(SystemClock), patience);
-    let gateway = Arc::new(gateway.map_err(|error| usage(&error))?);
-    let opened = Version::open(gateway, &ask, pages_bytes).await;
-    opened.map_err(|error| of_node(&error))
+    Gateway::new(credentials, Arc::new(SystemClock), patience).map_err(|error| usage(&error))
 }
 
 fn variable(environment: &Environment, name: &str) -> Option<String> {

@@ -146,7 +146,6 @@ impl fuser::Filesystem for Filesystem {
         for wanted in [
             InitFlags::FUSE_DO_READDIRPLUS,
             InitFlags::FUSE_PARALLEL_DIROPS,
-            InitFlags::FUSE_CACHE_SYMLINKS,
             InitFlags::FUSE_SPLICE_WRITE,
         ] {
             let _missing = config.add_capabilities(wanted);
@@ -158,6 +157,9 @@ impl fuser::Filesystem for Filesystem {
 
     fn lookup(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let name = name.as_bytes().to_vec();
+        if name.len() > limits::FILE_NAME_BYTES_MAX {
+            return reply.error(Errno::ENAMETOOLONG);
+        }
         let special = match u64::from(parent) {
             TOP if name == special::NAME => Some(special::DIRECTORY),
             special::DIRECTORY => match special::inode_of(&name) {
@@ -278,18 +280,21 @@ impl fuser::Filesystem for Filesystem {
             return reply.data(rest.get(..size).unwrap_or_default());
         }
         let state = Arc::clone(&self.state);
-        let Some(open) = state.open(u64::from(fh)) else {
-            return reply.error(Errno::EBADF);
-        };
-        let contents = Arc::clone(&state.contents);
-        let file = Arc::clone(&open);
-        let mut work = Box::pin(async move { contents.read(&file, offset, u64::from(size)).await });
+        let (handle, inode) = (u64::from(fh), u64::from(ino));
+        let opened = state.open(handle);
+        let mut work = Box::pin(async move {
+            let open = if let Some(open) = opened {
+                open
+            } else {
+                let adopted = state.adopt(handle, inode).await;
+                adopted.inspect_err(|error| state.failed("a file that stayed open", error))?
+            };
+            let read = state.contents.read(&open, offset, size.into()).await;
+            read.inspect_err(|error| state.failed(open.key(), error))
+        });
         let answer = move |read: Result<Plain, NodeError>| match read {
             Ok(plain) => reply.data(&plain.bytes()),
-            Err(error) => {
-                state.failed(open.key(), &error);
-                reply.error(Errno::EIO);
-            }
+            Err(_told) => reply.error(Errno::EIO),
         };
         // What is in memory is answered here; the rest goes on elsewhere where this left off.
         let at_once = {

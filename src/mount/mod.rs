@@ -4,13 +4,17 @@
 //! attributes are answered on the spot where the page is in memory, everything else on the runtime.
 
 mod attributes;
+mod device;
 mod filesystem;
+mod handover;
 mod plan;
 mod special;
 mod state;
 
 use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +23,9 @@ use fuser::{Config, MountOption, Session, SessionACL};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+pub use self::device::unmount;
 use self::filesystem::Filesystem;
+pub use self::handover::{Opened, Word, hear, say};
 use self::plan::PlanFile;
 use self::state::State;
 use crate::node::{Contents, DiskCache, Keys, Orders, Reads, Version};
@@ -51,32 +57,70 @@ pub struct MountAsk {
     pub owner: (u32, u32),
 }
 
+/// Whether a directory is written as a descriptor (`/dev/fd/N`) on which another has mounted.
+#[must_use]
+pub fn is_descriptor(directory: &Path) -> bool {
+    device::number_of(directory).is_some()
+}
+
+/// A supervisor, as its mount has it.
+pub struct Supervised {
+    line: UnixStream,
+    opened: Opened,
+    /// Of the mount that died.
+    connection: Option<OwnedFd>,
+}
+
+impl Supervised {
+    /// Hears what the supervisor has to say first.
+    pub fn begin(line: UnixStream) -> io::Result<Self> {
+        let (word, with) = hear(&line)?.ok_or(io::ErrorKind::UnexpectedEof)?;
+        let mut with = with.into_iter();
+        let opened = with.next().map(Opened::of);
+        let connection = with.next().filter(|_| word == Word::Resume);
+        if connection.is_some() != (word == Word::Resume) {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        Ok(Self {
+            line,
+            opened: opened.ok_or(io::ErrorKind::InvalidData)?,
+            connection,
+        })
+    }
+}
+
 /// Mounts a version and serves it until `stop` comes or it is unmounted.
 pub async fn serve(
     version: Arc<Version>,
     ask: MountAsk,
+    supervised: Option<Supervised>,
     stop: impl Future<Output = ()>,
     mounted: impl FnOnce(),
 ) -> io::Result<()> {
-    let keys = Arc::new(Keys::new(Arc::clone(&version)));
-    let (memory, disk) = (ask.memory_bytes, ask.disk.clone());
-    let contents = Contents::new(Arc::clone(&version), Arc::clone(&keys), memory, disk);
-    let contents = if ask.through_gateway {
-        contents.through_gateway()
-    } else {
-        contents
+    let (opened, connection, line) = supervised.map_or((None, None, None), |supervised| {
+        let connection = supervised.connection;
+        (Some(supervised.opened), connection, Some(supervised.line))
+    });
+    let ours = connection.is_none() && !is_descriptor(&ask.directory);
+    let state = state(version, &ask)?;
+    let state = match opened {
+        Some(opened) => state.supervised(opened, connection.is_some())?,
+        None => state,
     };
-    let plan = PlanFile::new(&ask.name)?;
-    let memory = u64::try_from(ask.memory_bytes).unwrap_or(u64::MAX);
-    // A quarter: what is ahead must not push out what is being read.
-    let orders = Orders::new(memory / 4);
-    let state = Arc::new(State::new(
-        version,
-        keys,
-        Arc::new(contents),
-        (orders, plan),
-    ));
-    let session = session(&state, &ask)?;
+    let state = Arc::new(state);
+    let session = match session(&state, &ask, (line.is_some(), connection.as_ref())) {
+        Ok(session) => session,
+        Err(error) => {
+            if let Some(line) = line.filter(|_| connection.is_some()) {
+                say(&line, Word::Lost, &[])?;
+            }
+            return Err(error);
+        }
+    };
+    if let Some(line) = &line {
+        let new = connection.is_none().then(|| session.as_fd());
+        say(line, Word::Mounted, new.as_slice())?;
+    }
     let notifier = session.notifier();
     let mut unmounter = session;
     let mut unmount = unmounter.unmount_callable();
@@ -90,7 +134,9 @@ pub async fn serve(
         })?;
     // As far as the account may: without it the kernel asks for 128 KiB at a time.
     let directory = ask.directory.clone();
-    let _unwaited = tokio::task::spawn_blocking(move || read_ahead(&directory));
+    if !is_descriptor(&directory) {
+        drop(tokio::task::spawn_blocking(move || read_ahead(&directory)));
+    }
     mounted();
     let renewing = tokio::spawn(renew(Arc::clone(&state), notifier));
     let reporting = tokio::spawn(report(Arc::clone(&state)));
@@ -98,7 +144,11 @@ pub async fn serve(
     let result = tokio::select! {
         result = &mut end => result.unwrap_or(Ok(())),
         () = stop => {
-            unmount.unmount()?;
+            if ours {
+                unmount.unmount()?;
+            } else if !is_descriptor(&ask.directory) {
+                device::unmount(&ask.directory)?;
+            }
             // What is open keeps the session alive; the directory is gone for everybody else.
             match tokio::time::timeout(FAREWELL, &mut end).await {
                 Ok(result) => result.unwrap_or(Ok(())),
@@ -119,6 +169,23 @@ pub async fn serve(
     result
 }
 
+/// What the mount keeps, nothing of it opened yet.
+fn state(version: Arc<Version>, ask: &MountAsk) -> io::Result<State> {
+    let keys = Arc::new(Keys::new(Arc::clone(&version)));
+    let (bytes, disk) = (ask.memory_bytes, ask.disk.clone());
+    let contents = Contents::new(Arc::clone(&version), Arc::clone(&keys), bytes, disk);
+    let contents = if ask.through_gateway {
+        contents.through_gateway()
+    } else {
+        contents
+    };
+    // A quarter: what is ahead must not push out what is being read.
+    let orders = Orders::new(u64::try_from(bytes / 4).unwrap_or(u64::MAX));
+    let plan = PlanFile::new(&ask.name)?;
+    let contents = Arc::new(contents);
+    Ok(State::new(version, keys, contents, (orders, plan)))
+}
+
 /// Lets the kernel read ahead of programs in large requests, which root alone may.
 fn read_ahead(directory: &Path) {
     let Ok(metadata) = std::fs::metadata(directory) else {
@@ -132,7 +199,14 @@ fn read_ahead(directory: &Path) {
     }
 }
 
-fn session(state: &Arc<State>, ask: &MountAsk) -> io::Result<Session<Filesystem>> {
+/// A session of its own, on a descriptor that was given, or the one of a mount that died. Under a
+/// supervisor all threads share one descriptor: what a dead thread of a cloned one had taken
+/// would be lost with it.
+fn session(
+    state: &Arc<State>,
+    ask: &MountAsk,
+    (supervised, connection): (bool, Option<&OwnedFd>),
+) -> io::Result<Session<Filesystem>> {
     let name = state.name();
     let mut config = Config::default();
     config.mount_options = vec![
@@ -151,8 +225,15 @@ fn session(state: &Arc<State>, ask: &MountAsk) -> io::Result<Session<Filesystem>
     };
     let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
     config.n_threads = Some(cores.clamp(2, limits::MOUNT_THREADS_MAX));
-    config.clone_fd = true;
+    config.clone_fd = !supervised;
     let filesystem = Filesystem::new(Arc::clone(state), Handle::current(), ask.clone());
+    if let Some(connection) = connection {
+        return device::resumed(filesystem, connection, &config);
+    }
+    if let Some(number) = device::number_of(&ask.directory) {
+        let descriptor = device::inherited(number)?;
+        return Session::from_fd(filesystem, descriptor, config.acl, config);
+    }
     Session::new(filesystem, Path::new(&ask.directory), &config)
 }
 

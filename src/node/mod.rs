@@ -16,6 +16,7 @@ mod opening;
 mod order;
 mod pack;
 mod reads;
+mod seen;
 mod straight;
 mod tree;
 mod version;
@@ -27,6 +28,7 @@ pub use gateway::{Gateway, GatewayError};
 pub use keys::{Keys, Lease};
 pub use order::Orders;
 pub use reads::{Reads, Touched};
+pub use seen::{Seen, SeenError};
 pub use tree::{Found, Kind, Place};
 pub use version::{Version, VersionAsk};
 

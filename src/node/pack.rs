@@ -16,6 +16,7 @@ pub(super) struct Unpacking {
 const NOT_ONE: GatewayError = GatewayError::Refused {
     status: 200,
     code: String::new(),
+    title: String::new(),
 };
 
 impl Unpacking {

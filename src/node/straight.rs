@@ -216,6 +216,7 @@ impl Straight {
             Err(std::future::ready(GatewayError::Refused {
                 status,
                 code: "Store".into(),
+                title: String::new(),
             }))
         };
         let read = timeout(CHUNK_MAX, lines.read(&make, judge, take));
