@@ -6,9 +6,12 @@ use std::collections::{HashMap, VecDeque};
 use crate::types::limits;
 
 /// Readers that each go through a directory of their own.
-const WALKS_MAX: usize = 32;
-/// How far apart two opens may be and still follow each other: directories and files that are
-/// passed over, and readers beside each other, come between.
+const WALKS_MAX: usize = 16;
+/// How far apart two of their opens may be: directories and files that are passed over come between.
+const WALK_STEP: u64 = 8;
+/// How many in a row must be so near before more is brought.
+const WALK_STEPS: u32 = 2;
+/// How far apart two opens of a known order may be: readers beside each other come between.
 const STEP: u64 = 32;
 /// How many opens in a row must follow what was learned before it is believed.
 const STREAK: u32 = 4;
@@ -45,6 +48,7 @@ impl Track {
 /// A reader that goes through files as they stand.
 struct Walk {
     last: u64,
+    steps: u32,
     track: Track,
 }
 
@@ -167,20 +171,22 @@ impl Orders {
         {
             return plan.bring(at, files_max);
         }
-        walked.or(remembered).unwrap_or_default()
+        remembered.or(walked).unwrap_or_default()
     }
 
     /// What follows where a reader goes on as files stand.
     fn walk(&mut self, file: u64, files_max: u64) -> Option<Vec<u64>> {
-        let near = |walk: &Walk| file > walk.last && file.saturating_sub(walk.last) <= STEP;
+        let near = |walk: &Walk| file > walk.last && file.saturating_sub(walk.last) <= WALK_STEP;
         let found = self.walks.iter().position(near);
         let walk = found.and_then(|at| self.walks.remove(at));
-        let known = walk.is_some();
         let mut walk = walk.unwrap_or_else(|| Walk {
             last: file,
+            steps: 0,
             track: Track::default(),
         });
+        walk.steps = walk.steps.saturating_add(u32::from(file > walk.last));
         walk.last = file;
+        let known = walk.steps >= WALK_STEPS;
         let range = known.then(|| walk.track.advance(file, files_max));
         if self.walks.len() >= WALKS_MAX {
             self.walks.pop_back();
@@ -240,7 +246,7 @@ mod tests {
     fn who_goes_through_a_directory_finds_all_but_the_first_files_there() {
         let mut orders = Orders::new(64 << 20);
         let files: Vec<u64> = (0..5_000).collect();
-        assert!(read(&mut orders, &files).0 >= 4_997);
+        assert!(read(&mut orders, &files).0 >= 4_990);
         // Four at once, each in a directory of its own.
         let mut orders = Orders::new(64 << 20);
         let four: Vec<u64> = (0..1_000)
