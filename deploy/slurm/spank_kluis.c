@@ -15,7 +15,7 @@
 SPANK_PLUGIN(kluis, 1);
 
 #define VERSIONS_MAX 16
-#define VALUE_BYTES_MAX 4000
+#define VALUE_BYTES_MAX 1200
 
 static char wanted[VALUE_BYTES_MAX + 1];
 
@@ -26,23 +26,7 @@ static size_t name(const char *text, size_t max)
     return count <= max ? count : 0;
 }
 
-/* Behind a version, if there is one: `:` and the job's right, as `kluis job submit` prints it. What follows, or NULL. */
-static const char *right(const char *text)
-{
-    size_t count;
-
-    if (*text != ':')
-        return text;
-    text++;
-    count = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789._@-");
-    if (!count || count > 128 || text[count] != '/')
-        return NULL;
-    text += count + 1;
-    count = strspn(text, "0123456789abcdef");
-    return count == 32 ? text + count : NULL;
-}
-
-/* project/dataset@number or @latest, with a right or without; what follows it, or NULL. */
+/* project/dataset@number or @latest; what follows it, or NULL. */
 static const char *version(const char *text)
 {
     size_t count = name(text, 30);
@@ -54,9 +38,9 @@ static const char *version(const char *text)
         return NULL;
     text += count + 1;
     if (strncmp(text, "latest", 6) == 0)
-        return right(text + 6);
+        return text + 6;
     count = strspn(text, "0123456789");
-    return count && count <= 7 && *text != '0' ? right(text + count) : NULL;
+    return count && count <= 7 && *text != '0' ? text + count : NULL;
 }
 
 static int is_list(const char *text)
@@ -135,7 +119,7 @@ int slurm_spank_task_init(spank_t spank, int ac, char **av)
     if (strchr(wanted, ','))
         length = snprintf(place, sizeof place, "%s/%u", run, job);
     else
-        length = snprintf(place, sizeof place, "%s/%u/%.*s", run, job, (int)strcspn(wanted, ":"), wanted);
+        length = snprintf(place, sizeof place, "%s/%u/%s", run, job, wanted);
     if (length < 0 || (size_t)length >= sizeof place)
         return -1;
     return spank_setenv(spank, "KLUIS_DATA", place, 1) == ESPANK_SUCCESS ? 0 : -1;
