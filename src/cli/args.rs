@@ -250,6 +250,20 @@ pub enum ProjectCommand {
     /// List projects
     #[command(after_long_help = "Example:\n  kluis project list --json")]
     List,
+    /// Show or change how a project's records are kept in the log
+    ///
+    /// Records are kept for five years where nothing else is said. A change holds for those that
+    /// are there too. Nobody makes them expire earlier by himself.
+    #[command(
+        after_long_help = "Examples:\n  kluis project log icu-sepsis\n  kluis project log icu-sepsis --days 3653"
+    )]
+    Log {
+        /// The project
+        name: ProjectName,
+        /// Keep them for so many days, 365 to 36525
+        #[arg(long)]
+        days: Option<u32>,
+    },
     /// Show a project: its datasets and grants
     #[command(after_long_help = "Example:\n  kluis project show icu-sepsis")]
     Show {

@@ -23,7 +23,7 @@ mod node;
 pub(crate) mod open;
 mod policy;
 mod principal;
-mod project;
+pub(crate) mod project;
 mod recover;
 pub(crate) mod serve;
 

@@ -6,6 +6,7 @@ mod clock;
 mod etag;
 mod id;
 pub mod limits;
+mod log_terms;
 mod name;
 mod network;
 mod principal;
@@ -19,6 +20,7 @@ pub use checksum::{ChecksumKind, Checksums};
 pub use clock::{Clock, Entropy, EntropyError, Timestamp};
 pub use etag::ETag;
 pub use id::{BlobId, DatasetId, EventId, GrantId, IdError, PublicationId, UploadId, VersionId};
+pub use log_terms::LogTerms;
 pub use name::{BucketName, BucketRef, DatasetName, NameError, ObjectKey, ProjectName};
 pub use network::{Network, NetworkError};
 // An address is a value; only sockets are I/O.

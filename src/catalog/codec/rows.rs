@@ -9,7 +9,7 @@ use crate::catalog::{
 };
 use crate::policy::{Grant, GrantEffect, Standing, Terms};
 use crate::types::{
-    Action, BucketName, ChecksumKind, Checksums, Lock, LockDefaults, Network, Period,
+    Action, BucketName, ChecksumKind, Checksums, Lock, LockDefaults, LogTerms, Network, Period,
     PrincipalKind, Retention, RetentionMode, VersionName, Versioning,
 };
 
@@ -199,7 +199,8 @@ impl Wire for VersionName {
 fields!(BucketName { project, dataset });
 fields!(Checksums { values, composite });
 fields!(BlobUse { fresh, shared });
-fields!(ProjectRow { name, created });
+fields!(ProjectRow { name, created } else { log });
+fields!(LogTerms { days });
 fields!(DatasetRow {
     id,
     bucket,

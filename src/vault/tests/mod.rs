@@ -10,6 +10,7 @@ mod crash;
 mod grants;
 mod lifecycle;
 mod locks;
+mod log_terms;
 mod lying_catalog;
 mod lying_store;
 mod model;
