@@ -60,6 +60,8 @@ pub struct Health {
     pub(super) store: Spot,
     pub(super) policy: Spot,
     pub(super) disk: Spot,
+    pub(super) syslog: Spot,
+    pub(super) otlp: Spot,
 }
 
 impl Health {
@@ -101,6 +103,8 @@ impl Health {
             warnings: vec![
                 ("policy", spot(|health| &health.policy)),
                 ("disk", spot(|health| &health.disk)),
+                ("syslog", spot(|health| &health.syslog)),
+                ("otlp", spot(|health| &health.otlp)),
             ],
         }
     }

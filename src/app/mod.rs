@@ -1,5 +1,6 @@
 //! Wiring: a configuration becomes a running gateway.
 
+mod dial;
 mod fetch;
 mod found;
 mod gateway;
@@ -14,10 +15,15 @@ mod open;
 pub mod pace;
 mod policy_files;
 pub mod shutdown;
+mod streams;
 pub mod system;
 mod tasks;
 pub mod tls;
 
+#[cfg(feature = "audit")]
+pub(crate) use dial::Dial;
+#[cfg(feature = "audit")]
+pub(crate) use fetch::{FetchError, Place, post};
 pub use found::{
     create_dir, create_file, create_folder, env_lines, make_catalog, make_keys, write_file,
 };
@@ -29,4 +35,5 @@ pub use open::{
     open_journal, open_keys, open_root, open_store, try_lane,
 };
 pub use policy_files::{PolicyFileError, load as load_policy, read as read_policy};
+pub use streams::StartError;
 pub use tasks::{SnapshotError, Snapshots};

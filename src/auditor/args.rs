@@ -344,6 +344,9 @@ pub(super) struct Cosign {
     /// (c2sp.org/tlog-policy)
     #[arg(long, value_name = "FILE")]
     pub(super) trust: PathBuf,
+    /// Certificates to trust for witnesses over https://, PEM; the system's if not said
+    #[arg(long, value_name = "FILE")]
+    pub(super) ca: Option<PathBuf>,
     /// Go on until interrupted
     #[arg(long)]
     pub(super) watch: bool,
@@ -361,7 +364,7 @@ pub(super) enum WitnessCommand {
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
-    /// Answer `add-checkpoint` over HTTP; put TLS in front of it
+    /// Answer `add-checkpoint` over HTTP, or HTTPS with a certificate
     Serve(WitnessServe),
 }
 
@@ -380,6 +383,12 @@ pub(super) struct WitnessServe {
     /// The address to listen on
     #[arg(long, default_value = "127.0.0.1:8787")]
     pub(super) listen: std::net::SocketAddr,
+    /// The certificate chain to speak TLS with, PEM; read again when it changes
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(super) tls_cert: Option<PathBuf>,
+    /// Its private key, PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(super) tls_key: Option<PathBuf>,
 }
 
 /// What to put into a bundle.

@@ -292,6 +292,18 @@ pub const LOG_KEPT_DAYS: u32 = 1_827;
 pub const LOG_KEPT_DAYS_MIN: u32 = 365;
 /// The most: a hundred years.
 pub const LOG_KEPT_DAYS_MAX: u32 = 36_525;
+/// Requests that are handed to a receiver of the log's stream at once: half a megabyte or so.
+pub const STREAM_BATCH_REQUESTS: usize = 512;
+/// How often a stream that is up to date looks at the log.
+pub const STREAM_LOOK_MS: u64 = 1_000;
+/// How long handing something to a receiver may take, its connection included.
+pub const STREAM_SEND_MS_MAX: u64 = 30_000;
+/// The first wait before something is handed over again; each is twice as long as the last.
+pub const STREAM_RETRY_MS_MIN: u64 = 1_000;
+/// The longest wait.
+pub const STREAM_RETRY_MS_MAX: u64 = 60_000;
+/// What is read of a receiver's answer.
+pub const STREAM_ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// Checkpoints that a verifier keeps and compares.
 pub const LOG_KEPT_MAX: usize = 10_000;
 /// Findings that a verification names one by one.

@@ -124,6 +124,7 @@ for part in "$@"; do
     valgrind) command -v valgrind >/dev/null || apt_get valgrind ;;
     fuse) command -v fusermount3 >/dev/null || apt_get fuse3 ;;
     slurm) command -v slurmd >/dev/null || apt_get munge slurm-wlm slurmctld slurmd slurm-client ;;
+    rsyslog) [ -x /usr/sbin/rsyslogd ] && [ -e /usr/lib/*/rsyslog/lmnsd_gtls.so ] || apt_get rsyslog rsyslog-gnutls ;;
     nginx) [ -x /usr/sbin/nginx ] || apt_get nginx-light ;;
     garage) cargo_install garage "$GARAGE_VERSION" ;;
     s3s-fs) cargo_install s3s-fs "$S3S_FS_VERSION" --features binary --ignore-rust-version ;;
