@@ -17,7 +17,7 @@ use super::streams::StartError;
 use super::system::{forbid_dumps, forbid_huge_pages, raise_open_files};
 use super::tasks::{SnapshotError, Snapshots, keep_uses, millis, sweep};
 use super::tls::{Tls, TlsError};
-use super::{issuers, policy_files, streams};
+use super::{clock, issuers, policy_files, streams};
 use crate::catalog::{OnCommit, SharedCatalog};
 use crate::config::{Config, Environment, PlainHttp};
 use crate::journal::SharedJournal;
@@ -168,7 +168,7 @@ impl Gateway {
         let ops = bind(config.ops.listen, None, Bounds::of_ops(), &metrics).await?;
         let address = bound(&s3, config.server.listen)?;
         let ops_address = bound(&ops, config.ops.listen)?;
-        let log = LogKeeper::open(&opened, config)?.start(config.proof.interval);
+        let log = LogKeeper::open(&opened, config, &health)?.start(config.proof.interval);
         let (trigger, shutdown) = channel();
         let mut tasks = JoinSet::new();
         spawn_listeners(
@@ -191,6 +191,12 @@ impl Gateway {
         tasks.spawn(health::watch(
             Arc::clone(&health),
             watched(&opened, config),
+            shutdown.clone(),
+        ));
+        let watching = (Arc::clone(vault), Arc::clone(&opened.clock));
+        tasks.spawn(clock::watch(
+            watching,
+            Arc::clone(&health),
             shutdown.clone(),
         ));
         streams::start(&mut tasks, (&opened, config), &health, &shutdown)?;
@@ -336,6 +342,7 @@ fn watched(opened: &Opened, config: &Config) -> Watched {
     Watched {
         journal: Arc::clone(&opened.journal),
         journal_dir: config.journal.dir.clone(),
+        log: (config.proof.dir.clone(), Arc::clone(&opened.clock)),
         catalog: Arc::clone(&opened.catalog),
         store: Arc::clone(&opened.store),
     }

@@ -1,11 +1,13 @@
 //! Wiring: a configuration becomes a running gateway.
 
+mod clock;
 mod dial;
 mod fetch;
 mod found;
 mod gateway;
 mod health;
 mod issuers;
+mod lags;
 pub mod limits;
 pub mod listen;
 pub mod log;
@@ -29,6 +31,7 @@ pub use found::{
 };
 pub use gateway::{Gateway, ServeError};
 pub use health::Health;
+pub use lags::{LogLags, Shipped};
 pub use notary::{log_keys, log_origin};
 pub use open::{
     AskPassphrase, FinishError, Lane, LaneState, OpenVaultError, Opened, Opening, open_catalog,

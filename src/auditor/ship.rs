@@ -9,6 +9,7 @@ use super::archive::{Archive, LogKeys, unreadable};
 use super::args;
 use super::entries::{broken, each, segments_of, signed};
 use super::source::DirSource;
+use crate::app::Shipped;
 use crate::app::system::SystemClock;
 use crate::archive::{Fold, Meta, check};
 use crate::cli::open::{Desk, call, journal};
@@ -104,6 +105,7 @@ impl Shipper {
             Ok(())
         })?;
         self.next = Some(checkpoint.size);
+        self.say(ask)?;
         let now = SystemClock.now();
         for lane in self.waiting.values_mut() {
             let first = lane.segments.first();
@@ -117,6 +119,19 @@ impl Shipper {
             made = made.saturating_add(1);
         }
         Ok(made)
+    }
+
+    /// Says beside the log what waits for a volume, for who watches over it.
+    fn say(&self, ask: &args::Ship) -> Result<(), CliError> {
+        let waiting = self.waiting.values();
+        let oldest = waiting
+            .filter_map(|lane| lane.segments.first())
+            .map(|s| s.time.millis());
+        let shipped = Shipped {
+            looked: SystemClock.now().millis(),
+            waiting: oldest.min().filter(|_| !ask.all),
+        };
+        Ok(shipped.write(&self.config.proof.dir)?)
     }
 
     /// Removes journal files that hold nothing but what is in volumes; how many that was. Each

@@ -132,6 +132,12 @@ metrics! {
     stream_lost: Family<[Label; 1], Counter> = Family::default(),
     /// Seconds since what a receiver lacks came into the log.
     stream_lag_seconds: Seconds = Family::default(),
+    /// Times that the clock of this machine moved.
+    pub clock_jumps: Counter = Counter::default(),
+    /// Time from a record to the checkpoint that covers it; of each checkpoint its oldest record.
+    log_checkpoint_seconds: Histogram = seconds(),
+    /// Seconds for which the log waits for its witnesses, or for volumes.
+    log_lag_seconds: Seconds = Family::default(),
     /// Commits that shared one transaction.
     catalog_group: Histogram = group(),
 }
@@ -192,6 +198,21 @@ impl Metrics {
     pub fn stream_lost(&self, stream: &'static str, records: u64) {
         let label = [("stream", stream)];
         self.stream_lost.get_or_create(&label).inc_by(records);
+    }
+
+    /// A checkpoint covers records, of which the oldest was made so long ago.
+    pub fn log_checkpointed(&self, lag: Duration) {
+        self.log_checkpoint_seconds.observe(lag.as_secs_f64());
+    }
+
+    /// How long the log waits for its witnesses and for volumes, where there are such.
+    pub fn log_lags(&self, cosigned: Option<Duration>, volumes: Option<Duration>) {
+        for (behind, lag) in [("cosigned", cosigned), ("volumes", volumes)] {
+            if let Some(lag) = lag {
+                let gauge = self.log_lag_seconds.get_or_create(&[("behind", behind)]);
+                let _before = gauge.set(lag.as_secs_f64());
+            }
+        }
     }
 
     /// The journal was synced, with so many records at once.

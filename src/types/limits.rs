@@ -304,6 +304,18 @@ pub const STREAM_RETRY_MS_MIN: u64 = 1_000;
 pub const STREAM_RETRY_MS_MAX: u64 = 60_000;
 /// What is read of a receiver's answer.
 pub const STREAM_ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// By how much a clock may move beside the time that passes before that is told and recorded
+/// (AU-14).
+pub const CLOCK_JUMP_MS: u64 = 1_000;
+/// For how long the operator is warned of a clock that moved: an hour.
+pub const CLOCK_WARN_MS: u64 = 60 * 60 * 1000;
+/// How far checkpoints may lag behind records before the operator is warned.
+pub const LOG_CHECKPOINT_LAG_WARN_MS: u64 = 10_000;
+/// How far cosignatures may lag behind checkpoints before the operator is warned: ten minutes.
+pub const LOG_COSIGNED_LAG_WARN_MS: u64 = 10 * 60 * 1000;
+/// How far volumes may lag behind the log before the operator is warned: two days, of the week
+/// that the journal is kept.
+pub const LOG_VOLUME_LAG_WARN_MS: u64 = 2 * 24 * 60 * 60 * 1000;
 /// Checkpoints that a verifier keeps and compares.
 pub const LOG_KEPT_MAX: usize = 10_000;
 /// Findings that a verification names one by one.

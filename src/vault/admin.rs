@@ -192,6 +192,13 @@ impl Vault {
         self.note(call, intent, Ok(())).await
     }
 
+    /// Records that the clock of the vault's machine moved, beside the time that passed.
+    pub async fn record_clock(&self, moved_ms: i64) -> Result<(), VaultError> {
+        let call = self.system_call("ClockMoved")?;
+        let intent = Self::admin_intent(&call, None, &format!("the clock moved by {moved_ms} ms"));
+        self.note(&call, intent, Ok(())).await
+    }
+
     /// Records that what a project (`None`: the vault itself) has in the log is removed, its time
     /// being over; call before it is.
     pub async fn record_expiry(

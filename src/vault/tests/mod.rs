@@ -6,6 +6,7 @@
 )]
 
 mod audit;
+mod clock;
 mod crash;
 mod grants;
 mod lifecycle;
