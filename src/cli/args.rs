@@ -254,9 +254,7 @@ pub enum ProjectCommand {
     ///
     /// Records are kept for five years where nothing else is said. A change holds for those that
     /// are there too. Nobody makes them expire earlier by himself.
-    #[command(
-        after_long_help = "Examples:\n  kluis project log icu-sepsis\n  kluis project log icu-sepsis --days 3653"
-    )]
+    #[command(after_long_help = "Example:\n  kluis project log icu-sepsis --days 3653")]
     Log {
         /// The project
         name: ProjectName,

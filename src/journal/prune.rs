@@ -216,7 +216,7 @@ mod tests {
             wal.note(&session, intent, completion).await.unwrap();
             wal.close().await.unwrap();
             while Rest::take(dir, "gw-1").unwrap().is_none() {}
-            end = wal.durable() + 1;
+            end = wal.durable();
         }
         (files(dir), end)
     }
