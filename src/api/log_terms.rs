@@ -14,8 +14,10 @@ use crate::vault::{ErrorKind, LogTermsChange, Vault, VaultError};
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Asked {
+    days: u32,
+    /// What two persons agreed on, where it is for a shorter time.
     #[serde(default)]
-    days: Option<u32>,
+    approval: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -47,8 +49,12 @@ pub(super) async fn get(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, A
 
 pub(super) async fn put(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {
     let project = ask.parameter("project")?;
-    let Asked { days } = ask.json()?;
-    let change = LogTermsChange { days };
+    let Asked { days, approval } = ask.json()?;
+    let none = |_not_one| ApiError::bad("The member approval is none.".into());
+    let change = LogTermsChange {
+        days: Some(days),
+        approval: approval.map(|id| id.parse().map_err(none)).transpose()?,
+    };
     let terms = vault.set_log_terms(&ask.call, &project, change).await;
     Ok(json(StatusCode::OK, &Told::from(terms.map_err(told)?)))
 }

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
+use super::approval_args::ApprovalCommand;
 #[cfg(feature = "mount")]
 pub use super::dataset_args::Mount;
 pub use super::dataset_args::{DatasetCommand, Remote};
@@ -125,6 +126,18 @@ pub enum Command {
         /// What to do with groups
         #[command(subcommand)]
         command: GroupCommand,
+    },
+    /// Acts that take two persons: ask, approve, refuse
+    ///
+    /// Lowering a label, break-glass, destroying keys, shortening the log. One person asks for
+    /// exactly one act, another one approves it within 72 hours, and it is done once within 24.
+    /// Both sign with their own credentials, from wherever they are; nobody can on the host by
+    /// naming them.
+    #[command(after_long_help = "Example:\n  kluis approval list icu-sepsis --credentials ana.env")]
+    Approval {
+        /// What to do with acts
+        #[command(subcommand)]
+        command: ApprovalCommand,
     },
     /// S3 credentials
     #[command(after_long_help = "Example:\n  kluis credential list a.jansen")]
@@ -253,7 +266,8 @@ pub enum ProjectCommand {
     /// Show or change how a project's records are kept in the log
     ///
     /// Records are kept for five years where nothing else is said. A change holds for those that
-    /// are there too. Nobody makes them expire earlier by himself.
+    /// are there too. Nobody makes them expire earlier by himself: that takes two persons, who agree
+    /// on it by `kluis approval ask log.shorten`.
     #[command(after_long_help = "Example:\n  kluis project log icu-sepsis --days 3653")]
     Log {
         /// The project
@@ -261,6 +275,9 @@ pub enum ProjectCommand {
         /// Keep them for so many days, 365 to 36525
         #[arg(long)]
         days: Option<u32>,
+        /// What two persons agreed on, where that is shorter than now
+        #[arg(long, value_name = "ID", requires = "days")]
+        approval: Option<ApprovalId>,
     },
     /// Show a project: its datasets and grants
     #[command(after_long_help = "Example:\n  kluis project show icu-sepsis")]

@@ -26,8 +26,15 @@ pub(super) fn run(
                 "`kluis credential create {owner} --output {owner}.env` lets the owner in"
             ));
         }
-        ProjectCommand::Log { name, days } => {
-            let change = LogTermsChange { days: *days };
+        ProjectCommand::Log {
+            name,
+            days,
+            approval,
+        } => {
+            let change = LogTermsChange {
+                days: *days,
+                approval: *approval,
+            };
             log(desk, name, change, output)?;
         }
         ProjectCommand::List => list(&desk.catalog()?, output)?,

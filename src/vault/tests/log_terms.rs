@@ -2,16 +2,19 @@
 
 use super::support::World;
 use crate::ledger::Entry;
-use crate::types::ProjectName;
 use crate::types::limits::LOG_KEPT_DAYS;
-use crate::vault::{ErrorKind, LogTermsChange};
+use crate::types::{ActKind, ApprovalId, ProjectName};
+use crate::vault::{ActDraft, ErrorKind, LogTermsChange};
 
 fn icu() -> ProjectName {
     "icu".parse().unwrap()
 }
 
 async fn keep(world: &World, by: Option<&str>, days: u32) -> Result<u32, ErrorKind> {
-    let change = LogTermsChange { days: Some(days) };
+    let change = LogTermsChange {
+        days: Some(days),
+        approval: None,
+    };
     let call = world.call(by);
     let set = world.vault.set_log_terms(&call, &icu(), change).await;
     set.map(|terms| terms.kept_days())
@@ -97,4 +100,91 @@ async fn who_does_not_manage_grants_learns_nothing() {
         told.map_err(|error| error.kind()),
         Err(ErrorKind::AccessDenied)
     );
+}
+
+/// Two persons agree that icu's records are kept for so many days.
+async fn agreed(world: &World, days: &str) -> ApprovalId {
+    let draft = ActDraft {
+        kind: ActKind::ShortenLog,
+        project: icu(),
+        dataset: None,
+        terms: vec![("days".to_owned(), days.to_owned())],
+        reason: "the trial has ended".to_owned(),
+    };
+    let ask = world.call(Some("olivia"));
+    let asked = world.vault.ask_act(&ask, draft).await.unwrap();
+    let second = world.call(Some("otto"));
+    let place = (&icu(), asked.id);
+    world.vault.approve_act(&second, place).await.unwrap();
+    asked.id
+}
+
+async fn shorten(
+    world: &World,
+    by: Option<&str>,
+    days: u32,
+    id: ApprovalId,
+) -> Result<u32, ErrorKind> {
+    let change = LogTermsChange {
+        days: Some(days),
+        approval: Some(id),
+    };
+    let call = world.call(by);
+    let set = world.vault.set_log_terms(&call, &icu(), change).await;
+    assert!(call.is_recorded());
+    set.map(|terms| terms.kept_days())
+        .map_err(|error| error.kind())
+}
+
+#[tokio::test]
+async fn two_persons_shorten_it_once_and_to_exactly_what_they_agreed_on() {
+    let world = World::new().await;
+    let local = world.call(None);
+    let otto = world
+        .vault
+        .create_principal(&local, "otto".parse().unwrap(), None);
+    otto.await.unwrap();
+    world.grant("otto", "owner").await;
+    let id = agreed(&world, "400").await;
+    // Other days, another asker, and where nothing is shortened.
+    assert_eq!(
+        shorten(&world, Some("olivia"), 399, id).await,
+        Err(ErrorKind::AccessDenied)
+    );
+    assert_eq!(
+        shorten(&world, Some("otto"), 400, id).await,
+        Err(ErrorKind::AccessDenied)
+    );
+    assert_eq!(
+        shorten(&world, None, 4_000, id).await,
+        Err(ErrorKind::InvalidArgument)
+    );
+    assert_eq!(kept(&world, None).await, Ok(LOG_KEPT_DAYS));
+    assert_eq!(shorten(&world, Some("olivia"), 400, id).await, Ok(400));
+    assert_eq!(kept(&world, None).await, Ok(400));
+    // It is spent.
+    assert_eq!(keep(&world, None, 500).await, Ok(500));
+    let again = shorten(&world, Some("olivia"), 400, id).await;
+    assert!(again.is_err(), "{again:?}");
+    assert_eq!(kept(&world, None).await, Ok(500));
+    // The host may do what two agreed on.
+    let id = agreed(&world, "450").await;
+    assert_eq!(shorten(&world, None, 450, id).await, Ok(450));
+    // What cannot be is not even asked for.
+    for days in ["364", "0", "036", "40000", "ten"] {
+        let draft = ActDraft {
+            kind: ActKind::ShortenLog,
+            project: icu(),
+            dataset: None,
+            terms: vec![("days".to_owned(), days.to_owned())],
+            reason: "r".to_owned(),
+        };
+        let call = world.call(Some("olivia"));
+        let told = world.vault.ask_act(&call, draft).await;
+        assert_eq!(
+            told.unwrap_err().kind(),
+            ErrorKind::InvalidArgument,
+            "{days}"
+        );
+    }
 }
