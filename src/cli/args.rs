@@ -16,8 +16,8 @@ use super::grant_args::{GrantCommand, GroupCommand};
 use super::values::{self, StoreUrl};
 use crate::ledger::Outcome;
 use crate::types::{
-    AccessKeyId, Action, BucketName, DatasetName, EventId, ObjectKey, PrincipalId, ProjectName,
-    Timestamp,
+    AccessKeyId, Action, ApprovalId, BucketName, DatasetName, EventId, ObjectKey, PrincipalId,
+    ProjectName, Timestamp,
 };
 
 const AFTER: &str = "\
