@@ -30,6 +30,8 @@ pub(crate) mod project;
 mod recover;
 pub mod remote;
 pub(crate) mod serve;
+#[cfg(feature = "mount")]
+mod supervise;
 
 use std::process::ExitCode;
 
