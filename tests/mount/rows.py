@@ -238,7 +238,8 @@ def memory(vault, version, files, base) -> None:
                 return False
 
             with ThreadPoolExecutor(16) as pool:
-                while any(pool.map(step, range(count))):
+                # One read of each file at a time: two at once would come in any order.
+                while any(list(pool.map(step, range(count)))):
                     pass
             shown = status(mount)["open_files"]
             peak = mount.kib("VmHWM") // 1024
