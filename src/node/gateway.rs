@@ -1,8 +1,7 @@
 //! Requests to the gateway's API: signed, over connections that are kept, tried again through a
 //! restart of the gateway or a lost network for as long as the mount is told to be patient.
 
-use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -11,19 +10,21 @@ use http::header::{AUTHORIZATION, CONTENT_LENGTH, HOST};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::credentials::Credentials;
+use super::line::{Lines, Patience, Take};
 use crate::store::s3::{Dialer, EMPTY_PAYLOAD, Parts, S3ConfigError};
 use crate::types::{Clock, limits};
 
-/// How long a connection or the head of an answer may take.
-const ANSWER: Duration = Duration::from_secs(20);
 /// How long nothing may come of a body.
 const IDLE: Duration = Duration::from_secs(20);
+/// With a connection, the head of an answer, and a body.
+const LINE: Patience = Patience {
+    dial: Duration::from_secs(20),
+    head: Duration::from_secs(20),
+    idle: IDLE,
+};
 /// The first pause before another try; each is twice the one before.
 const PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause.
@@ -54,7 +55,7 @@ pub enum GatewayError {
 }
 
 impl GatewayError {
-    fn broken(error: &dyn std::fmt::Display) -> Self {
+    pub(super) fn broken(error: &dyn std::fmt::Display) -> Self {
         Self::Unreachable(error.to_string())
     }
 
@@ -99,11 +100,9 @@ impl Tries {
 
 /// The gateway of one version.
 pub struct Gateway {
-    dialer: Dialer,
+    lines: Lines,
     credentials: Credentials,
     clock: Arc<dyn Clock>,
-    idle: Mutex<Vec<SendRequest<Full<Bytes>>>>,
-    permits: Semaphore,
     patience: Duration,
 }
 
@@ -116,13 +115,16 @@ impl Gateway {
     ) -> Result<Self, S3ConfigError> {
         let dialer = Dialer::to_url(credentials.endpoint(), credentials.ca_file())?;
         Ok(Self {
-            dialer,
+            lines: Lines::new(dialer, limits::NODE_CONNECTIONS_MAX, LINE),
             credentials,
             clock,
-            idle: Mutex::default(),
-            permits: Semaphore::new(limits::NODE_CONNECTIONS_MAX),
             patience,
         })
+    }
+
+    /// Further certificates that are trusted.
+    pub(super) fn ca_file(&self) -> Option<std::path::PathBuf> {
+        self.credentials.ca_file().map(std::path::Path::to_owned)
     }
 
     /// How long a request is tried.
@@ -181,78 +183,15 @@ impl Gateway {
     }
 
     /// One try: the answer's body, piece by piece.
-    pub(super) async fn read(
-        &self,
-        asking: &Asking,
-        take: &mut (dyn FnMut(&[u8]) -> Result<(), GatewayError> + Send),
-    ) -> Result<(), GatewayError> {
-        let permit = self.permits.acquire().await;
-        let _permit = permit.map_err(|error| GatewayError::broken(&error))?;
-        let (mut line, answer) = Box::pin(self.send(asking)).await?;
-        let status = answer.status();
-        let mut body = answer.into_body();
-        if !status.is_success() {
-            return Err(refused(status, body).await);
-        }
-        while let Some(frame) = timeout(IDLE, body.frame())
-            .await
-            .map_err(|error| GatewayError::broken(&error))?
-        {
-            let frame = frame.map_err(|error| GatewayError::broken(&error))?;
-            if let Some(piece) = frame.data_ref() {
-                take(piece)?;
+    pub(super) async fn read(&self, asking: &Asking, take: Take<'_>) -> Result<(), GatewayError> {
+        let judge = |answer: Response<Incoming>| {
+            if answer.status().is_success() {
+                return Ok(answer);
             }
-        }
-        if timeout(IDLE, line.ready())
-            .await
-            .is_ok_and(|ready| ready.is_ok())
-        {
-            self.idle().push(line);
-        }
-        Ok(())
-    }
-
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<SendRequest<Full<Bytes>>>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    async fn send(
-        &self,
-        asking: &Asking,
-    ) -> Result<(SendRequest<Full<Bytes>>, Response<Incoming>), GatewayError> {
-        loop {
-            let kept = self.idle().pop();
-            let reused = kept.is_some();
-            let mut line = match kept {
-                Some(line) => line,
-                None => self.dial().await?,
-            };
-            let sent = timeout(ANSWER, line.send_request(self.signed(asking)?)).await;
-            match sent {
-                Ok(Ok(answer)) => return Ok((line, answer)),
-                // A gateway that was restarted has closed what was idle.
-                Ok(Err(_closed)) if reused => {}
-                Ok(Err(error)) => return Err(GatewayError::broken(&error)),
-                Err(error) => return Err(GatewayError::broken(&error)),
-            }
-        }
-    }
-
-    async fn dial(&self) -> Result<SendRequest<Full<Bytes>>, GatewayError> {
-        let wire = timeout(ANSWER, self.dialer.dial(Arc::new(AtomicU64::new(0)))).await;
-        let wire = wire.map_err(|error| GatewayError::broken(&error))?;
-        let wire = wire.map_err(|error| GatewayError::broken(&error))?;
-        let made = http1::Builder::new()
-            .max_buf_size(limits::NODE_WIRE_BUFFER_BYTES)
-            .handshake(TokioIo::new(wire))
-            .await;
-        let (line, connection) = made.map_err(|error| GatewayError::broken(&error))?;
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection ended");
-            }
-        });
-        Ok(line)
+            let status = answer.status();
+            Err(Box::pin(refused(status, answer.into_body())))
+        };
+        self.lines.read(&|| self.signed(asking), judge, take).await
     }
 
     fn signed(&self, asking: &Asking) -> Result<Request<Full<Bytes>>, GatewayError> {
@@ -265,7 +204,7 @@ impl Gateway {
             hash = HEXLOWER.encode(digest.as_ref());
             &hash
         };
-        let authority = self.dialer.authority();
+        let authority = self.lines.authority();
         let mut headers = vec![("host", authority), ("x-amz-content-sha256", payload)];
         if let Some(token) = &current.token {
             headers.push(("x-amz-security-token", token.expose()));

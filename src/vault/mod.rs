@@ -21,6 +21,7 @@ mod known;
 mod lifecycle;
 mod lock;
 mod log_terms;
+mod pack;
 mod publish;
 mod read;
 mod reading;
@@ -30,6 +31,7 @@ mod release;
 mod session;
 mod settings;
 mod snapshot;
+mod straight;
 mod sweep;
 mod tags;
 mod upload;
@@ -63,6 +65,7 @@ pub use recover::Recovered;
 pub use release::{Opening, ReadReport, Released, Run};
 pub use session::{AssumeAsk, Assumed, Bounds};
 pub use snapshot::Snapshot;
+pub use straight::{Presigned, StraightAsk};
 pub use sweep::{GRACE_MS_MIN, SweepAsk, Swept};
 
 use crate::catalog::{Mutation, SharedCatalog};
@@ -121,6 +124,8 @@ pub struct Settings {
     pub snapshot_wait: bool,
     /// When grants lapse that no review confirms.
     pub review: ReviewTimes,
+    /// Projects whose nodes may read sealed bytes from the store itself.
+    pub straight: Vec<ProjectName>,
 }
 
 /// The vault.
