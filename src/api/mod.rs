@@ -10,6 +10,8 @@ mod ask;
 mod endpoint;
 mod grants;
 mod identity;
+mod jobs;
+mod openapi;
 mod versions;
 
 use std::sync::Arc;

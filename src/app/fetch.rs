@@ -1,5 +1,5 @@
-//! Fetches one small document: bounded in bytes and in time, following nothing. HTTPS; plain HTTP
-//! only to this machine.
+//! Fetches one small document, or posts one small form: bounded in bytes and in time, following
+//! nothing. HTTPS; plain HTTP only to this machine.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, StatusCode, Uri, header};
-use http_body_util::{BodyExt as _, Empty, Limited};
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use rustls::pki_types::pem::PemObject as _;
@@ -22,7 +22,7 @@ const TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Why there is no document.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum FetchError {
+pub enum FetchError {
     /// Not a URL that is fetched.
     #[error("a URL is https://…, or http:// to this machine")]
     Url,
@@ -53,22 +53,47 @@ pub(super) enum FetchError {
 }
 
 /// Fetches a document of at most `bytes_max` bytes.
-pub(super) async fn get(
+pub async fn get(
     url: &str,
     ca_file: Option<&Path>,
     bytes_max: usize,
 ) -> Result<Vec<u8>, FetchError> {
-    let fetching = get_in_time(url, ca_file, bytes_max);
-    tokio::time::timeout(TIME_MAX, fetching)
+    let (status, body) = exchange(url, None, ca_file, bytes_max).await?;
+    if status == StatusCode::OK {
+        Ok(body)
+    } else {
+        Err(FetchError::Status(status))
+    }
+}
+
+/// Posts a form; the answer's status, and its body of at most `bytes_max` bytes.
+pub async fn post(
+    url: &str,
+    form: String,
+    ca_file: Option<&Path>,
+    bytes_max: usize,
+) -> Result<(StatusCode, Vec<u8>), FetchError> {
+    exchange(url, Some(form), ca_file, bytes_max).await
+}
+
+async fn exchange(
+    url: &str,
+    form: Option<String>,
+    ca_file: Option<&Path>,
+    bytes_max: usize,
+) -> Result<(StatusCode, Vec<u8>), FetchError> {
+    let exchanging = exchange_in_time(url, form, ca_file, bytes_max);
+    tokio::time::timeout(TIME_MAX, exchanging)
         .await
         .map_err(|_late| FetchError::Time)?
 }
 
-async fn get_in_time(
+async fn exchange_in_time(
     url: &str,
+    form: Option<String>,
     ca_file: Option<&Path>,
     bytes_max: usize,
-) -> Result<Vec<u8>, FetchError> {
+) -> Result<(StatusCode, Vec<u8>), FetchError> {
     let uri: Uri = url.parse().map_err(|_no_url| FetchError::Url)?;
     let host = uri.host().ok_or(FetchError::Url)?.to_owned();
     let bare = host.trim_start_matches('[').trim_end_matches(']');
@@ -86,7 +111,7 @@ async fn get_in_time(
         .await
         .map_err(FetchError::Connect)?;
     if !tls {
-        return ask(stream, &uri, bytes_max).await;
+        return ask(stream, &uri, form, bytes_max).await;
     }
     let name = ServerName::try_from(bare.to_owned()).map_err(|_no_name| FetchError::Url)?;
     let connector = TlsConnector::from(Arc::new(client(ca_file)?));
@@ -94,10 +119,15 @@ async fn get_in_time(
         .connect(name, stream)
         .await
         .map_err(FetchError::Connect)?;
-    ask(stream, &uri, bytes_max).await
+    ask(stream, &uri, form, bytes_max).await
 }
 
-async fn ask<S>(stream: S, uri: &Uri, bytes_max: usize) -> Result<Vec<u8>, FetchError>
+async fn ask<S>(
+    stream: S,
+    uri: &Uri,
+    form: Option<String>,
+    bytes_max: usize,
+) -> Result<(StatusCode, Vec<u8>), FetchError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -106,21 +136,26 @@ where
         .map_err(FetchError::Http)?;
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let host = uri.authority().map_or("", |authority| authority.as_str());
-    let request = Request::get(path)
+    let request = if form.is_some() {
+        let kind = "application/x-www-form-urlencoded";
+        Request::post(path).header(header::CONTENT_TYPE, kind)
+    } else {
+        Request::get(path)
+    };
+    let request = request
         .header(header::HOST, host)
         .header(header::ACCEPT, "application/json")
-        .body(Empty::<Bytes>::new())
+        .body(Full::new(Bytes::from(form.unwrap_or_default())))
         .map_err(|_no_request| FetchError::Url)?;
     let asking = async {
         let answer = sender
             .send_request(request)
             .await
             .map_err(FetchError::Http)?;
-        if answer.status() != StatusCode::OK {
-            return Err(FetchError::Status(answer.status()));
-        }
+        let status = answer.status();
         let body = Limited::new(answer.into_body(), bytes_max).collect().await;
-        Ok(body.map_err(|_cut| FetchError::Body)?.to_bytes().to_vec())
+        let body = body.map_err(|_cut| FetchError::Body)?.to_bytes();
+        Ok((status, body.to_vec()))
     };
     // The connection is driven here, and gone with the answer.
     tokio::pin!(connection);

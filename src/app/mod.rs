@@ -1,6 +1,6 @@
 //! Wiring: a configuration becomes a running gateway.
 
-mod fetch;
+pub mod fetch;
 mod found;
 mod gateway;
 mod health;

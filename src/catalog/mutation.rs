@@ -5,6 +5,7 @@ use super::entity::{
     PrincipalRow, ProjectRow, UploadRow, Uses,
 };
 use super::publication::{Issue, PublicationRow};
+use super::roster::{RosterEntry, RosterKind};
 use super::setting::{Setting, SettingKind};
 use crate::policy::{Grant, Terms};
 #[cfg(doc)]
@@ -156,6 +157,18 @@ pub enum Mutation {
         expires: Timestamp,
         /// Now.
         now: Timestamp,
+    },
+    /// Writes, replaces or (`None`) removes a row of the roster, if its revision is still `was`
+    /// (`None`: if it is not there).
+    SetRoster {
+        /// The row's kind, which a new row is of.
+        kind: RosterKind,
+        /// The row's name.
+        name: String,
+        /// The revision that was read.
+        was: Option<u64>,
+        /// The row from now on, with its revision.
+        entry: Option<RosterEntry>,
     },
     /// Notes when grants and credentials were used. What is gone, or was used later, is left alone.
     NoteUses(Uses),
@@ -417,6 +430,10 @@ impl Mutation {
     /// Whether it changes who may do what, and so [`super::Catalog::generation`].
     pub(super) const fn changes_access(&self) -> bool {
         match self {
+            Self::SetRoster { entry, .. } => match entry {
+                Some(entry) => entry.row.narrows(),
+                None => true,
+            },
             Self::CreateProject(_)
             | Self::CreateDataset(_)
             | Self::DeleteDataset(_)

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use futures_util::StreamExt as _;
 
 use super::args::Mount;
-use super::node::{open, refuse};
+use super::job;
+use super::node::{open, open_with, refuse};
 use super::output::{CliError, Exit, Output};
 use super::serve::runtime;
 use crate::app::{log, shutdown};
@@ -43,7 +44,11 @@ pub(super) fn run(
         ),
     };
     runtime()?.block_on(async {
-        let version = open(&ask.remote, wanted, environment, limits::MOUNT_PAGES_BYTES).await?;
+        let pages = limits::MOUNT_PAGES_BYTES;
+        let version = match job::of_node(&ask.on)? {
+            Some(credentials) => open_with(credentials, &ask.remote, wanted, pages).await?,
+            None => open(&ask.remote, wanted, environment, pages).await?,
+        };
         let mut signals = shutdown::signals()?;
         let stop = async {
             signals.next().await;

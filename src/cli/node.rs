@@ -46,6 +46,17 @@ pub(super) async fn open(
     let usage = |error: &dyn std::error::Error| CliError::of(Exit::Usage, error);
     let credentials = credentials
         .map_err(|error| usage(&error).hint("--credentials names a file that has it"))?;
+    open_with(credentials, remote, ask, pages_bytes).await
+}
+
+/// The same with a credential that is there.
+pub(super) async fn open_with(
+    credentials: Credentials,
+    remote: &Remote,
+    ask: VersionAsk,
+    pages_bytes: usize,
+) -> Result<Version, CliError> {
+    let usage = |error: &dyn std::error::Error| CliError::of(Exit::Usage, error);
     let patience = Duration::from_secs(remote.io_timeout);
     let gateway = Gateway::new(credentials, Arc::new(SystemClock), patience);
     let gateway = Arc::new(gateway.map_err(|error| usage(&error))?);
@@ -53,7 +64,7 @@ pub(super) async fn open(
     opened.map_err(|error| of_node(&error))
 }
 
-fn variable(environment: &Environment, name: &str) -> Option<String> {
+pub(super) fn variable(environment: &Environment, name: &str) -> Option<String> {
     let known = Variable::ALL
         .into_iter()
         .find(|known| known.name() == name)?;

@@ -17,6 +17,7 @@ use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::credentials::Credentials;
+use super::job::{Act, JobSource, Started};
 use crate::store::s3::{Dialer, EMPTY_PAYLOAD, Parts, S3ConfigError};
 use crate::types::{Clock, limits};
 
@@ -99,6 +100,8 @@ pub struct Gateway {
     clock: Arc<dyn Clock>,
     idle: Mutex<Vec<SendRequest<Full<Bytes>>>>,
     permits: Semaphore,
+    /// One session of a job is asked for at a time.
+    renewing: tokio::sync::Mutex<()>,
     patience: Duration,
 }
 
@@ -116,6 +119,7 @@ impl Gateway {
             clock,
             idle: Mutex::default(),
             permits: Semaphore::new(limits::NODE_CONNECTIONS_MAX),
+            renewing: tokio::sync::Mutex::default(),
             patience,
         })
     }
@@ -137,6 +141,23 @@ impl Gateway {
         }
     }
 
+    /// One request of the API, tried again while that may help; the whole answer. The path is
+    /// percent-encoded.
+    pub async fn request(
+        &self,
+        method: Method,
+        path: String,
+        body: String,
+    ) -> Result<Bytes, GatewayError> {
+        let asking = Asking {
+            method,
+            path,
+            query: String::new(),
+            body: body.into(),
+        };
+        self.ask(&asking).await
+    }
+
     /// Asks once; the whole answer.
     pub(super) async fn once(&self, asking: &Asking) -> Result<Bytes, GatewayError> {
         let mut answer = BytesMut::new();
@@ -149,6 +170,64 @@ impl Gateway {
         })
         .await?;
         Ok(answer.freeze())
+    }
+
+    /// Sees that a job's session is fresh, long before the last one ends.
+    async fn refresh(&self) -> Result<(), GatewayError> {
+        if self.credentials.due().is_none() {
+            return Ok(());
+        }
+        let _one = self.renewing.lock().await;
+        let Some(source) = self.credentials.due() else {
+            return Ok(());
+        };
+        let answer = self.state_job(source, Act::Start).await?;
+        let started: Started = serde_json::from_slice(&answer)
+            .map_err(|_not_json| GatewayError::Unreachable("no session came".into()))?;
+        self.credentials.renewed(&started);
+        Ok(())
+    }
+
+    /// Says that the job has ended here, or will start again.
+    pub async fn end_job(&self, act: Act) -> Result<(), GatewayError> {
+        let Some(source) = self.credentials.source() else {
+            return Ok(());
+        };
+        let mut tries = self.tries();
+        loop {
+            match self.state_job(source, act).await {
+                Ok(_nothing) => return Ok(()),
+                Err(error) => tries.again(error).await?,
+            }
+        }
+    }
+
+    async fn state_job(&self, source: &JobSource, act: Act) -> Result<Bytes, GatewayError> {
+        let path = match act {
+            Act::Start => "/.kluis/v1/jobs/start",
+            Act::End | Act::Again => "/.kluis/v1/jobs/end",
+        };
+        let body = source.stated(act);
+        let body = body.map_err(|error| GatewayError::broken(&error))?;
+        let authority = self.dialer.authority();
+        let make = || {
+            let request = Request::builder().method(Method::POST).uri(path);
+            let request = request.header(HOST, authority);
+            let request = request.header(CONTENT_LENGTH, body.len());
+            let made = request.body(Full::new(body.clone()));
+            made.map_err(|error| GatewayError::broken(&error))
+        };
+        let (_line, answer) = Box::pin(self.send(&make)).await?;
+        let (status, body) = (answer.status(), answer.into_body());
+        if !status.is_success() {
+            return Err(refused(status, body).await);
+        }
+        let whole = http_body_util::Limited::new(body, limits::STORE_ERROR_BYTES_MAX).collect();
+        match timeout(IDLE, whole).await {
+            Ok(Ok(whole)) => Ok(whole.to_bytes()),
+            Ok(Err(error)) => Err(GatewayError::Unreachable(error.to_string())),
+            Err(error) => Err(GatewayError::broken(&error)),
+        }
     }
 
     /// Tries, as many as help.
@@ -167,7 +246,9 @@ impl Gateway {
     ) -> Result<(), GatewayError> {
         let permit = self.permits.acquire().await;
         let _permit = permit.map_err(|error| GatewayError::broken(&error))?;
-        let (mut line, answer) = Box::pin(self.send(asking)).await?;
+        self.refresh().await?;
+        let make = || self.signed(asking);
+        let (mut line, answer) = Box::pin(self.send(&make)).await?;
         let status = answer.status();
         let mut body = answer.into_body();
         if !status.is_success() {
@@ -197,7 +278,7 @@ impl Gateway {
 
     async fn send(
         &self,
-        asking: &Asking,
+        make: &(dyn Fn() -> Result<Request<Full<Bytes>>, GatewayError> + Sync),
     ) -> Result<(SendRequest<Full<Bytes>>, Response<Incoming>), GatewayError> {
         loop {
             let kept = self.idle().pop();
@@ -206,7 +287,7 @@ impl Gateway {
                 Some(line) => line,
                 None => self.dial().await?,
             };
-            let sent = timeout(ANSWER, line.send_request(self.signed(asking)?)).await;
+            let sent = timeout(ANSWER, line.send_request(make()?)).await;
             match sent {
                 Ok(Ok(answer)) => return Ok((line, answer)),
                 // A gateway that was restarted has closed what was idle.

@@ -7,6 +7,7 @@
 mod content;
 mod credentials;
 mod gateway;
+mod job;
 mod kept;
 mod keys;
 mod reads;
@@ -14,8 +15,9 @@ mod tree;
 mod version;
 
 pub use content::{Contents, Open};
-pub use credentials::{Credentials, CredentialsError};
+pub use credentials::{Credentials, CredentialsError, variable as variable_of};
 pub use gateway::{Gateway, GatewayError};
+pub use job::{Act, JobName, JobSource, NewNode, NodeIdentity};
 pub use keys::{Keys, Lease};
 pub use reads::{Reads, Touched};
 pub use tree::{Found, Kind, Place};

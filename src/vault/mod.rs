@@ -3,6 +3,7 @@
 
 mod admin;
 mod ask;
+mod assurance;
 mod checksum;
 mod completion;
 mod cors;
@@ -15,6 +16,7 @@ mod groups;
 mod guard;
 mod identity;
 mod intake;
+mod jobs;
 mod known;
 mod lifecycle;
 mod lock;
@@ -49,14 +51,16 @@ pub use ask::{
     Holding, Input, InputBody, KeyWish, NewObject, Place, ReadAsk, ReadConditions, Reading,
     Removed, Replaced, Seen, Span, TagMatch, Tags, Turned, Wishes, WriteConditions,
 };
+pub use assurance::Assured;
 pub use cors::CorsAsk;
 pub use error::{ErrorKind, VaultError};
 pub use grants::{GrantDraft, GrantUse, ReviewTimes};
+pub use jobs::{Job, JobAsk, NodeDraft};
 pub use lifecycle::Lifecycled;
 pub use publish::Published;
 pub use recover::Recovered;
 pub use release::{Opening, ReadReport, Released, Run};
-pub use session::{AssumeAsk, Assumed, Bounds};
+pub use session::{AssumeAsk, Assumed, Bounds, JobBounds, Rests, Word};
 pub use snapshot::Snapshot;
 pub use sweep::{GRACE_MS_MIN, SweepAsk, Swept};
 

@@ -1,9 +1,9 @@
 """Jobs on a real cluster: what they see, and that nothing of it is left on the node afterwards."""
 
+import json
 import os
 import pathlib
 import random
-import shutil
 import signal
 import socket
 import subprocess
@@ -17,6 +17,7 @@ from vault import KLUIS, Vault, before_exec, check, clean, done, free_ports, say
 
 DEPLOY = HERE.parent.parent / "deploy" / "slurm"
 USER = "nobody"
+NODE, CLUSTER = "gpu-1", "hpc1"
 
 
 class Cluster:
@@ -25,18 +26,22 @@ class Cluster:
     def __init__(self, base: pathlib.Path, vault: Vault):
         self.base, self.running = base, []
         self.host = socket.gethostname().split(".")[0]
-        for name in ("munge", "state", "spool", "log", "credentials", "jobs"):
+        self.vault = vault
+        for name in ("munge", "state", "spool", "log", "jobs"):
             (base / name).mkdir(parents=True)
         for path in (base, *base.parents):
             if str(path).startswith("/tmp/"):
                 path.chmod(0o755)
         (base / "jobs").chmod(0o777)
-        (base / "credentials").chmod(0o700)
-        shutil.copy(vault.dir / "job.env", base / "credentials" / f"{USER}.env")
+        made = vault.command("node", "init", NODE, "--endpoint", f"http://{vault.listen}", "--output", str(base / "node.env"), "--json")
+        key = json.loads(made.stdout)["key"]
+        enrolled = vault.command("node", "enrol", NODE, "--cluster", CLUSTER, "--key", key)
+        if enrolled.returncode:
+            raise RuntimeError(f"enrol: {enrolled.stderr}")
         (base / "munge" / "key").write_bytes(os.urandom(1024))
         (base / "munge" / "key").chmod(0o400)
         (base / "kluis.conf").write_text(
-            f"KLUIS={KLUIS}\nKLUIS_RUN={base}/run\nKLUIS_LOG={base}/log/kluis\nKLUIS_CREDENTIALS={base}/credentials\n")
+            f"KLUIS={KLUIS}\nKLUIS_RUN={base}/run\nKLUIS_LOG={base}/log/kluis\nKLUIS_NODE={base}/node.env\n")
         for name in ("prolog", "epilog"):
             script = base / f"{name}.sh"
             script.write_text(f"#!/bin/sh\nexport KLUIS_SLURM_CONF={base}/kluis.conf SLURM_CONF={base}/slurm.conf\n"
@@ -85,6 +90,14 @@ class Cluster:
             raise RuntimeError(run.stderr)
         return run.stdout.strip()
 
+    def right(self, version: str) -> str:
+        """A job's right to read a version, as whoever submits it asks for it: no secret."""
+        run = self.vault.command("job", "submit", version, "--cluster", CLUSTER, "--account", USER, "--lasts", "10m",
+                                 "--credentials", str(self.vault.dir / "job.env"))
+        if run.returncode:
+            raise RuntimeError(f"submit: {run.stderr}")
+        return run.stdout.strip()
+
     def state(self, job: str) -> str:
         shown = self.run("scontrol", "-o", "show", "job", job).stdout
         return next((word[9:] for word in shown.split() if word.startswith("JobState=")), "GONE")
@@ -130,18 +143,36 @@ def main() -> int:
         cluster = Cluster(base / "cluster", vault)
         cluster.start()
         data = f"{cluster.base}/run/$SLURM_JOB_ID/{version}"
-        comment = f"--comment=kluis={version}"
+        def comment() -> str:
+            return f"--comment=kluis={cluster.right(version)}"
 
-        job = cluster.submit(f"id -un; cd {data} && find . -type f | sort && sha256sum d/a && wc -c < canary; touch {data}/x", comment)
+        own = comment()
+        job = cluster.submit(f"env; id -un; cd {data} && find . -type f | sort && sha256sum d/a && wc -c < canary; touch {data}/x", own)
         state = cluster.ended(job)
         text = cluster.output(job)
         import hashlib
         check("a job sees the version as a directory, and every byte of it",
               hashlib.sha256(files["d/a"]).hexdigest() in text and "./canary\n./d/a\n./d/b" in text, (state, text))
         check("a job of an unprivileged user, which writes nothing", USER in text and "Read-only file system" in text, text)
+        token = [line for line in text.splitlines() if "AWS_" in line or "KLUT" in line or "TOKEN" in line]
+        check("ID-4: nothing of a credential is in the job's environment", not token, token)
+        secrets = [path for path in cluster.base.rglob("*") if path.is_file() and b"KLUT" in path.read_bytes()]
+        check("ID-5: nor on a disk of the node", not secrets, secrets)
         check("S18: nothing is left when the job ends", until(15, lambda: not left(cluster, job)), left(cluster, job))
 
-        job = cluster.submit(f"cat {data}/canary > /dev/null; sleep 60", comment)
+        again = cluster.submit(f"ls {data}", own)
+        check("ID-4: another job of the same account cannot go on with what is over",
+              until(40, lambda: "NODE_FAIL" in (s := cluster.state(again)) or s in ("PENDING", "FAILED"), 0.3), cluster.state(again))
+        cluster.run("scancel", again)
+        cluster.ended(again)
+        refused = subprocess.run([str(KLUIS), "mount", version, str(base), "--node", str(cluster.base / "node.env"), "--job",
+                                  own.split(":")[1], "--job-number", job, "--account", USER, "--io-timeout", "2"],
+                                 capture_output=True, text=True, check=False, timeout=60)
+        check("ID-4: nor can the node itself", refused.returncode == 1 and "refuse" in refused.stderr, refused)
+        cluster.run("scontrol", "update", f"NodeName={cluster.host}", "State=RESUME")
+        check("the node takes jobs again", until(20, lambda: "idle" in cluster.run("sinfo", "-h", "-o", "%T").stdout))
+
+        job = cluster.submit(f"cat {data}/canary > /dev/null; sleep 60", comment())
         until(20, lambda: cluster.state(job) == "RUNNING" and mounts(cluster.base))
         # Of other accounts than the job's.
         other = subprocess.run(["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups", "ls", f"{cluster.base}/run/{job}/{version}"],
@@ -158,7 +189,7 @@ def main() -> int:
         check("S18: scancel unmounts", gone)
         check("S18: nothing is left after scancel", until(15, lambda: not left(cluster, job)), left(cluster, job))
 
-        job = cluster.submit(f"cat {data}/canary > /dev/null; kill -9 $$", comment)
+        job = cluster.submit(f"cat {data}/canary > /dev/null; kill -9 $$", comment())
         cluster.ended(job)
         check("S18: nothing is left of a job that is killed", until(15, lambda: not left(cluster, job)), left(cluster, job))
 
@@ -170,6 +201,8 @@ def main() -> int:
         log = vault.audit()
         reads = [record for record in log.values() if record.get("operation") == "ReleaseKeys"]
         check("S22: the jobs' keys are in the log", bool(reads))
+        who = {record.get("subject", {}).get("id", record.get("principal", "")) for record in reads}
+        check("ID-4: under the job and its node", any("@gpu-1.hpc1" in str(record) for record in reads), who)
         check("the node is idle again", until(20, lambda: "idle" in cluster.run("sinfo", "-h", "-o", "%T").stdout))
     finally:
         if cluster:

@@ -2,7 +2,7 @@
 
 use rusqlite::{Connection, params};
 
-use super::{access, apply_facts, apply_object, apply_version, blobs, publications, sql};
+use super::{access, apply_facts, apply_object, apply_version, blobs, publications, roster, sql};
 use crate::catalog::codec::encode_value;
 use crate::catalog::{
     CatalogError, Conflict, CredentialRow, DatasetRow, Mutation, PrincipalRow, ProjectRow,
@@ -57,6 +57,12 @@ pub(super) fn apply(
             expires,
             now,
         } => access::spend(conn, token, *expires, *now),
+        Mutation::SetRoster {
+            kind,
+            name,
+            was,
+            entry,
+        } => roster::set(conn, (*kind, name), *was, entry.as_ref()),
         Mutation::NoteUses(uses) => access::note_uses(conn, uses),
         Mutation::PutObject {
             row,

@@ -241,8 +241,18 @@ CREATE TABLE spent (
 CREATE INDEX spent_by_end ON spent (expires, token);
 ";
 
+/// Version 7: the roster. `entry` is in the encoding of `catalog::codec`, and has the kind too.
+const V7: &str = "
+CREATE TABLE roster (
+    kind INTEGER NOT NULL,
+    name TEXT NOT NULL,
+    entry BLOB NOT NULL,
+    PRIMARY KEY (kind, name)
+) STRICT, WITHOUT ROWID;
+";
+
 /// Every step, oldest first.
-pub(super) const STEPS: &[&str] = &[V1, V2, V3, V4, V5, V6];
+pub(super) const STEPS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7];
 
 /// Brings a file, an empty one too, to the newest version; refuses a newer and a foreign one.
 pub(super) fn migrate(conn: &Connection, steps: &[&str]) -> Result<(), CatalogError> {
@@ -304,7 +314,7 @@ mod tests {
     /// A step that a later version might bring.
     const NEXT: &str = "ALTER TABLE projects ADD COLUMN note TEXT;";
     /// The newest version.
-    const KNOWN: u32 = 6;
+    const KNOWN: u32 = 7;
 
     /// The steps of a program that is newer by one, and by another that fails.
     fn newer<'a>(more: &[&'a str]) -> Vec<&'a str> {
