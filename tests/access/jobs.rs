@@ -476,3 +476,30 @@ async fn many_nodes_of_one_job_begin_at_once_and_end_one_by_one() {
     assert!(stage.reads(one).await);
     assert!(!stage.reads(two_keys).await);
 }
+
+/// Credential stuffing: nothing comes of it but records.
+#[tokio::test]
+async fn every_attempt_is_refused_and_stands_in_the_log() {
+    let stage = stage().await;
+    let world = &stage.world;
+    let thief = Node::new("gpu-1");
+    for number in 0..200_u32 {
+        let wrong = Keys {
+            secret: format!("{number:040}"),
+            ..stage.rosa.clone()
+        };
+        let unknown = Keys {
+            id: format!("KLUS{number:016}"),
+            ..stage.rosa.clone()
+        };
+        for keys in [wrong, unknown] {
+            let got = world.serve(Some(&keys), &asked("GET", "/icu--ecg/k")).await;
+            assert_eq!(got.status, 403, "{}", got.body);
+            assert_eq!(world.last_intent().1.principal, None);
+        }
+        let job = format!("rosa/{number:032x}");
+        let guessed = thief.state(world, "start", &job);
+        assert_eq!(tell(world, "start", &guessed).await.status, 400);
+        assert_eq!(world.last_intent().0.operation, "StartJob");
+    }
+}
