@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Subcommand, ValueHint};
 
+use super::remote::Caller;
 use super::values;
 use crate::types::{BucketName, Network};
 
@@ -23,18 +24,18 @@ pub enum JobCommand {
     /// List your jobs that wait or run
     #[command(after_long_help = "Example:\n  kluis job list --credentials me.env")]
     List {
-        /// Your credential's file [default: the environment]
-        #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
-        credentials: Option<PathBuf>,
+        /// Who asks.
+        #[command(flatten)]
+        caller: Caller,
     },
     /// End a job of yours: what it reads is cut within a minute
     #[command(after_long_help = "Example:\n  kluis job cancel b.devries/0199f3…")]
     Cancel {
         /// The job, as `kluis job list` shows it
         job: String,
-        /// Your credential's file [default: the environment]
-        #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
-        credentials: Option<PathBuf>,
+        /// Who asks.
+        #[command(flatten)]
+        caller: Caller,
     },
     /// On a node: say that a job has ended here
     ///
@@ -76,9 +77,9 @@ pub struct Submit {
     /// Only grants of this purpose
     #[arg(long, value_name = "CODE")]
     pub purpose: Option<String>,
-    /// Your credential's file [default: the environment]
-    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
-    pub credentials: Option<PathBuf>,
+    /// Who asks.
+    #[command(flatten)]
+    pub caller: Caller,
 }
 
 /// A job on this node.

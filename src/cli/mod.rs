@@ -1,5 +1,6 @@
 //! The command line: arguments in, words and exit codes out.
 
+pub mod approval_args;
 pub mod args;
 pub mod config_command;
 pub mod grant_args;
@@ -9,6 +10,7 @@ pub mod man;
 pub mod output;
 pub mod values;
 
+mod approval;
 mod audit;
 mod call;
 mod cluster;
@@ -31,6 +33,7 @@ mod principal;
 pub(crate) mod process;
 mod project;
 mod recover;
+pub mod remote;
 pub(crate) mod serve;
 
 use std::process::ExitCode;
@@ -70,6 +73,7 @@ fn dispatch(cli: &Cli, environment: &Environment, output: &mut Output) -> Result
         Command::Principal { command } => principal::run(command, desk, output),
         Command::Credential { command } => credential::run(command, desk, output),
         Command::Grant { command } => grant::run(command, desk, output),
+        Command::Approval { command } => approval::run(command, environment, output),
         Command::Group { command } => group::run(command, desk, output),
         Command::Login(ask) => login::run(ask, environment, output),
         Command::Logout(ask) => login::logout(ask, environment, output),

@@ -31,12 +31,16 @@ struct There {
     grant: GrantId,
     proposal: GrantId,
     job: String,
+    /// Asked for by another owner, and by olivia.
+    approval: String,
+    own: String,
 }
 
 const JOB: &str = r#"{"bucket": "icu--ecg--v1", "cluster": "hpc", "account": "olivia",
     "waits_seconds": 864000, "lasts_seconds": 60}"#;
 
 const GRANTS: &str = "/.kluis/v1/projects/icu/grants";
+const APPROVALS: &str = "/.kluis/v1/projects/icu/approvals";
 const CORS: &str = "<CORSConfiguration><CORSRule><AllowedMethod>GET</AllowedMethod>\
     <AllowedOrigin>https://a.example</AllowedOrigin></CORSRule></CORSConfiguration>";
 const ENCRYPTION: &str = "<ServerSideEncryptionConfiguration><Rule>\
@@ -63,6 +67,7 @@ fn request(operation: &str, there: &There) -> Option<(Asked, Else)> {
         "ListBuckets" => return Some((asked("GET", "/"), Else::Nothing)),
         "GetIdentity" => return Some((asked("GET", "/.kluis/v1/identity"), Else::Herself)),
         "ListJobs" => return Some((asked("GET", "/.kluis/v1/jobs"), Else::Herself)),
+        "ListApprovals" => return Some((asked("GET", APPROVALS), Else::Nothing)),
         "ListGrants" => return Some((asked("GET", GRANTS), Else::Nothing)),
         "HeadBucket" => asked("HEAD", bucket),
         "GetBucketLocation" => asked("GET", of("location")),
@@ -112,6 +117,7 @@ fn request(operation: &str, there: &There) -> Option<(Asked, Else)> {
         _ => setting(operation)
             .or_else(|| granting(operation, there))
             .or_else(|| job(operation, there))
+            .or_else(|| approving(operation, there))
             .or_else(|| versions::request(operation))?,
     };
     Some((refused, Else::Refused))
@@ -168,6 +174,34 @@ fn job(operation: &str, there: &There) -> Option<Asked> {
         "CancelJob" => asked("DELETE", format!("{jobs}/{}", there.job)),
         _ => return None,
     })
+}
+
+/// One of the endpoints of acts that take two persons.
+fn approving(operation: &str, there: &There) -> Option<Asked> {
+    let on = |verb: &str| format!("{APPROVALS}/{}{verb}", there.approval);
+    Some(match operation {
+        "AskApproval" => {
+            let body = serde_json::json!({
+                "act": "erase", "dataset": "ecg", "terms": {"what": "dataset"}, "reason": "its end",
+            });
+            asked("POST", APPROVALS).body(body.to_string())
+        }
+        "GetApproval" => asked("GET", on("")),
+        "WithdrawApproval" => asked("DELETE", format!("{APPROVALS}/{}", there.own)),
+        "ApproveAct" => asked("POST", on("/approve")),
+        "RefuseAct" => asked("POST", on("/refuse")),
+        _ => return None,
+    })
+}
+
+async fn ask_act(world: &World, who: &Keys) -> String {
+    let body = serde_json::json!({
+        "act": "label.lower", "dataset": "ecg", "terms": {"to": "public"}, "reason": "secret bytes",
+    });
+    let request = asked("POST", APPROVALS).body(body.to_string());
+    let got = world.serve(Some(who), &request).await;
+    assert_eq!(got.status, 201, "{}", got.body);
+    got.json()["approval"].as_str().expect("an id").to_owned()
 }
 
 fn delete_objects(body: &str) -> Asked {
@@ -238,7 +272,11 @@ async fn fill(world: &World, olivia: &Keys) -> There {
         ..world.draft("zoe", "contributor")
     };
     let proposal = vault.propose_grant(&world.local(), asking).await;
+    let oscar = world.member("oscar", "owner").await;
+    let (approval, own) = (ask_act(world, &oscar).await, ask_act(world, olivia).await);
     There {
+        approval,
+        own,
         upload,
         version,
         grant,

@@ -120,6 +120,8 @@ mutations! {
         UnlinkIdentity { issuer, subject } = 46,
         SpendToken { token, expires, now } = 47,
         SetRoster { kind, name, was, entry } = 85,
+        AskApproval { row, now } = 60,
+        StepApproval { approval, step } = 61,
         RestoreVersion { row, versioned, current, blobs } = 23,
         Issue { publication, issue, blobs } = 51,
         DropPublication { publication, now } = 52,

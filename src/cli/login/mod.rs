@@ -6,7 +6,6 @@ mod browser;
 mod oidc;
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Method, StatusCode};
@@ -14,12 +13,13 @@ use serde_json::json;
 
 use super::login_args::{Kept, Login};
 use super::output::{CliError, Exit, Output};
+use super::remote::Caller;
 use super::serve::runtime;
 use crate::app::fetch::{self, FetchError};
 use crate::app::system::{SystemClock, SystemEntropy};
 use crate::app::{create_folder, write_file};
 use crate::config::{Environment, Variable};
-use crate::node::{Credentials, Gateway, GatewayError, variable_of};
+use crate::node::variable_of;
 use crate::types::{Clock as _, Entropy as _, SecretText, limits};
 use browser::Waiting;
 use oidc::{Answer, Device, LoginError, Once, Provider};
@@ -346,22 +346,12 @@ pub(super) fn whoami(
 ) -> Result<Exit, CliError> {
     let file = file(ask, environment)?;
     let text = kept(&file)?;
-    let usage = |error: &dyn std::error::Error| CliError::of(Exit::Usage, error);
-    let credentials = Credentials::of_file(&file).map_err(|error| usage(&error))?;
-    let patience = Duration::from_secs(10);
-    let gateway = Gateway::new(credentials, Arc::new(SystemClock), patience);
-    let gateway = gateway.map_err(|error| usage(&error))?;
-    let path = "/.kluis/v1/identity".to_owned();
-    let answer = gateway.request(Method::GET, path, String::new());
-    let answer = runtime()?.block_on(answer).map_err(|error| {
-        let exit = match error {
-            GatewayError::Refused { .. } => Exit::No,
-            GatewayError::Unreachable(_) => Exit::Unavailable,
-        };
-        CliError::of(exit, &error).hint("`kluis login` signs in again")
-    })?;
-    let told: serde_json::Value = serde_json::from_slice(&answer)
-        .map_err(|_not_json| CliError::new(Exit::Unavailable, "the gateway's answer is none"))?;
+    let caller = Caller {
+        credentials: Some(file),
+    };
+    let told = caller
+        .ask(environment, (Method::GET, &["identity"]), None)
+        .map_err(|error| error.hint("`kluis login` signs in again"))?;
     let part = |name: &str| told[name].as_str().unwrap_or_default().to_owned();
     let until = variable_of(&text, "KLUIS_EXPIRES").unwrap_or_default();
     let row = [part("principal"), part("acts_for"), until];
