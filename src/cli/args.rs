@@ -151,8 +151,8 @@ pub enum Command {
     /// Sign in with an OpenID provider, for an hour at most
     ///
     /// By the browser on this machine (authorization code with PKCE), or with `--device` by one
-    /// elsewhere. The session is kept in a file that nobody else can read; no password and no token of
-    /// the provider is. Once signed in, `kluis login` alone does it again.
+    /// elsewhere. The session is kept in a file that nobody else can read; no password and no token
+    /// of the provider is. Once signed in, `kluis login` alone does it again.
     #[command(
         after_long_help = "Example:\n  kluis login --issuer https://id.example.org --client-id kluis --endpoint https://s3.example.org\n  kluis login --device\n  eval \"$(kluis login --env)\"\n\nFor AWS tools, in ~/.aws/config:\n  credential_process = kluis login --process"
     )]
@@ -296,8 +296,9 @@ pub enum ProjectCommand {
     List,
     /// Demand of everybody in a project how they sign in
     ///
-    /// Who holds a right and signed in with less is refused with the reason `AssuranceTooLow`; so is a lasting
-    /// credential, which knows of no sign-in. Without `--acr` and `--amr` nothing is demanded any more.
+    /// Who holds a right and signed in with less is refused with the reason `AssuranceTooLow`; so is
+    /// a lasting credential, which knows of no sign-in. Without `--acr` and `--amr` nothing is
+    /// demanded any more.
     #[command(
         after_long_help = "Example:\n  kluis project demand icu-sepsis --acr https://refeds.org/profile/mfa\n  kluis project demand icu-sepsis --amr mfa --log-only\n  kluis project demand icu-sepsis"
     )]

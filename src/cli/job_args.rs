@@ -15,8 +15,8 @@ pub enum JobCommand {
     /// Let a job read a published version in your name, once it runs
     ///
     /// Prints what the job is to be submitted with. It is no secret: only a node of the cluster can
-    /// use it, for a job of that account, once. What the job reads is decided and recorded like your
-    /// own reading, and ends with your right to it.
+    /// use it, for a job of that account, once. What the job reads is decided and recorded like
+    /// your own reading, and ends with your right to it.
     #[command(
         after_long_help = "Example:\n  sbatch --comment=\"kluis=$(kluis job submit icu-sepsis/ecg-2024@3 --cluster hpc1 --account bdevries)\" train.sh"
     )]

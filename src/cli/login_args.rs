@@ -18,7 +18,7 @@ pub struct Login {
     /// The provider [default: that of the last time]
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
     pub issuer: Option<String>,
-    /// The name that the provider knows Kluis by, which its tokens are for [default: that of the last time]
+    /// The name that the provider knows Kluis by [default: that of the last time]
     #[arg(long, value_name = "ID")]
     pub client_id: Option<String>,
     /// The gateway's URL [default: that of the last time]
@@ -30,7 +30,7 @@ pub struct Login {
     /// What is asked of the provider
     #[arg(long, value_name = "SCOPES", default_value = "openid")]
     pub scope: String,
-    /// How far the session reaches: PROJECT, PROJECT/DATASET or PROJECT/DATASET/PURPOSE [default: all you may]
+    /// How far the session reaches: PROJECT[/DATASET[/PURPOSE]] [default: all you may]
     #[arg(long, value_name = "ROLE")]
     pub role: Option<String>,
     /// Sign in on another machine: print a code to enter there

@@ -1,5 +1,5 @@
-//! What a project demands of how people signed in (OpenID Connect Core 1.0, section 2: `acr`, `amr`;
-//! RFC 8176), and how well a caller is known.
+//! What a project demands of how people signed in (OpenID Connect Core 1.0, section 2: `acr` and
+//! `amr`; RFC 8176), and how well a caller is known.
 
 use crate::types::Action;
 

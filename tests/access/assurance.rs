@@ -1,4 +1,4 @@
-//! Projects that demand a better sign-in: who is known well enough, and what everybody else is told.
+//! Projects that demand a better sign-in: who is known well enough, and what others are told.
 
 use kluis::policy::Demand;
 use serde_json::json;
@@ -13,7 +13,8 @@ async fn demand(world: &World, acr: &[&str], amr: &[&str], log_only: bool) {
         amr: texts(amr),
         log_only,
     };
-    let set = world.vault.demand_assurance(&world.local(), &icu(), demand);
+    let (local, project) = (world.local(), icu());
+    let set = world.vault.demand_assurance(&local, &project, demand);
     set.await.expect("set");
 }
 

@@ -216,8 +216,8 @@ fn hashed(method: &'static str, uri: String, body: &str) -> Asked {
     asked.with("x-amz-checksum-sha256", sum).body(body)
 }
 
-/// Signed in itself and not in its headers: `tests/attacks/locks.py` asks the first, `jobs.rs` those
-/// whose proof is a node's key. The description of the API is everybody's.
+/// Signed in itself and not in its headers: `tests/attacks/locks.py` asks the first, `jobs.rs`
+/// those whose proof is a node's key. The description of the API is everybody's.
 const ELSEWHERE: [&str; 4] = ["PostObject", "StartJob", "EndJob", "GetApiDescription"];
 
 fn operations() -> Vec<&'static str> {

@@ -1,5 +1,5 @@
-//! Whether a job's session still holds, as of now: the guard's cache answers, and looks again before
-//! it says no.
+//! Whether a job's session still holds, as of now: the guard's cache answers, and looks again
+//! before it says no.
 
 use std::net::IpAddr;
 use std::sync::Arc;
