@@ -19,7 +19,7 @@ const COLUMNS: [&str; 7] = [
     "job", "version", "cluster", "account", "start_by", "number", "over",
 ];
 /// How long a request is tried.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE_SECONDS: u64 = 30;
 
 #[derive(Deserialize)]
 struct Told {
@@ -62,8 +62,7 @@ pub(super) fn run(
         JobCommand::End { job, again } => {
             let needs = "--node, --job, --job-number and --account are needed";
             let credentials = of_node(job)?.ok_or_else(|| CliError::new(Exit::Usage, needs))?;
-            let gateway = Gateway::new(credentials, Arc::new(SystemClock), PATIENCE);
-            let gateway = gateway.map_err(|error| CliError::of(Exit::Usage, &error))?;
+            let gateway = gateway(credentials, PATIENCE_SECONDS)?;
             let act = if *again { Act::Again } else { Act::End };
             let ended = runtime()?.block_on(gateway.end_job(act));
             ended.map_err(|error| {
@@ -117,6 +116,13 @@ fn cells(told: Told) -> [String; 7] {
 
 fn unusable(error: &CredentialsError) -> CliError {
     CliError::of(Exit::Usage, error)
+}
+
+/// The gateway of a job on this node.
+pub(super) fn gateway(credentials: Credentials, seconds: u64) -> Result<Gateway, CliError> {
+    let patience = Duration::from_secs(seconds);
+    let gateway = Gateway::new(credentials, Arc::new(SystemClock), patience);
+    gateway.map_err(|error| CliError::of(Exit::Usage, &error))
 }
 
 /// The credential of a job on this node, if one is named.

@@ -35,6 +35,8 @@ mod project;
 mod recover;
 pub mod remote;
 pub(crate) mod serve;
+#[cfg(feature = "mount")]
+mod supervise;
 
 use std::process::ExitCode;
 

@@ -39,26 +39,31 @@ pub(super) async fn open(
     environment: &Environment,
     pages_bytes: usize,
 ) -> Result<Version, CliError> {
-    let patience = Duration::from_secs(remote.io_timeout);
-    let credentials = remote.credentials.as_deref();
-    let gateway = Arc::new(gateway(credentials, environment, patience)?);
-    let opened = Version::open(gateway, &ask, pages_bytes).await;
+    let gateway = Arc::new(gateway_of(remote, environment)?);
+    open_at(gateway, &ask, pages_bytes).await
+}
+
+/// Opens a version at this gateway.
+pub(super) async fn open_at(
+    gateway: Arc<Gateway>,
+    ask: &VersionAsk,
+    pages_bytes: usize,
+) -> Result<Version, CliError> {
+    let opened = Version::open(gateway, ask, pages_bytes).await;
     opened.map_err(|error| of_node(&error))
 }
 
-/// The same with a credential that is there.
+/// The number of a dataset's newest version.
 #[cfg(feature = "mount")]
-pub(super) async fn open_with(
-    credentials: Credentials,
-    remote: &Remote,
-    ask: VersionAsk,
-    pages_bytes: usize,
-) -> Result<Version, CliError> {
+pub(super) async fn newest(gateway: &Gateway, bucket: &BucketName) -> Result<u32, CliError> {
+    let newest = Version::newest(gateway, bucket).await;
+    newest.map_err(|error| of_node(&error))
+}
+
+/// The gateway that a mount's arguments name.
+pub(super) fn gateway_of(remote: &Remote, environment: &Environment) -> Result<Gateway, CliError> {
     let patience = Duration::from_secs(remote.io_timeout);
-    let gateway = Gateway::new(credentials, Arc::new(SystemClock), patience);
-    let gateway = gateway.map_err(|error| CliError::of(Exit::Usage, &error))?;
-    let opened = Version::open(Arc::new(gateway), &ask, pages_bytes).await;
-    opened.map_err(|error| of_node(&error))
+    gateway(remote.credentials.as_deref(), environment, patience)
 }
 
 /// The gateway that a credential names, in a file or else in the environment.

@@ -11,6 +11,7 @@ mod job;
 mod kept;
 mod keys;
 mod reads;
+mod seen;
 mod tree;
 mod version;
 
@@ -20,6 +21,7 @@ pub use gateway::{Gateway, GatewayError};
 pub use job::{Act, JobName, JobSource, NewNode, NodeIdentity};
 pub use keys::{Keys, Lease};
 pub use reads::{Reads, Touched};
+pub use seen::{Seen, SeenError};
 pub use tree::{Found, Kind, Place};
 pub use version::{Version, VersionAsk};
 
