@@ -154,7 +154,7 @@ pub enum Command {
     /// elsewhere. The session is kept in a file that nobody else can read; no password and no token
     /// of the provider is. Once signed in, `kluis login` alone does it again.
     #[command(
-        after_long_help = "Example:\n  kluis login --issuer https://id.example.org --client-id kluis --endpoint https://s3.example.org\n  kluis login --device\n  eval \"$(kluis login --env)\"\n\nFor AWS tools, in ~/.aws/config:\n  credential_process = kluis login --process"
+        after_long_help = "A shell takes the session by eval; AWS tools by a line in ~/.aws/config:\n  credential_process = kluis login --process\n\nExample:\n  kluis login --issuer https://id.example.org --client-id kluis --endpoint https://s3.example.org\n  kluis login --device\n  kluis login --env"
     )]
     Login(Login),
     /// Forget the session that `kluis login` kept

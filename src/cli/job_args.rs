@@ -18,7 +18,7 @@ pub enum JobCommand {
     /// use it, for a job of that account, once. What the job reads is decided and recorded like
     /// your own reading, and ends with your right to it.
     #[command(
-        after_long_help = "Example:\n  sbatch --comment=\"kluis=$(kluis job submit icu-sepsis/ecg-2024@3 --cluster hpc1 --account bdevries)\" train.sh"
+        after_long_help = "Example:\n  kluis job submit icu-sepsis/ecg-2024@3 --cluster hpc1 --account bdevries --lasts 2d"
     )]
     Submit(Submit),
     /// List your jobs that wait or run
@@ -121,7 +121,9 @@ pub enum NodeCommand {
         output: PathBuf,
     },
     /// Enrol a node: what its key signs about jobs of its cluster is believed
-    #[command(after_long_help = "Example:\n  kluis node enrol gpu-017 --cluster hpc1 --key KEY")]
+    #[command(
+        after_long_help = "Example:\n  kluis node enrol gpu-017 --cluster hpc1 --key AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
+    )]
     Enrol {
         /// Its name
         name: String,

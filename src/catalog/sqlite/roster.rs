@@ -9,8 +9,8 @@ use crate::catalog::codec::encode_value;
 use crate::catalog::{CatalogError, Conflict, Mutation, RosterEntry, RosterKind};
 
 /// A kind as the tables' column has it: the byte of its encoding.
-fn column(kind: RosterKind) -> u8 {
-    encode_value(&kind).first().copied().unwrap_or(u8::MAX)
+fn column(kind: RosterKind) -> Vec<u8> {
+    encode_value(&kind)
 }
 
 pub(super) fn set(

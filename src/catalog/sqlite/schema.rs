@@ -257,7 +257,7 @@ CREATE INDEX approvals_by_end ON approvals (due, id);
 /// Version 8: the roster. `entry` is in the encoding of `catalog::codec`, and has the kind too.
 const V8: &str = "
 CREATE TABLE roster (
-    kind INTEGER NOT NULL,
+    kind BLOB NOT NULL CHECK (length(kind) = 1),
     name TEXT NOT NULL,
     entry BLOB NOT NULL,
     PRIMARY KEY (kind, name)
