@@ -8,7 +8,7 @@ mod oidc;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use http::{Method, StatusCode};
+use http::Method;
 use serde_json::json;
 
 use super::login_args::{Kept, Login};
@@ -130,7 +130,7 @@ impl Place {
     }
 
     async fn post(&self, url: &str, form: String) -> Result<Vec<u8>, CliError> {
-        let answer = fetch::post(url, form, self.ca.as_deref(), limits::TOKEN_KEYS_BYTES_MAX);
+        let answer = fetch::post_form(url, form, self.ca.as_deref(), limits::TOKEN_KEYS_BYTES_MAX);
         let (_, body) = answer
             .await
             .map_err(|error| unreachable("the provider", &error))?;
@@ -230,9 +230,9 @@ async fn exchange(place: &Place, token: &SecretText, role: Option<&str>) -> Resu
     .await;
     let (status, body) = answer.map_err(|error| unreachable("the gateway", &error))?;
     let text = String::from_utf8_lossy(&body);
-    if status != StatusCode::OK {
+    if status != 200 {
         let code = element(&text, "Code").unwrap_or("no reason");
-        let exit = if status.is_server_error() {
+        let exit = if status >= 500 {
             Exit::Unavailable
         } else {
             Exit::No
