@@ -221,7 +221,7 @@ async fn exchange(place: &Place, token: &SecretText, role: Option<&str>) -> Resu
         .append_pair("WebIdentityToken", token.expose())
         .finish();
     let url = format!("{}/", place.endpoint.trim_end_matches('/'));
-    let answer = fetch::post(
+    let answer = fetch::post_form(
         &url,
         form,
         place.ca.as_deref(),
