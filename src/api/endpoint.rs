@@ -103,6 +103,18 @@ pub(super) static ENDPOINTS: &[Endpoint] = &[
         |vault, ask| Box::pin(versions::keys(vault, ask)),
     ),
     signed(
+        Method::POST,
+        "versions/{bucket}/pack",
+        "GetPack",
+        |vault, ask| Box::pin(versions::pack(vault, ask)),
+    ),
+    signed(
+        Method::POST,
+        "versions/{bucket}/urls",
+        "GetUrls",
+        |vault, ask| Box::pin(versions::urls(vault, ask)),
+    ),
+    signed(
         Method::GET,
         "versions/{bucket}/sealed",
         "GetSealed",

@@ -14,12 +14,12 @@ use super::node::{gateway_of, newest, open_at, refuse};
 use super::output::{CliError, Exit, Output};
 use super::serve::runtime;
 use super::supervise;
-use crate::app::system::forbid_dumps;
+use crate::app::system::{SystemEntropy, forbid_dumps};
 use crate::app::{log, shutdown};
 use crate::config::{Config, Environment};
 use crate::mount::{MountAsk, Supervised, is_descriptor, serve};
-use crate::node::{Seen, Version, VersionAsk};
-use crate::types::limits;
+use crate::node::{DiskCache, Seen, Version, VersionAsk};
+use crate::types::{BlobId, limits};
 
 const MIB: u64 = 1024 * 1024;
 /// Where root's mounts keep what they have seen.
@@ -44,7 +44,19 @@ pub(super) fn run(
         tracing::warn!(%error, "this process may be dumped, with keys and plaintext");
     }
     let memory = usize::try_from(ask.memory.saturating_mul(MIB)).unwrap_or(usize::MAX);
+    let unguessable = BlobId::random(&SystemEntropy::new()).map_err(|error| usage(&error))?;
+    let cache_bytes = ask.cache_size.saturating_mul(MIB);
+    let disk = ask
+        .cache
+        .as_ref()
+        .map(|path| DiskCache::open(path, cache_bytes));
+    let disk = disk
+        .transpose()
+        .map_err(|error| usage(&error).hint("--cache needs a directory that can be written"))?;
     let mount = MountAsk {
+        disk,
+        through_gateway: ask.through_gateway,
+        name: format!("kluis-{unguessable}"),
         directory: ask.directory.clone(),
         allow_other: ask.allow_other,
         direct: ask.direct_io,

@@ -253,6 +253,16 @@ pub const RELEASE_KEYS_MAX: usize = 1_000;
 /// grant that is withdrawn stops what is open within this time (AZ-2: 60 s), clocks and a round
 /// trip to spare.
 pub const LEASE_SECONDS: u64 = 45;
+/// How long a URL reads a blob from the store: within the 60 s of AZ-2 after a grant ended.
+pub const STRAIGHT_SECONDS: u64 = 55;
+/// Connections of one mount to the store.
+pub const STRAIGHT_CONNECTIONS_MAX: usize = 32;
+/// Blobs of one object that one question for URLs names: their names fit into one record.
+pub const STRAIGHT_BLOBS_MAX: usize = 48;
+/// Plaintext bytes of an object that is sent in a pack: as many as one chunk of a mount holds.
+pub const PACK_OBJECT_BYTES_MAX: u64 = 1024 * 1024;
+/// Sealed bytes of one pack.
+pub const PACK_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// Connections of one mount to its gateway; as many chunks are on their way at most.
 pub const NODE_CONNECTIONS_MAX: usize = 16;
@@ -264,6 +274,24 @@ pub const NODE_CHUNK_BYTES: u64 = 1024 * 1024;
 pub const NODE_AHEAD_CHUNKS_MAX: u64 = 16;
 /// Objects whose keys are asked for ahead of a reader that goes through a directory.
 pub const NODE_AHEAD_KEYS_MAX: usize = 256;
+/// Batches of files that are brought at once ahead of their readers; a pack each.
+pub const NODE_BRINGING_MAX: usize = 3;
+/// Files of one of them.
+pub const NODE_BROUGHT_MAX: usize = 256;
+/// Files that are brought ahead of one reader.
+pub const NODE_WINDOW_FILES_MAX: u64 = 512;
+/// Opens that a mount remembers to know their order again; some 20 bytes each.
+pub const NODE_LEARNED_MAX: usize = 2 * 1024 * 1024;
+/// Bytes of a plan, and files that it names: the paths of a large training set.
+pub const PLAN_BYTES_MAX: u64 = 128 * 1024 * 1024;
+/// See [`PLAN_BYTES_MAX`].
+pub const PLAN_FILES_MAX: usize = 2 * 1024 * 1024;
+/// Chunks that are written to a disk cache at once; more are not kept.
+pub const DISK_WRITERS_MAX: usize = 32;
+/// Files of a disk cache; beyond, further ones are removed.
+pub const DISK_FILES_MAX: usize = 8 * 1024 * 1024;
+/// Folders of a disk cache that are looked into: 256, and what others left there.
+pub const DISK_FOLDERS_MAX: usize = 1024;
 /// Tables of keys that a mount keeps; some 100 bytes each.
 pub const NODE_KEYS_MAX: usize = 100_000;
 /// Ranges of one open file that are told apart in its report; beyond, the closest become one.
@@ -284,6 +312,8 @@ pub const MOUNT_DEATHS_MAX: usize = 5;
 pub const MOUNT_DEATHS_SECONDS: u64 = 60;
 /// Pages of the manifest that a mount keeps.
 pub const MOUNT_PAGES_BYTES: usize = 32 * 1024 * 1024;
+/// What the kernel reads ahead of a program, in KiB, where the mount may tell it: one request.
+pub const MOUNT_READAHEAD_KIB: u32 = 1024;
 /// What the kernel may read ahead of a program in one mount, where it is allowed to.
 pub const MOUNT_READAHEAD_BYTES: u32 = 4 * 1024 * 1024;
 

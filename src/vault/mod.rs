@@ -23,6 +23,7 @@ mod known;
 mod lifecycle;
 mod lock;
 mod log_terms;
+mod pack;
 mod publish;
 mod read;
 mod reading;
@@ -32,6 +33,7 @@ mod release;
 mod session;
 mod settings;
 mod snapshot;
+mod straight;
 mod sweep;
 mod tags;
 mod upload;
@@ -67,6 +69,7 @@ pub use recover::Recovered;
 pub use release::{Opening, ReadReport, Released, Run};
 pub use session::{AssumeAsk, Assumed, Bounds, JobBounds, Rests, Word};
 pub use snapshot::Snapshot;
+pub use straight::{Presigned, StraightAsk};
 pub use sweep::{GRACE_MS_MIN, SweepAsk, Swept};
 
 use crate::catalog::{Mutation, SharedCatalog};
@@ -125,6 +128,8 @@ pub struct Settings {
     pub snapshot_wait: bool,
     /// When grants lapse that no review confirms.
     pub review: ReviewTimes,
+    /// Projects whose nodes may read sealed bytes from the store itself.
+    pub straight: Vec<ProjectName>,
 }
 
 /// The vault.

@@ -22,6 +22,7 @@ mod ports;
 mod published;
 mod races;
 mod snapshots;
+mod straight;
 pub(super) mod support;
 mod sweep;
 mod uploads;
