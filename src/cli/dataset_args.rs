@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueHint};
 
+#[cfg(feature = "mount")]
+use super::job_args::OnNode;
 use super::values;
 use crate::manifest::SignerKey;
 use crate::types::{BucketName, PrincipalId, ProjectName};
@@ -40,6 +42,9 @@ pub struct Mount {
     /// Where the gateway is, and whom to trust
     #[command(flatten)]
     pub remote: Remote,
+    /// The job on whose behalf, instead of a credential
+    #[command(flatten)]
+    pub on: OnNode,
     /// What the version's root must hash to, as `kluis dataset versions` shows it
     #[arg(long, value_name = "HEX", value_parser = values::digest)]
     pub root: Option<[u8; 32]>,

@@ -9,7 +9,8 @@ use futures_util::StreamExt as _;
 use tokio::net::UnixStream as Line;
 
 use super::args::Mount;
-use super::node::{newest, open, refuse};
+use super::job;
+use super::node::{gateway_of, newest, open_at, refuse};
 use super::output::{CliError, Exit, Output};
 use super::serve::runtime;
 use super::supervise;
@@ -106,9 +107,18 @@ async fn supervisor_gone(line: Option<&Line>) {
 async fn version(ask: &Mount, environment: &Environment) -> Result<Version, CliError> {
     let (bucket, number) = ask.version.clone();
     let latest = number.is_none();
+    let gateway = match job::of_node(&ask.on)? {
+        Some(_) if latest => {
+            let message = "a job's right is for one version: name its number";
+            return Err(CliError::new(Exit::Usage, message));
+        }
+        Some(credentials) => job::gateway(credentials, ask.remote.io_timeout)?,
+        None => gateway_of(&ask.remote, environment)?,
+    };
+    let gateway = Arc::new(gateway);
     let number = match number {
         Some(number) => number,
-        None => newest(&ask.remote, &bucket, environment).await?,
+        None => newest(&gateway, &bucket).await?,
     };
     let wanted = VersionAsk {
         bucket,
@@ -116,7 +126,7 @@ async fn version(ask: &Mount, environment: &Environment) -> Result<Version, CliE
         signer: ask.remote.signer,
         root: ask.root,
     };
-    let opened = open(&ask.remote, wanted, environment, limits::MOUNT_PAGES_BYTES).await;
+    let opened = open_at(gateway, &wanted, limits::MOUNT_PAGES_BYTES).await;
     let version = opened.map_err(|error| {
         error.hint(
             "a mount takes the right to list and read the whole dataset; a grant on a prefix reads \

@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::credentials::Credentials;
+use super::job::{Act, JobSource, Started};
 use super::line::{Lines, Patience, Take};
 use crate::store::s3::{Dialer, EMPTY_PAYLOAD, Parts, S3ConfigError};
 use crate::types::{Clock, limits};
@@ -103,6 +104,8 @@ pub struct Gateway {
     lines: Lines,
     credentials: Credentials,
     clock: Arc<dyn Clock>,
+    /// One session of a job is asked for at a time.
+    renewing: tokio::sync::Mutex<()>,
     patience: Duration,
 }
 
@@ -118,6 +121,7 @@ impl Gateway {
             lines: Lines::new(dialer, limits::NODE_CONNECTIONS_MAX, LINE),
             credentials,
             clock,
+            renewing: tokio::sync::Mutex::default(),
             patience,
         })
     }
@@ -174,6 +178,63 @@ impl Gateway {
         Ok(answer.freeze())
     }
 
+    /// Sees that a job's session is fresh, long before the last one ends.
+    async fn refresh(&self) -> Result<(), GatewayError> {
+        if self.credentials.due().is_none() {
+            return Ok(());
+        }
+        let _one = self.renewing.lock().await;
+        let Some(source) = self.credentials.due() else {
+            return Ok(());
+        };
+        let answer = self.state_job(source, Act::Start).await?;
+        let started: Started = serde_json::from_slice(&answer)
+            .map_err(|_not_json| GatewayError::Unreachable("no session came".into()))?;
+        self.credentials.renewed(&started);
+        Ok(())
+    }
+
+    /// Says that the job has ended here, or will start again.
+    pub async fn end_job(&self, act: Act) -> Result<(), GatewayError> {
+        let Some(source) = self.credentials.source() else {
+            return Ok(());
+        };
+        let mut tries = self.tries();
+        loop {
+            match self.state_job(source, act).await {
+                Ok(_nothing) => return Ok(()),
+                Err(error) => tries.again(error).await?,
+            }
+        }
+    }
+
+    async fn state_job(&self, source: &JobSource, act: Act) -> Result<Bytes, GatewayError> {
+        let path = match act {
+            Act::Start => "/.kluis/v1/jobs/start",
+            Act::End | Act::Again => "/.kluis/v1/jobs/end",
+        };
+        let body = source.stated(act);
+        let body = body.map_err(|error| GatewayError::broken(&error))?;
+        let authority = self.lines.authority();
+        let make = || {
+            let request = Request::builder().method(Method::POST).uri(path);
+            let request = request.header(HOST, authority);
+            let request = request.header(CONTENT_LENGTH, body.len());
+            let made = request.body(Full::new(body.clone()));
+            made.map_err(|error| GatewayError::broken(&error))
+        };
+        let mut answer = BytesMut::new();
+        let mut take = |piece: &[u8]| {
+            if answer.len().saturating_add(piece.len()) > limits::STORE_ERROR_BYTES_MAX {
+                return Err(GatewayError::Unreachable("too long an answer".into()));
+            }
+            answer.extend_from_slice(piece);
+            Ok(())
+        };
+        self.lines.read(&make, served, &mut take).await?;
+        Ok(answer.freeze())
+    }
+
     /// Tries, as many as help.
     pub(super) fn tries(&self) -> Tries {
         Tries {
@@ -184,14 +245,8 @@ impl Gateway {
 
     /// One try: the answer's body, piece by piece.
     pub(super) async fn read(&self, asking: &Asking, take: Take<'_>) -> Result<(), GatewayError> {
-        let judge = |answer: Response<Incoming>| {
-            if answer.status().is_success() {
-                return Ok(answer);
-            }
-            let status = answer.status();
-            Err(Box::pin(refused(status, answer.into_body())))
-        };
-        self.lines.read(&|| self.signed(asking), judge, take).await
+        self.refresh().await?;
+        self.lines.read(&|| self.signed(asking), served, take).await
     }
 
     fn signed(&self, asking: &Asking) -> Result<Request<Full<Bytes>>, GatewayError> {
@@ -240,6 +295,17 @@ impl Gateway {
             .body(Full::new(asking.body.clone()))
             .map_err(|error| GatewayError::broken(&error))
     }
+}
+
+/// An answer that was asked for, or why there is none.
+fn served(
+    answer: Response<Incoming>,
+) -> Result<Response<Incoming>, impl Future<Output = GatewayError> + Send> {
+    if answer.status().is_success() {
+        return Ok(answer);
+    }
+    let status = answer.status();
+    Err(Box::pin(refused(status, answer.into_body())))
 }
 
 /// Why the gateway refuses, in its own code.

@@ -59,10 +59,33 @@ pub const TOKEN_KEYS_BYTES_MAX: usize = 512 * 1024;
 pub const TOKEN_KEYS_MAX: usize = 64;
 /// A token's subject (255 characters by OIDC's core, section 2).
 pub const TOKEN_SUBJECT_BYTES_MAX: usize = 255;
+/// The class or a method of a sign-in, as its token names it.
+pub const ASSURANCE_BYTES_MAX: usize = 255;
+/// Methods of one sign-in, and what a project may demand.
+pub const ASSURANCES_MAX: usize = 16;
 /// Issuers of one vault.
 pub const ISSUERS_MAX: usize = 32;
 /// How long a session's credential lives at most, in milliseconds (ID-5: an hour).
 pub const SESSION_MS_MAX: u64 = 60 * 60 * 1_000;
+/// A job's session, in milliseconds: its node renews it by itself, at two thirds of that.
+pub const JOB_SESSION_MS: u64 = 15 * 60 * 1_000;
+/// How long a job may wait: ID-5 asks for 72 h; a queue of a month is the longest that is known.
+pub const JOB_WAITS_MS_MAX: u64 = 30 * 24 * 60 * 60 * 1_000;
+/// How long a job may run.
+pub const JOB_LASTS_MS_MAX: u64 = 30 * 24 * 60 * 60 * 1_000;
+/// Nodes of one job; its row names each of them.
+pub const JOB_NODES_MAX: u32 = 1_024;
+/// Jobs of one person that wait or run; a submission looks through them.
+pub const JOBS_OPEN_MAX: usize = 1_000;
+/// Jobs that are over and that a submission forgets.
+pub const JOBS_FORGET_MAX: usize = 100;
+/// A job's name: a principal's, a slash and 32 digits.
+pub const JOB_NAME_BYTES_MAX: usize = PRINCIPAL_BYTES_MAX + 33;
+/// The name of a node, cluster or account: three of them and a number fit into a principal's name.
+pub const NODE_NAME_BYTES_MAX: usize = 40;
+/// How long a node's statement about a job may be good, in milliseconds; clocks may be a minute
+/// apart.
+pub const STATEMENT_MS_MAX: u64 = 3 * 60 * 1_000;
 /// A session's token as it is sent; with its form it stays below what clients put into a header.
 pub const SESSION_TOKEN_BYTES_MAX: usize = 4 * 1024;
 /// Spent tokens that one commit forgets because they are over.

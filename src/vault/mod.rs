@@ -5,6 +5,7 @@ mod act_terms;
 mod admin;
 mod approvals;
 mod ask;
+mod assurance;
 mod checksum;
 mod completion;
 mod cors;
@@ -17,6 +18,7 @@ mod groups;
 mod guard;
 mod identity;
 mod intake;
+mod jobs;
 mod known;
 mod lifecycle;
 mod lock;
@@ -55,15 +57,17 @@ pub use ask::{
     Holding, Input, InputBody, KeyWish, NewObject, Place, ReadAsk, ReadConditions, Reading,
     Removed, Replaced, Seen, Span, TagMatch, Tags, Turned, Wishes, WriteConditions,
 };
+pub use assurance::Assured;
 pub use cors::CorsAsk;
 pub use error::{ErrorKind, VaultError};
 pub use grants::{GrantDraft, GrantUse, ReviewTimes};
+pub use jobs::{Job, JobAsk, NodeDraft};
 pub use lifecycle::Lifecycled;
 pub use log_terms::LogTermsChange;
 pub use publish::Published;
 pub use recover::Recovered;
 pub use release::{Opening, ReadReport, Released, Run};
-pub use session::{AssumeAsk, Assumed, Bounds};
+pub use session::{AssumeAsk, Assumed, Bounds, JobBounds, Rests, Word};
 pub use snapshot::Snapshot;
 pub use straight::{Presigned, StraightAsk};
 pub use sweep::{GRACE_MS_MIN, SweepAsk, Swept};

@@ -297,7 +297,7 @@ impl Vault {
         proof: &Authorized,
         key: &ObjectKey,
     ) -> Result<Decision, VaultError> {
-        let principal = call.session.principal.as_ref().ok_or(super::NOBODY)?;
+        let principal = call.subject().ok_or(super::NOBODY)?;
         let project = &proof.bucket.project;
         let subject = self.guard.subject(project, principal).await?;
         Ok(subject.decide(&Ask {
@@ -320,7 +320,7 @@ impl Vault {
         row: &PublicationRow,
         run: &Run,
     ) -> Result<(Vec<ObjectRow>, Option<Decision>), VaultError> {
-        let principal = call.session.principal.as_ref().ok_or(super::NOBODY)?;
+        let principal = call.subject().ok_or(super::NOBODY)?;
         let subject = self.guard.subject(&proof.bucket.project, principal).await?;
         let now = self.now();
         let decide = |key: &ObjectKey| {
