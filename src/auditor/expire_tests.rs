@@ -245,8 +245,10 @@ async fn note(wal: &Arc<Wal>, n: u8, project: &str, source: Option<&str>) {
     let mut intent = samples::intent(event);
     intent.time = time;
     intent.object.project = Some(project.parse().unwrap());
-    let mut from = crate::ledger::ObjectRef::default();
-    from.project = source.map(|name| name.parse().unwrap());
+    let from = crate::ledger::ObjectRef {
+        project: source.map(|name| name.parse().unwrap()),
+        ..crate::ledger::ObjectRef::default()
+    };
     intent.source_object = Some(from);
     let mut completion = samples::completion(event);
     completion.time = time;
