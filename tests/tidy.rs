@@ -51,8 +51,8 @@ const HOUSE: [(&str, &[&str]); 22] = [
     (
         "auditor",
         &[
-            "cli", "app", "config", "vault", "archive", "notary", "store", "keyring", "journal",
-            "ledger", "types",
+            "cli", "app", "config", "vault", "archive", "notary", "catalog", "store", "keyring",
+            "journal", "ledger", "policy", "types",
         ],
     ),
 ];

@@ -9,7 +9,7 @@ use http::{Method, Response};
 
 use super::answer::ApiError;
 use super::ask::Ask;
-use super::{PREFIX, grants, identity, versions};
+use super::{PREFIX, grants, identity, records, versions};
 use crate::vault::Vault;
 
 /// Serves one endpoint.
@@ -139,6 +139,12 @@ pub(super) static ENDPOINTS: &[Endpoint] = &[
         "projects/{project}/grants/{grant}/confirm",
         "ConfirmGrant",
         |vault, ask| Box::pin(grants::confirm(vault, ask)),
+    ),
+    signed(
+        Method::GET,
+        "projects/{project}/records",
+        "ListRecords",
+        |vault, ask| Box::pin(records::list(vault, ask)),
     ),
 ];
 

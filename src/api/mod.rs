@@ -10,6 +10,7 @@ mod ask;
 mod endpoint;
 mod grants;
 mod identity;
+mod records;
 mod versions;
 
 use std::sync::Arc;

@@ -1,12 +1,14 @@
 //! Holds a volume against the log: every record's canonical bytes, made again from the columns,
 //! must be those that the log's segments commit to.
 
+use std::sync::Arc;
+
 use super::ArchiveError;
 use super::file::Volume;
 use super::fold::Row;
 use super::read::rows_of;
 use crate::ledger::{
-    Entry, Scope, ScopeKey, Segment, SegmentTrees, encode, encode_completion, scopes_of,
+    Entry, Scope, ScopeKey, Segment, SegmentTrees, Session, encode, encode_completion, scopes_of,
 };
 
 /// What was found to hold.
@@ -82,6 +84,47 @@ pub fn check(
         return Err(ArchiveError::Other("it holds other records than it says"));
     }
     Ok(checked)
+}
+
+/// A record as it stands in a volume.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Kept {
+    /// Its number in the lane.
+    pub seq: u64,
+    /// The record.
+    pub entry: Entry,
+    /// The session that it refers to.
+    pub session: Option<Arc<Session>>,
+    /// Its canonical bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// Every record of a volume, made again from its columns, in the order of their numbers.
+pub fn records_of(volume: &Volume) -> Result<Vec<Kept>, ArchiveError> {
+    let mut rows = Vec::new();
+    rows_of(volume, |row| {
+        rows.push(row);
+        Ok(())
+    })?;
+    let order = order(&rows, volume.meta.first)?;
+    let mut kept = Vec::with_capacity(order.len());
+    for (seq, at, end) in order {
+        let row = rows.get(at).ok_or(ArchiveError::Row(at))?;
+        let entry = match (&row.end, end) {
+            (Some((_, completion)), true) => Entry::Completion(completion.clone()),
+            (_, _) => row.entry.clone(),
+        };
+        let mut bytes = Vec::new();
+        encode(&entry, &mut bytes)?;
+        let session = row.session.clone().filter(|_| !end);
+        kept.push(Kept {
+            seq,
+            entry,
+            session,
+            bytes,
+        });
+    }
+    Ok(kept)
 }
 
 /// Number, row and whether it is its completion, of each record from `first` on, in order.

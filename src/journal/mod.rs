@@ -15,6 +15,7 @@ mod file;
 mod format;
 mod lane;
 mod memory;
+mod pages;
 mod queue;
 mod reader;
 mod select;
@@ -25,8 +26,9 @@ mod wal;
 mod tests;
 
 pub use memory::MemoryJournal;
+pub use pages::{Cursor, Page, Pages};
 pub use reader::{Reader, Record};
-pub use select::{Filter, Pairs, Request};
+pub use select::{EndedRight, Filter, Pairs, Request};
 pub use tail::{Found, Rest, Tail, lanes};
 pub use wal::{OnSync, Wal, WalConfig};
 

@@ -1,5 +1,6 @@
 //! One subject's view of a project's policy, and its decisions.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use casbin::rhai::Dynamic;
@@ -41,7 +42,8 @@ pub struct Decision {
     /// `deny:role`. Empty when no line matched: default deny. `fault: …` when the question could
     /// not be put, which is a deny too.
     pub rule: String,
-    /// SHA-256 of the policy's hash and the subject's grants in canonical form.
+    /// SHA-256 of the policy's hash and the subject's grants in canonical form, the groups that she
+    /// holds some of them through, and what bars her.
     pub version: [u8; 32],
     /// The grant through which the line matched.
     pub grant: Option<GrantId>,
@@ -80,6 +82,14 @@ impl Bar {
             Self::Unknown => "barred: unknown",
         }
     }
+
+    /// The same as the last line of the rights that a version is the hash of.
+    pub(super) const fn line(self) -> &'static str {
+        match self {
+            Self::Suspended => "barred: suspended\n",
+            Self::Unknown => "barred: unknown\n",
+        }
+    }
 }
 
 /// A question that was put to a view of another project.
@@ -88,6 +98,8 @@ const FAULT_PROJECT: &str = "fault: another project";
 const FAULT_PRINCIPAL: &str = "fault: another principal";
 /// The caller's credential is for another project or dataset.
 const OUTSIDE: &str = "barred: outside the credential's scope";
+/// What the line begins with that names the groups.
+pub(super) const THROUGH: &str = "through: ";
 /// casbin failed, or named a line that no grant of the subject supports.
 const FAULT_ENGINE: &str = "fault: engine";
 
@@ -97,26 +109,50 @@ impl SubjectPolicy {
         (project, principal): (ProjectName, PrincipalId),
         (held, grants): (Held, Vec<Grant>),
     ) -> Self {
-        let version = sha256(&[&policy.hash(), canon::write(&grants).as_bytes()]);
-        Self {
+        let subject = Self {
             policy,
             grants,
             engine,
             project,
             principal,
             held: Arc::new(held),
-            version,
+            version: [0; 32],
             barred: None,
-        }
+        };
+        subject.versioned()
+    }
+
+    fn versioned(self) -> Self {
+        let version = sha256(&[&self.policy.hash(), self.rights().as_bytes()]);
+        Self { version, ..self }
     }
 
     /// The same subject, who may do nothing.
     #[must_use]
     pub fn barred(self, why: Bar) -> Self {
-        Self {
+        let barred = Self {
             barred: Some(why),
             ..self
+        };
+        barred.versioned()
+    }
+
+    /// What the version is the hash of, behind the policy's: the grants, through which groups she
+    /// holds those that are not her own, and what bars.
+    pub(super) fn rights(&self) -> String {
+        let mut rights = canon::write(&self.grants);
+        let holders = self.grants.iter().map(|grant| &grant.principal);
+        let groups: BTreeSet<&str> = holders
+            .filter(|holder| **holder != self.principal)
+            .map(PrincipalId::as_str)
+            .collect();
+        if !groups.is_empty() {
+            rights.push_str(&through(&groups));
         }
+        if let Some(bar) = self.barred {
+            rights.push_str(bar.line());
+        }
+        rights
     }
 
     /// Decides. Default deny, deny overrides, a failure of the engine is a deny.
@@ -213,6 +249,11 @@ impl SubjectPolicy {
             permit: None,
         }
     }
+}
+
+/// The line of the rights that names the groups.
+pub(super) fn through(groups: &BTreeSet<&str>) -> String {
+    format!("{THROUGH}{}\n", serde_json::json!(groups))
 }
 
 /// What a grant must cover for `ask`.

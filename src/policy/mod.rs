@@ -21,6 +21,7 @@ mod explain;
 mod fuzz;
 mod grant;
 mod held;
+mod kept;
 mod matcher;
 mod model;
 mod project;
@@ -41,5 +42,6 @@ pub use explain::{Considered, Explanation, Verdict};
 #[doc(hidden)]
 pub use fuzz::fuzz_policy;
 pub use grant::{Circumstances, Grant, GrantEffect, Standing, Terms};
+pub use kept::{CredentialScope, Pieces, Rights};
 pub use project::ProjectPolicy;
 pub use source::{Policy, PolicySource};

@@ -15,6 +15,7 @@ mod groups;
 mod guard;
 mod identity;
 mod intake;
+mod kept;
 mod known;
 mod lifecycle;
 mod lock;
@@ -22,6 +23,7 @@ mod publish;
 mod read;
 mod reading;
 mod record;
+mod records;
 mod recover;
 mod release;
 mod session;
@@ -37,7 +39,7 @@ mod write;
 mod tests;
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -54,7 +56,10 @@ pub use error::{ErrorKind, VaultError};
 pub use grants::{GrantDraft, GrantUse, ReviewTimes};
 pub use lifecycle::Lifecycled;
 pub use publish::Published;
+pub use records::{RecordAsk, RecordPage};
 pub use recover::Recovered;
+
+pub use crate::journal::Filter as RecordFilter;
 pub use release::{Opening, ReadReport, Released, Run};
 pub use session::{AssumeAsk, Assumed, Bounds};
 pub use snapshot::Snapshot;
@@ -76,6 +81,16 @@ const NOBODY: VaultError = VaultError::new(ErrorKind::AccessDenied, "nobody was 
 /// A text as the log keeps it: at most 512 characters.
 fn cut(text: &str) -> String {
     text.chars().take(512).collect()
+}
+
+/// What was asked beyond names, as the log keeps it: of which published version, and of keys that
+/// begin so.
+fn asked(version: Option<u32>, prefix: Option<&str>) -> Option<String> {
+    match (version, prefix) {
+        (Some(number), Some(prefix)) => Some(cut(&format!("version={number} prefix={prefix}"))),
+        (Some(number), None) => Some(format!("version={number}")),
+        (None, prefix) => prefix.map(cut),
+    }
 }
 
 /// Who a credential belongs to, and the secret that proves it.
@@ -132,14 +147,14 @@ pub struct Vault {
     settings: Settings,
     snapshots: snapshot::Progress,
     indexes: release::Indexes,
+    records: OnceLock<records::Records>,
 }
 
 impl Vault {
     /// Builds a vault of its parts.
     #[must_use]
     pub fn new(parts: Parts, settings: Settings) -> Self {
-        let catalog = Arc::clone(&parts.catalog);
-        let guard = guard::Guard::new(catalog, Arc::clone(&parts.clock), parts.policy);
+        let guard = guard::Guard::new(&parts);
         Self {
             store: parts.store,
             catalog: parts.catalog,
@@ -153,6 +168,7 @@ impl Vault {
             settings,
             snapshots: snapshot::Progress::default(),
             indexes: release::Indexes::default(),
+            records: OnceLock::new(),
         }
     }
 

@@ -2,6 +2,7 @@
 //! that are open, over the edge as clients use it. The vault beneath is in memory.
 
 mod grants;
+mod records;
 mod sts;
 mod table;
 mod versions;

@@ -184,6 +184,35 @@ class Cbor:
 # ---- the bundle ----
 
 
+class Hidden(bytes):
+    """The leaf of a record that is not shown."""
+
+
+def check_policies(path: Path) -> None:
+    """Each text is what its name says: its SHA-256, or that of a policy's hash and all pieces of the rights under it."""
+    raw, at, rights = path.read_bytes(), 8, {}
+    if raw[:8] != b"KLUISPO1":
+        raise Refused("bundle", "policies is not of its form")
+    while at < len(raw):
+        version, length = raw[at : at + 32], int.from_bytes(raw[at + 32 : at + 36], "big")
+        text = raw[at + 36 : at + 36 + length]
+        at += 36 + length
+        if at > len(raw) or len(version) != 32:
+            raise Refused("bundle", "policies is cut")
+        if text.startswith(b"kluis-rights 1 "):
+            head, _, part = text.partition(b"\n")
+            policy, number, count = head.split(b" ")[2:]
+            known = rights.setdefault(version, ({}, policy, int(count)))
+            if known[0].setdefault(int(number), part) != part or known[1:] != (policy, int(count)):
+                raise Refused("bundle", "two texts stand for one policy version")
+        elif sha(text) != version:
+            raise Refused("bundle", "a policy version is not what its hash says")
+    for version, (parts, policy, count) in rights.items():
+        whole = b"".join(parts[number] for number in range(count))
+        if sha(bytes.fromhex(policy.decode()), whole) != version:
+            raise Refused("bundle", "a policy version is not what its hash says")
+
+
 class Rows:
     """The groups of the file `rows`, one after another."""
 
@@ -205,7 +234,7 @@ class Rows:
         rows = []
         for _ in range(count):
             seq, length = struct.unpack(">QI", self.exactly(12))
-            rows.append((seq, self.exactly(length)))
+            rows.append((seq, Hidden(self.exactly(32)) if length == 0xFFFFFFFF else self.exactly(length)))
         return entry, tag, seed, rows
 
 
@@ -231,6 +260,7 @@ class Verifier:
         self.kept = [open_checkpoint(path.read_bytes(), vkey) for path in kept]
         self.lanes, self.open, self.head = {}, set(), None
         self.first, self.end, self.scopes, self.rows = 0, self.size, [], None
+        self.shown, self.hidden = None, 0
         manifest = directory / "bundle.json"
         if manifest.exists():
             try:
@@ -238,6 +268,7 @@ class Verifier:
                 self.first, self.end = claims["first"], claims["end"]
                 self.scopes = sorted((bytes.fromhex(s["tag"]), s["project"]) for s in claims["scopes"])
                 fine = claims["schema"] == "kluis.bundle/1" and claims["origin"] == self.origin
+                self.shown = claims.pop("shown", None)
                 fine = fine and set(claims) == {"schema", "origin", "first", "end", "scopes"}
                 fine = fine and 0 <= self.first <= self.end <= self.size
                 fine = fine and all(len(tag) == 16 for tag, _ in self.scopes)
@@ -247,6 +278,8 @@ class Verifier:
                 raise Refused("bundle", "bundle.json is not of this log")
             self.rows = Rows(directory / "rows")
             self.sessions = sessions_of(directory / "sessions")
+            if (directory / "policies").exists():
+                check_policies(directory / "policies")
 
     def find(self, kind: str, text: str) -> None:
         self.findings.append((kind, text))
@@ -326,15 +359,25 @@ class Verifier:
     def group(self, group, logged, place, project: str) -> None:
         index, _, seed, rows = group
         lane, first, end = place
-        leaves = []
+        leaves, hidden = [], [seq for seq, record in rows if isinstance(record, Hidden)]
+        numbers = [seq for seq, _ in rows]
+        if numbers != sorted(set(numbers)) or (hidden and self.shown is None):
+            self.find("rows", f"entry {index}: its rows are out of order, or hidden for no reason")
+            return
         for seq, record in rows:
+            if isinstance(record, Hidden):
+                leaves.append(bytes(record))
+                continue
             number = seq.to_bytes(8, "big")
             salt = hmac.new(seed, number, hashlib.sha256).digest()[:16]
             leaves.append(leaf(number + salt + record))
         if (len(leaves), root_of(leaves)) != logged:
             self.find("rows", f"entry {index}: {logged[0]} rows were logged, and these are others")
             return
+        self.hidden += len(hidden)
         for seq, record in rows:
+            if isinstance(record, Hidden):
+                continue
             if not first <= seq < end:
                 self.find("record", f"record {seq} of lane {lane} is out of order")
             first = seq + 1
@@ -356,13 +399,13 @@ class Verifier:
             if intent[0] not in self.sessions:
                 return "its session is not in the bundle"
         if kind == 2:
-            if body[1] in self.open:
+            if (project, body[1]) in self.open:
                 return "its request began before"
-            self.open.add(body[1])
+            self.open.add((project, body[1]))
         if kind == 3:
-            if body[0] not in self.open and self.first == 0 and project:
+            if (project, body[0]) not in self.open and self.first == 0 and project:
                 return "it ends a request that never began"
-            self.open.discard(body[0])
+            self.open.discard((project, body[0]))
         return None
 
 
@@ -390,7 +433,8 @@ def main() -> int:
     for kind, text in findings:
         print(f"kluis_verify: {kind}: {text}", file=sys.stderr)
     if not findings:
-        print(f"{verifier.origin}: {verifier.size} entries, {verifier.rows_good} records; the evidence holds")
+        shown = f" of {verifier.shown!r}, {verifier.hidden} more not shown" if verifier.shown else ""
+        print(f"{verifier.origin}: {verifier.size} entries, {verifier.rows_good} records{shown}; the evidence holds")
     return 1 if findings else 0
 
 

@@ -9,7 +9,7 @@ mod walk;
 mod tests;
 
 pub use rows::{
-    Group, Manifest, ManifestScope, RowsError, RowsReader, RowsWriter, read_sessions,
-    write_session, write_sessions_head,
+    Group, Manifest, ManifestScope, RowsError, RowsReader, RowsWriter, read_policies,
+    read_sessions, write_policies, write_session, write_sessions_head,
 };
 pub use verify::{Finding, FindingKind, Report, Seen, Source, verify};

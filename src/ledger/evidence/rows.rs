@@ -3,6 +3,8 @@
 //! ```text
 //! rows     = "KLUISRW1" group*       group = entry(8) tag(16) seed(32) count(4) row{count}
 //!                                    row   = seq(8) len(4) record
+//!                                          | seq(8) ff ff ff ff leaf(32)          not shown
+//! policies = "KLUISPO1" { version(32) len(4) text }*
 //! sessions = "KLUISSE1" { len(4) session }*                                       big-endian
 //! ```
 
@@ -15,6 +17,7 @@ use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::hash::array;
+use crate::ledger::tlog::Hash;
 use crate::ledger::{Entry, Scope, Session, SessionHash, Tag, decode};
 use crate::types::limits::{
     BUNDLE_SESSIONS_MAX, LOG_SEGMENT_BYTES_MAX, LOG_SEGMENT_RECORDS_MAX, POLICY_TEXT_BYTES_MAX,
@@ -22,6 +25,9 @@ use crate::types::limits::{
 
 const ROWS: &[u8; 8] = b"KLUISRW1";
 const SESSIONS: &[u8; 8] = b"KLUISSE1";
+const POLICIES: &[u8; 8] = b"KLUISPO1";
+/// Stands in the place of a record's length where only its leaf is told.
+const HIDDEN: u32 = u32::MAX;
 /// The schema of the manifest.
 const SCHEMA: &str = "kluis.bundle/1";
 /// The longest record: a policy's text and what surrounds it.
@@ -63,6 +69,9 @@ pub struct Manifest {
     pub end: u64,
     /// The scopes.
     pub scopes: Vec<ManifestScope>,
+    /// Which of their records are shown, where it is not all: `dataset=ecg principal=j.devries`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shown: Option<String>,
 }
 
 impl Manifest {
@@ -79,6 +88,7 @@ impl Manifest {
             first,
             end,
             scopes: scopes.collect(),
+            shown: None,
         }
     }
 
@@ -119,8 +129,30 @@ pub struct Group {
     pub tag: Tag,
     /// The seed of its salts.
     pub seed: [u8; 32],
-    /// Number and canonical bytes of each record.
+    /// Number and canonical bytes of each record that is shown.
     pub rows: Vec<(u64, Vec<u8>)>,
+    /// Number and leaf of each record that is not.
+    pub hidden: Vec<(u64, Hash)>,
+}
+
+/// A row of a group.
+pub(super) enum Shown<'a> {
+    Record(&'a [u8]),
+    Leaf(&'a Hash),
+}
+
+impl Group {
+    /// All rows by their numbers.
+    pub(super) fn all(&self) -> Vec<(u64, Shown<'_>)> {
+        let records = self.rows.iter();
+        let mut all: Vec<(u64, Shown<'_>)> = records
+            .map(|(seq, record)| (*seq, Shown::Record(record)))
+            .collect();
+        let leaves = self.hidden.iter();
+        all.extend(leaves.map(|(seq, leaf)| (*seq, Shown::Leaf(leaf))));
+        all.sort_by_key(|(seq, _)| *seq);
+        all
+    }
 }
 
 fn word(len: usize) -> [u8; 4] {
@@ -142,11 +174,20 @@ impl<W: Write> RowsWriter<W> {
         self.0.write_all(&group.entry.to_be_bytes())?;
         self.0.write_all(&group.tag)?;
         self.0.write_all(&group.seed)?;
-        self.0.write_all(&word(group.rows.len()))?;
-        for (seq, record) in &group.rows {
+        let all = group.all();
+        self.0.write_all(&word(all.len()))?;
+        for (seq, row) in all {
             self.0.write_all(&seq.to_be_bytes())?;
-            self.0.write_all(&word(record.len()))?;
-            self.0.write_all(record)?;
+            match row {
+                Shown::Record(record) => {
+                    self.0.write_all(&word(record.len()))?;
+                    self.0.write_all(record)?;
+                }
+                Shown::Leaf(leaf) => {
+                    self.0.write_all(&HIDDEN.to_be_bytes())?;
+                    self.0.write_all(leaf)?;
+                }
+            }
         }
         Ok(())
     }
@@ -221,11 +262,21 @@ impl<R: Read> RowsReader<R> {
             tag,
             seed,
             rows: Vec::new(),
+            hidden: Vec::new(),
         };
         let mut bytes = 0_usize;
         for _ in 0..rows {
             let seq = u64::from_be_bytes(array_of(&mut self.0)?);
-            let mut record = vec![0; count(&mut self.0, RECORD_MAX)?];
+            let len = u32::from_be_bytes(array_of(&mut self.0)?);
+            if len == HIDDEN {
+                group.hidden.push((seq, array_of(&mut self.0)?));
+                continue;
+            }
+            let len = usize::try_from(len).unwrap_or(usize::MAX);
+            if len > RECORD_MAX {
+                return Err(RowsError::Malformed);
+            }
+            let mut record = vec![0; len];
             self.0.read_exact(&mut record).map_err(short)?;
             bytes = bytes.saturating_add(record.len());
             if bytes > LOG_SEGMENT_BYTES_MAX.saturating_add(RECORD_MAX) {
@@ -235,6 +286,38 @@ impl<R: Read> RowsReader<R> {
         }
         Ok(Some(group))
     }
+}
+
+/// Writes the texts that decisions rest on, each under its name.
+pub fn write_policies<'a>(
+    out: &mut impl Write,
+    texts: impl IntoIterator<Item = ([u8; 32], &'a str)>,
+) -> io::Result<()> {
+    out.write_all(POLICIES)?;
+    for (version, text) in texts {
+        out.write_all(&version)?;
+        out.write_all(&word(text.len()))?;
+        out.write_all(text.as_bytes())?;
+    }
+    out.flush()
+}
+
+/// Hands each text that decisions rest on to `take`, with its name. Whether it is what its name
+/// says is for who knows what it means.
+pub fn read_policies(
+    mut from: impl Read,
+    mut take: impl FnMut([u8; 32], String),
+) -> Result<(), RowsError> {
+    if array_of::<8>(&mut from)? != *POLICIES {
+        return Err(RowsError::Malformed);
+    }
+    while let Some(version) = start(&mut from)? {
+        let mut text = vec![0; count(&mut from, POLICY_TEXT_BYTES_MAX)?];
+        from.read_exact(&mut text).map_err(short)?;
+        let text = String::from_utf8(text).map_err(|_bytes| RowsError::Malformed)?;
+        take(version, text);
+    }
+    Ok(())
 }
 
 /// Begins the file of sessions.

@@ -105,6 +105,7 @@ fn made(segments: &[&[What]], bend: impl Fn(usize, &mut Segment)) -> Files {
                 tag,
                 seed,
                 rows,
+                hidden: Vec::new(),
             });
         }
     }

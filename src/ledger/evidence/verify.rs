@@ -89,6 +89,10 @@ pub struct Report {
     pub scopes: Vec<String>,
     /// Rows that hold.
     pub rows: u64,
+    /// Rows that are not shown; that they belong where they stand holds.
+    pub hidden: u64,
+    /// Which rows are shown, in the maker's words, where it is not all.
+    pub shown: Option<String>,
     /// Requests among them that began.
     pub requests: u64,
     /// Requests that had not ended.
@@ -211,6 +215,8 @@ pub(super) struct Claims {
     pub(super) range: (u64, u64),
     pub(super) scopes: Vec<(Scope, Tag)>,
     pub(super) rows: Option<RowsReader<io::BufReader<Box<dyn Read>>>>,
+    /// Whether it is of a selection: then it shows some rows and of others the leaves.
+    pub(super) selected: bool,
     pub(super) sessions: HashMap<SessionHash, Arc<Session>>,
 }
 
@@ -225,6 +231,7 @@ impl Claims {
                 range: (0, checkpoint.size),
                 scopes: Vec::new(),
                 rows: None,
+                selected: false,
                 sessions: HashMap::new(),
             }));
         };
@@ -247,8 +254,10 @@ impl Claims {
             let sessions = read_sessions(io::BufReader::new(sessions))?;
             Ok((rows, sessions))
         });
+        report.shown.clone_from(&manifest.shown);
         match read {
             Ok((rows, sessions)) => Ok(Some(Self {
+                selected: manifest.shown.is_some(),
                 range: (manifest.first, manifest.end),
                 scopes,
                 rows: Some(rows),

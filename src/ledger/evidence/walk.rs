@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
-use super::rows::{Group, RowsError};
+use super::rows::{Group, RowsError, Shown};
 use super::verify::{Claims, FindingKind, Report, Seen, Source, Visit};
 use crate::ledger::tlog::{Checkpoint, Edge, Hash, Tile, TileKind, decode_bundle, empty_root};
 use crate::ledger::{Entry, Intent, ObjectRef, Row, Scope, Segment, Tag, decode, leaf_hash};
@@ -18,7 +18,8 @@ pub(super) struct Walk<'a> {
     visit: Visit<'a>,
     /// Of each lane the number behind its last segment.
     lanes: BTreeMap<String, u64>,
-    open: BTreeSet<EventId>,
+    /// Requests that have not ended, of each scope: one of two projects is in both.
+    open: BTreeSet<(Scope, EventId)>,
     time: u64,
     /// The next group of rows.
     head: Option<Group>,
@@ -271,10 +272,22 @@ impl<'a> Walk<'a> {
     fn group(&mut self, segment: &Segment, scope: &Scope, wanted: (u64, Hash), group: Group) {
         let row = Row::new(&group.seed);
         let mut buffer = Vec::new();
-        let leaves = group.rows.iter();
+        let all = group.all();
+        let ascending = all.is_sorted_by(|(a, _), (b, _)| a < b);
+        let leaves = all.into_iter();
         let edge: Edge = leaves
-            .map(|(seq, record)| row.leaf(*seq, record, &mut buffer))
+            .map(|(seq, shown)| match shown {
+                Shown::Record(record) => row.leaf(seq, record, &mut buffer),
+                Shown::Leaf(leaf) => *leaf,
+            })
             .collect();
+        if !ascending || (!group.hidden.is_empty() && !self.claims.selected) {
+            let entry = group.entry;
+            let told = format!("entry {entry}: its rows are out of order, or hidden for no reason");
+            self.find(FindingKind::Rows, told);
+            return;
+        }
+        let hidden = u64::try_from(group.hidden.len()).unwrap_or(u64::MAX);
         let (logged, entry) = (wanted.0, group.entry);
         if (edge.size(), edge.root()) != wanted {
             let here = edge.size();
@@ -284,6 +297,7 @@ impl<'a> Walk<'a> {
             );
             return;
         }
+        self.report.hidden = self.report.hidden.saturating_add(hidden);
         let mut next = segment.first;
         for (seq, record) in group.rows {
             let told = match decode(&record) {
@@ -329,7 +343,7 @@ impl<'a> Walk<'a> {
                 Scope::Project(_),
             ) => return Err(foreign()),
         }
-        paired(&mut self.open, &entry, self.claims.range.0 == 0)?;
+        paired(&mut self.open, scope, &entry, self.claims.range.0 == 0)?;
         (self.visit)(Seen {
             lane,
             seq,
@@ -350,13 +364,18 @@ impl<'a> Walk<'a> {
 
 /// Each intent has one completion, and each completion an intent: before it, if the log is here
 /// from its beginning.
-fn paired(open: &mut BTreeSet<EventId>, entry: &Entry, whole: bool) -> Result<(), String> {
+fn paired(
+    open: &mut BTreeSet<(Scope, EventId)>,
+    scope: &Scope,
+    entry: &Entry,
+    whole: bool,
+) -> Result<(), String> {
     match entry {
         Entry::Intent {
             intent: Intent { event, .. },
             ..
         } => {
-            if !open.insert(*event) {
+            if !open.insert((scope.clone(), *event)) {
                 return Err("its request began before".into());
             }
             if open.len() > LOG_OPEN_MAX {
@@ -364,7 +383,7 @@ fn paired(open: &mut BTreeSet<EventId>, entry: &Entry, whole: bool) -> Result<()
             }
         }
         Entry::Completion(completion) => {
-            if !open.remove(&completion.event) && whole {
+            if !open.remove(&(scope.clone(), completion.event)) && whole {
                 return Err("it ends a request that never began".into());
             }
         }

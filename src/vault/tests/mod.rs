@@ -18,6 +18,7 @@ mod policy;
 mod ports;
 mod published;
 mod races;
+mod replayed;
 mod snapshots;
 pub(super) mod support;
 mod sweep;
