@@ -1,5 +1,6 @@
 //! The command line: arguments in, words and exit codes out.
 
+pub mod approval_args;
 pub mod args;
 pub mod config_command;
 pub mod grant_args;
@@ -7,6 +8,7 @@ pub mod man;
 pub mod output;
 pub mod values;
 
+mod approval;
 mod audit;
 mod call;
 mod credential;
@@ -23,33 +25,28 @@ mod node;
 pub(crate) mod open;
 mod policy;
 mod principal;
+pub(crate) mod process;
 mod project;
 mod recover;
+pub mod remote;
 pub(crate) mod serve;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 use crate::config::Environment;
 use args::{Cli, Command};
 use output::{CliError, Exit, Output};
+use process::Line;
 
 /// Runs the command.
 #[must_use]
 pub fn main() -> ExitCode {
-    let environment = Environment::process();
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(told) => return Output::of_process(false, &environment).usage(&told),
-    };
-    let mut output = Output::of_process(cli.json, &environment);
-    match dispatch(&cli, &environment, &mut output) {
-        Ok(exit) => exit.into(),
-        Err(error) => {
-            output.error(&error);
-            error.exit().into()
-        }
+    process::run(dispatch)
+}
+
+impl Line for Cli {
+    fn json(&self) -> bool {
+        self.json
     }
 }
 
@@ -71,6 +68,7 @@ fn dispatch(cli: &Cli, environment: &Environment, output: &mut Output) -> Result
         Command::Principal { command } => principal::run(command, desk, output),
         Command::Credential { command } => credential::run(command, desk, output),
         Command::Grant { command } => grant::run(command, desk, output),
+        Command::Approval { command } => approval::run(command, environment, output),
         Command::Group { command } => group::run(command, desk, output),
         Command::Init(ask) => init::run(ask, environment, output),
         Command::Policy { command } => policy::run(command, desk, output),

@@ -295,6 +295,11 @@ const fn of_conflict(conflict: Conflict) -> (ErrorKind, &'static str) {
         ),
         Conflict::NoIdentity => (ErrorKind::InvalidArgument, "the subject is not linked"),
         Conflict::TokenSpent => (ErrorKind::AccessDenied, "the token was used before"),
+        Conflict::NoApproval => (ErrorKind::InvalidArgument, "no such approval"),
+        Conflict::ApprovalOver => (
+            ErrorKind::Conflict,
+            "the approval is over, or not where it must be",
+        ),
         Conflict::NoMember => (ErrorKind::InvalidArgument, "no such member"),
         Conflict::NoDataset => (ErrorKind::NoSuchDataset, "no such dataset"),
         Conflict::DatasetNotEmpty => (ErrorKind::DatasetNotEmpty, "the dataset is not empty"),

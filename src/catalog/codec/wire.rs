@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::CodecError;
 use crate::types::{
-    AccessKeyId, BlobId, DatasetId, DatasetName, ETag, GrantId, ObjectKey, PrincipalId,
+    AccessKeyId, ApprovalId, BlobId, DatasetId, DatasetName, ETag, GrantId, ObjectKey, PrincipalId,
     ProjectName, PublicationId, Timestamp, UploadId, VersionId,
 };
 
@@ -212,6 +212,7 @@ macro_rules! ids {
 }
 
 ids!(
+    ApprovalId,
     BlobId,
     DatasetId,
     VersionId,

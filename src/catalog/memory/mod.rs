@@ -4,6 +4,7 @@
 //! slow to be used. Nothing outlives it.
 
 mod access;
+mod approvals;
 mod dump;
 mod publications;
 mod state;
@@ -17,15 +18,15 @@ use bytes::Bytes;
 
 use super::codec::encode_value;
 use super::{
-    Catalog, CatalogError, CredentialRow, DatasetRow, IdentityRow, ListEntry, ListQuery, MarkerRow,
-    Mutation, ObjectRow, Origin, Page, PartPage, PrincipalRow, ProjectRow, PublicationRow, Setting,
-    SettingKind, UploadPage, UploadQuery, UploadRow, Version, VersionPage, VersionQuery,
-    encode_change, listing,
+    ApprovalRow, Catalog, CatalogError, CredentialRow, DatasetRow, IdentityRow, ListEntry,
+    ListQuery, MarkerRow, Mutation, ObjectRow, Origin, Page, PartPage, PrincipalRow, ProjectRow,
+    PublicationRow, Setting, SettingKind, UploadPage, UploadQuery, UploadRow, Version, VersionPage,
+    VersionQuery, encode_change, listing,
 };
 use crate::policy::Grant;
 use crate::types::{
-    AccessKeyId, BlobId, BucketName, DatasetId, GrantId, ObjectKey, PrincipalId, ProjectName,
-    PublicationId, Timestamp, UploadId, VersionId, VersionName, limits,
+    AccessKeyId, ApprovalId, BlobId, BucketName, DatasetId, GrantId, ObjectKey, PrincipalId,
+    ProjectName, PublicationId, Timestamp, UploadId, VersionId, VersionName, limits,
 };
 use state::State;
 
@@ -270,6 +271,18 @@ impl Catalog for MemoryCatalog {
             Some((row.id.clone(), *used))
         });
         Ok(used.take(limit).collect())
+    }
+
+    async fn approval(&self, id: &ApprovalId) -> Result<Option<ApprovalRow>, CatalogError> {
+        Ok(self.state().approvals.get(id).cloned())
+    }
+
+    async fn approvals(
+        &self,
+        project: &ProjectName,
+        limit: usize,
+    ) -> Result<Vec<ApprovalRow>, CatalogError> {
+        Ok(self.state().approvals_in(project, limit))
     }
 
     async fn object(

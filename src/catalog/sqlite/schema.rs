@@ -241,8 +241,21 @@ CREATE TABLE spent (
 CREATE INDEX spent_by_end ON spent (expires, token);
 ";
 
+/// Version 7: acts that take two persons.
+const V7: &str = "
+CREATE TABLE approvals (
+    id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    project TEXT NOT NULL REFERENCES projects (name),
+    asked INTEGER NOT NULL,
+    due INTEGER NOT NULL,
+    row BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX approvals_in ON approvals (project, asked, id);
+CREATE INDEX approvals_by_end ON approvals (due, id);
+";
+
 /// Every step, oldest first.
-pub(super) const STEPS: &[&str] = &[V1, V2, V3, V4, V5, V6];
+pub(super) const STEPS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7];
 
 /// Brings a file, an empty one too, to the newest version; refuses a newer and a foreign one.
 pub(super) fn migrate(conn: &Connection, steps: &[&str]) -> Result<(), CatalogError> {
@@ -304,7 +317,7 @@ mod tests {
     /// A step that a later version might bring.
     const NEXT: &str = "ALTER TABLE projects ADD COLUMN note TEXT;";
     /// The newest version.
-    const KNOWN: u32 = 6;
+    const KNOWN: u32 = 7;
 
     /// The steps of a program that is newer by one, and by another that fails.
     fn newer<'a>(more: &[&'a str]) -> Vec<&'a str> {
