@@ -229,7 +229,14 @@ async fn answer(
         }
         printer.pause(output)
     };
-    let bound = Duration::from_millis(QUERY_MS_MAX);
+    bounded(Duration::from_millis(QUERY_MS_MAX), asking).await
+}
+
+/// An answer within its time, or an error.
+async fn bounded<T>(
+    bound: Duration,
+    asking: impl Future<Output = Result<T, Wrong>>,
+) -> Result<T, CliError> {
     match tokio::time::timeout(bound, asking).await {
         Ok(answered) => answered.map_err(Wrong::told),
         Err(_late) => Err(CliError::new(Exit::Unavailable, "the query took too long")
