@@ -251,6 +251,7 @@ mod tests {
     use crate::journal::tests::support::{Counter, HandClock, config, event, secret};
     use crate::journal::{CompletionSlot, Journal as _, Wal};
     use crate::ledger::{Outcome, samples};
+    use crate::types::Clock as _;
     use std::sync::Arc;
 
     #[test]
@@ -278,6 +279,11 @@ mod tests {
         }
     }
 
+    /// A moment of the journal's own clock.
+    fn begun(ms: u64) -> Timestamp {
+        HandClock::new().now().plus_millis(ms)
+    }
+
     /// Twenty requests, refusals among them, the last of them open.
     async fn journal(dir: &Path) -> (Arc<Wal>, Box<dyn CompletionSlot>) {
         let wal = Wal::open(config(dir), HandClock::new(), Counter::new()).unwrap();
@@ -285,7 +291,7 @@ mod tests {
         let mut held = None;
         for n in 0..20 {
             let mut intent = samples::intent(event(n));
-            intent.time = Timestamp::from_millis(1_000_000 + u64::from(n));
+            intent.time = begun(u64::from(n));
             let mut end = samples::completion(event(n));
             end.time = intent.time;
             if n % 2 == 0 {
@@ -341,7 +347,7 @@ mod tests {
             assert_eq!(all(&pages, &refused, limit).len(), 10, "{limit}");
         }
         let until = Filter {
-            until: Some(Timestamp::from_millis(1_000_005)),
+            until: Some(begun(5)),
             ..Filter::default()
         };
         assert_eq!(all(&pages, &until, 2).len(), 5);

@@ -162,11 +162,8 @@ fn a_bundle_brings_its_policy_versions_and_is_decided_again_by_a_stranger() {
     let honest = std::fs::read(&path).expect("read");
     // The same length, another role.
     let mut bent = honest.clone();
-    let at = bent
-        .windows(9)
-        .position(|part| part == b"\"auditor\"")
-        .unwrap_or(at)
-        + 1;
+    let at = bent.windows(9).position(|part| part == b"\"auditor\"");
+    let at = at.expect("her role") + 1;
     bent[at..at + 7].copy_from_slice(b"owner  ");
     std::fs::write(&path, &bent).expect("written");
     told(

@@ -142,16 +142,30 @@ pub(super) enum Shown<'a> {
 }
 
 impl Group {
-    /// All rows by their numbers.
+    /// All rows: those that are shown in their order, and between them by their numbers those that
+    /// are not. Nothing is sorted: what is out of order stays so, and is found.
     pub(super) fn all(&self) -> Vec<(u64, Shown<'_>)> {
-        let records = self.rows.iter();
-        let mut all: Vec<(u64, Shown<'_>)> = records
-            .map(|(seq, record)| (*seq, Shown::Record(record)))
-            .collect();
-        let leaves = self.hidden.iter();
-        all.extend(leaves.map(|(seq, leaf)| (*seq, Shown::Leaf(leaf))));
-        all.sort_by_key(|(seq, _)| *seq);
-        all
+        let mut shown = self.rows.iter().peekable();
+        let mut hidden = self.hidden.iter().peekable();
+        let mut all = Vec::with_capacity(self.rows.len().saturating_add(self.hidden.len()));
+        loop {
+            let first = match (shown.peek(), hidden.peek()) {
+                (Some((a, _)), Some((b, _))) => a <= b,
+                (Some(_), None) => true,
+                (None, _) => false,
+            };
+            if first {
+                all.extend(
+                    shown
+                        .next()
+                        .map(|(seq, record)| (*seq, Shown::Record(record))),
+                );
+            } else if let Some((seq, leaf)) = hidden.next() {
+                all.push((*seq, Shown::Leaf(leaf)));
+            } else {
+                return all;
+            }
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::ledger::tlog::{
     Checkpoint, Growth, KeyKind, Note, Signer, TrustPolicy, decode_bundle, encode_bundle,
 };
 use crate::ledger::{
-    Entry, Scope, ScopeKey, Scopes, Segment, SegmentTrees, encode, samples, session_hash,
+    Entry, Row, Scope, ScopeKey, Scopes, Segment, SegmentTrees, encode, samples, session_hash,
 };
 use crate::types::{EventId, Secret, Timestamp};
 
@@ -255,6 +255,35 @@ fn an_edit_is_found_wherever_it_is() {
             assert!(!report.findings.is_empty(), "{name} byte {at}");
         }
     }
+}
+
+/// A bundle of a part: of the other rows the leaves are there, and nothing else will do.
+#[test]
+fn what_is_not_shown_is_proved_by_its_leaf() {
+    let mut files = whole();
+    let honest = files.groups();
+    let hide = |bend: u8| {
+        let mut groups = honest.clone();
+        let (seq, record) = groups[0].rows.remove(1);
+        let mut leaf = Row::new(&groups[0].seed).leaf(seq, &record, &mut Vec::new());
+        leaf[0] ^= bend;
+        groups[0].hidden.push((seq, leaf));
+        groups
+    };
+    files.put_groups(&hide(0));
+    assert_eq!(files.groups(), hide(0));
+    assert_eq!(kinds(&files.verified(&[])), [FindingKind::Rows]);
+    let manifest = String::from_utf8(files.0["bundle.json"].clone()).unwrap();
+    let manifest = manifest.replacen('{', "{\"shown\":\"dataset=ecg\",", 1);
+    files.0.insert("bundle.json".into(), manifest.into());
+    let report = files.verified(&[]);
+    assert_eq!((kinds(&report), report.hidden), (Vec::new(), 1));
+    files.put_groups(&hide(1));
+    assert_eq!(kinds(&files.verified(&[])), [FindingKind::Rows]);
+    let mut left_out = honest;
+    left_out[0].rows.remove(1);
+    files.put_groups(&left_out);
+    assert_eq!(kinds(&files.verified(&[])), [FindingKind::Rows]);
 }
 
 #[test]
