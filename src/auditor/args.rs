@@ -10,8 +10,8 @@ use crate::cli::values;
 use crate::ledger::Outcome;
 use crate::ledger::export::Form;
 #[cfg(feature = "sql")]
-use crate::types::{Action, GrantId, ObjectKey};
-use crate::types::{DatasetName, EventId, PrincipalId, ProjectName, Timestamp};
+use crate::types::{Action, DatasetName, GrantId, ObjectKey};
+use crate::types::{EventId, PrincipalId, ProjectName, Timestamp};
 
 const AFTER: &str = "\
 Exit codes:
@@ -47,7 +47,7 @@ pub(super) struct Cli {
 pub(super) enum Command {
     /// Check a bundle, or a copy of a log's directory; needs neither the vault nor a network
     Verify(Verify),
-    /// Make a bundle of records, with what it takes to check them and to decide them again
+    /// Make a bundle of a project's records, with what it takes to check them
     Bundle(Bundle),
     /// Ask the log: SQL over the table `requests`, or the common questions by flags
     #[cfg(feature = "sql")]
@@ -61,6 +61,8 @@ pub(super) enum Command {
     /// Close what was recorded into encrypted files of columns in the store, where it is queried
     /// and kept
     Ship(Ship),
+    /// Remove the records whose time is over, as their projects say (`kluis project log`)
+    Expire(Expire),
     /// Show the log's newest checkpoint to witnesses, and keep it with their cosignatures
     Cosign(Cosign),
     /// Be a witness: cosign checkpoints of logs that only ever grow (c2sp.org/tlog-witness)
@@ -101,12 +103,12 @@ pub(super) struct Verify {
     /// If the evidence holds, its checkpoint is added
     #[arg(long, value_name = "DIR")]
     pub(super) kept: Option<PathBuf>,
+    /// For how many days records must have been kept before they were removed
+    #[arg(long, value_name = "DAYS", default_value_t = crate::types::limits::LOG_KEPT_DAYS)]
+    pub(super) retention: u32,
     /// Print the requests that hold, as they are in the log
     #[arg(long)]
     pub(super) requests: bool,
-    /// Decide the requests that hold again, with the policy versions in the bundle
-    #[arg(long)]
-    pub(super) replay: bool,
 }
 
 /// Whose records.
@@ -380,19 +382,6 @@ fn told(name: &str, value: Option<impl std::fmt::Display>) -> String {
     text.unwrap_or_default()
 }
 
-impl Bundle {
-    /// The question as the log keeps it.
-    pub(super) fn words(&self) -> String {
-        let whose = self.whose.words();
-        let dataset = told("dataset", self.dataset.as_ref());
-        let principal = told("principal", self.principal.as_ref());
-        let permit = told("permit", self.permit.as_ref());
-        let (since, until) = (told("since", self.since), told("until", self.until));
-        let whose = whose.trim_end();
-        format!("bundle {whose}{dataset}{principal}{permit}{since}{until}")
-    }
-}
-
 impl Replay {
     /// The question as the log keeps it.
     pub(super) fn words(&self) -> String {
@@ -422,9 +411,21 @@ pub(super) struct Ship {
     /// Close everything that is under a checkpoint, however young
     #[arg(long)]
     pub(super) all: bool,
+    /// Remove journal files from the gateway's disk that were full so long ago, once all that is in
+    /// them is in volumes
+    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = values::span)]
+    pub(super) keep: Duration,
     /// Go on until interrupted
     #[arg(long, conflicts_with = "all")]
     pub(super) watch: bool,
+}
+
+/// What to remove.
+#[derive(Debug, Args)]
+pub(super) struct Expire {
+    /// Say what is due, and remove nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
 }
 
 /// Whom to show checkpoints to.
@@ -434,6 +435,9 @@ pub(super) struct Cosign {
     /// (c2sp.org/tlog-policy)
     #[arg(long, value_name = "FILE")]
     pub(super) trust: PathBuf,
+    /// Certificates to trust for witnesses over https://, PEM; the system's if not said
+    #[arg(long, value_name = "FILE")]
+    pub(super) ca: Option<PathBuf>,
     /// Go on until interrupted
     #[arg(long)]
     pub(super) watch: bool,
@@ -451,7 +455,7 @@ pub(super) enum WitnessCommand {
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
-    /// Answer `add-checkpoint` over HTTP; put TLS in front of it
+    /// Answer `add-checkpoint` over HTTP, or HTTPS with a certificate
     Serve(WitnessServe),
 }
 
@@ -470,31 +474,23 @@ pub(super) struct WitnessServe {
     /// The address to listen on
     #[arg(long, default_value = "127.0.0.1:8787")]
     pub(super) listen: std::net::SocketAddr,
+    /// The certificate chain to speak TLS with, PEM; read again when it changes
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(super) tls_cert: Option<PathBuf>,
+    /// Its private key, PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(super) tls_key: Option<PathBuf>,
 }
 
 /// What to put into a bundle.
 #[derive(Debug, Args)]
-#[command(
-    after_help = "Of a dataset, a person or a permit the bundle shows the requests that fit all of \
-them, and of every other record of the project its leaf: that nothing was altered is checked, what is \
-not shown is not told.
-
-Example:
-  kluis-audit bundle --project icu --auditor t.visser --permit HDAB-7 --out hdab-7"
-)]
 pub(super) struct Bundle {
-    /// Whose records.
-    #[command(flatten)]
-    pub(super) whose: Whose,
-    /// Show requests on a dataset of this name
+    /// The project
     #[arg(long)]
-    pub(super) dataset: Option<DatasetName>,
-    /// Show requests of a principal, and of workloads that act for it
+    pub(super) project: ProjectName,
+    /// Whom the bundle is for; her grants must let her read this project's log
     #[arg(long)]
-    pub(super) principal: Option<PrincipalId>,
-    /// Show requests under a permit
-    #[arg(long)]
-    pub(super) permit: Option<String>,
+    pub(super) auditor: PrincipalId,
     /// The directory to make
     #[arg(long, value_hint = ValueHint::DirPath)]
     pub(super) out: PathBuf,

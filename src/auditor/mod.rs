@@ -5,6 +5,9 @@ mod args;
 mod bundle;
 mod cosign;
 mod entries;
+mod expire;
+#[cfg(test)]
+mod expire_tests;
 mod export;
 mod hot;
 mod look;
@@ -54,6 +57,7 @@ fn dispatch(cli: &Cli, environment: &Environment, output: &mut Output) -> Result
         Command::Witness { command } => witness::run(command, output),
         Command::Cosign(ask) => cosign::run(ask, desk, output),
         Command::Export(ask) => export::run(ask, desk, output),
+        Command::Expire(ask) => expire::run(ask, desk, output),
         Command::Reconcile(ask) => reconcile::run(ask, desk, output),
         Command::Replay(ask) => replay::run(ask, desk, output),
         Command::Ship(ask) => ship::run(ask, desk, output),

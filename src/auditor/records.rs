@@ -1,122 +1,200 @@
-//! The records of the log's segments, whole: from the journal, or from the volumes where the journal
-//! does not hold them any more. What comes from either is for the caller to hold against the log.
+//! The records of a log's segments, wherever they are: in the journal, or in volumes once the
+//! journal has let them go.
 
-use std::collections::BTreeMap;
+use std::collections::btree_map::Entry as Slot;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::archive::{Archive, unreadable};
 use super::entries::broken;
-use crate::archive::{Kept, records_of};
+use crate::archive::records_of;
 use crate::cli::open::journal;
 use crate::cli::output::CliError;
-use crate::config::Config;
-use crate::journal::{Found, Tail};
-use crate::ledger::Segment;
+use crate::cli::serve::runtime;
+use crate::journal::{Found, Tail, begins};
+use crate::ledger::{Scope, Scopes, Segment, Session, SessionHash, Tag};
 use crate::types::Secret;
 
-/// Reads segments in the order of each lane.
-pub(super) struct Records<'a> {
-    archive: &'a Archive,
-    config: &'a Config,
-    tails: BTreeMap<String, Tail>,
-    /// The volume that was read last: lane, and its records.
-    volume: Option<(String, Vec<Kept>)>,
+/// One record.
+pub(super) struct Held {
+    pub(super) seq: u64,
+    /// Its canonical bytes.
+    pub(super) bytes: Vec<u8>,
+    pub(super) scopes: Vec<Scope>,
+    /// The session that it names, where that is known.
+    pub(super) session: Option<(SessionHash, Arc<Session>)>,
 }
 
-impl<'a> Records<'a> {
-    pub(super) const fn new(archive: &'a Archive, config: &'a Config) -> Self {
+/// What is there of a segment.
+#[derive(Default)]
+pub(super) struct Part {
+    pub(super) records: Vec<Held>,
+    /// Scopes whose records went when their time was over.
+    pub(super) expired: BTreeSet<Tag>,
+    /// All of it went.
+    pub(super) gone: bool,
+}
+
+/// A volume in memory.
+struct Loaded {
+    first: u64,
+    end: u64,
+    records: BTreeMap<u64, Held>,
+    expired: BTreeSet<Tag>,
+}
+
+/// Reads segments in the log's order.
+pub(super) struct Records {
+    dir: PathBuf,
+    key: Secret<32>,
+    /// `None` while the journal holds everything.
+    archive: Option<Archive>,
+    tails: BTreeMap<String, Tail>,
+    volumes: BTreeMap<String, Loaded>,
+    /// Where each request belongs whose completion comes later.
+    scopes: Scopes,
+}
+
+impl Records {
+    /// Of this journal; the archive is needed once it has let something go.
+    pub(super) fn new(dir: PathBuf, key: Secret<32>, archive: Option<Archive>) -> Self {
         Self {
+            dir,
+            key,
             archive,
-            config,
             tails: BTreeMap::new(),
-            volume: None,
+            volumes: BTreeMap::new(),
+            scopes: Scopes::default(),
         }
     }
 
-    fn key(&self) -> Secret<32> {
-        self.archive.keys.notary.journal.duplicate()
-    }
-
-    /// The records of a segment; `None` where it was logged without any, as lost.
-    pub(super) async fn of(&mut self, segment: &Segment) -> Result<Option<Vec<Kept>>, CliError> {
-        if segment.lost {
-            return Ok(None);
+    /// The records of a segment. Of one that is not `wanted` nothing is told, but what is behind
+    /// it may need it.
+    pub(super) fn of(&mut self, segment: &Segment, wanted: bool) -> Result<Part, CliError> {
+        let lane = &segment.lane;
+        let begun = begins(&self.dir, lane, self.key.duplicate());
+        if begun.map_err(|error| journal(&error))? == 0 {
+            return self.from_journal(segment);
         }
-        if let Some(records) = self.journal(segment)? {
-            return Ok(Some(records));
-        }
-        self.volume(segment).await.map(Some)
-    }
-
-    /// From the journal; `None` where it lacks some.
-    fn journal(&mut self, segment: &Segment) -> Result<Option<Vec<Kept>>, CliError> {
-        let dir = &self.config.journal.dir;
-        if !dir.join(&segment.lane).is_dir() {
-            return Ok(None);
-        }
-        let mut tail = match self.tails.remove(&segment.lane) {
-            Some(tail) if tail.next() == segment.first => tail,
-            // It is known to lack what comes before.
-            Some(tail) if tail.next() > segment.first => {
-                self.tails.insert(segment.lane.clone(), tail);
-                return Ok(None);
-            }
-            Some(_) | None => {
-                let opened = Tail::open(dir, &segment.lane, self.key(), segment.first);
-                opened.map_err(|error| journal(&error))?
-            }
+        let Some(archive) = &self.archive else {
+            return Err(broken(
+                "the journal lacks records, and no volume is at hand",
+            ));
         };
-        tail.refresh().map_err(|error| journal(&error))?;
+        if segment.first >= archive.index.end_of(lane) {
+            return self.from_journal(segment);
+        }
+        if !wanted {
+            return Ok(Part::default());
+        }
+        self.from_volume(segment)
+    }
+
+    fn from_volume(&mut self, segment: &Segment) -> Result<Part, CliError> {
+        let lane = &segment.lane;
+        let (first, end) = (segment.first, segment.end());
+        let there = self.volumes.get(lane);
+        if there.is_none_or(|volume| first < volume.first || end > volume.end) {
+            let Some(loaded) = self.load(segment)? else {
+                return Ok(Part {
+                    gone: true,
+                    ..Part::default()
+                });
+            };
+            self.volumes.insert(lane.clone(), loaded);
+        }
+        let Some(volume) = self.volumes.get_mut(lane) else {
+            return Ok(Part::default());
+        };
+        // Each is asked for once, in order.
+        let behind = volume.records.split_off(&end);
+        let mut records = std::mem::replace(&mut volume.records, behind);
+        let records = records.split_off(&first);
+        Ok(Part {
+            records: records.into_values().collect(),
+            expired: volume.expired.clone(),
+            gone: false,
+        })
+    }
+
+    /// Reads the volume that holds a segment; `None` where the volumes begin behind it.
+    fn load(&self, segment: &Segment) -> Result<Option<Loaded>, CliError> {
+        let lacking = || broken("the volumes lack records that are in the log");
+        let archive = self.archive.as_ref().ok_or_else(lacking)?;
+        let range = (segment.first, segment.end());
+        let Some(place) = archive.index.holding(&segment.lane, range) else {
+            let first = archive.index.of_lane(&segment.lane).next();
+            let before = first.is_some_and(|first| range.1 <= first.meta.first);
+            return if before { Ok(None) } else { Err(lacking()) };
+        };
+        let volume = runtime()?.block_on(archive.volume(place))?;
+        let mut records = BTreeMap::new();
+        let read = records_of(&volume, |found| {
+            let hash = found.row.entry.session().copied();
+            let held = Held {
+                seq: found.seq,
+                bytes: found.bytes.to_vec(),
+                session: hash.zip(found.row.session.clone()),
+                scopes: found.scopes,
+            };
+            records.insert(found.seq, held);
+            Ok(())
+        });
+        read.map_err(|error| unreadable(&error))?;
+        Ok(Some(Loaded {
+            first: place.meta.first,
+            end: place.meta.end,
+            records,
+            expired: place.meta.expired(),
+        }))
+    }
+
+    /// The tail of a lane, at the first record that no volume holds if it is read behind volumes.
+    fn tail(&mut self, segment: &Segment) -> Result<&mut Tail, CliError> {
+        match self.tails.entry(segment.lane.clone()) {
+            Slot::Occupied(there) => Ok(there.into_mut()),
+            Slot::Vacant(free) => {
+                if segment.first > 0
+                    && let Some(archive) = &self.archive
+                {
+                    for row in runtime()?.block_on(archive.open_of(&segment.lane))? {
+                        self.scopes.of(&row.entry);
+                    }
+                }
+                let key = self.key.duplicate();
+                let tail = Tail::open(&self.dir, &segment.lane, key, segment.first);
+                Ok(free.insert(tail.map_err(|error| journal(&error))?))
+            }
+        }
+    }
+
+    fn from_journal(&mut self, segment: &Segment) -> Result<Part, CliError> {
+        let lacking = || broken("the journal does not hold what the log says");
         let mut records = Vec::new();
-        let mut whole = true;
-        while tail.next() < segment.end() {
-            match tail.read(segment.end()).map_err(|error| journal(&error))? {
-                Some(Found::Record(record, bytes)) => records.push(Kept {
-                    seq: record.seq,
-                    entry: record.entry,
-                    session: record.session,
-                    bytes,
-                }),
-                Some(Found::Lost(..)) => whole = false,
-                None => {
-                    whole = false;
-                    break;
+        loop {
+            let tail = self.tail(segment)?;
+            if tail.next() >= segment.end() {
+                break;
+            }
+            let found = tail.read(segment.end()).map_err(|error| journal(&error))?;
+            match found.ok_or_else(lacking)? {
+                Found::Lost(..) if segment.lost => {}
+                Found::Lost(..) => return Err(lacking()),
+                Found::Record(record, bytes) => {
+                    let hash = record.entry.session().copied();
+                    records.push(Held {
+                        seq: record.seq,
+                        bytes,
+                        scopes: self.scopes.of(&record.entry),
+                        session: hash.zip(record.session),
+                    });
                 }
             }
         }
-        self.tails.insert(segment.lane.clone(), tail);
-        Ok(whole.then_some(records))
-    }
-
-    /// From the volume that covers it.
-    async fn volume(&mut self, segment: &Segment) -> Result<Vec<Kept>, CliError> {
-        let missing = || {
-            broken(&format!(
-                "neither journal nor volumes hold records {} to {} of lane {}",
-                segment.first,
-                segment.end(),
-                segment.lane
-            ))
-        };
-        let within = |records: &[Kept]| {
-            let from = records.partition_point(|kept| kept.seq < segment.first);
-            let to = records.partition_point(|kept| kept.seq < segment.end());
-            let count = to.saturating_sub(from);
-            (u64::try_from(count).ok() == Some(segment.count)).then_some((from, to))
-        };
-        let held = self.volume.as_ref();
-        let held = held.is_some_and(|(lane, all)| *lane == segment.lane && within(all).is_some());
-        if !held {
-            let places = self.archive.index.volumes().iter();
-            let place = places
-                .filter(|place| place.meta.lane == segment.lane)
-                .find(|place| place.meta.first <= segment.first && segment.end() <= place.meta.end);
-            let volume = self.archive.volume(place.ok_or_else(missing)?).await?;
-            let records = records_of(&volume).map_err(|error| unreadable(&error))?;
-            self.volume = Some((segment.lane.clone(), records));
-        }
-        let (_, all) = self.volume.as_ref().ok_or_else(missing)?;
-        let (from, to) = within(all).ok_or_else(missing)?;
-        let records = all.get(from..to).unwrap_or_default();
-        Ok(records.to_vec())
+        Ok(Part {
+            records,
+            ..Part::default()
+        })
     }
 }

@@ -5,15 +5,14 @@ use std::path::Path;
 use serde_json::json;
 
 use super::args;
-use super::replay::{Again, Counts, Verdict};
 use super::source::DirSource;
+use crate::app::system::SystemClock;
 use crate::app::{create_dir, write_file};
 use crate::cli::output::{CliError, Exit, Output};
-use crate::journal::{Filter, Pairs, Record, Request};
-use crate::ledger::evidence::{
-    Finding, FindingKind, Report, RowsError, Source as _, read_policies, verify,
-};
-use crate::ledger::tlog::{Checkpoint, KeyKind, Note, TrustPolicy, VerifierKey};
+use crate::journal::{Filter, Pairs, Record};
+use crate::ledger::evidence::{Demand, Report, Source as _, verify};
+use crate::ledger::tlog::{KeyKind, Note, TrustPolicy, VerifierKey};
+use crate::types::Clock as _;
 use crate::types::limits::{LOG_KEPT_MAX, NOTE_BYTES_MAX, TRUST_BYTES_MAX};
 
 /// Runs it.
@@ -24,12 +23,14 @@ pub(super) fn run(ask: &args::Verify, output: &mut Output) -> Result<Exit, CliEr
         None => Vec::new(),
     };
     let mut source = DirSource::new(&ask.dir);
-    let (mut again, sound) = texts(&mut source)?;
-    let mut counts = Counts::default();
     let mut pairs = Pairs::new(Filter::default());
     let mut failed = None;
-    let report = verify(&mut source, &trust, &kept, &mut |seen| {
-        if !(ask.requests || ask.replay) || failed.is_some() {
+    let demand = Demand {
+        now: SystemClock.now(),
+        days: ask.retention,
+    };
+    let report = verify(&mut source, &trust, &kept, demand, &mut |seen| {
+        if !ask.requests || failed.is_some() {
             return;
         }
         let request = pairs.push(Record {
@@ -39,77 +40,26 @@ pub(super) fn run(ask: &args::Verify, output: &mut Output) -> Result<Exit, CliEr
             entry: seen.entry,
         });
         if let Some(request) = request {
-            if ask.replay {
-                judge(&mut again, &request, &mut counts, output);
-            }
-            if ask.requests {
-                failed = output.value(&request.view().json()).err();
-            }
+            failed = output.value(&request.view().json()).err();
         }
     });
-    let mut report = report.map_err(|error| CliError::of(Exit::Unavailable, &error))?;
-    if !sound {
-        let text = "a policy version is not what its hash says".to_owned();
-        let kind = FindingKind::Bundle;
-        report.findings.push(Finding { kind, text });
-    }
+    let report = report.map_err(|error| CliError::of(Exit::Unavailable, &error))?;
     if let Some(error) = failed {
         return Err(error);
     }
-    for request in pairs.open() {
-        if ask.replay {
-            judge(&mut again, request, &mut counts, output);
-        }
-        if ask.requests {
+    if ask.requests {
+        for request in pairs.open() {
             output.value(&request.view().json())?;
         }
     }
-    if ask.replay {
-        output.note(&counts.to_string());
-    }
     tell(&report, ask.requests, output)?;
-    if !report.findings.is_empty() || (ask.replay && !counts.all_same()) {
+    if !report.findings.is_empty() {
         return Ok(Exit::No);
     }
     if let Some(dir) = &ask.kept {
         keep(dir, &mut source, &report)?;
     }
     Ok(Exit::Done)
-}
-
-/// The texts in a bundle that its decisions rest on, and whether each is what it is named by.
-fn texts(source: &mut DirSource) -> Result<(Again, bool), CliError> {
-    let mut again = Again::default();
-    let mut full = None;
-    let Some(file) = source.stream("policies")? else {
-        return Ok((again, true));
-    };
-    let read = read_policies(std::io::BufReader::new(file), |version, text| {
-        full = full.take().or_else(|| again.take(version, &text).err());
-    });
-    if let Some(error) = full {
-        return Err(CliError::of(Exit::No, &error));
-    }
-    let sound = match read {
-        Ok(()) => again.is_sound(),
-        Err(RowsError::Io(error)) => return Err(error.into()),
-        Err(_form) => false,
-    };
-    Ok((again, sound))
-}
-
-/// Decides a request again; tells where it is not the same.
-fn judge(again: &mut Again, request: &Request, counts: &mut Counts, output: &mut Output) {
-    let (session, end) = (request.session.as_deref(), request.completion.as_ref());
-    let Some(verdict) = again.judge(session, &request.intent, end) else {
-        return;
-    };
-    counts.count(&verdict);
-    if verdict != Verdict::Same {
-        let why = verdict.why().unwrap_or_default();
-        let told = format!("replay: {} {} {why}", verdict.word(), request.view());
-        output.error(&CliError::new(Exit::No, told.trim_end()));
-    }
 }
 
 fn wrong(path: &Path, what: &str) -> CliError {
@@ -206,26 +156,19 @@ fn tell(report: &Report, requests: bool, output: &mut Output) -> Result<(), CliE
             "kept": report.kept,
             "scopes": report.scopes,
             "rows": report.rows,
-            "hidden": report.hidden,
-            "shown": report.shown,
             "requests": report.requests,
             "open": report.open,
+            "expired": report.expired,
             "clock_set_back": report.clock_set_back,
         }));
     }
-    words(report, checkpoint, cosigned.len(), output);
-    if holds {
-        output.note("the evidence holds: nothing was taken out, put in, changed or moved");
-    }
-    Ok(())
-}
-
-/// What was verified, in words.
-fn words(report: &Report, checkpoint: &Checkpoint, witnesses: usize, output: &mut Output) {
     let (first, end) = report.entries;
     output.note(&format!(
         "log {} of {} entries, cosigned by {} witnesses, a continuation of {} kept checkpoints",
-        checkpoint.origin, checkpoint.size, witnesses, report.kept
+        checkpoint.origin,
+        checkpoint.size,
+        cosigned.len(),
+        report.kept
     ));
     for scope in &report.scopes {
         let whose = if scope.is_empty() {
@@ -238,11 +181,10 @@ fn words(report: &Report, checkpoint: &Checkpoint, witnesses: usize, output: &mu
             report.rows, report.requests, report.open
         ));
     }
-    if let Some(shown) = &report.shown {
+    if report.expired > 0 {
         output.note(&format!(
-            "shown is {}; of {} other records the leaves are here",
-            shown.escape_debug(),
-            report.hidden
+            "{} records went when their time was over",
+            report.expired
         ));
     }
     if report.clock_set_back > 0 {
@@ -251,4 +193,8 @@ fn words(report: &Report, checkpoint: &Checkpoint, witnesses: usize, output: &mu
             report.clock_set_back
         ));
     }
+    if holds {
+        output.note("the evidence holds: nothing was taken out, put in, changed or moved");
+    }
+    Ok(())
 }

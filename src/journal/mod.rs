@@ -16,6 +16,7 @@ mod format;
 mod lane;
 mod memory;
 mod pages;
+mod prune;
 mod queue;
 mod reader;
 mod select;
@@ -27,6 +28,7 @@ mod tests;
 
 pub use memory::MemoryJournal;
 pub use pages::{Cursor, Page, Pages};
+pub use prune::{Prunable, begins, prunable, prune};
 pub use reader::{Reader, Record};
 pub use select::{EndedRight, Filter, Pairs, Request};
 pub use tail::{Found, Rest, Tail, lanes};

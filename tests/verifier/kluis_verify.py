@@ -3,7 +3,7 @@
 A second implementation, written from docs/audit.md and C2SP's specifications; it shares no code with
 the vault. It needs the package `cryptography`.
 
-    python3 kluis_verify.py DIRECTORY KEY_FILE [--kept CHECKPOINT]...
+    python3 kluis_verify.py DIRECTORY KEY_FILE [--kept CHECKPOINT]... [--retention DAYS]
 
 One line for each finding on standard error; exit code 0 if the evidence holds, 1 if it does not.
 """
@@ -15,12 +15,15 @@ import hmac
 import json
 import struct
 import sys
+import time
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 DASH = "\u2014 "
+# Five years, of which two may be leap years.
+KEPT_DAYS = 1_827
 
 
 class Refused(Exception):
@@ -184,35 +187,6 @@ class Cbor:
 # ---- the bundle ----
 
 
-class Hidden(bytes):
-    """The leaf of a record that is not shown."""
-
-
-def check_policies(path: Path) -> None:
-    """Each text is what its name says: its SHA-256, or that of a policy's hash and all pieces of the rights under it."""
-    raw, at, rights = path.read_bytes(), 8, {}
-    if raw[:8] != b"KLUISPO1":
-        raise Refused("bundle", "policies is not of its form")
-    while at < len(raw):
-        version, length = raw[at : at + 32], int.from_bytes(raw[at + 32 : at + 36], "big")
-        text = raw[at + 36 : at + 36 + length]
-        at += 36 + length
-        if at > len(raw) or len(version) != 32:
-            raise Refused("bundle", "policies is cut")
-        if text.startswith(b"kluis-rights 1 "):
-            head, _, part = text.partition(b"\n")
-            policy, number, count = head.split(b" ")[2:]
-            known = rights.setdefault(version, ({}, policy, int(count)))
-            if known[0].setdefault(int(number), part) != part or known[1:] != (policy, int(count)):
-                raise Refused("bundle", "two texts stand for one policy version")
-        elif sha(text) != version:
-            raise Refused("bundle", "a policy version is not what its hash says")
-    for version, (parts, policy, count) in rights.items():
-        whole = b"".join(parts[number] for number in range(count))
-        if sha(bytes.fromhex(policy.decode()), whole) != version:
-            raise Refused("bundle", "a policy version is not what its hash says")
-
-
 class Rows:
     """The groups of the file `rows`, one after another."""
 
@@ -234,7 +208,7 @@ class Rows:
         rows = []
         for _ in range(count):
             seq, length = struct.unpack(">QI", self.exactly(12))
-            rows.append((seq, Hidden(self.exactly(32)) if length == 0xFFFFFFFF else self.exactly(length)))
+            rows.append((seq, self.exactly(length)))
         return entry, tag, seed, rows
 
 
@@ -254,13 +228,12 @@ def sessions_of(path: Path) -> set[bytes]:
 
 
 class Verifier:
-    def __init__(self, directory: Path, vkey: str, kept: list[Path]):
-        self.directory, self.findings, self.rows_good = directory, [], 0
+    def __init__(self, directory: Path, vkey: str, kept: list[Path], days: int, now: float):
+        self.directory, self.findings, self.rows_good, self.rows_gone = directory, [], 0, 0
         self.origin, self.size, self.root = open_checkpoint((directory / "checkpoint").read_bytes(), vkey)
         self.kept = [open_checkpoint(path.read_bytes(), vkey) for path in kept]
         self.lanes, self.open, self.head = {}, set(), None
-        self.first, self.end, self.scopes, self.rows = 0, self.size, [], None
-        self.shown, self.hidden = None, 0
+        self.first, self.end, self.scopes, self.rows, self.expired = 0, self.size, [], None, {}
         manifest = directory / "bundle.json"
         if manifest.exists():
             try:
@@ -268,18 +241,30 @@ class Verifier:
                 self.first, self.end = claims["first"], claims["end"]
                 self.scopes = sorted((bytes.fromhex(s["tag"]), s["project"]) for s in claims["scopes"])
                 fine = claims["schema"] == "kluis.bundle/1" and claims["origin"] == self.origin
-                self.shown = claims.pop("shown", None)
                 fine = fine and set(claims) == {"schema", "origin", "first", "end", "scopes"}
                 fine = fine and 0 <= self.first <= self.end <= self.size
                 fine = fine and all(len(tag) == 16 for tag, _ in self.scopes)
+                self.removed(claims["scopes"], days, now)
             except (ValueError, KeyError, TypeError):
                 fine = False
             if not fine:
                 raise Refused("bundle", "bundle.json is not of this log")
             self.rows = Rows(directory / "rows")
             self.sessions = sessions_of(directory / "sessions")
-            if (directory / "policies").exists():
-                check_policies(directory / "policies")
+
+    def removed(self, scopes: list[dict], days: int, now: float) -> None:
+        """What is there no more must have been due, by the verifier's own clock and demand."""
+        for scope in scopes:
+            if set(scope) - {"project", "tag", "expired"}:
+                raise ValueError("a scope says more than it may")
+            if not (gone := scope.get("expired")):
+                continue
+            kept, before = int(gone["days"]), int(gone["before"])
+            self.expired[bytes.fromhex(scope["tag"])] = before
+            if kept < days:
+                self.find("early", f"records of `{scope['project']}` were kept for {kept} days, not for {days}")
+            if before > now * 1000 - kept * 86_400_000:
+                self.find("early", f"records of `{scope['project']}` are gone that are not {kept} days old")
 
     def find(self, kind: str, text: str) -> None:
         self.findings.append((kind, text))
@@ -351,7 +336,9 @@ class Verifier:
             here = self.head if self.head and self.head[:2] == (index, tag) else None
             if here:
                 self.next_group()
-            if bool(here) != (tag in logged):
+            if not here and tag in logged and body[3] < self.expired.get(tag, 0):
+                self.rows_gone += logged[tag][0]
+            elif bool(here) != (tag in logged):
                 self.find("rows", f"entry {index}: rows are missing, or are there that were not logged")
             elif here:
                 self.group(here, logged[tag], (lane, first, first + count), project)
@@ -359,25 +346,15 @@ class Verifier:
     def group(self, group, logged, place, project: str) -> None:
         index, _, seed, rows = group
         lane, first, end = place
-        leaves, hidden = [], [seq for seq, record in rows if isinstance(record, Hidden)]
-        numbers = [seq for seq, _ in rows]
-        if numbers != sorted(set(numbers)) or (hidden and self.shown is None):
-            self.find("rows", f"entry {index}: its rows are out of order, or hidden for no reason")
-            return
+        leaves = []
         for seq, record in rows:
-            if isinstance(record, Hidden):
-                leaves.append(bytes(record))
-                continue
             number = seq.to_bytes(8, "big")
             salt = hmac.new(seed, number, hashlib.sha256).digest()[:16]
             leaves.append(leaf(number + salt + record))
         if (len(leaves), root_of(leaves)) != logged:
             self.find("rows", f"entry {index}: {logged[0]} rows were logged, and these are others")
             return
-        self.hidden += len(hidden)
         for seq, record in rows:
-            if isinstance(record, Hidden):
-                continue
             if not first <= seq < end:
                 self.find("record", f"record {seq} of lane {lane} is out of order")
             first = seq + 1
@@ -399,20 +376,22 @@ class Verifier:
             if intent[0] not in self.sessions:
                 return "its session is not in the bundle"
         if kind == 2:
-            if (project, body[1]) in self.open:
+            if body[1] in self.open:
                 return "its request began before"
-            self.open.add((project, body[1]))
+            self.open.add(body[1])
         if kind == 3:
-            if (project, body[0]) not in self.open and self.first == 0 and project:
+            if body[0] not in self.open and self.first == 0 and project and not self.expired:
                 return "it ends a request that never began"
-            self.open.discard((project, body[0]))
+            self.open.discard(body[0])
         return None
 
 
-def verify(directory: Path, vkey: str, kept: list[Path] = ()) -> Verifier:
+def verify(
+    directory: Path, vkey: str, kept: list[Path] = (), days: int = KEPT_DAYS, now: float | None = None
+) -> Verifier:
     """Raises `Refused` where there is nothing to go on with; else see its findings."""
     try:
-        verifier = Verifier(directory, vkey, list(kept))
+        verifier = Verifier(directory, vkey, list(kept), days, time.time() if now is None else now)
         verifier.run()
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         raise Refused("bundle", f"a file has not the form of its kind ({error})") from error
@@ -424,17 +403,19 @@ def main() -> int:
     parser.add_argument("directory", type=Path)
     parser.add_argument("key_file", type=Path, help="the log's public key, as `kluis-audit key` prints it")
     parser.add_argument("--kept", type=Path, action="append", default=[], help="an older checkpoint of this log")
+    parser.add_argument(
+        "--retention", type=int, default=KEPT_DAYS, metavar="DAYS", help="records must have been kept for so many days"
+    )
     args = parser.parse_args()
     try:
-        verifier = verify(args.directory, args.key_file.read_text(encoding="utf-8").strip(), args.kept)
+        verifier = verify(args.directory, args.key_file.read_text(encoding="utf-8").strip(), args.kept, args.retention)
         findings = verifier.findings
     except Refused as refused:
         findings = [refused.args]
     for kind, text in findings:
         print(f"kluis_verify: {kind}: {text}", file=sys.stderr)
     if not findings:
-        shown = f" of {verifier.shown!r}, {verifier.hidden} more not shown" if verifier.shown else ""
-        print(f"{verifier.origin}: {verifier.size} entries, {verifier.rows_good} records{shown}; the evidence holds")
+        print(f"{verifier.origin}: {verifier.size} entries, {verifier.rows_good} records, {verifier.rows_gone} removed; the evidence holds")
     return 1 if findings else 0
 
 

@@ -18,7 +18,7 @@ const DECIDED_MS: u64 = 60_000;
 
 /// What a decision came to the second time.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(in crate::auditor) enum Verdict {
+pub(super) enum Verdict {
     /// The same effect by the same rule and grant.
     Same,
     /// Another one.
@@ -33,7 +33,7 @@ pub(in crate::auditor) enum Verdict {
 
 impl Verdict {
     /// Its word.
-    pub(in crate::auditor) const fn word(&self) -> &'static str {
+    pub(super) const fn word(&self) -> &'static str {
         match self {
             Self::Same => "same",
             Self::Different(_) => "different",
@@ -44,7 +44,7 @@ impl Verdict {
     }
 
     /// Why it is not the same, where the word does not say it.
-    pub(in crate::auditor) const fn why(&self) -> Option<&'static str> {
+    pub(super) const fn why(&self) -> Option<&'static str> {
         match self {
             Self::Same | Self::Different(_) => None,
             Self::Gone(why) | Self::Altered(why) | Self::Unclear(why) => Some(why),
@@ -54,7 +54,7 @@ impl Verdict {
 
 /// How many decisions came to what.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(in crate::auditor) struct Counts {
+pub(super) struct Counts {
     same: u64,
     different: u64,
     gone: u64,
@@ -63,7 +63,7 @@ pub(in crate::auditor) struct Counts {
 }
 
 impl Counts {
-    pub(in crate::auditor) const fn count(&mut self, verdict: &Verdict) {
+    pub(super) const fn count(&mut self, verdict: &Verdict) {
         let count = match verdict {
             Verdict::Same => &mut self.same,
             Verdict::Different(_) => &mut self.different,
@@ -74,7 +74,7 @@ impl Counts {
         *count = count.saturating_add(1);
     }
 
-    pub(in crate::auditor) fn all_same(&self) -> bool {
+    pub(super) fn all_same(&self) -> bool {
         let same = self.same;
         *self
             == Self {
@@ -83,7 +83,7 @@ impl Counts {
             }
     }
 
-    pub(in crate::auditor) fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 }
@@ -102,17 +102,15 @@ impl fmt::Display for Counts {
 /// Too many texts for one replay.
 #[derive(Debug, thiserror::Error)]
 #[error("the log keeps more policy texts than can be held")]
-pub(in crate::auditor) struct TooMuch;
+pub(super) struct TooMuch;
 
 /// Rights and the policy that they are under.
 type Opened = (Arc<Policy>, Arc<Rights>);
 
 /// The texts that the log keeps, and the views that were made of them.
 #[derive(Default)]
-pub(in crate::auditor) struct Again {
+pub(super) struct Again {
     bytes: usize,
-    /// A credential's scope is not what it is named by.
-    bent: bool,
     policies: HashMap<[u8; 32], Option<Arc<Policy>>>,
     rights: HashMap<[u8; 32], Pieces>,
     scopes: HashMap<AccessKeyId, Option<CredentialScope>>,
@@ -126,11 +124,7 @@ const ALTERED: Verdict = Verdict::Altered("the policy version is not what its ha
 impl Again {
     /// Takes a text of the log under its name. One that is not what it is named by spoils that
     /// name, and no other.
-    pub(in crate::auditor) fn take(
-        &mut self,
-        version: [u8; 32],
-        text: &str,
-    ) -> Result<(), TooMuch> {
+    pub(super) fn take(&mut self, version: [u8; 32], text: &str) -> Result<(), TooMuch> {
         let known = self.policies.contains_key(&version);
         if Pieces::is_piece(text) {
             let before = self.rights.entry(version).or_default();
@@ -140,9 +134,7 @@ impl Again {
                 return Ok(());
             }
         } else if CredentialScope::is_scope(text) {
-            if CredentialScope::read(&version, text).is_err() {
-                self.bent = true;
-            } else if let Ok(scope) = CredentialScope::read(&version, text) {
+            if let Ok(scope) = CredentialScope::read(&version, text) {
                 let id = scope.credential.clone();
                 let same = |old: &Option<CredentialScope>| old.as_ref() == Some(&scope);
                 let one = self.scopes.get(&id).is_none_or(same);
@@ -161,14 +153,6 @@ impl Again {
         (self.bytes <= REPLAY_BYTES_MAX)
             .then_some(())
             .ok_or(TooMuch)
-    }
-
-    /// Whether every text is what its name says, and whole.
-    pub(in crate::auditor) fn is_sound(&self) -> bool {
-        let mut rights = self.rights.iter();
-        !self.bent
-            && self.policies.values().all(Option::is_some)
-            && rights.all(|(version, pieces)| pieces.rights(version).is_ok())
     }
 
     /// The rights behind a version and their policy.
@@ -222,7 +206,7 @@ impl Again {
     }
 
     /// Decides a recorded request again; `None` where nothing was decided.
-    pub(in crate::auditor) fn judge(
+    pub(super) fn judge(
         &mut self,
         session: Option<&Session>,
         intent: &Intent,

@@ -18,8 +18,7 @@ use crate::cli::output::{CliError, Exit, Output};
 use crate::cli::serve::runtime;
 use crate::ledger::{Entry, PolicyRef, View};
 use crate::types::GrantId;
-use again::TooMuch;
-pub(super) use again::{Again, Counts, Verdict};
+use again::{Again, Counts, TooMuch, Verdict};
 
 /// Runs it.
 pub(super) fn run(

@@ -254,8 +254,13 @@ CREATE INDEX approvals_in ON approvals (project, asked, id);
 CREATE INDEX approvals_by_end ON approvals (due, id);
 ";
 
+/// Version 8: how a project's records are kept in the log; `NULL` for the default.
+const V8: &str = "
+ALTER TABLE projects ADD COLUMN log BLOB;
+";
+
 /// Every step, oldest first.
-pub(super) const STEPS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7];
+pub(super) const STEPS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7, V8];
 
 /// Brings a file, an empty one too, to the newest version; refuses a newer and a foreign one.
 pub(super) fn migrate(conn: &Connection, steps: &[&str]) -> Result<(), CatalogError> {
@@ -317,7 +322,7 @@ mod tests {
     /// A step that a later version might bring.
     const NEXT: &str = "ALTER TABLE projects ADD COLUMN note TEXT;";
     /// The newest version.
-    const KNOWN: u32 = 7;
+    const KNOWN: u32 = 8;
 
     /// The steps of a program that is newer by one, and by another that fails.
     fn newer<'a>(more: &[&'a str]) -> Vec<&'a str> {
@@ -340,8 +345,8 @@ mod tests {
     fn an_older_file_keeps_its_rows() {
         let conn = fresh();
         migrate(&conn, STEPS).unwrap();
-        conn.execute("INSERT INTO projects VALUES ('icu', 7)", [])
-            .unwrap();
+        let project = "INSERT INTO projects (name, created) VALUES ('icu', 7)";
+        conn.execute(project, []).unwrap();
         migrate(&conn, &newer(&[NEXT])).unwrap();
         assert_eq!(version(&conn, KNOWN + 1), Ok(KNOWN + 1));
         let row: (String, u64, Option<String>) = conn

@@ -3,12 +3,10 @@
 //! ```text
 //! rows     = "KLUISRW1" group*       group = entry(8) tag(16) seed(32) count(4) row{count}
 //!                                    row   = seq(8) len(4) record
-//!                                          | seq(8) ff ff ff ff leaf(32)          not shown
-//! policies = "KLUISPO1" { version(32) len(4) text }*
 //! sessions = "KLUISSE1" { len(4) session }*                                       big-endian
 //! ```
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 
@@ -17,7 +15,6 @@ use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
 use crate::ledger::hash::array;
-use crate::ledger::tlog::Hash;
 use crate::ledger::{Entry, Scope, Session, SessionHash, Tag, decode};
 use crate::types::limits::{
     BUNDLE_SESSIONS_MAX, LOG_SEGMENT_BYTES_MAX, LOG_SEGMENT_RECORDS_MAX, POLICY_TEXT_BYTES_MAX,
@@ -25,9 +22,6 @@ use crate::types::limits::{
 
 const ROWS: &[u8; 8] = b"KLUISRW1";
 const SESSIONS: &[u8; 8] = b"KLUISSE1";
-const POLICIES: &[u8; 8] = b"KLUISPO1";
-/// Stands in the place of a record's length where only its leaf is told.
-const HIDDEN: u32 = u32::MAX;
 /// The schema of the manifest.
 const SCHEMA: &str = "kluis.bundle/1";
 /// The longest record: a policy's text and what surrounds it.
@@ -53,6 +47,19 @@ pub struct ManifestScope {
     pub project: String,
     /// Its tag, as 32 hex digits.
     pub tag: String,
+    /// What of it is there no more, its time being over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expired: Option<Expired>,
+}
+
+/// Records that were removed when their time was over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expired {
+    /// For how many days they were kept.
+    pub days: u32,
+    /// They came into the log before this moment, in milliseconds since the epoch.
+    pub before: u64,
 }
 
 /// What a bundle claims: every row of these scopes in these entries of the log.
@@ -69,9 +76,6 @@ pub struct Manifest {
     pub end: u64,
     /// The scopes.
     pub scopes: Vec<ManifestScope>,
-    /// Which of their records are shown, where it is not all: `dataset=ecg principal=j.devries`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub shown: Option<String>,
 }
 
 impl Manifest {
@@ -81,6 +85,7 @@ impl Manifest {
         let scopes = scopes.iter().map(|(scope, tag)| ManifestScope {
             project: scope.name().to_owned(),
             tag: HEXLOWER.encode(tag),
+            expired: None,
         });
         Self {
             schema: SCHEMA.to_owned(),
@@ -88,8 +93,26 @@ impl Manifest {
             first,
             end,
             scopes: scopes.collect(),
-            shown: None,
         }
+    }
+
+    /// Says that what came of this scope into the log before a moment is there no more.
+    pub fn expire(&mut self, tag: &Tag, expired: Expired) {
+        let tag = HEXLOWER.encode(tag);
+        let scopes = self.scopes.iter_mut();
+        for scope in scopes.filter(|scope| scope.tag == tag) {
+            scope.expired = Some(expired);
+        }
+    }
+
+    /// The scopes of which something is there no more.
+    #[must_use]
+    pub fn expired(&self) -> BTreeMap<Tag, Expired> {
+        let scopes = self.scopes.iter().filter_map(|scope| {
+            let tag = HEXLOWER.decode(scope.tag.as_bytes()).ok()?;
+            Some((tag.try_into().ok()?, scope.expired?))
+        });
+        scopes.collect()
     }
 
     /// Reads a manifest.
@@ -129,44 +152,8 @@ pub struct Group {
     pub tag: Tag,
     /// The seed of its salts.
     pub seed: [u8; 32],
-    /// Number and canonical bytes of each record that is shown.
+    /// Number and canonical bytes of each record.
     pub rows: Vec<(u64, Vec<u8>)>,
-    /// Number and leaf of each record that is not.
-    pub hidden: Vec<(u64, Hash)>,
-}
-
-/// A row of a group.
-pub(super) enum Shown<'a> {
-    Record(&'a [u8]),
-    Leaf(&'a Hash),
-}
-
-impl Group {
-    /// All rows: those that are shown in their order, and between them by their numbers those that
-    /// are not. Nothing is sorted: what is out of order stays so, and is found.
-    pub(super) fn all(&self) -> Vec<(u64, Shown<'_>)> {
-        let mut shown = self.rows.iter().peekable();
-        let mut hidden = self.hidden.iter().peekable();
-        let mut all = Vec::with_capacity(self.rows.len().saturating_add(self.hidden.len()));
-        loop {
-            let first = match (shown.peek(), hidden.peek()) {
-                (Some((a, _)), Some((b, _))) => a <= b,
-                (Some(_), None) => true,
-                (None, _) => false,
-            };
-            if first {
-                all.extend(
-                    shown
-                        .next()
-                        .map(|(seq, record)| (*seq, Shown::Record(record))),
-                );
-            } else if let Some((seq, leaf)) = hidden.next() {
-                all.push((*seq, Shown::Leaf(leaf)));
-            } else {
-                return all;
-            }
-        }
-    }
 }
 
 fn word(len: usize) -> [u8; 4] {
@@ -188,20 +175,11 @@ impl<W: Write> RowsWriter<W> {
         self.0.write_all(&group.entry.to_be_bytes())?;
         self.0.write_all(&group.tag)?;
         self.0.write_all(&group.seed)?;
-        let all = group.all();
-        self.0.write_all(&word(all.len()))?;
-        for (seq, row) in all {
+        self.0.write_all(&word(group.rows.len()))?;
+        for (seq, record) in &group.rows {
             self.0.write_all(&seq.to_be_bytes())?;
-            match row {
-                Shown::Record(record) => {
-                    self.0.write_all(&word(record.len()))?;
-                    self.0.write_all(record)?;
-                }
-                Shown::Leaf(leaf) => {
-                    self.0.write_all(&HIDDEN.to_be_bytes())?;
-                    self.0.write_all(leaf)?;
-                }
-            }
+            self.0.write_all(&word(record.len()))?;
+            self.0.write_all(record)?;
         }
         Ok(())
     }
@@ -276,21 +254,11 @@ impl<R: Read> RowsReader<R> {
             tag,
             seed,
             rows: Vec::new(),
-            hidden: Vec::new(),
         };
         let mut bytes = 0_usize;
         for _ in 0..rows {
             let seq = u64::from_be_bytes(array_of(&mut self.0)?);
-            let len = u32::from_be_bytes(array_of(&mut self.0)?);
-            if len == HIDDEN {
-                group.hidden.push((seq, array_of(&mut self.0)?));
-                continue;
-            }
-            let len = usize::try_from(len).unwrap_or(usize::MAX);
-            if len > RECORD_MAX {
-                return Err(RowsError::Malformed);
-            }
-            let mut record = vec![0; len];
+            let mut record = vec![0; count(&mut self.0, RECORD_MAX)?];
             self.0.read_exact(&mut record).map_err(short)?;
             bytes = bytes.saturating_add(record.len());
             if bytes > LOG_SEGMENT_BYTES_MAX.saturating_add(RECORD_MAX) {
@@ -300,38 +268,6 @@ impl<R: Read> RowsReader<R> {
         }
         Ok(Some(group))
     }
-}
-
-/// Writes the texts that decisions rest on, each under its name.
-pub fn write_policies<'a>(
-    out: &mut impl Write,
-    texts: impl IntoIterator<Item = ([u8; 32], &'a str)>,
-) -> io::Result<()> {
-    out.write_all(POLICIES)?;
-    for (version, text) in texts {
-        out.write_all(&version)?;
-        out.write_all(&word(text.len()))?;
-        out.write_all(text.as_bytes())?;
-    }
-    out.flush()
-}
-
-/// Hands each text that decisions rest on to `take`, with its name. Whether it is what its name
-/// says is for who knows what it means.
-pub fn read_policies(
-    mut from: impl Read,
-    mut take: impl FnMut([u8; 32], String),
-) -> Result<(), RowsError> {
-    if array_of::<8>(&mut from)? != *POLICIES {
-        return Err(RowsError::Malformed);
-    }
-    while let Some(version) = start(&mut from)? {
-        let mut text = vec![0; count(&mut from, POLICY_TEXT_BYTES_MAX)?];
-        from.read_exact(&mut text).map_err(short)?;
-        let text = String::from_utf8(text).map_err(|_bytes| RowsError::Malformed)?;
-        take(version, text);
-    }
-    Ok(())
 }
 
 /// Begins the file of sessions.

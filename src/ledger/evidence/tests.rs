@@ -4,22 +4,26 @@ use std::collections::BTreeMap;
 use std::io::{self, Cursor, Read};
 
 use super::{
-    FindingKind, Group, Manifest, Report, RowsReader, RowsWriter, Source, verify, write_session,
-    write_sessions_head,
+    Demand, FindingKind, Group, Manifest, Report, RowsReader, RowsWriter, Source, verify,
+    write_session, write_sessions_head,
 };
 use crate::ledger::tlog::{
     Checkpoint, Growth, KeyKind, Note, Signer, TrustPolicy, decode_bundle, encode_bundle,
 };
 use crate::ledger::{
-    Entry, Row, Scope, ScopeKey, Scopes, Segment, SegmentTrees, encode, samples, session_hash,
+    Entry, Scope, ScopeKey, Scopes, Segment, SegmentTrees, encode, samples, session_hash,
 };
 use crate::types::{EventId, Secret, Timestamp};
 
 const ORIGIN: &str = "vault.example/log";
+pub(super) const DEMAND: Demand = Demand {
+    now: Timestamp::from_millis(1_900_000_000_000),
+    days: 1_827,
+};
 
 /// A log and a bundle of project `icu` from it, in memory.
 #[derive(Clone, Default)]
-struct Files(BTreeMap<String, Vec<u8>>);
+pub(super) struct Files(pub(super) BTreeMap<String, Vec<u8>>);
 
 impl Source for Files {
     fn read(&mut self, name: &str) -> io::Result<Option<Vec<u8>>> {
@@ -36,7 +40,7 @@ fn signer(seed: u8) -> Signer {
     Signer::new(ORIGIN, KeyKind::Note, &Secret::take(&mut [seed; 32])).unwrap()
 }
 
-fn trust() -> TrustPolicy {
+pub(super) fn trust() -> TrustPolicy {
     TrustPolicy::log(signer(1).public().clone())
 }
 
@@ -105,7 +109,6 @@ fn made(segments: &[&[What]], bend: impl Fn(usize, &mut Segment)) -> Files {
                 tag,
                 seed,
                 rows,
-                hidden: Vec::new(),
             });
         }
     }
@@ -131,12 +134,12 @@ fn made(segments: &[&[What]], bend: impl Fn(usize, &mut Segment)) -> Files {
 }
 
 impl Files {
-    fn groups(&self) -> Vec<Group> {
+    pub(super) fn groups(&self) -> Vec<Group> {
         let mut reader = RowsReader::new(Cursor::new(self.0["rows"].clone())).unwrap();
         std::iter::from_fn(|| reader.group().unwrap()).collect()
     }
 
-    fn put_groups(&mut self, groups: &[Group]) {
+    pub(super) fn put_groups(&mut self, groups: &[Group]) {
         let mut writer = RowsWriter::new(Vec::new()).unwrap();
         for group in groups {
             writer.group(group).unwrap();
@@ -149,7 +152,7 @@ impl Files {
     }
 
     fn verified(&self, kept: &[Note]) -> Report {
-        verify(&mut self.clone(), &trust(), kept, &mut |_seen| {}).unwrap()
+        verify(&mut self.clone(), &trust(), kept, DEMAND, &mut |_seen| {}).unwrap()
     }
 
     /// Changes the groups of rows, and says what is found.
@@ -162,7 +165,7 @@ impl Files {
     }
 }
 
-fn kinds(report: &Report) -> Vec<FindingKind> {
+pub(super) fn kinds(report: &Report) -> Vec<FindingKind> {
     report.findings.iter().map(|finding| finding.kind).collect()
 }
 
@@ -182,7 +185,7 @@ const SEGMENTS: [&[What]; 4] = [
     ],
 ];
 
-fn whole() -> Files {
+pub(super) fn whole() -> Files {
     made(&SEGMENTS, |_, _| {})
 }
 
@@ -190,7 +193,7 @@ fn whole() -> Files {
 fn a_whole_bundle_holds_and_shows_its_rows_alone() {
     let mut seen = Vec::new();
     let mut files = whole();
-    let report = verify(&mut files, &trust(), &[], &mut |row| {
+    let report = verify(&mut files, &trust(), &[], DEMAND, &mut |row| {
         seen.push((row.seq, row.session.is_some()));
     });
     let report = report.unwrap();
@@ -255,35 +258,6 @@ fn an_edit_is_found_wherever_it_is() {
             assert!(!report.findings.is_empty(), "{name} byte {at}");
         }
     }
-}
-
-/// A bundle of a part: of the other rows the leaves are there, and nothing else will do.
-#[test]
-fn what_is_not_shown_is_proved_by_its_leaf() {
-    let mut files = whole();
-    let honest = files.groups();
-    let hide = |bend: u8| {
-        let mut groups = honest.clone();
-        let (seq, record) = groups[0].rows.remove(1);
-        let mut leaf = Row::new(&groups[0].seed).leaf(seq, &record, &mut Vec::new());
-        leaf[0] ^= bend;
-        groups[0].hidden.push((seq, leaf));
-        groups
-    };
-    files.put_groups(&hide(0));
-    assert_eq!(files.groups(), hide(0));
-    assert_eq!(kinds(&files.verified(&[])), [FindingKind::Rows]);
-    let manifest = String::from_utf8(files.0["bundle.json"].clone()).unwrap();
-    let manifest = manifest.replacen('{', "{\"shown\":\"dataset=ecg\",", 1);
-    files.0.insert("bundle.json".into(), manifest.into());
-    let report = files.verified(&[]);
-    assert_eq!((kinds(&report), report.hidden), (Vec::new(), 1));
-    files.put_groups(&hide(1));
-    assert_eq!(kinds(&files.verified(&[])), [FindingKind::Rows]);
-    let mut left_out = honest;
-    left_out[0].rows.remove(1);
-    files.put_groups(&left_out);
-    assert_eq!(kinds(&files.verified(&[])), [FindingKind::Rows]);
 }
 
 #[test]
@@ -425,12 +399,12 @@ fn too_few_witnesses_are_found() {
     );
     let trust = TrustPolicy::parse(&text).unwrap();
     let mut files = whole();
-    let report = verify(&mut files, &trust, &[], &mut |_| {}).unwrap();
+    let report = verify(&mut files, &trust, &[], DEMAND, &mut |_| {}).unwrap();
     assert_eq!(kinds(&report), [FindingKind::Checkpoint]);
     let mut note = files.note();
     note.add(witness.cosign(note.text(), 5)).unwrap();
     files.0.insert("checkpoint".into(), note.to_string().into());
-    let report = verify(&mut files, &trust, &[], &mut |_| {}).unwrap();
+    let report = verify(&mut files, &trust, &[], DEMAND, &mut |_| {}).unwrap();
     assert_eq!(
         (report.findings, report.cosigned),
         (vec![], vec![("w".into(), 5)])

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
-use super::rows::{Group, RowsError, Shown};
+use super::rows::{Group, RowsError};
 use super::verify::{Claims, FindingKind, Report, Seen, Source, Visit};
 use crate::ledger::tlog::{Checkpoint, Edge, Hash, Tile, TileKind, decode_bundle, empty_root};
 use crate::ledger::{Entry, Intent, ObjectRef, Row, Scope, Segment, Tag, decode, leaf_hash};
@@ -18,8 +18,7 @@ pub(super) struct Walk<'a> {
     visit: Visit<'a>,
     /// Of each lane the number behind its last segment.
     lanes: BTreeMap<String, u64>,
-    /// Requests that have not ended, of each scope: one of two projects is in both.
-    open: BTreeSet<(Scope, EventId)>,
+    open: BTreeSet<EventId>,
     time: u64,
     /// The next group of rows.
     head: Option<Group>,
@@ -219,6 +218,9 @@ impl<'a> Walk<'a> {
                         self.group(segment, &scope, wanted, group);
                     }
                 }
+                (Some(root), false) if self.is_over(&tag, segment) => {
+                    self.report.expired = self.report.expired.saturating_add(root.count);
+                }
                 (Some(root), false) => self.find(
                     FindingKind::Rows,
                     format!("entry {index}: its {} rows are missing", root.count),
@@ -233,6 +235,12 @@ impl<'a> Walk<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Whether a scope's rows of this segment may be gone: whether they were due is judged once.
+    fn is_over(&self, tag: &Tag, segment: &Segment) -> bool {
+        let expired = self.claims.expired.get(tag);
+        expired.is_some_and(|expired| segment.time.millis() < expired.before)
     }
 
     /// Groups that come before where the log is: of entries or scopes that have none.
@@ -272,22 +280,10 @@ impl<'a> Walk<'a> {
     fn group(&mut self, segment: &Segment, scope: &Scope, wanted: (u64, Hash), group: Group) {
         let row = Row::new(&group.seed);
         let mut buffer = Vec::new();
-        let all = group.all();
-        let ascending = all.is_sorted_by(|(a, _), (b, _)| a < b);
-        let leaves = all.into_iter();
+        let leaves = group.rows.iter();
         let edge: Edge = leaves
-            .map(|(seq, shown)| match shown {
-                Shown::Record(record) => row.leaf(seq, record, &mut buffer),
-                Shown::Leaf(leaf) => *leaf,
-            })
+            .map(|(seq, record)| row.leaf(*seq, record, &mut buffer))
             .collect();
-        if !ascending || (!group.hidden.is_empty() && !self.claims.selected) {
-            let entry = group.entry;
-            let told = format!("entry {entry}: its rows are out of order, or hidden for no reason");
-            self.find(FindingKind::Rows, told);
-            return;
-        }
-        let hidden = u64::try_from(group.hidden.len()).unwrap_or(u64::MAX);
         let (logged, entry) = (wanted.0, group.entry);
         if (edge.size(), edge.root()) != wanted {
             let here = edge.size();
@@ -297,7 +293,6 @@ impl<'a> Walk<'a> {
             );
             return;
         }
-        self.report.hidden = self.report.hidden.saturating_add(hidden);
         let mut next = segment.first;
         for (seq, record) in group.rows {
             let told = match decode(&record) {
@@ -343,7 +338,8 @@ impl<'a> Walk<'a> {
                 Scope::Project(_),
             ) => return Err(foreign()),
         }
-        paired(&mut self.open, scope, &entry, self.claims.range.0 == 0)?;
+        let whole = self.claims.range.0 == 0 && self.claims.expired.is_empty();
+        paired(&mut self.open, &entry, whole)?;
         (self.visit)(Seen {
             lane,
             seq,
@@ -364,18 +360,13 @@ impl<'a> Walk<'a> {
 
 /// Each intent has one completion, and each completion an intent: before it, if the log is here
 /// from its beginning.
-fn paired(
-    open: &mut BTreeSet<(Scope, EventId)>,
-    scope: &Scope,
-    entry: &Entry,
-    whole: bool,
-) -> Result<(), String> {
+fn paired(open: &mut BTreeSet<EventId>, entry: &Entry, whole: bool) -> Result<(), String> {
     match entry {
         Entry::Intent {
             intent: Intent { event, .. },
             ..
         } => {
-            if !open.insert((scope.clone(), *event)) {
+            if !open.insert(*event) {
                 return Err("its request began before".into());
             }
             if open.len() > LOG_OPEN_MAX {
@@ -383,7 +374,7 @@ fn paired(
             }
         }
         Entry::Completion(completion) => {
-            if !open.remove(&(scope.clone(), completion.event)) && whole {
+            if !open.remove(&completion.event) && whole {
                 return Err("it ends a request that never began".into());
             }
         }

@@ -7,10 +7,12 @@
 
 mod approvals;
 mod audit;
+mod clock;
 mod crash;
 mod grants;
 mod lifecycle;
 mod locks;
+mod log_terms;
 mod lying_catalog;
 mod lying_store;
 mod model;
