@@ -12,7 +12,9 @@ mod ask;
 mod endpoint;
 mod grants;
 mod identity;
+mod jobs;
 mod log_terms;
+mod openapi;
 mod records;
 mod versions;
 

@@ -18,7 +18,7 @@ use crate::vault::{RecordAsk, RecordFilter, Vault};
 const LIMIT: usize = 100;
 
 /// What can be asked; each at most once.
-const ASKED: [&str; 19] = [
+pub(super) const ASKED: [&str; 19] = [
     "dataset",
     "key",
     "prefix",

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use casbin::rhai::Dynamic;
 
 use super::canon;
+use super::demand::Demand;
 use super::engine::Engine;
 use super::grant::{Circumstances, Grant};
 use super::held::{DENY_LINE, Held, KeyValue, MomentValue, Place, Reach, SubjectValue};
@@ -63,6 +64,7 @@ pub struct SubjectPolicy {
     held: Arc<Held>,
     version: [u8; 32],
     barred: Option<Bar>,
+    demand: Demand,
 }
 
 /// Why a subject may do nothing, whatever she holds.
@@ -100,6 +102,10 @@ const FAULT_PRINCIPAL: &str = "fault: another principal";
 const OUTSIDE: &str = "barred: outside the credential's scope";
 /// What the line begins with that names the groups.
 pub(super) const THROUGH: &str = "through: ";
+/// What the line begins with that says what is demanded.
+pub(super) const DEMANDS: &str = "demands: ";
+/// The project demands a better sign-in of who would be allowed.
+pub const UNASSURED: &str = "barred: assurance";
 /// casbin failed, or named a line that no grant of the subject supports.
 const FAULT_ENGINE: &str = "fault: engine";
 
@@ -118,6 +124,7 @@ impl SubjectPolicy {
             held: Arc::new(held),
             version: [0; 32],
             barred: None,
+            demand: Demand::default(),
         };
         subject.versioned()
     }
@@ -125,6 +132,13 @@ impl SubjectPolicy {
     fn versioned(self) -> Self {
         let version = sha256(&[&self.policy.hash(), self.rights().as_bytes()]);
         Self { version, ..self }
+    }
+
+    /// The same subject in a project that demands this of how she signed in.
+    #[must_use]
+    pub fn demanding(self, demand: Demand) -> Self {
+        let demanding = Self { demand, ..self };
+        demanding.versioned()
     }
 
     /// The same subject, who may do nothing.
@@ -138,7 +152,7 @@ impl SubjectPolicy {
     }
 
     /// What the version is the hash of, behind the policy's: the grants, through which groups she
-    /// holds those that are not her own, and what bars.
+    /// holds those that are not her own, what the project demands, and what bars.
     pub(super) fn rights(&self) -> String {
         let mut rights = canon::write(&self.grants);
         let holders = self.grants.iter().map(|grant| &grant.principal);
@@ -148,6 +162,9 @@ impl SubjectPolicy {
             .collect();
         if !groups.is_empty() {
             rights.push_str(&through(&groups));
+        }
+        if !self.demand.is_empty() {
+            rights.push_str(&demands(&self.demand));
         }
         if let Some(bar) = self.barred {
             rights.push_str(bar.line());
@@ -164,7 +181,7 @@ impl SubjectPolicy {
         if *ask.principal != self.principal {
             return self.deny(FAULT_PRINCIPAL);
         }
-        if !ask.when.admit(ask.project, ask.dataset) {
+        if !ask.when.admit(ask.project, ask.dataset, ask.action) {
             return self.deny(OUTSIDE);
         }
         if let Some(bar) = self.barred {
@@ -189,6 +206,9 @@ impl SubjectPolicy {
         let Some(grant) = self.held.find(role, place).and_then(|i| self.grants.get(i)) else {
             return self.deny(FAULT_ENGINE);
         };
+        if verdict.allowed && !self.demand.is_met(ask.action, ask.when.assurance) {
+            return self.deny(UNASSURED);
+        }
         Decision {
             allowed: verdict.allowed,
             // As the file has it: how a line is filed here is nobody's concern.
@@ -254,6 +274,12 @@ impl SubjectPolicy {
 /// The line of the rights that names the groups.
 pub(super) fn through(groups: &BTreeSet<&str>) -> String {
     format!("{THROUGH}{}\n", serde_json::json!(groups))
+}
+
+/// The line of the rights that says what the project demands of a sign-in.
+pub(super) fn demands(demand: &Demand) -> String {
+    let fields = serde_json::json!([demand.acr, demand.amr, demand.log_only]);
+    format!("{DEMANDS}{fields}\n")
 }
 
 /// What a grant must cover for `ask`.

@@ -3,9 +3,12 @@
 //!
 //! ```text
 //! version = SHA-256(policy's hash ‖ rights)       rights = grants in canonical form,
-//!                                                 "through: " [group, …] LF, "barred: …" LF
+//!                                                 "through: " [group, …] LF,
+//!                                                 "demands: " [[acr, …], [amr, …], log only] LF,
+//!                                                 "barred: …" LF
 //! piece   = "kluis-rights 1 " policy's hash in hex " " part " " parts LF ‖ a part of the rights
-//! scope   = "kluis-credential 1 " [credential, project, dataset, purpose] LF      version: its SHA-256
+//! scope   = "kluis-credential 1 " [credential, project, dataset, version, reads only, purpose,
+//!           acr, [amr, …]] LF                     version: its SHA-256
 //! ```
 //!
 //! The version that a record names is the hash of these texts, so none can stand for another.
@@ -18,9 +21,10 @@ use serde::Deserialize;
 use serde_json::json;
 
 use super::canon::grants_from_text;
-use super::decide::{Bar, SubjectPolicy, THROUGH, through};
+use super::decide::{Bar, DEMANDS, SubjectPolicy, THROUGH, demands, through};
+use super::demand::{Assurance, Demand};
 use super::error::PolicyError;
-use super::grant::{Circumstances, Grant};
+use super::grant::{Circumstances, Grant, Within};
 use super::project::ProjectPolicy;
 use super::source::{Policy, sha256};
 use crate::types::limits::{POLICY_TEXT_BYTES_MAX, RIGHTS_PIECES_MAX};
@@ -120,18 +124,16 @@ impl Pieces {
             Some((rest, bar)) => (rest, Some(bar)),
             None => (text.as_str(), None),
         };
-        let last = rest
-            .trim_end_matches('\n')
-            .rfind('\n')
-            .map_or(0, |at| at.saturating_add(1));
-        let (before, line) = rest.split_at_checked(last).unwrap_or((rest, ""));
-        let (grants, groups) = match line.strip_prefix(THROUGH) {
-            Some(names) => (before, serde_json::from_str(names).ok()),
-            None => (rest, Some(BTreeSet::new())),
+        let (rest, line) = last_line(rest, DEMANDS);
+        let demand = line.map_or_else(|| Ok(Demand::default()), read_demand)?;
+        let (grants, line) = last_line(rest, THROUGH);
+        let groups = match line.and_then(|line| line.strip_prefix(THROUGH)) {
+            Some(names) => serde_json::from_str(names),
+            None => Ok(BTreeSet::new()),
         };
-        let groups: BTreeSet<String> = groups.ok_or(PolicyError::NotCanonical)?;
+        let groups: BTreeSet<String> = groups.map_err(|_form| PolicyError::NotCanonical)?;
         let names: BTreeSet<&str> = groups.iter().map(String::as_str).collect();
-        if !names.is_empty() && through(&names) != line {
+        if line.is_some_and(|line| names.is_empty() || through(&names) != line) {
             return Err(PolicyError::NotCanonical);
         }
         let groups: Option<_> = groups.iter().map(|name| name.parse().ok()).collect();
@@ -139,9 +141,30 @@ impl Pieces {
             policy: self.policy,
             grants: grants_from_text(grants)?,
             groups: groups.ok_or(PolicyError::NotCanonical)?,
+            demand,
             bar,
         })
     }
+}
+
+/// Cuts the last line off, if it begins so.
+fn last_line<'a>(text: &'a str, begins: &str) -> (&'a str, Option<&'a str>) {
+    let before = text.trim_end_matches('\n').rfind('\n');
+    let last = before.map_or(0, |at| at.saturating_add(1));
+    match text.split_at_checked(last) {
+        Some((before, line)) if line.starts_with(begins) => (before, Some(line)),
+        _ => (text, None),
+    }
+}
+
+fn read_demand(line: &str) -> Result<Demand, PolicyError> {
+    let fields = line.strip_prefix(DEMANDS).unwrap_or_default();
+    let fields: Option<(Vec<String>, Vec<String>, bool)> = serde_json::from_str(fields).ok();
+    let (acr, amr, log_only) = fields.ok_or(PolicyError::NotCanonical)?;
+    let demand = Demand { acr, amr, log_only };
+    (demands(&demand) == line)
+        .then_some(demand)
+        .ok_or(PolicyError::NotCanonical)
 }
 
 /// What somebody held in a project, and under which policy.
@@ -153,6 +176,8 @@ pub struct Rights {
     pub grants: Vec<Grant>,
     /// The groups that she held some of them through.
     pub groups: Vec<PrincipalId>,
+    /// What the project demanded of a sign-in.
+    pub demand: Demand,
     /// Why she might do nothing, if so.
     pub bar: Option<Bar>,
 }
@@ -170,6 +195,7 @@ impl Rights {
         }
         let policy = ProjectPolicy::new(policy, project)?;
         let subject = policy.member(principal, &self.groups, self.grants.clone())?;
+        let subject = subject.demanding(self.demand.clone());
         Ok(match self.bar {
             Some(bar) => subject.barred(bar),
             None => subject,
@@ -186,13 +212,30 @@ pub struct CredentialScope {
     pub project: Option<ProjectName>,
     /// Only this dataset of it.
     pub dataset: Option<DatasetName>,
+    /// Only this version of that.
+    pub version: Option<u32>,
+    /// Only for reading.
+    pub only_reads: bool,
     /// Only grants of this purpose.
     pub purpose: Option<String>,
+    /// The class of the sign-in.
+    pub acr: Option<String>,
+    /// Its methods.
+    pub amr: Vec<String>,
 }
 
 /// Its texts, in order, which still have to be checked.
 #[derive(Deserialize)]
-struct ScopeFields(String, Option<String>, Option<String>, Option<String>);
+struct ScopeFields(
+    String,
+    Option<String>,
+    Option<String>,
+    Option<u32>,
+    bool,
+    Option<String>,
+    Option<String>,
+    Vec<String>,
+);
 
 impl CredentialScope {
     /// As the log keeps it.
@@ -202,7 +245,11 @@ impl CredentialScope {
             self.credential.as_str(),
             self.project.as_ref().map(ProjectName::as_str),
             self.dataset.as_ref().map(DatasetName::as_str),
+            self.version,
+            self.only_reads,
             self.purpose,
+            self.acr,
+            self.amr,
         ]);
         format!("{CREDENTIAL}{fields}\n")
     }
@@ -225,12 +272,17 @@ impl CredentialScope {
         let fields: Option<ScopeFields> =
             fields.and_then(|fields| serde_json::from_str(fields).ok());
         let read = |fields: ScopeFields| {
-            let ScopeFields(credential, project, dataset, purpose) = fields;
+            let ScopeFields(credential, project, dataset, version, only_reads, purpose, acr, amr) =
+                fields;
             Some(Self {
                 credential: credential.parse().ok()?,
                 project: project.map(|name| name.parse()).transpose().ok()?,
                 dataset: dataset.map(|name| name.parse()).transpose().ok()?,
+                version,
+                only_reads,
                 purpose,
+                acr,
+                amr,
             })
         };
         let scope = fields.and_then(read).ok_or(PolicyError::NotCanonical)?;
@@ -246,7 +298,16 @@ impl CredentialScope {
         let project = self.project.as_ref();
         Circumstances {
             purpose: self.purpose.as_deref(),
-            within: project.map(|project| (project, self.dataset.as_ref())),
+            within: project.map(|project| Within {
+                project,
+                dataset: self.dataset.as_ref(),
+                version: self.version,
+                only_reads: self.only_reads,
+            }),
+            assurance: Assurance::Told {
+                acr: self.acr.as_deref(),
+                amr: &self.amr,
+            },
             ..when
         }
     }
@@ -377,7 +438,11 @@ mod tests {
             credential: "KLUTAAAAAAAAAAAAAAAA".parse().unwrap(),
             project: Some("icu".parse().unwrap()),
             dataset: None,
+            version: Some(3),
+            only_reads: true,
             purpose: Some("a \"b\"".to_owned()),
+            acr: None,
+            amr: vec!["mfa".to_owned()],
         };
         let text = scope.text();
         let version = CredentialScope::version(&text);

@@ -76,20 +76,21 @@ impl Guard {
             .await
     }
 
-    /// Puts the scope of a session's credential into the log, if it has one.
+    /// Puts the scope of a session's credential into the log.
     pub(super) async fn keep_scope(
         &self,
         id: &AccessKeyId,
         bounds: &Bounds,
     ) -> Result<(), VaultError> {
-        if bounds.project.is_none() && bounds.purpose.is_none() {
-            return Ok(());
-        }
         let scope = CredentialScope {
             credential: id.clone(),
             project: bounds.project.clone(),
             dataset: bounds.dataset.clone(),
+            version: bounds.version,
+            only_reads: bounds.person().is_some(),
             purpose: bounds.purpose.clone(),
+            acr: bounds.assured.acr.clone(),
+            amr: bounds.assured.amr.clone(),
         };
         let text = scope.text();
         let version = CredentialScope::version(&text);

@@ -5,10 +5,10 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::question::{Question, questions};
-use crate::ledger::{Completion, Intent, PolicyRef, Session};
+use crate::ledger::{AuthMethod, Completion, Intent, PolicyRef, Session};
 use crate::policy::{
-    Ask, Circumstances, CredentialScope, Decision, Pieces, Policy, PolicyError, PolicySource,
-    Rights, SubjectPolicy,
+    Ask, Assurance, Circumstances, CredentialScope, Decision, Pieces, Policy, PolicyError,
+    PolicySource, Rights, SubjectPolicy,
 };
 use crate::types::limits::{REPLAY_BYTES_MAX, REPLAY_SUBJECTS_MAX};
 use crate::types::{AccessKeyId, PrincipalId, ProjectName, Timestamp};
@@ -266,6 +266,11 @@ fn ask<'a>(
     let when = Circumstances {
         client: session.client_ip.parse().ok(),
         version: question.version,
+        assurance: if session.auth == AuthMethod::Local {
+            Assurance::Host
+        } else {
+            Assurance::default()
+        },
         ..Circumstances::default()
     };
     Ask {

@@ -191,7 +191,11 @@ fn what_a_credential_was_bound_to_counts() {
         credential: "KLUTAAAAAAAAAAAAAAAA".parse().unwrap(),
         project: None,
         dataset: None,
+        version: None,
+        only_reads: false,
         purpose: Some("teaching".to_owned()),
+        acr: None,
+        amr: Vec::new(),
     };
     let text = scope.text();
     again.take(CredentialScope::version(&text), &text).unwrap();

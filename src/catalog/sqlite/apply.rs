@@ -3,7 +3,7 @@
 use rusqlite::{Connection, params};
 
 use super::{
-    access, apply_facts, apply_object, apply_version, approvals, blobs, publications, sql,
+    access, apply_facts, apply_object, apply_version, approvals, blobs, publications, roster, sql,
 };
 use crate::catalog::codec::encode_value;
 use crate::catalog::{
@@ -60,6 +60,12 @@ pub(super) fn apply(
             expires,
             now,
         } => access::spend(conn, token, *expires, *now),
+        Mutation::SetRoster {
+            kind,
+            name,
+            was,
+            entry,
+        } => roster::set(conn, (*kind, name), *was, entry.as_ref()),
         Mutation::AskApproval { row, now } => approvals::ask(conn, row, *now),
         Mutation::StepApproval { approval, step } => approvals::step(conn, approval, step),
         Mutation::NoteUses(uses) => access::note_uses(conn, uses),

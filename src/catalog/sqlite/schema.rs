@@ -259,8 +259,18 @@ const V8: &str = "
 ALTER TABLE projects ADD COLUMN log BLOB;
 ";
 
+/// Version 9: the roster. `entry` is in the encoding of `catalog::codec`, and has the kind too.
+const V9: &str = "
+CREATE TABLE roster (
+    kind BLOB NOT NULL CHECK (length(kind) = 1),
+    name TEXT NOT NULL,
+    entry BLOB NOT NULL,
+    PRIMARY KEY (kind, name)
+) STRICT, WITHOUT ROWID;
+";
+
 /// Every step, oldest first.
-pub(super) const STEPS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7, V8];
+pub(super) const STEPS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7, V8, V9];
 
 /// Brings a file, an empty one too, to the newest version; refuses a newer and a foreign one.
 pub(super) fn migrate(conn: &Connection, steps: &[&str]) -> Result<(), CatalogError> {
@@ -322,7 +332,7 @@ mod tests {
     /// A step that a later version might bring.
     const NEXT: &str = "ALTER TABLE projects ADD COLUMN note TEXT;";
     /// The newest version.
-    const KNOWN: u32 = 8;
+    const KNOWN: u32 = 9;
 
     /// The steps of a program that is newer by one, and by another that fails.
     fn newer<'a>(more: &[&'a str]) -> Vec<&'a str> {

@@ -23,6 +23,7 @@ mod published;
 mod races;
 mod replayed;
 mod snapshots;
+mod straight;
 pub(super) mod support;
 mod sweep;
 mod uploads;
