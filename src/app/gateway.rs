@@ -14,7 +14,7 @@ use super::notary::LogKeeper;
 use super::open::{AskPassphrase, Lane, OpenVaultError, Opened, Opening, open_catalog_told};
 use super::shutdown::{Shutdown, Trigger, channel, signals, supervise};
 use super::system::{forbid_dumps, forbid_huge_pages, raise_open_files};
-use super::tasks::{SnapshotError, Snapshots, keep_uses, millis, sweep};
+use super::tasks::{SnapshotError, Snapshots, keep_uses, millis, sweep, work_on_keys};
 use super::tls::{Tls, TlsError};
 use super::{issuers, policy_files};
 use crate::catalog::{OnCommit, SharedCatalog};
@@ -374,6 +374,7 @@ fn spawn_keepers(
         next_snapshot: 0,
     };
     tasks.spawn(keep_uses(Arc::clone(vault), shutdown.clone()));
+    tasks.spawn(work_on_keys(Arc::clone(vault), shutdown.clone()));
     if let Some(file) = config.identity.issuers.clone() {
         let interval = config.identity.reload_interval;
         let (vault, shutdown) = (Arc::clone(vault), shutdown.clone());

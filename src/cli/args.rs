@@ -12,6 +12,7 @@ use clap_complete::Shell;
 pub use super::dataset_args::Mount;
 pub use super::dataset_args::{DatasetCommand, Remote};
 use super::grant_args::{GrantCommand, GroupCommand};
+use super::key_args::KeyCommand;
 use super::values::{self, StoreUrl};
 use crate::ledger::Outcome;
 use crate::types::{
@@ -132,6 +133,13 @@ pub enum Command {
         /// What to do with credentials
         #[command(subcommand)]
         command: CredentialCommand,
+    },
+    /// Keys: inventory, rotation, copies, certificates of erasure
+    #[command(after_long_help = "Example:\n  kluis key inventory")]
+    Key {
+        /// What to do with keys
+        #[command(subcommand)]
+        command: KeyCommand,
     },
     /// The rules of access: check, test, explain
     #[command(after_long_help = "Example:\n  kluis policy check")]

@@ -3,6 +3,7 @@
 pub mod args;
 pub mod config_command;
 pub mod grant_args;
+pub mod key_args;
 pub mod man;
 pub mod output;
 pub mod values;
@@ -17,6 +18,8 @@ mod doctor;
 mod grant;
 mod group;
 mod init;
+mod key;
+mod key_inventory;
 #[cfg(feature = "mount")]
 mod mount;
 mod node;
@@ -72,6 +75,7 @@ fn dispatch(cli: &Cli, environment: &Environment, output: &mut Output) -> Result
         Command::Credential { command } => credential::run(command, desk, output),
         Command::Grant { command } => grant::run(command, desk, output),
         Command::Group { command } => group::run(command, desk, output),
+        Command::Key { command } => key::run(command, desk, output),
         Command::Init(ask) => init::run(ask, environment, output),
         Command::Policy { command } => policy::run(command, desk, output),
         Command::Audit { command } => audit::run(command, desk, output),

@@ -18,7 +18,9 @@ pub use action::Action;
 pub use checksum::{ChecksumKind, Checksums};
 pub use clock::{Clock, Entropy, EntropyError, Timestamp};
 pub use etag::ETag;
-pub use id::{BlobId, DatasetId, EventId, GrantId, IdError, PublicationId, UploadId, VersionId};
+pub use id::{
+    BlobId, DatasetId, EventId, GrantId, IdError, KeyWorkId, PublicationId, UploadId, VersionId,
+};
 pub use name::{BucketName, BucketRef, DatasetName, NameError, ObjectKey, ProjectName};
 pub use network::{Network, NetworkError};
 // An address is a value; only sockets are I/O.

@@ -15,6 +15,7 @@ mod groups;
 mod guard;
 mod identity;
 mod intake;
+mod keywork;
 mod known;
 mod lifecycle;
 mod lock;
@@ -116,6 +117,8 @@ pub struct Settings {
     pub snapshot_wait: bool,
     /// When grants lapse that no review confirms.
     pub review: ReviewTimes,
+    /// The log's name, under which certificates are signed.
+    pub log_origin: String,
 }
 
 /// The vault.

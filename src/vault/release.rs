@@ -21,7 +21,7 @@ use crate::catalog::{ObjectRow, PublicationRow};
 use crate::ledger::{Completion, Intent, Outcome};
 use crate::manifest::{Index, Root, SignerKey};
 use crate::policy::{Ask, Decision};
-use crate::seal::{DataKey, layout, open_blob, open_manifest_key};
+use crate::seal::{DataKey, layout, manifest_key_version, open_blob, open_manifest_key};
 use crate::store::BlobStream;
 use crate::types::{Action, BlobId, ByteRange, ObjectKey, PublicationId, limits};
 
@@ -120,9 +120,10 @@ impl Vault {
         }
     }
 
-    fn index_key(&self, row: &PublicationRow) -> Result<DataKey, VaultError> {
+    pub(super) fn index_key(&self, row: &PublicationRow) -> Result<DataKey, VaultError> {
         let issue = row.issue.as_ref().ok_or(BROKEN)?;
-        let dataset = self.keyring.dataset(&row.dataset)?;
+        let version = manifest_key_version(&issue.sealed_key).ok_or(BROKEN)?;
+        let dataset = self.keyring.dataset_at(&row.dataset, version)?;
         Ok(open_manifest_key(&dataset, &row.id, &issue.sealed_key)?)
     }
 

@@ -154,6 +154,7 @@ impl World {
         let settings = Settings {
             default_project: icu(),
             snapshot_wait: false,
+            log_origin: "kluis/test".to_owned(),
             review: ReviewTimes {
                 privileged_ms: 92 * DAY_MS,
                 other_ms: 365 * DAY_MS,

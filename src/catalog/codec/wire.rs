@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::CodecError;
 use crate::types::{
-    AccessKeyId, BlobId, DatasetId, DatasetName, ETag, GrantId, ObjectKey, PrincipalId,
+    AccessKeyId, BlobId, DatasetId, DatasetName, ETag, GrantId, KeyWorkId, ObjectKey, PrincipalId,
     ProjectName, PublicationId, Timestamp, UploadId, VersionId,
 };
 
@@ -217,7 +217,8 @@ ids!(
     VersionId,
     UploadId,
     GrantId,
-    PublicationId
+    PublicationId,
+    KeyWorkId
 );
 
 macro_rules! names {

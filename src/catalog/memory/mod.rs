@@ -5,6 +5,7 @@
 
 mod access;
 mod dump;
+mod keywork;
 mod publications;
 mod state;
 mod versions;
@@ -17,15 +18,15 @@ use bytes::Bytes;
 
 use super::codec::encode_value;
 use super::{
-    Catalog, CatalogError, CredentialRow, DatasetRow, IdentityRow, ListEntry, ListQuery, MarkerRow,
-    Mutation, ObjectRow, Origin, Page, PartPage, PrincipalRow, ProjectRow, PublicationRow, Setting,
+    Catalog, CatalogError, CredentialRow, DatasetRow, DoomedBlob, ErasedWrite, IdentityRow, KeyWorkRow,
+    ListEntry, ListQuery, MarkerRow, Mutation, ObjectRow, Origin, Page, PartPage, PrincipalRow, ProjectRow, PublicationRow, Setting,
     SettingKind, UploadPage, UploadQuery, UploadRow, Version, VersionPage, VersionQuery,
     encode_change, listing,
 };
 use crate::policy::Grant;
 use crate::types::{
-    AccessKeyId, BlobId, BucketName, DatasetId, GrantId, ObjectKey, PrincipalId, ProjectName,
-    PublicationId, Timestamp, UploadId, VersionId, VersionName, limits,
+    AccessKeyId, BlobId, BucketName, DatasetId, GrantId, KeyWorkId, ObjectKey, PrincipalId,
+    ProjectName, PublicationId, Timestamp, UploadId, VersionId, VersionName, limits,
 };
 use state::State;
 
@@ -142,7 +143,9 @@ impl Catalog for MemoryCatalog {
     }
 
     async fn dataset(&self, bucket: &BucketName) -> Result<Option<DatasetRow>, CatalogError> {
-        Ok(self.state().datasets.get(bucket).cloned())
+        let state = self.state();
+        let row = state.datasets.get(bucket);
+        Ok(row.filter(|row| !state.hides(&row.id)).cloned())
     }
 
     async fn datasets(
@@ -152,7 +155,8 @@ impl Catalog for MemoryCatalog {
     ) -> Result<Vec<DatasetRow>, CatalogError> {
         let state = self.state();
         let rows = state.datasets.values();
-        let wanted = rows.filter(|row| after.is_none_or(|after| row.bucket > *after));
+        let wanted = rows
+            .filter(|row| after.is_none_or(|after| row.bucket > *after) && !state.hides(&row.id));
         Ok(wanted.take(limit).cloned().collect())
     }
 
@@ -480,6 +484,65 @@ impl Catalog for MemoryCatalog {
             commit(&mut state, vec![Mutation::ForgetBlobs(claimed.clone())])?;
         }
         Ok(claimed)
+    }
+
+    async fn key_works(
+        &self,
+        dataset: Option<&DatasetId>,
+        after: Option<(Timestamp, KeyWorkId)>,
+        limit: usize,
+    ) -> Result<Vec<KeyWorkRow>, CatalogError> {
+        let works = self.state().works().into_iter();
+        let works = works.filter(|row| dataset.is_none_or(|id| row.dataset == *id));
+        let works = works.filter(|row| after.is_none_or(|after| (row.begun, row.id) > after));
+        Ok(works.take(limit.min(limits::PAGE_ENTRIES_MAX)).collect())
+    }
+
+    async fn open_key_works(&self) -> Result<Vec<KeyWorkRow>, CatalogError> {
+        let works = self.state().works().into_iter();
+        Ok(works.filter(|row| row.end.is_none()).collect())
+    }
+
+    async fn key_work(&self, id: &KeyWorkId) -> Result<Option<KeyWorkRow>, CatalogError> {
+        let state = self.state();
+        Ok(state.key_works.get(id).map(|work| work.row.clone()))
+    }
+
+    async fn erased(
+        &self,
+        id: &KeyWorkId,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<ErasedWrite>, CatalogError> {
+        let state = self.state();
+        let all = state.key_works.get(id).map(|work| work.erased.iter());
+        let from = usize::try_from(from).unwrap_or(usize::MAX);
+        let left = all.into_iter().flatten().skip(from);
+        Ok(left.take(limit.min(limits::PAGE_ENTRIES_MAX)).cloned().collect())
+    }
+
+    async fn doomed(
+        &self,
+        id: &KeyWorkId,
+        limit: usize,
+    ) -> Result<(Vec<BlobId>, u64), CatalogError> {
+        let state = self.state();
+        let all = state.key_works.get(id).map(|work| work.doomed.iter());
+        let (kept, mut gone): (Vec<&DoomedBlob>, Vec<&DoomedBlob>) =
+            all.into_iter().flatten().partition(|blob| blob.shared);
+        gone.sort_by_key(|blob| blob.id);
+        let gone = gone.into_iter().map(|blob| blob.id);
+        let kept = u64::try_from(kept.len()).unwrap_or(u64::MAX);
+        Ok((gone.take(limit.min(limits::PAGE_ENTRIES_MAX)).collect(), kept))
+    }
+
+    async fn writes(
+        &self,
+        dataset: &DatasetId,
+        after: &str,
+        _limit: usize,
+    ) -> Result<Vec<ObjectRow>, CatalogError> {
+        Ok(self.state().writes(dataset, after))
     }
 
     async fn change_seq(&self) -> Result<u64, CatalogError> {

@@ -12,6 +12,7 @@ mod apply_version;
 mod blobs;
 mod dump;
 mod error;
+mod keywork;
 mod list;
 mod open;
 mod publications;
@@ -43,15 +44,15 @@ use self::readers::Readers;
 pub use self::writer::OnCommit;
 use self::writer::{Work, Writer};
 use super::{
-    Catalog, CatalogError, CredentialRow, DatasetRow, IdentityRow, ListQuery, MarkerRow, Mutation,
-    ObjectRow, Origin, Page, PartPage, PrincipalRow, ProjectRow, PublicationRow, Setting,
+    Catalog, CatalogError, CredentialRow, DatasetRow, ErasedWrite, IdentityRow, KeyWorkRow,
+    ListQuery, MarkerRow, Mutation, ObjectRow, Origin, Page, PartPage, PrincipalRow, ProjectRow, PublicationRow, Setting,
     SettingKind, UploadPage, UploadQuery, UploadRow, Version, VersionPage, VersionQuery,
     encode_change,
 };
 use crate::policy::Grant;
 use crate::types::{
-    AccessKeyId, BlobId, BucketName, DatasetId, GrantId, ObjectKey, PrincipalId, ProjectName,
-    PublicationId, Timestamp, UploadId, VersionId, VersionName, limits,
+    AccessKeyId, BlobId, BucketName, DatasetId, GrantId, KeyWorkId, ObjectKey, PrincipalId,
+    ProjectName, PublicationId, Timestamp, UploadId, VersionId, VersionName, limits,
 };
 
 /// A catalog in one file.
@@ -482,6 +483,57 @@ impl Catalog for SqliteCatalog {
         limit: usize,
     ) -> Result<Vec<BlobId>, CatalogError> {
         self.writer.run(Work::Claim { before, limit }).await
+    }
+
+    async fn key_works(
+        &self,
+        dataset: Option<&DatasetId>,
+        after: Option<(Timestamp, KeyWorkId)>,
+        limit: usize,
+    ) -> Result<Vec<KeyWorkRow>, CatalogError> {
+        let dataset = dataset.copied();
+        self.scan(move |conn| keywork::all(conn, dataset.as_ref(), after, limit))
+            .await
+    }
+
+    async fn open_key_works(&self) -> Result<Vec<KeyWorkRow>, CatalogError> {
+        self.readers.with(keywork::open)
+    }
+
+    async fn key_work(&self, id: &KeyWorkId) -> Result<Option<KeyWorkRow>, CatalogError> {
+        self.readers.with(|conn| keywork::one(conn, id))
+    }
+
+    async fn erased(
+        &self,
+        id: &KeyWorkId,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<ErasedWrite>, CatalogError> {
+        let id = *id;
+        self.scan(move |conn| keywork::erased(conn, &id, from, limit))
+            .await
+    }
+
+    async fn doomed(
+        &self,
+        id: &KeyWorkId,
+        limit: usize,
+    ) -> Result<(Vec<BlobId>, u64), CatalogError> {
+        let id = *id;
+        self.scan(move |conn| keywork::doomed(conn, &id, limit))
+            .await
+    }
+
+    async fn writes(
+        &self,
+        dataset: &DatasetId,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<ObjectRow>, CatalogError> {
+        let (dataset, after) = (*dataset, after.to_owned());
+        self.scan(move |conn| keywork::writes(conn, &dataset, after.as_bytes(), limit))
+            .await
     }
 
     async fn change_seq(&self) -> Result<u64, CatalogError> {

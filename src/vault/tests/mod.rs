@@ -8,6 +8,7 @@
 mod audit;
 mod crash;
 mod grants;
+mod keywork;
 mod lifecycle;
 mod locks;
 mod lying_catalog;

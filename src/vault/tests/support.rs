@@ -339,6 +339,7 @@ pub(in crate::vault) fn settings(snapshot_wait: bool) -> Settings {
         default_project: "icu".parse().unwrap(),
         snapshot_wait,
         review: REVIEW,
+        log_origin: "kluis/test".to_owned(),
     }
 }
 

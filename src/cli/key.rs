@@ -1,0 +1,104 @@
+//! `kluis key`: what keys there are, replacing them, and what became of those that are gone.
+
+use super::key_args::KeyCommand;
+use super::open::{Desk, absent, call};
+use super::output::{CliError, Exit, Output};
+use crate::catalog::{EraseScope, KeyWorkRow};
+use crate::types::{KeyWorkId, PrincipalId, Timestamp, limits};
+
+/// How work on keys is listed.
+pub(super) const COLUMNS: [&str; 8] = [
+    "work", "dataset", "what", "begun", "ended", "writes", "bytes", "persons",
+];
+
+/// Runs one of its commands.
+pub(super) fn run(
+    command: &KeyCommand,
+    desk: Desk<'_>,
+    output: &mut Output,
+) -> Result<Exit, CliError> {
+    match command {
+        KeyCommand::Inventory => return super::key_inventory::run(desk, output),
+        KeyCommand::Rotate { name } => {
+            let row = desk.act(output, async |opened| {
+                let call = call(opened, "key rotate")?;
+                Ok(opened.vault.rotate_key(&call, name).await?)
+            })?;
+            output.rows(COLUMNS, &[cells(&row)])?;
+            output.hint("copies of the catalog from before open nothing of it: take a new one");
+        }
+        KeyCommand::Resume => {
+            let ended = desk.act(output, async |opened| {
+                Ok(opened.vault.resume_key_works().await?)
+            })?;
+            output.note(&format!("{ended} pieces of work on keys were carried to their end"));
+        }
+        KeyCommand::Works => {
+            let catalog = desk.catalog()?;
+            let rows = super::serve::runtime()?.block_on(async {
+                let mut all: Vec<KeyWorkRow> = Vec::new();
+                let mut after: Option<(Timestamp, KeyWorkId)> = None;
+                loop {
+                    let page = catalog
+                        .key_works(None, after, limits::PAGE_ENTRIES_MAX)
+                        .await?;
+                    let Some(last) = page.last() else {
+                        return Ok::<_, CliError>(all);
+                    };
+                    after = Some((last.begun, last.id));
+                    all.extend(page);
+                }
+            })?;
+            let rows: Vec<_> = rows.iter().map(cells).collect();
+            output.rows(COLUMNS, &rows)?;
+        }
+        KeyCommand::Certificate { work } => {
+            let file = desk.act(output, async |opened| {
+                let call = call(opened, "key certificate")?;
+                let vault = &opened.vault;
+                vault.record_act(&call, &format!("work={work}")).await?;
+                Ok(vault.erasure_certificate(work).await?)
+            })?;
+            let missing = || {
+                absent("certificate", work)
+                    .hint("`kluis key works` lists erasures; one that is not done has none yet")
+            };
+            output.data(file.ok_or_else(missing)?.as_bytes())?;
+        }
+        KeyCommand::Copy { directory } => {
+            desk.act(output, async |opened| {
+                let call = call(opened, "key copy")?;
+                opened.vault.record_act(&call, "a copy of the keys").await?;
+                let begun = opened.keyring.begin_copy(directory);
+                begun.map_err(|error| CliError::of(Exit::Usage, &error))
+            })?;
+            let shown = directory.display();
+            output.note(&format!("{shown} holds a copy of the keys"));
+            output.hint("add it to `keys.copies`, so that it stays one");
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// One piece of work as a row of a table.
+pub(super) fn cells(row: &KeyWorkRow) -> [String; 8] {
+    let what = match &row.scope {
+        None => "rotate".to_owned(),
+        Some(EraseScope::Dataset) => "erase dataset".to_owned(),
+        Some(EraseScope::Object(key)) => format!("erase object {key}"),
+        Some(EraseScope::Version(key, name)) => format!("erase version {name} of {key}"),
+        Some(EraseScope::Published(number)) => format!("erase published version {number}"),
+    };
+    let ended = row.end.as_ref();
+    let persons: Vec<&str> = row.persons.iter().map(PrincipalId::as_str).collect();
+    [
+        row.id.to_string(),
+        format!("{}/{}", row.bucket.project, row.bucket.dataset),
+        what,
+        row.begun.to_string(),
+        ended.map_or_else(|| "not done".to_owned(), |end| end.at.to_string()),
+        row.tally.writes.to_string(),
+        row.tally.bytes.to_string(),
+        persons.join(" "),
+    ]
+}

@@ -1,0 +1,54 @@
+//! The arguments of `kluis key`, without logic.
+
+use std::path::PathBuf;
+
+use clap::{Subcommand, ValueHint};
+
+use super::values;
+use crate::types::{BucketName, KeyWorkId};
+
+/// Commands on keys.
+#[derive(Debug, Subcommand)]
+pub enum KeyCommand {
+    /// List every key: what it is for, its algorithm, version, owner and age
+    #[command(
+        after_long_help = "Example:\n  kluis key inventory\n  kluis key inventory --json"
+    )]
+    Inventory,
+    /// Replace a dataset's key and destroy the old one; no data is read or written
+    ///
+    /// The gateway serves on meanwhile. What is interrupted is carried on by the gateway or by the
+    /// next `kluis key resume`. A copy of the catalog from before opens nothing of the dataset
+    /// afterwards: take a new one.
+    #[command(after_long_help = "Example:\n  kluis key rotate icu-sepsis/ecg-2024")]
+    Rotate {
+        /// The dataset, as project/dataset
+        #[arg(value_parser = values::dataset, value_name = "PROJECT/DATASET")]
+        name: BucketName,
+    },
+    /// Carry on rotations and erasures that were interrupted
+    #[command(after_long_help = "Example:\n  kluis key resume")]
+    Resume,
+    /// List rotations and erasures, those that are not done too
+    #[command(after_long_help = "Example:\n  kluis key works")]
+    Works,
+    /// Print the signed certificate of an erasure, with the list of what was erased
+    #[command(
+        after_long_help = "Example:\n  kluis key certificate 0123456789abcdef0123456789abcdef > certificate.txt"
+    )]
+    Certificate {
+        /// The erasure, as `kluis key works` shows it
+        work: KeyWorkId,
+    },
+    /// Begin a copy of the key ring in another directory, best on another disk
+    ///
+    /// Name it in `keys.copies` afterwards: then a key that is made is in it at once, and a key
+    /// that is destroyed is in it no more. A copy that is made by other means keeps what an erasure
+    /// destroys.
+    #[command(after_long_help = "Example:\n  kluis key copy /mnt/safe/kluis-keys")]
+    Copy {
+        /// The directory; made if it is not there
+        #[arg(value_hint = ValueHint::DirPath)]
+        directory: PathBuf,
+    },
+}
