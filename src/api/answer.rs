@@ -42,6 +42,16 @@ impl ApiError {
         }
     }
 
+    /// A request that does not fit how things stand.
+    #[must_use]
+    pub const fn conflict(title: String) -> Self {
+        Self {
+            status: StatusCode::CONFLICT,
+            code: "Conflict",
+            title,
+        }
+    }
+
     /// The error as an answer.
     #[must_use]
     pub fn to_response(&self) -> Response<Body> {

@@ -9,7 +9,7 @@ use http::{Method, Response};
 
 use super::answer::ApiError;
 use super::ask::Ask;
-use super::{PREFIX, grants, identity, versions};
+use super::{PREFIX, approvals, grants, identity, versions};
 use crate::vault::Vault;
 
 /// Serves one endpoint.
@@ -139,6 +139,42 @@ pub(super) static ENDPOINTS: &[Endpoint] = &[
         "projects/{project}/grants/{grant}/confirm",
         "ConfirmGrant",
         |vault, ask| Box::pin(grants::confirm(vault, ask)),
+    ),
+    signed(
+        Method::GET,
+        "projects/{project}/approvals",
+        "ListApprovals",
+        |vault, ask| Box::pin(approvals::list(vault, ask)),
+    ),
+    signed(
+        Method::POST,
+        "projects/{project}/approvals",
+        "AskApproval",
+        |vault, ask| Box::pin(approvals::create(vault, ask)),
+    ),
+    signed(
+        Method::GET,
+        "projects/{project}/approvals/{approval}",
+        "GetApproval",
+        |vault, ask| Box::pin(approvals::get(vault, ask)),
+    ),
+    signed(
+        Method::DELETE,
+        "projects/{project}/approvals/{approval}",
+        "WithdrawApproval",
+        |vault, ask| Box::pin(approvals::withdraw(vault, ask)),
+    ),
+    signed(
+        Method::POST,
+        "projects/{project}/approvals/{approval}/approve",
+        "ApproveAct",
+        |vault, ask| Box::pin(approvals::approve(vault, ask)),
+    ),
+    signed(
+        Method::POST,
+        "projects/{project}/approvals/{approval}/refuse",
+        "RefuseAct",
+        |vault, ask| Box::pin(approvals::refuse(vault, ask)),
     ),
 ];
 

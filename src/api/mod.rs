@@ -6,6 +6,7 @@
 //! endpoint translates it into one use case and its answer into JSON. `docs/api.md` has the list.
 
 mod answer;
+mod approvals;
 mod ask;
 mod endpoint;
 mod grants;

@@ -20,8 +20,7 @@ pub(super) fn run(ask: &args::VerifyErasure, output: &mut Output) -> Result<Exit
         CliError::of(Exit::Usage, &error).hint("`kluis-audit key` prints the log's key")
     })?;
     let file = read(&ask.file, CERTIFICATE_BYTES_MAX)?;
-    let held = Certificate::verify(&file, &key)
-        .map_err(|error| CliError::of(Exit::No, &error))?;
+    let held = Certificate::verify(&file, &key).map_err(|error| CliError::of(Exit::No, &error))?;
     let said = &held.certificate;
     output.value(&json!({
         "holds": true,
@@ -48,9 +47,8 @@ pub(super) fn run(ask: &args::VerifyErasure, output: &mut Output) -> Result<Exit
 }
 
 fn read(path: &Path, bytes_max: u64) -> Result<String, CliError> {
-    let wrong = |error: std::io::Error| {
-        CliError::new(Exit::Usage, format!("{}: {error}", path.display()))
-    };
+    let wrong =
+        |error: std::io::Error| CliError::new(Exit::Usage, format!("{}: {error}", path.display()));
     let length = fs::metadata(path).map_err(wrong)?.len();
     if length > bytes_max {
         let what = format!("{}: larger than any such file", path.display());
@@ -58,6 +56,8 @@ fn read(path: &Path, bytes_max: u64) -> Result<String, CliError> {
     }
     let mut text = String::new();
     let file = File::open(path).map_err(wrong)?;
-    file.take(bytes_max).read_to_string(&mut text).map_err(wrong)?;
+    file.take(bytes_max)
+        .read_to_string(&mut text)
+        .map_err(wrong)?;
     Ok(text)
 }

@@ -48,7 +48,8 @@ impl EraseScope {
             Some(("object", key)) => key.parse().ok().map(Self::Object),
             Some(("version", number)) => {
                 let number: u32 = number.parse().ok()?;
-                (text == format!("version={number}")).then_some(Self::Published(number))
+                let canonical = number > 0 && text == format!("version={number}");
+                canonical.then_some(Self::Published(number))
             }
             Some(("write", write)) => {
                 let (name, key) = write.split_once(':')?;

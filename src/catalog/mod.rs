@@ -3,6 +3,7 @@
 //! Reads are single calls; writes are [`Mutation`]s, applied all or none by [`Catalog::commit`],
 //! with their preconditions judged inside the transaction. The adapters hold no rule of S3.
 
+mod approval;
 pub mod codec;
 mod entity;
 mod keywork;
@@ -24,13 +25,12 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
+pub use approval::{ApprovalRow, ApprovalState, ApprovalStep};
 pub use entity::{
     Attached, CredentialRow, DatasetRow, Defaults, Facts, IdentityRow, MarkerRow, ObjectMeta,
     ObjectRow, Origin, PartRow, PrincipalRow, ProjectRow, UploadRow, Uses, Version,
 };
-pub use keywork::{
-    DoomedBlob, EraseScope, ErasedWrite, FLOOR_ERASED, KeyWorkRow, Tally, WorkEnd,
-};
+pub use keywork::{DoomedBlob, EraseScope, ErasedWrite, FLOOR_ERASED, KeyWorkRow, Tally, WorkEnd};
 pub use memory::MemoryCatalog;
 pub use mutation::{BlobUse, Condition, Likeness, Mutation};
 pub use publication::{Issue, PublicationRow};
@@ -46,8 +46,8 @@ pub use sqlite::{OnCommit, SqliteCatalog};
 
 use crate::policy::Grant;
 use crate::types::{
-    AccessKeyId, BlobId, BucketName, DatasetId, GrantId, KeyWorkId, ObjectKey, PrincipalId,
-    ProjectName, PublicationId, Timestamp, UploadId, VersionId, VersionName, limits,
+    AccessKeyId, ApprovalId, BlobId, BucketName, DatasetId, GrantId, KeyWorkId, ObjectKey,
+    PrincipalId, ProjectName, PublicationId, Timestamp, UploadId, VersionId, VersionName, limits,
 };
 
 /// A catalog shared by every use case.
@@ -119,6 +119,10 @@ pub enum Conflict {
     NoIdentity,
     /// The token was spent before.
     TokenSpent,
+    /// No such approval.
+    NoApproval,
+    /// The approval does not stand as it must for this step, or its time is over.
+    ApprovalOver,
     /// No object under this key.
     NoObject,
     /// An object is there, and the write was to happen only if none is.
@@ -270,6 +274,15 @@ pub trait Catalog: Send + Sync + 'static {
         principal: &PrincipalId,
         limit: usize,
     ) -> Result<Vec<(AccessKeyId, Timestamp)>, CatalogError>;
+
+    /// One act that takes two persons.
+    async fn approval(&self, id: &ApprovalId) -> Result<Option<ApprovalRow>, CatalogError>;
+    /// The acts of a project, the newest first, at most `limit`.
+    async fn approvals(
+        &self,
+        project: &ProjectName,
+        limit: usize,
+    ) -> Result<Vec<ApprovalRow>, CatalogError>;
 
     /// One object, with its sealed part table.
     async fn object(

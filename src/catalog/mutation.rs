@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 
+use super::approval::{ApprovalRow, ApprovalStep};
 use super::entity::{
     Attached, CredentialRow, DatasetRow, Facts, IdentityRow, MarkerRow, ObjectRow, Origin, PartRow,
     PrincipalRow, ProjectRow, UploadRow, Uses,
@@ -13,8 +14,8 @@ use crate::policy::{Grant, Terms};
 #[cfg(doc)]
 use crate::types::limits;
 use crate::types::{
-    AccessKeyId, BlobId, DatasetId, ETag, GrantId, KeyWorkId, LockDefaults, ObjectKey, PrincipalId,
-    PublicationId, Retention, Timestamp, UploadId, VersionId, VersionName, Versioning,
+    AccessKeyId, ApprovalId, BlobId, DatasetId, ETag, GrantId, KeyWorkId, LockDefaults, ObjectKey,
+    PrincipalId, PublicationId, Retention, Timestamp, UploadId, VersionId, VersionName, Versioning,
 };
 
 /// The blobs that a row refers to. The catalog counts references by the row's version.
@@ -159,6 +160,23 @@ pub enum Mutation {
         expires: Timestamp,
         /// Now.
         now: Timestamp,
+    },
+    /// Asks for an act that takes two persons; its project must exist. What has been over for
+    /// [`limits::APPROVAL_KEPT_MS`] by `now` is forgotten, at most
+    /// [`limits::APPROVALS_FORGET_MAX`] at a time.
+    AskApproval {
+        /// The act.
+        row: ApprovalRow,
+        /// Now.
+        now: Timestamp,
+    },
+    /// Takes a step of an approval, which must stand so that it may. **Spent in the commit that
+    /// does the act, an approval is good once.**
+    StepApproval {
+        /// Which.
+        approval: ApprovalId,
+        /// The step.
+        step: ApprovalStep,
     },
     /// Notes when grants and credentials were used. What is gone, or was used later, is left alone.
     NoteUses(Uses),
@@ -534,6 +552,8 @@ impl Mutation {
             | Self::RestoreVersion { .. }
             | Self::RestoreMarker(_)
             | Self::SpendToken { .. }
+            | Self::AskApproval { .. }
+            | Self::StepApproval { .. }
             | Self::NoteUses(_)
             | Self::Freeze(_)
             | Self::Issue { .. }

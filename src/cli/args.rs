@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
+use super::approval_args::ApprovalCommand;
 #[cfg(feature = "mount")]
 pub use super::dataset_args::Mount;
 pub use super::dataset_args::{DatasetCommand, Remote};
@@ -126,6 +127,18 @@ pub enum Command {
         /// What to do with groups
         #[command(subcommand)]
         command: GroupCommand,
+    },
+    /// Acts that take two persons: ask, approve, refuse
+    ///
+    /// Lowering a label, break-glass, destroying keys, shortening the log. One person asks for
+    /// exactly one act, another one approves it within 72 hours, and it is done once within 24.
+    /// Both sign with their own credentials, from wherever they are; nobody can on the host by
+    /// naming them.
+    #[command(after_long_help = "Example:\n  kluis approval list icu-sepsis --credentials ana.env")]
+    Approval {
+        /// What to do with acts
+        #[command(subcommand)]
+        command: ApprovalCommand,
     },
     /// S3 credentials
     #[command(after_long_help = "Example:\n  kluis credential list a.jansen")]

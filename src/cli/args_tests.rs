@@ -50,7 +50,9 @@ fn every_command_is_listed_here() {
         kluis principal create; kluis principal list; kluis principal suspend; \
         kluis principal link; kluis principal unlink; kluis principal links; \
         kluis principal resume; kluis group; kluis group create; kluis group show; \
-        kluis group add; kluis group remove; kluis credential; kluis credential create; \
+        kluis group add; kluis group remove; kluis approval; kluis approval ask; \
+        kluis approval list; kluis approval show; kluis approval approve; \
+        kluis approval refuse; kluis approval withdraw; kluis credential; kluis credential create; \
         kluis credential list; kluis credential revoke; kluis policy; kluis policy check; \
         kluis policy test; kluis policy explain; kluis audit; kluis audit tail; kluis audit show; \
         kluis config; kluis config check; kluis config show; kluis recover; kluis doctor; \

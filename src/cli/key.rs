@@ -31,7 +31,9 @@ pub(super) fn run(
             let ended = desk.act(output, async |opened| {
                 Ok(opened.vault.resume_key_works().await?)
             })?;
-            output.note(&format!("{ended} pieces of work on keys were carried to their end"));
+            output.note(&format!(
+                "{ended} pieces of work on keys were carried to their end"
+            ));
         }
         KeyCommand::Works => {
             let catalog = desk.catalog()?;

@@ -11,9 +11,7 @@ use crate::types::{BucketName, KeyWorkId};
 #[derive(Debug, Subcommand)]
 pub enum KeyCommand {
     /// List every key: what it is for, its algorithm, version, owner and age
-    #[command(
-        after_long_help = "Example:\n  kluis key inventory\n  kluis key inventory --json"
-    )]
+    #[command(after_long_help = "Example:\n  kluis key inventory\n  kluis key inventory --json")]
     Inventory,
     /// Replace a dataset's key and destroy the old one; no data is read or written
     ///

@@ -14,7 +14,15 @@ use crate::types::{DatasetId, KeyWorkId, Timestamp, limits};
 
 /// How keys are listed.
 const COLUMNS: [&str; 9] = [
-    "key", "of", "algorithm", "id", "version", "owner", "since", "rotated", "expires",
+    "key",
+    "of",
+    "algorithm",
+    "id",
+    "version",
+    "owner",
+    "since",
+    "rotated",
+    "expires",
 ];
 
 /// What is read of a vault.
@@ -28,7 +36,10 @@ pub(super) fn run(desk: Desk<'_>, output: &mut Output) -> Result<Exit, CliError>
     let config = desk.config()?;
     let rows = desk.act(output, async |opened| {
         let call = call(opened, "key inventory")?;
-        opened.vault.record_act(&call, "an inventory of keys").await?;
+        opened
+            .vault
+            .record_act(&call, "an inventory of keys")
+            .await?;
         let seen = look(opened).await?;
         let mut rows = of_vault(&config, opened);
         rows.extend(of_datasets(opened, &seen)?);
@@ -57,7 +68,9 @@ async fn look(opened: &Opened) -> Result<Seen, CliError> {
 
 /// When a file was last written.
 fn written(path: &Path) -> String {
-    let modified = std::fs::metadata(path).and_then(|data| data.modified()).ok();
+    let modified = std::fs::metadata(path)
+        .and_then(|data| data.modified())
+        .ok();
     let since = modified.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     let millis = since.and_then(|since| u64::try_from(since.as_millis()).ok());
     let time = millis.map(Timestamp::from_millis);
@@ -90,16 +103,40 @@ fn of_vault(config: &Config, opened: &Opened) -> Vec<[String; 9]> {
         row("root", "the key ring", "X25519 (age)", root.trim(), none()),
         row("ring", "every key below", "HKDF-SHA256", &print, none()),
         row("secrets", "credentials", "AES-256-GCM", &print, none()),
-        row("snapshots", "the catalog's copies", "AES-256-GCM", &print, none()),
-        row("journal", "the log's records", "AES-256-GCM", &print, none()),
+        row(
+            "snapshots",
+            "the catalog's copies",
+            "AES-256-GCM",
+            &print,
+            none(),
+        ),
+        row(
+            "journal",
+            "the log's records",
+            "AES-256-GCM",
+            &print,
+            none(),
+        ),
     ];
     let origin = crate::app::log_origin(config, &opened.keyring);
     let public = crate::app::log_keys(&opened.keyring).public(&origin);
     let public = public.map(|key| key.to_string()).unwrap_or_default();
-    rows.push(row("log", "checkpoints, certificates", "Ed25519", &public, none()));
+    rows.push(row(
+        "log",
+        "checkpoints, certificates",
+        "Ed25519",
+        &public,
+        none(),
+    ));
     let signer = opened.vault.publisher_key();
     let signer = signer.map(|key| key.to_string()).unwrap_or_default();
-    rows.push(row("publisher", "published versions", "Ed25519", &signer, none()));
+    rows.push(row(
+        "publisher",
+        "published versions",
+        "Ed25519",
+        &signer,
+        none(),
+    ));
     if let Some(file) = &config.server.tls_cert {
         let ends = certificate::ends(config).map(|end| end.to_string());
         let mut tls = row("tls", "the listener", "X.509", "", ends.unwrap_or_default());
@@ -129,7 +166,17 @@ fn of_datasets(opened: &Opened, seen: &Seen) -> Result<Vec<[String; 9]>, CliErro
         let of = row.map_or_else(|| "no dataset (deleted)".to_owned(), path);
         let owner = row.map(|row| row.creator.to_string()).unwrap_or_default();
         if versions.is_empty() {
-            let lost = ["dataset", &of, "AES-256-GCM", &id.to_string(), "none", &owner, "", "", ""];
+            let lost = [
+                "dataset",
+                &of,
+                "AES-256-GCM",
+                &id.to_string(),
+                "none",
+                &owner,
+                "",
+                "",
+                "",
+            ];
             rows.push(lost.map(str::to_owned));
         }
         for version in versions {

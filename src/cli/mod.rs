@@ -1,5 +1,6 @@
 //! The command line: arguments in, words and exit codes out.
 
+pub mod approval_args;
 pub mod args;
 pub mod config_command;
 pub mod grant_args;
@@ -8,6 +9,7 @@ pub mod man;
 pub mod output;
 pub mod values;
 
+mod approval;
 mod audit;
 mod call;
 mod credential;
@@ -28,6 +30,7 @@ mod policy;
 mod principal;
 mod project;
 mod recover;
+pub mod remote;
 pub(crate) mod serve;
 
 use std::process::ExitCode;
@@ -74,6 +77,7 @@ fn dispatch(cli: &Cli, environment: &Environment, output: &mut Output) -> Result
         Command::Principal { command } => principal::run(command, desk, output),
         Command::Credential { command } => credential::run(command, desk, output),
         Command::Grant { command } => grant::run(command, desk, output),
+        Command::Approval { command } => approval::run(command, environment, output),
         Command::Group { command } => group::run(command, desk, output),
         Command::Key { command } => key::run(command, desk, output),
         Command::Init(ask) => init::run(ask, environment, output),

@@ -39,18 +39,27 @@ pub(super) async fn open(
     environment: &Environment,
     pages_bytes: usize,
 ) -> Result<Version, CliError> {
-    let credentials = match &remote.credentials {
+    let patience = Duration::from_secs(remote.io_timeout);
+    let credentials = remote.credentials.as_deref();
+    let gateway = Arc::new(gateway(credentials, environment, patience)?);
+    let opened = Version::open(gateway, &ask, pages_bytes).await;
+    opened.map_err(|error| of_node(&error))
+}
+
+/// The gateway that a credential names, in a file or else in the environment.
+pub(super) fn gateway(
+    credentials: Option<&Path>,
+    environment: &Environment,
+    patience: Duration,
+) -> Result<Gateway, CliError> {
+    let credentials = match credentials {
         Some(path) => Credentials::of_file(path),
         None => Credentials::of_variables(&|name| variable(environment, name)),
     };
     let usage = |error: &dyn std::error::Error| CliError::of(Exit::Usage, error);
     let credentials = credentials
         .map_err(|error| usage(&error).hint("--credentials names a file that has it"))?;
-    let patience = Duration::from_secs(remote.io_timeout);
-    let gateway = Gateway::new(credentials, Arc::new(SystemClock), patience);
-    let gateway = Arc::new(gateway.map_err(|error| usage(&error))?);
-    let opened = Version::open(gateway, &ask, pages_bytes).await;
-    opened.map_err(|error| of_node(&error))
+    Gateway::new(credentials, Arc::new(SystemClock), patience).map_err(|error| usage(&error))
 }
 
 fn variable(environment: &Environment, name: &str) -> Option<String> {

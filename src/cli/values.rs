@@ -19,6 +19,9 @@ pub enum ValueError {
     /// A hash that is not 64 hex digits.
     #[error("a SHA-256 is written as 64 lower-case hex digits")]
     Digest,
+    /// A term that is not written `name=value`.
+    #[error("a term is written name=value")]
+    Term,
     /// A time that is neither a date nor a moment.
     #[error("a time is written 2027-12-31 or 2027-12-31T12:00:00Z")]
     Time,
@@ -42,6 +45,35 @@ pub fn dataset(text: &str) -> Result<BucketName, ValueError> {
     let project: ProjectName = project.parse().map_err(|_name| ValueError::Dataset)?;
     let dataset: DatasetName = dataset.parse().map_err(|_name| ValueError::Dataset)?;
     Ok(BucketName { project, dataset })
+}
+
+/// A project, or a dataset of one.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Spot {
+    /// The project.
+    pub project: ProjectName,
+    /// The dataset, if one is named.
+    pub dataset: Option<DatasetName>,
+}
+
+/// Reads `project/dataset` or `project`.
+pub fn spot(text: &str) -> Result<Spot, ValueError> {
+    if text.contains('/') {
+        let BucketName { project, dataset } = dataset(text)?;
+        let dataset = Some(dataset);
+        return Ok(Spot { project, dataset });
+    }
+    let project = text.parse().map_err(|_name| ValueError::Dataset)?;
+    Ok(Spot {
+        project,
+        dataset: None,
+    })
+}
+
+/// Reads `name=value`; the value may hold further `=`.
+pub fn term(text: &str) -> Result<(String, String), ValueError> {
+    let (name, value) = text.split_once('=').ok_or(ValueError::Term)?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 /// Reads `project/dataset@number`.

@@ -74,7 +74,10 @@ fn the_newest_key_seals_and_older_ones_open_until_they_go() {
     assert_eq!(ring.destroy_below(&A, 2).unwrap(), 1);
     assert_eq!(ring.destroy_below(&A, 2).unwrap(), 0, "once");
     for ring in [&ring, &disk.open()] {
-        assert!(matches!(ring.dataset_at(&A, 1), Err(KeyRingError::NotFound)));
+        assert!(matches!(
+            ring.dataset_at(&A, 1),
+            Err(KeyRingError::NotFound)
+        ));
         assert_eq!(key(ring, 2), second);
         assert_eq!(ring.dataset_ids().unwrap(), [A, B]);
     }
@@ -122,8 +125,15 @@ fn a_key_below_what_was_destroyed_is_not_made_again() {
     assert!(matches!(again, Err(KeyRingError::NotFound)));
     fs::write(key_file(&disk.dir(), &A, 1), backup).unwrap();
     ring.forget_dataset(&A);
-    assert!(matches!(ring.dataset_at(&A, 1), Err(KeyRingError::NotFound)));
-    assert_eq!(ring.destroy_below(&A, 2).unwrap(), 1, "and can be destroyed again");
+    assert!(matches!(
+        ring.dataset_at(&A, 1),
+        Err(KeyRingError::NotFound)
+    ));
+    assert_eq!(
+        ring.destroy_below(&A, 2).unwrap(),
+        1,
+        "and can be destroyed again"
+    );
 }
 
 #[test]
@@ -160,11 +170,17 @@ fn without_a_copy_nothing_is_made_and_nothing_counts_as_destroyed() {
     assert!(matches!(gone, Err(KeyRingError::Io { .. })));
     // An empty directory in its place is a disk that is not mounted.
     fs::create_dir(disk.copy()).unwrap();
-    assert!(matches!(ring.destroy_below(&A, 2), Err(KeyRingError::Io { .. })));
+    assert!(matches!(
+        ring.destroy_below(&A, 2),
+        Err(KeyRingError::Io { .. })
+    ));
     fs::remove_dir(disk.copy()).unwrap();
     fs::rename(&away, disk.copy()).unwrap();
     ring.ensure_key(&A, 2, &Draws::new(3)).unwrap();
-    assert!(key_file(&disk.copy(), &A, 2).exists(), "what it lacked is mended");
+    assert!(
+        key_file(&disk.copy(), &A, 2).exists(),
+        "what it lacked is mended"
+    );
     assert_eq!(ring.destroy_below(&A, 2).unwrap(), 1);
 }
 
@@ -176,5 +192,8 @@ fn a_copy_of_another_ring_is_refused() {
     let begun = ring.begin_copy(&disk.copy());
     assert!(matches!(begun, Err(KeyRingError::Exists { .. })));
     let ring = ring.keeping(vec![disk.copy()]);
-    assert!(matches!(ring.mend_copies(), Err(KeyRingError::Exists { .. })));
+    assert!(matches!(
+        ring.mend_copies(),
+        Err(KeyRingError::Exists { .. })
+    ));
 }

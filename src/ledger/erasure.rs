@@ -199,7 +199,10 @@ impl Certificate {
         let whole = list.is_empty() || list.ends_with('\n');
         let (mut writes, mut bytes, mut sum) = (0_u64, 0_u64, [0; 32]);
         for line in list.lines() {
-            let length = line.split(' ').nth(1).and_then(|text| text.parse::<u64>().ok());
+            let length = line
+                .split(' ')
+                .nth(1)
+                .and_then(|text| text.parse::<u64>().ok());
             bytes = bytes.saturating_add(length.ok_or(CertificateError::List)?);
             writes = writes.saturating_add(1);
             let mut context = Context::new(&SHA256);
@@ -222,7 +225,10 @@ impl Certificate {
 #[must_use]
 pub fn hash_of(text: &str) -> [u8; 32] {
     let mut out = [0; 32];
-    for (to, from) in out.iter_mut().zip(digest(&SHA256, text.as_bytes()).as_ref()) {
+    for (to, from) in out
+        .iter_mut()
+        .zip(digest(&SHA256, text.as_bytes()).as_ref())
+    {
         *to = *from;
     }
     out

@@ -262,7 +262,9 @@ const fn letter(action: Option<Action>) -> &'static str {
             | Action::ObjectTag
             | Action::ObjectLock
             | Action::LockBypass
-            | Action::DatasetConfigure,
+            | Action::DatasetConfigure
+            | Action::ActAsk
+            | Action::ActApprove,
         ) => "U",
         Some(Action::ObjectDelete | Action::VersionDelete | Action::DatasetDelete) => "D",
         None => "E",

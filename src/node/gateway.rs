@@ -31,6 +31,9 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// An answer that is read whole: 1,000 tables of several extents each.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// Of what a refusal says, the part that is shown.
+const TITLE_CHARS_MAX: usize = 400;
+
 /// Why a request has no answer.
 #[derive(Debug, thiserror::Error, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -42,6 +45,8 @@ pub enum GatewayError {
         status: u16,
         /// Its code.
         code: String,
+        /// What it says of it, for a person: printable and short.
+        title: String,
     },
     /// It did not answer within the patience, or not in order.
     #[error("the gateway does not answer: {0}")]
@@ -135,6 +140,22 @@ impl Gateway {
                 Err(error) => tries.again(error).await?,
             }
         }
+    }
+
+    /// One request of a person's own: asked once, since it may change something.
+    pub async fn call(
+        &self,
+        method: Method,
+        path: String,
+        body: Bytes,
+    ) -> Result<Bytes, GatewayError> {
+        self.once(&Asking {
+            method,
+            path,
+            query: String::new(),
+            body,
+        })
+        .await
     }
 
     /// Asks once; the whole answer.
@@ -287,6 +308,8 @@ async fn refused(status: StatusCode, mut body: Incoming) -> GatewayError {
     #[derive(serde::Deserialize)]
     struct Problem {
         code: String,
+        #[serde(default)]
+        title: String,
     }
     let mut text = Vec::new();
     while let Ok(Some(Ok(frame))) = timeout(IDLE, body.frame()).await {
@@ -300,7 +323,14 @@ async fn refused(status: StatusCode, mut body: Incoming) -> GatewayError {
         }
     }
     let problem: Result<Problem, _> = serde_json::from_slice(&text);
-    let code = problem.map_or_else(|_not_json| status.to_string(), |problem| problem.code);
+    let (code, title) = problem.map_or_else(
+        |_not_json| (status.to_string(), String::new()),
+        |problem| (problem.code, problem.title),
+    );
+    let title = title
+        .chars()
+        .filter(|c| !c.is_control())
+        .take(TITLE_CHARS_MAX);
     let code = code
         .chars()
         .filter(|c| c.is_ascii_alphanumeric() || *c == ' ')
@@ -308,5 +338,6 @@ async fn refused(status: StatusCode, mut body: Incoming) -> GatewayError {
     GatewayError::Refused {
         status: status.as_u16(),
         code: code.collect(),
+        title: title.collect(),
     }
 }

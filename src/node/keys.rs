@@ -300,7 +300,7 @@ impl Keys {
                         refused.extend(renewed.refused);
                     }
                 }
-                Err(GatewayError::Refused { status, code }) if (400..500).contains(&status) => {
+                Err(GatewayError::Refused { status, code, .. }) if (400..500).contains(&status) => {
                     self.end(code);
                     return;
                 }

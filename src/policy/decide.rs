@@ -250,7 +250,9 @@ const fn reach(action: Action) -> Reach {
         | Action::DatasetDelete
         | Action::DatasetPublish
         | Action::GrantManage
-        | Action::LogRead => Reach::Region,
+        | Action::LogRead
+        | Action::ActAsk
+        | Action::ActApprove => Reach::Region,
         // Who may use a part of a dataset may know that the dataset exists.
         Action::DatasetHead => Reach::Existence,
     }

@@ -60,8 +60,13 @@ impl PolicySource {
                 "operator",
                 include_str!("../../policies/roles/operator.csv"),
             ),
+            ("officer", include_str!("../../policies/roles/officer.csv")),
             ("owner", include_str!("../../policies/roles/owner.csv")),
             ("reader", include_str!("../../policies/roles/reader.csv")),
+            (
+                "responder",
+                include_str!("../../policies/roles/responder.csv"),
+            ),
         ];
         Self {
             model: include_str!("../../policies/model.conf").to_owned(),

@@ -31,7 +31,9 @@ pub fn manifest_key_version(sealed: &[u8]) -> Option<u32> {
     if sealed.len() == BARE_BYTES {
         return Some(1);
     }
-    sealed.first_chunk().map(|version| u32::from_be_bytes(*version))
+    sealed
+        .first_chunk()
+        .map(|version| u32::from_be_bytes(*version))
 }
 
 /// Opens what [`seal_manifest_key`] sealed for the same publication.
@@ -85,7 +87,10 @@ mod tests {
         let mut bent = sealed.to_vec();
         bent[3] = 2;
         assert_eq!(manifest_key_version(&bent), Some(2));
-        assert!(open_manifest_key(&dataset(1), &id, &bent).is_err(), "the version is bound");
+        assert!(
+            open_manifest_key(&dataset(1), &id, &bent).is_err(),
+            "the version is bound"
+        );
         // What the first release sealed, without a version.
         let bare = seal_bytes(
             &dataset(1).secret,

@@ -76,6 +76,10 @@ actions! {
     GrantManage = "grant.manage",
     /// Read a project's log.
     LogRead = "log.read",
+    /// Ask for an act that takes two persons (AZ-10), beside the right to what the act is about.
+    ActAsk = "act.ask",
+    /// Approve or refuse what another person asked for.
+    ActApprove = "act.approve",
 }
 
 impl Action {
@@ -102,7 +106,9 @@ impl Action {
             | Self::DatasetConfigure
             | Self::DatasetPublish
             | Self::GrantManage
-            | Self::LogRead => false,
+            | Self::LogRead
+            | Self::ActAsk
+            | Self::ActApprove => false,
         }
     }
 }

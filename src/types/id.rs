@@ -91,6 +91,10 @@ id! {
     GrantId
 }
 id! {
+    /// Names one act that takes two persons.
+    ApprovalId
+}
+id! {
     /// Names one request in the log; both of its records carry it.
     EventId
 }

@@ -29,6 +29,26 @@ pub const GRANT_NETWORKS_MAX: usize = 32;
 pub const GRANT_TEXT_BYTES_MAX: usize = 128;
 /// Proposals of one project that wait for approval; beyond, the owner is to answer first.
 pub const GRANT_PROPOSALS_MAX: usize = 1_000;
+/// Acts of one project that wait for a second person; beyond, one is to be answered first.
+pub const APPROVALS_OPEN_MAX: usize = 100;
+/// Acts of one project that are listed: those that wait and those of the last weeks.
+pub const APPROVALS_TOLD_MAX: usize = 1_000;
+/// How long an act waits for the second person, in milliseconds: over a weekend.
+pub const APPROVAL_WAIT_MS: u64 = 72 * 60 * 60 * 1_000;
+/// How long an approved act may be done, in milliseconds.
+pub const APPROVAL_GOOD_MS: u64 = 24 * 60 * 60 * 1_000;
+/// How long the catalog tells of an act that is over, in milliseconds; the log does for ever.
+pub const APPROVAL_KEPT_MS: u64 = 90 * 24 * 60 * 60 * 1_000;
+/// Acts that are over and that one commit forgets.
+pub const APPROVALS_FORGET_MAX: usize = 100;
+/// One term of an act: an object's key fits.
+pub const ACT_TERM_BYTES_MAX: usize = 1_100;
+/// A label's name.
+pub const LABEL_BYTES_MAX: usize = 32;
+/// How long break-glass lasts at most, in minutes: a working day.
+pub const BREAK_GLASS_MINUTES_MAX: u32 = 8 * 60;
+/// The reason that somebody gives.
+pub const REASON_BYTES_MAX: usize = 1_000;
 /// Uses of grants and credentials of one commit, and that a gateway keeps before it writes them.
 pub const USES_MAX: usize = 100_000;
 /// A JSON Web Token: what fits in a header, with room for the longest keys' signatures.

@@ -1,5 +1,6 @@
 //! Vocabulary: ids, names, sizes, ranges, times, secrets, limits. No I/O, no rule, no format.
 
+mod act;
 mod action;
 mod checksum;
 mod clock;
@@ -14,12 +15,14 @@ mod retention;
 mod secret;
 mod version;
 
+pub use act::{Act, ActKind};
 pub use action::Action;
 pub use checksum::{ChecksumKind, Checksums};
 pub use clock::{Clock, Entropy, EntropyError, Timestamp};
 pub use etag::ETag;
 pub use id::{
-    BlobId, DatasetId, EventId, GrantId, IdError, KeyWorkId, PublicationId, UploadId, VersionId,
+    ApprovalId, BlobId, DatasetId, EventId, GrantId, IdError, KeyWorkId, PublicationId, UploadId,
+    VersionId,
 };
 pub use name::{BucketName, BucketRef, DatasetName, NameError, ObjectKey, ProjectName};
 pub use network::{Network, NetworkError};

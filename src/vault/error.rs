@@ -303,6 +303,11 @@ const fn of_conflict(conflict: Conflict) -> (ErrorKind, &'static str) {
         ),
         Conflict::NoIdentity => (ErrorKind::InvalidArgument, "the subject is not linked"),
         Conflict::TokenSpent => (ErrorKind::AccessDenied, "the token was used before"),
+        Conflict::NoApproval => (ErrorKind::InvalidArgument, "no such approval"),
+        Conflict::ApprovalOver => (
+            ErrorKind::Conflict,
+            "the approval is over, or not where it must be",
+        ),
         Conflict::NoMember => (ErrorKind::InvalidArgument, "no such member"),
         Conflict::NoDataset => (ErrorKind::NoSuchDataset, "no such dataset"),
         Conflict::DatasetNotEmpty => (ErrorKind::DatasetNotEmpty, "the dataset is not empty"),
@@ -324,7 +329,10 @@ const fn of_conflict(conflict: Conflict) -> (ErrorKind, &'static str) {
             ErrorKind::Conflict,
             "other work on the dataset's keys is not done yet",
         ),
-        Conflict::NoKeyWork => (ErrorKind::InvalidArgument, "no such work on keys is under way"),
+        Conflict::NoKeyWork => (
+            ErrorKind::InvalidArgument,
+            "no such work on keys is under way",
+        ),
         Conflict::BlobGone => (ErrorKind::Conflict, "the source was deleted in between"),
     }
 }

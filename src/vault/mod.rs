@@ -1,7 +1,9 @@
 //! Use cases: decide, record, do, record. Written once; every edge calls these and no other way
 //! leads to an object.
 
+mod act_terms;
 mod admin;
+mod approvals;
 mod ask;
 mod checksum;
 mod completion;
@@ -45,6 +47,7 @@ use bytes::Bytes;
 use futures_util::Stream;
 
 pub use admin::NewCredential;
+pub use approvals::{ActDraft, Approved, Done};
 pub use ask::{
     AtEnd, BodyChecks, BodyError, Call, CompletedPart, Completing, CopySource, Deleted, Doomed,
     Holding, Input, InputBody, KeyWish, NewObject, Place, ReadAsk, ReadConditions, Reading,

@@ -18,9 +18,7 @@ use crate::manifest::{
     Signer, SignerKey, digest,
 };
 use crate::policy::Ask;
-use crate::seal::{
-    BlobKind, DataKey, Description, Suite, seal_blob, seal_manifest_key,
-};
+use crate::seal::{BlobKind, DataKey, Description, Suite, seal_blob, seal_manifest_key};
 use crate::types::{
     Action, BlobId, BucketName, ChecksumKind, DatasetId, PrincipalId, PublicationId, Timestamp,
     VersionId, limits,
@@ -243,7 +241,10 @@ impl Vault {
     }
 
     /// All published versions of a dataset, in order of number.
-    pub(super) async fn versions_of(&self, dataset: &DatasetId) -> Result<Vec<PublicationRow>, VaultError> {
+    pub(super) async fn versions_of(
+        &self,
+        dataset: &DatasetId,
+    ) -> Result<Vec<PublicationRow>, VaultError> {
         let mut all: Vec<PublicationRow> = Vec::new();
         loop {
             let after = all.last().and_then(|row| row.issue.as_ref());

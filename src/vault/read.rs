@@ -9,7 +9,9 @@ use super::guard::Authorized;
 use super::reading::Plaintext;
 use crate::catalog::{ObjectRow, Version};
 use crate::seal::{Binding, DatasetKey, Place as SealPlace, Table, open_table, table_key_version};
-use crate::types::{Action, ByteRange, Checksums, DatasetId, ETag, Timestamp, VersionName, Versioning};
+use crate::types::{
+    Action, ByteRange, Checksums, DatasetId, ETag, Timestamp, VersionName, Versioning,
+};
 
 impl Vault {
     /// What a read would return, without the bytes. The store is not asked.

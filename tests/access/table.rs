@@ -30,9 +30,13 @@ struct There {
     version: String,
     grant: GrantId,
     proposal: GrantId,
+    /// Asked for by another owner, and by olivia.
+    approval: String,
+    own: String,
 }
 
 const GRANTS: &str = "/.kluis/v1/projects/icu/grants";
+const APPROVALS: &str = "/.kluis/v1/projects/icu/approvals";
 const CORS: &str = "<CORSConfiguration><CORSRule><AllowedMethod>GET</AllowedMethod>\
     <AllowedOrigin>https://a.example</AllowedOrigin></CORSRule></CORSConfiguration>";
 const ENCRYPTION: &str = "<ServerSideEncryptionConfiguration><Rule>\
@@ -58,6 +62,7 @@ fn request(operation: &str, there: &There) -> Option<(Asked, Else)> {
     let refused = match operation {
         "ListBuckets" => return Some((asked("GET", "/"), Else::Nothing)),
         "GetIdentity" => return Some((asked("GET", "/.kluis/v1/identity"), Else::Herself)),
+        "ListApprovals" => return Some((asked("GET", APPROVALS), Else::Nothing)),
         "ListGrants" => return Some((asked("GET", GRANTS), Else::Nothing)),
         "HeadBucket" => asked("HEAD", bucket),
         "GetBucketLocation" => asked("GET", of("location")),
@@ -106,6 +111,7 @@ fn request(operation: &str, there: &There) -> Option<(Asked, Else)> {
         "ListObjectVersions" => asked("GET", of("versions")),
         _ => setting(operation)
             .or_else(|| granting(operation, there))
+            .or_else(|| approving(operation, there))
             .or_else(|| versions::request(operation))?,
     };
     Some((refused, Else::Refused))
@@ -152,6 +158,34 @@ fn granting(operation: &str, there: &There) -> Option<Asked> {
         "ConfirmGrant" => asked("POST", grant(there.grant, "/confirm")),
         _ => return None,
     })
+}
+
+/// One of the endpoints of acts that take two persons.
+fn approving(operation: &str, there: &There) -> Option<Asked> {
+    let on = |verb: &str| format!("{APPROVALS}/{}{verb}", there.approval);
+    Some(match operation {
+        "AskApproval" => {
+            let body = serde_json::json!({
+                "act": "erase", "dataset": "ecg", "terms": {"what": "dataset"}, "reason": "its end",
+            });
+            asked("POST", APPROVALS).body(body.to_string())
+        }
+        "GetApproval" => asked("GET", on("")),
+        "WithdrawApproval" => asked("DELETE", format!("{APPROVALS}/{}", there.own)),
+        "ApproveAct" => asked("POST", on("/approve")),
+        "RefuseAct" => asked("POST", on("/refuse")),
+        _ => return None,
+    })
+}
+
+async fn ask_act(world: &World, who: &Keys) -> String {
+    let body = serde_json::json!({
+        "act": "label.lower", "dataset": "ecg", "terms": {"to": "public"}, "reason": "secret bytes",
+    });
+    let request = asked("POST", APPROVALS).body(body.to_string());
+    let got = world.serve(Some(who), &request).await;
+    assert_eq!(got.status, 201, "{}", got.body);
+    got.json()["approval"].as_str().expect("an id").to_owned()
 }
 
 fn delete_objects(body: &str) -> Asked {
@@ -219,7 +253,11 @@ async fn fill(world: &World, olivia: &Keys) -> There {
         ..world.draft("zoe", "contributor")
     };
     let proposal = vault.propose_grant(&world.local(), asking).await;
+    let oscar = world.member("oscar", "owner").await;
+    let (approval, own) = (ask_act(world, &oscar).await, ask_act(world, olivia).await);
     There {
+        approval,
+        own,
         upload,
         version,
         grant,

@@ -121,6 +121,8 @@ mutations! {
         RemoveMember { group, member } = 43,
         UnlinkIdentity { issuer, subject } = 46,
         SpendToken { token, expires, now } = 47,
+        AskApproval { row, now } = 60,
+        StepApproval { approval, step } = 61,
         RestoreVersion { row, versioned, current, blobs } = 23,
         Issue { publication, issue, blobs } = 51,
         DropPublication { publication, now } = 52,

@@ -3,13 +3,14 @@
 use super::CodecError;
 use super::wire::{Reader, Wire};
 use crate::catalog::{
-    Attached, BlobUse, CorsRule, CredentialRow, DatasetRow, Expiry, Facts, FilterForm, IdentityRow,
-    Issue, LifecycleFilter, LifecycleRule, MarkerRow, Noncurrent, ObjectMeta, ObjectRow, Origin,
-    PartRow, PrincipalRow, ProjectRow, PublicationRow, Setting, SettingKind, UploadRow, Uses,
+    ApprovalRow, ApprovalState, ApprovalStep, Attached, BlobUse, CorsRule, CredentialRow,
+    DatasetRow, Expiry, Facts, FilterForm, IdentityRow, Issue, LifecycleFilter, LifecycleRule,
+    MarkerRow, Noncurrent, ObjectMeta, ObjectRow, Origin, PartRow, PrincipalRow, ProjectRow,
+    PublicationRow, Setting, SettingKind, UploadRow, Uses,
 };
 use crate::policy::{Grant, GrantEffect, Standing, Terms};
 use crate::types::{
-    Action, BucketName, ChecksumKind, Checksums, Lock, LockDefaults, Network, Period,
+    Act, ActKind, Action, BucketName, ChecksumKind, Checksums, Lock, LockDefaults, Network, Period,
     PrincipalKind, Retention, RetentionMode, VersionName, Versioning,
 };
 
@@ -61,6 +62,19 @@ bytes!(GrantEffect { Allow = 0, Deny = 1 });
 bytes!(Standing {
     Approved = 0,
     Proposed = 1,
+});
+bytes!(ApprovalState {
+    Asked = 0,
+    Approved = 1,
+    Refused = 2,
+    Withdrawn = 3,
+    Spent = 4,
+});
+bytes!(ActKind {
+    LowerLabel = 0,
+    BreakGlass = 1,
+    Erase = 2,
+    ShortenLog = 3,
 });
 bytes!(ChecksumKind {
     Crc32 = 0,
@@ -244,6 +258,24 @@ fields!(Terms {
     lapses,
     proposer,
 });
+fields!(Act {
+    kind,
+    project,
+    dataset,
+    terms,
+});
+fields!(ApprovalRow {
+    id,
+    act,
+    asker,
+    reason,
+    asked,
+    state,
+    due,
+    approver,
+    settled,
+});
+fields!(ApprovalStep { to, by, due, now });
 fields!(IdentityRow {
     issuer,
     subject,

@@ -4,13 +4,13 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::catalog::{
-    Attached, BlobUse, Condition, IdentityRow, Likeness, PrincipalRow, ProjectRow, Setting,
-    SettingKind, Uses,
+    ApprovalRow, ApprovalState, ApprovalStep, Attached, BlobUse, Condition, IdentityRow, Likeness,
+    PrincipalRow, ProjectRow, Setting, SettingKind, Uses,
 };
 use crate::policy::{Standing, Terms};
 use crate::types::{
-    Action, BlobId, DatasetId, ETag, GrantId, PrincipalKind, Timestamp, UploadId, VersionId,
-    VersionName, Versioning,
+    Act, ActKind, Action, ApprovalId, BlobId, DatasetId, ETag, GrantId, PrincipalKind, Timestamp,
+    UploadId, VersionId, VersionName, Versioning,
 };
 
 fn samples() -> Vec<Mutation> {
@@ -97,6 +97,34 @@ fn people() -> Vec<Mutation> {
             token: [7; 32],
             expires: Timestamp::from_millis(9),
             now: Timestamp::default(),
+        },
+        Mutation::AskApproval {
+            row: ApprovalRow {
+                id: ApprovalId::from_bytes([6; 16]),
+                act: Act {
+                    kind: ActKind::Erase,
+                    project: "icu".parse().unwrap(),
+                    dataset: Some(("ecg".parse().unwrap(), DatasetId::from_bytes([1; 16]))),
+                    terms: vec!["dataset".to_owned()],
+                },
+                asker: "ann".parse().unwrap(),
+                reason: "its end".to_owned(),
+                asked: Timestamp::default(),
+                state: ApprovalState::Approved,
+                due: Timestamp::from_millis(9),
+                approver: Some("bob".parse().unwrap()),
+                settled: Some(("bob".parse().unwrap(), Timestamp::default())),
+            },
+            now: Timestamp::default(),
+        },
+        Mutation::StepApproval {
+            approval: ApprovalId::from_bytes([6; 16]),
+            step: ApprovalStep {
+                to: ApprovalState::Spent,
+                by: "ann".parse().unwrap(),
+                due: Timestamp::default(),
+                now: Timestamp::default(),
+            },
         },
         Mutation::SetSuspended {
             principal: "ann".parse().unwrap(),

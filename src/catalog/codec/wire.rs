@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use super::CodecError;
 use crate::types::{
-    AccessKeyId, BlobId, DatasetId, DatasetName, ETag, GrantId, KeyWorkId, ObjectKey, PrincipalId,
-    ProjectName, PublicationId, Timestamp, UploadId, VersionId,
+    AccessKeyId, ApprovalId, BlobId, DatasetId, DatasetName, ETag, GrantId, KeyWorkId, ObjectKey,
+    PrincipalId, ProjectName, PublicationId, Timestamp, UploadId, VersionId,
 };
 
 /// Elements for which room is made on the word of a length alone.
@@ -212,6 +212,7 @@ macro_rules! ids {
 }
 
 ids!(
+    ApprovalId,
     BlobId,
     DatasetId,
     VersionId,

@@ -5,8 +5,8 @@ use bytes::Bytes;
 use super::samples::*;
 use super::{on_each, refused};
 use crate::catalog::{
-    CatalogError, Conflict, DatasetRow, EraseScope, FLOOR_ERASED, Issue, KeyWorkRow,
-    MemoryCatalog, Mutation, ObjectRow, PublicationRow, SharedCatalog, Tally, WorkEnd,
+    CatalogError, Conflict, DatasetRow, EraseScope, FLOOR_ERASED, Issue, KeyWorkRow, MemoryCatalog,
+    Mutation, ObjectRow, PublicationRow, SharedCatalog, Tally, WorkEnd,
 };
 use crate::types::{KeyWorkId, PublicationId, Timestamp, VersionName};
 
@@ -46,7 +46,9 @@ fn end(number: u32) -> Vec<Mutation> {
 
 /// A table that says which key it is sealed under.
 fn table(version: u32) -> Bytes {
-    [&[1][..], &version.to_be_bytes(), b"sealed"].concat().into()
+    [&[1][..], &version.to_be_bytes(), b"sealed"]
+        .concat()
+        .into()
 }
 
 fn sealed(number: u32, key: &str, version: u32) -> ObjectRow {
@@ -193,12 +195,18 @@ async fn an_erased_object_is_gone_in_the_commit_that_begins_it() {
         catalog.commit(vec![copied]).await.unwrap();
         let absent = catalog.commit(begin(9, 2, on("absent"))).await;
         assert_eq!(absent, refused(Conflict::NoObject));
-        assert!(catalog.open_key_works().await.unwrap().is_empty(), "all or none");
+        assert!(
+            catalog.open_key_works().await.unwrap().is_empty(),
+            "all or none"
+        );
         catalog.commit(begin(10, 2, on("a"))).await.unwrap();
         assert_eq!(keys(&catalog).await, ["b", "copy"]);
         assert_eq!(catalog.upload(&upload_id(3)).await.unwrap(), None);
         let row = catalog.key_work(&work_id(10)).await.unwrap().unwrap();
-        assert_eq!((row.tally.writes, row.tally.bytes, row.tally.blobs), (1, 1, 2));
+        assert_eq!(
+            (row.tally.writes, row.tally.bytes, row.tally.blobs),
+            (1, 1, 2)
+        );
         let doomed = catalog.doomed(&work_id(10), 9).await.unwrap();
         assert_eq!(doomed, (vec![blob(1), blob(4)], 0));
         let shares = put(sealed(8, "d", 2), shared(&[1]));
@@ -230,7 +238,9 @@ async fn an_erased_dataset_is_hidden_at_once_and_emptied_by_and_by() {
         catalog.commit(begin(10, FLOOR_ERASED, all)).await.unwrap();
         assert_eq!(there(&catalog).await, None);
         assert_eq!(catalog.datasets(None, 9).await.unwrap().len(), 0);
-        let late = catalog.commit(vec![put(sealed(9, "z", 7), fresh(&[9]))]).await;
+        let late = catalog
+            .commit(vec![put(sealed(9, "z", 7), fresh(&[9]))])
+            .await;
         assert_eq!(late, refused(Conflict::KeyRetired));
         let taken = Mutation::CreateDataset(dataset(9, "icu", "ecg"));
         let taken = catalog.commit(vec![taken]).await;
@@ -287,8 +297,15 @@ async fn what_is_held_is_not_erased() {
         }
         catalog.commit(begin(10, 2, one(2))).await.unwrap();
         assert_eq!(catalog.erased(&work_id(10), 0, 9).await.unwrap().len(), 1);
-        let left = catalog.object(&DATASET, &"a".parse().unwrap()).await.unwrap();
-        assert_eq!(left.unwrap().version, version(1), "the one below is current again");
+        let left = catalog
+            .object(&DATASET, &"a".parse().unwrap())
+            .await
+            .unwrap();
+        assert_eq!(
+            left.unwrap().version,
+            version(1),
+            "the one below is current again"
+        );
     })
     .await;
 }

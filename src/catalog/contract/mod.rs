@@ -1,6 +1,7 @@
 //! One suite for every adapter: the same case runs against the model and against each database.
 
 mod access;
+mod approvals;
 mod keywork;
 mod listing;
 mod locks;

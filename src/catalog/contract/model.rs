@@ -7,6 +7,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use super::approvals::{approval, ask, step as step_approval};
 use super::samples::*;
 use crate::catalog::{
     Attached, BlobUse, Condition, Likeness, MarkerRow, MemoryCatalog, Mutation, ObjectRow, Setting,
@@ -79,6 +80,11 @@ fn access() -> impl Strategy<Value = Mutation> {
         few().prop_map(|i| Mutation::DeleteCredential(credential(i, "a").id)),
         (few(), name(), name()).prop_map(|(i, p, n)| Mutation::CreateGrant(grant(i, p, n))),
         few().prop_map(|i| Mutation::DeleteGrant(grant(i, "a", "a").id)),
+        (few(), name()).prop_map(|(i, p)| ask(approval(i, p), 1)),
+        (few(), 0_usize..5, name(), 98_u64..102).prop_map(|(i, to, by, now)| {
+            use crate::catalog::ApprovalState::{Approved, Asked, Refused, Spent, Withdrawn};
+            step_approval(i, [Asked, Approved, Refused, Withdrawn, Spent][to], by, now)
+        }),
     ]
 }
 

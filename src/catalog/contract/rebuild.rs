@@ -60,6 +60,7 @@ fn life() -> Vec<Vec<Mutation>> {
     ]);
     commits.extend(versioned());
     commits.extend(super::people::life());
+    commits.extend(super::approvals::life());
     commits
 }
 

@@ -23,6 +23,7 @@ impl State {
         );
         out.extend(self.grants.values().cloned().flat_map(granting));
         out.extend(self.dump_access());
+        out.extend(self.dump_approvals());
         let blobs: Vec<(BlobId, Timestamp)> = self
             .blobs
             .iter()

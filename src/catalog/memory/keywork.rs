@@ -31,7 +31,10 @@ impl State {
     }
 
     pub(super) fn check_floor(&self, dataset: &DatasetId, table: &[u8]) -> Result<(), Conflict> {
-        must(sealed_under(table) >= self.floor(dataset), Conflict::KeyRetired)
+        must(
+            sealed_under(table) >= self.floor(dataset),
+            Conflict::KeyRetired,
+        )
     }
 
     pub(super) fn check_index(&self, dataset: &DatasetId, key: &[u8]) -> Result<(), Conflict> {
@@ -145,10 +148,16 @@ impl State {
             }
             !gone
         });
-        let uploads: Vec<UploadId> = self.uploads.values().filter(|row| {
-            let all = *scope == EraseScope::Dataset || *scope == EraseScope::Object(row.key.clone());
-            row.dataset == *dataset && all
-        }).map(|row| row.id).collect();
+        let uploads: Vec<UploadId> = self
+            .uploads
+            .values()
+            .filter(|row| {
+                let all =
+                    *scope == EraseScope::Dataset || *scope == EraseScope::Object(row.key.clone());
+                row.dataset == *dataset && all
+            })
+            .map(|row| row.id)
+            .collect();
         for upload in uploads {
             self.uploads.remove(&upload);
             lost.extend(self.take_parts(&upload));
@@ -204,9 +213,11 @@ impl State {
         now: Timestamp,
     ) -> Result<(), Conflict> {
         self.lose(&lost, now);
-        let claimed: Blobs = lost.iter().copied().filter(|id| {
-            self.blobs.get(id).is_some_and(Option::is_some)
-        }).collect();
+        let claimed: Blobs = lost
+            .iter()
+            .copied()
+            .filter(|id| self.blobs.get(id).is_some_and(Option::is_some))
+            .collect();
         self.blobs.retain(|id, _| !claimed.contains(id));
         let work = self.open_work(id)?;
         for write in taken {
@@ -279,7 +290,10 @@ impl State {
 
     pub(super) fn end_key_work(&mut self, id: &KeyWorkId, end: WorkEnd) -> Result<(), Conflict> {
         let work = self.open_work(id)?;
-        must(work.doomed.iter().all(|blob| blob.shared), Conflict::KeyWork)?;
+        must(
+            work.doomed.iter().all(|blob| blob.shared),
+            Conflict::KeyWork,
+        )?;
         let row = work.row.clone();
         if row.scope == Some(EraseScope::Dataset) {
             let ended = self.delete_dataset(&row.dataset);
@@ -309,7 +323,9 @@ impl State {
     /// As mutations that put it back.
     pub(super) fn dump_key_works(&self) -> Vec<Mutation> {
         let works = self.key_works.values();
-        let rows = works.clone().map(|work| Mutation::RestoreKeyWork(work.row.clone()));
+        let rows = works
+            .clone()
+            .map(|work| Mutation::RestoreKeyWork(work.row.clone()));
         let rest = works.map(|work| Mutation::RestoreErased {
             work: work.row.id,
             writes: work.erased.clone(),
@@ -320,8 +336,11 @@ impl State {
 
     /// Work in order of its beginning.
     pub(super) fn works(&self) -> Vec<KeyWorkRow> {
-        let mut works: Vec<KeyWorkRow> =
-            self.key_works.values().map(|work| work.row.clone()).collect();
+        let mut works: Vec<KeyWorkRow> = self
+            .key_works
+            .values()
+            .map(|work| work.row.clone())
+            .collect();
         works.sort_by_key(|row| (row.begun, row.id));
         works
     }

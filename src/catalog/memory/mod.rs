@@ -4,6 +4,7 @@
 //! slow to be used. Nothing outlives it.
 
 mod access;
+mod approvals;
 mod dump;
 mod keywork;
 mod publications;
@@ -18,14 +19,14 @@ use bytes::Bytes;
 
 use super::codec::encode_value;
 use super::{
-    Catalog, CatalogError, CredentialRow, DatasetRow, DoomedBlob, ErasedWrite, IdentityRow, KeyWorkRow,
-    ListEntry, ListQuery, MarkerRow, Mutation, ObjectRow, Origin, Page, PartPage, PrincipalRow, ProjectRow, PublicationRow, Setting,
-    SettingKind, UploadPage, UploadQuery, UploadRow, Version, VersionPage, VersionQuery,
-    encode_change, listing,
+    ApprovalRow, Catalog, CatalogError, CredentialRow, DatasetRow, DoomedBlob, ErasedWrite,
+    IdentityRow, KeyWorkId, KeyWorkRow, ListEntry, ListQuery, MarkerRow, Mutation, ObjectRow,
+    Origin, Page, PartPage, PrincipalRow, ProjectRow, PublicationRow, Setting, SettingKind,
+    UploadPage, UploadQuery, UploadRow, Version, VersionPage, VersionQuery, encode_change, listing,
 };
 use crate::policy::Grant;
 use crate::types::{
-    AccessKeyId, BlobId, BucketName, DatasetId, GrantId, KeyWorkId, ObjectKey, PrincipalId,
+    AccessKeyId, ApprovalId, BlobId, BucketName, DatasetId, GrantId, ObjectKey, PrincipalId,
     ProjectName, PublicationId, Timestamp, UploadId, VersionId, VersionName, limits,
 };
 use state::State;
@@ -276,6 +277,18 @@ impl Catalog for MemoryCatalog {
         Ok(used.take(limit).collect())
     }
 
+    async fn approval(&self, id: &ApprovalId) -> Result<Option<ApprovalRow>, CatalogError> {
+        Ok(self.state().approvals.get(id).cloned())
+    }
+
+    async fn approvals(
+        &self,
+        project: &ProjectName,
+        limit: usize,
+    ) -> Result<Vec<ApprovalRow>, CatalogError> {
+        Ok(self.state().approvals_in(project, limit))
+    }
+
     async fn object(
         &self,
         dataset: &DatasetId,
@@ -518,7 +531,10 @@ impl Catalog for MemoryCatalog {
         let all = state.key_works.get(id).map(|work| work.erased.iter());
         let from = usize::try_from(from).unwrap_or(usize::MAX);
         let left = all.into_iter().flatten().skip(from);
-        Ok(left.take(limit.min(limits::PAGE_ENTRIES_MAX)).cloned().collect())
+        Ok(left
+            .take(limit.min(limits::PAGE_ENTRIES_MAX))
+            .cloned()
+            .collect())
     }
 
     async fn doomed(
@@ -533,7 +549,10 @@ impl Catalog for MemoryCatalog {
         gone.sort_by_key(|blob| blob.id);
         let gone = gone.into_iter().map(|blob| blob.id);
         let kept = u64::try_from(kept.len()).unwrap_or(u64::MAX);
-        Ok((gone.take(limit.min(limits::PAGE_ENTRIES_MAX)).collect(), kept))
+        Ok((
+            gone.take(limit.min(limits::PAGE_ENTRIES_MAX)).collect(),
+            kept,
+        ))
     }
 
     async fn writes(

@@ -5,16 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 
 use super::super::{
-    Attached, BlobUse, CatalogError, Condition, Conflict, CredentialRow, DatasetRow, Defaults,
-    Facts, IdentityRow, Mutation, ObjectRow, Origin, PartRow, PrincipalRow, ProjectRow,
+    ApprovalRow, Attached, BlobUse, CatalogError, Condition, Conflict, CredentialRow, DatasetRow,
+    Defaults, Facts, IdentityRow, Mutation, ObjectRow, Origin, PartRow, PrincipalRow, ProjectRow,
     PublicationRow, Setting, SettingKind, UploadRow,
 };
 use super::keywork::Work;
 use super::versions::Older;
 use crate::policy::{Grant, Terms};
 use crate::types::{
-    AccessKeyId, BlobId, BucketName, DatasetId, GrantId, KeyWorkId, ObjectKey, PrincipalId,
-    ProjectName, PublicationId, Timestamp, UploadId, VersionId, Versioning,
+    AccessKeyId, ApprovalId, BlobId, BucketName, DatasetId, GrantId, KeyWorkId, ObjectKey,
+    PrincipalId, ProjectName, PublicationId, Timestamp, UploadId, VersionId, Versioning,
 };
 
 pub(super) type Blobs = BTreeSet<BlobId>;
@@ -35,6 +35,7 @@ pub(super) struct State {
     pub(super) identities: BTreeMap<(String, String), IdentityRow>,
     /// Tokens, each with its end.
     pub(super) spent: BTreeMap<[u8; 32], Timestamp>,
+    pub(super) approvals: BTreeMap<ApprovalId, ApprovalRow>,
     /// Group and member.
     pub(super) members: BTreeSet<(PrincipalId, PrincipalId)>,
     pub(super) objects: BTreeMap<(DatasetId, ObjectKey), (ObjectRow, Blobs)>,
@@ -122,6 +123,8 @@ impl State {
                 expires,
                 now,
             } => Ok(self.spend(token, expires, now)?),
+            Mutation::AskApproval { row, now } => self.ask_approval(row, now),
+            Mutation::StepApproval { approval, step } => Ok(self.step_approval(&approval, &step)?),
             Mutation::NoteUses(uses) => {
                 self.note_uses(uses);
                 Ok(())

@@ -2,7 +2,9 @@
 
 use rusqlite::{Connection, params};
 
-use super::{access, apply_facts, apply_object, apply_version, blobs, keywork, publications, sql};
+use super::{
+    access, apply_facts, apply_object, apply_version, approvals, blobs, keywork, publications, sql,
+};
 use crate::catalog::codec::encode_value;
 use crate::catalog::{
     CatalogError, Conflict, CredentialRow, DatasetRow, Mutation, PrincipalRow, ProjectRow,
@@ -57,6 +59,8 @@ pub(super) fn apply(
             expires,
             now,
         } => access::spend(conn, token, *expires, *now),
+        Mutation::AskApproval { row, now } => approvals::ask(conn, row, *now),
+        Mutation::StepApproval { approval, step } => approvals::step(conn, approval, step),
         Mutation::NoteUses(uses) => access::note_uses(conn, uses),
         Mutation::PutObject {
             row,
@@ -222,7 +226,7 @@ pub(super) fn must_insert(inserted: usize, what: &str) -> Result<(), CatalogErro
     }
 }
 
-fn need_project(conn: &Connection, name: &ProjectName) -> Result<(), CatalogError> {
+pub(super) fn need_project(conn: &Connection, name: &ProjectName) -> Result<(), CatalogError> {
     let select = "SELECT 1 FROM projects WHERE name = ?1";
     must(
         sql::exists(conn, select, [name.as_str()])?,

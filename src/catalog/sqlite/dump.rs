@@ -7,7 +7,7 @@ use bytes::Bytes;
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, Rows, params_from_iter};
 
-use super::{access, keywork, read, rows, sql};
+use super::{access, approvals, keywork, read, rows, sql};
 use crate::catalog::codec::encode_value;
 use crate::catalog::people::{granting, naming};
 use crate::catalog::rebuild::{beginning, furnishing, rebuilding};
@@ -114,7 +114,7 @@ struct Stage {
 }
 
 /// The kinds, in the order of dependence.
-const STAGES: [Stage; 22] = [
+const STAGES: [Stage; 23] = [
     Stage {
         select: "SELECT name, created FROM projects WHERE name > ?1 ORDER BY name",
         fill: |rows, sink| {
@@ -176,6 +176,10 @@ const STAGES: [Stage; 22] = [
     Stage {
         select: "SELECT id, used FROM credentials WHERE id > ?1 AND used IS NOT NULL ORDER BY id",
         fill: |rows, sink| fill(rows, sink, [0, 0], note_credential),
+    },
+    Stage {
+        select: "SELECT id, project, row FROM approvals WHERE id > ?1 ORDER BY id",
+        fill: |rows, sink| fill(rows, sink, [0, 0], approvals::dumped),
     },
     Stage {
         select: "SELECT id, coalesce(lost, 0) FROM blobs WHERE id > ?1 ORDER BY id",

@@ -3,17 +3,17 @@
 use rusqlite::{Connection, Row, params};
 
 use super::apply::{must, must_insert, need_dataset};
-use super::apply_object::{drop_body, Place};
+use super::apply_object::{Place, drop_body};
 use super::{apply_object, apply_version, blobs, publications, rows, sql};
 use crate::catalog::codec::encode_value;
 use crate::catalog::keywork::sealed_under;
 use crate::catalog::{
-    CatalogError, Conflict, DoomedBlob, EraseScope, ErasedWrite, Facts, Issue, KeyWorkRow, ObjectRow,
-    PartRow, PublicationRow, Tally, Version, WorkEnd,
+    CatalogError, Conflict, DoomedBlob, EraseScope, ErasedWrite, Facts, Issue, KeyWorkRow,
+    ObjectRow, PartRow, PublicationRow, Tally, Version, WorkEnd,
 };
 use crate::types::{
-    BlobId, DatasetId, KeyWorkId, PublicationId, Timestamp, UploadId, VersionId,
-    VersionName, limits,
+    BlobId, DatasetId, KeyWorkId, PublicationId, Timestamp, UploadId, VersionId, VersionName,
+    limits,
 };
 
 /// A row of an erased dataset is sealed under no key that will ever be in use.
@@ -26,7 +26,10 @@ pub(super) fn check_floor(
     let floor = sql::one(conn, select, [dataset.as_bytes()], |row| {
         Ok(row.get::<_, u32>(0)?)
     })?;
-    must(sealed_under >= floor.unwrap_or_default(), Conflict::KeyRetired)
+    must(
+        sealed_under >= floor.unwrap_or_default(),
+        Conflict::KeyRetired,
+    )
 }
 
 /// Begins work on a dataset's keys.
@@ -36,9 +39,13 @@ pub(super) fn begin(conn: &Connection, row: &KeyWorkRow) -> Result<(), CatalogEr
     let busy = sql::exists(conn, open, [row.dataset.as_bytes()])?;
     must(!busy, Conflict::KeyWork)?;
     let select = "SELECT key_floor FROM datasets WHERE id = ?1";
-    let floor: Option<u32> = sql::one(conn, select, [row.dataset.as_bytes()], |row| {
-        Ok(row.get(0)?)
-    })?;
+    let floor: Option<u32> =
+        sql::one(
+            conn,
+            select,
+            [row.dataset.as_bytes()],
+            |row| Ok(row.get(0)?),
+        )?;
     must(row.floor > floor.unwrap_or_default(), Conflict::KeyRetired)?;
     insert(conn, row, &Tally::default())?;
     drop_unissued(conn, row)?;
@@ -111,7 +118,11 @@ fn check_locks(
         EraseScope::Published(_) => return Ok(()),
     };
     for table in ["objects", "versions"] {
-        let one = if key.is_some() { "AND key = ?2" } else { "AND ?2 IS NULL" };
+        let one = if key.is_some() {
+            "AND key = ?2"
+        } else {
+            "AND ?2 IS NULL"
+        };
         let select = format!(
             "SELECT facts, version, versioned FROM {table} JOIN bodies ON bodies.id = body
              WHERE dataset = ?1 {one} AND facts IS NOT NULL"
@@ -306,9 +317,7 @@ fn erase_key(
     let (dataset, key) = (place.0.as_bytes(), place.1.as_str().as_bytes());
     let meant = |found: Vec<Held>| {
         let mut found = found;
-        found.retain(|row| {
-            name.is_none_or(|name| name.names(&row.write.version, row.versioned))
-        });
+        found.retain(|row| name.is_none_or(|name| name.names(&row.write.version, row.versioned)));
         found
     };
     for table in ["objects", "versions"] {
@@ -617,7 +626,11 @@ pub(super) fn writes(
     let offset = sql::limit(limit.clamp(1, limits::PAGE_ENTRIES_MAX)).saturating_sub(1);
     let bounds = params![dataset.as_bytes(), after, offset];
     let end: Option<Vec<u8>> = sql::one(conn, end, bounds, |row| Ok(row.get(0)?))?;
-    let until = if end.is_some() { "AND key <= ?3" } else { "AND ?3 IS NULL" };
+    let until = if end.is_some() {
+        "AND key <= ?3"
+    } else {
+        "AND ?3 IS NULL"
+    };
     let mut found = Vec::new();
     for table in ["objects", "versions"] {
         let select = format!(

@@ -9,6 +9,7 @@ mod apply;
 mod apply_facts;
 mod apply_object;
 mod apply_version;
+mod approvals;
 mod blobs;
 mod dump;
 mod error;
@@ -44,14 +45,14 @@ use self::readers::Readers;
 pub use self::writer::OnCommit;
 use self::writer::{Work, Writer};
 use super::{
-    Catalog, CatalogError, CredentialRow, DatasetRow, ErasedWrite, IdentityRow, KeyWorkRow,
-    ListQuery, MarkerRow, Mutation, ObjectRow, Origin, Page, PartPage, PrincipalRow, ProjectRow, PublicationRow, Setting,
-    SettingKind, UploadPage, UploadQuery, UploadRow, Version, VersionPage, VersionQuery,
-    encode_change,
+    ApprovalRow, Catalog, CatalogError, CredentialRow, DatasetRow, ErasedWrite, IdentityRow,
+    KeyWorkId, KeyWorkRow, ListQuery, MarkerRow, Mutation, ObjectRow, Origin, Page, PartPage,
+    PrincipalRow, ProjectRow, PublicationRow, Setting, SettingKind, UploadPage, UploadQuery,
+    UploadRow, Version, VersionPage, VersionQuery, encode_change,
 };
 use crate::policy::Grant;
 use crate::types::{
-    AccessKeyId, BlobId, BucketName, DatasetId, GrantId, KeyWorkId, ObjectKey, PrincipalId,
+    AccessKeyId, ApprovalId, BlobId, BucketName, DatasetId, GrantId, ObjectKey, PrincipalId,
     ProjectName, PublicationId, Timestamp, UploadId, VersionId, VersionName, limits,
 };
 
@@ -314,6 +315,20 @@ impl Catalog for SqliteCatalog {
     ) -> Result<Vec<(AccessKeyId, Timestamp)>, CatalogError> {
         let principal = principal.clone();
         self.scan(move |conn| access::credential_uses(conn, &principal, limit))
+            .await
+    }
+
+    async fn approval(&self, id: &ApprovalId) -> Result<Option<ApprovalRow>, CatalogError> {
+        self.readers.with(|conn| approvals::approval(conn, id))
+    }
+
+    async fn approvals(
+        &self,
+        project: &ProjectName,
+        limit: usize,
+    ) -> Result<Vec<ApprovalRow>, CatalogError> {
+        let project = project.clone();
+        self.scan(move |conn| approvals::approvals(conn, &project, limit))
             .await
     }
 

@@ -241,12 +241,25 @@ CREATE TABLE spent (
 CREATE INDEX spent_by_end ON spent (expires, token);
 ";
 
-/// Version 7: work on keys, begun and not begun again.
+/// Version 7: acts that take two persons.
+const V7: &str = "
+CREATE TABLE approvals (
+    id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    project TEXT NOT NULL REFERENCES projects (name),
+    asked INTEGER NOT NULL,
+    due INTEGER NOT NULL,
+    row BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX approvals_in ON approvals (project, asked, id);
+CREATE INDEX approvals_by_end ON approvals (due, id);
+";
+
+/// Version 8: work on keys, begun and not begun again.
 ///
 /// - Rows sealed under a key below `datasets.key_floor` are refused; 4294967295 is a dataset that
 ///   is being erased, which nobody sees.
 /// - `erased` lists what an erasure took out, `doomed` the blobs that it took references from.
-const V7: &str = "
+const V8: &str = "
 ALTER TABLE datasets ADD COLUMN key_floor INTEGER NOT NULL DEFAULT 0;
 
 CREATE TABLE key_works (
@@ -281,7 +294,7 @@ CREATE TABLE doomed (
 ";
 
 /// Every step, oldest first.
-pub(super) const STEPS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7];
+pub(super) const STEPS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7, V8];
 
 /// Brings a file, an empty one too, to the newest version; refuses a newer and a foreign one.
 pub(super) fn migrate(conn: &Connection, steps: &[&str]) -> Result<(), CatalogError> {
@@ -343,7 +356,7 @@ mod tests {
     /// A step that a later version might bring.
     const NEXT: &str = "ALTER TABLE projects ADD COLUMN note TEXT;";
     /// The newest version.
-    const KNOWN: u32 = 7;
+    const KNOWN: u32 = 8;
 
     /// The steps of a program that is newer by one, and by another that fails.
     fn newer<'a>(more: &[&'a str]) -> Vec<&'a str> {

@@ -146,6 +146,8 @@ impl Whole<'_> {
                 Action::ObjectExport
                 | Action::UploadManage
                 | Action::GrantManage
+                | Action::ActAsk
+                | Action::ActApprove
                 | Action::LockBypass,
             )
             | None => Doing::Other,

@@ -65,6 +65,8 @@ fn expected(roles: &[Vec<Line>], grants: &[Grant], ask: &Ask<'_>) -> bool {
             | Action::DatasetConfigure
             | Action::GrantManage
             | Action::LogRead
+            | Action::ActAsk
+            | Action::ActApprove
             | Action::DatasetCreate
             | Action::DatasetPublish
             | Action::DatasetDelete => {

@@ -31,7 +31,8 @@ impl Vault {
         let newest = there.last().copied().unwrap_or_default();
         let floor = match begin.scope {
             Some(EraseScope::Dataset) => FLOOR_ERASED,
-            Some(EraseScope::Object(_) | EraseScope::Version(..) | EraseScope::Published(_)) | None => {
+            Some(EraseScope::Object(_) | EraseScope::Version(..) | EraseScope::Published(_))
+            | None => {
                 let next = newest.saturating_add(1);
                 // The new key first: nobody can write from the moment on that the old one is
                 // refused, unless there is another. One that nothing was begun with is used all
@@ -73,7 +74,8 @@ impl Vault {
                 self.keyring.destroy_below(&row.dataset, row.floor)?;
                 self.take_rows_out(row).await?;
             }
-            Some(EraseScope::Object(_) | EraseScope::Version(..) | EraseScope::Published(_)) | None => {
+            Some(EraseScope::Object(_) | EraseScope::Version(..) | EraseScope::Published(_))
+            | None => {
                 self.keyring
                     .ensure_key(&row.dataset, row.floor, self.entropy.as_ref())?;
                 self.rewrap_dataset(row).await?;
@@ -128,7 +130,11 @@ impl Vault {
         let catalog = &self.catalog;
         Ok(!catalog.publications(dataset, 0, 1).await?.is_empty()
             || !catalog.list(dataset, &one).await?.entries.is_empty()
-            || !catalog.versions(dataset, &version).await?.entries.is_empty()
+            || !catalog
+                .versions(dataset, &version)
+                .await?
+                .entries
+                .is_empty()
             || !catalog.uploads(dataset, &upload).await?.uploads.is_empty())
     }
 
@@ -184,8 +190,8 @@ impl Vault {
         };
         let seed = self.keyring.log_signing_seed();
         let unsigned = |error| VaultError::caused(ErrorKind::Internal, "no signature", error);
-        let signer = Signer::new(&self.settings.log_origin, KeyKind::Note, &seed)
-            .map_err(unsigned)?;
+        let signer =
+            Signer::new(&self.settings.log_origin, KeyKind::Note, &seed).map_err(unsigned)?;
         certificate.sign(&signer).map_err(|error| {
             VaultError::caused(ErrorKind::Internal, "the certificate has no form", error)
         })

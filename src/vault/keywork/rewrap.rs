@@ -31,11 +31,7 @@ struct Batch {
 
 impl Batch {
     /// Adds what a table became; one that no key opens is counted.
-    fn add(
-        &mut self,
-        bytes: usize,
-        made: Result<Mutation, VaultError>,
-    ) -> Result<(), VaultError> {
+    fn add(&mut self, bytes: usize, made: Result<Mutation, VaultError>) -> Result<(), VaultError> {
         match made {
             Ok(mutation) => {
                 self.mutations.push(mutation);
@@ -70,7 +66,10 @@ impl Vault {
         self.commit_batch(&mut batch).await?;
         if batch.unreadable > 0 {
             let tables = batch.unreadable;
-            tracing::warn!(tables, "part tables that no key opens were left as they are");
+            tracing::warn!(
+                tables,
+                "part tables that no key opens were left as they are"
+            );
         }
         Ok(())
     }

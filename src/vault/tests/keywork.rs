@@ -8,18 +8,19 @@ use futures_util::{TryStreamExt as _, stream};
 
 use super::ports::{Gate, Gated};
 use super::support::{BUCKET, World, input, kind, place, sample};
-use crate::catalog::{Catalog as _, EraseScope, KeyWorkRow, MemoryCatalog, Mutation, SharedCatalog};
-use crate::journal::SharedJournal;
+use crate::catalog::{
+    Catalog as _, EraseScope, KeyWorkRow, MemoryCatalog, Mutation, SharedCatalog,
+};
 use crate::ledger::Entry;
 use crate::ledger::erasure::{Certificate, Certified};
 use crate::ledger::tlog::{KeyKind, Signer};
 use crate::seal::table_key_version;
-use crate::store::{BlobStore as _, SharedStore};
+use crate::store::BlobStore as _;
 use crate::types::{Action, BlobId, BucketName, DatasetId, VersionId, VersionName, Versioning};
 use crate::vault::keywork::Agreed;
 use crate::vault::{
-    CompletedPart, Completing, CopySource, ErrorKind, NewObject, Place, ReadAsk,
-    ReadConditions, Span, Vault, VaultError, WriteConditions,
+    CompletedPart, Completing, CopySource, ErrorKind, NewObject, Place, ReadAsk, ReadConditions,
+    Span, Vault, VaultError, WriteConditions,
 };
 
 const V1: &str = "icu--ecg--v1";
@@ -151,17 +152,24 @@ async fn part(world: &World, key: &str, upload: &str) -> CompletedPart {
 
 /// The certificate of an erasure, verified as a stranger does.
 async fn certified(world: &World, row: &KeyWorkRow) -> Certified {
-    let file = world.vault.erasure_certificate(&row.id).await.unwrap().unwrap();
+    let file = world
+        .vault
+        .erasure_certificate(&row.id)
+        .await
+        .unwrap()
+        .unwrap();
     let seed = world.keyring.log_signing_seed();
     let log = Signer::new("kluis/test", KeyKind::Note, &seed).unwrap();
     let held = Certificate::verify(&file, log.public()).unwrap();
     let hex = data_encoding::HEXLOWER.encode(&held.hash);
-    let noted = world.journal.entries().into_iter().any(|entry| match entry {
-        Entry::Whole { intent, .. } => {
-            intent.query.is_some_and(|query| query.contains(&hex))
-        }
-        _ => false,
-    });
+    let noted = world
+        .journal
+        .entries()
+        .into_iter()
+        .any(|entry| match entry {
+            Entry::Whole { intent, .. } => intent.query.is_some_and(|query| query.contains(&hex)),
+            _ => false,
+        });
     assert!(noted, "the log has the certificate's hash");
     held
 }
@@ -176,11 +184,21 @@ async fn er_1_an_erased_object_is_gone_with_yesterdays_backups_too() {
     assert_eq!(get(&world, V1, "a").await, Err(ErrorKind::NoSuchObject));
     assert_eq!(get(&world, BUCKET, "b").await.unwrap(), sample(300));
     assert_eq!(get(&world, V1, "b").await.unwrap(), sample(300));
-    assert_eq!(world.blobs().await.len(), before - 1, "its ciphertext is deleted");
+    assert_eq!(
+        world.blobs().await.len(),
+        before - 1,
+        "its ciphertext is deleted"
+    );
     let held = certified(&world, &erased).await.certificate;
-    assert_eq!((held.writes, held.bytes, held.blobs, held.kept), (1, 70_000, 1, 0));
+    assert_eq!(
+        (held.writes, held.bytes, held.blobs, held.kept),
+        (1, 70_000, 1, 0)
+    );
     assert_eq!((held.scope.as_str(), held.keys), ("object a", vec![1]));
-    assert_eq!((held.asked_by.as_str(), held.approved_by.as_str()), ("olivia", "oscar"));
+    assert_eq!(
+        (held.asked_by.as_str(), held.approved_by.as_str()),
+        ("olivia", "oscar")
+    );
 
     yesterday.restore(&mut world).await;
     for key in ["a", "b"] {
@@ -201,13 +219,20 @@ async fn er_1_an_erased_dataset_leaves_neither_key_nor_row_nor_blob() {
     assert_eq!(world.blobs().await, []);
     assert!(world.keyring.dataset(&dataset).is_err());
     assert_eq!(world.catalog.dataset(&bucket()).await.unwrap(), None);
-    assert_eq!(get(&world, BUCKET, "a").await, Err(ErrorKind::NoSuchDataset));
+    assert_eq!(
+        get(&world, BUCKET, "a").await,
+        Err(ErrorKind::NoSuchDataset)
+    );
     let held = certified(&world, &erased).await.certificate;
     assert_eq!((held.writes, held.bytes, held.kept), (2, 70_300, 0));
 
     // Its name is free, for another dataset with another key.
     let call = world.call(Some("olivia"));
-    let again = world.vault.create_dataset(&call, BUCKET, false).await.unwrap();
+    let again = world
+        .vault
+        .create_dataset(&call, BUCKET, false)
+        .await
+        .unwrap();
     assert_ne!(again.id, dataset);
 
     yesterday.restore(&mut world).await;
@@ -217,7 +242,10 @@ async fn er_1_an_erased_dataset_leaves_neither_key_nor_row_nor_blob() {
         }
     }
     let put = world.put("olivia", "new", b"x").await;
-    assert!(put.is_err(), "nothing is sealed under a key that is no more");
+    assert!(
+        put.is_err(),
+        "nothing is sealed under a key that is no more"
+    );
 }
 
 #[tokio::test]
@@ -225,7 +253,11 @@ async fn er_1_one_version_goes_and_the_one_below_it_is_current_again() {
     let world = stocked().await;
     let call = world.call(Some("olivia"));
     let state = Versioning::Enabled;
-    world.vault.set_versioning(&call, BUCKET, state).await.unwrap();
+    world
+        .vault
+        .set_versioning(&call, BUCKET, state)
+        .await
+        .unwrap();
     let first = put_in(&world, BUCKET, "v", b"one").await;
     let second = put_in(&world, BUCKET, "v", b"two").await;
     let scope = EraseScope::Version("v".parse().unwrap(), VersionName::Id(second));
@@ -243,7 +275,11 @@ async fn er_1_one_version_goes_and_the_one_below_it_is_current_again() {
 async fn er_1_what_a_copy_elsewhere_refers_to_stays_and_the_certificate_says_so() {
     let world = stocked().await;
     let call = world.call(Some("olivia"));
-    world.vault.create_dataset(&call, "icu--other", false).await.unwrap();
+    world
+        .vault
+        .create_dataset(&call, "icu--other", false)
+        .await
+        .unwrap();
     let from = CopySource {
         place: place("a"),
         conditions: ReadConditions::default(),
@@ -261,14 +297,21 @@ async fn er_1_what_a_copy_elsewhere_refers_to_stays_and_the_certificate_says_so(
     let erased = erase(&world, object("a")).await.unwrap();
     let held = certified(&world, &erased).await.certificate;
     assert_eq!((held.blobs, held.kept), (0, 1));
-    assert_eq!(get(&world, "icu--other", "a").await.unwrap(), sample(70_000));
+    assert_eq!(
+        get(&world, "icu--other", "a").await.unwrap(),
+        sample(70_000)
+    );
 }
 
 #[tokio::test]
 async fn er_1_a_legal_hold_refuses_every_erasure_that_reaches_it() {
     let world = stocked().await;
     let call = world.call(Some("olivia"));
-    world.vault.create_dataset(&call, "icu--locked", true).await.unwrap();
+    world
+        .vault
+        .create_dataset(&call, "icu--locked", true)
+        .await
+        .unwrap();
     let held = put_in(&world, "icu--locked", "a", b"held").await;
     let free = put_in(&world, "icu--locked", "b", b"free").await;
     let at = Place {
@@ -287,7 +330,9 @@ async fn er_1_a_legal_hold_refuses_every_erasure_that_reaches_it() {
     }
     assert_eq!(get(&world, "icu--locked", "a").await.unwrap(), b"held");
     let call = world.call(None);
-    let erased = world.vault.erase_agreed(&call, &locked, ask(version("b", free)));
+    let erased = world
+        .vault
+        .erase_agreed(&call, &locked, ask(version("b", free)));
     erased.await.unwrap();
     assert_eq!(get(&world, "icu--locked", "a").await.unwrap(), b"held");
 }
@@ -317,7 +362,9 @@ async fn cr_5_a_rotation_reads_no_data_and_leaves_the_old_key_useless() {
         ..Completing::default()
     };
     let call = world.call(Some("olivia"));
-    let made = world.vault.complete_upload(&call, place("c"), &upload, completing);
+    let made = world
+        .vault
+        .complete_upload(&call, place("c"), &upload, completing);
     made.await.unwrap();
     assert_eq!(get(&world, BUCKET, "c").await.unwrap(), sample(9));
     rotate(&world).await;
@@ -336,7 +383,11 @@ async fn er_1_a_published_version_goes_and_what_only_it_had() {
     gone.await.unwrap();
     let erased = erase(&world, EraseScope::Published(1)).await.unwrap();
     let held = certified(&world, &erased).await.certificate;
-    assert_eq!((held.writes, held.bytes), (1, 70_000), "`b` is still in the dataset");
+    assert_eq!(
+        (held.writes, held.bytes),
+        (1, 70_000),
+        "`b` is still in the dataset"
+    );
     assert!(get(&world, V1, "a").await.is_err() && get(&world, V1, "b").await.is_err());
     assert_eq!(get(&world, BUCKET, "b").await.unwrap(), sample(300));
     let call = world.call(Some("olivia"));
@@ -395,8 +446,8 @@ async fn crash_everywhere(work: Work) {
                 match work {
                     Work::Rotate => drop(vault.rotate_key(&call, &bucket()).await.unwrap()),
                     Work::Object => {
-                        let erased = vault.erase_agreed(&call, &bucket(), ask(object("a")));
-                        drop(erased.await.unwrap());
+                        let (set, one) = (bucket(), ask(object("a")));
+                        drop(vault.erase_agreed(&call, &set, one).await.unwrap());
                     }
                     Work::Dataset => {
                         let all = ask(EraseScope::Dataset);
@@ -412,7 +463,12 @@ async fn crash_everywhere(work: Work) {
             check_between(&world, work, at).await;
             let open = world.catalog.open_key_works().await.unwrap();
             world.vault.resume_key_works().await.unwrap();
-            let begun = !world.catalog.key_works(None, None, 9).await.unwrap().is_empty();
+            let begun = !world
+                .catalog
+                .key_works(None, None, 9)
+                .await
+                .unwrap()
+                .is_empty();
             check_after(&world, work, begun).await;
             if finished {
                 assert!(open.is_empty() && at > 5, "{work:?} has steps to crash at");
@@ -431,7 +487,12 @@ async fn check_between(world: &World, work: Work, at: u64) {
     match work {
         Work::Rotate => assert!(whole(a, 70_000) && whole(b, 300), "{at}"),
         Work::Object => {
-            let begun = !world.catalog.key_works(None, None, 9).await.unwrap().is_empty();
+            let begun = !world
+                .catalog
+                .key_works(None, None, 9)
+                .await
+                .unwrap()
+                .is_empty();
             assert!(whole(b, 300), "{at}");
             let version = get(world, V1, "a").await;
             assert_eq!(whole(a, 70_000), !begun, "{at}");

@@ -9,18 +9,18 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use crate::catalog::{
-    Catalog, CatalogError, CredentialRow, DatasetRow, ErasedWrite, IdentityRow, KeyWorkRow,
-    ListQuery, MarkerRow, Mutation, ObjectRow, Origin, Page, PartPage, PrincipalRow, ProjectRow, PublicationRow, Setting,
-    SettingKind, SharedCatalog, UploadPage, UploadQuery, UploadRow, Version, VersionPage,
-    VersionQuery,
+    ApprovalRow, Catalog, CatalogError, CredentialRow, DatasetRow, ErasedWrite, IdentityRow,
+    KeyWorkRow, ListQuery, MarkerRow, Mutation, ObjectRow, Origin, Page, PartPage, PrincipalRow,
+    ProjectRow, PublicationRow, Setting, SettingKind, SharedCatalog, UploadPage, UploadQuery,
+    UploadRow, Version, VersionPage, VersionQuery,
 };
 use crate::journal::{Durable, Journal, JournalError, SharedJournal};
 use crate::ledger::{Completion, Intent, Session};
 use crate::policy::Grant;
 use crate::store::{BlobBody, BlobEntry, BlobStore, BlobStream, SharedStore, StoreError};
 use crate::types::{
-    AccessKeyId, BlobId, BucketName, DatasetId, GrantId, KeyWorkId, ObjectKey, PrincipalId,
-    ProjectName, PublicationId, Timestamp, UploadId, VersionId, VersionName,
+    AccessKeyId, ApprovalId, BlobId, BucketName, DatasetId, GrantId, KeyWorkId, ObjectKey,
+    PrincipalId, ProjectName, PublicationId, Timestamp, UploadId, VersionId, VersionName,
 };
 
 /// Counts the calls of all ports and stops at one of them, for ever: what was acknowledged before
@@ -219,6 +219,8 @@ gated! {
     identities_of(principal: &PrincipalId, limit: usize) -> Vec<IdentityRow>;
     grant_uses(project: &ProjectName, limit: usize) -> Vec<(GrantId, Timestamp)>;
     credential_uses(principal: &PrincipalId, limit: usize) -> Vec<(AccessKeyId, Timestamp)>;
+    approval(id: &ApprovalId) -> Option<ApprovalRow>;
+    approvals(project: &ProjectName, limit: usize) -> Vec<ApprovalRow>;
     version(dataset: &DatasetId, key: &ObjectKey, name: &VersionName) -> Option<Version>;
     latest_marker(dataset: &DatasetId, key: &ObjectKey) -> Option<MarkerRow>;
     origin(dataset: &DatasetId, key: &ObjectKey, version: &VersionId) -> Option<Origin>;

@@ -1,0 +1,86 @@
+//! What two persons agree on (AZ-10): an act that one asked for, and what became of it.
+
+use super::Conflict;
+use crate::types::{Act, ApprovalId, PrincipalId, Timestamp};
+
+/// Where an approval stands. It only ever goes forward.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum ApprovalState {
+    /// One person asked; nobody answered.
+    Asked,
+    /// Another person approved it; it was not done yet.
+    Approved,
+    /// It was refused, before it was approved or after.
+    Refused,
+    /// Who asked took it back.
+    Withdrawn,
+    /// It was done, or was begun: it is good for nothing any more.
+    Spent,
+}
+
+/// One act that takes two persons.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ApprovalRow {
+    /// Its identity.
+    pub id: ApprovalId,
+    /// What was asked, exactly.
+    pub act: Act,
+    /// Who asked: a person.
+    pub asker: PrincipalId,
+    /// Why, in her words.
+    pub reason: String,
+    /// When she asked.
+    pub asked: Timestamp,
+    /// Where it stands.
+    pub state: ApprovalState,
+    /// At this moment it is over: nobody approves it, or does it, any more.
+    pub due: Timestamp,
+    /// Who approved it: another person.
+    pub approver: Option<PrincipalId>,
+    /// Who brought it where it stands, and when.
+    pub settled: Option<(PrincipalId, Timestamp)>,
+}
+
+/// A step of an approval.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ApprovalStep {
+    /// Where it is to stand.
+    pub to: ApprovalState,
+    /// Who takes the step.
+    pub by: PrincipalId,
+    /// When it is over from now on; of no meaning but for [`ApprovalState::Approved`].
+    pub due: Timestamp,
+    /// When.
+    pub now: Timestamp,
+}
+
+impl ApprovalRow {
+    /// The row behind a step; judged inside the transaction by every adapter, so that of two who
+    /// spend one approval only one does.
+    pub(super) fn step(&self, step: &ApprovalStep) -> Result<Self, Conflict> {
+        use ApprovalState::{Approved, Asked, Refused, Spent, Withdrawn};
+        let in_time = step.now < self.due;
+        let fits = match (self.state, step.to) {
+            (Asked, Approved) => in_time && step.by != self.asker,
+            (Approved, Spent) => in_time,
+            (Asked | Approved, Refused) => true,
+            (Asked | Approved, Withdrawn) => step.by == self.asker,
+            (Asked | Approved | Refused | Withdrawn | Spent, _) => false,
+        };
+        if !fits {
+            return Err(Conflict::ApprovalOver);
+        }
+        let approves = step.to == Approved;
+        Ok(Self {
+            state: step.to,
+            due: if approves { step.due } else { self.due },
+            approver: if approves {
+                Some(step.by.clone())
+            } else {
+                self.approver.clone()
+            },
+            settled: Some((step.by.clone(), step.now)),
+            ..self.clone()
+        })
+    }
+}

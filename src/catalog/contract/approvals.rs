@@ -1,0 +1,193 @@
+//! Acts that take two persons.
+
+use super::samples::*;
+use super::{on_each, refused};
+use crate::catalog::{
+    ApprovalRow, ApprovalState, ApprovalStep, CatalogError, Conflict, Mutation, SharedCatalog,
+};
+use crate::types::{Act, ActKind, ApprovalId, limits};
+
+pub(super) fn approval(number: u32, project: &str) -> ApprovalRow {
+    ApprovalRow {
+        id: ApprovalId::from_bytes(id(number)),
+        act: Act {
+            kind: ActKind::LowerLabel,
+            project: project.parse().unwrap(),
+            dataset: Some(("ecg".parse().unwrap(), DATASET)),
+            terms: vec!["internal".to_owned()],
+        },
+        asker: "ann".parse().unwrap(),
+        reason: "names were removed".to_owned(),
+        asked: at(number.into()),
+        state: ApprovalState::Asked,
+        due: at(100),
+        approver: None,
+        settled: None,
+    }
+}
+
+pub(super) fn ask(row: ApprovalRow, now: u64) -> Mutation {
+    Mutation::AskApproval { row, now: at(now) }
+}
+
+pub(super) fn step(number: u32, to: ApprovalState, by: &str, now: u64) -> Mutation {
+    Mutation::StepApproval {
+        approval: approval(number, "icu").id,
+        step: ApprovalStep {
+            to,
+            by: by.parse().unwrap(),
+            due: at(200),
+            now: at(now),
+        },
+    }
+}
+
+async fn commit(catalog: &SharedCatalog, mutation: Mutation) -> Result<(), CatalogError> {
+    catalog.commit(vec![mutation]).await
+}
+
+/// A life of acts, for the suite of dumps.
+pub(super) fn life() -> Vec<Vec<Mutation>> {
+    vec![
+        vec![ask(approval(1, "icu"), 1), ask(approval(2, "icu"), 2)],
+        vec![ask(approval(3, "lab"), 3)],
+        vec![step(1, ApprovalState::Approved, "bob", 50)],
+        vec![step(1, ApprovalState::Spent, "ann", 60)],
+        vec![step(2, ApprovalState::Withdrawn, "ann", 61)],
+    ]
+}
+
+#[tokio::test]
+async fn an_approval_only_goes_forward() {
+    use ApprovalState::{Approved, Asked, Refused, Spent, Withdrawn};
+    on_each(|catalog| async move {
+        furnish(&catalog).await;
+        let nowhere = commit(&catalog, ask(approval(1, "lab"), 1)).await;
+        assert_eq!(nowhere, refused(Conflict::NoProject));
+        let absent = commit(&catalog, step(1, Approved, "bob", 5)).await;
+        assert_eq!(absent, refused(Conflict::NoApproval));
+        // The steps that lead to a state, and those that are possible from there.
+        let ways: [(&[ApprovalState], &[ApprovalState]); 6] = [
+            (&[], &[Approved, Refused, Withdrawn]),
+            (&[Approved], &[Spent, Refused, Withdrawn]),
+            (&[Approved, Spent], &[]),
+            (&[Refused], &[]),
+            (&[Approved, Refused], &[]),
+            (&[Withdrawn], &[]),
+        ];
+        let by = |to| {
+            if to == Withdrawn || to == Spent {
+                "ann"
+            } else {
+                "bob"
+            }
+        };
+        let mut number = 0;
+        for (way, open) in ways {
+            for to in [Asked, Approved, Refused, Withdrawn, Spent] {
+                number += 1;
+                let again = ask(approval(number, "icu"), 1);
+                commit(&catalog, again.clone()).await.unwrap();
+                assert!(matches!(
+                    commit(&catalog, again).await,
+                    Err(CatalogError::Failed { .. })
+                ));
+                for state in way {
+                    commit(&catalog, step(number, *state, by(*state), 5))
+                        .await
+                        .unwrap();
+                }
+                let told = commit(&catalog, step(number, to, by(to), 6)).await;
+                let possible = open.contains(&to);
+                assert_eq!(told.is_ok(), possible, "{way:?} {to:?}");
+                if !possible {
+                    assert_eq!(told, refused(Conflict::ApprovalOver));
+                }
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn nobody_is_both_persons_and_time_runs_out() {
+    use ApprovalState::{Approved, Refused, Spent, Withdrawn};
+    on_each(|catalog| async move {
+        furnish(&catalog).await;
+        let over = || refused(Conflict::ApprovalOver);
+        commit(&catalog, ask(approval(1, "icu"), 1)).await.unwrap();
+        for (to, by, now) in [
+            (Approved, "ann", 5),
+            (Approved, "bob", 100),
+            (Withdrawn, "bob", 5),
+        ] {
+            assert_eq!(
+                commit(&catalog, step(1, to, by, now)).await,
+                over(),
+                "{to:?} {by}"
+            );
+        }
+        commit(&catalog, step(1, Approved, "bob", 99))
+            .await
+            .unwrap();
+        assert_eq!(commit(&catalog, step(1, Spent, "ann", 200)).await, over());
+        let row = catalog
+            .approval(&approval(1, "icu").id)
+            .await
+            .unwrap()
+            .unwrap();
+        assert_eq!(row.approver, Some("bob".parse().unwrap()));
+        assert_eq!(
+            (row.due, row.settled),
+            (at(200), Some(("bob".parse().unwrap(), at(99))))
+        );
+        // Spent in a commit that fails, it is not spent.
+        let both = vec![
+            step(1, Spent, "ann", 150),
+            Mutation::CreateProject(project("icu")),
+        ];
+        let failed = catalog.commit(both).await;
+        assert_eq!(failed, refused(Conflict::ProjectExists));
+        commit(&catalog, step(1, Spent, "ann", 150)).await.unwrap();
+        assert_eq!(commit(&catalog, step(1, Spent, "ann", 150)).await, over());
+        assert_eq!(commit(&catalog, step(1, Refused, "bob", 150)).await, over());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_is_long_over_is_forgotten() {
+    on_each(|catalog| async move {
+        furnish(&catalog).await;
+        commit(&catalog, Mutation::CreateProject(project("lab")))
+            .await
+            .unwrap();
+        for row in [approval(1, "icu"), approval(2, "icu"), approval(3, "lab")] {
+            commit(&catalog, ask(row, 1)).await.unwrap();
+        }
+        let numbers = async |project: &str, limit| {
+            let rows = catalog
+                .approvals(&project.parse().unwrap(), limit)
+                .await
+                .unwrap();
+            rows.iter()
+                .map(|row| row.asked.millis())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(numbers("icu", 9).await, [2, 1], "the newest first");
+        assert_eq!(numbers("icu", 1).await, [2]);
+        assert_eq!(numbers("lab", 9).await, [3]);
+        let late = approval(4, "icu");
+        let just = 100 + limits::APPROVAL_KEPT_MS;
+        commit(&catalog, ask(late.clone(), just - 1)).await.unwrap();
+        assert_eq!(numbers("icu", 9).await, [4, 2, 1]);
+        let later = ApprovalRow {
+            due: at(just + 9),
+            ..approval(5, "icu")
+        };
+        commit(&catalog, ask(later, just)).await.unwrap();
+        assert_eq!(numbers("icu", 9).await, [5]);
+        assert_eq!(catalog.approval(&late.id).await.unwrap(), None);
+    })
+    .await;
+}

@@ -1,0 +1,51 @@
+//! The model's acts that take two persons.
+
+use super::super::{ApprovalRow, ApprovalStep, CatalogError, Conflict, Mutation};
+use super::state::{State, insert, must};
+use crate::types::{ApprovalId, ProjectName, Timestamp, limits};
+
+impl State {
+    pub(super) fn ask_approval(
+        &mut self,
+        row: ApprovalRow,
+        now: Timestamp,
+    ) -> Result<(), CatalogError> {
+        let known = self.projects.contains_key(&row.act.project);
+        must(known, Conflict::NoProject)?;
+        let kept = limits::APPROVAL_KEPT_MS;
+        let over = self.approvals.values();
+        let over = over.filter(|row| row.due.plus_millis(kept) <= now);
+        let mut over: Vec<(Timestamp, ApprovalId)> = over.map(|row| (row.due, row.id)).collect();
+        over.sort_unstable();
+        for (_, id) in over.into_iter().take(limits::APPROVALS_FORGET_MAX) {
+            let _row = self.approvals.remove(&id);
+        }
+        let repeated = CatalogError::repeated("approval");
+        insert(&mut self.approvals, row.id, row, repeated)
+    }
+
+    pub(super) fn step_approval(
+        &mut self,
+        id: &ApprovalId,
+        step: &ApprovalStep,
+    ) -> Result<(), Conflict> {
+        let row = self.approvals.get_mut(id).ok_or(Conflict::NoApproval)?;
+        *row = row.step(step)?;
+        Ok(())
+    }
+
+    pub(super) fn approvals_in(&self, project: &ProjectName, limit: usize) -> Vec<ApprovalRow> {
+        let rows = self.approvals.values();
+        let mut rows: Vec<_> = rows.filter(|row| row.act.project == *project).collect();
+        rows.sort_by_key(|row| std::cmp::Reverse((row.asked, row.id)));
+        rows.into_iter().take(limit).cloned().collect()
+    }
+
+    /// As a dump lists them: each as it stands.
+    pub(super) fn dump_approvals(&self) -> impl Iterator<Item = Mutation> {
+        self.approvals.values().map(|row| Mutation::AskApproval {
+            row: row.clone(),
+            now: Timestamp::default(),
+        })
+    }
+}

@@ -1,0 +1,81 @@
+//! Acts that take two persons.
+
+use rusqlite::{Connection, Row, params};
+
+use super::apply::{must, must_insert};
+use super::{apply, sql};
+use crate::catalog::codec::encode_value;
+use crate::catalog::{ApprovalRow, ApprovalStep, CatalogError, Conflict, Mutation};
+use crate::types::{ApprovalId, ProjectName, Timestamp, limits};
+
+pub(super) fn ask(
+    conn: &Connection,
+    row: &ApprovalRow,
+    now: Timestamp,
+) -> Result<(), CatalogError> {
+    apply::need_project(conn, &row.act.project)?;
+    let forget = "DELETE FROM approvals WHERE id IN
+        (SELECT id FROM approvals WHERE due <= ?1 ORDER BY due, id LIMIT ?2)";
+    if let Some(before) = now.millis().checked_sub(limits::APPROVAL_KEPT_MS) {
+        let over = params![sql::int(before)?, sql::limit(limits::APPROVALS_FORGET_MAX)];
+        sql::exec(conn, forget, over)?;
+    }
+    let insert = "INSERT INTO approvals (id, project, asked, due, row)
+        VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING";
+    let columns = params![
+        row.id.as_bytes(),
+        row.act.project.as_str(),
+        sql::time(row.asked)?,
+        sql::time(row.due)?,
+        encode_value(row)
+    ];
+    must_insert(sql::exec(conn, insert, columns)?, "approval")
+}
+
+pub(super) fn step(
+    conn: &Connection,
+    id: &ApprovalId,
+    step: &ApprovalStep,
+) -> Result<(), CatalogError> {
+    let found = approval(conn, id)?.ok_or(Conflict::NoApproval)?;
+    let row = found.step(step)?;
+    let update = "UPDATE approvals SET due = ?2, row = ?3 WHERE id = ?1";
+    let columns = params![id.as_bytes(), sql::time(row.due)?, encode_value(&row)];
+    must(sql::exec(conn, update, columns)? == 1, Conflict::NoApproval)
+}
+
+/// `id, project, row`: the columns that were searched must say what the row says.
+fn read(row: &Row<'_>) -> Result<ApprovalRow, CatalogError> {
+    let approval: ApprovalRow = sql::get_encoded(row, 2)?;
+    let same = approval.id.as_bytes() == &sql::get_id(row, 0)?
+        && approval.act.project.as_str() == row.get_ref(1)?.as_str()?;
+    same.then_some(approval)
+        .ok_or(CatalogError::Damaged { what: "approval" })
+}
+
+pub(super) fn approval(
+    conn: &Connection,
+    id: &ApprovalId,
+) -> Result<Option<ApprovalRow>, CatalogError> {
+    let select = "SELECT id, project, row FROM approvals WHERE id = ?1";
+    sql::one(conn, select, [id.as_bytes()], read)
+}
+
+pub(super) fn approvals(
+    conn: &Connection,
+    project: &ProjectName,
+    limit: usize,
+) -> Result<Vec<ApprovalRow>, CatalogError> {
+    let select = "SELECT id, project, row FROM approvals WHERE project = ?1
+        ORDER BY asked DESC, id DESC LIMIT ?2";
+    let bounds = params![project.as_str(), sql::limit(limit)];
+    sql::all(conn, select, bounds, read)
+}
+
+/// One of them as a dump lists it.
+pub(super) fn dumped(row: &Row<'_>) -> Result<Mutation, CatalogError> {
+    Ok(Mutation::AskApproval {
+        row: read(row)?,
+        now: Timestamp::default(),
+    })
+}

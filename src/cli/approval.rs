@@ -1,0 +1,108 @@
+//! `kluis approval`: acts that take two persons.
+
+use http::Method;
+use serde_json::{Value, json};
+
+use super::approval_args::ApprovalCommand;
+use super::output::{CliError, Exit, Output};
+use super::remote::{Caller, list, text};
+use super::values::Spot;
+use crate::config::Environment;
+use crate::types::{ApprovalId, ProjectName};
+
+const COLUMNS: [&str; 7] = [
+    "approval", "state", "summary", "asker", "approver", "due", "reason",
+];
+
+/// Runs one of its commands.
+pub(super) fn run(
+    command: &ApprovalCommand,
+    environment: &Environment,
+    output: &mut Output,
+) -> Result<Exit, CliError> {
+    match command {
+        ApprovalCommand::Ask {
+            act,
+            place,
+            terms,
+            reason,
+            caller,
+        } => {
+            let Spot { project, dataset } = place;
+            let terms = terms
+                .iter()
+                .map(|(name, value)| (name.clone(), json!(value)));
+            let body = json!({
+                "act": act.as_str(),
+                "dataset": dataset.as_ref().map(ToString::to_string),
+                "terms": terms.collect::<serde_json::Map<String, Value>>(),
+                "reason": reason,
+            });
+            let path = ["projects", project.as_str(), "approvals"];
+            let asked = caller.ask(environment, (Method::POST, &path), Some(&body))?;
+            output.rows(COLUMNS, &[cells(&asked)])?;
+            let id = text(&asked, "approval");
+            output.note("nothing is done until another person approves it, within 72 hours");
+            output.hint(&format!(
+                "the other person runs `kluis approval approve {project} {id}`"
+            ));
+        }
+        ApprovalCommand::List { project, caller } => {
+            let path = ["projects", project.as_str(), "approvals"];
+            let all = caller.ask(environment, (Method::GET, &path), None)?;
+            let rows: Vec<_> = list(&all, "approvals").iter().map(cells).collect();
+            output.rows(COLUMNS, &rows)?;
+        }
+        ApprovalCommand::Show {
+            project,
+            approval,
+            caller,
+        } => {
+            let id = approval.to_string();
+            let path = ["projects", project.as_str(), "approvals", &id];
+            let row = caller.ask(environment, (Method::GET, &path), None)?;
+            output.value(&row)?;
+        }
+        ApprovalCommand::Approve {
+            project,
+            approval,
+            caller,
+        } => {
+            step(caller, environment, (project, *approval), "approve", output)?;
+            output.note("approved: it can be done once within 24 hours, by who asked");
+        }
+        ApprovalCommand::Refuse {
+            project,
+            approval,
+            caller,
+        } => step(caller, environment, (project, *approval), "refuse", output)?,
+        ApprovalCommand::Withdraw {
+            project,
+            approval,
+            caller,
+        } => {
+            let id = approval.to_string();
+            let path = ["projects", project.as_str(), "approvals", &id];
+            let row = caller.ask(environment, (Method::DELETE, &path), None)?;
+            output.rows(COLUMNS, &[cells(&row)])?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+fn step(
+    caller: &Caller,
+    environment: &Environment,
+    (project, approval): (&ProjectName, ApprovalId),
+    verb: &str,
+    output: &mut Output,
+) -> Result<(), CliError> {
+    let id = approval.to_string();
+    let path = ["projects", project.as_str(), "approvals", &id, verb];
+    let row = caller.ask(environment, (Method::POST, &path), None)?;
+    output.rows(COLUMNS, &[cells(&row)])
+}
+
+fn cells(row: &Value) -> [String; 7] {
+    COLUMNS.map(|name| text(row, name))
+}

@@ -1,0 +1,99 @@
+//! The arguments of `kluis approval`, without logic.
+
+use clap::Subcommand;
+
+use super::remote::Caller;
+use super::values::{self, Spot};
+use crate::types::{ActKind, ApprovalId, ProjectName};
+
+/// Commands on acts that take two persons.
+#[derive(Debug, Subcommand)]
+pub enum ApprovalCommand {
+    /// Ask for an act
+    ///
+    /// label.lower PROJECT/DATASET to=LABEL; break-glass PROJECT/DATASET who=PERSON minutes=N;
+    /// erase PROJECT/DATASET what=dataset (or what=object=KEY, what=write=VERSION:KEY for one version
+    /// of an object, what=version=N for a published version); log.shorten PROJECT
+    /// days=N, in the vault's default project. Nothing of it can be changed once it is asked.
+    #[command(
+        after_long_help = "Example:\n  kluis approval ask label.lower icu-sepsis/ecg-2024 to=internal --reason DPIA-12 --credentials ana.env\n  kluis approval ask break-glass icu-sepsis/ecg-2024 who=b.devries minutes=60 --reason theatre-3"
+    )]
+    Ask {
+        /// The kind of act: label.lower, break-glass, erase, log.shorten
+        #[arg(value_name = "ACT")]
+        act: ActKind,
+        /// Where: project/dataset, or a project
+        #[arg(value_name = "PLACE", value_parser = values::spot)]
+        place: Spot,
+        /// What exactly, as name=value
+        #[arg(value_name = "TERM", value_parser = values::term)]
+        terms: Vec<(String, String)>,
+        /// Why; the second person reads it, and the log keeps it
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// Who asks.
+        #[command(flatten)]
+        caller: Caller,
+    },
+    /// List a project's acts: what waits, what was done
+    #[command(after_long_help = "Example:\n  kluis approval list icu-sepsis --credentials ana.env")]
+    List {
+        /// The project
+        project: ProjectName,
+        /// Who looks.
+        #[command(flatten)]
+        caller: Caller,
+    },
+    /// Show all of one act, to read before it is approved
+    #[command(
+        after_long_help = "Example:\n  kluis approval show icu-sepsis 0123456789abcdef0123456789abcdef"
+    )]
+    Show {
+        /// The project
+        project: ProjectName,
+        /// The act, as `list` shows it
+        approval: ApprovalId,
+        /// Who looks.
+        #[command(flatten)]
+        caller: Caller,
+    },
+    /// Approve what another person asked for
+    #[command(
+        after_long_help = "Example:\n  kluis approval approve icu-sepsis 0123456789abcdef0123456789abcdef --credentials ola.env"
+    )]
+    Approve {
+        /// The project
+        project: ProjectName,
+        /// The act
+        approval: ApprovalId,
+        /// Who approves.
+        #[command(flatten)]
+        caller: Caller,
+    },
+    /// Refuse it, before it is approved or after, as long as it is not done
+    #[command(
+        after_long_help = "Example:\n  kluis approval refuse icu-sepsis 0123456789abcdef0123456789abcdef --credentials ola.env"
+    )]
+    Refuse {
+        /// The project
+        project: ProjectName,
+        /// The act
+        approval: ApprovalId,
+        /// Who refuses.
+        #[command(flatten)]
+        caller: Caller,
+    },
+    /// Take back what you asked for
+    #[command(
+        after_long_help = "Example:\n  kluis approval withdraw icu-sepsis 0123456789abcdef0123456789abcdef --credentials ana.env"
+    )]
+    Withdraw {
+        /// The project
+        project: ProjectName,
+        /// The act
+        approval: ApprovalId,
+        /// Who asked.
+        #[command(flatten)]
+        caller: Caller,
+    },
+}
