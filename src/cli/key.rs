@@ -3,8 +3,9 @@
 use super::key_args::KeyCommand;
 use super::open::{Desk, absent, call};
 use super::output::{CliError, Exit, Output};
-use crate::catalog::{EraseScope, KeyWorkRow};
+use crate::catalog::KeyWorkRow;
 use crate::types::{KeyWorkId, PrincipalId, Timestamp, limits};
+use crate::vault::erasure_words;
 
 /// How work on keys is listed.
 pub(super) const COLUMNS: [&str; 8] = [
@@ -25,6 +26,19 @@ pub(super) fn run(
                 Ok(opened.vault.rotate_key(&call, name).await?)
             })?;
             output.rows(COLUMNS, &[cells(&row)])?;
+            output.hint("copies of the catalog from before open nothing of it: take a new one");
+        }
+        KeyCommand::Erase { project, approval } => {
+            let row = desk.act(output, async |opened| {
+                let call = call(opened, "key erase")?;
+                Ok(opened.vault.erase(&call, (project, *approval)).await?)
+            })?;
+            output.rows(COLUMNS, &[cells(&row)])?;
+            output.note("it is erased; nothing but the log and the certificate tells of it");
+            let id = row.id;
+            output.hint(&format!(
+                "`kluis key certificate {id}` prints the certificate"
+            ));
             output.hint("copies of the catalog from before open nothing of it: take a new one");
         }
         KeyCommand::Resume => {
@@ -84,13 +98,11 @@ pub(super) fn run(
 
 /// One piece of work as a row of a table.
 pub(super) fn cells(row: &KeyWorkRow) -> [String; 8] {
-    let what = match &row.scope {
-        None => "rotate".to_owned(),
-        Some(EraseScope::Dataset) => "erase dataset".to_owned(),
-        Some(EraseScope::Object(key)) => format!("erase object {key}"),
-        Some(EraseScope::Version(key, name)) => format!("erase version {name} of {key}"),
-        Some(EraseScope::Published(number)) => format!("erase published version {number}"),
-    };
+    let erase = |scope| format!("erase {}", erasure_words(scope));
+    let what = row
+        .scope
+        .as_ref()
+        .map_or_else(|| "rotate".to_owned(), erase);
     let ended = row.end.as_ref();
     let persons: Vec<&str> = row.persons.iter().map(PrincipalId::as_str).collect();
     [

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{Subcommand, ValueHint};
 
 use super::values;
-use crate::types::{BucketName, KeyWorkId};
+use crate::types::{ApprovalId, BucketName, KeyWorkId, ProjectName};
 
 /// Commands on keys.
 #[derive(Debug, Subcommand)]
@@ -23,6 +23,20 @@ pub enum KeyCommand {
         /// The dataset, as project/dataset
         #[arg(value_parser = values::dataset, value_name = "PROJECT/DATASET")]
         name: BucketName,
+    },
+    /// Erase what two persons agreed on, in the ring, its copies, the catalog and the store
+    ///
+    /// They agree with `kluis approval ask erase` and `kluis approval approve`; this runs it on the
+    /// vault's host, once. Who asked may run it through the API as well. What is erased can be read
+    /// by nobody from the first moment on.
+    #[command(
+        after_long_help = "Example:\n  kluis key erase icu-sepsis 0123456789abcdef0123456789abcdef"
+    )]
+    Erase {
+        /// The project
+        project: ProjectName,
+        /// The approval, as `kluis approval list` shows it
+        approval: ApprovalId,
     },
     /// Carry on rotations and erasures that were interrupted
     #[command(after_long_help = "Example:\n  kluis key resume")]

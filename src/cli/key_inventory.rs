@@ -165,12 +165,13 @@ fn of_datasets(opened: &Opened, seen: &Seen) -> Result<Vec<[String; 9]>, CliErro
         let path = |row: &&DatasetRow| format!("{}/{}", row.bucket.project, row.bucket.dataset);
         let of = row.map_or_else(|| "no dataset (deleted)".to_owned(), path);
         let owner = row.map(|row| row.creator.to_string()).unwrap_or_default();
+        let name = id.to_string();
         if versions.is_empty() {
             let lost = [
                 "dataset",
                 &of,
                 "AES-256-GCM",
-                &id.to_string(),
+                &name,
                 "none",
                 &owner,
                 "",
@@ -193,7 +194,7 @@ fn of_datasets(opened: &Opened, seen: &Seen) -> Result<Vec<[String; 9]>, CliErro
                 "dataset".to_owned(),
                 of.clone(),
                 "AES-256-GCM".to_owned(),
-                id.to_string(),
+                name.clone(),
                 version.to_string(),
                 owner.clone(),
                 since,

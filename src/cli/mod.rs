@@ -17,6 +17,7 @@ mod dataset;
 mod dataset_args;
 mod demo;
 mod doctor;
+mod drill;
 mod grant;
 mod group;
 mod init;
@@ -84,6 +85,7 @@ fn dispatch(cli: &Cli, environment: &Environment, output: &mut Output) -> Result
         Command::Policy { command } => policy::run(command, desk, output),
         Command::Audit { command } => audit::run(command, desk, output),
         Command::Recover(ask) => recover::run(ask, desk, output),
+        Command::Drill(ask) => drill::run(ask, desk, output),
         Command::Doctor => doctor::run(desk, output),
     }
 }

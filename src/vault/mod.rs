@@ -10,6 +10,7 @@ mod completion;
 mod cors;
 mod dataset;
 mod delete;
+mod drill;
 mod error;
 mod grant_checks;
 mod grants;
@@ -54,8 +55,10 @@ pub use ask::{
     Removed, Replaced, Seen, Span, TagMatch, Tags, Turned, Wishes, WriteConditions,
 };
 pub use cors::CorsAsk;
+pub use drill::Drilled;
 pub use error::{ErrorKind, VaultError};
 pub use grants::{GrantDraft, GrantUse, ReviewTimes};
+pub use keywork::erasure_words;
 pub use lifecycle::Lifecycled;
 pub use publish::Published;
 pub use recover::Recovered;

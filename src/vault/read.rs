@@ -8,6 +8,7 @@ use super::error::{ErrorKind, VaultError};
 use super::guard::Authorized;
 use super::reading::Plaintext;
 use crate::catalog::{ObjectRow, Version};
+use crate::ledger::Intent;
 use crate::seal::{Binding, DatasetKey, Place as SealPlace, Table, open_table, table_key_version};
 use crate::types::{
     Action, ByteRange, Checksums, DatasetId, ETag, Timestamp, VersionName, Versioning,
@@ -56,6 +57,7 @@ impl Vault {
         };
         intent.object.version = Some(seen.row.version);
         intent.range = seen.range;
+        note_key(&mut intent, table_key_version(&seen.row.sealed_table));
         let Some(mut plaintext) = plaintext else {
             self.note(call, intent, Ok(())).await?;
             return Ok(Reading {
@@ -208,6 +210,19 @@ impl Vault {
         let version = table_key_version(table).ok_or(damaged)?;
         Ok(self.keyring.dataset_at(dataset, version)?)
     }
+}
+
+/// Says in the record which of its dataset's keys served a read (CR-5): `key=2`. The first is not
+/// said, so that nothing is added where no key was ever replaced.
+pub(super) fn note_key(intent: &mut Intent, version: Option<u32>) {
+    let Some(version) = version.filter(|version| *version > 1) else {
+        return;
+    };
+    let text = format!("key={version}");
+    intent.query = Some(match intent.query.take() {
+        Some(query) => super::cut(&format!("{query} {text}")),
+        None => text,
+    });
 }
 
 /// What an object's part table is bound to.

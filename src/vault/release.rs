@@ -15,13 +15,16 @@ use zeroize::Zeroizing;
 
 use super::error::{ErrorKind, VaultError};
 use super::guard::{Authorized, Lease, policy_ref};
+use super::read::note_key;
 use super::record::Recorded;
 use super::{Call, PlainBody, Vault};
 use crate::catalog::{ObjectRow, PublicationRow};
 use crate::ledger::{Completion, Intent, Outcome};
 use crate::manifest::{Index, Root, SignerKey};
 use crate::policy::{Ask, Decision};
-use crate::seal::{DataKey, layout, manifest_key_version, open_blob, open_manifest_key};
+use crate::seal::{
+    DataKey, layout, manifest_key_version, open_blob, open_manifest_key, table_key_version,
+};
 use crate::store::BlobStream;
 use crate::types::{Action, BlobId, ByteRange, ObjectKey, PublicationId, limits};
 
@@ -270,6 +273,11 @@ impl Vault {
             );
             intent.query = Some(super::cut(&run));
         }
+        // Of a run that a rotation has passed in part, the newer key.
+        let keys = objects
+            .iter()
+            .map(|object| table_key_version(&object.sealed_table));
+        note_key(&mut intent, keys.max().flatten());
         let released: Result<Vec<Released>, VaultError> = objects
             .iter()
             .map(|object| {

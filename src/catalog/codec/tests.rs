@@ -4,14 +4,37 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::catalog::{
-    ApprovalRow, ApprovalState, ApprovalStep, Attached, BlobUse, Condition, IdentityRow, Likeness,
-    PrincipalRow, ProjectRow, Setting, SettingKind, Uses,
+    ApprovalRow, ApprovalState, ApprovalStep, Attached, BlobUse, Condition, DoomedBlob, EraseScope,
+    ErasedWrite, IdentityRow, KeyWorkRow, Likeness, PrincipalRow, ProjectRow, Setting, SettingKind,
+    Tally, Uses, WorkEnd,
 };
 use crate::policy::{Standing, Terms};
 use crate::types::{
-    Act, ActKind, Action, ApprovalId, BlobId, DatasetId, ETag, GrantId, PrincipalKind, Timestamp,
-    UploadId, VersionId, VersionName, Versioning,
+    Act, ActKind, Action, ApprovalId, BlobId, BucketName, DatasetId, ETag, GrantId, KeyWorkId,
+    PrincipalKind, Timestamp, UploadId, VersionId, VersionName, Versioning,
 };
+
+fn key_work(scope: Option<EraseScope>) -> KeyWorkRow {
+    KeyWorkRow {
+        id: KeyWorkId::from_bytes([9; 16]),
+        dataset: DatasetId::from_bytes([1; 16]),
+        bucket: BucketName {
+            project: "icu".parse().unwrap(),
+            dataset: "ecg".parse().unwrap(),
+        },
+        end: scope.as_ref().map(|_| WorkEnd {
+            at: Timestamp::from_millis(4),
+            certificate: "signed".into(),
+        }),
+        scope,
+        floor: 3,
+        keys: vec![1, 2],
+        persons: vec!["ann".parse().unwrap()],
+        reason: "why".into(),
+        begun: Timestamp::from_millis(3),
+        tally: Tally::default(),
+    }
+}
 
 fn samples() -> Vec<Mutation> {
     let version = VersionId::from_bytes([4; 16]);
@@ -97,6 +120,27 @@ fn people() -> Vec<Mutation> {
             token: [7; 32],
             expires: Timestamp::from_millis(9),
             now: Timestamp::default(),
+        },
+        Mutation::BeginKeyWork(key_work(None)),
+        Mutation::RestoreKeyWork(key_work(Some(EraseScope::Version(
+            "k".parse().unwrap(),
+            VersionName::Null,
+        )))),
+        Mutation::EraseRows {
+            work: KeyWorkId::from_bytes([9; 16]),
+            limit: 7,
+        },
+        Mutation::RestoreErased {
+            work: KeyWorkId::from_bytes([9; 16]),
+            writes: vec![ErasedWrite {
+                key: "k".parse().unwrap(),
+                version,
+                bytes: 3,
+            }],
+            blobs: vec![DoomedBlob {
+                id: BlobId::from_bytes([3; 16]),
+                shared: true,
+            }],
         },
         Mutation::AskApproval {
             row: ApprovalRow {

@@ -174,7 +174,7 @@ impl Vault {
             work: row.id,
             dataset: row.dataset,
             bucket: row.bucket.clone(),
-            scope: words(scope),
+            scope: erasure_words(scope),
             asked_by: person(0)?,
             approved_by: person(1)?,
             reason: row.reason.clone(),
@@ -293,8 +293,9 @@ impl Vault {
     }
 }
 
-/// A scope in a certificate's words.
-fn words(scope: &EraseScope) -> String {
+/// What an erasure is about, as its certificate words it.
+#[must_use]
+pub fn erasure_words(scope: &EraseScope) -> String {
     match scope {
         EraseScope::Dataset => "dataset".to_owned(),
         EraseScope::Object(key) => format!("object {key}"),

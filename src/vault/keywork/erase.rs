@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use super::super::error::{ErrorKind, VaultError};
+use super::super::guard::circumstances;
 use super::super::{Approved, Call, Done, Vault};
 use super::drive::Begin;
 use crate::catalog::{EraseScope, KeyWorkRow, Mutation};
@@ -61,12 +62,12 @@ impl Vault {
         const OTHER: VaultError =
             VaultError::new(ErrorKind::InvalidArgument, "the approval is for no erasure");
         let row = self.find_act(project, id).await?;
+        let approved = self.approved(call, id, &row.act).await?;
         let (ActKind::Erase, Some((name, dataset)), Some(approver)) =
             (row.act.kind, &row.act.dataset, &row.approver)
         else {
             return Err(OTHER);
         };
-        let approved = self.approved(call, id, &row.act).await?;
         let bucket = BucketName {
             project: project.clone(),
             dataset: name.clone(),
@@ -138,6 +139,82 @@ impl Vault {
         match begun.await {
             Ok(row) => self.finish(call, recorded, &row).await,
             Err(error) => recorded.settle(Err(error)),
+        }
+    }
+
+    /// The erasures in a project, of datasets that the caller may ask for or approve acts on.
+    pub async fn erasures(
+        &self,
+        call: &Call,
+        project: &ProjectName,
+    ) -> Result<Vec<KeyWorkRow>, VaultError> {
+        let mut intent = Self::admin_intent(call, Some(project), "erasures");
+        intent.action = Some(Action::ActAsk);
+        match self.seen_erasures(call, project).await {
+            Ok(rows) => {
+                self.note(call, intent, Ok(())).await?;
+                Ok(rows)
+            }
+            Err(error) => Err(self.turn_away(call, intent, error).await),
+        }
+    }
+
+    /// The certificate of one of them.
+    pub async fn certificate(
+        &self,
+        call: &Call,
+        (project, work): (&ProjectName, KeyWorkId),
+    ) -> Result<String, VaultError> {
+        const ABSENT: VaultError = VaultError::new(ErrorKind::AccessDenied, "no such certificate");
+        let mut intent = Self::admin_intent(call, Some(project), &format!("work={work}"));
+        intent.action = Some(Action::ActAsk);
+        let found = async {
+            let rows = self.seen_erasures(call, project).await?;
+            if !rows.iter().any(|row| row.id == work) {
+                return Err(ABSENT);
+            }
+            self.erasure_certificate(&work).await?.ok_or(ABSENT)
+        };
+        match found.await {
+            Ok(file) => {
+                self.note(call, intent, Ok(())).await?;
+                Ok(file)
+            }
+            Err(error) => Err(self.turn_away(call, intent, error).await),
+        }
+    }
+
+    async fn seen_erasures(
+        &self,
+        call: &Call,
+        project: &ProjectName,
+    ) -> Result<Vec<KeyWorkRow>, VaultError> {
+        let by = self.signing_person(call).await?;
+        let when = circumstances(call);
+        let mut seen: Vec<KeyWorkRow> = Vec::new();
+        let mut after = None;
+        loop {
+            let page = self
+                .catalog
+                .key_works(None, after, limits::PAGE_ENTRIES_MAX)
+                .await?;
+            let Some(last) = page.last() else {
+                return Ok(seen);
+            };
+            after = Some((last.begun, last.id));
+            for row in page {
+                if row.scope.is_none() || row.bucket.project != *project {
+                    continue;
+                }
+                let place = (project, Some(&row.bucket.dataset));
+                let mut sees = row.persons.contains(&by);
+                for action in [Action::ActApprove, Action::ActAsk] {
+                    sees = sees || self.decides(place, &by, action, &when).await?.allowed;
+                }
+                if sees {
+                    seen.push(row);
+                }
+            }
         }
     }
 

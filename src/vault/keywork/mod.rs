@@ -14,5 +14,6 @@ mod drive;
 mod erase;
 mod rewrap;
 
+pub use drive::erasure_words;
 #[cfg(test)]
 pub(super) use erase::Agreed;

@@ -16,20 +16,23 @@ use crate::ledger::erasure::{Certificate, Certified};
 use crate::ledger::tlog::{KeyKind, Signer};
 use crate::seal::table_key_version;
 use crate::store::BlobStore as _;
-use crate::types::{Action, BlobId, BucketName, DatasetId, VersionId, VersionName, Versioning};
+use crate::types::{
+    ActKind, Action, ApprovalId, BlobId, BucketName, DatasetId, ProjectName, VersionId,
+    VersionName, Versioning,
+};
 use crate::vault::keywork::Agreed;
 use crate::vault::{
-    CompletedPart, Completing, CopySource, ErrorKind, NewObject, Place, ReadAsk, ReadConditions,
-    Span, Vault, VaultError, WriteConditions,
+    ActDraft, CompletedPart, Completing, CopySource, ErrorKind, NewObject, Place, ReadAsk,
+    ReadConditions, Span, Vault, VaultError, WriteConditions,
 };
 
-const V1: &str = "icu--ecg--v1";
+pub(super) const V1: &str = "icu--ecg--v1";
 
-fn bucket() -> BucketName {
+pub(super) fn bucket() -> BucketName {
     BucketName::parse(BUCKET, &"icu".parse().unwrap()).unwrap()
 }
 
-fn ask(scope: EraseScope) -> Agreed {
+pub(super) fn ask(scope: EraseScope) -> Agreed {
     Agreed {
         scope,
         reason: "withdrawn consent".into(),
@@ -37,12 +40,12 @@ fn ask(scope: EraseScope) -> Agreed {
     }
 }
 
-fn object(key: &str) -> EraseScope {
+pub(super) fn object(key: &str) -> EraseScope {
     EraseScope::Object(key.parse().unwrap())
 }
 
 /// `a` and `b` in the dataset, and both published.
-async fn stocked() -> World {
+pub(super) async fn stocked() -> World {
     let world = World::new().await;
     world.put("olivia", "a", &sample(70_000)).await.unwrap();
     world.put("olivia", "b", &sample(300)).await.unwrap();
@@ -103,7 +106,7 @@ impl Yesterday {
     }
 }
 
-async fn get(world: &World, bucket: &str, key: &str) -> Result<Vec<u8>, ErrorKind> {
+pub(super) async fn get(world: &World, bucket: &str, key: &str) -> Result<Vec<u8>, ErrorKind> {
     let place = Place {
         bucket,
         key,
@@ -118,6 +121,17 @@ async fn get(world: &World, bucket: &str, key: &str) -> Result<Vec<u8>, ErrorKin
         .await
         .map_err(|error: VaultError| error.kind())?;
     Ok(pieces.concat())
+}
+
+/// What the record of a read says beside object and range.
+async fn read_words(world: &World) -> Option<String> {
+    get(world, BUCKET, "b").await.unwrap();
+    let entries = world.journal.entries().into_iter().rev();
+    let mut reads = entries.filter_map(|entry| match entry {
+        Entry::Intent { intent, .. } if intent.action == Some(Action::ObjectRead) => Some(intent),
+        _ => None,
+    });
+    reads.next().unwrap().query
 }
 
 async fn put_in(world: &World, bucket: &str, key: &str, bytes: &[u8]) -> VersionId {
@@ -344,7 +358,10 @@ async fn cr_5_a_rotation_reads_no_data_and_leaves_the_old_key_useless() {
     let part = part(&world, "c", &upload).await;
     let yesterday = Yesterday::of(&world).await;
     let blobs = world.blobs().await;
+    let before = read_words(&world).await;
+    assert_eq!(before, None, "the first key goes without saying");
     let row = rotate(&world).await;
+    assert_eq!(read_words(&world).await.as_deref(), Some("key=2"));
     assert!(row.end.is_some() && row.scope.is_none());
     assert_eq!(world.blobs().await, blobs, "no blob is written or deleted");
     let dataset = id(&world).await;
@@ -422,127 +439,6 @@ async fn cr_5_a_write_that_meets_a_rotation_is_sealed_again() {
     }
 }
 
-#[derive(Clone, Copy, Debug)]
-enum Work {
-    Rotate,
-    Object,
-    Dataset,
-}
-
-/// Stops the world at each call of each port, restarts it, and lets it carry on.
-async fn crash_everywhere(work: Work) {
-    for after in [false, true] {
-        let mut at = 1;
-        loop {
-            let mut world = stocked().await;
-            let gate = Gate::new(at, after);
-            let mut parts = world.parts();
-            parts.catalog = Arc::new(Gated::new(Arc::clone(&parts.catalog), &gate));
-            parts.store = Arc::new(Gated::new(Arc::clone(&parts.store), &gate));
-            parts.journal = Arc::new(Gated::new(Arc::clone(&parts.journal), &gate));
-            let vault = Vault::new(parts, super::support::settings(false));
-            let call = world.call(None);
-            let done = async {
-                match work {
-                    Work::Rotate => drop(vault.rotate_key(&call, &bucket()).await.unwrap()),
-                    Work::Object => {
-                        let (set, one) = (bucket(), ask(object("a")));
-                        drop(vault.erase_agreed(&call, &set, one).await.unwrap());
-                    }
-                    Work::Dataset => {
-                        let all = ask(EraseScope::Dataset);
-                        drop(vault.erase_agreed(&call, &bucket(), all).await.unwrap());
-                    }
-                }
-            };
-            let finished = tokio::select! {
-                () = done => true,
-                () = gate.stopped() => false,
-            };
-            world.rewire(|parts| parts);
-            check_between(&world, work, at).await;
-            let open = world.catalog.open_key_works().await.unwrap();
-            world.vault.resume_key_works().await.unwrap();
-            let begun = !world
-                .catalog
-                .key_works(None, None, 9)
-                .await
-                .unwrap()
-                .is_empty();
-            check_after(&world, work, begun).await;
-            if finished {
-                assert!(open.is_empty() && at > 5, "{work:?} has steps to crash at");
-                break;
-            }
-            at += 1;
-        }
-    }
-}
-
-/// Right after the crash: readable or surely gone, never half.
-async fn check_between(world: &World, work: Work, at: u64) {
-    let all = [get(world, BUCKET, "a").await, get(world, BUCKET, "b").await];
-    let [a, b] = &all;
-    let whole = |read: &Result<Vec<u8>, ErrorKind>, bytes| *read == Ok(sample(bytes));
-    match work {
-        Work::Rotate => assert!(whole(a, 70_000) && whole(b, 300), "{at}"),
-        Work::Object => {
-            let begun = !world
-                .catalog
-                .key_works(None, None, 9)
-                .await
-                .unwrap()
-                .is_empty();
-            assert!(whole(b, 300), "{at}");
-            let version = get(world, V1, "a").await;
-            assert_eq!(whole(a, 70_000), !begun, "{at}");
-            assert_eq!(whole(&version, 70_000), !begun, "{at}");
-        }
-        Work::Dataset => {
-            let there = world.catalog.dataset(&bucket()).await.unwrap().is_some();
-            assert_eq!((whole(a, 70_000), whole(b, 300)), (there, there), "{at}");
-        }
-    }
-}
-
-async fn check_after(world: &World, work: Work, begun: bool) {
-    assert!(world.catalog.open_key_works().await.unwrap().is_empty());
-    let a = get(world, BUCKET, "a").await;
-    match work {
-        Work::Rotate => assert_eq!(a.unwrap(), sample(70_000)),
-        Work::Object => assert_eq!(a.is_err(), begun),
-        Work::Dataset => {
-            assert_eq!(a.is_err(), begun);
-            if begun {
-                assert_eq!(world.blobs().await, []);
-            }
-        }
-    }
-    for row in world.catalog.key_works(None, None, 9).await.unwrap() {
-        if row.scope.is_some() {
-            let file = world.vault.erasure_certificate(&row.id).await.unwrap();
-            assert!(file.is_some(), "whoever ends it signs");
-        }
-        let versions = world.keyring.versions_of(&row.dataset).unwrap();
-        assert!(versions.iter().all(|version| *version >= row.floor));
-    }
-}
-
-#[tokio::test]
-async fn a_crash_at_any_step_of_a_rotation_loses_nothing() {
-    crash_everywhere(Work::Rotate).await;
-}
-
-#[tokio::test]
-async fn a_crash_at_any_step_of_an_erasure_leaves_the_object_or_nothing() {
-    crash_everywhere(Work::Object).await;
-}
-
-#[tokio::test]
-async fn a_crash_at_any_step_of_an_erasure_leaves_the_dataset_or_nothing() {
-    crash_everywhere(Work::Dataset).await;
-}
-
 #[tokio::test]
 async fn er_3_erasing_data_erases_no_record() {
     let world = stocked().await;
@@ -579,6 +475,40 @@ async fn a_lost_catalog_comes_back_as_it_was_after_an_erasure() {
 }
 
 #[tokio::test]
+async fn op_3_a_drill_opens_everything_and_names_what_does_not_open() {
+    let mut world = stocked().await;
+    rotate(&world).await;
+    world.vault.write_snapshot(0).await.unwrap();
+    let fresh: SharedCatalog = Arc::new(MemoryCatalog::new());
+    world.rewire(|mut parts| {
+        parts.catalog = fresh;
+        parts
+    });
+    world.vault.recover(|_| {}).await.unwrap();
+    let whole = world.vault.drill(|_| {}).await.unwrap();
+    assert_eq!((whole.datasets, whole.readable, whole.broken), (1, 4, 0));
+    assert_eq!(
+        whole.bytes,
+        2 * 70_300,
+        "the dataset and its published version"
+    );
+    let table = world
+        .catalog
+        .writes(&id(&world).await, "", 9)
+        .await
+        .unwrap();
+    let table = world.vault.open_object(&table[0]).unwrap();
+    let blob = table.extents()[0].blob;
+    let mut bent = world.store.sealed(blob).unwrap().to_vec();
+    let last = bent.len() - 1;
+    bent[last] ^= 1;
+    world.store.tamper(blob, bent.into());
+    let broken = world.vault.drill(|_| {}).await.unwrap();
+    assert_eq!((broken.readable, broken.broken), (2, 2));
+    assert_eq!(broken.names, ["icu--ecg/a", "icu--ecg/a"]);
+}
+
+#[tokio::test]
 async fn work_is_one_at_a_time_and_a_key_that_returns_is_destroyed_again() {
     let world = stocked().await;
     let dataset = id(&world).await;
@@ -592,4 +522,65 @@ async fn work_is_one_at_a_time_and_a_key_that_returns_is_destroyed_again() {
     let gone = world.vault.delete_object(&call, place("a"), none, false);
     gone.await.unwrap();
     assert_eq!(get(&world, V1, "a").await.unwrap(), sample(70_000));
+}
+
+/// Two owners, over the ways that persons take.
+async fn agree(world: &World, what: &str) -> ApprovalId {
+    let draft = ActDraft {
+        kind: ActKind::Erase,
+        project: "icu".parse().unwrap(),
+        dataset: Some("ecg".parse().unwrap()),
+        terms: vec![("what".to_owned(), what.to_owned())],
+        reason: "withdrawn consent".to_owned(),
+    };
+    let call = world.call(Some("olivia"));
+    let row = world.vault.ask_act(&call, draft).await.unwrap();
+    row.id
+}
+
+#[tokio::test]
+async fn az_10_an_erasure_takes_two_persons_and_exactly_what_they_agreed_on() {
+    let world = stocked().await;
+    let call = world.call(None);
+    let oscar = world
+        .vault
+        .create_principal(&call, "oscar".parse().unwrap(), None);
+    oscar.await.unwrap();
+    world.grant("oscar", "owner").await;
+    let icu: ProjectName = "icu".parse().unwrap();
+    let run = async |who: Option<&str>, id| {
+        let call = world.call(who);
+        let erased = world.vault.erase(&call, (&icu, id)).await;
+        assert!(call.is_recorded(), "done or refused, it is in the log");
+        erased.map_err(|error| error.kind())
+    };
+    let id = agree(&world, "object=a").await;
+    let early = run(Some("olivia"), id).await;
+    assert!(early.is_err(), "nobody approved yet");
+    let call = world.call(Some("oscar"));
+    world.vault.approve_act(&call, (&icu, id)).await.unwrap();
+    for other in ["oscar", "ruben", "stan", "job-1"] {
+        let refused = run(Some(other), id).await;
+        assert_eq!(refused, Err(ErrorKind::AccessDenied), "{other}");
+    }
+    assert_eq!(get(&world, BUCKET, "a").await.unwrap(), sample(70_000));
+    let row = run(Some("olivia"), id).await.unwrap();
+    let held = certified(&world, &row).await.certificate;
+    assert_eq!(
+        (held.asked_by.as_str(), held.approved_by.as_str()),
+        ("olivia", "oscar")
+    );
+    assert!(get(&world, BUCKET, "a").await.is_err());
+    assert!(run(Some("olivia"), id).await.is_err(), "once");
+    assert_eq!(get(&world, BUCKET, "b").await.unwrap(), sample(300));
+    // On the host, by who holds no right: only what two persons agreed on.
+    let id = agree(&world, "dataset").await;
+    assert!(run(None, id).await.is_err());
+    world
+        .vault
+        .approve_act(&world.call(Some("oscar")), (&icu, id))
+        .await
+        .unwrap();
+    run(None, id).await.unwrap();
+    assert!(get(&world, BUCKET, "b").await.is_err());
 }

@@ -10,6 +10,7 @@ mod audit;
 mod crash;
 mod grants;
 mod keywork;
+mod keywork_crash;
 mod lifecycle;
 mod locks;
 mod lying_catalog;
