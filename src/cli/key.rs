@@ -1,9 +1,14 @@
 //! `kluis key`: what keys there are, replacing them, and what became of those that are gone.
 
+use std::io::IsTerminal as _;
+use std::path::Path;
+
 use super::key_args::KeyCommand;
 use super::open::{Desk, absent, call};
 use super::output::{CliError, Exit, Output};
+use crate::app::open_root;
 use crate::catalog::KeyWorkRow;
+use crate::keyring::{KeyRing, RootIdentity, ScryptWork};
 use crate::types::{KeyWorkId, PrincipalId, Timestamp, limits};
 use crate::vault::erasure_words;
 
@@ -28,6 +33,7 @@ pub(super) fn run(
             output.rows(COLUMNS, &[cells(&row)])?;
             output.hint("copies of the catalog from before open nothing of it: take a new one");
         }
+        KeyCommand::ChangeRoot { to, passphrase } => change_root(to, *passphrase, desk, output)?,
         KeyCommand::Erase { project, approval } => {
             let row = desk.act(output, async |opened| {
                 let call = call(opened, "key erase")?;
@@ -94,6 +100,44 @@ pub(super) fn run(
         }
     }
     Ok(Exit::Done)
+}
+
+fn change_root(
+    to: &Path,
+    passphrase: bool,
+    desk: Desk<'_>,
+    output: &mut Output,
+) -> Result<(), CliError> {
+    let config = desk.config()?;
+    let old = open_root(&config, desk.environment, &super::serve::passphrase)
+        .map_err(|error| super::open::refuse(&error))?;
+    let failed = |error| CliError::of(Exit::Usage, &error);
+    let secret = if passphrase {
+        let asks = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+        super::init::passphrase(true, asks, desk.environment)?
+    } else {
+        None
+    };
+    if !to.exists() {
+        let made = RootIdentity::generate();
+        made.to_file(to, secret.as_ref(), ScryptWork::STANDARD)
+            .map_err(failed)?;
+    }
+    let new = RootIdentity::from_file(to, secret.as_ref()).map_err(failed)?;
+    let dir = &config.keys.dir;
+    // The record first. Where the ring does not open to the old one any more, this was begun
+    // before and is in the log.
+    if KeyRing::open(dir, &old).is_ok() {
+        desk.act(output, async |opened| {
+            let call = call(opened, "key change-root")?;
+            let what = format!("new root {}", new.recipient());
+            Ok(opened.vault.record_act(&call, &what).await?)
+        })?;
+    }
+    KeyRing::change_root(dir, &config.keys.copies, (&old, &new)).map_err(failed)?;
+    output.note(&format!("the key ring opens to {} alone", to.display()));
+    output.hint("set `keys.identity` to it, keep a copy elsewhere, and destroy the old identity");
+    Ok(())
 }
 
 /// One piece of work as a row of a table.

@@ -24,6 +24,21 @@ pub enum KeyCommand {
         #[arg(value_parser = values::dataset, value_name = "PROJECT/DATASET")]
         name: BucketName,
     },
+    /// Encrypt the key ring and its copies to another root identity
+    ///
+    /// The file is made if it is not there. Afterwards the old identity opens nothing that the vault
+    /// keeps; set `keys.identity` to the new file before the gateway is started again. What was
+    /// interrupted is ended by running it again. Copies of `ring.age` that the vault does not keep still
+    /// open to the old identity: destroy them.
+    #[command(after_long_help = "Example:\n  kluis key change-root --to new-root.age")]
+    ChangeRoot {
+        /// The new root identity, made if it is not there
+        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+        to: PathBuf,
+        /// Seal a new identity with a passphrase, which is asked for or read from `KLUIS_PASSPHRASE`
+        #[arg(long)]
+        passphrase: bool,
+    },
     /// Erase what two persons agreed on, in the ring, its copies, the catalog and the store
     ///
     /// They agree with `kluis approval ask erase` and `kluis approval approve`; this runs it on the

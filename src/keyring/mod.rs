@@ -131,24 +131,40 @@ impl KeyRing {
 
     /// Opens the ring in `dir`.
     pub fn open(dir: &Path, root: &RootIdentity) -> Result<Self, KeyRingError> {
-        files::check_directory(dir)?;
-        let file = dir.join("ring.age");
-        let sealed = files::read(&file)?;
-        let damaged = || KeyRingError::Damaged { path: file.clone() };
-        let plain = root.decrypt(&sealed).map_err(|cause| {
-            if matches!(cause, age::DecryptError::NoMatchingKeys) {
-                return KeyRingError::WrongRoot { path: file.clone() };
-            }
-            damaged()
-        })?;
-        let ring = plain.strip_prefix(RING_MAGIC).ok_or_else(damaged)?;
-        let ring: &[u8; 32] = ring.try_into().map_err(|_length| damaged())?;
-        let ring = Secret::fill_with(|out| {
-            *out = *ring;
-            Ok::<(), KeyRingError>(())
-        })?;
+        let ring = open_ring(dir, root)?;
         check_root_name(dir, root)?;
         Self::of(Some(dir.into()), &ring)
+    }
+
+    /// Encrypts the ring to another root identity, in `dir` and in its `copies`; from then on the
+    /// old one opens none of them. At whatever step it is cut short, one of the two opens each of
+    /// them, and doing it again ends it. **An older copy of `ring.age` still opens to the old
+    /// one**: destroy those.
+    pub fn change_root(
+        dir: &Path,
+        copies: &[PathBuf],
+        (old, new): (&RootIdentity, &RootIdentity),
+    ) -> Result<(), KeyRingError> {
+        // What was cut short behind this directory is ended with the new one alone.
+        let ring = match open_ring(dir, old) {
+            Err(KeyRingError::WrongRoot { .. }) => open_ring(dir, new)?,
+            opened => opened?,
+        };
+        let mut plain = Zeroizing::new(Vec::with_capacity(RING_MAGIC.len().saturating_add(32)));
+        plain.extend_from_slice(RING_MAGIC);
+        plain.extend_from_slice(ring.expose());
+        let sealed = new.encrypt(&plain)?;
+        for copy in copies {
+            copies::check(copy)?;
+        }
+        for dir in copies.iter().map(PathBuf::as_path).chain([dir]) {
+            // Both names first, so that the ring opens to either whatever stands beside them.
+            let both = format!("{}\n{}\n", old.recipient(), new.recipient());
+            files::replace(&dir.join("root.pub"), both.as_bytes())?;
+            files::replace(&dir.join("ring.age"), &sealed)?;
+            name_root(dir, new)?;
+        }
+        Ok(())
     }
 
     /// A ring that is gone with the process, for tests and self-checks.
@@ -262,6 +278,26 @@ impl KeyRing {
     }
 }
 
+/// The ring key, if `root` opens it.
+fn open_ring(dir: &Path, root: &RootIdentity) -> Result<Secret<32>, KeyRingError> {
+    files::check_directory(dir)?;
+    let file = dir.join("ring.age");
+    let sealed = files::read(&file)?;
+    let damaged = || KeyRingError::Damaged { path: file.clone() };
+    let plain = root.decrypt(&sealed).map_err(|cause| {
+        if matches!(cause, age::DecryptError::NoMatchingKeys) {
+            return KeyRingError::WrongRoot { path: file.clone() };
+        }
+        damaged()
+    })?;
+    let ring = plain.strip_prefix(RING_MAGIC).ok_or_else(damaged)?;
+    let ring: &[u8; 32] = ring.try_into().map_err(|_length| damaged())?;
+    Secret::fill_with(|out| {
+        *out = *ring;
+        Ok::<(), KeyRingError>(())
+    })
+}
+
 /// Writes whose ring it is.
 fn name_root(dir: &Path, root: &RootIdentity) -> Result<(), KeyRingError> {
     let public = format!("{}\n", root.recipient());
@@ -274,7 +310,14 @@ fn check_root_name(dir: &Path, root: &RootIdentity) -> Result<(), KeyRingError> 
     let path = dir.join("root.pub");
     match files::read_if_there(&path)? {
         None => name_root(dir, root),
-        Some(public) if public.trim_ascii_end() == root.recipient().as_bytes() => Ok(()),
+        // Two lines while it is changed.
+        Some(public)
+            if public
+                .split(|byte| *byte == b'\n')
+                .any(|name| name == root.recipient().as_bytes()) =>
+        {
+            Ok(())
+        }
         Some(_) => Err(KeyRingError::Damaged { path }),
     }
 }

@@ -185,6 +185,63 @@ fn without_a_copy_nothing_is_made_and_nothing_counts_as_destroyed() {
 }
 
 #[test]
+fn cr_5_a_changed_root_opens_the_ring_and_its_copies_and_the_old_one_neither() {
+    let disk = Disk::new();
+    let before = key(&disk.copied(), 1);
+    let new = RootIdentity::generate();
+    let copies = [disk.copy()];
+    KeyRing::change_root(&disk.dir(), &copies, (&disk.root, &new)).unwrap();
+    for dir in [disk.dir(), disk.copy()] {
+        assert_eq!(key(&KeyRing::open(&dir, &new).unwrap(), 1), before);
+        let old = KeyRing::open(&dir, &disk.root).map(|_| ());
+        assert!(matches!(old, Err(KeyRingError::WrongRoot { .. })));
+    }
+    KeyRing::open(&disk.dir(), &new)
+        .unwrap()
+        .keeping(copies.to_vec())
+        .mend_copies()
+        .unwrap();
+    let third = RootIdentity::generate();
+    let refused = KeyRing::change_root(&disk.dir(), &copies, (&disk.root, &third));
+    assert!(matches!(refused, Err(KeyRingError::WrongRoot { .. })));
+    fs::rename(disk.copy(), disk.held.path().join("away")).unwrap();
+    let away = KeyRing::change_root(&disk.dir(), &copies, (&new, &third));
+    assert!(matches!(away, Err(KeyRingError::Io { .. })));
+    assert!(
+        KeyRing::open(&disk.dir(), &new).is_ok(),
+        "nothing was changed"
+    );
+}
+
+#[test]
+fn cr_5_a_change_of_the_root_that_is_cut_short_leaves_a_ring_that_opens() {
+    for step in 0..4 {
+        let disk = Disk::new();
+        let dir = disk.dir();
+        let ring = fs::read(dir.join("ring.age")).unwrap();
+        let new = RootIdentity::generate();
+        KeyRing::change_root(&dir, &[], (&disk.root, &new)).unwrap();
+        let both = format!("{}\n{}\n", disk.root.recipient(), new.recipient());
+        // What stood there after so many steps.
+        if step < 3 {
+            fs::write(dir.join("root.pub"), &both).unwrap();
+        }
+        if step < 2 {
+            fs::write(dir.join("ring.age"), &ring).unwrap();
+        }
+        if step < 1 {
+            let old = format!("{}\n", disk.root.recipient());
+            fs::write(dir.join("root.pub"), old).unwrap();
+        }
+        let opens = [&disk.root, &new].map(|root| KeyRing::open(&dir, root).is_ok());
+        assert_eq!(opens, [step < 2, step >= 2], "after {step} steps");
+        KeyRing::change_root(&dir, &[], (&disk.root, &new)).unwrap();
+        assert!(KeyRing::open(&dir, &new).is_ok());
+        assert!(KeyRing::open(&dir, &disk.root).is_err());
+    }
+}
+
+#[test]
 fn a_copy_of_another_ring_is_refused() {
     let (disk, other) = (Disk::new(), Disk::new());
     other.open().begin_copy(&disk.copy()).unwrap();

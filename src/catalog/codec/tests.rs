@@ -134,7 +134,7 @@ fn people() -> Vec<Mutation> {
             work: KeyWorkId::from_bytes([9; 16]),
             writes: vec![ErasedWrite {
                 key: "k".parse().unwrap(),
-                version,
+                version: VersionId::from_bytes([4; 16]),
                 bytes: 3,
             }],
             blobs: vec![DoomedBlob {

@@ -8,9 +8,7 @@ use futures_util::{TryStreamExt as _, stream};
 
 use super::ports::{Gate, Gated};
 use super::support::{BUCKET, World, input, kind, place, sample};
-use crate::catalog::{
-    Catalog as _, EraseScope, KeyWorkRow, MemoryCatalog, Mutation, SharedCatalog,
-};
+use crate::catalog::{EraseScope, KeyWorkRow, MemoryCatalog, Mutation, SharedCatalog};
 use crate::ledger::Entry;
 use crate::ledger::erasure::{Certificate, Certified};
 use crate::ledger::tlog::{KeyKind, Signer};
