@@ -20,7 +20,6 @@
 )]
 
 use std::collections::HashMap;
-use std::fmt::Write as _;
 use std::io;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -36,6 +35,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper::{Method, Request, StatusCode};
 use hyper_util::rt::TokioIo;
+use ring::rand::{SecureRandom, SystemRandom};
 use ring::{digest, hmac};
 use serde_json::json;
 use time::OffsetDateTime;
@@ -409,7 +409,7 @@ async fn run(args: Args) -> Result<bool, Failure> {
         target,
         op: args.op,
         prefix: args.prefix.clone(),
-        body: pattern(args.size),
+        body: incompressible(args.size)?,
         objects: args.objects.max(1),
         connections: args.connections.max(1),
         next: AtomicU64::new(0),
@@ -474,15 +474,16 @@ fn report(
     })
 }
 
-/// Bytes that repeat after a prime number of them, so that no segment is like the next.
-fn pattern(size: usize) -> Bytes {
-    let mut text = String::new();
-    for i in 0_u32..10_007 {
-        // Writing to a String cannot fail.
-        write!(text, "{i:x}").unwrap_or_default();
-    }
-    text.truncate(10_007);
-    text.as_bytes().iter().copied().cycle().take(size).collect()
+/// Bytes that repeat after a prime number of them, so that no segment is like the next, and that
+/// no store can compress: what Kluis sends it cannot be compressed either, and a store that packs
+/// only the plaintext would be compared with one that packs nothing.
+fn incompressible(size: usize) -> Result<Bytes, Failure> {
+    const PERIOD: usize = 1_048_583;
+    let mut block = vec![0; size.min(PERIOD)];
+    SystemRandom::new()
+        .fill(&mut block)
+        .map_err(|_| "the system has no randomness to give")?;
+    Ok(block.into_iter().cycle().take(size).collect())
 }
 
 #[tokio::main]

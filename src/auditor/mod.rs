@@ -18,11 +18,10 @@ mod witness;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 use crate::app::Opened;
 use crate::cli::open::Desk;
 use crate::cli::output::{CliError, Exit, Output};
+use crate::cli::process::{self, Line};
 use crate::config::Environment;
 use crate::vault::Call;
 use args::{Cli, Command};
@@ -30,18 +29,12 @@ use args::{Cli, Command};
 /// Runs the command.
 #[must_use]
 pub fn main() -> ExitCode {
-    let environment = Environment::process();
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(told) => return Output::of_process(false, &environment).usage(&told),
-    };
-    let mut output = Output::of_process(cli.json, &environment);
-    match dispatch(&cli, &environment, &mut output) {
-        Ok(exit) => exit.into(),
-        Err(error) => {
-            output.error(&error);
-            error.exit().into()
-        }
+    process::run(dispatch)
+}
+
+impl Line for Cli {
+    fn json(&self) -> bool {
+        self.json
     }
 }
 

@@ -29,6 +29,7 @@ mod node;
 pub(crate) mod open;
 mod policy;
 mod principal;
+pub(crate) mod process;
 mod project;
 mod recover;
 pub mod remote;
@@ -36,27 +37,20 @@ pub(crate) mod serve;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 use crate::config::Environment;
 use args::{Cli, Command};
 use output::{CliError, Exit, Output};
+use process::Line;
 
 /// Runs the command.
 #[must_use]
 pub fn main() -> ExitCode {
-    let environment = Environment::process();
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
-        Err(told) => return Output::of_process(false, &environment).usage(&told),
-    };
-    let mut output = Output::of_process(cli.json, &environment);
-    match dispatch(&cli, &environment, &mut output) {
-        Ok(exit) => exit.into(),
-        Err(error) => {
-            output.error(&error);
-            error.exit().into()
-        }
+    process::run(dispatch)
+}
+
+impl Line for Cli {
+    fn json(&self) -> bool {
+        self.json
     }
 }
 

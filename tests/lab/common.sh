@@ -84,6 +84,13 @@ load_env() {
     set +a
 }
 
+# load_store_env DIR: the started store of DIR as Kluis' backend: AWS_ENDPOINT_URL, and its credentials under the
+# names that Kluis reads.
+load_store_env() {
+    load_env "$1/owner.env"
+    export KLUIS_STORE_ACCESS_KEY_ID=$AWS_ACCESS_KEY_ID KLUIS_STORE_SECRET_ACCESS_KEY=$AWS_SECRET_ACCESS_KEY
+}
+
 # make_bucket ENV BUCKET: creates BUCKET as the user of the env file; asks again while the store starts.
 make_bucket() {
     (

@@ -18,8 +18,7 @@ start() {
     rm -f "$D/ready"
     [ -f "$D/port" ] || free_ports 1 >"$D/port"
     if [ -n "$STORE" ]; then
-        load_env "$STORE/owner.env"
-        export KLUIS_STORE_ACCESS_KEY_ID=$AWS_ACCESS_KEY_ID KLUIS_STORE_SECRET_ACCESS_KEY=$AWS_SECRET_ACCESS_KEY
+        load_store_env "$STORE"
         store=(--store "s3://${KLUIS_STORE_BUCKET:-blobs}" --store-endpoint "$AWS_ENDPOINT_URL")
     fi
     # The server needs nothing of the clients' environment, and must not fall back on it.

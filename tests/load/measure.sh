@@ -76,10 +76,7 @@ start_journals() {
     KLUIS_STORE_BUCKET=other-blobs "$LAB/kluis.sh" start "$memory" ${store:+"$KLUIS_LAB_RUN/$store"}
     "$LAB/kluis.sh" stop "$memory"
     (
-        if [ -n "$store" ]; then
-            load_env "$KLUIS_LAB_RUN/$store/owner.env"
-            export KLUIS_STORE_ACCESS_KEY_ID=$AWS_ACCESS_KEY_ID KLUIS_STORE_SECRET_ACCESS_KEY=$AWS_SECRET_ACCESS_KEY
-        fi
+        [ -z "$store" ] || load_store_env "$KLUIS_LAB_RUN/$store"
         spawn "$memory" kluis "$TARGET/memory_journal" "$memory/kluis.toml"
     )
     wait_http "$(sed -n 's/^AWS_ENDPOINT_URL=//p' "$memory/owner.env")" 30 "$memory/kluis.log"

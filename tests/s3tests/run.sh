@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Runs a pinned revision of ceph/s3-tests against a Kluis and compares the outcome with docs/s3.md.
 #
-#   S3TESTS=CHECKOUT tests/s3tests/run.sh [DIR] [-- PYTEST ARGUMENTS…]
+#   S3TESTS=CHECKOUT tests/s3tests/run.sh [--store seaweed|garage|ceph|s3s-fs] [DIR] [-- PYTEST ARGUMENTS…]
 #
 # CHECKOUT is a git checkout of https://github.com/ceph/s3-tests at the revision below; no package registry has
 # the suite, so that a machine without one says SKIP. DIR is a running `kluis demo`; without it the script serves
-# one of its own, of KLUIS_BIN (target/release/kluis).
+# one of its own, of KLUIS_BIN (target/release/kluis), on a directory or on a real store that it starts.
 #
 # The tests of core.txt run: those that concern an encrypting gateway. Those that docs/s3.md lists with a reason
 # must fail, all others pass; a difference either way is a failure. S3TESTS_RESULTS keeps report and log.
@@ -26,24 +26,36 @@ found=$(git -C "$S3TESTS" rev-parse HEAD)
 [ "$found" = "$REVISION" ] || die "$S3TESTS is at $found, not at $REVISION"
 git -C "$S3TESTS" diff --quiet HEAD -- s3tests || die "$S3TESTS was changed"
 
-served=
+store= served=
+[ "${1:-}" != --store ] || { store=${2:?a store} && shift 2; }
 case ${1:-} in
 '' | --) served=$(mktemp -d -t kluis-s3tests-XXXXXX) dir=$served ;;
 *) dir=$(cd "$1" && pwd) && shift ;;
 esac
 [ "${1:-}" != -- ] || shift
+[ -z "$store" ] || [ -n "$served" ] || die "--store and DIR exclude each other"
 results=${S3TESTS_RESULTS:-$(mktemp -d -t kluis-s3tests-results-XXXXXX)}
 mkdir -p "$results"
 ended() {
-    [ -z "$served" ] || { "$HERE/../lab/kluis.sh" stop "$served"; rm -rf "$served"; }
+    [ -z "$served" ] || "$HERE/../lab/kluis.sh" stop "$served"
+    [ -z "$store" ] || "$HERE/../lab/store.sh" stop "$store"
+    [ -z "$served" ] || rm -rf "$served" "$served-store"
     [ -n "${S3TESTS_RESULTS:-}" ] || rm -rf "$results"
 }
 trap ended EXIT
-[ -z "$served" ] || "$HERE/../lab/kluis.sh" start "$served"
+if [ -n "$store" ]; then
+    export KLUIS_LAB_RUN=$served-store
+    "$HERE/../lab/install.sh" python "$([ "$store" = seaweed ] && echo python || echo "$store")"
+    "$HERE/../lab/store.sh" start "$store"
+fi
+[ -z "$served" ] || "$HERE/../lab/kluis.sh" start "$served" ${store:+"$KLUIS_LAB_RUN/$store"}
 
 # The suite takes its account for its own: an owner of the demo's project, who may copy between datasets and bypass governance too, and
 # no dataset that is not the suite's.
-kluis() { "${KLUIS_BIN:-$HERE/../../target/release/kluis}" --config "$dir/kluis.toml" "$@" >>"$results/setup.log" 2>&1; }
+kluis() { (
+    [ -z "$store" ] || load_store_env "$KLUIS_LAB_RUN/$store"
+    "${KLUIS_BIN:-$HERE/../../target/release/kluis}" --config "$dir/kluis.toml" "$@" >>"$results/setup.log" 2>&1
+); }
 if [ ! -f "$dir/suite.env" ]; then
     kluis principal create suite
     for role in owner exporter lock-breaker; do kluis grant create demo --to suite --role "$role" --purpose test:s3 --permit s3-tests --expires 2199-12-31 --approver olivia; done

@@ -73,9 +73,9 @@ struct Asked {
 /// the names of fields, but no type.
 macro_rules! asked {
     ($input:expr, $start:expr) => {{
-        let texts = Texts::asked($input.encoding_type.as_ref())?;
         let start: Option<&str> = $start.as_deref();
-        texts.check(&[$input.prefix.as_deref(), $input.delimiter.as_deref(), start])?;
+        let echoed = [$input.prefix.as_deref(), $input.delimiter.as_deref(), start];
+        let texts = Texts::asked($input.encoding_type.as_ref(), echoed)?;
         Asked {
             texts,
             prefix: $input.prefix.unwrap_or_default(),

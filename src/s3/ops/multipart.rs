@@ -204,12 +204,8 @@ impl Handlers {
     ) -> S3Result<S3Response<ListMultipartUploadsOutput>> {
         let call = call_of(&request)?;
         let asked = request.input;
-        let texts = Texts::asked(asked.encoding_type.as_ref())?;
-        texts.check(&[
-            asked.prefix.as_deref(),
-            asked.delimiter.as_deref(),
-            asked.key_marker.as_deref(),
-        ])?;
+        let echoed = [&asked.prefix, &asked.delimiter, &asked.key_marker].map(Option::as_deref);
+        let texts = Texts::asked(asked.encoding_type.as_ref(), echoed)?;
         let limit = listing::page(asked.max_uploads)?;
         let upload = listing::some(asked.upload_id_marker.clone())
             .map(|id| id.parse())

@@ -69,12 +69,8 @@ impl Handlers {
     ) -> S3Result<S3Response<ListObjectVersionsOutput>> {
         let call = call_of(&request)?;
         let asked = request.input;
-        let texts = Texts::asked(asked.encoding_type.as_ref())?;
-        texts.check(&[
-            asked.prefix.as_deref(),
-            asked.delimiter.as_deref(),
-            asked.key_marker.as_deref(),
-        ])?;
+        let echoed = [&asked.prefix, &asked.delimiter, &asked.key_marker].map(Option::as_deref);
+        let texts = Texts::asked(asked.encoding_type.as_ref(), echoed)?;
         let limit = listing::page(asked.max_keys)?;
         let behind = version_named(asked.version_id_marker.as_deref())?;
         let after = listing::some(asked.key_marker.clone());

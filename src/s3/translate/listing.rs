@@ -44,13 +44,18 @@ pub(in crate::s3) enum Texts {
 }
 
 impl Texts {
-    /// As the client asked.
-    pub(in crate::s3) fn asked(encoding: Option<&EncodingType>) -> S3Result<Self> {
-        match encoding.map(EncodingType::as_str) {
-            None | Some("") => Ok(Self::Plain),
-            Some(EncodingType::URL) => Ok(Self::Url),
-            Some(_) => Err(invalid_argument("encoding-type is url.")),
-        }
+    /// As the client asked, where the answer will repeat the texts `echoed`.
+    pub(in crate::s3) fn asked(
+        encoding: Option<&EncodingType>,
+        echoed: [Option<&str>; 3],
+    ) -> S3Result<Self> {
+        let texts = match encoding.map(EncodingType::as_str) {
+            None | Some("") => Self::Plain,
+            Some(EncodingType::URL) => Self::Url,
+            Some(_) => return Err(invalid_argument("encoding-type is url.")),
+        };
+        texts.check(&echoed)?;
+        Ok(texts)
     }
 
     /// Refuses a text of the request that the answer would repeat and cannot.
@@ -165,7 +170,7 @@ mod tests {
             assert_eq!(Texts::Plain.write(text), text);
         }
         let other = EncodingType::from("base64".to_owned());
-        assert!(Texts::asked(Some(&other)).is_err());
+        assert!(Texts::asked(Some(&other), [None; 3]).is_err());
     }
 
     #[test]

@@ -1,0 +1,33 @@
+//! What both binaries do around their commands: read arguments, run, end with an exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use super::output::{CliError, Exit, Output};
+use crate::config::Environment;
+
+/// What every command line of ours can say.
+pub(crate) trait Line: Parser {
+    /// Whether data is printed as JSON.
+    fn json(&self) -> bool;
+}
+
+/// Runs the process's command; errors become words and exit codes.
+pub(crate) fn run<L: Line>(
+    dispatch: impl FnOnce(&L, &Environment, &mut Output) -> Result<Exit, CliError>,
+) -> ExitCode {
+    let environment = Environment::process();
+    let line = match L::try_parse() {
+        Ok(line) => line,
+        Err(told) => return Output::of_process(false, &environment).usage(&told),
+    };
+    let mut output = Output::of_process(line.json(), &environment);
+    match dispatch(&line, &environment, &mut output) {
+        Ok(exit) => exit.into(),
+        Err(error) => {
+            output.error(&error);
+            error.exit().into()
+        }
+    }
+}
