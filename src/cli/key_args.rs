@@ -61,7 +61,7 @@ pub enum KeyCommand {
     Works,
     /// Print the signed certificate of an erasure, with the list of what was erased
     #[command(
-        after_long_help = "Example:\n  kluis key certificate 0123456789abcdef0123456789abcdef > certificate.txt"
+        after_long_help = "Example:\n  kluis key certificate 0123456789abcdef0123456789abcdef"
     )]
     Certificate {
         /// The erasure, as `kluis key works` shows it

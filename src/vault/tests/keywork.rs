@@ -302,7 +302,17 @@ async fn er_1_what_a_copy_elsewhere_refers_to_stays_and_the_certificate_says_so(
         key: "a",
         version: None,
     };
-    world.grant("olivia", "exporter").await;
+    let oscar = world.call(None);
+    let made = world
+        .vault
+        .create_principal(&oscar, "oscar".parse().unwrap(), None);
+    made.await.unwrap();
+    world.grant("oscar", "owner").await;
+    let exporter = crate::policy::Grant {
+        approver: "oscar".parse().unwrap(),
+        ..world.draft("olivia", "exporter")
+    };
+    world.make_grant(exporter).await.unwrap();
     let (call, none) = (world.call(Some("olivia")), WriteConditions::default());
     let copied = world.vault.copy_object(&call, from, to, None, none);
     copied.await.unwrap();
@@ -446,7 +456,7 @@ async fn er_3_erasing_data_erases_no_record() {
     let after = world.journal.entries();
     assert!(after.starts_with(&before));
     let told = after.iter().skip(before.len()).any(|entry| match entry {
-        Entry::Intent { intent, .. } => intent.action == Some(Action::DatasetDelete),
+        Entry::Whole { intent, .. } => intent.action == Some(Action::DatasetDelete),
         _ => false,
     });
     assert!(told);
