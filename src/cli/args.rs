@@ -184,9 +184,9 @@ pub enum Command {
     /// Restore catalog and keys elsewhere, open every byte, and say how long that took
     ///
     /// The gateway serves on. The catalog is rebuilt from the snapshots in the store into an empty
-    /// directory, with the first copy of the keys (`keys.copies`), or those of `--keys`; everything that
-    /// it names is fetched and opened; the log is read from end to end. RPO is what would have been
-    /// lost, RTO how long it took.
+    /// directory, with the first copy of the keys (`keys.copies`), or those of `--keys`; everything
+    /// that it names is fetched and opened; the log is read from end to end. RPO is what would have
+    /// been lost, RTO how long it took.
     #[command(after_long_help = "Example:\n  kluis drill --into /tmp/drill")]
     Drill(Drill),
     /// Check store, catalog, keys, clock, disk and policy, and say how to mend what is wrong

@@ -26,16 +26,16 @@ pub enum KeyCommand {
     },
     /// Encrypt the key ring and its copies to another root identity
     ///
-    /// The file is made if it is not there. Afterwards the old identity opens nothing that the vault
-    /// keeps; set `keys.identity` to the new file before the gateway is started again. What was
-    /// interrupted is ended by running it again. Copies of `ring.age` that the vault does not keep still
-    /// open to the old identity: destroy them.
+    /// The file is made if it is not there. Afterwards the old identity opens nothing that the
+    /// vault keeps; set `keys.identity` to the new file before the gateway is started again. What
+    /// was interrupted is ended by running it again. Copies of `ring.age` that the vault does not
+    /// keep still open to the old identity: destroy them.
     #[command(after_long_help = "Example:\n  kluis key change-root --to new-root.age")]
     ChangeRoot {
         /// The new root identity, made if it is not there
         #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
         to: PathBuf,
-        /// Seal a new identity with a passphrase, which is asked for or read from `KLUIS_PASSPHRASE`
+        /// Seal a new identity with a passphrase, asked for or read from `KLUIS_PASSPHRASE`
         #[arg(long)]
         passphrase: bool,
     },

@@ -3,8 +3,8 @@
 //! ```text
 //! DIR/root.pub             whose ring it is: the root identity's public half
 //! DIR/ring.age             the ring key, encrypted to the root identity
-//! DIR/datasets/<id>.key    a dataset's first key, wrapped under the ring key, bound to id and version
-//! DIR/datasets/<id>.d/<n>.key    its key of version n, from 2 on
+//! DIR/datasets/<id>.key          a dataset's first key, wrapped under the ring key
+//! DIR/datasets/<id>.d/<n>.key    its key of version n, from 2 on; each bound to id and version
 //! ```
 //!
 //! So a key is made by one durable creation of a file and destroyed by deleting one; the

@@ -249,11 +249,11 @@ impl Vault {
         let mut seen = Vec::new();
         for row in self.catalog.approvals(project, most).await? {
             let place = place_of(&row.act);
-            let mut sees = row.asker == by;
+            let mut shown = row.asker == by;
             for action in [Action::ActApprove, Action::ActAsk] {
-                sees = sees || self.decides(place, &by, action, &when).await?.allowed;
+                shown = shown || self.decides(place, &by, action, &when).await?.allowed;
             }
-            if sees {
+            if shown {
                 seen.push(row);
             }
         }

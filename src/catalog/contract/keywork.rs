@@ -292,8 +292,8 @@ async fn what_is_held_is_not_erased() {
         };
         let dataset = Some(EraseScope::Dataset);
         for (floor, scope) in [(FLOOR_ERASED, dataset), (2, on("a")), (2, one(1))] {
-            let held: Result<(), CatalogError> = catalog.commit(begin(10, floor, scope)).await;
-            assert_eq!(held, refused(Conflict::Locked));
+            let stays: Result<(), CatalogError> = catalog.commit(begin(10, floor, scope)).await;
+            assert_eq!(stays, refused(Conflict::Locked));
         }
         catalog.commit(begin(10, 2, one(2))).await.unwrap();
         assert_eq!(catalog.erased(&work_id(10), 0, 9).await.unwrap().len(), 1);

@@ -7,7 +7,7 @@ use super::super::{
 };
 use super::state::{Blobs, State, insert, must};
 use crate::types::{
-    BlobId, DatasetId, KeyWorkId, ObjectKey, PublicationId, Timestamp, UploadId, VersionId,
+    BlobId, DatasetId, KeyWorkId, ObjectKey, PublicationId, Timestamp, UploadId, VersionId, limits,
 };
 
 /// Work with what it took out.
@@ -343,6 +343,45 @@ impl State {
             .collect();
         works.sort_by_key(|row| (row.begun, row.id));
         works
+    }
+
+    pub(super) fn works_after(
+        &self,
+        dataset: Option<&DatasetId>,
+        after: Option<(Timestamp, KeyWorkId)>,
+        limit: usize,
+    ) -> Vec<KeyWorkRow> {
+        let works = self.works().into_iter();
+        let works = works.filter(|row| dataset.is_none_or(|id| row.dataset == *id));
+        let works = works.filter(|row| after.is_none_or(|after| (row.begun, row.id) > after));
+        works.take(limit.min(limits::PAGE_ENTRIES_MAX)).collect()
+    }
+
+    pub(super) fn open_works(&self) -> Vec<KeyWorkRow> {
+        let works = self.works().into_iter();
+        works.filter(|row| row.end.is_none()).collect()
+    }
+
+    pub(super) fn erased(&self, id: &KeyWorkId, from: u64, limit: usize) -> Vec<ErasedWrite> {
+        let all = self.key_works.get(id).map(|work| work.erased.iter());
+        let from = usize::try_from(from).unwrap_or(usize::MAX);
+        let left = all.into_iter().flatten().skip(from);
+        left.take(limit.min(limits::PAGE_ENTRIES_MAX))
+            .cloned()
+            .collect()
+    }
+
+    pub(super) fn doomed(&self, id: &KeyWorkId, limit: usize) -> (Vec<BlobId>, u64) {
+        let all = self.key_works.get(id).map(|work| work.doomed.iter());
+        let (kept, mut gone): (Vec<&DoomedBlob>, Vec<&DoomedBlob>) =
+            all.into_iter().flatten().partition(|blob| blob.shared);
+        gone.sort_by_key(|blob| blob.id);
+        let gone = gone.into_iter().map(|blob| blob.id);
+        let kept = u64::try_from(kept.len()).unwrap_or(u64::MAX);
+        (
+            gone.take(limit.min(limits::PAGE_ENTRIES_MAX)).collect(),
+            kept,
+        )
     }
 
     /// Objects of a dataset in order of key, current and older.

@@ -19,10 +19,10 @@ use bytes::Bytes;
 
 use super::codec::encode_value;
 use super::{
-    ApprovalRow, Catalog, CatalogError, CredentialRow, DatasetRow, DoomedBlob, ErasedWrite,
-    IdentityRow, KeyWorkId, KeyWorkRow, ListEntry, ListQuery, MarkerRow, Mutation, ObjectRow,
-    Origin, Page, PartPage, PrincipalRow, ProjectRow, PublicationRow, Setting, SettingKind,
-    UploadPage, UploadQuery, UploadRow, Version, VersionPage, VersionQuery, encode_change, listing,
+    ApprovalRow, Catalog, CatalogError, CredentialRow, DatasetRow, ErasedWrite, IdentityRow,
+    KeyWorkId, KeyWorkRow, ListEntry, ListQuery, MarkerRow, Mutation, ObjectRow, Origin, Page,
+    PartPage, PrincipalRow, ProjectRow, PublicationRow, Setting, SettingKind, UploadPage,
+    UploadQuery, UploadRow, Version, VersionPage, VersionQuery, encode_change, listing,
 };
 use crate::policy::Grant;
 use crate::types::{
@@ -505,15 +505,11 @@ impl Catalog for MemoryCatalog {
         after: Option<(Timestamp, KeyWorkId)>,
         limit: usize,
     ) -> Result<Vec<KeyWorkRow>, CatalogError> {
-        let works = self.state().works().into_iter();
-        let works = works.filter(|row| dataset.is_none_or(|id| row.dataset == *id));
-        let works = works.filter(|row| after.is_none_or(|after| (row.begun, row.id) > after));
-        Ok(works.take(limit.min(limits::PAGE_ENTRIES_MAX)).collect())
+        Ok(self.state().works_after(dataset, after, limit))
     }
 
     async fn open_key_works(&self) -> Result<Vec<KeyWorkRow>, CatalogError> {
-        let works = self.state().works().into_iter();
-        Ok(works.filter(|row| row.end.is_none()).collect())
+        Ok(self.state().open_works())
     }
 
     async fn key_work(&self, id: &KeyWorkId) -> Result<Option<KeyWorkRow>, CatalogError> {
@@ -527,14 +523,7 @@ impl Catalog for MemoryCatalog {
         from: u64,
         limit: usize,
     ) -> Result<Vec<ErasedWrite>, CatalogError> {
-        let state = self.state();
-        let all = state.key_works.get(id).map(|work| work.erased.iter());
-        let from = usize::try_from(from).unwrap_or(usize::MAX);
-        let left = all.into_iter().flatten().skip(from);
-        Ok(left
-            .take(limit.min(limits::PAGE_ENTRIES_MAX))
-            .cloned()
-            .collect())
+        Ok(self.state().erased(id, from, limit))
     }
 
     async fn doomed(
@@ -542,17 +531,7 @@ impl Catalog for MemoryCatalog {
         id: &KeyWorkId,
         limit: usize,
     ) -> Result<(Vec<BlobId>, u64), CatalogError> {
-        let state = self.state();
-        let all = state.key_works.get(id).map(|work| work.doomed.iter());
-        let (kept, mut gone): (Vec<&DoomedBlob>, Vec<&DoomedBlob>) =
-            all.into_iter().flatten().partition(|blob| blob.shared);
-        gone.sort_by_key(|blob| blob.id);
-        let gone = gone.into_iter().map(|blob| blob.id);
-        let kept = u64::try_from(kept.len()).unwrap_or(u64::MAX);
-        Ok((
-            gone.take(limit.min(limits::PAGE_ENTRIES_MAX)).collect(),
-            kept,
-        ))
+        Ok(self.state().doomed(id, limit))
     }
 
     async fn writes(

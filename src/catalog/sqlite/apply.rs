@@ -3,7 +3,8 @@
 use rusqlite::{Connection, params};
 
 use super::{
-    access, apply_facts, apply_object, apply_version, approvals, blobs, keywork, publications, sql,
+    access, apply_facts, apply_object, apply_version, approvals, blobs, erase, keywork,
+    publications, sql,
 };
 use crate::catalog::codec::encode_value;
 use crate::catalog::{
@@ -178,7 +179,7 @@ pub(super) fn apply(
             publications::restore_row(conn, publication, (row, *versioned), own)
         }
         Mutation::BeginKeyWork(row) => keywork::begin(conn, row),
-        Mutation::EraseRows { work, limit } => keywork::erase_rows(conn, work, *limit),
+        Mutation::EraseRows { work, limit } => erase::erase_rows(conn, work, *limit),
         Mutation::Rewrap {
             dataset,
             key,

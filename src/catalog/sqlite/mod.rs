@@ -12,6 +12,7 @@ mod apply_version;
 mod approvals;
 mod blobs;
 mod dump;
+mod erase;
 mod error;
 mod keywork;
 mod list;

@@ -211,8 +211,8 @@ impl Vault {
         Ok(ended)
     }
 
-    /// Looks at work that came after what was `seen`, at all of it the first time: forgets keys that
-    /// another process replaced, and destroys those that work that has ended destroyed before, and
+    /// Looks at work that came after what was `seen`, at all of it the first time: forgets keys
+    /// that another process replaced, and destroys those that work that has ended destroyed before, and
     /// that came back with a backup that nobody manages; how many there were.
     pub async fn notice_key_works(
         &self,

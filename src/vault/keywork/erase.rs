@@ -40,13 +40,13 @@ impl Vault {
         intent.action = begin.scope.as_ref().map(EraseScope::action);
         intent.query = Some(super::super::cut(&format!("erase {}", approved.words())));
         let recorded = self.begin(call, intent).await?;
-        let begun = async {
+        let started = async {
             let row = self.prepare_key_work(begin)?;
-            let begin = vec![Mutation::BeginKeyWork(row.clone())];
-            let _done: Done = self.carry_out(approved, begin).await?;
+            let mutations = vec![Mutation::BeginKeyWork(row.clone())];
+            let _done: Done = self.carry_out(approved, mutations).await?;
             Ok(row)
         };
-        match begun.await {
+        match started.await {
             Ok(row) => self.finish(call, recorded, &row).await,
             Err(error) => recorded.settle(Err(error)),
         }
@@ -63,7 +63,7 @@ impl Vault {
             VaultError::new(ErrorKind::InvalidArgument, "the approval is for no erasure");
         let row = self.find_act(project, id).await?;
         let approved = self.approved(call, id, &row.act).await?;
-        let (ActKind::Erase, Some((name, dataset)), Some(approver)) =
+        let (ActKind::Erase, Some((name, dataset)), Some(second)) =
             (row.act.kind, &row.act.dataset, &row.approver)
         else {
             return Err(OTHER);
@@ -84,7 +84,7 @@ impl Vault {
             dataset: *dataset,
             bucket,
             scope: Some(EraseScope::parse(what).ok_or(OTHER)?),
-            persons: vec![row.asker.clone(), approver.clone()],
+            persons: vec![row.asker.clone(), second.clone()],
             reason: row.reason.clone(),
         };
         Ok((approved, begin))
@@ -207,11 +207,11 @@ impl Vault {
                     continue;
                 }
                 let place = (project, Some(&row.bucket.dataset));
-                let mut sees = row.persons.contains(&by);
+                let mut shown = row.persons.contains(&by);
                 for action in [Action::ActApprove, Action::ActAsk] {
-                    sees = sees || self.decides(place, &by, action, &when).await?.allowed;
+                    shown = shown || self.decides(place, &by, action, &when).await?.allowed;
                 }
-                if sees {
+                if shown {
                     seen.push(row);
                 }
             }
