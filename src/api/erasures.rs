@@ -50,10 +50,13 @@ impl Told {
 
 /// That an approval is over, or for something else, is no secret from who got so far.
 fn told(error: VaultError) -> ApiError {
-    match error.kind() {
-        ErrorKind::InvalidArgument => ApiError::bad(error.reason()),
-        ErrorKind::Conflict | ErrorKind::Locked => ApiError::conflict(error.reason()),
-        _ => error.into(),
+    let kind = error.kind();
+    if kind == ErrorKind::InvalidArgument {
+        ApiError::bad(error.reason())
+    } else if matches!(kind, ErrorKind::Conflict | ErrorKind::Locked) {
+        ApiError::conflict(error.reason())
+    } else {
+        error.into()
     }
 }
 

@@ -7,7 +7,7 @@ use super::key_args::KeyCommand;
 use super::open::{Desk, absent, call};
 use super::output::{CliError, Exit, Output};
 use crate::app::open_root;
-use crate::catalog::KeyWorkRow;
+use crate::catalog::{KeyWorkRow, SharedCatalog};
 use crate::keyring::{KeyRing, RootIdentity, ScryptWork};
 use crate::types::{KeyWorkId, PrincipalId, Timestamp, limits};
 use crate::vault::erasure_words;
@@ -55,25 +55,7 @@ pub(super) fn run(
                 "{ended} pieces of work on keys were carried to their end"
             ));
         }
-        KeyCommand::Works => {
-            let catalog = desk.catalog()?;
-            let rows = super::serve::runtime()?.block_on(async {
-                let mut all: Vec<KeyWorkRow> = Vec::new();
-                let mut after: Option<(Timestamp, KeyWorkId)> = None;
-                loop {
-                    let page = catalog
-                        .key_works(None, after, limits::PAGE_ENTRIES_MAX)
-                        .await?;
-                    let Some(last) = page.last() else {
-                        return Ok::<_, CliError>(all);
-                    };
-                    after = Some((last.begun, last.id));
-                    all.extend(page);
-                }
-            })?;
-            let rows: Vec<_> = rows.iter().map(cells).collect();
-            output.rows(COLUMNS, &rows)?;
-        }
+        KeyCommand::Works => works(desk, output)?,
         KeyCommand::Certificate { work } => {
             let file = desk.act(output, async |opened| {
                 let call = call(opened, "key certificate")?;
@@ -100,6 +82,29 @@ pub(super) fn run(
         }
     }
     Ok(Exit::Done)
+}
+
+/// All rotations and erasures, oldest first.
+pub(super) async fn all_works(catalog: &SharedCatalog) -> Result<Vec<KeyWorkRow>, CliError> {
+    let mut all: Vec<KeyWorkRow> = Vec::new();
+    let mut after: Option<(Timestamp, KeyWorkId)> = None;
+    loop {
+        let page = catalog
+            .key_works(None, after, limits::PAGE_ENTRIES_MAX)
+            .await?;
+        let Some(last) = page.last() else {
+            return Ok(all);
+        };
+        after = Some((last.begun, last.id));
+        all.extend(page);
+    }
+}
+
+fn works(desk: Desk<'_>, output: &mut Output) -> Result<(), CliError> {
+    let catalog = desk.catalog()?;
+    let rows = super::serve::runtime()?.block_on(all_works(&catalog))?;
+    let rows: Vec<_> = rows.iter().map(cells).collect();
+    output.rows(COLUMNS, &rows)
 }
 
 fn change_root(

@@ -10,7 +10,7 @@ use super::output::{CliError, Exit, Output};
 use crate::app::Opened;
 use crate::catalog::{DatasetRow, KeyWorkRow};
 use crate::config::Config;
-use crate::types::{DatasetId, KeyWorkId, Timestamp, limits};
+use crate::types::{DatasetId, Timestamp};
 
 /// How keys are listed.
 const COLUMNS: [&str; 9] = [
@@ -51,19 +51,8 @@ pub(super) fn run(desk: Desk<'_>, output: &mut Output) -> Result<Exit, CliError>
 
 async fn look(opened: &Opened) -> Result<Seen, CliError> {
     let datasets = super::dataset::of(&opened.catalog, None).await?;
-    let mut works: Vec<KeyWorkRow> = Vec::new();
-    let mut after: Option<(Timestamp, KeyWorkId)> = None;
-    loop {
-        let page = opened
-            .catalog
-            .key_works(None, after, limits::PAGE_ENTRIES_MAX)
-            .await?;
-        let Some(last) = page.last() else {
-            return Ok(Seen { datasets, works });
-        };
-        after = Some((last.begun, last.id));
-        works.extend(page);
-    }
+    let works = super::key::all_works(&opened.catalog).await?;
+    Ok(Seen { datasets, works })
 }
 
 /// When a file was last written.

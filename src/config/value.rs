@@ -92,7 +92,9 @@ impl Value for Vec<PathBuf> {
     }
 
     fn resolve(&mut self, base: &Path) {
-        self.iter_mut().for_each(|path| path.resolve(base));
+        for path in self {
+            path.resolve(base);
+        }
     }
 }
 

@@ -249,11 +249,11 @@ impl Vault {
         let mut seen = Vec::new();
         for row in self.catalog.approvals(project, most).await? {
             let place = place_of(&row.act);
-            let mut shown = row.asker == by;
+            let mut sees = row.asker == by;
             for action in [Action::ActApprove, Action::ActAsk] {
-                shown = shown || self.decides(place, &by, action, &when).await?.allowed;
+                sees = sees || self.decides(place, &by, action, &when).await?.allowed;
             }
-            if shown {
+            if sees {
                 seen.push(row);
             }
         }
