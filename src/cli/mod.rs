@@ -34,6 +34,8 @@ mod project;
 mod recover;
 pub mod remote;
 pub(crate) mod serve;
+#[cfg(feature = "mount")]
+mod supervise;
 
 use std::process::ExitCode;
 

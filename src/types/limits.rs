@@ -251,8 +251,17 @@ pub const NODE_RANGES_MAX: usize = 64;
 /// Reports of reads that wait for the gateway.
 pub const NODE_REPORTS_MAX: usize = 100_000;
 
+/// What a node keeps of one dataset's versions that it has seen: 140 bytes each.
+pub const NODE_SEEN_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
 /// Threads that serve one mount's requests.
 pub const MOUNT_THREADS_MAX: usize = 8;
+/// Inodes of what was opened through one mount, 8 bytes each, that its successor is told.
+pub const MOUNT_OPENED_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// Deaths of a mount within [`MOUNT_DEATHS_SECONDS`] after which its supervisor gives up.
+pub const MOUNT_DEATHS_MAX: usize = 5;
+/// See [`MOUNT_DEATHS_MAX`].
+pub const MOUNT_DEATHS_SECONDS: u64 = 60;
 /// Pages of the manifest that a mount keeps.
 pub const MOUNT_PAGES_BYTES: usize = 32 * 1024 * 1024;
 /// What the kernel may read ahead of a program in one mount, where it is allowed to.
