@@ -60,7 +60,7 @@ async fn restore(
     ask: &args::Drill,
     config: &Config,
     desk: Desk<'_>,
-    output: &mut Output,
+    output: &Output,
 ) -> Result<(Run, Secret<32>), CliError> {
     let begun = Instant::now();
     let file = ask.into.join("catalog.db");

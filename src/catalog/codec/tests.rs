@@ -36,6 +36,32 @@ fn key_work(scope: Option<EraseScope>) -> KeyWorkRow {
     }
 }
 
+fn keys() -> Vec<Mutation> {
+    vec![
+        Mutation::BeginKeyWork(key_work(None)),
+        Mutation::RestoreKeyWork(key_work(Some(EraseScope::Version(
+            "k".parse().unwrap(),
+            VersionName::Null,
+        )))),
+        Mutation::EraseRows {
+            work: KeyWorkId::from_bytes([9; 16]),
+            limit: 7,
+        },
+        Mutation::RestoreErased {
+            work: KeyWorkId::from_bytes([9; 16]),
+            writes: vec![ErasedWrite {
+                key: "k".parse().unwrap(),
+                version: VersionId::from_bytes([4; 16]),
+                bytes: 3,
+            }],
+            blobs: vec![DoomedBlob {
+                id: BlobId::from_bytes([3; 16]),
+                shared: true,
+            }],
+        },
+    ]
+}
+
 fn samples() -> Vec<Mutation> {
     let version = VersionId::from_bytes([4; 16]);
     let mut all = vec![
@@ -93,6 +119,7 @@ fn samples() -> Vec<Mutation> {
         },
     ];
     all.extend(people());
+    all.extend(keys());
     all
 }
 
@@ -120,27 +147,6 @@ fn people() -> Vec<Mutation> {
             token: [7; 32],
             expires: Timestamp::from_millis(9),
             now: Timestamp::default(),
-        },
-        Mutation::BeginKeyWork(key_work(None)),
-        Mutation::RestoreKeyWork(key_work(Some(EraseScope::Version(
-            "k".parse().unwrap(),
-            VersionName::Null,
-        )))),
-        Mutation::EraseRows {
-            work: KeyWorkId::from_bytes([9; 16]),
-            limit: 7,
-        },
-        Mutation::RestoreErased {
-            work: KeyWorkId::from_bytes([9; 16]),
-            writes: vec![ErasedWrite {
-                key: "k".parse().unwrap(),
-                version: VersionId::from_bytes([4; 16]),
-                bytes: 3,
-            }],
-            blobs: vec![DoomedBlob {
-                id: BlobId::from_bytes([3; 16]),
-                shared: true,
-            }],
         },
         Mutation::AskApproval {
             row: ApprovalRow {

@@ -70,8 +70,8 @@ async fn stocked(catalog: &SharedCatalog) {
     catalog.commit(commits).await.unwrap();
 }
 
-fn on(key: &str) -> Option<EraseScope> {
-    Some(EraseScope::Object(key.parse().unwrap()))
+fn on(key: &str) -> EraseScope {
+    EraseScope::Object(key.parse().unwrap())
 }
 
 async fn there(catalog: &SharedCatalog) -> Option<DatasetRow> {
@@ -193,13 +193,13 @@ async fn an_erased_object_is_gone_in_the_commit_that_begins_it() {
         stocked(&catalog).await;
         let copied = put(sealed(7, "copy", 1), shared(&[2]));
         catalog.commit(vec![copied]).await.unwrap();
-        let absent = catalog.commit(begin(9, 2, on("absent"))).await;
+        let absent = catalog.commit(begin(9, 2, Some(on("absent")))).await;
         assert_eq!(absent, refused(Conflict::NoObject));
         assert!(
             catalog.open_key_works().await.unwrap().is_empty(),
             "all or none"
         );
-        catalog.commit(begin(10, 2, on("a"))).await.unwrap();
+        catalog.commit(begin(10, 2, Some(on("a")))).await.unwrap();
         assert_eq!(keys(&catalog).await, ["b", "copy"]);
         assert_eq!(catalog.upload(&upload_id(3)).await.unwrap(), None);
         let row = catalog.key_work(&work_id(10)).await.unwrap().unwrap();
@@ -220,7 +220,7 @@ async fn an_erased_object_is_gone_in_the_commit_that_begins_it() {
         };
         catalog.commit(vec![forget]).await.unwrap();
         catalog.commit(end(10)).await.unwrap();
-        catalog.commit(begin(11, 3, on("b"))).await.unwrap();
+        catalog.commit(begin(11, 3, Some(on("b")))).await.unwrap();
         let doomed = catalog.doomed(&work_id(11), 9).await.unwrap();
         assert_eq!(doomed, (vec![], 1), "its copy keeps the blob");
         let listed = catalog.erased(&work_id(10), 0, 9).await.unwrap();
@@ -291,7 +291,7 @@ async fn what_is_held_is_not_erased() {
             Some(EraseScope::Version("a".parse().unwrap(), name))
         };
         let dataset = Some(EraseScope::Dataset);
-        for (floor, scope) in [(FLOOR_ERASED, dataset), (2, on("a")), (2, one(1))] {
+        for (floor, scope) in [(FLOOR_ERASED, dataset), (2, Some(on("a"))), (2, one(1))] {
             let stays: Result<(), CatalogError> = catalog.commit(begin(10, floor, scope)).await;
             assert_eq!(stays, refused(Conflict::Locked));
         }

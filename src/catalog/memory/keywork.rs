@@ -297,9 +297,9 @@ impl State {
         let row = work.row.clone();
         if row.scope == Some(EraseScope::Dataset) {
             let ended = self.delete_dataset(&row.dataset);
-            ended.map_err(|conflict| match conflict {
-                Conflict::DatasetNotEmpty => Conflict::KeyWork,
-                other => other,
+            ended.map_err(|conflict| {
+                let full = conflict == Conflict::DatasetNotEmpty;
+                if full { Conflict::KeyWork } else { conflict }
             })?;
         }
         let work = self.open_work(id)?;

@@ -232,9 +232,13 @@ pub(super) fn end(conn: &Connection, work: &KeyWorkId, end: &WorkEnd) -> Result<
     let delete = "DELETE FROM doomed WHERE work = ?1";
     sql::exec(conn, delete, [work.as_bytes()])?;
     if row.scope == Some(EraseScope::Dataset) {
-        super::apply::delete_dataset(conn, &row.dataset).map_err(|error| match error {
-            CatalogError::Conflict(Conflict::DatasetNotEmpty) => Conflict::KeyWork.into(),
-            other => other,
+        super::apply::delete_dataset(conn, &row.dataset).map_err(|error| {
+            let full = error == Conflict::DatasetNotEmpty.into();
+            if full {
+                Conflict::KeyWork.into()
+            } else {
+                error
+            }
         })?;
     }
     let update = "UPDATE key_works SET open = 0, ended = ?2 WHERE id = ?1";

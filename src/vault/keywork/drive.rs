@@ -203,7 +203,7 @@ impl Vault {
         let mut ended: usize = 0;
         for row in self.catalog.open_key_works().await? {
             let call = self.own_call("key work")?;
-            let intent = self.work_intent(&call, &row);
+            let intent = Self::work_intent(&call, &row);
             let recorded = self.begin(&call, intent).await?;
             self.finish(&call, recorded, &row).await?;
             ended = ended.saturating_add(1);
@@ -254,7 +254,7 @@ impl Vault {
             let ended = self.carry_on(row).await?;
             let certificate = ended.end.as_ref().map(|end| end.certificate.as_str());
             if let Some(hash) = certificate.and_then(hash_of_signed) {
-                let mut noted = self.work_intent(call, &ended);
+                let mut noted = Self::work_intent(call, &ended);
                 noted.event = self.new_event()?;
                 let hex = data_encoding::HEXLOWER.encode(&hash);
                 noted.query = Some(format!("work={} certificate={hex}", ended.id));
@@ -267,7 +267,7 @@ impl Vault {
     }
 
     /// What the log says of work on keys.
-    pub(super) fn work_intent(&self, call: &Call, row: &KeyWorkRow) -> Intent {
+    pub(super) fn work_intent(call: &Call, row: &KeyWorkRow) -> Intent {
         let key = match &row.scope {
             Some(EraseScope::Object(key) | EraseScope::Version(key, _)) => Some(key.clone()),
             Some(EraseScope::Dataset | EraseScope::Published(_)) | None => None,
