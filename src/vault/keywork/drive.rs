@@ -66,8 +66,23 @@ impl Vault {
         Ok(row)
     }
 
-    /// Does what is left of it; the row at its end. Done by two at once it is done once.
+    /// Does what is left of it; the row at its end. Done by two at once it is done once: what the
+    /// slower one is refused is what the faster one did.
     pub(super) async fn carry_on(&self, row: &KeyWorkRow) -> Result<KeyWorkRow, VaultError> {
+        let done = self.do_steps(row).await;
+        self.guard.forget();
+        let now = self.catalog.key_work(&row.id).await?;
+        match (done, now.filter(|now| now.end.is_some())) {
+            (_, Some(now)) => Ok(now),
+            (Err(error), None) => Err(error),
+            (Ok(()), None) => Err(VaultError::new(
+                ErrorKind::Internal,
+                "work on keys did not end",
+            )),
+        }
+    }
+
+    async fn do_steps(&self, row: &KeyWorkRow) -> Result<(), VaultError> {
         match &row.scope {
             Some(EraseScope::Dataset) => {
                 // First of all: from here on nothing of it opens, wherever it lies.
@@ -88,19 +103,7 @@ impl Vault {
             certificate: self.certify(row, kept).await?,
         };
         let work = row.id;
-        let ended = self.commit(vec![Mutation::EndKeyWork { work, end }]).await;
-        self.guard.forget();
-        let row = self.catalog.key_work(&work).await?;
-        let row = row.filter(|row| row.end.is_some());
-        match (ended, row) {
-            // Another process was faster.
-            (_, Some(row)) => Ok(row),
-            (Err(error), None) => Err(error),
-            (Ok(()), None) => Err(VaultError::new(
-                ErrorKind::Internal,
-                "work on keys did not end",
-            )),
-        }
+        self.commit(vec![Mutation::EndKeyWork { work, end }]).await
     }
 
     /// Takes the rows of an erased dataset out of the catalog, some in each commit.
