@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::types::{
     AccessKeyId, BucketName, ChecksumKind, Checksums, DatasetId, ETag, GrantId, Lock, LockDefaults,
-    ObjectKey, PrincipalId, PrincipalKind, ProjectName, Timestamp, UploadId, VersionId,
+    LogTerms, ObjectKey, PrincipalId, PrincipalKind, ProjectName, Timestamp, UploadId, VersionId,
     VersionName, Versioning,
 };
 
@@ -15,6 +15,9 @@ pub struct ProjectRow {
     pub name: ProjectName,
     /// When it was made.
     pub created: Timestamp,
+    /// How its records are kept. Set by [`super::Mutation::SetLogTerms`] alone: a project begins
+    /// with the default.
+    pub log: LogTerms,
 }
 
 /// A dataset.

@@ -1,8 +1,22 @@
-//! How a dump puts people and what they hold back.
+//! How a dump puts projects, people and what they hold back.
 
-use super::entity::PrincipalRow;
+use super::entity::{PrincipalRow, ProjectRow};
 use super::mutation::Mutation;
 use crate::policy::{Grant, Terms};
+use crate::types::LogTerms;
+
+/// The mutations that put a project back, as a dump lists them.
+pub(super) fn founding(row: ProjectRow) -> Vec<Mutation> {
+    let set = (row.log != LogTerms::default()).then(|| Mutation::SetLogTerms {
+        project: row.name.clone(),
+        terms: row.log,
+    });
+    let create = Mutation::CreateProject(ProjectRow {
+        log: LogTerms::default(),
+        ..row
+    });
+    std::iter::once(create).chain(set).collect()
+}
 
 /// The mutations that put a grant back, as a dump lists them.
 pub(super) fn granting(grant: Grant) -> Vec<Mutation> {

@@ -3,6 +3,7 @@
 //! died, taken over by its successor.
 
 use std::io;
+use std::mem::ManuallyDrop;
 use std::os::fd::{AsFd as _, AsRawFd as _, IntoRawFd as _, OwnedFd};
 use std::path::Path;
 use std::process::Command;
@@ -69,7 +70,9 @@ pub(super) fn resumed(
     let session = Session::from_fd(filesystem, theirs, config.acl, config.clone())?;
     let number = session.as_fd().as_raw_fd();
     // No thread of the session reads yet. Should another thread of this process take the number in
-    // between, the session would read from what is not its own: it ends instead.
+    // between, the session would read from what is not its own: it is left alone instead, and not
+    // even closed.
+    let session = ManuallyDrop::new(session);
     nix::unistd::close(number).map_err(io::Error::from)?;
     let placed = rustix::io::fcntl_dupfd_cloexec(connection, number)?;
     if placed.as_raw_fd() != number {
@@ -77,6 +80,7 @@ pub(super) fn resumed(
     }
     // The session owns the number from here on.
     let _number = placed.into_raw_fd();
+    let session = ManuallyDrop::into_inner(session);
     resend(connection)?;
     Ok(session)
 }

@@ -7,6 +7,7 @@ mod clock;
 mod etag;
 mod id;
 pub mod limits;
+mod log_terms;
 mod name;
 mod network;
 mod principal;
@@ -24,6 +25,7 @@ pub use id::{
     ApprovalId, BlobId, DatasetId, EventId, GrantId, IdError, KeyWorkId, PublicationId, UploadId,
     VersionId,
 };
+pub use log_terms::LogTerms;
 pub use name::{BucketName, BucketRef, DatasetName, NameError, ObjectKey, ProjectName};
 pub use network::{Network, NetworkError};
 // An address is a value; only sockets are I/O.

@@ -125,6 +125,7 @@ for part in "$@"; do
     ceph) command -v radosgw >/dev/null || apt_get ceph-mon ceph-osd radosgw ceph-common ;;
     valgrind) command -v valgrind >/dev/null || apt_get valgrind ;;
     fuse) command -v fusermount3 >/dev/null || apt_get fuse3 ;;
+    rsyslog) compgen -G '/usr/lib/*/rsyslog/lmnsd_gtls.so' >/dev/null || apt_get rsyslog rsyslog-gnutls ;;
     fio) command -v fio >/dev/null && command -v rsync >/dev/null || apt_get fio rsync ;;
     slurm)
         command -v slurmd >/dev/null && [ -f /usr/include/slurm/spank.h ] ||

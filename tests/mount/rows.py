@@ -6,6 +6,7 @@ import errno
 import fcntl
 import json
 import mmap
+import multiprocessing
 import os
 import pathlib
 import random
@@ -162,7 +163,7 @@ def crowd(top, names: set[str], rng) -> None:
     with ThreadPoolExecutor(4) as pool:
         threads = list(pool.map(lambda _: set(os.listdir(folder)) == names, range(8)))
     said = {process.communicate(timeout=300)[0] for process in several}
-    check("S8: eight threads and four processes list it at once", all(threads) and said == {f"{len(names)} {len(names)}\n"}, said)
+    check("S8: eight threads and four processes list it at once", all(threads) and said == {f"{len(names)} 0\n"}, said)
 
 
 # ---- S13, S20 ----
@@ -237,7 +238,8 @@ def memory(vault, version, files, base) -> None:
                 return False
 
             with ThreadPoolExecutor(16) as pool:
-                while any(pool.map(step, range(count))):
+                # One read of each file at a time: two at once would come in any order.
+                while any(list(pool.map(step, range(count)))):
                     pass
             shown = status(mount)["open_files"]
             peak = mount.kib("VmHWM") // 1024
@@ -320,10 +322,14 @@ def main() -> int:
         files |= {f"small/{n:04}": rng.randbytes(20_000 + n) for n in range(1024)}
         names = {f"{n:07}.bin" for n in range(ENTRIES)}
         begin = time.monotonic()
-        many = {f"many/{name}": b"x" for name in names}
-        parts = [dict(list((files | many).items())[n::6]) for n in range(6)]
-        with ThreadPoolExecutor(6) as pool:
-            list(pool.map(lambda part: upload(vault, part), parts))
+        many = {f"many/{name}": b"" for name in names}
+        everything = list((files | many).items())
+        several = [multiprocessing.Process(target=upload, args=(vault, dict(everything[n::4]))) for n in range(4)]
+        for process in several:
+            process.start()
+        for process in several:
+            process.join()
+        check("all is uploaded", not any(process.exitcode for process in several))
         version = publish(vault)
         say(f"{len(files) + len(many)} objects in {time.monotonic() - begin:.1f} s")
         mount = Mount(vault, version, base / "data").start()

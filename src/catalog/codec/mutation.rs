@@ -142,5 +142,6 @@ mutations! {
         ForgetDoomed { work, blobs } = 75,
         EndKeyWork { work, end } = 76,
         RestoreErased { work, writes, blobs } = 78,
+        SetLogTerms { project, terms } = 80,
     }
 }

@@ -11,7 +11,7 @@ use crate::catalog::{
 use crate::policy::{Standing, Terms};
 use crate::types::{
     Act, ActKind, Action, ApprovalId, BlobId, BucketName, DatasetId, ETag, GrantId, KeyWorkId,
-    PrincipalKind, Timestamp, UploadId, VersionId, VersionName, Versioning,
+    LogTerms, PrincipalKind, Timestamp, UploadId, VersionId, VersionName, Versioning,
 };
 
 fn key_work(scope: Option<EraseScope>) -> KeyWorkRow {
@@ -68,7 +68,12 @@ fn samples() -> Vec<Mutation> {
         Mutation::CreateProject(ProjectRow {
             name: "icu".parse().unwrap(),
             created: Timestamp::from_millis(u64::MAX),
+            log: Default::default(),
         }),
+        Mutation::SetLogTerms {
+            project: "icu".parse().unwrap(),
+            terms: LogTerms { days: Some(1_827) },
+        },
         Mutation::CreatePrincipal(PrincipalRow {
             id: "job".parse().unwrap(),
             kind: PrincipalKind::Workload,
@@ -208,6 +213,7 @@ fn the_encoding_is_pinned() {
     let one = [Mutation::CreateProject(ProjectRow {
         name: "icu".parse().unwrap(),
         created: Timestamp::from_millis(258),
+        log: Default::default(),
     })];
     let bytes = b"\x01\0\0\0\x01\x01\0\0\0\x03icu\0\0\0\0\0\0\x01\x02";
     assert_eq!(&encode(&one)[..], bytes);

@@ -46,6 +46,7 @@ pub(super) fn project(name: &str) -> ProjectRow {
     ProjectRow {
         name: name.parse().unwrap(),
         created: at(1),
+        log: Default::default(),
     }
 }
 

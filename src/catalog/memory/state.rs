@@ -13,8 +13,8 @@ use super::keywork::Work;
 use super::versions::Older;
 use crate::policy::{Grant, Terms};
 use crate::types::{
-    AccessKeyId, ApprovalId, BlobId, BucketName, DatasetId, GrantId, KeyWorkId, ObjectKey,
-    PrincipalId, ProjectName, PublicationId, Timestamp, UploadId, VersionId, Versioning,
+    AccessKeyId, ApprovalId, BlobId, BucketName, DatasetId, GrantId, KeyWorkId, LogTerms,
+    ObjectKey, PrincipalId, ProjectName, PublicationId, Timestamp, UploadId, VersionId, Versioning,
 };
 
 pub(super) type Blobs = BTreeSet<BlobId>;
@@ -83,7 +83,16 @@ impl State {
         match mutation {
             Mutation::CreateProject(row) => {
                 let exists = Conflict::ProjectExists.into();
+                let row = ProjectRow {
+                    log: LogTerms::default(),
+                    ..row
+                };
                 insert(&mut self.projects, row.name.clone(), row, exists)
+            }
+            Mutation::SetLogTerms { project, terms } => {
+                let row = self.projects.get_mut(&project).ok_or(Conflict::NoProject)?;
+                row.log = terms;
+                Ok(())
             }
             Mutation::CreateDataset(row) => self.create_dataset(row),
             Mutation::DeleteDataset(id) => Ok(self.delete_dataset(&id)?),

@@ -9,7 +9,7 @@ use rusqlite::{Connection, Row, Rows, params_from_iter};
 
 use super::{access, approvals, keywork, read, rows, sql};
 use crate::catalog::codec::encode_value;
-use crate::catalog::people::{granting, naming};
+use crate::catalog::people::{founding, granting, naming};
 use crate::catalog::rebuild::{beginning, furnishing, rebuilding};
 use crate::catalog::{BlobUse, CatalogError, DoomedBlob, Mutation, Setting, Uses, Version};
 use crate::types::{BlobId, DatasetId, GrantId, KeyWorkId, PublicationId, Timestamp, limits};
@@ -116,12 +116,8 @@ struct Stage {
 /// The kinds, in the order of dependence.
 const STAGES: [Stage; 23] = [
     Stage {
-        select: "SELECT name, created FROM projects WHERE name > ?1 ORDER BY name",
-        fill: |rows, sink| {
-            fill(rows, sink, [0, 0], |r| {
-                rows::project(r).map(Mutation::CreateProject)
-            })
-        },
+        select: "SELECT name, created, log FROM projects WHERE name > ?1 ORDER BY name",
+        fill: |rows, sink| fill_many(rows, sink, [0, 0, 0], |r| rows::project(r).map(founding)),
     },
     Stage {
         select: "SELECT id, project, name, created, creator, versioning, object_lock, key_name

@@ -29,7 +29,7 @@ pub(super) fn project(
     conn: &Connection,
     name: &ProjectName,
 ) -> Result<Option<ProjectRow>, CatalogError> {
-    let select = "SELECT name, created FROM projects WHERE name = ?1";
+    let select = "SELECT name, created, log FROM projects WHERE name = ?1";
     sql::one(conn, select, [name.as_str()], rows::project)
 }
 
@@ -38,7 +38,7 @@ pub(super) fn projects(
     after: &str,
     limit: usize,
 ) -> Result<Vec<ProjectRow>, CatalogError> {
-    let select = "SELECT name, created FROM projects WHERE name > ?1 ORDER BY name LIMIT ?2";
+    let select = "SELECT name, created, log FROM projects WHERE name > ?1 ORDER BY name LIMIT ?2";
     sql::all(
         conn,
         select,

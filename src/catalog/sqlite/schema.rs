@@ -254,12 +254,17 @@ CREATE INDEX approvals_in ON approvals (project, asked, id);
 CREATE INDEX approvals_by_end ON approvals (due, id);
 ";
 
-/// Version 8: work on keys, begun and not begun again.
+/// Version 8: how a project's records are kept in the log; `NULL` for the default.
+const V8: &str = "
+ALTER TABLE projects ADD COLUMN log BLOB;
+";
+
+/// Version 9: work on keys, begun and not begun again.
 ///
 /// - Rows sealed under a key below `datasets.key_floor` are refused; 4294967295 is a dataset that
 ///   is being erased, which nobody sees.
 /// - `erased` lists what an erasure took out, `doomed` the blobs that it took references from.
-const V8: &str = "
+const V9: &str = "
 ALTER TABLE datasets ADD COLUMN key_floor INTEGER NOT NULL DEFAULT 0;
 
 CREATE TABLE key_works (
@@ -294,7 +299,7 @@ CREATE TABLE doomed (
 ";
 
 /// Every step, oldest first.
-pub(super) const STEPS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7, V8];
+pub(super) const STEPS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7, V8, V9];
 
 /// Brings a file, an empty one too, to the newest version; refuses a newer and a foreign one.
 pub(super) fn migrate(conn: &Connection, steps: &[&str]) -> Result<(), CatalogError> {
@@ -356,7 +361,7 @@ mod tests {
     /// A step that a later version might bring.
     const NEXT: &str = "ALTER TABLE projects ADD COLUMN note TEXT;";
     /// The newest version.
-    const KNOWN: u32 = 8;
+    const KNOWN: u32 = 9;
 
     /// The steps of a program that is newer by one, and by another that fails.
     fn newer<'a>(more: &[&'a str]) -> Vec<&'a str> {
@@ -379,8 +384,8 @@ mod tests {
     fn an_older_file_keeps_its_rows() {
         let conn = fresh();
         migrate(&conn, STEPS).unwrap();
-        conn.execute("INSERT INTO projects VALUES ('icu', 7)", [])
-            .unwrap();
+        let project = "INSERT INTO projects (name, created) VALUES ('icu', 7)";
+        conn.execute(project, []).unwrap();
         migrate(&conn, &newer(&[NEXT])).unwrap();
         assert_eq!(version(&conn, KNOWN + 1), Ok(KNOWN + 1));
         let row: (String, u64, Option<String>) = conn

@@ -42,6 +42,7 @@ fn project(name: &str) -> Vec<Mutation> {
     vec![Mutation::CreateProject(ProjectRow {
         name: name.parse().unwrap(),
         created: Timestamp::from_millis(1),
+        log: Default::default(),
     })]
 }
 

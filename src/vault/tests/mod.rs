@@ -7,12 +7,14 @@
 
 mod approvals;
 mod audit;
+mod clock;
 mod crash;
 mod grants;
 mod keywork;
 mod keywork_crash;
 mod lifecycle;
 mod locks;
+mod log_terms;
 mod lying_catalog;
 mod lying_store;
 mod model;
