@@ -13,7 +13,9 @@ mod endpoint;
 mod erasures;
 mod grants;
 mod identity;
+mod jobs;
 mod log_terms;
+mod openapi;
 mod versions;
 
 use std::sync::Arc;

@@ -206,6 +206,7 @@ fn s3_config(config: &Config, environment: &Environment) -> Result<S3StoreConfig
     let secret = credentials.secret_access_key;
     let base = S3StoreConfig::new(endpoint, bucket, credentials.access_key_id, secret);
     Ok(S3StoreConfig {
+        public_endpoint: config.straight.endpoint.clone(),
         region: set.region.clone(),
         prefix: set.prefix.clone().unwrap_or_default(),
         ca_file: set.ca_file.clone(),
@@ -395,6 +396,7 @@ impl Opened {
             // A command's snapshot is written when it ends, or by the gateway that is running.
             snapshot_wait: config.catalog.snapshot_wait && lane == Lane::Gateway,
             log_origin: super::notary::log_origin(config, &keyring),
+            straight: config.straight.projects.clone(),
             review: ReviewTimes {
                 privileged_ms: super::tasks::millis(config.policy.review_privileged),
                 other_ms: super::tasks::millis(config.policy.review),

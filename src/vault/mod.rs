@@ -5,6 +5,7 @@ mod act_terms;
 mod admin;
 mod approvals;
 mod ask;
+mod assurance;
 mod checksum;
 mod completion;
 mod cors;
@@ -18,11 +19,13 @@ mod groups;
 mod guard;
 mod identity;
 mod intake;
+mod jobs;
 mod keywork;
 mod known;
 mod lifecycle;
 mod lock;
 mod log_terms;
+mod pack;
 mod publish;
 mod read;
 mod reading;
@@ -32,6 +35,7 @@ mod release;
 mod session;
 mod settings;
 mod snapshot;
+mod straight;
 mod sweep;
 mod tags;
 mod upload;
@@ -55,18 +59,21 @@ pub use ask::{
     Holding, Input, InputBody, KeyWish, NewObject, Place, ReadAsk, ReadConditions, Reading,
     Removed, Replaced, Seen, Span, TagMatch, Tags, Turned, Wishes, WriteConditions,
 };
+pub use assurance::Assured;
 pub use cors::CorsAsk;
 pub use drill::Drilled;
 pub use error::{ErrorKind, VaultError};
 pub use grants::{GrantDraft, GrantUse, ReviewTimes};
+pub use jobs::{Job, JobAsk, NodeDraft};
 pub use keywork::erasure_words;
 pub use lifecycle::Lifecycled;
 pub use log_terms::LogTermsChange;
 pub use publish::Published;
 pub use recover::Recovered;
 pub use release::{Opening, ReadReport, Released, Run};
-pub use session::{AssumeAsk, Assumed, Bounds};
+pub use session::{AssumeAsk, Assumed, Bounds, JobBounds, Rests, Word};
 pub use snapshot::Snapshot;
+pub use straight::{Presigned, StraightAsk};
 pub use sweep::{GRACE_MS_MIN, SweepAsk, Swept};
 
 use crate::catalog::{Mutation, SharedCatalog};
@@ -127,6 +134,8 @@ pub struct Settings {
     pub review: ReviewTimes,
     /// The log's name, under which certificates are signed.
     pub log_origin: String,
+    /// Projects whose nodes may read sealed bytes from the store itself.
+    pub straight: Vec<ProjectName>,
 }
 
 /// The vault.

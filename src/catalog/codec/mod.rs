@@ -7,6 +7,7 @@
 
 mod keywork;
 mod mutation;
+mod roster;
 mod rows;
 mod wire;
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::super::{
     ApprovalRow, Attached, BlobUse, CatalogError, Condition, Conflict, CredentialRow, DatasetRow,
     Defaults, Facts, IdentityRow, Mutation, ObjectRow, Origin, PartRow, PrincipalRow, ProjectRow,
-    PublicationRow, Setting, SettingKind, UploadRow,
+    PublicationRow, RosterEntry, RosterKind, Setting, SettingKind, UploadRow,
 };
 use super::keywork::Work;
 use super::versions::Older;
@@ -35,6 +35,7 @@ pub(super) struct State {
     pub(super) identities: BTreeMap<(String, String), IdentityRow>,
     /// Tokens, each with its end.
     pub(super) spent: BTreeMap<[u8; 32], Timestamp>,
+    pub(super) roster: BTreeMap<(RosterKind, String), RosterEntry>,
     pub(super) approvals: BTreeMap<ApprovalId, ApprovalRow>,
     /// Group and member.
     pub(super) members: BTreeSet<(PrincipalId, PrincipalId)>,
@@ -132,6 +133,12 @@ impl State {
                 expires,
                 now,
             } => Ok(self.spend(token, expires, now)?),
+            Mutation::SetRoster {
+                kind,
+                name,
+                was,
+                entry,
+            } => Ok(self.set_roster((kind, name), was, entry)?),
             Mutation::AskApproval { row, now } => self.ask_approval(row, now),
             Mutation::StepApproval { approval, step } => Ok(self.step_approval(&approval, &step)?),
             Mutation::NoteUses(uses) => {

@@ -4,7 +4,7 @@ use rusqlite::{Connection, params};
 
 use super::{
     access, apply_facts, apply_object, apply_version, approvals, blobs, erase, keywork,
-    publications, sql,
+    publications, roster, sql,
 };
 use crate::catalog::codec::encode_value;
 use crate::catalog::{
@@ -61,6 +61,12 @@ pub(super) fn apply(
             expires,
             now,
         } => access::spend(conn, token, *expires, *now),
+        Mutation::SetRoster {
+            kind,
+            name,
+            was,
+            entry,
+        } => roster::set(conn, (*kind, name), *was, entry.as_ref()),
         Mutation::AskApproval { row, now } => approvals::ask(conn, row, *now),
         Mutation::StepApproval { approval, step } => approvals::step(conn, approval, step),
         Mutation::NoteUses(uses) => access::note_uses(conn, uses),

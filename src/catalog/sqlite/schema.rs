@@ -259,12 +259,22 @@ const V8: &str = "
 ALTER TABLE projects ADD COLUMN log BLOB;
 ";
 
-/// Version 9: work on keys, begun and not begun again.
+/// Version 9: the roster. `entry` is in the encoding of `catalog::codec`, and has the kind too.
+const V9: &str = "
+CREATE TABLE roster (
+    kind BLOB NOT NULL CHECK (length(kind) = 1),
+    name TEXT NOT NULL,
+    entry BLOB NOT NULL,
+    PRIMARY KEY (kind, name)
+) STRICT, WITHOUT ROWID;
+";
+
+/// Version 10: work on keys, begun and not begun again.
 ///
 /// - Rows sealed under a key below `datasets.key_floor` are refused; 4294967295 is a dataset that
 ///   is being erased, which nobody sees.
 /// - `erased` lists what an erasure took out, `doomed` the blobs that it took references from.
-const V9: &str = "
+const V10: &str = "
 ALTER TABLE datasets ADD COLUMN key_floor INTEGER NOT NULL DEFAULT 0;
 
 CREATE TABLE key_works (
@@ -299,7 +309,7 @@ CREATE TABLE doomed (
 ";
 
 /// Every step, oldest first.
-pub(super) const STEPS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7, V8, V9];
+pub(super) const STEPS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7, V8, V9, V10];
 
 /// Brings a file, an empty one too, to the newest version; refuses a newer and a foreign one.
 pub(super) fn migrate(conn: &Connection, steps: &[&str]) -> Result<(), CatalogError> {
@@ -361,7 +371,7 @@ mod tests {
     /// A step that a later version might bring.
     const NEXT: &str = "ALTER TABLE projects ADD COLUMN note TEXT;";
     /// The newest version.
-    const KNOWN: u32 = 9;
+    const KNOWN: u32 = 10;
 
     /// The steps of a program that is newer by one, and by another that fails.
     fn newer<'a>(more: &[&'a str]) -> Vec<&'a str> {

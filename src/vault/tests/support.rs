@@ -338,6 +338,7 @@ pub(in crate::vault) fn settings(snapshot_wait: bool) -> Settings {
     Settings {
         default_project: "icu".parse().unwrap(),
         snapshot_wait,
+        straight: vec!["icu".parse().unwrap()],
         review: REVIEW,
         log_origin: "kluis/test".to_owned(),
     }
