@@ -14,7 +14,7 @@ pub use super::dataset_args::Mount;
 pub use super::dataset_args::{DatasetCommand, Remote};
 use super::grant_args::{GrantCommand, GroupCommand};
 use super::job_args::{JobCommand, NodeCommand};
-use super::key_args::KeyCommand;
+use super::key_args::{Drill, KeyCommand};
 use super::login_args::{Kept, Login};
 use super::values::{self, StoreUrl};
 use crate::ledger::Outcome;
@@ -214,10 +214,7 @@ pub enum Command {
     Recover(Recover),
     /// Restore catalog and keys elsewhere, open every byte, and say how long that took
     ///
-    /// The gateway serves on. The catalog is rebuilt from the snapshots in the store into an empty
-    /// directory, with the first copy of the keys (`keys.copies`), or those of `--keys`; everything
-    /// that it names is fetched and opened; the log is read from end to end. RPO is what would have
-    /// been lost, RTO how long it took.
+    /// The gateway serves on. RPO is what would have been lost, RTO how long it took (docs/keys.md).
     #[command(after_long_help = "Example:\n  kluis drill --into /tmp/drill")]
     Drill(Drill),
     /// Check store, catalog, keys, clock, disk and policy, and say how to mend what is wrong
@@ -596,17 +593,6 @@ pub struct Recover {
     /// Say what could be rebuilt and write nothing
     #[arg(long)]
     pub dry_run: bool,
-}
-
-/// Arguments of `drill`.
-#[derive(Debug, Args)]
-pub struct Drill {
-    /// An empty directory for the restored catalog, or one that is made
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub into: PathBuf,
-    /// The keys to restore with [default: the first of `keys.copies`, else `keys.dir`]
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub keys: Option<PathBuf>,
 }
 
 #[cfg(test)]

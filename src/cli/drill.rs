@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use serde_json::json;
 
-use super::args;
+use super::key_args;
 use super::open::{Desk, call, refuse};
 use super::output::{CliError, Exit, Output};
 use super::recover::changes_after;
@@ -30,7 +30,7 @@ struct Run {
 
 /// Runs it.
 pub(super) fn run(
-    ask: &args::Drill,
+    ask: &key_args::Drill,
     desk: Desk<'_>,
     output: &mut Output,
 ) -> Result<Exit, CliError> {
@@ -57,7 +57,7 @@ pub(super) fn run(
     reason = "how long a restore takes is what is asked"
 )]
 async fn restore(
-    ask: &args::Drill,
+    ask: &key_args::Drill,
     config: &Config,
     desk: Desk<'_>,
     output: &Output,
@@ -132,7 +132,7 @@ fn read_log(config: &Config, key: Secret<32>) -> Log {
 }
 
 fn report(
-    ask: &args::Drill,
+    ask: &key_args::Drill,
     run: &Run,
     (log, later): (&Log, Option<u64>),
     output: &mut Output,

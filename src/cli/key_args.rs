@@ -1,8 +1,8 @@
-//! The arguments of `kluis key`, without logic.
+//! The arguments of `kluis key` and `kluis drill`, without logic.
 
 use std::path::PathBuf;
 
-use clap::{Subcommand, ValueHint};
+use clap::{Args, Subcommand, ValueHint};
 
 use super::values;
 use crate::types::{ApprovalId, BucketName, KeyWorkId, ProjectName};
@@ -78,4 +78,15 @@ pub enum KeyCommand {
         #[arg(value_hint = ValueHint::DirPath)]
         directory: PathBuf,
     },
+}
+
+/// Arguments of `drill`.
+#[derive(Debug, Args)]
+pub struct Drill {
+    /// An empty directory for the restored catalog, or one that is made
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub into: PathBuf,
+    /// The keys to restore with [default: the first of `keys.copies`, else `keys.dir`]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub keys: Option<PathBuf>,
 }

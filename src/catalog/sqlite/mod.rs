@@ -48,9 +48,9 @@ pub use self::writer::OnCommit;
 use self::writer::{Work, Writer};
 use super::{
     ApprovalRow, Catalog, CatalogError, CredentialRow, DatasetRow, ErasedWrite, IdentityRow,
-    KeyWorkId, KeyWorkRow, ListQuery, MarkerRow, Mutation, ObjectRow, Origin, Page, PartPage,
-    PrincipalRow, ProjectRow, PublicationRow, RosterEntry, RosterKind, Setting, SettingKind,
-    UploadPage, UploadQuery, UploadRow, Version, VersionPage, VersionQuery, encode_change,
+    KeyWorkRow, ListQuery, MarkerRow, Mutation, ObjectRow, Origin, Page, PartPage, PrincipalRow,
+    ProjectRow, PublicationRow, RosterEntry, RosterKind, Setting, SettingKind, UploadPage,
+    UploadQuery, UploadRow, Version, VersionPage, VersionQuery, encode_change,
 };
 use crate::policy::Grant;
 use crate::types::{
@@ -527,9 +527,8 @@ impl Catalog for SqliteCatalog {
         after: Option<(Timestamp, KeyWorkId)>,
         limit: usize,
     ) -> Result<Vec<KeyWorkRow>, CatalogError> {
-        let dataset = dataset.copied();
-        self.scan(move |conn| keywork::all(conn, dataset.as_ref(), after, limit))
-            .await
+        self.readers
+            .with(|conn| keywork::all(conn, dataset, after, limit))
     }
 
     async fn open_key_works(&self) -> Result<Vec<KeyWorkRow>, CatalogError> {
@@ -546,9 +545,8 @@ impl Catalog for SqliteCatalog {
         from: u64,
         limit: usize,
     ) -> Result<Vec<ErasedWrite>, CatalogError> {
-        let id = *id;
-        self.scan(move |conn| keywork::erased(conn, &id, from, limit))
-            .await
+        self.readers
+            .with(|conn| keywork::erased(conn, id, from, limit))
     }
 
     async fn doomed(
@@ -556,9 +554,7 @@ impl Catalog for SqliteCatalog {
         id: &KeyWorkId,
         limit: usize,
     ) -> Result<(Vec<BlobId>, u64), CatalogError> {
-        let id = *id;
-        self.scan(move |conn| keywork::doomed(conn, &id, limit))
-            .await
+        self.readers.with(|conn| keywork::doomed(conn, id, limit))
     }
 
     async fn writes(
@@ -567,8 +563,8 @@ impl Catalog for SqliteCatalog {
         after: &str,
         limit: usize,
     ) -> Result<Vec<ObjectRow>, CatalogError> {
-        let (dataset, after) = (*dataset, after.to_owned());
-        self.scan(move |conn| keywork::writes(conn, &dataset, after.as_bytes(), limit))
+        let (id, after) = (*dataset, after.to_owned());
+        self.scan(move |conn| keywork::writes(conn, &id, after.as_bytes(), limit))
             .await
     }
 
