@@ -214,7 +214,7 @@ pub enum Command {
     Recover(Recover),
     /// Restore catalog and keys elsewhere, open every byte, and say how long that took
     ///
-    /// The gateway serves on. RPO is what would have been lost, RTO how long it took (docs/keys.md).
+    /// The gateway serves on. RPO is what would have been lost, RTO how long it took.
     #[command(after_long_help = "Example:\n  kluis drill --into /tmp/drill")]
     Drill(Drill),
     /// Check store, catalog, keys, clock, disk and policy, and say how to mend what is wrong

@@ -27,8 +27,8 @@ use super::{
 };
 use crate::policy::Grant;
 use crate::types::{
-    AccessKeyId, ApprovalId, BlobId, BucketName, DatasetId, GrantId, ObjectKey, PrincipalId,
-    ProjectName, PublicationId, Timestamp, UploadId, VersionId, VersionName, limits,
+    AccessKeyId, ApprovalId, BlobId, BucketName, DatasetId, GrantId, KeyWorkId, ObjectKey,
+    PrincipalId, ProjectName, PublicationId, Timestamp, UploadId, VersionId, VersionName, limits,
 };
 use paging::{listed, page};
 use state::State;

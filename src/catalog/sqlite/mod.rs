@@ -54,8 +54,8 @@ use super::{
 };
 use crate::policy::Grant;
 use crate::types::{
-    AccessKeyId, ApprovalId, BlobId, BucketName, DatasetId, GrantId, ObjectKey, PrincipalId,
-    ProjectName, PublicationId, Timestamp, UploadId, VersionId, VersionName, limits,
+    AccessKeyId, ApprovalId, BlobId, BucketName, DatasetId, GrantId, KeyWorkId, ObjectKey,
+    PrincipalId, ProjectName, PublicationId, Timestamp, UploadId, VersionId, VersionName, limits,
 };
 
 /// A catalog in one file.
@@ -528,7 +528,7 @@ impl Catalog for SqliteCatalog {
         limit: usize,
     ) -> Result<Vec<KeyWorkRow>, CatalogError> {
         self.readers
-            .with(|conn| keywork::all(conn, dataset, after, limit))
+            .with(|c| keywork::all(c, dataset, after, limit))
     }
 
     async fn open_key_works(&self) -> Result<Vec<KeyWorkRow>, CatalogError> {
@@ -545,8 +545,7 @@ impl Catalog for SqliteCatalog {
         from: u64,
         limit: usize,
     ) -> Result<Vec<ErasedWrite>, CatalogError> {
-        self.readers
-            .with(|conn| keywork::erased(conn, id, from, limit))
+        self.readers.with(|c| keywork::erased(c, id, from, limit))
     }
 
     async fn doomed(
@@ -563,8 +562,8 @@ impl Catalog for SqliteCatalog {
         after: &str,
         limit: usize,
     ) -> Result<Vec<ObjectRow>, CatalogError> {
-        let (id, after) = (*dataset, after.to_owned());
-        self.scan(move |conn| keywork::writes(conn, &id, after.as_bytes(), limit))
+        let (id, after) = (*dataset, after.as_bytes().to_vec());
+        self.scan(move |conn| keywork::writes(conn, &id, &after, limit))
             .await
     }
 
