@@ -155,7 +155,7 @@ impl World {
             default_project: icu(),
             snapshot_wait: false,
             log_origin: "kluis/test".to_owned(),
-            straight: Vec::new(),
+            straight: vec![icu()],
             review: ReviewTimes {
                 privileged_ms: 92 * DAY_MS,
                 other_ms: 365 * DAY_MS,
