@@ -33,8 +33,6 @@ macro_rules! fields {
     };
 }
 
-pub(super) use fields;
-
 /// An enumeration without fields, as one byte.
 macro_rules! bytes {
     ($type:ident { $($variant:ident = $byte:literal),* $(,)? }) => {
