@@ -10,6 +10,7 @@ mod answer;
 mod approvals;
 mod ask;
 mod endpoint;
+mod erasures;
 mod grants;
 mod identity;
 mod jobs;

@@ -47,6 +47,11 @@ pub(super) struct Cli {
 pub(super) enum Command {
     /// Check a bundle, or a copy of a log's directory; needs neither the vault nor a network
     Verify(Verify),
+    /// Check a certificate of erasure; needs neither the vault nor a network
+    #[command(
+        after_long_help = "Example:\n  kluis-audit verify-erasure certificate.txt --log log.vkey"
+    )]
+    VerifyErasure(VerifyErasure),
     /// Make a bundle of a project's records, with what it takes to check them
     Bundle(Bundle),
     /// Ask the log: SQL over the table `requests`, or the common questions by flags
@@ -109,6 +114,17 @@ pub(super) struct Verify {
     /// Print the requests that hold, as they are in the log
     #[arg(long)]
     pub(super) requests: bool,
+}
+
+/// Which certificate.
+#[derive(Debug, Args)]
+pub(super) struct VerifyErasure {
+    /// The certificate, as `kluis key certificate` printed it
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(super) file: PathBuf,
+    /// A file with the log's public key, as `kluis-audit key` printed it
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) log: PathBuf,
 }
 
 /// Whose records.

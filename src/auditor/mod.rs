@@ -5,6 +5,7 @@ mod args;
 mod bundle;
 mod cosign;
 mod entries;
+mod erasure;
 mod expire;
 #[cfg(test)]
 mod expire_tests;
@@ -51,6 +52,7 @@ fn dispatch(cli: &Cli, environment: &Environment, output: &mut Output) -> Result
     };
     match &cli.command {
         Command::Verify(ask) => verify::run(ask, output),
+        Command::VerifyErasure(ask) => erasure::run(ask, output),
         Command::Bundle(ask) => bundle::run(ask, desk, output),
         #[cfg(feature = "sql")]
         Command::Query(ask) => query::run(ask, desk, output),

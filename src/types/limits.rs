@@ -118,6 +118,9 @@ pub const TAG_VALUE_CHARS_MAX: usize = 256;
 
 /// Datasets of one vault, each with a key of its own: 100,000 keys in memory are about 10 MB.
 pub const DATASETS_MAX: usize = 100_000;
+/// Keys of one dataset that are there at once: two while it is rotated, and those of rotations that
+/// were begun where copies of the keys were away.
+pub const KEY_VERSIONS_MAX: usize = 64;
 
 /// Plaintext bytes of a full segment of a sealed blob.
 pub const SEGMENT_BYTES: usize = 64 * 1024;
@@ -323,6 +326,8 @@ pub const MOUNT_READAHEAD_BYTES: u32 = 4 * 1024 * 1024;
 pub const LOG_ENTRY_BYTES_MAX: usize = 65_535;
 /// A signed note: a hundred signatures of 5 kB, as the largest are.
 pub const NOTE_BYTES_MAX: usize = 512 * 1024;
+/// A certificate of erasure with its list: a million writes with names of a kilobyte.
+pub const CERTIFICATE_BYTES_MAX: u64 = 1_100_000_000;
 /// Signatures of one note; c2sp.org/signed-note asks for 16 at least.
 pub const NOTE_SIGNATURES_MAX: usize = 100;
 /// A policy of trust, and its lines: far more than the 96 that c2sp.org/tlog-policy asks for.

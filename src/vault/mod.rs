@@ -11,6 +11,7 @@ mod completion;
 mod cors;
 mod dataset;
 mod delete;
+mod drill;
 mod error;
 mod grant_checks;
 mod grants;
@@ -20,6 +21,7 @@ mod identity;
 mod intake;
 mod jobs;
 mod kept;
+mod keywork;
 mod known;
 mod lifecycle;
 mod lock;
@@ -61,9 +63,11 @@ pub use ask::{
 };
 pub use assurance::Assured;
 pub use cors::CorsAsk;
+pub use drill::Drilled;
 pub use error::{ErrorKind, VaultError};
 pub use grants::{GrantDraft, GrantUse, ReviewTimes};
 pub use jobs::{Job, JobAsk, NodeDraft};
+pub use keywork::erasure_words;
 pub use lifecycle::Lifecycled;
 pub use log_terms::LogTermsChange;
 pub use publish::Published;
@@ -143,6 +147,8 @@ pub struct Settings {
     pub snapshot_wait: bool,
     /// When grants lapse that no review confirms.
     pub review: ReviewTimes,
+    /// The log's name, under which certificates are signed.
+    pub log_origin: String,
     /// Projects whose nodes may read sealed bytes from the store itself.
     pub straight: Vec<ProjectName>,
 }

@@ -10,6 +10,8 @@ mod audit;
 mod clock;
 mod crash;
 mod grants;
+mod keywork;
+mod keywork_crash;
 mod lifecycle;
 mod locks;
 mod log_terms;
