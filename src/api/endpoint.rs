@@ -9,7 +9,9 @@ use http::{Method, Response};
 
 use super::answer::ApiError;
 use super::ask::Ask;
-use super::{PREFIX, approvals, grants, identity, jobs, log_terms, openapi, versions};
+use super::{
+    PREFIX, approvals, erasures, grants, identity, jobs, log_terms, openapi, records, versions,
+};
 use crate::vault::Vault;
 
 /// Serves one endpoint.
@@ -206,6 +208,12 @@ pub(super) static ENDPOINTS: &[Endpoint] = &[
     }),
     signed(
         Method::GET,
+        "projects/{project}/records",
+        "ListRecords",
+        |vault, ask| Box::pin(records::list(vault, ask)),
+    ),
+    signed(
+        Method::GET,
         "projects/{project}/approvals",
         "ListApprovals",
         |vault, ask| Box::pin(approvals::list(vault, ask)),
@@ -215,6 +223,24 @@ pub(super) static ENDPOINTS: &[Endpoint] = &[
         "projects/{project}/approvals",
         "AskApproval",
         |vault, ask| Box::pin(approvals::create(vault, ask)),
+    ),
+    signed(
+        Method::POST,
+        "projects/{project}/approvals/{approval}/erase",
+        "Erase",
+        |vault, ask| Box::pin(erasures::erase(vault, ask)),
+    ),
+    signed(
+        Method::GET,
+        "projects/{project}/erasures",
+        "ListErasures",
+        |vault, ask| Box::pin(erasures::list(vault, ask)),
+    ),
+    signed(
+        Method::GET,
+        "projects/{project}/erasures/{work}",
+        "GetCertificate",
+        |vault, ask| Box::pin(erasures::certificate(vault, ask)),
     ),
     signed(
         Method::GET,

@@ -10,11 +10,13 @@ mod answer;
 mod approvals;
 mod ask;
 mod endpoint;
+mod erasures;
 mod grants;
 mod identity;
 mod jobs;
 mod log_terms;
 mod openapi;
+mod records;
 mod versions;
 
 use std::sync::Arc;

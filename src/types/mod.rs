@@ -22,7 +22,8 @@ pub use checksum::{ChecksumKind, Checksums};
 pub use clock::{Clock, Entropy, EntropyError, Timestamp};
 pub use etag::ETag;
 pub use id::{
-    ApprovalId, BlobId, DatasetId, EventId, GrantId, IdError, PublicationId, UploadId, VersionId,
+    ApprovalId, BlobId, DatasetId, EventId, GrantId, IdError, KeyWorkId, PublicationId, UploadId,
+    VersionId,
 };
 pub use log_terms::LogTerms;
 pub use name::{BucketName, BucketRef, DatasetName, NameError, ObjectKey, ProjectName};

@@ -100,6 +100,8 @@ mutations! {
         NoteUses = 44,
         Freeze = 50,
         LinkIdentity = 45,
+        BeginKeyWork = 70,
+        RestoreKeyWork = 77,
     }
     many {
         PutObject { row, blobs, condition } = 9,
@@ -134,6 +136,13 @@ mutations! {
         SetObjectLock { dataset, lock } = 30,
         SetKeyName { dataset, name } = 31,
         SetUploadFacts { upload, facts } = 32,
+        EraseRows { work, limit } = 71,
+        Rewrap { dataset, key, version, sealed_table } = 72,
+        RewrapPart { upload, number, version, sealed_table } = 73,
+        RewrapIndex { publication, sealed_key } = 74,
+        ForgetDoomed { work, blobs } = 75,
+        EndKeyWork { work, end } = 76,
+        RestoreErased { work, writes, blobs } = 78,
         SetLogTerms { project, terms } = 80,
     }
 }

@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use super::CodecError;
 use crate::types::{
-    AccessKeyId, ApprovalId, BlobId, DatasetId, DatasetName, ETag, GrantId, ObjectKey, PrincipalId,
-    ProjectName, PublicationId, Timestamp, UploadId, VersionId,
+    AccessKeyId, ApprovalId, BlobId, DatasetId, DatasetName, ETag, GrantId, KeyWorkId, ObjectKey,
+    PrincipalId, ProjectName, PublicationId, Timestamp, UploadId, VersionId,
 };
 
 /// Elements for which room is made on the word of a length alone.
@@ -218,7 +218,8 @@ ids!(
     VersionId,
     UploadId,
     GrantId,
-    PublicationId
+    PublicationId,
+    KeyWorkId
 );
 
 macro_rules! names {

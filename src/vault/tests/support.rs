@@ -340,6 +340,7 @@ pub(in crate::vault) fn settings(snapshot_wait: bool) -> Settings {
         snapshot_wait,
         straight: vec!["icu".parse().unwrap()],
         review: REVIEW,
+        log_origin: "kluis/test".to_owned(),
     }
 }
 
