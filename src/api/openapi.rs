@@ -125,11 +125,7 @@ fn about(endpoint: &Endpoint) -> About {
         "GetApiDescription" => of("This document", None, 200),
         "PublishVersion" => of("Publishes a dataset as its next version", None, 201),
         "ListPublished" => of("The published versions of a dataset", None, 200),
-        "OpenVersion" => of(
-            "A version's signed root and the key of its index",
-            None,
-            200,
-        ),
+        "OpenVersion" => of("A version's root and the key of its index", None, 200),
         "GetManifestIndex" => of("The index of a version's manifest, sealed", None, 200),
         "GetManifestPage" => of("A page of a version's manifest, sealed", None, 200),
         "ReleaseKeys" => of("The part tables of objects", Some(keys()), 200),

@@ -141,16 +141,13 @@ async fn ask_in_time(
     bytes_max: usize,
 ) -> Result<(StatusCode, Vec<u8>), FetchError> {
     let asking = async {
-        match dial {
-            Some(dial) => {
-                let stream = dial.connect(&place.host, place.port).await?;
-                ask(stream, &place.uri, request, bytes_max).await
-            }
-            None => {
-                let stream = TcpStream::connect((&*place.host, place.port)).await;
-                let stream = stream.map_err(FetchError::Connect)?;
-                ask(stream, &place.uri, request, bytes_max).await
-            }
+        if let Some(dial) = dial {
+            let stream = dial.connect(&place.host, place.port).await?;
+            ask(stream, &place.uri, request, bytes_max).await
+        } else {
+            let stream = TcpStream::connect((&*place.host, place.port)).await;
+            let stream = stream.map_err(FetchError::Connect)?;
+            ask(stream, &place.uri, request, bytes_max).await
         }
     };
     tokio::time::timeout(TIME_MAX, asking)

@@ -188,17 +188,7 @@ impl Gateway {
             &health,
             &shutdown,
         );
-        tasks.spawn(health::watch(
-            Arc::clone(&health),
-            watched(&opened, config),
-            shutdown.clone(),
-        ));
-        let watching = (Arc::clone(vault), Arc::clone(&opened.clock));
-        tasks.spawn(clock::watch(
-            watching,
-            Arc::clone(&health),
-            shutdown.clone(),
-        ));
+        spawn_watches(&mut tasks, (&opened, config), &health, &shutdown);
         streams::start(&mut tasks, (&opened, config), &health, &shutdown)?;
         if let Some(tls) = tls {
             let interval = config.server.tls_reload_interval;
@@ -370,6 +360,22 @@ fn spawn_listeners(
     let ending = shutdown.clone();
     let service = ops_router(checks, Arc::clone(metrics));
     tasks.spawn(async move { ops.serve(service, ending).await });
+}
+
+/// Looks at the ports' health and at the clock, again and again.
+fn spawn_watches(
+    tasks: &mut JoinSet<()>,
+    (opened, config): (&Opened, &Config),
+    health: &Arc<Health>,
+    shutdown: &Shutdown,
+) {
+    tasks.spawn(health::watch(
+        Arc::clone(health),
+        watched(opened, config),
+        shutdown.clone(),
+    ));
+    let watching = (Arc::clone(&opened.vault), Arc::clone(&opened.clock));
+    tasks.spawn(clock::watch(watching, Arc::clone(health), shutdown.clone()));
 }
 
 fn spawn_keepers(

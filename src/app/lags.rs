@@ -57,7 +57,7 @@ impl LogLags {
             // What came since it looked may wait, too.
             since(shipped.waiting.unwrap_or(shipped.looked))
         });
-        let cosigned = cosigned(log).map(|at| at.map_or(Duration::ZERO, since));
+        let cosigned = uncosigned(log, since);
         Self { cosigned, volumes }
     }
 
@@ -88,16 +88,18 @@ fn within(lag: Option<Duration>, most: u64, what: &str) -> Result<(), String> {
     }
 }
 
-/// Since when the log has more than was cosigned, in milliseconds; the inner `None` where it has not.
-fn cosigned(log: &Path) -> Option<Option<u64>> {
+/// For how long the log has had more than was cosigned; zero where it has not.
+fn uncosigned(log: &Path, since: impl Fn(u64) -> Duration) -> Option<Duration> {
     let path = log.join("cosigned");
     let seen = size(&path)?;
     let modified = std::fs::metadata(&path)
         .and_then(|file| file.modified())
         .ok()?;
     let at = modified.duration_since(UNIX_EPOCH).ok()?.as_millis();
-    let behind = size(&log.join("checkpoint"))? > seen;
-    Some(behind.then_some(u64::try_from(at).unwrap_or(u64::MAX)))
+    if size(&log.join("checkpoint"))? <= seen {
+        return Some(Duration::ZERO);
+    }
+    Some(since(u64::try_from(at).unwrap_or(u64::MAX)))
 }
 
 /// The size that a checkpoint says; whose it is, is for verifiers.

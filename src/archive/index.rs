@@ -207,6 +207,7 @@ impl Index {
     }
 
     /// The volumes of a lane, in the order of their records.
+    #[must_use]
     pub fn of_lane(&self, lane: &str) -> impl DoubleEndedIterator<Item = &Place> {
         self.volumes.iter().filter(move |p| p.meta.lane == lane)
     }

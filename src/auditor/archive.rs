@@ -116,13 +116,13 @@ impl Archive {
                 "move the index (`volumes` in `proof.dir`) away: it is made again from the store",
             )
         };
-        archive.index = match read(&archive.path)? {
-            Some(bytes) => Index::parse(&bytes).map_err(|error| wrong(&error))?,
-            None => {
-                let found = archive.find().await?;
-                Index::of(&archive.keys.origin, found).map_err(|error| wrong(&error))?
-            }
+        let index = if let Some(bytes) = read(&archive.path)? {
+            Index::parse(&bytes)
+        } else {
+            let found = archive.find().await?;
+            Index::of(&archive.keys.origin, found)
         };
+        archive.index = index.map_err(|error| wrong(&error))?;
         if archive.index.origin != archive.keys.origin {
             return Err(broken("the index of volumes is another log's"));
         }

@@ -75,7 +75,7 @@ impl Records {
         let lane = &segment.lane;
         let begun = begins(&self.dir, lane, self.key.duplicate());
         if begun.map_err(|error| journal(&error))? == 0 {
-            return self.from_journal(segment);
+            return self.in_journal(segment);
         }
         let Some(archive) = &self.archive else {
             return Err(broken(
@@ -83,15 +83,15 @@ impl Records {
             ));
         };
         if segment.first >= archive.index.end_of(lane) {
-            return self.from_journal(segment);
+            return self.in_journal(segment);
         }
         if !wanted {
             return Ok(Part::default());
         }
-        self.from_volume(segment)
+        self.in_volume(segment)
     }
 
-    fn from_volume(&mut self, segment: &Segment) -> Result<Part, CliError> {
+    fn in_volume(&mut self, segment: &Segment) -> Result<Part, CliError> {
         let lane = &segment.lane;
         let (first, end) = (segment.first, segment.end());
         let there = self.volumes.get(lane);
@@ -169,7 +169,7 @@ impl Records {
         }
     }
 
-    fn from_journal(&mut self, segment: &Segment) -> Result<Part, CliError> {
+    fn in_journal(&mut self, segment: &Segment) -> Result<Part, CliError> {
         let lacking = || broken("the journal does not hold what the log says");
         let mut records = Vec::new();
         loop {

@@ -136,7 +136,7 @@ impl Shipper {
 
     /// Removes journal files that hold nothing but what is in volumes; how many that was. Each
     /// volume is read again and held against the log before what it was made of goes.
-    async fn prune(&mut self, keep: Duration) -> Result<usize, CliError> {
+    async fn prune(&self, keep: Duration) -> Result<usize, CliError> {
         let dir = self.config.journal.dir.clone();
         let keep = u64::try_from(keep.as_millis()).unwrap_or(u64::MAX);
         let before = SystemClock.now().millis().saturating_sub(keep);

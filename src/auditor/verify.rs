@@ -11,7 +11,7 @@ use crate::app::{create_dir, write_file};
 use crate::cli::output::{CliError, Exit, Output};
 use crate::journal::{Filter, Pairs, Record};
 use crate::ledger::evidence::{Demand, Report, Source as _, verify};
-use crate::ledger::tlog::{KeyKind, Note, TrustPolicy, VerifierKey};
+use crate::ledger::tlog::{Checkpoint, KeyKind, Note, TrustPolicy, VerifierKey};
 use crate::types::Clock as _;
 use crate::types::limits::{LOG_KEPT_MAX, NOTE_BYTES_MAX, TRUST_BYTES_MAX};
 
@@ -162,12 +162,21 @@ fn tell(report: &Report, requests: bool, output: &mut Output) -> Result<(), CliE
             "clock_set_back": report.clock_set_back,
         }));
     }
+    tell_counts(report, checkpoint, output);
+    if holds {
+        output.note("the evidence holds: nothing was taken out, put in, changed or moved");
+    }
+    Ok(())
+}
+
+/// What was checked, for people.
+fn tell_counts(report: &Report, checkpoint: &Checkpoint, output: &mut Output) {
     let (first, end) = report.entries;
     output.note(&format!(
         "log {} of {} entries, cosigned by {} witnesses, a continuation of {} kept checkpoints",
         checkpoint.origin,
         checkpoint.size,
-        cosigned.len(),
+        report.cosigned.len(),
         report.kept
     ));
     for scope in &report.scopes {
@@ -193,8 +202,4 @@ fn tell(report: &Report, requests: bool, output: &mut Output) -> Result<(), CliE
             report.clock_set_back
         ));
     }
-    if holds {
-        output.note("the evidence holds: nothing was taken out, put in, changed or moved");
-    }
-    Ok(())
 }

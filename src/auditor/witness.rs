@@ -211,7 +211,7 @@ fn serve(ask: &WitnessServe, output: &mut Output) -> Result<Exit, CliError> {
             match tls {
                 Some(tls) => {
                     tls.watch(RELOAD, ending).await;
-                    std::future::pending().await
+                    std::future::pending::<()>().await;
                 }
                 None => std::future::pending().await,
             }

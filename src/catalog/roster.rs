@@ -16,6 +16,10 @@ pub enum RosterKind {
 }
 
 /// A row's value; its kind is the variant's.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "few are held at once, and none moves in the data path"
+)]
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum RosterRow {
     /// A compute node.

@@ -44,7 +44,7 @@ pub(super) fn run(
         config.keys.dir.clone_from(keys);
     }
     config.keys.copies.clear();
-    let (run, key) = serve::runtime()?.block_on(restore(ask, &config, desk, output))?;
+    let (run, key) = serve::runtime()?.block_on(restore(ask, &config, desk, output.is_json()))?;
     let log = read_log(&config, key.duplicate());
     let later = changes_after(&config, key, run.recovered.newest);
     report(ask, &run, (&log, later), output)?;
@@ -60,7 +60,7 @@ async fn restore(
     ask: &key_args::Drill,
     config: &Config,
     desk: Desk<'_>,
-    output: &Output,
+    quiet: bool,
 ) -> Result<(Run, Secret<32>), CliError> {
     let begun = Instant::now();
     let file = ask.into.join("catalog.db");
@@ -79,7 +79,6 @@ async fn restore(
     })
     .await
     .map_err(|error| refuse(&error))?;
-    let quiet = output.is_json();
     let call = call(&opened, "drill")?;
     opened.vault.record_act(&call, "a restore drill").await?;
     let result = async {

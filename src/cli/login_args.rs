@@ -14,6 +14,10 @@ pub struct Kept {
 
 /// Arguments of `login`.
 #[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of the command line"
+)]
 pub struct Login {
     /// The provider [default: that of the last time]
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]

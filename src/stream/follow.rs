@@ -64,12 +64,11 @@ impl Follow {
     pub fn new(parts: FollowParts) -> Result<Self, StreamError> {
         let origin = parts.public.name().to_owned();
         let entries = Entries::new(parts.shelf, parts.public);
-        let (next, from) = match parts.cursor {
-            Some(cursor) => (cursor.next, cursor.from),
-            None => {
-                let size = entries.size()?;
-                (size, size)
-            }
+        let (next, from) = if let Some(cursor) = parts.cursor {
+            (cursor.next, cursor.from)
+        } else {
+            let size = entries.size()?;
+            (size, size)
         };
         let filter = Filter {
             project: parts.project,
@@ -100,7 +99,7 @@ impl Follow {
 
     /// The next requests that have ended; `None` where the log ends now. A batch is larger than
     /// [`STREAM_BATCH_REQUESTS`] only if one entry alone is.
-    pub fn next(&mut self) -> Result<Option<Batch>, StreamError> {
+    pub fn take(&mut self) -> Result<Option<Batch>, StreamError> {
         let read = self.try_next();
         match &read {
             Ok(Some(batch)) => self.good = batch.cursor.clone(),

@@ -83,7 +83,7 @@ async fn read(follow: &Arc<Mutex<Follow>>) -> Result<Option<Batch>, StreamError>
     let follow = Arc::clone(follow);
     let read = tokio::task::spawn_blocking(move || {
         let mut follow = follow.lock().unwrap_or_else(PoisonError::into_inner);
-        follow.next()
+        follow.take()
     });
     read.await
         .unwrap_or_else(|died| Err(StreamError::Disk(std::io::Error::other(died))))

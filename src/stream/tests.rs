@@ -60,6 +60,7 @@ struct World {
     notary: Notary,
 }
 
+#[expect(clippy::future_not_send, reason = "each test has one thread")]
 impl World {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
@@ -131,8 +132,8 @@ impl World {
     }
 }
 
-fn start() -> Option<Cursor> {
-    Some(Cursor::new(ORIGIN, 0, 0))
+fn start() -> Cursor {
+    Cursor::new(ORIGIN, 0, 0)
 }
 
 /// The first byte of each request's event.
@@ -143,7 +144,7 @@ fn numbers(requests: &[Request]) -> Vec<u8> {
 
 fn all(follow: &mut Follow) -> Vec<u8> {
     let mut seen = Vec::new();
-    while let Some(batch) = follow.next().unwrap() {
+    while let Some(batch) = follow.take().unwrap() {
         seen.extend(numbers(&batch.requests));
     }
     seen
@@ -152,15 +153,15 @@ fn all(follow: &mut Follow) -> Vec<u8> {
 #[tokio::test]
 async fn requests_come_whole_when_they_have_ended_and_go_on_behind_a_cursor() {
     let mut world = World::new();
-    let mut follow = world.follow(start(), None);
+    let mut follow = world.follow(Some(start()), None);
     assert!(
-        follow.next().unwrap().is_none(),
+        follow.take().unwrap().is_none(),
         "nothing is under a checkpoint"
     );
     let one = world.begin(1).await;
     world.note(2, "icu").await;
     world.round();
-    let batch = follow.next().unwrap().unwrap();
+    let batch = follow.take().unwrap().unwrap();
     assert_eq!(numbers(&batch.requests), [2]);
     assert!(batch.cursor.from < batch.cursor.next, "one is open");
     let cursor = batch.cursor;
@@ -169,11 +170,11 @@ async fn requests_come_whole_when_they_have_ended_and_go_on_behind_a_cursor() {
     world.round();
     // As after a restart: what began before the cursor is whole, and nothing comes twice.
     for follow in [&mut follow, &mut world.follow(Some(cursor), None)] {
-        let batch = follow.next().unwrap().unwrap();
+        let batch = follow.take().unwrap().unwrap();
         assert_eq!(numbers(&batch.requests), [1, 101]);
         let request = &batch.requests[0];
         assert!(request.session.is_some() && request.completion.is_some());
-        assert!(follow.next().unwrap().is_none());
+        assert!(follow.take().unwrap().is_none());
     }
     world.end(3, two).await;
     world.round();
@@ -192,8 +193,11 @@ async fn a_stream_of_one_project_has_its_requests_alone() {
     world.note(1, "icu").await;
     world.note(2, "lab").await;
     world.round();
-    assert_eq!(all(&mut world.follow(start(), Some("icu"))), [1]);
-    assert_eq!(all(&mut world.follow(start(), Some("nobody"))), [0; 0]);
+    assert_eq!(all(&mut world.follow(Some(start()), Some("icu"))), [1]);
+    assert_eq!(
+        all(&mut world.follow(Some(start()), Some("nobody"))),
+        [0; 0]
+    );
 }
 
 #[tokio::test]
@@ -201,17 +205,17 @@ async fn what_cannot_be_read_is_told_and_a_fault_costs_nothing() {
     let mut world = World::new();
     world.note(1, "icu").await;
     world.round();
-    let mut follow = world.follow(start(), None);
+    let mut follow = world.follow(Some(start()), None);
     let tiles = world.path("log/tile");
     let away = world.path("away");
     std::fs::rename(&tiles, &away).unwrap();
-    assert!(matches!(follow.next(), Err(StreamError::Tile)));
+    assert!(matches!(follow.take(), Err(StreamError::Tile)));
     std::fs::rename(&away, &tiles).unwrap();
     assert_eq!(all(&mut follow), [1], "it is read again");
     // The log was rolled back behind what was taken.
     let ahead = Some(Cursor::new(ORIGIN, 99, 99));
     assert!(matches!(
-        world.follow(ahead, None).next(),
+        world.follow(ahead, None).take(),
         Err(StreamError::Ahead)
     ));
     // The journal's only file is gone: that is said, and the rest goes on.
@@ -221,7 +225,7 @@ async fn what_cannot_be_read_is_told_and_a_fault_costs_nothing() {
             std::fs::remove_file(path).unwrap();
         }
     }
-    let batch = world.follow(start(), None).next().unwrap().unwrap();
+    let batch = world.follow(Some(start()), None).take().unwrap().unwrap();
     assert!(batch.requests.is_empty() && batch.lost > 0);
 }
 
@@ -294,7 +298,7 @@ async fn what_is_refused_comes_again_and_the_cursor_waits_for_it() {
     fickle.refusals.store(5, Ordering::SeqCst);
     let path = world.path("cursor");
     let go = |world: &World| {
-        let follow = world.follow(Some(kept(&path).unwrap_or(start().unwrap())), None);
+        let follow = world.follow(Some(kept(&path).unwrap_or_else(start)), None);
         tokio::spawn(run(
             follow,
             path.clone(),

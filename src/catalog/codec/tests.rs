@@ -124,6 +124,7 @@ fn samples() -> Vec<Mutation> {
         },
     ];
     all.extend(people());
+    all.extend(approvals());
     all.extend(keys());
     all
 }
@@ -167,6 +168,26 @@ fn people() -> Vec<Mutation> {
                 }),
             }),
         },
+        Mutation::SetSuspended {
+            principal: "ann".parse().unwrap(),
+            since: Some(Timestamp::default()),
+        },
+        Mutation::AddMember {
+            group: "g".parse().unwrap(),
+            member: "ann".parse().unwrap(),
+        },
+        Mutation::NoteUses(Uses {
+            grants: vec![(GrantId::from_bytes([5; 16]), Timestamp::default())],
+            credentials: vec![(
+                "KLUS0000000000000000".parse().unwrap(),
+                Timestamp::default(),
+            )],
+        }),
+    ]
+}
+
+fn approvals() -> Vec<Mutation> {
+    vec![
         Mutation::AskApproval {
             row: ApprovalRow {
                 id: ApprovalId::from_bytes([6; 16]),
@@ -195,21 +216,6 @@ fn people() -> Vec<Mutation> {
                 now: Timestamp::default(),
             },
         },
-        Mutation::SetSuspended {
-            principal: "ann".parse().unwrap(),
-            since: Some(Timestamp::default()),
-        },
-        Mutation::AddMember {
-            group: "g".parse().unwrap(),
-            member: "ann".parse().unwrap(),
-        },
-        Mutation::NoteUses(Uses {
-            grants: vec![(GrantId::from_bytes([5; 16]), Timestamp::default())],
-            credentials: vec![(
-                "KLUS0000000000000000".parse().unwrap(),
-                Timestamp::default(),
-            )],
-        }),
     ]
 }
 

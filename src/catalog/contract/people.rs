@@ -1,5 +1,7 @@
 //! Groups and members, suspension, terms of grants, last uses.
 
+use std::sync::Arc;
+
 use super::samples::*;
 use super::{on_each, refused};
 use crate::catalog::{
@@ -72,7 +74,7 @@ async fn a_project_says_how_its_records_are_kept() {
     on_each(|catalog| async move {
         furnish(&catalog).await;
         let row = |name: &str| {
-            let (catalog, name) = (catalog.clone(), name.parse().unwrap());
+            let (catalog, name) = (Arc::clone(&catalog), name.parse().unwrap());
             async move { catalog.project(&name).await.unwrap().unwrap() }
         };
         assert_eq!(row("icu").await.log, LogTerms::default());

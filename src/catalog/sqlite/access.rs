@@ -31,10 +31,10 @@ pub(super) fn set_terms(
 pub(super) fn keep_log(
     conn: &Connection,
     project: &ProjectName,
-    terms: &LogTerms,
+    terms: LogTerms,
 ) -> Result<(), CatalogError> {
     let update = "UPDATE projects SET log = ?2 WHERE name = ?1";
-    let column = (*terms != LogTerms::default()).then(|| encode_value(terms));
+    let column = (terms != LogTerms::default()).then(|| encode_value(&terms));
     let changed = sql::exec(conn, update, params![project.as_str(), column])?;
     must(changed == 1, Conflict::NoProject)
 }

@@ -352,7 +352,12 @@ pub(super) fn whoami(
     let told = caller
         .ask(environment, (Method::GET, &["identity"]), None)
         .map_err(|error| error.hint("`kluis login` signs in again"))?;
-    let part = |name: &str| told[name].as_str().unwrap_or_default().to_owned();
+    let part = |name: &str| {
+        told.get(name)
+            .and_then(serde_json::Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
     let until = variable_of(&text, "KLUIS_EXPIRES").unwrap_or_default();
     let row = [part("principal"), part("acts_for"), until];
     output.rows(["principal", "acts_for", "until"], &[row])?;

@@ -158,7 +158,8 @@ fn only(query: &str, name: &str) -> Result<Option<String>, LoginError> {
 /// What a person is to enter where.
 #[derive(Deserialize)]
 pub(super) struct Device {
-    pub(super) device_code: String,
+    #[serde(rename = "device_code")]
+    pub(super) code: String,
     user_code: String,
     verification_uri: String,
     expires_in: u64,
@@ -197,7 +198,7 @@ impl Device {
     pub(super) fn poll(&self, client: &str) -> String {
         form_urlencoded::Serializer::new(String::new())
             .append_pair("grant_type", "urn:ietf:params:oauth:grant-type:device_code")
-            .append_pair("device_code", &self.device_code)
+            .append_pair("device_code", &self.code)
             .append_pair("client_id", client)
             .finish()
     }
@@ -256,7 +257,11 @@ pub(super) fn judge(
     let names = |value: &serde_json::Value| value.as_str() == Some(client);
     let for_us = match &claims.aud {
         serde_json::Value::Array(all) => all.iter().any(names),
-        one => names(one),
+        one @ (serde_json::Value::Null
+        | serde_json::Value::Bool(_)
+        | serde_json::Value::Number(_)
+        | serde_json::Value::String(_)
+        | serde_json::Value::Object(_)) => names(one),
     };
     if claims.iss != issuer {
         return Err(LoginError::Token("another issuer's"));
