@@ -11,7 +11,8 @@ use crate::catalog::{CredentialRow, Mutation, PrincipalRow, ProjectRow};
 use crate::ledger::{Intent, ObjectRef};
 use crate::policy::Ask;
 use crate::types::{
-    AccessKeyId, Action, BucketName, PrincipalId, PrincipalKind, ProjectName, SecretText, Timestamp,
+    AccessKeyId, Action, BucketName, LogTerms, PrincipalId, PrincipalKind, ProjectName, SecretText,
+    Timestamp,
 };
 
 /// A credential as it is handed out, once.
@@ -55,7 +56,7 @@ impl Vault {
         let row = ProjectRow {
             name,
             created: self.now(),
-            log: Default::default(),
+            log: LogTerms::default(),
         };
         let intent = Self::admin_intent(call, Some(&row.name), "project");
         self.administer(call, intent, vec![Mutation::CreateProject(row.clone())])

@@ -68,7 +68,7 @@ fn samples() -> Vec<Mutation> {
         Mutation::CreateProject(ProjectRow {
             name: "icu".parse().unwrap(),
             created: Timestamp::from_millis(u64::MAX),
-            log: Default::default(),
+            log: LogTerms::default(),
         }),
         Mutation::SetLogTerms {
             project: "icu".parse().unwrap(),
@@ -233,7 +233,7 @@ fn the_encoding_is_pinned() {
     let one = [Mutation::CreateProject(ProjectRow {
         name: "icu".parse().unwrap(),
         created: Timestamp::from_millis(258),
-        log: Default::default(),
+        log: LogTerms::default(),
     })];
     let bytes = b"\x01\0\0\0\x01\x01\0\0\0\x03icu\0\0\0\0\0\0\x01\x02";
     assert_eq!(&encode(&one)[..], bytes);

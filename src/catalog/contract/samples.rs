@@ -8,7 +8,7 @@ use crate::catalog::{
 };
 use crate::policy::{Grant, GrantEffect, Terms};
 use crate::types::{
-    BlobId, BucketName, ChecksumKind, Checksums, DatasetId, ETag, GrantId, PrincipalKind,
+    BlobId, BucketName, ChecksumKind, Checksums, DatasetId, ETag, GrantId, LogTerms, PrincipalKind,
     Timestamp, UploadId, VersionId, Versioning,
 };
 
@@ -46,7 +46,7 @@ pub(super) fn project(name: &str) -> ProjectRow {
     ProjectRow {
         name: name.parse().unwrap(),
         created: at(1),
-        log: Default::default(),
+        log: LogTerms::default(),
     }
 }
 

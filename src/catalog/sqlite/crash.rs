@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use super::*;
-use crate::types::Timestamp;
+use crate::types::{LogTerms, Timestamp};
 
 const VICTIMS_FILE: &str = "victim.db";
 
@@ -55,7 +55,7 @@ fn commit_for_ever(path: &Path) {
                 let row = ProjectRow {
                     name: name(number),
                     created: Timestamp::from_millis(number),
-                    log: Default::default(),
+                    log: LogTerms::default(),
                 };
                 catalog.commit(vec![Mutation::CreateProject(row)])
             });

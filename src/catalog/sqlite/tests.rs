@@ -10,7 +10,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::catalog::{Conflict, Defaults, Facts, ObjectMeta};
-use crate::types::{PrincipalKind, Timestamp, Versioning};
+use crate::types::{LogTerms, PrincipalKind, Timestamp, Versioning};
 
 struct Place {
     directory: TempDir,
@@ -42,7 +42,7 @@ fn project(name: &str) -> Vec<Mutation> {
     vec![Mutation::CreateProject(ProjectRow {
         name: name.parse().unwrap(),
         created: Timestamp::from_millis(1),
-        log: Default::default(),
+        log: LogTerms::default(),
     })]
 }
 
