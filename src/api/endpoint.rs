@@ -9,7 +9,9 @@ use http::{Method, Response};
 
 use super::answer::ApiError;
 use super::ask::Ask;
-use super::{PREFIX, approvals, erasures, grants, identity, jobs, log_terms, openapi, versions};
+use super::{
+    PREFIX, approvals, erasures, grants, identity, jobs, log_terms, openapi, records, versions,
+};
 use crate::vault::Vault;
 
 /// Serves one endpoint.
@@ -204,6 +206,12 @@ pub(super) static ENDPOINTS: &[Endpoint] = &[
     unsigned(Method::POST, "jobs/end", "EndJob", |vault, ask| {
         Box::pin(jobs::end(vault, ask))
     }),
+    signed(
+        Method::GET,
+        "projects/{project}/records",
+        "ListRecords",
+        |vault, ask| Box::pin(records::list(vault, ask)),
+    ),
     signed(
         Method::GET,
         "projects/{project}/approvals",

@@ -16,6 +16,7 @@ mod identity;
 mod jobs;
 mod log_terms;
 mod openapi;
+mod records;
 mod versions;
 
 use std::sync::Arc;

@@ -14,7 +14,7 @@ use crate::catalog::{CatalogError, OnCommit, SharedCatalog, SqliteCatalog};
 use crate::config::{
     Config, Environment, SecretError, StoreKind, Variable, read_secret_file, store_credentials,
 };
-use crate::journal::{JournalError, OnSync, SharedJournal, Wal, WalConfig};
+use crate::journal::{JournalError, OnSync, Pages, SharedJournal, Wal, WalConfig};
 use crate::keyring::{KeyRing, KeyRingError, RootIdentity, file_needs_passphrase};
 use crate::store::local::LocalStore;
 use crate::store::s3::{S3ConfigError, S3Store, S3StoreConfig};
@@ -403,6 +403,7 @@ impl Opened {
             },
         };
         let vault = Arc::new(Vault::new(parts, settings));
+        vault.show_records(Pages::new(config.journal.dir.clone(), keyring.log_key()));
         Ok(Self {
             vault,
             store,

@@ -14,7 +14,10 @@ mod hot;
 mod look;
 #[cfg(feature = "sql")]
 mod query;
+mod reconcile;
 mod records;
+mod replay;
+mod rows;
 mod ship;
 mod source;
 mod verify;
@@ -57,6 +60,8 @@ fn dispatch(cli: &Cli, environment: &Environment, output: &mut Output) -> Result
         Command::Cosign(ask) => cosign::run(ask, desk, output),
         Command::Export(ask) => export::run(ask, desk, output),
         Command::Expire(ask) => expire::run(ask, desk, output),
+        Command::Reconcile(ask) => reconcile::run(ask, desk, output),
+        Command::Replay(ask) => replay::run(ask, desk, output),
         Command::Ship(ask) => ship::run(ask, desk, output),
         Command::Key => look::key(desk, output),
         Command::Checkpoint { command } => look::checkpoint(command, desk, output),

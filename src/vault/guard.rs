@@ -12,9 +12,10 @@ use arc_swap::ArcSwap;
 
 pub(super) use super::assurance::circumstances;
 use super::error::{ErrorKind, VaultError};
+use super::kept::Kept;
 use super::session::{Session, narrowed};
 use super::uses::Recent;
-use super::{Bounds, Call, Identity, Vault};
+use super::{Bounds, Call, Identity, Parts, Vault, asked};
 use crate::catalog::{CredentialRow, DatasetRow, JobRow, NodeRow, PublicationRow, SharedCatalog};
 use crate::ledger::{ObjectRef, PolicyRef};
 use crate::policy::{Ask, Bar, Circumstances, Decision, Policy, ProjectPolicy, SubjectPolicy};
@@ -222,6 +223,8 @@ pub(super) struct Guard {
     cache: RwLock<Cache>,
     /// Which grants and credentials were used of late.
     pub(super) recent: Recent,
+    /// What decisions rest on, in the log.
+    pub(super) kept: Kept,
 }
 
 /// The same, about a published version.
@@ -233,15 +236,20 @@ fn about(call: &Call, version: Option<u32>) -> Circumstances<'_> {
 }
 
 impl Guard {
-    pub(super) fn new(catalog: SharedCatalog, clock: Arc<dyn Clock>, policy: Arc<Policy>) -> Self {
+    pub(super) fn new(parts: &Parts) -> Self {
         let cache = RwLock::new(Cache::default());
         Self {
-            catalog,
-            clock,
-            policy: ArcSwap::new(policy),
+            catalog: Arc::clone(&parts.catalog),
+            clock: Arc::clone(&parts.clock),
+            policy: ArcSwap::new(Arc::clone(&parts.policy)),
             cache,
             recent: Recent::default(),
+            kept: Kept::new(Arc::clone(&parts.journal)),
         }
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// The policy in force.
@@ -376,6 +384,7 @@ impl Guard {
             Some(why) => subject.barred(why),
             None => subject,
         });
+        self.keep_rights(enforcer.policy(), &subject).await?;
         self.keep(generation, |cache| {
             cache.projects.insert(slot.0.clone(), enforcer);
             cache.subjects.insert(slot, Arc::clone(&subject));
@@ -508,6 +517,12 @@ impl Vault {
             Err((object, decision, error)) => {
                 let mut intent = Self::intent(call, Some(action), object);
                 intent.policy = decision.as_ref().map(policy_ref);
+                let named = BucketRef::parse(bucket, &self.settings.default_project);
+                let under = match name {
+                    Name::Prefix(prefix) => Some(prefix),
+                    Name::Dataset | Name::Key(_) => None,
+                };
+                intent.query = asked(named.ok().and_then(|named| named.version), under);
                 Err(self.turn_away(call, intent, error).await)
             }
         }

@@ -20,6 +20,7 @@ mod guard;
 mod identity;
 mod intake;
 mod jobs;
+mod kept;
 mod keywork;
 mod known;
 mod lifecycle;
@@ -30,6 +31,7 @@ mod publish;
 mod read;
 mod reading;
 mod record;
+mod records;
 mod recover;
 mod release;
 mod session;
@@ -46,7 +48,7 @@ mod write;
 mod tests;
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -69,7 +71,10 @@ pub use keywork::erasure_words;
 pub use lifecycle::Lifecycled;
 pub use log_terms::LogTermsChange;
 pub use publish::Published;
+pub use records::{RecordAsk, RecordPage};
 pub use recover::Recovered;
+
+pub use crate::journal::Filter as RecordFilter;
 pub use release::{Opening, ReadReport, Released, Run};
 pub use session::{AssumeAsk, Assumed, Bounds, JobBounds, Rests, Word};
 pub use snapshot::Snapshot;
@@ -92,6 +97,16 @@ const NOBODY: VaultError = VaultError::new(ErrorKind::AccessDenied, "nobody was 
 /// A text as the log keeps it: at most 512 characters.
 fn cut(text: &str) -> String {
     text.chars().take(512).collect()
+}
+
+/// What was asked beyond names, as the log keeps it: of which published version, and of keys that
+/// begin so.
+fn asked(version: Option<u32>, prefix: Option<&str>) -> Option<String> {
+    match (version, prefix) {
+        (Some(number), Some(prefix)) => Some(cut(&format!("version={number} prefix={prefix}"))),
+        (Some(number), None) => Some(format!("version={number}")),
+        (None, prefix) => prefix.map(cut),
+    }
 }
 
 /// Who a credential belongs to, and the secret that proves it.
@@ -152,14 +167,14 @@ pub struct Vault {
     settings: Settings,
     snapshots: snapshot::Progress,
     indexes: release::Indexes,
+    records: OnceLock<records::Records>,
 }
 
 impl Vault {
     /// Builds a vault of its parts.
     #[must_use]
     pub fn new(parts: Parts, settings: Settings) -> Self {
-        let catalog = Arc::clone(&parts.catalog);
-        let guard = guard::Guard::new(catalog, Arc::clone(&parts.clock), parts.policy);
+        let guard = guard::Guard::new(&parts);
         Self {
             store: parts.store,
             catalog: parts.catalog,
@@ -173,6 +188,7 @@ impl Vault {
             settings,
             snapshots: snapshot::Progress::default(),
             indexes: release::Indexes::default(),
+            records: OnceLock::new(),
         }
     }
 

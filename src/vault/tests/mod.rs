@@ -23,6 +23,7 @@ mod policy;
 mod ports;
 mod published;
 mod races;
+mod replayed;
 mod snapshots;
 mod straight;
 pub(super) mod support;
