@@ -16,7 +16,7 @@ JOBS = 2
 
 
 def fio(directory: pathlib.Path, *words: str) -> tuple[int, dict, str]:
-    run = subprocess.run(["fio", "--name=job", f"--directory={directory}", f"--size={FILE_MIB}m", f"--numjobs={JOBS}", "--thread",
+    run = subprocess.run(["fio", "--name=job", f"--directory={directory}", f"--size={FILE_MIB}m", f"--numjobs={JOBS}", "--thread", "--verify_state_save=0",
                           "--filename_format=$jobname.$jobnum", "--verify=crc32c", "--verify_interval=4096", "--group_reporting",
                           "--output-format=json", "--invalidate=0", *words], capture_output=True, text=True, timeout=300, check=False)
     text = run.stdout[run.stdout.find("{"):]
