@@ -27,7 +27,7 @@ use kluis::catalog::{
     ObjectMeta, ObjectRow, PrincipalRow, ProjectRow, SharedCatalog, SqliteCatalog, VersionQuery,
 };
 use kluis::types::{
-    BlobId, BucketName, Checksums, DatasetId, ETag, PrincipalKind, Timestamp, VersionId,
+    BlobId, BucketName, Checksums, DatasetId, ETag, LogTerms, PrincipalKind, Timestamp, VersionId,
     VersionName, Versioning,
 };
 
@@ -177,7 +177,7 @@ fn found() -> Result<Vec<Mutation>, Failure> {
         Mutation::CreateProject(ProjectRow {
             name: "icu".parse()?,
             created,
-            log: Default::default(),
+            log: LogTerms::default(),
         }),
         Mutation::CreatePrincipal(PrincipalRow {
             id: "ann".parse()?,

@@ -195,8 +195,8 @@ impl Maker {
         Ok(pages.count)
     }
 
-    /// What is there no more: records up to `newest`, which had the days that their project asks for
-    /// at most. Whether that was due is for the verifier to judge.
+    /// What is there no more: records up to `newest`, which had the days that their project asks
+    /// for at most. Whether that was due is for the verifier to judge.
     fn expired(&self, scope: &Scope, newest: Timestamp) -> Expired {
         let before = newest.plus_millis(1);
         let age = SystemClock.now().since(before) / DAY_MS;

@@ -1,6 +1,7 @@
 //! `kluis-audit expire`: removes the records whose time is over. A volume that holds some is
 //! written again without them, read back, held against the log, and takes the place of the old one
-//! in the index; only then the old one goes. The log keeps their roots, so that it verifies as before.
+//! in the index; only then the old one goes. The log keeps their roots, so that it verifies as
+//! before.
 //!
 //! What is to go stands in the log first, for each project.
 

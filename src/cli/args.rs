@@ -309,8 +309,8 @@ pub enum ProjectCommand {
     List,
     /// Demand of everybody in a project how they sign in
     ///
-    /// Who holds a right and signed in with less is refused with the reason `AssuranceTooLow`; so is
-    /// a lasting credential, which knows of no sign-in. Without `--acr` and `--amr` nothing is
+    /// Who holds a right and signed in with less is refused with the reason `AssuranceTooLow`; so
+    /// is a lasting credential, which knows of no sign-in. Without `--acr` and `--amr` nothing is
     /// demanded any more.
     #[command(
         after_long_help = "Example:\n  kluis project demand icu-sepsis --acr https://refeds.org/profile/mfa\n  kluis project demand icu-sepsis --amr mfa --log-only\n  kluis project demand icu-sepsis"
@@ -331,8 +331,8 @@ pub enum ProjectCommand {
     /// Show or change how a project's records are kept in the log
     ///
     /// Records are kept for five years where nothing else is said. A change holds for those that
-    /// are there too. Nobody makes them expire earlier by himself: that takes two persons, who agree
-    /// on it by `kluis approval ask log.shorten`.
+    /// are there too. Nobody makes them expire earlier by himself: that takes two persons, who
+    /// agree on it by `kluis approval ask log.shorten`.
     #[command(after_long_help = "Example:\n  kluis project log icu-sepsis --days 3653")]
     Log {
         /// The project

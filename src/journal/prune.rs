@@ -7,8 +7,8 @@
 //! tag           = HMAC-SHA256(HKDF(log key, "kluis/journal/1/pruned"), all before ‖ lane)
 //! ```
 //!
-//! First the mark, durable, then the files, oldest first: after a crash at any step readers begin at
-//! the mark, and the next call removes what is left before it.
+//! First the mark, durable, then the files, oldest first: after a crash at any step readers begin
+//! at the mark, and the next call removes what is left before it.
 
 use std::fs::File;
 use std::io::{self, Read as _};
@@ -154,7 +154,8 @@ pub fn prunable(
 }
 
 /// Removes them, and what an earlier call did not come to remove; how many files that was. **Only
-/// for records that are kept elsewhere.** The lane may be written meanwhile, by another process too.
+/// for records that are kept elsewhere.** The lane may be written meanwhile, by another process
+/// too.
 pub fn prune(
     dir: &Path,
     lane: &str,

@@ -7,7 +7,8 @@ use crate::types::limits;
 
 /// Readers that each go through a directory of their own.
 const WALKS_MAX: usize = 16;
-/// How far apart two of their opens may be: directories and files that are passed over come between.
+/// How far apart two of their opens may be: directories and files that are passed over come
+/// between.
 const WALK_STEP: u64 = 8;
 /// How many in a row must be so near before more is brought.
 const WALK_STEPS: u32 = 2;
@@ -220,7 +221,8 @@ mod tests {
 
     const SMALL: u64 = 10_000;
 
-    /// Opens in this order; how many were brought before they were opened, and all that was brought.
+    /// Opens in this order; how many were brought before they were opened, and all that was
+    /// brought.
     fn read(orders: &mut Orders, files: &[u64]) -> (usize, HashSet<u64>) {
         let (mut brought, mut ready) = (HashSet::new(), 0);
         for file in files {

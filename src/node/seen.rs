@@ -1,10 +1,11 @@
 //! The versions that a node has seen, kept on its disk, so that a gateway or a store that has gone
 //! back to an older state cannot pass it off as the present one.
 //!
-//! One file for each dataset of each vault, which its signing key tells apart; one line for each version: its number, the digest of its root, and
-//! that of the root before. A number never changes its root, a root's neighbours are those of its
-//! chain, and what is asked for as the newest is not older than what was newest before. An older
-//! version that is asked for **by its number** is mounted: that is what numbers are for.
+//! One file for each dataset of each vault, which its signing key tells apart; one line for each
+//! version: its number, the digest of its root, and that of the root before. A number never
+//! changes its root, a root's neighbours are those of its chain, and what is asked for as the
+//! newest is not older than what was newest before. An older version that is asked for **by its
+//! number** is mounted: that is what numbers are for.
 
 use std::collections::BTreeMap;
 use std::fs::File;

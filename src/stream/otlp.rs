@@ -103,13 +103,14 @@ struct Partial {
 pub fn read_answer(status: u16, body: &[u8]) -> OtlpAnswer {
     match status {
         200 => {
-            // An empty message is an empty object, or nothing at all.
-            let answer = if body.iter().all(u8::is_ascii_whitespace) {
-                Some(Answer::default())
-            } else {
-                serde_json::from_slice(body).ok()
+            // An empty message is an empty object, or nothing at all; a list would be read as
+            // fields in order.
+            let answer = match body.trim_ascii() {
+                [] => Some(Answer::default()),
+                object @ [b'{', ..] => serde_json::from_slice(object).ok(),
+                _ => None,
             };
-            let Some(answer): Option<Answer> = answer else {
+            let Some(answer) = answer else {
                 return OtlpAnswer::Later;
             };
             let rejected = answer.partial_success.map(|partial| {

@@ -13,7 +13,8 @@ use crate::types::limits::{
     STREAM_BATCH_REQUESTS, STREAM_LOOK_MS, STREAM_RETRY_MS_MAX, STREAM_RETRY_MS_MIN,
 };
 
-/// Why a receiver did not take something, in words for the operator: no secret, nothing of a record.
+/// Why a receiver did not take something, in words for the operator: no secret, nothing of a
+/// record.
 #[derive(Debug, thiserror::Error, Clone, PartialEq, Eq)]
 #[error("{0}")]
 pub struct Refused(pub String);

@@ -2,7 +2,8 @@
 //! a header that names it.
 //!
 //! ```text
-//! <110>1 2027-03-02T08:15:04.498Z vault kluis - object.read [kluis@32473 id="…" lane="…" seq="7"] BOM{…}
+//! <110>1 2027-03-02T08:15:04.498Z vault kluis - object.read [kluis@32473 id="…" lane="…" seq="7"]
+//! BOM{…}
 //! ```
 //!
 //! 32473 is the number that RFC 5612 keeps for examples: Kluis has none of its own.

@@ -231,7 +231,7 @@ async fn a_job_waits_three_days_and_runs_two_without_anybody() {
 }
 
 #[tokio::test]
-async fn forged_foreign_stale_and_replayed_statements_start_nothing() {
+async fn forged_foreign_and_stale_statements_start_nothing() {
     let stage = stage().await;
     let world = &stage.world;
     let job = stage.job().await;
@@ -243,7 +243,7 @@ async fn forged_foreign_stale_and_replayed_statements_start_nothing() {
         node.sign(&eddsa, &claims)
     };
     let good = node.claims(world, "start", &job);
-    let none = {
+    let unsigned = {
         let part = |value: &Value| BASE64URL_NOPAD.encode(value.to_string().as_bytes());
         format!("{}.{}.", part(&json!({"alg": "none"})), part(&good))
     };
@@ -252,7 +252,7 @@ async fn forged_foreign_stale_and_replayed_statements_start_nothing() {
     let thief = Node::new("gpu-1");
     for (what, statement, status) in [
         ("nothing", String::new(), 400),
-        ("no algorithm", none, 400),
+        ("no algorithm", unsigned, 400),
         (
             "a shared secret",
             node.sign(&json!({"alg": "HS256"}), &good),
@@ -290,6 +290,13 @@ async fn forged_foreign_stale_and_replayed_statements_start_nothing() {
             "{what}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_statement_a_number_and_a_node_are_good_once() {
+    let stage = stage().await;
+    let (world, node) = (&stage.world, &stage.node);
+    let job = stage.job().await;
     let once = node.state(world, "start", &job);
     assert_eq!(tell(world, "start", &once).await.status, 200);
     assert_eq!(
@@ -297,7 +304,9 @@ async fn forged_foreign_stale_and_replayed_statements_start_nothing() {
         403,
         "a statement is good once"
     );
-    let other = bent("number", json!("8"));
+    let mut claims = node.claims(world, "start", &job);
+    claims["number"] = json!("8");
+    let other = node.sign(&json!({"alg": "EdDSA"}), &claims);
     assert_eq!(
         tell(world, "start", &other).await.status,
         403,

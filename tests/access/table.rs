@@ -458,7 +458,7 @@ fn check(who: &str, operation: &str, expected: Else, got: &crate::world::Got) {
         }
         Else::OfTheLog if who == "auditor" => assert_eq!(got.status, 503, "{told}"),
         Else::Herself | Else::Nothing | Else::Refused | Else::OfTheLog => {
-            assert_eq!(got.status, 403, "{told}")
+            assert_eq!(got.status, 403, "{told}");
         }
     }
 }

@@ -72,7 +72,8 @@ pub(super) fn run(
         let archive = Archive::open(desk, keys).await?;
         let mut hot = Hot::open(&archive, &config).await?;
         let seen = ask.whose.project.clone();
-        let recent = recent(&mut hot, &archive, seen.as_ref()).await?;
+        // Who follows is told of a request when it ends, once.
+        let recent = newest(&mut hot, &archive, seen.as_ref(), !ask.follow).await?;
         if hot.lost() > 0 {
             output.note(&format!("{} records cannot be read any more", hot.lost()));
         }
@@ -87,7 +88,7 @@ pub(super) fn run(
         loop {
             tokio::time::sleep(LOOK).await;
             hot.forget();
-            let recent = ended_now(&mut hot, &archive, seen.as_ref()).await?;
+            let recent = newest(&mut hot, &archive, seen.as_ref(), false).await?;
             if recent.iter().any(|batch| batch.num_rows() > 0) {
                 let table = LogTable::of(seen.clone(), recent);
                 answer(table, ask, &ended, &mut printer, output).await?;
@@ -127,11 +128,12 @@ impl Batches {
     }
 }
 
-/// What ended since the last look.
-async fn ended_now(
+/// What ended since the last look, and, where `open`, the requests that have not.
+async fn newest(
     hot: &mut Hot,
     archive: &Archive,
     seen: Option<&crate::types::ProjectName>,
+    open: bool,
 ) -> Result<Vec<RecordBatch>, CliError> {
     let mut batches = Batches {
         lane: String::new(),
@@ -145,22 +147,7 @@ async fn ended_now(
         Ok(())
     })
     .await?;
-    batches.flush()?;
-    Ok(batches.done)
-}
-
-/// The newest records, the requests that are open among them.
-async fn recent(
-    hot: &mut Hot,
-    archive: &Archive,
-    seen: Option<&crate::types::ProjectName>,
-) -> Result<Vec<RecordBatch>, CliError> {
-    let mut batches = Batches {
-        lane: String::new(),
-        rows: Vec::new(),
-        done: ended_now(hot, archive, seen).await?,
-    };
-    for (lane, row) in hot.open_rows() {
+    for (lane, row) in hot.open_rows().filter(|_| open) {
         if in_scope(row, seen) {
             batches.push(lane, row.clone())?;
         }

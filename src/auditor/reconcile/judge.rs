@@ -1,8 +1,8 @@
 //! Which accesses of the store no record of Kluis covers. Pure: no file, no clock.
 //!
 //! An access is covered if a request on the very object was under way when the store served it.
-//! Whoever reads past Kluis while the same object is read through it is not seen by that: addresses are
-//! what tells those apart, where only gateways may speak to the store.
+//! Whoever reads past Kluis while the same object is read through it is not seen by that:
+//! addresses are what tells those apart, where only gateways may speak to the store.
 
 use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
@@ -223,9 +223,9 @@ impl Judge<'_> {
     }
 }
 
-/// What an inventory says against the catalog: kinds, names and blobs. `youngest` is the moment that
-/// it shows; what was written after that is not looked for, and what nothing refers to may be there
-/// for `grace_ms` before it.
+/// What an inventory says against the catalog: kinds, names and blobs. `youngest` is the moment
+/// that it shows; what was written after that is not looked for, and what nothing refers to may be
+/// there for `grace_ms` before it.
 pub(super) fn against(
     inventory: &HashMap<BlobId, Option<Timestamp>>,
     known: &HashMap<BlobId, Known>,

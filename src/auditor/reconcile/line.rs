@@ -1,6 +1,6 @@
-//! Lines of a store's access log and of its inventory. **Each is hostile**: clients choose keys, agents
-//! and referers, and what a log's writer escapes is its own affair. A line that does not read is
-//! an error, never skipped.
+//! Lines of a store's access log and of its inventory. **Each is hostile**: clients choose keys,
+//! agents and referers, and what a log's writer escapes is its own affair. A line that does not
+//! read is an error, never skipped.
 //!
 //! - `aws`: S3 server access logs, as AWS and what follows it write them.
 //! - `combined`: what nginx and others write in front of a store.
