@@ -104,6 +104,7 @@ async fn fill(catalog: SharedCatalog) {
             acts_for: None,
             created,
             suspended: None,
+            clearance: None,
         }),
         Mutation::CreateDataset(DatasetRow {
             id: DATASET,
@@ -115,6 +116,7 @@ async fn fill(catalog: SharedCatalog) {
             creator: "ann".parse().expect("a name"),
             versioning: Versioning::Off,
             defaults: Defaults::default(),
+            card: None,
         }),
     ];
     catalog.commit(rows).await.expect("a commit");

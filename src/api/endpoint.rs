@@ -9,7 +9,7 @@ use http::{Method, Response};
 
 use super::answer::ApiError;
 use super::ask::Ask;
-use super::{PREFIX, approvals, grants, identity, versions};
+use super::{PREFIX, approvals, datasets, grants, identity, notices, versions};
 use crate::vault::Vault;
 
 /// Serves one endpoint.
@@ -139,6 +139,27 @@ pub(super) static ENDPOINTS: &[Endpoint] = &[
         "projects/{project}/grants/{grant}/confirm",
         "ConfirmGrant",
         |vault, ask| Box::pin(grants::confirm(vault, ask)),
+    ),
+    signed(
+        Method::GET,
+        "datasets/{bucket}",
+        "DescribeDataset",
+        |vault, ask| Box::pin(datasets::get(vault, ask)),
+    ),
+    signed(
+        Method::POST,
+        "datasets/{bucket}",
+        "SetDescription",
+        |vault, ask| Box::pin(datasets::set(vault, ask)),
+    ),
+    signed(Method::GET, "notices", "ListNotices", |vault, ask| {
+        Box::pin(notices::list(vault, ask))
+    }),
+    signed(
+        Method::POST,
+        "projects/{project}/approvals/{approval}/break-glass",
+        "BreakGlass",
+        |vault, ask| Box::pin(approvals::break_glass(vault, ask)),
     ),
     signed(
         Method::GET,

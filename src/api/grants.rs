@@ -156,14 +156,14 @@ impl Asked {
 }
 
 /// What is wrong with a grant is about the client's own text, so she is told.
-fn told(error: VaultError) -> ApiError {
+pub(super) fn told(error: VaultError) -> ApiError {
     if error.kind() == ErrorKind::InvalidArgument {
         return ApiError::bad(error.reason());
     }
     error.into()
 }
 
-fn read<T: std::str::FromStr>(what: &str, text: &str) -> Result<T, ApiError> {
+pub(super) fn read<T: std::str::FromStr>(what: &str, text: &str) -> Result<T, ApiError> {
     let bad = |_unparsed| ApiError::bad(format!("The member {what} is not one."));
     text.parse().map_err(bad)
 }
@@ -172,7 +172,7 @@ fn read_all<T: std::str::FromStr>(what: &str, texts: &[String]) -> Result<Vec<T>
     texts.iter().map(|text| read(what, text)).collect()
 }
 
-fn time(what: &str, text: &str) -> Result<Timestamp, ApiError> {
+pub(super) fn time(what: &str, text: &str) -> Result<Timestamp, ApiError> {
     let format = &time::format_description::well_known::Rfc3339;
     let moment = time::OffsetDateTime::parse(text, format).ok();
     let millis = moment.map(|t| t.unix_timestamp_nanos().div_euclid(1_000_000));

@@ -8,9 +8,11 @@
 mod answer;
 mod approvals;
 mod ask;
+mod datasets;
 mod endpoint;
 mod grants;
 mod identity;
+mod notices;
 mod versions;
 
 use std::sync::Arc;

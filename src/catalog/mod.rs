@@ -4,6 +4,7 @@
 //! with their preconditions judged inside the transaction. The adapters hold no rule of S3.
 
 mod approval;
+mod card;
 pub mod codec;
 mod entity;
 mod listing;
@@ -24,7 +25,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-pub use approval::{ApprovalRow, ApprovalState, ApprovalStep};
+pub use approval::{ApprovalRow, ApprovalState, ApprovalStep, NoticeRow};
+pub use card::{Card, CardDefaults, Stage};
 pub use entity::{
     Attached, CredentialRow, DatasetRow, Defaults, Facts, IdentityRow, MarkerRow, ObjectMeta,
     ObjectRow, Origin, PartRow, PrincipalRow, ProjectRow, UploadRow, Uses, Version,
@@ -117,6 +119,8 @@ pub enum Conflict {
     NoIdentity,
     /// The token was spent before.
     TokenSpent,
+    /// The dataset's description was changed meanwhile.
+    CardChanged,
     /// No such approval.
     NoApproval,
     /// The approval does not stand as it must for this step, or its time is over.
@@ -275,6 +279,10 @@ pub trait Catalog: Send + Sync + 'static {
         project: &ProjectName,
         limit: usize,
     ) -> Result<Vec<ApprovalRow>, CatalogError>;
+
+    /// What somebody was told, the newest first, at most `limit`.
+    async fn notices(&self, to: &PrincipalId, limit: usize)
+    -> Result<Vec<NoticeRow>, CatalogError>;
 
     /// One object, with its sealed part table.
     async fn object(

@@ -1,6 +1,6 @@
 //! How a dump puts people and what they hold back.
 
-use super::entity::PrincipalRow;
+use super::entity::{PrincipalRow, ProjectRow};
 use super::mutation::Mutation;
 use crate::policy::{Grant, Terms};
 
@@ -24,9 +24,28 @@ pub(super) fn naming(row: PrincipalRow) -> Vec<Mutation> {
         principal: row.id.clone(),
         since: Some(since),
     });
+    let clear = row.clearance.clone().map(|label| Mutation::SetClearance {
+        principal: row.id.clone(),
+        clearance: Some(label),
+    });
     let create = Mutation::CreatePrincipal(PrincipalRow {
         suspended: None,
+        clearance: None,
         ..row
     });
-    std::iter::once(create).chain(suspend).collect()
+    let rest = suspend.into_iter().chain(clear);
+    std::iter::once(create).chain(rest).collect()
+}
+
+/// The mutations that put a project back, as a dump lists them.
+pub(super) fn founding(row: ProjectRow) -> Vec<Mutation> {
+    let set = row.defaults.is_some().then(|| Mutation::SetDefaults {
+        project: row.name.clone(),
+        defaults: row.defaults.clone(),
+    });
+    let create = Mutation::CreateProject(ProjectRow {
+        defaults: None,
+        ..row
+    });
+    std::iter::once(create).chain(set).collect()
 }

@@ -11,6 +11,7 @@ pub mod values;
 mod approval;
 mod audit;
 mod call;
+mod cards;
 mod credential;
 mod dataset;
 mod dataset_args;
@@ -68,6 +69,7 @@ fn dispatch(cli: &Cli, environment: &Environment, output: &mut Output) -> Result
         Command::Principal { command } => principal::run(command, desk, output),
         Command::Credential { command } => credential::run(command, desk, output),
         Command::Grant { command } => grant::run(command, desk, output),
+        Command::Notices(caller) => approval::notices(caller, environment, output),
         Command::Approval { command } => approval::run(command, environment, output),
         Command::Group { command } => group::run(command, desk, output),
         Command::Init(ask) => init::run(ask, environment, output),

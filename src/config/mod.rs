@@ -21,7 +21,8 @@ pub use problem::{Fault, Place, Problem, Problems};
 pub use render::{documentation, template};
 pub use secrets::{SecretError, StoreCredentials, read_secret_file, store_credentials};
 pub use settings::{
-    Catalog, Config, Journal, Keys, Limits, Log, Ops, Policy, Proof, Row, Server, Store, Sweep,
+    Catalog, Config, Journal, Keys, LabelSection, Limits, Log, Ops, Policy, Proof, Row, Server,
+    Store, Sweep,
 };
 pub use value::{ByteSize, LogFormat, LogLevel, PlainHttp, StoreKind, TlsVersion};
 

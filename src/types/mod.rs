@@ -6,6 +6,7 @@ mod checksum;
 mod clock;
 mod etag;
 mod id;
+mod label;
 pub mod limits;
 mod name;
 mod network;
@@ -21,8 +22,10 @@ pub use checksum::{ChecksumKind, Checksums};
 pub use clock::{Clock, Entropy, EntropyError, Timestamp};
 pub use etag::ETag;
 pub use id::{
-    ApprovalId, BlobId, DatasetId, EventId, GrantId, IdError, PublicationId, UploadId, VersionId,
+    ApprovalId, BlobId, DatasetId, EventId, GrantId, IdError, NoticeId, PublicationId, UploadId,
+    VersionId,
 };
+pub use label::{Label, Labels, Rank};
 pub use name::{BucketName, BucketRef, DatasetName, NameError, ObjectKey, ProjectName};
 pub use network::{Network, NetworkError};
 // An address is a value; only sockets are I/O.

@@ -55,6 +55,7 @@ impl Vault {
         let row = ProjectRow {
             name,
             created: self.now(),
+            defaults: None,
         };
         let intent = Self::admin_intent(call, Some(&row.name), "project");
         self.administer(call, intent, vec![Mutation::CreateProject(row.clone())])
@@ -88,6 +89,7 @@ impl Vault {
             acts_for,
             created: self.now(),
             suspended: None,
+            clearance: None,
         };
         self.administer(call, intent, vec![Mutation::CreatePrincipal(row.clone())])
             .await?;

@@ -342,7 +342,7 @@ impl Vault {
         }
     }
 
-    async fn find_act(
+    pub(super) async fn find_act(
         &self,
         project: &ProjectName,
         id: ApprovalId,

@@ -5,11 +5,14 @@ mod act_terms;
 mod admin;
 mod approvals;
 mod ask;
+mod barrier;
+mod cards;
 mod checksum;
 mod completion;
 mod cors;
 mod dataset;
 mod delete;
+mod emergency;
 mod error;
 mod grant_checks;
 mod grants;
@@ -18,6 +21,7 @@ mod guard;
 mod identity;
 mod intake;
 mod known;
+mod lease;
 mod lifecycle;
 mod lock;
 mod publish;
@@ -29,6 +33,7 @@ mod release;
 mod session;
 mod settings;
 mod snapshot;
+mod stages;
 mod sweep;
 mod tags;
 mod upload;
@@ -52,6 +57,8 @@ pub use ask::{
     Holding, Input, InputBody, KeyWish, NewObject, Place, ReadAsk, ReadConditions, Reading,
     Removed, Replaced, Seen, Span, TagMatch, Tags, Turned, Wishes, WriteConditions,
 };
+pub use barrier::LabelRules;
+pub use cards::{CardChange, Described};
 pub use cors::CorsAsk;
 pub use error::{ErrorKind, VaultError};
 pub use grants::{GrantDraft, GrantUse, ReviewTimes};
@@ -119,6 +126,8 @@ pub struct Settings {
     pub snapshot_wait: bool,
     /// When grants lapse that no review confirms.
     pub review: ReviewTimes,
+    /// The labels of data.
+    pub labels: LabelRules,
 }
 
 /// The vault.
@@ -142,7 +151,8 @@ impl Vault {
     #[must_use]
     pub fn new(parts: Parts, settings: Settings) -> Self {
         let catalog = Arc::clone(&parts.catalog);
-        let guard = guard::Guard::new(catalog, Arc::clone(&parts.clock), parts.policy);
+        let clock = Arc::clone(&parts.clock);
+        let guard = guard::Guard::new(catalog, clock, parts.policy, settings.labels.clone());
         Self {
             store: parts.store,
             catalog: parts.catalog,

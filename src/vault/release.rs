@@ -201,6 +201,8 @@ impl Vault {
             .await?;
         let planned = async {
             let (row, number) = version(&proof)?;
+            // The proof is of a right to know of the dataset; what has ended is not read either.
+            super::barrier::in_use(proof.dataset()?, self.now())?;
             let total: usize = runs
                 .iter()
                 .map(|run| run.count)
@@ -510,7 +512,9 @@ impl Vault {
             bytes: bytes.fold(0, u64::saturating_add),
             object_bytes: None,
         };
-        self.journal.note(&call.session, intent, completion).await?;
+        self.journal
+            .note(&call.session, super::record::flagged(intent), completion)
+            .await?;
         call.mark_recorded();
         Ok(())
     }

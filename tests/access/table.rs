@@ -33,6 +33,8 @@ struct There {
     /// Asked for by another owner, and by olivia.
     approval: String,
     own: String,
+    /// Olivia's, of a break-glass that oscar approved.
+    glass: String,
 }
 
 const GRANTS: &str = "/.kluis/v1/projects/icu/grants";
@@ -63,6 +65,7 @@ fn request(operation: &str, there: &There) -> Option<(Asked, Else)> {
         "ListBuckets" => return Some((asked("GET", "/"), Else::Nothing)),
         "GetIdentity" => return Some((asked("GET", "/.kluis/v1/identity"), Else::Herself)),
         "ListApprovals" => return Some((asked("GET", APPROVALS), Else::Nothing)),
+        "ListNotices" => return Some((asked("GET", "/.kluis/v1/notices"), Else::Herself)),
         "ListGrants" => return Some((asked("GET", GRANTS), Else::Nothing)),
         "HeadBucket" => asked("HEAD", bucket),
         "GetBucketLocation" => asked("GET", of("location")),
@@ -170,12 +173,30 @@ fn approving(operation: &str, there: &There) -> Option<Asked> {
             });
             asked("POST", APPROVALS).body(body.to_string())
         }
+        "DescribeDataset" => asked("GET", "/.kluis/v1/datasets/icu--ecg"),
+        "SetDescription" => {
+            asked("POST", "/.kluis/v1/datasets/icu--ecg").body(r#"{"source": "another"}"#)
+        }
+        "BreakGlass" => asked("POST", format!("{APPROVALS}/{}/break-glass", there.glass)),
         "GetApproval" => asked("GET", on("")),
         "WithdrawApproval" => asked("DELETE", format!("{APPROVALS}/{}", there.own)),
         "ApproveAct" => asked("POST", on("/approve")),
         "RefuseAct" => asked("POST", on("/refuse")),
         _ => return None,
     })
+}
+
+async fn agreed_glass(world: &World, (olivia, oscar): (&Keys, &Keys)) -> String {
+    let body = serde_json::json!({
+        "act": "break-glass", "dataset": "ecg", "terms": {"who": "zoe", "minutes": "5"},
+        "reason": "theatre 3",
+    });
+    let request = asked("POST", APPROVALS).body(body.to_string());
+    let got = world.serve(Some(olivia), &request).await;
+    let id = got.json()["approval"].as_str().expect("an id").to_owned();
+    let approve = asked("POST", format!("{APPROVALS}/{id}/approve"));
+    assert_eq!(world.serve(Some(oscar), &approve).await.status, 200);
+    id
 }
 
 async fn ask_act(world: &World, who: &Keys) -> String {
@@ -255,9 +276,11 @@ async fn fill(world: &World, olivia: &Keys) -> There {
     let proposal = vault.propose_grant(&world.local(), asking).await;
     let oscar = world.member("oscar", "owner").await;
     let (approval, own) = (ask_act(world, &oscar).await, ask_act(world, olivia).await);
+    let glass = agreed_glass(world, (olivia, &oscar)).await;
     There {
         approval,
         own,
+        glass,
         upload,
         version,
         grant,
@@ -463,4 +486,32 @@ async fn an_owner_is_served_everywhere() {
             got.body
         );
     }
+}
+
+/// AZ-13: an owner in all but her clearance is refused whatever she asks about the dataset.
+#[tokio::test]
+async fn below_clearance_everything_about_a_dataset_is_refused() {
+    let world = World::new().await;
+    let olivia = world.keys("olivia", None).await;
+    let there = fill(&world, &olivia).await;
+    let low = world.member("lowen", "owner").await;
+    let secret = "secret".parse().expect("a label");
+    let local = world.local();
+    let cleared = world.vault.clear(&local, name("olivia"), Some(secret));
+    cleared.await.expect("cleared");
+    let body = r#"{"label": "secret"}"#;
+    let raise = asked("POST", "/.kluis/v1/datasets/icu--ecg").body(body);
+    assert_eq!(world.serve(Some(&olivia), &raise).await.status, 200);
+    let mut about = 0;
+    for operation in operations() {
+        let (request, expected) = request(operation, &there).expect("in the table");
+        if request.uri.contains("icu--ecg") {
+            about += 1;
+            let got = world.serve(Some(&low), &request).await;
+            check("below clearance", operation, expected, &got);
+        }
+    }
+    assert!(about >= 40, "{about}");
+    let read = asked("GET", "/icu--ecg/secret-key");
+    assert_eq!(world.serve(Some(&olivia), &read).await.status, 200);
 }

@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use super::CodecError;
 use crate::types::{
-    AccessKeyId, ApprovalId, BlobId, DatasetId, DatasetName, ETag, GrantId, ObjectKey, PrincipalId,
-    ProjectName, PublicationId, Timestamp, UploadId, VersionId,
+    AccessKeyId, ApprovalId, BlobId, DatasetId, DatasetName, ETag, GrantId, Label, NoticeId,
+    ObjectKey, PrincipalId, ProjectName, PublicationId, Timestamp, UploadId, VersionId,
 };
 
 /// Elements for which room is made on the word of a length alone.
@@ -218,6 +218,7 @@ ids!(
     VersionId,
     UploadId,
     GrantId,
+    NoticeId,
     PublicationId
 );
 
@@ -241,5 +242,6 @@ names!(
     ObjectKey,
     PrincipalId,
     AccessKeyId,
-    ETag
+    ETag,
+    Label
 );

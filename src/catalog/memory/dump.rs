@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::super::people::{granting, naming};
+use super::super::people::{founding, granting, naming};
 use super::super::rebuild::{beginning, furnishing, rebuilding};
 use super::super::{BlobUse, Mutation, ObjectRow, Version};
 use super::state::State;
@@ -12,7 +12,7 @@ impl State {
     /// In the order of dependence; within a kind in order of key.
     pub(super) fn dump(&self) -> Vec<Mutation> {
         let mut out = vec![Mutation::RestoreSeq(self.seq)];
-        out.extend(self.projects.values().cloned().map(Mutation::CreateProject));
+        out.extend(self.projects.values().cloned().flat_map(founding));
         out.extend(self.datasets.values().cloned().map(Mutation::CreateDataset));
         out.extend(self.principals.values().cloned().flat_map(naming));
         out.extend(
@@ -24,6 +24,7 @@ impl State {
         out.extend(self.grants.values().cloned().flat_map(granting));
         out.extend(self.dump_access());
         out.extend(self.dump_approvals());
+        out.extend(self.dump_notices());
         let blobs: Vec<(BlobId, Timestamp)> = self
             .blobs
             .iter()

@@ -5,6 +5,7 @@
 
 mod access;
 mod approvals;
+mod cards;
 mod dump;
 mod publications;
 mod state;
@@ -19,9 +20,9 @@ use bytes::Bytes;
 use super::codec::encode_value;
 use super::{
     ApprovalRow, Catalog, CatalogError, CredentialRow, DatasetRow, IdentityRow, ListEntry,
-    ListQuery, MarkerRow, Mutation, ObjectRow, Origin, Page, PartPage, PrincipalRow, ProjectRow,
-    PublicationRow, Setting, SettingKind, UploadPage, UploadQuery, UploadRow, Version, VersionPage,
-    VersionQuery, encode_change, listing,
+    ListQuery, MarkerRow, Mutation, NoticeRow, ObjectRow, Origin, Page, PartPage, PrincipalRow,
+    ProjectRow, PublicationRow, Setting, SettingKind, UploadPage, UploadQuery, UploadRow, Version,
+    VersionPage, VersionQuery, encode_change, listing,
 };
 use crate::policy::Grant;
 use crate::types::{
@@ -283,6 +284,14 @@ impl Catalog for MemoryCatalog {
         limit: usize,
     ) -> Result<Vec<ApprovalRow>, CatalogError> {
         Ok(self.state().approvals_in(project, limit))
+    }
+
+    async fn notices(
+        &self,
+        to: &PrincipalId,
+        limit: usize,
+    ) -> Result<Vec<NoticeRow>, CatalogError> {
+        Ok(self.state().notices_to(to, limit))
     }
 
     async fn object(

@@ -6,14 +6,14 @@ use bytes::Bytes;
 
 use super::super::{
     ApprovalRow, Attached, BlobUse, CatalogError, Condition, Conflict, CredentialRow, DatasetRow,
-    Defaults, Facts, IdentityRow, Mutation, ObjectRow, Origin, PartRow, PrincipalRow, ProjectRow,
-    PublicationRow, Setting, SettingKind, UploadRow,
+    Defaults, Facts, IdentityRow, Mutation, NoticeRow, ObjectRow, Origin, PartRow, PrincipalRow,
+    ProjectRow, PublicationRow, Setting, SettingKind, UploadRow,
 };
 use super::versions::Older;
 use crate::policy::{Grant, Terms};
 use crate::types::{
-    AccessKeyId, ApprovalId, BlobId, BucketName, DatasetId, GrantId, ObjectKey, PrincipalId,
-    ProjectName, PublicationId, Timestamp, UploadId, VersionId, Versioning,
+    AccessKeyId, ApprovalId, BlobId, BucketName, DatasetId, GrantId, NoticeId, ObjectKey,
+    PrincipalId, ProjectName, PublicationId, Timestamp, UploadId, VersionId, Versioning,
 };
 
 pub(super) type Blobs = BTreeSet<BlobId>;
@@ -35,6 +35,7 @@ pub(super) struct State {
     /// Tokens, each with its end.
     pub(super) spent: BTreeMap<[u8; 32], Timestamp>,
     pub(super) approvals: BTreeMap<ApprovalId, ApprovalRow>,
+    pub(super) notices: BTreeMap<NoticeId, NoticeRow>,
     /// Group and member.
     pub(super) members: BTreeSet<(PrincipalId, PrincipalId)>,
     pub(super) objects: BTreeMap<(DatasetId, ObjectKey), (ObjectRow, Blobs)>,
@@ -81,6 +82,10 @@ impl State {
         match mutation {
             Mutation::CreateProject(row) => {
                 let exists = Conflict::ProjectExists.into();
+                let row = ProjectRow {
+                    defaults: None,
+                    ..row
+                };
                 insert(&mut self.projects, row.name.clone(), row, exists)
             }
             Mutation::CreateDataset(row) => self.create_dataset(row),
@@ -89,6 +94,7 @@ impl State {
                 let exists = Conflict::PrincipalExists.into();
                 let row = PrincipalRow {
                     suspended: None,
+                    clearance: None,
                     ..row
                 };
                 insert(&mut self.principals, row.id.clone(), row, exists)
@@ -121,6 +127,17 @@ impl State {
                 expires,
                 now,
             } => Ok(self.spend(token, expires, now)?),
+            Mutation::SetDefaults { project, defaults } => {
+                Ok(self.set_defaults(&project, defaults)?)
+            }
+            Mutation::SetCard { dataset, was, card } => {
+                Ok(self.set_card(&dataset, was.as_ref(), card)?)
+            }
+            Mutation::SetClearance {
+                principal,
+                clearance,
+            } => Ok(self.set_clearance(&principal, clearance)?),
+            Mutation::AddNotice(row) => self.add_notice(row),
             Mutation::AskApproval { row, now } => self.ask_approval(row, now),
             Mutation::StepApproval { approval, step } => Ok(self.step_approval(&approval, &step)?),
             Mutation::NoteUses(uses) => {
@@ -350,6 +367,7 @@ impl State {
         let row = DatasetRow {
             versioning: Versioning::Off,
             defaults: Defaults::default(),
+            card: None,
             ..row
         };
         insert(&mut self.datasets, row.bucket.clone(), row, exists)

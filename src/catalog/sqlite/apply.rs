@@ -3,7 +3,7 @@
 use rusqlite::{Connection, params};
 
 use super::{
-    access, apply_facts, apply_object, apply_version, approvals, blobs, publications, sql,
+    access, apply_facts, apply_object, apply_version, approvals, blobs, cards, publications, sql,
 };
 use crate::catalog::codec::encode_value;
 use crate::catalog::{
@@ -59,6 +59,17 @@ pub(super) fn apply(
             expires,
             now,
         } => access::spend(conn, token, *expires, *now),
+        Mutation::SetDefaults { project, defaults } => {
+            cards::set_defaults(conn, project, defaults.as_ref())
+        }
+        Mutation::SetCard { dataset, was, card } => {
+            cards::set_card(conn, dataset, was.as_ref(), card)
+        }
+        Mutation::SetClearance {
+            principal,
+            clearance,
+        } => cards::set_clearance(conn, principal, clearance.as_ref()),
+        Mutation::AddNotice(row) => approvals::add_notice(conn, row),
         Mutation::AskApproval { row, now } => approvals::ask(conn, row, *now),
         Mutation::StepApproval { approval, step } => approvals::step(conn, approval, step),
         Mutation::NoteUses(uses) => access::note_uses(conn, uses),

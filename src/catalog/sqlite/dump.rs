@@ -9,7 +9,7 @@ use rusqlite::{Connection, Row, Rows, params_from_iter};
 
 use super::{access, approvals, read, rows, sql};
 use crate::catalog::codec::encode_value;
-use crate::catalog::people::{granting, naming};
+use crate::catalog::people::{founding, granting, naming};
 use crate::catalog::rebuild::{beginning, furnishing, rebuilding};
 use crate::catalog::{BlobUse, CatalogError, Mutation, Setting, Uses, Version};
 use crate::types::{BlobId, DatasetId, GrantId, PublicationId, Timestamp, limits};
@@ -114,17 +114,14 @@ struct Stage {
 }
 
 /// The kinds, in the order of dependence.
-const STAGES: [Stage; 20] = [
+const STAGES: [Stage; 21] = [
     Stage {
-        select: "SELECT name, created FROM projects WHERE name > ?1 ORDER BY name",
-        fill: |rows, sink| {
-            fill(rows, sink, [0, 0], |r| {
-                rows::project(r).map(Mutation::CreateProject)
-            })
-        },
+        select: "SELECT name, created, defaults FROM projects WHERE name > ?1 ORDER BY name",
+        fill: |rows, sink| fill_many(rows, sink, [0, 0, 0], |r| rows::project(r).map(founding)),
     },
     Stage {
-        select: "SELECT id, project, name, created, creator, versioning, object_lock, key_name
+        select:
+            "SELECT id, project, name, created, creator, versioning, object_lock, key_name, card
             FROM datasets
             WHERE (project, name) > (?1, ?2) ORDER BY project, name",
         fill: |rows, sink| {
@@ -134,7 +131,8 @@ const STAGES: [Stage; 20] = [
         },
     },
     Stage {
-        select: "SELECT id, workload, acts_for, created, grouped, suspended FROM principals
+        select:
+            "SELECT id, workload, acts_for, created, grouped, suspended, clearance FROM principals
             WHERE id > ?1 ORDER BY id",
         fill: |rows, sink| fill_many(rows, sink, [0, 0, 0], |r| rows::principal(r).map(naming)),
     },
@@ -182,6 +180,10 @@ const STAGES: [Stage; 20] = [
         fill: |rows, sink| fill(rows, sink, [0, 0], approvals::dumped),
     },
     Stage {
+        select: "SELECT id, person, row FROM notices WHERE id > ?1 ORDER BY id",
+        fill: |rows, sink| fill(rows, sink, [0, 0], approvals::dumped_notice),
+    },
+    Stage {
         select: "SELECT id, coalesce(lost, 0) FROM blobs WHERE id > ?1 ORDER BY id",
         fill: fill_blobs,
     },
@@ -200,7 +202,8 @@ const STAGES: [Stage; 20] = [
         fill: |rows, sink| fill_many(rows, sink, [0, 1, 12], restore_version),
     },
     Stage {
-        select: "SELECT id, project, name, created, creator, versioning, object_lock, key_name
+        select:
+            "SELECT id, project, name, created, creator, versioning, object_lock, key_name, card
             FROM datasets
             WHERE (project, name) > (?1, ?2) ORDER BY project, name",
         fill: |rows, sink| {

@@ -11,6 +11,7 @@ mod apply_object;
 mod apply_version;
 mod approvals;
 mod blobs;
+mod cards;
 mod dump;
 mod error;
 mod list;
@@ -45,7 +46,7 @@ pub use self::writer::OnCommit;
 use self::writer::{Work, Writer};
 use super::{
     ApprovalRow, Catalog, CatalogError, CredentialRow, DatasetRow, IdentityRow, ListQuery,
-    MarkerRow, Mutation, ObjectRow, Origin, Page, PartPage, PrincipalRow, ProjectRow,
+    MarkerRow, Mutation, NoticeRow, ObjectRow, Origin, Page, PartPage, PrincipalRow, ProjectRow,
     PublicationRow, Setting, SettingKind, UploadPage, UploadQuery, UploadRow, Version, VersionPage,
     VersionQuery, encode_change,
 };
@@ -328,6 +329,16 @@ impl Catalog for SqliteCatalog {
     ) -> Result<Vec<ApprovalRow>, CatalogError> {
         let project = project.clone();
         self.scan(move |conn| approvals::approvals(conn, &project, limit))
+            .await
+    }
+
+    async fn notices(
+        &self,
+        to: &PrincipalId,
+        limit: usize,
+    ) -> Result<Vec<NoticeRow>, CatalogError> {
+        let to = to.clone();
+        self.scan(move |conn| approvals::notices(conn, &to, limit))
             .await
     }
 

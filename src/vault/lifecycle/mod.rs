@@ -314,7 +314,7 @@ impl Vault {
     }
 
     /// A call by the vault itself.
-    fn system_call(&self, operation: &'static str) -> Result<Call, VaultError> {
+    pub(super) fn system_call(&self, operation: &'static str) -> Result<Call, VaultError> {
         let session = Session {
             principal: None,
             responsible: None,

@@ -7,7 +7,9 @@
 
 mod approvals;
 mod audit;
+mod cards;
 mod crash;
+mod emergency;
 mod grants;
 mod lifecycle;
 mod locks;

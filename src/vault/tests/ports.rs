@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use crate::catalog::{
     ApprovalRow, Catalog, CatalogError, CredentialRow, DatasetRow, IdentityRow, ListQuery,
-    MarkerRow, Mutation, ObjectRow, Origin, Page, PartPage, PrincipalRow, ProjectRow,
+    MarkerRow, Mutation, NoticeRow, ObjectRow, Origin, Page, PartPage, PrincipalRow, ProjectRow,
     PublicationRow, Setting, SettingKind, SharedCatalog, UploadPage, UploadQuery, UploadRow,
     Version, VersionPage, VersionQuery,
 };
@@ -219,6 +219,7 @@ gated! {
     identities_of(principal: &PrincipalId, limit: usize) -> Vec<IdentityRow>;
     grant_uses(project: &ProjectName, limit: usize) -> Vec<(GrantId, Timestamp)>;
     credential_uses(principal: &PrincipalId, limit: usize) -> Vec<(AccessKeyId, Timestamp)>;
+    notices(to: &PrincipalId, limit: usize) -> Vec<NoticeRow>;
     approval(id: &ApprovalId) -> Option<ApprovalRow>;
     approvals(project: &ProjectName, limit: usize) -> Vec<ApprovalRow>;
     version(dataset: &DatasetId, key: &ObjectKey, name: &VersionName) -> Option<Version>;
