@@ -97,6 +97,7 @@ async fn fill(catalog: SharedCatalog) {
         Mutation::CreateProject(ProjectRow {
             name: "icu".parse().expect("a name"),
             created,
+            log: Default::default(),
         }),
         Mutation::CreatePrincipal(PrincipalRow {
             id: "ann".parse().expect("a name"),

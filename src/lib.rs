@@ -35,8 +35,9 @@ pub mod archive;
 // Use cases: decide, record, do, record.
 pub mod vault;
 
-// The journal's records put under signed checkpoints.
+// The journal's records put under signed checkpoints, and sent to receivers elsewhere.
 pub mod notary;
+pub mod stream;
 
 // Ports with their adapters, side by side.
 pub mod catalog;

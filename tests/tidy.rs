@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// The rooms from the bottom up, each with the rooms below it that it may name.
-const HOUSE: [(&str, &[&str]); 22] = [
+const HOUSE: [(&str, &[&str]); 23] = [
     ("types", &[]),
     ("seal", &["types"]),
     ("policy", &["types"]),
@@ -17,6 +17,7 @@ const HOUSE: [(&str, &[&str]); 22] = [
     ("keyring", &["seal", "types"]),
     ("journal", &["ledger", "types"]),
     ("notary", &["journal", "ledger", "seal", "types"]),
+    ("stream", &["notary", "journal", "ledger", "types"]),
     ("archive", &["ledger", "seal", "types"]),
     (
         "vault",
@@ -37,8 +38,8 @@ const HOUSE: [(&str, &[&str]); 22] = [
     (
         "app",
         &[
-            "s3", "ops", "config", "vault", "notary", "catalog", "store", "keyring", "journal",
-            "ledger", "policy", "token", "types",
+            "s3", "ops", "config", "vault", "stream", "notary", "catalog", "store", "keyring",
+            "journal", "ledger", "policy", "token", "types",
         ],
     ),
     (
@@ -51,8 +52,8 @@ const HOUSE: [(&str, &[&str]); 22] = [
     (
         "auditor",
         &[
-            "cli", "app", "config", "vault", "archive", "notary", "store", "keyring", "journal",
-            "ledger", "types",
+            "cli", "app", "config", "ops", "vault", "archive", "notary", "store", "keyring",
+            "journal", "ledger", "types",
         ],
     ),
 ];

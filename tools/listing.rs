@@ -177,6 +177,7 @@ fn found() -> Result<Vec<Mutation>, Failure> {
         Mutation::CreateProject(ProjectRow {
             name: "icu".parse()?,
             created,
+            log: Default::default(),
         }),
         Mutation::CreatePrincipal(PrincipalRow {
             id: "ann".parse()?,

@@ -8,16 +8,19 @@ job=${SLURM_JOB_ID:?}
 list=$RUN/.$job.mounts
 [ -f "$list" ] || exit 0
 
+# The number may be another's by now.
+is_ours() { tr '\0' '\n' <"/proc/$1/cmdline" 2>/dev/null | grep -qxF -- "$2"; }
+
 while read -r pid place; do
     # SIGTERM unmounts, and tells the gateway what was read last.
-    kill -TERM "$pid" 2>/dev/null
+    ! is_ours "$pid" "$place" || kill -TERM "$pid" 2>/dev/null
 done <"$list"
 while read -r pid place; do
     for _ in $(seq $((STOP_SECONDS_MAX * 10))); do
-        kill -0 "$pid" 2>/dev/null || break
+        is_ours "$pid" "$place" || break
         sleep 0.1
     done
-    kill -9 "$pid" 2>/dev/null
+    ! is_ours "$pid" "$place" || kill -9 "$pid" 2>/dev/null
     ! mountpoint -q "$place" || fusermount3 -u -z "$place" 2>/dev/null || umount -l "$place"
 done <"$list"
 rm -f "$list"

@@ -9,7 +9,7 @@ use http::{Method, Response};
 
 use super::answer::ApiError;
 use super::ask::Ask;
-use super::{PREFIX, approvals, datasets, grants, identity, notices, versions};
+use super::{PREFIX, approvals, datasets, grants, identity, log_terms, notices, versions};
 use crate::vault::Vault;
 
 /// Serves one endpoint.
@@ -115,6 +115,18 @@ pub(super) static ENDPOINTS: &[Endpoint] = &[
         "projects/{project}/grants",
         "CreateGrant",
         |vault, ask| Box::pin(grants::create(vault, ask)),
+    ),
+    signed(
+        Method::GET,
+        "projects/{project}/log",
+        "GetLogTerms",
+        |vault, ask| Box::pin(log_terms::get(vault, ask)),
+    ),
+    signed(
+        Method::PUT,
+        "projects/{project}/log",
+        "SetLogTerms",
+        |vault, ask| Box::pin(log_terms::put(vault, ask)),
     ),
     signed(
         Method::GET,

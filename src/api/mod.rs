@@ -1,4 +1,5 @@
-//! The HTTP edge for what S3 has no words for: who am I, grants, versions, keys for a mount.
+//! The HTTP edge for what S3 has no words for: who am I, grants, how long records are kept, versions,
+//! keys for a mount.
 //!
 //! It lies under [`PREFIX`] on the listener of S3, which no bucket can be named like, and its
 //! requests are signed as those of S3 are (SigV4, the body's hash included), so that a client needs
@@ -12,6 +13,7 @@ mod datasets;
 mod endpoint;
 mod grants;
 mod identity;
+mod log_terms;
 mod notices;
 mod versions;
 

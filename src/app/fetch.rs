@@ -1,28 +1,25 @@
-//! Fetches one small document: bounded in bytes and in time, following nothing. HTTPS; plain HTTP
-//! only to this machine.
+//! Asks for one small document, or hands one over: bounded in bytes and in time, following nothing.
+//! HTTPS; plain HTTP only to this machine.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, StatusCode, Uri, header};
-use http_body_util::{BodyExt as _, Empty, Limited};
+use http::{HeaderName, HeaderValue, Method, Request, StatusCode, Uri, header};
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio_rustls::TlsConnector;
+
+use super::dial::Dial;
 
 /// How long all of it may take.
 const TIME_MAX: Duration = Duration::from_secs(10);
 
 /// Why there is no document.
 #[derive(Debug, thiserror::Error)]
-pub(super) enum FetchError {
+pub(crate) enum FetchError {
     /// Not a URL that is fetched.
     #[error("a URL is https://…, or http:// to this machine")]
     Url,
@@ -58,46 +55,99 @@ pub(super) async fn get(
     ca_file: Option<&Path>,
     bytes_max: usize,
 ) -> Result<Vec<u8>, FetchError> {
-    let fetching = get_in_time(url, ca_file, bytes_max);
-    tokio::time::timeout(TIME_MAX, fetching)
+    let place = Place::of(url)?;
+    let dial = place.dial(ca_file)?;
+    let wanted = (header::ACCEPT, HeaderValue::from_static("application/json"));
+    let request = (Method::GET, &[wanted][..], Bytes::new());
+    let (status, body) = ask_in_time(&place, dial.as_ref(), request, bytes_max).await?;
+    if status != StatusCode::OK {
+        return Err(FetchError::Status(status));
+    }
+    Ok(body)
+}
+
+/// Where something is.
+pub(crate) struct Place {
+    uri: Uri,
+    host: String,
+    port: u16,
+    tls: bool,
+}
+
+impl Place {
+    /// Reads a URL: `https://…`, or `http://` to this machine.
+    pub(crate) fn of(url: &str) -> Result<Self, FetchError> {
+        let uri: Uri = url.parse().map_err(|_no_url| FetchError::Url)?;
+        let host = uri.host().ok_or(FetchError::Url)?;
+        let host = host.trim_start_matches('[').trim_end_matches(']');
+        let local = host == "localhost"
+            || host
+                .parse()
+                .is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
+        let tls = match uri.scheme_str() {
+            Some("https") => true,
+            Some("http") if local => false,
+            _other => return Err(FetchError::Url),
+        };
+        Ok(Self {
+            host: host.to_owned(),
+            port: uri.port_u16().unwrap_or(if tls { 443 } else { 80 }),
+            tls,
+            uri,
+        })
+    }
+
+    /// What it is dialled with; nothing where it is on this machine, without TLS.
+    pub(crate) fn dial(&self, ca_file: Option<&Path>) -> Result<Option<Dial>, FetchError> {
+        self.tls.then(|| Dial::new(ca_file, None)).transpose()
+    }
+}
+
+/// A request: its method, what its head says beside the host, its body.
+type Wanted<'a> = (Method, &'a [(HeaderName, HeaderValue)], Bytes);
+
+/// Hands a body over; the answer's status and body, of at most `bytes_max` bytes.
+pub(crate) async fn post(
+    place: &Place,
+    dial: Option<&Dial>,
+    (headers, body): (&[(HeaderName, HeaderValue)], Bytes),
+    bytes_max: usize,
+) -> Result<(u16, Vec<u8>), FetchError> {
+    let request = (Method::POST, headers, body);
+    let (status, body) = ask_in_time(place, dial, request, bytes_max).await?;
+    Ok((status.as_u16(), body))
+}
+
+async fn ask_in_time(
+    place: &Place,
+    dial: Option<&Dial>,
+    request: Wanted<'_>,
+    bytes_max: usize,
+) -> Result<(StatusCode, Vec<u8>), FetchError> {
+    let asking = async {
+        match dial {
+            Some(dial) => {
+                let stream = dial.connect(&place.host, place.port).await?;
+                ask(stream, &place.uri, request, bytes_max).await
+            }
+            None => {
+                let stream = TcpStream::connect((&*place.host, place.port)).await;
+                let stream = stream.map_err(FetchError::Connect)?;
+                ask(stream, &place.uri, request, bytes_max).await
+            }
+        }
+    };
+    tokio::time::timeout(TIME_MAX, asking)
         .await
         .map_err(|_late| FetchError::Time)?
 }
 
-async fn get_in_time(
-    url: &str,
-    ca_file: Option<&Path>,
+async fn ask<S>(
+    stream: S,
+    uri: &Uri,
+    (method, headers, body): Wanted<'_>,
     bytes_max: usize,
-) -> Result<Vec<u8>, FetchError> {
-    let uri: Uri = url.parse().map_err(|_no_url| FetchError::Url)?;
-    let host = uri.host().ok_or(FetchError::Url)?.to_owned();
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let local = bare == "localhost"
-        || bare
-            .parse()
-            .is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
-    let tls = match uri.scheme_str() {
-        Some("https") => true,
-        Some("http") if local => false,
-        _other => return Err(FetchError::Url),
-    };
-    let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });
-    let stream = TcpStream::connect((bare, port))
-        .await
-        .map_err(FetchError::Connect)?;
-    if !tls {
-        return ask(stream, &uri, bytes_max).await;
-    }
-    let name = ServerName::try_from(bare.to_owned()).map_err(|_no_name| FetchError::Url)?;
-    let connector = TlsConnector::from(Arc::new(client(ca_file)?));
-    let stream = connector
-        .connect(name, stream)
-        .await
-        .map_err(FetchError::Connect)?;
-    ask(stream, &uri, bytes_max).await
-}
-
-async fn ask<S>(stream: S, uri: &Uri, bytes_max: usize) -> Result<Vec<u8>, FetchError>
+) -> Result<(StatusCode, Vec<u8>), FetchError>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -106,21 +156,23 @@ where
         .map_err(FetchError::Http)?;
     let path = uri.path_and_query().map_or("/", |path| path.as_str());
     let host = uri.authority().map_or("", |authority| authority.as_str());
-    let request = Request::get(path)
-        .header(header::HOST, host)
-        .header(header::ACCEPT, "application/json")
-        .body(Empty::<Bytes>::new())
+    let mut request = Request::builder().method(method).uri(path);
+    request = request.header(header::HOST, host);
+    for (name, value) in headers {
+        request = request.header(name, value);
+    }
+    let request = request
+        .body(Full::new(body))
         .map_err(|_no_request| FetchError::Url)?;
     let asking = async {
         let answer = sender
             .send_request(request)
             .await
             .map_err(FetchError::Http)?;
-        if answer.status() != StatusCode::OK {
-            return Err(FetchError::Status(answer.status()));
-        }
+        let status = answer.status();
         let body = Limited::new(answer.into_body(), bytes_max).collect().await;
-        Ok(body.map_err(|_cut| FetchError::Body)?.to_bytes().to_vec())
+        let body = body.map_err(|_cut| FetchError::Body)?.to_bytes();
+        Ok((status, body.to_vec()))
     };
     // The connection is driven here, and gone with the answer.
     tokio::pin!(connection);
@@ -133,29 +185,6 @@ where
             asking.await
         }
     }
-}
-
-fn client(ca_file: Option<&Path>) -> Result<ClientConfig, FetchError> {
-    let untrusted = || FetchError::Trust {
-        path: ca_file.map(Path::to_owned).unwrap_or_default(),
-    };
-    let mut roots = RootCertStore::empty();
-    if let Some(path) = ca_file {
-        for certificate in CertificateDer::pem_file_iter(path).map_err(|_unread| untrusted())? {
-            let certificate = certificate.map_err(|_unread| untrusted())?;
-            roots.add(certificate).map_err(FetchError::Tls)?;
-        }
-    } else {
-        let native = rustls_native_certs::load_native_certs();
-        let _counts = roots.add_parsable_certificates(native.certs);
-    }
-    if roots.is_empty() {
-        return Err(untrusted());
-    }
-    let config = ClientConfig::builder_with_provider(super::tls::provider())
-        .with_safe_default_protocol_versions()
-        .map_err(FetchError::Tls)?;
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
 
 #[cfg(test)]

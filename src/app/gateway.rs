@@ -13,10 +13,11 @@ use super::listen::Listener;
 use super::notary::LogKeeper;
 use super::open::{AskPassphrase, Lane, OpenVaultError, Opened, Opening, open_catalog_told};
 use super::shutdown::{Shutdown, Trigger, channel, signals, supervise};
+use super::streams::StartError;
 use super::system::{forbid_dumps, forbid_huge_pages, raise_open_files};
 use super::tasks::{SnapshotError, Snapshots, keep_uses, millis, sweep};
 use super::tls::{Tls, TlsError};
-use super::{issuers, policy_files};
+use super::{clock, issuers, policy_files, streams};
 use crate::catalog::{OnCommit, SharedCatalog};
 use crate::config::{Config, Environment, PlainHttp};
 use crate::journal::SharedJournal;
@@ -76,6 +77,9 @@ pub enum ServeError {
     /// The log cannot be gone on with.
     #[error("the log of the records cannot be kept")]
     Log(#[from] NotaryError),
+    /// A stream of the log cannot begin.
+    #[error("the log cannot be streamed")]
+    Stream(#[from] StartError),
     /// Signals cannot be heard.
     #[error("signals cannot be heard")]
     Signals(#[source] std::io::Error),
@@ -164,7 +168,7 @@ impl Gateway {
         let ops = bind(config.ops.listen, None, Bounds::of_ops(), &metrics).await?;
         let address = bound(&s3, config.server.listen)?;
         let ops_address = bound(&ops, config.ops.listen)?;
-        let log = LogKeeper::open(&opened, config)?.start(config.proof.interval);
+        let log = LogKeeper::open(&opened, config, &health)?.start(config.proof.interval);
         let (trigger, shutdown) = channel();
         let mut tasks = JoinSet::new();
         spawn_listeners(
@@ -185,10 +189,17 @@ impl Gateway {
             &shutdown,
         );
         tasks.spawn(health::watch(
-            health,
+            Arc::clone(&health),
             watched(&opened, config),
             shutdown.clone(),
         ));
+        let watching = (Arc::clone(vault), Arc::clone(&opened.clock));
+        tasks.spawn(clock::watch(
+            watching,
+            Arc::clone(&health),
+            shutdown.clone(),
+        ));
+        streams::start(&mut tasks, (&opened, config), &health, &shutdown)?;
         if let Some(tls) = tls {
             let interval = config.server.tls_reload_interval;
             tasks.spawn(async move { tls.watch(interval, shutdown).await });
@@ -331,6 +342,7 @@ fn watched(opened: &Opened, config: &Config) -> Watched {
     Watched {
         journal: Arc::clone(&opened.journal),
         journal_dir: config.journal.dir.clone(),
+        log: (config.proof.dir.clone(), Arc::clone(&opened.clock)),
         catalog: Arc::clone(&opened.catalog),
         store: Arc::clone(&opened.store),
     }

@@ -8,11 +8,13 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
+use super::lags::LogLags;
 use super::shutdown::Shutdown;
 use crate::catalog::SharedCatalog;
 use crate::journal::SharedJournal;
 use crate::ops::{Check, Checks, Metrics};
 use crate::store::{SharedStore, StoreError};
+use crate::types::Clock;
 use crate::types::limits::JOURNAL_FREE_BYTES_WARN;
 
 /// How often one looks.
@@ -60,6 +62,12 @@ pub struct Health {
     pub(super) store: Spot,
     pub(super) policy: Spot,
     pub(super) disk: Spot,
+    pub(super) clock: Spot,
+    pub(super) checkpoint: Spot,
+    pub(super) witnesses: Spot,
+    pub(super) volumes: Spot,
+    pub(super) syslog: Spot,
+    pub(super) otlp: Spot,
 }
 
 impl Health {
@@ -101,6 +109,12 @@ impl Health {
             warnings: vec![
                 ("policy", spot(|health| &health.policy)),
                 ("disk", spot(|health| &health.disk)),
+                ("clock", spot(|health| &health.clock)),
+                ("checkpoint", spot(|health| &health.checkpoint)),
+                ("witnesses", spot(|health| &health.witnesses)),
+                ("volumes", spot(|health| &health.volumes)),
+                ("syslog", spot(|health| &health.syslog)),
+                ("otlp", spot(|health| &health.otlp)),
             ],
         }
     }
@@ -112,6 +126,8 @@ pub(super) struct Watched {
     pub(super) journal: SharedJournal,
     /// Where it is.
     pub(super) journal_dir: PathBuf,
+    /// The log's directory, and the clock that it goes by.
+    pub(super) log: (PathBuf, Arc<dyn Clock>),
     /// The catalog.
     pub(super) catalog: SharedCatalog,
     /// The store, whose calls are counted and noted.
@@ -144,6 +160,7 @@ async fn look(health: &Health, watched: &Watched, store: bool) {
         metrics.journal_free_bytes.set(free);
     }
     health.disk.note(free.and_then(enough));
+    look_at_log(health, watched).await;
     health
         .catalog
         .note(answers(watched.catalog.generation()).await);
@@ -153,6 +170,18 @@ async fn look(health: &Health, watched: &Watched, store: bool) {
             Err(_late) => health.note_store::<()>(&Err(StoreError::Timeout)),
         }
     }
+}
+
+/// How far witnesses and volumes are behind the log.
+async fn look_at_log(health: &Health, watched: &Watched) {
+    let (dir, clock) = watched.log.clone();
+    let looked = tokio::task::spawn_blocking(move || LogLags::of(&dir, clock.now()));
+    let Ok(Ok(lags)) = timeout(PATIENCE, looked).await else {
+        return;
+    };
+    health.metrics.log_lags(lags.cosigned, lags.volumes);
+    health.witnesses.note(lags.witnesses());
+    health.volumes.note(lags.shipping());
 }
 
 /// Whether it answers well, in time.
@@ -232,6 +261,7 @@ mod tests {
         let inner: SharedStore = Arc::<FaultStore>::clone(&faulty);
         let watched = Watched {
             journal: Wal::open(config, clock, entropy).unwrap(),
+            log: (PathBuf::from("/nowhere"), Arc::new(SystemClock)),
             journal_dir: dir.path().into(),
             catalog: Arc::new(MemoryCatalog::new()),
             store: Arc::new(MeteredStore::new(inner, Arc::clone(&health))),

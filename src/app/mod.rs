@@ -1,10 +1,13 @@
 //! Wiring: a configuration becomes a running gateway.
 
+mod clock;
+mod dial;
 mod fetch;
 mod found;
 mod gateway;
 mod health;
 mod issuers;
+mod lags;
 pub mod limits;
 pub mod listen;
 pub mod log;
@@ -14,19 +17,26 @@ mod open;
 pub mod pace;
 mod policy_files;
 pub mod shutdown;
+mod streams;
 pub mod system;
 mod tasks;
 pub mod tls;
 
+#[cfg(feature = "audit")]
+pub(crate) use dial::Dial;
+#[cfg(feature = "audit")]
+pub(crate) use fetch::{FetchError, Place, post};
 pub use found::{
     create_dir, create_file, create_folder, env_lines, make_catalog, make_keys, write_file,
 };
 pub use gateway::{Gateway, ServeError};
 pub use health::Health;
+pub use lags::{LogLags, Shipped};
 pub use notary::{log_keys, log_origin};
 pub use open::{
     AskPassphrase, FinishError, Lane, LaneState, OpenVaultError, Opened, Opening, open_catalog,
     open_journal, open_keys, open_root, open_store, try_lane,
 };
 pub use policy_files::{PolicyFileError, load as load_policy, read as read_policy};
+pub use streams::StartError;
 pub use tasks::{SnapshotError, Snapshots};

@@ -4,6 +4,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::health::Health;
 use super::open::{Lane, Opened};
 use crate::config::Config;
 use crate::journal::SharedJournal;
@@ -11,6 +12,8 @@ use crate::keyring::KeyRing;
 use crate::notary::{
     DirShelf, Lane as Written, Made, Notary, NotaryError, NotaryKeys, NotaryParts,
 };
+use crate::types::Clock;
+use crate::types::limits::LOG_CHECKPOINT_LAG_WARN_MS;
 
 /// The log's name: what the configuration says, or one made of the ring's fingerprint.
 #[must_use]
@@ -35,11 +38,17 @@ pub fn log_keys(keyring: &KeyRing) -> NotaryKeys {
 pub(super) struct LogKeeper {
     notary: Arc<Mutex<Notary>>,
     journal: SharedJournal,
+    clock: Arc<dyn Clock>,
+    health: Arc<Health>,
 }
 
 impl LogKeeper {
     /// Opens the log, or begins it.
-    pub(super) fn open(opened: &Opened, config: &Config) -> Result<Self, NotaryError> {
+    pub(super) fn open(
+        opened: &Opened,
+        config: &Config,
+        health: &Arc<Health>,
+    ) -> Result<Self, NotaryError> {
         let notary = Notary::open(NotaryParts {
             journal: config.journal.dir.clone(),
             origin: log_origin(config, &opened.keyring),
@@ -51,6 +60,8 @@ impl LogKeeper {
         Ok(Self {
             notary: Arc::new(Mutex::new(notary)),
             journal: Arc::clone(&opened.journal),
+            clock: Arc::clone(&opened.clock),
+            health: Arc::clone(health),
         })
     }
 
@@ -81,12 +92,29 @@ impl LogKeeper {
     async fn catch_up(&self, closed: bool) -> Result<(), NotaryError> {
         while let Some(made) = self.round(closed).await? {
             let size = made.checkpoint.size;
+            self.note(&made);
             tracing::debug!(records = made.records, size, "a checkpoint is signed");
             if !made.more {
                 break;
             }
         }
         Ok(())
+    }
+
+    /// Counts how long the oldest record of a round waited for its checkpoint.
+    fn note(&self, made: &Made) {
+        let Some(oldest) = made.oldest else { return };
+        let lag = Duration::from_millis(self.clock.now().since(oldest));
+        self.health.metrics.log_checkpointed(lag);
+        let most = Duration::from_millis(LOG_CHECKPOINT_LAG_WARN_MS);
+        let late = || {
+            format!(
+                "the last checkpoint came {} s after its records",
+                lag.as_secs()
+            )
+        };
+        let seen = if lag > most { Err(late()) } else { Ok(()) };
+        self.health.checkpoint.note(seen);
     }
 
     /// Begins to keep the log, until the handle is aborted.
@@ -107,6 +135,8 @@ impl LogKeeper {
                         tracing::error!(%error, cause, "the log lags; the journal goes on");
                     }
                     failing = true;
+                    let told = format!("the log does not grow: {error}");
+                    self.health.checkpoint.note(Err(told));
                 }
             }
         }

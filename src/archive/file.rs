@@ -5,10 +5,12 @@
 //! What a volume is (log, lane, numbers) is authenticated with each of its pages, so that the store
 //! can neither swap volumes nor splice them.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use bytes::Bytes;
+use data_encoding::HEXLOWER;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
 use parquet::basic::{Compression, Encoding, ZstdLevel};
@@ -23,6 +25,7 @@ use serde::{Deserialize, Serialize};
 use super::ArchiveError;
 use super::columns::{batch, schema};
 use super::fold::Row;
+use crate::ledger::Tag;
 use crate::seal::{open_file_key, wrap_file_key};
 use crate::types::limits::{ARCHIVE_BATCH_ROWS, ARCHIVE_GROUP_ROWS};
 use crate::types::{Entropy, Secret};
@@ -49,6 +52,10 @@ pub struct Meta {
     pub end: u64,
     /// Runs of records that could not be read when it was made: from, up to.
     pub lost: Vec<(u64, u64)>,
+    /// The tags of scopes whose time is over, as 32 hex digits, ascending: of their records none is
+    /// here but those that another scope keeps.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) expired: Vec<String>,
 }
 
 impl Meta {
@@ -62,7 +69,37 @@ impl Meta {
             first,
             end,
             lost,
+            expired: Vec::new(),
         }
+    }
+
+    /// The same place without the records of these scopes.
+    #[must_use]
+    pub fn without(&self, scopes: &BTreeSet<Tag>) -> Self {
+        Self {
+            expired: scopes.iter().map(|tag| HEXLOWER.encode(tag)).collect(),
+            ..self.clone()
+        }
+    }
+
+    /// The scopes whose time is over.
+    #[must_use]
+    pub fn expired(&self) -> BTreeSet<Tag> {
+        let tags = self.expired.iter().filter_map(|text| tag(text));
+        tags.collect()
+    }
+
+    /// Whether it is the same run of records.
+    #[must_use]
+    pub fn is_of(&self, other: &Self) -> bool {
+        let Self {
+            origin,
+            lane,
+            first,
+            end,
+            ..
+        } = self;
+        (origin, lane, first, end) == (&other.origin, &other.lane, &other.first, &other.end)
     }
 
     /// Authenticated with each page.
@@ -77,6 +114,10 @@ impl Meta {
         } = self;
         format!("{schema}\0{origin}\0{lane}\0{first}\0{end}").into_bytes()
     }
+}
+
+fn tag(text: &str) -> Option<Tag> {
+    HEXLOWER.decode(text.as_bytes()).ok()?.try_into().ok()
 }
 
 /// The master key of volumes. **Implements none of Debug, Clone, Serialize.**
@@ -273,7 +314,9 @@ pub fn read_meta(metadata: &ArrowReaderMetadata) -> Result<Meta, ArchiveError> {
         .lost
         .iter()
         .all(|(from, to)| meta.first <= *from && from < to && *to <= meta.end);
-    if meta.schema == SCHEMA && meta.first < meta.end && lost {
+    let expired = meta.expired.is_sorted_by(|a, b| a < b)
+        && meta.expired.iter().all(|text| tag(text).is_some());
+    if meta.schema == SCHEMA && meta.first < meta.end && lost && expired {
         Ok(meta)
     } else {
         Err(none())

@@ -1,6 +1,8 @@
 //! Which volumes there are and where in the store. It can be made again from the store, since each
 //! volume says what it is.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::{Deserialize, Serialize};
 
 use super::file::Meta;
@@ -92,7 +94,16 @@ impl Index {
     /// Of these volumes; one that repeats the records of others is left out.
     pub fn of(origin: &str, mut volumes: Vec<Place>) -> Result<Self, IndexError> {
         volumes.sort_by(|a, b| {
-            let key = |p: &Place| (p.meta.lane.clone(), p.meta.first, u64::MAX - p.meta.end);
+            // Of two of the same run the one that holds less is the newer.
+            let key = |p: &Place| {
+                let expired = usize::MAX - p.meta.expired().len();
+                (
+                    p.meta.lane.clone(),
+                    p.meta.first,
+                    u64::MAX - p.meta.end,
+                    expired,
+                )
+            };
             key(a).cmp(&key(b))
         });
         let mut index = Self::new(origin);
@@ -127,7 +138,7 @@ impl Index {
     pub fn push(&mut self, place: Place) -> Result<(), IndexError> {
         let lane = &place.meta.lane;
         let known = self.volumes.iter().rev().find(|p| p.meta.lane == *lane);
-        // The first may begin anywhere: what was before it may have been removed at its time.
+        // The first may begin anywhere: what was before it was removed at its time.
         let follows = known.is_none_or(|last| last.meta.end == place.meta.first);
         if !follows || place.meta.first >= place.meta.end || place.meta.origin != self.origin {
             return Err(IndexError::Gap {
@@ -142,11 +153,62 @@ impl Index {
         Ok(())
     }
 
+    /// Puts a volume in the place of the one of the same run, which held more.
+    pub fn replace(&mut self, place: Place) -> Result<(), IndexError> {
+        let (meta, expired) = (place.meta.clone(), place.meta.expired());
+        let there = |known: &&mut Place| {
+            known.meta.is_of(&meta) && known.meta.expired().is_subset(&expired)
+        };
+        let gap = IndexError::Gap {
+            lane: place.meta.lane.clone(),
+            at: place.meta.first,
+        };
+        let at = self.volumes.iter_mut().find(there).ok_or(gap)?;
+        *at = place;
+        Ok(())
+    }
+
+    /// Leaves out the volumes that a lane begins with and that hold nothing any more.
+    pub fn forget_empty(&mut self) -> Vec<Place> {
+        let mut begun = BTreeSet::new();
+        let lanes = self
+            .volumes
+            .iter()
+            .map(|p| (p.meta.lane.clone(), p.meta.end));
+        let newest: BTreeMap<String, u64> = lanes.collect();
+        let mut gone = Vec::new();
+        self.volumes.retain(|place| {
+            // The last one says where the lane goes on.
+            let last = newest.get(&place.meta.lane) == Some(&place.meta.end);
+            let stays = place.rows > 0 || last || begun.contains(&place.meta.lane);
+            if stays {
+                begun.insert(place.meta.lane.clone());
+            } else {
+                gone.push(place.clone());
+            }
+            stays
+        });
+        gone
+    }
+
+    /// The volume that holds these records of a lane.
+    #[must_use]
+    pub fn holding(&self, lane: &str, (first, end): (u64, u64)) -> Option<&Place> {
+        let holds = |p: &&Place| p.meta.first <= first && end <= p.meta.end;
+        let mut volumes = self.volumes.iter().filter(|p| p.meta.lane == lane);
+        volumes.find(holds)
+    }
+
     /// The number of the first record of a lane that no volume holds.
     #[must_use]
     pub fn end_of(&self, lane: &str) -> u64 {
         let last = self.last_of(lane);
         last.map_or(0, |place| place.meta.end)
+    }
+
+    /// The volumes of a lane, in the order of their records.
+    pub fn of_lane(&self, lane: &str) -> impl DoubleEndedIterator<Item = &Place> {
+        self.volumes.iter().filter(move |p| p.meta.lane == lane)
     }
 
     /// The newest volume of a lane.
@@ -210,5 +272,37 @@ mod tests {
             .collect();
         assert_eq!(spans, [(0, 4), (4, 6), (0, 3)]);
         assert!(Index::of("log", vec![place("a", 0, 2), place("a", 3, 4)]).is_err());
+    }
+
+    #[test]
+    fn what_holds_less_takes_the_place_of_what_held_more() {
+        let less = |place: &Place, tags: &[u8], rows| {
+            let tags = tags.iter().map(|tag| [*tag; 16]).collect();
+            let meta = place.meta.without(&tags);
+            Place::new(meta, BlobId::from_bytes([2; 16]), 50, (1, 2), rows)
+        };
+        let all = [place("a", 0, 2), place("a", 2, 4), place("b", 0, 3)];
+        let mut index = Index::of("log", all.to_vec()).unwrap();
+        assert!(index.forget_empty().is_empty());
+        // Empty, but not at the lane's beginning: it holds its place.
+        index.replace(less(&all[1], &[1, 2], 0)).unwrap();
+        assert!(index.forget_empty().is_empty());
+        assert_eq!(index.end_of("a"), 4);
+        for bad in [less(&all[1], &[1], 0), less(&place("a", 0, 4), &[1], 0)] {
+            assert!(index.replace(bad).is_err());
+        }
+        index.replace(less(&all[0], &[1, 2], 0)).unwrap();
+        assert_eq!(Index::parse(&index.encode().unwrap()), Ok(index.clone()));
+        // The last of a lane says where it goes on.
+        assert_eq!(index.forget_empty().len(), 1);
+        assert_eq!((index.end_of("a"), index.end_of("b")), (4, 3));
+        // Both are in the store where a crash came between: the newer counts.
+        let both = vec![
+            all[0].clone(),
+            less(&all[0], &[1], 1),
+            less(&all[0], &[], 3),
+        ];
+        let index = Index::of("log", both).unwrap();
+        assert_eq!(index.volumes()[0].meta.expired().len(), 1);
     }
 }

@@ -11,6 +11,7 @@
 
 mod check;
 mod columns;
+mod expire;
 mod file;
 mod fold;
 mod index;
@@ -19,8 +20,9 @@ mod read;
 #[cfg(test)]
 mod tests;
 
-pub use check::{Checked, check};
+pub use check::{Checked, Found, check, records_of};
 pub use columns::{batch, schema};
+pub use expire::remaining;
 pub use file::{Meta, Volume, VolumeKeys, read_meta, write_volume};
 pub use fold::{Fold, Row};
 pub use index::{Index, IndexError, Place};

@@ -1,8 +1,9 @@
 //! The log's volumes where they are kept: the store, below a prefix of their own, and an index of
 //! them beside the log, which is made again from the store where it is missing.
 
+use std::collections::BTreeSet;
 use std::fs::{File, OpenOptions, TryLockError};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt as _, stream};
@@ -10,7 +11,9 @@ use futures_util::{StreamExt as _, stream};
 use super::entries::broken;
 use crate::app::system::SystemEntropy;
 use crate::app::{create_dir, log_keys, log_origin, open_store, write_file};
-use crate::archive::{ArchiveError, Index, Place, Row, Volume, VolumeKeys, rows_of};
+use crate::archive::{
+    ArchiveError, Index, Meta, Place, Row, Volume, VolumeKeys, rows_of, write_volume,
+};
 use crate::cli::open::{Desk, refuse};
 use crate::cli::output::{CliError, Exit};
 use crate::config::{Config, StoreKind};
@@ -18,7 +21,7 @@ use crate::keyring::KeyRing;
 use crate::notary::NotaryKeys;
 use crate::store::{SharedStore, StoreError};
 use crate::types::limits::{ARCHIVE_VOLUME_BYTES_MAX, ARCHIVE_VOLUMES_MAX, PAGE_ENTRIES_MAX};
-use crate::types::{BlobId, Entropy as _};
+use crate::types::{BlobId, Entropy as _, Timestamp};
 
 /// What the log is read with, taken from the key ring once its use is recorded.
 pub(super) struct LogKeys {
@@ -66,6 +69,14 @@ pub(super) fn away(error: &StoreError) -> CliError {
     CliError::new(exit, format!("a volume cannot be had: {}", error.message()))
 }
 
+fn read(path: &Path) -> Result<Option<Vec<u8>>, CliError> {
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(CliError::of(Exit::Usage, &error)),
+    }
+}
+
 /// The store of volumes: the vault's own, below `log`.
 fn beside(config: &Config) -> Config {
     let mut config = config.clone();
@@ -84,10 +95,20 @@ impl Archive {
     pub(super) async fn open(desk: Desk<'_>, keys: LogKeys) -> Result<Self, CliError> {
         let config = desk.config()?;
         let store = open_store(&beside(&config), desk.environment, true).await;
+        let store = store.map_err(|error| refuse(&error))?;
+        Self::over(store, &config.proof.dir, keys).await
+    }
+
+    /// Opens the one in this store, whose index is beside this log.
+    pub(super) async fn over(
+        store: SharedStore,
+        log: &Path,
+        keys: LogKeys,
+    ) -> Result<Self, CliError> {
         let mut archive = Self {
             index: Index::new(&keys.origin),
-            store: store.map_err(|error| refuse(&error))?,
-            path: config.proof.dir.join("volumes"),
+            store,
+            path: log.join("volumes"),
             keys,
         };
         let wrong = |error: &dyn std::error::Error| {
@@ -95,13 +116,12 @@ impl Archive {
                 "move the index (`volumes` in `proof.dir`) away: it is made again from the store",
             )
         };
-        archive.index = match std::fs::read(&archive.path) {
-            Ok(bytes) => Index::parse(&bytes).map_err(|error| wrong(&error))?,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+        archive.index = match read(&archive.path)? {
+            Some(bytes) => Index::parse(&bytes).map_err(|error| wrong(&error))?,
+            None => {
                 let found = archive.find().await?;
                 Index::of(&archive.keys.origin, found).map_err(|error| wrong(&error))?
             }
-            Err(error) => return Err(CliError::of(Exit::Usage, &error)),
         };
         if archive.index.origin != archive.keys.origin {
             return Err(broken("the index of volumes is another log's"));
@@ -109,15 +129,24 @@ impl Archive {
         Ok(archive)
     }
 
-    /// Keeps others from adding volumes while the file lives.
-    pub(super) fn lock(&self) -> Result<File, CliError> {
-        let folder = self.path.parent().map(std::path::Path::to_owned);
+    /// Reads the index again, which another process may have written since.
+    fn reload(&mut self) -> Result<(), CliError> {
+        if let Some(bytes) = read(&self.path)? {
+            let index = Index::parse(&bytes);
+            self.index = index.map_err(|error| CliError::of(Exit::No, &error))?;
+        }
+        Ok(())
+    }
+
+    /// Keeps others from working on the volumes while the file lives; the index is as they left it.
+    pub(super) fn lock(&mut self) -> Result<File, CliError> {
+        let folder = self.path.parent().map(Path::to_owned);
         create_dir(&folder.unwrap_or_default())?;
         let mut options = OpenOptions::new();
         let options = options.create(true).truncate(false).write(true);
         let file = options.open(self.path.with_extension("lock"))?;
         match file.try_lock() {
-            Ok(()) => Ok(file),
+            Ok(()) => self.reload().map(|()| file),
             Err(TryLockError::WouldBlock) => Err(CliError::new(
                 Exit::Unavailable,
                 "another process makes volumes of this log",
@@ -190,6 +219,91 @@ impl Archive {
         let put = self.store.put(id, len, body).await;
         put.map_err(|error| away(&error))?;
         Ok(id)
+    }
+
+    /// Writes a volume and reads it back from the store; what came back, its name and length.
+    pub(super) async fn settle(
+        &self,
+        meta: &Meta,
+        rows: &[Row],
+    ) -> Result<(Volume, BlobId, u64), CliError> {
+        let bytes = write_volume(&self.keys.volumes, meta, rows, &SystemEntropy::new());
+        let bytes = bytes.map_err(|error| unreadable(&error))?;
+        let len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        let id = self.put(bytes).await?;
+        let place = Place::new(meta.clone(), id, len, (0, 0), 0);
+        Ok((self.volume(&place).await?, id, len))
+    }
+
+    /// Puts a volume that holds less in the place of the one of its run: from here on it counts.
+    pub(super) fn replace(
+        &mut self,
+        volume: &Volume,
+        id: BlobId,
+        bytes: u64,
+    ) -> Result<(), CliError> {
+        let place = placed(volume, id, bytes).map_err(|error| unreadable(&error))?;
+        let wrong = |error| CliError::of(Exit::No, &error);
+        self.index.replace(place).map_err(wrong)?;
+        self.save()
+    }
+
+    /// Leaves out what holds nothing any more and removes everything from the store that the index
+    /// has no use for: what was replaced, and what a crash left. How many volumes that was.
+    ///
+    /// Of what is not in the index only a volume of this log goes whose records all come before the
+    /// end of the indexed ones: an index that is older than the store loses nothing.
+    pub(super) async fn sweep(&mut self, over: Timestamp) -> Result<u64, CliError> {
+        if !self.index.forget_empty().is_empty() {
+            self.save()?;
+        }
+        let named: Result<BTreeSet<BlobId>, _> =
+            self.index.volumes().iter().map(Place::blob).collect();
+        let named = named.map_err(|error| CliError::of(Exit::No, &error))?;
+        let mut gone = 0_u64;
+        let mut after = None;
+        loop {
+            let page = self.store.list(after, PAGE_ENTRIES_MAX).await;
+            let page = page.map_err(|error| away(&error))?;
+            let Some(last) = page.last() else {
+                return Ok(gone);
+            };
+            after = Some(last.id);
+            for entry in page.iter().filter(|entry| !named.contains(&entry.id)) {
+                let bytes = self.get(entry.id, entry.bytes).await?;
+                let Ok(volume) = Volume::find(&self.keys.volumes, bytes) else {
+                    continue;
+                };
+                if self.is_superseded(&volume, over)? {
+                    let deleted = self.store.delete(entry.id).await;
+                    deleted.map_err(|error| away(&error))?;
+                    gone = gone.saturating_add(1);
+                }
+            }
+        }
+    }
+
+    /// Whether the index holds these records in another volume, or let them go with the time of all
+    /// that was recorded `over` then.
+    fn is_superseded(&self, volume: &Volume, over: Timestamp) -> Result<bool, CliError> {
+        let meta = &volume.meta;
+        let lane: Vec<&Place> = self.index.of_lane(&meta.lane).collect();
+        let (Some(first), Some(last)) = (lane.first(), lane.last()) else {
+            return Ok(false);
+        };
+        if meta.origin != self.keys.origin || meta.end > last.meta.end {
+            return Ok(false);
+        }
+        if let Some(known) = lane.iter().find(|known| known.meta.is_of(meta)) {
+            // A form that is newer than the one in the index may be all there is of it.
+            return Ok(known.meta.expired().is_superset(&meta.expired()));
+        }
+        if meta.end <= first.meta.first {
+            let place = placed(volume, BlobId::from_bytes([0; 16]), 0);
+            let place = place.map_err(|error| unreadable(&error))?;
+            return Ok(place.newest_ms < over.millis());
+        }
+        Ok(meta.first >= first.meta.first)
     }
 
     /// Adds a volume that was read back and held against the log: from here on it counts.

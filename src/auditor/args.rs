@@ -57,6 +57,8 @@ pub(super) enum Command {
     /// Close what was recorded into encrypted files of columns in the store, where it is queried
     /// and kept
     Ship(Ship),
+    /// Remove the records whose time is over, as their projects say (`kluis project log`)
+    Expire(Expire),
     /// Show the log's newest checkpoint to witnesses, and keep it with their cosignatures
     Cosign(Cosign),
     /// Be a witness: cosign checkpoints of logs that only ever grow (c2sp.org/tlog-witness)
@@ -97,6 +99,9 @@ pub(super) struct Verify {
     /// If the evidence holds, its checkpoint is added
     #[arg(long, value_name = "DIR")]
     pub(super) kept: Option<PathBuf>,
+    /// For how many days records must have been kept before they were removed
+    #[arg(long, value_name = "DAYS", default_value_t = crate::types::limits::LOG_KEPT_DAYS)]
+    pub(super) retention: u32,
     /// Print the requests that hold, as they are in the log
     #[arg(long)]
     pub(super) requests: bool,
@@ -318,9 +323,21 @@ pub(super) struct Ship {
     /// Close everything that is under a checkpoint, however young
     #[arg(long)]
     pub(super) all: bool,
+    /// Remove journal files from the gateway's disk that were full so long ago, once all that is in
+    /// them is in volumes
+    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = values::span)]
+    pub(super) keep: Duration,
     /// Go on until interrupted
     #[arg(long, conflicts_with = "all")]
     pub(super) watch: bool,
+}
+
+/// What to remove.
+#[derive(Debug, Args)]
+pub(super) struct Expire {
+    /// Say what is due, and remove nothing
+    #[arg(long)]
+    pub(super) dry_run: bool,
 }
 
 /// Whom to show checkpoints to.
@@ -330,6 +347,9 @@ pub(super) struct Cosign {
     /// (c2sp.org/tlog-policy)
     #[arg(long, value_name = "FILE")]
     pub(super) trust: PathBuf,
+    /// Certificates to trust for witnesses over https://, PEM; the system's if not said
+    #[arg(long, value_name = "FILE")]
+    pub(super) ca: Option<PathBuf>,
     /// Go on until interrupted
     #[arg(long)]
     pub(super) watch: bool,
@@ -347,7 +367,7 @@ pub(super) enum WitnessCommand {
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
-    /// Answer `add-checkpoint` over HTTP; put TLS in front of it
+    /// Answer `add-checkpoint` over HTTP, or HTTPS with a certificate
     Serve(WitnessServe),
 }
 
@@ -366,6 +386,12 @@ pub(super) struct WitnessServe {
     /// The address to listen on
     #[arg(long, default_value = "127.0.0.1:8787")]
     pub(super) listen: std::net::SocketAddr,
+    /// The certificate chain to speak TLS with, PEM; read again when it changes
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub(super) tls_cert: Option<PathBuf>,
+    /// Its private key, PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub(super) tls_key: Option<PathBuf>,
 }
 
 /// What to put into a bundle.

@@ -1,23 +1,32 @@
 //! `kluis-audit bundle`: a project's records with what it takes to check them, for an auditor who
-//! may read this project's log. The records are read from the journal and held against the log on
-//! the way: what no longer fits is an error, not evidence.
+//! may read this project's log. The records are read from the journal, or from volumes where it has
+//! let them go, and held against the log on the way: what no longer fits is an error, not evidence.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::fs::{self, File};
 use std::io::{BufWriter, Write as _};
 use std::path::{Path, PathBuf};
 
+use super::archive::{Archive, LogKeys};
 use super::args;
 use super::entries::{broken, signed};
+use super::expire::kept_by;
+use super::records::{Part, Records};
 use super::source::DirSource;
-use crate::app::{create_dir, log_keys, log_origin};
+use crate::app::create_dir;
+use crate::app::system::SystemClock;
 use crate::cli::open::{Desk, call, journal};
 use crate::cli::output::{CliError, Exit, Output};
-use crate::journal::{Found, Tail};
-use crate::ledger::evidence::{Group, Manifest, RowsWriter, write_session, write_sessions_head};
+use crate::cli::serve::runtime;
+use crate::config::Config;
+use crate::journal::{begins, lanes};
+use crate::ledger::evidence::{
+    Expired, Group, Manifest, RowsWriter, write_session, write_sessions_head,
+};
 use crate::ledger::tlog::{Checkpoint, Note, Tile, TileKind, VerifierKey, decode_bundle};
-use crate::ledger::{Entry, Scope, Scopes, Segment, SegmentTrees, Tag, encode};
+use crate::ledger::{DAY_MS, Entry, Kept, Scope, ScopeRoot, Segment, SegmentTrees, Tag, encode};
 use crate::notary::NotaryKeys;
+use crate::types::{Clock as _, Timestamp};
 
 const README: &str = include_str!("README.txt");
 
@@ -37,7 +46,7 @@ pub(super) fn run(
             ),
         ));
     }
-    let moment = |name: &str, time: Option<crate::types::Timestamp>| {
+    let moment = |name: &str, time: Option<Timestamp>| {
         time.map(|time| format!(" {name}={time}"))
             .unwrap_or_default()
     };
@@ -48,15 +57,18 @@ pub(super) fn run(
         moment("since", ask.since),
         moment("until", ask.until)
     );
-    let (keys, origin) = desk.act(output, async |opened| {
+    let (keys, volumes, kept) = desk.act(output, async |opened| {
         let call = call(opened, "audit bundle")?;
         let vault = &opened.vault;
         vault
             .hand_out_log(&call, &ask.project, &ask.auditor, &query)
             .await?;
-        let origin = log_origin(&config, &opened.keyring);
-        Ok((log_keys(&opened.keyring), origin))
+        let keys = || LogKeys::of(&config, &opened.keyring);
+        Ok((keys(), keys(), kept_by(opened).await?))
     })?;
+    let origin = keys.origin.clone();
+    let keys = keys.notary;
+    let records = records(desk, &config, volumes)?;
     let public = keys.public(&origin);
     let public = public.map_err(|error| CliError::of(Exit::Usage, &error))?;
     let name = if ask.cosigned {
@@ -64,12 +76,7 @@ pub(super) fn run(
     } else {
         "checkpoint"
     };
-    let maker = Maker::open(
-        &config.proof.dir,
-        &config.journal.dir,
-        (keys, &public),
-        name,
-    )?;
+    let maker = Maker::open(&config.proof.dir, records, (keys, kept, &public), name)?;
     // Beside its place until it is whole: a bundle that was cut short has no name.
     let beside = partial(&ask.out);
     if beside.exists() {
@@ -92,6 +99,23 @@ pub(super) fn run(
     Ok(Exit::Done)
 }
 
+/// Where the records are: with the volumes once the journal has let something go.
+fn records(desk: Desk<'_>, config: &Config, keys: LogKeys) -> Result<Records, CliError> {
+    let dir = config.journal.dir.clone();
+    let mut pruned = false;
+    for lane in lanes(&dir).map_err(|error| journal(&error))? {
+        let begun = begins(&dir, &lane, keys.notary.journal.duplicate());
+        pruned = pruned || begun.map_err(|error| journal(&error))? > 0;
+    }
+    let key = keys.notary.journal.duplicate();
+    let archive = if pruned {
+        Some(runtime()?.block_on(Archive::open(desk, keys))?)
+    } else {
+        None
+    };
+    Ok(Records::new(dir, key, archive))
+}
+
 fn partial(out: &Path) -> PathBuf {
     let mut name = out.as_os_str().to_owned();
     name.push(".partial");
@@ -101,7 +125,8 @@ fn partial(out: &Path) -> PathBuf {
 /// Reads a log and the journal that it is of.
 struct Maker {
     log: DirSource,
-    journal: PathBuf,
+    records: Records,
+    kept: Kept,
     keys: NotaryKeys,
     public: VerifierKey,
     note: Note,
@@ -114,20 +139,23 @@ struct Pages {
     sessions: BufWriter<File>,
     known: HashSet<[u8; 32]>,
     count: u64,
+    /// When the newest records that are there no more came into the log.
+    gone: Option<Timestamp>,
 }
 
 impl Maker {
     fn open(
         log: &Path,
-        journal: &Path,
-        (keys, public): (NotaryKeys, &VerifierKey),
+        records: Records,
+        (keys, kept, public): (NotaryKeys, Kept, &VerifierKey),
         name: &str,
     ) -> Result<Self, CliError> {
         let mut log = DirSource::new(log);
         let (note, checkpoint) = signed(&mut log, name, public)?;
         Ok(Self {
             log,
-            journal: journal.to_owned(),
+            records,
+            kept,
             keys,
             public: public.clone(),
             note,
@@ -148,11 +176,16 @@ impl Maker {
             sessions,
             known: HashSet::new(),
             count: 0,
+            gone: None,
         };
         let range = self.walk((&scope, &tag), ask, &mut pages)?;
         pages.sessions.flush()?;
         pages.rows.finish()?;
-        let manifest = Manifest::new(&self.checkpoint.origin, range, &[(scope, tag)]);
+        let expired = pages.gone.map(|newest| self.expired(&scope, newest));
+        let mut manifest = Manifest::new(&self.checkpoint.origin, range, &[(scope, tag)]);
+        if let Some(expired) = expired {
+            manifest.expire(&tag, expired);
+        }
         let manifest = serde_json::to_vec_pretty(&manifest);
         let manifest = manifest.map_err(|error| CliError::of(Exit::Unavailable, &error))?;
         fs::write(out.join("bundle.json"), manifest)?;
@@ -160,6 +193,18 @@ impl Maker {
         fs::write(out.join("README.txt"), readme)?;
         fs::write(out.join("checkpoint"), self.note.to_string())?;
         Ok(pages.count)
+    }
+
+    /// What is there no more: records up to `newest`, which had the days that their project asks for
+    /// at most. Whether that was due is for the verifier to judge.
+    fn expired(&self, scope: &Scope, newest: Timestamp) -> Expired {
+        let before = newest.plus_millis(1);
+        let age = SystemClock.now().since(before) / DAY_MS;
+        let days = u32::try_from(age).unwrap_or(u32::MAX);
+        Expired {
+            days: days.min(self.kept.days(scope)),
+            before: before.millis(),
+        }
     }
 
     /// Copies the tiles of this checkpoint.
@@ -188,8 +233,6 @@ impl Maker {
         pages: &mut Pages,
     ) -> Result<(u64, u64), CliError> {
         let size = self.checkpoint.size;
-        let mut tails: BTreeMap<String, Tail> = BTreeMap::new();
-        let mut scopes = Scopes::default();
         let mut range: Option<(u64, u64)> = None;
         let (mut index, mut bundle) = (0_u64, 0_u64);
         while let Some(tile) = Tile::of(TileKind::Entries, bundle, size) {
@@ -202,75 +245,55 @@ impl Maker {
                     segment.map_err(|error| broken(&format!("entry {index}: {error}")))?;
                 let wanted = ask.since.is_none_or(|since| segment.time >= since)
                     && ask.until.is_none_or(|until| segment.time < until);
+                let part = self.records.of(&segment, wanted)?;
                 if wanted {
                     let (first, _) = range.unwrap_or((index, index));
                     range = Some((first, index.saturating_add(1)));
+                    self.segment((index, &segment), (scope, tag), part, pages)?;
                 }
-                let pages = wanted.then_some(&mut *pages);
-                let tail = self.tail(&mut tails, &segment)?;
-                self.segment((index, &segment), (scope, tag), (tail, &mut scopes), pages)?;
                 index = index.saturating_add(1);
             }
         }
         Ok(range.unwrap_or((0, 0)))
     }
 
-    fn tail<'t>(
-        &self,
-        tails: &'t mut BTreeMap<String, Tail>,
-        segment: &Segment,
-    ) -> Result<&'t mut Tail, CliError> {
-        let lane = segment.lane.clone();
-        match tails.entry(lane) {
-            std::collections::btree_map::Entry::Occupied(there) => Ok(there.into_mut()),
-            std::collections::btree_map::Entry::Vacant(free) => {
-                let key = self.keys.journal.duplicate();
-                let tail = Tail::open(&self.journal, &segment.lane, key, segment.first);
-                Ok(free.insert(tail.map_err(|error| journal(&error))?))
-            }
-        }
-    }
-
     fn segment(
         &self,
         (index, segment): (u64, &Segment),
         (scope, tag): (&Scope, &Tag),
-        (tail, scopes): (&mut Tail, &mut Scopes),
-        pages: Option<&mut Pages>,
+        part: Part,
+        pages: &mut Pages,
     ) -> Result<(), CliError> {
-        let differs = || {
-            broken(&format!(
-                "the journal does not hold what entry {index} says"
-            ))
-        };
         let key = self.keys.scope_key();
         let mut trees = SegmentTrees::new(&key, &segment.lane, segment.first);
         let mut rows = Vec::new();
         let mut sessions = Vec::new();
-        while tail.next() < segment.end() {
-            let found = tail.read(segment.end()).map_err(|error| journal(&error))?;
-            match found.ok_or_else(differs)? {
-                Found::Lost(..) if segment.lost => {}
-                Found::Lost(..) => return Err(differs()),
-                Found::Record(record, bytes) => {
-                    for of in scopes.of(&record.entry) {
-                        trees.push(&of, record.seq, &bytes);
-                        if of == *scope && pages.is_some() {
-                            sessions.extend(
-                                record.entry.session().copied().zip(record.session.clone()),
-                            );
-                            rows.push((record.seq, bytes.clone()));
-                        }
-                    }
-                }
+        let gone = part.gone || part.expired.contains(tag);
+        for held in part.records {
+            for of in &held.scopes {
+                trees.push(of, held.seq, &held.bytes);
+            }
+            if !gone && held.scopes.contains(scope) {
+                sessions.extend(held.session);
+                rows.push((held.seq, held.bytes));
             }
         }
-        if !segment.lost && trees.roots() != segment.scopes {
-            return Err(differs());
-        }
-        let Some(pages) = pages.filter(|_| !rows.is_empty()) else {
-            return Ok(());
+        let there = |roots: &[ScopeRoot]| -> Vec<ScopeRoot> {
+            let there = roots
+                .iter()
+                .filter(|root| !part.gone && !part.expired.contains(&root.tag));
+            there.copied().collect()
         };
+        if !segment.lost && there(&trees.roots()) != there(&segment.scopes) {
+            let told = format!("what is kept is not what entry {index} says");
+            return Err(broken(&told));
+        }
+        if gone && segment.scope(tag).is_some() {
+            pages.gone = pages.gone.max(Some(segment.time));
+        }
+        if rows.is_empty() {
+            return Ok(());
+        }
         for (hash, session) in sessions {
             if pages.known.insert(hash) {
                 let mut bytes = Vec::new();

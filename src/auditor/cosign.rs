@@ -6,15 +6,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Method, Request, Uri, header};
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper_util::client::legacy::Client;
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use http::{HeaderValue, header};
 
 use super::args;
 use super::source::{DirSource, HashError};
-use crate::app::write_file;
+use crate::app::{Dial, FetchError, Place, post, write_file};
 use crate::cli::open::Desk;
 use crate::cli::output::{CliError, Exit, Output};
 use crate::cli::serve::runtime;
@@ -45,7 +41,7 @@ pub(super) fn run(
     let policy = policy.map_err(|error| CliError::of(Exit::Usage, &error))?;
     runtime()?.block_on(async {
         let mut asked = Asked {
-            client: Client::builder(TokioExecutor::new()).build_http(),
+            ways: ways(&policy, ask.ca.as_deref())?,
             sizes: vec![0; policy.witnesses().len()],
         };
         let mut last = None;
@@ -62,9 +58,36 @@ pub(super) fn run(
     })
 }
 
+/// The way to a witness.
+struct Way {
+    place: Place,
+    dial: Option<Dial>,
+}
+
+/// The ways to all witnesses of a policy, found before any of them is asked: over TLS, to who shows
+/// a certificate that `ca` vouches for, or the system; in clear to this machine alone.
+fn ways(policy: &TrustPolicy, ca: Option<&Path>) -> Result<Vec<Way>, CliError> {
+    let way = |witness: &TrustedWitness| {
+        let url = witness.url.as_deref().ok_or(FetchError::Url)?;
+        let place = Place::of(&format!("{}/add-checkpoint", url.trim_end_matches('/')))?;
+        let dial = place.dial(ca)?;
+        Ok(Way { place, dial })
+    };
+    let ways = policy.witnesses().iter().map(|witness| {
+        way(witness).map_err(|error: FetchError| {
+            let told = CliError::of(Exit::Usage, &error);
+            CliError::new(
+                Exit::Usage,
+                format!("witness {}: {}", witness.name, told.message()),
+            )
+        })
+    });
+    ways.collect()
+}
+
 /// What is known of the witnesses.
 struct Asked {
-    client: Client<HttpConnector, Full<Bytes>>,
+    ways: Vec<Way>,
     /// The size that each has seen.
     sizes: Vec<u64>,
 }
@@ -72,12 +95,10 @@ struct Asked {
 /// Why one witness did not cosign.
 #[derive(Debug, thiserror::Error)]
 enum Away {
-    #[error("it is not to be reached over http://")]
-    Address,
     #[error("it did not answer in time")]
     Late,
     #[error("it cannot be reached")]
-    Unreached(#[from] hyper_util::client::legacy::Error),
+    Unreached(#[from] FetchError),
     #[error("its answer cannot be read")]
     Answer,
     #[error("it answered {0}: {1}")]
@@ -117,16 +138,10 @@ async fn round(
         return Ok(Exit::Done);
     }
     for (at, witness) in policy.witnesses().iter().enumerate() {
-        let Some(size) = asked.sizes.get(at).copied() else {
+        let (Some(size), Some(way)) = (asked.sizes.get(at).copied(), asked.ways.get(at)) else {
             continue;
         };
-        let shown = show(
-            &mut source,
-            &asked.client,
-            (witness, size),
-            (&note, &checkpoint),
-        )
-        .await;
+        let shown = show(&mut source, way, (witness, size), (&note, &checkpoint)).await;
         match shown {
             Ok(cosignature) => {
                 let added = note.add(cosignature);
@@ -155,12 +170,10 @@ async fn round(
     Ok(Exit::Done)
 }
 
-type HttpClient = Client<HttpConnector, Full<Bytes>>;
-
 /// Shows a checkpoint to one witness; once more if it has seen another size.
 async fn show(
     source: &mut DirSource,
-    client: &HttpClient,
+    way: &Way,
     (witness, size): (&TrustedWitness, u64),
     (note, checkpoint): (&Note, &Checkpoint),
 ) -> Result<NoteSignature, Away> {
@@ -177,7 +190,7 @@ async fn show(
             proof,
             note: note.clone(),
         };
-        let (status, body) = post(client, witness, asking.to_string()).await?;
+        let (status, body) = submit(way, asking.to_string()).await?;
         match status {
             200 => {
                 let read = read_cosignature(&body, note, &witness.key);
@@ -202,33 +215,11 @@ async fn show(
     Err(Away::Answer)
 }
 
-async fn post(
-    client: &HttpClient,
-    witness: &TrustedWitness,
-    body: String,
-) -> Result<(u16, Bytes), Away> {
-    let url = witness.url.as_deref().ok_or(Away::Address)?;
-    let url = format!("{}/add-checkpoint", url.trim_end_matches('/'));
-    let uri: Uri = url.parse().map_err(|_url| Away::Address)?;
-    if uri.scheme_str() != Some("http") {
-        return Err(Away::Address);
-    }
-    let request = Request::builder()
-        .method(Method::POST)
-        .uri(uri)
-        .header(header::CONTENT_TYPE, "text/plain; charset=utf-8")
-        .body(Full::new(Bytes::from(body)))
-        .map_err(|_request| Away::Address)?;
-    let asking = async {
-        let answer = client.request(request).await?;
-        let status = answer.status().as_u16();
-        let body = Limited::new(answer.into_body(), NOTE_BYTES_MAX)
-            .collect()
-            .await;
-        let body = body.map_err(|_length| Away::Answer)?;
-        Ok((status, body.to_bytes()))
-    };
-    tokio::time::timeout(PATIENCE, asking)
-        .await
-        .map_err(|_late| Away::Late)?
+async fn submit(way: &Way, body: String) -> Result<(u16, Vec<u8>), Away> {
+    let text = HeaderValue::from_static("text/plain; charset=utf-8");
+    let headers = [(header::CONTENT_TYPE, text)];
+    let request = (&headers[..], Bytes::from(body));
+    let asking = post(&way.place, way.dial.as_ref(), request, NOTE_BYTES_MAX);
+    let answer = tokio::time::timeout(PATIENCE, asking).await;
+    Ok(answer.map_err(|_late| Away::Late)??)
 }

@@ -5,11 +5,15 @@ mod args;
 mod bundle;
 mod cosign;
 mod entries;
+mod expire;
+#[cfg(test)]
+mod expire_tests;
 mod export;
 mod hot;
 mod look;
 #[cfg(feature = "sql")]
 mod query;
+mod records;
 mod ship;
 mod source;
 mod verify;
@@ -50,6 +54,7 @@ fn dispatch(cli: &Cli, environment: &Environment, output: &mut Output) -> Result
         Command::Witness { command } => witness::run(command, output),
         Command::Cosign(ask) => cosign::run(ask, desk, output),
         Command::Export(ask) => export::run(ask, desk, output),
+        Command::Expire(ask) => expire::run(ask, desk, output),
         Command::Ship(ask) => ship::run(ask, desk, output),
         Command::Key => look::key(desk, output),
         Command::Checkpoint { command } => look::checkpoint(command, desk, output),

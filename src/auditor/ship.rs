@@ -1,24 +1,25 @@
 //! `kluis-audit ship`: closes runs of records into volumes and brings them to the store. A volume
 //! counts once it was read back from the store and every record in it, made again from its columns,
-//! was held against the log.
+//! was held against the log. Then journal files that hold nothing else can go.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::archive::{Archive, LogKeys, unreadable};
 use super::args;
-use super::entries::{broken, each, signed};
+use super::entries::{broken, each, segments_of, signed};
 use super::source::DirSource;
-use crate::app::system::{SystemClock, SystemEntropy};
-use crate::archive::{Fold, Meta, check, write_volume};
+use crate::app::Shipped;
+use crate::app::system::SystemClock;
+use crate::archive::{Fold, Meta, check};
 use crate::cli::open::{Desk, call, journal};
 use crate::cli::output::{CliError, Exit, Output};
 use crate::cli::serve::runtime;
 use crate::config::Config;
-use crate::journal::{Found, Tail};
+use crate::journal::{Found, Prunable, Tail, lanes, prunable, prune};
 use crate::ledger::Segment;
-use crate::types::Clock as _;
 use crate::types::limits::ARCHIVE_RECORDS_MAX;
+use crate::types::{Clock as _, Timestamp};
 
 /// How often `--watch` looks for a volume to be closed.
 const LOOK: Duration = Duration::from_secs(10);
@@ -33,7 +34,6 @@ pub(super) fn run(ask: &args::Ship, desk: Desk<'_>, output: &mut Output) -> Resu
     })?;
     runtime()?.block_on(async {
         let archive = Archive::open(desk, keys).await?;
-        let _kept = archive.lock()?;
         let mut shipper = Shipper {
             archive,
             config,
@@ -42,7 +42,14 @@ pub(super) fn run(ask: &args::Ship, desk: Desk<'_>, output: &mut Output) -> Resu
             next: None,
         };
         loop {
+            // Others may work on the volumes in between.
+            let kept = shipper.archive.lock()?;
             let made = shipper.round(ask).await?;
+            let freed = shipper.prune(ask.keep).await?;
+            drop(kept);
+            if freed > 0 {
+                output.note(&format!("{freed} files of the journal were removed"));
+            }
             if made > 0 || !ask.watch {
                 output.note(&format!("{made} volumes were added"));
             }
@@ -98,6 +105,7 @@ impl Shipper {
             Ok(())
         })?;
         self.next = Some(checkpoint.size);
+        self.say(ask)?;
         let now = SystemClock.now();
         for lane in self.waiting.values_mut() {
             let first = lane.segments.first();
@@ -113,6 +121,73 @@ impl Shipper {
         Ok(made)
     }
 
+    /// Says beside the log what waits for a volume, for who watches over it.
+    fn say(&self, ask: &args::Ship) -> Result<(), CliError> {
+        let waiting = self.waiting.values();
+        let oldest = waiting
+            .filter_map(|lane| lane.segments.first())
+            .map(|s| s.time.millis());
+        let shipped = Shipped {
+            looked: SystemClock.now().millis(),
+            waiting: oldest.min().filter(|_| !ask.all),
+        };
+        Ok(shipped.write(&self.config.proof.dir)?)
+    }
+
+    /// Removes journal files that hold nothing but what is in volumes; how many that was. Each
+    /// volume is read again and held against the log before what it was made of goes.
+    async fn prune(&mut self, keep: Duration) -> Result<usize, CliError> {
+        let dir = self.config.journal.dir.clone();
+        let keep = u64::try_from(keep.as_millis()).unwrap_or(u64::MAX);
+        let before = SystemClock.now().millis().saturating_sub(keep);
+        let before = Timestamp::from_millis(before);
+        let mut freed = 0_usize;
+        for lane in lanes(&dir).map_err(|error| journal(&error))? {
+            let key = || self.archive.keys.notary.journal.duplicate();
+            let limits = (self.archive.index.end_of(&lane), before);
+            let range = prunable(&dir, &lane, key(), limits).map_err(|error| journal(&error))?;
+            if let Some(range) = range {
+                self.vouch(&lane, range).await?;
+            }
+            let gone = prune(&dir, &lane, key(), limits).map_err(|error| journal(&error))?;
+            freed = freed.saturating_add(gone);
+        }
+        Ok(freed)
+    }
+
+    /// That the volumes hold all records of a run, and that the log says so.
+    async fn vouch(&self, lane: &str, range: Prunable) -> Result<(), CliError> {
+        let keys = &self.archive.keys;
+        let public = keys.notary.public(&keys.origin);
+        let public = public.map_err(|error| CliError::of(Exit::Usage, &error))?;
+        let mut log = DirSource::new(&self.config.proof.dir);
+        let (_, checkpoint) = signed(&mut log, "checkpoint", &public)?;
+        let mut at = range.first;
+        for place in self.archive.index.of_lane(lane) {
+            let meta = &place.meta;
+            if meta.end <= at || meta.first >= range.end {
+                continue;
+            }
+            if meta.first > at {
+                break;
+            }
+            let segments = segments_of(&mut log, checkpoint.size, place)?;
+            let volume = self.archive.volume(place).await?;
+            let checked = check(
+                &volume,
+                &segments,
+                &keys.notary.scope_key(),
+                |_, _, _, _, _| {},
+            );
+            checked.map_err(|error| unreadable(&error))?;
+            at = meta.end;
+        }
+        if at < range.end {
+            return Err(broken("the volumes lack records that the journal holds"));
+        }
+        Ok(())
+    }
+
     /// Makes a volume of these segments of one lane.
     async fn close(&mut self, segments: &[Segment]) -> Result<(), CliError> {
         let (Some(first), Some(newest)) = (segments.first(), segments.last()) else {
@@ -126,13 +201,8 @@ impl Shipper {
         let gone = self.read(segments, &mut fold)?;
         let keys = &self.archive.keys;
         let meta = Meta::new(&keys.origin, &lane, (first.first, newest.end()), gone);
-        let bytes = write_volume(&keys.volumes, &meta, fold.rows(), &SystemEntropy::new());
+        let (volume, id, len) = self.archive.settle(&meta, fold.rows()).await?;
         drop(fold);
-        let bytes = bytes.map_err(|error| unreadable(&error))?;
-        let len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        let id = self.archive.put(bytes).await?;
-        let place = crate::archive::Place::new(meta, id, len, (0, 0), 0);
-        let volume = self.archive.volume(&place).await?;
         let scopes = self.archive.keys.notary.scope_key();
         let checked = check(&volume, segments, &scopes, |_, _, _, _, _| {});
         checked.map_err(|error| unreadable(&error))?;

@@ -6,11 +6,13 @@ use serde_json::json;
 
 use super::args;
 use super::source::DirSource;
+use crate::app::system::SystemClock;
 use crate::app::{create_dir, write_file};
 use crate::cli::output::{CliError, Exit, Output};
 use crate::journal::{Filter, Pairs, Record};
-use crate::ledger::evidence::{Report, Source as _, verify};
+use crate::ledger::evidence::{Demand, Report, Source as _, verify};
 use crate::ledger::tlog::{KeyKind, Note, TrustPolicy, VerifierKey};
+use crate::types::Clock as _;
 use crate::types::limits::{LOG_KEPT_MAX, NOTE_BYTES_MAX, TRUST_BYTES_MAX};
 
 /// Runs it.
@@ -23,7 +25,11 @@ pub(super) fn run(ask: &args::Verify, output: &mut Output) -> Result<Exit, CliEr
     let mut source = DirSource::new(&ask.dir);
     let mut pairs = Pairs::new(Filter::default());
     let mut failed = None;
-    let report = verify(&mut source, &trust, &kept, &mut |seen| {
+    let demand = Demand {
+        now: SystemClock.now(),
+        days: ask.retention,
+    };
+    let report = verify(&mut source, &trust, &kept, demand, &mut |seen| {
         if !ask.requests || failed.is_some() {
             return;
         }
@@ -152,6 +158,7 @@ fn tell(report: &Report, requests: bool, output: &mut Output) -> Result<(), CliE
             "rows": report.rows,
             "requests": report.requests,
             "open": report.open,
+            "expired": report.expired,
             "clock_set_back": report.clock_set_back,
         }));
     }
@@ -172,6 +179,12 @@ fn tell(report: &Report, requests: bool, output: &mut Output) -> Result<(), CliE
         output.note(&format!(
             "{whose}: {} records of {} requests in entries {first} to {end}, {} not ended",
             report.rows, report.requests, report.open
+        ));
+    }
+    if report.expired > 0 {
+        output.note(&format!(
+            "{} records went when their time was over",
+            report.expired
         ));
     }
     if report.clock_set_back > 0 {

@@ -16,16 +16,24 @@ use http_body_util::{BodyExt as _, Limited};
 
 use super::args::{WitnessCommand, WitnessServe};
 use crate::app::create_file;
+use crate::app::limits::Bounds;
+use crate::app::listen::Listener;
+use crate::app::shutdown::channel;
 use crate::app::system::{SystemClock, SystemEntropy};
+use crate::app::tls::Tls;
 use crate::cli::output::{CliError, Exit, Output};
 use crate::cli::serve::runtime;
+use crate::config::TlsVersion;
 use crate::ledger::tlog::{Checkpoint, KeyKind, Signer, Submitted, VerifierKey, WitnessRefusal};
 use crate::notary::{DirShelf, NotaryError, Shelf as _};
+use crate::ops::Metrics;
 use crate::types::limits::{NOTE_BYTES_MAX, TRUST_BYTES_MAX};
 use crate::types::{Clock as _, Secret};
 
 /// How long a request's body may take.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How often the certificate is looked at for a change.
+const RELOAD: Duration = Duration::from_secs(5);
 /// What an answer's size is called.
 const SIZE: &str = "text/x.tlog.size";
 /// How the file of a signing key begins (c2sp.org/signed-note has the form from Go's `note`).
@@ -182,18 +190,45 @@ fn serve(ask: &WitnessServe, output: &mut Output) -> Result<Exit, CliError> {
     let routes = Router::new()
         .route("/add-checkpoint", post(add_checkpoint))
         .with_state(witness);
+    let tls = match (&ask.tls_cert, &ask.tls_key) {
+        (Some(chain), Some(key)) => {
+            let tls = Tls::load(chain, key, TlsVersion::V12);
+            Some(Arc::new(
+                tls.map_err(|error| CliError::of(Exit::Usage, &error))?,
+            ))
+        }
+        _ => None,
+    };
+    let scheme = if tls.is_some() { "https" } else { "http" };
     runtime()?.block_on(async {
-        let listener = tokio::net::TcpListener::bind(ask.listen).await;
+        let metrics = Arc::new(Metrics::new());
+        let listener = Listener::bind(ask.listen, tls.clone(), Bounds::of_ops(), metrics).await;
         let listener = listener.map_err(|error| CliError::of(Exit::Usage, &error))?;
-        output.note(&format!("witnessing on http://{}", listener.local_addr()?));
+        output.note(&format!("witnessing on {scheme}://{}", listener.address()?));
+        let (trigger, shutdown) = channel();
+        let ending = shutdown.clone();
+        let renewing = async move {
+            match tls {
+                Some(tls) => {
+                    tls.watch(RELOAD, ending).await;
+                    std::future::pending().await
+                }
+                None => std::future::pending().await,
+            }
+        };
         let stop = async {
             if tokio::signal::ctrl_c().await.is_err() {
                 std::future::pending::<()>().await;
             }
+            trigger.stop();
         };
-        axum::serve(listener, routes)
-            .with_graceful_shutdown(stop)
-            .await?;
+        let serving = async {
+            tokio::join!(listener.serve(routes, shutdown), stop);
+        };
+        tokio::select! {
+            () = serving => {}
+            () = renewing => {}
+        }
         Ok(Exit::Done)
     })
 }

@@ -7,8 +7,8 @@ use bytes::Bytes;
 use super::card::{Card, CardDefaults};
 use crate::types::{
     AccessKeyId, BucketName, ChecksumKind, Checksums, DatasetId, ETag, GrantId, Label, Lock,
-    LockDefaults, ObjectKey, PrincipalId, PrincipalKind, ProjectName, Timestamp, UploadId,
-    VersionId, VersionName, Versioning,
+    LockDefaults, LogTerms, ObjectKey, PrincipalId, PrincipalKind, ProjectName, Timestamp,
+    UploadId, VersionId, VersionName, Versioning,
 };
 
 /// A project.
@@ -21,6 +21,9 @@ pub struct ProjectRow {
     /// What its datasets are that say nothing themselves. Set by
     /// [`super::Mutation::SetDefaults`] alone.
     pub defaults: Option<CardDefaults>,
+    /// How its records are kept. Set by [`super::Mutation::SetLogTerms`] alone: a project begins
+    /// with the default.
+    pub log: LogTerms,
 }
 
 /// A dataset.

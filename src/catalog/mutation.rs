@@ -12,8 +12,8 @@ use crate::policy::{Grant, Terms};
 #[cfg(doc)]
 use crate::types::limits;
 use crate::types::{
-    AccessKeyId, ApprovalId, BlobId, DatasetId, ETag, GrantId, Label, LockDefaults, ObjectKey,
-    PrincipalId, ProjectName, PublicationId, Retention, Timestamp, UploadId, VersionId,
+    AccessKeyId, ApprovalId, BlobId, DatasetId, ETag, GrantId, Label, LockDefaults, LogTerms,
+    ObjectKey, PrincipalId, ProjectName, PublicationId, Retention, Timestamp, UploadId, VersionId,
     VersionName, Versioning,
 };
 
@@ -95,6 +95,13 @@ impl Condition {
 pub enum Mutation {
     /// Makes a project; it must be new.
     CreateProject(ProjectRow),
+    /// Says how a project's records are kept in the log; it must exist.
+    SetLogTerms {
+        /// The project.
+        project: ProjectName,
+        /// The terms from now on.
+        terms: LogTerms,
+    },
     /// Makes a dataset; its project must exist, its name and id must be new.
     CreateDataset(DatasetRow),
     /// Deletes a dataset, which must hold no object and no upload.
@@ -465,6 +472,7 @@ impl Mutation {
     pub(super) const fn changes_access(&self) -> bool {
         match self {
             Self::CreateProject(_)
+            | Self::SetLogTerms { .. }
             | Self::CreateDataset(_)
             | Self::DeleteDataset(_)
             | Self::CreatePrincipal(_)

@@ -1,8 +1,28 @@
-//! How a dump puts people and what they hold back.
+//! How a dump puts projects, people and what they hold back.
 
 use super::entity::{PrincipalRow, ProjectRow};
 use super::mutation::Mutation;
 use crate::policy::{Grant, Terms};
+use crate::types::LogTerms;
+
+/// The mutations that put a project back, as a dump lists them.
+pub(super) fn founding(row: ProjectRow) -> Vec<Mutation> {
+    let keep = (row.log != LogTerms::default()).then(|| Mutation::SetLogTerms {
+        project: row.name.clone(),
+        terms: row.log,
+    });
+    let describe = row.defaults.is_some().then(|| Mutation::SetDefaults {
+        project: row.name.clone(),
+        defaults: row.defaults.clone(),
+    });
+    let create = Mutation::CreateProject(ProjectRow {
+        log: LogTerms::default(),
+        defaults: None,
+        ..row
+    });
+    let rest = keep.into_iter().chain(describe);
+    std::iter::once(create).chain(rest).collect()
+}
 
 /// The mutations that put a grant back, as a dump lists them.
 pub(super) fn granting(grant: Grant) -> Vec<Mutation> {
@@ -35,17 +55,4 @@ pub(super) fn naming(row: PrincipalRow) -> Vec<Mutation> {
     });
     let rest = suspend.into_iter().chain(clear);
     std::iter::once(create).chain(rest).collect()
-}
-
-/// The mutations that put a project back, as a dump lists them.
-pub(super) fn founding(row: ProjectRow) -> Vec<Mutation> {
-    let set = row.defaults.is_some().then(|| Mutation::SetDefaults {
-        project: row.name.clone(),
-        defaults: row.defaults.clone(),
-    });
-    let create = Mutation::CreateProject(ProjectRow {
-        defaults: None,
-        ..row
-    });
-    std::iter::once(create).chain(set).collect()
 }

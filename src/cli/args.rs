@@ -17,8 +17,8 @@ use super::remote::Caller;
 use super::values::{self, StoreUrl};
 use crate::ledger::Outcome;
 use crate::types::{
-    AccessKeyId, Action, BucketName, DatasetName, EventId, Label, ObjectKey, PrincipalId,
-    ProjectName, Timestamp,
+    AccessKeyId, Action, ApprovalId, BucketName, DatasetName, EventId, Label, ObjectKey,
+    PrincipalId, ProjectName, Timestamp,
 };
 
 const AFTER: &str = "\
@@ -294,6 +294,22 @@ pub enum ProjectCommand {
     /// List projects
     #[command(after_long_help = "Example:\n  kluis project list --json")]
     List,
+    /// Show or change how a project's records are kept in the log
+    ///
+    /// Records are kept for five years where nothing else is said. A change holds for those that
+    /// are there too. Nobody makes them expire earlier by himself: that takes two persons, who agree
+    /// on it by `kluis approval ask log.shorten`.
+    #[command(after_long_help = "Example:\n  kluis project log icu-sepsis --days 3653")]
+    Log {
+        /// The project
+        name: ProjectName,
+        /// Keep them for so many days, 365 to 36525
+        #[arg(long)]
+        days: Option<u32>,
+        /// What two persons agreed on, where that is shorter than now
+        #[arg(long, value_name = "ID", requires = "days")]
+        approval: Option<ApprovalId>,
+    },
     /// Show a project: its datasets and grants
     #[command(after_long_help = "Example:\n  kluis project show icu-sepsis")]
     Show {

@@ -41,7 +41,8 @@ fn the_definitions_are_sound() {
 fn every_command_is_listed_here() {
     let names: Vec<_> = all().into_iter().map(|(path, _)| path).collect();
     let expected = "kluis; kluis init; kluis serve; kluis demo; kluis project; \
-        kluis project create; kluis project defaults; kluis project list; kluis project show; kluis grant; \
+        kluis project create; kluis project defaults; kluis project list; kluis project log; kluis project show; \
+        kluis grant; \
         kluis grant create; kluis grant list; kluis grant show; kluis grant approve; \
         kluis grant withdraw; kluis grant review; kluis dataset; kluis dataset create; \
         kluis dataset describe; kluis dataset set; kluis dataset list; kluis dataset show; kluis dataset publish; kluis dataset versions; \

@@ -27,10 +27,10 @@ pub struct Remote {
 #[cfg(feature = "mount")]
 #[derive(Debug, Args)]
 pub struct Mount {
-    /// The version, as project/dataset@number
-    #[arg(value_parser = values::version, value_name = "VERSION")]
-    pub version: (BucketName, u32),
-    /// The directory; it must be there
+    /// The version, as project/dataset@number or project/dataset@latest
+    #[arg(value_parser = values::newest_or_version, value_name = "VERSION")]
+    pub version: (BucketName, Option<u32>),
+    /// The directory; it must be there. `/dev/fd/N`: a descriptor on which another has mounted
     #[arg(value_hint = ValueHint::DirPath)]
     pub directory: PathBuf,
     /// Where the gateway is, and whom to trust
@@ -49,6 +49,19 @@ pub struct Mount {
     #[arg(long, value_name = "MIB", default_value_t = 256)]
     #[arg(value_parser = clap::value_parser!(u64).range(16..=65_536))]
     pub memory: u64,
+    /// Where this machine keeps which versions it has seen, so that an older state is not believed
+    /// [default: /var/lib/kluis/seen for root, else nowhere]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub seen: Option<PathBuf>,
+    /// Watch over the mount: one that dies is followed by another, and readers wait meanwhile
+    #[arg(long)]
+    pub supervised: bool,
+    /// Stay in the foreground, as it always does; whoever passes a descriptor may say so
+    #[arg(short = 'f', hide = true)]
+    pub foreground: bool,
+    /// Be the mount of a supervisor, who is standard input
+    #[arg(long, hide = true)]
+    pub worker: bool,
 }
 
 /// What a dataset is.

@@ -27,10 +27,12 @@ pub(crate) mod open;
 mod policy;
 mod principal;
 pub(crate) mod process;
-mod project;
+pub(crate) mod project;
 mod recover;
 pub mod remote;
 pub(crate) mod serve;
+#[cfg(feature = "mount")]
+mod supervise;
 
 use std::process::ExitCode;
 

@@ -1,20 +1,28 @@
 //! `kluis mount`.
 
+use std::os::fd::AsFd as _;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::Arc;
 
 use futures_util::StreamExt as _;
+use tokio::net::UnixStream as Line;
 
 use super::args::Mount;
-use super::node::{open, refuse};
+use super::node::{newest, open, refuse};
 use super::output::{CliError, Exit, Output};
 use super::serve::runtime;
+use super::supervise;
+use crate::app::system::forbid_dumps;
 use crate::app::{log, shutdown};
 use crate::config::{Config, Environment};
-use crate::mount::{MountAsk, serve};
-use crate::node::VersionAsk;
+use crate::mount::{MountAsk, Supervised, is_descriptor, serve};
+use crate::node::{Seen, Version, VersionAsk};
 use crate::types::limits;
 
 const MIB: u64 = 1024 * 1024;
+/// Where root's mounts keep what they have seen.
+const SEEN: &str = "/var/lib/kluis/seen";
 
 /// Mounts a version until a signal or an unmount.
 pub(super) fn run(
@@ -24,13 +32,16 @@ pub(super) fn run(
 ) -> Result<Exit, CliError> {
     let usage = |error: &dyn std::error::Error| CliError::of(Exit::Usage, error);
     log::start(&Config::default().log, environment).map_err(|error| usage(&error))?;
-    let (bucket, number) = ask.version.clone();
-    let wanted = VersionAsk {
-        bucket,
-        number,
-        signer: ask.remote.signer,
-        root: ask.root,
-    };
+    if ask.supervised && !ask.worker {
+        if is_descriptor(&ask.directory) {
+            let message = "a descriptor cannot be supervised: who mounted it holds it";
+            return Err(CliError::new(Exit::Usage, message));
+        }
+        return supervise::run(&ask.directory, output);
+    }
+    if let Err(error) = forbid_dumps() {
+        tracing::warn!(%error, "this process may be dumped, with keys and plaintext");
+    }
     let memory = usize::try_from(ask.memory.saturating_mul(MIB)).unwrap_or(usize::MAX);
     let mount = MountAsk {
         directory: ask.directory.clone(),
@@ -42,18 +53,80 @@ pub(super) fn run(
             rustix::process::getgid().as_raw(),
         ),
     };
+    let supervisor = if ask.worker { Some(line()?) } else { None };
+    let supervised = supervisor.as_ref().map(UnixStream::try_clone).transpose()?;
+    let supervised = supervised.map(Supervised::begin).transpose()?;
     runtime()?.block_on(async {
-        let version = open(&ask.remote, wanted, environment, limits::MOUNT_PAGES_BYTES).await?;
+        let version = version(ask, environment).await?;
         let mut signals = shutdown::signals()?;
+        let supervisor = supervisor.map(supervise::watched).transpose()?;
         let stop = async {
-            signals.next().await;
+            tokio::select! {
+                _ = signals.next() => {}
+                () = supervisor_gone(supervisor.as_ref()) => {}
+            }
         };
         let shown = ask.directory.display().to_string();
         let mounted = || output.note(&format!("mounted at {shown}"));
-        let served = serve(Arc::new(version), mount, stop, mounted).await;
+        let served = serve(Arc::new(version), mount, supervised, stop, mounted).await;
         served.map_err(|error| {
             refuse(&error).hint("/dev/fuse and fusermount3 (package fuse3) must be there")
         })
     })?;
     Ok(Exit::Done)
+}
+
+/// The line to the supervisor.
+fn line() -> std::io::Result<UnixStream> {
+    let input = std::io::stdin().as_fd().try_clone_to_owned()?;
+    Ok(UnixStream::from(input))
+}
+
+/// Returns when there is a supervisor no more; never where there was none.
+async fn supervisor_gone(line: Option<&Line>) {
+    match line {
+        Some(line) => while let Ok(Some(_)) = supervise::hear_from(line).await {},
+        None => std::future::pending().await,
+    }
+}
+
+/// The version that is asked for, if this machine has not seen another in its place.
+async fn version(ask: &Mount, environment: &Environment) -> Result<Version, CliError> {
+    let (bucket, number) = ask.version.clone();
+    let latest = number.is_none();
+    let number = match number {
+        Some(number) => number,
+        None => newest(&ask.remote, &bucket, environment).await?,
+    };
+    let wanted = VersionAsk {
+        bucket,
+        number,
+        signer: ask.remote.signer,
+        root: ask.root,
+    };
+    let opened = open(&ask.remote, wanted, environment, limits::MOUNT_PAGES_BYTES).await;
+    let version = opened.map_err(|error| {
+        error.hint(
+            "a mount takes the right to list and read the whole dataset; a grant on a prefix reads \
+             it through S3: the bucket is PROJECT--DATASET--vNUMBER",
+        )
+    })?;
+    let no = |error: &dyn std::error::Error| CliError::of(Exit::No, error);
+    let seen = match (&ask.seen, rustix::process::getuid().is_root()) {
+        (Some(directory), _) => Some(Seen::at(directory.clone()).map_err(|error| no(&error))?),
+        (None, true) => match Seen::at(Path::new(SEEN).to_owned()) {
+            Ok(seen) => Some(seen),
+            Err(error) => {
+                tracing::warn!(%error, "which versions were seen is not kept");
+                None
+            }
+        },
+        (None, false) => None,
+    };
+    if let Some(seen) = seen {
+        let told = (version.digest(), version.signer());
+        let judged = seen.judge(version.root(), told, latest);
+        judged.map_err(|error| no(&error))?;
+    }
+    Ok(version)
 }

@@ -39,11 +39,26 @@ pub(super) async fn open(
     environment: &Environment,
     pages_bytes: usize,
 ) -> Result<Version, CliError> {
-    let patience = Duration::from_secs(remote.io_timeout);
-    let credentials = remote.credentials.as_deref();
-    let gateway = Arc::new(gateway(credentials, environment, patience)?);
+    let gateway = Arc::new(gateway_of(remote, environment)?);
     let opened = Version::open(gateway, &ask, pages_bytes).await;
     opened.map_err(|error| of_node(&error))
+}
+
+/// The number of a dataset's newest version.
+#[cfg(feature = "mount")]
+pub(super) async fn newest(
+    remote: &Remote,
+    bucket: &BucketName,
+    environment: &Environment,
+) -> Result<u32, CliError> {
+    let gateway = gateway_of(remote, environment)?;
+    let newest = Version::newest(&gateway, bucket).await;
+    newest.map_err(|error| of_node(&error))
+}
+
+fn gateway_of(remote: &Remote, environment: &Environment) -> Result<Gateway, CliError> {
+    let patience = Duration::from_secs(remote.io_timeout);
+    gateway(remote.credentials.as_deref(), environment, patience)
 }
 
 /// The gateway that a credential names, in a file or else in the environment.

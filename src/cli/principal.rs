@@ -161,6 +161,7 @@ async fn all(catalog: &SharedCatalog) -> Result<Vec<PrincipalRow>, CliError> {
                     mutation,
                     Mutation::RestoreSeq(_)
                         | Mutation::CreateProject(_)
+                        | Mutation::SetLogTerms { .. }
                         | Mutation::SetDefaults { .. }
                         | Mutation::CreateDataset(_)
                 );

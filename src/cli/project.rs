@@ -7,6 +7,7 @@ use crate::app::Opened;
 use crate::catalog::{ProjectRow, SharedCatalog};
 use crate::policy::{Grant, GrantEffect, Terms};
 use crate::types::{GrantId, PrincipalId, ProjectName, Timestamp, limits};
+use crate::vault::LogTermsChange;
 
 /// The role of those who decide who may use a project's data.
 pub(super) const OWNER: &str = "owner";
@@ -37,6 +38,17 @@ pub(super) fn run(
             days,
             by,
         } => super::cards::defaults((name, by), (label, source, basis, *days), desk, output)?,
+        ProjectCommand::Log {
+            name,
+            days,
+            approval,
+        } => {
+            let change = LogTermsChange {
+                days: *days,
+                approval: *approval,
+            };
+            log(desk, name, change, output)?;
+        }
         ProjectCommand::List => list(&desk.catalog()?, output)?,
         ProjectCommand::Show { name } => show(&desk.catalog()?, name, output)?,
     }
@@ -78,6 +90,27 @@ pub(super) async fn create(
     Ok(())
 }
 
+/// Shows or changes how a project's records are kept.
+fn log(
+    desk: Desk<'_>,
+    name: &ProjectName,
+    change: LogTermsChange,
+    output: &mut Output,
+) -> Result<(), CliError> {
+    let terms = desk.act(output, async |opened| {
+        there(opened.vault.catalog(), name).await?;
+        let call = call(opened, "project log")?;
+        let terms = if change == LogTermsChange::default() {
+            opened.vault.log_terms(&call, name).await
+        } else {
+            opened.vault.set_log_terms(&call, name, change).await
+        };
+        Ok(terms?)
+    })?;
+    let row = [name.to_string(), terms.kept_days().to_string()];
+    output.rows(["project", "days"], &[row])
+}
+
 /// That a project is there.
 pub(super) async fn there(catalog: &SharedCatalog, name: &ProjectName) -> Result<(), CliError> {
     match catalog.project(name).await? {
@@ -87,7 +120,7 @@ pub(super) async fn there(catalog: &SharedCatalog, name: &ProjectName) -> Result
 }
 
 /// All projects.
-pub(super) async fn all(catalog: &SharedCatalog) -> Result<Vec<ProjectRow>, CliError> {
+pub(crate) async fn all(catalog: &SharedCatalog) -> Result<Vec<ProjectRow>, CliError> {
     collect(
         async |after: Option<&ProjectName>| catalog.projects(after, limits::PAGE_ENTRIES_MAX).await,
         |row| row.name.clone(),

@@ -113,6 +113,10 @@ fn refuse(error: &ServeError) -> CliError {
             Exit::Unavailable,
             "see that `proof.dir` is a directory on a disk with room",
         ),
+        ServeError::Stream(_) => (
+            Exit::Usage,
+            "see `[syslog]` and `[otlp]`: the address, and the files that they name",
+        ),
         ServeError::Open(error) => return open::refuse(error),
         ServeError::Entropy(_)
         | ServeError::Edge(_)

@@ -88,6 +88,15 @@ pub fn version(text: &str) -> Result<(BucketName, u32), ValueError> {
         .ok_or(ValueError::Version)
 }
 
+/// Reads `project/dataset@number`, or `project/dataset@latest`, which has no number.
+pub fn newest_or_version(text: &str) -> Result<(BucketName, Option<u32>), ValueError> {
+    if let Some(name) = text.strip_suffix("@latest") {
+        let name = dataset(name).map_err(|_dataset| ValueError::Version)?;
+        return Ok((name, None));
+    }
+    version(text).map(|(name, number)| (name, Some(number)))
+}
+
 /// Reads a SHA-256 in hex.
 pub fn digest(text: &str) -> Result<[u8; 32], ValueError> {
     let bytes = data_encoding::HEXLOWER.decode(text.as_bytes());

@@ -122,6 +122,12 @@ impl Config {
             "is not a log's name",
             "write it like a URL without its scheme, \"vault.example.org/log\": no spaces, no +",
         );
+        rules.hold(
+            self.syslog.tls_cert.is_some() == self.syslog.tls_key.is_some(),
+            "syslog.tls_cert",
+            "and `syslog.tls_key` go together",
+            "set both where the receiver asks for a certificate, else none",
+        );
         rules.time("policy.reload_interval", self.policy.reload_interval, HOUR);
         rules.time(
             "identity.reload_interval",

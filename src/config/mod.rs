@@ -21,10 +21,10 @@ pub use problem::{Fault, Place, Problem, Problems};
 pub use render::{documentation, template};
 pub use secrets::{SecretError, StoreCredentials, read_secret_file, store_credentials};
 pub use settings::{
-    Catalog, Config, Journal, Keys, LabelSection, Limits, Log, Ops, Policy, Proof, Row, Server,
-    Store, Sweep,
+    Catalog, Config, Journal, Keys, LabelSection, Limits, Log, Ops, Otlp, Policy, Proof, Row,
+    Server, Store, Sweep, Syslog,
 };
-pub use value::{ByteSize, LogFormat, LogLevel, PlainHttp, StoreKind, TlsVersion};
+pub use value::{ByteSize, LogFormat, LogLevel, PlainHttp, StoreKind, StreamForm, TlsVersion};
 
 /// A configuration file is never larger; a larger one is another file, named by mistake.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;

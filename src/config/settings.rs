@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use super::problem::Problem;
 use super::reader::{Document, Section};
-use super::value::{ByteSize, LogFormat, LogLevel, PlainHttp, StoreKind, TlsVersion, Value};
+use super::value::{
+    ByteSize, LogFormat, LogLevel, PlainHttp, StoreKind, StreamForm, TlsVersion, Value,
+};
 use crate::types::{Label, Labels, ProjectName};
 
 /// One setting, as tables show it.
@@ -234,6 +236,34 @@ settings! {
         origin: Option<String> = None,
         /// How often what was recorded since is put under a new checkpoint.
         interval: Duration = seconds(1),
+    }
+    /// The log, streamed to a receiver of syslog over TLS as it grows (RFC 5424, RFC 5425).
+    syslog: Syslog {
+        /// The receiver, `siem.example.org:6514`; none for no stream.
+        address: Option<String> = None,
+        /// The form of a request in a message: "json" is the record's own.
+        form: StreamForm = StreamForm::Json,
+        /// Only requests that name this project; none for all.
+        project: Option<ProjectName> = None,
+        /// Certificates to trust, PEM; none for the system's.
+        ca_file: Option<PathBuf> = None,
+        /// Our own certificate chain, PEM, where the receiver asks for one.
+        tls_cert: Option<PathBuf> = None,
+        /// Its private key, PEM.
+        tls_key: Option<PathBuf> = None,
+    }
+    /// The log, streamed to a receiver of OpenTelemetry as it grows (OTLP over HTTP, logs).
+    otlp: Otlp {
+        /// The receiver, `https://collector.example.org:4318/v1/logs`; none for no stream.
+        url: Option<String> = None,
+        /// The form of a request in a log record's body: "json" is the record's own.
+        form: StreamForm = StreamForm::Json,
+        /// Only requests that name this project; none for all.
+        project: Option<ProjectName> = None,
+        /// Certificates to trust, PEM; none for the system's.
+        ca_file: Option<PathBuf> = None,
+        /// A file with a bearer token to show; read each time.
+        token_file: Option<PathBuf> = None,
     }
     /// The rules of access.
     policy: Policy {

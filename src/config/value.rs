@@ -287,6 +287,17 @@ words! {
         /// One JSON object for each event.
         Json = "json",
     }
+    /// The form of a request in a stream of the log.
+    StreamForm, "\"json\", \"ocsf\", \"fhir\" or \"nen7513\"" {
+        /// `kluis.audit/1`.
+        Json = "json",
+        /// OCSF 1.8.
+        Ocsf = "ocsf",
+        /// FHIR R4 `AuditEvent`.
+        Fhir = "fhir",
+        /// The fields of NEN 7513.
+        Nen7513 = "nen7513",
+    }
     /// How much is logged.
     LogLevel, "\"error\", \"warn\", \"info\", \"debug\" or \"trace\"" {
         /// What failed.

@@ -130,6 +130,13 @@ impl LogKey {
         derive(&self.secret, file, b"kluis/journal/1/header", &mut *key)?;
         Some(hmac::Key::new(hmac::HMAC_SHA256, &*key))
     }
+
+    /// What vouches for the mark in front of the files that are left (`prune.rs`).
+    pub(super) fn mark(&self) -> Option<hmac::Key> {
+        let mut key = zeroize::Zeroizing::new([0; 32]);
+        derive(&self.secret, &[], b"kluis/journal/1/pruned", &mut *key)?;
+        Some(hmac::Key::new(hmac::HMAC_SHA256, &*key))
+    }
 }
 
 /// HKDF-SHA256 (RFC 5869) of the log key; `None` never for these lengths.

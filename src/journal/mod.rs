@@ -15,6 +15,7 @@ mod file;
 mod format;
 mod lane;
 mod memory;
+mod prune;
 mod queue;
 mod reader;
 mod select;
@@ -25,6 +26,7 @@ mod wal;
 mod tests;
 
 pub use memory::MemoryJournal;
+pub use prune::{Prunable, begins, prunable, prune};
 pub use reader::{Reader, Record};
 pub use select::{Filter, Pairs, Request};
 pub use tail::{Found, Rest, Tail, lanes};

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::JournalError;
 use super::file::{LogFile, Step, failed, files_of};
 use super::format::{Link, LogKey};
+use super::prune::begin;
 use crate::ledger::{Entry, Session, SessionHash, session_hash};
 use crate::types::limits::{JOURNAL_FILES_MAX, JOURNAL_SESSIONS_MAX};
 use crate::types::{Secret, Timestamp};
@@ -166,10 +167,18 @@ impl Lane {
         }
     }
 
+    /// The lane's files, without those that are to go.
+    fn files(&self) -> Result<Vec<(u64, PathBuf)>, JournalError> {
+        let from = begin(&self.dir, &self.name, &self.key)?;
+        let mut files = files_of(&self.dir)?;
+        files.retain(|(first, _)| from.is_none_or(|from| *first >= from.next));
+        Ok(files)
+    }
+
     /// Begins with the newest file that was made before `since`, or with the first. A header
     /// that cannot be read ends the skipping: what it hides is for the reading to report.
     fn skip_to(&mut self, since: Timestamp) -> Result<(), JournalError> {
-        let files = files_of(&self.dir)?;
+        let files = self.files()?;
         for (at, (first, path)) in files.iter().enumerate().skip(1).rev() {
             let Ok(file) = LogFile::open(path, *first, &self.name, &self.key) else {
                 return Ok(());
@@ -185,7 +194,7 @@ impl Lane {
 
     /// Begins with the file that record `seq` is in, or with the first.
     pub(super) fn skip_to_record(&mut self, seq: u64) -> Result<(), JournalError> {
-        let files = files_of(&self.dir)?;
+        let files = self.files()?;
         let later = files.iter().filter(|(first, _)| *first <= seq).count();
         let before = later.checked_sub(2).and_then(|at| files.get(at));
         self.listed = before.map(|(first, _)| *first);
@@ -276,7 +285,7 @@ impl Lane {
         }
         if list && self.waiting.is_empty() {
             let newer = |(first, _): &(u64, PathBuf)| self.listed.is_none_or(|l| *first > l);
-            self.waiting = files_of(&self.dir)?.into_iter().filter(newer).collect();
+            self.waiting = self.files()?.into_iter().filter(newer).collect();
             if let Some((first, _)) = self.waiting.back() {
                 self.listed = Some(*first);
             }
@@ -309,7 +318,10 @@ impl Lane {
     }
 
     fn enter(&mut self, file: LogFile) -> Result<(), JournalError> {
-        let cut = !self.begun && file.header.link != Link::START;
+        // What was before it was removed at its time, or else it was taken away.
+        let cut = !self.begun
+            && file.header.link != Link::START
+            && begin(&self.dir, &self.name, &self.key)? != Some(file.header.link);
         let finding = cut.then(|| file.damage());
         self.begun = true;
         self.given_up = false;

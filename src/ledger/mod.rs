@@ -8,6 +8,7 @@ pub mod evidence;
 pub mod export;
 mod hash;
 mod record;
+mod retention;
 #[cfg(test)]
 pub(crate) mod samples;
 mod scope;
@@ -22,6 +23,7 @@ pub use record::{
     AuthMethod, Completion, Entry, Intent, MarkKind, Nature, ObjectRef, Outcome, PolicyRef,
     Session, SessionHash,
 };
+pub use retention::{DAY_MS, Kept, back};
 pub use scope::{Row, Scope, ScopeKey, Scopes, SegmentTrees, Tag, scopes_of};
 pub use segment::{ScopeRoot, Segment};
 pub use view::{View, parse_event};

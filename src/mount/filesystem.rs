@@ -153,6 +153,9 @@ impl fuser::Filesystem for Filesystem {
 
     fn lookup(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let name = name.as_bytes().to_vec();
+        if name.len() > limits::FILE_NAME_BYTES_MAX {
+            return reply.error(Errno::ENAMETOOLONG);
+        }
         let special = match u64::from(parent) {
             TOP if name == special::NAME => Some(special::DIRECTORY),
             special::DIRECTORY => match special::inode_of(&name) {
@@ -271,10 +274,19 @@ impl fuser::Filesystem for Filesystem {
             return reply.data(rest.get(..size).unwrap_or_default());
         }
         let state = Arc::clone(&self.state);
-        let Some(open) = state.open(u64::from(fh)) else {
-            return reply.error(Errno::EBADF);
-        };
+        let (handle, inode) = (u64::from(fh), u64::from(ino));
         self.runtime.spawn(async move {
+            let open = match state.open(handle) {
+                Some(open) => Ok(open),
+                None => state.adopt(handle, inode).await,
+            };
+            let open = match open {
+                Ok(open) => open,
+                Err(error) => {
+                    state.failed("a file that stayed open", &error);
+                    return reply.error(Errno::EIO);
+                }
+            };
             match state.contents.read(&open, offset, size.into()).await {
                 Ok(bytes) => reply.data(&bytes),
                 Err(error) => {

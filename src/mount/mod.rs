@@ -4,11 +4,15 @@
 //! attributes are answered on the spot where the page is in memory, everything else on the runtime.
 
 mod attributes;
+mod device;
 mod filesystem;
+mod handover;
 mod special;
 mod state;
 
 use std::io;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,7 +21,9 @@ use fuser::{Config, MountOption, Session, SessionACL};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+pub use self::device::unmount;
 use self::filesystem::Filesystem;
+pub use self::handover::{Opened, Word, hear, say};
 use self::state::State;
 use crate::node::{Contents, Keys, Reads, Version};
 use crate::types::limits;
@@ -42,17 +48,72 @@ pub struct MountAsk {
     pub owner: (u32, u32),
 }
 
+/// Whether a directory is written as a descriptor (`/dev/fd/N`) on which another has mounted.
+#[must_use]
+pub fn is_descriptor(directory: &Path) -> bool {
+    device::number_of(directory).is_some()
+}
+
+/// A supervisor, as its mount has it.
+pub struct Supervised {
+    line: UnixStream,
+    opened: Opened,
+    /// Of the mount that died.
+    connection: Option<OwnedFd>,
+}
+
+impl Supervised {
+    /// Hears what the supervisor has to say first.
+    pub fn begin(line: UnixStream) -> io::Result<Self> {
+        let (word, with) = hear(&line)?.ok_or(io::ErrorKind::UnexpectedEof)?;
+        let mut with = with.into_iter();
+        let opened = with.next().map(Opened::of);
+        let connection = with.next().filter(|_| word == Word::Resume);
+        if connection.is_some() != (word == Word::Resume) {
+            return Err(io::ErrorKind::InvalidData.into());
+        }
+        Ok(Self {
+            line,
+            opened: opened.ok_or(io::ErrorKind::InvalidData)?,
+            connection,
+        })
+    }
+}
+
 /// Mounts a version and serves it until `stop` comes or it is unmounted.
 pub async fn serve(
     version: Arc<Version>,
     ask: MountAsk,
+    supervised: Option<Supervised>,
     stop: impl Future<Output = ()>,
     mounted: impl FnOnce(),
 ) -> io::Result<()> {
     let keys = Arc::new(Keys::new(Arc::clone(&version)));
     let contents = Contents::new(Arc::clone(&version), Arc::clone(&keys), ask.memory_bytes);
-    let state = Arc::new(State::new(version, keys, Arc::new(contents)));
-    let session = session(&state, &ask)?;
+    let (opened, connection, line) = supervised.map_or((None, None, None), |supervised| {
+        let connection = supervised.connection;
+        (Some(supervised.opened), connection, Some(supervised.line))
+    });
+    let ours = connection.is_none() && !is_descriptor(&ask.directory);
+    let state = State::new(version, keys, Arc::new(contents));
+    let state = match opened {
+        Some(opened) => state.supervised(opened, connection.is_some())?,
+        None => state,
+    };
+    let state = Arc::new(state);
+    let session = match session(&state, &ask, (line.is_some(), connection.as_ref())) {
+        Ok(session) => session,
+        Err(error) => {
+            if let Some(line) = line.filter(|_| connection.is_some()) {
+                say(&line, Word::Lost, &[])?;
+            }
+            return Err(error);
+        }
+    };
+    if let Some(line) = &line {
+        let new = connection.is_none().then(|| session.as_fd());
+        say(line, Word::Mounted, new.as_slice())?;
+    }
     let notifier = session.notifier();
     let mut unmounter = session;
     let mut unmount = unmounter.unmount_callable();
@@ -70,7 +131,11 @@ pub async fn serve(
     let result = tokio::select! {
         result = &mut end => result.unwrap_or(Ok(())),
         () = stop => {
-            unmount.unmount()?;
+            if ours {
+                unmount.unmount()?;
+            } else if !is_descriptor(&ask.directory) {
+                device::unmount(&ask.directory)?;
+            }
             // What is open keeps the session alive; the directory is gone for everybody else.
             match tokio::time::timeout(FAREWELL, &mut end).await {
                 Ok(result) => result.unwrap_or(Ok(())),
@@ -89,7 +154,14 @@ pub async fn serve(
     result
 }
 
-fn session(state: &Arc<State>, ask: &MountAsk) -> io::Result<Session<Filesystem>> {
+/// A session of its own, on a descriptor that was given, or the one of a mount that died. Under a
+/// supervisor all threads share one descriptor: what a dead thread of a cloned one had taken
+/// would be lost with it.
+fn session(
+    state: &Arc<State>,
+    ask: &MountAsk,
+    (supervised, connection): (bool, Option<&OwnedFd>),
+) -> io::Result<Session<Filesystem>> {
     let name = state.name();
     let mut config = Config::default();
     config.mount_options = vec![
@@ -108,8 +180,15 @@ fn session(state: &Arc<State>, ask: &MountAsk) -> io::Result<Session<Filesystem>
     };
     let cores = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
     config.n_threads = Some(cores.clamp(2, limits::MOUNT_THREADS_MAX));
-    config.clone_fd = true;
+    config.clone_fd = !supervised;
     let filesystem = Filesystem::new(Arc::clone(state), Handle::current(), ask.clone());
+    if let Some(connection) = connection {
+        return device::resumed(filesystem, connection, &config);
+    }
+    if let Some(number) = device::number_of(&ask.directory) {
+        let descriptor = device::inherited(number)?;
+        return Session::from_fd(filesystem, descriptor, config.acl, config);
+    }
     Session::new(filesystem, Path::new(&ask.directory), &config)
 }
 

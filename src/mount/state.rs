@@ -4,6 +4,8 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::attributes;
+use super::handover::Opened;
 use crate::node::{Contents, Keys, NodeError, Open, Place, Reads, Touched, Version};
 use crate::types::{ByteRange, limits};
 
@@ -34,6 +36,10 @@ pub(super) struct State {
     pub(super) reads: Reads,
     handles: Mutex<HashMap<u64, Handle>>,
     cached: Mutex<HashSet<u64>>,
+    /// For the successor of a mount that dies: what stands in `cached`.
+    list: Option<Opened>,
+    /// Whether it goes on with the session of one that died.
+    resumed: bool,
     walk: Mutex<Walk>,
     errors: Mutex<VecDeque<String>>,
     next: AtomicU64,
@@ -54,12 +60,42 @@ impl State {
             reads: Reads::default(),
             handles: Mutex::default(),
             cached: Mutex::default(),
+            list: None,
+            resumed: false,
             walk: Mutex::default(),
             errors: Mutex::default(),
             next: AtomicU64::new(1),
             opened: AtomicU64::new(0),
             failed: AtomicU64::new(0),
         }
+    }
+
+    /// With a supervisor, who keeps the list of what was opened. `resumed`: in the place of a mount
+    /// that died, whose handles are others than those to come.
+    pub(super) fn supervised(mut self, list: Opened, resumed: bool) -> std::io::Result<Self> {
+        if resumed {
+            self.cached = Mutex::new(list.all()?.into_iter().collect());
+            self.next = AtomicU64::new((u64::from(std::process::id()) << 32) | 1);
+        }
+        self.resumed = resumed;
+        self.list = Some(list);
+        Ok(self)
+    }
+
+    /// The file of a handle that a mount before this one gave out, opened anew: its key is released
+    /// anew, and that is on the record.
+    pub(super) async fn adopt(&self, number: u64, inode: u64) -> Result<Arc<Open>, NodeError> {
+        let place = attributes::place(inode).filter(|_| self.resumed);
+        let place = place.ok_or(NodeError::Absent)?;
+        let found = self.version.at(place).await?;
+        let open = Arc::new(self.contents.open(&found, 1).await?);
+        self.opened.fetch_add(1, Ordering::Relaxed);
+        let mut handles = lock(&self.handles);
+        let handle = handles.entry(number).or_insert_with(|| Handle {
+            open,
+            told: Touched::default(),
+        });
+        Ok(Arc::clone(&handle.open))
     }
 
     /// `project/dataset@number`.
@@ -79,8 +115,13 @@ impl State {
         };
         lock(&self.handles).insert(number, handle);
         let mut cached = lock(&self.cached);
-        if cached.len() < CACHED_MAX {
-            cached.insert(inode);
+        let count = cached.len();
+        if count < CACHED_MAX
+            && cached.insert(inode)
+            && let Some(list) = &self.list
+            && let Err(error) = list.add(count, inode)
+        {
+            tracing::warn!(%error, "what was opened cannot be listed for a successor");
         }
         number
     }

@@ -10,6 +10,7 @@ mod gateway;
 mod kept;
 mod keys;
 mod reads;
+mod seen;
 mod tree;
 mod version;
 
@@ -18,6 +19,7 @@ pub use credentials::{Credentials, CredentialsError};
 pub use gateway::{Gateway, GatewayError};
 pub use keys::{Keys, Lease};
 pub use reads::{Reads, Touched};
+pub use seen::{Seen, SeenError};
 pub use tree::{Found, Kind, Place};
 pub use version::{Version, VersionAsk};
 

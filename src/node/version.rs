@@ -34,6 +34,16 @@ struct Opened {
     signer: String,
 }
 
+#[derive(serde::Deserialize)]
+struct Listed {
+    versions: Vec<Numbered>,
+}
+
+#[derive(serde::Deserialize)]
+struct Numbered {
+    number: u32,
+}
+
 const BAD: NodeError = NodeError::Integrity("the gateway's answer is none");
 
 /// An opened version.
@@ -97,6 +107,15 @@ impl Version {
             index,
             pages: Kept::new(pages_bytes),
         })
+    }
+
+    /// The number of a dataset's newest version, by the gateway's word.
+    pub async fn newest(gateway: &Gateway, bucket: &BucketName) -> Result<u32, NodeError> {
+        let asking = get(format!("/.kluis/v1/versions/{bucket}"));
+        let answer = gateway.ask(&asking).await?;
+        let listed: Listed = serde_json::from_slice(&answer).map_err(|_not_json| BAD)?;
+        let numbers = listed.versions.iter().map(|version| version.number);
+        numbers.max().ok_or(NodeError::Absent)
     }
 
     /// What it is.

@@ -13,7 +13,7 @@ use crate::seal::{open_log_state, seal_log_state};
 use crate::types::limits::{
     LOG_ROUND_SEGMENTS_MAX, LOG_SCOPES_MAX, LOG_SEGMENT_BYTES_MAX, LOG_SEGMENT_RECORDS_MAX,
 };
-use crate::types::{Clock, Entropy, Secret};
+use crate::types::{Clock, Entropy, Secret, Timestamp};
 
 const STATE: &str = "state";
 const CHECKPOINT: &str = "checkpoint";
@@ -32,6 +32,8 @@ pub struct Lane<'a> {
 pub struct Made {
     /// Records that are in the log since.
     pub records: u64,
+    /// When the oldest of them was made that happened since; what was open before is left out.
+    pub oldest: Option<Timestamp>,
     /// The newest checkpoint.
     pub note: Note,
     /// What it says.
@@ -128,6 +130,7 @@ impl Notary {
             ..kept.state.clone()
         };
         let mut records = 0;
+        let mut oldest = None;
         for name in lanes(&self.journal)? {
             let mine = own.iter().find(|lane| lane.name == name);
             // Held until the lane was read: nobody writes it meanwhile.
@@ -140,8 +143,9 @@ impl Notary {
                 (None, Some(_at_rest)) => u64::MAX,
                 (None, None) => continue,
             };
-            let read = self.read_lane(&name, until, &mut next)?;
+            let (read, first) = self.read_lane(&name, until, &mut next)?;
             records = u64::saturating_add(records, read);
+            oldest = [oldest, first].into_iter().flatten().min();
         }
         let more = next.entries.len() >= LOG_ROUND_SEGMENTS_MAX;
         if next.entries.is_empty() {
@@ -158,14 +162,20 @@ impl Notary {
         self.kept = Some(kept);
         Ok(Some(Made {
             records,
+            oldest,
             note,
             checkpoint,
             more,
         }))
     }
 
-    /// Reads a lane into segments; how many records that was.
-    fn read_lane(&mut self, name: &str, until: u64, next: &mut State) -> Result<u64, NotaryError> {
+    /// Reads a lane into segments; how many records that was, and the oldest one's time.
+    fn read_lane(
+        &mut self,
+        name: &str,
+        until: u64,
+        next: &mut State,
+    ) -> Result<(u64, Option<Timestamp>), NotaryError> {
         let begin = next.lanes.get(name).copied().unwrap_or(0);
         let mut tail = match self.tails.remove(name) {
             Some(tail) if tail.next() == begin => tail,
@@ -173,9 +183,13 @@ impl Notary {
         };
         tail.refresh()?;
         let mut at = begin;
+        let mut oldest = None;
         while next.entries.len() < LOG_ROUND_SEGMENTS_MAX {
             let read = segment(&mut tail, name, until, (&self.scope_key, &mut next.scopes))?;
-            let Some(mut segment) = read else { break };
+            let Some((mut segment, first)) = read else {
+                break;
+            };
+            oldest = [oldest, first].into_iter().flatten().min();
             segment.time = self.clock.now();
             at = segment.end();
             next.entries.push(segment.encode()?);
@@ -184,7 +198,7 @@ impl Notary {
             next.lanes.insert(name.to_owned(), at);
         }
         self.tails.insert(name.to_owned(), tail);
-        Ok(at.saturating_sub(begin))
+        Ok((at.saturating_sub(begin), oldest))
     }
 
     /// The one moment at which entries come to be in the log.
@@ -318,8 +332,9 @@ fn segment(
     lane: &str,
     until: u64,
     (key, scopes): (&ScopeKey, &mut Scopes),
-) -> Result<Option<Segment>, NotaryError> {
+) -> Result<Option<(Segment, Option<Timestamp>)>, NotaryError> {
     let first = tail.next();
+    let mut oldest: Option<Timestamp> = None;
     let mut trees = SegmentTrees::new(key, lane, first);
     let mut count = 0_usize;
     let mut taken = 0_usize;
@@ -333,13 +348,14 @@ fn segment(
         };
         match found {
             Found::Record(record, bytes) => {
+                oldest = [oldest, record.entry.time()].into_iter().flatten().min();
                 for scope in scopes.of(&record.entry) {
                     trees.push(&scope, record.seq, &bytes);
                 }
                 count = count.saturating_add(1);
                 taken = taken.saturating_add(bytes.len());
             }
-            Found::Lost(from, to) if count == 0 => return Ok(Some(lost(lane, from, to))),
+            Found::Lost(from, to) if count == 0 => return Ok(Some((lost(lane, from, to), None))),
             Found::Lost(from, _) => {
                 tail.rewind(from);
                 break;
@@ -349,14 +365,15 @@ fn segment(
     if count == 0 {
         return Ok(None);
     }
-    Ok(Some(Segment {
+    let segment = Segment {
         lane: lane.to_owned(),
         first,
         count: u64::try_from(count).unwrap_or(u64::MAX),
-        time: crate::types::Timestamp::default(),
+        time: Timestamp::default(),
         scopes: trees.roots(),
         lost: false,
-    }))
+    };
+    Ok(Some((segment, oldest)))
 }
 
 fn lost(lane: &str, from: u64, to: u64) -> Segment {
@@ -364,7 +381,7 @@ fn lost(lane: &str, from: u64, to: u64) -> Segment {
         lane: lane.to_owned(),
         first: from,
         count: to.saturating_sub(from),
-        time: crate::types::Timestamp::default(),
+        time: Timestamp::default(),
         scopes: Vec::new(),
         lost: true,
     }

@@ -1,6 +1,7 @@
 //! What is counted. Labels are words of the program, never of its users: every one is an enum or
 //! `&'static str`, so no name, key or principal can become one.
 
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
@@ -58,6 +59,9 @@ fn group() -> Histogram {
 
 /// A histogram for each of some labels.
 type Histograms = Family<[Label; 1], Histogram, fn() -> Histogram>;
+
+/// So many seconds for each of some labels.
+type Seconds = Family<[Label; 1], Gauge<f64, AtomicU64>>;
 
 macro_rules! metrics {
     ($($(#[doc = $doc:literal])+ $vis:vis $name:ident: $kind:ty = $make:expr,)*) => {
@@ -120,6 +124,20 @@ metrics! {
     store_errors: Family<[Label; 1], Counter> = Family::default(),
     /// Time of a call to the store.
     store_call_seconds: Histograms = Histograms::new_with_constructor(seconds),
+    /// Requests that receivers of the log's streams have taken.
+    stream_requests: Family<[Label; 1], Counter> = Family::default(),
+    /// Failures to hand over to receivers of the log's streams.
+    stream_failures: Family<[Label; 1], Counter> = Family::default(),
+    /// Records that were gone before they could be streamed.
+    stream_lost: Family<[Label; 1], Counter> = Family::default(),
+    /// Seconds since what a receiver lacks came into the log.
+    stream_lag_seconds: Seconds = Family::default(),
+    /// Times that the clock of this machine moved.
+    pub clock_jumps: Counter = Counter::default(),
+    /// Time from a record to the checkpoint that covers it; of each checkpoint its oldest record.
+    log_checkpoint_seconds: Histogram = seconds(),
+    /// Seconds for which the log waits for its witnesses, or for volumes.
+    log_lag_seconds: Seconds = Family::default(),
     /// Commits that shared one transaction.
     catalog_group: Histogram = group(),
 }
@@ -157,6 +175,43 @@ impl Metrics {
             .observe(time.as_secs_f64());
         if !good {
             self.store_errors.get_or_create(&label).inc();
+        }
+    }
+
+    /// A receiver of a stream took requests; the newest came into the log so long ago.
+    pub fn stream_taken(&self, stream: &'static str, requests: u64, lag: Duration) {
+        let label = [("stream", stream)];
+        self.stream_requests.get_or_create(&label).inc_by(requests);
+        let lag = lag.as_secs_f64();
+        let _before = self.stream_lag_seconds.get_or_create(&label).set(lag);
+    }
+
+    /// A receiver of a stream did not take what came into the log so long ago.
+    pub fn stream_failed(&self, stream: &'static str, lag: Duration) {
+        let label = [("stream", stream)];
+        self.stream_failures.get_or_create(&label).inc();
+        let lag = lag.as_secs_f64();
+        let _before = self.stream_lag_seconds.get_or_create(&label).set(lag);
+    }
+
+    /// Records were gone before they could be streamed.
+    pub fn stream_lost(&self, stream: &'static str, records: u64) {
+        let label = [("stream", stream)];
+        self.stream_lost.get_or_create(&label).inc_by(records);
+    }
+
+    /// A checkpoint covers records, of which the oldest was made so long ago.
+    pub fn log_checkpointed(&self, lag: Duration) {
+        self.log_checkpoint_seconds.observe(lag.as_secs_f64());
+    }
+
+    /// How long the log waits for its witnesses and for volumes, where there are such.
+    pub fn log_lags(&self, cosigned: Option<Duration>, volumes: Option<Duration>) {
+        for (behind, lag) in [("cosigned", cosigned), ("volumes", volumes)] {
+            if let Some(lag) = lag {
+                let gauge = self.log_lag_seconds.get_or_create(&[("behind", behind)]);
+                let _before = gauge.set(lag.as_secs_f64());
+            }
         }
     }
 

@@ -14,7 +14,7 @@ pub enum ActKind {
     BreakGlass,
     /// Destroy keys: what was sealed under them can never be read again.
     Erase,
-    /// Keep the log for a shorter time.
+    /// Keep a project's records in the log for a shorter time.
     ShortenLog,
 }
 
@@ -48,12 +48,12 @@ impl ActKind {
             Self::BreakGlass => &["who", "minutes"],
             // `dataset`, `version=N` or `object=KEY`.
             Self::Erase => &["what"],
-            // For how many days the log is kept from now on.
+            // For how many days the records are kept from now on.
             Self::ShortenLog => &["days"],
         }
     }
 
-    /// Whether it is about one dataset; if not, it is about the vault as a whole.
+    /// Whether it is about one dataset; if not, it is about a project.
     #[must_use]
     pub const fn on_dataset(self) -> bool {
         match self {

@@ -264,8 +264,17 @@ pub const NODE_RANGES_MAX: usize = 64;
 /// Reports of reads that wait for the gateway.
 pub const NODE_REPORTS_MAX: usize = 100_000;
 
+/// What a node keeps of one dataset's versions that it has seen: 140 bytes each.
+pub const NODE_SEEN_BYTES_MAX: u64 = 8 * 1024 * 1024;
+
 /// Threads that serve one mount's requests.
 pub const MOUNT_THREADS_MAX: usize = 8;
+/// Inodes of what was opened through one mount, 8 bytes each, that its successor is told.
+pub const MOUNT_OPENED_BYTES_MAX: u64 = 8 * 1024 * 1024;
+/// Deaths of a mount within [`MOUNT_DEATHS_SECONDS`] after which its supervisor gives up.
+pub const MOUNT_DEATHS_MAX: usize = 5;
+/// See [`MOUNT_DEATHS_MAX`].
+pub const MOUNT_DEATHS_SECONDS: u64 = 60;
 /// Pages of the manifest that a mount keeps.
 pub const MOUNT_PAGES_BYTES: usize = 32 * 1024 * 1024;
 /// What the kernel may read ahead of a program in one mount, where it is allowed to.
@@ -321,6 +330,37 @@ pub const QUERY_PROCESS_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
 pub const QUERY_MS_MAX: u64 = 120_000;
 /// The text of one query.
 pub const QUERY_TEXT_BYTES_MAX: usize = 64 * 1024;
+/// For how many days the log keeps a project's records where nothing else was said: five years
+/// (NEN 7513, chapter 8), two of which may be leap years: 5 × 365 + 2.
+pub const LOG_KEPT_DAYS: u32 = 1_827;
+/// The least that a project may ask for: a year.
+pub const LOG_KEPT_DAYS_MIN: u32 = 365;
+/// The most: a hundred years.
+pub const LOG_KEPT_DAYS_MAX: u32 = 36_525;
+/// Requests that are handed to a receiver of the log's stream at once: half a megabyte or so.
+pub const STREAM_BATCH_REQUESTS: usize = 512;
+/// How often a stream that is up to date looks at the log.
+pub const STREAM_LOOK_MS: u64 = 1_000;
+/// How long handing something to a receiver may take, its connection included.
+pub const STREAM_SEND_MS_MAX: u64 = 30_000;
+/// The first wait before something is handed over again; each is twice as long as the last.
+pub const STREAM_RETRY_MS_MIN: u64 = 1_000;
+/// The longest wait.
+pub const STREAM_RETRY_MS_MAX: u64 = 60_000;
+/// What is read of a receiver's answer.
+pub const STREAM_ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// By how much a clock may move beside the time that passes before that is told and recorded
+/// (AU-14).
+pub const CLOCK_JUMP_MS: u64 = 1_000;
+/// For how long the operator is warned of a clock that moved: an hour.
+pub const CLOCK_WARN_MS: u64 = 60 * 60 * 1000;
+/// How far checkpoints may lag behind records before the operator is warned.
+pub const LOG_CHECKPOINT_LAG_WARN_MS: u64 = 10_000;
+/// How far cosignatures may lag behind checkpoints before the operator is warned: ten minutes.
+pub const LOG_COSIGNED_LAG_WARN_MS: u64 = 10 * 60 * 1000;
+/// How far volumes may lag behind the log before the operator is warned: two days, of the week
+/// that the journal is kept.
+pub const LOG_VOLUME_LAG_WARN_MS: u64 = 2 * 24 * 60 * 60 * 1000;
 /// Checkpoints that a verifier keeps and compares.
 pub const LOG_KEPT_MAX: usize = 10_000;
 /// Findings that a verification names one by one.

@@ -8,6 +8,7 @@ mod etag;
 mod id;
 mod label;
 pub mod limits;
+mod log_terms;
 mod name;
 mod network;
 mod principal;
@@ -26,6 +27,7 @@ pub use id::{
     VersionId,
 };
 pub use label::{Label, Labels, Rank};
+pub use log_terms::LogTerms;
 pub use name::{BucketName, BucketRef, DatasetName, NameError, ObjectKey, ProjectName};
 pub use network::{Network, NetworkError};
 // An address is a value; only sockets are I/O.

@@ -2,16 +2,13 @@
 
 use super::approvals::ActDraft;
 use super::error::{ErrorKind, VaultError};
-use crate::types::{Act, ActKind, ObjectKey, PrincipalId, ProjectName, limits};
+use crate::types::{Act, ActKind, LogTerms, ObjectKey, PrincipalId, limits};
 
 /// What must hold of any act that is asked for.
-pub(super) fn check_draft(draft: &ActDraft, officers: &ProjectName) -> Result<(), VaultError> {
+pub(super) fn check_draft(draft: &ActDraft) -> Result<(), VaultError> {
     let wrong = |why| Err(VaultError::new(ErrorKind::InvalidArgument, why));
     if draft.kind.on_dataset() != draft.dataset.is_some() {
         return wrong("an act of this kind is about a dataset, or about none");
-    }
-    if !draft.kind.on_dataset() && draft.project != *officers {
-        return wrong("an act on the vault as a whole is asked for in its default project");
     }
     let names = draft.terms.iter().map(|(name, _)| name.as_str());
     if !names.eq(draft.kind.terms().iter().copied()) {
@@ -56,7 +53,7 @@ fn means_something(kind: ActKind, values: &[&str]) -> bool {
             Some(("object", key)) => key.parse::<ObjectKey>().is_ok(),
             Some(_) => false,
         },
-        (ActKind::ShortenLog, [days]) => number(days).is_some_and(|days| days > 0),
+        (ActKind::ShortenLog, [days]) => number(days).is_some_and(LogTerms::may_be),
         (ActKind::LowerLabel | ActKind::BreakGlass | ActKind::Erase | ActKind::ShortenLog, _) => {
             false
         }

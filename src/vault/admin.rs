@@ -56,6 +56,7 @@ impl Vault {
             name,
             created: self.now(),
             defaults: None,
+            log: Default::default(),
         };
         let intent = Self::admin_intent(call, Some(&row.name), "project");
         self.administer(call, intent, vec![Mutation::CreateProject(row.clone())])
@@ -190,6 +191,25 @@ impl Vault {
     /// Records an act on the vault as a whole, before it is done.
     pub async fn record_act(&self, call: &Call, what: &str) -> Result<(), VaultError> {
         let intent = Self::admin_intent(call, None, what);
+        self.note(call, intent, Ok(())).await
+    }
+
+    /// Records that the clock of the vault's machine moved, beside the time that passed.
+    pub async fn record_clock(&self, moved_ms: i64) -> Result<(), VaultError> {
+        let call = self.system_call("ClockMoved")?;
+        let intent = Self::admin_intent(&call, None, &format!("the clock moved by {moved_ms} ms"));
+        self.note(&call, intent, Ok(())).await
+    }
+
+    /// Records that what a project (`None`: the vault itself) has in the log is removed, its time
+    /// being over; call before it is.
+    pub async fn record_expiry(
+        &self,
+        call: &Call,
+        project: Option<&ProjectName>,
+        what: &str,
+    ) -> Result<(), VaultError> {
+        let intent = Self::admin_intent(call, project, what);
         self.note(call, intent, Ok(())).await
     }
 

@@ -24,7 +24,7 @@ use crate::types::{
 pub struct ActDraft {
     /// Its kind.
     pub kind: ActKind,
-    /// The project; of an act on the vault as a whole the vault's default project.
+    /// The project.
     pub project: ProjectName,
     /// The dataset, where the kind is about one.
     pub dataset: Option<DatasetName>,
@@ -109,7 +109,7 @@ impl Vault {
         intent.query = Some(super::cut(&format!("{} {}", draft.kind, draft.reason)));
         let checked = async {
             let asker = self.signing_person(call).await?;
-            check_draft(&draft, &self.settings.default_project)?;
+            check_draft(&draft)?;
             let place = (&draft.project, draft.dataset.as_ref());
             let decision = self
                 .may_ask(place, draft.kind, &asker, &circumstances(call))
@@ -249,11 +249,11 @@ impl Vault {
         let mut seen = Vec::new();
         for row in self.catalog.approvals(project, most).await? {
             let place = place_of(&row.act);
-            let mut sees = row.asker == by;
+            let mut visible = row.asker == by;
             for action in [Action::ActApprove, Action::ActAsk] {
-                sees = sees || self.decides(place, &by, action, &when).await?.allowed;
+                visible = visible || self.decides(place, &by, action, &when).await?.allowed;
             }
-            if sees {
+            if visible {
                 seen.push(row);
             }
         }
@@ -412,7 +412,8 @@ impl Vault {
         let about = match kind {
             ActKind::LowerLabel => Action::DatasetConfigure,
             ActKind::Erase => Action::DatasetDelete,
-            ActKind::BreakGlass | ActKind::ShortenLog => Action::ActAsk,
+            ActKind::BreakGlass => Action::ActAsk,
+            ActKind::ShortenLog => Action::GrantManage,
         };
         let asks = self.decides(place, who, Action::ActAsk, when).await?;
         let about = self.decides(place, who, about, when).await?;

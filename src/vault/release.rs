@@ -402,7 +402,10 @@ impl Vault {
         let mut recorded = recorded?;
         recorded.object_bytes(row.bytes);
         match stream {
-            Ok(stream) => Ok(sealed_body(stream, proof.lease(), recorded)),
+            Ok(stream) => {
+                let bytes = end.saturating_sub(start);
+                Ok(sealed_body((stream, bytes), proof.lease(), recorded))
+            }
             Err(error) => {
                 let error = error.into();
                 recorded.fail(&error);
@@ -520,30 +523,40 @@ impl Vault {
     }
 }
 
-/// Sealed bytes on their way to a node; the right is judged again as they go.
-fn sealed_body(stream: BlobStream, lease: Lease, recorded: Recorded) -> PlainBody {
-    let state = (stream, lease, Some(recorded));
-    let body = stream::unfold(state, |(mut stream, mut lease, recorded)| async move {
-        let mut recorded = recorded?;
-        if let Err(error) = lease.check().await {
-            recorded.cut(&error);
-            return Some((Err(error), (stream, lease, None)));
-        }
-        match stream.next().await {
-            Some(Ok(piece)) => {
-                recorded.count(u64::try_from(piece.len()).unwrap_or(u64::MAX));
-                Some((Ok(piece), (stream, lease, Some(recorded))))
+/// Sealed bytes on their way to a node; the right is judged again as they go. The record is closed
+/// with the last of them: what sends them asks no further.
+fn sealed_body((stream, bytes): (BlobStream, u64), lease: Lease, recorded: Recorded) -> PlainBody {
+    let state = (stream, bytes, lease, Some(recorded));
+    let body = stream::unfold(
+        state,
+        |(mut stream, left, mut lease, recorded)| async move {
+            let mut recorded = recorded?;
+            if let Err(error) = lease.check().await {
+                recorded.cut(&error);
+                return Some((Err(error), (stream, left, lease, None)));
             }
-            Some(Err(error)) => {
-                let error = VaultError::from(error);
-                recorded.fail(&error);
-                Some((Err(error), (stream, lease, None)))
+            match stream.next().await {
+                Some(Ok(piece)) => {
+                    let count = u64::try_from(piece.len()).unwrap_or(u64::MAX);
+                    recorded.count(count);
+                    let left = left.saturating_sub(count);
+                    let recorded = if left == 0 {
+                        recorded.succeed();
+                        None
+                    } else {
+                        Some(recorded)
+                    };
+                    Some((Ok(piece), (stream, left, lease, recorded)))
+                }
+                Some(Err(error)) => {
+                    let error = VaultError::from(error);
+                    recorded.fail(&error);
+                    Some((Err(error), (stream, left, lease, None)))
+                }
+                // Before all of it came: the record says that it was cut.
+                None => None,
             }
-            None => {
-                recorded.succeed();
-                None
-            }
-        }
-    });
+        },
+    );
     Box::pin(SyncStream::new(Box::pin(body)))
 }

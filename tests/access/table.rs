@@ -155,6 +155,8 @@ fn granting(operation: &str, there: &There) -> Option<Asked> {
             });
             asked("POST", GRANTS).body(body.to_string())
         }
+        "GetLogTerms" => asked("GET", "/.kluis/v1/projects/icu/log"),
+        "SetLogTerms" => asked("PUT", "/.kluis/v1/projects/icu/log").body(r#"{"days": 4000}"#),
         "GetGrant" => asked("GET", grant(there.grant, "")),
         "WithdrawGrant" => asked("DELETE", grant(there.grant, "")),
         "ApproveGrant" => asked("POST", grant(there.proposal, "/approve")),

@@ -20,11 +20,16 @@ impl Drop for Witness {
 
 impl Witness {
     fn start(vault: &Vault, name: &str, log: &str) -> Self {
+        Self::start_with(vault, name, log, &[])
+    }
+
+    fn start_with(vault: &Vault, name: &str, log: &str, more: &[&str]) -> Self {
         let mut command = command(env!("CARGO_BIN_EXE_kluis-audit"));
         let (key, state) = (vault.text(&format!("{name}.key")), vault.text(name));
         command.args(["witness", "serve", "--key", &key, "--state", &state]);
         let mut child = command
             .args(["--log", log, "--listen", "127.0.0.1:0"])
+            .args(more)
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -135,6 +140,43 @@ fn a_bundle_holds_under_a_quorum_of_witnesses() {
         &audit(&["verify", &with, "--trust", &policy]),
         1,
         "too few witnesses",
+    );
+}
+
+#[test]
+fn a_witness_is_reached_over_tls_by_who_trusts_it() {
+    let vault = Vault::founded();
+    vault.serves_once();
+    let log = vault.key();
+    let made = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).expect("made");
+    let other = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).expect("made");
+    let put = |name: &str, text: String| {
+        std::fs::write(vault.path(name), text).expect("written");
+        vault.text(name)
+    };
+    let chain = put("chain.pem", made.cert.pem());
+    let key_file = put("key.pem", made.signing_key.serialize_pem());
+    let foreign = put("other.pem", other.cert.pem());
+    let key = vault.witness("one");
+    let tls = ["--tls-cert", &chain, "--tls-key", &key_file];
+    let one = Witness::start_with(&vault, "one", &log, &tls);
+    assert!(one.url.starts_with("https://"), "{}", one.url);
+    let policy = vault.policy("all", &[("one", &key, &one.url)]);
+    let cosign = ["cosign", "--trust", &policy];
+    let with = |ca: &str| vault.audit(&[&cosign[..], &["--ca", ca]].concat());
+    told(&with(&foreign), 3, "it cannot be reached");
+    told(&with(&chain), 0, "cosigned by 1 witnesses");
+    // A certificate that is none, and a witness on another machine in clear.
+    told(&with(&log), 2, "no certificate to trust");
+    let policy = vault.policy("all", &[("one", &key, "http://192.0.2.1:8787")]);
+    told(&vault.audit(&["cosign", "--trust", &policy]), 2, "https://");
+    let half = [
+        "witness", "serve", "--key", &key_file, "--state", &chain, "--log", &log,
+    ];
+    told(
+        &audit(&[&half[..], &["--tls-cert", &chain]].concat()),
+        2,
+        "--tls-key",
     );
 }
 

@@ -2,7 +2,7 @@
 # Installs what the tests drive, into ${KLUIS_LAB:-~/.cache/kluis-lab}; what is there already is left alone.
 #
 #   tests/lab/install.sh base nextest python data node aws2 debian valgrind     what tests/run needs
-#   tests/lab/install.sh fuse slurm            what tests/mount and tests/slurm ask for themselves
+#   tests/lab/install.sh fuse mount fio slurm  what tests/mount, tests/slurm and tests/kubernetes ask for themselves
 #   tests/lab/install.sh ceph garage more      what tests/run --all adds (garage builds for long, more is 6 GB)
 #   tests/lab/install.sh nginx s3s-fs     what tests/load/measure.sh adds
 set -euo pipefail
@@ -117,13 +117,20 @@ for part in "$@"; do
     # Tools for tables and arrays; and those of them that are large (PyTorch).
     data) venv data ;;
     more) venv more ;;
+    # What tests/mount reads files with.
+    mount) venv mount ;;
     # Clients as Debian has them: old ones, which many sites run.
     debian) debian_clients ;;
     aws2) [ -x /usr/bin/aws ] || apt_get awscli ;;
     ceph) command -v radosgw >/dev/null || apt_get ceph-mon ceph-osd radosgw ceph-common ;;
     valgrind) command -v valgrind >/dev/null || apt_get valgrind ;;
     fuse) command -v fusermount3 >/dev/null || apt_get fuse3 ;;
-    slurm) command -v slurmd >/dev/null || apt_get munge slurm-wlm slurmctld slurmd slurm-client ;;
+    rsyslog) compgen -G '/usr/lib/*/rsyslog/lmnsd_gtls.so' >/dev/null || apt_get rsyslog rsyslog-gnutls ;;
+    fio) command -v fio >/dev/null && command -v rsync >/dev/null || apt_get fio rsync ;;
+    slurm)
+        command -v slurmd >/dev/null && [ -f /usr/include/slurm/spank.h ] ||
+            apt_get munge slurm-wlm slurmctld slurmd slurm-client libslurm-dev
+        ;;
     nginx) [ -x /usr/sbin/nginx ] || apt_get nginx-light ;;
     garage) cargo_install garage "$GARAGE_VERSION" ;;
     s3s-fs) cargo_install s3s-fs "$S3S_FS_VERSION" --features binary --ignore-rust-version ;;

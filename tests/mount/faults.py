@@ -1,17 +1,15 @@
 """What a mount does when everything else fails: a store that lies, a gateway that is killed, itself killed."""
 
-import errno
 import os
 import pathlib
 import random
 import signal
 import subprocess
 import sys
-import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from mounts import MIB, Mount, publish, upload  # noqa: E402
+from mounts import MIB, Load, Mount, publish, read, upload  # noqa: E402
 from vault import Vault, check, clean, done, say, scratch, seed, until  # noqa: E402
 
 FLIPS = 40
@@ -19,15 +17,6 @@ FLIPS = 40
 
 def blobs(vault) -> dict[str, pathlib.Path]:
     return {path.name: path for path in (vault.dir / "store").rglob("*") if path.is_file() and len(path.name) == 32}
-
-
-def read(path) -> bytes | str:
-    """The bytes, or the name of the error."""
-    try:
-        with open(path, "rb") as file:
-            return file.read()
-    except OSError as error:
-        return errno.errorcode[error.errno]
 
 
 def restored(path, body):
@@ -80,31 +69,6 @@ def lies(vault, version, files, rng, base) -> None:
     mount = Mount(vault, version, base / "healed").start()
     check("S3: what is mended is read again", all(read(mount.directory / key) == body for key, body in files.items()))
     mount.stop()
-
-
-class Load:
-    """Readers that go on and on; what they saw that is wrong."""
-
-    def __init__(self, top, files):
-        self.top, self.files, self.faults, self.reads, self.going = top, files, [], 0, True
-        self.threads = [threading.Thread(target=self.run, args=(n,), daemon=True) for n in range(3)]
-        for thread in self.threads:
-            thread.start()
-
-    def run(self, n):
-        rng = random.Random(n)
-        while self.going:
-            key = rng.choice(list(self.files))
-            got = read(self.top / key)
-            if got != self.files[key]:
-                self.faults.append((key, str(got)[:40]))
-                time.sleep(0.05)
-            self.reads += 1
-
-    def stop(self):
-        self.going = False
-        for thread in self.threads:
-            thread.join(60)
 
 
 def gateway_killed(vault, version, files, base) -> None:

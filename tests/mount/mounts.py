@@ -1,5 +1,6 @@
 """A mount of a published version for the tests: made, read, killed, unmounted; and what is in it."""
 
+import errno
 import json
 import os
 import pathlib
@@ -7,6 +8,8 @@ import random
 import signal
 import subprocess
 import sys
+import threading
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lab"))
 from vault import KLUIS, Client, Vault, before_exec, until  # noqa: E402
@@ -56,6 +59,8 @@ class Mount:
         self.log = directory.with_name(directory.name + ".mount.log")
         credentials = vault.dir / f"{who}.env"
         self.command = [str(KLUIS), "mount", version, str(directory), "--credentials", str(credentials), *words]
+        if "--seen" not in words:
+            self.command += ["--seen", str(vault.dir / "seen")]
         self.process: subprocess.Popen | None = None
 
     def start(self) -> "Mount":
@@ -64,10 +69,14 @@ class Mount:
                 self.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=before_exec,
                 start_new_session=True, env={"PATH": os.environ["PATH"]},
             )
-        ready = until(30, lambda: os.path.ismount(self.directory) or self.process.poll() is not None, 0.02)
+        ready = until(30, lambda: self.is_there() or self.process.poll() is not None, 0.02)
         if not ready or self.process.poll() is not None:
             raise RuntimeError(f"no mount: {self.log.read_text(errors='replace')[-600:]}")
         return self
+
+    def is_there(self) -> bool:
+        """Whether it is mounted, also where this account may not enter."""
+        return f" {self.directory} " in pathlib.Path("/proc/self/mounts").read_text()
 
     def refused(self) -> str:
         """That the mount does not come about; what it says."""
@@ -88,7 +97,7 @@ class Mount:
         return self.process.returncode if self.process else None
 
     def lazily(self) -> None:
-        if os.path.ismount(self.directory) or str(self.directory) in pathlib.Path("/proc/mounts").read_text():
+        if self.is_there():
             subprocess.run(["umount", "-l", str(self.directory)], check=False, capture_output=True)
 
     def kill(self) -> None:
@@ -98,3 +107,37 @@ class Mount:
     def kib(self, name: str = "VmRSS") -> int:
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
         return next(int(line.split()[1]) for line in status.splitlines() if line.startswith(name))
+
+
+def read(path) -> bytes | str:
+    """The bytes, or the name of the error."""
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        return errno.errorcode[error.errno]
+
+
+class Load:
+    """Readers that go on and on; what they saw that is wrong."""
+
+    def __init__(self, top, files):
+        self.top, self.files, self.faults, self.reads, self.going = top, files, [], 0, True
+        self.threads = [threading.Thread(target=self.run, args=(n,), daemon=True) for n in range(3)]
+        for thread in self.threads:
+            thread.start()
+
+    def run(self, n):
+        rng = random.Random(n)
+        while self.going:
+            key = rng.choice(list(self.files))
+            got = read(self.top / key)
+            if got != self.files[key]:
+                self.faults.append((key, str(got)[:40]))
+                time.sleep(0.05)
+            self.reads += 1
+
+    def stop(self):
+        self.going = False
+        for thread in self.threads:
+            thread.join(60)

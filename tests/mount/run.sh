@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Mounts published versions through the real kernel and asks everything of them that docs/mount.md promises.
 #
-#   KLUIS_BIN=… tests/mount/run.sh      KLUIS_SEED=N repeats the choices of a run
+#   KLUIS_BIN=… tests/mount/run.sh [PART…]      KLUIS_SEED=N repeats the choices of a run
+#   KLUIS_BIN=… tests/mount/run.sh --more       what takes long: a million entries, a million reads, hundreds of mounts, PyTorch
 #
 # It needs root, /dev/fuse and fusermount3; without them it says so, loudly, and checks nothing.
 set -euo pipefail
@@ -14,6 +15,34 @@ if [ ! -c /dev/fuse ] || [ "$(id -u)" != 0 ]; then
     exit 0
 fi
 command -v fusermount3 >/dev/null || "$LAB_DIR/install.sh" fuse
-part 300 "$HERE/semantics.py"
-part 300 "$HERE/faults.py"
+"$LAB_DIR/install.sh" mount fio
+export LAB_CACHE
+
+# with ENVIRONMENT FILE…: with the Python of another environment of the lab.
+with() {
+    local own=$PYTHON
+    PYTHON=$LAB_CACHE/$1/bin/python
+    shift
+    part 600 "$@"
+    PYTHON=$own
+}
+
+more() {
+    KLUIS_MOUNT_OPS=200000 part 1500 "$HERE/semantics.py"
+    KLUIS_ENTRIES=1000000 part 3600 "$HERE/rows.py"
+    KLUIS_FIO_MIB=64 part 1500 "$HERE/fio.py"
+    "$LAB_DIR/store.sh" start seaweed
+    part 1800 "$HERE/heavy.py" "$LAB_RUN/seaweed"
+    "$LAB_DIR/store.sh" stop seaweed
+    "$LAB_DIR/install.sh" more
+    with more "$HERE/training.py"
+    part 600 "$HERE/through_s3.py"
+}
+
+if [ "${1:-}" = --more ]; then
+    more
+else
+    for name in ${@:-semantics faults rows crash errnos unprivileged fio independent through_s3}; do part 300 "$HERE/$name.py"; done
+    [ $# -gt 0 ] || with mount "$HERE/tools.py"
+fi
 finish

@@ -1,5 +1,6 @@
 """Jobs on a real cluster: what they see, and that nothing of it is left on the node afterwards."""
 
+import hashlib
 import os
 import pathlib
 import random
@@ -36,7 +37,8 @@ class Cluster:
         (base / "munge" / "key").write_bytes(os.urandom(1024))
         (base / "munge" / "key").chmod(0o400)
         (base / "kluis.conf").write_text(
-            f"KLUIS={KLUIS}\nKLUIS_RUN={base}/run\nKLUIS_LOG={base}/log/kluis\nKLUIS_CREDENTIALS={base}/credentials\n")
+            f"KLUIS={KLUIS}\nKLUIS_RUN={base}/run\nKLUIS_LOG={base}/log/kluis\nKLUIS_CREDENTIALS={base}/credentials\n"
+            f"KLUIS_MOUNT_OPTIONS='--seen {base}/seen'\n")
         for name in ("prolog", "epilog"):
             script = base / f"{name}.sh"
             script.write_text(f"#!/bin/sh\nexport KLUIS_SLURM_CONF={base}/kluis.conf SLURM_CONF={base}/slurm.conf\n"
@@ -44,7 +46,10 @@ class Cluster:
             script.chmod(0o755)
         ctld, node = free_ports(2)
         memory = 1000
-        (base / "plugstack.conf").write_text("")
+        plugin = base / "spank_kluis.so"
+        subprocess.run(["cc", "-Wall", "-Wextra", "-Werror", "-O2", "-shared", "-fPIC", "-o", str(plugin),
+                        str(DEPLOY / "spank_kluis.c")], check=True)
+        (base / "plugstack.conf").write_text(f"required {plugin} run={base}/run\n")
         (base / "slurm.conf").write_text("\n".join([
             "ClusterName=kluis", f"SlurmctldHost={self.host}(127.0.0.1)", "SlurmUser=root", f"SlurmctldPort={ctld}",
             f"SlurmdPort={node}", "AuthType=auth/munge", f"AuthInfo=socket={base}/munge/socket", "CredType=cred/munge",
@@ -77,13 +82,20 @@ class Cluster:
         env = {"PATH": os.environ["PATH"], "SLURM_CONF": str(self.base / "slurm.conf"), "HOME": "/"}
         return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=env)
 
-    def submit(self, script: str, *words: str) -> str:
-        """A job of an unprivileged user; its number."""
-        run = self.run("setpriv", f"--reuid={USER}", "--regid=nogroup", "--clear-groups", "sbatch", "--parsable",
-                       f"--chdir={self.base}/jobs", f"--output={self.base}/jobs/%j.out", *words, f"--wrap={script}")
+    def as_user(self, *command: str) -> subprocess.CompletedProcess:
+        return self.run("setpriv", f"--reuid={USER}", "--regid=nogroup", "--clear-groups", *command)
+
+    def submit(self, script: str, *words: str, lines: str = "") -> str:
+        """A job of an unprivileged user; its number. `lines` are those of a batch script that say what it asks for."""
+        path = self.base / "jobs" / f"{time.monotonic_ns()}.sh"
+        path.write_text(f"#!/bin/bash\n{lines}\n{script}\n")
+        run = self.as_user("sbatch", "--parsable", f"--chdir={self.base}/jobs", f"--output={self.base}/jobs/%j.out", *words, str(path))
         if run.returncode:
             raise RuntimeError(run.stderr)
         return run.stdout.strip()
+
+    def node(self) -> str:
+        return self.run("sinfo", "-h", "-o", "%T").stdout.strip()
 
     def state(self, job: str) -> str:
         shown = self.run("scontrol", "-o", "show", "job", job).stdout
@@ -114,7 +126,109 @@ def left(cluster, job) -> list[str]:
     """What is left of a job: mounts, processes, directories."""
     run = cluster.base / "run"
     processes = subprocess.run(["pgrep", "-f", f"{run}/{job}/"], capture_output=True, text=True, check=False).stdout.split()
-    return mounts(cluster.base) + processes + [str(path) for path in (run.glob(f"*{job}*") if run.exists() else [])]
+    places = [str(path) for path in (run / job, run / f".{job}.mounts") if path.exists()]
+    return [line for line in mounts(cluster.base) if f"/run/{job}/" in line] + processes + places
+
+
+def seen_by_a_job(cluster, version, files) -> None:
+    data = f"{cluster.base}/run/$SLURM_JOB_ID/{version}"
+    job = cluster.submit(f"id -un; cd {data} && find . -type f | sort && sha256sum d/a && wc -c < canary; touch {data}/x; env",
+                         f"--comment=kluis={version}")
+    state, text = cluster.ended(job), cluster.output(job)
+    check("a job sees the version as a directory, and every byte of it",
+          hashlib.sha256(files["d/a"]).hexdigest() in text and "./canary\n./d/a\n./d/b" in text, (state, text))
+    check("a job of an unprivileged user, which writes nothing", USER in text and "Read-only file system" in text, text)
+    check("nothing of the credential is in the job's environment", "AWS_" not in text and "SECRET" not in text, text)
+    check("S18: nothing is left when the job ends", until(15, lambda: not left(cluster, job)), left(cluster, job))
+
+
+def by_one_line(cluster, version, files) -> None:
+    """`#SBATCH --kluis=…`, by the plugin."""
+    job = cluster.submit("echo $KLUIS_DATA; cd $KLUIS_DATA && sha256sum d/a", lines=f"#SBATCH --kluis={version}")
+    state, text = cluster.ended(job), cluster.output(job)
+    check("one line #SBATCH --kluis=…: mounted, and $KLUIS_DATA says where",
+          f"{cluster.base}/run/{job}/{version}\n" in text and hashlib.sha256(files["d/a"]).hexdigest() in text, (state, text))
+    check("S18: nothing is left of it", until(15, lambda: not left(cluster, job)), left(cluster, job))
+    run = cluster.as_user("srun", f"--chdir={cluster.base}/jobs", f"--kluis={version},demo/wdbc@latest", "bash", "-c",
+                          "cat $KLUIS_DATA/demo/wdbc@*/d/b | wc -c")
+    check("srun --kluis with two versions", run.returncode == 0 and run.stdout.strip() == str(2 * len(files["d/b"])), run)
+    refused = ["../../etc@1", "demo/wdbc", "demo/wdbc@0", "demo/wdbc@1;id", "demo/wdbc@1,", "$(id)/a@1", "demo/wdbc@12345678",
+               ",".join([version] * 17), "", "demo/wdbc@latestx"]
+    wrong = [text for text in refused
+             if cluster.as_user("sbatch", "--parsable", f"--kluis={text}", "--wrap=true").returncode == 0]
+    check(f"{len(refused)} values that are no version are refused when the job is submitted", not wrong, wrong)
+
+
+def asked_in_vain(cluster) -> None:
+    """What a job cannot have ends the job and drains no node: by the plugin's way and past it."""
+    jobs = [cluster.submit("sleep 30", f"--comment=kluis={text}") for text in
+            ("demo/wdbc@77", "../../../etc@1", "demo/absent@1", "a/b@1,c/d@2,;reboot")]
+    jobs.append(cluster.submit("sleep 30", lines="#SBATCH --kluis=demo/wdbc@78"))
+    states = [cluster.ended(job) for job in jobs]
+    check("jobs that ask for what is not there are cancelled", all(state == "CANCELLED" for state in states), states)
+    check("and no node is drained by them", until(20, lambda: cluster.node() in ("idle", "mixed")), cluster.node())
+    check("S18: nothing is left of them", until(15, lambda: not any(left(cluster, job) for job in jobs)), [left(cluster, j) for j in jobs])
+
+
+def others(cluster, version) -> None:
+    """Accounts beside the job's, and the end by scancel."""
+    job = cluster.submit(f"cat $KLUIS_DATA/canary > /dev/null; sleep 60", lines=f"#SBATCH --kluis={version}")
+    until(20, lambda: cluster.state(job) == "RUNNING" and f"/{job}/" in str(mounts(cluster.base)))
+    stranger = ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups"]
+    other = subprocess.run([*stranger, "ls", f"{cluster.base}/run/{job}/{version}"], capture_output=True, text=True, check=False)
+    check("S20: another account of the node cannot enter", other.returncode != 0 and "denied" in other.stderr, other)
+    pid = (cluster.base / f"run/.{job}.mounts").read_text().split()[0]
+    traced = subprocess.run([*stranger, "cat", f"/proc/{pid}/environ"], capture_output=True, text=True, check=False)
+    check("S20: nor look into the mount's process", traced.returncode != 0, traced)
+    score = pathlib.Path(f"/proc/{pid}/oom_score_adj").read_text().strip()
+    allowed = subprocess.run(["bash", "-c", "echo -900 >/proc/self/oom_score_adj"], capture_output=True, check=False).returncode == 0
+    check("a shortage of memory takes others before the mount, where root may say so", score == ("-900" if allowed else "0"), score)
+    begin = time.monotonic()
+    cluster.run("scancel", job)
+    gone = until(15, lambda: f"/{job}/" not in str(mounts(cluster.base)), 0.02)
+    say(f"unmounted {time.monotonic() - begin:.2f} s after scancel")
+    check("S18: scancel unmounts", gone)
+    check("S18: nothing is left after scancel", until(15, lambda: not left(cluster, job)), left(cluster, job))
+
+
+def ends(cluster, version) -> None:
+    """A job that kills itself, and one whose mount is killed."""
+    line = f"#SBATCH --kluis={version}"
+    job = cluster.submit("cat $KLUIS_DATA/canary > /dev/null; kill -9 $$", lines=line)
+    cluster.ended(job)
+    check("S18: nothing is left of a job that is killed", until(15, lambda: not left(cluster, job)), left(cluster, job))
+
+    job = cluster.submit("cat $KLUIS_DATA/canary > /dev/null; touch begun; until [ -e again ]; do sleep 0.1; done; "
+                         "sha256sum $KLUIS_DATA/d/a; rm begun again", lines=line)
+    begun, again = cluster.base / "jobs/begun", cluster.base / "jobs/again"
+    until(20, begun.exists)
+    pid = (cluster.base / f"run/.{job}.mounts").read_text().split()[0]
+    worker = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    os.kill(int(worker[0]), signal.SIGKILL)
+    again.touch()
+    state = cluster.ended(job)
+    check("S14: a job outlives the death of its mount", state == "COMPLETED" and "d/a" in cluster.output(job), (state, cluster.output(job)))
+
+
+def drained(cluster, version) -> None:
+    """A job on a node that is drained under it."""
+    line, begun = f"#SBATCH --kluis={version}", cluster.base / "jobs/begun"
+    job = cluster.submit("cat $KLUIS_DATA/canary > /dev/null; touch begun; sleep 4; cat $KLUIS_DATA/canary | wc -c; rm begun", lines=line)
+    until(20, begun.exists)
+    cluster.run("scontrol", "update", f"nodename={cluster.host}", "state=drain", "reason=test")
+    state = cluster.ended(job)
+    check("S18: on a node that drains a job reads on to its end", state == "COMPLETED" and cluster.output(job).strip().isdigit(), state)
+    check("S18: and nothing is left on it", until(15, lambda: not left(cluster, job)), left(cluster, job))
+    cluster.run("scontrol", "update", f"nodename={cluster.host}", "state=resume")
+    check("the node is idle again", until(30, lambda: cluster.node() == "idle", 0.3), cluster.node())
+
+
+def searched(cluster, base, canary) -> None:
+    """The plaintext is nowhere on the node: not where it was mounted, not in memory file systems, caches or logs."""
+    places = [str(base), "/var/tmp", "/dev/shm", "/run", "/var/log", "/var/lib/kluis", "/var/spool", "/var/crash"]
+    found = subprocess.run(["grep", "-rlaF", "--devices=skip", canary.decode(), *[p for p in places if os.path.exists(p)]],
+                           capture_output=True, text=True, check=False)
+    check("S18: a search for the plaintext finds none on the node", not found.stdout, found.stdout)
 
 
 def main() -> int:
@@ -129,48 +243,22 @@ def main() -> int:
         version = publish(vault)
         cluster = Cluster(base / "cluster", vault)
         cluster.start()
-        data = f"{cluster.base}/run/$SLURM_JOB_ID/{version}"
-        comment = f"--comment=kluis={version}"
-
-        job = cluster.submit(f"id -un; cd {data} && find . -type f | sort && sha256sum d/a && wc -c < canary; touch {data}/x", comment)
-        state = cluster.ended(job)
-        text = cluster.output(job)
-        import hashlib
-        check("a job sees the version as a directory, and every byte of it",
-              hashlib.sha256(files["d/a"]).hexdigest() in text and "./canary\n./d/a\n./d/b" in text, (state, text))
-        check("a job of an unprivileged user, which writes nothing", USER in text and "Read-only file system" in text, text)
-        check("S18: nothing is left when the job ends", until(15, lambda: not left(cluster, job)), left(cluster, job))
-
-        job = cluster.submit(f"cat {data}/canary > /dev/null; sleep 60", comment)
-        until(20, lambda: cluster.state(job) == "RUNNING" and mounts(cluster.base))
-        # Of other accounts than the job's.
-        other = subprocess.run(["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups", "ls", f"{cluster.base}/run/{job}/{version}"],
-                               capture_output=True, text=True, check=False)
-        check("S20: another account of the node cannot enter", other.returncode != 0 and "denied" in other.stderr, other)
-        pid = (cluster.base / f"run/.{job}.mounts").read_text().split()[0]
-        traced = subprocess.run(["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups", "cat", f"/proc/{pid}/environ"],
-                                capture_output=True, text=True, check=False)
-        check("S20: nor look into the mount's process", traced.returncode != 0, traced)
-        begin = time.monotonic()
-        cluster.run("scancel", job)
-        gone = until(15, lambda: not mounts(cluster.base), 0.02)
-        say(f"unmounted {time.monotonic() - begin:.2f} s after scancel")
-        check("S18: scancel unmounts", gone)
-        check("S18: nothing is left after scancel", until(15, lambda: not left(cluster, job)), left(cluster, job))
-
-        job = cluster.submit(f"cat {data}/canary > /dev/null; kill -9 $$", comment)
-        cluster.ended(job)
-        check("S18: nothing is left of a job that is killed", until(15, lambda: not left(cluster, job)), left(cluster, job))
-
+        # Slurm counts a job's time in minutes: this one runs beside the others.
+        late = cluster.submit("cat $KLUIS_DATA/canary > /dev/null; trap '' TERM; sleep 300", "--time=1", lines=f"#SBATCH --kluis={version}")
+        seen_by_a_job(cluster, version, files)
+        by_one_line(cluster, version, files)
+        others(cluster, version)
         job = cluster.submit("true")
         check("a job that asks for nothing gets nothing", cluster.ended(job) == "COMPLETED" and not left(cluster, job))
-
-        found = subprocess.run(["grep", "-rlaF", canary.decode(), str(base), "/var/tmp"], capture_output=True, text=True, check=False)
-        check("S18: a search for the plaintext finds none on the node", not found.stdout, found.stdout)
-        log = vault.audit()
-        reads = [record for record in log.values() if record.get("operation") == "ReleaseKeys"]
+        asked_in_vain(cluster)
+        ends(cluster, version)
+        state = cluster.ended(late, 150)
+        check("S18: a job that is out of time, and ignores it, leaves nothing", state == "TIMEOUT"
+              and until(15, lambda: not left(cluster, late)), (state, left(cluster, late)))
+        drained(cluster, version)
+        searched(cluster, base, canary)
+        reads = [record for record in vault.audit().values() if record.get("operation") == "ReleaseKeys"]
         check("S22: the jobs' keys are in the log", bool(reads))
-        check("the node is idle again", until(20, lambda: "idle" in cluster.run("sinfo", "-h", "-o", "%T").stdout))
     finally:
         if cluster:
             cluster.stop()

@@ -3,7 +3,7 @@
 A second implementation, written from docs/audit.md and C2SP's specifications; it shares no code with
 the vault. It needs the package `cryptography`.
 
-    python3 kluis_verify.py DIRECTORY KEY_FILE [--kept CHECKPOINT]...
+    python3 kluis_verify.py DIRECTORY KEY_FILE [--kept CHECKPOINT]... [--retention DAYS]
 
 One line for each finding on standard error; exit code 0 if the evidence holds, 1 if it does not.
 """
@@ -15,12 +15,15 @@ import hmac
 import json
 import struct
 import sys
+import time
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 DASH = "\u2014 "
+# Five years, of which two may be leap years.
+KEPT_DAYS = 1_827
 
 
 class Refused(Exception):
@@ -225,12 +228,12 @@ def sessions_of(path: Path) -> set[bytes]:
 
 
 class Verifier:
-    def __init__(self, directory: Path, vkey: str, kept: list[Path]):
-        self.directory, self.findings, self.rows_good = directory, [], 0
+    def __init__(self, directory: Path, vkey: str, kept: list[Path], days: int, now: float):
+        self.directory, self.findings, self.rows_good, self.rows_gone = directory, [], 0, 0
         self.origin, self.size, self.root = open_checkpoint((directory / "checkpoint").read_bytes(), vkey)
         self.kept = [open_checkpoint(path.read_bytes(), vkey) for path in kept]
         self.lanes, self.open, self.head = {}, set(), None
-        self.first, self.end, self.scopes, self.rows = 0, self.size, [], None
+        self.first, self.end, self.scopes, self.rows, self.expired = 0, self.size, [], None, {}
         manifest = directory / "bundle.json"
         if manifest.exists():
             try:
@@ -241,12 +244,27 @@ class Verifier:
                 fine = fine and set(claims) == {"schema", "origin", "first", "end", "scopes"}
                 fine = fine and 0 <= self.first <= self.end <= self.size
                 fine = fine and all(len(tag) == 16 for tag, _ in self.scopes)
+                self.removed(claims["scopes"], days, now)
             except (ValueError, KeyError, TypeError):
                 fine = False
             if not fine:
                 raise Refused("bundle", "bundle.json is not of this log")
             self.rows = Rows(directory / "rows")
             self.sessions = sessions_of(directory / "sessions")
+
+    def removed(self, scopes: list[dict], days: int, now: float) -> None:
+        """What is there no more must have been due, by the verifier's own clock and demand."""
+        for scope in scopes:
+            if set(scope) - {"project", "tag", "expired"}:
+                raise ValueError("a scope says more than it may")
+            if not (gone := scope.get("expired")):
+                continue
+            kept, before = int(gone["days"]), int(gone["before"])
+            self.expired[bytes.fromhex(scope["tag"])] = before
+            if kept < days:
+                self.find("early", f"records of `{scope['project']}` were kept for {kept} days, not for {days}")
+            if before > now * 1000 - kept * 86_400_000:
+                self.find("early", f"records of `{scope['project']}` are gone that are not {kept} days old")
 
     def find(self, kind: str, text: str) -> None:
         self.findings.append((kind, text))
@@ -318,7 +336,9 @@ class Verifier:
             here = self.head if self.head and self.head[:2] == (index, tag) else None
             if here:
                 self.next_group()
-            if bool(here) != (tag in logged):
+            if not here and tag in logged and body[3] < self.expired.get(tag, 0):
+                self.rows_gone += logged[tag][0]
+            elif bool(here) != (tag in logged):
                 self.find("rows", f"entry {index}: rows are missing, or are there that were not logged")
             elif here:
                 self.group(here, logged[tag], (lane, first, first + count), project)
@@ -360,16 +380,18 @@ class Verifier:
                 return "its request began before"
             self.open.add(body[1])
         if kind == 3:
-            if body[0] not in self.open and self.first == 0 and project:
+            if body[0] not in self.open and self.first == 0 and project and not self.expired:
                 return "it ends a request that never began"
             self.open.discard(body[0])
         return None
 
 
-def verify(directory: Path, vkey: str, kept: list[Path] = ()) -> Verifier:
+def verify(
+    directory: Path, vkey: str, kept: list[Path] = (), days: int = KEPT_DAYS, now: float | None = None
+) -> Verifier:
     """Raises `Refused` where there is nothing to go on with; else see its findings."""
     try:
-        verifier = Verifier(directory, vkey, list(kept))
+        verifier = Verifier(directory, vkey, list(kept), days, time.time() if now is None else now)
         verifier.run()
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         raise Refused("bundle", f"a file has not the form of its kind ({error})") from error
@@ -381,16 +403,19 @@ def main() -> int:
     parser.add_argument("directory", type=Path)
     parser.add_argument("key_file", type=Path, help="the log's public key, as `kluis-audit key` prints it")
     parser.add_argument("--kept", type=Path, action="append", default=[], help="an older checkpoint of this log")
+    parser.add_argument(
+        "--retention", type=int, default=KEPT_DAYS, metavar="DAYS", help="records must have been kept for so many days"
+    )
     args = parser.parse_args()
     try:
-        verifier = verify(args.directory, args.key_file.read_text(encoding="utf-8").strip(), args.kept)
+        verifier = verify(args.directory, args.key_file.read_text(encoding="utf-8").strip(), args.kept, args.retention)
         findings = verifier.findings
     except Refused as refused:
         findings = [refused.args]
     for kind, text in findings:
         print(f"kluis_verify: {kind}: {text}", file=sys.stderr)
     if not findings:
-        print(f"{verifier.origin}: {verifier.size} entries, {verifier.rows_good} records; the evidence holds")
+        print(f"{verifier.origin}: {verifier.size} entries, {verifier.rows_good} records, {verifier.rows_gone} removed; the evidence holds")
     return 1 if findings else 0
 
 

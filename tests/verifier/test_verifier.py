@@ -1,5 +1,6 @@
 """The second verifier against the vector bundle in tests/vectors/log, whole and under attack."""
 
+import json
 import shutil
 import struct
 import sys
@@ -97,6 +98,29 @@ class Bundle(unittest.TestCase):
                 path.write_bytes(bent)
                 self.assertTrue(kinds(self.dir), f"{path.name} byte {at}")
             path.write_bytes(honest)
+
+    def expired(self, gone: int, days: int, before: int, now_ms: int, asked: int = 1827) -> list[str]:
+        """What is found in a bundle that says that records went, `gone` groups of which did."""
+        all_groups = groups((VECTOR / "rows").read_bytes())
+        (self.dir / "rows").write_bytes(rows_file(all_groups[gone:]))
+        claims = json.loads((VECTOR / "bundle.json").read_bytes())
+        claims["scopes"][0]["expired"] = {"days": days, "before": before}
+        (self.dir / "bundle.json").write_text(json.dumps(claims))
+        verifier = kv.verify(self.dir, KEY, days=asked, now=now_ms / 1000)
+        return [kind for kind, _ in verifier.findings]
+
+    def test_what_went_when_it_was_due(self):
+        begin, five_years = 1_800_000_000_000, 1827 * 86_400_000
+        due = begin + 1 + five_years
+        self.assertEqual(self.expired(1, 1827, begin + 1, due), [])
+        self.assertEqual(self.expired(0, 1827, begin + 1, due), [])
+        self.assertEqual(self.expired(1, 1827, begin + 1, due, 365), [])
+        # Too early by the verifier's clock, or for her demand; and what is younger.
+        self.assertEqual(self.expired(1, 1827, begin + 1, due - 10), ["early"])
+        self.assertEqual(self.expired(1, 1827, begin + 1, due, 1828), ["early"])
+        self.assertEqual(self.expired(1, 1, begin + 1, due), ["early"])
+        self.assertEqual(self.expired(2, 1827, begin + 1, due), ["rows"])
+        self.assertIn("rows", self.expired(1, 1827, 1, due))
 
     def test_another_key(self):
         other = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"

@@ -137,5 +137,6 @@ mutations! {
         SetObjectLock { dataset, lock } = 30,
         SetKeyName { dataset, name } = 31,
         SetUploadFacts { upload, facts } = 32,
+        SetLogTerms { project, terms } = 80,
     }
 }

@@ -10,8 +10,8 @@ use crate::catalog::{
 };
 use crate::policy::{Grant, GrantEffect, Standing, Terms};
 use crate::types::{
-    Act, ActKind, Action, BucketName, ChecksumKind, Checksums, Lock, LockDefaults, Network, Period,
-    PrincipalKind, Retention, RetentionMode, VersionName, Versioning,
+    Act, ActKind, Action, BucketName, ChecksumKind, Checksums, Lock, LockDefaults, LogTerms,
+    Network, Period, PrincipalKind, Retention, RetentionMode, VersionName, Versioning,
 };
 
 /// Taking a value apart field by field, so that a new field cannot be forgotten. Those behind
@@ -234,7 +234,8 @@ impl Wire for VersionName {
 fields!(BucketName { project, dataset });
 fields!(Checksums { values, composite });
 fields!(BlobUse { fresh, shared });
-fields!(ProjectRow { name, created } else { defaults });
+fields!(ProjectRow { name, created } else { log, defaults });
+fields!(LogTerms { days });
 fields!(DatasetRow {
     id,
     bucket,

@@ -9,8 +9,8 @@ use crate::catalog::{
 };
 use crate::policy::{Standing, Terms};
 use crate::types::{
-    Act, ActKind, Action, ApprovalId, BlobId, DatasetId, ETag, GrantId, PrincipalKind, Timestamp,
-    UploadId, VersionId, VersionName, Versioning,
+    Act, ActKind, Action, ApprovalId, BlobId, DatasetId, ETag, GrantId, LogTerms, PrincipalKind,
+    Timestamp, UploadId, VersionId, VersionName, Versioning,
 };
 
 fn samples() -> Vec<Mutation> {
@@ -20,7 +20,12 @@ fn samples() -> Vec<Mutation> {
             name: "icu".parse().unwrap(),
             created: Timestamp::from_millis(u64::MAX),
             defaults: None,
+            log: Default::default(),
         }),
+        Mutation::SetLogTerms {
+            project: "icu".parse().unwrap(),
+            terms: LogTerms { days: Some(1_827) },
+        },
         Mutation::CreatePrincipal(PrincipalRow {
             id: "job".parse().unwrap(),
             kind: PrincipalKind::Workload,
@@ -161,6 +166,7 @@ fn the_encoding_is_pinned() {
         name: "icu".parse().unwrap(),
         created: Timestamp::from_millis(258),
         defaults: None,
+        log: Default::default(),
     })];
     let bytes = b"\x01\0\0\0\x01\x01\0\0\0\x03icu\0\0\0\0\0\0\x01\x02";
     assert_eq!(&encode(&one)[..], bytes);

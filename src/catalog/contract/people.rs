@@ -6,7 +6,7 @@ use crate::catalog::{
     CatalogError, Conflict, IdentityRow, Mutation, PrincipalRow, SharedCatalog, Uses,
 };
 use crate::policy::{Standing, Terms};
-use crate::types::{Action, PrincipalId, PrincipalKind};
+use crate::types::{Action, LogTerms, PrincipalId, PrincipalKind};
 
 async fn commit(catalog: &SharedCatalog, mutation: Mutation) -> Result<(), CatalogError> {
     catalog.commit(vec![mutation]).await
@@ -59,6 +59,38 @@ pub(super) fn set_terms(number: u32, terms: Terms) -> Mutation {
     }
 }
 
+fn keep_log(days: u32) -> Mutation {
+    Mutation::SetLogTerms {
+        project: "icu".parse().unwrap(),
+        terms: LogTerms { days: Some(days) },
+    }
+}
+
+#[tokio::test]
+async fn a_project_says_how_its_records_are_kept() {
+    on_each(|catalog| async move {
+        furnish(&catalog).await;
+        let row = |name: &str| {
+            let (catalog, name) = (catalog.clone(), name.parse().unwrap());
+            async move { catalog.project(&name).await.unwrap().unwrap() }
+        };
+        assert_eq!(row("icu").await.log, LogTerms::default());
+        let before = catalog.generation().await.unwrap();
+        commit(&catalog, keep_log(2_000)).await.unwrap();
+        assert!(catalog.generation().await.unwrap() > before);
+        assert_eq!(row("icu").await.log.kept_days(), 2_000);
+        let listed = catalog.projects(None, 9).await.unwrap();
+        assert!(listed.contains(&row("icu").await));
+        let nowhere = Mutation::SetLogTerms {
+            project: "nowhere".parse().unwrap(),
+            terms: LogTerms::default(),
+        };
+        let told = commit(&catalog, nowhere).await;
+        assert_eq!(told, refused(Conflict::NoProject));
+    })
+    .await;
+}
+
 fn names(texts: &[&str]) -> Vec<PrincipalId> {
     texts.iter().map(|name| name.parse().unwrap()).collect()
 }
@@ -94,6 +126,7 @@ pub(super) fn life() -> Vec<Vec<Mutation>> {
             Mutation::CreatePrincipal(group("team")),
             Mutation::CreatePrincipal(group("others")),
         ],
+        vec![keep_log(400)],
         vec![
             add("team", "ann"),
             add("team", "a-job"),

@@ -47,6 +47,7 @@ pub(super) fn project(name: &str) -> ProjectRow {
         name: name.parse().unwrap(),
         created: at(1),
         defaults: None,
+        log: Default::default(),
     }
 }
 

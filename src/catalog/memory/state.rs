@@ -12,7 +12,7 @@ use super::super::{
 use super::versions::Older;
 use crate::policy::{Grant, Terms};
 use crate::types::{
-    AccessKeyId, ApprovalId, BlobId, BucketName, DatasetId, GrantId, NoticeId, ObjectKey,
+    AccessKeyId, ApprovalId, BlobId, BucketName, DatasetId, GrantId, LogTerms, NoticeId, ObjectKey,
     PrincipalId, ProjectName, PublicationId, Timestamp, UploadId, VersionId, Versioning,
 };
 
@@ -84,9 +84,15 @@ impl State {
                 let exists = Conflict::ProjectExists.into();
                 let row = ProjectRow {
                     defaults: None,
+                    log: LogTerms::default(),
                     ..row
                 };
                 insert(&mut self.projects, row.name.clone(), row, exists)
+            }
+            Mutation::SetLogTerms { project, terms } => {
+                let row = self.projects.get_mut(&project).ok_or(Conflict::NoProject)?;
+                row.log = terms;
+                Ok(())
             }
             Mutation::CreateDataset(row) => self.create_dataset(row),
             Mutation::DeleteDataset(id) => Ok(self.delete_dataset(&id)?),

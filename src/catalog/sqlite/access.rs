@@ -8,7 +8,7 @@ use crate::catalog::codec::encode_value;
 use crate::catalog::{CatalogError, Conflict, IdentityRow, Uses};
 use crate::policy::{Grant, Terms};
 use crate::types::{
-    AccessKeyId, GrantId, PrincipalId, PrincipalKind, ProjectName, Timestamp, limits,
+    AccessKeyId, GrantId, LogTerms, PrincipalId, PrincipalKind, ProjectName, Timestamp, limits,
 };
 
 pub(super) fn set_terms(
@@ -26,6 +26,17 @@ pub(super) fn set_terms(
     let update = "UPDATE grants SET row = ?2, terms = ?3 WHERE id = ?1";
     let row = params![id.as_bytes(), encode_value(&changed), column];
     sql::exec(conn, update, row).map(drop)
+}
+
+pub(super) fn keep_log(
+    conn: &Connection,
+    project: &ProjectName,
+    terms: &LogTerms,
+) -> Result<(), CatalogError> {
+    let update = "UPDATE projects SET log = ?2 WHERE name = ?1";
+    let column = (*terms != LogTerms::default()).then(|| encode_value(terms));
+    let changed = sql::exec(conn, update, params![project.as_str(), column])?;
+    must(changed == 1, Conflict::NoProject)
 }
 
 pub(super) fn suspend(

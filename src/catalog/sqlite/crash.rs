@@ -56,6 +56,7 @@ fn commit_for_ever(path: &Path) {
                     name: name(number),
                     created: Timestamp::from_millis(number),
                     defaults: None,
+                    log: Default::default(),
                 };
                 catalog.commit(vec![Mutation::CreateProject(row)])
             });

@@ -116,7 +116,7 @@ struct Stage {
 /// The kinds, in the order of dependence.
 const STAGES: [Stage; 21] = [
     Stage {
-        select: "SELECT name, created, defaults FROM projects WHERE name > ?1 ORDER BY name",
+        select: "SELECT name, created, log, defaults FROM projects WHERE name > ?1 ORDER BY name",
         fill: |rows, sink| fill_many(rows, sink, [0, 0, 0], |r| rows::project(r).map(founding)),
     },
     Stage {

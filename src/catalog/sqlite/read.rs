@@ -29,7 +29,7 @@ pub(super) fn project(
     conn: &Connection,
     name: &ProjectName,
 ) -> Result<Option<ProjectRow>, CatalogError> {
-    let select = "SELECT name, created, defaults FROM projects WHERE name = ?1";
+    let select = "SELECT name, created, log, defaults FROM projects WHERE name = ?1";
     sql::one(conn, select, [name.as_str()], rows::project)
 }
 
@@ -39,7 +39,7 @@ pub(super) fn projects(
     limit: usize,
 ) -> Result<Vec<ProjectRow>, CatalogError> {
     let select =
-        "SELECT name, created, defaults FROM projects WHERE name > ?1 ORDER BY name LIMIT ?2";
+        "SELECT name, created, log, defaults FROM projects WHERE name > ?1 ORDER BY name LIMIT ?2";
     sql::all(
         conn,
         select,

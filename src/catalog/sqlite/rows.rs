@@ -15,7 +15,8 @@ use crate::catalog::{
 };
 use crate::policy::Grant;
 use crate::types::{
-    BucketName, Checksums, DatasetId, PrincipalKind, UploadId, VersionId, VersionName, Versioning,
+    BucketName, Checksums, DatasetId, LogTerms, PrincipalKind, UploadId, VersionId, VersionName,
+    Versioning,
 };
 
 /// An object's metadata, checksums, parts' lengths and tags: the column
@@ -89,12 +90,14 @@ pub(super) fn versioning(row: &Row<'_>, column: usize) -> Result<Versioning, Cat
     }
 }
 
-/// `name, created, defaults`.
+/// `name, created, log, defaults`.
 pub(super) fn project(row: &Row<'_>) -> Result<ProjectRow, CatalogError> {
+    let log: Option<LogTerms> = get_some(row, 2)?;
     Ok(ProjectRow {
         name: get_name(row, 0)?,
         created: get_time(row, 1)?,
-        defaults: get_some(row, 2)?,
+        log: log.unwrap_or_default(),
+        defaults: get_some(row, 3)?,
     })
 }
 

@@ -254,15 +254,20 @@ CREATE INDEX approvals_in ON approvals (project, asked, id);
 CREATE INDEX approvals_by_end ON approvals (due, id);
 ";
 
-/// Version 8: descriptions of datasets, defaults of projects, clearances; each `NULL` for none.
+/// Version 8: how a project's records are kept in the log; `NULL` for the default.
 const V8: &str = "
+ALTER TABLE projects ADD COLUMN log BLOB;
+";
+
+/// Version 9: descriptions of datasets, defaults of projects, clearances; each `NULL` for none.
+const V9: &str = "
 ALTER TABLE projects ADD COLUMN defaults BLOB;
 ALTER TABLE datasets ADD COLUMN card BLOB;
 ALTER TABLE principals ADD COLUMN clearance TEXT;
 ";
 
-/// Version 9: what people are told of their datasets.
-const V9: &str = "
+/// Version 10: what people are told of their datasets.
+const V10: &str = "
 CREATE TABLE notices (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
     person TEXT NOT NULL,
@@ -274,7 +279,7 @@ CREATE INDEX notices_by_time ON notices (at, id);
 ";
 
 /// Every step, oldest first.
-pub(super) const STEPS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7, V8, V9];
+pub(super) const STEPS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7, V8, V9, V10];
 
 /// Brings a file, an empty one too, to the newest version; refuses a newer and a foreign one.
 pub(super) fn migrate(conn: &Connection, steps: &[&str]) -> Result<(), CatalogError> {
@@ -336,7 +341,7 @@ mod tests {
     /// A step that a later version might bring.
     const NEXT: &str = "ALTER TABLE projects ADD COLUMN note TEXT;";
     /// The newest version.
-    const KNOWN: u32 = 9;
+    const KNOWN: u32 = 10;
 
     /// The steps of a program that is newer by one, and by another that fails.
     fn newer<'a>(more: &[&'a str]) -> Vec<&'a str> {
@@ -359,8 +364,8 @@ mod tests {
     fn an_older_file_keeps_its_rows() {
         let conn = fresh();
         migrate(&conn, STEPS).unwrap();
-        conn.execute("INSERT INTO projects (name, created) VALUES ('icu', 7)", [])
-            .unwrap();
+        let project = "INSERT INTO projects (name, created) VALUES ('icu', 7)";
+        conn.execute(project, []).unwrap();
         migrate(&conn, &newer(&[NEXT])).unwrap();
         assert_eq!(version(&conn, KNOWN + 1), Ok(KNOWN + 1));
         let row: (String, u64, Option<String>) = conn

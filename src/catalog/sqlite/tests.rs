@@ -43,6 +43,7 @@ fn project(name: &str) -> Vec<Mutation> {
         name: name.parse().unwrap(),
         created: Timestamp::from_millis(1),
         defaults: None,
+        log: Default::default(),
     })]
 }
 

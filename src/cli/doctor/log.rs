@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 
 use super::Report;
-use crate::app::{Lane, LaneState, try_lane};
+use crate::app::system::SystemClock;
+use crate::app::{Lane, LaneState, LogLags, try_lane};
 use crate::config::Config;
 use crate::journal::{JournalError, Reader};
 use crate::keyring::KeyRing;
 use crate::ledger::Entry;
+use crate::types::Clock as _;
 
 /// Damages that are named one by one.
 const DAMAGES_SHOWN_MAX: usize = 20;
@@ -23,6 +25,7 @@ pub(super) fn look(config: &Config, ring: Option<&KeyRing>, report: &mut Report)
              to begin anew",
         );
     }
+    lags(config, report);
     let serving = lane(config, Lane::Gateway, "a gateway is serving", report);
     lane(config, Lane::Admin, "a command is running", report);
     let Some(ring) = ring else {
@@ -35,6 +38,29 @@ pub(super) fn look(config: &Config, ring: Option<&KeyRing>, report: &mut Report)
     match Reader::open(dir, ring.log_key()) {
         Ok(reader) => read(reader, serving, report),
         Err(error) => report.error("journal", &error, "see that this user may read it"),
+    }
+}
+
+/// Whether witnesses and volumes keep up with the log.
+fn lags(config: &Config, report: &mut Report) {
+    let lags = LogLags::of(&config.proof.dir, SystemClock.now());
+    if let Err(late) = lags.witnesses() {
+        report.warn(
+            "witnesses",
+            late,
+            "see that `kluis-audit cosign --watch` runs and reaches them",
+        );
+    } else if lags.cosigned.is_some() {
+        report.ok("witnesses", "they keep up with the log");
+    }
+    if let Err(late) = lags.shipping() {
+        report.warn(
+            "volumes",
+            late,
+            "see that `kluis-audit ship --watch` runs and reaches the store",
+        );
+    } else if lags.volumes.is_some() {
+        report.ok("volumes", "they keep up with the log");
     }
 }
 

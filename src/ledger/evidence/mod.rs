@@ -6,10 +6,12 @@ mod verify;
 mod walk;
 
 #[cfg(test)]
+mod expired_tests;
+#[cfg(test)]
 mod tests;
 
 pub use rows::{
-    Group, Manifest, ManifestScope, RowsError, RowsReader, RowsWriter, read_sessions,
+    Expired, Group, Manifest, ManifestScope, RowsError, RowsReader, RowsWriter, read_sessions,
     write_session, write_sessions_head,
 };
-pub use verify::{Finding, FindingKind, Report, Seen, Source, verify};
+pub use verify::{Demand, Finding, FindingKind, Report, Seen, Source, verify};

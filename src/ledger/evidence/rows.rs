@@ -6,7 +6,7 @@
 //! sessions = "KLUISSE1" { len(4) session }*                                       big-endian
 //! ```
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read, Write};
 use std::sync::Arc;
 
@@ -47,6 +47,19 @@ pub struct ManifestScope {
     pub project: String,
     /// Its tag, as 32 hex digits.
     pub tag: String,
+    /// What of it is there no more, its time being over.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expired: Option<Expired>,
+}
+
+/// Records that were removed when their time was over.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Expired {
+    /// For how many days they were kept.
+    pub days: u32,
+    /// They came into the log before this moment, in milliseconds since the epoch.
+    pub before: u64,
 }
 
 /// What a bundle claims: every row of these scopes in these entries of the log.
@@ -72,6 +85,7 @@ impl Manifest {
         let scopes = scopes.iter().map(|(scope, tag)| ManifestScope {
             project: scope.name().to_owned(),
             tag: HEXLOWER.encode(tag),
+            expired: None,
         });
         Self {
             schema: SCHEMA.to_owned(),
@@ -80,6 +94,25 @@ impl Manifest {
             end,
             scopes: scopes.collect(),
         }
+    }
+
+    /// Says that what came of this scope into the log before a moment is there no more.
+    pub fn expire(&mut self, tag: &Tag, expired: Expired) {
+        let tag = HEXLOWER.encode(tag);
+        let scopes = self.scopes.iter_mut();
+        for scope in scopes.filter(|scope| scope.tag == tag) {
+            scope.expired = Some(expired);
+        }
+    }
+
+    /// The scopes of which something is there no more.
+    #[must_use]
+    pub fn expired(&self) -> BTreeMap<Tag, Expired> {
+        let scopes = self.scopes.iter().filter_map(|scope| {
+            let tag = HEXLOWER.decode(scope.tag.as_bytes()).ok()?;
+            Some((tag.try_into().ok()?, scope.expired?))
+        });
+        scopes.collect()
     }
 
     /// Reads a manifest.

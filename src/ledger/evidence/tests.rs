@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::io::{self, Cursor, Read};
 
 use super::{
-    FindingKind, Group, Manifest, Report, RowsReader, RowsWriter, Source, verify, write_session,
-    write_sessions_head,
+    Demand, FindingKind, Group, Manifest, Report, RowsReader, RowsWriter, Source, verify,
+    write_session, write_sessions_head,
 };
 use crate::ledger::tlog::{
     Checkpoint, Growth, KeyKind, Note, Signer, TrustPolicy, decode_bundle, encode_bundle,
@@ -16,10 +16,14 @@ use crate::ledger::{
 use crate::types::{EventId, Secret, Timestamp};
 
 const ORIGIN: &str = "vault.example/log";
+pub(super) const DEMAND: Demand = Demand {
+    now: Timestamp::from_millis(1_900_000_000_000),
+    days: 1_827,
+};
 
 /// A log and a bundle of project `icu` from it, in memory.
 #[derive(Clone, Default)]
-struct Files(BTreeMap<String, Vec<u8>>);
+pub(super) struct Files(pub(super) BTreeMap<String, Vec<u8>>);
 
 impl Source for Files {
     fn read(&mut self, name: &str) -> io::Result<Option<Vec<u8>>> {
@@ -36,7 +40,7 @@ fn signer(seed: u8) -> Signer {
     Signer::new(ORIGIN, KeyKind::Note, &Secret::take(&mut [seed; 32])).unwrap()
 }
 
-fn trust() -> TrustPolicy {
+pub(super) fn trust() -> TrustPolicy {
     TrustPolicy::log(signer(1).public().clone())
 }
 
@@ -130,12 +134,12 @@ fn made(segments: &[&[What]], bend: impl Fn(usize, &mut Segment)) -> Files {
 }
 
 impl Files {
-    fn groups(&self) -> Vec<Group> {
+    pub(super) fn groups(&self) -> Vec<Group> {
         let mut reader = RowsReader::new(Cursor::new(self.0["rows"].clone())).unwrap();
         std::iter::from_fn(|| reader.group().unwrap()).collect()
     }
 
-    fn put_groups(&mut self, groups: &[Group]) {
+    pub(super) fn put_groups(&mut self, groups: &[Group]) {
         let mut writer = RowsWriter::new(Vec::new()).unwrap();
         for group in groups {
             writer.group(group).unwrap();
@@ -148,7 +152,7 @@ impl Files {
     }
 
     fn verified(&self, kept: &[Note]) -> Report {
-        verify(&mut self.clone(), &trust(), kept, &mut |_seen| {}).unwrap()
+        verify(&mut self.clone(), &trust(), kept, DEMAND, &mut |_seen| {}).unwrap()
     }
 
     /// Changes the groups of rows, and says what is found.
@@ -161,7 +165,7 @@ impl Files {
     }
 }
 
-fn kinds(report: &Report) -> Vec<FindingKind> {
+pub(super) fn kinds(report: &Report) -> Vec<FindingKind> {
     report.findings.iter().map(|finding| finding.kind).collect()
 }
 
@@ -181,7 +185,7 @@ const SEGMENTS: [&[What]; 4] = [
     ],
 ];
 
-fn whole() -> Files {
+pub(super) fn whole() -> Files {
     made(&SEGMENTS, |_, _| {})
 }
 
@@ -189,7 +193,7 @@ fn whole() -> Files {
 fn a_whole_bundle_holds_and_shows_its_rows_alone() {
     let mut seen = Vec::new();
     let mut files = whole();
-    let report = verify(&mut files, &trust(), &[], &mut |row| {
+    let report = verify(&mut files, &trust(), &[], DEMAND, &mut |row| {
         seen.push((row.seq, row.session.is_some()));
     });
     let report = report.unwrap();
@@ -395,12 +399,12 @@ fn too_few_witnesses_are_found() {
     );
     let trust = TrustPolicy::parse(&text).unwrap();
     let mut files = whole();
-    let report = verify(&mut files, &trust, &[], &mut |_| {}).unwrap();
+    let report = verify(&mut files, &trust, &[], DEMAND, &mut |_| {}).unwrap();
     assert_eq!(kinds(&report), [FindingKind::Checkpoint]);
     let mut note = files.note();
     note.add(witness.cosign(note.text(), 5)).unwrap();
     files.0.insert("checkpoint".into(), note.to_string().into());
-    let report = verify(&mut files, &trust, &[], &mut |_| {}).unwrap();
+    let report = verify(&mut files, &trust, &[], DEMAND, &mut |_| {}).unwrap();
     assert_eq!(
         (report.findings, report.cosigned),
         (vec![], vec![("w".into(), 5)])

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read};
 use std::sync::Arc;
 
-use super::rows::{Manifest, RowsError, RowsReader, read_sessions};
+use super::rows::{Expired, Manifest, RowsError, RowsReader, read_sessions};
 use super::walk::Walk;
 use crate::ledger::tlog::{Checkpoint, Hash, Judged, Note, TrustPolicy};
-use crate::ledger::{Entry, Scope, Session, SessionHash, Tag};
+use crate::ledger::{Entry, Scope, Session, SessionHash, Tag, back};
+use crate::types::Timestamp;
 use crate::types::limits::FINDINGS_MAX;
 
 /// Where the files of a log or a bundle are.
@@ -40,6 +41,8 @@ pub enum FindingKind {
     Rows,
     /// A row that cannot be read, or does not belong where it stands.
     Record,
+    /// Rows that were removed before their time was over.
+    Early,
     /// The bundle's own files.
     Bundle,
 }
@@ -58,6 +61,7 @@ impl FindingKind {
             Self::Lost => "lost",
             Self::Rows => "rows",
             Self::Record => "record",
+            Self::Early => "early",
             Self::Bundle => "bundle",
         }
     }
@@ -93,6 +97,8 @@ pub struct Report {
     pub requests: u64,
     /// Requests that had not ended.
     pub open: u64,
+    /// Rows of these scopes that were removed when their time was over.
+    pub expired: u64,
     /// Entries whose time is before that of the entry before: the clock was set back.
     pub clock_set_back: u64,
 }
@@ -111,12 +117,23 @@ pub struct Seen<'a> {
 
 pub(super) type Visit<'a> = &'a mut dyn FnMut(Seen<'_>);
 
+/// What a verifier asks of a log that lets records go: when it is now, and for how many days the
+/// records must have been kept at least.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Demand {
+    /// The verifier's own time.
+    pub now: Timestamp,
+    /// At least so many days.
+    pub days: u32,
+}
+
 /// Verifies what `source` holds. `kept` are older checkpoints that the verifier kept; `visit` is
 /// called for each row that holds, in the log's order.
 pub fn verify(
     source: &mut dyn Source,
     trust: &TrustPolicy,
     kept: &[Note],
+    demand: Demand,
     visit: Visit<'_>,
 ) -> io::Result<Report> {
     let mut report = Report::default();
@@ -135,6 +152,7 @@ pub fn verify(
         .iter()
         .map(|(s, _)| s.name().to_owned())
         .collect();
+    early(&claims, demand, &mut report);
     let mut walk = Walk::new(claims, report, visit);
     walk.next_group()?;
     walk.tree(source, &judged.checkpoint, kept)?;
@@ -151,6 +169,25 @@ impl Report {
                 text.into()
             };
             self.findings.push(Finding { kind, text });
+        }
+    }
+}
+
+/// What was removed must have been due, by the verifier's own clock and demand.
+fn early(claims: &Claims, demand: Demand, report: &mut Report) {
+    for (scope, tag) in &claims.scopes {
+        let Some(expired) = claims.expired.get(tag) else {
+            continue;
+        };
+        let (name, days) = (scope.name(), expired.days);
+        if days < demand.days {
+            let least = demand.days;
+            let text = format!("records of `{name}` were kept for {days} days, not for {least}");
+            report.find(FindingKind::Early, text);
+        }
+        if Timestamp::from_millis(expired.before) > back(demand.now, days) {
+            let text = format!("records of `{name}` are gone that are not {days} days old");
+            report.find(FindingKind::Early, text);
         }
     }
 }
@@ -212,6 +249,8 @@ pub(super) struct Claims {
     pub(super) scopes: Vec<(Scope, Tag)>,
     pub(super) rows: Option<RowsReader<io::BufReader<Box<dyn Read>>>>,
     pub(super) sessions: HashMap<SessionHash, Arc<Session>>,
+    /// What of the scopes is there no more.
+    pub(super) expired: BTreeMap<Tag, Expired>,
 }
 
 impl Claims {
@@ -226,6 +265,7 @@ impl Claims {
                 scopes: Vec::new(),
                 rows: None,
                 sessions: HashMap::new(),
+                expired: BTreeMap::new(),
             }));
         };
         let fits = |(manifest, _): &(Manifest, _)| {
@@ -250,6 +290,7 @@ impl Claims {
         match read {
             Ok((rows, sessions)) => Ok(Some(Self {
                 range: (manifest.first, manifest.end),
+                expired: manifest.expired(),
                 scopes,
                 rows: Some(rows),
                 sessions,

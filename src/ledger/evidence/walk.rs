@@ -218,6 +218,9 @@ impl<'a> Walk<'a> {
                         self.group(segment, &scope, wanted, group);
                     }
                 }
+                (Some(root), false) if self.is_over(&tag, segment) => {
+                    self.report.expired = self.report.expired.saturating_add(root.count);
+                }
                 (Some(root), false) => self.find(
                     FindingKind::Rows,
                     format!("entry {index}: its {} rows are missing", root.count),
@@ -232,6 +235,12 @@ impl<'a> Walk<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Whether a scope's rows of this segment may be gone: whether they were due is judged once.
+    fn is_over(&self, tag: &Tag, segment: &Segment) -> bool {
+        let expired = self.claims.expired.get(tag);
+        expired.is_some_and(|expired| segment.time.millis() < expired.before)
     }
 
     /// Groups that come before where the log is: of entries or scopes that have none.
@@ -329,7 +338,8 @@ impl<'a> Walk<'a> {
                 Scope::Project(_),
             ) => return Err(foreign()),
         }
-        paired(&mut self.open, &entry, self.claims.range.0 == 0)?;
+        let whole = self.claims.range.0 == 0 && self.claims.expired.is_empty();
+        paired(&mut self.open, &entry, whole)?;
         (self.visit)(Seen {
             lane,
             seq,

@@ -314,7 +314,10 @@ impl Vault {
     }
 
     /// A call by the vault itself.
-    pub(super) fn system_call(&self, operation: &'static str) -> Result<Call, VaultError> {
+    pub(in crate::vault) fn system_call(
+        &self,
+        operation: &'static str,
+    ) -> Result<Call, VaultError> {
         let session = Session {
             principal: None,
             responsible: None,

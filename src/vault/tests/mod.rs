@@ -8,11 +8,13 @@
 mod approvals;
 mod audit;
 mod cards;
+mod clock;
 mod crash;
 mod emergency;
 mod grants;
 mod lifecycle;
 mod locks;
+mod log_terms;
 mod lying_catalog;
 mod lying_store;
 mod model;

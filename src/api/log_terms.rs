@@ -1,0 +1,60 @@
+//! How a project's records are kept, over the network: for who manages its grants.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use http::{Response, StatusCode};
+use serde::{Deserialize, Serialize};
+
+use super::answer::{ApiError, json};
+use super::ask::Ask;
+use crate::types::LogTerms;
+use crate::vault::{ErrorKind, LogTermsChange, Vault, VaultError};
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    days: u32,
+    /// What two persons agreed on, where it is for a shorter time.
+    #[serde(default)]
+    approval: Option<String>,
+}
+
+#[derive(Serialize)]
+struct Told {
+    days: u32,
+}
+
+impl From<LogTerms> for Told {
+    fn from(terms: LogTerms) -> Self {
+        Self {
+            days: terms.kept_days(),
+        }
+    }
+}
+
+/// A number that cannot be is the client's own text, so she is told.
+fn told(error: VaultError) -> ApiError {
+    if error.kind() == ErrorKind::InvalidArgument {
+        return ApiError::bad(error.reason());
+    }
+    error.into()
+}
+
+pub(super) async fn get(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {
+    let project = ask.parameter("project")?;
+    let terms = vault.log_terms(&ask.call, &project).await?;
+    Ok(json(StatusCode::OK, &Told::from(terms)))
+}
+
+pub(super) async fn put(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {
+    let project = ask.parameter("project")?;
+    let Asked { days, approval } = ask.json()?;
+    let none = |_not_one| ApiError::bad("The member approval is none.".into());
+    let change = LogTermsChange {
+        days: Some(days),
+        approval: approval.map(|id| id.parse().map_err(none)).transpose()?,
+    };
+    let terms = vault.set_log_terms(&ask.call, &project, change).await;
+    Ok(json(StatusCode::OK, &Told::from(terms.map_err(told)?)))
+}

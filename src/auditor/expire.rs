@@ -1,0 +1,196 @@
+//! `kluis-audit expire`: removes the records whose time is over. A volume that holds some is
+//! written again without them, read back, held against the log, and takes the place of the old one
+//! in the index; only then the old one goes. The log keeps their roots, so that it verifies as before.
+//!
+//! What is to go stands in the log first, for each project.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::archive::{Archive, LogKeys, unreadable};
+use super::args;
+use super::entries::{segments_of, signed};
+use super::source::DirSource;
+use crate::app::Opened;
+use crate::app::system::SystemClock;
+use crate::archive::{Place, check, remaining, rows_of};
+use crate::cli::open::{Desk, call};
+use crate::cli::output::{CliError, Exit, Output};
+use crate::cli::project;
+use crate::cli::serve::runtime;
+use crate::ledger::{Kept, Scope, Segment, Tag};
+use crate::types::{Clock as _, Timestamp};
+
+/// Runs it.
+pub(super) fn run(
+    ask: &args::Expire,
+    desk: Desk<'_>,
+    output: &mut Output,
+) -> Result<Exit, CliError> {
+    let config = desk.config()?;
+    let (keys, kept) = desk.act(output, async |opened| {
+        let call = call(opened, "audit expire")?;
+        opened
+            .vault
+            .record_act(&call, "what of the log is over")
+            .await?;
+        Ok((
+            LogKeys::of(&config, &opened.keyring),
+            kept_by(opened).await?,
+        ))
+    })?;
+    let runtime = runtime()?;
+    let mut archive = runtime.block_on(Archive::open(desk, keys))?;
+    let _kept = archive.lock()?;
+    let mut removal = Removal {
+        archive,
+        log: DirSource::new(&config.proof.dir),
+        kept,
+        now: SystemClock.now(),
+    };
+    let due = removal.due()?;
+    let told: Vec<_> = due.words.iter().map(|word| [word.clone()]).collect();
+    if ask.dry_run {
+        output.rows(["due"], &told)?;
+        return Ok(Exit::Done);
+    }
+    if !due.volumes.is_empty() {
+        desk.act(output, async |opened| {
+            for (scope, word) in due.scopes.iter().zip(&due.words) {
+                let call = call(opened, "audit expire")?;
+                let project = match scope {
+                    Scope::Vault => None,
+                    Scope::Project(name) => Some(name),
+                };
+                opened.vault.record_expiry(&call, project, word).await?;
+            }
+            Ok(())
+        })?;
+    }
+    let gone = runtime.block_on(async {
+        for due in &due.volumes {
+            removal.rewrite(due).await?;
+        }
+        let over = removal.kept.since(&Scope::Vault, removal.now);
+        removal.archive.sweep(over).await
+    })?;
+    for [word] in &told {
+        output.note(word);
+    }
+    let written = due.volumes.len();
+    output.note(&format!(
+        "{written} volumes were written again without what is over; {gone} were removed from the store"
+    ));
+    Ok(Exit::Done)
+}
+
+/// What the projects ask of the log.
+pub(super) async fn kept_by(opened: &Opened) -> Result<Kept, CliError> {
+    let rows = project::all(opened.vault.catalog()).await?;
+    let days = rows.into_iter().map(|row| (row.name, row.log.kept_days()));
+    Ok(Kept::new(days))
+}
+
+/// A volume with scopes whose time is over.
+pub(super) struct Due {
+    place: Place,
+    segments: Vec<Segment>,
+    /// All of them, those that went before too.
+    expired: BTreeSet<Tag>,
+}
+
+/// What is to go.
+pub(super) struct Dues {
+    pub(super) volumes: Vec<Due>,
+    /// Whose records, and what the log says of each.
+    scopes: Vec<Scope>,
+    words: Vec<String>,
+}
+
+/// Removes what is over.
+pub(super) struct Removal {
+    pub(super) archive: Archive,
+    pub(super) log: DirSource,
+    pub(super) kept: Kept,
+    pub(super) now: Timestamp,
+}
+
+impl Removal {
+    /// Looks for what is over. A scope's records go from a volume at once: when the time of the
+    /// newest segment in it is over.
+    pub(super) fn due(&mut self) -> Result<Dues, CliError> {
+        let public = self.archive.keys.notary.public(&self.archive.keys.origin);
+        let public = public.map_err(|error| CliError::of(Exit::Usage, &error))?;
+        let (_, checkpoint) = signed(&mut self.log, "checkpoint", &public)?;
+        let key = self.archive.keys.notary.scope_key();
+        let named = self.kept.scopes().map(|scope| (key.tag(&scope), scope));
+        let named: BTreeMap<Tag, Scope> = named.collect();
+        let young = self.kept.any_since(self.now).millis();
+        let mut rows: BTreeMap<Scope, u64> = BTreeMap::new();
+        let mut volumes = Vec::new();
+        for place in self.archive.index.volumes() {
+            if place.rows == 0 || place.newest_ms >= young {
+                continue;
+            }
+            let segments = segments_of(&mut self.log, checkpoint.size, place)?;
+            let newest = segments.iter().map(|segment| segment.time).max();
+            let newest = newest.unwrap_or(self.now);
+            let mut expired = place.meta.expired();
+            let before = expired.len();
+            for root in segments.iter().flat_map(|segment| &segment.scopes) {
+                // Of one whose name is not known nothing is known.
+                let scope = named.get(&root.tag);
+                let since = self.kept.since(scope.unwrap_or(&Scope::Vault), self.now);
+                if newest < since && !place.meta.expired().contains(&root.tag) {
+                    expired.insert(root.tag);
+                    if let Some(scope) = scope {
+                        let count = rows.entry(scope.clone()).or_default();
+                        *count = count.saturating_add(root.count);
+                    }
+                }
+            }
+            if expired.len() > before {
+                let place = place.clone();
+                volumes.push(Due {
+                    place,
+                    segments,
+                    expired,
+                });
+            }
+        }
+        let words = rows.iter().map(|(scope, count)| {
+            let (days, since) = (self.kept.days(scope), self.kept.since(scope, self.now));
+            let name = match scope {
+                Scope::Vault => "vault".to_owned(),
+                Scope::Project(name) => format!("project={name}"),
+            };
+            format!("{name} kept={days} days before={since} records={count}")
+        });
+        Ok(Dues {
+            volumes,
+            words: words.collect(),
+            scopes: rows.keys().cloned().collect(),
+        })
+    }
+
+    /// Writes a volume again without what is over.
+    pub(super) async fn rewrite(&mut self, due: &Due) -> Result<(), CliError> {
+        let archive = &mut self.archive;
+        let key = archive.keys.notary.scope_key();
+        let old = archive.volume(&due.place).await?;
+        // What does not hold is kept as it is, for those who investigate.
+        let checked = check(&old, &due.segments, &key, |_, _, _, _, _| {});
+        checked.map_err(|error| unreadable(&error))?;
+        let mut rows = Vec::new();
+        let read = rows_of(&old, |row| {
+            rows.push(row);
+            Ok(())
+        });
+        read.map_err(|error| unreadable(&error))?;
+        let rows = remaining(rows, &key, &due.expired);
+        let meta = due.place.meta.without(&due.expired);
+        let (volume, id, bytes) = archive.settle(&meta, &rows).await?;
+        let checked = check(&volume, &due.segments, &key, |_, _, _, _, _| {});
+        checked.map_err(|error| unreadable(&error))?;
+        archive.replace(&volume, id, bytes)
+    }
+}

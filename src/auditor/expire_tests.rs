@@ -1,0 +1,354 @@
+//! What is over goes, whole and nothing else, whatever step it dies at.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+use async_trait::async_trait;
+
+use super::archive::{Archive, LogKeys};
+use super::entries::{each, segments_of, signed};
+use super::expire::Removal;
+use super::source::DirSource;
+use crate::app::system::SystemEntropy;
+use crate::archive::{Fold, Meta, VolumeKeys, check, records_of};
+use crate::journal::{Found, Journal as _, Tail, Wal, WalConfig};
+use crate::ledger::{DAY_MS, Kept, Scope, samples};
+use crate::notary::{DirShelf, Lane, Notary, NotaryKeys, NotaryParts};
+use crate::store::memory::MemoryStore;
+use crate::store::{BlobBody, BlobEntry, BlobStore, BlobStream, SharedStore, StoreError};
+use crate::types::limits::{JOURNAL_FILE_BYTES_MIN, LOG_KEPT_DAYS};
+use crate::types::{BlobId, Clock, EventId, Secret, Timestamp};
+
+const ORIGIN: &str = "vault.example/log";
+const BEGIN: u64 = 1_600_000_000_000;
+
+struct Ticking(AtomicU64);
+
+impl Clock for Ticking {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.0.fetch_add(1, Ordering::SeqCst))
+    }
+}
+
+fn secret(n: u8) -> Secret<32> {
+    Secret::take(&mut [n; 32])
+}
+
+fn notary_keys() -> NotaryKeys {
+    NotaryKeys {
+        journal: secret(1),
+        signing: secret(2),
+        scopes: secret(3),
+        state: secret(4),
+    }
+}
+
+fn keys() -> LogKeys {
+    LogKeys {
+        origin: ORIGIN.to_owned(),
+        notary: notary_keys(),
+        volumes: VolumeKeys::new(secret(5)),
+    }
+}
+
+/// A store that does so many operations and fails from then on, as for a process that died.
+struct Dying {
+    inner: SharedStore,
+    left: AtomicI64,
+}
+
+impl Dying {
+    fn step(&self) -> Result<(), StoreError> {
+        if self.left.fetch_sub(1, Ordering::SeqCst) > 0 {
+            Ok(())
+        } else {
+            Err(StoreError::Timeout)
+        }
+    }
+}
+
+#[async_trait]
+impl BlobStore for Dying {
+    async fn put(&self, id: BlobId, bytes: u64, body: BlobBody) -> Result<(), StoreError> {
+        self.step()?;
+        self.inner.put(id, bytes, body).await
+    }
+    async fn get(
+        &self,
+        id: BlobId,
+        range: Range<u64>,
+        whole: u64,
+    ) -> Result<BlobStream, StoreError> {
+        self.step()?;
+        self.inner.get(id, range, whole).await
+    }
+    async fn delete(&self, id: BlobId) -> Result<(), StoreError> {
+        self.step()?;
+        self.inner.delete(id).await
+    }
+    async fn list(
+        &self,
+        after: Option<BlobId>,
+        limit: usize,
+    ) -> Result<Vec<BlobEntry>, StoreError> {
+        self.step()?;
+        self.inner.list(after, limit).await
+    }
+    async fn probe(&self, id: BlobId) -> Result<(), StoreError> {
+        self.inner.probe(id).await
+    }
+}
+
+/// A log of two volumes with records of `icu`, `lab` and a copy from the one to the other.
+struct World {
+    dir: tempfile::TempDir,
+    store: SharedStore,
+}
+
+impl World {
+    async fn new() -> Self {
+        let clock = || Arc::new(Ticking(AtomicU64::new(BEGIN)));
+        let world = Self {
+            dir: tempfile::tempdir().unwrap(),
+            store: Arc::new(MemoryStore::new(clock())),
+        };
+        let config = WalConfig {
+            file_bytes: JOURNAL_FILE_BYTES_MIN,
+            open_max: 100,
+            ..WalConfig::new(world.path("journal"), "gateway".into(), secret(1))
+        };
+        let wal = Wal::open(config, clock(), Arc::new(SystemEntropy::new())).unwrap();
+        let mut notary = Notary::open(NotaryParts {
+            journal: world.path("journal"),
+            origin: ORIGIN.into(),
+            keys: notary_keys(),
+            shelf: Box::new(DirShelf::keep(&world.path("log")).unwrap()),
+            clock: clock(),
+            entropy: Arc::new(SystemEntropy::new()),
+        })
+        .unwrap();
+        for volume in 0..2 {
+            for (n, project, source) in
+                [(1, "icu", None), (2, "lab", None), (3, "icu", Some("lab"))]
+            {
+                note(&wal, volume * 8 + n, project, source).await;
+                let name = "gateway";
+                let durable = wal.durable();
+                notary.round(&[Lane { name, durable }]).unwrap();
+            }
+            world.ship().await;
+        }
+        wal.close().await.unwrap();
+        world
+    }
+
+    fn path(&self, name: &str) -> std::path::PathBuf {
+        self.dir.path().join(name)
+    }
+
+    async fn open(&self, store: &SharedStore) -> Archive {
+        let store = Arc::clone(store);
+        Archive::over(store, &self.path("log"), keys())
+            .await
+            .unwrap()
+    }
+
+    /// Closes a volume of all that is in none.
+    async fn ship(&self) {
+        let mut archive = self.open(&self.store).await;
+        let from = archive.index.end_of("gateway");
+        let mut segments = Vec::new();
+        let mut log = DirSource::new(&self.path("log"));
+        let size = size(&mut log);
+        each(&mut log, (0, size), |_, segment| {
+            if segment.first >= from {
+                segments.push(segment);
+            }
+            Ok(())
+        })
+        .unwrap();
+        let end = segments.last().unwrap().end();
+        let open = archive.open_of("gateway").await.unwrap();
+        let mut fold = Fold::new(open);
+        let mut tail = Tail::open(&self.path("journal"), "gateway", secret(1), from).unwrap();
+        while let Some(Found::Record(record, _)) = tail.read(end).unwrap() {
+            fold.push(record.seq, record.entry, record.session).unwrap();
+        }
+        let meta = Meta::new(ORIGIN, "gateway", (from, end), Vec::new());
+        let (volume, id, bytes) = archive.settle(&meta, fold.rows()).await.unwrap();
+        archive.add(&volume, id, bytes).unwrap();
+    }
+
+    async fn removal(&self, store: &SharedStore, days: u64, icu: u32) -> Removal {
+        let terms = [("icu", icu), ("lab", LOG_KEPT_DAYS)];
+        Removal {
+            archive: self.open(store).await,
+            log: DirSource::new(&self.path("log")),
+            kept: Kept::new(terms.map(|(name, days)| (name.parse().unwrap(), days))),
+            now: Timestamp::from_millis(BEGIN + 60_000 + days * DAY_MS),
+        }
+    }
+
+    /// Removes what is over after so many days.
+    async fn expire(&self, store: &SharedStore, days: u64, icu: u32) -> Result<usize, ()> {
+        let mut removal = self.removal(store, days, icu).await;
+        let due = removal.due().map_err(drop)?;
+        for due in &due.volumes {
+            removal.rewrite(due).await.map_err(drop)?;
+        }
+        let over = removal.kept.since(&Scope::Vault, removal.now);
+        removal.archive.sweep(over).await.map_err(drop)?;
+        Ok(due.volumes.len())
+    }
+
+    /// Every record that the index leads to, by its number and projects, each volume held against
+    /// the log.
+    async fn records(&self) -> BTreeSet<(u64, String)> {
+        let archive = self.open(&self.store).await;
+        let mut log = DirSource::new(&self.path("log"));
+        let size = size(&mut log);
+        let mut found = BTreeSet::new();
+        for place in archive.index.volumes() {
+            let volume = archive.volume(place).await.unwrap();
+            let segments = segments_of(&mut log, size, place).unwrap();
+            let key = notary_keys().scope_key();
+            check(&volume, &segments, &key, |_, _, _, _, _| {}).unwrap();
+            records_of(&volume, |record| {
+                let scopes: Vec<&str> = record.scopes.iter().map(Scope::name).collect();
+                assert!(found.insert((record.seq, scopes.join("+"))), "doubled");
+                Ok(())
+            })
+            .unwrap();
+        }
+        found
+    }
+
+    async fn blobs(&self) -> usize {
+        self.store.list(None, 100).await.unwrap().len()
+    }
+}
+
+fn size(log: &mut DirSource) -> u64 {
+    let public = notary_keys().public(ORIGIN).unwrap();
+    signed(log, "checkpoint", &public).unwrap().1.size
+}
+
+async fn note(wal: &Arc<Wal>, n: u8, project: &str, source: Option<&str>) {
+    let event = EventId::from_bytes([n; 16]);
+    let time = Timestamp::from_millis(BEGIN);
+    let mut intent = samples::intent(event);
+    intent.time = time;
+    intent.object.project = Some(project.parse().unwrap());
+    let mut from = crate::ledger::ObjectRef::default();
+    from.project = source.map(|name| name.parse().unwrap());
+    intent.source_object = Some(from);
+    let mut completion = samples::completion(event);
+    completion.time = time;
+    let session = Arc::new(samples::session());
+    let slot = wal.begin(&session, intent).await.unwrap();
+    slot.complete(completion.clone());
+    let mut own = samples::bare_intent(event);
+    own.time = time;
+    wal.note(&session, own, completion).await.unwrap();
+}
+
+fn of<'a>(records: &'a BTreeSet<(u64, String)>, scopes: &str) -> Vec<&'a (u64, String)> {
+    records.iter().filter(|(_, s)| s == scopes).collect()
+}
+
+#[tokio::test]
+async fn what_is_over_goes_and_nothing_else() {
+    let world = World::new().await;
+    let before = world.records().await;
+    assert_eq!(of(&before, "icu").len(), 4);
+    // A day too early nothing is due; the longest is for what belongs to nobody.
+    assert_eq!(world.expire(&world.store, 364, 365).await, Ok(0));
+    assert_eq!(world.records().await, before);
+    assert_eq!(world.expire(&world.store, 365, 365).await, Ok(2));
+    let after = world.records().await;
+    let stays: BTreeSet<_> = before.iter().filter(|(_, s)| s != "icu").cloned().collect();
+    assert_eq!(after, stays, "what another project keeps stays");
+    assert_eq!(of(&after, "icu+lab").len(), 4);
+    assert_eq!(
+        world.blobs().await,
+        2,
+        "the old volumes are gone from the store"
+    );
+    // Once; and a rise afterwards brings nothing back and harms nothing.
+    assert_eq!(world.expire(&world.store, 366, 365).await, Ok(0));
+    assert_eq!(world.expire(&world.store, 366, 3_650).await, Ok(0));
+    assert_eq!(world.records().await, stays);
+    // At last all of it; the last volume stays and says where the lane goes on.
+    let days = u64::from(LOG_KEPT_DAYS);
+    assert_eq!(world.expire(&world.store, days, 365).await, Ok(2));
+    assert!(world.records().await.is_empty());
+    assert_eq!(world.blobs().await, 1);
+    assert_eq!(world.expire(&world.store, days + 1, 365).await, Ok(0));
+}
+
+#[tokio::test]
+async fn a_death_at_any_step_loses_nothing_and_is_made_good() {
+    let days = u64::from(LOG_KEPT_DAYS);
+    for (days, icu) in [(365, 365), (days, 365)] {
+        let mut died = 0;
+        for left in 0..64 {
+            let world = World::new().await;
+            let before = world.records().await;
+            let dying: SharedStore = Arc::new(Dying {
+                inner: Arc::clone(&world.store),
+                left: AtomicI64::new(left),
+            });
+            let done = world.expire(&dying, days, icu).await;
+            // What is not over is there, each record once, under the log's roots.
+            let seen = world.records().await;
+            assert!(seen.is_subset(&before), "step {left}");
+            if days == 365 {
+                assert!(
+                    before
+                        .iter()
+                        .all(|row| row.1 == "icu" || seen.contains(row))
+                );
+            }
+            // Also for who finds the volumes without their index.
+            std::fs::remove_file(world.path("log/volumes")).unwrap();
+            world.expire(&world.store, days, icu).await.unwrap();
+            let over = world.records().await;
+            assert!(of(&over, "icu").is_empty(), "step {left}");
+            assert_eq!(of(&over, "lab").is_empty(), days > 365, "step {left}");
+            let expected = if days == 365 { 2 } else { 1 };
+            assert_eq!(world.blobs().await, expected, "step {left}");
+            if done.is_ok() {
+                break;
+            }
+            died += 1;
+        }
+        assert!(died > 8, "each step failed once: {died}");
+    }
+}
+
+#[tokio::test]
+async fn a_volume_that_does_not_hold_is_left_as_it_is() {
+    let world = World::new().await;
+    let mut removal = world.removal(&world.store, 365, 365).await;
+    let due = removal.due().unwrap();
+    // Another volume of the same run, which the log does not know.
+    let archive = world.open(&world.store).await;
+    let place = archive.index.volumes()[0].clone();
+    let volume = archive.volume(&place).await.unwrap();
+    let mut rows = Vec::new();
+    crate::archive::rows_of(&volume, |row| {
+        rows.push(row);
+        Ok(())
+    })
+    .unwrap();
+    rows.pop();
+    let (bent, id, bytes) = archive.settle(&place.meta, &rows).await.unwrap();
+    removal.archive.replace(&bent, id, bytes).unwrap();
+    let mut removal = world.removal(&world.store, 365, 365).await;
+    let fresh = removal.due().unwrap();
+    assert!(removal.rewrite(&fresh.volumes[0]).await.is_err());
+    // The other one, which holds, is as good as before.
+    assert!(removal.rewrite(&due.volumes[1]).await.is_ok());
+}

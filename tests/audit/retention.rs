@@ -1,0 +1,289 @@
+//! What is over goes, in a vault that was there years ago: the log holds as before, and who removes
+//! too early is found out. And the journal's files go once they are in volumes.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use kluis::app::system::SystemEntropy;
+use kluis::app::{log_keys, log_origin, open_keys};
+use kluis::config::{Config, Environment};
+use kluis::journal::{Journal as _, Wal, WalConfig};
+use kluis::ledger::{AuthMethod, Completion, Intent, Nature, ObjectRef, Outcome, Session};
+use kluis::notary::{DirShelf, Notary, NotaryParts};
+use kluis::types::{Clock, EventId, Timestamp};
+
+use super::{Vault, audit, files, told};
+
+/// Stands still but for a millisecond each time.
+struct Then(AtomicU64);
+
+impl Clock for Then {
+    fn now(&self) -> Timestamp {
+        Timestamp::from_millis(self.0.fetch_add(1, Ordering::SeqCst))
+    }
+}
+
+/// 2016, which is more than five years ago.
+const LONG_AGO: u64 = 1_460_000_000_000;
+
+impl Vault {
+    /// Records of requests long ago, under a checkpoint of then.
+    fn was_there_long_ago(&self) {
+        let config = Config::load(&self.path("kluis.toml")).expect("a configuration");
+        let environment = Environment::of(&[]);
+        let ring = open_keys(&config, &environment, &|_path| None).expect("the key ring");
+        let clock = || Arc::new(Then(AtomicU64::new(LONG_AGO)));
+        let entropy = || Arc::new(SystemEntropy::new());
+        let lane = "gateway".to_owned();
+        let wal = WalConfig::new(config.journal.dir.clone(), lane, ring.log_key());
+        let wal = Wal::open(wal, clock(), entropy()).expect("a journal");
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        runtime.block_on(async {
+            for n in 0..20 {
+                let (intent, completion) = read(n, if n % 2 == 0 { "icu" } else { "lab" });
+                wal.note(&session(), intent, completion)
+                    .await
+                    .expect("noted");
+            }
+            wal.close().await.expect("closed");
+        });
+        let mut notary = Notary::open(NotaryParts {
+            journal: config.journal.dir.clone(),
+            origin: log_origin(&config, &ring),
+            keys: log_keys(&ring),
+            shelf: Box::new(DirShelf::keep(&config.proof.dir).expect("a log")),
+            clock: clock(),
+            entropy: entropy(),
+        })
+        .expect("a notary");
+        // The lane is free when its thread has gone.
+        while notary.round(&[]).expect("a round").is_none() {}
+    }
+
+    /// Removes the journal's files that were full a second ago, once that is so.
+    fn lets_go(&self) {
+        for _ in 0..200 {
+            let shipped = self.audit(&["ship", "--all", "--keep", "1s"]);
+            let all = told(&shipped, 0, "volumes were added");
+            if String::from_utf8_lossy(&shipped.stderr).contains("files of the journal") {
+                return;
+            }
+            drop(all);
+        }
+        panic!("nothing went");
+    }
+}
+
+fn session() -> Arc<Session> {
+    Arc::new(Session {
+        principal: Some("long.gone".parse().expect("a name")),
+        responsible: None,
+        access_key: None,
+        auth: AuthMethod::Local,
+        client_ip: "192.0.2.7".to_owned(),
+        user_agent: String::new(),
+        source: "gateway".to_owned(),
+    })
+}
+
+fn read(n: u8, project: &str) -> (Intent, Completion) {
+    let event = EventId::from_bytes([n; 16]);
+    let time = Timestamp::from_millis(LONG_AGO);
+    let object = ObjectRef {
+        project: Some(project.parse().expect("a name")),
+        ..ObjectRef::default()
+    };
+    let intent = Intent {
+        event,
+        time,
+        action: None,
+        operation: "GetObject".to_owned(),
+        nature: Nature::Normal,
+        object,
+        source_object: None,
+        range: None,
+        query: None,
+        policy: None,
+    };
+    let completion = Completion {
+        event,
+        time,
+        outcome: Outcome::Success,
+        status: 200,
+        reason: String::new(),
+        bytes: 1,
+        object_bytes: None,
+    };
+    (intent, completion)
+}
+
+#[test]
+fn what_is_over_goes_and_the_evidence_holds() {
+    let vault = Vault::founded();
+    vault.was_there_long_ago();
+    vault.kluis(&["project", "create", "lab", "--owner", "ana"], "owns it");
+    vault.kluis(&["project", "log", "lab", "--days", "36525"], "36525");
+    let key = vault.key();
+    vault.ships();
+    let shown = |asks: &[&str]| {
+        let all = [&["export", "--form", "json"], asks].concat();
+        told(&vault.audit(&all), 0, "").matches("long.gone").count()
+    };
+    let hers = ["--project", "icu", "--auditor", "tess"];
+    assert_eq!((shown(&hers), shown(&["--vault"])), (10, 20));
+    let due = told(&vault.audit(&["expire", "--dry-run"]), 0, "project=icu");
+    assert!(
+        due.contains("records=10") && !due.contains("project=lab"),
+        "{due}"
+    );
+    assert_eq!(shown(&hers), 10, "nothing went");
+    told(
+        &vault.audit(&["expire"]),
+        0,
+        "1 were removed from the store",
+    );
+    assert_eq!((shown(&hers), shown(&["--vault"])), (0, 10));
+    told(&vault.audit(&["expire"]), 0, "0 volumes were written again");
+    // It stands in the project's own log, and the log goes on.
+    let own = told(
+        &vault.audit(&[&["export", "--form", "json"], &hers[..]].concat()),
+        0,
+        "",
+    );
+    assert!(own.contains("kept=1827 days"), "{own}");
+    vault.ships();
+    // The journal still holds the records of then, until it lets them go.
+    told(
+        &vault.audit(&["ship", "--all", "--keep", "1s"]),
+        0,
+        "files of the journal were removed",
+    );
+    told(
+        &vault.audit(&["ship", "--all", "--keep", "1s"]),
+        0,
+        "volumes were added",
+    );
+    let out = vault.bundle("bundle");
+    let verify = ["verify", &out, "--log", &key];
+    told(
+        &audit(&verify),
+        0,
+        "10 records went when their time was over",
+    );
+    // A verifier who asks for more is told; so is one from whom an entry's rows are kept back.
+    let more = [&verify[..], &["--retention", "3653"]].concat();
+    told(
+        &audit(&more),
+        1,
+        "early: records of `icu` were kept for 1827 days",
+    );
+    let manifest = vault.path("bundle/bundle.json");
+    let text = std::fs::read_to_string(&manifest).expect("read");
+    let honest = text.split("\"before\": ").nth(1).expect("it says so");
+    let honest = honest.split(['\n', ' ', '}']).next().expect("a number");
+    std::fs::write(&manifest, text.replace(honest, "1")).expect("written");
+    told(&audit(&verify), 1, "rows are missing");
+    std::fs::write(&manifest, text.replace(honest, "99999999999999")).expect("written");
+    told(&audit(&verify), 1, "are gone that are not 1827 days old");
+    // Its owner may keep them longer, and nobody shorter.
+    vault.kluis(&["project", "log", "icu", "--days", "3653"], "3653");
+    let mut shorter = super::command(env!("CARGO_BIN_EXE_kluis"));
+    shorter.arg("--config").arg(vault.path("kluis.toml"));
+    shorter.args(["project", "log", "icu", "--days", "3652"]);
+    told(&shorter.output().expect("it runs"), 1, "expire earlier");
+}
+
+#[test]
+fn the_journal_lets_go_what_is_in_volumes_and_nothing_is_lost_or_doubled() {
+    let vault = Vault::founded();
+    let key = vault.key();
+    vault.kluis(
+        &["dataset", "create", "icu/ecg", "--creator", "ana"],
+        "icu--ecg",
+    );
+    let wals = || {
+        let all = files(&vault.path("data/journal"));
+        let logs = all
+            .iter()
+            .filter(|path| path.extension().is_some_and(|end| end == "wal"));
+        logs.count()
+    };
+    for _ in 0..3 {
+        vault.serves_once();
+    }
+    let before = wals();
+    let asks = ["export", "--form", "json", "--vault"];
+    let events = || -> Vec<String> {
+        let lines = told(&vault.audit(&asks), 0, "");
+        let ids = lines.lines().map(|line| {
+            let id = line.split("\"event_id\":\"").nth(1).expect("an event");
+            id[..36].to_owned()
+        });
+        ids.collect()
+    };
+    let first = events();
+    // Young files stay; others go once they are in volumes.
+    told(&vault.audit(&["ship", "--all"]), 0, "volumes were added");
+    assert!(wals() >= before);
+    std::thread::sleep(std::time::Duration::from_millis(1_100));
+    told(
+        &vault.audit(&["ship", "--all", "--keep", "1s"]),
+        0,
+        "files of the journal were removed",
+    );
+    assert!(wals() < before, "{} {before}", wals());
+    let after = events();
+    let seen = |id: &String| after.iter().filter(|other| *other == id).count();
+    assert!(first.iter().all(|id| seen(id) == 1), "lost or doubled");
+    // The gateway goes on, and so does the evidence, made of volumes now.
+    vault.serves_once();
+    let out = vault.bundle("bundle");
+    told(
+        &audit(&["verify", &out, "--log", &key]),
+        0,
+        "the evidence holds",
+    );
+    vault.kluis(&["doctor"], "none damaged");
+    // Without the volumes nothing is claimed.
+    for path in vault.volumes() {
+        std::fs::remove_file(path).expect("removed");
+    }
+    let again = vault.text("again");
+    let asked = [
+        "bundle",
+        "--project",
+        "icu",
+        "--auditor",
+        "tess",
+        "--out",
+        &again,
+    ];
+    told(&vault.audit(&asked), 1, "");
+}
+
+#[test]
+fn a_volume_that_was_lost_or_bent_keeps_the_journal_whole() {
+    let vault = Vault::founded();
+    vault.ships();
+    vault.serves_once();
+    let volume = vault.volumes().remove(0);
+    let bytes = std::fs::read(&volume).expect("read");
+    let mut bent = bytes.clone();
+    // In the first column's page, behind the four letters that the file begins with.
+    bent[60] ^= 1;
+    let wals = files(&vault.path("data/journal")).len();
+    let other = Vault::founded();
+    other.ships();
+    other.serves_once();
+    // As long as it takes another vault until its files are old enough, so are these.
+    other.lets_go();
+    for bad in [Some(bent), None] {
+        match &bad {
+            Some(bent) => std::fs::write(&volume, bent).expect("written"),
+            None => std::fs::remove_file(&volume).expect("removed"),
+        }
+        let told = vault.audit(&["ship", "--all", "--keep", "1s"]);
+        assert_ne!(told.status.code(), Some(0));
+    }
+    assert!(files(&vault.path("data/journal")).len() >= wals);
+}
