@@ -82,6 +82,7 @@ impl Gateway {
         let settings = Settings {
             default_project: "fuzz".parse().expect("a name"),
             snapshot_wait: false,
+            straight: Vec::new(),
             review: kluis::vault::ReviewTimes {
                 privileged_ms: u64::MAX,
                 other_ms: u64::MAX,

@@ -85,6 +85,7 @@ fn vault(catalog: &std::path::Path) -> Result<Arc<Vault>, Failure> {
     let settings = Settings {
         default_project: "main".parse()?,
         snapshot_wait: false,
+        straight: Vec::new(),
         review: kluis::vault::ReviewTimes {
             privileged_ms: u64::MAX,
             other_ms: u64::MAX,

@@ -26,6 +26,21 @@ static size_t name(const char *text, size_t max)
     return count <= max ? count : 0;
 }
 
+/* A job's right behind a number, :person/id, if there is one; what follows it, or NULL. */
+static const char *right(const char *text)
+{
+    size_t count;
+
+    if (*text != ':')
+        return text;
+    text++;
+    count = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789._@-");
+    if (!count || count > 128 || text[count] != '/')
+        return NULL;
+    text += count + 1;
+    return strspn(text, "0123456789abcdef") == 32 ? text + 32 : NULL;
+}
+
 /* project/dataset@number or @latest; what follows it, or NULL. */
 static const char *version(const char *text)
 {
@@ -40,7 +55,7 @@ static const char *version(const char *text)
     if (strncmp(text, "latest", 6) == 0)
         return text + 6;
     count = strspn(text, "0123456789");
-    return count && count <= 7 && *text != '0' ? text + count : NULL;
+    return count && count <= 7 && *text != '0' ? right(text + count) : NULL;
 }
 
 static int is_list(const char *text)
@@ -119,7 +134,7 @@ int slurm_spank_task_init(spank_t spank, int ac, char **av)
     if (strchr(wanted, ','))
         length = snprintf(place, sizeof place, "%s/%u", run, job);
     else
-        length = snprintf(place, sizeof place, "%s/%u/%s", run, job, wanted);
+        length = snprintf(place, sizeof place, "%s/%u/%.*s", run, job, (int)strcspn(wanted, ":"), wanted);
     if (length < 0 || (size_t)length >= sizeof place)
         return -1;
     return spank_setenv(spank, "KLUIS_DATA", place, 1) == ESPANK_SUCCESS ? 0 : -1;

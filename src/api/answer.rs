@@ -104,6 +104,10 @@ impl From<VaultError> for ApiError {
 const fn said(kind: ErrorKind) -> (&'static str, &'static str) {
     match kind {
         ErrorKind::AccessDenied => ("AccessDenied", "Access denied."),
+        ErrorKind::AssuranceTooLow => (
+            "AssuranceTooLow",
+            "The project demands a sign-in of higher assurance.",
+        ),
         ErrorKind::TokenInvalid => ("InvalidToken", "The token is not accepted."),
         ErrorKind::TokenExpired => ("ExpiredToken", "The token is not in its time."),
         ErrorKind::NoSuchDataset => ("NoSuchDataset", "There is no such dataset."),

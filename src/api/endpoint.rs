@@ -9,7 +9,9 @@ use http::{Method, Response};
 
 use super::answer::ApiError;
 use super::ask::Ask;
-use super::{PREFIX, approvals, datasets, grants, identity, log_terms, notices, versions};
+use super::{
+    PREFIX, approvals, datasets, grants, identity, jobs, log_terms, notices, openapi, versions,
+};
 use crate::vault::Vault;
 
 /// Serves one endpoint.
@@ -41,6 +43,22 @@ const fn signed(
         path,
         operation,
         unsigned: false,
+        handle,
+    }
+}
+
+/// An endpoint whose proof is no signature of a credential.
+const fn unsigned(
+    method: Method,
+    path: &'static str,
+    operation: &'static str,
+    handle: Handle,
+) -> Endpoint {
+    Endpoint {
+        method,
+        path,
+        operation,
+        unsigned: true,
         handle,
     }
 }
@@ -85,6 +103,18 @@ pub(super) static ENDPOINTS: &[Endpoint] = &[
         "versions/{bucket}/keys",
         "ReleaseKeys",
         |vault, ask| Box::pin(versions::keys(vault, ask)),
+    ),
+    signed(
+        Method::POST,
+        "versions/{bucket}/pack",
+        "GetPack",
+        |vault, ask| Box::pin(versions::pack(vault, ask)),
+    ),
+    signed(
+        Method::POST,
+        "versions/{bucket}/urls",
+        "GetUrls",
+        |vault, ask| Box::pin(versions::urls(vault, ask)),
     ),
     signed(
         Method::GET,
@@ -152,6 +182,30 @@ pub(super) static ENDPOINTS: &[Endpoint] = &[
         "ConfirmGrant",
         |vault, ask| Box::pin(grants::confirm(vault, ask)),
     ),
+    unsigned(
+        Method::GET,
+        "openapi.json",
+        "GetApiDescription",
+        |vault, ask| Box::pin(openapi::get(vault, ask)),
+    ),
+    signed(Method::GET, "jobs", "ListJobs", |vault, ask| {
+        Box::pin(jobs::list(vault, ask))
+    }),
+    signed(Method::POST, "jobs", "SubmitJob", |vault, ask| {
+        Box::pin(jobs::submit(vault, ask))
+    }),
+    signed(
+        Method::DELETE,
+        "jobs/{person}/{id}",
+        "CancelJob",
+        |vault, ask| Box::pin(jobs::cancel(vault, ask)),
+    ),
+    unsigned(Method::POST, "jobs/start", "StartJob", |vault, ask| {
+        Box::pin(jobs::start(vault, ask))
+    }),
+    unsigned(Method::POST, "jobs/end", "EndJob", |vault, ask| {
+        Box::pin(jobs::end(vault, ask))
+    }),
     signed(
         Method::GET,
         "datasets/{bucket}",

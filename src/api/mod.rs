@@ -13,8 +13,10 @@ mod datasets;
 mod endpoint;
 mod grants;
 mod identity;
+mod jobs;
 mod log_terms;
 mod notices;
+mod openapi;
 mod versions;
 
 use std::sync::Arc;

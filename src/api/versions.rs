@@ -11,7 +11,7 @@ use zeroize::Zeroize as _;
 use super::answer::{ApiError, json};
 use super::ask::Ask;
 use crate::types::{BlobId, ByteRange, ObjectKey, limits};
-use crate::vault::{Published, ReadReport, Run, Vault};
+use crate::vault::{Published, ReadReport, Run, StraightAsk, Vault};
 
 /// A version as it is shown.
 #[derive(Serialize)]
@@ -68,6 +68,8 @@ struct Opened {
     signer: String,
     /// For how long a release or renewal holds.
     lease_seconds: u64,
+    /// Whether sealed bytes may be read from the store itself.
+    straight: bool,
 }
 
 pub(super) async fn open(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {
@@ -78,6 +80,7 @@ pub(super) async fn open(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, 
         index_key: BASE64.encode(opening.index_key.secret().expose()),
         signer: opening.signer.to_string(),
         lease_seconds: limits::LEASE_SECONDS,
+        straight: opening.straight,
     };
     let response = json(StatusCode::OK, &opened);
     opened.index_key.zeroize();
@@ -127,19 +130,21 @@ impl Drop for Key {
     }
 }
 
+/// The runs of objects that a body asks for.
+fn runs(ask: &Ask) -> Result<Vec<Run>, ApiError> {
+    let wanted: Wanted = ask.json()?;
+    let runs = wanted.runs.into_iter().map(|run| {
+        let from = object_key(&run.from)?;
+        let count = run.count;
+        Ok(Run { from, count })
+    });
+    runs.collect()
+}
+
 pub(super) async fn keys(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {
     let bucket: String = ask.parameter("bucket")?;
-    let wanted: Wanted = ask.json()?;
-    let runs: Result<Vec<Run>, ApiError> = wanted
-        .runs
-        .into_iter()
-        .map(|run| {
-            let from = object_key(&run.from)?;
-            let count = run.count;
-            Ok(Run { from, count })
-        })
-        .collect();
-    let released = vault.release_keys(&ask.call, &bucket, runs?).await?;
+    let runs = runs(&ask)?;
+    let released = vault.release_keys(&ask.call, &bucket, runs).await?;
     let released = released
         .iter()
         .map(|released| Key {
@@ -148,6 +153,69 @@ pub(super) async fn keys(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, 
         })
         .collect();
     Ok(json(StatusCode::OK, &Keys { released }))
+}
+
+pub(super) async fn pack(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {
+    let bucket: String = ask.parameter("bucket")?;
+    let runs = runs(&ask)?;
+    let body = vault.read_pack(&ask.call, &bucket, runs).await?;
+    Ok(octets(Body::from_stream(body)))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Straight {
+    objects: Vec<StraightObject>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StraightObject {
+    key: String,
+    blobs: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Urls {
+    urls: Vec<Url>,
+    /// For how long they hold.
+    seconds: u64,
+}
+
+#[derive(Serialize)]
+struct Url {
+    blob: String,
+    url: String,
+}
+
+pub(super) async fn urls(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {
+    let bucket: String = ask.parameter("bucket")?;
+    let wanted: Straight = ask.json()?;
+    let blob = |text: &String| {
+        let none = |_not_a_name| ApiError::bad("A blob's name is none.".into());
+        text.parse::<BlobId>().map_err(none)
+    };
+    let asks: Result<Vec<StraightAsk>, ApiError> = wanted
+        .objects
+        .iter()
+        .map(|object| {
+            let blobs: Result<Vec<BlobId>, ApiError> = object.blobs.iter().map(blob).collect();
+            Ok(StraightAsk {
+                key: object_key(&object.key)?,
+                blobs: blobs?,
+            })
+        })
+        .collect();
+    let urls = vault.presign(&ask.call, &bucket, asks?).await?.into_iter();
+    let urls = urls.map(|one| Url {
+        blob: one.blob.to_string(),
+        url: one.url,
+    });
+    let answer = Urls {
+        urls: urls.collect(),
+        seconds: limits::STRAIGHT_SECONDS,
+    };
+    Ok(json(StatusCode::OK, &answer))
 }
 
 pub(super) async fn sealed(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {

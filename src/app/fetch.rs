@@ -50,7 +50,7 @@ pub(crate) enum FetchError {
 }
 
 /// Fetches a document of at most `bytes_max` bytes.
-pub(super) async fn get(
+pub(crate) async fn get(
     url: &str,
     ca_file: Option<&Path>,
     bytes_max: usize,
@@ -105,6 +105,22 @@ impl Place {
 
 /// A request: its method, what its head says beside the host, its body.
 type Wanted<'a> = (Method, &'a [(HeaderName, HeaderValue)], Bytes);
+
+/// Hands a form over; the answer's status, and its body of at most `bytes_max` bytes.
+pub(crate) async fn post_form(
+    url: &str,
+    form: String,
+    ca_file: Option<&Path>,
+    bytes_max: usize,
+) -> Result<(u16, Vec<u8>), FetchError> {
+    let place = Place::of(url)?;
+    let dial = place.dial(ca_file)?;
+    let kind = HeaderValue::from_static("application/x-www-form-urlencoded");
+    let accept = HeaderValue::from_static("application/json");
+    let headers = [(header::CONTENT_TYPE, kind), (header::ACCEPT, accept)];
+    let wanted = (&headers[..], Bytes::from(form));
+    post(&place, dial.as_ref(), wanted, bytes_max).await
+}
 
 /// Hands a body over; the answer's status and body, of at most `bytes_max` bytes.
 pub(crate) async fn post(

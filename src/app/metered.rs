@@ -70,6 +70,10 @@ impl BlobStore for MeteredStore {
             .await
     }
 
+    fn presign(&self, id: BlobId, seconds: u64) -> Option<String> {
+        self.inner.presign(id, seconds)
+    }
+
     async fn probe(&self, id: BlobId) -> Result<(), StoreError> {
         self.count(StoreCall::Probe, self.inner.probe(id)).await
     }

@@ -2,7 +2,7 @@
 
 mod clock;
 mod dial;
-mod fetch;
+pub(crate) mod fetch;
 mod found;
 mod gateway;
 mod health;

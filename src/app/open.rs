@@ -201,6 +201,7 @@ fn s3_config(config: &Config, environment: &Environment) -> Result<S3StoreConfig
     let secret = credentials.secret_access_key;
     let base = S3StoreConfig::new(endpoint, bucket, credentials.access_key_id, secret);
     Ok(S3StoreConfig {
+        public_endpoint: config.straight.endpoint.clone(),
         region: set.region.clone(),
         prefix: set.prefix.clone().unwrap_or_default(),
         ca_file: set.ca_file.clone(),
@@ -389,6 +390,7 @@ impl Opened {
             default_project: config.server.default_project.clone(),
             // A command's snapshot is written when it ends, or by the gateway that is running.
             snapshot_wait: config.catalog.snapshot_wait && lane == Lane::Gateway,
+            straight: config.straight.projects.clone(),
             review: ReviewTimes {
                 privileged_ms: super::tasks::millis(config.policy.review_privileged),
                 other_ms: super::tasks::millis(config.policy.review),

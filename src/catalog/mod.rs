@@ -14,6 +14,7 @@ mod people;
 mod publication;
 mod query;
 mod rebuild;
+mod roster;
 mod setting;
 mod sqlite;
 
@@ -39,6 +40,7 @@ pub use query::{
     VersionQuery,
 };
 pub(crate) use rebuild::attaching;
+pub use roster::{JobRow, NodeRow, RosterEntry, RosterKind, RosterRow};
 pub use setting::{
     CorsRule, Expiry, FilterForm, LifecycleFilter, LifecycleRule, Noncurrent, Setting, SettingKind,
 };
@@ -121,6 +123,8 @@ pub enum Conflict {
     TokenSpent,
     /// The dataset's description was changed meanwhile.
     CardChanged,
+    /// The row of the roster is not the one that was read.
+    RosterChanged,
     /// No such approval.
     NoApproval,
     /// The approval does not stand as it must for this step, or its time is over.
@@ -258,6 +262,19 @@ pub trait Catalog: Send + Sync + 'static {
         principal: &PrincipalId,
         limit: usize,
     ) -> Result<Vec<IdentityRow>, CatalogError>;
+    /// A row of the roster.
+    async fn roster(
+        &self,
+        kind: RosterKind,
+        name: &str,
+    ) -> Result<Option<RosterEntry>, CatalogError>;
+    /// Rows of one kind in order of name, those after `after`, at most `limit`.
+    async fn roster_page(
+        &self,
+        kind: RosterKind,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<(String, RosterEntry)>, CatalogError>;
     /// When the grants of a project were last used, those that were; at most `limit`.
     async fn grant_uses(
         &self,

@@ -7,6 +7,7 @@ use super::entity::{
     PrincipalRow, ProjectRow, UploadRow, Uses,
 };
 use super::publication::{Issue, PublicationRow};
+use super::roster::{RosterEntry, RosterKind};
 use super::setting::{Setting, SettingKind};
 use crate::policy::{Grant, Terms};
 #[cfg(doc)]
@@ -166,6 +167,18 @@ pub enum Mutation {
         expires: Timestamp,
         /// Now.
         now: Timestamp,
+    },
+    /// Writes, replaces or (`None`) removes a row of the roster, if its revision is still `was`
+    /// (`None`: if it is not there).
+    SetRoster {
+        /// The row's kind, which a new row is of.
+        kind: RosterKind,
+        /// The row's name.
+        name: String,
+        /// The revision that was read.
+        was: Option<u64>,
+        /// The row from now on, with its revision.
+        entry: Option<RosterEntry>,
     },
     /// Asks for an act that takes two persons; its project must exist. What has been over for
     /// [`limits::APPROVAL_KEPT_MS`] by `now` is forgotten, at most
@@ -471,6 +484,10 @@ impl Mutation {
     /// Whether it changes who may do what, and so [`super::Catalog::generation`].
     pub(super) const fn changes_access(&self) -> bool {
         match self {
+            Self::SetRoster { entry, .. } => match entry {
+                Some(entry) => entry.row.narrows(),
+                None => true,
+            },
             Self::CreateProject(_)
             | Self::SetLogTerms { .. }
             | Self::CreateDataset(_)

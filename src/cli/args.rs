@@ -13,6 +13,8 @@ use super::approval_args::ApprovalCommand;
 pub use super::dataset_args::Mount;
 pub use super::dataset_args::{DatasetCommand, Remote};
 use super::grant_args::{GrantCommand, GroupCommand};
+use super::job_args::{JobCommand, NodeCommand};
+use super::login_args::{Kept, Login};
 use super::remote::Caller;
 use super::values::{self, StoreUrl};
 use crate::ledger::Outcome;
@@ -149,6 +151,35 @@ pub enum Command {
         /// What to do with credentials
         #[command(subcommand)]
         command: CredentialCommand,
+    },
+    /// Sign in with an OpenID provider, for an hour at most
+    ///
+    /// By the browser on this machine (authorization code with PKCE), or with `--device` by one
+    /// elsewhere. The session is kept in a file that nobody else can read; no password and no token
+    /// of the provider is. Once signed in, `kluis login` alone does it again.
+    #[command(
+        after_long_help = "A shell takes the session by eval; AWS tools by a line in ~/.aws/config:\n  credential_process = kluis login --process\n\nExample:\n  kluis login --issuer https://id.example.org --client-id kluis --endpoint https://s3.example.org\n  kluis login --device\n  kluis login --env"
+    )]
+    Login(Login),
+    /// Forget the session that `kluis login` kept
+    #[command(after_long_help = "Example:\n  kluis logout")]
+    Logout(Kept),
+    /// Say whom the gateway takes you for
+    #[command(after_long_help = "Example:\n  kluis whoami")]
+    Whoami(Kept),
+    /// Jobs of a scheduler that read in your name
+    #[command(after_long_help = "Example:\n  kluis job list")]
+    Job {
+        /// What to do with jobs
+        #[command(subcommand)]
+        command: JobCommand,
+    },
+    /// Compute nodes, whose keys vouch for the jobs on them
+    #[command(after_long_help = "Example:\n  kluis node list")]
+    Node {
+        /// What to do with nodes
+        #[command(subcommand)]
+        command: NodeCommand,
     },
     /// The rules of access: check, test, explain
     #[command(after_long_help = "Example:\n  kluis policy check")]
@@ -294,6 +325,27 @@ pub enum ProjectCommand {
     /// List projects
     #[command(after_long_help = "Example:\n  kluis project list --json")]
     List,
+    /// Demand of everybody in a project how they sign in
+    ///
+    /// Who holds a right and signed in with less is refused with the reason `AssuranceTooLow`; so is
+    /// a lasting credential, which knows of no sign-in. Without `--acr` and `--amr` nothing is
+    /// demanded any more.
+    #[command(
+        after_long_help = "Example:\n  kluis project demand icu-sepsis --acr https://refeds.org/profile/mfa\n  kluis project demand icu-sepsis --amr mfa --log-only\n  kluis project demand icu-sepsis"
+    )]
+    Demand {
+        /// The project
+        name: ProjectName,
+        /// One of these classes of sign-in; may be given several times
+        #[arg(long, value_name = "CLASS")]
+        acr: Vec<String>,
+        /// All of these methods; may be given several times
+        #[arg(long, value_name = "METHOD")]
+        amr: Vec<String>,
+        /// Only of who reads the project's log
+        #[arg(long)]
+        log_only: bool,
+    },
     /// Show or change how a project's records are kept in the log
     ///
     /// Records are kept for five years where nothing else is said. A change holds for those that

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueHint};
 
+#[cfg(feature = "mount")]
+use super::job_args::OnNode;
 use super::values;
 use crate::manifest::SignerKey;
 use crate::types::{ApprovalId, BucketName, Label, PrincipalId, ProjectName, Timestamp};
@@ -26,6 +28,10 @@ pub struct Remote {
 /// A mount.
 #[cfg(feature = "mount")]
 #[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of the command line"
+)]
 pub struct Mount {
     /// The version, as project/dataset@number or project/dataset@latest
     #[arg(value_parser = values::newest_or_version, value_name = "VERSION")]
@@ -36,6 +42,9 @@ pub struct Mount {
     /// Where the gateway is, and whom to trust
     #[command(flatten)]
     pub remote: Remote,
+    /// The job on whose behalf, instead of a credential
+    #[command(flatten)]
+    pub on: OnNode,
     /// What the version's root must hash to, as `kluis dataset versions` shows it
     #[arg(long, value_name = "HEX", value_parser = values::digest)]
     pub root: Option<[u8; 32]>,
@@ -49,6 +58,16 @@ pub struct Mount {
     #[arg(long, value_name = "MIB", default_value_t = 256)]
     #[arg(value_parser = clap::value_parser!(u64).range(16..=65_536))]
     pub memory: u64,
+    /// Never read from the store itself, though the gateway would allow it
+    #[arg(long)]
+    pub through_gateway: bool,
+    /// Keep sealed bytes in this directory; all mounts of the machine may share it
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub cache: Option<PathBuf>,
+    /// How large that may become, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 10_240, requires = "cache")]
+    #[arg(value_parser = clap::value_parser!(u64).range(4..=1_073_741_824))]
+    pub cache_size: u64,
     /// Where this machine keeps which versions it has seen, so that an older state is not believed
     /// [default: /var/lib/kluis/seen for root, else nowhere]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]

@@ -4,6 +4,8 @@ pub mod approval_args;
 pub mod args;
 pub mod config_command;
 pub mod grant_args;
+pub mod job_args;
+pub mod login_args;
 pub mod man;
 pub mod output;
 pub mod values;
@@ -12,6 +14,7 @@ mod approval;
 mod audit;
 mod call;
 mod cards;
+mod cluster;
 mod credential;
 mod dataset;
 mod dataset_args;
@@ -20,6 +23,8 @@ mod doctor;
 mod grant;
 mod group;
 mod init;
+mod job;
+mod login;
 #[cfg(feature = "mount")]
 mod mount;
 mod node;
@@ -74,6 +79,11 @@ fn dispatch(cli: &Cli, environment: &Environment, output: &mut Output) -> Result
         Command::Notices(caller) => approval::notices(caller, environment, output),
         Command::Approval { command } => approval::run(command, environment, output),
         Command::Group { command } => group::run(command, desk, output),
+        Command::Login(ask) => login::run(ask, environment, output),
+        Command::Logout(ask) => login::logout(ask, environment, output),
+        Command::Whoami(ask) => login::whoami(ask, environment, output),
+        Command::Job { command } => job::run(command, environment, output),
+        Command::Node { command } => cluster::run(command, desk, output),
         Command::Init(ask) => init::run(ask, environment, output),
         Command::Policy { command } => policy::run(command, desk, output),
         Command::Audit { command } => audit::run(command, desk, output),

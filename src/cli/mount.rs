@@ -9,16 +9,17 @@ use futures_util::StreamExt as _;
 use tokio::net::UnixStream as Line;
 
 use super::args::Mount;
-use super::node::{newest, open, refuse};
+use super::job;
+use super::node::{gateway_of, newest, open_at, refuse};
 use super::output::{CliError, Exit, Output};
 use super::serve::runtime;
 use super::supervise;
-use crate::app::system::forbid_dumps;
+use crate::app::system::{SystemEntropy, forbid_dumps};
 use crate::app::{log, shutdown};
 use crate::config::{Config, Environment};
 use crate::mount::{MountAsk, Supervised, is_descriptor, serve};
-use crate::node::{Seen, Version, VersionAsk};
-use crate::types::limits;
+use crate::node::{DiskCache, Seen, Version, VersionAsk};
+use crate::types::{BlobId, limits};
 
 const MIB: u64 = 1024 * 1024;
 /// Where root's mounts keep what they have seen.
@@ -43,7 +44,19 @@ pub(super) fn run(
         tracing::warn!(%error, "this process may be dumped, with keys and plaintext");
     }
     let memory = usize::try_from(ask.memory.saturating_mul(MIB)).unwrap_or(usize::MAX);
+    let unguessable = BlobId::random(&SystemEntropy::new()).map_err(|error| usage(&error))?;
+    let cache_bytes = ask.cache_size.saturating_mul(MIB);
+    let disk = ask
+        .cache
+        .as_ref()
+        .map(|path| DiskCache::open(path, cache_bytes));
+    let disk = disk
+        .transpose()
+        .map_err(|error| usage(&error).hint("--cache needs a directory that can be written"))?;
     let mount = MountAsk {
+        disk,
+        through_gateway: ask.through_gateway,
+        name: format!("kluis-{unguessable}"),
         directory: ask.directory.clone(),
         allow_other: ask.allow_other,
         direct: ask.direct_io,
@@ -94,9 +107,18 @@ async fn supervisor_gone(line: Option<&Line>) {
 async fn version(ask: &Mount, environment: &Environment) -> Result<Version, CliError> {
     let (bucket, number) = ask.version.clone();
     let latest = number.is_none();
+    let gateway = match job::of_node(&ask.on)? {
+        Some(_) if latest => {
+            let message = "a job's right is for one version: name its number";
+            return Err(CliError::new(Exit::Usage, message));
+        }
+        Some(credentials) => job::gateway(credentials, ask.remote.io_timeout)?,
+        None => gateway_of(&ask.remote, environment)?,
+    };
+    let gateway = Arc::new(gateway);
     let number = match number {
         Some(number) => number,
-        None => newest(&ask.remote, &bucket, environment).await?,
+        None => newest(&gateway, &bucket).await?,
     };
     let wanted = VersionAsk {
         bucket,
@@ -104,7 +126,7 @@ async fn version(ask: &Mount, environment: &Environment) -> Result<Version, CliE
         signer: ask.remote.signer,
         root: ask.root,
     };
-    let opened = open(&ask.remote, wanted, environment, limits::MOUNT_PAGES_BYTES).await;
+    let opened = open_at(gateway, &wanted, limits::MOUNT_PAGES_BYTES).await;
     let version = opened.map_err(|error| {
         error.hint(
             "a mount takes the right to list and read the whole dataset; a grant on a prefix reads \

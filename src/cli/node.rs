@@ -40,23 +40,28 @@ pub(super) async fn open(
     pages_bytes: usize,
 ) -> Result<Version, CliError> {
     let gateway = Arc::new(gateway_of(remote, environment)?);
-    let opened = Version::open(gateway, &ask, pages_bytes).await;
+    open_at(gateway, &ask, pages_bytes).await
+}
+
+/// Opens a version at this gateway.
+pub(super) async fn open_at(
+    gateway: Arc<Gateway>,
+    ask: &VersionAsk,
+    pages_bytes: usize,
+) -> Result<Version, CliError> {
+    let opened = Version::open(gateway, ask, pages_bytes).await;
     opened.map_err(|error| of_node(&error))
 }
 
 /// The number of a dataset's newest version.
 #[cfg(feature = "mount")]
-pub(super) async fn newest(
-    remote: &Remote,
-    bucket: &BucketName,
-    environment: &Environment,
-) -> Result<u32, CliError> {
-    let gateway = gateway_of(remote, environment)?;
-    let newest = Version::newest(&gateway, bucket).await;
+pub(super) async fn newest(gateway: &Gateway, bucket: &BucketName) -> Result<u32, CliError> {
+    let newest = Version::newest(gateway, bucket).await;
     newest.map_err(|error| of_node(&error))
 }
 
-fn gateway_of(remote: &Remote, environment: &Environment) -> Result<Gateway, CliError> {
+/// The gateway that a mount's arguments name.
+pub(super) fn gateway_of(remote: &Remote, environment: &Environment) -> Result<Gateway, CliError> {
     let patience = Duration::from_secs(remote.io_timeout);
     gateway(remote.credentials.as_deref(), environment, patience)
 }

@@ -196,6 +196,7 @@ const fn exit_of(kind: ErrorKind) -> Exit {
     match kind {
         ErrorKind::InvalidName | ErrorKind::InvalidBucket | ErrorKind::KeyTooLong => Exit::Usage,
         ErrorKind::AccessDenied
+        | ErrorKind::AssuranceTooLow
         | ErrorKind::TokenInvalid
         | ErrorKind::TokenExpired
         | ErrorKind::NoSuchDataset

@@ -14,8 +14,8 @@ use crate::app::system::SystemClock;
 use crate::app::{PolicyFileError, load_policy, read_policy};
 use crate::catalog::SharedCatalog;
 use crate::policy::{
-    Ask, Bar, Circumstances, Explanation, Grant, GrantEffect, Policy, ProjectPolicy, Severity,
-    check, check_grants, run_expectations,
+    Ask, Assurance, Bar, Circumstances, Explanation, Grant, GrantEffect, Policy, ProjectPolicy,
+    Severity, check, check_grants, run_expectations,
 };
 use crate::types::{
     Action, BucketName, Clock as _, ObjectKey, PrincipalId, ProjectName, Timestamp, limits,
@@ -219,6 +219,8 @@ fn explain(desk: Desk<'_>, question: &Question<'_>, output: &mut Output) -> Resu
             purpose: question.purpose,
             version: None,
             within: None,
+            // Whether her sign-in is good enough is not asked here.
+            assurance: Assurance::Host,
         },
     });
     if output.is_json() {

@@ -5,7 +5,7 @@ use super::open::{Desk, absent, call, collect};
 use super::output::{CliError, Exit, Output};
 use crate::app::Opened;
 use crate::catalog::{ProjectRow, SharedCatalog};
-use crate::policy::{Grant, GrantEffect, Terms};
+use crate::policy::{Demand, Grant, GrantEffect, Terms};
 use crate::types::{GrantId, PrincipalId, ProjectName, Timestamp, limits};
 use crate::vault::LogTermsChange;
 
@@ -38,6 +38,28 @@ pub(super) fn run(
             days,
             by,
         } => super::cards::defaults((name, by), (label, source, basis, *days), desk, output)?,
+        ProjectCommand::Demand {
+            name,
+            acr,
+            amr,
+            log_only,
+        } => {
+            let demand = Demand {
+                acr: acr.clone(),
+                amr: amr.clone(),
+                log_only: *log_only,
+            };
+            let none = demand.is_empty();
+            desk.act(output, async |opened| {
+                let call = call(opened, "project demand")?;
+                Ok(opened.vault.demand_assurance(&call, name, demand).await?)
+            })?;
+            output.note(if none {
+                "nothing is demanded of how people sign in"
+            } else {
+                "in force within a second; running transfers are judged by it within a minute"
+            });
+        }
         ProjectCommand::Log {
             name,
             days,

@@ -19,6 +19,9 @@ pub enum ValueError {
     /// A hash that is not 64 hex digits.
     #[error("a SHA-256 is written as 64 lower-case hex digits")]
     Digest,
+    /// A key that is not 32 bytes in base64.
+    #[error("a node's key is 32 bytes in base64, as `kluis node init` prints it")]
+    NodeKey,
     /// A term that is not written `name=value`.
     #[error("a term is written name=value")]
     Term,
@@ -102,6 +105,13 @@ pub fn digest(text: &str) -> Result<[u8; 32], ValueError> {
     let bytes = data_encoding::HEXLOWER.decode(text.as_bytes());
     let bytes = bytes.map_err(|_not_hex| ValueError::Digest)?;
     bytes.try_into().map_err(|_length| ValueError::Digest)
+}
+
+/// Reads a node's public key.
+pub fn node_key(text: &str) -> Result<[u8; 32], ValueError> {
+    let bytes = data_encoding::BASE64.decode(text.as_bytes());
+    let bytes = bytes.map_err(|_not_base64| ValueError::NodeKey)?;
+    bytes.try_into().map_err(|_length| ValueError::NodeKey)
 }
 
 /// Reads a date, which begins at midnight UTC, or a moment (RFC 3339).

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::problem::{Fault, Problem};
-use super::settings::{Config, Limits, Server, Store};
+use super::settings::{Config, Limits, Server, Store, Straight};
 use super::value::{ByteSize, PlainHttp, StoreKind};
 use crate::types::{Label, Labels, ProjectName, limits};
 
@@ -88,6 +88,7 @@ impl Config {
             "give health and metrics a port of their own",
         );
         store(&mut rules, &self.store);
+        straight(&mut rules, &self.straight, &self.store);
         self.rest(&mut rules);
         rules.0
     }
@@ -240,14 +241,32 @@ fn bounds(rules: &mut Rules, limits: &Limits) {
     rules.time("limits.request_time", limits.request_time, HOUR);
 }
 
+fn straight(rules: &mut Rules, straight: &Straight, store: &Store) {
+    rules.hold(
+        straight.projects.is_empty() || store.kind == StoreKind::S3,
+        "straight.projects",
+        "needs an S3 store",
+        "a directory gives no URLs: mounts read through the gateway",
+    );
+    rules.hold(
+        straight.endpoint.as_deref().is_none_or(endpoint),
+        "straight.endpoint",
+        "is not the URL of an S3 store",
+        "write it like \"https://s3.example.org\"; credentials do not belong in it",
+    );
+}
+
+fn endpoint(url: &str) -> bool {
+    let host = url
+        .strip_prefix("https://")
+        .or_else(|| url.strip_prefix("http://"));
+    host.is_some_and(|host| !host.is_empty() && !host.contains(['?', '#', '@', ' ']))
+}
+
 fn store(rules: &mut Rules, store: &Store) {
     if store.kind == StoreKind::S3 {
-        let endpoint = store.endpoint.as_deref().unwrap_or_default();
-        let host = endpoint
-            .strip_prefix("https://")
-            .or_else(|| endpoint.strip_prefix("http://"));
         rules.hold(
-            host.is_some_and(|host| !host.is_empty() && !host.contains(['?', '#', '@', ' '])),
+            endpoint(store.endpoint.as_deref().unwrap_or_default()),
             "store.endpoint",
             "is not the URL of an S3 store",
             "write it like \"https://s3.example.org\"; credentials do not belong in it",
@@ -392,6 +411,8 @@ mod tests {
             ("[limits]\nkeep_alive = '0ms'", "limits.keep_alive"),
             ("[limits]\nrequest_time = '1ms'", "limits.request_time"),
             ("[store]\nkind = 's3'", "store.endpoint"),
+            ("[straight]\nprojects = ['icu']", "straight.projects"),
+            ("[straight]\nendpoint = 'https://u@x'", "straight.endpoint"),
             (
                 "[store]\nkind = 's3'\nendpoint = 'ftp://x'\nbucket = 'abc'",
                 "store.endpoint",

@@ -23,13 +23,15 @@ pub enum Variable {
     AwsSessionToken,
     /// Certificates that a mount trusts besides those of the machine.
     AwsCaBundle,
+    /// Where a person's session is kept.
+    Home,
     /// Whatever its value, no colour (<https://no-color.org>).
     NoColor,
 }
 
 impl Variable {
     /// Every variable.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::StoreAccessKeyId,
         Self::StoreSecretAccessKey,
         Self::Passphrase,
@@ -39,6 +41,7 @@ impl Variable {
         Self::AwsSecretAccessKey,
         Self::AwsSessionToken,
         Self::AwsCaBundle,
+        Self::Home,
         Self::NoColor,
     ];
 
@@ -55,6 +58,7 @@ impl Variable {
             Self::AwsSecretAccessKey => "AWS_SECRET_ACCESS_KEY",
             Self::AwsSessionToken => "AWS_SESSION_TOKEN",
             Self::AwsCaBundle => "AWS_CA_BUNDLE",
+            Self::Home => "HOME",
             Self::NoColor => "NO_COLOR",
         }
     }
@@ -72,6 +76,7 @@ impl Variable {
             Self::AwsSecretAccessKey => "The secret access key of a mount.",
             Self::AwsSessionToken => "The session token of a mount with a temporary credential.",
             Self::AwsCaBundle => "Certificates that a mount trusts besides those of the machine.",
+            Self::Home => "Where `kluis login` keeps a person's session: `.kluis/session.env`.",
             Self::NoColor => "Set and not empty: no colour on a terminal.",
         }
     }

@@ -200,6 +200,14 @@ settings! {
         /// A file with the secret access key. `KLUIS_STORE_SECRET_ACCESS_KEY` goes before it.
         secret_access_key_file: Option<PathBuf> = None,
     }
+    /// Nodes that read sealed bytes from the store itself (`docs/mount.md`).
+    straight: Straight {
+        /// Projects whose mounts may: they are given URLs of the store that live for a minute.
+        /// The store must be an S3 store.
+        projects: Vec<ProjectName> = Vec::new(),
+        /// The URL under which nodes reach the store; none where it is that of `store.endpoint`.
+        endpoint: Option<String> = None,
+    }
     /// The vault's own database.
     catalog: Catalog {
         /// The SQLite file.

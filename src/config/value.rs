@@ -112,6 +112,22 @@ impl Value for Labels {
     }
 }
 
+impl Value for Vec<ProjectName> {
+    const KIND: &'static str = "a list of names of projects ([\"a\", \"b\"])";
+
+    fn read(value: &DeValue<'_>) -> Option<Self> {
+        let names = value.as_array()?.iter();
+        names
+            .map(|name| ProjectName::read(name.get_ref()))
+            .collect()
+    }
+
+    fn show(&self) -> String {
+        let names: Vec<String> = self.iter().map(Value::show).collect();
+        format!("[{}]", names.join(", "))
+    }
+}
+
 impl Value for PathBuf {
     const KIND: &'static str = "a path";
 

@@ -45,6 +45,11 @@ impl Common {
         self.attributes(inode, 0, self.frozen, FileType::Directory)
     }
 
+    /// The attributes of a link of the mount's own.
+    pub(super) fn link(&self, inode: u64, bytes: u64) -> FileAttr {
+        self.attributes(inode, bytes, self.frozen, FileType::Symlink)
+    }
+
     /// A file's attributes.
     pub(super) fn file(&self, inode: u64, bytes: u64, modified: Timestamp) -> FileAttr {
         self.attributes(inode, bytes, modified, FileType::RegularFile)

@@ -17,7 +17,7 @@ use super::MountAsk;
 use super::attributes::{Common, TOP, inode, place};
 use super::special;
 use super::state::State;
-use crate::node::{Found, Kind, NodeError};
+use crate::node::{Found, Kind, NodeError, Plain};
 use crate::types::limits;
 
 /// How long the kernel may keep names and attributes: they never change.
@@ -99,6 +99,11 @@ impl Filesystem {
         if inode == special::DIRECTORY {
             return Some(self.common.directory(inode));
         }
+        if inode == special::PLAN {
+            let bytes = self.state.plan.path().as_os_str().len();
+            let bytes = u64::try_from(bytes).unwrap_or_default();
+            return Some(self.common.link(inode, bytes));
+        }
         let text = special::text(&self.state, inode)?;
         let bytes = u64::try_from(text.len()).unwrap_or_default();
         Some(self.common.file(inode, bytes, self.common.frozen))
@@ -141,7 +146,6 @@ impl fuser::Filesystem for Filesystem {
         for wanted in [
             InitFlags::FUSE_DO_READDIRPLUS,
             InitFlags::FUSE_PARALLEL_DIROPS,
-            InitFlags::FUSE_CACHE_SYMLINKS,
             InitFlags::FUSE_SPLICE_WRITE,
         ] {
             let _missing = config.add_capabilities(wanted);
@@ -228,8 +232,10 @@ impl fuser::Filesystem for Filesystem {
         self.runtime.spawn(async move {
             let opened = async {
                 let found = state.version.at(place).await?;
-                let ahead = state.ahead(place);
-                state.contents.open(&found, ahead).await
+                if let Kind::File(file) = &found.kind {
+                    state.bring_after(place, file.bytes);
+                }
+                state.contents.open(&found, 1).await
             };
             match opened.await {
                 Ok(open) => {
@@ -275,26 +281,37 @@ impl fuser::Filesystem for Filesystem {
         }
         let state = Arc::clone(&self.state);
         let (handle, inode) = (u64::from(fh), u64::from(ino));
-        self.runtime.spawn(async move {
-            let open = match state.open(handle) {
-                Some(open) => Ok(open),
-                None => state.adopt(handle, inode).await,
+        let opened = state.open(handle);
+        let mut work = Box::pin(async move {
+            let open = if let Some(open) = opened {
+                open
+            } else {
+                let adopted = state.adopt(handle, inode).await;
+                adopted.inspect_err(|error| state.failed("a file that stayed open", error))?
             };
-            let open = match open {
-                Ok(open) => open,
-                Err(error) => {
-                    state.failed("a file that stayed open", &error);
-                    return reply.error(Errno::EIO);
-                }
-            };
-            match state.contents.read(&open, offset, size.into()).await {
-                Ok(bytes) => reply.data(&bytes),
-                Err(error) => {
-                    state.failed(&open.key, &error);
-                    reply.error(Errno::EIO);
-                }
-            }
+            let read = state.contents.read(&open, offset, size.into()).await;
+            read.inspect_err(|error| state.failed(open.key(), error))
         });
+        let answer = move |read: Result<Plain, NodeError>| match read {
+            Ok(plain) => reply.data(&plain.bytes()),
+            Err(_told) => reply.error(Errno::EIO),
+        };
+        // What is in memory is answered here; the rest goes on elsewhere where this left off.
+        let at_once = {
+            let _inside = self.runtime.enter();
+            work.as_mut().now_or_never()
+        };
+        match at_once {
+            Some(read) => answer(read),
+            None => drop(self.runtime.spawn(async move { answer(work.await) })),
+        }
+    }
+
+    fn readlink(&self, _request: &Request, ino: INodeNo, reply: ReplyData) {
+        if u64::from(ino) == special::PLAN {
+            return reply.data(self.state.plan.path().as_os_str().as_bytes());
+        }
+        reply.error(Errno::EINVAL);
     }
 
     fn release(
@@ -339,7 +356,7 @@ impl fuser::Filesystem for Filesystem {
         if number == special::DIRECTORY {
             let all = special::FILES.iter().filter(|(inode, _)| *inode > offset);
             for (inode, name) in all {
-                if reply.add(INodeNo(*inode), *inode, FileType::RegularFile, name) {
+                if reply.add(INodeNo(*inode), *inode, special::kind(*inode), name) {
                     break;
                 }
             }
@@ -380,7 +397,9 @@ impl fuser::Filesystem for Filesystem {
         if number == special::DIRECTORY {
             let all = special::FILES.iter().filter(|(inode, _)| *inode > offset);
             for (inode, name) in all {
-                let attributes = common.file(*inode, 0, common.frozen);
+                let Some(attributes) = self.special(*inode) else {
+                    continue;
+                };
                 let zero = Duration::ZERO;
                 if reply.add(INodeNo(*inode), *inode, name, &zero, &attributes, none) {
                     break;

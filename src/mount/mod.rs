@@ -7,11 +7,13 @@ mod attributes;
 mod device;
 mod filesystem;
 mod handover;
+mod plan;
 mod special;
 mod state;
 
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::MetadataExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -24,8 +26,9 @@ use tokio::sync::oneshot;
 pub use self::device::unmount;
 use self::filesystem::Filesystem;
 pub use self::handover::{Opened, Word, hear, say};
+use self::plan::PlanFile;
 use self::state::State;
-use crate::node::{Contents, Keys, Reads, Version};
+use crate::node::{Contents, DiskCache, Keys, Orders, Reads, Version};
 use crate::types::limits;
 
 /// How often what was read is told to the gateway.
@@ -42,8 +45,14 @@ pub struct MountAsk {
     pub allow_other: bool,
     /// Whether the kernel keeps no plaintext: every read comes here.
     pub direct: bool,
+    /// Whether the gateway is asked for all bytes, though the store itself might be.
+    pub through_gateway: bool,
     /// Bytes of plaintext that are kept.
     pub memory_bytes: usize,
+    /// A cache of sealed bytes on the disk.
+    pub disk: Option<Arc<DiskCache>>,
+    /// A random name, for the directory of the plan.
+    pub name: String,
     /// Whom files belong to.
     pub owner: (u32, u32),
 }
@@ -88,14 +97,12 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
     mounted: impl FnOnce(),
 ) -> io::Result<()> {
-    let keys = Arc::new(Keys::new(Arc::clone(&version)));
-    let contents = Contents::new(Arc::clone(&version), Arc::clone(&keys), ask.memory_bytes);
     let (opened, connection, line) = supervised.map_or((None, None, None), |supervised| {
         let connection = supervised.connection;
         (Some(supervised.opened), connection, Some(supervised.line))
     });
     let ours = connection.is_none() && !is_descriptor(&ask.directory);
-    let state = State::new(version, keys, Arc::new(contents));
+    let state = state(version, &ask)?;
     let state = match opened {
         Some(opened) => state.supervised(opened, connection.is_some())?,
         None => state,
@@ -125,9 +132,15 @@ pub async fn serve(
             // Nobody waits any more where the command has ended.
             let _nobody = ended.send(result);
         })?;
+    // As far as the account may: without it the kernel asks for 128 KiB at a time.
+    let directory = ask.directory.clone();
+    if !is_descriptor(&directory) {
+        drop(tokio::task::spawn_blocking(move || read_ahead(&directory)));
+    }
     mounted();
     let renewing = tokio::spawn(renew(Arc::clone(&state), notifier));
     let reporting = tokio::spawn(report(Arc::clone(&state)));
+    let planning = tokio::spawn(plan::watch(Arc::clone(&state)));
     let result = tokio::select! {
         result = &mut end => result.unwrap_or(Ok(())),
         () = stop => {
@@ -145,6 +158,8 @@ pub async fn serve(
     };
     renewing.abort();
     reporting.abort();
+    planning.abort();
+    state.plan.remove();
     state.close_all();
     let told = state.reads.send(&state.version);
     if tokio::time::timeout(FAREWELL, told).await.is_err() {
@@ -152,6 +167,36 @@ pub async fn serve(
     }
     drop(thread);
     result
+}
+
+/// What the mount keeps, nothing of it opened yet.
+fn state(version: Arc<Version>, ask: &MountAsk) -> io::Result<State> {
+    let keys = Arc::new(Keys::new(Arc::clone(&version)));
+    let (bytes, disk) = (ask.memory_bytes, ask.disk.clone());
+    let contents = Contents::new(Arc::clone(&version), Arc::clone(&keys), bytes, disk);
+    let contents = if ask.through_gateway {
+        contents.through_gateway()
+    } else {
+        contents
+    };
+    // A quarter: what is ahead must not push out what is being read.
+    let orders = Orders::new(u64::try_from(bytes / 4).unwrap_or(u64::MAX));
+    let plan = PlanFile::new(&ask.name)?;
+    let contents = Arc::new(contents);
+    Ok(State::new(version, keys, contents, (orders, plan)))
+}
+
+/// Lets the kernel read ahead of programs in large requests, which root alone may.
+fn read_ahead(directory: &Path) {
+    let Ok(metadata) = std::fs::metadata(directory) else {
+        return;
+    };
+    let device = metadata.dev();
+    let (major, minor) = (rustix::fs::major(device), rustix::fs::minor(device));
+    let setting = format!("/sys/class/bdi/{major}:{minor}/read_ahead_kb");
+    if let Err(error) = std::fs::write(setting, limits::MOUNT_READAHEAD_KIB.to_string()) {
+        tracing::debug!(%error, "the kernel's read-ahead stays as it is");
+    }
 }
 
 /// A session of its own, on a descriptor that was given, or the one of a mount that died. Under a

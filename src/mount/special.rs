@@ -1,5 +1,7 @@
 //! The directory `.kluis` at the top: looked up by name, in no listing.
 
+use fuser::FileType;
+
 use super::state::State;
 
 /// Its name.
@@ -9,8 +11,20 @@ pub(super) const DIRECTORY: u64 = 2;
 const STATUS: u64 = 3;
 const ERRORS: u64 = 4;
 
+/// A symbolic link to where a plan is written.
+pub(super) const PLAN: u64 = 5;
+
 /// Its files.
-pub(super) const FILES: [(u64, &str); 2] = [(STATUS, "status"), (ERRORS, "errors")];
+pub(super) const FILES: [(u64, &str); 3] = [(STATUS, "status"), (ERRORS, "errors"), (PLAN, "plan")];
+
+/// What a file is.
+pub(super) const fn kind(inode: u64) -> FileType {
+    if inode == PLAN {
+        FileType::Symlink
+    } else {
+        FileType::RegularFile
+    }
+}
 
 /// A file's text as it is now.
 pub(super) fn text(state: &State, inode: u64) -> Option<String> {

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::attributes;
 use super::handover::Opened;
-use crate::node::{Contents, Keys, NodeError, Open, Place, Reads, Touched, Version};
+use super::plan::PlanFile;
+use crate::node::{Contents, Keys, NodeError, Open, Orders, Place, Reads, Touched, Version};
 use crate::types::{ByteRange, limits};
 
 /// Errors that `.kluis/errors` shows.
@@ -21,13 +22,6 @@ struct Handle {
     told: Touched,
 }
 
-/// Where the opener of files stands in the order of a directory.
-#[derive(Default)]
-struct Walk {
-    last: Option<Place>,
-    ahead: usize,
-}
-
 /// A mount's state.
 pub(super) struct State {
     pub(super) version: Arc<Version>,
@@ -40,7 +34,8 @@ pub(super) struct State {
     list: Option<Opened>,
     /// Whether it goes on with the session of one that died.
     resumed: bool,
-    walk: Mutex<Walk>,
+    orders: Mutex<Orders>,
+    pub(super) plan: PlanFile,
     errors: Mutex<VecDeque<String>>,
     next: AtomicU64,
     opened: AtomicU64,
@@ -52,7 +47,12 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl State {
-    pub(super) fn new(version: Arc<Version>, keys: Arc<Keys>, contents: Arc<Contents>) -> Self {
+    pub(super) fn new(
+        version: Arc<Version>,
+        keys: Arc<Keys>,
+        contents: Arc<Contents>,
+        (orders, plan): (Orders, PlanFile),
+    ) -> Self {
         Self {
             version,
             keys,
@@ -62,7 +62,8 @@ impl State {
             cached: Mutex::default(),
             list: None,
             resumed: false,
-            walk: Mutex::default(),
+            orders: Mutex::new(orders),
+            plan,
             errors: Mutex::default(),
             next: AtomicU64::new(1),
             opened: AtomicU64::new(0),
@@ -159,7 +160,7 @@ impl State {
         let touched = open.touched();
         let news = touched != *told;
         if news || (end && *told == Touched::default()) {
-            self.reads.add(open.key.clone(), &touched);
+            self.reads.add(open.key().to_owned(), &touched);
         }
         news
     }
@@ -167,7 +168,7 @@ impl State {
     /// Keys of what is open.
     pub(super) fn open_keys(&self) -> Vec<String> {
         let handles = lock(&self.handles);
-        let keys: HashSet<&str> = handles.values().map(|h| h.open.key.as_str()).collect();
+        let keys: HashSet<&str> = handles.values().map(|h| h.open.key()).collect();
         keys.into_iter().map(str::to_owned).collect()
     }
 
@@ -176,24 +177,29 @@ impl State {
         std::mem::take(&mut lock(&self.cached))
     }
 
-    /// How many objects to ask the keys of as a file is opened at a place: more and more where
-    /// files are opened in the order in which they stand.
-    pub(super) fn ahead(&self, place: Place) -> usize {
-        let mut walk = lock(&self.walk);
-        let near = walk.last.is_some_and(|last| {
-            let step = place.slot.checked_sub(last.slot);
-            (place.page == last.page && step.is_some_and(|step| step <= 16))
-                || (place.page == last.page.saturating_add(1) && place.slot < 16)
-        });
-        walk.ahead = if near {
-            walk.ahead
-                .saturating_mul(2)
-                .clamp(2, limits::NODE_AHEAD_KEYS_MAX)
-        } else {
-            1
+    /// Brings what is likely to be opened after the file at a place, without waiting for it.
+    pub(super) fn bring_after(&self, place: Place, bytes: u64) {
+        let Some(number) = self.version.number(place) else {
+            return;
         };
-        walk.last = Some(place);
-        walk.ahead
+        let next = lock(&self.orders).opened(number, bytes);
+        let places: Vec<Place> = next
+            .into_iter()
+            .filter_map(|n| self.version.place(n))
+            .collect();
+        if !places.is_empty() {
+            tokio::spawn(Arc::clone(&self.contents).bring(places));
+        }
+    }
+
+    /// Files are going to be opened in this order; the first of them are brought at once.
+    pub(super) fn planned(&self, order: Vec<u32>) {
+        let first = order.iter().take(limits::NODE_BROUGHT_MAX / 4);
+        let first = first
+            .filter_map(|n| self.version.place(u64::from(*n)))
+            .collect();
+        lock(&self.orders).plan(order);
+        tokio::spawn(Arc::clone(&self.contents).bring(first));
     }
 
     /// Notes an error for `.kluis/errors`.
@@ -241,6 +247,8 @@ impl State {
             "opened": self.opened.load(Ordering::Relaxed),
             "errors": self.failed.load(Ordering::Relaxed),
             "plaintext_bytes_kept": self.contents.weight(),
+            "disk_cache_hits": self.contents.disk_hits(),
+            "plan_files": lock(&self.orders).planned(),
             "reports_waiting": waiting,
             "reports_lost": lost,
         });

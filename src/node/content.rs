@@ -3,29 +3,56 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::Method;
 
-use super::gateway::GatewayError;
+use tokio::sync::Semaphore;
+
+use super::disk::DiskCache;
 use super::kept::Kept;
 use super::keys::Keys;
+use super::opening::{CHUNK, Opening, SHORT, Wanted};
 use super::reads::Touched;
+use super::straight::Straight;
 use super::version::{Version, encoded};
 use super::{NodeError, tree::Found, tree::Kind};
 use crate::manifest::FileEntry;
-use crate::seal::{Extent, HEADER_BYTES, Table, layout};
+use crate::seal::{Extent, Table};
 use crate::types::{BlobId, ByteRange, limits};
 
-/// Plaintext bytes of a chunk.
-const CHUNK: u64 = limits::NODE_CHUNK_BYTES;
+/// Blobs of one object whose URLs are asked for together.
+const URLS_AHEAD: usize = 16;
+/// Objects whose URLs are asked for together, each with at most that many.
+const URLS_AT_ONCE: usize = limits::RELEASE_KEYS_MAX / URLS_AHEAD;
+
+/// Where an object's bytes come from.
+pub(super) struct Source {
+    pub(super) key: String,
+    pub(super) table: Table,
+}
+
+impl Source {
+    /// The first blobs.
+    fn blobs(&self) -> Vec<BlobId> {
+        let blobs = self.table.extents().iter().map(|extent| extent.blob);
+        blobs.take(URLS_AHEAD).collect()
+    }
+
+    /// The blobs from one on, as many as are asked about together.
+    fn blobs_from(&self, blob: BlobId) -> Vec<BlobId> {
+        let blobs = self.table.extents().iter().map(|extent| extent.blob);
+        blobs
+            .skip_while(|other| *other != blob)
+            .take(URLS_AHEAD)
+            .collect()
+    }
+}
 
 /// One open file.
 pub struct Open {
-    /// The object's key.
-    pub key: String,
     /// What the manifest says of it.
     pub file: FileEntry,
-    table: Table,
+    source: Arc<Source>,
     flow: Mutex<Flow>,
 }
 
@@ -40,6 +67,12 @@ struct Flow {
 }
 
 impl Open {
+    /// The object's key.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        &self.source.key
+    }
+
     /// What was read through it.
     #[must_use]
     pub fn touched(&self) -> Touched {
@@ -73,6 +106,23 @@ impl Open {
     }
 }
 
+/// What was read: parts of chunks, in order. Most reads lie in one, which is handed on as it is.
+pub struct Plain(Vec<(Arc<Vec<u8>>, std::ops::Range<usize>)>);
+
+impl Plain {
+    /// The bytes, copied only where they lie in several chunks.
+    #[must_use]
+    pub fn bytes(&self) -> std::borrow::Cow<'_, [u8]> {
+        let parts = self.0.iter();
+        let mut parts = parts.map(|(chunk, range)| chunk.get(range.clone()).unwrap_or_default());
+        match self.0.as_slice() {
+            [] => (&[]).into(),
+            [_] => parts.next().unwrap_or_default().into(),
+            _ => parts.collect::<Vec<_>>().concat().into(),
+        }
+    }
+}
+
 /// A piece of a blob: which chunk, and what of it.
 struct Piece<'a> {
     extent: &'a Extent,
@@ -83,20 +133,85 @@ struct Piece<'a> {
 
 /// The contents of a version.
 pub struct Contents {
-    version: Arc<Version>,
-    keys: Arc<Keys>,
-    chunks: Kept<(BlobId, u64), Vec<u8>>,
+    pub(super) version: Arc<Version>,
+    pub(super) keys: Arc<Keys>,
+    pub(super) chunks: Kept<(BlobId, u64), Vec<u8>>,
+    straight: Option<Straight>,
+    disk: Option<Arc<DiskCache>>,
+    /// Those who bring many files at once.
+    pub(super) bringing: Arc<Semaphore>,
 }
 
 impl Contents {
-    /// With room for so many bytes of chunks.
+    /// With room for so many bytes of chunks, and a cache of sealed ones on the disk if one is
+    /// wanted.
     #[must_use]
-    pub fn new(version: Arc<Version>, keys: Arc<Keys>, bytes_max: usize) -> Self {
+    pub fn new(
+        version: Arc<Version>,
+        keys: Arc<Keys>,
+        bytes_max: usize,
+        disk: Option<Arc<DiskCache>>,
+    ) -> Self {
+        let straight = version.straight().then(|| Straight::new(version.gateway()));
         Self {
             version,
             keys,
+            straight,
+            disk,
+            bringing: Arc::new(Semaphore::new(limits::NODE_BRINGING_MAX)),
             chunks: Kept::new(bytes_max),
         }
+    }
+
+    /// The same, without reading from the store itself.
+    #[must_use]
+    pub fn through_gateway(self) -> Self {
+        Self {
+            straight: None,
+            ..self
+        }
+    }
+
+    /// Whether the first chunk of a blob is on the disk.
+    pub(super) fn is_on_disk(&self, extent: &Extent) -> bool {
+        let wanted = Wanted::new(extent, 0);
+        let disk = self.disk.as_ref();
+        disk.is_some_and(|disk| wanted.is_ok_and(|wanted| disk.has(&wanted)))
+    }
+
+    /// Begins to open a chunk.
+    pub(super) fn opening(&self, extent: &Extent, wanted: &Wanted) -> Opening {
+        Opening::new(extent, wanted, self.disk.is_some())
+    }
+
+    /// The plaintext of a chunk whose sealed bytes have come, which are kept on the disk.
+    pub(super) fn opened(&self, wanted: &Wanted, opening: Opening) -> Result<Vec<u8>, NodeError> {
+        let (plain, sealed) = opening.finish()?;
+        if let (Some(disk), Some(sealed)) = (&self.disk, sealed) {
+            disk.keep(wanted, sealed);
+        }
+        Ok(plain)
+    }
+
+    /// How many chunks came from the disk.
+    #[must_use]
+    pub fn disk_hits(&self) -> u64 {
+        self.disk.as_ref().map_or(0, |disk| disk.hits())
+    }
+
+    /// Whether files are read from the store; their URLs are asked for if so.
+    pub(super) async fn is_straight(&self, sources: &[Arc<Source>]) -> bool {
+        let Some(straight) = self.straight.as_ref().filter(|straight| straight.ready()) else {
+            return false;
+        };
+        let objects: Vec<(&str, Vec<BlobId>)> = sources
+            .iter()
+            .map(|source| (source.key.as_str(), source.blobs()))
+            .collect();
+        for batch in objects.chunks(URLS_AT_ONCE) {
+            straight.ask(&self.version, batch).await;
+        }
+        straight.ready()
     }
 
     /// Drops every plaintext that is kept.
@@ -118,9 +233,8 @@ impl Contents {
         let key = found.key()?;
         let table = self.keys.table(&key, file, ahead).await?;
         Ok(Open {
-            key,
+            source: Arc::new(Source { key, table }),
             file: (**file).clone(),
-            table,
             flow: Mutex::default(),
         })
     }
@@ -131,174 +245,147 @@ impl Contents {
         open: &Arc<Open>,
         offset: u64,
         len: u64,
-    ) -> Result<Bytes, NodeError> {
+    ) -> Result<Plain, NodeError> {
         let end = offset.saturating_add(len).min(open.file.bytes);
         let Some(range) = ByteRange::new(offset, end) else {
-            return Ok(Bytes::new());
+            return Ok(Plain(Vec::new()));
         };
         let patience = self.version.gateway().patience();
-        self.keys.lease().check(&open.key, patience).await?;
+        self.keys.lease().check(open.key(), patience).await?;
         if let Some(ahead) = open.note(range) {
             self.fetch_ahead(open, ahead);
         }
-        let mut out = BytesMut::with_capacity(usize::try_from(range.len()).unwrap_or_default());
-        for piece in pieces(&open.table, range) {
-            let chunk = self.chunk(open, piece.extent, piece.chunk).await?;
-            let bytes = chunk.get(piece.from..piece.to).ok_or(SHORT)?;
-            out.extend_from_slice(bytes);
+        let mut parts = Vec::with_capacity(2);
+        for piece in pieces(&open.source.table, range) {
+            let chunk = self.chunk(&open.source, piece.extent, piece.chunk).await?;
+            chunk.get(piece.from..piece.to).ok_or(SHORT)?;
+            parts.push((chunk, piece.from..piece.to));
         }
-        Ok(out.freeze())
+        Ok(Plain(parts))
     }
 
     /// Fetches what lies in a range and is not here, without waiting for it.
     pub fn fetch_ahead(self: &Arc<Self>, open: &Arc<Open>, range: ByteRange) {
-        for piece in pieces(&open.table, range) {
+        for piece in pieces(&open.source.table, range) {
             let at = (piece.extent.blob, piece.chunk);
             if self.chunks.is_wanted(&at) {
                 continue;
             }
-            let (contents, open) = (Arc::clone(self), Arc::clone(open));
-            tokio::spawn(async move {
-                let extent = open
-                    .table
-                    .extents()
-                    .iter()
-                    .find(|extent| extent.blob == at.0);
-                if let Some(extent) = extent
-                    && let Err(error) = contents.chunk(&open, extent, at.1).await
-                {
-                    tracing::debug!(%error, "nothing could be fetched ahead");
-                }
-            });
+            self.start(Arc::clone(&open.source), at);
         }
     }
 
-    async fn chunk(
+    /// Fetches one chunk, without waiting for it.
+    pub(super) fn start(self: &Arc<Self>, source: Arc<Source>, at: (BlobId, u64)) {
+        let contents = Arc::clone(self);
+        tokio::spawn(async move {
+            let mut extents = source.table.extents().iter();
+            if let Some(extent) = extents.find(|extent| extent.blob == at.0)
+                && let Err(error) = contents.chunk(&source, extent, at.1).await
+            {
+                tracing::debug!(%error, "nothing could be fetched ahead");
+            }
+        });
+    }
+
+    pub(super) async fn chunk(
         &self,
-        open: &Open,
+        source: &Source,
         extent: &Extent,
         chunk: u64,
     ) -> Result<Arc<Vec<u8>>, NodeError> {
         let fetch = async {
-            let plain = match self.fetch(open, extent, chunk).await {
-                // A cache or wire between may have bent it: once more, from the source.
-                Err(NodeError::Integrity(_)) => self.fetch(open, extent, chunk).await?,
-                done => done?,
-            };
+            let plain = self.fetch(source, extent, chunk).await?;
             let weight = plain.len();
             Ok((plain, weight))
         };
         self.chunks.get((extent.blob, chunk), fetch).await
     }
 
-    async fn fetch(&self, open: &Open, extent: &Extent, chunk: u64) -> Result<Vec<u8>, NodeError> {
-        let whole = extent.blob_plaintext_bytes;
-        let start = chunk.saturating_mul(CHUNK);
-        let range = ByteRange::new(start, start.saturating_add(CHUNK).min(whole)).ok_or(SHORT)?;
-        let plan = layout::sealed_range(whole, range).ok_or(SHORT)?;
-        let (from, to) = (plan.sealed.start, plan.sealed.end);
+    /// From the nearest place that has it: the disk, the store, the gateway. What does not
+    /// authenticate is asked of the next.
+    async fn fetch(
+        &self,
+        source: &Source,
+        extent: &Extent,
+        chunk: u64,
+    ) -> Result<Vec<u8>, NodeError> {
+        let wanted = Wanted::new(extent, chunk)?;
+        if let Some(plain) = self.disk_chunk(extent, &wanted).await {
+            return Ok(plain);
+        }
+        if let Some(plain) = self.store_chunk(source, extent, &wanted).await {
+            return Ok(plain);
+        }
+        match self.gateway_chunk(source, extent, &wanted).await {
+            // A wire between may have bent it: once more.
+            Err(NodeError::Integrity(_)) => self.gateway_chunk(source, extent, &wanted).await,
+            done => done,
+        }
+    }
+
+    async fn disk_chunk(&self, extent: &Extent, wanted: &Wanted) -> Option<Vec<u8>> {
+        let disk = self.disk.as_ref()?;
+        let sealed = disk.load(wanted).await?;
+        let mut opening = Opening::new(extent, wanted, false);
+        let plain = opening
+            .take(&sealed)
+            .ok()
+            .and_then(|()| opening.finish().ok());
+        if plain.is_none() {
+            disk.spoilt(wanted);
+        }
+        Some(plain?.0)
+    }
+
+    async fn store_chunk(
+        &self,
+        source: &Source,
+        extent: &Extent,
+        wanted: &Wanted,
+    ) -> Option<Vec<u8>> {
+        let straight = self.straight.as_ref()?;
+        let blobs = source.blobs_from(extent.blob);
+        let url = straight.url(&self.version, &source.key, &blobs).await?;
+        let mut opening = self.opening(extent, wanted);
+        let mut take = |piece: &[u8]| opening.take(piece);
+        if let Err(error) = straight.read(&url, wanted, &mut take).await {
+            tracing::debug!(%error, "the store is passed over");
+            return None;
+        }
+        match self.opened(wanted, opening) {
+            Ok(plain) => Some(plain),
+            Err(error) => {
+                tracing::warn!(%error, "what the store sent is passed over");
+                None
+            }
+        }
+    }
+
+    async fn gateway_chunk(
+        &self,
+        source: &Source,
+        extent: &Extent,
+        wanted: &Wanted,
+    ) -> Result<Vec<u8>, NodeError> {
         // In order of name, as the signature has it.
-        let blob = extent.blob;
-        let key = encoded(&open.key);
+        let (blob, from, to) = (wanted.blob, wanted.from, wanted.to);
+        let key = encoded(&source.key);
         let query = format!("blob={blob}&from={from}&key={key}&to={to}");
-        let asking = self
-            .version
-            .asking(Method::GET, "sealed", query, Bytes::new());
-        let expected = usize::try_from(to.saturating_sub(from)).map_err(|_large| SHORT)?;
-        let gateway = self.version.gateway();
+        let version = &self.version;
+        let asking = version.asking(Method::GET, "sealed", query, Bytes::new());
+        let gateway = version.gateway();
         let mut tries = gateway.tries();
         loop {
-            let mut opening = Opening::new(extent, &plan, expected);
-            let mut take = |piece: &[u8]| opening.take(piece);
-            match gateway.read(&asking, &mut take).await {
-                Ok(()) => return opening.finish(),
+            let mut opening = self.opening(extent, wanted);
+            match gateway
+                .read(&asking, &mut |piece| opening.take(piece))
+                .await
+            {
+                Ok(()) => return self.opened(wanted, opening),
                 Err(error) => tries.again(error).await?,
             }
         }
-    }
-}
-
-const SHORT: NodeError = NodeError::Integrity("a blob is not as long as its table says");
-
-/// Sealed bytes as they come, opened segment by segment in the buffer that is kept.
-struct Opening {
-    opener: Result<crate::seal::Opener, NodeError>,
-    origin: crate::seal::Origin,
-    header: bool,
-    /// Opened bytes up to `done`, sealed ones behind.
-    buffer: Vec<u8>,
-    done: usize,
-    left: usize,
-    fault: Option<NodeError>,
-}
-
-impl Opening {
-    fn new(extent: &Extent, plan: &layout::SealedRange, expected: usize) -> Self {
-        Self {
-            opener: extent.opener(plan.first_segment).map_err(NodeError::from),
-            origin: extent.origin(),
-            header: plan.includes_header,
-            buffer: Vec::with_capacity(expected),
-            done: 0,
-            left: expected,
-            fault: None,
-        }
-    }
-
-    fn take(&mut self, piece: &[u8]) -> Result<(), GatewayError> {
-        if piece.len() > self.left {
-            return Err(GatewayError::Unreachable(
-                "more came than was asked for".into(),
-            ));
-        }
-        self.left = self.left.saturating_sub(piece.len());
-        if self.fault.is_none()
-            && let Err(fault) = self.open(piece)
-        {
-            self.fault = Some(fault);
-        }
-        Ok(())
-    }
-
-    fn open(&mut self, mut piece: &[u8]) -> Result<(), NodeError> {
-        let Ok(opener) = &mut self.opener else {
-            return Err(SHORT);
-        };
-        while !piece.is_empty() {
-            let wanted = if self.header {
-                HEADER_BYTES
-            } else {
-                opener.next_sealed_bytes().ok_or(SHORT)?
-            };
-            let here = self.buffer.len().saturating_sub(self.done);
-            let (head, tail) = piece.split_at(wanted.saturating_sub(here).min(piece.len()));
-            self.buffer.extend_from_slice(head);
-            piece = tail;
-            let segment = self.buffer.get_mut(self.done..).ok_or(SHORT)?;
-            if segment.len() < wanted {
-                return Ok(());
-            }
-            if self.header {
-                opener.check_header(segment, Some(self.origin))?;
-                self.header = false;
-            } else {
-                self.done = self.done.saturating_add(opener.open_slice(segment)?);
-            }
-            self.buffer.truncate(self.done);
-        }
-        Ok(())
-    }
-
-    /// The plaintext, if all of it came and authenticated.
-    fn finish(self) -> Result<Vec<u8>, NodeError> {
-        if let Some(fault) = self.fault {
-            return Err(fault);
-        }
-        self.opener?;
-        if self.left > 0 || self.header || self.buffer.len() != self.done {
-            return Err(SHORT);
-        }
-        Ok(self.buffer)
     }
 }
 

@@ -1,12 +1,13 @@
-//! The job's credential: a file of `NAME=value` lines, read again when it changes, so that a
-//! renewed credential needs no new mount.
+//! The job's credential: a session that its node asks for by itself; or a file of `NAME=value`
+//! lines, read again when it changes, so that a renewed credential needs no new mount.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
+use super::job::{JobSource, Started, renewal_ms};
 use crate::store::s3::Signer;
-use crate::types::SecretText;
+use crate::types::{SecretText, Timestamp};
 
 /// A credential file beyond this is none.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
@@ -41,6 +42,8 @@ pub struct Credentials {
     endpoint: String,
     ca_file: Option<PathBuf>,
     state: Mutex<(Option<SystemTime>, Arc<Current>)>,
+    /// Of a job: who asks for sessions, and when the next one is due.
+    job: Option<(JobSource, Mutex<Timestamp>)>,
 }
 
 impl Credentials {
@@ -65,7 +68,66 @@ impl Credentials {
             endpoint: endpoint.ok_or(CredentialsError::Missing("AWS_ENDPOINT_URL"))?,
             ca_file: variable("AWS_CA_BUNDLE").map(PathBuf::from),
             state: Mutex::new((None, current)),
+            job: None,
         })
+    }
+
+    /// Of a job on this node; there is none before the first session.
+    #[must_use]
+    pub fn of_job(source: JobSource) -> Self {
+        let nobody = Current {
+            signer: Signer::new(
+                String::new(),
+                SecretText::new(String::new()),
+                "kluis".into(),
+                "s3",
+            ),
+            token: None,
+        };
+        Self {
+            file: None,
+            endpoint: source.node.endpoint.clone(),
+            ca_file: source.node.ca_file.clone(),
+            state: Mutex::new((None, Arc::new(nobody))),
+            job: Some((source, Mutex::default())),
+        }
+    }
+
+    /// Who asks for a session, if one is due by now.
+    pub(super) fn due(&self) -> Option<&JobSource> {
+        let (source, due) = self.job.as_ref()?;
+        let due = *due
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner);
+        (due <= source.clock.now()).then_some(source)
+    }
+
+    /// Who vouches for the job, if it is a job's.
+    pub(super) fn source(&self) -> Option<&JobSource> {
+        self.job.as_ref().map(|(source, _)| source)
+    }
+
+    /// Takes a session.
+    pub(super) fn renewed(&self, started: &Started) {
+        let Some((source, due)) = &self.job else {
+            return;
+        };
+        let secret = SecretText::new(started.secret_access_key.clone());
+        let (id, region) = (started.access_key_id.clone(), source.node.region.clone());
+        let current = Current {
+            signer: Signer::new(id, secret, region, "s3"),
+            token: Some(SecretText::new(started.session_token.clone())),
+        };
+        let next = source
+            .clock
+            .now()
+            .plus_millis(renewal_ms(started.expires_in));
+        let lock = |error| std::sync::PoisonError::into_inner(error);
+        self.state
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .1 = Arc::new(current);
+        *due.lock().unwrap_or_else(lock) = next;
     }
 
     pub(super) fn endpoint(&self) -> &str {
@@ -95,7 +157,9 @@ impl Credentials {
     }
 }
 
-fn read(path: &Path) -> Result<(Option<SystemTime>, zeroize::Zeroizing<String>), CredentialsError> {
+pub(super) fn read(
+    path: &Path,
+) -> Result<(Option<SystemTime>, zeroize::Zeroizing<String>), CredentialsError> {
     let unreadable = |source| CredentialsError::Unreadable {
         path: path.to_owned(),
         source,
@@ -109,7 +173,8 @@ fn read(path: &Path) -> Result<(Option<SystemTime>, zeroize::Zeroizing<String>),
 }
 
 /// `export NAME=value`, with or without quotes or the word.
-fn variable(text: &str, name: &str) -> Option<String> {
+#[must_use]
+pub fn variable(text: &str, name: &str) -> Option<String> {
     text.lines().find_map(|line| {
         let line = line.trim();
         let line = line.strip_prefix("export ").unwrap_or(line);

@@ -1,8 +1,7 @@
 //! Requests to the gateway's API: signed, over connections that are kept, tried again through a
 //! restart of the gateway or a lost network for as long as the mount is told to be patient.
 
-use std::sync::atomic::AtomicU64;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -11,19 +10,22 @@ use http::header::{AUTHORIZATION, CONTENT_LENGTH, HOST};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_util::rt::TokioIo;
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::credentials::Credentials;
+use super::job::{Act, JobSource, Started};
+use super::line::{Lines, Patience, Take};
 use crate::store::s3::{Dialer, EMPTY_PAYLOAD, Parts, S3ConfigError};
 use crate::types::{Clock, limits};
 
-/// How long a connection or the head of an answer may take.
-const ANSWER: Duration = Duration::from_secs(20);
 /// How long nothing may come of a body.
 const IDLE: Duration = Duration::from_secs(20);
+/// With a connection, the head of an answer, and a body.
+const LINE: Patience = Patience {
+    dial: Duration::from_secs(20),
+    head: Duration::from_secs(20),
+    idle: IDLE,
+};
 /// The first pause before another try; each is twice the one before.
 const PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause.
@@ -54,7 +56,7 @@ pub enum GatewayError {
 }
 
 impl GatewayError {
-    fn broken(error: &dyn std::fmt::Display) -> Self {
+    pub(super) fn broken(error: &dyn std::fmt::Display) -> Self {
         Self::Unreachable(error.to_string())
     }
 
@@ -99,11 +101,11 @@ impl Tries {
 
 /// The gateway of one version.
 pub struct Gateway {
-    dialer: Dialer,
+    lines: Lines,
     credentials: Credentials,
     clock: Arc<dyn Clock>,
-    idle: Mutex<Vec<SendRequest<Full<Bytes>>>>,
-    permits: Semaphore,
+    /// One session of a job is asked for at a time.
+    renewing: tokio::sync::Mutex<()>,
     patience: Duration,
 }
 
@@ -116,13 +118,17 @@ impl Gateway {
     ) -> Result<Self, S3ConfigError> {
         let dialer = Dialer::to_url(credentials.endpoint(), credentials.ca_file())?;
         Ok(Self {
-            dialer,
+            lines: Lines::new(dialer, limits::NODE_CONNECTIONS_MAX, LINE),
             credentials,
             clock,
-            idle: Mutex::default(),
-            permits: Semaphore::new(limits::NODE_CONNECTIONS_MAX),
+            renewing: tokio::sync::Mutex::default(),
             patience,
         })
+    }
+
+    /// Further certificates that are trusted.
+    pub(super) fn ca_file(&self) -> Option<std::path::PathBuf> {
+        self.credentials.ca_file().map(std::path::Path::to_owned)
     }
 
     /// How long a request is tried.
@@ -172,6 +178,63 @@ impl Gateway {
         Ok(answer.freeze())
     }
 
+    /// Sees that a job's session is fresh, long before the last one ends.
+    async fn refresh(&self) -> Result<(), GatewayError> {
+        if self.credentials.due().is_none() {
+            return Ok(());
+        }
+        let _one = self.renewing.lock().await;
+        let Some(source) = self.credentials.due() else {
+            return Ok(());
+        };
+        let answer = self.state_job(source, Act::Start).await?;
+        let started: Started = serde_json::from_slice(&answer)
+            .map_err(|_not_json| GatewayError::Unreachable("no session came".into()))?;
+        self.credentials.renewed(&started);
+        Ok(())
+    }
+
+    /// Says that the job has ended here, or will start again.
+    pub async fn end_job(&self, act: Act) -> Result<(), GatewayError> {
+        let Some(source) = self.credentials.source() else {
+            return Ok(());
+        };
+        let mut tries = self.tries();
+        loop {
+            match self.state_job(source, act).await {
+                Ok(_nothing) => return Ok(()),
+                Err(error) => tries.again(error).await?,
+            }
+        }
+    }
+
+    async fn state_job(&self, source: &JobSource, act: Act) -> Result<Bytes, GatewayError> {
+        let path = match act {
+            Act::Start => "/.kluis/v1/jobs/start",
+            Act::End | Act::Again => "/.kluis/v1/jobs/end",
+        };
+        let body = source.stated(act);
+        let body = body.map_err(|error| GatewayError::broken(&error))?;
+        let authority = self.lines.authority();
+        let make = || {
+            let request = Request::builder().method(Method::POST).uri(path);
+            let request = request.header(HOST, authority);
+            let request = request.header(CONTENT_LENGTH, body.len());
+            let made = request.body(Full::new(body.clone()));
+            made.map_err(|error| GatewayError::broken(&error))
+        };
+        let mut answer = BytesMut::new();
+        let mut take = |piece: &[u8]| {
+            if answer.len().saturating_add(piece.len()) > limits::STORE_ERROR_BYTES_MAX {
+                return Err(GatewayError::Unreachable("too long an answer".into()));
+            }
+            answer.extend_from_slice(piece);
+            Ok(())
+        };
+        self.lines.read(&make, served, &mut take).await?;
+        Ok(answer.freeze())
+    }
+
     /// Tries, as many as help.
     pub(super) fn tries(&self) -> Tries {
         Tries {
@@ -181,78 +244,9 @@ impl Gateway {
     }
 
     /// One try: the answer's body, piece by piece.
-    pub(super) async fn read(
-        &self,
-        asking: &Asking,
-        take: &mut (dyn FnMut(&[u8]) -> Result<(), GatewayError> + Send),
-    ) -> Result<(), GatewayError> {
-        let permit = self.permits.acquire().await;
-        let _permit = permit.map_err(|error| GatewayError::broken(&error))?;
-        let (mut line, answer) = Box::pin(self.send(asking)).await?;
-        let status = answer.status();
-        let mut body = answer.into_body();
-        if !status.is_success() {
-            return Err(refused(status, body).await);
-        }
-        while let Some(frame) = timeout(IDLE, body.frame())
-            .await
-            .map_err(|error| GatewayError::broken(&error))?
-        {
-            let frame = frame.map_err(|error| GatewayError::broken(&error))?;
-            if let Some(piece) = frame.data_ref() {
-                take(piece)?;
-            }
-        }
-        if timeout(IDLE, line.ready())
-            .await
-            .is_ok_and(|ready| ready.is_ok())
-        {
-            self.idle().push(line);
-        }
-        Ok(())
-    }
-
-    fn idle(&self) -> std::sync::MutexGuard<'_, Vec<SendRequest<Full<Bytes>>>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    async fn send(
-        &self,
-        asking: &Asking,
-    ) -> Result<(SendRequest<Full<Bytes>>, Response<Incoming>), GatewayError> {
-        loop {
-            let kept = self.idle().pop();
-            let reused = kept.is_some();
-            let mut line = match kept {
-                Some(line) => line,
-                None => self.dial().await?,
-            };
-            let sent = timeout(ANSWER, line.send_request(self.signed(asking)?)).await;
-            match sent {
-                Ok(Ok(answer)) => return Ok((line, answer)),
-                // A gateway that was restarted has closed what was idle.
-                Ok(Err(_closed)) if reused => {}
-                Ok(Err(error)) => return Err(GatewayError::broken(&error)),
-                Err(error) => return Err(GatewayError::broken(&error)),
-            }
-        }
-    }
-
-    async fn dial(&self) -> Result<SendRequest<Full<Bytes>>, GatewayError> {
-        let wire = timeout(ANSWER, self.dialer.dial(Arc::new(AtomicU64::new(0)))).await;
-        let wire = wire.map_err(|error| GatewayError::broken(&error))?;
-        let wire = wire.map_err(|error| GatewayError::broken(&error))?;
-        let made = http1::Builder::new()
-            .max_buf_size(limits::NODE_WIRE_BUFFER_BYTES)
-            .handshake(TokioIo::new(wire))
-            .await;
-        let (line, connection) = made.map_err(|error| GatewayError::broken(&error))?;
-        tokio::spawn(async move {
-            if let Err(error) = connection.await {
-                tracing::debug!(%error, "a connection ended");
-            }
-        });
-        Ok(line)
+    pub(super) async fn read(&self, asking: &Asking, take: Take<'_>) -> Result<(), GatewayError> {
+        self.refresh().await?;
+        self.lines.read(&|| self.signed(asking), served, take).await
     }
 
     fn signed(&self, asking: &Asking) -> Result<Request<Full<Bytes>>, GatewayError> {
@@ -265,7 +259,7 @@ impl Gateway {
             hash = HEXLOWER.encode(digest.as_ref());
             &hash
         };
-        let authority = self.dialer.authority();
+        let authority = self.lines.authority();
         let mut headers = vec![("host", authority), ("x-amz-content-sha256", payload)];
         if let Some(token) = &current.token {
             headers.push(("x-amz-security-token", token.expose()));
@@ -301,6 +295,17 @@ impl Gateway {
             .body(Full::new(asking.body.clone()))
             .map_err(|error| GatewayError::broken(&error))
     }
+}
+
+/// An answer that was asked for, or why there is none.
+fn served(
+    answer: Response<Incoming>,
+) -> Result<Response<Incoming>, impl Future<Output = GatewayError> + Send> {
+    if answer.status().is_success() {
+        return Ok(answer);
+    }
+    let status = answer.status();
+    Err(Box::pin(refused(status, answer.into_body())))
 }
 
 /// Why the gateway refuses, in its own code.

@@ -133,6 +133,25 @@ struct State {
     order: VecDeque<String>,
     /// What is to be asked for next, each with how many after it.
     wanted: Vec<(String, usize)>,
+    /// What is being asked for ahead of its readers.
+    coming: HashSet<String>,
+}
+
+/// Keys that are coming, until this is dropped.
+struct Coming<'a> {
+    keys: &'a Keys,
+    brought: &'a [String],
+}
+
+impl Drop for Coming<'_> {
+    fn drop(&mut self) {
+        let mut state = lock(&self.keys.state);
+        for key in self.brought {
+            state.coming.remove(key);
+        }
+        drop(state);
+        self.keys.rounds.send_replace(());
+    }
 }
 
 /// The keys of a version.
@@ -140,6 +159,8 @@ pub struct Keys {
     version: Arc<Version>,
     lease: Lease,
     state: Mutex<State>,
+    /// Told when something that was coming is there, or will not come.
+    rounds: watch::Sender<()>,
     requests: Semaphore,
 }
 
@@ -158,7 +179,9 @@ impl Keys {
                 tables: HashMap::new(),
                 order: VecDeque::new(),
                 wanted: Vec::new(),
+                coming: HashSet::new(),
             }),
+            rounds: watch::Sender::new(()),
             requests: Semaphore::new(REQUESTS),
         }
     }
@@ -180,17 +203,64 @@ impl Keys {
         self.lease
             .check(key, self.version.gateway().patience())
             .await?;
-        let released = match self.here(key) {
+        let released = match self.arrived(key).await {
             Some(released) => released,
             None => self.ask(key, ahead).await?,
         };
         Ok(Table::receive(&released, &file.commitment, file.bytes)?)
     }
 
+    /// The part table of a file whose key was asked for ahead; `None` if it did not come.
+    pub(super) fn held(&self, key: &str, file: &FileEntry) -> Option<Table> {
+        let released = self.here(key)?;
+        Table::receive(&released, &file.commitment, file.bytes).ok()
+    }
+
+    /// Asks for keys ahead of their readers: runs of objects in order of key, each with how many,
+    /// and all that is in them. Who opens one meanwhile waits for this.
+    pub(super) async fn bring(&self, runs: &[(String, usize)], keys: &[String]) {
+        let news = {
+            let mut state = lock(&self.state);
+            state.coming.extend(keys.iter().cloned());
+            Coming {
+                keys: self,
+                brought: keys,
+            }
+        };
+        let mut rest = runs;
+        while !rest.is_empty() {
+            let mut count = 0_usize;
+            let fit = rest.iter().take_while(|(_, objects)| {
+                count = count.saturating_add(*objects);
+                count <= limits::RELEASE_KEYS_MAX
+            });
+            let (batch, tail) = rest.split_at(fit.count().max(1).min(rest.len()));
+            rest = tail;
+            if let Err(error) = self.request(batch).await {
+                tracing::debug!(%error, "no keys came ahead");
+                break;
+            }
+        }
+        drop(news);
+    }
+
     /// Whether the keys of an object are here.
     #[must_use]
     pub fn has(&self, key: &str) -> bool {
         self.here(key).is_some()
+    }
+
+    /// What is here, or comes with what is under way.
+    async fn arrived(&self, key: &str) -> Option<Clear> {
+        let mut rounds = self.rounds.subscribe();
+        loop {
+            let here = self.here(key);
+            if here.is_some() || !lock(&self.state).coming.contains(key) {
+                // It may have come between the two looks.
+                return here.or_else(|| self.here(key));
+            }
+            rounds.changed().await.ok()?;
+        }
     }
 
     fn here(&self, key: &str) -> Option<Clear> {

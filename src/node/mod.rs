@@ -4,20 +4,31 @@
 //! Nothing here knows of FUSE. It talks to the gateway's API alone, and believes nothing that does
 //! not verify: whoever sits between, the store, or a disk can withhold bytes but not alter them.
 
+mod bring;
 mod content;
 mod credentials;
+mod disk;
 mod gateway;
+mod job;
 mod kept;
 mod keys;
+mod line;
+mod opening;
+mod order;
+mod pack;
 mod reads;
 mod seen;
+mod straight;
 mod tree;
 mod version;
 
-pub use content::{Contents, Open};
-pub use credentials::{Credentials, CredentialsError};
+pub use content::{Contents, Open, Plain};
+pub use credentials::{Credentials, CredentialsError, variable as variable_of};
+pub use disk::DiskCache;
 pub use gateway::{Gateway, GatewayError};
+pub use job::{Act, JobName, JobSource, NewNode, NodeIdentity};
 pub use keys::{Keys, Lease};
+pub use order::Orders;
 pub use reads::{Reads, Touched};
 pub use seen::{Seen, SeenError};
 pub use tree::{Found, Kind, Place};

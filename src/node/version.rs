@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::NodeError;
 use super::gateway::{Asking, Gateway};
 use super::kept::Kept;
+use super::tree::Place;
 use crate::manifest::{Digest, Index, Page, Root, SignerKey, digest};
 use crate::seal::{DataKey, open_blob};
 use crate::types::{BucketName, Secret};
@@ -32,6 +33,8 @@ struct Opened {
     envelope: String,
     index_key: String,
     signer: String,
+    #[serde(default)]
+    straight: bool,
 }
 
 #[derive(serde::Deserialize)]
@@ -54,6 +57,9 @@ pub struct Version {
     root: Root,
     digest: Digest,
     signer: SignerKey,
+    straight: bool,
+    /// How many entries stand before each page.
+    starts: Vec<u64>,
     index: Index,
     pages: Kept<usize, Page>,
 }
@@ -104,6 +110,8 @@ impl Version {
             root,
             digest: found,
             signer,
+            straight: opened.straight,
+            starts: starts(&index),
             index,
             pages: Kept::new(pages_bytes),
         })
@@ -134,6 +142,30 @@ impl Version {
     #[must_use]
     pub const fn signer(&self) -> SignerKey {
         self.signer
+    }
+
+    /// Whether sealed bytes may be read from the store itself.
+    #[must_use]
+    pub const fn straight(&self) -> bool {
+        self.straight
+    }
+
+    /// Where an entry stands among all, from 0 on.
+    #[must_use]
+    pub fn number(&self, place: Place) -> Option<u64> {
+        let start = self.starts.get(place.page)?;
+        start.checked_add(u64::try_from(place.slot).ok()?)
+    }
+
+    /// The entry that stands there.
+    #[must_use]
+    pub fn place(&self, number: u64) -> Option<Place> {
+        let behind = self.starts.partition_point(|start| *start <= number);
+        let page = behind.checked_sub(1)?;
+        let slot = number.checked_sub(*self.starts.get(page)?)?;
+        let slot = usize::try_from(slot).ok()?;
+        let named = self.index.pages().get(page)?;
+        (slot < usize::try_from(named.entries).ok()?).then_some(Place { page, slot })
     }
 
     /// Which page holds what.
@@ -188,6 +220,17 @@ impl Version {
         let weight = page.weight();
         Ok((page, weight))
     }
+}
+
+/// How many entries stand before each page.
+fn starts(index: &Index) -> Vec<u64> {
+    let pages = index.pages().iter();
+    let starts = pages.scan(0_u64, |sum, page| {
+        let start = *sum;
+        *sum = sum.saturating_add(page.entries.into());
+        Some(start)
+    });
+    starts.collect()
 }
 
 pub(super) fn get(path: String) -> Asking {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use casbin::rhai::Dynamic;
 
 use super::canon;
+use super::demand::Demand;
 use super::engine::Engine;
 use super::grant::{Circumstances, Grant};
 use super::held::{DENY_LINE, Held, KeyValue, MomentValue, Place, Reach, SubjectValue};
@@ -62,6 +63,7 @@ pub struct SubjectPolicy {
     version: [u8; 32],
     barred: Option<Bar>,
     cleared: Rank,
+    demand: Demand,
 }
 
 /// Why a subject may do nothing, whatever she holds.
@@ -89,6 +91,8 @@ const FAULT_PROJECT: &str = "fault: another project";
 const FAULT_PRINCIPAL: &str = "fault: another principal";
 /// The caller's credential is for another project or dataset.
 const OUTSIDE: &str = "barred: outside the credential's scope";
+/// The project demands a better sign-in of who would be allowed.
+pub const UNASSURED: &str = "barred: assurance";
 /// casbin failed, or named a line that no grant of the subject supports.
 const FAULT_ENGINE: &str = "fault: engine";
 
@@ -109,7 +113,14 @@ impl SubjectPolicy {
             version,
             barred: None,
             cleared: Rank::NONE,
+            demand: Demand::default(),
         }
+    }
+
+    /// The same subject in a project that demands this of how she signed in.
+    #[must_use]
+    pub fn demanding(self, demand: Demand) -> Self {
+        Self { demand, ..self }
     }
 
     /// The same subject, who may do nothing.
@@ -142,7 +153,7 @@ impl SubjectPolicy {
         if *ask.principal != self.principal {
             return self.deny(FAULT_PRINCIPAL);
         }
-        if !ask.when.admit(ask.project, ask.dataset) {
+        if !ask.when.admit(ask.project, ask.dataset, ask.action) {
             return self.deny(OUTSIDE);
         }
         if let Some(bar) = self.barred {
@@ -167,6 +178,9 @@ impl SubjectPolicy {
         let Some(grant) = self.held.find(role, place).and_then(|i| self.grants.get(i)) else {
             return self.deny(FAULT_ENGINE);
         };
+        if verdict.allowed && !self.demand.is_met(ask.action, ask.when.assurance) {
+            return self.deny(UNASSURED);
+        }
         Decision {
             allowed: verdict.allowed,
             // As the file has it: how a line is filed here is nobody's concern.

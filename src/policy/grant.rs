@@ -1,5 +1,6 @@
 //! Grants: the rows that owners make. The catalog keeps them, the policy reads them.
 
+use super::demand::Assurance;
 use crate::types::{
     Action, DatasetName, GrantId, IpAddr, Network, PrincipalId, ProjectName, Timestamp,
 };
@@ -82,15 +83,39 @@ pub struct Circumstances<'a> {
     pub purpose: Option<&'a str>,
     /// The published version that is asked for; `None` for what is current.
     pub version: Option<u32>,
-    /// The only project, and in it the only dataset, that the caller's credential is for.
-    pub within: Option<(&'a ProjectName, Option<&'a DatasetName>)>,
+    /// The only place that the caller's credential is for.
+    pub within: Option<Within<'a>>,
+    /// How well the caller is known.
+    pub assurance: Assurance<'a>,
+}
+
+/// How far a credential reaches, whatever its owner may.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Within<'a> {
+    /// The only project.
+    pub project: &'a ProjectName,
+    /// The only dataset of it.
+    pub dataset: Option<&'a DatasetName>,
+    /// The only version of that.
+    pub version: Option<u32>,
+    /// Whether it is for reading alone.
+    pub only_reads: bool,
 }
 
 impl Circumstances<'_> {
     /// Whether the caller's credential is for this place at all.
-    pub(super) fn admit(&self, project: &ProjectName, dataset: Option<&DatasetName>) -> bool {
-        self.within
-            .is_none_or(|(only, set)| project == only && set.is_none_or(|set| dataset == Some(set)))
+    pub(super) fn admit(
+        &self,
+        project: &ProjectName,
+        dataset: Option<&DatasetName>,
+        action: Action,
+    ) -> bool {
+        self.within.is_none_or(|only| {
+            project == only.project
+                && only.dataset.is_none_or(|set| dataset == Some(set))
+                && (only.version.is_none() || self.version == only.version)
+                && (!only.only_reads || action.only_reads())
+        })
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use casbin::rhai::{Dynamic, ImmutableString};
 
+use super::demand::Assurance;
 use super::grant::{Circumstances, Grant, GrantEffect, Standing, Terms};
 use super::source::Policy;
 use crate::types::{Action, IpAddr, ProjectName, Timestamp};
@@ -95,6 +96,7 @@ impl MomentValue {
             purpose,
             version,
             within: _,
+            assurance: _,
         } = place.when;
         Self {
             now: place.now,
@@ -260,6 +262,7 @@ pub(super) fn holds(
                     purpose: moment.purpose.as_deref(),
                     version: moment.version,
                     within: None,
+                    assurance: Assurance::default(),
                 },
             },
         )

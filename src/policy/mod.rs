@@ -14,6 +14,7 @@
 mod canon;
 mod check;
 mod decide;
+mod demand;
 mod engine;
 mod error;
 mod expect;
@@ -33,13 +34,14 @@ mod tests;
 
 pub use canon::grants_from_text;
 pub use check::{Finding, FindingKind, Severity, check, check_grants};
-pub use decide::{Ask, Bar, Decision, SubjectPolicy};
+pub use decide::{Ask, Bar, Decision, SubjectPolicy, UNASSURED};
 pub use error::{ModelFault, PolicyError, RoleFault};
 pub use expect::{ExpectError, Miss, Outcome, Report, run_expectations};
 pub use explain::{Considered, Explanation, Verdict};
 
+pub use demand::{Assurance, Demand};
 #[doc(hidden)]
 pub use fuzz::fuzz_policy;
-pub use grant::{Circumstances, Grant, GrantEffect, Standing, Terms};
+pub use grant::{Circumstances, Grant, GrantEffect, Standing, Terms, Within};
 pub use project::ProjectPolicy;
 pub use source::{Policy, PolicySource};

@@ -28,7 +28,7 @@ impl S3Auth for Credentials {
             return Err(unknown());
         };
         let scope = scope::current().ok_or_else(|| internal("a credential outside a request"))?;
-        let Some(identity) = self.0.identify(&key, scope.token()).await? else {
+        let Some(identity) = self.0.identify(&key, scope.token(), scope.client()).await? else {
             return Err(unknown());
         };
         scope.claim(Claim {

@@ -49,6 +49,11 @@ const fn answer(kind: ErrorKind) -> Answer {
     const FAULT: StatusCode = StatusCode::INTERNAL_SERVER_ERROR;
     match kind {
         ErrorKind::AccessDenied => no(Code::AccessDenied, FORBIDDEN, "Access denied."),
+        ErrorKind::AssuranceTooLow => no(
+            Code::AccessDenied,
+            FORBIDDEN,
+            "AssuranceTooLow: the project demands a sign-in of higher assurance.",
+        ),
         ErrorKind::TokenInvalid => no(Code::InvalidToken, BAD, "The token is not accepted."),
         ErrorKind::TokenExpired => no(Code::ExpiredToken, BAD, "The token is not in its time."),
         ErrorKind::NoSuchDataset => no(Code::NoSuchBucket, ABSENT, "There is no such bucket."),
@@ -304,6 +309,7 @@ mod tests {
         (ErrorKind::IsMarker, "MethodNotAllowed", 405),
         (ErrorKind::NoSuchSetting, "NoSuchTagSet", 404),
         (ErrorKind::NoSuchUpload, "NoSuchUpload", 404),
+        (ErrorKind::AssuranceTooLow, "AccessDenied", 403),
         (ErrorKind::Locked, "AccessDenied", 403),
         (ErrorKind::InvalidRule, "InvalidRequest", 400),
         (ErrorKind::NotLocking, "InvalidRequest", 400),

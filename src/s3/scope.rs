@@ -7,7 +7,7 @@
 
 use std::collections::HashSet;
 use std::future::Future;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -200,6 +200,11 @@ impl Scope {
     /// The session's token that came with the request.
     pub(super) fn token(&self) -> Option<&str> {
         self.origin.token.as_ref().map(SecretText::expose)
+    }
+
+    /// The peer's address, where there is one.
+    pub(super) fn client(&self) -> Option<IpAddr> {
+        self.origin.client_ip.parse().ok()
     }
 
     /// Whether a token came with a credential that is no session's.

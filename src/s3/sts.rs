@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use s3s::{Body, S3Response};
 
 use crate::types::{EventId, limits};
-use crate::vault::{AssumeAsk, Assumed, Call, ErrorKind, Vault, VaultError};
+use crate::vault::{AssumeAsk, Assumed, Call, ErrorKind, Rests, Vault, VaultError};
 
 const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
 const VERSION: &str = "2011-06-15";
@@ -233,11 +233,15 @@ fn escaped(text: &str) -> String {
 
 fn told(assumed: &Assumed, session: &str, event: EventId) -> String {
     let principal = &assumed.principal;
+    let word = match &assumed.bounds.rests {
+        Rests::Word(word) => (word.subject.as_str(), word.issuer.as_str()),
+        Rests::Job(_) => ("", ""),
+    };
     let fields = [
         ("AccessKeyId", assumed.id.as_str()),
         ("SecretAccessKey", assumed.secret.expose()),
         ("SessionToken", assumed.token.expose()),
-        ("Expiration", &assumed.expires.to_string()),
+        ("Expiration", &assumed.bounds.expires.to_string()),
     ];
     let mut credentials = String::new();
     for (name, value) in fields {
@@ -253,9 +257,9 @@ fn told(assumed: &Assumed, session: &str, event: EventId) -> String {
          <Provider>{}</Provider></AssumeRoleWithWebIdentityResult>\
          <ResponseMetadata><RequestId>{event}</RequestId></ResponseMetadata>\
          </AssumeRoleWithWebIdentityResponse>",
-        escaped(&assumed.subject),
+        escaped(word.0),
         assumed.id,
-        escaped(&assumed.issuer),
+        escaped(word.1),
     )
 }
 

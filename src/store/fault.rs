@@ -391,6 +391,10 @@ impl BlobStore for FaultStore {
         }
     }
 
+    fn presign(&self, id: BlobId, seconds: u64) -> Option<String> {
+        self.inner.presign(id, seconds)
+    }
+
     async fn probe(&self, id: BlobId) -> Result<(), StoreError> {
         probe::run(self, id).await
     }

@@ -139,6 +139,10 @@ impl BlobStore for MemoryStore {
         Ok(entries.collect())
     }
 
+    fn presign(&self, _id: BlobId, _seconds: u64) -> Option<String> {
+        None
+    }
+
     async fn probe(&self, id: BlobId) -> Result<(), StoreError> {
         probe::run(self, id).await
     }

@@ -110,6 +110,10 @@ pub trait BlobStore: Send + Sync + 'static {
     async fn list(&self, after: Option<BlobId>, limit: usize)
     -> Result<Vec<BlobEntry>, StoreError>;
 
+    /// A URL under which anybody reads a blob from the store itself for `seconds` from now on;
+    /// `None` where the store has none to give.
+    fn presign(&self, id: BlobId, seconds: u64) -> Option<String>;
+
     /// Proves, with a blob of its own, that the store does what this trait says, and names what
     /// it lacks.
     async fn probe(&self, id: BlobId) -> Result<(), StoreError>;

@@ -10,12 +10,14 @@ mod provider;
 #[cfg(test)]
 mod tests;
 
+use data_encoding::BASE64URL_NOPAD;
 use jsonwebtoken::jwk::{
     AlgorithmParameters, EllipticCurve, Jwk, JwkSet, KeyOperations, PublicKeyUse,
 };
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use ring::digest;
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 use crate::types::{Timestamp, limits};
 
@@ -98,17 +100,31 @@ pub struct Claims {
     pub digest: [u8; 32],
     /// Whether it is good once only.
     pub once: bool,
+    /// The class of the sign-in, where it says one.
+    pub acr: Option<String>,
+    /// Its methods; none where they are no bounded list of texts.
+    pub amr: Vec<String>,
 }
 
 #[derive(Deserialize)]
-struct Raw {
+struct Raw<T> {
     iss: String,
     sub: Option<String>,
     aud: Audience,
     exp: Option<u64>,
     nbf: Option<u64>,
     iat: Option<u64>,
+    #[serde(default)]
+    acr: Option<serde_json::Value>,
+    #[serde(default)]
+    amr: Option<serde_json::Value>,
+    #[serde(flatten)]
+    more: T,
 }
+
+/// Nothing more of a token is of interest.
+#[derive(Deserialize)]
+struct Nothing {}
 
 #[derive(Deserialize)]
 #[serde(untagged)]
@@ -141,6 +157,15 @@ impl Keys {
             return Err(KeysError::NoneOfUse);
         }
         Ok(Self(keys))
+    }
+}
+
+impl Keys {
+    /// One Ed25519 key that an operator has enrolled.
+    pub fn of_ed25519(key: &[u8; 32]) -> Result<Self, KeysError> {
+        let x = BASE64URL_NOPAD.encode(key);
+        let set = serde_json::json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "x": x}]});
+        Self::read(set.to_string().as_bytes())
     }
 }
 
@@ -193,8 +218,28 @@ impl Key {
     }
 }
 
+/// Whose a token says it is; **nothing of it is believed yet**.
+#[must_use]
+pub fn claimed_issuer(token: &str) -> Option<String> {
+    if token.len() > limits::TOKEN_BYTES_MAX {
+        return None;
+    }
+    let raw: Raw<Nothing> = jsonwebtoken::dangerous::insecure_decode_claims(token).ok()?;
+    Some(raw.iss)
+}
+
 /// Believes a token, or says why not.
 pub fn verify(token: &str, issuers: &[Issuer], now: Timestamp) -> Result<Claims, TokenError> {
+    let (claims, Nothing {}) = verify_with(token, issuers, now)?;
+    Ok(claims)
+}
+
+/// The same, with further claims of a token that is believed.
+pub fn verify_with<T: DeserializeOwned>(
+    token: &str,
+    issuers: &[Issuer],
+    now: Timestamp,
+) -> Result<(Claims, T), TokenError> {
     if token.len() > limits::TOKEN_BYTES_MAX {
         return Err(TokenError::TooLong);
     }
@@ -205,7 +250,7 @@ pub fn verify(token: &str, issuers: &[Issuer], now: Timestamp) -> Result<Claims,
         return Err(TokenError::Malformed);
     }
     // Whose keys to try. It is believed only when one of them verifies it.
-    let unproved: Raw =
+    let unproved: Raw<Nothing> =
         jsonwebtoken::dangerous::insecure_decode_claims(token).map_err(malformed)?;
     let issuer = issuers.iter().find(|issuer| issuer.url == unproved.iss);
     let issuer = issuer.ok_or(TokenError::Issuer)?;
@@ -214,7 +259,7 @@ pub fn verify(token: &str, issuers: &[Issuer], now: Timestamp) -> Result<Claims,
     let keys = issuer.keys.0.iter().filter(named).filter(made_for);
     let raw = keys
         .take(limits::TOKEN_KEYS_MAX)
-        .find_map(|key| proved(token, header.alg, key))
+        .find_map(|key| proved::<T>(token, header.alg, key))
         .ok_or(TokenError::Signature)?;
     judge(&raw, issuer, now)?;
     let subject = raw.sub.filter(|subject| is_subject(subject));
@@ -223,28 +268,31 @@ pub fn verify(token: &str, issuers: &[Issuer], now: Timestamp) -> Result<Claims,
     let digest = digest::digest(&digest::SHA256, signed.as_bytes());
     let mut named = [0; 32];
     named.copy_from_slice(digest.as_ref());
-    Ok(Claims {
+    let claims = Claims {
         issuer: issuer.name.clone(),
         subject: subject.ok_or(TokenError::Subject)?,
         expires: seconds(raw.exp.unwrap_or_default()),
         digest: named,
         once: issuer.once,
-    })
+        acr: raw.acr.as_ref().and_then(word),
+        amr: raw.amr.as_ref().map(words).unwrap_or_default(),
+    };
+    Ok((claims, raw.more))
 }
 
 /// The claims, if this key verifies the token. What they say is judged by the caller, whose clock
 /// is a parameter.
-fn proved(token: &str, algorithm: Algorithm, key: &Key) -> Option<Raw> {
+fn proved<T: DeserializeOwned>(token: &str, algorithm: Algorithm, key: &Key) -> Option<Raw<T>> {
     let mut only = Validation::new(algorithm);
     only.validate_exp = false;
     only.validate_nbf = false;
     only.validate_aud = false;
     only.required_spec_claims.clear();
-    let token = jsonwebtoken::decode::<Raw>(token, &key.verifies, &only).ok()?;
+    let token = jsonwebtoken::decode::<Raw<T>>(token, &key.verifies, &only).ok()?;
     Some(token.claims)
 }
 
-fn judge(raw: &Raw, issuer: &Issuer, now: Timestamp) -> Result<(), TokenError> {
+fn judge<T>(raw: &Raw<T>, issuer: &Issuer, now: Timestamp) -> Result<(), TokenError> {
     if raw.iss != issuer.url {
         return Err(TokenError::Issuer);
     }
@@ -258,6 +306,26 @@ fn judge(raw: &Raw, issuer: &Issuer, now: Timestamp) -> Result<(), TokenError> {
         return Err(TokenError::Time);
     }
     Ok(())
+}
+
+/// A class or method, within its bound.
+fn word(value: &serde_json::Value) -> Option<String> {
+    let text = value.as_str()?;
+    let bounded = (1..=limits::ASSURANCE_BYTES_MAX).contains(&text.len());
+    (bounded && !text.chars().any(char::is_control)).then(|| text.to_owned())
+}
+
+/// Methods: a list of them, or one. One that is none makes all of them none.
+fn words(value: &serde_json::Value) -> Vec<String> {
+    let one = std::slice::from_ref(value);
+    let all = value.as_array().map_or(one, Vec::as_slice);
+    if all.len() > limits::ASSURANCES_MAX {
+        return Vec::new();
+    }
+    all.iter()
+        .map(word)
+        .collect::<Option<_>>()
+        .unwrap_or_default()
 }
 
 fn seconds(seconds: u64) -> Timestamp {

@@ -75,10 +75,33 @@ pub const TOKEN_KEYS_BYTES_MAX: usize = 512 * 1024;
 pub const TOKEN_KEYS_MAX: usize = 64;
 /// A token's subject (255 characters by OIDC's core, section 2).
 pub const TOKEN_SUBJECT_BYTES_MAX: usize = 255;
+/// The class or a method of a sign-in, as its token names it.
+pub const ASSURANCE_BYTES_MAX: usize = 255;
+/// Methods of one sign-in, and what a project may demand.
+pub const ASSURANCES_MAX: usize = 16;
 /// Issuers of one vault.
 pub const ISSUERS_MAX: usize = 32;
 /// How long a session's credential lives at most, in milliseconds (ID-5: an hour).
 pub const SESSION_MS_MAX: u64 = 60 * 60 * 1_000;
+/// A job's session, in milliseconds: its node renews it by itself, at two thirds of that.
+pub const JOB_SESSION_MS: u64 = 15 * 60 * 1_000;
+/// How long a job may wait: ID-5 asks for 72 h; a queue of a month is the longest that is known.
+pub const JOB_WAITS_MS_MAX: u64 = 30 * 24 * 60 * 60 * 1_000;
+/// How long a job may run.
+pub const JOB_LASTS_MS_MAX: u64 = 30 * 24 * 60 * 60 * 1_000;
+/// Nodes of one job; its row names each of them.
+pub const JOB_NODES_MAX: u32 = 1_024;
+/// Jobs of one person that wait or run; a submission looks through them.
+pub const JOBS_OPEN_MAX: usize = 1_000;
+/// Jobs that are over and that a submission forgets.
+pub const JOBS_FORGET_MAX: usize = 100;
+/// A job's name: a principal's, a slash and 32 digits.
+pub const JOB_NAME_BYTES_MAX: usize = PRINCIPAL_BYTES_MAX + 33;
+/// The name of a node, cluster or account: three of them and a number fit into a principal's name.
+pub const NODE_NAME_BYTES_MAX: usize = 40;
+/// How long a node's statement about a job may be good, in milliseconds; clocks may be a minute
+/// apart.
+pub const STATEMENT_MS_MAX: u64 = 3 * 60 * 1_000;
 /// A session's token as it is sent; with its form it stays below what clients put into a header.
 pub const SESSION_TOKEN_BYTES_MAX: usize = 4 * 1024;
 /// Spent tokens that one commit forgets because they are over.
@@ -246,6 +269,16 @@ pub const RELEASE_KEYS_MAX: usize = 1_000;
 /// grant that is withdrawn stops what is open within this time (AZ-2: 60 s), clocks and a round
 /// trip to spare.
 pub const LEASE_SECONDS: u64 = 45;
+/// How long a URL reads a blob from the store: within the 60 s of AZ-2 after a grant ended.
+pub const STRAIGHT_SECONDS: u64 = 55;
+/// Connections of one mount to the store.
+pub const STRAIGHT_CONNECTIONS_MAX: usize = 32;
+/// Blobs of one object that one question for URLs names: their names fit into one record.
+pub const STRAIGHT_BLOBS_MAX: usize = 48;
+/// Plaintext bytes of an object that is sent in a pack: as many as one chunk of a mount holds.
+pub const PACK_OBJECT_BYTES_MAX: u64 = 1024 * 1024;
+/// Sealed bytes of one pack.
+pub const PACK_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// Connections of one mount to its gateway; as many chunks are on their way at most.
 pub const NODE_CONNECTIONS_MAX: usize = 16;
@@ -257,6 +290,24 @@ pub const NODE_CHUNK_BYTES: u64 = 1024 * 1024;
 pub const NODE_AHEAD_CHUNKS_MAX: u64 = 16;
 /// Objects whose keys are asked for ahead of a reader that goes through a directory.
 pub const NODE_AHEAD_KEYS_MAX: usize = 256;
+/// Batches of files that are brought at once ahead of their readers; a pack each.
+pub const NODE_BRINGING_MAX: usize = 3;
+/// Files of one of them.
+pub const NODE_BROUGHT_MAX: usize = 256;
+/// Files that are brought ahead of one reader.
+pub const NODE_WINDOW_FILES_MAX: u64 = 512;
+/// Opens that a mount remembers to know their order again; some 20 bytes each.
+pub const NODE_LEARNED_MAX: usize = 2 * 1024 * 1024;
+/// Bytes of a plan, and files that it names: the paths of a large training set.
+pub const PLAN_BYTES_MAX: u64 = 128 * 1024 * 1024;
+/// See [`PLAN_BYTES_MAX`].
+pub const PLAN_FILES_MAX: usize = 2 * 1024 * 1024;
+/// Chunks that are written to a disk cache at once; more are not kept.
+pub const DISK_WRITERS_MAX: usize = 32;
+/// Files of a disk cache; beyond, further ones are removed.
+pub const DISK_FILES_MAX: usize = 8 * 1024 * 1024;
+/// Folders of a disk cache that are looked into: 256, and what others left there.
+pub const DISK_FOLDERS_MAX: usize = 1024;
 /// Tables of keys that a mount keeps; some 100 bytes each.
 pub const NODE_KEYS_MAX: usize = 100_000;
 /// Ranges of one open file that are told apart in its report; beyond, the closest become one.
@@ -277,6 +328,8 @@ pub const MOUNT_DEATHS_MAX: usize = 5;
 pub const MOUNT_DEATHS_SECONDS: u64 = 60;
 /// Pages of the manifest that a mount keeps.
 pub const MOUNT_PAGES_BYTES: usize = 32 * 1024 * 1024;
+/// What the kernel reads ahead of a program, in KiB, where the mount may tell it: one request.
+pub const MOUNT_READAHEAD_KIB: u32 = 1024;
 /// What the kernel may read ahead of a program in one mount, where it is allowed to.
 pub const MOUNT_READAHEAD_BYTES: u32 = 4 * 1024 * 1024;
 

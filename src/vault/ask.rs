@@ -41,6 +41,12 @@ impl Call {
         self.recorded.load(Ordering::Acquire)
     }
 
+    /// Whose rights count: those of the person in whose name a job reads, else the caller's own.
+    pub(super) fn subject(&self) -> Option<&PrincipalId> {
+        let person = self.bounds.as_deref().and_then(Bounds::person);
+        person.or(self.session.principal.as_ref())
+    }
+
     pub(super) fn mark_recorded(&self) {
         self.recorded.store(true, Ordering::Release);
     }

@@ -19,6 +19,8 @@ use crate::types::{ETag, EntropyError, NameError, VersionName};
 pub enum ErrorKind {
     /// Not allowed, or not known to who may not know.
     AccessDenied,
+    /// Allowed, had the caller signed in as the project demands.
+    AssuranceTooLow,
     /// A token that says who somebody is is not believed.
     TokenInvalid,
     /// It is not in its time: get another one.
@@ -130,6 +132,7 @@ impl ErrorKind {
             | Self::BadDigest
             | Self::BodyTimeout => 400,
             Self::AccessDenied
+            | Self::AssuranceTooLow
             | Self::BodySignature
             | Self::Locked
             | Self::AboveCeiling
@@ -308,6 +311,7 @@ const fn of_conflict(conflict: Conflict) -> (ErrorKind, &'static str) {
         Conflict::NoIdentity => (ErrorKind::InvalidArgument, "the subject is not linked"),
         Conflict::TokenSpent => (ErrorKind::AccessDenied, "the token was used before"),
         Conflict::CardChanged => (ErrorKind::Conflict, "the description was changed meanwhile"),
+        Conflict::RosterChanged => (ErrorKind::Conflict, "another change came in between"),
         Conflict::NoApproval => (ErrorKind::InvalidArgument, "no such approval"),
         Conflict::ApprovalOver => (
             ErrorKind::Conflict,

@@ -9,13 +9,14 @@ use std::sync::{Arc, RwLock};
 
 use arc_swap::ArcSwap;
 
+pub(super) use super::assurance::circumstances;
 use super::error::{ErrorKind, VaultError};
 pub(super) use super::lease::Lease;
 use super::lease::RECHECK_MS;
-use super::session::{Session, narrowed};
+use super::session::Session;
 use super::uses::Recent;
 use super::{Call, Identity, LabelRules, Vault, barrier};
-use crate::catalog::{CredentialRow, DatasetRow, PublicationRow, SharedCatalog};
+use crate::catalog::{CredentialRow, DatasetRow, JobRow, NodeRow, PublicationRow, SharedCatalog};
 use crate::ledger::{ObjectRef, PolicyRef};
 use crate::policy::{Ask, Bar, Circumstances, Decision, Policy, ProjectPolicy, SubjectPolicy};
 use crate::types::{
@@ -117,6 +118,9 @@ pub(super) struct Cache {
     pub(super) sessions: HashMap<AccessKeyId, Arc<Session>>,
     /// By issuer and subject; nobody is kept too.
     pub(super) links: HashMap<(String, String), Option<PrincipalId>>,
+    /// What keeps one looks again before it says no: a job that starts clears nothing.
+    pub(super) jobs: HashMap<String, Arc<JobRow>>,
+    pub(super) nodes: HashMap<String, Arc<NodeRow>>,
 }
 
 impl Cache {
@@ -128,6 +132,8 @@ impl Cache {
         self.subjects.clear();
         self.sessions.clear();
         self.links.clear();
+        self.jobs.clear();
+        self.nodes.clear();
     }
 }
 
@@ -141,12 +147,6 @@ pub(super) struct Guard {
     cache: RwLock<Cache>,
     /// Which grants and credentials were used of late.
     pub(super) recent: Recent,
-}
-
-/// From where a call came: what grants may be bound to.
-pub(super) fn circumstances(call: &Call) -> Circumstances<'_> {
-    let client = call.session.client_ip.parse().ok();
-    narrowed(client, call.bounds.as_deref())
 }
 
 /// The same, about a published version.
@@ -221,7 +221,7 @@ impl Guard {
         {
             let entries = cache.subjects.len().max(cache.credentials.len());
             let others = cache.sessions.len().max(cache.links.len());
-            let others = others.max(cache.publications.len());
+            let others = others.max(cache.publications.len()).max(cache.jobs.len());
             let entries = entries.max(others).max(cache.datasets.len());
             if entries >= limits::GUARD_CACHE_MAX {
                 cache.clear();
@@ -304,6 +304,7 @@ impl Guard {
         };
         let subject = enforcer.member(principal, &groups, grants)?;
         let subject = subject.cleared_for(self.clearance(principal).await?);
+        let subject = subject.demanding(self.demand(project).await?);
         let subject = Arc::new(match bar {
             Some(why) => subject.barred(why),
             None => subject,
@@ -500,7 +501,7 @@ impl Vault {
         };
         object.key.clone_from(&key_name);
         let denied = VaultError::new(ErrorKind::AccessDenied, "no rule allows it");
-        let Some(principal) = &call.session.principal else {
+        let Some(principal) = call.subject() else {
             return Err((object, None, denied));
         };
         let subject = or_refuse!(self.guard.subject(&bucket.project, principal).await, None);
@@ -515,6 +516,7 @@ impl Vault {
             when,
         });
         if !decision.allowed {
+            let denied = super::assurance::refusal(&decision);
             return Err((object, Some(decision), denied));
         }
         let found = self.locate(&bucket, version, action).await;

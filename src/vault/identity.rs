@@ -5,6 +5,12 @@ use crate::ledger::ObjectRef;
 use crate::types::PrincipalId;
 
 impl Vault {
+    /// Records a request for what everybody may have, which is of no vault in particular.
+    pub async fn note_public(&self, call: &Call) -> Result<(), VaultError> {
+        let intent = Self::intent(call, None, ObjectRef::default());
+        self.note(call, intent, Ok(())).await
+    }
+
     /// Whom the vault takes the caller for.
     pub async fn whoami(&self, call: &Call) -> Result<PrincipalId, VaultError> {
         let intent = Self::intent(call, None, ObjectRef::default());

@@ -5,6 +5,7 @@ mod act_terms;
 mod admin;
 mod approvals;
 mod ask;
+mod assurance;
 mod barrier;
 mod cards;
 mod checksum;
@@ -20,11 +21,13 @@ mod groups;
 mod guard;
 mod identity;
 mod intake;
+mod jobs;
 mod known;
 mod lease;
 mod lifecycle;
 mod lock;
 mod log_terms;
+mod pack;
 mod publish;
 mod read;
 mod reading;
@@ -35,6 +38,7 @@ mod session;
 mod settings;
 mod snapshot;
 mod stages;
+mod straight;
 mod sweep;
 mod tags;
 mod upload;
@@ -58,18 +62,21 @@ pub use ask::{
     Holding, Input, InputBody, KeyWish, NewObject, Place, ReadAsk, ReadConditions, Reading,
     Removed, Replaced, Seen, Span, TagMatch, Tags, Turned, Wishes, WriteConditions,
 };
+pub use assurance::Assured;
 pub use barrier::LabelRules;
 pub use cards::{CardChange, Described};
 pub use cors::CorsAsk;
 pub use error::{ErrorKind, VaultError};
 pub use grants::{GrantDraft, GrantUse, ReviewTimes};
+pub use jobs::{Job, JobAsk, NodeDraft};
 pub use lifecycle::Lifecycled;
 pub use log_terms::LogTermsChange;
 pub use publish::Published;
 pub use recover::Recovered;
 pub use release::{Opening, ReadReport, Released, Run};
-pub use session::{AssumeAsk, Assumed, Bounds};
+pub use session::{AssumeAsk, Assumed, Bounds, JobBounds, Rests, Word};
 pub use snapshot::Snapshot;
+pub use straight::{Presigned, StraightAsk};
 pub use sweep::{GRACE_MS_MIN, SweepAsk, Swept};
 
 use crate::catalog::{Mutation, SharedCatalog};
@@ -130,6 +137,8 @@ pub struct Settings {
     pub review: ReviewTimes,
     /// The labels of data.
     pub labels: LabelRules,
+    /// Projects whose nodes may read sealed bytes from the store itself.
+    pub straight: Vec<ProjectName>,
 }
 
 /// The vault.

@@ -25,7 +25,7 @@ use crate::seal::{DataKey, layout, open_blob, open_manifest_key};
 use crate::store::BlobStream;
 use crate::types::{Action, BlobId, ByteRange, ObjectKey, PublicationId, limits};
 
-const NO_VERSION: VaultError =
+pub(super) const NO_VERSION: VaultError =
     VaultError::new(ErrorKind::InvalidArgument, "this is no published version");
 const BROKEN: VaultError = VaultError::new(ErrorKind::Integrity, "a manifest is damaged");
 
@@ -37,6 +37,8 @@ pub struct Opening {
     pub index_key: DataKey,
     /// The key that it is signed under, for a node that has none pinned.
     pub signer: SignerKey,
+    /// Whether nodes of the project may read sealed bytes from the store itself.
+    pub straight: bool,
 }
 
 /// Objects in order of key.
@@ -90,9 +92,21 @@ impl Indexes {
 }
 
 /// The publication that a proof is about.
-fn version(proof: &Authorized) -> Result<(Arc<PublicationRow>, u32), VaultError> {
+pub(super) fn version(proof: &Authorized) -> Result<(Arc<PublicationRow>, u32), VaultError> {
     let row = proof.publication.as_ref().ok_or(NO_VERSION)?;
     Ok((Arc::clone(row), proof.number().ok_or(BROKEN)?))
+}
+
+/// That there are runs, and not too many objects in them.
+pub(super) fn checked(runs: &[Run]) -> Result<(), VaultError> {
+    let counts = runs.iter().map(|run| run.count);
+    let total = counts.fold(0, usize::saturating_add);
+    let sound = runs.iter().all(|run| run.count >= 1) && total <= limits::RELEASE_KEYS_MAX;
+    if !sound || runs.is_empty() {
+        let reason = "too many objects at once, or none";
+        return Err(VaultError::new(ErrorKind::InvalidArgument, reason));
+    }
+    Ok(())
 }
 
 impl Vault {
@@ -109,6 +123,7 @@ impl Vault {
                 envelope: issue.envelope.clone(),
                 index_key: self.index_key(&row)?,
                 signer: self.publisher_key()?,
+                straight: self.is_straight(&proof),
             })
         };
         match opened.await {
@@ -199,24 +214,14 @@ impl Vault {
         let proof = self
             .authorize(call, bucket, None, Action::DatasetHead)
             .await?;
-        let planned = async {
-            let (row, number) = version(&proof)?;
-            // The proof is of a right to know of the dataset; what has ended is not read either.
-            super::barrier::in_use(proof.dataset()?, self.now())?;
-            let total: usize = runs
-                .iter()
-                .map(|run| run.count)
-                .fold(0, usize::saturating_add);
-            let sound = runs.iter().all(|run| run.count >= 1) && total <= limits::RELEASE_KEYS_MAX;
-            if !sound || runs.is_empty() {
-                return Err(VaultError::new(
-                    ErrorKind::InvalidArgument,
-                    "too many keys at once, or none",
-                ));
-            }
-            Ok((row, number))
-        };
-        let (row, number) = match planned.await {
+        // The proof is of a right to know of the dataset; what has ended is not read either.
+        let used = proof
+            .dataset()
+            .and_then(|row| super::barrier::in_use(row, self.now()));
+        let planned = used
+            .and_then(|()| version(&proof))
+            .and_then(|found| checked(&runs).map(|()| found));
+        let (row, number) = match planned {
             Ok(planned) => planned,
             Err(error) => {
                 return Err(self
@@ -298,7 +303,7 @@ impl Vault {
         proof: &Authorized,
         key: &ObjectKey,
     ) -> Result<Decision, VaultError> {
-        let principal = call.session.principal.as_ref().ok_or(super::NOBODY)?;
+        let principal = call.subject().ok_or(super::NOBODY)?;
         let project = &proof.bucket.project;
         let subject = self.guard.subject(project, principal).await?;
         Ok(subject.decide(&Ask {
@@ -314,14 +319,14 @@ impl Vault {
 
     /// The objects of a run up to the first that the caller may not read, and the decision on the
     /// first of them.
-    async fn readable(
+    pub(super) async fn readable(
         &self,
         call: &Call,
         proof: &Authorized,
         row: &PublicationRow,
         run: &Run,
     ) -> Result<(Vec<ObjectRow>, Option<Decision>), VaultError> {
-        let principal = call.session.principal.as_ref().ok_or(super::NOBODY)?;
+        let principal = call.subject().ok_or(super::NOBODY)?;
         let subject = self.guard.subject(&proof.bucket.project, principal).await?;
         let now = self.now();
         let decide = |key: &ObjectKey| {

@@ -13,10 +13,11 @@ use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
+use super::assurance::Assured;
 use super::guard::Guard;
 use super::{Call, ErrorKind, Identity, Vault, VaultError};
 use crate::catalog::{IdentityRow, Mutation};
-use crate::policy::Circumstances;
+use crate::policy::{Assurance, Circumstances, Within};
 use crate::token::{self, Claims, Issuer, TokenError};
 use crate::types::{
     AccessKeyId, DatasetName, PrincipalId, ProjectName, SecretText, Timestamp, limits,
@@ -32,14 +33,58 @@ pub struct Bounds {
     pub project: Option<ProjectName>,
     /// Only this dataset of it.
     pub dataset: Option<DatasetName>,
+    /// Only this version of that.
+    pub version: Option<u32>,
     /// Only grants of this purpose.
     pub purpose: Option<String>,
+    /// How well its principal is known.
+    pub assured: Assured,
     /// When it ends.
     pub expires: Timestamp,
-    /// On whose word it rests.
+    /// What it rests on, and ends with.
+    pub rests: Rests,
+}
+
+/// What a session rests on.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Rests {
+    /// An issuer's word for the principal.
+    Word(Word),
+    /// A job that runs on a node.
+    Job(JobBounds),
+}
+
+/// An issuer's word for a principal.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Word {
+    /// Whose word.
     pub issuer: String,
-    /// The issuer's word for the principal.
+    /// What it calls the principal.
     pub subject: String,
+}
+
+/// A job on a node.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct JobBounds {
+    /// The job's name.
+    pub name: String,
+    /// In whose name it reads.
+    pub person: PrincipalId,
+    /// The node.
+    pub node: String,
+    /// From where the node spoke.
+    pub client: Option<IpAddr>,
+}
+
+impl Bounds {
+    /// The person in whose name a job reads.
+    #[must_use]
+    pub const fn person(&self) -> Option<&PrincipalId> {
+        match &self.rests {
+            Rests::Job(job) => Some(&job.person),
+            Rests::Word(_) => None,
+        }
+    }
 }
 
 /// A session that is asked for with an issuer's token.
@@ -66,12 +111,8 @@ pub struct Assumed {
     pub token: SecretText,
     /// Whose it is.
     pub principal: PrincipalId,
-    /// On whose word.
-    pub issuer: String,
-    /// The issuer's word for the principal.
-    pub subject: String,
-    /// When it ends.
-    pub expires: Timestamp,
+    /// What it is bound to.
+    pub bounds: Arc<Bounds>,
 }
 
 /// What a session's token holds.
@@ -80,12 +121,25 @@ pub struct Assumed {
 struct Sealed {
     principal: String,
     secret: String,
-    issuer: String,
-    subject: String,
     expires: u64,
     project: Option<String>,
     dataset: Option<String>,
+    version: Option<u32>,
     purpose: Option<String>,
+    acr: Option<String>,
+    amr: Vec<String>,
+    /// Issuer and subject.
+    word: Option<(String, String)>,
+    job: Option<SealedJob>,
+}
+
+#[derive(Serialize, Deserialize, Zeroize)]
+#[serde(deny_unknown_fields)]
+struct SealedJob {
+    name: String,
+    person: String,
+    node: String,
+    client: Option<String>,
 }
 
 /// A session as the guard keeps it.
@@ -107,10 +161,36 @@ pub(super) fn narrowed(client: Option<IpAddr>, bounds: Option<&Bounds>) -> Circu
         client,
         purpose: bounds.and_then(|bounds| bounds.purpose.as_deref()),
         version: None,
+        assurance: bounds.map_or_else(Assurance::default, |bounds| bounds.assured.as_told()),
         within: bounds.and_then(|bounds| {
-            let project = bounds.project.as_ref()?;
-            Some((project, bounds.dataset.as_ref()))
+            Some(Within {
+                project: bounds.project.as_ref()?,
+                dataset: bounds.dataset.as_ref(),
+                version: bounds.version,
+                only_reads: bounds.person().is_some(),
+            })
         }),
+    }
+}
+
+impl SealedJob {
+    fn of(job: &JobBounds) -> Self {
+        Self {
+            name: job.name.clone(),
+            person: job.person.to_string(),
+            node: job.node.clone(),
+            client: job.client.map(|client| client.to_string()),
+        }
+    }
+
+    fn open(self) -> Option<JobBounds> {
+        let client = self.client.as_deref().map(str::parse).transpose();
+        Some(JobBounds {
+            person: self.person.parse().ok()?,
+            client: client.ok()?,
+            name: self.name,
+            node: self.node,
+        })
     }
 }
 
@@ -132,8 +212,8 @@ const fn why(error: TokenError) -> &'static str {
 
 impl Guard {
     /// Whom an issuer's subject is, as of now.
-    async fn linked(&self, bounds: &Bounds) -> Result<Option<PrincipalId>, VaultError> {
-        let slot = (bounds.issuer.clone(), bounds.subject.clone());
+    pub(super) async fn linked(&self, word: &Word) -> Result<Option<PrincipalId>, VaultError> {
+        let slot = (word.issuer.clone(), word.subject.clone());
         let generation = self.generation().await?;
         if let Some(found) = self.cached(|cache| cache.links.get(&slot).cloned()) {
             return Ok(found);
@@ -156,7 +236,10 @@ impl Guard {
         if bounds.expires <= now {
             return Ok(false);
         }
-        Ok(self.linked(bounds).await?.as_ref() == Some(principal))
+        match &bounds.rests {
+            Rests::Word(word) => Ok(self.linked(word).await?.as_ref() == Some(principal)),
+            Rests::Job(job) => self.job_runs(job, now).await,
+        }
     }
 }
 
@@ -184,18 +267,36 @@ impl Vault {
             }
         };
         let whose = format!(
-            "session issuer={} subject={}",
-            claims.issuer, claims.subject
+            "session issuer={} subject={} acr={} amr={}",
+            claims.issuer,
+            claims.subject,
+            claims.acr.as_deref().unwrap_or_default(),
+            claims.amr.join("+")
         );
         intent.query = Some(super::cut(&whose));
         let principal = match self.believed(&claims).await {
             Ok(principal) => principal,
             Err(error) => return Err(self.turn_away(call, intent, error).await),
         };
-        let minted = self.mint(&principal, &claims, &ask, now)?;
+        let bounds = Bounds {
+            project: ask.project,
+            dataset: ask.dataset,
+            version: None,
+            purpose: ask.purpose,
+            assured: Assured {
+                acr: claims.acr,
+                amr: claims.amr,
+            },
+            expires: now.plus_millis(ask.lasts_ms.min(limits::SESSION_MS_MAX)),
+            rests: Rests::Word(Word {
+                issuer: claims.issuer,
+                subject: claims.subject,
+            }),
+        };
+        let minted = self.mint(&principal, bounds)?;
         let told = format!(
             "{whose} principal={principal} credential={} expires={}",
-            minted.id, minted.expires
+            minted.id, minted.bounds.expires
         );
         intent.query = Some(super::cut(&told));
         let recorded = self.begin(call, intent).await?;
@@ -229,12 +330,11 @@ impl Vault {
         Ok(principal)
     }
 
-    fn mint(
+    /// Makes a session of these bounds.
+    pub(super) fn mint(
         &self,
         principal: &PrincipalId,
-        claims: &Claims,
-        ask: &AssumeAsk<'_>,
-        now: Timestamp,
+        bounds: Bounds,
     ) -> Result<Assumed, VaultError> {
         let mut random = [0_u8; 10];
         self.entropy.fill(&mut random)?;
@@ -245,16 +345,22 @@ impl Vault {
         let mut bytes = Zeroizing::new([0_u8; 30]);
         self.entropy.fill(bytes.as_mut())?;
         let secret = SecretText::new(BASE64.encode(bytes.as_ref()));
-        let expires = now.plus_millis(ask.lasts_ms.min(limits::SESSION_MS_MAX));
+        let (word, job) = match &bounds.rests {
+            Rests::Word(word) => (Some((word.issuer.clone(), word.subject.clone())), None),
+            Rests::Job(job) => (None, Some(SealedJob::of(job))),
+        };
         let inside = Sealed {
             principal: principal.to_string(),
             secret: secret.expose().to_owned(),
-            issuer: claims.issuer.clone(),
-            subject: claims.subject.clone(),
-            expires: expires.millis(),
-            project: ask.project.as_ref().map(ToString::to_string),
-            dataset: ask.dataset.as_ref().map(ToString::to_string),
-            purpose: ask.purpose.clone(),
+            expires: bounds.expires.millis(),
+            project: bounds.project.as_ref().map(ToString::to_string),
+            dataset: bounds.dataset.as_ref().map(ToString::to_string),
+            version: bounds.version,
+            purpose: bounds.purpose.clone(),
+            acr: bounds.assured.acr.clone(),
+            amr: bounds.assured.amr.clone(),
+            word,
+            job,
         };
         let unwritten = |error| VaultError::caused(ErrorKind::Internal, "not a session", error);
         let plain = Zeroizing::new(serde_json::to_vec(&inside).map_err(unwritten)?);
@@ -267,27 +373,32 @@ impl Vault {
             secret,
             token: SecretText::new(BASE64URL_NOPAD.encode(&sealed)),
             principal: principal.clone(),
-            issuer: claims.issuer.clone(),
-            subject: claims.subject.clone(),
-            expires,
+            bounds: Arc::new(bounds),
         })
     }
 
     /// Whose credential this is; with a session's token if the request brought one. `None` for what
-    /// is unknown or over, and for a token that is not this credential's.
+    /// is unknown or over, for a token that is not this credential's, and for a job's session from
+    /// elsewhere than its node.
     pub async fn identify(
         &self,
         id: &AccessKeyId,
         token: Option<&str>,
+        client: Option<IpAddr>,
     ) -> Result<Option<Identity>, VaultError> {
         match (is_of_session(id), token) {
             (false, None) => self.identity(id).await,
-            (true, Some(token)) => self.session(id, token).await,
+            (true, Some(token)) => self.session(id, token, client).await,
             (true, None) | (false, Some(_)) => Ok(None),
         }
     }
 
-    async fn session(&self, id: &AccessKeyId, token: &str) -> Result<Option<Identity>, VaultError> {
+    async fn session(
+        &self,
+        id: &AccessKeyId,
+        token: &str,
+        client: Option<IpAddr>,
+    ) -> Result<Option<Identity>, VaultError> {
         if token.len() > limits::SESSION_TOKEN_BYTES_MAX {
             return Ok(None);
         }
@@ -315,10 +426,19 @@ impl Vault {
         if !holds.await? {
             return Ok(None);
         }
-        let owner = self.catalog.principal(&session.principal).await?;
+        if let Rests::Job(job) = &session.bounds.rests
+            && !self.guard.is_at_node(job, client).await?
+        {
+            return Ok(None);
+        }
+        let subject = session.bounds.person().unwrap_or(&session.principal);
+        let owner = self.catalog.principal(subject).await?;
         Ok(owner.map(|owner| Identity {
             principal: session.principal.clone(),
-            responsible: owner.acts_for,
+            responsible: match owner.acts_for {
+                None if session.bounds.person().is_some() => Some(owner.id),
+                person => person,
+            },
             secret: session.secret.duplicate(),
             bounds: Some(Arc::clone(&session.bounds)),
         }))
@@ -333,16 +453,25 @@ impl Vault {
             .ok()?;
         let mut inside: Sealed = serde_json::from_slice(&plain).ok()?;
         let name = |text: &Option<String>| text.as_deref().map(str::parse).transpose();
+        let rests = match (inside.word.take(), inside.job.take()) {
+            (Some((issuer, subject)), None) => Rests::Word(Word { issuer, subject }),
+            (None, Some(job)) => Rests::Job(job.open()?),
+            (None, None) | (Some(_), Some(_)) => return None,
+        };
         Some(Session {
             token: Zeroizing::new(token.to_owned()),
             principal: inside.principal.parse().ok()?,
             bounds: Arc::new(Bounds {
                 project: name(&inside.project).ok()?,
                 dataset: inside.dataset.as_deref().map(str::parse).transpose().ok()?,
+                version: inside.version,
                 purpose: inside.purpose.clone(),
+                assured: Assured {
+                    acr: inside.acr.take(),
+                    amr: std::mem::take(&mut inside.amr),
+                },
                 expires: Timestamp::from_millis(inside.expires),
-                issuer: inside.issuer.clone(),
-                subject: inside.subject.clone(),
+                rests,
             }),
             secret: SecretText::new(std::mem::take(&mut inside.secret)),
         })

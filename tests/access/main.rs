@@ -1,7 +1,9 @@
 //! Who gets in: every operation and endpoint against everybody who must be refused, and the ways in
 //! that are open, over the edge as clients use it. The vault beneath is in memory.
 
+mod assurance;
 mod grants;
+mod jobs;
 mod sts;
 mod table;
 mod versions;

@@ -41,11 +41,25 @@ impl Provider {
     }
 
     pub(crate) fn token(&self, subject: &str, now: Timestamp, lasts: u64) -> String {
+        self.token_with(subject, now, lasts, &json!({}))
+    }
+
+    /// A token with further claims.
+    pub(crate) fn token_with(
+        &self,
+        subject: &str,
+        now: Timestamp,
+        lasts: u64,
+        more: &serde_json::Value,
+    ) -> String {
         let b64 = |text: String| BASE64URL_NOPAD.encode(text.as_bytes());
         let header = json!({"alg": "EdDSA", "kid": "1"});
-        let claims = json!({
+        let mut claims = json!({
             "iss": URL, "sub": subject, "aud": "kluis", "exp": now.seconds() + lasts,
         });
+        for (name, value) in more.as_object().expect("claims") {
+            claims[name] = value.clone();
+        }
         let message = format!("{}.{}", b64(header.to_string()), b64(claims.to_string()));
         let signature = BASE64URL_NOPAD.encode(self.0.sign(message.as_bytes()).as_ref());
         format!("{message}.{signature}")

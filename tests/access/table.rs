@@ -30,12 +30,16 @@ struct There {
     version: String,
     grant: GrantId,
     proposal: GrantId,
+    job: String,
     /// Asked for by another owner, and by olivia.
     approval: String,
     own: String,
     /// Olivia's, of a break-glass that oscar approved.
     glass: String,
 }
+
+const JOB: &str = r#"{"bucket": "icu--ecg--v1", "cluster": "hpc", "account": "olivia",
+    "waits_seconds": 864000, "lasts_seconds": 60}"#;
 
 const GRANTS: &str = "/.kluis/v1/projects/icu/grants";
 const APPROVALS: &str = "/.kluis/v1/projects/icu/approvals";
@@ -64,6 +68,7 @@ fn request(operation: &str, there: &There) -> Option<(Asked, Else)> {
     let refused = match operation {
         "ListBuckets" => return Some((asked("GET", "/"), Else::Nothing)),
         "GetIdentity" => return Some((asked("GET", "/.kluis/v1/identity"), Else::Herself)),
+        "ListJobs" => return Some((asked("GET", "/.kluis/v1/jobs"), Else::Herself)),
         "ListApprovals" => return Some((asked("GET", APPROVALS), Else::Nothing)),
         "ListNotices" => return Some((asked("GET", "/.kluis/v1/notices"), Else::Herself)),
         "ListGrants" => return Some((asked("GET", GRANTS), Else::Nothing)),
@@ -114,6 +119,7 @@ fn request(operation: &str, there: &There) -> Option<(Asked, Else)> {
         "ListObjectVersions" => asked("GET", of("versions")),
         _ => setting(operation)
             .or_else(|| granting(operation, there))
+            .or_else(|| job(operation, there))
             .or_else(|| approving(operation, there))
             .or_else(|| versions::request(operation))?,
     };
@@ -161,6 +167,16 @@ fn granting(operation: &str, there: &There) -> Option<Asked> {
         "WithdrawGrant" => asked("DELETE", grant(there.grant, "")),
         "ApproveGrant" => asked("POST", grant(there.proposal, "/approve")),
         "ConfirmGrant" => asked("POST", grant(there.grant, "/confirm")),
+        _ => return None,
+    })
+}
+
+/// One of the endpoints of jobs.
+fn job(operation: &str, there: &There) -> Option<Asked> {
+    let jobs = "/.kluis/v1/jobs";
+    Some(match operation {
+        "SubmitJob" => asked("POST", jobs).body(JOB),
+        "CancelJob" => asked("DELETE", format!("{jobs}/{}", there.job)),
         _ => return None,
     })
 }
@@ -223,8 +239,9 @@ fn hashed(method: &'static str, uri: String, body: &str) -> Asked {
     asked.with("x-amz-checksum-sha256", sum).body(body)
 }
 
-/// Signed in itself and not in its headers: `tests/attacks/locks.py` asks it.
-const ELSEWHERE: [&str; 1] = ["PostObject"];
+/// Signed in itself and not in its headers: `tests/attacks/locks.py` asks the first, `jobs.rs`
+/// those whose proof is a node's key. The description of the API is everybody's.
+const ELSEWHERE: [&str; 4] = ["PostObject", "StartJob", "EndJob", "GetApiDescription"];
 
 fn operations() -> Vec<&'static str> {
     let endpoints = Api::endpoints().iter().map(|endpoint| endpoint.operation);
@@ -268,6 +285,8 @@ async fn fill(world: &World, olivia: &Keys) -> There {
     let upload = ok(asked("POST", "/icu--ecg/secret-key?uploads"))
         .await
         .element("UploadId");
+    let job = ok(asked("POST", "/.kluis/v1/jobs").body(JOB)).await.json();
+    let job = job["job"].as_str().expect("a name").to_owned();
     world.person("zoe").await;
     let grant = world.grant(world.draft("zoe", "reader")).await;
     let vault: &Vault = &world.vault;
@@ -287,6 +306,7 @@ async fn fill(world: &World, olivia: &Keys) -> There {
         version,
         grant,
         proposal: proposal.expect("a proposal").id,
+        job,
     }
 }
 

@@ -23,6 +23,15 @@ pub(crate) fn request(operation: &str) -> Option<Asked> {
             let body = serde_json::json!({ "runs": [{ "from": "secret-key", "count": 1 }] });
             asked("POST", of("keys")).body(body.to_string())
         }
+        "GetPack" => {
+            let body = serde_json::json!({ "runs": [{ "from": "secret-key", "count": 1 }] });
+            asked("POST", of("pack")).body(body.to_string())
+        }
+        "GetUrls" => {
+            let object = serde_json::json!({ "key": "secret-key", "blobs": ["0".repeat(32)] });
+            let body = serde_json::json!({ "objects": [object] });
+            asked("POST", of("urls")).body(body.to_string())
+        }
         // None of the object's blobs: judged behind every right.
         "GetSealed" => asked(
             "GET",

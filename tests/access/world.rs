@@ -154,6 +154,7 @@ impl World {
         let settings = Settings {
             default_project: icu(),
             snapshot_wait: false,
+            straight: Vec::new(),
             review: ReviewTimes {
                 privileged_ms: 92 * DAY_MS,
                 other_ms: 365 * DAY_MS,
@@ -285,6 +286,11 @@ impl World {
 
     /// Serves a request, signed if there are keys. **No answer without a record.**
     pub(crate) async fn serve(&self, keys: Option<&Keys>, asked: &Asked) -> Got {
+        self.serve_from("127.0.0.1:5", keys, asked).await
+    }
+
+    /// The same from another peer.
+    pub(crate) async fn serve_from(&self, peer: &str, keys: Option<&Keys>, asked: &Asked) -> Got {
         let before = self.journal.entries().len();
         let mut request = Request::builder()
             .method(asked.method)
@@ -298,7 +304,7 @@ impl World {
         if let Some(keys) = keys {
             signed(&mut request, keys, asked);
         }
-        let peer: SocketAddr = "127.0.0.1:5".parse().expect("an address");
+        let peer: SocketAddr = peer.parse().expect("an address");
         let _none: Option<SocketAddr> = request.extensions_mut().insert(peer);
         let body = Full::new(Bytes::copy_from_slice(&asked.body));
         let answer = self.edge.serve(request.map(|()| body)).await;

@@ -1,6 +1,7 @@
 """The HTTP API on the listener of S3: signed as S3 is, its bodies too, and no way around the log."""
 
 import json
+import re
 
 from common import *
 from wire import UNSIGNED, Signer, exchange
@@ -54,6 +55,56 @@ def _():
 @check("an x-amz header that could mean something else is refused here too")
 def _():
     refused(request(OWNER, "GET", IDENTITY, headers={"x-amz-acl": "public-read"}), 400, 403, 501)
+
+
+METHODS = ("get", "put", "post", "delete", "patch", "head")
+NAMES = {"bucket": BUCKET, "project": "demo", "page": "0", "grant": "0" * 32, "person": "nobody", "id": "0" * 32}
+
+
+def described() -> list[tuple[str, str, dict]]:
+    """Every operation of the API's own description: method, path with names filled in, what it says."""
+    document = json.loads(exchange(OWNER, "GET", "/.kluis/v1/openapi.json", {}).body)
+    found = []
+    for path, at in document["paths"].items():
+        for name in re.findall(r"\{(\w+)\}", path):
+            path = path.replace("{" + name + "}", NAMES.get(name, "0"))
+        found += [(method.upper(), path, at[method]) for method in METHODS if method in at]
+    return found
+
+
+@check("the API's description is one (OpenAPI 3.1), says so to everybody, and names what is served")
+def _():
+    from openapi_spec_validator import OpenAPIV31SpecValidator
+
+    answer = exchange(OWNER, "GET", "/.kluis/v1/openapi.json", {})
+    equal((answer.status, answer.headers["content-type"]), (200, "application/json"), f"{answer}")
+    OpenAPIV31SpecValidator(json.loads(answer.body)).validate()
+    names = {operation["operationId"] for _, _, operation in described()}
+    equal({"GetIdentity", "CreateGrant", "ReleaseKeys", "SubmitJob", "StartJob"} <= names, True, names)
+
+
+@check("what the description says is signed is served to nobody unsigned")
+def _():
+    for method, path, operation in described():
+        answer = exchange(OWNER, method, path, {"content-length": "2"} if "requestBody" in operation else {},
+                          [b"{}"] if "requestBody" in operation else [])
+        if operation["security"]:
+            refused(answer, 403)
+        else:
+            equal(answer.status in (200, 400), True, f"{method} {path}: {answer}")
+
+
+@check("every endpoint refuses a body that is none of its description's")
+def _():
+    for method, path, operation in described():
+        schema = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+        if not schema.get("properties"):
+            continue
+        wrong = [b"", b"[]", b"null", b"{", b'{"surplus": 1}', b"\xff", b"{" * 10_000]
+        wrong += [json.dumps({name: {"of": "another kind"}}).encode() for name in schema["properties"]]
+        for body in wrong:
+            answer = request(OWNER, method, path.lstrip("/"), body=body)
+            equal(answer.status, 400, f"{method} {path} {body[:60]}: {answer}")
 
 
 done()

@@ -1,8 +1,15 @@
 """Who is it? Every way to be nobody, somebody else, or somebody of yesterday."""
 
 import base64
+import collections
+import concurrent.futures
 import hashlib
 import hmac
+import json
+import os
+import pathlib
+import re
+import time
 from dataclasses import replace
 from email.utils import formatdate
 
@@ -188,6 +195,48 @@ def _():
             b'--b\r\nContent-Disposition: form-data; name="file"; filename="x"\r\n\r\nx\r\n--b--\r\n')
     headers = {"content-type": "multipart/form-data; boundary=b", "content-length": str(len(body))}
     refused(exchange(OWNER, "POST", f"/{BUCKET}", headers, [body]), 400, 403, 405, 501)
+
+
+def resident_kib() -> int:
+    """Of the server, where its process is known."""
+    pid = os.environ.get("KLUIS_PID")
+    if not pid:
+        return 0
+    return int(re.search(r"VmRSS:\s+(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text())[1])
+
+
+@check("credential stuffing: keys, secrets, tokens and statements by the thousand are refused, and the owner is served meanwhile")
+def _():
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    sts = "Action=AssumeRoleWithWebIdentity&Version=2011-06-15&RoleArn=arn:aws:iam::kluis:role/kluis&RoleSessionName=ab&WebIdentityToken="
+
+    def stuff(number: int) -> Answer:
+        body = b""
+        match number % 4:
+            case 0:
+                return request(replace(OWNER, secret=f"{number:040}"), "GET", BUCKET, PREFIX + "target")
+            case 1:
+                return request(replace(OWNER, key=f"KLUS{number:016}"), "GET", BUCKET, PREFIX + "target")
+            case 2:
+                body = f"{sts}eyJhbGciOiJFZERTQSJ9.e30.{number}".encode()
+                return exchange(OWNER, "POST", "/", {**form, "content-length": str(len(body))}, [body])
+            case _:
+                body = json.dumps({"statement": f"a.b.{number}"}).encode()
+                return exchange(OWNER, "POST", "/.kluis/v1/jobs/start", {"content-length": str(len(body))}, [body])
+
+    before, slowest = resident_kib(), 0.0
+    with concurrent.futures.ThreadPoolExecutor(8) as pool:
+        tries = [pool.submit(stuff, number) for number in range(2_000)]
+        while not all(one.done() for one in tries):
+            begin = time.monotonic()
+            is_old("target")
+            slowest = max(slowest, time.monotonic() - begin)
+    statuses = collections.Counter(one.result().status for one in tries)
+    for one in tries:
+        refused(one.result(), 400, 403, 503)
+    assert slowest < 5, f"the owner waited {slowest:.1f} s"
+    grown = resident_kib() - before
+    assert grown < 64 * 1024, f"{grown} KiB more, {statuses}"
 
 
 done()

@@ -15,7 +15,7 @@ if [ ! -c /dev/fuse ] || [ "$(id -u)" != 0 ]; then
     exit 0
 fi
 command -v fusermount3 >/dev/null || "$LAB_DIR/install.sh" fuse
-"$LAB_DIR/install.sh" mount fio
+"$LAB_DIR/install.sh" mount fio base python
 export LAB_CACHE
 
 # with ENVIRONMENT FILE…: with the Python of another environment of the lab.
@@ -42,7 +42,7 @@ more() {
 if [ "${1:-}" = --more ]; then
     more
 else
-    for name in ${@:-semantics faults rows crash errnos unprivileged fio independent through_s3}; do part 300 "$HERE/$name.py"; done
+    for name in ${@:-semantics faults ahead rows crash errnos unprivileged fio independent through_s3}; do part 300 "$HERE/$name.py"; done
     [ $# -gt 0 ] || with mount "$HERE/tools.py"
 fi
 finish

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sign-in with a real OpenID provider (npm oauth2-mock-server) and boto3's own web-identity provider.
+# Sign-in with a real OpenID provider (npm oauth2-mock-server): boto3's own web-identity provider, and `kluis login`.
 #
 #   tests/signin/run.sh
 #
@@ -26,7 +26,9 @@ for _ in $(seq 100); do
     sleep 0.1
 done
 export KLUIS_ENDPOINT=http://127.0.0.1:$port
-if ! timeout 100 "$LAB_CACHE/clients/bin/python" tests/signin/web_identity.py "$kluis" "$dir" "$PWD/tests/signin/provider.mjs"; then
-    tail -n 20 "$dir/gateway.log"
-    exit 1
-fi
+for part in web_identity login; do
+    if ! timeout 100 "$LAB_CACHE/clients/bin/python" "tests/signin/$part.py" "$kluis" "$dir" "$PWD/tests/signin/provider.mjs"; then
+        tail -n 20 "$dir/gateway.log"
+        exit 1
+    fi
+done

@@ -1,6 +1,7 @@
 """Jobs on a real cluster: what they see, and that nothing of it is left on the node afterwards."""
 
 import hashlib
+import json
 import os
 import pathlib
 import random
@@ -18,13 +19,14 @@ from vault import KLUIS, Vault, before_exec, check, clean, done, free_ports, say
 
 DEPLOY = HERE.parent.parent / "deploy" / "slurm"
 USER = "nobody"
+NODE, CLUSTER = "gpu-1", "hpc1"
 
 
 class Cluster:
     """munged, slurmctld and slurmd, each ended by its process."""
 
     def __init__(self, base: pathlib.Path, vault: Vault):
-        self.base, self.running = base, []
+        self.base, self.running, self.vault = base, [], vault
         self.host = socket.gethostname().split(".")[0]
         for name in ("munge", "state", "spool", "log", "credentials", "jobs"):
             (base / name).mkdir(parents=True)
@@ -34,10 +36,16 @@ class Cluster:
         (base / "jobs").chmod(0o777)
         (base / "credentials").chmod(0o700)
         shutil.copy(vault.dir / "job.env", base / "credentials" / f"{USER}.env")
+        made = vault.command("node", "init", NODE, "--endpoint", f"http://{vault.listen}", "--output", str(base / "node.env"), "--json")
+        key = json.loads(made.stdout)["key"]
+        enrolled = vault.command("node", "enrol", NODE, "--cluster", CLUSTER, "--key", key)
+        if enrolled.returncode:
+            raise RuntimeError(f"enrol: {enrolled.stderr}")
         (base / "munge" / "key").write_bytes(os.urandom(1024))
         (base / "munge" / "key").chmod(0o400)
         (base / "kluis.conf").write_text(
             f"KLUIS={KLUIS}\nKLUIS_RUN={base}/run\nKLUIS_LOG={base}/log/kluis\nKLUIS_CREDENTIALS={base}/credentials\n"
+            f"KLUIS_NODE={base}/node.env\n"
             f"KLUIS_MOUNT_OPTIONS='--seen {base}/seen'\n")
         for name in ("prolog", "epilog"):
             script = base / f"{name}.sh"
@@ -94,6 +102,14 @@ class Cluster:
             raise RuntimeError(run.stderr)
         return run.stdout.strip()
 
+    def right(self, version: str) -> str:
+        """A version with a job's right to read it, as whoever submits the job asks for it: no secret."""
+        run = self.vault.command("job", "submit", version, "--cluster", CLUSTER, "--account", USER, "--lasts", "10m",
+                                 "--credentials", str(self.vault.dir / "job.env"))
+        if run.returncode:
+            raise RuntimeError(f"submit: {run.stderr}")
+        return run.stdout.strip()
+
     def node(self) -> str:
         return self.run("sinfo", "-h", "-o", "%T").stdout.strip()
 
@@ -142,6 +158,34 @@ def seen_by_a_job(cluster, version, files) -> None:
     check("S18: nothing is left when the job ends", until(15, lambda: not left(cluster, job)), left(cluster, job))
 
 
+def by_right(cluster, version, files) -> None:
+    """Jobs with a right of their own: the node's key vouches for them, and there is no credential on the node."""
+    (cluster.base / "credentials" / f"{USER}.env").rename(cluster.base / "kept.env")
+    own = cluster.right(version)
+    data = f"{cluster.base}/run/$SLURM_JOB_ID/{version}"
+    job = cluster.submit(f"env; cd {data} && sha256sum d/a", f"--comment=kluis={own}")
+    state, text = cluster.ended(job), cluster.output(job)
+    check("a job reads by its right alone", hashlib.sha256(files["d/a"]).hexdigest() in text, (state, text))
+    token = [line for line in text.splitlines() if "AWS_" in line or "KLUT" in line or "TOKEN" in line]
+    check("ID-4: nothing of a credential is in the job's environment", not token, token)
+    secrets = [path for path in cluster.base.rglob("*") if path.is_file() and b"KLUT" in path.read_bytes()]
+    check("ID-5: nor on a disk of the node", not secrets, secrets)
+    check("S18: nothing is left of it", until(15, lambda: not left(cluster, job)), left(cluster, job))
+    again = cluster.submit(f"ls {data}", f"--comment=kluis={own}")
+    state = cluster.ended(again)
+    check("ID-4: another job of the same account cannot go on with what is over", state == "CANCELLED", state)
+    refused = subprocess.run([str(KLUIS), "mount", version, str(cluster.base), "--node", str(cluster.base / "node.env"), "--job",
+                              own.split(":")[1], "--job-number", job, "--account", USER, "--io-timeout", "2"],
+                             capture_output=True, text=True, check=False, timeout=60)
+    check("ID-4: nor can the node itself", refused.returncode == 1 and "refuse" in refused.stderr, refused)
+    run = cluster.as_user("srun", f"--chdir={cluster.base}/jobs", f"--kluis={cluster.right(version)}", "bash", "-c", "wc -c < $KLUIS_DATA/d/b")
+    check("a right goes through the plugin, too", run.stdout.strip() == str(len(files["d/b"])), run)
+    reads = [record for record in cluster.vault.audit().values() if record.get("operation") == "ReleaseKeys"]
+    check("ID-4: in the log it is the job and its node", any("@gpu-1.hpc1" in str(record) for record in reads), reads[-1:])
+    check("the node takes jobs", until(20, lambda: cluster.node() in ("idle", "mixed", "allocated")), cluster.node())
+    (cluster.base / "kept.env").rename(cluster.base / "credentials" / f"{USER}.env")
+
+
 def by_one_line(cluster, version, files) -> None:
     """`#SBATCH --kluis=…`, by the plugin."""
     job = cluster.submit("echo $KLUIS_DATA; cd $KLUIS_DATA && sha256sum d/a", lines=f"#SBATCH --kluis={version}")
@@ -153,7 +197,8 @@ def by_one_line(cluster, version, files) -> None:
                           "cat $KLUIS_DATA/demo/wdbc@*/d/b | wc -c")
     check("srun --kluis with two versions", run.returncode == 0 and run.stdout.strip() == str(2 * len(files["d/b"])), run)
     refused = ["../../etc@1", "demo/wdbc", "demo/wdbc@0", "demo/wdbc@1;id", "demo/wdbc@1,", "$(id)/a@1", "demo/wdbc@12345678",
-               ",".join([version] * 17), "", "demo/wdbc@latestx"]
+               ",".join([version] * 17), "", "demo/wdbc@latestx", "demo/wdbc@1:ann", "demo/wdbc@1:ann/0", "demo/wdbc@1:/" + "0" * 32, "demo/wdbc@latest:ann/" + "0" * 32,
+               "demo/wdbc@1:ann/" + "0" * 32 + ";id"]
     wrong = [text for text in refused
              if cluster.as_user("sbatch", "--parsable", f"--kluis={text}", "--wrap=true").returncode == 0]
     check(f"{len(refused)} values that are no version are refused when the job is submitted", not wrong, wrong)
@@ -246,6 +291,7 @@ def main() -> int:
         # Slurm counts a job's time in minutes: this one runs beside the others.
         late = cluster.submit("cat $KLUIS_DATA/canary > /dev/null; trap '' TERM; sleep 300", "--time=1", lines=f"#SBATCH --kluis={version}")
         seen_by_a_job(cluster, version, files)
+        by_right(cluster, version, files)
         by_one_line(cluster, version, files)
         others(cluster, version)
         job = cluster.submit("true")

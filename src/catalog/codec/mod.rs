@@ -6,6 +6,7 @@
 //! no length is believed beyond the bytes that are there, and trailing bytes are an error.
 
 mod mutation;
+mod roster;
 mod rows;
 mod wire;
 

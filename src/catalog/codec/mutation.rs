@@ -120,6 +120,7 @@ mutations! {
         RemoveMember { group, member } = 43,
         UnlinkIdentity { issuer, subject } = 46,
         SpendToken { token, expires, now } = 47,
+        SetRoster { kind, name, was, entry } = 85,
         AskApproval { row, now } = 60,
         StepApproval { approval, step } = 61,
         SetDefaults { project, defaults } = 62,

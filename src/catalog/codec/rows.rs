@@ -51,6 +51,8 @@ macro_rules! bytes {
     };
 }
 
+pub(super) use {bytes, fields};
+
 bytes!(PrincipalKind {
     Person = 0,
     Workload = 1,

@@ -5,7 +5,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::catalog::{
     ApprovalRow, ApprovalState, ApprovalStep, Attached, BlobUse, Condition, IdentityRow, Likeness,
-    PrincipalRow, ProjectRow, Setting, SettingKind, Uses,
+    NodeRow, PrincipalRow, ProjectRow, RosterEntry, RosterKind, RosterRow, Setting, SettingKind,
+    Uses,
 };
 use crate::policy::{Standing, Terms};
 use crate::types::{
@@ -104,6 +105,20 @@ fn people() -> Vec<Mutation> {
             token: [7; 32],
             expires: Timestamp::from_millis(9),
             now: Timestamp::default(),
+        },
+        Mutation::SetRoster {
+            kind: RosterKind::Node,
+            name: "gpu-1".to_owned(),
+            was: Some(3),
+            entry: Some(RosterEntry {
+                revision: 4,
+                row: RosterRow::Node(NodeRow {
+                    cluster: "hpc".to_owned(),
+                    key: [7; 32],
+                    networks: vec!["10.0.0.0/8".parse().unwrap()],
+                    enrolled: Timestamp::default(),
+                }),
+            }),
         },
         Mutation::AskApproval {
             row: ApprovalRow {

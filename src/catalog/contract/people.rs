@@ -3,9 +3,10 @@
 use super::samples::*;
 use super::{on_each, refused};
 use crate::catalog::{
-    CatalogError, Conflict, IdentityRow, Mutation, PrincipalRow, SharedCatalog, Uses,
+    CatalogError, Conflict, IdentityRow, JobRow, Mutation, NodeRow, PrincipalRow, RosterEntry,
+    RosterKind, RosterRow, SharedCatalog, Uses,
 };
-use crate::policy::{Standing, Terms};
+use crate::policy::{Demand, Standing, Terms};
 use crate::types::{Action, LogTerms, PrincipalId, PrincipalKind};
 
 async fn commit(catalog: &SharedCatalog, mutation: Mutation) -> Result<(), CatalogError> {
@@ -119,6 +120,65 @@ fn spend(token: u8, expires: u64) -> Mutation {
     }
 }
 
+fn set(kind: RosterKind, name: &str, was: Option<u64>, entry: Option<RosterEntry>) -> Mutation {
+    Mutation::SetRoster {
+        kind,
+        name: name.to_owned(),
+        was,
+        entry,
+    }
+}
+
+fn enrol(name: &str, was: Option<u64>, revision: Option<u64>) -> Mutation {
+    let row = RosterRow::Node(NodeRow {
+        cluster: "hpc".to_owned(),
+        key: [7; 32],
+        networks: vec!["10.0.0.0/8".parse().unwrap()],
+        enrolled: at(1),
+    });
+    let entry = revision.map(|revision| RosterEntry { revision, row });
+    set(RosterKind::Node, name, was, entry)
+}
+
+pub(in crate::catalog) fn job_row() -> JobRow {
+    JobRow {
+        principal: "ann".parse().unwrap(),
+        word: Some(("sram".to_owned(), "x|1".to_owned())),
+        assurance: (Some("loa2".to_owned()), vec!["mfa".to_owned()]),
+        project: "icu".parse().unwrap(),
+        dataset: "ecg".parse().unwrap(),
+        version: Some(3),
+        purpose: None,
+        cluster: "hpc".to_owned(),
+        account: "ann".to_owned(),
+        nodes_max: 2,
+        created: at(1),
+        start_by: at(9),
+        lasts_ms: 5,
+        number: Some("7".to_owned()),
+        over: Some(at(14)),
+        nodes: vec!["gpu-1".to_owned()],
+        left: 0,
+        ended: None,
+    }
+}
+
+fn demand(name: &str, was: Option<u64>, revision: u64) -> Mutation {
+    let row = RosterRow::Demand(Demand {
+        acr: vec!["loa2".to_owned()],
+        amr: Vec::new(),
+        log_only: true,
+    });
+    let entry = Some(RosterEntry { revision, row });
+    set(RosterKind::Demand, name, was, entry)
+}
+
+fn job(name: &str, was: Option<u64>, revision: Option<u64>) -> Mutation {
+    let row = RosterRow::Job(job_row());
+    let entry = revision.map(|revision| RosterEntry { revision, row });
+    set(RosterKind::Job, name, was, entry)
+}
+
 /// A life of people, for the suite of dumps.
 pub(super) fn life() -> Vec<Vec<Mutation>> {
     vec![
@@ -141,6 +201,12 @@ pub(super) fn life() -> Vec<Vec<Mutation>> {
         ],
         vec![unlink("sram", "x|2")],
         vec![spend(1, 900), spend(2, 10)],
+        vec![enrol("gpu-1", None, Some(1)), job("ann/1", None, Some(1))],
+        vec![
+            enrol("gpu-1", Some(1), None),
+            job("ann/1", Some(1), Some(2)),
+        ],
+        vec![enrol("gpu-1", None, Some(1)), demand("icu", None, 1)],
         vec![Mutation::CreateGrant(grant(8, "icu", "team"))],
         vec![set_terms(8, terms())],
         vec![Mutation::NoteUses(Uses {
@@ -421,4 +487,57 @@ async fn a_token_is_spent_once_until_it_is_over() {
         );
     })
     .await;
+}
+
+#[tokio::test]
+async fn a_row_of_the_roster_is_changed_by_who_read_it_last() {
+    on_each(|catalog| async move {
+        commit(&catalog, job("ann/1", None, Some(1))).await.unwrap();
+        for change in [
+            job("ann/1", None, Some(1)),
+            job("ann/1", Some(2), Some(3)),
+            job("ann/2", Some(1), Some(2)),
+            job("ann/2", Some(1), None),
+            set(RosterKind::Node, "a", None, Some(node_entry_of_a_job())),
+        ] {
+            let refusal = commit(&catalog, change).await;
+            assert_eq!(refusal, refused(Conflict::RosterChanged));
+        }
+        let generation = catalog.generation().await.unwrap();
+        commit(&catalog, job("ann/1", Some(1), Some(2)))
+            .await
+            .unwrap();
+        assert_eq!(catalog.generation().await.unwrap(), generation, "it gives");
+        let found = catalog.roster(RosterKind::Job, "ann/1").await.unwrap();
+        assert_eq!(found.map(|entry| entry.revision), Some(2));
+        assert_eq!(catalog.roster(RosterKind::Node, "ann/1").await, Ok(None));
+        for name in ["ann/3", "bob/1", "ann/2"] {
+            commit(&catalog, job(name, None, Some(1))).await.unwrap();
+        }
+        commit(&catalog, enrol("ann/9", None, Some(1)))
+            .await
+            .unwrap();
+        let names = async |after: &str, limit| {
+            let page = catalog.roster_page(RosterKind::Job, after, limit).await;
+            let names = page.unwrap().into_iter().map(|(name, _)| name);
+            names.collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(names("", 9).await, "ann/1 ann/2 ann/3 bob/1");
+        assert_eq!(names("ann/1", 2).await, "ann/2 ann/3");
+        commit(&catalog, job("ann/1", Some(2), None)).await.unwrap();
+        assert!(
+            catalog.generation().await.unwrap() > generation,
+            "it takes away"
+        );
+        assert_eq!(catalog.roster(RosterKind::Job, "ann/1").await, Ok(None));
+    })
+    .await;
+}
+
+/// A job where a node should be.
+fn node_entry_of_a_job() -> RosterEntry {
+    RosterEntry {
+        revision: 1,
+        row: RosterRow::Job(job_row()),
+    }
 }

@@ -1,6 +1,6 @@
 //! The model's groups, suspensions, terms of grants and last uses.
 
-use super::super::{CatalogError, Conflict, IdentityRow, Mutation, Uses};
+use super::super::{CatalogError, Conflict, IdentityRow, Mutation, RosterEntry, RosterKind, Uses};
 use super::state::{State, must};
 use crate::policy::Terms;
 use crate::types::{GrantId, PrincipalId, PrincipalKind, Timestamp, limits};
@@ -86,6 +86,24 @@ impl State {
         Ok(())
     }
 
+    pub(super) fn set_roster(
+        &mut self,
+        place: (RosterKind, String),
+        was: Option<u64>,
+        entry: Option<RosterEntry>,
+    ) -> Result<(), Conflict> {
+        let there = self.roster.get(&place).map(|entry| entry.revision);
+        must(there == was, Conflict::RosterChanged)?;
+        match entry {
+            Some(entry) => {
+                must(entry.row.kind() == place.0, Conflict::RosterChanged)?;
+                let _before = self.roster.insert(place, entry);
+            }
+            None => drop(self.roster.remove(&place)),
+        }
+        Ok(())
+    }
+
     pub(super) fn note_uses(&mut self, uses: Uses) {
         for (id, used) in uses.grants {
             if self.grants.contains_key(&id) {
@@ -149,6 +167,15 @@ impl State {
                 expires: *expires,
                 now: Timestamp::default(),
             });
+        let roster = self
+            .roster
+            .iter()
+            .map(|((kind, name), entry)| Mutation::SetRoster {
+                kind: *kind,
+                name: name.clone(),
+                was: None,
+                entry: Some(entry.clone()),
+            });
         let grants = self.grant_uses.iter().map(|(id, used)| Uses {
             grants: vec![(*id, *used)],
             credentials: Vec::new(),
@@ -158,6 +185,11 @@ impl State {
             credentials: vec![(id.clone(), *used)],
         });
         let uses = grants.chain(credentials).map(Mutation::NoteUses);
-        members.chain(links).chain(spent).chain(uses).collect()
+        members
+            .chain(links)
+            .chain(spent)
+            .chain(roster)
+            .chain(uses)
+            .collect()
     }
 }

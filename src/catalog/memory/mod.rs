@@ -21,8 +21,8 @@ use super::codec::encode_value;
 use super::{
     ApprovalRow, Catalog, CatalogError, CredentialRow, DatasetRow, IdentityRow, ListEntry,
     ListQuery, MarkerRow, Mutation, NoticeRow, ObjectRow, Origin, Page, PartPage, PrincipalRow,
-    ProjectRow, PublicationRow, Setting, SettingKind, UploadPage, UploadQuery, UploadRow, Version,
-    VersionPage, VersionQuery, encode_change, listing,
+    ProjectRow, PublicationRow, RosterEntry, RosterKind, Setting, SettingKind, UploadPage,
+    UploadQuery, UploadRow, Version, VersionPage, VersionQuery, encode_change, listing,
 };
 use crate::policy::Grant;
 use crate::types::{
@@ -246,6 +246,30 @@ impl Catalog for MemoryCatalog {
         let rows = state.identities.values();
         let own = rows.filter(|row| row.principal == *principal);
         Ok(own.take(limit).cloned().collect())
+    }
+
+    async fn roster(
+        &self,
+        kind: RosterKind,
+        name: &str,
+    ) -> Result<Option<RosterEntry>, CatalogError> {
+        let place = (kind, name.to_owned());
+        Ok(self.state().roster.get(&place).cloned())
+    }
+
+    async fn roster_page(
+        &self,
+        kind: RosterKind,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<(String, RosterEntry)>, CatalogError> {
+        let begin = (Bound::Excluded((kind, after.to_owned())), Bound::Unbounded);
+        let state = self.state();
+        let rows = state.roster.range(begin);
+        let rows = rows.take_while(|((of, _), _)| *of == kind).take(limit);
+        Ok(rows
+            .map(|((_, name), entry)| (name.clone(), entry.clone()))
+            .collect())
     }
 
     async fn grant_uses(

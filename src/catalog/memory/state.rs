@@ -7,7 +7,7 @@ use bytes::Bytes;
 use super::super::{
     ApprovalRow, Attached, BlobUse, CatalogError, Condition, Conflict, CredentialRow, DatasetRow,
     Defaults, Facts, IdentityRow, Mutation, NoticeRow, ObjectRow, Origin, PartRow, PrincipalRow,
-    ProjectRow, PublicationRow, Setting, SettingKind, UploadRow,
+    ProjectRow, PublicationRow, RosterEntry, RosterKind, Setting, SettingKind, UploadRow,
 };
 use super::versions::Older;
 use crate::policy::{Grant, Terms};
@@ -34,6 +34,7 @@ pub(super) struct State {
     pub(super) identities: BTreeMap<(String, String), IdentityRow>,
     /// Tokens, each with its end.
     pub(super) spent: BTreeMap<[u8; 32], Timestamp>,
+    pub(super) roster: BTreeMap<(RosterKind, String), RosterEntry>,
     pub(super) approvals: BTreeMap<ApprovalId, ApprovalRow>,
     pub(super) notices: BTreeMap<NoticeId, NoticeRow>,
     /// Group and member.
@@ -144,6 +145,12 @@ impl State {
                 clearance,
             } => Ok(self.set_clearance(&principal, clearance)?),
             Mutation::AddNotice(row) => self.add_notice(row),
+            Mutation::SetRoster {
+                kind,
+                name,
+                was,
+                entry,
+            } => Ok(self.set_roster((kind, name), was, entry)?),
             Mutation::AskApproval { row, now } => self.ask_approval(row, now),
             Mutation::StepApproval { approval, step } => Ok(self.step_approval(&approval, &step)?),
             Mutation::NoteUses(uses) => {

@@ -3,7 +3,8 @@
 use rusqlite::{Connection, params};
 
 use super::{
-    access, apply_facts, apply_object, apply_version, approvals, blobs, cards, publications, sql,
+    access, apply_facts, apply_object, apply_version, approvals, blobs, cards, publications,
+    roster, sql,
 };
 use crate::catalog::codec::encode_value;
 use crate::catalog::{
@@ -71,6 +72,12 @@ pub(super) fn apply(
             clearance,
         } => cards::set_clearance(conn, principal, clearance.as_ref()),
         Mutation::AddNotice(row) => approvals::add_notice(conn, row),
+        Mutation::SetRoster {
+            kind,
+            name,
+            was,
+            entry,
+        } => roster::set(conn, (*kind, name), *was, entry.as_ref()),
         Mutation::AskApproval { row, now } => approvals::ask(conn, row, *now),
         Mutation::StepApproval { approval, step } => approvals::step(conn, approval, step),
         Mutation::NoteUses(uses) => access::note_uses(conn, uses),

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, Rows, params_from_iter};
 
-use super::{access, approvals, read, rows, sql};
+use super::{access, approvals, read, roster, rows, sql};
 use crate::catalog::codec::encode_value;
 use crate::catalog::people::{founding, granting, naming};
 use crate::catalog::rebuild::{beginning, furnishing, rebuilding};
@@ -114,7 +114,7 @@ struct Stage {
 }
 
 /// The kinds, in the order of dependence.
-const STAGES: [Stage; 21] = [
+const STAGES: [Stage; 22] = [
     Stage {
         select: "SELECT name, created, log, defaults FROM projects WHERE name > ?1 ORDER BY name",
         fill: |rows, sink| fill_many(rows, sink, [0, 0, 0], |r| rows::project(r).map(founding)),
@@ -166,6 +166,11 @@ const STAGES: [Stage; 21] = [
     Stage {
         select: "SELECT token, expires FROM spent WHERE token > ?1 ORDER BY token",
         fill: |rows, sink| fill(rows, sink, [0, 0], spend),
+    },
+    Stage {
+        select: "SELECT kind, name, entry FROM roster
+            WHERE (kind, name) > (?1, ?2) ORDER BY kind, name",
+        fill: |rows, sink| fill(rows, sink, [0, 1], roster::restore),
     },
     Stage {
         select: "SELECT id, used FROM grants WHERE id > ?1 AND used IS NOT NULL ORDER BY id",

@@ -19,6 +19,7 @@ mod open;
 mod publications;
 mod read;
 mod readers;
+mod roster;
 mod rows;
 mod schema;
 mod sql;
@@ -47,8 +48,8 @@ use self::writer::{Work, Writer};
 use super::{
     ApprovalRow, Catalog, CatalogError, CredentialRow, DatasetRow, IdentityRow, ListQuery,
     MarkerRow, Mutation, NoticeRow, ObjectRow, Origin, Page, PartPage, PrincipalRow, ProjectRow,
-    PublicationRow, Setting, SettingKind, UploadPage, UploadQuery, UploadRow, Version, VersionPage,
-    VersionQuery, encode_change,
+    PublicationRow, RosterEntry, RosterKind, Setting, SettingKind, UploadPage, UploadQuery,
+    UploadRow, Version, VersionPage, VersionQuery, encode_change,
 };
 use crate::policy::Grant;
 use crate::types::{
@@ -296,6 +297,25 @@ impl Catalog for SqliteCatalog {
     ) -> Result<Vec<IdentityRow>, CatalogError> {
         self.readers
             .with(|conn| access::identities_of(conn, principal, limit))
+    }
+
+    async fn roster(
+        &self,
+        kind: RosterKind,
+        name: &str,
+    ) -> Result<Option<RosterEntry>, CatalogError> {
+        self.readers.with(|conn| roster::get(conn, kind, name))
+    }
+
+    async fn roster_page(
+        &self,
+        kind: RosterKind,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<(String, RosterEntry)>, CatalogError> {
+        let after = after.to_owned();
+        self.scan(move |conn| roster::page(conn, (kind, &after), limit))
+            .await
     }
 
     async fn grant_uses(

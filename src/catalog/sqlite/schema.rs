@@ -259,15 +259,25 @@ const V8: &str = "
 ALTER TABLE projects ADD COLUMN log BLOB;
 ";
 
-/// Version 9: descriptions of datasets, defaults of projects, clearances; each `NULL` for none.
+/// Version 9: the roster. `entry` is in the encoding of `catalog::codec`, and has the kind too.
 const V9: &str = "
+CREATE TABLE roster (
+    kind BLOB NOT NULL CHECK (length(kind) = 1),
+    name TEXT NOT NULL,
+    entry BLOB NOT NULL,
+    PRIMARY KEY (kind, name)
+) STRICT, WITHOUT ROWID;
+";
+
+/// Version 10: descriptions of datasets, defaults of projects, clearances; each `NULL` for none.
+const V10: &str = "
 ALTER TABLE projects ADD COLUMN defaults BLOB;
 ALTER TABLE datasets ADD COLUMN card BLOB;
 ALTER TABLE principals ADD COLUMN clearance TEXT;
 ";
 
-/// Version 10: what people are told of their datasets.
-const V10: &str = "
+/// Version 11: what people are told of their datasets.
+const V11: &str = "
 CREATE TABLE notices (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
     person TEXT NOT NULL,
@@ -279,7 +289,7 @@ CREATE INDEX notices_by_time ON notices (at, id);
 ";
 
 /// Every step, oldest first.
-pub(super) const STEPS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7, V8, V9, V10];
+pub(super) const STEPS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7, V8, V9, V10, V11];
 
 /// Brings a file, an empty one too, to the newest version; refuses a newer and a foreign one.
 pub(super) fn migrate(conn: &Connection, steps: &[&str]) -> Result<(), CatalogError> {
@@ -341,7 +351,7 @@ mod tests {
     /// A step that a later version might bring.
     const NEXT: &str = "ALTER TABLE projects ADD COLUMN note TEXT;";
     /// The newest version.
-    const KNOWN: u32 = 10;
+    const KNOWN: u32 = 11;
 
     /// The steps of a program that is newer by one, and by another that fails.
     fn newer<'a>(more: &[&'a str]) -> Vec<&'a str> {

@@ -266,7 +266,7 @@ proptest! {
             client: client.map(|text| text.parse().unwrap()),
             purpose,
             version,
-            within: None,
+            ..Circumstances::default()
         };
         for action in Action::ALL {
             let (is, was) = (may(&narrow, *action, when), may(&plain, *action, Circumstances::default()));

@@ -127,6 +127,10 @@ impl BlobStore for LocalStore {
         blocking(move || files.list(after, limit)).await
     }
 
+    fn presign(&self, _id: BlobId, _seconds: u64) -> Option<String> {
+        None
+    }
+
     async fn probe(&self, id: BlobId) -> Result<(), StoreError> {
         probe::run(self, id).await
     }

@@ -11,6 +11,8 @@ use crate::types::SecretText;
 pub struct S3StoreConfig {
     /// `http://host:port` or `https://host`; no path, no user.
     pub endpoint: String,
+    /// The same, for others than the gateway; none where they reach it as the gateway does.
+    pub public_endpoint: Option<String>,
     /// The bucket, addressed path-style.
     pub bucket: String,
     /// The region that requests are signed for.
@@ -46,6 +48,7 @@ impl S3StoreConfig {
     ) -> Self {
         Self {
             endpoint,
+            public_endpoint: None,
             bucket,
             region: "us-east-1".to_owned(),
             prefix: String::new(),

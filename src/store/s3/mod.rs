@@ -10,6 +10,7 @@ mod fuzz;
 mod outgoing;
 mod parking;
 mod pool;
+mod presign;
 mod retry;
 mod sdk;
 mod sign;
@@ -24,6 +25,7 @@ use async_trait::async_trait;
 use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration, Object};
 
 use self::client::Client;
+use self::config::Target;
 pub use self::config::{S3ConfigError, S3StoreConfig};
 #[doc(hidden)]
 pub use self::fuzz::fuzz_answer;
@@ -46,6 +48,8 @@ pub struct S3Store {
     sdk: aws_sdk_s3::Client,
     bucket: String,
     prefix: String,
+    /// Where others than the gateway reach the store.
+    public: Target,
     /// Set when a bucket must be told where it is to be.
     location: Option<BucketLocationConstraint>,
 }
@@ -58,6 +62,10 @@ impl S3Store {
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, S3ConfigError> {
         let target = config::check(config)?;
+        let public = match &config.public_endpoint {
+            Some(url) => Target::parse(url).ok_or(S3ConfigError::Endpoint)?,
+            None => target.clone(),
+        };
         let signer = Signer::new(
             config.access_key.clone(),
             config.secret_key.duplicate(),
@@ -81,6 +89,7 @@ impl S3Store {
             client,
             bucket: config.bucket.clone(),
             prefix: config.prefix.clone(),
+            public,
             location,
         })
     }
@@ -262,6 +271,15 @@ impl BlobStore for S3Store {
             token = next;
         }
         Err(failed("its listing does not end"))
+    }
+
+    fn presign(&self, id: BlobId, seconds: u64) -> Option<String> {
+        let path = format!("{}{id}", self.client.base);
+        let now = self.client.clock.now();
+        let authority = &self.public.authority;
+        let query = self.client.signer.presign(authority, &path, seconds, now);
+        let scheme = if self.public.tls { "https" } else { "http" };
+        Some(format!("{scheme}://{authority}{path}?{query}"))
     }
 
     async fn probe(&self, id: BlobId) -> Result<(), StoreError> {

@@ -43,17 +43,17 @@ pub(crate) struct Signature {
 
 /// Signs with one credential for one region and service.
 pub(crate) struct Signer {
-    access_key: String,
+    pub(super) access_key: String,
     secret_key: SecretText,
     region: String,
     service: &'static str,
     today: ArcSwapOption<Day>,
 }
 
-struct Day {
+pub(super) struct Day {
     number: u64,
-    scope: String,
-    key: hmac::Key,
+    pub(super) scope: String,
+    pub(super) key: hmac::Key,
 }
 
 impl Signer {
@@ -94,7 +94,7 @@ impl Signer {
     }
 
     /// `HMAC(HMAC(HMAC(HMAC("AWS4" + secret, day), region), service), "aws4_request")`.
-    fn day(&self, now: Timestamp, date: &str) -> Arc<Day> {
+    pub(super) fn day(&self, now: Timestamp, date: &str) -> Arc<Day> {
         let number = now.millis() / MILLIS_OF_DAY;
         if let Some(day) = &*self.today.load()
             && day.number == number
@@ -143,7 +143,7 @@ fn canonical(parts: &Parts<'_>, date: &str) -> (String, String) {
 }
 
 /// ISO 8601, basic: `20150830T123600Z`.
-fn basic_date(now: Timestamp) -> String {
+pub(super) fn basic_date(now: Timestamp) -> String {
     let seconds = i64::try_from(now.seconds()).unwrap_or(i64::MAX);
     // Beyond the year 9999 any signature is refused anyway.
     let t = OffsetDateTime::from_unix_timestamp(seconds).unwrap_or(OffsetDateTime::UNIX_EPOCH);

@@ -24,6 +24,7 @@ mod ports;
 mod published;
 mod races;
 mod snapshots;
+mod straight;
 pub(super) mod support;
 mod sweep;
 mod uploads;

@@ -11,8 +11,8 @@ use tokio::sync::Notify;
 use crate::catalog::{
     ApprovalRow, Catalog, CatalogError, CredentialRow, DatasetRow, IdentityRow, ListQuery,
     MarkerRow, Mutation, NoticeRow, ObjectRow, Origin, Page, PartPage, PrincipalRow, ProjectRow,
-    PublicationRow, Setting, SettingKind, SharedCatalog, UploadPage, UploadQuery, UploadRow,
-    Version, VersionPage, VersionQuery,
+    PublicationRow, RosterEntry, RosterKind, Setting, SettingKind, SharedCatalog, UploadPage,
+    UploadQuery, UploadRow, Version, VersionPage, VersionQuery,
 };
 use crate::journal::{Durable, Journal, JournalError, SharedJournal};
 use crate::ledger::{Completion, Intent, Session};
@@ -105,6 +105,10 @@ impl<P> Gated<P> {
 
 #[async_trait]
 impl BlobStore for Gated<SharedStore> {
+    fn presign(&self, id: BlobId, seconds: u64) -> Option<String> {
+        Some(format!("https://store.example/{id}?seconds={seconds}"))
+    }
+
     async fn put(&self, id: BlobId, bytes: u64, body: BlobBody) -> Result<(), StoreError> {
         self.gate.pass(self.inner.put(id, bytes, body)).await
     }
@@ -217,6 +221,8 @@ gated! {
     members(group: &PrincipalId, after: Option<&PrincipalId>, limit: usize) -> Vec<PrincipalId>;
     identity(issuer: &str, subject: &str) -> Option<IdentityRow>;
     identities_of(principal: &PrincipalId, limit: usize) -> Vec<IdentityRow>;
+    roster(kind: RosterKind, name: &str) -> Option<RosterEntry>;
+    roster_page(kind: RosterKind, after: &str, limit: usize) -> Vec<(String, RosterEntry)>;
     grant_uses(project: &ProjectName, limit: usize) -> Vec<(GrantId, Timestamp)>;
     credential_uses(principal: &PrincipalId, limit: usize) -> Vec<(AccessKeyId, Timestamp)>;
     notices(to: &PrincipalId, limit: usize) -> Vec<NoticeRow>;

@@ -18,9 +18,9 @@ use crate::vault::{
     ErrorKind, NewObject, Place, ReadAsk, ReadReport, Run, Span, SweepAsk, WriteConditions,
 };
 
-const V1: &str = "icu--ecg--v1";
+pub(super) const V1: &str = "icu--ecg--v1";
 
-fn run(from: &str, count: usize) -> Run {
+pub(super) fn run(from: &str, count: usize) -> Run {
     let from = from.parse().unwrap();
     Run { from, count }
 }
@@ -33,7 +33,7 @@ async fn stocked() -> World {
     world
 }
 
-async fn published() -> World {
+pub(super) async fn published() -> World {
     let world = stocked().await;
     let call = world.call(Some("olivia"));
     world.vault.publish(&call, BUCKET).await.unwrap();
@@ -72,7 +72,10 @@ async fn release(world: &World, who: &str, runs: Vec<Run>) -> Vec<String> {
 }
 
 /// The queries and keys of the newest records of an action.
-fn records(world: &World, action: Action) -> Vec<(Option<ObjectKey>, Option<String>, Outcome)> {
+pub(super) fn records(
+    world: &World,
+    action: Action,
+) -> Vec<(Option<ObjectKey>, Option<String>, Outcome)> {
     let entries = world.journal.entries().into_iter();
     let whole = entries.filter_map(|entry| match entry {
         Entry::Whole {

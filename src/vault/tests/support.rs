@@ -396,6 +396,7 @@ pub(in crate::vault) fn settings(snapshot_wait: bool) -> Settings {
     Settings {
         default_project: "icu".parse().unwrap(),
         snapshot_wait,
+        straight: vec!["icu".parse().unwrap()],
         review: REVIEW,
         labels: labels(),
     }

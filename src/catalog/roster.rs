@@ -1,0 +1,111 @@
+//! The roster: rows about who works here beside persons and grants, each under a kind and a name,
+//! with a revision by which a writer sees that nobody came in between.
+
+use crate::policy::Demand;
+use crate::types::{DatasetName, Network, PrincipalId, ProjectName, Timestamp};
+
+/// Which kind of row. Its number is in files and is never given to another.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum RosterKind {
+    /// A compute node, by its name.
+    Node,
+    /// A job's right, by its name.
+    Job,
+    /// What a project demands of how people signed in, by the project's name.
+    Demand,
+}
+
+/// A row's value; its kind is the variant's.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum RosterRow {
+    /// A compute node.
+    Node(NodeRow),
+    /// A job's right.
+    Job(JobRow),
+    /// What a project demands.
+    Demand(Demand),
+}
+
+/// A row with its revision.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct RosterEntry {
+    /// 1 at first, one more with each change.
+    pub revision: u64,
+    /// The row.
+    pub row: RosterRow,
+}
+
+/// A compute node whose key an operator has enrolled.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NodeRow {
+    /// Its cluster.
+    pub cluster: String,
+    /// Its Ed25519 public key.
+    pub key: [u8; 32],
+    /// From where it speaks; empty for: from one address within each session.
+    pub networks: Vec<Network>,
+    /// Since when.
+    pub enrolled: Timestamp,
+}
+
+/// What a person lets a job read in her name.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct JobRow {
+    /// Who.
+    pub principal: PrincipalId,
+    /// On which issuer's word about which subject she asked, if on one's.
+    pub word: Option<(String, String)>,
+    /// How well she was known then: the class and the methods of her sign-in.
+    pub assurance: (Option<String>, Vec<String>),
+    /// In which project.
+    pub project: ProjectName,
+    /// Which dataset.
+    pub dataset: DatasetName,
+    /// Which version of it; `None` for what is current.
+    pub version: Option<u32>,
+    /// For which purpose alone.
+    pub purpose: Option<String>,
+    /// On which cluster.
+    pub cluster: String,
+    /// Under which account of the cluster.
+    pub account: String,
+    /// On how many nodes at most.
+    pub nodes_max: u32,
+    /// When it was asked for.
+    pub created: Timestamp,
+    /// Until when it may start.
+    pub start_by: Timestamp,
+    /// How long it may run, in milliseconds.
+    pub lasts_ms: u64,
+    /// The scheduler's number of the job, once it has started.
+    pub number: Option<String>,
+    /// When it is over whatever happens, once it has started.
+    pub over: Option<Timestamp>,
+    /// The nodes that it runs on now.
+    pub nodes: Vec<String>,
+    /// How many nodes have left it.
+    pub left: u32,
+    /// When it ended.
+    pub ended: Option<Timestamp>,
+}
+
+impl RosterRow {
+    /// Its kind.
+    #[must_use]
+    pub const fn kind(&self) -> RosterKind {
+        match self {
+            Self::Node(_) => RosterKind::Node,
+            Self::Job(_) => RosterKind::Job,
+            Self::Demand(_) => RosterKind::Demand,
+        }
+    }
+
+    /// Whether this row takes away what an earlier one gave. A job that starts gives; what keeps an
+    /// older row looks again before it refuses.
+    pub(super) const fn narrows(&self) -> bool {
+        match self {
+            Self::Node(_) | Self::Demand(_) => true,
+            Self::Job(job) => job.ended.is_some() || job.left > 0,
+        }
+    }
+}

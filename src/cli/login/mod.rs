@@ -1,0 +1,360 @@
+//! `kluis login`, `logout`, `whoami`: a person signs in with an OpenID provider, and what the vault
+//! gives for that is kept for an hour at most, in a file that only she can read. Nothing of the
+//! provider's is kept: no refresh token is asked for.
+
+mod browser;
+mod oidc;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use http::Method;
+use serde_json::json;
+
+use super::login_args::{Kept, Login};
+use super::output::{CliError, Exit, Output};
+use super::remote::Caller;
+use super::serve::runtime;
+use crate::app::fetch::{self, FetchError};
+use crate::app::system::{SystemClock, SystemEntropy};
+use crate::app::{create_folder, write_file};
+use crate::config::{Environment, Variable};
+use crate::node::variable_of;
+use crate::types::{Clock as _, Entropy as _, SecretText, limits};
+use browser::Waiting;
+use oidc::{Answer, Device, LoginError, Once, Provider};
+
+const FILE: &str = ".kluis/session.env";
+const REGION: &str = "kluis";
+
+/// With whom and where somebody signs in.
+struct Place {
+    issuer: String,
+    client: String,
+    endpoint: String,
+    ca: Option<PathBuf>,
+    scope: String,
+}
+
+impl From<LoginError> for CliError {
+    fn from(error: LoginError) -> Self {
+        let exit = match &error {
+            LoginError::Configuration | LoginError::Issuer(_) | LoginError::NotOffered(_) => {
+                Exit::Usage
+            }
+            LoginError::State
+            | LoginError::Refused(_)
+            | LoginError::Expired
+            | LoginError::Answer(_)
+            | LoginError::Token(_) => Exit::No,
+        };
+        Self::of(exit, &error)
+    }
+}
+
+fn unreachable(who: &str, error: &FetchError) -> CliError {
+    let error = CliError::of(Exit::Unavailable, error);
+    error.hint(format!("that was {who}"))
+}
+
+/// Signs in, or shows the session that is kept.
+pub(super) fn run(
+    ask: &Login,
+    environment: &Environment,
+    output: &mut Output,
+) -> Result<Exit, CliError> {
+    let file = file(&ask.kept, environment)?;
+    if ask.env || ask.process {
+        return show(ask, &file, output);
+    }
+    let place = place(ask, &file)?;
+    let told = runtime()?.block_on(async {
+        let token = if ask.device {
+            by_device(&place, output).await?
+        } else {
+            by_browser(&place, output).await?
+        };
+        exchange(&place, &token, ask.role.as_deref()).await
+    })?;
+    keep(&place, &told, &file)?;
+    output.note(&format!("signed in until {}", told.expires));
+    output
+        .hint("`kluis whoami` says as whom; `eval \"$(kluis login --env)\"` lets S3 tools use it");
+    Ok(Exit::Done)
+}
+
+fn file(kept: &Kept, environment: &Environment) -> Result<PathBuf, CliError> {
+    if let Some(path) = &kept.session {
+        return Ok(path.clone());
+    }
+    let home = environment.get(Variable::Home);
+    let home = home.ok_or_else(|| CliError::new(Exit::Usage, "there is no home directory"));
+    let home = home.map_err(|error| error.hint("--session names the file"))?;
+    Ok(Path::new(home.expose()).join(FILE))
+}
+
+/// What the arguments say, or the session of the last time.
+fn place(ask: &Login, file: &Path) -> Result<Place, CliError> {
+    let last = std::fs::read_to_string(file).unwrap_or_default();
+    let of = |given: &Option<String>, name: &str, option: &str| {
+        let value = given.clone().or_else(|| variable_of(&last, name));
+        value
+            .ok_or_else(|| CliError::new(Exit::Usage, format!("{option} is needed the first time")))
+    };
+    let last_ca = || variable_of(&last, "AWS_CA_BUNDLE").map(PathBuf::from);
+    let place = Place {
+        issuer: of(&ask.issuer, "KLUIS_ISSUER", "--issuer")?,
+        client: of(&ask.client_id, "KLUIS_CLIENT_ID", "--client-id")?,
+        endpoint: of(&ask.endpoint, "AWS_ENDPOINT_URL", "--endpoint")?,
+        ca: ask.ca_file.clone().or_else(last_ca),
+        scope: ask.scope.clone(),
+    };
+    let texts = [&place.issuer, &place.client, &place.endpoint];
+    if texts.iter().any(|text| text.contains(char::is_whitespace)) {
+        return Err(CliError::new(
+            Exit::Usage,
+            "a URL or a client's name has no space",
+        ));
+    }
+    Ok(place)
+}
+
+impl Place {
+    async fn provider(&self) -> Result<Provider, CliError> {
+        let base = self.issuer.trim_end_matches('/');
+        let url = format!("{base}/.well-known/openid-configuration");
+        let most = limits::TOKEN_KEYS_BYTES_MAX;
+        let text = fetch::get(&url, self.ca.as_deref(), most).await;
+        let text = text.map_err(|error| unreachable("the provider's configuration", &error))?;
+        Ok(Provider::read(&text, &self.issuer)?)
+    }
+
+    async fn post(&self, url: &str, form: String) -> Result<Vec<u8>, CliError> {
+        let answer = fetch::post_form(url, form, self.ca.as_deref(), limits::TOKEN_KEYS_BYTES_MAX);
+        let (_, body) = answer
+            .await
+            .map_err(|error| unreachable("the provider", &error))?;
+        Ok(body)
+    }
+
+    fn judge(&self, token: &str, nonce: Option<&str>) -> Result<(), LoginError> {
+        oidc::judge(
+            token,
+            (&self.issuer, &self.client),
+            nonce,
+            SystemClock.now(),
+        )
+    }
+}
+
+async fn by_browser(place: &Place, output: &mut Output) -> Result<SecretText, CliError> {
+    let provider = place.provider().await?;
+    let mut random = zeroize::Zeroizing::new([0_u8; 96]);
+    let drawn = SystemEntropy::new().fill(random.as_mut());
+    drawn.map_err(|error| CliError::of(Exit::Unavailable, &error))?;
+    let once = Once::of(&random);
+    let waiting = Waiting::open().await?;
+    let redirect = waiting.url()?;
+    let page = once.page(&provider, (&place.client, &place.scope), &redirect)?;
+    output.note(&format!("open this page in your browser:\n{page}"));
+    let late = || CliError::new(Exit::No, "nobody signed in within five minutes");
+    let query = waiting.query().await.ok_or_else(late)?;
+    let code = once.code(&query, &place.issuer)?;
+    let form = once.exchange(&code, &place.client, &redirect);
+    let body = place.post(&provider.token_endpoint, form).await?;
+    let Answer::Token(token) = Answer::read(&body, false)? else {
+        return Err(LoginError::Answer("it has no identity token").into());
+    };
+    place.judge(&token, Some(once.nonce()))?;
+    Ok(SecretText::new(token))
+}
+
+async fn by_device(place: &Place, output: &mut Output) -> Result<SecretText, CliError> {
+    let provider = place.provider().await?;
+    let endpoint = provider.device_authorization_endpoint.as_deref();
+    let endpoint = endpoint.ok_or(LoginError::NotOffered("the device flow"))?;
+    let form = Device::ask(&place.client, &place.scope);
+    let device = Device::read(&place.post(endpoint, form).await?)?;
+    let (page, code) = device.told();
+    output.note(&format!("on any machine, open {page} and enter {code}"));
+    let (mut interval, lasts) = device.pace();
+    let end = tokio::time::Instant::now() + Duration::from_secs(lasts);
+    while tokio::time::Instant::now() < end {
+        tokio::time::sleep(Duration::from_secs(interval)).await;
+        let form = device.poll(&place.client);
+        let body = place.post(&provider.token_endpoint, form).await?;
+        match Answer::read(&body, true)? {
+            Answer::Token(token) => {
+                place.judge(&token, None)?;
+                return Ok(SecretText::new(token));
+            }
+            Answer::Wait(more) => interval = interval.saturating_add(more).min(60),
+        }
+    }
+    Err(LoginError::Expired.into())
+}
+
+/// A session as the vault gave it.
+struct Told {
+    id: String,
+    secret: SecretText,
+    token: SecretText,
+    expires: String,
+}
+
+/// The text of an element of an answer.
+fn element<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let (_, rest) = text.split_once(&format!("<{name}>"))?;
+    let (inside, _) = rest.split_once(&format!("</{name}>"))?;
+    // What it is made of has no letter that XML would write otherwise, nor one that a shell obeys.
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"+/=-_:.".contains(&b);
+    inside.bytes().all(plain).then_some(inside)
+}
+
+async fn exchange(place: &Place, token: &SecretText, role: Option<&str>) -> Result<Told, CliError> {
+    let role = format!("arn:aws:iam::kluis:role/{}", role.unwrap_or("kluis"));
+    let form = form_urlencoded::Serializer::new(String::new())
+        .append_pair("Action", "AssumeRoleWithWebIdentity")
+        .append_pair("Version", "2011-06-15")
+        .append_pair("RoleArn", &role)
+        .append_pair("RoleSessionName", "kluis-login")
+        .append_pair("WebIdentityToken", token.expose())
+        .finish();
+    let url = format!("{}/", place.endpoint.trim_end_matches('/'));
+    let answer = fetch::post_form(
+        &url,
+        form,
+        place.ca.as_deref(),
+        limits::TOKEN_KEYS_BYTES_MAX,
+    )
+    .await;
+    let (status, body) = answer.map_err(|error| unreachable("the gateway", &error))?;
+    let text = String::from_utf8_lossy(&body);
+    if status != 200 {
+        let code = element(&text, "Code").unwrap_or("no reason");
+        let exit = if status >= 500 {
+            Exit::Unavailable
+        } else {
+            Exit::No
+        };
+        return Err(CliError::new(exit, format!("the gateway refuses: {code}"))
+            .hint("its log says why: is the provider believed, and the subject linked?"));
+    }
+    let part = |name: &str| {
+        let bad = || CliError::new(Exit::Unavailable, "the gateway's answer is no session");
+        element(&text, name).map(str::to_owned).ok_or_else(bad)
+    };
+    Ok(Told {
+        id: part("AccessKeyId")?,
+        secret: SecretText::new(part("SecretAccessKey")?),
+        token: SecretText::new(part("SessionToken")?),
+        expires: part("Expiration")?,
+    })
+}
+
+/// Writes the session, whole or not at all, for its owner alone.
+fn keep(place: &Place, told: &Told, file: &Path) -> Result<(), CliError> {
+    let mut lines = vec![
+        format!("AWS_ENDPOINT_URL={}", place.endpoint),
+        format!("AWS_REGION={REGION}"),
+        format!("AWS_ACCESS_KEY_ID={}", told.id),
+        format!("AWS_SECRET_ACCESS_KEY={}", told.secret.expose()),
+        format!("AWS_SESSION_TOKEN={}", told.token.expose()),
+        format!("KLUIS_EXPIRES={}", told.expires),
+        format!("KLUIS_ISSUER={}", place.issuer),
+        format!("KLUIS_CLIENT_ID={}", place.client),
+    ];
+    if let Some(path) = &place.ca {
+        lines.push(format!("AWS_CA_BUNDLE={}", path.display()));
+    }
+    let text = zeroize::Zeroizing::new(lines.join("\n") + "\n");
+    create_folder(file)?;
+    Ok(write_file(file, text.as_bytes(), 0o600)?)
+}
+
+/// The kept session, if it is not over.
+fn kept(file: &Path) -> Result<zeroize::Zeroizing<String>, CliError> {
+    let none = |why: &str| CliError::new(Exit::No, why).hint("`kluis login` signs in");
+    let text = std::fs::read_to_string(file).map_err(|_no_file| none("nobody is signed in"))?;
+    let text = zeroize::Zeroizing::new(text);
+    let end = variable_of(&text, "KLUIS_EXPIRES").unwrap_or_default();
+    let end = super::values::time(&end).map_err(|_no_time| none("nobody is signed in"))?;
+    if end <= SystemClock.now() {
+        return Err(none("the session is over"));
+    }
+    Ok(text)
+}
+
+fn show(ask: &Login, file: &Path, output: &mut Output) -> Result<Exit, CliError> {
+    let text = kept(file)?;
+    let of = |name: &str| variable_of(&text, name).unwrap_or_default();
+    if output.is_terminal() && !ask.force {
+        return Err(
+            CliError::new(Exit::Usage, "a secret is not shown on a terminal")
+                .hint("eval \"$(kluis login --env)\", or --force"),
+        );
+    }
+    if ask.process {
+        let value = json!({
+            "Version": 1, "AccessKeyId": of("AWS_ACCESS_KEY_ID"),
+            "SecretAccessKey": of("AWS_SECRET_ACCESS_KEY"), "SessionToken": of("AWS_SESSION_TOKEN"),
+            "Expiration": of("KLUIS_EXPIRES"),
+        });
+        output.data(format!("{value}\n").as_bytes())?;
+        return Ok(Exit::Done);
+    }
+    let names = [
+        "AWS_ENDPOINT_URL",
+        "AWS_REGION",
+        "AWS_ACCESS_KEY_ID",
+        "AWS_SECRET_ACCESS_KEY",
+        "AWS_SESSION_TOKEN",
+        "AWS_CA_BUNDLE",
+    ];
+    let lines = names.into_iter().filter_map(|name| {
+        let value = variable_of(&text, name)?;
+        // A word in single quotes is only itself.
+        let word = value.replace('\'', "'\\''");
+        Some(format!("export {name}='{word}'\n"))
+    });
+    output.data(lines.collect::<String>().as_bytes())?;
+    Ok(Exit::Done)
+}
+
+/// Forgets the session.
+pub(super) fn logout(
+    kept: &Kept,
+    environment: &Environment,
+    output: &mut Output,
+) -> Result<Exit, CliError> {
+    let file = file(kept, environment)?;
+    match std::fs::remove_file(&file) {
+        Ok(()) => output.note("the session is forgotten here; at the gateway it ends by itself"),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            output.note("nobody was signed in");
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(Exit::Done)
+}
+
+/// Asks the gateway.
+pub(super) fn whoami(
+    ask: &Kept,
+    environment: &Environment,
+    output: &mut Output,
+) -> Result<Exit, CliError> {
+    let file = file(ask, environment)?;
+    let text = kept(&file)?;
+    let caller = Caller {
+        credentials: Some(file),
+    };
+    let told = caller
+        .ask(environment, (Method::GET, &["identity"]), None)
+        .map_err(|error| error.hint("`kluis login` signs in again"))?;
+    let part = |name: &str| told[name].as_str().unwrap_or_default().to_owned();
+    let until = variable_of(&text, "KLUIS_EXPIRES").unwrap_or_default();
+    let row = [part("principal"), part("acts_for"), until];
+    output.rows(["principal", "acts_for", "until"], &[row])?;
+    Ok(Exit::Done)
+}

@@ -1,0 +1,168 @@
+//! The plan: paths in the order in which a job is going to open them, one a line.
+//!
+//! `.kluis/plan` is a symbolic link to a file in memory that the mount's owner alone may write: the
+//! mount itself stays read-only. A plan that was not written to for a moment is taken, and its file
+//! emptied.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use super::state::State;
+use crate::node::Version;
+use crate::types::limits;
+
+/// How often the file is looked at; as long it must have been left alone.
+const LOOK: Duration = Duration::from_millis(300);
+/// Where files in memory are, and where else it may lie.
+const PLACES: [&str; 2] = ["/dev/shm", "/tmp"];
+
+/// The file; it goes with this.
+pub(super) struct PlanFile {
+    directory: PathBuf,
+    path: PathBuf,
+}
+
+impl PlanFile {
+    /// Makes one in a directory of its own, which nobody else may enter. `name`: the directory's,
+    /// which nobody may guess.
+    pub(super) fn new(name: &str) -> io::Result<Self> {
+        let mut last = io::Error::from(io::ErrorKind::NotFound);
+        for place in PLACES {
+            let directory = Path::new(place).join(name);
+            let made = DirBuilder::new().mode(0o700).create(&directory);
+            let path = directory.join("plan");
+            let mut options = OpenOptions::new();
+            let options = options.create_new(true).write(true).mode(0o600);
+            match made.and_then(|()| options.open(&path)) {
+                Ok(_) => return Ok(Self { directory, path }),
+                Err(error) => last = error,
+            }
+        }
+        Err(last)
+    }
+
+    /// What the link in the mount says.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// How it stands: its length and when it was written; `None` if it is empty or gone.
+    fn written(&self) -> Option<(u64, SystemTime)> {
+        let metadata = std::fs::symlink_metadata(&self.path).ok()?;
+        let written = (metadata.len(), metadata.modified().ok()?);
+        (metadata.is_file() && written.0 > 0).then_some(written)
+    }
+
+    /// Removes the file. The kernel may hold the rest of a mount for as long as a file is open.
+    pub(super) fn remove(&self) {
+        if let Err(error) = std::fs::remove_dir_all(&self.directory) {
+            tracing::debug!(%error, "the directory of the plan is gone, or left");
+        }
+    }
+
+    /// What was written, which is then gone.
+    fn take(&self) -> io::Result<Vec<u8>> {
+        let file = File::options().read(true).write(true).open(&self.path)?;
+        let mut text = Vec::new();
+        (&file)
+            .take(limits::PLAN_BYTES_MAX)
+            .read_to_end(&mut text)?;
+        file.set_len(0)?;
+        Ok(text)
+    }
+}
+
+impl Drop for PlanFile {
+    fn drop(&mut self) {
+        self.remove();
+    }
+}
+
+/// Looks for plans and puts them in force.
+pub(super) async fn watch(state: Arc<State>) {
+    let mut seen = None;
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let now = state.plan.written();
+        if now.is_none() || now != seen {
+            seen = now;
+            continue;
+        }
+        seen = None;
+        match state.plan.take() {
+            Ok(text) => {
+                let order = resolve(&state.version, &text).await;
+                tracing::info!(files = order.len(), "a plan is in force");
+                state.planned(order);
+            }
+            Err(error) => tracing::warn!(%error, "a plan cannot be read"),
+        }
+    }
+}
+
+/// A path's directory, with its slash, and its name.
+type Parts<'a> = (&'a [u8], &'a [u8]);
+
+/// The files of a plan, as numbers in the manifest; lines that name none are passed over.
+async fn resolve(version: &Version, text: &[u8]) -> Vec<u32> {
+    let lines = text.split(|byte| *byte == b'\n').map(clean);
+    let lines = lines.filter(|line| !line.is_empty());
+    let lines: Vec<&[u8]> = lines.take(limits::PLAN_FILES_MAX).collect();
+    // In the manifest's order, so that each of its pages is looked at once.
+    let mut sorted: Vec<(usize, Parts<'_>)> =
+        lines.iter().map(|line| split(line)).enumerate().collect();
+    sorted.sort_by_key(|(_, path)| *path);
+    let mut found: Vec<Option<u32>> = vec![None; lines.len()];
+    for (at, (directory, name)) in sorted {
+        let entry = version.find(directory, name).await.ok();
+        let number = entry.and_then(|entry| version.number(entry.place));
+        if let (Some(number), Some(slot)) = (number, found.get_mut(at)) {
+            *slot = u32::try_from(number).ok();
+        }
+    }
+    found.into_iter().flatten().collect()
+}
+
+/// A line without what editors and shells leave around a path.
+fn clean(line: &[u8]) -> &[u8] {
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    line.strip_prefix(b"./").unwrap_or(line)
+}
+
+fn split(path: &[u8]) -> Parts<'_> {
+    let cut = path.iter().rposition(|byte| *byte == b'/');
+    path.split_at(cut.map_or(0, |at| at.saturating_add(1)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn the_file_is_its_owners_alone_is_emptied_when_taken_and_goes_with_the_mount() {
+        let plan = PlanFile::new("kluis-test-of-plans").unwrap();
+        let path = plan.path().to_owned();
+        let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
+        assert!(plan.written().is_none());
+        std::fs::write(&path, "a\nb\n").unwrap();
+        assert_eq!(plan.written().unwrap().0, 4);
+        assert_eq!(plan.take().unwrap(), b"a\nb\n");
+        assert!(plan.written().is_none());
+        drop(plan);
+        assert!(!path.parent().unwrap().exists());
+    }
+
+    #[test]
+    fn lines_are_paths_below_the_top() {
+        assert_eq!(split(clean(b"./a/b/c\r")), (&b"a/b/"[..], &b"c"[..]));
+        assert_eq!(split(clean(b"c")), (&b""[..], &b"c"[..]));
+        assert_eq!(split(clean(b"/")), (&b"/"[..], &b""[..]));
+    }
+}

@@ -1,0 +1,92 @@
+//! Whether a job's session still holds, as of now: the guard's cache answers, and looks again
+//! before it says no.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::super::VaultError;
+use super::super::guard::Guard;
+use super::super::session::{JobBounds, Word};
+use super::node::is_at;
+use crate::catalog::{JobRow, NodeRow, RosterKind, RosterRow};
+use crate::types::{PrincipalId, Timestamp};
+
+impl Guard {
+    /// Whether a job still runs on a node that is still enrolled.
+    pub(in crate::vault) async fn job_runs(
+        &self,
+        job: &JobBounds,
+        now: Timestamp,
+    ) -> Result<bool, VaultError> {
+        let runs = |row: &JobRow| {
+            row.ended.is_none()
+                && row.principal == job.person
+                && row.over.is_some_and(|over| now < over)
+                && row.nodes.contains(&job.node)
+        };
+        let generation = self.generation().await?;
+        let kept = self.cached(|cache| cache.jobs.get(&job.name).map(Arc::clone));
+        let row = match kept.filter(|row| runs(row)) {
+            Some(row) => row,
+            None => match self.catalog.roster(RosterKind::Job, &job.name).await? {
+                Some(entry) => match entry.row {
+                    RosterRow::Job(row) => {
+                        let row = Arc::new(row);
+                        self.keep(generation, |cache| {
+                            let _old = cache.jobs.insert(job.name.clone(), Arc::clone(&row));
+                        });
+                        row
+                    }
+                    RosterRow::Node(_) | RosterRow::Demand(_) => return Ok(false),
+                },
+                None => return Ok(false),
+            },
+        };
+        if !runs(&row) || self.enrolled(&job.node).await?.is_none() {
+            return Ok(false);
+        }
+        match &row.word {
+            Some((issuer, subject)) => self.is_linked((issuer, subject), &row.principal).await,
+            None => Ok(true),
+        }
+    }
+
+    /// Whether an issuer's subject is this principal.
+    pub(super) async fn is_linked(
+        &self,
+        (issuer, subject): (&str, &str),
+        principal: &PrincipalId,
+    ) -> Result<bool, VaultError> {
+        let word = Word {
+            issuer: issuer.to_owned(),
+            subject: subject.to_owned(),
+        };
+        Ok(self.linked(&word).await?.as_ref() == Some(principal))
+    }
+
+    async fn enrolled(&self, name: &str) -> Result<Option<Arc<NodeRow>>, VaultError> {
+        let generation = self.generation().await?;
+        if let Some(row) = self.cached(|cache| cache.nodes.get(name).map(Arc::clone)) {
+            return Ok(Some(row));
+        }
+        let entry = self.catalog.roster(RosterKind::Node, name).await?;
+        let Some(RosterRow::Node(row)) = entry.map(|entry| entry.row) else {
+            return Ok(None);
+        };
+        let row = Arc::new(row);
+        self.keep(generation, |cache| {
+            let _old = cache.nodes.insert(name.to_owned(), Arc::clone(&row));
+        });
+        Ok(Some(row))
+    }
+
+    /// Whether a request of a job's session comes from where its node is.
+    pub(in crate::vault) async fn is_at_node(
+        &self,
+        job: &JobBounds,
+        client: Option<IpAddr>,
+    ) -> Result<bool, VaultError> {
+        let node = self.enrolled(&job.node).await?;
+        Ok(node.is_some_and(|node| is_at(&node, client, job.client)))
+    }
+}

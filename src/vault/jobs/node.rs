@@ -1,0 +1,95 @@
+//! Compute nodes: machines whose key an operator has enrolled, so that jobs on them can be told
+//! from jobs elsewhere. Called on the vault's own host; each act is recorded.
+
+use std::net::IpAddr;
+
+use super::super::{Call, ErrorKind, Vault, VaultError};
+use crate::catalog::{Mutation, NodeRow, RosterEntry, RosterKind, RosterRow};
+use crate::types::{Network, limits};
+
+/// Whether a text can name a node, cluster or account: it becomes part of a principal's name.
+pub(super) fn is_name(text: &str) -> bool {
+    let ok = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-');
+    (1..=limits::NODE_NAME_BYTES_MAX).contains(&text.len()) && text.bytes().all(ok)
+}
+
+/// Whether a node's words may come from this address: one of its networks; where it has none,
+/// any that is the one of before.
+pub(super) fn is_at(node: &NodeRow, client: Option<IpAddr>, before: Option<IpAddr>) -> bool {
+    match client {
+        None => false,
+        Some(client) if node.networks.is_empty() => before.is_none_or(|before| before == client),
+        Some(client) => node.networks.iter().any(|network| network.contains(client)),
+    }
+}
+
+/// A node as an operator enrols it.
+pub struct NodeDraft {
+    /// Its name, as its key signs it.
+    pub name: String,
+    /// Its cluster.
+    pub cluster: String,
+    /// Its Ed25519 public key.
+    pub key: [u8; 32],
+    /// From where it speaks; empty for: from one address within each session.
+    pub networks: Vec<Network>,
+}
+
+impl Vault {
+    /// Enrols a node, which must be new.
+    pub async fn enrol_node(&self, call: &Call, draft: NodeDraft) -> Result<NodeRow, VaultError> {
+        let name = draft.name;
+        let key = data_encoding::BASE64.encode(&draft.key);
+        let what = format!("node={name} cluster={} key={key}", draft.cluster);
+        let intent = Self::admin_intent(call, None, &what);
+        if !is_name(&name) || !is_name(&draft.cluster) {
+            let why = "a node or cluster is 1 to 40 of a-z, 0-9 and . _ -";
+            let error = VaultError::new(ErrorKind::InvalidArgument, why);
+            return Err(self.turn_away(call, intent, error).await);
+        }
+        let row = NodeRow {
+            cluster: draft.cluster,
+            key: draft.key,
+            networks: draft.networks,
+            enrolled: self.now(),
+        };
+        let change = Mutation::SetRoster {
+            kind: RosterKind::Node,
+            name,
+            was: None,
+            entry: Some(RosterEntry {
+                revision: 1,
+                row: RosterRow::Node(row.clone()),
+            }),
+        };
+        self.administer(call, intent, vec![change]).await?;
+        Ok(row)
+    }
+
+    /// Ends a node: nothing is believed of it from now on, and what its jobs read is cut within a
+    /// minute.
+    pub async fn remove_node(&self, call: &Call, name: &str) -> Result<(), VaultError> {
+        let intent = Self::admin_intent(call, None, &format!("node={name} removed"));
+        let entry = self.catalog.roster(RosterKind::Node, name).await?;
+        let Some(entry) = entry else {
+            let error = VaultError::new(ErrorKind::InvalidArgument, "no such node");
+            return Err(self.turn_away(call, intent, error).await);
+        };
+        let change = Mutation::SetRoster {
+            kind: RosterKind::Node,
+            name: name.to_owned(),
+            was: Some(entry.revision),
+            entry: None,
+        };
+        self.administer(call, intent, vec![change]).await
+    }
+
+    /// A node's row.
+    pub(super) async fn node(&self, name: &str) -> Result<Option<NodeRow>, VaultError> {
+        let entry = self.catalog.roster(RosterKind::Node, name).await?;
+        Ok(match entry.map(|entry| entry.row) {
+            Some(RosterRow::Node(row)) => Some(row),
+            Some(RosterRow::Job(_) | RosterRow::Demand(_)) | None => None,
+        })
+    }
+}

@@ -1,0 +1,292 @@
+"""Mounts side by side: kluis mount, which opens and verifies, and others that read plaintext, on one store, in turn.
+
+    tests/load/mounts.py seq [--mib 512] [--rounds 3]        one large file, dd bs=1M, page cache dropped before each
+    tests/load/mounts.py streams [--mib 256]                 four of them at once
+    tests/load/mounts.py small [--files 300] [--delay 15]    files of 150 KiB behind a store that answers so many ms later
+    tests/load/mounts.py random [--delay 15]                 reads of 4 KiB, cold
+    tests/load/mounts.py find [--files 20000]                find with stat on a mount that was just made
+
+KLUIS_BIN names the release binary; MOUNTPOINT, where there is one, a program `MOUNTPOINT BUCKET DIR ENDPOINT` that mounts with
+mountpoint-s3's library. s3fs and rclone are used where they are installed. Root, /dev/fuse and SeaweedFS are needed. Markdown on
+standard output. CPU seconds are those of the mount's process (and of the gateway in the column beside it) for each GiB read.
+"""
+
+import argparse
+import asyncio
+import concurrent.futures
+import os
+import pathlib
+import random
+import shutil
+import statistics
+import subprocess
+import sys
+import threading
+import time
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE.parent / "mount"), str(HERE.parent / "lab")]
+from mounts import MIB, Mount, publish  # noqa: E402
+from vault import Client, ROOT, Vault, before_exec, clean, read_env, scratch, until  # noqa: E402
+from lib import Identity  # noqa: E402
+
+SMALL = 150 * 1024
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Delay:
+    """TCP on loopback whose requests reach `upstream` so many seconds later; answers come back at once."""
+
+    def __init__(self, upstream: str, seconds: float):
+        self.upstream, self.seconds = upstream, seconds
+        self.loop = asyncio.new_event_loop()
+        ready = threading.Event()
+
+        def run():
+            self.server = self.loop.run_until_complete(asyncio.start_server(self.serve, "127.0.0.1", 0, limit=1 << 20))
+            ready.set()
+            self.loop.run_forever()
+        threading.Thread(target=run, daemon=True).start()
+        ready.wait()
+        self.url = "http://127.0.0.1:%d" % self.server.sockets[0].getsockname()[1]
+
+    async def serve(self, reader, writer):
+        host, port = self.upstream.split(":")
+        up_reader, up_writer = await asyncio.open_connection(host, int(port), limit=1 << 20)
+
+        async def copy(source, target, delay):
+            try:
+                while piece := await source.read(1 << 20):
+                    if delay:
+                        await asyncio.sleep(delay)
+                    target.write(piece)
+                    await target.drain()
+            except OSError:
+                pass
+            finally:
+                target.close()
+        await asyncio.gather(copy(reader, up_writer, self.seconds), copy(up_reader, writer, 0))
+
+
+def cpu_of(pid: int) -> float:
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def peak_mib(pid: int) -> int:
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) // 1024
+
+
+def drop_caches() -> None:
+    subprocess.run(["sync"], check=False)
+    pathlib.Path("/proc/sys/vm/drop_caches").write_text("3")
+
+
+class Peer:
+    """A mount of a bucket in plaintext by somebody else's program."""
+
+    def __init__(self, name: str, command: list[str], directory: pathlib.Path, environment: dict[str, str]):
+        self.name, self.command, self.directory, self.environment = name, command, directory, environment
+        directory.mkdir(parents=True, exist_ok=True)
+
+    def start(self) -> "Peer":
+        self.process = subprocess.Popen(self.command, env=self.environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                        stderr=subprocess.DEVNULL, preexec_fn=before_exec)
+        if not until(30, lambda: os.path.ismount(self.directory), 0.02):
+            raise RuntimeError(f"{self.name} does not mount")
+        return self
+
+    def stop(self) -> None:
+        subprocess.run(["umount", "-l", str(self.directory)], check=False, capture_output=True)
+        self.process.terminate()
+        try:
+            self.process.wait(5)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+class Lab:
+    """A store, a vault on it, the same objects in plaintext beside it, and the mounts of both."""
+
+    def __init__(self, base: pathlib.Path, delay_ms: float, files: dict[str, int], peers: list[str]):
+        self.base, self.peers = base, peers
+        self.environment = os.environ | {"KLUIS_LAB_RUN": str(base / "lab")}
+        subprocess.run([ROOT / "tests/lab/store.sh", "start", "seaweed"], env=self.environment, check=True, stdout=subprocess.DEVNULL)
+        self.env = read_env(base / "lab/seaweed/owner.env")
+        store = self.env["AWS_ENDPOINT_URL"].removeprefix("http://")
+        self.endpoint = Delay(store, delay_ms / 1000).url if delay_ms else f"http://{store}"
+        near = base / "near.env"
+        near.write_text("\n".join(f"{key}={value}" for key, value in (self.env | {"AWS_ENDPOINT_URL": self.endpoint}).items()))
+        self.vault = Vault(base / "vault", {"straight": {"projects": ["demo"]}}, near).start()
+        plain = Identity(f"http://{store}", self.env["AWS_ACCESS_KEY_ID"], self.env["AWS_SECRET_ACCESS_KEY"], "lab-1", "plain-data")
+        if peers:
+            Client(plain).request("PUT")
+        rng = random.Random(7)
+        local = threading.local()
+
+        def put(item):
+            key, size = item
+            body = rng.randbytes(min(size, MIB)) * -(-size // MIB) if size > MIB else os.urandom(size)
+            if not hasattr(local, "clients"):
+                local.clients = [Client(self.vault.identity(), 120), *([Client(plain, 120)] if peers else [])]
+            for client in local.clients:
+                for _ in range(3):
+                    reply = client.request("PUT", key, body=body[:size])
+                    if reply.status == 200:
+                        break
+                else:
+                    raise RuntimeError(f"PUT {key}: {reply}")
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            list(pool.map(put, files.items()))
+        begin = time.monotonic()
+        self.version = publish(self.vault)
+        self.publish_s = time.monotonic() - begin
+
+    def mount(self, name: str, n: int):
+        directory = self.base / "mounts" / f"{name.replace(' ', '-').replace(',', '')}-{n}"
+        if name.startswith("kluis"):
+            words = ["--direct-io"] if "direct I/O" in name else []
+            if "cache" in name:
+                words += ["--cache", str(self.base / "cache")]
+            if "gateway" in name:
+                words += ["--through-gateway"]
+            return Mount(self.vault, self.version, directory, *words)
+        keys = {"AWS_ACCESS_KEY_ID": self.env["AWS_ACCESS_KEY_ID"], "AWS_SECRET_ACCESS_KEY": self.env["AWS_SECRET_ACCESS_KEY"],
+                "AWS_REGION": "lab-1", "PATH": os.environ["PATH"], "HOME": str(self.base)}
+        if name == "s3fs":
+            secret = self.base / "s3fs.passwd"
+            secret.write_text(f"{keys['AWS_ACCESS_KEY_ID']}:{keys['AWS_SECRET_ACCESS_KEY']}")
+            secret.chmod(0o600)
+            command = ["s3fs", "plain-data", str(directory), "-f", "-o", f"passwd_file={secret},url={self.endpoint},use_path_request_style,ro"]
+        elif name == "rclone":
+            rclone = next((str(p) for p in [pathlib.Path.home() / ".cache/kluis-lab/bin/rclone"] if p.exists()), "rclone")
+            remote = f":s3,provider=Other,env_auth=true,force_path_style=true,endpoint='{self.endpoint}':plain-data"
+            command = [rclone, "mount", remote, str(directory), "--read-only", "--dir-cache-time", "1h", "--attr-timeout", "1h"]
+        else:
+            command = [os.environ["MOUNTPOINT"], "plain-data", str(directory), self.endpoint]
+        return Peer(name, command, directory, keys)
+
+    def stop(self) -> None:
+        for line in open("/proc/mounts", encoding="utf-8").read().splitlines():
+            if str(self.base) in line:
+                subprocess.run(["umount", "-l", line.split()[1]], check=False)
+        self.vault.stop()
+        subprocess.run([ROOT / "tests/lab/store.sh", "stop", "seaweed"], env=self.environment, check=False, stdout=subprocess.DEVNULL)
+
+
+def dd(path, mib: int) -> None:
+    subprocess.run(["dd", f"if={path}", "of=/dev/null", "bs=1M", f"count={mib}"], check=True, capture_output=True)
+
+
+def measured(lab: Lab, name: str, n: int, work, bytes_read: int) -> tuple[float, float, float, int]:
+    """Seconds, CPU of the mount and of the gateway for each GiB, and the mount's peak memory in MiB."""
+    mount = lab.mount(name, n).start()
+    try:
+        drop_caches()
+        pid, gateway = mount.process.pid, lab.vault.pid
+        before, gate = cpu_of(pid), cpu_of(gateway)
+        begin = time.monotonic()
+        work(mount.directory)
+        took = time.monotonic() - begin
+        gib = bytes_read / (1 << 30)
+        return took, (cpu_of(pid) - before) / gib, (cpu_of(gateway) - gate) / gib, peak_mib(pid)
+    finally:
+        mount.stop()
+
+
+def compare(lab: Lab, names: list[str], rounds: int, work, bytes_read: int, unit: str, amount: float) -> None:
+    results: dict[str, list] = {name: [] for name in names}
+    for n in range(rounds):
+        for name in names if n % 2 == 0 else names[::-1]:
+            try:
+                results[name].append(measured(lab, name, n, lambda top, name=name: work(top, name), bytes_read))
+            except (RuntimeError, OSError, subprocess.CalledProcessError) as error:
+                print(f"<!-- {name}: {error} -->", flush=True)
+    print(f"| mount | {unit} | best | CPU s/GiB | gateway CPU s/GiB | peak MiB |\n|---|---|---|---|---|---|")
+    for name, all_of in results.items():
+        if all_of:
+            rates = [amount / one[0] for one in all_of]
+            middle = [statistics.median(one[at] for one in all_of) for at in (1, 2)]
+            gateway = f"{middle[1]:.2f}" if name.startswith("kluis") else ""
+            print(f"| {name} | {statistics.median(rates):.0f} | {max(rates):.0f} | {middle[0]:.2f} | {gateway} | {max(one[3] for one in all_of)} |", flush=True)
+
+
+def peers() -> list[str]:
+    found = ["mountpoint-s3"] if os.environ.get("MOUNTPOINT") else []
+    return found + [name for name in ("s3fs", "rclone") if shutil.which(name)]
+
+
+def main() -> int:
+    asks = argparse.ArgumentParser()
+    asks.add_argument("case", choices=["seq", "streams", "small", "random", "find"])
+    asks.add_argument("--mib", type=int, default=512)
+    asks.add_argument("--rounds", type=int, default=3)
+    asks.add_argument("--files", type=int, default=300)
+    asks.add_argument("--delay", type=float, default=None)
+    ask = asks.parse_args()
+    delay = ask.delay if ask.delay is not None else (15 if ask.case in ("small", "random") else 0)
+    base = scratch("mounts")
+    lab = None
+    try:
+        if ask.case == "seq":
+            lab = Lab(base, delay, {"large": ask.mib * MIB}, peers())
+            names = [*peers(), "kluis", "kluis, direct I/O", "kluis, cache"]
+            compare(lab, names, ask.rounds, lambda top, _: dd(top / "large", ask.mib), ask.mib * MIB, "MiB/s", ask.mib)
+        elif ask.case == "streams":
+            lab = Lab(base, delay, {f"large/{n}": ask.mib * MIB for n in range(4)}, peers())
+
+            def four(top, _):
+                with concurrent.futures.ThreadPoolExecutor(4) as pool:
+                    list(pool.map(lambda n: dd(top / f"large/{n}", ask.mib), range(4)))
+            names = [*peers(), "kluis", "kluis, direct I/O"]
+            compare(lab, names, ask.rounds, four, 4 * ask.mib * MIB, "MiB/s", 4 * ask.mib)
+        elif ask.case == "small":
+            keys = [f"train/{n:05}" for n in range(ask.files)]
+            lab = Lab(base, delay, dict.fromkeys(keys, SMALL), peers())
+            order = random.Random(3).sample(keys, len(keys))
+
+            def read(path):
+                with open(path, "rb") as file:
+                    while file.read(1 << 20):
+                        pass
+
+            def small(top, name):
+                if "plan" in name:
+                    (top / ".kluis/plan").write_text("\n".join(order))
+                    time.sleep(1)
+                    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+                        list(pool.map(lambda key: read(top / key), order))
+                else:
+                    for key in keys:
+                        read(top / key)
+            names = [*peers(), "kluis", "kluis, through the gateway", "kluis, plan and four readers"]
+            compare(lab, names, ask.rounds, small, ask.files * SMALL, "files/s", ask.files)
+        elif ask.case == "random":
+            lab = Lab(base, delay, {"large": 256 * MIB}, peers())
+            places = [random.Random(5).randrange(256 * MIB // 4096) * 4096 for _ in range(ask.files)]
+
+            def at_random(top, _):
+                fd = os.open(top / "large", os.O_RDONLY)
+                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_RANDOM)
+                for place in places:
+                    os.pread(fd, 4096, place)
+                os.close(fd)
+            compare(lab, [*peers(), "kluis"], ask.rounds, at_random, ask.files * 4096, "reads/s", ask.files)
+        else:
+            lab = Lab(base, delay, {f"{n // 1000:03}/{n:06}": 0 for n in range(ask.files)}, [])
+            print(f"published in {lab.publish_s:.1f} s")
+
+            def find(top, _):
+                subprocess.run(["find", str(top), "-printf", "%s\n"], check=True, stdout=subprocess.DEVNULL)
+            # Nothing is read: the columns of CPU hold seconds.
+            compare(lab, ["kluis"], ask.rounds, find, 1 << 30, "entries/s", ask.files)
+    finally:
+        if lab:
+            lab.stop()
+        clean(base)
+    return 0
+
+
+sys.exit(main())
