@@ -154,7 +154,7 @@ impl World {
         let settings = Settings {
             default_project: icu(),
             snapshot_wait: false,
-            straight: Vec::new(),
+            straight: vec![icu()],
             review: ReviewTimes {
                 privileged_ms: 92 * DAY_MS,
                 other_ms: 365 * DAY_MS,
