@@ -80,9 +80,16 @@ impl Gateway {
             entropy,
         };
         let settings = Settings {
+            log_origin: "kluis/fuzz".to_owned(),
             default_project: "fuzz".parse().expect("a name"),
             snapshot_wait: false,
             straight: Vec::new(),
+            labels: kluis::vault::LabelRules {
+                order: "public < secret".parse().expect("labels"),
+                unlabelled: "public".parse().expect("a label"),
+                clearance: "secret".parse().expect("a label"),
+                ceiling: "secret".parse().expect("a label"),
+            },
             review: kluis::vault::ReviewTimes {
                 privileged_ms: u64::MAX,
                 other_ms: u64::MAX,

@@ -52,8 +52,8 @@ const HOUSE: [(&str, &[&str]); 23] = [
     (
         "auditor",
         &[
-            "cli", "app", "config", "ops", "vault", "archive", "notary", "store", "keyring",
-            "journal", "ledger", "types",
+            "cli", "app", "config", "ops", "vault", "archive", "notary", "catalog", "store",
+            "keyring", "journal", "ledger", "policy", "types",
         ],
     ),
 ];

@@ -83,6 +83,7 @@ fn vault(catalog: &std::path::Path) -> Result<Arc<Vault>, Failure> {
         entropy,
     };
     let settings = Settings {
+        log_origin: "kluis/bench".to_owned(),
         default_project: "main".parse()?,
         snapshot_wait: false,
         straight: Vec::new(),

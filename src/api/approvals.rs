@@ -111,10 +111,13 @@ impl Asked {
 
 /// What is wrong with an act's words, or that it is over, is no secret from who got so far.
 fn told(error: VaultError) -> ApiError {
-    match error.kind() {
-        ErrorKind::InvalidArgument => ApiError::bad(error.reason()),
-        ErrorKind::Conflict => ApiError::conflict(error.reason()),
-        _ => error.into(),
+    let kind = error.kind();
+    if kind == ErrorKind::InvalidArgument {
+        ApiError::bad(error.reason())
+    } else if kind == ErrorKind::Conflict {
+        ApiError::conflict(error.reason())
+    } else {
+        error.into()
     }
 }
 

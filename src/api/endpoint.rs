@@ -10,7 +10,8 @@ use http::{Method, Response};
 use super::answer::ApiError;
 use super::ask::Ask;
 use super::{
-    PREFIX, approvals, datasets, grants, identity, jobs, log_terms, notices, openapi, versions,
+    PREFIX, approvals, datasets, erasures, grants, identity, jobs, log_terms, notices, openapi,
+    records, versions,
 };
 use crate::vault::Vault;
 
@@ -229,6 +230,12 @@ pub(super) static ENDPOINTS: &[Endpoint] = &[
     ),
     signed(
         Method::GET,
+        "projects/{project}/records",
+        "ListRecords",
+        |vault, ask| Box::pin(records::list(vault, ask)),
+    ),
+    signed(
+        Method::GET,
         "projects/{project}/approvals",
         "ListApprovals",
         |vault, ask| Box::pin(approvals::list(vault, ask)),
@@ -238,6 +245,24 @@ pub(super) static ENDPOINTS: &[Endpoint] = &[
         "projects/{project}/approvals",
         "AskApproval",
         |vault, ask| Box::pin(approvals::create(vault, ask)),
+    ),
+    signed(
+        Method::POST,
+        "projects/{project}/approvals/{approval}/erase",
+        "Erase",
+        |vault, ask| Box::pin(erasures::erase(vault, ask)),
+    ),
+    signed(
+        Method::GET,
+        "projects/{project}/erasures",
+        "ListErasures",
+        |vault, ask| Box::pin(erasures::list(vault, ask)),
+    ),
+    signed(
+        Method::GET,
+        "projects/{project}/erasures/{work}",
+        "GetCertificate",
+        |vault, ask| Box::pin(erasures::certificate(vault, ask)),
     ),
     signed(
         Method::GET,

@@ -172,6 +172,7 @@ fn read_all<T: std::str::FromStr>(what: &str, texts: &[String]) -> Result<Vec<T>
     texts.iter().map(|text| read(what, text)).collect()
 }
 
+/// Reads a moment as RFC 3339 has it.
 pub(super) fn time(what: &str, text: &str) -> Result<Timestamp, ApiError> {
     let format = &time::format_description::well_known::Rfc3339;
     let moment = time::OffsetDateTime::parse(text, format).ok();

@@ -11,12 +11,14 @@ mod approvals;
 mod ask;
 mod datasets;
 mod endpoint;
+mod erasures;
 mod grants;
 mod identity;
 mod jobs;
 mod log_terms;
 mod notices;
 mod openapi;
+mod records;
 mod versions;
 
 use std::sync::Arc;

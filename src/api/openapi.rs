@@ -163,6 +163,13 @@ fn about(endpoint: &Endpoint) -> About {
         "WithdrawGrant" => of("Withdraws a grant", None, 204),
         "ApproveGrant" => of("Approves a grant that was asked for", None, 200),
         "ConfirmGrant" => of("Confirms a grant in a review", None, 200),
+        "ListRecords" => About {
+            query: super::records::ASKED
+                .iter()
+                .map(|name| (*name, false, text()))
+                .collect(),
+            ..of("A page of the log's records of a project", None, 200)
+        },
         "ListJobs" => of("The caller's jobs that wait or run", None, 200),
         "SubmitJob" => of("Lets a job read in the caller's name", Some(job()), 201),
         "CancelJob" => of("Ends a job of the caller's", None, 204),

@@ -15,7 +15,7 @@ use super::open::{AskPassphrase, Lane, OpenVaultError, Opened, Opening, open_cat
 use super::shutdown::{Shutdown, Trigger, channel, signals, supervise};
 use super::streams::StartError;
 use super::system::{forbid_dumps, forbid_huge_pages, raise_open_files};
-use super::tasks::{SnapshotError, Snapshots, keep_uses, millis, sweep};
+use super::tasks::{SnapshotError, Snapshots, keep_uses, millis, sweep, work_on_keys};
 use super::tls::{Tls, TlsError};
 use super::{clock, issuers, policy_files, streams};
 use crate::catalog::{OnCommit, SharedCatalog};
@@ -386,6 +386,7 @@ fn spawn_keepers(
         next_snapshot: 0,
     };
     tasks.spawn(keep_uses(Arc::clone(vault), shutdown.clone()));
+    tasks.spawn(work_on_keys(Arc::clone(vault), shutdown.clone()));
     if let Some(file) = config.identity.issuers.clone() {
         let interval = config.identity.reload_interval;
         let (vault, shutdown) = (Arc::clone(vault), shutdown.clone());

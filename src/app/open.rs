@@ -14,7 +14,7 @@ use crate::catalog::{CatalogError, OnCommit, SharedCatalog, SqliteCatalog};
 use crate::config::{
     Config, Environment, SecretError, StoreKind, Variable, read_secret_file, store_credentials,
 };
-use crate::journal::{JournalError, OnSync, SharedJournal, Wal, WalConfig};
+use crate::journal::{JournalError, OnSync, Pages, SharedJournal, Wal, WalConfig};
 use crate::keyring::{KeyRing, KeyRingError, RootIdentity, file_needs_passphrase};
 use crate::store::local::LocalStore;
 use crate::store::s3::{S3ConfigError, S3Store, S3StoreConfig};
@@ -159,7 +159,12 @@ pub fn open_keys(
     ask: AskPassphrase<'_>,
 ) -> Result<Arc<KeyRing>, OpenVaultError> {
     let root = open_root(config, environment, ask)?;
-    Ok(Arc::new(KeyRing::open(&config.keys.dir, &root)?))
+    let ring = KeyRing::open(&config.keys.dir, &root)?.keeping(config.keys.copies.clone());
+    if let Err(error) = ring.mend_copies() {
+        // Reading needs no copy; whatever makes or destroys a key fails until it is there.
+        tracing::error!(%error, "a copy of the keys cannot be kept: no key is made or destroyed");
+    }
+    Ok(Arc::new(ring))
 }
 
 /// Opens the store. `make`: the directory or the bucket is made if it is missing; otherwise that
@@ -390,6 +395,7 @@ impl Opened {
             default_project: config.server.default_project.clone(),
             // A command's snapshot is written when it ends, or by the gateway that is running.
             snapshot_wait: config.catalog.snapshot_wait && lane == Lane::Gateway,
+            log_origin: super::notary::log_origin(config, &keyring),
             straight: config.straight.projects.clone(),
             review: ReviewTimes {
                 privileged_ms: super::tasks::millis(config.policy.review_privileged),
@@ -403,6 +409,7 @@ impl Opened {
             },
         };
         let vault = Arc::new(Vault::new(parts, settings));
+        vault.show_records(Pages::new(config.journal.dir.clone(), keyring.log_key()));
         Ok(Self {
             vault,
             store,

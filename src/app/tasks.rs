@@ -147,6 +147,31 @@ pub(super) async fn keep_uses(vault: Arc<Vault>, shutdown: Shutdown) {
     }
 }
 
+/// How often work on keys that another process began, or that a crash left, is looked for.
+const KEY_WORK_INTERVAL: Duration = Duration::from_secs(10);
+
+/// Carries on rotations and erasures, and notices those that other processes did.
+pub(super) async fn work_on_keys(vault: Arc<Vault>, shutdown: Shutdown) {
+    let mut seen = None;
+    loop {
+        if let Err(error) = vault.resume_key_works().await {
+            tracing::warn!(reason = error.reason(), "work on keys waits");
+        }
+        match vault.notice_key_works(&mut seen).await {
+            Ok(0) => {}
+            Ok(keys) => tracing::warn!(keys, "destroyed keys were back and are destroyed again"),
+            Err(error) => {
+                let reason = error.reason();
+                tracing::warn!(reason, "keys that should be gone may be there");
+            }
+        }
+        tokio::select! {
+            () = tokio::time::sleep(KEY_WORK_INTERVAL) => {}
+            () = shutdown.draining() => return,
+        }
+    }
+}
+
 /// Milliseconds of a setting.
 pub(super) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)

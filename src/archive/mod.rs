@@ -16,6 +16,7 @@ mod file;
 mod fold;
 mod index;
 mod read;
+mod texts;
 
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ pub use file::{Meta, Volume, VolumeKeys, read_meta, write_volume};
 pub use fold::{Fold, Row};
 pub use index::{Index, IndexError, Place};
 pub use read::rows_of;
+pub use texts::texts_of;
 
 /// Why a volume is refused, or none can be made.
 #[derive(Debug, thiserror::Error)]

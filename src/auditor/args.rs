@@ -10,8 +10,8 @@ use crate::cli::values;
 use crate::ledger::Outcome;
 use crate::ledger::export::Form;
 #[cfg(feature = "sql")]
-use crate::types::{Action, DatasetName, EventId, GrantId, ObjectKey};
-use crate::types::{PrincipalId, ProjectName, Timestamp};
+use crate::types::{Action, DatasetName, GrantId, ObjectKey};
+use crate::types::{EventId, PrincipalId, ProjectName, Timestamp};
 
 const AFTER: &str = "\
 Exit codes:
@@ -47,6 +47,11 @@ pub(super) struct Cli {
 pub(super) enum Command {
     /// Check a bundle, or a copy of a log's directory; needs neither the vault nor a network
     Verify(Verify),
+    /// Check a certificate of erasure; needs neither the vault nor a network
+    #[command(
+        after_long_help = "Example:\n  kluis-audit verify-erasure certificate.txt --log log.vkey"
+    )]
+    VerifyErasure(VerifyErasure),
     /// Make a bundle of a project's records, with what it takes to check them
     Bundle(Bundle),
     /// Ask the log: SQL over the table `requests`, or the common questions by flags
@@ -54,6 +59,10 @@ pub(super) enum Command {
     Query(Box<Query>),
     /// Write requests in a form that others read, one line each
     Export(Export),
+    /// Decide recorded requests again, with the policy version that each names
+    Replay(Replay),
+    /// Hold the store's own access log or inventory against the records: what went around Kluis
+    Reconcile(Reconcile),
     /// Close what was recorded into encrypted files of columns in the store, where it is queried
     /// and kept
     Ship(Ship),
@@ -105,6 +114,17 @@ pub(super) struct Verify {
     /// Print the requests that hold, as they are in the log
     #[arg(long)]
     pub(super) requests: bool,
+}
+
+/// Which certificate.
+#[derive(Debug, Args)]
+pub(super) struct VerifyErasure {
+    /// The certificate, as `kluis key certificate` printed it
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(super) file: PathBuf,
+    /// A file with the log's public key, as `kluis-audit key` printed it
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) log: PathBuf,
 }
 
 /// Whose records.
@@ -290,17 +310,104 @@ pub(super) struct Export {
 impl Export {
     /// The question as the log keeps it.
     pub(super) fn words(&self) -> String {
-        let moment = |name: &str, time: Option<Timestamp>| {
-            let text = time.map(|time| format!(" {name}={time}"));
-            text.unwrap_or_default()
-        };
-        let since = moment("since", self.since);
-        let until = moment("until", self.until);
+        let since = told("since", self.since);
+        let until = told("until", self.until);
         format!(
             "export {}form={:?}{since}{until}",
             self.whose.words(),
             self.form
         )
+    }
+}
+
+/// Which decisions to make again.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Prints each decision that is not the same, and counts; exit code 1 if \
+                        there is one.\n\nExample:\n  kluis-audit replay --project icu \
+                        --auditor t.visser --since 2027-03-01 --until 2027-04-01"
+)]
+pub(super) struct Replay {
+    /// Whose records.
+    #[command(flatten)]
+    pub(super) whose: Whose,
+    /// This one request
+    #[arg(long, value_parser = values::event)]
+    pub(super) event: Option<EventId>,
+    /// Leave out what began before: a date or a moment
+    #[arg(long, value_name = "TIME", value_parser = values::time)]
+    pub(super) since: Option<Timestamp>,
+    /// Leave out what began at this moment or later
+    #[arg(long, value_name = "TIME", value_parser = values::time)]
+    pub(super) until: Option<Timestamp>,
+    /// Print the decisions that are the same too
+    #[arg(long)]
+    pub(super) all: bool,
+}
+
+/// The form of a store's access log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, clap::ValueEnum)]
+pub(super) enum LogForm {
+    /// S3 server access logs, as AWS writes them into a bucket.
+    Aws,
+    /// The log of nginx, Apache or another server in front of the store.
+    Combined,
+}
+
+/// What to reconcile.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Runs on the vault's host; that it was run stands in the log. Exit code 1 if \
+anything went around Kluis, or if a line cannot be read.
+
+Example:
+  kluis-audit reconcile --log access.log --form combined --gateway 10.12.0.5"
+)]
+pub(super) struct Reconcile {
+    /// The store's access log
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(required_unless_present = "inventory")]
+    pub(super) log: Option<PathBuf>,
+    /// The form of the log
+    #[arg(long, value_enum, default_value = "aws")]
+    pub(super) form: LogForm,
+    /// An inventory of the bucket: CSV as S3 Inventory writes it, bucket and key first
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) inventory: Option<PathBuf>,
+    /// The address that a gateway has in the log; once for each. Everyone else is then a stranger
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) gateway: Vec<std::net::IpAddr>,
+    /// How far the clocks of store and vault may lie apart
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = values::span)]
+    pub(super) slack: Duration,
+}
+
+impl Reconcile {
+    /// The question as the log keeps it.
+    pub(super) fn words(&self) -> String {
+        let file = |path: &Option<PathBuf>| path.as_ref().map(|path| path.display().to_string());
+        let (log, inventory) = (file(&self.log), file(&self.inventory));
+        format!(
+            "reconcile{}{}",
+            told("log", log),
+            told("inventory", inventory)
+        )
+    }
+}
+
+/// ` name=value`, where there is one.
+fn told(name: &str, value: Option<impl std::fmt::Display>) -> String {
+    let text = value.map(|value| format!(" {name}={value}"));
+    text.unwrap_or_default()
+}
+
+impl Replay {
+    /// The question as the log keeps it.
+    pub(super) fn words(&self) -> String {
+        let whose = self.whose.words();
+        let (event, since) = (told("event", self.event), told("since", self.since));
+        let until = told("until", self.until);
+        format!("replay {}{event}{since}{until}", whose.trim_end())
     }
 }
 

@@ -4,16 +4,17 @@ use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::PathBuf;
 
-use super::archive::{Archive, LogKeys, unreadable};
+use super::archive::{Archive, LogKeys};
 use super::args;
 use super::hot::Hot;
-use crate::archive::{Row, rows_of};
+use super::rows::{Span, in_scope, volumes};
+use crate::archive::Row;
 use crate::cli::open::{Desk, call};
 use crate::cli::output::{CliError, Exit, Output};
 use crate::cli::serve::runtime;
 use crate::ledger::export::Form;
-use crate::ledger::{Entry, Scope, View, scopes_of};
-use crate::types::{ProjectName, Timestamp};
+use crate::ledger::{Entry, View};
+use crate::types::ProjectName;
 
 /// Runs it.
 pub(super) fn run(
@@ -37,30 +38,8 @@ pub(super) fn run(
     let mut lines = Lines::new(ask, output)?;
     let done = runtime()?.block_on(async {
         let archive = Archive::open(desk, keys).await?;
-        for place in archive.index.volumes() {
-            if ask
-                .since
-                .is_some_and(|since| place.newest_ms < since.millis())
-                || ask
-                    .until
-                    .is_some_and(|until| place.oldest_ms >= until.millis())
-            {
-                continue;
-            }
-            let volume = archive.volume(place).await?;
-            let mut failed = None;
-            let read = rows_of(&volume, |row| {
-                // One that is open here is shown from where it ended.
-                if failed.is_none() && !row.is_open() {
-                    failed = lines.row(&place.meta.lane, &row).err();
-                }
-                Ok(())
-            });
-            read.map_err(|error| unreadable(&error))?;
-            if let Some(error) = failed {
-                return Err(error);
-            }
-        }
+        let span = lines.span;
+        volumes(&archive, span, |lane, row| lines.row(lane, &row)).await?;
         let mut hot = Hot::open(&archive, &config).await?;
         hot.read(&archive, |lane, row| lines.row(lane, &row))
             .await?;
@@ -86,8 +65,7 @@ pub(super) fn run(
 struct Lines<'a> {
     form: Form,
     seen: Option<ProjectName>,
-    since: Option<Timestamp>,
-    until: Option<Timestamp>,
+    span: Span,
     out: Option<(PathBuf, PathBuf, BufWriter<File>)>,
     output: &'a mut Output,
     count: u64,
@@ -108,8 +86,10 @@ impl<'a> Lines<'a> {
         let mut lines = Self {
             form: ask.form.into(),
             seen: ask.whose.project.clone(),
-            since: ask.since,
-            until: ask.until,
+            span: Span {
+                since: ask.since,
+                until: ask.until,
+            },
             out,
             output,
             count: 0,
@@ -129,16 +109,8 @@ impl<'a> Lines<'a> {
 
     fn row(&mut self, lane: &str, row: &Row) -> Result<(), CliError> {
         let begun = row.entry.begun();
-        let within = begun.is_some_and(|time| {
-            self.since.is_none_or(|since| time >= since)
-                && self.until.is_none_or(|until| time < until)
-        });
-        let mine = |scope: &Scope| match (&self.seen, scope) {
-            (None, _) => true,
-            (Some(project), Scope::Project(name)) => project == name,
-            (Some(_), Scope::Vault) => false,
-        };
-        if !within || !scopes_of(&row.entry).iter().any(mine) {
+        let within = begun.is_some_and(|time| self.span.holds(time));
+        if !within || !in_scope(row, self.seen.as_ref()) {
             return Ok(());
         }
         let session = row.session.as_deref();

@@ -5,6 +5,7 @@ mod args;
 mod bundle;
 mod cosign;
 mod entries;
+mod erasure;
 mod expire;
 #[cfg(test)]
 mod expire_tests;
@@ -13,7 +14,10 @@ mod hot;
 mod look;
 #[cfg(feature = "sql")]
 mod query;
+mod reconcile;
 mod records;
+mod replay;
+mod rows;
 mod ship;
 mod source;
 mod verify;
@@ -48,6 +52,7 @@ fn dispatch(cli: &Cli, environment: &Environment, output: &mut Output) -> Result
     };
     match &cli.command {
         Command::Verify(ask) => verify::run(ask, output),
+        Command::VerifyErasure(ask) => erasure::run(ask, output),
         Command::Bundle(ask) => bundle::run(ask, desk, output),
         #[cfg(feature = "sql")]
         Command::Query(ask) => query::run(ask, desk, output),
@@ -55,6 +60,8 @@ fn dispatch(cli: &Cli, environment: &Environment, output: &mut Output) -> Result
         Command::Cosign(ask) => cosign::run(ask, desk, output),
         Command::Export(ask) => export::run(ask, desk, output),
         Command::Expire(ask) => expire::run(ask, desk, output),
+        Command::Reconcile(ask) => reconcile::run(ask, desk, output),
+        Command::Replay(ask) => replay::run(ask, desk, output),
         Command::Ship(ask) => ship::run(ask, desk, output),
         Command::Key => look::key(desk, output),
         Command::Checkpoint { command } => look::checkpoint(command, desk, output),

@@ -7,6 +7,7 @@ mod approval;
 mod card;
 pub mod codec;
 mod entity;
+mod keywork;
 mod listing;
 mod memory;
 mod mutation;
@@ -32,6 +33,7 @@ pub use entity::{
     Attached, CredentialRow, DatasetRow, Defaults, Facts, IdentityRow, MarkerRow, ObjectMeta,
     ObjectRow, Origin, PartRow, PrincipalRow, ProjectRow, UploadRow, Uses, Version,
 };
+pub use keywork::{DoomedBlob, EraseScope, ErasedWrite, FLOOR_ERASED, KeyWorkRow, Tally, WorkEnd};
 pub use memory::MemoryCatalog;
 pub use mutation::{BlobUse, Condition, Likeness, Mutation};
 pub use publication::{Issue, PublicationRow};
@@ -48,8 +50,8 @@ pub use sqlite::{OnCommit, SqliteCatalog};
 
 use crate::policy::Grant;
 use crate::types::{
-    AccessKeyId, ApprovalId, BlobId, BucketName, DatasetId, GrantId, ObjectKey, PrincipalId,
-    ProjectName, PublicationId, Timestamp, UploadId, VersionId, VersionName, limits,
+    AccessKeyId, ApprovalId, BlobId, BucketName, DatasetId, GrantId, KeyWorkId, ObjectKey,
+    PrincipalId, ProjectName, PublicationId, Timestamp, UploadId, VersionId, VersionName, limits,
 };
 
 /// A catalog shared by every use case.
@@ -151,6 +153,12 @@ pub enum Conflict {
     PartChanged,
     /// A blob that a copy would share was swept in between.
     BlobGone,
+    /// The row is sealed under a key that is no longer in use: seal it again.
+    KeyRetired,
+    /// Other work on the dataset's keys is not done yet, or this work has something left to do.
+    KeyWork,
+    /// No such work on keys, or it has ended.
+    NoKeyWork,
 }
 
 impl CatalogError {
@@ -417,6 +425,42 @@ pub trait Catalog: Send + Sync + 'static {
         before: Timestamp,
         limit: usize,
     ) -> Result<Vec<BlobId>, CatalogError>;
+
+    /// Work on keys, oldest first, that began after `after` (its time and identity): of one dataset
+    /// or of all, at most `limit`.
+    async fn key_works(
+        &self,
+        dataset: Option<&DatasetId>,
+        after: Option<(Timestamp, KeyWorkId)>,
+        limit: usize,
+    ) -> Result<Vec<KeyWorkRow>, CatalogError>;
+    /// Work on keys that is not done.
+    async fn open_key_works(&self) -> Result<Vec<KeyWorkRow>, CatalogError>;
+    /// One piece of work on keys.
+    async fn key_work(&self, id: &KeyWorkId) -> Result<Option<KeyWorkRow>, CatalogError>;
+    /// What an erasure took out, in the order of its list, from line `from` on (0 is the first), at
+    /// most `limit`.
+    async fn erased(
+        &self,
+        id: &KeyWorkId,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<ErasedWrite>, CatalogError>;
+    /// Blobs of an erasure that are to go from the store, at most `limit`, and how many others stay
+    /// because something else refers to them.
+    async fn doomed(
+        &self,
+        id: &KeyWorkId,
+        limit: usize,
+    ) -> Result<(Vec<BlobId>, u64), CatalogError>;
+    /// Current and older objects of a dataset in order of key, those of keys after `after`, at most
+    /// about `limit`: the versions of one key are never parted.
+    async fn writes(
+        &self,
+        dataset: &DatasetId,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<ObjectRow>, CatalogError>;
 
     /// The sequence number of the newest commit in the change log.
     async fn change_seq(&self) -> Result<u64, CatalogError>;

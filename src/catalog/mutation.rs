@@ -1,11 +1,14 @@
 //! What can be written to the catalog, each with its precondition.
 
+use bytes::Bytes;
+
 use super::approval::{ApprovalRow, ApprovalStep, NoticeRow};
 use super::card::{Card, CardDefaults};
 use super::entity::{
     Attached, CredentialRow, DatasetRow, Facts, IdentityRow, MarkerRow, ObjectRow, Origin, PartRow,
     PrincipalRow, ProjectRow, UploadRow, Uses,
 };
+use super::keywork::{DoomedBlob, ErasedWrite, KeyWorkRow, WorkEnd};
 use super::publication::{Issue, PublicationRow};
 use super::roster::{RosterEntry, RosterKind};
 use super::setting::{Setting, SettingKind};
@@ -13,9 +16,9 @@ use crate::policy::{Grant, Terms};
 #[cfg(doc)]
 use crate::types::limits;
 use crate::types::{
-    AccessKeyId, ApprovalId, BlobId, DatasetId, ETag, GrantId, Label, LockDefaults, LogTerms,
-    ObjectKey, PrincipalId, ProjectName, PublicationId, Retention, Timestamp, UploadId, VersionId,
-    VersionName, Versioning,
+    AccessKeyId, ApprovalId, BlobId, DatasetId, ETag, GrantId, KeyWorkId, Label, LockDefaults,
+    LogTerms, ObjectKey, PrincipalId, ProjectName, PublicationId, Retention, Timestamp, UploadId,
+    VersionId, VersionName, Versioning,
 };
 
 /// The blobs that a row refers to. The catalog counts references by the row's version.
@@ -478,6 +481,74 @@ pub enum Mutation {
         /// Its blobs.
         blobs: BlobUse,
     },
+    /// Begins work on a dataset's keys, of which there is one piece at a time. From here on rows
+    /// sealed under a key below its floor are refused ([`super::Conflict::KeyRetired`]) and what
+    /// is erased is gone for everybody: an object or version with its rows, a dataset with its
+    /// name. Frozen datasets that are no versions yet are dropped. What is locked is refused.
+    BeginKeyWork(KeyWorkRow),
+    /// Takes more rows of a dataset that is being erased out of the catalog.
+    EraseRows {
+        /// The work.
+        work: KeyWorkId,
+        /// How many rows at most.
+        limit: u32,
+    },
+    /// Puts a part table in the place of the one that every row of this write has; none is no
+    /// error.
+    Rewrap {
+        /// The dataset.
+        dataset: DatasetId,
+        /// The key.
+        key: ObjectKey,
+        /// The write.
+        version: VersionId,
+        /// The same table, sealed under another key.
+        sealed_table: Bytes,
+    },
+    /// Puts a part table in the place of a part's; a part that is gone is no error.
+    RewrapPart {
+        /// The upload.
+        upload: UploadId,
+        /// The part's number.
+        number: u32,
+        /// The part's version.
+        version: VersionId,
+        /// The same table, sealed under another key.
+        sealed_table: Bytes,
+    },
+    /// Puts the key of a published version's index in the place of the one that is there; a version
+    /// that is gone is no error.
+    RewrapIndex {
+        /// The version.
+        publication: PublicationId,
+        /// The same key, sealed under another.
+        sealed_key: Bytes,
+    },
+    /// Notes that blobs of an erasure are gone from the store.
+    ForgetDoomed {
+        /// The work.
+        work: KeyWorkId,
+        /// The blobs.
+        blobs: Vec<BlobId>,
+    },
+    /// Ends work on keys, of which nothing may be left to do. A dataset that was erased is gone.
+    EndKeyWork {
+        /// The work.
+        work: KeyWorkId,
+        /// How it ended.
+        end: WorkEnd,
+    },
+    /// Puts work on keys back as it is. Used by a dump only.
+    RestoreKeyWork(KeyWorkRow),
+    /// Puts what an erasure took out back. Used by a dump only.
+    RestoreErased {
+        /// The work.
+        work: KeyWorkId,
+        /// The next lines of its list.
+        writes: Vec<ErasedWrite>,
+        /// Blobs.
+        blobs: Vec<DoomedBlob>,
+    },
 }
 
 impl Mutation {
@@ -510,7 +581,12 @@ impl Mutation {
             | Self::SetVersioning { .. }
             | Self::SetObjectLock { .. }
             | Self::SetKeyName { .. }
-            | Self::DropPublication { .. } => true,
+            | Self::DropPublication { .. }
+            | Self::BeginKeyWork(_)
+            // Cached too.
+            | Self::RewrapIndex { .. }
+            | Self::EndKeyWork { .. }
+            | Self::RestoreKeyWork(_) => true,
             Self::PutObject { .. }
             | Self::DeleteObject { .. }
             | Self::CreateUpload(_)
@@ -540,6 +616,11 @@ impl Mutation {
             | Self::Freeze(_)
             | Self::Issue { .. }
             | Self::RestorePublication { .. }
+            | Self::EraseRows { .. }
+            | Self::Rewrap { .. }
+            | Self::RewrapPart { .. }
+            | Self::ForgetDoomed { .. }
+            | Self::RestoreErased { .. }
             | Self::RestoreFrozen { .. } => false,
         }
     }

@@ -14,6 +14,7 @@ pub use super::dataset_args::Mount;
 pub use super::dataset_args::{DatasetCommand, Remote};
 use super::grant_args::{GrantCommand, GroupCommand};
 use super::job_args::{JobCommand, NodeCommand};
+use super::key_args::{Drill, KeyCommand};
 use super::login_args::{Kept, Login};
 use super::remote::Caller;
 use super::values::{self, StoreUrl};
@@ -181,6 +182,13 @@ pub enum Command {
         #[command(subcommand)]
         command: NodeCommand,
     },
+    /// Keys: inventory, rotation, copies, certificates of erasure
+    #[command(after_long_help = "Example:\n  kluis key inventory")]
+    Key {
+        /// What to do with keys
+        #[command(subcommand)]
+        command: KeyCommand,
+    },
     /// The rules of access: check, test, explain
     #[command(after_long_help = "Example:\n  kluis policy check")]
     Policy {
@@ -208,6 +216,11 @@ pub enum Command {
     /// names must not exist.
     #[command(after_long_help = "Example:\n  kluis recover --dry-run\n  kluis recover")]
     Recover(Recover),
+    /// Restore catalog and keys elsewhere, open every byte, and say how long that took
+    ///
+    /// The gateway serves on. RPO is what would have been lost, RTO how long it took.
+    #[command(after_long_help = "Example:\n  kluis drill --into /tmp/drill")]
+    Drill(Drill),
     /// Check store, catalog, keys, clock, disk and policy, and say how to mend what is wrong
     #[command(after_long_help = "Example:\n  kluis doctor\n  kluis doctor --json")]
     Doctor,

@@ -58,9 +58,13 @@ fn every_command_is_listed_here() {
         kluis notices; kluis credential; kluis credential create; \
         kluis credential list; kluis credential revoke; kluis login; kluis logout; kluis whoami; \
         kluis job; kluis job submit; kluis job list; kluis job cancel; kluis job end; \
-        kluis node; kluis node init; kluis node enrol; kluis node list; kluis node remove; kluis policy; kluis policy check; \
+        kluis node; kluis node init; kluis node enrol; kluis node list; kluis node remove; \
+        kluis key; kluis key inventory; kluis key rotate; kluis key change-root; \
+        kluis key erase; kluis key resume; kluis key works; kluis key certificate; \
+        kluis key copy; kluis policy; kluis policy check; \
         kluis policy test; kluis policy explain; kluis audit; kluis audit tail; kluis audit show; \
-        kluis config; kluis config check; kluis config show; kluis recover; kluis doctor; \
+        kluis config; kluis config check; kluis config show; kluis recover; kluis drill; \
+        kluis doctor; \
         kluis completions; kluis man";
     assert_eq!(names.join("; "), expected);
 }

@@ -51,6 +51,7 @@ fn filter(event: Option<EventId>, filters: &AuditFilters) -> Filter {
         action: filters.action,
         outcome: filters.outcome,
         event,
+        ..Filter::default()
     }
 }
 

@@ -96,7 +96,8 @@ fn question(what: &str, default: &str) -> Result<String, CliError> {
     Ok(if line.is_empty() { default } else { line }.to_owned())
 }
 
-fn passphrase(
+/// Asks for a passphrase, twice, unless the environment has it.
+pub(super) fn passphrase(
     wanted: bool,
     interactive: bool,
     environment: &Environment,

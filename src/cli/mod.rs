@@ -5,6 +5,7 @@ pub mod args;
 pub mod config_command;
 pub mod grant_args;
 pub mod job_args;
+pub mod key_args;
 pub mod login_args;
 pub mod man;
 pub mod output;
@@ -20,10 +21,13 @@ mod dataset;
 mod dataset_args;
 mod demo;
 mod doctor;
+mod drill;
 mod grant;
 mod group;
 mod init;
 mod job;
+mod key;
+mod key_inventory;
 mod login;
 #[cfg(feature = "mount")]
 mod mount;
@@ -84,10 +88,12 @@ fn dispatch(cli: &Cli, environment: &Environment, output: &mut Output) -> Result
         Command::Whoami(ask) => login::whoami(ask, environment, output),
         Command::Job { command } => job::run(command, environment, output),
         Command::Node { command } => cluster::run(command, desk, output),
+        Command::Key { command } => key::run(command, desk, output),
         Command::Init(ask) => init::run(ask, environment, output),
         Command::Policy { command } => policy::run(command, desk, output),
         Command::Audit { command } => audit::run(command, desk, output),
         Command::Recover(ask) => recover::run(ask, desk, output),
+        Command::Drill(ask) => drill::run(ask, desk, output),
         Command::Doctor => doctor::run(desk, output),
     }
 }

@@ -204,7 +204,11 @@ async fn put_in_place(new: &Path, path: &Path, next: u64) -> Result<(), CliError
 
 /// How many changes the log of this machine has after the newest snapshot; `None` where it cannot
 /// be read whole.
-fn changes_after(config: &Config, key: Secret<32>, newest: Option<Timestamp>) -> Option<u64> {
+pub(super) fn changes_after(
+    config: &Config,
+    key: Secret<32>,
+    newest: Option<Timestamp>,
+) -> Option<u64> {
     let newest = newest?;
     let mut pairs = Pairs::new(Filter {
         outcome: Some(Outcome::Success),

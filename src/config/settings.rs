@@ -223,6 +223,10 @@ settings! {
         dir: PathBuf = "data/keys".into(),
         /// The file of the root `age` identity. Keep a copy elsewhere: without it nothing opens.
         identity: PathBuf = "root.age".into(),
+        /// Directories, best on other disks, in which the key ring is kept a second time: a key that
+        /// is made is in all of them, a key that is destroyed is in none. `kluis key copy` begins
+        /// one.
+        copies: Vec<PathBuf> = Vec::new(),
         /// A file with the passphrase of the root identity; none where it has no passphrase.
         passphrase_file: Option<PathBuf> = None,
     }

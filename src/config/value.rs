@@ -76,6 +76,28 @@ impl Value for String {
     }
 }
 
+impl Value for Vec<PathBuf> {
+    const KIND: &'static str = "a list of paths";
+
+    fn read(value: &DeValue<'_>) -> Option<Self> {
+        let paths = value.as_array()?.iter();
+        paths
+            .map(|path| PathBuf::read(path.get_ref()))
+            .collect::<Option<Self>>()
+    }
+
+    fn show(&self) -> String {
+        let paths: Vec<String> = self.iter().map(Value::show).collect();
+        format!("[{}]", paths.join(", "))
+    }
+
+    fn resolve(&mut self, base: &Path) {
+        for path in self {
+            path.resolve(base);
+        }
+    }
+}
+
 impl Value for ProjectName {
     const KIND: &'static str = "the name of a project";
 

@@ -15,6 +15,7 @@ mod file;
 mod format;
 mod lane;
 mod memory;
+mod pages;
 mod prune;
 mod queue;
 mod reader;
@@ -26,9 +27,10 @@ mod wal;
 mod tests;
 
 pub use memory::MemoryJournal;
+pub use pages::{Cursor, Page, Pages};
 pub use prune::{Prunable, begins, prunable, prune};
 pub use reader::{Reader, Record};
-pub use select::{Filter, Pairs, Request};
+pub use select::{EndedRight, Filter, Pairs, Request};
 pub use tail::{Found, Rest, Tail, lanes};
 pub use wal::{OnSync, Wal, WalConfig};
 

@@ -5,9 +5,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::reader::Record;
-use crate::ledger::{Completion, Entry, Intent, Outcome, Session, View};
+use crate::ledger::{Completion, Entry, Intent, Nature, Outcome, Session, View};
 use crate::types::limits::JOURNAL_PAIRS_MAX;
-use crate::types::{Action, DatasetName, EventId, PrincipalId, ProjectName, Timestamp};
+use crate::types::{
+    Action, DatasetName, EventId, GrantId, ObjectKey, PrincipalId, ProjectName, Timestamp,
+};
 
 /// What must hold of a request; `None` asks nothing.
 #[derive(Clone, Default, Debug)]
@@ -28,6 +30,37 @@ pub struct Filter {
     pub outcome: Option<Outcome>,
     /// This one request.
     pub event: Option<EventId>,
+    /// It names a dataset at all.
+    pub of_dataset: bool,
+    /// This object.
+    pub key: Option<ObjectKey>,
+    /// An object whose key begins so.
+    pub prefix: Option<String>,
+    /// By this workload.
+    pub job: Option<PrincipalId>,
+    /// Allowed or denied by this grant.
+    pub grant: Option<GrantId>,
+    /// For this purpose.
+    pub purpose: Option<String>,
+    /// Under this permit.
+    pub permit: Option<String>,
+    /// Of this nature.
+    pub nature: Option<Nature>,
+    /// From this address.
+    pub ip: Option<String>,
+    /// By somebody whose right of these had ended as it began.
+    pub ended: Option<Vec<EndedRight>>,
+}
+
+/// A right that has ended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct EndedRight {
+    /// Whose it was.
+    pub principal: PrincipalId,
+    /// Over one dataset, or all of the project.
+    pub dataset: Option<DatasetName>,
+    /// When it ended.
+    pub at: Timestamp,
 }
 
 /// Whether `wanted` asks nothing or is what is there.
@@ -37,10 +70,16 @@ fn fits<T: PartialEq>(wanted: Option<&T>, there: Option<&T>) -> bool {
 
 impl Filter {
     /// Whether a request fits, as far as its intent tells. A copy fits by its source too.
-    fn begins(&self, session: Option<&Session>, intent: &Intent) -> bool {
+    #[must_use]
+    pub fn begins(&self, session: Option<&Session>, intent: &Intent) -> bool {
         let object = |object: &crate::ledger::ObjectRef| {
+            let key = object.key.as_ref().map(ObjectKey::as_str);
+            let begins = |prefix: &String| key.is_some_and(|key| key.starts_with(prefix));
             fits(self.project.as_ref(), object.project.as_ref())
                 && fits(self.dataset.as_ref(), object.dataset.as_ref())
+                && fits(self.key.as_ref(), object.key.as_ref())
+                && self.prefix.as_ref().is_none_or(begins)
+                && (object.dataset.is_some() || !self.of_dataset)
         };
         let asks = |who: &PrincipalId| {
             session.is_some_and(|s| {
@@ -53,6 +92,32 @@ impl Filter {
             && self.until.is_none_or(|until| intent.time < until)
             && fits(self.action.as_ref(), intent.action.as_ref())
             && fits(self.event.as_ref(), Some(&intent.event))
+            && self.circumstances(session, intent)
+    }
+
+    fn circumstances(&self, session: Option<&Session>, intent: &Intent) -> bool {
+        let policy = intent.policy.as_ref();
+        let who = session.and_then(|session| session.principal.as_ref());
+        let works = |job: &PrincipalId| {
+            who == Some(job) && session.is_some_and(|session| session.responsible.is_some())
+        };
+        let late = |ended: &Vec<EndedRight>| {
+            ended.iter().any(|right| {
+                who == Some(&right.principal)
+                    && intent.time >= right.at
+                    && fits(right.dataset.as_ref(), intent.object.dataset.as_ref())
+            })
+        };
+        self.job.as_ref().is_none_or(works)
+            && fits(self.grant.as_ref(), policy.and_then(|p| p.grant.as_ref()))
+            && fits(
+                self.purpose.as_ref(),
+                policy.and_then(|p| p.purpose.as_ref()),
+            )
+            && fits(self.permit.as_ref(), policy.and_then(|p| p.permit.as_ref()))
+            && fits(self.nature.as_ref(), Some(&intent.nature))
+            && fits(self.ip.as_ref(), session.map(|session| &session.client_ip))
+            && self.ended.as_ref().is_none_or(late)
     }
 
     fn ends(&self, completion: Option<&Completion>) -> bool {
@@ -159,6 +224,12 @@ impl Pairs {
             }
             Entry::Session(_) | Entry::Mark { .. } | Entry::Policy { .. } | Entry::Open(_) => None,
         }
+    }
+
+    /// How many that fit so far are still open.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.open.len()
     }
 
     /// What is still open, oldest first.

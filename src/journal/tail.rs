@@ -7,12 +7,12 @@ use std::sync::Arc;
 
 use super::JournalError;
 use super::disk::{Disk as _, HostDisk};
-use super::file::{failed, files_of};
+use super::file::{LogFile, failed, files_of};
 use super::format::LogKey;
 use super::lane::lock;
 use super::reader::{Lane, Record};
-use crate::types::Secret;
 use crate::types::limits::LOG_LANES_MAX;
+use crate::types::{Secret, Timestamp};
 
 /// Findings in a row after which it waits for the next call.
 const FINDINGS_MAX: u32 = 64;
@@ -36,6 +36,27 @@ pub fn lanes(dir: &Path) -> Result<Vec<String>, JournalError> {
     }
     names.sort_unstable();
     Ok(names)
+}
+
+/// The number of the first record of the newest file of a lane that was made before `since`: from
+/// there on nothing is missing of what began at `since` or later, unless the clock was set back.
+pub(super) fn begin(
+    dir: &Path,
+    lane: &str,
+    key: Secret<32>,
+    since: Timestamp,
+) -> Result<u64, JournalError> {
+    let key = LogKey::new(key).ok_or_else(|| JournalError::Failed {
+        reason: "the log key cannot be used".to_owned(),
+    })?;
+    for (first, path) in files_of(&dir.join(lane))?.iter().rev() {
+        match LogFile::open(path, *first, lane, &key) {
+            Ok(file) if file.header.created < since.millis() => return Ok(*first),
+            // What a header hides that cannot be read is for the reading to report.
+            Ok(_) | Err(_) => {}
+        }
+    }
+    Ok(0)
 }
 
 /// What comes next in a lane.

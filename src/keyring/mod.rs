@@ -3,11 +3,14 @@
 //! ```text
 //! DIR/root.pub             whose ring it is: the root identity's public half
 //! DIR/ring.age             the ring key, encrypted to the root identity
-//! DIR/datasets/<id>.key    one dataset's key, wrapped under the ring key, bound to id and version
+//! DIR/datasets/<id>.key          a dataset's first key, wrapped under the ring key
+//! DIR/datasets/<id>.d/<n>.key    its key of version n, from 2 on; each bound to id and version
 //! ```
 //!
-//! So a dataset's key is made by one durable creation of a file and destroyed by deleting one; the
-//! root identity opens the ring and is not needed after that. All derivations stand in
+//! So a key is made by one durable creation of a file and destroyed by deleting one; the
+//! root identity opens the ring and is not needed after that. Copies of the directory that are
+//! named to the ring are kept with it: a key that is made is in each of them, and one that is
+//! destroyed is in none, before either call returns. All derivations stand in
 //! `seal::keys`. The calls do plain file I/O: on a runtime, [`KeyRing::dataset`] touches the disk
 //! at most once for each dataset, the others are rare.
 //!
@@ -15,16 +18,18 @@
 //! half: it opens no dataset, but would seal new ones. [`KeyRing::fingerprint`] is what to pin
 //! against that.
 
+mod copies;
+mod datasets;
 mod error;
 mod files;
 mod root;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_versions;
 
-use std::collections::{HashMap, HashSet};
-use std::ffi::OsStr;
-use std::fs;
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -36,15 +41,10 @@ use zeroize::Zeroizing;
 
 use crate::seal::keys::{Label, Parent, mac};
 use crate::seal::{DatasetKey, open_bytes, seal_bytes};
-use crate::types::limits::DATASETS_MAX;
 use crate::types::{BlobId, DatasetId, Entropy, Secret};
 
 /// How the ring's plaintext begins; 32 bytes of key follow.
 const RING_MAGIC: &[u8] = b"kluis ring v1\n";
-/// How a dataset's key file begins; key version (4) and a sealed record follow.
-const KEY_MAGIC: [u8; 8] = *b"KLUISDK1";
-/// The version of a dataset's first key.
-const KEY_VERSION: u32 = 1;
 
 /// An open key ring. **Implements none of Debug, Clone, Serialize.**
 ///
@@ -54,6 +54,8 @@ const KEY_VERSION: u32 = 1;
 pub struct KeyRing {
     /// `None`: in memory only.
     directory: Option<PathBuf>,
+    /// Directories that hold what `directory` holds.
+    copies: Vec<PathBuf>,
     keys: RingKeys,
     state: RwLock<State>,
 }
@@ -75,9 +77,11 @@ struct RingKeys {
 
 #[derive(Default)]
 struct State {
-    open: HashMap<DatasetId, Arc<DatasetKey>>,
-    /// Those destroyed by this process: a load that was under way must not bring one back.
-    destroyed: HashSet<DatasetId>,
+    /// Each dataset's keys in order of version, at least one.
+    open: HashMap<DatasetId, Vec<Arc<DatasetKey>>>,
+    /// Below which version this process destroyed keys: a load that was under way must not bring
+    /// one back.
+    floors: HashMap<DatasetId, u32>,
 }
 
 impl RingKeys {
@@ -127,24 +131,40 @@ impl KeyRing {
 
     /// Opens the ring in `dir`.
     pub fn open(dir: &Path, root: &RootIdentity) -> Result<Self, KeyRingError> {
-        files::check_directory(dir)?;
-        let file = dir.join("ring.age");
-        let sealed = files::read(&file)?;
-        let damaged = || KeyRingError::Damaged { path: file.clone() };
-        let plain = root.decrypt(&sealed).map_err(|cause| {
-            if matches!(cause, age::DecryptError::NoMatchingKeys) {
-                return KeyRingError::WrongRoot { path: file.clone() };
-            }
-            damaged()
-        })?;
-        let ring = plain.strip_prefix(RING_MAGIC).ok_or_else(damaged)?;
-        let ring: &[u8; 32] = ring.try_into().map_err(|_length| damaged())?;
-        let ring = Secret::fill_with(|out| {
-            *out = *ring;
-            Ok::<(), KeyRingError>(())
-        })?;
+        let ring = open_ring(dir, root)?;
         check_root_name(dir, root)?;
         Self::of(Some(dir.into()), &ring)
+    }
+
+    /// Encrypts the ring to another root identity, in `dir` and in its `copies`; from then on the
+    /// old one opens none of them. At whatever step it is cut short, one of the two opens each of
+    /// them, and doing it again ends it. **An older copy of `ring.age` still opens to the old
+    /// one**: destroy those.
+    pub fn change_root(
+        dir: &Path,
+        copies: &[PathBuf],
+        (old, new): (&RootIdentity, &RootIdentity),
+    ) -> Result<(), KeyRingError> {
+        // What was cut short behind this directory is ended with the new one alone.
+        let ring = match open_ring(dir, old) {
+            Err(KeyRingError::WrongRoot { .. }) => open_ring(dir, new)?,
+            opened => opened?,
+        };
+        let mut plain = Zeroizing::new(Vec::with_capacity(RING_MAGIC.len().saturating_add(32)));
+        plain.extend_from_slice(RING_MAGIC);
+        plain.extend_from_slice(ring.expose());
+        let sealed = new.encrypt(&plain)?;
+        for copy in copies {
+            copies::check(copy)?;
+        }
+        for dir in copies.iter().map(PathBuf::as_path).chain([dir]) {
+            // Both names first, so that the ring opens to either whatever stands beside them.
+            let both = format!("{}\n{}\n", old.recipient(), new.recipient());
+            files::replace(&dir.join("root.pub"), both.as_bytes())?;
+            files::replace(&dir.join("ring.age"), &sealed)?;
+            name_root(dir, new)?;
+        }
+        Ok(())
     }
 
     /// A ring that is gone with the process, for tests and self-checks.
@@ -156,100 +176,10 @@ impl KeyRing {
     fn of(directory: Option<PathBuf>, ring: &Secret<32>) -> Result<Self, KeyRingError> {
         Ok(Self {
             directory,
+            copies: Vec::new(),
             keys: RingKeys::derive(ring)?,
             state: RwLock::default(),
         })
-    }
-
-    /// Makes a dataset's key; durable when it returns `Ok`, and only then may anything be sealed
-    /// under it.
-    pub fn create_dataset(
-        &self,
-        id: &DatasetId,
-        entropy: &dyn Entropy,
-    ) -> Result<(), KeyRingError> {
-        if self.read().destroyed.contains(id) {
-            return Err(KeyRingError::NotFound);
-        }
-        let secret = Secret::random(entropy).map_err(KeyRingError::Entropy)?;
-        let Some(path) = self.path(id) else {
-            return self.create_in_memory(id, secret);
-        };
-        let context = key_context(id, KEY_VERSION);
-        let sealed = seal_bytes(
-            &self.keys.datasets,
-            Label::DatasetKey,
-            &context,
-            secret.expose(),
-            entropy,
-        )
-        .map_err(KeyRingError::Seal)?;
-        let file = [&KEY_MAGIC[..], &KEY_VERSION.to_be_bytes(), &sealed].concat();
-        files::create(&path, &file)
-    }
-
-    fn create_in_memory(&self, id: &DatasetId, secret: Secret<32>) -> Result<(), KeyRingError> {
-        let mut state = self.write();
-        if state.open.contains_key(id) {
-            let path = PathBuf::from(id.to_string());
-            return Err(KeyRingError::Exists { path });
-        }
-        let version = KEY_VERSION;
-        let key = Arc::new(DatasetKey { secret, version });
-        state.open.insert(*id, key);
-        Ok(())
-    }
-
-    /// A dataset's key. The first call for a dataset reads its file, the others only memory.
-    pub fn dataset(&self, id: &DatasetId) -> Result<Arc<DatasetKey>, KeyRingError> {
-        if let Some(key) = self.read().open.get(id) {
-            return Ok(Arc::clone(key));
-        }
-        let path = self.path(id).ok_or(KeyRingError::NotFound)?;
-        let key = Arc::new(self.load(id, &path)?);
-        let mut state = self.write();
-        if state.destroyed.contains(id) {
-            return Err(KeyRingError::NotFound);
-        }
-        if state.open.len() >= DATASETS_MAX {
-            state.open.clear();
-        }
-        // Another task may have loaded it meanwhile: all share one copy.
-        Ok(Arc::clone(state.open.entry(*id).or_insert(key)))
-    }
-
-    /// Destroys a dataset's key, for good: nothing sealed under it can be opened again. What a
-    /// backup of the directory holds is not reached, nor a key that a running read still uses.
-    pub fn destroy_dataset(&self, id: &DatasetId) -> Result<(), KeyRingError> {
-        // Forgotten first: from here on no reader gets it, whatever becomes of the file.
-        let known = {
-            let mut state = self.write();
-            state.destroyed.insert(*id);
-            state.open.remove(id).is_some()
-        };
-        match self.path(id) {
-            Some(path) => files::destroy(&path),
-            None if known => Ok(()),
-            None => Err(KeyRingError::NotFound),
-        }
-    }
-
-    /// Drops a key from memory, so that the next use reads its file: for gateways that share a
-    /// directory, when another may have destroyed it.
-    pub fn forget_dataset(&self, id: &DatasetId) {
-        if self.directory.is_some() {
-            self.write().open.remove(id);
-        }
-    }
-
-    /// All datasets that have a key, in order of id.
-    pub fn dataset_ids(&self) -> Result<Vec<DatasetId>, KeyRingError> {
-        let mut ids = match &self.directory {
-            Some(dir) => ids_in(&dir.join("datasets"))?,
-            None => self.read().open.keys().copied().collect(),
-        };
-        ids.sort_unstable();
-        Ok(ids)
     }
 
     /// Seals a short secret for the catalog, bound to `context`: what it belongs to.
@@ -338,31 +268,6 @@ impl KeyRing {
         name
     }
 
-    fn load(&self, id: &DatasetId, path: &Path) -> Result<DatasetKey, KeyRingError> {
-        let file = files::read_if_there(path)?.ok_or(KeyRingError::NotFound)?;
-        let damaged = || KeyRingError::Damaged { path: path.into() };
-        let rest = file.strip_prefix(&KEY_MAGIC).ok_or_else(damaged)?;
-        let (version, sealed) = rest.split_first_chunk().ok_or_else(damaged)?;
-        let version = u32::from_be_bytes(*version);
-        let context = key_context(id, version);
-        let plain = open_bytes(&self.keys.datasets, Label::DatasetKey, &context, sealed)
-            .map_err(|_not_authentic| damaged())?;
-        let plain: &[u8; 32] = plain
-            .as_slice()
-            .try_into()
-            .map_err(|_length: std::array::TryFromSliceError| damaged())?;
-        let secret = Secret::fill_with(|out| {
-            *out = *plain;
-            Ok::<(), KeyRingError>(())
-        })?;
-        Ok(DatasetKey { secret, version })
-    }
-
-    fn path(&self, id: &DatasetId) -> Option<PathBuf> {
-        let dir = self.directory.as_ref()?;
-        Some(dir.join("datasets").join(format!("{id}.key")))
-    }
-
     // A panic of another holder cannot leave the maps half changed, so poison is passed over.
     fn read(&self) -> RwLockReadGuard<'_, State> {
         self.state.read().unwrap_or_else(PoisonError::into_inner)
@@ -371,6 +276,26 @@ impl KeyRing {
     fn write(&self) -> RwLockWriteGuard<'_, State> {
         self.state.write().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// The ring key, if `root` opens it.
+fn open_ring(dir: &Path, root: &RootIdentity) -> Result<Secret<32>, KeyRingError> {
+    files::check_directory(dir)?;
+    let file = dir.join("ring.age");
+    let sealed = files::read(&file)?;
+    let damaged = || KeyRingError::Damaged { path: file.clone() };
+    let plain = root.decrypt(&sealed).map_err(|cause| {
+        if matches!(cause, age::DecryptError::NoMatchingKeys) {
+            return KeyRingError::WrongRoot { path: file.clone() };
+        }
+        damaged()
+    })?;
+    let ring = plain.strip_prefix(RING_MAGIC).ok_or_else(damaged)?;
+    let ring: &[u8; 32] = ring.try_into().map_err(|_length| damaged())?;
+    Secret::fill_with(|out| {
+        *out = *ring;
+        Ok::<(), KeyRingError>(())
+    })
 }
 
 /// Writes whose ring it is.
@@ -385,31 +310,14 @@ fn check_root_name(dir: &Path, root: &RootIdentity) -> Result<(), KeyRingError> 
     let path = dir.join("root.pub");
     match files::read_if_there(&path)? {
         None => name_root(dir, root),
-        Some(public) if public.trim_ascii_end() == root.recipient().as_bytes() => Ok(()),
+        // Two lines while it is changed.
+        Some(public)
+            if public
+                .split(|byte| *byte == b'\n')
+                .any(|name| name == root.recipient().as_bytes()) =>
+        {
+            Ok(())
+        }
         Some(_) => Err(KeyRingError::Damaged { path }),
     }
-}
-
-/// What a wrapped dataset key is bound to: `dataset id ‖ key version`.
-fn key_context(id: &DatasetId, version: u32) -> Vec<u8> {
-    [&id.as_bytes()[..], &version.to_be_bytes()].concat()
-}
-
-/// The ids that name a key file in this directory; whatever else lies there is passed over.
-fn ids_in(dir: &Path) -> Result<Vec<DatasetId>, KeyRingError> {
-    let failed = files::io_error("list the keys of the datasets", dir);
-    let mut ids = Vec::new();
-    for entry in fs::read_dir(dir).map_err(&failed)? {
-        let path = entry.map_err(&failed)?.path();
-        let stem = path.file_stem().and_then(OsStr::to_str);
-        let id: Option<DatasetId> = stem.and_then(|stem| stem.parse().ok());
-        if path.extension() != Some(OsStr::new("key")) {
-            continue;
-        }
-        ids.extend(id);
-        if ids.len() > DATASETS_MAX {
-            return Err(KeyRingError::TooMany { path: dir.into() });
-        }
-    }
-    Ok(ids)
 }

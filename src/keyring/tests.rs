@@ -1,5 +1,6 @@
 //! The key ring on disk: what comes back, what is refused, what is gone.
 
+use std::collections::HashSet;
 use std::fmt::{Debug, Display};
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;

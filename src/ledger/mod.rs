@@ -4,6 +4,7 @@
 
 mod cbor;
 mod codec;
+pub mod erasure;
 pub mod evidence;
 pub mod export;
 mod hash;

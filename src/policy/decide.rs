@@ -1,5 +1,6 @@
 //! One subject's view of a project's policy, and its decisions.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use casbin::rhai::Dynamic;
@@ -42,7 +43,8 @@ pub struct Decision {
     /// `deny:role`. Empty when no line matched: default deny. `fault: …` when the question could
     /// not be put, which is a deny too.
     pub rule: String,
-    /// SHA-256 of the policy's hash and the subject's grants in canonical form.
+    /// SHA-256 of the policy's hash and the subject's grants in canonical form, the groups that she
+    /// holds some of them through, and what bars her.
     pub version: [u8; 32],
     /// The grant through which the line matched.
     pub grant: Option<GrantId>,
@@ -83,6 +85,14 @@ impl Bar {
             Self::Unknown => "barred: unknown",
         }
     }
+
+    /// The same as the last line of the rights that a version is the hash of.
+    pub(super) const fn line(self) -> &'static str {
+        match self {
+            Self::Suspended => "barred: suspended\n",
+            Self::Unknown => "barred: unknown\n",
+        }
+    }
 }
 
 /// A question that was put to a view of another project.
@@ -91,6 +101,10 @@ const FAULT_PROJECT: &str = "fault: another project";
 const FAULT_PRINCIPAL: &str = "fault: another principal";
 /// The caller's credential is for another project or dataset.
 const OUTSIDE: &str = "barred: outside the credential's scope";
+/// What the line begins with that names the groups.
+pub(super) const THROUGH: &str = "through: ";
+/// What the line begins with that says what is demanded.
+pub(super) const DEMANDS: &str = "demands: ";
 /// The project demands a better sign-in of who would be allowed.
 pub const UNASSURED: &str = "barred: assurance";
 /// casbin failed, or named a line that no grant of the subject supports.
@@ -102,34 +116,62 @@ impl SubjectPolicy {
         (project, principal): (ProjectName, PrincipalId),
         (held, grants): (Held, Vec<Grant>),
     ) -> Self {
-        let version = sha256(&[&policy.hash(), canon::write(&grants).as_bytes()]);
-        Self {
+        let subject = Self {
             policy,
             grants,
             engine,
             project,
             principal,
             held: Arc::new(held),
-            version,
+            version: [0; 32],
             barred: None,
             cleared: Rank::NONE,
             demand: Demand::default(),
-        }
+        };
+        subject.versioned()
+    }
+
+    fn versioned(self) -> Self {
+        let version = sha256(&[&self.policy.hash(), self.rights().as_bytes()]);
+        Self { version, ..self }
     }
 
     /// The same subject in a project that demands this of how she signed in.
     #[must_use]
     pub fn demanding(self, demand: Demand) -> Self {
-        Self { demand, ..self }
+        let demanding = Self { demand, ..self };
+        demanding.versioned()
     }
 
     /// The same subject, who may do nothing.
     #[must_use]
     pub fn barred(self, why: Bar) -> Self {
-        Self {
+        let barred = Self {
             barred: Some(why),
             ..self
+        };
+        barred.versioned()
+    }
+
+    /// What the version is the hash of, behind the policy's: the grants, through which groups she
+    /// holds those that are not her own, what the project demands, and what bars.
+    pub(super) fn rights(&self) -> String {
+        let mut rights = canon::write(&self.grants);
+        let holders = self.grants.iter().map(|grant| &grant.principal);
+        let groups: BTreeSet<&str> = holders
+            .filter(|holder| **holder != self.principal)
+            .map(PrincipalId::as_str)
+            .collect();
+        if !groups.is_empty() {
+            rights.push_str(&through(&groups));
         }
+        if !self.demand.is_empty() {
+            rights.push_str(&demands(&self.demand));
+        }
+        if let Some(bar) = self.barred {
+            rights.push_str(bar.line());
+        }
+        rights
     }
 
     /// The same subject, cleared for data of this rank and below.
@@ -241,6 +283,17 @@ impl SubjectPolicy {
             permit: None,
         }
     }
+}
+
+/// The line of the rights that names the groups.
+pub(super) fn through(groups: &BTreeSet<&str>) -> String {
+    format!("{THROUGH}{}\n", serde_json::json!(groups))
+}
+
+/// The line of the rights that says what the project demands of a sign-in.
+pub(super) fn demands(demand: &Demand) -> String {
+    let fields = serde_json::json!([demand.acr, demand.amr, demand.log_only]);
+    format!("{DEMANDS}{fields}\n")
 }
 
 /// What a grant must cover for `ask`.

@@ -33,6 +33,12 @@ pub enum PolicyError {
     /// A text that [`Policy::text`](super::Policy::text) did not write.
     #[error("the text is not that of a policy")]
     NotCanonical,
+    /// Pieces of the rights behind a version are missing.
+    #[error("the rights behind the version are not all there")]
+    Incomplete,
+    /// A text that is not what the version is the hash of.
+    #[error("the text is not the one that the version names")]
+    OtherVersion,
     /// A grant of another project or principal was offered: fault of the caller.
     #[error("a grant belongs to another project or principal")]
     ForeignGrant,

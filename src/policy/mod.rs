@@ -22,6 +22,7 @@ mod explain;
 mod fuzz;
 mod grant;
 mod held;
+mod kept;
 mod matcher;
 mod model;
 mod project;
@@ -43,5 +44,6 @@ pub use demand::{Assurance, Demand};
 #[doc(hidden)]
 pub use fuzz::fuzz_policy;
 pub use grant::{Circumstances, Grant, GrantEffect, Standing, Terms, Within};
+pub use kept::{CredentialScope, Pieces, Rights};
 pub use project::ProjectPolicy;
 pub use source::{Policy, PolicySource};

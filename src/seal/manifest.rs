@@ -8,16 +8,32 @@ use super::record::{open_bytes, seal_bytes};
 use super::{DataKey, DatasetKey, OpenError, SealError};
 use crate::types::{Entropy, PublicationId, Secret};
 
-/// Seals the data key of an index.
+/// Bytes of a key sealed by the first release, under a dataset's first key: `salt ‖ key ‖ tag`.
+const BARE_BYTES: usize = 32 + 32 + 16;
+
+/// Seals the data key of an index: `key version (4) ‖ sealed record`.
 pub fn seal_manifest_key(
     key: &DatasetKey,
     publication: &PublicationId,
     index: &DataKey,
     entropy: &dyn Entropy,
 ) -> Result<Bytes, SealError> {
-    let context = publication.as_bytes();
+    let version = key.version.to_be_bytes();
+    let context = [&publication.as_bytes()[..], &version].concat();
     let plain = index.0.expose();
-    seal_bytes(&key.secret, Label::ManifestKey, context, plain, entropy)
+    let sealed = seal_bytes(&key.secret, Label::ManifestKey, &context, plain, entropy)?;
+    Ok([&version[..], &sealed].concat().into())
+}
+
+/// Which of the dataset's keys it says it is sealed under.
+#[must_use]
+pub fn manifest_key_version(sealed: &[u8]) -> Option<u32> {
+    if sealed.len() == BARE_BYTES {
+        return Some(1);
+    }
+    sealed
+        .first_chunk()
+        .map(|version| u32::from_be_bytes(*version))
 }
 
 /// Opens what [`seal_manifest_key`] sealed for the same publication.
@@ -26,8 +42,16 @@ pub fn open_manifest_key(
     publication: &PublicationId,
     sealed: &[u8],
 ) -> Result<DataKey, OpenError> {
-    let context = publication.as_bytes();
-    let plain = open_bytes(&key.secret, Label::ManifestKey, context, sealed)?;
+    let id = publication.as_bytes();
+    let plain = if sealed.len() == BARE_BYTES {
+        open_bytes(&key.secret, Label::ManifestKey, id, sealed)?
+    } else {
+        let (version, sealed) = sealed
+            .split_first_chunk::<4>()
+            .ok_or(OpenError::NotAuthentic)?;
+        let context = [&id[..], version].concat();
+        open_bytes(&key.secret, Label::ManifestKey, &context, sealed)?
+    };
     let bytes: &[u8; 32] = plain
         .as_slice()
         .try_into()
@@ -59,5 +83,25 @@ mod tests {
         let other = PublicationId::from_bytes([4; 16]);
         assert!(open_manifest_key(&dataset(1), &other, &sealed).is_err());
         assert!(open_manifest_key(&dataset(1), &id, &sealed[1..]).is_err());
+        assert_eq!(manifest_key_version(&sealed), Some(1));
+        let mut bent = sealed.to_vec();
+        bent[3] = 2;
+        assert_eq!(manifest_key_version(&bent), Some(2));
+        assert!(
+            open_manifest_key(&dataset(1), &id, &bent).is_err(),
+            "the version is bound"
+        );
+        // What the first release sealed, without a version.
+        let bare = seal_bytes(
+            &dataset(1).secret,
+            Label::ManifestKey,
+            id.as_bytes(),
+            index.0.expose(),
+            &Draws::new(3),
+        );
+        let bare = bare.unwrap();
+        assert_eq!(manifest_key_version(&bare), Some(1));
+        let opened = open_manifest_key(&dataset(1), &id, &bare).unwrap();
+        assert!(opened.0.same_as(&index.0));
     }
 }

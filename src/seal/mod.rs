@@ -33,10 +33,10 @@ pub use error::{OpenError, SealError};
 #[doc(hidden)]
 pub use fuzz::fuzz_decoders;
 pub use header::{BlobKind, Description, HEADER_BYTES};
-pub use manifest::{open_manifest_key, seal_manifest_key};
+pub use manifest::{manifest_key_version, open_manifest_key, seal_manifest_key};
 pub use material::{open_file_key, wrap_file_key};
 pub(crate) use record::{open_bytes, seal_bytes};
 pub use record::{open_log_state, open_snapshot, seal_log_state, seal_snapshot};
 pub use stream::{DataKey, Opener, Origin, Sealer, open_blob, seal_blob};
 pub use suite::{Suite, TAG_BYTES};
-pub use table::{DatasetKey, Extent, Table, open_table, seal_table};
+pub use table::{DatasetKey, Extent, Table, open_table, seal_table, table_key_version};

@@ -46,7 +46,7 @@ impl ActKind {
             Self::LowerLabel => &["to"],
             // Who may read, and for how many minutes.
             Self::BreakGlass => &["who", "minutes"],
-            // `dataset`, `version=N` or `object=KEY`.
+            // `dataset`, `version=N`, `object=KEY` or `write=VERSION:KEY`.
             Self::Erase => &["what"],
             // For how many days the records are kept from now on.
             Self::ShortenLog => &["days"],

@@ -83,6 +83,10 @@ id! {
     PublicationId
 }
 id! {
+    /// Names one piece of work on a dataset's keys: a rotation or an erasure.
+    KeyWorkId
+}
+id! {
     /// Names one grant.
     GrantId
 }

@@ -134,6 +134,9 @@ pub const TAG_VALUE_CHARS_MAX: usize = 256;
 
 /// Datasets of one vault, each with a key of its own: 100,000 keys in memory are about 10 MB.
 pub const DATASETS_MAX: usize = 100_000;
+/// Keys of one dataset that are there at once: two while it is rotated, and those of rotations that
+/// were begun where copies of the keys were away.
+pub const KEY_VERSIONS_MAX: usize = 64;
 
 /// Plaintext bytes of a full segment of a sealed blob.
 pub const SEGMENT_BYTES: usize = 64 * 1024;
@@ -225,6 +228,8 @@ pub const RECORD_REASON_BYTES_MAX: usize = 512;
 pub const RECORD_EVENTS_MAX: usize = 512;
 /// The text of one policy version, written once so that decisions can be replayed.
 pub const POLICY_TEXT_BYTES_MAX: usize = 64 * 1024;
+/// Pieces of the rights behind one version: 10,000 grants of some 4 KiB.
+pub const RIGHTS_PIECES_MAX: usize = 1_024;
 /// How long a request waits for its intent record to be durable.
 pub const JOURNAL_WAIT_MS_MAX: u64 = 5_000;
 /// Commits waiting for the catalog's writer.
@@ -337,6 +342,8 @@ pub const MOUNT_READAHEAD_BYTES: u32 = 4 * 1024 * 1024;
 pub const LOG_ENTRY_BYTES_MAX: usize = 65_535;
 /// A signed note: a hundred signatures of 5 kB, as the largest are.
 pub const NOTE_BYTES_MAX: usize = 512 * 1024;
+/// A certificate of erasure with its list: a million writes with names of a kilobyte.
+pub const CERTIFICATE_BYTES_MAX: u64 = 1_100_000_000;
 /// Signatures of one note; c2sp.org/signed-note asks for 16 at least.
 pub const NOTE_SIGNATURES_MAX: usize = 100;
 /// A policy of trust, and its lines: far more than the 96 that c2sp.org/tlog-policy asks for.
@@ -374,6 +381,27 @@ pub const ARCHIVE_VOLUMES_MAX: usize = 50_000;
 pub const ARCHIVE_VOLUME_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// Records behind the volumes that one query reads from the journal: about 700 MB as columns.
 pub const ARCHIVE_HOT_RECORDS_MAX: usize = 2_000_000;
+/// Records that one page of the log over HTTP reads, and again as many for the ends of its
+/// requests: some 0.2 s of one core each.
+pub const RECORDS_SCAN_MAX: usize = 100_000;
+/// Requests on one page: some 1.5 KiB of JSON each.
+pub const RECORDS_PAGE_MAX: usize = 1_000;
+/// Lanes that a cursor can name: one or two for each gateway.
+pub const RECORDS_LANES_MAX: usize = 64;
+/// Pages that are read at once: each keeps a thread and a core busy.
+pub const RECORDS_READERS_MAX: usize = 2;
+/// Policy texts that a replay holds: a hundred thousand versions of some 5 KiB.
+pub const REPLAY_BYTES_MAX: usize = 512 * 1024 * 1024;
+/// A line of a store's access log: a key of 1,024 bytes, encoded twice, agent and referer.
+pub const RECONCILE_LINE_BYTES_MAX: usize = 64 * 1024;
+/// Lines of one log, some 200 bytes of memory each.
+pub const RECONCILE_LINES_MAX: u64 = 5_000_000;
+/// Requests that a log is held against, some 200 bytes each.
+pub const RECONCILE_WINDOWS_MAX: usize = 5_000_000;
+/// Blobs that are held at once, some 200 bytes each.
+pub const RECONCILE_BLOBS_MAX: usize = 10_000_000;
+/// Views of subjects that a replay keeps, as the gateway does.
+pub const REPLAY_SUBJECTS_MAX: usize = 10_000;
 /// What a query of the log may hold in memory beside them; it writes nothing to a disk.
 pub const QUERY_BYTES_MAX: usize = 512 * 1024 * 1024;
 /// What the process that asks may have in all, where a function of SQL makes more of a row than is

@@ -2,7 +2,8 @@
 
 use super::approvals::ActDraft;
 use super::error::{ErrorKind, VaultError};
-use crate::types::{Act, ActKind, LogTerms, ObjectKey, PrincipalId, limits};
+use crate::catalog::EraseScope;
+use crate::types::{Act, ActKind, LogTerms, PrincipalId, limits};
 
 /// What must hold of any act that is asked for.
 pub(super) fn check_draft(draft: &ActDraft) -> Result<(), VaultError> {
@@ -47,12 +48,7 @@ fn means_something(kind: ActKind, values: &[&str]) -> bool {
             who.parse::<PrincipalId>().is_ok()
                 && number(minutes).is_some_and(|minutes| bounds.contains(&minutes))
         }
-        (ActKind::Erase, [what]) => match what.split_once('=') {
-            None => *what == "dataset",
-            Some(("version", version)) => number(version).is_some_and(|version| version > 0),
-            Some(("object", key)) => key.parse::<ObjectKey>().is_ok(),
-            Some(_) => false,
-        },
+        (ActKind::Erase, [what]) => EraseScope::parse(what).is_some(),
         (ActKind::ShortenLog, [days]) => number(days).is_some_and(LogTerms::may_be),
         (ActKind::LowerLabel | ActKind::BreakGlass | ActKind::Erase | ActKind::ShortenLog, _) => {
             false

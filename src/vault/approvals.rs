@@ -326,7 +326,7 @@ impl Vault {
     }
 
     /// The person who signed. Neither the host nor a workload is one, nor who is suspended.
-    async fn signing_person(&self, call: &Call) -> Result<PrincipalId, VaultError> {
+    pub(super) async fn signing_person(&self, call: &Call) -> Result<PrincipalId, VaultError> {
         const NO_PERSON: VaultError =
             VaultError::new(ErrorKind::AccessDenied, "two persons sign for this");
         let session = &call.session;
@@ -439,7 +439,7 @@ impl Vault {
         }
     }
 
-    async fn decides(
+    pub(super) async fn decides(
         &self,
         (project, dataset): (&ProjectName, Option<&DatasetName>),
         principal: &PrincipalId,

@@ -76,11 +76,17 @@ impl Vault {
             Err(_) if self.catalog.upload(&found.id).await?.is_none() => return Err(NO_UPLOAD),
             chosen => chosen?,
         };
-        let row = self.assemble((proof, version), found, &parts, completing)?;
+        let mut row = self.assemble((proof, version), found, &parts, completing)?;
         recorded.object_bytes(row.bytes);
-        self.commit(completion(found, &parts, &row, completing)?)
-            .await?;
-        Ok(row)
+        loop {
+            let committed = self.commit(completion(found, &parts, &row, completing)?);
+            let committed = committed.await;
+            match committed.map_err(|error| self.resealed_after(error, &row)) {
+                Ok(()) => return Ok(row),
+                Err(Ok(sealed_table)) => row.sealed_table = sealed_table,
+                Err(Err(error)) => return Err(error),
+            }
+        }
     }
 
     /// The object that this very completion made before, if it is the current one and the upload
@@ -171,9 +177,9 @@ impl Vault {
         parts: &[PartRow],
         completing: &Completing,
     ) -> Result<ObjectRow, VaultError> {
-        let key = self.keyring.dataset(&upload.dataset)?;
         let mut tables = Vec::with_capacity(parts.len());
         for part in parts {
+            let key = self.key_of(&upload.dataset, &part.sealed_table)?;
             tables.push(open_table(
                 &key,
                 &part_binding(upload, part),

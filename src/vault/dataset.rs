@@ -43,10 +43,7 @@ impl Vault {
             .authorize_under(call, bucket, &query.prefix, Action::ObjectList)
             .await?;
         let mut intent = Self::intent_of(call, &proof);
-        intent.query = Some(match proof.number() {
-            Some(number) => super::cut(&format!("version={number} prefix={}", query.prefix)),
-            None => super::cut(&query.prefix),
-        });
+        intent.query = super::asked(proof.number(), Some(&query.prefix));
         let dataset = proof.dataset()?.id;
         let query = ListQuery {
             limit: query.limit.min(limits::PAGE_ENTRIES_MAX),

@@ -225,6 +225,11 @@ impl VaultError {
         self.object.as_ref()
     }
 
+    /// Whether it was refused only because the dataset's key was replaced meanwhile.
+    pub(super) fn is_retired_key(&self) -> bool {
+        std::ptr::eq(self.reason, KEY_RETIRED)
+    }
+
     /// What the caller can act on.
     #[must_use]
     pub const fn kind(&self) -> ErrorKind {
@@ -291,6 +296,9 @@ impl From<CatalogError> for VaultError {
     }
 }
 
+/// What was written is sealed under a key that went out of use meanwhile.
+const KEY_RETIRED: &str = "the dataset's key was replaced meanwhile";
+
 const fn of_conflict(conflict: Conflict) -> (ErrorKind, &'static str) {
     match conflict {
         Conflict::ProjectExists => (ErrorKind::Conflict, "the project is there already"),
@@ -333,6 +341,15 @@ const fn of_conflict(conflict: Conflict) -> (ErrorKind, &'static str) {
         Conflict::Locking => (ErrorKind::InvalidState, "Object Lock needs versions"),
         Conflict::NoUpload => (ErrorKind::NoSuchUpload, "no such upload"),
         Conflict::PartChanged => (ErrorKind::InvalidPart, "a part changed in between"),
+        Conflict::KeyRetired => (ErrorKind::Conflict, KEY_RETIRED),
+        Conflict::KeyWork => (
+            ErrorKind::Conflict,
+            "other work on the dataset's keys is not done yet",
+        ),
+        Conflict::NoKeyWork => (
+            ErrorKind::InvalidArgument,
+            "no such work on keys is under way",
+        ),
         Conflict::BlobGone => (ErrorKind::Conflict, "the source was deleted in between"),
     }
 }
@@ -349,6 +366,10 @@ impl From<JournalError> for VaultError {
 
 impl From<KeyRingError> for VaultError {
     fn from(error: KeyRingError) -> Self {
+        if matches!(error, KeyRingError::NotFound) {
+            // Trying again does not help: what it opened is gone for good.
+            return Self::caused(ErrorKind::Integrity, "its key is destroyed", error);
+        }
         Self::caused(ErrorKind::Unavailable, "a key cannot be had", error)
     }
 }

@@ -213,6 +213,7 @@ impl Vault {
         };
         intent.policy = Some(policy_ref(&decision));
         intent.query = Some(super::cut(&words(&grant)));
+        intent.object.dataset.clone_from(&grant.dataset);
         let change = Mutation::SetTerms {
             grant: id,
             approver: grant.approver.clone(),
@@ -399,7 +400,7 @@ fn words(grant: &Grant) -> String {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     format!(
         "grant={} principal={} role={} dataset={dataset} approver={} purpose={} permit={} \
-         expires={}",
+         expires={} prefix={}",
         grant.id,
         grant.principal,
         grant.role,
@@ -409,5 +410,6 @@ fn words(grant: &Grant) -> String {
         grant
             .expires
             .map_or_else(String::new, |end| end.to_string()),
+        grant.prefix,
     )
 }

@@ -11,11 +11,12 @@ use arc_swap::ArcSwap;
 
 pub(super) use super::assurance::circumstances;
 use super::error::{ErrorKind, VaultError};
+use super::kept::Kept;
 pub(super) use super::lease::Lease;
 use super::lease::RECHECK_MS;
 use super::session::Session;
 use super::uses::Recent;
-use super::{Call, Identity, LabelRules, Vault, barrier};
+use super::{Call, Identity, LabelRules, Parts, Vault, asked, barrier};
 use crate::catalog::{CredentialRow, DatasetRow, JobRow, NodeRow, PublicationRow, SharedCatalog};
 use crate::ledger::{ObjectRef, PolicyRef};
 use crate::policy::{Ask, Bar, Circumstances, Decision, Policy, ProjectPolicy, SubjectPolicy};
@@ -147,6 +148,8 @@ pub(super) struct Guard {
     cache: RwLock<Cache>,
     /// Which grants and credentials were used of late.
     pub(super) recent: Recent,
+    /// What decisions rest on, in the log.
+    pub(super) kept: Kept,
 }
 
 /// The same, about a published version.
@@ -158,21 +161,21 @@ fn about(call: &Call, version: Option<u32>) -> Circumstances<'_> {
 }
 
 impl Guard {
-    pub(super) fn new(
-        catalog: SharedCatalog,
-        clock: Arc<dyn Clock>,
-        policy: Arc<Policy>,
-        labels: LabelRules,
-    ) -> Self {
+    pub(super) fn new(parts: &Parts, labels: LabelRules) -> Self {
         let cache = RwLock::new(Cache::default());
         Self {
-            catalog,
-            clock,
-            policy: ArcSwap::new(policy),
+            catalog: Arc::clone(&parts.catalog),
+            clock: Arc::clone(&parts.clock),
+            policy: ArcSwap::new(Arc::clone(&parts.policy)),
             labels,
             cache,
             recent: Recent::default(),
+            kept: Kept::new(Arc::clone(&parts.journal)),
         }
+    }
+
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
     }
 
     /// The policy in force.
@@ -309,6 +312,7 @@ impl Guard {
             Some(why) => subject.barred(why),
             None => subject,
         });
+        self.keep_rights(enforcer.policy(), &subject).await?;
         self.keep(generation, |cache| {
             cache.projects.insert(slot.0.clone(), enforcer);
             cache.subjects.insert(slot, Arc::clone(&subject));
@@ -378,13 +382,6 @@ impl Guard {
         });
         Ok(Some(known))
     }
-}
-
-/// The record of a request that was granted and is barred all the same names what bars it.
-fn barred(decision: &mut Decision, error: VaultError) -> VaultError {
-    decision.allowed = false;
-    decision.rule = error.reason();
-    error
 }
 
 const fn poisoned() -> VaultError {
@@ -467,6 +464,12 @@ impl Vault {
             Err((object, decision, error)) => {
                 let mut intent = Self::intent(call, Some(action), object);
                 intent.policy = decision.as_ref().map(policy_ref);
+                let named = BucketRef::parse(bucket, &self.settings.default_project);
+                let under = match name {
+                    Name::Prefix(prefix) => Some(prefix),
+                    Name::Dataset | Name::Key(_) => None,
+                };
+                intent.query = asked(named.ok().and_then(|named| named.version), under);
                 Err(self.turn_away(call, intent, error).await)
             }
         }
@@ -506,7 +509,7 @@ impl Vault {
         };
         let subject = or_refuse!(self.guard.subject(&bucket.project, principal).await, None);
         let (now, when) = (self.now(), about(call, version));
-        let mut decision = subject.decide(&Ask {
+        let decision = subject.decide(&Ask {
             project: &bucket.project,
             principal,
             dataset: Some(&bucket.dataset),
@@ -524,10 +527,7 @@ impl Vault {
         if let Some(row) = &dataset {
             let ranks = (rank, subject.cleared());
             let judged = barrier::judge(&self.settings.labels, row, ranks, (action, now));
-            or_refuse!(
-                judged.map_err(|error| barred(&mut decision, error)),
-                Some(decision)
-            );
+            or_refuse!(judged, Some(decision));
         }
         let credential = call.session.access_key.as_ref();
         let recent = &self.guard.recent;

@@ -13,6 +13,7 @@ mod completion;
 mod cors;
 mod dataset;
 mod delete;
+mod drill;
 mod emergency;
 mod error;
 mod grant_checks;
@@ -22,6 +23,8 @@ mod guard;
 mod identity;
 mod intake;
 mod jobs;
+mod kept;
+mod keywork;
 mod known;
 mod lease;
 mod lifecycle;
@@ -32,6 +35,7 @@ mod publish;
 mod read;
 mod reading;
 mod record;
+mod records;
 mod recover;
 mod release;
 mod session;
@@ -49,7 +53,7 @@ mod write;
 mod tests;
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -66,13 +70,18 @@ pub use assurance::Assured;
 pub use barrier::LabelRules;
 pub use cards::{CardChange, Described};
 pub use cors::CorsAsk;
+pub use drill::Drilled;
 pub use error::{ErrorKind, VaultError};
 pub use grants::{GrantDraft, GrantUse, ReviewTimes};
 pub use jobs::{Job, JobAsk, NodeDraft};
+pub use keywork::erasure_words;
 pub use lifecycle::Lifecycled;
 pub use log_terms::LogTermsChange;
 pub use publish::Published;
+pub use records::{RecordAsk, RecordPage};
 pub use recover::Recovered;
+
+pub use crate::journal::Filter as RecordFilter;
 pub use release::{Opening, ReadReport, Released, Run};
 pub use session::{AssumeAsk, Assumed, Bounds, JobBounds, Rests, Word};
 pub use snapshot::Snapshot;
@@ -95,6 +104,16 @@ const NOBODY: VaultError = VaultError::new(ErrorKind::AccessDenied, "nobody was 
 /// A text as the log keeps it: at most 512 characters.
 fn cut(text: &str) -> String {
     text.chars().take(512).collect()
+}
+
+/// What was asked beyond names, as the log keeps it: of which published version, and of keys that
+/// begin so.
+fn asked(version: Option<u32>, prefix: Option<&str>) -> Option<String> {
+    match (version, prefix) {
+        (Some(number), Some(prefix)) => Some(cut(&format!("version={number} prefix={prefix}"))),
+        (Some(number), None) => Some(format!("version={number}")),
+        (None, prefix) => prefix.map(cut),
+    }
 }
 
 /// Who a credential belongs to, and the secret that proves it.
@@ -137,6 +156,8 @@ pub struct Settings {
     pub review: ReviewTimes,
     /// The labels of data.
     pub labels: LabelRules,
+    /// The log's name, under which certificates are signed.
+    pub log_origin: String,
     /// Projects whose nodes may read sealed bytes from the store itself.
     pub straight: Vec<ProjectName>,
 }
@@ -155,15 +176,14 @@ pub struct Vault {
     settings: Settings,
     snapshots: snapshot::Progress,
     indexes: release::Indexes,
+    records: OnceLock<records::Records>,
 }
 
 impl Vault {
     /// Builds a vault of its parts.
     #[must_use]
     pub fn new(parts: Parts, settings: Settings) -> Self {
-        let catalog = Arc::clone(&parts.catalog);
-        let clock = Arc::clone(&parts.clock);
-        let guard = guard::Guard::new(catalog, clock, parts.policy, settings.labels.clone());
+        let guard = guard::Guard::new(&parts, settings.labels.clone());
         Self {
             store: parts.store,
             catalog: parts.catalog,
@@ -177,6 +197,7 @@ impl Vault {
             settings,
             snapshots: snapshot::Progress::default(),
             indexes: release::Indexes::default(),
+            records: OnceLock::new(),
         }
     }
 

@@ -10,7 +10,6 @@ use super::Vault;
 use super::ask::Call;
 use super::error::{ErrorKind, VaultError};
 use super::guard::circumstances;
-use super::read::object_binding;
 use super::sweep::Flight;
 use crate::catalog::{BlobUse, Issue, Mutation, ObjectRow, PublicationRow};
 use crate::ledger::Intent;
@@ -19,9 +18,7 @@ use crate::manifest::{
     Signer, SignerKey, digest,
 };
 use crate::policy::Ask;
-use crate::seal::{
-    BlobKind, DataKey, Description, Suite, open_table, seal_blob, seal_manifest_key,
-};
+use crate::seal::{BlobKind, DataKey, Description, Suite, seal_blob, seal_manifest_key};
 use crate::types::{
     Action, BlobId, BucketName, ChecksumKind, DatasetId, PrincipalId, PublicationId, Timestamp,
     VersionId, limits,
@@ -244,7 +241,10 @@ impl Vault {
     }
 
     /// All published versions of a dataset, in order of number.
-    async fn versions_of(&self, dataset: &DatasetId) -> Result<Vec<PublicationRow>, VaultError> {
+    pub(super) async fn versions_of(
+        &self,
+        dataset: &DatasetId,
+    ) -> Result<Vec<PublicationRow>, VaultError> {
         let mut all: Vec<PublicationRow> = Vec::new();
         loop {
             let after = all.last().and_then(|row| row.issue.as_ref());
@@ -347,8 +347,7 @@ impl Vault {
     /// What a page says of an object. Its part table authenticates here: what is damaged or was
     /// altered by the catalog's host is not published.
     fn describe(&self, row: &ObjectRow) -> Result<FileEntry, VaultError> {
-        let key = self.keyring.dataset(&row.dataset)?;
-        let table = open_table(&key, &object_binding(row), &row.sealed_table)?;
+        let table = self.open_object(row)?;
         Ok(FileEntry {
             bytes: row.bytes,
             modified: row.modified,

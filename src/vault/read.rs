@@ -8,8 +8,11 @@ use super::error::{ErrorKind, VaultError};
 use super::guard::Authorized;
 use super::reading::Plaintext;
 use crate::catalog::{ObjectRow, Version};
-use crate::seal::{Binding, Place as SealPlace, Table, open_table};
-use crate::types::{Action, ByteRange, Checksums, ETag, Timestamp, VersionName, Versioning};
+use crate::ledger::Intent;
+use crate::seal::{Binding, DatasetKey, Place as SealPlace, Table, open_table, table_key_version};
+use crate::types::{
+    Action, ByteRange, Checksums, DatasetId, ETag, Timestamp, VersionName, Versioning,
+};
 
 impl Vault {
     /// What a read would return, without the bytes. The store is not asked.
@@ -54,6 +57,7 @@ impl Vault {
         };
         intent.object.version = Some(seen.row.version);
         intent.range = seen.range;
+        note_key(&mut intent, table_key_version(&seen.row.sealed_table));
         let Some(mut plaintext) = plaintext else {
             self.note(call, intent, Ok(())).await?;
             return Ok(Reading {
@@ -192,9 +196,33 @@ impl Vault {
 
     /// Opens an object's part table.
     pub(super) fn open_object(&self, row: &ObjectRow) -> Result<Table, VaultError> {
-        let key = self.keyring.dataset(&row.dataset)?;
+        let key = self.key_of(&row.dataset, &row.sealed_table)?;
         Ok(open_table(&key, &object_binding(row), &row.sealed_table)?)
     }
+
+    /// The key that a part table says it is sealed under.
+    pub(super) fn key_of(
+        &self,
+        dataset: &DatasetId,
+        table: &[u8],
+    ) -> Result<Arc<DatasetKey>, VaultError> {
+        let damaged = VaultError::new(ErrorKind::Integrity, "a part table is damaged");
+        let version = table_key_version(table).ok_or(damaged)?;
+        Ok(self.keyring.dataset_at(dataset, version)?)
+    }
+}
+
+/// Says in the record which of its dataset's keys served a read (CR-5): `key=2`. The first is not
+/// said, so that nothing is added where no key was ever replaced.
+pub(super) fn note_key(intent: &mut Intent, version: Option<u32>) {
+    let Some(version) = version.filter(|version| *version > 1) else {
+        return;
+    };
+    let text = format!("key={version}");
+    intent.query = Some(match intent.query.take() {
+        Some(query) => super::cut(&format!("{query} {text}")),
+        None => text,
+    });
 }
 
 /// What an object's part table is bound to.

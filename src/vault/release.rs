@@ -15,13 +15,16 @@ use zeroize::Zeroizing;
 
 use super::error::{ErrorKind, VaultError};
 use super::guard::{Authorized, Lease, policy_ref};
+use super::read::note_key;
 use super::record::Recorded;
 use super::{Call, PlainBody, Vault};
 use crate::catalog::{ObjectRow, PublicationRow};
 use crate::ledger::{Completion, Intent, Outcome};
 use crate::manifest::{Index, Root, SignerKey};
 use crate::policy::{Ask, Decision};
-use crate::seal::{DataKey, layout, open_blob, open_manifest_key};
+use crate::seal::{
+    DataKey, layout, manifest_key_version, open_blob, open_manifest_key, table_key_version,
+};
 use crate::store::BlobStream;
 use crate::types::{Action, BlobId, ByteRange, ObjectKey, PublicationId, limits};
 
@@ -135,9 +138,10 @@ impl Vault {
         }
     }
 
-    fn index_key(&self, row: &PublicationRow) -> Result<DataKey, VaultError> {
+    pub(super) fn index_key(&self, row: &PublicationRow) -> Result<DataKey, VaultError> {
         let issue = row.issue.as_ref().ok_or(BROKEN)?;
-        let dataset = self.keyring.dataset(&row.dataset)?;
+        let version = manifest_key_version(&issue.sealed_key).ok_or(BROKEN)?;
+        let dataset = self.keyring.dataset_at(&row.dataset, version)?;
         Ok(open_manifest_key(&dataset, &row.id, &issue.sealed_key)?)
     }
 
@@ -276,6 +280,11 @@ impl Vault {
             );
             intent.query = Some(super::cut(&run));
         }
+        // Of a run that a rotation has passed in part, the newer key.
+        let keys = objects
+            .iter()
+            .map(|object| table_key_version(&object.sealed_table));
+        note_key(&mut intent, keys.max().flatten());
         let released: Result<Vec<Released>, VaultError> = objects
             .iter()
             .map(|object| {

@@ -411,6 +411,7 @@ impl Vault {
             None => match self.unseal(id, token) {
                 Some(session) => {
                     let session = Arc::new(session);
+                    self.guard.keep_scope(id, &session.bounds).await?;
                     let kept = Arc::clone(&session);
                     self.guard.keep(generation, |cache| {
                         let _before = cache.sessions.insert(id.clone(), kept);

@@ -122,17 +122,29 @@ impl Vault {
             fresh: taken.flight.blobs.clone(),
             shared: Vec::new(),
         };
-        match self
-            .commit(vec![Mutation::PutPart {
+        self.commit_part(upload, row, blobs).await
+    }
+
+    /// Commits a part's row; if that fails, its fresh blobs go again.
+    async fn commit_part(
+        &self,
+        upload: &UploadRow,
+        mut row: PartRow,
+        blobs: BlobUse,
+    ) -> Result<PartRow, VaultError> {
+        loop {
+            let put = Mutation::PutPart {
                 row: row.clone(),
-                blobs,
-            }])
-            .await
-        {
-            Ok(()) => Ok(row),
-            Err(error) => {
-                self.drop_refused(&taken.flight.blobs, &error).await;
-                Err(error)
+                blobs: blobs.clone(),
+            };
+            let committed = self.commit(vec![put]).await;
+            match committed.map_err(|error| self.resealed_part_after(error, (upload, &row))) {
+                Ok(()) => return Ok(row),
+                Err(Ok(sealed_table)) => row.sealed_table = sealed_table,
+                Err(Err(error)) => {
+                    self.drop_refused(&blobs.fresh, &error).await;
+                    return Err(error);
+                }
             }
         }
     }
@@ -191,11 +203,7 @@ impl Vault {
                 fresh: Vec::new(),
                 shared: blobs_of(&table),
             };
-            self.commit(vec![Mutation::PutPart {
-                row: row.clone(),
-                blobs,
-            }])
-            .await?;
+            let row = self.commit_part(&upload, row, blobs).await?;
             Ok((row, upload.facts))
         }
         .await;

@@ -187,22 +187,25 @@ impl Vault {
     /// Commits an object's row; if that fails, its fresh blobs go again.
     async fn put_object(
         &self,
-        row: ObjectRow,
+        mut row: ObjectRow,
         blobs: BlobUse,
         condition: Condition,
     ) -> Result<ObjectRow, VaultError> {
-        let fresh = blobs.fresh.clone();
-        let mut mutations = vec![Mutation::PutObject {
-            row: row.clone(),
-            blobs,
-            condition,
-        }];
-        mutations.extend(attaching(&row));
-        match self.commit(mutations).await {
-            Ok(()) => Ok(row),
-            Err(error) => {
-                self.drop_refused(&fresh, &error).await;
-                Err(error)
+        loop {
+            let mut mutations = vec![Mutation::PutObject {
+                row: row.clone(),
+                blobs: blobs.clone(),
+                condition: condition.clone(),
+            }];
+            mutations.extend(attaching(&row));
+            let committed = self.commit(mutations).await;
+            match committed.map_err(|error| self.resealed_after(error, &row)) {
+                Ok(()) => return Ok(row),
+                Err(Ok(sealed_table)) => row.sealed_table = sealed_table,
+                Err(Err(error)) => {
+                    self.drop_refused(&blobs.fresh, &error).await;
+                    return Err(error);
+                }
             }
         }
     }

@@ -15,7 +15,7 @@ use http::Request;
 use http_body_util::{BodyExt as _, Full};
 use kluis::app::system::{SystemClock, SystemEntropy};
 use kluis::catalog::{CardDefaults, MemoryCatalog};
-use kluis::journal::{MemoryJournal, SharedJournal};
+use kluis::journal::{Journal as _, MemoryJournal, Pages, SharedJournal, Wal, WalConfig};
 use kluis::keyring::KeyRing;
 use kluis::ledger::{AuthMethod, Entry, Intent, Nature, Session};
 use kluis::policy::{Grant, GrantEffect, Policy, Terms};
@@ -42,6 +42,8 @@ pub(crate) struct World {
     pub(crate) vault: Arc<Vault>,
     edge: S3Edge,
     journal: Arc<MemoryJournal>,
+    /// A journal in files, in the place of the one in memory.
+    files: Option<(Arc<Wal>, tempfile::TempDir)>,
     ahead: Arc<Ahead>,
 }
 
@@ -135,18 +137,38 @@ fn wall() -> SystemTime {
 }
 
 impl World {
-    /// Project `icu` of olivia, and in it dataset `ecg`.
+    /// Project `icu` of olivia.
     pub(crate) async fn new() -> Self {
+        Self::made(false).await
+    }
+
+    /// The same with a journal in files, whose records can be asked.
+    pub(crate) async fn with_records() -> Self {
+        Self::made(true).await
+    }
+
+    async fn made(in_files: bool) -> Self {
         let ahead = Arc::new(Ahead(AtomicU64::new(0)));
         let clock: Arc<dyn Clock> = Arc::<Ahead>::clone(&ahead);
         let journal = MemoryJournal::new(Arc::clone(&clock), 100_000);
-        let shared: SharedJournal = Arc::<MemoryJournal>::clone(&journal);
+        let mut shared: SharedJournal = Arc::<MemoryJournal>::clone(&journal);
         let entropy = Arc::new(SystemEntropy::new());
+        let keyring = Arc::new(KeyRing::in_memory(entropy.as_ref()).expect("a ring"));
+        let files = in_files.then(|| {
+            let dir = tempfile::tempdir().expect("a directory");
+            let (lane, key) = ("gateway".to_owned(), keyring.log_key());
+            let config = WalConfig::new(dir.path().to_owned(), lane, key);
+            let (clock, entropy) = (Arc::clone(&clock), Arc::<SystemEntropy>::clone(&entropy));
+            (Wal::open(config, clock, entropy).expect("a journal"), dir)
+        });
+        if let Some((wal, _)) = &files {
+            shared = Arc::<Wal>::clone(wal);
+        }
         let parts = Parts {
             store: Arc::new(MemoryStore::new(Arc::clone(&clock))),
             catalog: Arc::new(MemoryCatalog::new()),
             journal: shared,
-            keyring: Arc::new(KeyRing::in_memory(entropy.as_ref()).expect("a ring")),
+            keyring: Arc::clone(&keyring),
             policy: Arc::new(Policy::builtin().expect("the shipped policy")),
             clock,
             entropy,
@@ -154,6 +176,7 @@ impl World {
         let settings = Settings {
             default_project: icu(),
             snapshot_wait: false,
+            log_origin: "kluis/test".to_owned(),
             straight: vec![icu()],
             review: ReviewTimes {
                 privileged_ms: 92 * DAY_MS,
@@ -169,6 +192,9 @@ impl World {
             },
         };
         let vault = Arc::new(Vault::new(parts, settings));
+        if let Some((_, dir)) = &files {
+            vault.show_records(Pages::new(dir.path().to_owned(), keyring.log_key()));
+        }
         let edge = S3Settings {
             region: "kluis".to_owned(),
             domain: None,
@@ -179,6 +205,7 @@ impl World {
             edge: router(Arc::clone(&vault), &edge).expect("an edge"),
             vault,
             journal,
+            files,
             ahead,
         };
         world.found(&icu(), "olivia").await;
@@ -284,6 +311,25 @@ impl World {
         let _before: u64 = self.ahead.0.fetch_add(ms, Ordering::SeqCst);
     }
 
+    /// How many entries are in the log for good.
+    fn written(&self) -> u64 {
+        match &self.files {
+            Some((wal, _)) => wal.durable(),
+            None => self.journal.entries().len() as u64,
+        }
+    }
+
+    /// Waits until the ends of all requests are in the log.
+    pub(crate) async fn settled(&self) {
+        while self
+            .files
+            .as_ref()
+            .is_some_and(|(wal, _)| wal.waiting() > 0)
+        {
+            tokio::task::yield_now().await;
+        }
+    }
+
     /// Serves a request, signed if there are keys. **No answer without a record.**
     pub(crate) async fn serve(&self, keys: Option<&Keys>, asked: &Asked) -> Got {
         self.serve_from("127.0.0.1:5", keys, asked).await
@@ -291,7 +337,7 @@ impl World {
 
     /// The same from another peer.
     pub(crate) async fn serve_from(&self, peer: &str, keys: Option<&Keys>, asked: &Asked) -> Got {
-        let before = self.journal.entries().len();
+        let before = self.written();
         let mut request = Request::builder()
             .method(asked.method)
             .uri(&asked.uri)
@@ -314,7 +360,7 @@ impl World {
             Err(_cut) => Bytes::new(),
         };
         assert!(
-            self.journal.entries().len() > before,
+            self.written() > before,
             "{} {} without a record",
             asked.method,
             asked.uri

@@ -1,6 +1,7 @@
 //! The auditor's command, run as auditors run it: a vault that serves, a bundle from it, and its
 //! verification with nothing but the bundle and the log's public key.
 
+mod replay;
 mod retention;
 mod volumes;
 mod witness;

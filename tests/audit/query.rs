@@ -311,3 +311,58 @@ fn a_volume_that_was_bent_swapped_or_lost_is_an_error_and_no_answer() {
     std::fs::remove_file(&volumes[0]).expect("removed");
     vault.refused(all, 1, "no such blob");
 }
+
+#[test]
+fn what_ends_is_followed_as_it_ends() {
+    use std::io::{BufRead as _, BufReader};
+    use std::process::Stdio;
+
+    let vault = Vault::founded();
+    vault.serves_once();
+    let config = vault.text("kluis.toml");
+    let mut command = super::command(env!("CARGO_BIN_EXE_kluis-audit"));
+    let hers = [
+        "--config",
+        &config,
+        "--json",
+        "query",
+        "--project",
+        "icu",
+        "--auditor",
+        "tess",
+    ];
+    let mut child = command
+        .args(hers)
+        .args(["--action", "dataset.create", "--follow"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it starts");
+    let mut lines = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    for name in ["ecg", "mri"] {
+        let dataset = format!("icu/{name}");
+        vault.kluis(
+            &["dataset", "create", &dataset, "--creator", "ana"],
+            "icu--",
+        );
+        let line = lines.next().expect("it goes on").expect("a line");
+        let wanted = format!("\"dataset\":\"{name}\"");
+        assert!(line.contains(&wanted) && line.contains("success"), "{line}");
+    }
+    child.kill().expect("it runs still");
+    child.wait().expect("it ends");
+    let both = vault.asks(&["--action", "dataset.create"]);
+    assert_eq!(both.lines().count(), 2);
+    // It cannot be asked to follow what has an end.
+    let flags = [
+        "query",
+        "--project",
+        "icu",
+        "--auditor",
+        "tess",
+        "--follow",
+        "--sql",
+        "SELECT 1",
+    ];
+    told(&vault.audit(&flags), 2, "cannot be used with");
+}

@@ -2,6 +2,7 @@
 
 mod beside;
 mod journey;
+mod keys;
 mod lost;
 mod mistakes;
 

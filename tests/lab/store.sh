@@ -116,7 +116,7 @@ pid $D/tmp/nginx.pid;
 error_log $D/nginx.error.log warn;
 events { worker_connections 4096; }
 http {
-  access_log off;
+  access_log ${NGINX_ACCESS_LOG:-off};
   client_max_body_size 0;
   client_body_temp_path $D/tmp/body;
   proxy_temp_path $D/tmp/proxy;

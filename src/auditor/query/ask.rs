@@ -17,9 +17,9 @@ use crate::types::{
 /// A right that has ended.
 #[derive(Clone, Debug)]
 pub(super) struct Ended {
-    principal: PrincipalId,
-    dataset: Option<DatasetName>,
-    at: Timestamp,
+    pub(super) principal: PrincipalId,
+    pub(super) dataset: Option<DatasetName>,
+    pub(super) at: Timestamp,
 }
 
 /// The grants of a project that have an end.

@@ -27,12 +27,12 @@ use futures_util::StreamExt as _;
 use super::archive::{Archive, LogKeys};
 use super::args;
 use super::hot::Hot;
+use super::rows::in_scope;
 use crate::app::system::bound_memory;
 use crate::archive::Row;
 use crate::cli::open::{Desk, call};
 use crate::cli::output::{CliError, Exit, Output};
 use crate::cli::serve::runtime;
-use crate::ledger::{Scope, scopes_of};
 use crate::types::limits::{
     ARCHIVE_BATCH_ROWS, QUERY_BYTES_MAX, QUERY_MS_MAX, QUERY_PROCESS_BYTES_MAX,
     QUERY_TEXT_BYTES_MAX,
@@ -97,13 +97,6 @@ pub(super) fn run(
     // A query that ran out of time may still hold a thread.
     runtime.shutdown_background();
     done
-}
-
-/// Whether a row may be seen.
-fn in_scope(row: &Row, seen: Option<&crate::types::ProjectName>) -> bool {
-    let Some(project) = seen else { return true };
-    let mine = |scope: &Scope| matches!(scope, Scope::Project(name) if name == project);
-    scopes_of(&row.entry).iter().any(mine)
 }
 
 /// Rows as batches, lane by lane.
@@ -236,7 +229,14 @@ async fn answer(
         }
         printer.pause(output)
     };
-    let bound = Duration::from_millis(QUERY_MS_MAX);
+    bounded(Duration::from_millis(QUERY_MS_MAX), asking).await
+}
+
+/// An answer within its time, or an error.
+async fn bounded<T>(
+    bound: Duration,
+    asking: impl Future<Output = Result<T, Wrong>>,
+) -> Result<T, CliError> {
     match tokio::time::timeout(bound, asking).await {
         Ok(answered) => answered.map_err(Wrong::told),
         Err(_late) => Err(CliError::new(Exit::Unavailable, "the query took too long")

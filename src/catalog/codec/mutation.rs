@@ -101,6 +101,8 @@ mutations! {
         Freeze = 50,
         LinkIdentity = 45,
         AddNotice = 65,
+        BeginKeyWork = 70,
+        RestoreKeyWork = 77,
     }
     many {
         PutObject { row, blobs, condition } = 9,
@@ -138,6 +140,13 @@ mutations! {
         SetObjectLock { dataset, lock } = 30,
         SetKeyName { dataset, name } = 31,
         SetUploadFacts { upload, facts } = 32,
+        EraseRows { work, limit } = 71,
+        Rewrap { dataset, key, version, sealed_table } = 72,
+        RewrapPart { upload, number, version, sealed_table } = 73,
+        RewrapIndex { publication, sealed_key } = 74,
+        ForgetDoomed { work, blobs } = 75,
+        EndKeyWork { work, end } = 76,
+        RestoreErased { work, writes, blobs } = 78,
         SetLogTerms { project, terms } = 80,
     }
 }

@@ -4,15 +4,63 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::catalog::{
-    ApprovalRow, ApprovalState, ApprovalStep, Attached, BlobUse, Condition, IdentityRow, Likeness,
-    NodeRow, PrincipalRow, ProjectRow, RosterEntry, RosterKind, RosterRow, Setting, SettingKind,
-    Uses,
+    ApprovalRow, ApprovalState, ApprovalStep, Attached, BlobUse, Condition, DoomedBlob, EraseScope,
+    ErasedWrite, IdentityRow, KeyWorkRow, Likeness, NodeRow, PrincipalRow, ProjectRow, RosterEntry,
+    RosterKind, RosterRow, Setting, SettingKind, Tally, Uses, WorkEnd,
 };
 use crate::policy::{Standing, Terms};
 use crate::types::{
-    Act, ActKind, Action, ApprovalId, BlobId, DatasetId, ETag, GrantId, LogTerms, PrincipalKind,
-    Timestamp, UploadId, VersionId, VersionName, Versioning,
+    Act, ActKind, Action, ApprovalId, BlobId, BucketName, DatasetId, ETag, GrantId, KeyWorkId,
+    LogTerms, PrincipalKind, Timestamp, UploadId, VersionId, VersionName, Versioning,
 };
+
+fn key_work(scope: Option<EraseScope>) -> KeyWorkRow {
+    KeyWorkRow {
+        id: KeyWorkId::from_bytes([9; 16]),
+        dataset: DatasetId::from_bytes([1; 16]),
+        bucket: BucketName {
+            project: "icu".parse().unwrap(),
+            dataset: "ecg".parse().unwrap(),
+        },
+        end: scope.as_ref().map(|_| WorkEnd {
+            at: Timestamp::from_millis(4),
+            certificate: "signed".into(),
+        }),
+        scope,
+        floor: 3,
+        keys: vec![1, 2],
+        persons: vec!["ann".parse().unwrap()],
+        reason: "why".into(),
+        begun: Timestamp::from_millis(3),
+        tally: Tally::default(),
+    }
+}
+
+fn keys() -> Vec<Mutation> {
+    vec![
+        Mutation::BeginKeyWork(key_work(None)),
+        Mutation::RestoreKeyWork(key_work(Some(EraseScope::Version(
+            "k".parse().unwrap(),
+            VersionName::Null,
+        )))),
+        Mutation::EraseRows {
+            work: KeyWorkId::from_bytes([9; 16]),
+            limit: 7,
+        },
+        Mutation::RestoreErased {
+            work: KeyWorkId::from_bytes([9; 16]),
+            writes: vec![ErasedWrite {
+                key: "k".parse().unwrap(),
+                version: VersionId::from_bytes([4; 16]),
+                bytes: 3,
+            }],
+            blobs: vec![DoomedBlob {
+                id: BlobId::from_bytes([3; 16]),
+                shared: true,
+            }],
+        },
+    ]
+}
 
 fn samples() -> Vec<Mutation> {
     let version = VersionId::from_bytes([4; 16]);
@@ -78,6 +126,7 @@ fn samples() -> Vec<Mutation> {
         },
     ];
     all.extend(people());
+    all.extend(keys());
     all
 }
 

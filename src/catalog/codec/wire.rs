@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use super::CodecError;
 use crate::types::{
-    AccessKeyId, ApprovalId, BlobId, DatasetId, DatasetName, ETag, GrantId, Label, NoticeId,
-    ObjectKey, PrincipalId, ProjectName, PublicationId, Timestamp, UploadId, VersionId,
+    AccessKeyId, ApprovalId, BlobId, DatasetId, DatasetName, ETag, GrantId, KeyWorkId, Label,
+    NoticeId, ObjectKey, PrincipalId, ProjectName, PublicationId, Timestamp, UploadId, VersionId,
 };
 
 /// Elements for which room is made on the word of a length alone.
@@ -219,7 +219,8 @@ ids!(
     UploadId,
     GrantId,
     NoticeId,
-    PublicationId
+    PublicationId,
+    KeyWorkId
 );
 
 macro_rules! names {

@@ -2,6 +2,7 @@
 
 mod access;
 mod approvals;
+mod keywork;
 mod listing;
 mod locks;
 mod model;

@@ -73,6 +73,7 @@ impl State {
             },
         }));
         out.extend(self.dump_publications());
+        out.extend(self.dump_key_works());
         out
     }
 }

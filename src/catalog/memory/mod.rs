@@ -7,6 +7,8 @@ mod access;
 mod approvals;
 mod cards;
 mod dump;
+mod keywork;
+mod paging;
 mod publications;
 mod state;
 mod versions;
@@ -19,16 +21,17 @@ use bytes::Bytes;
 
 use super::codec::encode_value;
 use super::{
-    ApprovalRow, Catalog, CatalogError, CredentialRow, DatasetRow, IdentityRow, ListEntry,
-    ListQuery, MarkerRow, Mutation, NoticeRow, ObjectRow, Origin, Page, PartPage, PrincipalRow,
-    ProjectRow, PublicationRow, RosterEntry, RosterKind, Setting, SettingKind, UploadPage,
-    UploadQuery, UploadRow, Version, VersionPage, VersionQuery, encode_change, listing,
+    ApprovalRow, Catalog, CatalogError, CredentialRow, DatasetRow, ErasedWrite, IdentityRow,
+    KeyWorkRow, ListQuery, MarkerRow, Mutation, NoticeRow, ObjectRow, Origin, Page, PartPage,
+    PrincipalRow, ProjectRow, PublicationRow, RosterEntry, RosterKind, Setting, SettingKind,
+    UploadPage, UploadQuery, UploadRow, Version, VersionPage, VersionQuery, encode_change,
 };
 use crate::policy::Grant;
 use crate::types::{
-    AccessKeyId, ApprovalId, BlobId, BucketName, DatasetId, GrantId, ObjectKey, PrincipalId,
-    ProjectName, PublicationId, Timestamp, UploadId, VersionId, VersionName, limits,
+    AccessKeyId, ApprovalId, BlobId, BucketName, DatasetId, GrantId, KeyWorkId, ObjectKey,
+    PrincipalId, ProjectName, PublicationId, Timestamp, UploadId, VersionId, VersionName, limits,
 };
+use paging::{listed, page};
 use state::State;
 
 /// The model.
@@ -75,46 +78,6 @@ fn commit(state: &mut State, mutations: Vec<Mutation>) -> Result<(), CatalogErro
     Ok(())
 }
 
-/// At most `limit` of what follows, and whether that was not all.
-fn page<T>(items: impl Iterator<Item = T>, limit: usize) -> (Vec<T>, bool) {
-    let mut items = items.peekable();
-    let taken: Vec<T> = items.by_ref().take(limit).collect();
-    (taken, limit > 0 && items.peek().is_some())
-}
-
-fn entry(query: &ListQuery, row: &ObjectRow) -> ListEntry {
-    listing::folded(query, row.key.as_str()).map_or_else(
-        || ListEntry::Object {
-            key: row.key.clone(),
-            bytes: row.bytes,
-            etag: row.etag.clone(),
-            modified: row.modified,
-        },
-        |prefix| ListEntry::Prefix(prefix.into()),
-    )
-}
-
-fn entry_text(entry: &ListEntry) -> &str {
-    match entry {
-        ListEntry::Object { key, .. } => key.as_str(),
-        ListEntry::Prefix(prefix) => prefix,
-    }
-}
-
-/// One page of a listing of these, which are in order of key.
-fn listed<'a>(rows: impl Iterator<Item = &'a ObjectRow>, query: &ListQuery) -> Page {
-    let after = query.after.as_deref().unwrap_or_default();
-    let mut entries: Vec<ListEntry> = rows
-        .filter(|row| row.key.as_str().starts_with(&query.prefix))
-        .map(|row| entry(query, row))
-        .filter(|entry| entry_text(entry) > after)
-        .collect();
-    entries.dedup();
-    let limit = query.limit.min(limits::PAGE_ENTRIES_MAX);
-    let (entries, more) = page(entries.into_iter(), limit);
-    Page { entries, more }
-}
-
 #[async_trait]
 impl Catalog for MemoryCatalog {
     async fn commit(&self, mutations: Vec<Mutation>) -> Result<(), CatalogError> {
@@ -144,7 +107,9 @@ impl Catalog for MemoryCatalog {
     }
 
     async fn dataset(&self, bucket: &BucketName) -> Result<Option<DatasetRow>, CatalogError> {
-        Ok(self.state().datasets.get(bucket).cloned())
+        let state = self.state();
+        let row = state.datasets.get(bucket);
+        Ok(row.filter(|row| !state.hides(&row.id)).cloned())
     }
 
     async fn datasets(
@@ -154,7 +119,8 @@ impl Catalog for MemoryCatalog {
     ) -> Result<Vec<DatasetRow>, CatalogError> {
         let state = self.state();
         let rows = state.datasets.values();
-        let wanted = rows.filter(|row| after.is_none_or(|after| row.bucket > *after));
+        let wanted = rows
+            .filter(|row| after.is_none_or(|after| row.bucket > *after) && !state.hides(&row.id));
         Ok(wanted.take(limit).cloned().collect())
     }
 
@@ -526,6 +492,50 @@ impl Catalog for MemoryCatalog {
             commit(&mut state, vec![Mutation::ForgetBlobs(claimed.clone())])?;
         }
         Ok(claimed)
+    }
+
+    async fn key_works(
+        &self,
+        dataset: Option<&DatasetId>,
+        after: Option<(Timestamp, KeyWorkId)>,
+        limit: usize,
+    ) -> Result<Vec<KeyWorkRow>, CatalogError> {
+        Ok(self.state().works_after(dataset, after, limit))
+    }
+
+    async fn open_key_works(&self) -> Result<Vec<KeyWorkRow>, CatalogError> {
+        Ok(self.state().open_works())
+    }
+
+    async fn key_work(&self, id: &KeyWorkId) -> Result<Option<KeyWorkRow>, CatalogError> {
+        let state = self.state();
+        Ok(state.key_works.get(id).map(|work| work.row.clone()))
+    }
+
+    async fn erased(
+        &self,
+        id: &KeyWorkId,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<ErasedWrite>, CatalogError> {
+        Ok(self.state().erased(id, from, limit))
+    }
+
+    async fn doomed(
+        &self,
+        id: &KeyWorkId,
+        limit: usize,
+    ) -> Result<(Vec<BlobId>, u64), CatalogError> {
+        Ok(self.state().doomed(id, limit))
+    }
+
+    async fn writes(
+        &self,
+        dataset: &DatasetId,
+        after: &str,
+        _limit: usize,
+    ) -> Result<Vec<ObjectRow>, CatalogError> {
+        Ok(self.state().writes(dataset, after))
     }
 
     async fn change_seq(&self) -> Result<u64, CatalogError> {

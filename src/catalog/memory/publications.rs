@@ -34,6 +34,7 @@ impl State {
         let found = self.publications.get(id);
         let (row, _) = found.ok_or(Conflict::NoPublication)?.clone();
         must(row.issue.is_none(), Conflict::NumberTaken)?;
+        self.check_index(&row.dataset, &issue.sealed_key)?;
         let of = self.publications.values();
         let of = of.filter(|(other, _)| other.dataset == row.dataset);
         let last = of.filter_map(|(other, _)| other.issue.as_ref().map(|issue| issue.number));

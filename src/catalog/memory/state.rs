@@ -9,11 +9,12 @@ use super::super::{
     Defaults, Facts, IdentityRow, Mutation, NoticeRow, ObjectRow, Origin, PartRow, PrincipalRow,
     ProjectRow, PublicationRow, RosterEntry, RosterKind, Setting, SettingKind, UploadRow,
 };
+use super::keywork::Work;
 use super::versions::Older;
 use crate::policy::{Grant, Terms};
 use crate::types::{
-    AccessKeyId, ApprovalId, BlobId, BucketName, DatasetId, GrantId, LogTerms, NoticeId, ObjectKey,
-    PrincipalId, ProjectName, PublicationId, Timestamp, UploadId, VersionId, Versioning,
+    AccessKeyId, ApprovalId, BlobId, BucketName, DatasetId, GrantId, KeyWorkId, LogTerms, NoticeId,
+    ObjectKey, PrincipalId, ProjectName, PublicationId, Timestamp, UploadId, VersionId, Versioning,
 };
 
 pub(super) type Blobs = BTreeSet<BlobId>;
@@ -49,6 +50,7 @@ pub(super) struct State {
     pub(super) settings: BTreeMap<(DatasetId, SettingKind), Setting>,
     pub(super) uploads: BTreeMap<UploadId, UploadRow>,
     pub(super) parts: BTreeMap<(UploadId, u32), (PartRow, Blobs)>,
+    pub(super) key_works: BTreeMap<KeyWorkId, Work>,
     /// Each known blob, with the time since which no row refers to it.
     pub(super) blobs: BTreeMap<BlobId, Option<Timestamp>>,
     pub(super) changes: BTreeMap<u64, Bytes>,
@@ -313,6 +315,38 @@ impl State {
                 };
                 self.restore_frozen(publication, row, &blobs)
             }
+            Mutation::BeginKeyWork(row) => self.begin_key_work(row),
+            Mutation::EraseRows { work, limit: _ } => Ok(self.erase_rows(&work)?),
+            Mutation::Rewrap {
+                dataset,
+                key,
+                version,
+                sealed_table,
+            } => Ok(self.rewrap(&(dataset, key), &version, &sealed_table)?),
+            Mutation::RewrapPart {
+                upload,
+                number,
+                version,
+                sealed_table,
+            } => {
+                let part = self.parts.get_mut(&(upload, number));
+                if let Some((row, _)) = part.filter(|(row, _)| row.version == version) {
+                    row.sealed_table = sealed_table;
+                }
+                Ok(())
+            }
+            Mutation::RewrapIndex {
+                publication,
+                sealed_key,
+            } => Ok(self.rewrap_index(&publication, sealed_key)?),
+            Mutation::ForgetDoomed { work, blobs } => Ok(self.forget_doomed(&work, &blobs)?),
+            Mutation::EndKeyWork { work, end } => Ok(self.end_key_work(&work, end)?),
+            Mutation::RestoreKeyWork(row) => self.restore_key_work(row),
+            Mutation::RestoreErased {
+                work,
+                writes,
+                blobs,
+            } => Ok(self.restore_erased(&work, writes, blobs)?),
             Mutation::RestoreBlobs(blobs) => self.restore(blobs),
             Mutation::ForgetBlobs(blobs) => {
                 let gone: Blobs = blobs.into_iter().collect();
@@ -386,7 +420,7 @@ impl State {
         insert(&mut self.datasets, row.bucket.clone(), row, exists)
     }
 
-    fn delete_dataset(&mut self, id: &DatasetId) -> Result<(), Conflict> {
+    pub(super) fn delete_dataset(&mut self, id: &DatasetId) -> Result<(), Conflict> {
         self.need_dataset(id)?;
         let empty = !self.objects.keys().any(|(dataset, _)| dataset == id)
             && !self.versions.keys().any(|(dataset, _)| dataset == id)
@@ -433,6 +467,7 @@ impl State {
         condition: &Condition,
     ) -> Result<(), CatalogError> {
         self.need_dataset(&row.dataset)?;
+        self.check_floor(&row.dataset, &row.sealed_table)?;
         self.check(&row.dataset, &row.key, condition)?;
         let held = self.hold(blobs)?;
         Ok(self.install(row, held)?)
@@ -469,7 +504,8 @@ impl State {
     }
 
     fn put_part(&mut self, row: PartRow, blobs: &BlobUse) -> Result<(), CatalogError> {
-        must(self.uploads.contains_key(&row.upload), Conflict::NoUpload)?;
+        let upload = self.uploads.get(&row.upload).ok_or(Conflict::NoUpload)?;
+        self.check_floor(&upload.dataset, &row.sealed_table)?;
         let held = self.hold(blobs)?;
         let (place, now) = ((row.upload, row.number), row.modified);
         if let Some((_, old)) = self.parts.insert(place, (row, held)) {
@@ -496,6 +532,7 @@ impl State {
                 .ok_or(Conflict::PartChanged)?;
             held.extend(blobs);
         }
+        self.check_floor(&row.dataset, &row.sealed_table)?;
         self.check(&row.dataset, &row.key, condition)?;
         let old = self.take_parts(upload);
         let now = row.modified;
@@ -504,7 +541,7 @@ impl State {
         Ok(())
     }
 
-    fn take_parts(&mut self, upload: &UploadId) -> Blobs {
+    pub(super) fn take_parts(&mut self, upload: &UploadId) -> Blobs {
         let mut blobs = Blobs::new();
         self.parts.retain(|(of, _), (_, held)| {
             if of == upload {

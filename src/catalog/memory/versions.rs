@@ -180,7 +180,7 @@ impl State {
     }
 
     /// Where no object is current, the newest version becomes it, unless that is a marker.
-    fn promote(&mut self, place: &Place) {
+    pub(super) fn promote(&mut self, place: &Place) {
         if self.objects.contains_key(place) {
             return;
         }

@@ -3,8 +3,8 @@
 use rusqlite::{Connection, params};
 
 use super::{
-    access, apply_facts, apply_object, apply_version, approvals, blobs, cards, publications,
-    roster, sql,
+    access, apply_facts, apply_object, apply_version, approvals, blobs, cards, erase, keywork,
+    publications, roster, sql,
 };
 use crate::catalog::codec::encode_value;
 use crate::catalog::{
@@ -196,6 +196,32 @@ pub(super) fn apply(
             let own = (!live).then_some((attached, facts, blobs));
             publications::restore_row(conn, publication, (row, *versioned), own)
         }
+        Mutation::BeginKeyWork(row) => keywork::begin(conn, row),
+        Mutation::EraseRows { work, limit } => erase::erase_rows(conn, work, *limit),
+        Mutation::Rewrap {
+            dataset,
+            key,
+            version,
+            sealed_table,
+        } => keywork::rewrap(conn, (dataset, key), version, sealed_table),
+        Mutation::RewrapPart {
+            upload,
+            number,
+            version,
+            sealed_table,
+        } => keywork::rewrap_part(conn, (upload, *number), version, sealed_table),
+        Mutation::RewrapIndex {
+            publication,
+            sealed_key,
+        } => keywork::rewrap_index(conn, publication, sealed_key),
+        Mutation::ForgetDoomed { work, blobs } => keywork::forget_doomed(conn, work, blobs),
+        Mutation::EndKeyWork { work, end } => keywork::end(conn, work, end),
+        Mutation::RestoreKeyWork(row) => keywork::restore(conn, row),
+        Mutation::RestoreErased {
+            work,
+            writes,
+            blobs,
+        } => keywork::restore_erased(conn, work, writes, blobs),
         Mutation::RestoreBlobs(lost) => blobs::restore(conn, lost),
         Mutation::ForgetBlobs(ids) => blobs::forget(conn, ids),
         Mutation::RestoreSeq(seq) => {
@@ -268,7 +294,7 @@ fn create_dataset(conn: &Connection, row: &DatasetRow) -> Result<(), CatalogErro
     must(inserted == 1, Conflict::DatasetExists)
 }
 
-fn delete_dataset(conn: &Connection, id: &DatasetId) -> Result<(), CatalogError> {
+pub(super) fn delete_dataset(conn: &Connection, id: &DatasetId) -> Result<(), CatalogError> {
     need_dataset(conn, id)?;
     let objects = "SELECT 1 FROM objects WHERE dataset = ?1 LIMIT 1";
     let uploads = "SELECT 1 FROM uploads WHERE dataset = ?1 LIMIT 1";

@@ -6,8 +6,10 @@ use rusqlite::{Connection, Row, params};
 
 use super::apply::{must, must_insert, need_dataset};
 use super::apply_version::{make_room, versioning};
+use super::keywork::check_floor;
 use super::{blobs, rows, sql};
 use crate::catalog::codec::encode_value;
+use crate::catalog::keywork::sealed_under;
 use crate::catalog::{
     Attached, BlobUse, CatalogError, Condition, Conflict, Facts, ObjectRow, PartRow, UploadRow,
 };
@@ -46,6 +48,7 @@ pub(super) fn put(
     condition: &Condition,
 ) -> Result<(), CatalogError> {
     let state = versioning(conn, &row.dataset)?;
+    check_floor(conn, &row.dataset, sealed_under(&row.sealed_table))?;
     let old = find(conn, (&row.dataset, &row.key))?;
     check(condition, old.as_ref())?;
     let held = blobs::hold(conn, uses)?;
@@ -215,9 +218,12 @@ pub(super) fn put_part(
     row: &PartRow,
     uses: &BlobUse,
 ) -> Result<(), CatalogError> {
-    let select = "SELECT 1 FROM uploads WHERE id = ?1";
-    let there = sql::exists(conn, select, [row.upload.as_bytes()])?;
-    must(there, Conflict::NoUpload)?;
+    let select = "SELECT dataset FROM uploads WHERE id = ?1";
+    let dataset = sql::one(conn, select, [row.upload.as_bytes()], |row| {
+        sql::get_id(row, 0).map(DatasetId::from_bytes)
+    })?;
+    let dataset = dataset.ok_or(Conflict::NoUpload)?;
+    check_floor(conn, &dataset, sealed_under(&row.sealed_table))?;
     let held = blobs::hold(conn, uses)?;
     let delete = "DELETE FROM parts WHERE upload = ?1 AND number = ?2 RETURNING blobs";
     let place = params![row.upload.as_bytes(), row.number];
@@ -263,6 +269,7 @@ pub(super) fn complete(
     }
     surplus.extend(parts.into_values().flat_map(|(_, blobs)| blobs));
     let state = versioning(conn, &row.dataset)?;
+    check_floor(conn, &row.dataset, sealed_under(&row.sealed_table))?;
     let old = find(conn, (&row.dataset, &row.key))?;
     check(condition, old.as_ref())?;
     drop_upload(conn, upload)?;
@@ -277,9 +284,17 @@ pub(super) fn abort(
     upload: &UploadId,
     now: Timestamp,
 ) -> Result<(), CatalogError> {
+    blobs::lose(conn, &take_upload(conn, upload)?, now)
+}
+
+/// Drops an upload with its parts; the blobs that they held, each as often as it was held.
+pub(super) fn take_upload(
+    conn: &Connection,
+    upload: &UploadId,
+) -> Result<Vec<BlobId>, CatalogError> {
     let parts = parts_of(conn, upload)?;
     drop_upload(conn, upload)?;
-    blobs::lose(conn, parts.values().flat_map(|(_, blobs)| blobs), now)
+    Ok(parts.into_values().flat_map(|(_, blobs)| blobs).collect())
 }
 
 /// Version and blobs of each part, by number.

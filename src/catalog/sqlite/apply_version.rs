@@ -194,7 +194,7 @@ fn push_current(conn: &Connection, place: Place<'_>) -> Result<(), CatalogError>
 }
 
 /// Where no object is current, the newest version becomes it, unless that is a marker.
-fn promote(conn: &Connection, place: Place<'_>) -> Result<(), CatalogError> {
+pub(super) fn promote(conn: &Connection, place: Place<'_>) -> Result<(), CatalogError> {
     if find(conn, place)?.is_some() {
         return Ok(());
     }

@@ -7,12 +7,12 @@ use bytes::Bytes;
 use rusqlite::types::Value;
 use rusqlite::{Connection, Row, Rows, params_from_iter};
 
-use super::{access, approvals, read, roster, rows, sql};
+use super::{access, approvals, keywork, read, roster, rows, sql};
 use crate::catalog::codec::encode_value;
 use crate::catalog::people::{founding, granting, naming};
 use crate::catalog::rebuild::{beginning, furnishing, rebuilding};
-use crate::catalog::{BlobUse, CatalogError, Mutation, Setting, Uses, Version};
-use crate::types::{BlobId, DatasetId, GrantId, PublicationId, Timestamp, limits};
+use crate::catalog::{BlobUse, CatalogError, DoomedBlob, Mutation, Setting, Uses, Version};
+use crate::types::{BlobId, DatasetId, GrantId, KeyWorkId, PublicationId, Timestamp, limits};
 
 /// A dump that is running.
 pub(super) struct Session {
@@ -114,7 +114,7 @@ struct Stage {
 }
 
 /// The kinds, in the order of dependence.
-const STAGES: [Stage; 22] = [
+const STAGES: [Stage; 25] = [
     Stage {
         select: "SELECT name, created, log, defaults FROM projects WHERE name > ?1 ORDER BY name",
         fill: |rows, sink| fill_many(rows, sink, [0, 0, 0], |r| rows::project(r).map(founding)),
@@ -244,6 +244,25 @@ const STAGES: [Stage; 22] = [
             WHERE (publication, key) > (?1, ?2) ORDER BY publication, key",
         fill: |rows, sink| fill(rows, sink, [11, 1], restore_frozen),
     },
+    // Last: from here on rows under keys that are no longer in use are refused.
+    Stage {
+        select: "SELECT id, row, tally, ended FROM key_works WHERE id > ?1 ORDER BY id",
+        fill: |rows, sink| {
+            fill(rows, sink, [0, 0], |r| {
+                keywork::work(r).map(Mutation::RestoreKeyWork)
+            })
+        },
+    },
+    Stage {
+        select: "SELECT key, version, bytes, work, number FROM erased
+            WHERE (work, number) > (?1, ?2) ORDER BY work, number",
+        fill: |rows, sink| fill(rows, sink, [3, 4], restore_erased),
+    },
+    Stage {
+        select: "SELECT work, blob, shared FROM doomed
+            WHERE (work, blob) > (?1, ?2) ORDER BY work, blob",
+        fill: |rows, sink| fill(rows, sink, [0, 1], restore_doomed),
+    },
 ];
 
 /// One mutation per row; `key` are the columns of the row's key.
@@ -294,6 +313,25 @@ fn fill_blobs(mut rows: Rows<'_>, sink: &mut Sink) -> Result<Option<Key>, Catalo
         sink.push(Mutation::RestoreBlobs(blobs));
     }
     Ok(None)
+}
+
+fn restore_erased(row: &Row<'_>) -> Result<Mutation, CatalogError> {
+    Ok(Mutation::RestoreErased {
+        work: KeyWorkId::from_bytes(sql::get_id(row, 3)?),
+        writes: vec![keywork::erased_write(row)?],
+        blobs: Vec::new(),
+    })
+}
+
+fn restore_doomed(row: &Row<'_>) -> Result<Mutation, CatalogError> {
+    Ok(Mutation::RestoreErased {
+        work: KeyWorkId::from_bytes(sql::get_id(row, 0)?),
+        writes: Vec::new(),
+        blobs: vec![DoomedBlob {
+            id: BlobId::from_bytes(sql::get_id(row, 1)?),
+            shared: row.get(2)?,
+        }],
+    })
 }
 
 fn add_member(row: &Row<'_>) -> Result<Mutation, CatalogError> {

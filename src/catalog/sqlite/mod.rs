@@ -13,7 +13,9 @@ mod approvals;
 mod blobs;
 mod cards;
 mod dump;
+mod erase;
 mod error;
+mod keywork;
 mod list;
 mod open;
 mod publications;
@@ -46,15 +48,15 @@ use self::readers::Readers;
 pub use self::writer::OnCommit;
 use self::writer::{Work, Writer};
 use super::{
-    ApprovalRow, Catalog, CatalogError, CredentialRow, DatasetRow, IdentityRow, ListQuery,
-    MarkerRow, Mutation, NoticeRow, ObjectRow, Origin, Page, PartPage, PrincipalRow, ProjectRow,
-    PublicationRow, RosterEntry, RosterKind, Setting, SettingKind, UploadPage, UploadQuery,
-    UploadRow, Version, VersionPage, VersionQuery, encode_change,
+    ApprovalRow, Catalog, CatalogError, CredentialRow, DatasetRow, ErasedWrite, IdentityRow,
+    KeyWorkRow, ListQuery, MarkerRow, Mutation, NoticeRow, ObjectRow, Origin, Page, PartPage,
+    PrincipalRow, ProjectRow, PublicationRow, RosterEntry, RosterKind, Setting, SettingKind,
+    UploadPage, UploadQuery, UploadRow, Version, VersionPage, VersionQuery, encode_change,
 };
 use crate::policy::Grant;
 use crate::types::{
-    AccessKeyId, ApprovalId, BlobId, BucketName, DatasetId, GrantId, ObjectKey, PrincipalId,
-    ProjectName, PublicationId, Timestamp, UploadId, VersionId, VersionName, limits,
+    AccessKeyId, ApprovalId, BlobId, BucketName, DatasetId, GrantId, KeyWorkId, ObjectKey,
+    PrincipalId, ProjectName, PublicationId, Timestamp, UploadId, VersionId, VersionName, limits,
 };
 
 /// A catalog in one file.
@@ -528,6 +530,52 @@ impl Catalog for SqliteCatalog {
         limit: usize,
     ) -> Result<Vec<BlobId>, CatalogError> {
         self.writer.run(Work::Claim { before, limit }).await
+    }
+
+    async fn key_works(
+        &self,
+        dataset: Option<&DatasetId>,
+        after: Option<(Timestamp, KeyWorkId)>,
+        limit: usize,
+    ) -> Result<Vec<KeyWorkRow>, CatalogError> {
+        self.readers
+            .with(|c| keywork::all(c, dataset, after, limit))
+    }
+
+    async fn open_key_works(&self) -> Result<Vec<KeyWorkRow>, CatalogError> {
+        self.readers.with(keywork::open)
+    }
+
+    async fn key_work(&self, id: &KeyWorkId) -> Result<Option<KeyWorkRow>, CatalogError> {
+        self.readers.with(|conn| keywork::one(conn, id))
+    }
+
+    async fn erased(
+        &self,
+        id: &KeyWorkId,
+        from: u64,
+        limit: usize,
+    ) -> Result<Vec<ErasedWrite>, CatalogError> {
+        self.readers.with(|c| keywork::erased(c, id, from, limit))
+    }
+
+    async fn doomed(
+        &self,
+        id: &KeyWorkId,
+        limit: usize,
+    ) -> Result<(Vec<BlobId>, u64), CatalogError> {
+        self.readers.with(|conn| keywork::doomed(conn, id, limit))
+    }
+
+    async fn writes(
+        &self,
+        dataset: &DatasetId,
+        after: &str,
+        limit: usize,
+    ) -> Result<Vec<ObjectRow>, CatalogError> {
+        let (id, after) = (*dataset, after.as_bytes().to_vec());
+        self.scan(move |conn| keywork::writes(conn, &id, &after, limit))
+            .await
     }
 
     async fn change_seq(&self) -> Result<u64, CatalogError> {

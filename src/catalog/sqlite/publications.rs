@@ -9,8 +9,10 @@ use rusqlite::{Connection, Row, params};
 use super::apply::{must, must_insert, need_dataset};
 use super::apply_facts::body_of;
 use super::apply_object::{Place, drop_body, insert_body};
+use super::keywork::check_floor;
 use super::{blobs, rows, sql};
 use crate::catalog::codec::encode_value;
+use crate::catalog::keywork::index_sealed_under;
 use crate::catalog::{
     Attached, BlobUse, CatalogError, Conflict, Facts, Issue, ObjectRow, PublicationRow,
 };
@@ -67,6 +69,7 @@ pub(super) fn issue(
     let row = sql::one(conn, PUBLICATION, [id.as_bytes()], publication)?;
     let row = row.ok_or(Conflict::NoPublication)?;
     must(row.issue.is_none(), Conflict::NumberTaken)?;
+    check_floor(conn, &row.dataset, index_sealed_under(&issue.sealed_key))?;
     let select = "SELECT coalesce(max(number), 0) FROM publications WHERE dataset = ?1";
     let last = sql::one(conn, select, [row.dataset.as_bytes()], |row| {
         Ok(row.get::<_, u32>(0)?)

@@ -53,7 +53,7 @@ pub(super) fn dataset(
     bucket: &BucketName,
 ) -> Result<Option<DatasetRow>, CatalogError> {
     let select = "SELECT id, project, name, created, creator, versioning, object_lock, key_name, card FROM datasets
-        WHERE project = ?1 AND name = ?2";
+        WHERE project = ?1 AND name = ?2 AND key_floor < 4294967295";
     let place = [bucket.project.as_str(), bucket.dataset.as_str()];
     sql::one(conn, select, place, rows::dataset)
 }
@@ -64,7 +64,8 @@ pub(super) fn datasets(
     limit: usize,
 ) -> Result<Vec<DatasetRow>, CatalogError> {
     let select = "SELECT id, project, name, created, creator, versioning, object_lock, key_name, card FROM datasets
-        WHERE (project, name) > (?1, ?2) ORDER BY project, name LIMIT ?3";
+        WHERE (project, name) > (?1, ?2) AND key_floor < 4294967295
+        ORDER BY project, name LIMIT ?3";
     let bounds = params![project, name, sql::limit(limit)];
     sql::all(conn, select, bounds, rows::dataset)
 }

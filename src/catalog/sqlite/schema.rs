@@ -269,15 +269,54 @@ CREATE TABLE roster (
 ) STRICT, WITHOUT ROWID;
 ";
 
-/// Version 10: descriptions of datasets, defaults of projects, clearances; each `NULL` for none.
+/// Version 10: work on keys, begun and not begun again.
+///
+/// - Rows sealed under a key below `datasets.key_floor` are refused; 4294967295 is a dataset that
+///   is being erased, which nobody sees.
+/// - `erased` lists what an erasure took out, `doomed` the blobs that it took references from.
 const V10: &str = "
+ALTER TABLE datasets ADD COLUMN key_floor INTEGER NOT NULL DEFAULT 0;
+
+CREATE TABLE key_works (
+    id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
+    dataset BLOB NOT NULL CHECK (length(dataset) = 16),
+    begun INTEGER NOT NULL,
+    open INTEGER NOT NULL CHECK (open IN (0, 1)),
+    row BLOB NOT NULL,
+    tally BLOB NOT NULL,
+    ended BLOB,
+    CHECK ((open = 0) = (ended IS NOT NULL))
+) STRICT, WITHOUT ROWID;
+CREATE INDEX key_works_by_age ON key_works (begun, id);
+CREATE UNIQUE INDEX key_works_open ON key_works (dataset) WHERE open = 1;
+
+CREATE TABLE erased (
+    work BLOB NOT NULL REFERENCES key_works (id),
+    number INTEGER NOT NULL,
+    key BLOB NOT NULL,
+    version BLOB NOT NULL CHECK (length(version) = 16),
+    bytes INTEGER NOT NULL,
+    PRIMARY KEY (work, number),
+    UNIQUE (work, key, version)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE doomed (
+    work BLOB NOT NULL REFERENCES key_works (id),
+    blob BLOB NOT NULL CHECK (length(blob) = 16),
+    shared INTEGER NOT NULL CHECK (shared IN (0, 1)),
+    PRIMARY KEY (work, blob)
+) STRICT, WITHOUT ROWID;
+";
+
+/// Version 11: descriptions of datasets, defaults of projects, clearances; each `NULL` for none.
+const V11: &str = "
 ALTER TABLE projects ADD COLUMN defaults BLOB;
 ALTER TABLE datasets ADD COLUMN card BLOB;
 ALTER TABLE principals ADD COLUMN clearance TEXT;
 ";
 
-/// Version 11: what people are told of their datasets.
-const V11: &str = "
+/// Version 12: what people are told of their datasets.
+const V12: &str = "
 CREATE TABLE notices (
     id BLOB NOT NULL PRIMARY KEY CHECK (length(id) = 16),
     person TEXT NOT NULL,
@@ -289,7 +328,7 @@ CREATE INDEX notices_by_time ON notices (at, id);
 ";
 
 /// Every step, oldest first.
-pub(super) const STEPS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7, V8, V9, V10, V11];
+pub(super) const STEPS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7, V8, V9, V10, V11, V12];
 
 /// Brings a file, an empty one too, to the newest version; refuses a newer and a foreign one.
 pub(super) fn migrate(conn: &Connection, steps: &[&str]) -> Result<(), CatalogError> {
@@ -351,7 +390,7 @@ mod tests {
     /// A step that a later version might bring.
     const NEXT: &str = "ALTER TABLE projects ADD COLUMN note TEXT;";
     /// The newest version.
-    const KNOWN: u32 = 11;
+    const KNOWN: u32 = 12;
 
     /// The steps of a program that is newer by one, and by another that fails.
     fn newer<'a>(more: &[&'a str]) -> Vec<&'a str> {

@@ -50,6 +50,13 @@ const GENERALIZED_TIME: u8 = 0x18;
 /// `version [0]`, which a certificate of version 1 leaves out.
 const VERSION: u8 = 0xa0;
 
+/// When the configured certificate ends; `None` where there is none, or none that can be read.
+pub(in crate::cli) fn ends(config: &Config) -> Option<Timestamp> {
+    let file = config.server.tls_cert.as_ref()?;
+    let der = CertificateDer::from_pem_file(file).ok()?;
+    not_after(&der)
+}
+
 /// `TBSCertificate.validity.notAfter`; `None` for what is no certificate.
 fn not_after(der: &[u8]) -> Option<Timestamp> {
     let (_, certificate, _) = element(der).filter(|(tag, ..)| *tag == SEQUENCE)?;

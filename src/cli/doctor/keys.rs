@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::Report;
 use crate::app::{OpenVaultError, open_keys};
-use crate::catalog::DatasetRow;
+use crate::catalog::{DatasetRow, KeyWorkRow};
 use crate::cli::open::{Desk, refuse};
 use crate::cli::serve;
 use crate::config::Config;
@@ -52,6 +52,36 @@ fn exposed(path: &Path, report: &mut Report) {
         report.fail("keys", format!("{says}: every user can read it"), &mend);
     } else if mode & 0o070 != 0 {
         report.warn("keys", format!("{says}: its group can read it"), &mend);
+    }
+}
+
+/// Every copy of the keys is there and has what the directory has.
+pub(super) fn of_copies(ring: &KeyRing, report: &mut Report) {
+    let copies = ring.copies().len();
+    if copies == 0 {
+        return;
+    }
+    match ring.mend_copies() {
+        Ok(()) => report.ok("keys", format!("{copies} copies of the keys are whole")),
+        Err(error) => report.error(
+            "keys",
+            &error,
+            "is its disk mounted? `kluis key copy` begins a copy; until it is there no key is made \
+             or destroyed",
+        ),
+    }
+}
+
+/// Work on keys that waits.
+pub(super) fn of_works(open: &[KeyWorkRow], report: &mut Report) {
+    for row in open {
+        let name = format!("{}/{}", row.bucket.project, row.bucket.dataset);
+        let what = row.scope.as_ref().map_or("rotation", |_| "erasure");
+        report.warn(
+            "keys",
+            format!("a {what} of {name} began at {} and is not done", row.begun),
+            "a running gateway carries it on; so does `kluis key resume`",
+        );
     }
 }
 

@@ -1,7 +1,7 @@
 //! `kluis doctor`: looks at everything that a vault stands on, says what is wrong and how to mend
 //! it. It changes nothing but a probe of its own in the store, which it deletes again.
 
-mod certificate;
+pub(super) mod certificate;
 mod disk;
 mod keys;
 mod log;
@@ -167,6 +167,11 @@ fn catalog(config: &Config, ring: Option<&KeyRing>, report: &mut Report) -> Resu
         match runtime.block_on(super::dataset::of(&catalog, None)) {
             Ok(datasets) => keys::of_datasets(ring, &datasets, report),
             Err(error) => report.fail("catalog", error.message(), "`kluis recover` rebuilds it"),
+        }
+        keys::of_copies(ring, report);
+        match runtime.block_on(catalog.open_key_works()) {
+            Ok(open) => keys::of_works(&open, report),
+            Err(error) => report.error("catalog", &error, "`kluis recover` rebuilds it"),
         }
     }
     Ok(())

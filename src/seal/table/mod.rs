@@ -302,6 +302,15 @@ pub fn open_table(
         .ok_or(OpenError::NotAuthentic)
 }
 
+/// Which of the dataset's keys a sealed table says it is sealed under; whether that is so shows
+/// when it is opened.
+#[must_use]
+pub fn table_key_version(sealed: &[u8]) -> Option<u32> {
+    let (prefix, _) = sealed.split_first_chunk::<PREFIX_BYTES>()?;
+    let (_format, version) = prefix.split_last_chunk::<4>()?;
+    Some(u32::from_be_bytes(*version))
+}
+
 /// `format (1) ‖ key version (4)`.
 fn prefix(key: &DatasetKey) -> [u8; PREFIX_BYTES] {
     super::header::concat([&[FORMAT], &key.version.to_be_bytes()])

@@ -9,18 +9,18 @@ use bytes::Bytes;
 use tokio::sync::Notify;
 
 use crate::catalog::{
-    ApprovalRow, Catalog, CatalogError, CredentialRow, DatasetRow, IdentityRow, ListQuery,
-    MarkerRow, Mutation, NoticeRow, ObjectRow, Origin, Page, PartPage, PrincipalRow, ProjectRow,
-    PublicationRow, RosterEntry, RosterKind, Setting, SettingKind, SharedCatalog, UploadPage,
-    UploadQuery, UploadRow, Version, VersionPage, VersionQuery,
+    ApprovalRow, Catalog, CatalogError, CredentialRow, DatasetRow, ErasedWrite, IdentityRow,
+    KeyWorkRow, ListQuery, MarkerRow, Mutation, NoticeRow, ObjectRow, Origin, Page, PartPage,
+    PrincipalRow, ProjectRow, PublicationRow, RosterEntry, RosterKind, Setting, SettingKind,
+    SharedCatalog, UploadPage, UploadQuery, UploadRow, Version, VersionPage, VersionQuery,
 };
 use crate::journal::{Durable, Journal, JournalError, SharedJournal};
 use crate::ledger::{Completion, Intent, Session};
 use crate::policy::Grant;
 use crate::store::{BlobBody, BlobEntry, BlobStore, BlobStream, SharedStore, StoreError};
 use crate::types::{
-    AccessKeyId, ApprovalId, BlobId, BucketName, DatasetId, GrantId, ObjectKey, PrincipalId,
-    ProjectName, PublicationId, Timestamp, UploadId, VersionId, VersionName,
+    AccessKeyId, ApprovalId, BlobId, BucketName, DatasetId, GrantId, KeyWorkId, ObjectKey,
+    PrincipalId, ProjectName, PublicationId, Timestamp, UploadId, VersionId, VersionName,
 };
 
 /// Counts the calls of all ports and stops at one of them, for ever: what was acknowledged before
@@ -249,5 +249,15 @@ gated! {
     frozen(publication: &PublicationId, key: &ObjectKey) -> Option<ObjectRow>;
     frozen_from(publication: &PublicationId, from: &str, limit: usize) -> Vec<ObjectRow>;
     list_frozen(publication: &PublicationId, query: &ListQuery) -> Page;
+    key_works(
+        dataset: Option<&DatasetId>,
+        after: Option<(Timestamp, KeyWorkId)>,
+        limit: usize
+    ) -> Vec<KeyWorkRow>;
+    open_key_works() -> Vec<KeyWorkRow>;
+    key_work(id: &KeyWorkId) -> Option<KeyWorkRow>;
+    erased(id: &KeyWorkId, from: u64, limit: usize) -> Vec<ErasedWrite>;
+    doomed(id: &KeyWorkId, limit: usize) -> (Vec<BlobId>, u64);
+    writes(dataset: &DatasetId, after: &str, limit: usize) -> Vec<ObjectRow>;
     dump(cursor: Option<Bytes>, bytes_max: usize) -> (Vec<Mutation>, Option<Bytes>);
 }

@@ -399,6 +399,7 @@ pub(in crate::vault) fn settings(snapshot_wait: bool) -> Settings {
         straight: vec!["icu".parse().unwrap()],
         review: REVIEW,
         labels: labels(),
+        log_origin: "kluis/test".to_owned(),
     }
 }
 

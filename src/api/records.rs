@@ -1,0 +1,126 @@
+//! The log's records over the network, page by page.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use http::{Response, StatusCode};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::answer::{ApiError, json};
+use super::ask::Ask;
+use super::grants::time;
+use crate::ledger::{Nature, Outcome, parse_event};
+use crate::types::Timestamp;
+use crate::vault::{RecordAsk, RecordFilter, Vault};
+
+/// Requests on a page where the client does not say.
+const LIMIT: usize = 100;
+
+/// What can be asked; each at most once.
+pub(super) const ASKED: [&str; 19] = [
+    "dataset",
+    "key",
+    "prefix",
+    "principal",
+    "job",
+    "action",
+    "outcome",
+    "refused",
+    "after_expiry",
+    "nature",
+    "purpose",
+    "permit",
+    "grant",
+    "ip",
+    "event",
+    "since",
+    "until",
+    "limit",
+    "cursor",
+];
+
+#[derive(Serialize)]
+struct Told {
+    records: Vec<Value>,
+    next: Option<String>,
+    /// Records that the journal does not hold any more: they are in volumes.
+    missing: u64,
+    /// Requests that fit and whose end was not met.
+    open: u64,
+}
+
+/// A moment of the query.
+fn moment(ask: &Ask, name: &'static str) -> Result<Option<Timestamp>, ApiError> {
+    let text: Option<String> = ask.asked(name)?;
+    text.map(|text| time(name, &text)).transpose()
+}
+
+fn word<T: crate::ledger::Word>(ask: &Ask, name: &'static str) -> Result<Option<T>, ApiError> {
+    let text: Option<String> = ask.asked(name)?;
+    let bad = || ApiError::bad(format!("The query's {name} is not one."));
+    text.map(|text| T::from_word(&text).ok_or_else(bad))
+        .transpose()
+}
+
+fn filter(ask: &Ask) -> Result<RecordFilter, ApiError> {
+    let event: Option<String> = ask.asked("event")?;
+    let no_event = || ApiError::bad("The query's event is not one.".to_owned());
+    let event = event.map(|text| parse_event(&text).ok_or_else(no_event));
+    let mut outcome: Option<Outcome> = word(ask, "outcome")?;
+    if ask.asked::<bool>("refused")? == Some(true) {
+        if outcome.is_some_and(|outcome| outcome != Outcome::Refused) {
+            let both = "The query asks for what was refused and for another outcome.";
+            return Err(ApiError::bad(both.to_owned()));
+        }
+        outcome = Some(Outcome::Refused);
+    }
+    let nature: Option<Nature> = word(ask, "nature")?;
+    Ok(RecordFilter {
+        dataset: ask.asked("dataset")?,
+        key: ask.asked("key")?,
+        prefix: ask.asked("prefix")?,
+        principal: ask.asked("principal")?,
+        job: ask.asked("job")?,
+        action: ask.asked("action")?,
+        outcome,
+        nature,
+        purpose: ask.asked("purpose")?,
+        permit: ask.asked("permit")?,
+        grant: ask.asked("grant")?,
+        ip: ask.asked("ip")?,
+        event: event.transpose()?,
+        since: moment(ask, "since")?,
+        until: moment(ask, "until")?,
+        ..RecordFilter::default()
+    })
+}
+
+/// A page of a project's records.
+pub(super) async fn list(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {
+    let mut names = form_urlencoded::parse(ask.query.as_bytes()).map(|(name, _)| name);
+    if !names.all(|name| ASKED.contains(&&*name)) {
+        let unknown = "The query asks for what there is not.";
+        return Err(ApiError::bad(unknown.to_owned()));
+    }
+    let page = vault
+        .records(
+            &ask.call,
+            RecordAsk {
+                project: ask.parameter("project")?,
+                filter: filter(&ask)?,
+                after_expiry: ask.asked("after_expiry")?.unwrap_or(false),
+                from: ask.asked("cursor")?,
+                limit: ask.asked("limit")?.unwrap_or(LIMIT),
+                words: format!("records {}", ask.query),
+            },
+        )
+        .await?;
+    let told = Told {
+        records: page.records,
+        next: page.next,
+        missing: page.missing,
+        open: page.open,
+    };
+    Ok(json(StatusCode::OK, &told))
+}

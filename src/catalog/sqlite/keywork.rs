@@ -1,0 +1,399 @@
+//! Work on keys: what its mutations do to the tables, and what is asked of it.
+
+use rusqlite::{Connection, Row, params};
+
+use super::apply::{must, must_insert, need_dataset};
+use super::apply_object::Place;
+use super::erase::{Erasing, add_erased, erase_key, erase_published};
+use super::{publications, rows, sql};
+use crate::catalog::codec::encode_value;
+use crate::catalog::keywork::sealed_under;
+use crate::catalog::{
+    CatalogError, Conflict, DoomedBlob, EraseScope, ErasedWrite, Facts, Issue, KeyWorkRow,
+    ObjectRow, PartRow, PublicationRow, Tally, Version, WorkEnd,
+};
+use crate::types::{
+    BlobId, DatasetId, KeyWorkId, PublicationId, Timestamp, UploadId, VersionId, VersionName,
+    limits,
+};
+
+/// A row of an erased dataset is sealed under no key that will ever be in use.
+pub(super) fn check_floor(
+    conn: &Connection,
+    dataset: &DatasetId,
+    sealed_under: u32,
+) -> Result<(), CatalogError> {
+    let select = "SELECT key_floor FROM datasets WHERE id = ?1";
+    let floor = sql::one(conn, select, [dataset.as_bytes()], |row| {
+        Ok(row.get::<_, u32>(0)?)
+    })?;
+    must(
+        sealed_under >= floor.unwrap_or_default(),
+        Conflict::KeyRetired,
+    )
+}
+
+/// Begins work on a dataset's keys.
+pub(super) fn begin(conn: &Connection, row: &KeyWorkRow) -> Result<(), CatalogError> {
+    need_dataset(conn, &row.dataset)?;
+    let open = "SELECT 1 FROM key_works WHERE dataset = ?1 AND open = 1";
+    let busy = sql::exists(conn, open, [row.dataset.as_bytes()])?;
+    must(!busy, Conflict::KeyWork)?;
+    let select = "SELECT key_floor FROM datasets WHERE id = ?1";
+    let floor: Option<u32> =
+        sql::one(
+            conn,
+            select,
+            [row.dataset.as_bytes()],
+            |row| Ok(row.get(0)?),
+        )?;
+    must(row.floor > floor.unwrap_or_default(), Conflict::KeyRetired)?;
+    insert(conn, row, &Tally::default())?;
+    drop_unissued(conn, row)?;
+    let Some(scope) = &row.scope else {
+        return Ok(());
+    };
+    check_locks(conn, &row.dataset, scope, row.begun)?;
+    let (key, name) = match scope {
+        EraseScope::Dataset => return Ok(()),
+        EraseScope::Object(key) => (key, None),
+        EraseScope::Version(key, name) => (key, Some(name)),
+        EraseScope::Published(number) => {
+            let mut erasing = Erasing::begin(conn, row.id, row.begun)?;
+            erase_published(conn, &mut erasing, (&row.dataset, *number))?;
+            return erasing.end(conn);
+        }
+    };
+    let mut erasing = Erasing::begin(conn, row.id, row.begun)?;
+    erase_key(conn, &mut erasing, (&row.dataset, key), name)?;
+    // A delete marker alone is nothing that a key sealed.
+    must(erasing.tally.writes > 0, Conflict::NoObject)?;
+    erasing.end(conn)
+}
+
+fn insert(conn: &Connection, row: &KeyWorkRow, tally: &Tally) -> Result<(), CatalogError> {
+    let bare = KeyWorkRow {
+        tally: Tally::default(),
+        end: None,
+        ..row.clone()
+    };
+    let add = "INSERT INTO key_works (id, dataset, begun, open, row, tally, ended)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING";
+    let bounds = params![
+        row.id.as_bytes(),
+        row.dataset.as_bytes(),
+        sql::time(row.begun)?,
+        row.end.is_none(),
+        encode_value(&bare),
+        encode_value(tally),
+        row.end.as_ref().map(encode_value),
+    ];
+    must_insert(sql::exec(conn, add, bounds)?, "work on keys")?;
+    let bar = "UPDATE datasets SET key_floor = max(key_floor, ?2) WHERE id = ?1";
+    sql::exec(conn, bar, params![row.dataset.as_bytes(), row.floor])?;
+    Ok(())
+}
+
+/// What is being published is published anew: its rows would be sealed under keys that go.
+fn drop_unissued(conn: &Connection, row: &KeyWorkRow) -> Result<(), CatalogError> {
+    let select = "SELECT id FROM publications WHERE dataset = ?1 AND number IS NULL ORDER BY id";
+    let ids = sql::all(conn, select, [row.dataset.as_bytes()], |row| {
+        sql::get_id(row, 0).map(PublicationId::from_bytes)
+    })?;
+    ids.iter()
+        .try_for_each(|id| publications::drop_publication(conn, id, row.begun))
+}
+
+/// What is locked is not erased.
+fn check_locks(
+    conn: &Connection,
+    dataset: &DatasetId,
+    scope: &EraseScope,
+    now: Timestamp,
+) -> Result<(), CatalogError> {
+    let (key, name) = match scope {
+        EraseScope::Dataset => (None, None),
+        EraseScope::Object(key) => (Some(key), None),
+        EraseScope::Version(key, name) => (Some(key), Some(name)),
+        // What is locked is live, and so stays.
+        EraseScope::Published(_) => return Ok(()),
+    };
+    for table in ["objects", "versions"] {
+        let one = if key.is_some() {
+            "AND key = ?2"
+        } else {
+            "AND ?2 IS NULL"
+        };
+        let select = format!(
+            "SELECT facts, version, versioned FROM {table} JOIN bodies ON bodies.id = body
+             WHERE dataset = ?1 {one} AND facts IS NOT NULL"
+        );
+        let bounds = params![dataset.as_bytes(), key.map(|key| key.as_str().as_bytes())];
+        let locked = sql::all(conn, &select, bounds, |row| {
+            let facts: Facts = sql::get_encoded(row, 0)?;
+            let version = VersionId::from_bytes(sql::get_id(row, 1)?);
+            let meant = name.is_none_or(|name| is_named(name, &version, row.get(2).ok()));
+            Ok(meant && facts.lock.holds(now))
+        })?;
+        must(!locked.contains(&true), Conflict::Locked)?;
+    }
+    Ok(())
+}
+
+fn is_named(name: &VersionName, version: &VersionId, versioned: Option<bool>) -> bool {
+    name.names(version, versioned.unwrap_or(true))
+}
+
+/// Puts a part table in the place of another.
+pub(super) fn rewrap(
+    conn: &Connection,
+    (dataset, key): Place<'_>,
+    version: &VersionId,
+    table: &[u8],
+) -> Result<(), CatalogError> {
+    check_floor(conn, dataset, sealed_under(table))?;
+    let update = "UPDATE bodies SET sealed_table = ?4 WHERE id IN (
+        SELECT body FROM objects WHERE dataset = ?1 AND key = ?2 AND version = ?3
+        UNION SELECT body FROM versions WHERE dataset = ?1 AND key = ?2 AND version = ?3
+        UNION SELECT body FROM frozen WHERE key = ?2 AND version = ?3
+            AND publication IN (SELECT id FROM publications WHERE dataset = ?1))";
+    let key = key.as_str().as_bytes();
+    let bounds = params![dataset.as_bytes(), key, version.as_bytes(), table];
+    sql::exec(conn, update, bounds)?;
+    Ok(())
+}
+
+/// The same of a part.
+pub(super) fn rewrap_part(
+    conn: &Connection,
+    (upload, number): (&UploadId, u32),
+    version: &VersionId,
+    table: &[u8],
+) -> Result<(), CatalogError> {
+    let select = "SELECT upload, number, row FROM parts
+        WHERE upload = ?1 AND number = ?2 AND version = ?3";
+    let place = params![upload.as_bytes(), number, version.as_bytes()];
+    let Some(part) = sql::one(conn, select, place, rows::part)? else {
+        return Ok(());
+    };
+    let part = PartRow {
+        sealed_table: bytes::Bytes::copy_from_slice(table),
+        ..part
+    };
+    let update = "UPDATE parts SET row = ?3 WHERE upload = ?1 AND number = ?2";
+    let bounds = params![upload.as_bytes(), number, encode_value(&part)];
+    sql::exec(conn, update, bounds)?;
+    Ok(())
+}
+
+/// The same of the key of a version's index.
+pub(super) fn rewrap_index(
+    conn: &Connection,
+    id: &PublicationId,
+    sealed_key: &[u8],
+) -> Result<(), CatalogError> {
+    let select = "SELECT id, row FROM publications WHERE id = ?1";
+    let Some(row) = sql::one(conn, select, [id.as_bytes()], publications::publication)? else {
+        return Ok(());
+    };
+    let issue = row.issue.clone().ok_or(Conflict::NoPublication)?;
+    let row = PublicationRow {
+        issue: Some(Issue {
+            sealed_key: bytes::Bytes::copy_from_slice(sealed_key),
+            ..issue
+        }),
+        ..row
+    };
+    let update = "UPDATE publications SET row = ?2 WHERE id = ?1";
+    sql::exec(conn, update, params![id.as_bytes(), encode_value(&row)])?;
+    Ok(())
+}
+
+/// Notes that blobs are gone.
+pub(super) fn forget_doomed(
+    conn: &Connection,
+    work: &KeyWorkId,
+    gone: &[BlobId],
+) -> Result<(), CatalogError> {
+    open_work(conn, work)?;
+    for id in gone {
+        let delete = "DELETE FROM doomed WHERE work = ?1 AND blob = ?2 AND shared = 0";
+        sql::exec(conn, delete, params![work.as_bytes(), id.as_bytes()])?;
+    }
+    Ok(())
+}
+
+/// Ends work.
+pub(super) fn end(conn: &Connection, work: &KeyWorkId, end: &WorkEnd) -> Result<(), CatalogError> {
+    let row = open_work(conn, work)?;
+    let left = "SELECT 1 FROM doomed WHERE work = ?1 AND shared = 0";
+    let left = sql::exists(conn, left, [work.as_bytes()])?;
+    must(!left, Conflict::KeyWork)?;
+    let delete = "DELETE FROM doomed WHERE work = ?1";
+    sql::exec(conn, delete, [work.as_bytes()])?;
+    if row.scope == Some(EraseScope::Dataset) {
+        super::apply::delete_dataset(conn, &row.dataset).map_err(|error| {
+            let full = error == Conflict::DatasetNotEmpty.into();
+            if full {
+                Conflict::KeyWork.into()
+            } else {
+                error
+            }
+        })?;
+    }
+    let update = "UPDATE key_works SET open = 0, ended = ?2 WHERE id = ?1";
+    sql::exec(conn, update, params![work.as_bytes(), encode_value(end)])?;
+    Ok(())
+}
+
+/// Puts work back.
+pub(super) fn restore(conn: &Connection, row: &KeyWorkRow) -> Result<(), CatalogError> {
+    insert(conn, row, &row.tally)
+}
+
+/// Puts back what an erasure took out.
+pub(super) fn restore_erased(
+    conn: &Connection,
+    work: &KeyWorkId,
+    writes: &[ErasedWrite],
+    doomed: &[DoomedBlob],
+) -> Result<(), CatalogError> {
+    let select = "SELECT count(*) FROM erased WHERE work = ?1";
+    let count = sql::one(conn, select, [work.as_bytes()], |row| sql::get_int(row, 0))?;
+    for (number, write) in (count.unwrap_or_default()..).zip(writes) {
+        add_erased(conn, work, number, write)?;
+    }
+    for blob in doomed {
+        let insert = "INSERT INTO doomed (work, blob, shared) VALUES (?1, ?2, ?3)";
+        let bounds = params![work.as_bytes(), blob.id.as_bytes(), blob.shared];
+        sql::exec(conn, insert, bounds)?;
+    }
+    Ok(())
+}
+
+/// `id, row, tally, ended`.
+pub(super) fn work(row: &Row<'_>) -> Result<KeyWorkRow, CatalogError> {
+    let mut found: KeyWorkRow = sql::get_encoded(row, 1)?;
+    found.tally = sql::get_encoded(row, 2)?;
+    found.end = sql::get_some(row, 3)?;
+    let same = found.id.as_bytes() == &sql::get_id(row, 0)?;
+    same.then_some(found).ok_or(CatalogError::Damaged {
+        what: "work on keys",
+    })
+}
+
+pub(super) fn open_work(conn: &Connection, id: &KeyWorkId) -> Result<KeyWorkRow, CatalogError> {
+    let found = one(conn, id)?.filter(|row| row.end.is_none());
+    found.ok_or_else(|| Conflict::NoKeyWork.into())
+}
+
+/// One piece of work.
+pub(super) fn one(conn: &Connection, id: &KeyWorkId) -> Result<Option<KeyWorkRow>, CatalogError> {
+    let select = "SELECT id, row, tally, ended FROM key_works WHERE id = ?1";
+    sql::one(conn, select, [id.as_bytes()], work)
+}
+
+/// Work that is not done.
+pub(super) fn open(conn: &Connection) -> Result<Vec<KeyWorkRow>, CatalogError> {
+    let select = "SELECT id, row, tally, ended FROM key_works WHERE open = 1 ORDER BY begun, id";
+    sql::all(conn, select, [], work)
+}
+
+/// Work in order of its beginning.
+pub(super) fn all(
+    conn: &Connection,
+    dataset: Option<&DatasetId>,
+    after: Option<(Timestamp, KeyWorkId)>,
+    limit: usize,
+) -> Result<Vec<KeyWorkRow>, CatalogError> {
+    let (begun, id) = after.map_or((-1, Vec::new()), |(begun, id)| {
+        (sql::time(begun).unwrap_or(i64::MAX), id.as_bytes().to_vec())
+    });
+    let select = "SELECT id, row, tally, ended FROM key_works
+        WHERE (begun, id) > (?1, ?2) AND (?3 IS NULL OR dataset = ?3)
+        ORDER BY begun, id LIMIT ?4";
+    let limit = sql::limit(limit.min(limits::PAGE_ENTRIES_MAX));
+    let dataset = dataset.map(DatasetId::as_bytes);
+    sql::all(conn, select, params![begun, id, dataset, limit], work)
+}
+
+/// `key, version, bytes`.
+pub(super) fn erased_write(row: &Row<'_>) -> Result<ErasedWrite, CatalogError> {
+    Ok(ErasedWrite {
+        key: sql::get_key(row, 0)?,
+        version: VersionId::from_bytes(sql::get_id(row, 1)?),
+        bytes: sql::get_int(row, 2)?,
+    })
+}
+
+/// What was erased, in order.
+pub(super) fn erased(
+    conn: &Connection,
+    id: &KeyWorkId,
+    from: u64,
+    limit: usize,
+) -> Result<Vec<ErasedWrite>, CatalogError> {
+    let select = "SELECT key, version, bytes FROM erased
+        WHERE work = ?1 AND number >= ?2 ORDER BY number LIMIT ?3";
+    let limit = sql::limit(limit.min(limits::PAGE_ENTRIES_MAX));
+    let bounds = params![id.as_bytes(), sql::int(from)?, limit];
+    sql::all(conn, select, bounds, erased_write)
+}
+
+/// Blobs that are to go, and how many stay.
+pub(super) fn doomed(
+    conn: &Connection,
+    id: &KeyWorkId,
+    limit: usize,
+) -> Result<(Vec<BlobId>, u64), CatalogError> {
+    let select = "SELECT blob FROM doomed WHERE work = ?1 AND shared = 0 ORDER BY blob LIMIT ?2";
+    let limit = sql::limit(limit.min(limits::PAGE_ENTRIES_MAX));
+    let ids = sql::all(conn, select, params![id.as_bytes(), limit], |row| {
+        sql::get_id(row, 0).map(BlobId::from_bytes)
+    })?;
+    let count = "SELECT count(*) FROM doomed WHERE work = ?1 AND shared = 1";
+    let kept = sql::one(conn, count, [id.as_bytes()], |row| sql::get_int(row, 0))?;
+    Ok((ids, kept.unwrap_or_default()))
+}
+
+/// Objects of a dataset, current and older, whole keys of them.
+pub(super) fn writes(
+    conn: &Connection,
+    dataset: &DatasetId,
+    after: &[u8],
+    limit: usize,
+) -> Result<Vec<ObjectRow>, CatalogError> {
+    let moment = conn.unchecked_transaction()?;
+    // The key that ends the page; without one it is the last page.
+    let end = "SELECT key FROM (
+            SELECT key FROM objects WHERE dataset = ?1 AND key > ?2
+            UNION ALL SELECT key FROM versions WHERE dataset = ?1 AND key > ?2
+        ) ORDER BY key LIMIT 1 OFFSET ?3";
+    let offset = sql::limit(limit.clamp(1, limits::PAGE_ENTRIES_MAX)).saturating_sub(1);
+    let bounds = params![dataset.as_bytes(), after, offset];
+    let end: Option<Vec<u8>> = sql::one(conn, end, bounds, |row| Ok(row.get(0)?))?;
+    let until = if end.is_some() {
+        "AND key <= ?3"
+    } else {
+        "AND ?3 IS NULL"
+    };
+    let mut found = Vec::new();
+    for table in ["objects", "versions"] {
+        let select = format!(
+            "SELECT dataset, key, version, bytes, etag, modified, detail, sealed_table, versioned,
+                facts, body
+             FROM {table} LEFT JOIN bodies ON bodies.id = body
+             WHERE dataset = ?1 AND key > ?2 {until} ORDER BY key"
+        );
+        let bounds = params![dataset.as_bytes(), after, end];
+        let read = sql::all(conn, &select, bounds, rows::version)?;
+        found.extend(read.into_iter().filter_map(|version| match version {
+            Version::Object(row) => Some(row),
+            Version::Marker(_) => None,
+        }));
+    }
+    // One moment of both tables: an object that becomes an older version is in one of them.
+    moment.commit()?;
+    found.sort_by(|a, b| (&a.key, a.version).cmp(&(&b.key, b.version)));
+    Ok(found)
+}

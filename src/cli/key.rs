@@ -1,0 +1,167 @@
+//! `kluis key`: what keys there are, replacing them, and what became of those that are gone.
+
+use std::io::IsTerminal as _;
+use std::path::Path;
+
+use super::key_args::KeyCommand;
+use super::open::{Desk, absent, call};
+use super::output::{CliError, Exit, Output};
+use crate::app::open_root;
+use crate::catalog::{KeyWorkRow, SharedCatalog};
+use crate::keyring::{KeyRing, RootIdentity, ScryptWork};
+use crate::types::{KeyWorkId, PrincipalId, Timestamp, limits};
+use crate::vault::erasure_words;
+
+/// How work on keys is listed.
+pub(super) const COLUMNS: [&str; 8] = [
+    "work", "dataset", "what", "begun", "ended", "writes", "bytes", "persons",
+];
+
+/// Runs one of its commands.
+pub(super) fn run(
+    command: &KeyCommand,
+    desk: Desk<'_>,
+    output: &mut Output,
+) -> Result<Exit, CliError> {
+    match command {
+        KeyCommand::Inventory => return super::key_inventory::run(desk, output),
+        KeyCommand::Rotate { name } => {
+            let row = desk.act(output, async |opened| {
+                let call = call(opened, "key rotate")?;
+                Ok(opened.vault.rotate_key(&call, name).await?)
+            })?;
+            output.rows(COLUMNS, &[cells(&row)])?;
+            output.hint("copies of the catalog from before open nothing of it: take a new one");
+        }
+        KeyCommand::ChangeRoot { to, passphrase } => change_root(to, *passphrase, desk, output)?,
+        KeyCommand::Erase { project, approval } => {
+            let row = desk.act(output, async |opened| {
+                let call = call(opened, "key erase")?;
+                Ok(opened.vault.erase(&call, (project, *approval)).await?)
+            })?;
+            output.rows(COLUMNS, &[cells(&row)])?;
+            output.note("it is erased; nothing but the log and the certificate tells of it");
+            let id = row.id;
+            output.hint(&format!(
+                "`kluis key certificate {id}` prints the certificate"
+            ));
+            output.hint("copies of the catalog from before open nothing of it: take a new one");
+        }
+        KeyCommand::Resume => {
+            let ended = desk.act(output, async |opened| {
+                Ok(opened.vault.resume_key_works().await?)
+            })?;
+            output.note(&format!(
+                "{ended} pieces of work on keys were carried to their end"
+            ));
+        }
+        KeyCommand::Works => works(desk, output)?,
+        KeyCommand::Certificate { work } => {
+            let file = desk.act(output, async |opened| {
+                let call = call(opened, "key certificate")?;
+                let vault = &opened.vault;
+                vault.record_act(&call, &format!("work={work}")).await?;
+                Ok(vault.erasure_certificate(work).await?)
+            })?;
+            let missing = || {
+                absent("certificate", work)
+                    .hint("`kluis key works` lists erasures; one that is not done has none yet")
+            };
+            output.data(file.ok_or_else(missing)?.as_bytes())?;
+        }
+        KeyCommand::Copy { directory } => {
+            desk.act(output, async |opened| {
+                let call = call(opened, "key copy")?;
+                opened.vault.record_act(&call, "a copy of the keys").await?;
+                let begun = opened.keyring.begin_copy(directory);
+                begun.map_err(|error| CliError::of(Exit::Usage, &error))
+            })?;
+            let shown = directory.display();
+            output.note(&format!("{shown} holds a copy of the keys"));
+            output.hint("add it to `keys.copies`, so that it stays one");
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// All rotations and erasures, oldest first.
+pub(super) async fn all_works(catalog: &SharedCatalog) -> Result<Vec<KeyWorkRow>, CliError> {
+    let mut all: Vec<KeyWorkRow> = Vec::new();
+    let mut after: Option<(Timestamp, KeyWorkId)> = None;
+    loop {
+        let page = catalog
+            .key_works(None, after, limits::PAGE_ENTRIES_MAX)
+            .await?;
+        let Some(last) = page.last() else {
+            return Ok(all);
+        };
+        after = Some((last.begun, last.id));
+        all.extend(page);
+    }
+}
+
+fn works(desk: Desk<'_>, output: &mut Output) -> Result<(), CliError> {
+    let catalog = desk.catalog()?;
+    let rows = super::serve::runtime()?.block_on(all_works(&catalog))?;
+    let rows: Vec<_> = rows.iter().map(cells).collect();
+    output.rows(COLUMNS, &rows)
+}
+
+fn change_root(
+    to: &Path,
+    passphrase: bool,
+    desk: Desk<'_>,
+    output: &mut Output,
+) -> Result<(), CliError> {
+    let config = desk.config()?;
+    let old = open_root(&config, desk.environment, &super::serve::passphrase)
+        .map_err(|error| super::open::refuse(&error))?;
+    let failed = |error| CliError::of(Exit::Usage, &error);
+    let secret = if passphrase {
+        let asks = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+        super::init::passphrase(true, asks, desk.environment)?
+    } else {
+        None
+    };
+    if !to.exists() {
+        let made = RootIdentity::generate();
+        made.to_file(to, secret.as_ref(), ScryptWork::STANDARD)
+            .map_err(failed)?;
+    }
+    let new = RootIdentity::from_file(to, secret.as_ref()).map_err(failed)?;
+    let dir = &config.keys.dir;
+    // The record first. Where the ring does not open to the old one any more, this was begun
+    // before and is in the log.
+    if KeyRing::open(dir, &old).is_ok() {
+        desk.act(output, async |opened| {
+            let call = call(opened, "key change-root")?;
+            let what = format!("new root {}", new.recipient());
+            Ok(opened.vault.record_act(&call, &what).await?)
+        })?;
+    }
+    KeyRing::change_root(dir, &config.keys.copies, (&old, &new)).map_err(failed)?;
+    output.note(&format!("the key ring opens to {} alone", to.display()));
+    output.hint("set `keys.identity` to it, keep a copy elsewhere, and destroy the old identity");
+    Ok(())
+}
+
+/// One piece of work as a row of a table.
+pub(super) fn cells(row: &KeyWorkRow) -> [String; 8] {
+    let erase = |scope| format!("erase {}", erasure_words(scope));
+    let what = row
+        .scope
+        .as_ref()
+        .map_or_else(|| "rotate".to_owned(), erase);
+    let ended = row.end.as_ref();
+    let persons: Vec<&str> = row.persons.iter().map(PrincipalId::as_str).collect();
+    [
+        row.id.to_string(),
+        format!("{}/{}", row.bucket.project, row.bucket.dataset),
+        what,
+        row.begun.to_string(),
+        ended.map_or_else(|| "not done".to_owned(), |end| end.at.to_string()),
+        row.tally.writes.to_string(),
+        row.tally.bytes.to_string(),
+        persons.join(" "),
+    ]
+}

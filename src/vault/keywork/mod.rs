@@ -1,0 +1,19 @@
+//! Work on the keys of datasets: rotation and erasure. Both are one construction.
+//!
+//! A dataset's key wraps its part tables, and these hold the data keys. To rotate, the ring gets a
+//! new key, the catalog refuses from then on what is sealed under the old one, each table is
+//! sealed again under the new one, and the old one is destroyed; no data is read or written. To
+//! erase an object, its rows go in the commit that begins this: its tables are in older catalogs,
+//! backups and snapshots only, under the key that is destroyed at the end. To erase a dataset, all
+//! its keys are destroyed at once.
+//!
+//! What is begun stands in the catalog, and each step can be done twice: a crash leaves work that
+//! the next process takes up.
+
+mod drive;
+mod erase;
+mod rewrap;
+
+pub use drive::erasure_words;
+#[cfg(test)]
+pub(super) use erase::Agreed;

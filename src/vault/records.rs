@@ -1,0 +1,167 @@
+//! The log asked over the network: who read X, what did P read, what was refused. An auditor sees
+//! the records of her project, or of the dataset that her grant covers; who manages a dataset's
+//! grants sees what was done with it, without asking anyone (AU-13). Each look-up stands in the log
+//! before it is answered (AU-16).
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use tokio::sync::Semaphore;
+
+use super::error::{ErrorKind, VaultError};
+use super::guard::{circumstances, policy_ref};
+use super::{Call, Vault};
+use crate::journal::{Cursor, EndedRight, Filter, Page, Pages};
+use crate::ledger::{Nature, ObjectRef};
+use crate::policy::{Ask, Decision};
+use crate::types::{Action, DatasetName, ProjectName, limits};
+
+/// A question about a project's records.
+pub struct RecordAsk {
+    /// The project.
+    pub project: ProjectName,
+    /// What must hold of a request; its project is set here.
+    pub filter: Filter,
+    /// Only what was asked by those whose right in the project had ended by then.
+    pub after_expiry: bool,
+    /// Where the page begins.
+    pub from: Option<Cursor>,
+    /// At most so many requests.
+    pub limit: usize,
+    /// The question in words, for the log.
+    pub words: String,
+}
+
+/// A page of records.
+pub struct RecordPage {
+    /// The requests as JSON of schema `kluis.audit/1`, by the time at which they began.
+    pub records: Vec<Value>,
+    /// Where the next page begins; `None` at the end.
+    pub next: Option<String>,
+    /// Records that the gateway's journal does not hold (any more).
+    pub missing: u64,
+    /// Requests whose end was not met.
+    pub open: u64,
+}
+
+/// Where records are read.
+pub(super) struct Records {
+    pages: Arc<Pages>,
+    readers: Arc<Semaphore>,
+}
+
+impl Vault {
+    /// Says where the log's records can be read.
+    pub fn show_records(&self, pages: Pages) {
+        let records = Records {
+            pages: Arc::new(pages),
+            readers: Arc::new(Semaphore::new(limits::RECORDS_READERS_MAX)),
+        };
+        // Once; what is set again stays as it was.
+        drop(self.records.set(records));
+    }
+
+    /// A page of a project's records.
+    pub async fn records(&self, call: &Call, ask: RecordAsk) -> Result<RecordPage, VaultError> {
+        let mut intent = Self::intent(call, Some(Action::LogRead), ObjectRef::default());
+        intent.object.project = Some(ask.project.clone());
+        intent.object.dataset.clone_from(&ask.filter.dataset);
+        intent.nature = Nature::Log;
+        intent.query = Some(super::cut(&ask.words));
+        let dataset = ask.filter.dataset.as_ref();
+        let (action, decision) = match self.may_look(call, &ask.project, dataset).await {
+            Ok(decided) => decided,
+            Err(error) => return Err(self.turn_away(call, intent, error).await),
+        };
+        intent.action = Some(action);
+        intent.policy = Some(policy_ref(&decision));
+        if !decision.allowed {
+            let denied = VaultError::new(ErrorKind::AccessDenied, "no grant to read this log");
+            return Err(self.turn_away(call, intent, denied).await);
+        }
+        let recorded = self.begin(call, intent).await?;
+        let page = self.read_page(action == Action::LogRead, ask).await;
+        recorded.settle(page)
+    }
+
+    /// Whether the caller may look, and by which right: an auditor's, or a dataset's owner's.
+    async fn may_look(
+        &self,
+        call: &Call,
+        project: &ProjectName,
+        dataset: Option<&DatasetName>,
+    ) -> Result<(Action, Decision), VaultError> {
+        let principal = call.session.principal.as_ref().ok_or(super::NOBODY)?;
+        let subject = self.guard.subject(project, principal).await?;
+        let decide = |action| {
+            subject.decide(&Ask {
+                project,
+                principal,
+                dataset,
+                key: "",
+                action,
+                now: self.now(),
+                when: circumstances(call),
+            })
+        };
+        let auditor = decide(Action::LogRead);
+        if !auditor.allowed {
+            let owner = decide(Action::GrantManage);
+            if owner.allowed {
+                return Ok((Action::GrantManage, owner));
+            }
+        }
+        Ok((Action::LogRead, auditor))
+    }
+
+    async fn read_page(&self, auditor: bool, ask: RecordAsk) -> Result<RecordPage, VaultError> {
+        const NOWHERE: VaultError =
+            VaultError::new(ErrorKind::Unavailable, "this process reads no records");
+        let records = self.records.get().ok_or(NOWHERE)?;
+        let ended = if ask.after_expiry {
+            Some(self.ended_rights(&ask.project).await?)
+        } else {
+            None
+        };
+        let filter = Filter {
+            project: Some(ask.project),
+            // An owner sees what was done with datasets, and no other look at the log.
+            of_dataset: !auditor,
+            ended,
+            ..ask.filter
+        };
+        let busy = VaultError::new(ErrorKind::SlowDown, "too many pages are read at once");
+        let permit = Arc::clone(&records.readers).try_acquire_owned();
+        let permit = permit.map_err(|_none| busy)?;
+        let pages = Arc::clone(&records.pages);
+        let limit = ask.limit.clamp(1, limits::RECORDS_PAGE_MAX);
+        let read = tokio::task::spawn_blocking(move || {
+            let _held = permit;
+            pages.page(&filter, ask.from.as_ref(), limit)
+        });
+        let died = |error| VaultError::caused(ErrorKind::Internal, "a reader died", error);
+        let page: Page = read.await.map_err(died)??;
+        Ok(RecordPage {
+            records: page.requests.iter().map(|r| r.view().json()).collect(),
+            next: page.next.map(|next| next.to_string()),
+            missing: page.lost,
+            open: page.open,
+        })
+    }
+
+    /// The grants of a project that have an end.
+    async fn ended_rights(&self, project: &ProjectName) -> Result<Vec<EndedRight>, VaultError> {
+        let grants = self
+            .catalog
+            .grants(project, limits::GUARD_CACHE_MAX)
+            .await?;
+        let ended = grants.into_iter().filter_map(|grant| {
+            Some(EndedRight {
+                at: grant.expires?,
+                principal: grant.principal,
+                dataset: grant.dataset,
+            })
+        });
+        Ok(ended.collect())
+    }
+}
