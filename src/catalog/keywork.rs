@@ -1,6 +1,6 @@
 //! Work on the keys of datasets: rotations and erasures, begun in one commit, done in many, ended
-//! in one. What is begun stands in the catalog, so that a crash at any step leaves work that is taken
-//! up again and never half of a dataset.
+//! in one. What is begun stands in the catalog, so that a crash at any step leaves work that is
+//! taken up again and never half of a dataset.
 
 use ring::digest::{Context, SHA256};
 

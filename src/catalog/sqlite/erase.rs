@@ -1,5 +1,5 @@
-//! What an erasure takes out of the tables: rows, their bodies, and the blobs that nothing refers to
-//! any more.
+//! What an erasure takes out of the tables: rows, their bodies, and the blobs that nothing refers
+//! to any more.
 
 use rusqlite::{Connection, Row, params};
 

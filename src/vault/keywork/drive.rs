@@ -215,8 +215,8 @@ impl Vault {
     }
 
     /// Looks at work that came after what was `seen`, at all of it the first time: forgets keys
-    /// that another process replaced, and destroys those that work that has ended destroyed before, and
-    /// that came back with a backup that nobody manages; how many there were.
+    /// that another process replaced, and destroys those that are back although work that has ended
+    /// destroyed them, as from a backup that nobody manages; how many there were.
     pub async fn notice_key_works(
         &self,
         seen: &mut Option<(Timestamp, KeyWorkId)>,
