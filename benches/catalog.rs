@@ -98,6 +98,7 @@ async fn fill(catalog: SharedCatalog) {
             name: "icu".parse().expect("a name"),
             created,
             log: Default::default(),
+            defaults: None,
         }),
         Mutation::CreatePrincipal(PrincipalRow {
             id: "ann".parse().expect("a name"),
