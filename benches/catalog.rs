@@ -98,6 +98,7 @@ async fn fill(catalog: SharedCatalog) {
             name: "icu".parse().expect("a name"),
             created,
             log: Default::default(),
+            defaults: None,
         }),
         Mutation::CreatePrincipal(PrincipalRow {
             id: "ann".parse().expect("a name"),
@@ -105,6 +106,7 @@ async fn fill(catalog: SharedCatalog) {
             acts_for: None,
             created,
             suspended: None,
+            clearance: None,
         }),
         Mutation::CreateDataset(DatasetRow {
             id: DATASET,
@@ -116,6 +118,7 @@ async fn fill(catalog: SharedCatalog) {
             creator: "ann".parse().expect("a name"),
             versioning: Versioning::Off,
             defaults: Defaults::default(),
+            card: None,
         }),
     ];
     catalog.commit(rows).await.expect("a commit");

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use http::{HeaderName, HeaderValue, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use kluis::app::system::{SystemClock, SystemEntropy};
-use kluis::catalog::MemoryCatalog;
+use kluis::catalog::{CardDefaults, MemoryCatalog};
 use kluis::journal::{MemoryJournal, SharedJournal};
 use kluis::keyring::KeyRing;
 use kluis::ledger::{AuthMethod, Nature, Session};
@@ -84,6 +84,12 @@ impl Gateway {
             default_project: "fuzz".parse().expect("a name"),
             snapshot_wait: false,
             straight: Vec::new(),
+            labels: kluis::vault::LabelRules {
+                order: "public < secret".parse().expect("labels"),
+                unlabelled: "public".parse().expect("a label"),
+                clearance: "secret".parse().expect("a label"),
+                ceiling: "secret".parse().expect("a label"),
+            },
             review: kluis::vault::ReviewTimes {
                 privileged_ms: u64::MAX,
                 other_ms: u64::MAX,
@@ -236,6 +242,18 @@ async fn found(vault: &Arc<Vault>) -> NewCredential {
         terms: Terms::default(),
     };
     vault.create_grant(&call(), grant).await.expect("a grant");
+    let defaults = CardDefaults {
+        label: "public".parse().expect("a label"),
+        source: "fuzz".to_owned(),
+        basis: "fuzz".to_owned(),
+        days: 9,
+    };
+    let (call, named) = (call(), owner());
+    let set = vault
+        .set_defaults(&call, &name(), defaults, Some(&named))
+        .await;
+    set.expect("defaults");
+    let call = || self::call(vault);
     let made = vault.create_credential(&call(), owner(), None).await;
     made.expect("a credential")
 }

@@ -24,7 +24,7 @@ use aws_sigv4::sign::v4::SigningParams;
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
 use kluis::app::system::{SystemClock, SystemEntropy};
-use kluis::catalog::SqliteCatalog;
+use kluis::catalog::{CardDefaults, SqliteCatalog};
 use kluis::journal::{MemoryJournal, SharedJournal};
 use kluis::keyring::KeyRing;
 use kluis::ledger::{AuthMethod, Nature, Session};
@@ -32,7 +32,7 @@ use kluis::policy::{Grant, GrantEffect, Policy, Terms};
 use kluis::s3::{S3Edge, S3Settings, router};
 use kluis::store::memory::MemoryStore;
 use kluis::types::{GrantId, SecretText};
-use kluis::vault::{Call, NewCredential, Parts, Settings, Vault};
+use kluis::vault::{Call, LabelRules, NewCredential, Parts, Settings, Vault};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
@@ -87,6 +87,12 @@ fn vault(catalog: &std::path::Path) -> Result<Arc<Vault>, Failure> {
         default_project: "main".parse()?,
         snapshot_wait: false,
         straight: Vec::new(),
+        labels: LabelRules {
+            order: "public < internal < confidential < secret".parse()?,
+            unlabelled: "internal".parse()?,
+            clearance: "internal".parse()?,
+            ceiling: "secret".parse()?,
+        },
         review: kluis::vault::ReviewTimes {
             privileged_ms: u64::MAX,
             other_ms: u64::MAX,
@@ -136,6 +142,16 @@ async fn found(vault: &Arc<Vault>) -> Result<NewCredential, Failure> {
         terms: Terms::default(),
     };
     vault.create_grant(&call()?, grant).await?;
+    let defaults = CardDefaults {
+        label: "internal".parse()?,
+        source: "bench".to_owned(),
+        basis: "bench".to_owned(),
+        days: 9,
+    };
+    let (bench, olivia) = ("bench".parse()?, "olivia".parse()?);
+    vault
+        .set_defaults(&call()?, &bench, defaults, Some(&olivia))
+        .await?;
     Ok(vault
         .create_credential(&call()?, "olivia".parse()?, None)
         .await?)

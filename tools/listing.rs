@@ -171,6 +171,7 @@ fn found() -> Result<Vec<Mutation>, Failure> {
             creator: "ann".parse()?,
             versioning: Versioning::Off,
             defaults: Defaults::default(),
+            card: None,
         }))
     };
     Ok(vec![
@@ -178,6 +179,7 @@ fn found() -> Result<Vec<Mutation>, Failure> {
             name: "icu".parse()?,
             created,
             log: LogTerms::default(),
+            defaults: None,
         }),
         Mutation::CreatePrincipal(PrincipalRow {
             id: "ann".parse()?,
@@ -185,6 +187,7 @@ fn found() -> Result<Vec<Mutation>, Failure> {
             acts_for: None,
             created,
             suspended: None,
+            clearance: None,
         }),
         dataset(PLAIN, "plain")?,
         dataset(KEPT, "kept")?,

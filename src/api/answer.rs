@@ -122,6 +122,15 @@ const fn said(kind: ErrorKind) -> (&'static str, &'static str) {
             ("InvalidState", "The dataset's state does not allow it.")
         }
         ErrorKind::NoSuchUpload => ("NoSuchUpload", "There is no such upload."),
+        ErrorKind::NotDescribed => (
+            "NotDescribed",
+            "The dataset takes no data before its owner, label, source, legal basis and end are set.",
+        ),
+        ErrorKind::AboveCeiling => (
+            "AccessDenied",
+            "The dataset's label is above what this installation takes.",
+        ),
+        ErrorKind::Quarantined => ("AccessDenied", "The dataset has reached its end."),
         ErrorKind::DatasetExists => ("Exists", "It is there already."),
         ErrorKind::DatasetNotEmpty => ("NotEmpty", "The dataset still holds objects or uploads."),
         ErrorKind::PreconditionFailed => ("PreconditionFailed", "A condition does not hold."),

@@ -168,3 +168,27 @@ fn shown(vault: &Vault, row: Result<ApprovalRow, VaultError>) -> Result<Response
     let row = row.map_err(told)?;
     Ok(json(StatusCode::OK, &Told::of(row, vault.now())))
 }
+
+/// What break-glass opened.
+#[derive(Serialize)]
+struct Broken {
+    grant: String,
+    who: String,
+    project: String,
+    dataset: Option<String>,
+    until: Option<String>,
+}
+
+pub(super) async fn break_glass(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {
+    let (project, id) = place(&ask)?;
+    let grant = vault.break_glass(&ask.call, (&project, id)).await;
+    let grant = grant.map_err(told)?;
+    let broken = Broken {
+        grant: grant.id.to_string(),
+        who: grant.principal.to_string(),
+        project: grant.project.to_string(),
+        dataset: grant.dataset.map(|name| name.to_string()),
+        until: grant.expires.map(|end| end.to_string()),
+    };
+    Ok(json(StatusCode::CREATED, &broken))
+}

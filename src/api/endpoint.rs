@@ -10,7 +10,8 @@ use http::{Method, Response};
 use super::answer::ApiError;
 use super::ask::Ask;
 use super::{
-    PREFIX, approvals, erasures, grants, identity, jobs, log_terms, openapi, records, versions,
+    PREFIX, approvals, datasets, erasures, grants, identity, jobs, log_terms, notices, openapi,
+    records, versions,
 };
 use crate::vault::Vault;
 
@@ -206,6 +207,27 @@ pub(super) static ENDPOINTS: &[Endpoint] = &[
     unsigned(Method::POST, "jobs/end", "EndJob", |vault, ask| {
         Box::pin(jobs::end(vault, ask))
     }),
+    signed(
+        Method::GET,
+        "datasets/{bucket}",
+        "DescribeDataset",
+        |vault, ask| Box::pin(datasets::get(vault, ask)),
+    ),
+    signed(
+        Method::POST,
+        "datasets/{bucket}",
+        "SetDescription",
+        |vault, ask| Box::pin(datasets::set(vault, ask)),
+    ),
+    signed(Method::GET, "notices", "ListNotices", |vault, ask| {
+        Box::pin(notices::list(vault, ask))
+    }),
+    signed(
+        Method::POST,
+        "projects/{project}/approvals/{approval}/break-glass",
+        "BreakGlass",
+        |vault, ask| Box::pin(approvals::break_glass(vault, ask)),
+    ),
     signed(
         Method::GET,
         "projects/{project}/records",

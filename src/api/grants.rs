@@ -156,14 +156,14 @@ impl Asked {
 }
 
 /// What is wrong with a grant is about the client's own text, so she is told.
-fn told(error: VaultError) -> ApiError {
+pub(super) fn told(error: VaultError) -> ApiError {
     if error.kind() == ErrorKind::InvalidArgument {
         return ApiError::bad(error.reason());
     }
     error.into()
 }
 
-fn read<T: std::str::FromStr>(what: &str, text: &str) -> Result<T, ApiError> {
+pub(super) fn read<T: std::str::FromStr>(what: &str, text: &str) -> Result<T, ApiError> {
     let bad = |_unparsed| ApiError::bad(format!("The member {what} is not one."));
     text.parse().map_err(bad)
 }

@@ -9,12 +9,14 @@
 mod answer;
 mod approvals;
 mod ask;
+mod datasets;
 mod endpoint;
 mod erasures;
 mod grants;
 mod identity;
 mod jobs;
 mod log_terms;
+mod notices;
 mod openapi;
 mod records;
 mod versions;

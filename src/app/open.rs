@@ -20,7 +20,7 @@ use crate::store::local::LocalStore;
 use crate::store::s3::{S3ConfigError, S3Store, S3StoreConfig};
 use crate::store::{SharedStore, StoreError};
 use crate::types::{Clock, Entropy, SecretText, limits};
-use crate::vault::{Parts, ReviewTimes, Settings, Vault};
+use crate::vault::{LabelRules, Parts, ReviewTimes, Settings, Vault};
 
 /// Which journal a process writes: each process is the only writer of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -400,6 +400,12 @@ impl Opened {
             review: ReviewTimes {
                 privileged_ms: super::tasks::millis(config.policy.review_privileged),
                 other_ms: super::tasks::millis(config.policy.review),
+            },
+            labels: LabelRules {
+                order: config.labels.order.clone(),
+                unlabelled: config.labels.unlabelled.clone(),
+                clearance: config.labels.clearance.clone(),
+                ceiling: config.labels.ceiling.clone(),
             },
         };
         let vault = Arc::new(Vault::new(parts, settings));

@@ -237,9 +237,12 @@ pub(super) struct QueryFilters {
     /// From an address
     #[arg(long)]
     pub(super) ip: Option<String>,
-    /// normal, admin, or log: readings of the log itself
-    #[arg(long, value_parser = ["normal", "admin", "log"])]
+    /// normal, admin, log (readings of the log itself), or emergency
+    #[arg(long, value_parser = ["normal", "admin", "log", "emergency"])]
     pub(super) nature: Option<String>,
+    /// Break-glass, and all that it let somebody do
+    #[arg(long, conflicts_with = "nature")]
+    pub(super) break_glass: bool,
     /// This one request
     #[arg(long, value_parser = values::event)]
     pub(super) event: Option<EventId>,

@@ -1,7 +1,7 @@
 //! What two persons agree on (AZ-10): an act that one asked for, and what became of it.
 
 use super::Conflict;
-use crate::types::{Act, ApprovalId, PrincipalId, Timestamp};
+use crate::types::{Act, ApprovalId, DatasetName, NoticeId, PrincipalId, ProjectName, Timestamp};
 
 /// Where an approval stands. It only ever goes forward.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -83,4 +83,21 @@ impl ApprovalRow {
             ..self.clone()
         })
     }
+}
+
+/// What somebody is told of her datasets.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct NoticeRow {
+    /// Its identity.
+    pub id: NoticeId,
+    /// Who is told.
+    pub to: PrincipalId,
+    /// When.
+    pub at: Timestamp,
+    /// Of which project.
+    pub project: ProjectName,
+    /// Of which dataset, if of one.
+    pub dataset: Option<DatasetName>,
+    /// What.
+    pub text: String,
 }

@@ -1,11 +1,14 @@
 //! The rows of the catalog.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
+use super::card::{Card, CardDefaults};
 use crate::types::{
-    AccessKeyId, BucketName, ChecksumKind, Checksums, DatasetId, ETag, GrantId, Lock, LockDefaults,
-    LogTerms, ObjectKey, PrincipalId, PrincipalKind, ProjectName, Timestamp, UploadId, VersionId,
-    VersionName, Versioning,
+    AccessKeyId, BucketName, ChecksumKind, Checksums, DatasetId, ETag, GrantId, Label, Lock,
+    LockDefaults, LogTerms, ObjectKey, PrincipalId, PrincipalKind, ProjectName, Timestamp,
+    UploadId, VersionId, VersionName, Versioning,
 };
 
 /// A project.
@@ -15,6 +18,9 @@ pub struct ProjectRow {
     pub name: ProjectName,
     /// When it was made.
     pub created: Timestamp,
+    /// What its datasets are that say nothing themselves. Set by
+    /// [`super::Mutation::SetDefaults`] alone.
+    pub defaults: Option<CardDefaults>,
     /// How its records are kept. Set by [`super::Mutation::SetLogTerms`] alone: a project begins
     /// with the default.
     pub log: LogTerms,
@@ -36,6 +42,8 @@ pub struct DatasetRow {
     pub versioning: Versioning,
     /// What new objects get that do not say otherwise. Set by mutations of their own, too.
     pub defaults: Defaults,
+    /// What it is said to be; without it takes no data. Set by [`super::Mutation::SetCard`].
+    pub card: Option<Arc<Card>>,
 }
 
 /// What a dataset gives to new objects.
@@ -61,6 +69,9 @@ pub struct PrincipalRow {
     /// Since when it is suspended and may do nothing. Set by [`super::Mutation::SetSuspended`]
     /// alone.
     pub suspended: Option<Timestamp>,
+    /// The highest label that it is cleared for; `None` for the default. Set by
+    /// [`super::Mutation::SetClearance`] alone.
+    pub clearance: Option<Label>,
 }
 
 /// An S3 credential.

@@ -4,6 +4,7 @@
 //! with their preconditions judged inside the transaction. The adapters hold no rule of S3.
 
 mod approval;
+mod card;
 pub mod codec;
 mod entity;
 mod keywork;
@@ -26,7 +27,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-pub use approval::{ApprovalRow, ApprovalState, ApprovalStep};
+pub use approval::{ApprovalRow, ApprovalState, ApprovalStep, NoticeRow};
+pub use card::{Card, CardDefaults, Stage};
 pub use entity::{
     Attached, CredentialRow, DatasetRow, Defaults, Facts, IdentityRow, MarkerRow, ObjectMeta,
     ObjectRow, Origin, PartRow, PrincipalRow, ProjectRow, UploadRow, Uses, Version,
@@ -121,6 +123,8 @@ pub enum Conflict {
     NoIdentity,
     /// The token was spent before.
     TokenSpent,
+    /// The dataset's description was changed meanwhile.
+    CardChanged,
     /// The row of the roster is not the one that was read.
     RosterChanged,
     /// No such approval.
@@ -300,6 +304,10 @@ pub trait Catalog: Send + Sync + 'static {
         project: &ProjectName,
         limit: usize,
     ) -> Result<Vec<ApprovalRow>, CatalogError>;
+
+    /// What somebody was told, the newest first, at most `limit`.
+    async fn notices(&self, to: &PrincipalId, limit: usize)
+    -> Result<Vec<NoticeRow>, CatalogError>;
 
     /// One object, with its sealed part table.
     async fn object(

@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 
-use super::approval::{ApprovalRow, ApprovalStep};
+use super::approval::{ApprovalRow, ApprovalStep, NoticeRow};
+use super::card::{Card, CardDefaults};
 use super::entity::{
     Attached, CredentialRow, DatasetRow, Facts, IdentityRow, MarkerRow, ObjectRow, Origin, PartRow,
     PrincipalRow, ProjectRow, UploadRow, Uses,
@@ -15,9 +16,9 @@ use crate::policy::{Grant, Terms};
 #[cfg(doc)]
 use crate::types::limits;
 use crate::types::{
-    AccessKeyId, ApprovalId, BlobId, DatasetId, ETag, GrantId, KeyWorkId, LockDefaults, LogTerms,
-    ObjectKey, PrincipalId, ProjectName, PublicationId, Retention, Timestamp, UploadId, VersionId,
-    VersionName, Versioning,
+    AccessKeyId, ApprovalId, BlobId, DatasetId, ETag, GrantId, KeyWorkId, Label, LockDefaults,
+    LogTerms, ObjectKey, PrincipalId, ProjectName, PublicationId, Retention, Timestamp, UploadId,
+    VersionId, VersionName, Versioning,
 };
 
 /// The blobs that a row refers to. The catalog counts references by the row's version.
@@ -199,6 +200,33 @@ pub enum Mutation {
         /// The step.
         step: ApprovalStep,
     },
+    /// Says what datasets of a project are that say nothing themselves; it must exist.
+    SetDefaults {
+        /// The project.
+        project: ProjectName,
+        /// What they are.
+        defaults: Option<CardDefaults>,
+    },
+    /// Says what a dataset is, in the place of what was said before.
+    SetCard {
+        /// The dataset.
+        dataset: DatasetId,
+        /// What must stand there; nobody writes over what she did not see.
+        was: Option<Card>,
+        /// What it is from now on.
+        card: Card,
+    },
+    /// Clears a principal for a label and all below; it must exist.
+    SetClearance {
+        /// The principal.
+        principal: PrincipalId,
+        /// The label; `None` for the default.
+        clearance: Option<Label>,
+    },
+    /// Tells somebody something; whether she is there is not asked. What was told
+    /// [`limits::NOTICE_KEPT_MS`] before is forgotten, at most [`limits::NOTICES_FORGET_MAX`] at a
+    /// time.
+    AddNotice(NoticeRow),
     /// Notes when grants and credentials were used. What is gone, or was used later, is left alone.
     NoteUses(Uses),
     /// Writes an object. While versioning is off it takes the place of the one that is there;
@@ -546,6 +574,9 @@ impl Mutation {
             | Self::RemoveMember { .. }
             | Self::LinkIdentity(_)
             | Self::UnlinkIdentity { .. }
+            | Self::SetDefaults { .. }
+            | Self::SetCard { .. }
+            | Self::SetClearance { .. }
             // Cached with the dataset.
             | Self::SetVersioning { .. }
             | Self::SetObjectLock { .. }
@@ -579,6 +610,7 @@ impl Mutation {
             | Self::RestoreMarker(_)
             | Self::SpendToken { .. }
             | Self::AskApproval { .. }
+            | Self::AddNotice(_)
             | Self::StepApproval { .. }
             | Self::NoteUses(_)
             | Self::Freeze(_)

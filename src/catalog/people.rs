@@ -7,15 +7,21 @@ use crate::types::LogTerms;
 
 /// The mutations that put a project back, as a dump lists them.
 pub(super) fn founding(row: ProjectRow) -> Vec<Mutation> {
-    let set = (row.log != LogTerms::default()).then(|| Mutation::SetLogTerms {
+    let keep = (row.log != LogTerms::default()).then(|| Mutation::SetLogTerms {
         project: row.name.clone(),
         terms: row.log,
     });
+    let describe = row.defaults.is_some().then(|| Mutation::SetDefaults {
+        project: row.name.clone(),
+        defaults: row.defaults.clone(),
+    });
     let create = Mutation::CreateProject(ProjectRow {
         log: LogTerms::default(),
+        defaults: None,
         ..row
     });
-    std::iter::once(create).chain(set).collect()
+    let rest = keep.into_iter().chain(describe);
+    std::iter::once(create).chain(rest).collect()
 }
 
 /// The mutations that put a grant back, as a dump lists them.
@@ -38,9 +44,15 @@ pub(super) fn naming(row: PrincipalRow) -> Vec<Mutation> {
         principal: row.id.clone(),
         since: Some(since),
     });
+    let clear = row.clearance.clone().map(|label| Mutation::SetClearance {
+        principal: row.id.clone(),
+        clearance: Some(label),
+    });
     let create = Mutation::CreatePrincipal(PrincipalRow {
         suspended: None,
+        clearance: None,
         ..row
     });
-    std::iter::once(create).chain(suspend).collect()
+    let rest = suspend.into_iter().chain(clear);
+    std::iter::once(create).chain(rest).collect()
 }

@@ -92,6 +92,11 @@ pub(super) fn furnishing(row: &DatasetRow) -> Vec<Mutation> {
         let state = row.versioning;
         out.push(Mutation::SetVersioning { dataset, state });
     }
+    out.extend(row.card.as_deref().map(|card| Mutation::SetCard {
+        dataset,
+        was: None,
+        card: card.clone(),
+    }));
     let lock = row.defaults.lock;
     out.extend(lock.map(|lock| Mutation::SetObjectLock { dataset, lock }));
     let name = row.defaults.key_name.clone();

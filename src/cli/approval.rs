@@ -76,6 +76,22 @@ pub(super) fn run(
             approval,
             caller,
         } => step(caller, environment, (project, *approval), "refuse", output)?,
+        ApprovalCommand::BreakGlass {
+            project,
+            approval,
+            caller,
+        } => {
+            let id = approval.to_string();
+            let path = [
+                "projects",
+                project.as_str(),
+                "approvals",
+                &id,
+                "break-glass",
+            ];
+            let broken = caller.ask(environment, (Method::POST, &path), None)?;
+            output.value(&broken)?;
+        }
         ApprovalCommand::Withdraw {
             project,
             approval,
@@ -105,4 +121,18 @@ fn step(
 
 fn cells(row: &Value) -> [String; 7] {
     COLUMNS.map(|name| text(row, name))
+}
+
+/// What the caller was told of her datasets.
+pub(super) fn notices(
+    caller: &Caller,
+    environment: &Environment,
+    output: &mut Output,
+) -> Result<Exit, CliError> {
+    const NOTICES: [&str; 4] = ["at", "project", "dataset", "text"];
+    let all = caller.ask(environment, (Method::GET, &["notices"]), None)?;
+    let cells = |row: &Value| NOTICES.map(|name| text(row, name));
+    let rows: Vec<_> = list(&all, "notices").iter().map(cells).collect();
+    output.rows(NOTICES, &rows)?;
+    Ok(Exit::Done)
 }

@@ -96,4 +96,20 @@ pub enum ApprovalCommand {
         #[command(flatten)]
         caller: Caller,
     },
+    /// Do an approved break-glass: who was named may read from now on, for the minutes asked
+    ///
+    /// The dataset's owner is told at the same moment (`kluis notices`), and every record that it
+    /// causes is flagged (`kluis-audit query --break-glass`).
+    #[command(
+        after_long_help = "Example:\n  kluis approval break-glass icu-sepsis 0123456789abcdef0123456789abcdef --credentials rita.env"
+    )]
+    BreakGlass {
+        /// The project
+        project: ProjectName,
+        /// The act
+        approval: ApprovalId,
+        /// Who asked.
+        #[command(flatten)]
+        caller: Caller,
+    },
 }

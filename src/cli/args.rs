@@ -16,11 +16,12 @@ use super::grant_args::{GrantCommand, GroupCommand};
 use super::job_args::{JobCommand, NodeCommand};
 use super::key_args::{Drill, KeyCommand};
 use super::login_args::{Kept, Login};
+use super::remote::Caller;
 use super::values::{self, StoreUrl};
 use crate::ledger::Outcome;
 use crate::types::{
-    AccessKeyId, Action, ApprovalId, BucketName, DatasetName, EventId, ObjectKey, PrincipalId,
-    ProjectName, Timestamp,
+    AccessKeyId, Action, ApprovalId, BucketName, DatasetName, EventId, Label, ObjectKey,
+    PrincipalId, ProjectName, Timestamp,
 };
 
 const AFTER: &str = "\
@@ -142,6 +143,9 @@ pub enum Command {
         #[command(subcommand)]
         command: ApprovalCommand,
     },
+    /// What you were told of your datasets: break-glass, their end
+    #[command(after_long_help = "Example:\n  kluis notices --credentials ana.env")]
+    Notices(Caller),
     /// S3 credentials
     #[command(after_long_help = "Example:\n  kluis credential list a.jansen")]
     Credential {
@@ -304,6 +308,33 @@ pub enum ProjectCommand {
         #[arg(long, value_name = "PERSON")]
         owner: PrincipalId,
     },
+    /// Say what a project's datasets are that say nothing themselves
+    ///
+    /// A dataset takes no data before its owner, label, source, legal basis and end are set. With
+    /// defaults, one that is made by S3's `CreateBucket` has them from its first moment, its maker
+    /// being its owner; those that nobody described get them now.
+    #[command(
+        after_long_help = "Example:\n  kluis project defaults icu-sepsis --label internal --source icu-monitors --basis consent-protocol-12 --days 3650 --by a.jansen"
+    )]
+    Defaults {
+        /// Its name
+        name: ProjectName,
+        /// How confidential they are
+        #[arg(long, value_name = "LABEL")]
+        label: Label,
+        /// Where they come from
+        #[arg(long, value_name = "TEXT")]
+        source: String,
+        /// On which legal basis they are kept
+        #[arg(long, value_name = "TEXT")]
+        basis: String,
+        /// For how many days, from their making
+        #[arg(long, value_name = "DAYS")]
+        days: u32,
+        /// Who says so; must have the right to
+        #[arg(long, value_name = "PERSON")]
+        by: PrincipalId,
+    },
     /// List projects
     #[command(after_long_help = "Example:\n  kluis project list --json")]
     List,
@@ -374,6 +405,18 @@ pub enum PrincipalCommand {
     Suspend {
         /// Its name
         name: PrincipalId,
+    },
+    /// Clear a principal for a label and all below it
+    ///
+    /// Nobody does anything with a dataset above her clearance, whatever is granted; a workload is
+    /// never cleared for more than its person. It is in force within a second.
+    #[command(after_long_help = "Example:\n  kluis principal clear b.devries --for confidential")]
+    Clear {
+        /// Its name
+        name: PrincipalId,
+        /// The label [default: `labels.clearance` of the configuration]
+        #[arg(long = "for", value_name = "LABEL")]
+        label: Option<Label>,
     },
     /// Say whom an issuer's subject is, so that its tokens become sessions
     #[command(

@@ -41,19 +41,21 @@ fn the_definitions_are_sound() {
 fn every_command_is_listed_here() {
     let names: Vec<_> = all().into_iter().map(|(path, _)| path).collect();
     let expected = "kluis; kluis init; kluis serve; kluis demo; kluis project; \
-        kluis project create; kluis project list; kluis project demand; kluis project log; \
+        kluis project create; kluis project defaults; kluis project list; kluis project demand; kluis project log; \
         kluis project show; kluis grant; \
         kluis grant create; kluis grant list; kluis grant show; kluis grant approve; \
         kluis grant withdraw; kluis grant review; kluis dataset; kluis dataset create; \
-        kluis dataset list; kluis dataset show; kluis dataset publish; kluis dataset versions; \
+        kluis dataset describe; kluis dataset set; kluis dataset list; kluis dataset show; kluis dataset publish; kluis dataset versions; \
         kluis dataset diff; kluis dataset verify; kluis dataset delete; kluis mount; \
         kluis principal; \
         kluis principal create; kluis principal list; kluis principal suspend; \
+        kluis principal clear; \
         kluis principal link; kluis principal unlink; kluis principal links; \
         kluis principal resume; kluis group; kluis group create; kluis group show; \
         kluis group add; kluis group remove; kluis approval; kluis approval ask; \
         kluis approval list; kluis approval show; kluis approval approve; \
-        kluis approval refuse; kluis approval withdraw; kluis credential; kluis credential create; \
+        kluis approval refuse; kluis approval withdraw; kluis approval break-glass; \
+        kluis notices; kluis credential; kluis credential create; \
         kluis credential list; kluis credential revoke; kluis login; kluis logout; kluis whoami; \
         kluis job; kluis job submit; kluis job list; kluis job cancel; kluis job end; \
         kluis node; kluis node init; kluis node enrol; kluis node list; kluis node remove; \

@@ -18,7 +18,11 @@ pub(super) fn run(
     output: &mut Output,
 ) -> Result<Exit, CliError> {
     match command {
-        DatasetCommand::Create { name, creator } => {
+        DatasetCommand::Create {
+            name,
+            creator,
+            card,
+        } => {
             let row = desk.act(output, async |opened| {
                 let catalog = opened.vault.catalog();
                 project::there(catalog, &name.project).await?;
@@ -28,10 +32,18 @@ pub(super) fn run(
                 }
                 let call = call(opened, "dataset create")?;
                 let vault = &opened.vault;
-                Ok(vault
+                let row = vault
                     .found_dataset(&call, name.clone(), creator.clone())
-                    .await?)
+                    .await?;
+                super::cards::first(opened, row, creator, card).await
             })?;
+            if row.card.is_none() {
+                output.note("it takes no data before it is described");
+                output.hint(&format!(
+                    "`kluis dataset set {}` says owner, label, source, legal basis and end",
+                    path(name)
+                ));
+            }
             output.rows(COLUMNS, &[cells(&row)])?;
         }
         DatasetCommand::List { project } => {
@@ -50,6 +62,8 @@ pub(super) fn run(
             let row = row.ok_or_else(|| missing(name))?;
             output.rows(COLUMNS, &[cells(&row)])?;
         }
+        DatasetCommand::Describe { name } => super::cards::describe(name, desk, output)?,
+        DatasetCommand::Set { .. } => super::cards::set(command, desk, output)?,
         DatasetCommand::Publish { name, publisher } => publish(name, publisher, desk, output)?,
         DatasetCommand::Versions { name } => versions(name, desk, output)?,
         DatasetCommand::Diff { from, to, remote } => {
@@ -131,11 +145,11 @@ fn version_cells(published: &Published) -> [String; 6] {
     ]
 }
 
-fn path(name: &BucketName) -> String {
+pub(super) fn path(name: &BucketName) -> String {
     format!("{}/{}", name.project, name.dataset)
 }
 
-fn missing(name: &BucketName) -> CliError {
+pub(super) fn missing(name: &BucketName) -> CliError {
     absent("dataset", &path(name)).hint("`kluis dataset list` names those that are there")
 }
 

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand, ValueHint};
 use super::job_args::OnNode;
 use super::values;
 use crate::manifest::SignerKey;
-use crate::types::{BucketName, PrincipalId, ProjectName};
+use crate::types::{ApprovalId, BucketName, Label, PrincipalId, ProjectName, Timestamp};
 
 /// The gateway as nodes reach it, and what a version must be.
 #[derive(Debug, Args)]
@@ -83,12 +83,33 @@ pub struct Mount {
     pub worker: bool,
 }
 
+/// What a dataset is.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "What it is [default: as it is, or as its project's datasets are]")]
+pub struct CardArgs {
+    /// The person who answers for the data
+    #[arg(long, value_name = "PERSON")]
+    pub owner: Option<PrincipalId>,
+    /// How confidential it is: one of `labels.order` in the configuration
+    #[arg(long, value_name = "LABEL")]
+    pub label: Option<Label>,
+    /// Where it comes from
+    #[arg(long, value_name = "TEXT")]
+    pub source: Option<String>,
+    /// On which legal basis it is kept
+    #[arg(long, value_name = "TEXT")]
+    pub basis: Option<String>,
+    /// Until when it may be kept: 2037-12-31
+    #[arg(long, value_name = "TIME", value_parser = values::time)]
+    pub ends: Option<Timestamp>,
+}
+
 /// Commands on datasets.
 #[derive(Debug, Subcommand)]
 pub enum DatasetCommand {
     /// Make a dataset
     #[command(
-        after_long_help = "Example:\n  kluis dataset create icu-sepsis/ecg-2024 --creator a.jansen"
+        after_long_help = "Example:\n  kluis dataset create icu-sepsis/ecg-2024 --creator a.jansen\n  kluis dataset create icu-sepsis/ct-2025 --creator a.jansen --label confidential --source PACS --basis consent-protocol-12 --ends 2037-12-31"
     )]
     Create {
         /// The dataset, as project/dataset
@@ -97,6 +118,43 @@ pub enum DatasetCommand {
         /// Who makes it
         #[arg(long, value_name = "PRINCIPAL")]
         creator: PrincipalId,
+        /// What it is.
+        #[command(flatten)]
+        card: CardArgs,
+    },
+    /// Show what a dataset is, and where it stands in its life
+    #[command(after_long_help = "Example:\n  kluis dataset describe icu-sepsis/ecg-2024")]
+    Describe {
+        /// The dataset, as project/dataset
+        #[arg(value_parser = values::dataset, value_name = "PROJECT/DATASET")]
+        name: BucketName,
+    },
+    /// Say what a dataset is: owner, label, source, legal basis, end; put it under legal hold
+    ///
+    /// All of it is to be said before the dataset takes data. Raising a label is in force at once
+    /// and cuts what runs above it; lowering it takes two persons (`kluis approval ask label.lower`).
+    #[command(
+        after_long_help = "Example:\n  kluis dataset set icu-sepsis/ecg-2024 --label confidential --by a.jansen\n  kluis dataset set icu-sepsis/ecg-2024 --hold case-2027-81 --by a.jansen"
+    )]
+    Set {
+        /// The dataset, as project/dataset
+        #[arg(value_parser = values::dataset, value_name = "PROJECT/DATASET")]
+        name: BucketName,
+        /// Who says so; must have the right to
+        #[arg(long, value_name = "PERSON")]
+        by: PrincipalId,
+        /// What it is.
+        #[command(flatten)]
+        card: CardArgs,
+        /// Put it under legal hold for this reason: it does not end meanwhile
+        #[arg(long, value_name = "REASON", conflicts_with = "release")]
+        hold: Option<String>,
+        /// End the legal hold
+        #[arg(long)]
+        release: bool,
+        /// The approval of a label's lowering
+        #[arg(long, value_name = "APPROVAL")]
+        approval: Option<ApprovalId>,
     },
     /// List datasets
     #[command(after_long_help = "Example:\n  kluis dataset list --project icu-sepsis")]

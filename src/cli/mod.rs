@@ -14,6 +14,7 @@ pub mod values;
 mod approval;
 mod audit;
 mod call;
+mod cards;
 mod cluster;
 mod credential;
 mod dataset;
@@ -79,6 +80,7 @@ fn dispatch(cli: &Cli, environment: &Environment, output: &mut Output) -> Result
         Command::Principal { command } => principal::run(command, desk, output),
         Command::Credential { command } => credential::run(command, desk, output),
         Command::Grant { command } => grant::run(command, desk, output),
+        Command::Notices(caller) => approval::notices(caller, environment, output),
         Command::Approval { command } => approval::run(command, environment, output),
         Command::Group { command } => group::run(command, desk, output),
         Command::Login(ask) => login::run(ask, environment, output),

@@ -209,6 +209,9 @@ const fn exit_of(kind: ErrorKind) -> Exit {
         | ErrorKind::InvalidRule
         | ErrorKind::NotLocking
         | ErrorKind::InvalidState
+        | ErrorKind::NotDescribed
+        | ErrorKind::AboveCeiling
+        | ErrorKind::Quarantined
         | ErrorKind::DatasetExists
         | ErrorKind::DatasetNotEmpty
         | ErrorKind::PreconditionFailed

@@ -4,9 +4,16 @@ use super::args::PrincipalCommand;
 use super::open::{Desk, absent, call};
 use super::output::{CliError, Exit, Output};
 use crate::catalog::{Mutation, PrincipalRow, SharedCatalog};
-use crate::types::{PrincipalId, PrincipalKind, limits};
+use crate::types::{Label, PrincipalId, PrincipalKind, limits};
 
-const COLUMNS: [&str; 5] = ["principal", "kind", "acts_for", "created", "suspended"];
+const COLUMNS: [&str; 6] = [
+    "principal",
+    "kind",
+    "acts_for",
+    "created",
+    "suspended",
+    "clearance",
+];
 
 /// Runs one of its commands.
 pub(super) fn run(
@@ -30,6 +37,17 @@ pub(super) fn run(
                     .await?)
             })?;
             output.rows(COLUMNS, &[cells(&row)])?;
+        }
+        PrincipalCommand::Clear { name, label } => {
+            desk.act(output, async |opened| {
+                let call = call(opened, "principal clear")?;
+                let vault = &opened.vault;
+                Ok(vault.clear(&call, name.clone(), label.clone()).await?)
+            })?;
+            let told = label
+                .as_ref()
+                .map_or("as the configuration says", Label::as_str);
+            output.note(&format!("{name} is cleared: {told}"));
         }
         PrincipalCommand::List => {
             let catalog = desk.catalog()?;
@@ -99,7 +117,7 @@ fn suspend(
     })
 }
 
-fn cells(row: &PrincipalRow) -> [String; 5] {
+fn cells(row: &PrincipalRow) -> [String; 6] {
     let kind = match row.kind {
         PrincipalKind::Person => "person",
         PrincipalKind::Workload => "workload",
@@ -113,6 +131,9 @@ fn cells(row: &PrincipalRow) -> [String; 5] {
         row.created.to_string(),
         row.suspended
             .map_or_else(String::new, |since| since.to_string()),
+        row.clearance
+            .as_ref()
+            .map_or_else(String::new, Label::to_string),
     ]
 }
 
@@ -131,11 +152,17 @@ async fn all(catalog: &SharedCatalog) -> Result<Vec<PrincipalRow>, CliError> {
                 if let Some(row) = rows.last_mut() {
                     row.suspended = since;
                 }
+            } else if let Mutation::SetClearance { clearance, .. } = mutation {
+                if let Some(row) = rows.last_mut() {
+                    row.clearance = clearance;
+                }
             } else {
                 beyond |= !matches!(
                     mutation,
                     Mutation::RestoreSeq(_)
                         | Mutation::CreateProject(_)
+                        | Mutation::SetLogTerms { .. }
+                        | Mutation::SetDefaults { .. }
                         | Mutation::CreateDataset(_)
                 );
             }

@@ -25,7 +25,19 @@ pub(super) fn run(
             output.hint(&format!(
                 "`kluis credential create {owner} --output {owner}.env` lets the owner in"
             ));
+            output.hint(&format!(
+                "`kluis project defaults {name} --by {owner} …` says what its datasets are; without \
+                 that each is described before it takes data"
+            ));
         }
+        ProjectCommand::Defaults {
+            name,
+            label,
+            source,
+            basis,
+            days,
+            by,
+        } => super::cards::defaults((name, by), (label, source, basis, *days), desk, output)?,
         ProjectCommand::Demand {
             name,
             acr,

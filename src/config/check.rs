@@ -5,11 +5,33 @@ use std::time::Duration;
 use super::problem::{Fault, Problem};
 use super::settings::{Config, Limits, Server, Store, Straight};
 use super::value::{ByteSize, PlainHttp, StoreKind};
-use crate::types::{ProjectName, limits};
+use crate::types::{Label, Labels, ProjectName, limits};
 
 const DAY: Duration = Duration::from_hours(24);
 const HOUR: Duration = Duration::from_hours(1);
 const TICK: Duration = Duration::from_millis(100);
+
+/// The default of `labels.order`.
+pub(super) fn labels() -> Labels {
+    #[cfg_attr(
+        not(test),
+        expect(clippy::expect_used, reason = "a constant; the tests below read it")
+    )]
+    let order = "public < internal < confidential < secret"
+        .parse()
+        .expect("an order");
+    order
+}
+
+/// One of the labels above.
+pub(super) fn label(name: &str) -> Label {
+    #[cfg_attr(
+        not(test),
+        expect(clippy::expect_used, reason = "constants; the tests below read them")
+    )]
+    let label = name.parse().expect("a label");
+    label
+}
 
 /// The default of `server.default_project`.
 pub(super) fn default_project() -> ProjectName {
@@ -113,6 +135,18 @@ impl Config {
             self.identity.reload_interval,
             HOUR,
         );
+        for (name, label) in [
+            ("labels.unlabelled", &self.labels.unlabelled),
+            ("labels.clearance", &self.labels.clearance),
+            ("labels.ceiling", &self.labels.ceiling),
+        ] {
+            rules.hold(
+                self.labels.order.rank(label).is_some(),
+                name,
+                "is not one of `labels.order`",
+                "name one of the labels that stand there",
+            );
+        }
         let long = DAY.saturating_mul(3650);
         for (name, time) in [
             ("policy.review", self.policy.review),

@@ -11,7 +11,7 @@ use super::reader::{Document, Section};
 use super::value::{
     ByteSize, LogFormat, LogLevel, PlainHttp, StoreKind, StreamForm, TlsVersion, Value,
 };
-use crate::types::ProjectName;
+use crate::types::{Label, Labels, ProjectName};
 
 /// One setting, as tables show it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -287,6 +287,17 @@ settings! {
         review: Duration = DAY.saturating_mul(365),
         /// The same of a grant that lets bytes out or shows the log.
         review_privileged: Duration = DAY.saturating_mul(92),
+    }
+    /// How confidential data is, in words (`docs/datasets.md`).
+    labels: LabelSection {
+        /// The labels from the lowest to the highest.
+        order: Labels = super::check::labels(),
+        /// The label of data that was here before it had to have one.
+        unlabelled: Label = super::check::label("internal"),
+        /// What principals are cleared for of whom `kluis principal clear` says nothing.
+        clearance: Label = super::check::label("internal"),
+        /// The highest label that may be uploaded.
+        ceiling: Label = super::check::label("secret"),
     }
     /// Who is believed about who people are.
     identity: Identity {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use toml::de::DeValue;
 
-use crate::types::ProjectName;
+use crate::types::{Label, Labels, ProjectName};
 
 /// A kind of value.
 pub(super) trait Value: Sized {
@@ -107,6 +107,30 @@ impl Value for ProjectName {
 
     fn show(&self) -> String {
         quoted(self.as_str())
+    }
+}
+
+impl Value for Label {
+    const KIND: &'static str = "a label";
+
+    fn read(value: &DeValue<'_>) -> Option<Self> {
+        value.as_str()?.parse().ok()
+    }
+
+    fn show(&self) -> String {
+        quoted(self.as_str())
+    }
+}
+
+impl Value for Labels {
+    const KIND: &'static str = "labels in order (\"public < internal < secret\")";
+
+    fn read(value: &DeValue<'_>) -> Option<Self> {
+        value.as_str()?.parse().ok()
+    }
+
+    fn show(&self) -> String {
+        quoted(&self.to_string())
     }
 }
 

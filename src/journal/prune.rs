@@ -3,7 +3,7 @@
 //! begins anywhere else was cut by somebody.
 //!
 //! ```text
-//! <lane>/pruned = "KLUISPRN" next(8) file(16) chain(32) tag(32)      the link of the first file left
+//! <lane>/pruned = "KLUISPRN" next(8) file(16) chain(32) tag(32)    the link of the first file left
 //! tag           = HMAC-SHA256(HKDF(log key, "kluis/journal/1/pruned"), all before ‖ lane)
 //! ```
 //!

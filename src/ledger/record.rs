@@ -54,6 +54,8 @@ pub enum Nature {
     Admin,
     /// The log's own reading (AU-16).
     Log,
+    /// Break-glass, and whatever it let somebody do (AZ-11).
+    Emergency,
 }
 
 /// The decision and what it rests on (22, 24).

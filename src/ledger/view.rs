@@ -228,6 +228,7 @@ pub(super) const fn nature_word(nature: Nature) -> &'static str {
         Nature::Normal => "normal",
         Nature::Admin => "admin",
         Nature::Log => "log",
+        Nature::Emergency => "emergency",
     }
 }
 

@@ -30,7 +30,7 @@ impl Word for AuthMethod {
 }
 
 impl Word for Nature {
-    const ALL: &'static [Self] = &[Self::Normal, Self::Admin, Self::Log];
+    const ALL: &'static [Self] = &[Self::Normal, Self::Admin, Self::Log, Self::Emergency];
 
     fn word(self) -> &'static str {
         nature_word(self)
@@ -65,7 +65,7 @@ mod tests {
             assert_eq!(T::from_word("nothing"), None);
         }
         check::<AuthMethod>(4);
-        check::<Nature>(3);
+        check::<Nature>(4);
         check::<Outcome>(5);
     }
 }

@@ -11,7 +11,7 @@ use super::engine::Engine;
 use super::grant::{Circumstances, Grant};
 use super::held::{DENY_LINE, Held, KeyValue, MomentValue, Place, Reach, SubjectValue};
 use super::source::{Policy, sha256};
-use crate::types::{Action, DatasetName, GrantId, PrincipalId, ProjectName, Timestamp};
+use crate::types::{Action, DatasetName, GrantId, PrincipalId, ProjectName, Rank, Timestamp};
 
 /// One question.
 #[derive(Clone, Copy, Debug)]
@@ -64,6 +64,7 @@ pub struct SubjectPolicy {
     held: Arc<Held>,
     version: [u8; 32],
     barred: Option<Bar>,
+    cleared: Rank,
     demand: Demand,
 }
 
@@ -124,6 +125,7 @@ impl SubjectPolicy {
             held: Arc::new(held),
             version: [0; 32],
             barred: None,
+            cleared: Rank::NONE,
             demand: Demand::default(),
         };
         subject.versioned()
@@ -170,6 +172,18 @@ impl SubjectPolicy {
             rights.push_str(bar.line());
         }
         rights
+    }
+
+    /// The same subject, cleared for data of this rank and below.
+    #[must_use]
+    pub fn cleared_for(self, cleared: Rank) -> Self {
+        Self { cleared, ..self }
+    }
+
+    /// What she is cleared for; the caller compares it with the data's label.
+    #[must_use]
+    pub const fn cleared(&self) -> Rank {
+        self.cleared
     }
 
     /// Decides. Default deny, deny overrides, a failure of the engine is a deny.

@@ -82,6 +82,22 @@ const fn answer(kind: ErrorKind) -> Answer {
             CONFLICT,
             "Object Lock needs a bucket whose versioning is enabled.",
         ),
+        ErrorKind::NotDescribed => no(
+            Code::InvalidBucketState,
+            CONFLICT,
+            "The bucket takes no data before its owner, label, source, legal basis and end are set: \
+             `kluis dataset set`, or `kluis project defaults` for all of a project.",
+        ),
+        ErrorKind::AboveCeiling => no(
+            Code::AccessDenied,
+            FORBIDDEN,
+            "The bucket's label is above what this installation takes.",
+        ),
+        ErrorKind::Quarantined => no(
+            Code::AccessDenied,
+            FORBIDDEN,
+            "The bucket's data has reached its end: its owner can put the end off for a while.",
+        ),
         ErrorKind::DatasetExists => no(
             Code::BucketAlreadyOwnedByYou,
             CONFLICT,

@@ -95,6 +95,10 @@ id! {
     ApprovalId
 }
 id! {
+    /// Names one thing that an owner is told.
+    NoticeId
+}
+id! {
     /// Names one request in the log; both of its records carry it.
     EventId
 }

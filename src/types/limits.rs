@@ -43,10 +43,26 @@ pub const APPROVAL_KEPT_MS: u64 = 90 * 24 * 60 * 60 * 1_000;
 pub const APPROVALS_FORGET_MAX: usize = 100;
 /// One term of an act: an object's key fits.
 pub const ACT_TERM_BYTES_MAX: usize = 1_100;
+/// A day in milliseconds.
+pub const DAY_MS: u64 = 24 * 60 * 60 * 1_000;
+/// How long before its end the owner of a dataset is told, in milliseconds (ER-2).
+pub const DATASET_NOTICE_MS: u64 = 30 * DAY_MS;
+/// How long a dataset that has ended can still be taken back into use, in milliseconds.
+pub const DATASET_QUARANTINE_MS: u64 = 30 * DAY_MS;
+/// A dataset's source or legal basis.
+pub const CARD_TEXT_BYTES_MAX: usize = 512;
+/// Labels of one installation.
+pub const LABELS_MAX: usize = 16;
 /// A label's name.
 pub const LABEL_BYTES_MAX: usize = 32;
 /// How long break-glass lasts at most, in minutes: a working day.
 pub const BREAK_GLASS_MINUTES_MAX: u32 = 8 * 60;
+/// Notices that one person is shown at once.
+pub const NOTICES_TOLD_MAX: usize = 1_000;
+/// How long the catalog keeps a notice, in milliseconds; the log keeps what it tells of.
+pub const NOTICE_KEPT_MS: u64 = 400 * DAY_MS;
+/// Notices that one commit forgets.
+pub const NOTICES_FORGET_MAX: usize = 100;
 /// The reason that somebody gives.
 pub const REASON_BYTES_MAX: usize = 1_000;
 /// Uses of grants and credentials of one commit, and that a gateway keeps before it writes them.

@@ -6,6 +6,7 @@ mod checksum;
 mod clock;
 mod etag;
 mod id;
+mod label;
 pub mod limits;
 mod log_terms;
 mod name;
@@ -22,9 +23,10 @@ pub use checksum::{ChecksumKind, Checksums};
 pub use clock::{Clock, Entropy, EntropyError, Timestamp};
 pub use etag::ETag;
 pub use id::{
-    ApprovalId, BlobId, DatasetId, EventId, GrantId, IdError, KeyWorkId, PublicationId, UploadId,
-    VersionId,
+    ApprovalId, BlobId, DatasetId, EventId, GrantId, IdError, KeyWorkId, NoticeId, PublicationId,
+    UploadId, VersionId,
 };
+pub use label::{Label, Labels, Rank};
 pub use log_terms::LogTerms;
 pub use name::{BucketName, BucketRef, DatasetName, NameError, ObjectKey, ProjectName};
 pub use network::{Network, NetworkError};

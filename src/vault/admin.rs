@@ -56,6 +56,7 @@ impl Vault {
         let row = ProjectRow {
             name,
             created: self.now(),
+            defaults: None,
             log: LogTerms::default(),
         };
         let intent = Self::admin_intent(call, Some(&row.name), "project");
@@ -90,6 +91,7 @@ impl Vault {
             acts_for,
             created: self.now(),
             suspended: None,
+            clearance: None,
         };
         self.administer(call, intent, vec![Mutation::CreatePrincipal(row.clone())])
             .await?;

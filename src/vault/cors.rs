@@ -117,7 +117,7 @@ impl Vault {
         let Ok(bucket) = BucketName::parse(bucket, self.default_project()) else {
             return Ok(None);
         };
-        let Some(dataset) = self.guard.dataset(&bucket).await? else {
+        let Some((dataset, _)) = self.guard.dataset(&bucket).await? else {
             return Ok(None);
         };
         let setting = self.catalog.setting(&dataset.id, SettingKind::Cors).await?;

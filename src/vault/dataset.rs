@@ -124,10 +124,18 @@ impl Vault {
             creator,
             versioning: Versioning::Off,
             defaults: Defaults::default(),
+            card: None,
         };
+        let card = self.first_card(&bucket.project, &row.creator).await?;
         self.keyring
             .create_dataset(&row.id, self.entropy.as_ref())?;
         let mut mutations = vec![Mutation::CreateDataset(row.clone())];
+        let dataset = row.id;
+        mutations.extend(card.clone().map(|card| Mutation::SetCard {
+            dataset,
+            was: None,
+            card,
+        }));
         if locking {
             let (dataset, state) = (row.id, Versioning::Enabled);
             let lock = LockDefaults::default();
@@ -137,7 +145,10 @@ impl Vault {
         let committed = self.commit(mutations).await;
         self.guard.forget();
         match committed {
-            Ok(()) => Ok(row),
+            Ok(()) => Ok(DatasetRow {
+                card: card.map(std::sync::Arc::new),
+                ..row
+            }),
             Err(error) => {
                 // The key of a dataset that surely is not there opens nothing.
                 if matches!(

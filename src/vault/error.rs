@@ -45,6 +45,12 @@ pub enum ErrorKind {
     NotLocking,
     /// The dataset's state does not allow it (Object Lock needs versions).
     InvalidState,
+    /// Not all is said of the dataset that must be before it takes data (UP-6).
+    NotDescribed,
+    /// The dataset's label is above what the installation takes (AZ-13).
+    AboveCeiling,
+    /// The dataset has ended and is not used any more (ER-2).
+    Quarantined,
     /// The dataset is there already.
     DatasetExists,
     /// The dataset still holds objects or uploads.
@@ -125,16 +131,23 @@ impl ErrorKind {
             | Self::IncompleteBody
             | Self::BadDigest
             | Self::BodyTimeout => 400,
-            Self::AccessDenied | Self::AssuranceTooLow | Self::BodySignature | Self::Locked => 403,
+            Self::AccessDenied
+            | Self::AssuranceTooLow
+            | Self::BodySignature
+            | Self::Locked
+            | Self::AboveCeiling
+            | Self::Quarantined => 403,
             Self::NoSuchDataset
             | Self::NoSuchObject
             | Self::NoSuchVersion
             | Self::NoSuchSetting
             | Self::NoSuchUpload => 404,
             Self::IsMarker => 405,
-            Self::DatasetExists | Self::DatasetNotEmpty | Self::Conflict | Self::InvalidState => {
-                409
-            }
+            Self::DatasetExists
+            | Self::DatasetNotEmpty
+            | Self::Conflict
+            | Self::InvalidState
+            | Self::NotDescribed => 409,
             Self::PreconditionFailed => 412,
             Self::InvalidRange => 416,
             Self::Integrity | Self::Internal => 500,
@@ -305,6 +318,7 @@ const fn of_conflict(conflict: Conflict) -> (ErrorKind, &'static str) {
         ),
         Conflict::NoIdentity => (ErrorKind::InvalidArgument, "the subject is not linked"),
         Conflict::TokenSpent => (ErrorKind::AccessDenied, "the token was used before"),
+        Conflict::CardChanged => (ErrorKind::Conflict, "the description was changed meanwhile"),
         Conflict::RosterChanged => (ErrorKind::Conflict, "another change came in between"),
         Conflict::NoApproval => (ErrorKind::InvalidArgument, "no such approval"),
         Conflict::ApprovalOver => (

@@ -40,6 +40,10 @@ impl Vault {
         if grant.prefix.len() > limits::OBJECT_KEY_BYTES_MAX {
             return wrong("a prefix is no longer than a key");
         }
+        let emergency = |purpose: &String| purpose.starts_with(super::emergency::PURPOSE);
+        if grant.purpose.as_ref().is_some_and(emergency) {
+            return wrong("break-glass is no grant that somebody makes, nor prolongs");
+        }
         let texts = [&grant.purpose, &grant.permit].into_iter().flatten();
         let mut texts = texts.map(String::as_str);
         if !texts.all(is_reference) {

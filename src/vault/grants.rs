@@ -345,7 +345,10 @@ impl Vault {
 
     /// Who acts: the one who signed, or, on the host, the one who is named. Nobody acts for
     /// another by naming her.
-    fn actor(call: &Call, named: Option<&PrincipalId>) -> Result<PrincipalId, VaultError> {
+    pub(super) fn actor(
+        call: &Call,
+        named: Option<&PrincipalId>,
+    ) -> Result<PrincipalId, VaultError> {
         match (&call.session.principal, named, call.session.auth) {
             (Some(signed), None, _) => Ok(signed.clone()),
             (Some(signed), Some(named), _) if signed == named => Ok(signed.clone()),

@@ -18,6 +18,7 @@ impl Vault {
             acts_for: None,
             created: self.now(),
             suspended: None,
+            clearance: None,
         };
         let intent = Self::admin_intent(call, None, &format!("group={}", row.id));
         self.administer(call, intent, vec![Mutation::CreatePrincipal(row.clone())])

@@ -5,7 +5,6 @@
 //! forbidden look alike to who may not know (AZ-7).
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::sync::{Arc, RwLock};
 
 use arc_swap::ArcSwap;
@@ -13,26 +12,22 @@ use arc_swap::ArcSwap;
 pub(super) use super::assurance::circumstances;
 use super::error::{ErrorKind, VaultError};
 use super::kept::Kept;
-use super::session::{Session, narrowed};
+pub(super) use super::lease::Lease;
+use super::lease::RECHECK_MS;
+use super::session::Session;
 use super::uses::Recent;
-use super::{Bounds, Call, Identity, Parts, Vault, asked};
+use super::{Call, Identity, LabelRules, Parts, Vault, asked, barrier};
 use crate::catalog::{CredentialRow, DatasetRow, JobRow, NodeRow, PublicationRow, SharedCatalog};
 use crate::ledger::{ObjectRef, PolicyRef};
 use crate::policy::{Ask, Bar, Circumstances, Decision, Policy, ProjectPolicy, SubjectPolicy};
 use crate::types::{
     AccessKeyId, Action, BucketName, BucketRef, Clock, DatasetId, ObjectKey, PrincipalId,
-    ProjectName, Timestamp, VersionName, Versioning, limits,
+    ProjectName, Rank, Timestamp, VersionName, Versioning, limits,
 };
 
 /// How long a cached answer may be used before the catalog is asked whether anything changed: a
 /// withdrawn grant or credential is refused within this time (AZ-2 asks for 1 s).
 const FRESH_MS: u64 = 100;
-
-/// How often a running transfer is judged again, in ms of the clock.
-const RECHECK_MS: u64 = 10_000;
-/// How long a transfer goes on while the catalog cannot say whether it may. With [`RECHECK_MS`]
-/// this keeps within the 60 s of AZ-2.
-const UNSURE_MS: u64 = 40_000;
 
 /// What a request was allowed: made by [`Vault::authorize`] and by nothing else, spent by value.
 pub(super) struct Authorized {
@@ -93,78 +88,6 @@ pub(super) fn policy_ref(decision: &Decision) -> PolicyRef {
     }
 }
 
-/// The right of a running transfer. A grant that ends, or a credential that is withdrawn, cuts
-/// what runs under it within 60 s (AZ-2).
-#[derive(Clone)]
-pub(super) struct Lease {
-    guard: Arc<Guard>,
-    principal: PrincipalId,
-    access_key: Option<AccessKeyId>,
-    bounds: Option<Arc<Bounds>>,
-    client: Option<IpAddr>,
-    /// The published version that is read, if one is.
-    version: Option<u32>,
-    bucket: BucketName,
-    key: Option<ObjectKey>,
-    action: Action,
-    confirmed: Timestamp,
-    due: Timestamp,
-}
-
-impl Lease {
-    /// Sees that the right still holds; asks nobody unless [`RECHECK_MS`] have passed.
-    pub(super) async fn check(&mut self) -> Result<(), VaultError> {
-        const ENDED: VaultError = VaultError::new(
-            ErrorKind::AccessDenied,
-            "the right ended during the transfer",
-        );
-        let now = self.guard.clock.now();
-        if now < self.due && self.confirmed <= now {
-            return Ok(());
-        }
-        match self.holds(now).await {
-            Ok(true) => self.confirmed = now,
-            Ok(false) => return Err(ENDED),
-            // A catalog that fails for a moment does not cut every stream.
-            Err(error) if now.since(self.confirmed) >= UNSURE_MS => return Err(error),
-            Err(_unsure) => {}
-        }
-        self.due = Timestamp::from_millis(now.millis().saturating_add(RECHECK_MS));
-        Ok(())
-    }
-
-    async fn holds(&self, now: Timestamp) -> Result<bool, VaultError> {
-        if let Some(bounds) = &self.bounds {
-            let holds = self.guard.session_holds(bounds, &self.principal, now);
-            if !holds.await? {
-                return Ok(false);
-            }
-        } else if let Some(id) = &self.access_key {
-            let row = self.guard.catalog.credential(id).await?;
-            if row.is_none_or(|row| row.expires.is_some_and(|end| end <= now)) {
-                return Ok(false);
-            }
-        }
-        let subject = self
-            .guard
-            .subject(&self.bucket.project, &self.principal)
-            .await?;
-        let ask = Ask {
-            project: &self.bucket.project,
-            principal: &self.principal,
-            dataset: Some(&self.bucket.dataset),
-            key: self.key.as_ref().map_or("", ObjectKey::as_str),
-            action: self.action,
-            now,
-            when: Circumstances {
-                version: self.version,
-                ..narrowed(self.client, self.bounds.as_deref())
-            },
-        };
-        Ok(subject.decide(&ask).allowed)
-    }
-}
-
 /// What a request's key stands for.
 #[derive(Clone, Copy)]
 enum Name<'a> {
@@ -188,7 +111,8 @@ pub(super) struct Cache {
     generation: u64,
     checked: Timestamp,
     credentials: HashMap<AccessKeyId, Arc<Known>>,
-    datasets: HashMap<BucketName, DatasetRow>,
+    /// Each with the rank of its label.
+    datasets: HashMap<BucketName, (DatasetRow, Rank)>,
     publications: HashMap<(DatasetId, u32), Arc<PublicationRow>>,
     projects: HashMap<ProjectName, Arc<ProjectPolicy>>,
     subjects: HashMap<(ProjectName, PrincipalId), Arc<SubjectPolicy>>,
@@ -218,8 +142,9 @@ impl Cache {
 /// the policy changes.
 pub(super) struct Guard {
     pub(super) catalog: SharedCatalog,
-    clock: Arc<dyn Clock>,
+    pub(super) clock: Arc<dyn Clock>,
     policy: ArcSwap<Policy>,
+    pub(super) labels: LabelRules,
     cache: RwLock<Cache>,
     /// Which grants and credentials were used of late.
     pub(super) recent: Recent,
@@ -236,12 +161,13 @@ fn about(call: &Call, version: Option<u32>) -> Circumstances<'_> {
 }
 
 impl Guard {
-    pub(super) fn new(parts: &Parts) -> Self {
+    pub(super) fn new(parts: &Parts, labels: LabelRules) -> Self {
         let cache = RwLock::new(Cache::default());
         Self {
             catalog: Arc::clone(&parts.catalog),
             clock: Arc::clone(&parts.clock),
             policy: ArcSwap::new(Arc::clone(&parts.policy)),
+            labels,
             cache,
             recent: Recent::default(),
             kept: Kept::new(Arc::clone(&parts.journal)),
@@ -315,20 +241,21 @@ impl Guard {
     pub(super) async fn dataset(
         &self,
         bucket: &BucketName,
-    ) -> Result<Option<DatasetRow>, VaultError> {
+    ) -> Result<Option<(DatasetRow, Rank)>, VaultError> {
         let generation = self.generation().await?;
         if let Ok(cache) = self.cache.read()
-            && let Some(row) = cache.datasets.get(bucket)
+            && let Some(found) = cache.datasets.get(bucket)
         {
-            return Ok(Some(row.clone()));
+            return Ok(Some(found.clone()));
         }
-        let row = self.catalog.dataset(bucket).await?;
-        if let Some(row) = &row {
-            self.keep(generation, |cache| {
-                cache.datasets.insert(bucket.clone(), row.clone());
-            });
-        }
-        Ok(row)
+        let Some(row) = self.catalog.dataset(bucket).await? else {
+            return Ok(None);
+        };
+        let rank = self.labels.of_data(row.card.as_deref());
+        self.keep(generation, |cache| {
+            let _before = cache.datasets.insert(bucket.clone(), (row.clone(), rank));
+        });
+        Ok(Some((row, rank)))
     }
 
     pub(super) async fn publication(
@@ -379,6 +306,7 @@ impl Guard {
             None => Arc::new(ProjectPolicy::new(&self.policy(), project)?),
         };
         let subject = enforcer.member(principal, &groups, grants)?;
+        let subject = subject.cleared_for(self.clearance(principal).await?);
         let subject = subject.demanding(self.demand(project).await?);
         let subject = Arc::new(match bar {
             Some(why) => subject.barred(why),
@@ -390,6 +318,25 @@ impl Guard {
             cache.subjects.insert(slot, Arc::clone(&subject));
         });
         Ok(subject)
+    }
+
+    /// What a principal is cleared for; a workload never more than its person.
+    pub(super) async fn clearance(&self, principal: &PrincipalId) -> Result<Rank, VaultError> {
+        let Some(row) = self.catalog.principal(principal).await? else {
+            return Ok(Rank::NONE);
+        };
+        let Some(person) = &row.acts_for else {
+            return Ok(self.labels.of_person(row.clearance.as_ref()));
+        };
+        let person = self.catalog.principal(person).await?;
+        let persons = person.map_or(Rank::NONE, |row| {
+            self.labels.of_person(row.clearance.as_ref())
+        });
+        let own = row
+            .clearance
+            .as_ref()
+            .map(|own| self.labels.of_person(Some(own)));
+        Ok(own.map_or(persons, |own| own.min(persons)))
     }
 
     /// Why a principal may do nothing at all, if so. A workload falls with its person.
@@ -576,7 +523,12 @@ impl Vault {
             return Err((object, Some(decision), denied));
         }
         let found = self.locate(&bucket, version, action).await;
-        let (dataset, publication) = or_refuse!(found, Some(decision));
+        let (dataset, publication, rank) = or_refuse!(found, Some(decision));
+        if let Some(row) = &dataset {
+            let ranks = (rank, subject.cleared());
+            let judged = barrier::judge(&self.settings.labels, row, ranks, (action, now));
+            or_refuse!(judged, Some(decision));
+        }
         let credential = call.session.access_key.as_ref();
         let recent = &self.guard.recent;
         recent.note(decision.grant.as_ref(), credential, now);

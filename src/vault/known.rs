@@ -8,27 +8,28 @@ use super::guard::circumstances;
 use super::{Call, Vault};
 use crate::catalog::{DatasetRow, PublicationRow};
 use crate::policy::Ask;
-use crate::types::{Action, BucketName, PrincipalId, ProjectName, Versioning, limits};
+use crate::types::{Action, BucketName, PrincipalId, ProjectName, Rank, Versioning, limits};
 
 impl Vault {
-    /// The dataset that an allowed request is about, and its version if it names one.
+    /// The dataset that an allowed request is about, its version if it names one, and the rank of
+    /// its label.
     pub(super) async fn locate(
         &self,
         bucket: &BucketName,
         version: Option<u32>,
         action: Action,
-    ) -> Result<(Option<DatasetRow>, Option<Arc<PublicationRow>>), VaultError> {
+    ) -> Result<(Option<DatasetRow>, Option<Arc<PublicationRow>>, Rank), VaultError> {
         if version.is_some() && !action.only_reads() {
             let frozen = "a version is never changed";
             return Err(VaultError::new(ErrorKind::AccessDenied, frozen));
         }
-        let Some(mut row) = self.guard.dataset(bucket).await? else {
+        let Some((mut row, rank)) = self.guard.dataset(bucket).await? else {
             let absent = VaultError::new(ErrorKind::NoSuchDataset, "no such dataset");
             let made = action == Action::DatasetCreate;
-            return made.then_some((None, None)).ok_or(absent);
+            return made.then_some((None, None, Rank::NONE)).ok_or(absent);
         };
         let Some(number) = version else {
-            return Ok((Some(row), None));
+            return Ok((Some(row), None, rank));
         };
         let absent = VaultError::new(ErrorKind::NoSuchDataset, "no such published version");
         let publication = self
@@ -38,7 +39,7 @@ impl Vault {
             .ok_or(absent)?;
         // Of what is frozen there is one version of each object.
         row.versioning = Versioning::Off;
-        Ok((Some(row), Some(publication)))
+        Ok((Some(row), Some(publication), rank))
     }
 
     /// The datasets that the caller may know of, in order of project and name.
@@ -91,6 +92,12 @@ impl Vault {
             now: self.now(),
             when: circumstances(call),
         };
-        Ok(subject.decide(&ask).allowed)
+        let labels = &self.settings.labels;
+        let placed = self.guard.dataset(bucket).await?;
+        let cleared = placed.is_none_or(|(row, rank)| {
+            let ranks = (rank, subject.cleared());
+            super::barrier::judge(labels, &row, ranks, (action, ask.now)).is_ok()
+        });
+        Ok(cleared && subject.decide(&ask).allowed)
     }
 }

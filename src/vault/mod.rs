@@ -6,12 +6,15 @@ mod admin;
 mod approvals;
 mod ask;
 mod assurance;
+mod barrier;
+mod cards;
 mod checksum;
 mod completion;
 mod cors;
 mod dataset;
 mod delete;
 mod drill;
+mod emergency;
 mod error;
 mod grant_checks;
 mod grants;
@@ -23,6 +26,7 @@ mod jobs;
 mod kept;
 mod keywork;
 mod known;
+mod lease;
 mod lifecycle;
 mod lock;
 mod log_terms;
@@ -37,6 +41,7 @@ mod release;
 mod session;
 mod settings;
 mod snapshot;
+mod stages;
 mod straight;
 mod sweep;
 mod tags;
@@ -62,6 +67,8 @@ pub use ask::{
     Removed, Replaced, Seen, Span, TagMatch, Tags, Turned, Wishes, WriteConditions,
 };
 pub use assurance::Assured;
+pub use barrier::LabelRules;
+pub use cards::{CardChange, Described};
 pub use cors::CorsAsk;
 pub use drill::Drilled;
 pub use error::{ErrorKind, VaultError};
@@ -147,6 +154,8 @@ pub struct Settings {
     pub snapshot_wait: bool,
     /// When grants lapse that no review confirms.
     pub review: ReviewTimes,
+    /// The labels of data.
+    pub labels: LabelRules,
     /// The log's name, under which certificates are signed.
     pub log_origin: String,
     /// Projects whose nodes may read sealed bytes from the store itself.
@@ -174,7 +183,7 @@ impl Vault {
     /// Builds a vault of its parts.
     #[must_use]
     pub fn new(parts: Parts, settings: Settings) -> Self {
-        let guard = guard::Guard::new(&parts);
+        let guard = guard::Guard::new(&parts, settings.labels.clone());
         Self {
             store: parts.store,
             catalog: parts.catalog,

@@ -6,7 +6,7 @@ use super::error::{ErrorKind, VaultError};
 use super::guard::{Authorized, policy_ref};
 use super::{Call, Turned, Vault};
 use crate::journal::CompletionSlot;
-use crate::ledger::{Completion, Intent, ObjectRef, Outcome};
+use crate::ledger::{Completion, Intent, Nature, ObjectRef, Outcome};
 use crate::types::{Action, BucketRef, Clock, EventId};
 
 /// A request whose intent is durable. **Only with one of these does anything leave the vault.**
@@ -79,6 +79,18 @@ impl Drop for Recorded {
     }
 }
 
+/// What break-glass allowed says so.
+pub(super) fn flagged(mut intent: Intent) -> Intent {
+    let purpose = intent
+        .policy
+        .as_ref()
+        .and_then(|policy| policy.purpose.as_ref());
+    if purpose.is_some_and(|purpose| purpose.starts_with(super::emergency::PURPOSE)) {
+        intent.nature = Nature::Emergency;
+    }
+    intent
+}
+
 const fn outcome_of(kind: ErrorKind) -> Outcome {
     if kind.status() >= 500 {
         Outcome::Failed
@@ -125,7 +137,7 @@ impl Vault {
         intent: Intent,
     ) -> impl Future<Output = Result<Recorded, VaultError>> + use<'a> {
         let event = intent.event;
-        let durable = self.journal.begin(&call.session, intent);
+        let durable = self.journal.begin(&call.session, flagged(intent));
         let clock = Arc::clone(&self.clock);
         async move {
             let slot = durable.await?;
@@ -164,7 +176,9 @@ impl Vault {
             bytes: 0,
             object_bytes: None,
         };
-        self.journal.note(&call.session, intent, completion).await?;
+        self.journal
+            .note(&call.session, flagged(intent), completion)
+            .await?;
         call.mark_recorded();
         Ok(())
     }

@@ -218,7 +218,13 @@ impl Vault {
         let proof = self
             .authorize(call, bucket, None, Action::DatasetHead)
             .await?;
-        let planned = version(&proof).and_then(|found| checked(&runs).map(|()| found));
+        // The proof is of a right to know of the dataset; what has ended is not read either.
+        let used = proof
+            .dataset()
+            .and_then(|row| super::barrier::in_use(row, self.now()));
+        let planned = used
+            .and_then(|()| version(&proof))
+            .and_then(|found| checked(&runs).map(|()| found));
         let (row, number) = match planned {
             Ok(planned) => planned,
             Err(error) => {
@@ -523,7 +529,9 @@ impl Vault {
             bytes: bytes.fold(0, u64::saturating_add),
             object_bytes: None,
         };
-        self.journal.note(&call.session, intent, completion).await?;
+        self.journal
+            .note(&call.session, super::record::flagged(intent), completion)
+            .await?;
         call.mark_recorded();
         Ok(())
     }

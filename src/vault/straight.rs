@@ -52,7 +52,10 @@ impl Vault {
         let proof = self
             .authorize(call, bucket, None, Action::DatasetHead)
             .await?;
-        let planned = version(&proof).and_then(|_| {
+        let used = proof
+            .dataset()
+            .and_then(|row| super::barrier::in_use(row, self.now()));
+        let planned = used.and_then(|()| version(&proof)).and_then(|_| {
             let fits =
                 |ask: &StraightAsk| (1..=limits::STRAIGHT_BLOBS_MAX).contains(&ask.blobs.len());
             let total: usize = asks.iter().map(|ask| ask.blobs.len()).sum();

@@ -185,6 +185,7 @@ impl Vault {
         let proof = self
             .authorize(call, to.bucket, Some(to.key), Action::ObjectWrite)
             .await?;
+        self.check_labels(call, &source, &proof).await?;
         let mut intent = Self::intent_of(call, &proof);
         intent.source_object = Some(Self::intent_of(call, &source).object);
         let mut recorded = self.begin(call, intent).await?;

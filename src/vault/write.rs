@@ -244,6 +244,7 @@ impl Vault {
         self.authorize_tags(call, to, tags.as_deref().unwrap_or_default())
             .await?;
         self.authorize_lock(call, to, &wishes).await?;
+        self.check_labels(call, &source, &proof).await?;
         let version = VersionId::random(self.entropy.as_ref())?;
         let mut intent = Self::intent_of(call, &proof);
         intent.object.version = Some(version);
@@ -274,6 +275,27 @@ impl Vault {
         }
         .await;
         recorded.settle(result)
+    }
+
+    /// That a copy is labelled no lower than its source (AZ-13); a refusal is in the log.
+    pub(super) async fn check_labels(
+        &self,
+        call: &Call,
+        source: &Authorized,
+        target: &Authorized,
+    ) -> Result<(), VaultError> {
+        let labels = &self.settings.labels;
+        let rank = |proof: &Authorized| -> Result<_, VaultError> {
+            Ok(labels.of_data(proof.dataset()?.card.as_deref()))
+        };
+        if rank(source)? <= rank(target)? {
+            return Ok(());
+        }
+        let why = "barred: a copy would lower the label";
+        let mut intent = Self::intent_of(call, target);
+        intent.source_object = Some(Self::intent_of(call, source).object);
+        let error = VaultError::new(ErrorKind::AccessDenied, why);
+        Err(self.turn_away(call, intent, error).await)
     }
 
     /// The proof that a copy's source may be read, and exported if it leaves its dataset (AZ-6).

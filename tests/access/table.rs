@@ -36,6 +36,8 @@ struct There {
     /// Asked for by another owner, and by olivia.
     approval: String,
     own: String,
+    /// Olivia's, of a break-glass that oscar approved.
+    glass: String,
     /// Asked for by olivia and approved; and one that is done.
     erasure: String,
     erased: String,
@@ -75,6 +77,7 @@ fn request(operation: &str, there: &There) -> Option<(Asked, Else)> {
         "GetIdentity" => return Some((asked("GET", "/.kluis/v1/identity"), Else::Herself)),
         "ListJobs" => return Some((asked("GET", "/.kluis/v1/jobs"), Else::Herself)),
         "ListApprovals" => return Some((asked("GET", APPROVALS), Else::Nothing)),
+        "ListNotices" => return Some((asked("GET", "/.kluis/v1/notices"), Else::Herself)),
         "ListErasures" => return Some((asked("GET", ERASURES), Else::Nothing)),
         "ListGrants" => return Some((asked("GET", GRANTS), Else::Nothing)),
         "ListRecords" => return Some((asked("GET", RECORDS), Else::OfTheLog)),
@@ -197,6 +200,11 @@ fn approving(operation: &str, there: &There) -> Option<Asked> {
             });
             asked("POST", APPROVALS).body(body.to_string())
         }
+        "DescribeDataset" => asked("GET", "/.kluis/v1/datasets/icu--ecg"),
+        "SetDescription" => {
+            asked("POST", "/.kluis/v1/datasets/icu--ecg").body(r#"{"source": "another"}"#)
+        }
+        "BreakGlass" => asked("POST", format!("{APPROVALS}/{}/break-glass", there.glass)),
         "GetApproval" => asked("GET", on("")),
         "WithdrawApproval" => asked("DELETE", format!("{APPROVALS}/{}", there.own)),
         "ApproveAct" => asked("POST", on("/approve")),
@@ -205,6 +213,19 @@ fn approving(operation: &str, there: &There) -> Option<Asked> {
         "GetCertificate" => asked("GET", format!("{ERASURES}/{}", there.erased)),
         _ => return None,
     })
+}
+
+async fn agreed_glass(world: &World, (olivia, oscar): (&Keys, &Keys)) -> String {
+    let body = serde_json::json!({
+        "act": "break-glass", "dataset": "ecg", "terms": {"who": "zoe", "minutes": "5"},
+        "reason": "theatre 3",
+    });
+    let request = asked("POST", APPROVALS).body(body.to_string());
+    let got = world.serve(Some(olivia), &request).await;
+    let id = got.json()["approval"].as_str().expect("an id").to_owned();
+    let approve = asked("POST", format!("{APPROVALS}/{id}/approve"));
+    assert_eq!(world.serve(Some(oscar), &approve).await.status, 200);
+    id
 }
 
 async fn ask_act(world: &World, who: &Keys) -> String {
@@ -301,6 +322,7 @@ async fn fill(world: &World, olivia: &Keys) -> There {
     let proposal = vault.propose_grant(&world.local(), asking).await;
     let oscar = world.member("oscar", "owner").await;
     let (approval, own) = (ask_act(world, &oscar).await, ask_act(world, olivia).await);
+    let glass = agreed_glass(world, (olivia, &oscar)).await;
     ok(asked("PUT", "/icu--ecg/secret-other").body("secret bytes")).await;
     let one = agree(world, (olivia, &oscar), "secret-other").await;
     let done = ok(asked("POST", format!("{APPROVALS}/{one}/erase"))).await;
@@ -309,6 +331,7 @@ async fn fill(world: &World, olivia: &Keys) -> There {
     There {
         approval,
         own,
+        glass,
         erasure,
         erased,
         upload,
@@ -523,4 +546,32 @@ async fn an_owner_is_served_everywhere() {
             got.body
         );
     }
+}
+
+/// AZ-13: an owner in all but her clearance is refused whatever she asks about the dataset.
+#[tokio::test]
+async fn below_clearance_everything_about_a_dataset_is_refused() {
+    let world = World::new().await;
+    let olivia = world.keys("olivia", None).await;
+    let there = fill(&world, &olivia).await;
+    let low = world.member("lowen", "owner").await;
+    let secret = "secret".parse().expect("a label");
+    let local = world.local();
+    let cleared = world.vault.clear(&local, name("olivia"), Some(secret));
+    cleared.await.expect("cleared");
+    let body = r#"{"label": "secret"}"#;
+    let raise = asked("POST", "/.kluis/v1/datasets/icu--ecg").body(body);
+    assert_eq!(world.serve(Some(&olivia), &raise).await.status, 200);
+    let mut about = 0;
+    for operation in operations() {
+        let (request, expected) = request(operation, &there).expect("in the table");
+        if request.uri.contains("icu--ecg") {
+            about += 1;
+            let got = world.serve(Some(&low), &request).await;
+            check("below clearance", operation, expected, &got);
+        }
+    }
+    assert!(about >= 40, "{about}");
+    let read = asked("GET", "/icu--ecg/secret-key");
+    assert_eq!(world.serve(Some(&olivia), &read).await.status, 200);
 }

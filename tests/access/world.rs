@@ -14,7 +14,7 @@ use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt as _, Full};
 use kluis::app::system::{SystemClock, SystemEntropy};
-use kluis::catalog::MemoryCatalog;
+use kluis::catalog::{CardDefaults, MemoryCatalog};
 use kluis::journal::{Journal as _, MemoryJournal, Pages, SharedJournal, Wal, WalConfig};
 use kluis::keyring::KeyRing;
 use kluis::ledger::{AuthMethod, Entry, Intent, Nature, Session};
@@ -22,7 +22,7 @@ use kluis::policy::{Grant, GrantEffect, Policy, Terms};
 use kluis::s3::{S3Edge, S3Settings, router};
 use kluis::store::memory::MemoryStore;
 use kluis::types::{Clock, GrantId, PrincipalId, ProjectName, Timestamp};
-use kluis::vault::{Call, NewCredential, Parts, ReviewTimes, Settings, Vault};
+use kluis::vault::{Call, LabelRules, NewCredential, Parts, ReviewTimes, Settings, Vault};
 use ring::digest;
 
 pub(crate) const DAY_MS: u64 = 86_400_000;
@@ -182,6 +182,14 @@ impl World {
                 privileged_ms: 92 * DAY_MS,
                 other_ms: 365 * DAY_MS,
             },
+            labels: LabelRules {
+                order: "public < internal < confidential < secret"
+                    .parse()
+                    .expect("labels"),
+                unlabelled: "internal".parse().expect("a label"),
+                clearance: "internal".parse().expect("a label"),
+                ceiling: "secret".parse().expect("a label"),
+            },
         };
         let vault = Arc::new(Vault::new(parts, settings));
         if let Some((_, dir)) = &files {
@@ -217,6 +225,17 @@ impl World {
         };
         let made = self.vault.create_grant(&local, grant);
         made.await.expect("a founding grant");
+        let defaults = CardDefaults {
+            label: "internal".parse().expect("a label"),
+            source: "icu monitors".to_owned(),
+            basis: "consent".to_owned(),
+            days: 3_650,
+        };
+        let owner = name(owner);
+        let set = self
+            .vault
+            .set_defaults(&local, project, defaults, Some(&owner));
+        set.await.expect("defaults");
     }
 
     pub(crate) async fn person(&self, person: &str) {

@@ -72,7 +72,7 @@ fn a_damaged_snapshot_is_stepped_over_and_told() {
     vault.run(&["principal", "create", "bob"]).expect(0, &[]);
     vault.run(&["principal", "create", "carl"]).expect(0, &[]);
     let mut blobs = vault.blobs("data/store");
-    assert_eq!(blobs.len(), 3, "a snapshot of each command");
+    assert_eq!(blobs.len(), 4, "a snapshot of each command");
     let newest = |path: &std::path::PathBuf| {
         fs::metadata(path)
             .expect("there")
@@ -80,7 +80,7 @@ fn a_damaged_snapshot_is_stepped_over_and_told() {
             .expect("a time")
     };
     blobs.sort_by_key(newest);
-    let second = &blobs[1];
+    let second = &blobs[2];
     let mut bytes = fs::read(second).expect("read");
     *bytes.last_mut().expect("a byte") ^= 1;
     fs::write(second, bytes).expect("written");
@@ -88,7 +88,7 @@ fn a_damaged_snapshot_is_stepped_over_and_told() {
     vault.run(&["recover"]).expect(
         1,
         &[
-            "snapshots that do not authenticate: [1]",
+            "snapshots that do not authenticate: [2]",
             "1 commits that no snapshot holds",
         ],
     );

@@ -70,6 +70,14 @@ impl Vault {
         let vault = Self::nothing();
         let dir = vault.dir.path().to_str().expect("a path");
         run(&["init", "--dir", dir, "--project", "icu", "--owner", "ana"]).expect(0, &["back up"]);
+        let defaults = [
+            "--label", "internal", "--source", "monitors", "--basis", "consent",
+        ];
+        let mut set = vec![
+            "project", "defaults", "icu", "--days", "3650", "--by", "ana",
+        ];
+        set.extend(defaults);
+        vault.run(&set).expect(0, &["new datasets"]);
         vault
     }
 

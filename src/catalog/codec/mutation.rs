@@ -100,6 +100,7 @@ mutations! {
         NoteUses = 44,
         Freeze = 50,
         LinkIdentity = 45,
+        AddNotice = 65,
         BeginKeyWork = 70,
         RestoreKeyWork = 77,
     }
@@ -124,6 +125,9 @@ mutations! {
         SetRoster { kind, name, was, entry } = 85,
         AskApproval { row, now } = 60,
         StepApproval { approval, step } = 61,
+        SetDefaults { project, defaults } = 62,
+        SetCard { dataset, was, card } = 63,
+        SetClearance { principal, clearance } = 64,
         RestoreVersion { row, versioned, current, blobs } = 23,
         Issue { publication, issue, blobs } = 51,
         DropPublication { publication, now } = 52,

@@ -3,10 +3,10 @@
 use super::CodecError;
 use super::wire::{Reader, Wire};
 use crate::catalog::{
-    ApprovalRow, ApprovalState, ApprovalStep, Attached, BlobUse, CorsRule, CredentialRow,
-    DatasetRow, Expiry, Facts, FilterForm, IdentityRow, Issue, LifecycleFilter, LifecycleRule,
-    MarkerRow, Noncurrent, ObjectMeta, ObjectRow, Origin, PartRow, PrincipalRow, ProjectRow,
-    PublicationRow, Setting, SettingKind, UploadRow, Uses,
+    ApprovalRow, ApprovalState, ApprovalStep, Attached, BlobUse, Card, CardDefaults, CorsRule,
+    CredentialRow, DatasetRow, Expiry, Facts, FilterForm, IdentityRow, Issue, LifecycleFilter,
+    LifecycleRule, MarkerRow, Noncurrent, NoticeRow, ObjectMeta, ObjectRow, Origin, PartRow,
+    PrincipalRow, ProjectRow, PublicationRow, Setting, SettingKind, Stage, UploadRow, Uses,
 };
 use crate::policy::{Grant, GrantEffect, Standing, Terms};
 use crate::types::{
@@ -62,6 +62,27 @@ bytes!(GrantEffect { Allow = 0, Deny = 1 });
 bytes!(Standing {
     Approved = 0,
     Proposed = 1,
+});
+bytes!(Stage {
+    Active = 0,
+    Notice = 1,
+    Quarantine = 2,
+    Ended = 3,
+});
+fields!(Card {
+    owner,
+    label,
+    source,
+    basis,
+    ends,
+    held,
+    told,
+});
+fields!(CardDefaults {
+    label,
+    source,
+    basis,
+    days,
 });
 bytes!(ApprovalState {
     Asked = 0,
@@ -215,20 +236,20 @@ impl Wire for VersionName {
 fields!(BucketName { project, dataset });
 fields!(Checksums { values, composite });
 fields!(BlobUse { fresh, shared });
-fields!(ProjectRow { name, created } else { log });
+fields!(ProjectRow { name, created } else { log, defaults });
 fields!(LogTerms { days });
 fields!(DatasetRow {
     id,
     bucket,
     created,
     creator,
-} else { versioning, defaults });
+} else { versioning, defaults, card });
 fields!(PrincipalRow {
     id,
     kind,
     acts_for,
     created,
-} else { suspended });
+} else { suspended, clearance });
 fields!(CredentialRow {
     id,
     principal,
@@ -277,6 +298,14 @@ fields!(ApprovalRow {
     settled,
 });
 fields!(ApprovalStep { to, by, due, now });
+fields!(NoticeRow {
+    id,
+    to,
+    at,
+    project,
+    dataset,
+    text,
+});
 fields!(IdentityRow {
     issuer,
     subject,

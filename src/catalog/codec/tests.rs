@@ -68,6 +68,7 @@ fn samples() -> Vec<Mutation> {
         Mutation::CreateProject(ProjectRow {
             name: "icu".parse().unwrap(),
             created: Timestamp::from_millis(u64::MAX),
+            defaults: None,
             log: LogTerms::default(),
         }),
         Mutation::SetLogTerms {
@@ -80,6 +81,7 @@ fn samples() -> Vec<Mutation> {
             acts_for: Some("ann@example.org".parse().unwrap()),
             created: Timestamp::from_millis(0),
             suspended: None,
+            clearance: None,
         }),
         Mutation::DeleteObject {
             dataset: DatasetId::from_bytes([1; 16]),
@@ -233,6 +235,7 @@ fn the_encoding_is_pinned() {
     let one = [Mutation::CreateProject(ProjectRow {
         name: "icu".parse().unwrap(),
         created: Timestamp::from_millis(258),
+        defaults: None,
         log: LogTerms::default(),
     })];
     let bytes = b"\x01\0\0\0\x01\x01\0\0\0\x03icu\0\0\0\0\0\0\x01\x02";

@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use super::CodecError;
 use crate::types::{
-    AccessKeyId, ApprovalId, BlobId, DatasetId, DatasetName, ETag, GrantId, KeyWorkId, ObjectKey,
-    PrincipalId, ProjectName, PublicationId, Timestamp, UploadId, VersionId,
+    AccessKeyId, ApprovalId, BlobId, DatasetId, DatasetName, ETag, GrantId, KeyWorkId, Label,
+    NoticeId, ObjectKey, PrincipalId, ProjectName, PublicationId, Timestamp, UploadId, VersionId,
 };
 
 /// Elements for which room is made on the word of a length alone.
@@ -218,6 +218,7 @@ ids!(
     VersionId,
     UploadId,
     GrantId,
+    NoticeId,
     PublicationId,
     KeyWorkId
 );
@@ -242,5 +243,6 @@ names!(
     ObjectKey,
     PrincipalId,
     AccessKeyId,
-    ETag
+    ETag,
+    Label
 );

@@ -3,9 +3,10 @@
 use super::samples::*;
 use super::{on_each, refused};
 use crate::catalog::{
-    ApprovalRow, ApprovalState, ApprovalStep, CatalogError, Conflict, Mutation, SharedCatalog,
+    ApprovalRow, ApprovalState, ApprovalStep, CatalogError, Conflict, Mutation, NoticeRow,
+    SharedCatalog,
 };
-use crate::types::{Act, ActKind, ApprovalId, limits};
+use crate::types::{Act, ActKind, ApprovalId, NoticeId, limits};
 
 pub(super) fn approval(number: u32, project: &str) -> ApprovalRow {
     ApprovalRow {
@@ -42,6 +43,17 @@ pub(super) fn step(number: u32, to: ApprovalState, by: &str, now: u64) -> Mutati
     }
 }
 
+pub(super) fn tell(number: u32, to: &str, now: u64) -> Mutation {
+    Mutation::AddNotice(NoticeRow {
+        id: NoticeId::from_bytes(id(number)),
+        to: to.parse().unwrap(),
+        at: at(now),
+        project: "icu".parse().unwrap(),
+        dataset: Some("ecg".parse().unwrap()),
+        text: format!("notice {number}"),
+    })
+}
+
 async fn commit(catalog: &SharedCatalog, mutation: Mutation) -> Result<(), CatalogError> {
     catalog.commit(vec![mutation]).await
 }
@@ -54,6 +66,7 @@ pub(super) fn life() -> Vec<Vec<Mutation>> {
         vec![step(1, ApprovalState::Approved, "bob", 50)],
         vec![step(1, ApprovalState::Spent, "ann", 60)],
         vec![step(2, ApprovalState::Withdrawn, "ann", 61)],
+        vec![tell(1, "ann", 5), tell(2, "bob", 6)],
     ]
 }
 
@@ -188,6 +201,34 @@ async fn what_is_long_over_is_forgotten() {
         commit(&catalog, ask(later, just)).await.unwrap();
         assert_eq!(numbers("icu", 9).await, [5]);
         assert_eq!(catalog.approval(&late.id).await.unwrap(), None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn notices_are_their_persons_and_for_a_time() {
+    on_each(|catalog| async move {
+        furnish(&catalog).await;
+        for (number, to, now) in [(1, "ann", 7), (2, "bob", 8), (3, "ann", 9)] {
+            commit(&catalog, tell(number, to, now)).await.unwrap();
+        }
+        assert!(matches!(
+            commit(&catalog, tell(1, "ann", 7)).await,
+            Err(CatalogError::Failed { .. })
+        ));
+        let told = async |to: &str, limit| {
+            let rows = catalog.notices(&to.parse().unwrap(), limit).await.unwrap();
+            rows.into_iter().map(|row| row.text).collect::<Vec<_>>()
+        };
+        assert_eq!(told("ann", 9).await, ["notice 3", "notice 1"]);
+        assert_eq!(told("ann", 1).await, ["notice 3"]);
+        assert_eq!(told("bob", 9).await, ["notice 2"]);
+        assert!(told("eve", 9).await.is_empty());
+        commit(&catalog, tell(4, "eve", 8 + limits::NOTICE_KEPT_MS))
+            .await
+            .unwrap();
+        assert_eq!(told("ann", 9).await, ["notice 3"]);
+        assert!(told("bob", 9).await.is_empty());
     })
     .await;
 }

@@ -46,6 +46,7 @@ pub(super) fn project(name: &str) -> ProjectRow {
     ProjectRow {
         name: name.parse().unwrap(),
         created: at(1),
+        defaults: None,
         log: LogTerms::default(),
     }
 }
@@ -58,6 +59,7 @@ pub(super) fn dataset(number: u8, project: &str, name: &str) -> DatasetRow {
         creator: "ann".parse().unwrap(),
         versioning: Versioning::Off,
         defaults: Defaults::default(),
+        card: None,
     }
 }
 
@@ -68,6 +70,7 @@ pub(super) fn principal(name: &str) -> PrincipalRow {
         acts_for: None,
         created: at(3),
         suspended: None,
+        clearance: None,
     }
 }
 

@@ -1,8 +1,8 @@
 //! The model's acts that take two persons.
 
-use super::super::{ApprovalRow, ApprovalStep, CatalogError, Conflict, Mutation};
+use super::super::{ApprovalRow, ApprovalStep, CatalogError, Conflict, Mutation, NoticeRow};
 use super::state::{State, insert, must};
-use crate::types::{ApprovalId, ProjectName, Timestamp, limits};
+use crate::types::{ApprovalId, NoticeId, PrincipalId, ProjectName, Timestamp, limits};
 
 impl State {
     pub(super) fn ask_approval(
@@ -39,6 +39,30 @@ impl State {
         let mut rows: Vec<_> = rows.filter(|row| row.act.project == *project).collect();
         rows.sort_by_key(|row| std::cmp::Reverse((row.asked, row.id)));
         rows.into_iter().take(limit).cloned().collect()
+    }
+
+    pub(super) fn add_notice(&mut self, row: NoticeRow) -> Result<(), CatalogError> {
+        let kept = limits::NOTICE_KEPT_MS;
+        let over = self.notices.values();
+        let over = over.filter(|old| old.at.plus_millis(kept) <= row.at);
+        let mut over: Vec<(Timestamp, NoticeId)> = over.map(|old| (old.at, old.id)).collect();
+        over.sort_unstable();
+        for (_, id) in over.into_iter().take(limits::NOTICES_FORGET_MAX) {
+            let _row = self.notices.remove(&id);
+        }
+        let repeated = CatalogError::repeated("notice");
+        insert(&mut self.notices, row.id, row, repeated)
+    }
+
+    pub(super) fn notices_to(&self, to: &PrincipalId, limit: usize) -> Vec<NoticeRow> {
+        let rows = self.notices.values();
+        let mut rows: Vec<_> = rows.filter(|row| row.to == *to).collect();
+        rows.sort_by_key(|row| std::cmp::Reverse((row.at, row.id)));
+        rows.into_iter().take(limit).cloned().collect()
+    }
+
+    pub(super) fn dump_notices(&self) -> impl Iterator<Item = Mutation> {
+        self.notices.values().cloned().map(Mutation::AddNotice)
     }
 
     /// As a dump lists them: each as it stands.

@@ -24,6 +24,7 @@ impl State {
         out.extend(self.grants.values().cloned().flat_map(granting));
         out.extend(self.dump_access());
         out.extend(self.dump_approvals());
+        out.extend(self.dump_notices());
         let blobs: Vec<(BlobId, Timestamp)> = self
             .blobs
             .iter()

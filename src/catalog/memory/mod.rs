@@ -5,6 +5,7 @@
 
 mod access;
 mod approvals;
+mod cards;
 mod dump;
 mod keywork;
 mod paging;
@@ -21,9 +22,9 @@ use bytes::Bytes;
 use super::codec::encode_value;
 use super::{
     ApprovalRow, Catalog, CatalogError, CredentialRow, DatasetRow, ErasedWrite, IdentityRow,
-    KeyWorkRow, ListQuery, MarkerRow, Mutation, ObjectRow, Origin, Page, PartPage, PrincipalRow,
-    ProjectRow, PublicationRow, RosterEntry, RosterKind, Setting, SettingKind, UploadPage,
-    UploadQuery, UploadRow, Version, VersionPage, VersionQuery, encode_change,
+    KeyWorkRow, ListQuery, MarkerRow, Mutation, NoticeRow, ObjectRow, Origin, Page, PartPage,
+    PrincipalRow, ProjectRow, PublicationRow, RosterEntry, RosterKind, Setting, SettingKind,
+    UploadPage, UploadQuery, UploadRow, Version, VersionPage, VersionQuery, encode_change,
 };
 use crate::policy::Grant;
 use crate::types::{
@@ -273,6 +274,14 @@ impl Catalog for MemoryCatalog {
         limit: usize,
     ) -> Result<Vec<ApprovalRow>, CatalogError> {
         Ok(self.state().approvals_in(project, limit))
+    }
+
+    async fn notices(
+        &self,
+        to: &PrincipalId,
+        limit: usize,
+    ) -> Result<Vec<NoticeRow>, CatalogError> {
+        Ok(self.state().notices_to(to, limit))
     }
 
     async fn object(

@@ -6,14 +6,14 @@ use bytes::Bytes;
 
 use super::super::{
     ApprovalRow, Attached, BlobUse, CatalogError, Condition, Conflict, CredentialRow, DatasetRow,
-    Defaults, Facts, IdentityRow, Mutation, ObjectRow, Origin, PartRow, PrincipalRow, ProjectRow,
-    PublicationRow, RosterEntry, RosterKind, Setting, SettingKind, UploadRow,
+    Defaults, Facts, IdentityRow, Mutation, NoticeRow, ObjectRow, Origin, PartRow, PrincipalRow,
+    ProjectRow, PublicationRow, RosterEntry, RosterKind, Setting, SettingKind, UploadRow,
 };
 use super::keywork::Work;
 use super::versions::Older;
 use crate::policy::{Grant, Terms};
 use crate::types::{
-    AccessKeyId, ApprovalId, BlobId, BucketName, DatasetId, GrantId, KeyWorkId, LogTerms,
+    AccessKeyId, ApprovalId, BlobId, BucketName, DatasetId, GrantId, KeyWorkId, LogTerms, NoticeId,
     ObjectKey, PrincipalId, ProjectName, PublicationId, Timestamp, UploadId, VersionId, Versioning,
 };
 
@@ -37,6 +37,7 @@ pub(super) struct State {
     pub(super) spent: BTreeMap<[u8; 32], Timestamp>,
     pub(super) roster: BTreeMap<(RosterKind, String), RosterEntry>,
     pub(super) approvals: BTreeMap<ApprovalId, ApprovalRow>,
+    pub(super) notices: BTreeMap<NoticeId, NoticeRow>,
     /// Group and member.
     pub(super) members: BTreeSet<(PrincipalId, PrincipalId)>,
     pub(super) objects: BTreeMap<(DatasetId, ObjectKey), (ObjectRow, Blobs)>,
@@ -85,6 +86,7 @@ impl State {
             Mutation::CreateProject(row) => {
                 let exists = Conflict::ProjectExists.into();
                 let row = ProjectRow {
+                    defaults: None,
                     log: LogTerms::default(),
                     ..row
                 };
@@ -101,6 +103,7 @@ impl State {
                 let exists = Conflict::PrincipalExists.into();
                 let row = PrincipalRow {
                     suspended: None,
+                    clearance: None,
                     ..row
                 };
                 insert(&mut self.principals, row.id.clone(), row, exists)
@@ -133,6 +136,17 @@ impl State {
                 expires,
                 now,
             } => Ok(self.spend(token, expires, now)?),
+            Mutation::SetDefaults { project, defaults } => {
+                Ok(self.set_defaults(&project, defaults)?)
+            }
+            Mutation::SetCard { dataset, was, card } => {
+                Ok(self.set_card(&dataset, was.as_ref(), card)?)
+            }
+            Mutation::SetClearance {
+                principal,
+                clearance,
+            } => Ok(self.set_clearance(&principal, clearance)?),
+            Mutation::AddNotice(row) => self.add_notice(row),
             Mutation::SetRoster {
                 kind,
                 name,
@@ -400,6 +414,7 @@ impl State {
         let row = DatasetRow {
             versioning: Versioning::Off,
             defaults: Defaults::default(),
+            card: None,
             ..row
         };
         insert(&mut self.datasets, row.bucket.clone(), row, exists)

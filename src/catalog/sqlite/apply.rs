@@ -3,7 +3,7 @@
 use rusqlite::{Connection, params};
 
 use super::{
-    access, apply_facts, apply_object, apply_version, approvals, blobs, erase, keywork,
+    access, apply_facts, apply_object, apply_version, approvals, blobs, cards, erase, keywork,
     publications, roster, sql,
 };
 use crate::catalog::codec::encode_value;
@@ -61,6 +61,17 @@ pub(super) fn apply(
             expires,
             now,
         } => access::spend(conn, token, *expires, *now),
+        Mutation::SetDefaults { project, defaults } => {
+            cards::set_defaults(conn, project, defaults.as_ref())
+        }
+        Mutation::SetCard { dataset, was, card } => {
+            cards::set_card(conn, dataset, was.as_ref(), card)
+        }
+        Mutation::SetClearance {
+            principal,
+            clearance,
+        } => cards::set_clearance(conn, principal, clearance.as_ref()),
+        Mutation::AddNotice(row) => approvals::add_notice(conn, row),
         Mutation::SetRoster {
             kind,
             name,

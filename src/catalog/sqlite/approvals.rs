@@ -5,8 +5,8 @@ use rusqlite::{Connection, Row, params};
 use super::apply::{must, must_insert};
 use super::{apply, sql};
 use crate::catalog::codec::encode_value;
-use crate::catalog::{ApprovalRow, ApprovalStep, CatalogError, Conflict, Mutation};
-use crate::types::{ApprovalId, ProjectName, Timestamp, limits};
+use crate::catalog::{ApprovalRow, ApprovalStep, CatalogError, Conflict, Mutation, NoticeRow};
+use crate::types::{ApprovalId, PrincipalId, ProjectName, Timestamp, limits};
 
 pub(super) fn ask(
     conn: &Connection,
@@ -78,4 +78,47 @@ pub(super) fn dumped(row: &Row<'_>) -> Result<Mutation, CatalogError> {
         row: read(row)?,
         now: Timestamp::default(),
     })
+}
+
+pub(super) fn add_notice(conn: &Connection, row: &NoticeRow) -> Result<(), CatalogError> {
+    let forget = "DELETE FROM notices WHERE id IN
+        (SELECT id FROM notices WHERE at <= ?1 ORDER BY at, id LIMIT ?2)";
+    if let Some(before) = row.at.millis().checked_sub(limits::NOTICE_KEPT_MS) {
+        let over = params![sql::int(before)?, sql::limit(limits::NOTICES_FORGET_MAX)];
+        sql::exec(conn, forget, over)?;
+    }
+    let insert = "INSERT INTO notices (id, person, at, row) VALUES (?1, ?2, ?3, ?4)
+        ON CONFLICT DO NOTHING";
+    let columns = params![
+        row.id.as_bytes(),
+        row.to.as_str(),
+        sql::time(row.at)?,
+        encode_value(row)
+    ];
+    must_insert(sql::exec(conn, insert, columns)?, "notice")
+}
+
+/// `id, person, row`, as [`read`].
+fn read_notice(row: &Row<'_>) -> Result<NoticeRow, CatalogError> {
+    let notice: NoticeRow = sql::get_encoded(row, 2)?;
+    let same = notice.id.as_bytes() == &sql::get_id(row, 0)?
+        && notice.to.as_str() == row.get_ref(1)?.as_str()?;
+    same.then_some(notice)
+        .ok_or(CatalogError::Damaged { what: "notice" })
+}
+
+pub(super) fn notices(
+    conn: &Connection,
+    to: &PrincipalId,
+    limit: usize,
+) -> Result<Vec<NoticeRow>, CatalogError> {
+    let select = "SELECT id, person, row FROM notices WHERE person = ?1
+        ORDER BY at DESC, id DESC LIMIT ?2";
+    let bounds = params![to.as_str(), sql::limit(limit)];
+    sql::all(conn, select, bounds, read_notice)
+}
+
+/// One of them as a dump lists it.
+pub(super) fn dumped_notice(row: &Row<'_>) -> Result<Mutation, CatalogError> {
+    read_notice(row).map(Mutation::AddNotice)
 }

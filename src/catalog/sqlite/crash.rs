@@ -55,6 +55,7 @@ fn commit_for_ever(path: &Path) {
                 let row = ProjectRow {
                     name: name(number),
                     created: Timestamp::from_millis(number),
+                    defaults: None,
                     log: LogTerms::default(),
                 };
                 catalog.commit(vec![Mutation::CreateProject(row)])

@@ -114,13 +114,14 @@ struct Stage {
 }
 
 /// The kinds, in the order of dependence.
-const STAGES: [Stage; 24] = [
+const STAGES: [Stage; 25] = [
     Stage {
-        select: "SELECT name, created, log FROM projects WHERE name > ?1 ORDER BY name",
+        select: "SELECT name, created, log, defaults FROM projects WHERE name > ?1 ORDER BY name",
         fill: |rows, sink| fill_many(rows, sink, [0, 0, 0], |r| rows::project(r).map(founding)),
     },
     Stage {
-        select: "SELECT id, project, name, created, creator, versioning, object_lock, key_name
+        select:
+            "SELECT id, project, name, created, creator, versioning, object_lock, key_name, card
             FROM datasets
             WHERE (project, name) > (?1, ?2) ORDER BY project, name",
         fill: |rows, sink| {
@@ -130,7 +131,8 @@ const STAGES: [Stage; 24] = [
         },
     },
     Stage {
-        select: "SELECT id, workload, acts_for, created, grouped, suspended FROM principals
+        select:
+            "SELECT id, workload, acts_for, created, grouped, suspended, clearance FROM principals
             WHERE id > ?1 ORDER BY id",
         fill: |rows, sink| fill_many(rows, sink, [0, 0, 0], |r| rows::principal(r).map(naming)),
     },
@@ -183,6 +185,10 @@ const STAGES: [Stage; 24] = [
         fill: |rows, sink| fill(rows, sink, [0, 0], approvals::dumped),
     },
     Stage {
+        select: "SELECT id, person, row FROM notices WHERE id > ?1 ORDER BY id",
+        fill: |rows, sink| fill(rows, sink, [0, 0], approvals::dumped_notice),
+    },
+    Stage {
         select: "SELECT id, coalesce(lost, 0) FROM blobs WHERE id > ?1 ORDER BY id",
         fill: fill_blobs,
     },
@@ -201,7 +207,8 @@ const STAGES: [Stage; 24] = [
         fill: |rows, sink| fill_many(rows, sink, [0, 1, 12], restore_version),
     },
     Stage {
-        select: "SELECT id, project, name, created, creator, versioning, object_lock, key_name
+        select:
+            "SELECT id, project, name, created, creator, versioning, object_lock, key_name, card
             FROM datasets
             WHERE (project, name) > (?1, ?2) ORDER BY project, name",
         fill: |rows, sink| {

@@ -11,6 +11,7 @@ mod apply_object;
 mod apply_version;
 mod approvals;
 mod blobs;
+mod cards;
 mod dump;
 mod erase;
 mod error;
@@ -48,9 +49,9 @@ pub use self::writer::OnCommit;
 use self::writer::{Work, Writer};
 use super::{
     ApprovalRow, Catalog, CatalogError, CredentialRow, DatasetRow, ErasedWrite, IdentityRow,
-    KeyWorkRow, ListQuery, MarkerRow, Mutation, ObjectRow, Origin, Page, PartPage, PrincipalRow,
-    ProjectRow, PublicationRow, RosterEntry, RosterKind, Setting, SettingKind, UploadPage,
-    UploadQuery, UploadRow, Version, VersionPage, VersionQuery, encode_change,
+    KeyWorkRow, ListQuery, MarkerRow, Mutation, NoticeRow, ObjectRow, Origin, Page, PartPage,
+    PrincipalRow, ProjectRow, PublicationRow, RosterEntry, RosterKind, Setting, SettingKind,
+    UploadPage, UploadQuery, UploadRow, Version, VersionPage, VersionQuery, encode_change,
 };
 use crate::policy::Grant;
 use crate::types::{
@@ -350,6 +351,16 @@ impl Catalog for SqliteCatalog {
     ) -> Result<Vec<ApprovalRow>, CatalogError> {
         let project = project.clone();
         self.scan(move |conn| approvals::approvals(conn, &project, limit))
+            .await
+    }
+
+    async fn notices(
+        &self,
+        to: &PrincipalId,
+        limit: usize,
+    ) -> Result<Vec<NoticeRow>, CatalogError> {
+        let to = to.clone();
+        self.scan(move |conn| approvals::notices(conn, &to, limit))
             .await
     }
 

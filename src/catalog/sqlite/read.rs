@@ -29,7 +29,7 @@ pub(super) fn project(
     conn: &Connection,
     name: &ProjectName,
 ) -> Result<Option<ProjectRow>, CatalogError> {
-    let select = "SELECT name, created, log FROM projects WHERE name = ?1";
+    let select = "SELECT name, created, log, defaults FROM projects WHERE name = ?1";
     sql::one(conn, select, [name.as_str()], rows::project)
 }
 
@@ -38,7 +38,8 @@ pub(super) fn projects(
     after: &str,
     limit: usize,
 ) -> Result<Vec<ProjectRow>, CatalogError> {
-    let select = "SELECT name, created, log FROM projects WHERE name > ?1 ORDER BY name LIMIT ?2";
+    let select =
+        "SELECT name, created, log, defaults FROM projects WHERE name > ?1 ORDER BY name LIMIT ?2";
     sql::all(
         conn,
         select,
@@ -51,7 +52,7 @@ pub(super) fn dataset(
     conn: &Connection,
     bucket: &BucketName,
 ) -> Result<Option<DatasetRow>, CatalogError> {
-    let select = "SELECT id, project, name, created, creator, versioning, object_lock, key_name FROM datasets
+    let select = "SELECT id, project, name, created, creator, versioning, object_lock, key_name, card FROM datasets
         WHERE project = ?1 AND name = ?2 AND key_floor < 4294967295";
     let place = [bucket.project.as_str(), bucket.dataset.as_str()];
     sql::one(conn, select, place, rows::dataset)
@@ -62,7 +63,7 @@ pub(super) fn datasets(
     (project, name): (&str, &str),
     limit: usize,
 ) -> Result<Vec<DatasetRow>, CatalogError> {
-    let select = "SELECT id, project, name, created, creator, versioning, object_lock, key_name FROM datasets
+    let select = "SELECT id, project, name, created, creator, versioning, object_lock, key_name, card FROM datasets
         WHERE (project, name) > (?1, ?2) AND key_floor < 4294967295
         ORDER BY project, name LIMIT ?3";
     let bounds = params![project, name, sql::limit(limit)];
@@ -73,8 +74,7 @@ pub(super) fn principal(
     conn: &Connection,
     id: &PrincipalId,
 ) -> Result<Option<PrincipalRow>, CatalogError> {
-    let select =
-        "SELECT id, workload, acts_for, created, grouped, suspended FROM principals WHERE id = ?1";
+    let select = "SELECT id, workload, acts_for, created, grouped, suspended, clearance FROM principals WHERE id = ?1";
     sql::one(conn, select, [id.as_str()], rows::principal)
 }
 

@@ -1,5 +1,7 @@
 //! How rows come out of their columns.
 
+use std::sync::Arc;
+
 use rusqlite::Row;
 
 use super::sql::{
@@ -88,17 +90,18 @@ pub(super) fn versioning(row: &Row<'_>, column: usize) -> Result<Versioning, Cat
     }
 }
 
-/// `name, created, log`.
+/// `name, created, log, defaults`.
 pub(super) fn project(row: &Row<'_>) -> Result<ProjectRow, CatalogError> {
     let log: Option<LogTerms> = get_some(row, 2)?;
     Ok(ProjectRow {
         name: get_name(row, 0)?,
         created: get_time(row, 1)?,
         log: log.unwrap_or_default(),
+        defaults: get_some(row, 3)?,
     })
 }
 
-/// `id, project, name, created, creator, versioning, object_lock, key_name`.
+/// `id, project, name, created, creator, versioning, object_lock, key_name, card`.
 pub(super) fn dataset(row: &Row<'_>) -> Result<DatasetRow, CatalogError> {
     Ok(DatasetRow {
         id: DatasetId::from_bytes(get_id(row, 0)?),
@@ -113,12 +116,14 @@ pub(super) fn dataset(row: &Row<'_>) -> Result<DatasetRow, CatalogError> {
             lock: get_some(row, 6)?,
             key_name: row.get(7)?,
         },
+        card: get_some(row, 8)?.map(Arc::new),
     })
 }
 
-/// `id, workload, acts_for, created, grouped, suspended`.
+/// `id, workload, acts_for, created, grouped, suspended, clearance`.
 pub(super) fn principal(row: &Row<'_>) -> Result<PrincipalRow, CatalogError> {
     let acts_for: Option<String> = row.get(2)?;
+    let clearance: Option<String> = row.get(6)?;
     let damaged = |_not_a_name| CatalogError::Damaged { what: "name" };
     Ok(PrincipalRow {
         id: get_name(row, 0)?,
@@ -138,6 +143,10 @@ pub(super) fn principal(row: &Row<'_>) -> Result<PrincipalRow, CatalogError> {
             .map_err(damaged)?,
         created: get_time(row, 3)?,
         suspended: get_time_or_none(row, 5)?,
+        clearance: clearance
+            .map(|label| label.parse())
+            .transpose()
+            .map_err(damaged)?,
     })
 }
 

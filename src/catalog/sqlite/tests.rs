@@ -42,6 +42,7 @@ fn project(name: &str) -> Vec<Mutation> {
     vec![Mutation::CreateProject(ProjectRow {
         name: name.parse().unwrap(),
         created: Timestamp::from_millis(1),
+        defaults: None,
         log: LogTerms::default(),
     })]
 }
@@ -138,6 +139,7 @@ fn furniture() -> Vec<Mutation> {
             acts_for: None,
             created: now,
             suspended: None,
+            clearance: None,
         }),
         Mutation::CreateDataset(DatasetRow {
             id: dataset,
@@ -149,6 +151,7 @@ fn furniture() -> Vec<Mutation> {
             creator: "ann".parse().unwrap(),
             versioning: Versioning::Off,
             defaults: Defaults::default(),
+            card: None,
         }),
         Mutation::CreateUpload(UploadRow {
             id: UploadId::from_bytes([2; 16]),

@@ -9,7 +9,7 @@ use super::show::ShowError;
 use crate::app::log::LogError;
 use crate::app::system::SystemEntropy;
 use crate::app::{self, Gateway, OpenVaultError, ServeError, open_store};
-use crate::catalog::SharedCatalog;
+use crate::catalog::{CardDefaults, SharedCatalog};
 use crate::config::{Config, ConfigError, Environment};
 use crate::keyring::KeyRingError;
 use crate::policy::{Grant, GrantEffect, Terms};
@@ -182,6 +182,13 @@ pub(super) async fn people(gateway: &Gateway, dir: &Path, endpoint: &str) -> Res
             vault.create_grant(&local(vault)?, grant).await?;
         }
     }
+    let there = catalog.project(&project).await.map_err(VaultError::from)?;
+    if there.is_some_and(|row| row.defaults.is_none()) {
+        let defaults = defaults()?;
+        vault
+            .set_defaults(&local(vault)?, &project, defaults, Some(&owner))
+            .await?;
+    }
     let bucket = BucketName::parse(BUCKET, &project)?;
     if catalog
         .dataset(&bucket)
@@ -202,6 +209,16 @@ pub(super) async fn people(gateway: &Gateway, dir: &Path, endpoint: &str) -> Res
         .await?;
     }
     Ok(())
+}
+
+/// What the demo's datasets are, so that any client may make a bucket and fill it.
+fn defaults() -> Result<CardDefaults, DemoError> {
+    Ok(CardDefaults {
+        label: "internal".parse()?,
+        source: "whatever is tried out".to_owned(),
+        basis: "a demonstration".to_owned(),
+        days: 3_650,
+    })
 }
 
 fn local(vault: &Arc<Vault>) -> Result<crate::vault::Call, VaultError> {

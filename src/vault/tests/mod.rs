@@ -7,8 +7,10 @@
 
 mod approvals;
 mod audit;
+mod cards;
 mod clock;
 mod crash;
+mod emergency;
 mod grants;
 mod keywork;
 mod keywork_crash;

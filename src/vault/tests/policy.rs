@@ -451,14 +451,14 @@ async fn matrix(seed: u64) -> (World, Vec<(String, usize, &'static str)>) {
             .await
             .unwrap();
         let root = format!("root-{project}");
-        let made = vault
-            .create_principal(&local(), root.parse().unwrap(), None)
-            .await;
-        made.unwrap();
+        let call = local();
+        let made = vault.create_principal(&call, root.parse().unwrap(), None);
+        made.await.unwrap();
         let mut grant = world.draft(&root, "owner");
         grant.project = project.parse().unwrap();
         grant.approver = root.parse().unwrap();
         world.make_grant(grant).await.unwrap();
+        world.set_defaults(project, &root).await;
         let bucket = format!("{project}--d");
         let call = world.call(Some(&root));
         vault.create_dataset(&call, &bucket, false).await.unwrap();

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 
-use crate::catalog::{ListEntry, ListQuery, MemoryCatalog, SharedCatalog};
+use crate::catalog::{CardDefaults, ListEntry, ListQuery, MemoryCatalog, SharedCatalog};
 use crate::journal::{MemoryJournal, SharedJournal};
 use crate::keyring::KeyRing;
 use crate::ledger::{AuthMethod, Completion, Entry, Nature, Session};
@@ -16,8 +16,8 @@ use crate::store::memory::MemoryStore;
 use crate::store::{BlobStore as _, SharedStore};
 use crate::types::{BlobId, Clock, Entropy, EntropyError, GrantId, Timestamp};
 use crate::vault::{
-    BodyChecks, Call, ErrorKind, Input, NewObject, Parts, Place, ReadAsk, ReviewTimes, Settings,
-    Span, Vault, VaultError,
+    BodyChecks, Call, ErrorKind, Input, LabelRules, NewObject, Parts, Place, ReadAsk, ReviewTimes,
+    Settings, Span, Vault, VaultError,
 };
 
 /// When each test begins: 2027-01-15.
@@ -122,6 +122,32 @@ impl World {
         self.vault = Arc::new(Vault::new(parts, settings(false)));
     }
 
+    /// Another order of labels.
+    pub(in crate::vault) fn relabel(&mut self, order: &str) {
+        let labels = LabelRules {
+            order: order.parse().unwrap(),
+            ..labels()
+        };
+        self.restart(labels);
+    }
+
+    /// A lower ceiling.
+    pub(in crate::vault) fn lower_ceiling(&mut self, ceiling: &str) {
+        let labels = LabelRules {
+            ceiling: ceiling.parse().unwrap(),
+            ..labels()
+        };
+        self.restart(labels);
+    }
+
+    fn restart(&mut self, labels: LabelRules) {
+        let settings = Settings {
+            labels,
+            ..settings(false)
+        };
+        self.vault = Arc::new(Vault::new(self.parts(), settings));
+    }
+
     /// Lets time pass.
     pub(in crate::vault) fn wait(&self, ms: u64) {
         self.clock.0.fetch_add(ms, Ordering::SeqCst);
@@ -207,10 +233,21 @@ impl World {
                 self.grant(name, role).await;
             }
         }
+        self.set_defaults("icu", "olivia").await;
         self.vault
             .create_dataset(&self.call(Some("olivia")), BUCKET, false)
             .await
             .unwrap();
+    }
+
+    /// What the datasets of a project are, on its owner's word.
+    pub(in crate::vault) async fn set_defaults(&self, project: &str, owner: &str) {
+        let (project, owner) = (project.parse().unwrap(), owner.parse().unwrap());
+        let local = self.call(None);
+        let set = self
+            .vault
+            .set_defaults(&local, &project, defaults(), Some(&owner));
+        set.await.unwrap();
     }
 
     pub(in crate::vault) async fn grant(&self, name: &str, role: &str) -> GrantId {
@@ -328,6 +365,27 @@ impl World {
     }
 }
 
+/// As a configuration that says nothing has them.
+pub(in crate::vault) fn labels() -> LabelRules {
+    let label = |name: &str| name.parse().unwrap();
+    LabelRules {
+        order: "public < internal < confidential < secret".parse().unwrap(),
+        unlabelled: label("internal"),
+        clearance: label("internal"),
+        ceiling: label("secret"),
+    }
+}
+
+/// Internal data of the ICU, for ten years.
+pub(in crate::vault) fn defaults() -> CardDefaults {
+    CardDefaults {
+        label: "internal".parse().unwrap(),
+        source: "icu monitors".to_owned(),
+        basis: "consent".to_owned(),
+        days: 3_650,
+    }
+}
+
 /// Ten days for what lets bytes out or shows the log, a hundred for the rest.
 pub(in crate::vault) const REVIEW: ReviewTimes = ReviewTimes {
     privileged_ms: 10 * 86_400_000,
@@ -340,6 +398,7 @@ pub(in crate::vault) fn settings(snapshot_wait: bool) -> Settings {
         snapshot_wait,
         straight: vec!["icu".parse().unwrap()],
         review: REVIEW,
+        labels: labels(),
         log_origin: "kluis/test".to_owned(),
     }
 }

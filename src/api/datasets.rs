@@ -1,0 +1,125 @@
+//! What datasets are, over the network: on the word of who signed.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use http::{Response, StatusCode};
+use serde::{Deserialize, Serialize};
+
+use super::answer::{ApiError, json};
+use super::ask::Ask;
+use super::grants::{read, time, told};
+use crate::types::BucketRef;
+use crate::vault::{CardChange, Described, Vault};
+
+/// What is to change; what is left out stays.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Asked {
+    #[serde(default)]
+    owner: Option<String>,
+    #[serde(default)]
+    label: Option<String>,
+    #[serde(default)]
+    source: Option<String>,
+    #[serde(default)]
+    basis: Option<String>,
+    #[serde(default)]
+    ends: Option<String>,
+    /// The reason of a legal hold.
+    #[serde(default)]
+    hold: Option<String>,
+    /// End the legal hold.
+    #[serde(default)]
+    release: bool,
+    /// The approval of a label's lowering.
+    #[serde(default)]
+    approval: Option<String>,
+}
+
+/// A dataset as it is shown.
+#[derive(Serialize)]
+struct Told {
+    dataset: String,
+    bucket: String,
+    creator: String,
+    created: String,
+    owner: Option<String>,
+    label: Option<String>,
+    source: Option<String>,
+    basis: Option<String>,
+    ends: Option<String>,
+    hold: Option<String>,
+    stage: &'static str,
+    next_stage: Option<String>,
+}
+
+impl From<Described> for Told {
+    fn from(told: Described) -> Self {
+        let Described { row, stage, next } = told;
+        let card = row.card.as_deref();
+        Self {
+            dataset: format!("{}/{}", row.bucket.project, row.bucket.dataset),
+            bucket: row.bucket.to_string(),
+            creator: row.creator.to_string(),
+            created: row.created.to_string(),
+            owner: card.map(|card| card.owner.to_string()),
+            label: card.map(|card| card.label.to_string()),
+            source: card.map(|card| card.source.clone()),
+            basis: card.map(|card| card.basis.clone()),
+            ends: card.map(|card| card.ends.to_string()),
+            hold: card.and_then(|card| card.held.clone()),
+            stage: card.map_or("undescribed", |_| stage.as_str()),
+            next_stage: next.map(|at| at.to_string()),
+        }
+    }
+}
+
+impl Asked {
+    fn change(self) -> Result<CardChange, ApiError> {
+        if self.hold.is_some() && self.release {
+            let both = "It is held or released, not both.".to_owned();
+            return Err(ApiError::bad(both));
+        }
+        let released = self.release.then_some(None);
+        Ok(CardChange {
+            owner: self.owner.map(|text| read("owner", &text)).transpose()?,
+            label: self.label.map(|text| read("label", &text)).transpose()?,
+            source: self.source,
+            basis: self.basis,
+            ends: self.ends.map(|text| time("ends", &text)).transpose()?,
+            held: self.hold.map(Some).or(released),
+            approval: self
+                .approval
+                .map(|text| read("approval", &text))
+                .transpose()?,
+        })
+    }
+}
+
+fn place(vault: &Vault, ask: &Ask) -> Result<BucketRef, ApiError> {
+    let text: String = ask.parameter("bucket")?;
+    BucketRef::parse(&text, vault.default_project())
+        .ok()
+        .filter(|named| named.version.is_none())
+        .ok_or_else(|| ApiError::bad("The path's bucket is no dataset's.".to_owned()))
+}
+
+pub(super) async fn get(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {
+    let bucket = place(&vault, &ask)?.bucket;
+    let row = vault
+        .describe_dataset(&ask.call, &bucket)
+        .await
+        .map_err(told)?;
+    Ok(json(StatusCode::OK, &Told::from(row)))
+}
+
+pub(super) async fn set(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {
+    let asked: Asked = ask.json()?;
+    let bucket = place(&vault, &ask)?.bucket;
+    let row = vault
+        .set_card(&ask.call, &bucket, asked.change()?, None)
+        .await
+        .map_err(told)?;
+    Ok(json(StatusCode::OK, &Told::from(row)))
+}

@@ -1,0 +1,150 @@
+//! Break-glass (AZ-11): data opened to a person for minutes, on the word of two, its owner told in
+//! the same commit, every record that it causes flagged.
+//!
+//! It is a grant like any other: it ends by the clock, is seen in reviews, can be withdrawn, and
+//! gives way to a denial and to a label. What tells it apart is its purpose, which no other may use.
+
+use super::Vault;
+use super::ask::Call;
+use super::error::{ErrorKind, VaultError};
+use crate::catalog::{DatasetRow, Mutation, NoticeRow};
+use crate::policy::{Grant, GrantEffect, Terms};
+use crate::types::{
+    Act, ActKind, Action, ApprovalId, GrantId, NoticeId, PrincipalId, PrincipalKind, ProjectName,
+    limits,
+};
+
+/// What the purpose of such a grant begins with; the approval's id follows.
+pub(super) const PURPOSE: &str = "break-glass:";
+/// What it lets do.
+const ROLE: &str = "reader";
+
+const NO_ACT: VaultError =
+    VaultError::new(ErrorKind::AccessDenied, "the approval is of no break-glass");
+
+impl Vault {
+    /// Opens what two persons agreed to open. Who asked does it; for how long begins now.
+    pub async fn break_glass(
+        &self,
+        call: &Call,
+        (project, id): (&ProjectName, ApprovalId),
+    ) -> Result<Grant, VaultError> {
+        let mut intent = Self::admin_intent(call, Some(project), "");
+        intent.action = Some(Action::ActAsk);
+        intent.query = Some(format!("break-glass approval={id}"));
+        let checked = async {
+            let row = self.find_act(project, id).await?;
+            let (who, minutes) = terms(&row.act)?;
+            let (_, dataset) = row.act.dataset.as_ref().ok_or(NO_ACT)?;
+            let approved = self.approved(call, id, &row.act).await?;
+            let known = self.catalog.principal(&who).await?;
+            if known.is_none_or(|row| row.kind != PrincipalKind::Person) {
+                let why = "break-glass is for a person";
+                return Err(VaultError::new(ErrorKind::InvalidArgument, why));
+            }
+            let place = self.placed(&row.act).await?;
+            if place.id != *dataset {
+                return Err(NO_ACT);
+            }
+            let approver = row.approver.clone().ok_or(NO_ACT)?;
+            let now = self.now();
+            let grant = Grant {
+                id: GrantId::random(self.entropy.as_ref())?,
+                project: project.clone(),
+                principal: who,
+                role: ROLE.to_owned(),
+                dataset: Some(place.bucket.dataset.clone()),
+                prefix: String::new(),
+                effect: GrantEffect::Allow,
+                purpose: Some(format!("{PURPOSE}{id}")),
+                permit: Some(id.to_string()),
+                starts: now,
+                expires: Some(now.plus_millis(u64::from(minutes).saturating_mul(60_000))),
+                approver,
+                created: now,
+                terms: Terms::default(),
+            };
+            let text = format!(
+                "break-glass: {} may read until {}; asked by {}, approved by {}: {}",
+                grant.principal,
+                grant.expires.unwrap_or_default(),
+                row.asker,
+                grant.approver,
+                row.reason
+            );
+            let notice = self.notice_to_owner(&place, text)?;
+            Ok((approved, grant, notice))
+        };
+        let (approved, grant, notice) = match checked.await {
+            Ok(checked) => checked,
+            Err(error) => return Err(self.turn_away(call, intent, error).await),
+        };
+        intent.object.dataset.clone_from(&grant.dataset);
+        intent.nature = crate::ledger::Nature::Emergency;
+        intent.query = Some(super::cut(&format!(
+            "grant={} {}",
+            grant.id,
+            approved.words()
+        )));
+        let recorded = self.begin(call, intent).await?;
+        let made = vec![Mutation::CreateGrant(grant.clone()), notice];
+        recorded
+            .settle(self.carry_out(approved, made).await)
+            .map(|_done| grant)
+    }
+
+    async fn placed(&self, act: &Act) -> Result<DatasetRow, VaultError> {
+        let (dataset, _) = act.dataset.as_ref().ok_or(NO_ACT)?;
+        let bucket = crate::types::BucketName {
+            project: act.project.clone(),
+            dataset: dataset.clone(),
+        };
+        let absent = VaultError::new(ErrorKind::NoSuchDataset, "no such dataset");
+        self.catalog.dataset(&bucket).await?.ok_or(absent)
+    }
+
+    /// What tells a dataset's owner something; she is told from the moment of its commit on.
+    pub(super) fn notice_to_owner(
+        &self,
+        row: &DatasetRow,
+        text: String,
+    ) -> Result<Mutation, VaultError> {
+        let owner = row.card.as_ref().map_or(&row.creator, |card| &card.owner);
+        let notice = NoticeRow {
+            id: NoticeId::random(self.entropy.as_ref())?,
+            to: owner.clone(),
+            at: self.now(),
+            project: row.bucket.project.clone(),
+            dataset: Some(row.bucket.dataset.clone()),
+            text: super::cut(&text),
+        };
+        Ok(Mutation::AddNotice(notice))
+    }
+
+    /// What the caller was told of her datasets, the newest first.
+    pub async fn notices(&self, call: &Call) -> Result<Vec<NoticeRow>, VaultError> {
+        let intent = Self::admin_intent(call, None, "notices");
+        let Some(who) = &call.session.principal else {
+            return Err(self.turn_away(call, intent, super::NOBODY).await);
+        };
+        let told = self.catalog.notices(who, limits::NOTICES_TOLD_MAX).await;
+        match told {
+            Ok(rows) => {
+                self.note(call, intent, Ok(())).await?;
+                Ok(rows)
+            }
+            Err(error) => Err(self.turn_away(call, intent, error.into()).await),
+        }
+    }
+}
+
+fn terms(act: &Act) -> Result<(PrincipalId, u32), VaultError> {
+    match (act.kind, act.terms.as_slice()) {
+        (ActKind::BreakGlass, [who, minutes]) => {
+            let who = who.parse().map_err(|_no_name| NO_ACT)?;
+            let minutes = minutes.parse().map_err(|_no_number| NO_ACT)?;
+            Ok((who, minutes))
+        }
+        _ => Err(NO_ACT),
+    }
+}

@@ -1,0 +1,252 @@
+//! AZ-11: break-glass is for minutes, on two persons' word, and its owner knows.
+
+use super::support::*;
+use crate::ledger::{Entry, Nature};
+use crate::policy::GrantEffect;
+use crate::types::{ActKind, ApprovalId, ProjectName};
+use crate::vault::{ActDraft, CardChange, ErrorKind, Span};
+
+fn icu() -> ProjectName {
+    "icu".parse().unwrap()
+}
+
+/// Rita may ask, oona approves; stan holds nothing.
+async fn world() -> World {
+    let world = World::new().await;
+    for (name, role) in [("oona", "officer"), ("rita", "responder")] {
+        let local = world.call(None);
+        world
+            .vault
+            .create_principal(&local, name.parse().unwrap(), None)
+            .await
+            .unwrap();
+        world.grant(name, role).await;
+    }
+    world.put("olivia", "a", b"bytes").await.unwrap();
+    world
+}
+
+async fn asked(world: &World, who: &str, minutes: u32) -> ApprovalId {
+    let term = |name: &str, value: String| (name.to_owned(), value);
+    let draft = ActDraft {
+        kind: ActKind::BreakGlass,
+        project: icu(),
+        dataset: Some("ecg".parse().unwrap()),
+        terms: vec![
+            term("who", who.to_owned()),
+            term("minutes", minutes.to_string()),
+        ],
+        reason: "patient in theatre 3".to_owned(),
+    };
+    world
+        .vault
+        .ask_act(&world.call(Some("rita")), draft)
+        .await
+        .unwrap()
+        .id
+}
+
+async fn approved(world: &World, who: &str, minutes: u32) -> ApprovalId {
+    let id = asked(world, who, minutes).await;
+    world
+        .vault
+        .approve_act(&world.call(Some("oona")), (&icu(), id))
+        .await
+        .unwrap();
+    id
+}
+
+async fn glass(world: &World, who: &str, id: ApprovalId) -> Option<ErrorKind> {
+    let call = world.call(Some(who));
+    let told = world.vault.break_glass(&call, (&icu(), id)).await;
+    assert!(call.is_recorded());
+    kind(told)
+}
+
+async fn read(world: &World, who: &str) -> Option<ErrorKind> {
+    kind(world.get(who, "a", Span::All).await)
+}
+
+#[tokio::test]
+async fn az_11_it_is_for_minutes_and_every_record_is_flagged() {
+    let world = world().await;
+    assert_eq!(read(&world, "stan").await, Some(ErrorKind::AccessDenied));
+    let id = approved(&world, "stan", 30).await;
+    assert_eq!(
+        read(&world, "stan").await,
+        Some(ErrorKind::AccessDenied),
+        "not broken yet"
+    );
+    assert_eq!(glass(&world, "rita", id).await, None);
+    assert_eq!(read(&world, "stan").await, None);
+    let nature = |who: &str| {
+        let entries = world.journal.entries();
+        let found = entries.into_iter().rev().find_map(|entry| match entry {
+            Entry::Intent { intent, .. } => Some(intent),
+            _ => None,
+        });
+        let intent = found.unwrap();
+        assert!(intent.policy.is_some(), "{who}");
+        intent.nature
+    };
+    assert_eq!(nature("stan"), Nature::Emergency);
+    assert!(world.names("stan", "").await.is_ok());
+    assert_eq!(nature("stan"), Nature::Emergency);
+    assert_eq!(read(&world, "ruben").await, None);
+    assert_eq!(nature("ruben"), Nature::Normal);
+    // It reads and does nothing else.
+    assert!(world.put("stan", "b", b"b").await.is_err());
+    world.wait(30 * 60_000);
+    assert_eq!(
+        read(&world, "stan").await,
+        Some(ErrorKind::AccessDenied),
+        "time is up"
+    );
+    assert_eq!(
+        glass(&world, "rita", id).await,
+        Some(ErrorKind::Conflict),
+        "once"
+    );
+}
+
+#[tokio::test]
+async fn az_11_the_owner_is_told_at_once() {
+    let world = world().await;
+    let id = approved(&world, "stan", 30).await;
+    let told = async |who: &str| world.vault.notices(&world.call(Some(who))).await.unwrap();
+    assert!(told("olivia").await.is_empty());
+    assert_eq!(glass(&world, "rita", id).await, None);
+    let hers = told("olivia").await;
+    assert_eq!(hers.len(), 1);
+    for word in ["stan", "rita", "oona", "patient in theatre 3"] {
+        assert!(hers[0].text.contains(word), "{}", hers[0].text);
+    }
+    for who in ["stan", "rita", "oona", "ruben", "anna"] {
+        assert!(told(who).await.is_empty(), "{who}");
+    }
+    let nobody = world.vault.notices(&world.call(None)).await;
+    assert_eq!(kind(nobody), Some(ErrorKind::AccessDenied));
+}
+
+#[tokio::test]
+async fn az_11_nobody_breaks_it_alone_or_for_another_thing() {
+    let world = world().await;
+    let id = asked(&world, "stan", 30).await;
+    assert_eq!(
+        glass(&world, "rita", id).await,
+        Some(ErrorKind::Conflict),
+        "not approved"
+    );
+    assert_eq!(
+        glass(&world, "stan", id).await,
+        Some(ErrorKind::AccessDenied)
+    );
+    let unknown = ApprovalId::from_bytes([3; 16]);
+    assert_eq!(
+        glass(&world, "rita", unknown).await,
+        Some(ErrorKind::AccessDenied)
+    );
+    // Not for a workload, nor for who is none.
+    for who in ["job-1", "nobody"] {
+        let id = approved(&world, who, 30).await;
+        assert_eq!(
+            glass(&world, "rita", id).await,
+            Some(ErrorKind::InvalidArgument),
+            "{who}"
+        );
+    }
+    // An approval of something else opens nothing.
+    let draft = ActDraft {
+        kind: ActKind::Erase,
+        project: icu(),
+        dataset: Some("ecg".parse().unwrap()),
+        terms: vec![("what".to_owned(), "dataset".to_owned())],
+        reason: "its end".to_owned(),
+    };
+    let other = world
+        .vault
+        .ask_act(&world.call(Some("olivia")), draft)
+        .await
+        .unwrap()
+        .id;
+    world
+        .vault
+        .approve_act(&world.call(Some("oona")), (&icu(), other))
+        .await
+        .unwrap();
+    assert_eq!(
+        glass(&world, "olivia", other).await,
+        Some(ErrorKind::AccessDenied)
+    );
+    assert_eq!(read(&world, "stan").await, Some(ErrorKind::AccessDenied));
+}
+
+#[tokio::test]
+async fn az_11_it_breaks_neither_a_denial_nor_a_label() {
+    let world = world().await;
+    let mut denial = world.draft("stan", "reader");
+    denial.effect = GrantEffect::Deny;
+    world.make_grant(denial).await.unwrap();
+    let id = approved(&world, "stan", 30).await;
+    assert_eq!(glass(&world, "rita", id).await, None);
+    assert_eq!(read(&world, "stan").await, Some(ErrorKind::AccessDenied));
+
+    let world = self::world().await;
+    let local = world.call(None);
+    world
+        .vault
+        .clear(
+            &local,
+            "olivia".parse().unwrap(),
+            Some("secret".parse().unwrap()),
+        )
+        .await
+        .unwrap();
+    let bucket = crate::types::BucketName {
+        project: icu(),
+        dataset: "ecg".parse().unwrap(),
+    };
+    let change = CardChange {
+        label: Some("secret".parse().unwrap()),
+        ..CardChange::default()
+    };
+    world
+        .vault
+        .set_card(&world.call(Some("olivia")), &bucket, change, None)
+        .await
+        .unwrap();
+    let id = approved(&world, "stan", 30).await;
+    assert_eq!(glass(&world, "rita", id).await, None);
+    assert_eq!(read(&world, "stan").await, Some(ErrorKind::AccessDenied));
+}
+
+#[tokio::test]
+async fn az_11_its_purpose_is_nobody_elses_and_it_is_not_prolonged() {
+    let world = world().await;
+    let mut forged = world.draft("stan", "reader");
+    forged.purpose = Some("break-glass:0".to_owned());
+    assert_eq!(
+        world.make_grant(forged).await,
+        Err(ErrorKind::InvalidArgument)
+    );
+    let id = approved(&world, "stan", 30).await;
+    let grant = world
+        .vault
+        .break_glass(&world.call(Some("rita")), (&icu(), id))
+        .await
+        .unwrap();
+    let call = world.call(Some("olivia"));
+    let told = world
+        .vault
+        .confirm_grant(&call, (&icu(), grant.id), None)
+        .await;
+    assert_eq!(kind(told), Some(ErrorKind::InvalidArgument));
+    // Its owner ends it.
+    let call = world.call(Some("olivia"));
+    world
+        .vault
+        .revoke_grant(&call, (&icu(), grant.id), None)
+        .await
+        .unwrap();
+    assert_eq!(read(&world, "stan").await, Some(ErrorKind::AccessDenied));
+}
