@@ -132,7 +132,8 @@ pub enum DatasetCommand {
     /// Say what a dataset is: owner, label, source, legal basis, end; put it under legal hold
     ///
     /// All of it is to be said before the dataset takes data. Raising a label is in force at once
-    /// and cuts what runs above it; lowering it takes two persons (`kluis approval ask label.lower`).
+    /// and cuts what runs above it; lowering it takes two persons (`kluis approval ask
+    /// label.lower`).
     #[command(
         after_long_help = "Example:\n  kluis dataset set icu-sepsis/ecg-2024 --label confidential --by a.jansen\n  kluis dataset set icu-sepsis/ecg-2024 --hold case-2027-81 --by a.jansen"
     )]

@@ -2,7 +2,8 @@
 //! the same commit, every record that it causes flagged.
 //!
 //! It is a grant like any other: it ends by the clock, is seen in reviews, can be withdrawn, and
-//! gives way to a denial and to a label. What tells it apart is its purpose, which no other may use.
+//! gives way to a denial and to a label. What tells it apart is its purpose, which no other may
+//! use.
 
 use super::Vault;
 use super::ask::Call;

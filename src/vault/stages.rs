@@ -1,6 +1,6 @@
 //! The end of a dataset (ER-2): active, a notice 30 days before its end, quarantine at its end,
-//! ended 30 days later, when two persons may destroy its keys. What is refused when is judged by the
-//! clock at each request (`barrier`); here each step is put into the log, once.
+//! ended 30 days later, when two persons may destroy its keys. What is refused when is judged by
+//! the clock at each request (`barrier`); here each step is put into the log, once.
 
 use std::sync::Arc;
 
