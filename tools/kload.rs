@@ -482,7 +482,7 @@ fn incompressible(size: usize) -> Result<Bytes, Failure> {
     let mut block = vec![0; size.min(PERIOD)];
     SystemRandom::new()
         .fill(&mut block)
-        .map_err(|_| "the system has no randomness to give")?;
+        .map_err(|_unspecified| "the system has no randomness to give")?;
     Ok(block.into_iter().cycle().take(size).collect())
 }
 

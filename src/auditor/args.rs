@@ -195,6 +195,10 @@ impl Query {
 /// Which requests.
 #[cfg(feature = "sql")]
 #[derive(Debug, Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is an option of the command line"
+)]
 #[group(id = "filters", multiple = true)]
 #[command(next_help_heading = "Filters, all of which must hold")]
 pub(super) struct QueryFilters {

@@ -3,6 +3,7 @@
 //! Reads are single calls; writes are [`Mutation`]s, applied all or none by [`Catalog::commit`],
 //! with their preconditions judged inside the transaction. The adapters hold no rule of S3.
 
+mod access_change;
 mod approval;
 mod card;
 pub mod codec;

@@ -28,24 +28,8 @@ pub(super) fn run(
             reason,
             caller,
         } => {
-            let Spot { project, dataset } = place;
-            let terms = terms
-                .iter()
-                .map(|(name, value)| (name.clone(), json!(value)));
-            let body = json!({
-                "act": act.as_str(),
-                "dataset": dataset.as_ref().map(ToString::to_string),
-                "terms": terms.collect::<serde_json::Map<String, Value>>(),
-                "reason": reason,
-            });
-            let path = ["projects", project.as_str(), "approvals"];
-            let asked = caller.ask(environment, (Method::POST, &path), Some(&body))?;
-            output.rows(COLUMNS, &[cells(&asked)])?;
-            let id = text(&asked, "approval");
-            output.note("nothing is done until another person approves it, within 72 hours");
-            output.hint(&format!(
-                "the other person runs `kluis approval approve {project} {id}`"
-            ));
+            let spoken = (act.as_str(), place, terms.as_slice(), reason.as_str());
+            ask(caller, environment, spoken, output)?;
         }
         ApprovalCommand::List { project, caller } => {
             let path = ["projects", project.as_str(), "approvals"];
@@ -104,6 +88,33 @@ pub(super) fn run(
         }
     }
     Ok(Exit::Done)
+}
+
+fn ask(
+    caller: &Caller,
+    environment: &Environment,
+    (act, place, terms, reason): (&str, &Spot, &[(String, String)], &str),
+    output: &mut Output,
+) -> Result<(), CliError> {
+    let Spot { project, dataset } = place;
+    let terms = terms
+        .iter()
+        .map(|(name, value)| (name.clone(), json!(value)));
+    let body = json!({
+        "act": act,
+        "dataset": dataset.as_ref().map(ToString::to_string),
+        "terms": terms.collect::<serde_json::Map<String, Value>>(),
+        "reason": reason,
+    });
+    let path = ["projects", project.as_str(), "approvals"];
+    let asked = caller.ask(environment, (Method::POST, &path), Some(&body))?;
+    output.rows(COLUMNS, &[cells(&asked)])?;
+    let id = text(&asked, "approval");
+    output.note("nothing is done until another person approves it, within 72 hours");
+    output.hint(&format!(
+        "the other person runs `kluis approval approve {project} {id}`"
+    ));
+    Ok(())
 }
 
 fn step(

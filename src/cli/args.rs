@@ -9,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
 use super::approval_args::ApprovalCommand;
+pub use super::audit_args::AuditCommand;
 #[cfg(feature = "mount")]
 pub use super::dataset_args::Mount;
 pub use super::dataset_args::{DatasetCommand, Remote};
@@ -18,10 +19,9 @@ use super::key_args::{Drill, KeyCommand};
 use super::login_args::{Kept, Login};
 use super::remote::Caller;
 use super::values::{self, StoreUrl};
-use crate::ledger::Outcome;
 use crate::types::{
-    AccessKeyId, Action, ApprovalId, BucketName, DatasetName, EventId, Label, ObjectKey,
-    PrincipalId, ProjectName, Timestamp,
+    AccessKeyId, Action, ApprovalId, BucketName, Label, ObjectKey, PrincipalId, ProjectName,
+    Timestamp,
 };
 
 const AFTER: &str = "\
@@ -546,71 +546,6 @@ pub enum PolicyCommand {
         #[arg(long, value_name = "CODE")]
         purpose: Option<String>,
     },
-}
-
-/// Commands on the log.
-#[derive(Debug, Subcommand)]
-pub enum AuditCommand {
-    /// Show the last records, and with --follow those to come
-    ///
-    /// Reading the log is itself recorded.
-    #[command(
-        after_long_help = "Example:\n  kluis audit tail --project icu-sepsis -n 50\n  kluis audit tail --follow --json"
-    )]
-    Tail {
-        /// Of one project [default: all]
-        #[arg(long, value_name = "NAME")]
-        project: Option<ProjectName>,
-        /// How many
-        #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
-        #[arg(value_parser = clap::value_parser!(u32).range(1..=100_000))]
-        lines: u32,
-        /// Go on until interrupted
-        #[arg(short, long)]
-        follow: bool,
-    },
-    /// Show one request, or those that filters name
-    ///
-    /// Reading the log is itself recorded.
-    #[command(
-        after_long_help = "Example:\n  kluis audit show 0198f0c27a1e7c3b9d510c6a5d0f2b11\n  kluis audit show --principal a.jansen --since 2027-03-01 --outcome refused"
-    )]
-    Show {
-        /// The event's id, as `tail` shows it
-        #[arg(value_parser = values::event, required_unless_present = "filters")]
-        event: Option<EventId>,
-        /// Which requests.
-        #[command(flatten)]
-        filters: AuditFilters,
-    },
-}
-
-/// Which requests of the log.
-#[derive(Debug, Args)]
-#[group(id = "filters", multiple = true, conflicts_with = "event")]
-#[command(next_help_heading = "Filters, all of which must hold")]
-pub struct AuditFilters {
-    /// On a project
-    #[arg(long, value_name = "NAME")]
-    pub project: Option<ProjectName>,
-    /// On a dataset of this name
-    #[arg(long, value_name = "DATASET")]
-    pub dataset: Option<DatasetName>,
-    /// By a principal, or by a workload that acts for it
-    #[arg(long, value_name = "PRINCIPAL")]
-    pub principal: Option<PrincipalId>,
-    /// What was asked: object.read, object.write, object.list, …
-    #[arg(long, value_name = "ACTION")]
-    pub action: Option<Action>,
-    /// How it ended: success, refused, failed, aborted, open-at-crash
-    #[arg(long, value_name = "OUTCOME", value_parser = values::outcome)]
-    pub outcome: Option<Outcome>,
-    /// Begun at this time or later: 2027-01-01 or 2027-01-01T12:00:00Z
-    #[arg(long, value_name = "TIME", value_parser = values::time)]
-    pub since: Option<Timestamp>,
-    /// Begun before this time
-    #[arg(long, value_name = "TIME", value_parser = values::time)]
-    pub until: Option<Timestamp>,
 }
 
 /// Commands on the configuration.

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::args::{AuditCommand, AuditFilters};
+use super::audit_args::{AuditCommand, AuditFilters};
 use super::open::{Desk, call, journal};
 use super::output::{CliError, Exit, Output};
 use super::serve;

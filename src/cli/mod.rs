@@ -2,6 +2,7 @@
 
 pub mod approval_args;
 pub mod args;
+pub mod audit_args;
 pub mod config_command;
 pub mod grant_args;
 pub mod job_args;

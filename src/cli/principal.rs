@@ -23,19 +23,7 @@ pub(super) fn run(
 ) -> Result<Exit, CliError> {
     match command {
         PrincipalCommand::Create { name, acts_for } => {
-            let row = desk.act(output, async |opened| {
-                if let Some(person) = acts_for
-                    && opened.vault.catalog().principal(person).await?.is_none()
-                {
-                    return Err(absent("principal", person)
-                        .hint(format!("`kluis principal create {person}` makes it")));
-                }
-                let call = call(opened, "principal create")?;
-                let vault = &opened.vault;
-                Ok(vault
-                    .create_principal(&call, name.clone(), acts_for.clone())
-                    .await?)
-            })?;
+            let row = create(name, acts_for.as_ref(), desk, output)?;
             output.rows(COLUMNS, &[cells(&row)])?;
         }
         PrincipalCommand::Clear { name, label } => {
@@ -98,6 +86,26 @@ pub(super) fn run(
         }
     }
     Ok(Exit::Done)
+}
+
+fn create(
+    name: &PrincipalId,
+    acts_for: Option<&PrincipalId>,
+    desk: Desk<'_>,
+    output: &mut Output,
+) -> Result<PrincipalRow, CliError> {
+    desk.act(output, async |opened| {
+        if let Some(person) = acts_for
+            && opened.vault.catalog().principal(person).await?.is_none()
+        {
+            return Err(absent("principal", person)
+                .hint(format!("`kluis principal create {person}` makes it")));
+        }
+        let call = call(opened, "principal create")?;
+        let vault = &opened.vault;
+        let made = vault.create_principal(&call, name.clone(), acts_for.cloned());
+        Ok(made.await?)
+    })
 }
 
 fn suspend(

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::problem::{Fault, Problem};
-use super::settings::{Config, Limits, Server, Store, Straight};
+use super::settings::{Config, LabelSection, Limits, Server, Store, Straight};
 use super::value::{ByteSize, PlainHttp, StoreKind};
 use crate::types::{Label, Labels, ProjectName, limits};
 
@@ -135,18 +135,7 @@ impl Config {
             self.identity.reload_interval,
             HOUR,
         );
-        for (name, label) in [
-            ("labels.unlabelled", &self.labels.unlabelled),
-            ("labels.clearance", &self.labels.clearance),
-            ("labels.ceiling", &self.labels.ceiling),
-        ] {
-            rules.hold(
-                self.labels.order.rank(label).is_some(),
-                name,
-                "is not one of `labels.order`",
-                "name one of the labels that stand there",
-            );
-        }
+        label_names(rules, &self.labels);
         let long = DAY.saturating_mul(3650);
         for (name, time) in [
             ("policy.review", self.policy.review),
@@ -171,6 +160,21 @@ impl Config {
             "sweep.upload_age",
             "is out of range",
             "it is at least 1d: an upload may rest over night",
+        );
+    }
+}
+
+fn label_names(rules: &mut Rules, labels: &LabelSection) {
+    for (name, label) in [
+        ("labels.unlabelled", &labels.unlabelled),
+        ("labels.clearance", &labels.clearance),
+        ("labels.ceiling", &labels.ceiling),
+    ] {
+        rules.hold(
+            labels.order.rank(label).is_some(),
+            name,
+            "is not one of `labels.order`",
+            "name one of the labels that stand there",
         );
     }
 }

@@ -37,7 +37,7 @@ impl Vault {
             let row = self.find_act(project, id).await?;
             let (who, minutes) = terms(&row.act)?;
             let (_, dataset) = row.act.dataset.as_ref().ok_or(NO_ACT)?;
-            let approved = self.approved(call, id, &row.act).await?;
+            let agreed = self.approved(call, id, &row.act).await?;
             let known = self.catalog.principal(&who).await?;
             if known.is_none_or(|row| row.kind != PrincipalKind::Person) {
                 let why = "break-glass is for a person";
@@ -48,7 +48,7 @@ impl Vault {
                 return Err(NO_ACT);
             }
             let approver = row.approver.clone().ok_or(NO_ACT)?;
-            let now = self.now();
+            let begins = self.now();
             let grant = Grant {
                 id: GrantId::random(self.entropy.as_ref())?,
                 project: project.clone(),
@@ -59,10 +59,10 @@ impl Vault {
                 effect: GrantEffect::Allow,
                 purpose: Some(format!("{PURPOSE}{id}")),
                 permit: Some(id.to_string()),
-                starts: now,
-                expires: Some(now.plus_millis(u64::from(minutes).saturating_mul(60_000))),
+                starts: begins,
+                expires: Some(begins.plus_millis(u64::from(minutes).saturating_mul(60_000))),
                 approver,
-                created: now,
+                created: begins,
                 terms: Terms::default(),
             };
             let text = format!(
@@ -73,8 +73,8 @@ impl Vault {
                 grant.approver,
                 row.reason
             );
-            let notice = self.notice_to_owner(&place, text)?;
-            Ok((approved, grant, notice))
+            let notice = self.notice_to_owner(&place, &text)?;
+            Ok((agreed, grant, notice))
         };
         let (approved, grant, notice) = match checked.await {
             Ok(checked) => checked,
@@ -108,7 +108,7 @@ impl Vault {
     pub(super) fn notice_to_owner(
         &self,
         row: &DatasetRow,
-        text: String,
+        text: &str,
     ) -> Result<Mutation, VaultError> {
         let owner = row.card.as_ref().map_or(&row.creator, |card| &card.owner);
         let notice = NoticeRow {
@@ -117,7 +117,7 @@ impl Vault {
             at: self.now(),
             project: row.bucket.project.clone(),
             dataset: Some(row.bucket.dataset.clone()),
-            text: super::cut(&text),
+            text: super::cut(text),
         };
         Ok(Mutation::AddNotice(notice))
     }

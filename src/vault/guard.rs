@@ -161,6 +161,12 @@ fn about(call: &Call, version: Option<u32>) -> Circumstances<'_> {
 }
 
 impl Guard {
+    /// Remembers that a grant and a credential were used.
+    fn note(&self, decision: &Decision, call: &Call, now: Timestamp) {
+        let credential = call.session.access_key.as_ref();
+        self.recent.note(decision.grant.as_ref(), credential, now);
+    }
+
     pub(super) fn new(parts: &Parts, labels: LabelRules) -> Self {
         let cache = RwLock::new(Cache::default());
         Self {
@@ -491,10 +497,8 @@ impl Vault {
                 }
             };
         }
-        let BucketRef { bucket, version } = or_refuse!(
-            BucketRef::parse(bucket, &self.settings.default_project),
-            None
-        );
+        let named = BucketRef::parse(bucket, &self.settings.default_project);
+        let BucketRef { bucket, version } = or_refuse!(named, None);
         object.project = Some(bucket.project.clone());
         object.dataset = Some(bucket.dataset.clone());
         let (key_name, text) = match name {
@@ -529,24 +533,21 @@ impl Vault {
             let judged = barrier::judge(&self.settings.labels, row, ranks, (action, now));
             or_refuse!(judged, Some(decision));
         }
-        let credential = call.session.access_key.as_ref();
-        let recent = &self.guard.recent;
-        recent.note(decision.grant.as_ref(), credential, now);
-        let lease = Lease {
-            guard: Arc::clone(&self.guard),
-            principal: principal.clone(),
-            access_key: call.session.access_key.clone(),
-            bounds: call.bounds.clone(),
-            client: when.client,
-            version,
-            bucket: bucket.clone(),
-            key: key_name.clone(),
-            action,
-            confirmed: now,
-            due: Timestamp::from_millis(now.millis().saturating_add(RECHECK_MS)),
-        };
+        self.guard.note(&decision, call, now);
         Ok(Authorized {
-            lease,
+            lease: Lease {
+                guard: Arc::clone(&self.guard),
+                principal: principal.clone(),
+                access_key: call.session.access_key.clone(),
+                bounds: call.bounds.clone(),
+                client: when.client,
+                version,
+                bucket: bucket.clone(),
+                key: key_name.clone(),
+                action,
+                confirmed: now,
+                due: Timestamp::from_millis(now.millis().saturating_add(RECHECK_MS)),
+            },
             bucket,
             dataset,
             publication,

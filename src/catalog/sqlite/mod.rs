@@ -13,6 +13,7 @@ mod approvals;
 mod blobs;
 mod cards;
 mod dump;
+mod dumps;
 mod erase;
 mod error;
 mod keywork;
@@ -43,7 +44,7 @@ use bytes::Bytes;
 use rusqlite::Connection;
 use tokio::sync::Semaphore;
 
-use self::dump::Session;
+use self::dumps::Dumps;
 use self::readers::Readers;
 pub use self::writer::OnCommit;
 use self::writer::{Work, Writer};
@@ -66,13 +67,6 @@ pub struct SqliteCatalog {
     /// One permit per long read.
     scans: Arc<Semaphore>,
     dumps: Arc<Mutex<Dumps>>,
-}
-
-/// At most one dump runs.
-#[derive(Default)]
-struct Dumps {
-    begun: u64,
-    running: Option<Session>,
 }
 
 impl SqliteCatalog {
@@ -131,41 +125,6 @@ impl SqliteCatalog {
             result
         });
         worked.await.map_err(|error| failed(error.to_string()))?
-    }
-}
-
-impl Dumps {
-    /// One page; a dump that failed is over.
-    fn page(
-        &mut self,
-        readers: &Readers,
-        cursor: Option<&Bytes>,
-        bytes_max: usize,
-    ) -> Result<(Vec<Mutation>, Option<Bytes>), CatalogError> {
-        let running = self.running.take();
-        let mut session = if let Some(cursor) = cursor {
-            match running {
-                Some(session) if session.cursor() == cursor => session,
-                other => {
-                    self.running = other;
-                    return Err(CatalogError::Failed {
-                        reason: "this dump was ended by another".into(),
-                    });
-                }
-            }
-        } else {
-            drop(running);
-            self.begun = self.begun.saturating_add(1);
-            Session::begin(self.begun, readers.take()?)?
-        };
-        let (mutations, more) = session.page(bytes_max)?;
-        if more {
-            let cursor = session.cursor();
-            self.running = Some(session);
-            return Ok((mutations, Some(cursor)));
-        }
-        readers.give_back(session.end()?);
-        Ok((mutations, None))
     }
 }
 
