@@ -197,6 +197,7 @@ impl Query {
 #[derive(Debug, Args)]
 #[group(id = "filters", multiple = true)]
 #[command(next_help_heading = "Filters, all of which must hold")]
+#[expect(clippy::struct_excessive_bools, reason = "switches, each of its own")]
 pub(super) struct QueryFilters {
     /// On a dataset of this name
     #[arg(long)]

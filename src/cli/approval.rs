@@ -15,6 +15,7 @@ const COLUMNS: [&str; 7] = [
 ];
 
 /// Runs one of its commands.
+#[expect(clippy::too_many_lines, reason = "one arm for each command")]
 pub(super) fn run(
     command: &ApprovalCommand,
     environment: &Environment,

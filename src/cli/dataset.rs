@@ -12,6 +12,7 @@ use crate::vault::Published;
 pub(super) const COLUMNS: [&str; 5] = ["dataset", "bucket", "creator", "created", "id"];
 
 /// Runs one of its commands.
+#[expect(clippy::too_many_lines, reason = "one arm for each command")]
 pub(super) fn run(
     command: &DatasetCommand,
     desk: Desk<'_>,

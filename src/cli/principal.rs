@@ -16,6 +16,7 @@ const COLUMNS: [&str; 6] = [
 ];
 
 /// Runs one of its commands.
+#[expect(clippy::too_many_lines, reason = "one arm for each command")]
 pub(super) fn run(
     command: &PrincipalCommand,
     desk: Desk<'_>,

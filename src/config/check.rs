@@ -93,6 +93,21 @@ impl Config {
         rules.0
     }
 
+    fn labelled(&self, rules: &mut Rules) {
+        for (name, label) in [
+            ("labels.unlabelled", &self.labels.unlabelled),
+            ("labels.clearance", &self.labels.clearance),
+            ("labels.ceiling", &self.labels.ceiling),
+        ] {
+            rules.hold(
+                self.labels.order.rank(label).is_some(),
+                name,
+                "is not one of `labels.order`",
+                "name one of the labels that stand there",
+            );
+        }
+    }
+
     fn rest(&self, rules: &mut Rules) {
         rules.time(
             "catalog.snapshot_interval",
@@ -135,18 +150,7 @@ impl Config {
             self.identity.reload_interval,
             HOUR,
         );
-        for (name, label) in [
-            ("labels.unlabelled", &self.labels.unlabelled),
-            ("labels.clearance", &self.labels.clearance),
-            ("labels.ceiling", &self.labels.ceiling),
-        ] {
-            rules.hold(
-                self.labels.order.rank(label).is_some(),
-                name,
-                "is not one of `labels.order`",
-                "name one of the labels that stand there",
-            );
-        }
+        self.labelled(rules);
         let long = DAY.saturating_mul(3650);
         for (name, time) in [
             ("policy.review", self.policy.review),

@@ -171,7 +171,11 @@ impl Vault {
             let row = self.find_act(project, id).await?;
             let decision = match to {
                 ApprovalState::Withdrawn if row.asker == by => None,
-                _ => Some(
+                ApprovalState::Asked
+                | ApprovalState::Approved
+                | ApprovalState::Refused
+                | ApprovalState::Withdrawn
+                | ApprovalState::Spent => Some(
                     self.may_approve(&row.act, &by, &circumstances(call))
                         .await?,
                 ),

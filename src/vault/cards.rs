@@ -111,7 +111,7 @@ impl Vault {
             Err(error) => return Err(self.turn_away(call, intent, error).await),
         };
         intent.policy = Some(policy_ref(&decision));
-        let words = approved.as_ref().map(|approved| approved.words());
+        let words = approved.as_ref().map(super::approvals::Approved::words);
         let said = format!("{} {}", said(&card), words.unwrap_or_default());
         intent.query = Some(super::cut(said.trim()));
         let set = Mutation::SetCard {

@@ -42,25 +42,25 @@ impl Vault {
                 let why = "break-glass is for a person";
                 return Err(VaultError::new(ErrorKind::InvalidArgument, why));
             }
-            let place = self.placed(&row.act).await?;
-            if place.id != *dataset {
+            let target = self.placed(&row.act).await?;
+            if target.id != *dataset {
                 return Err(NO_ACT);
             }
-            let approver = row.approver.clone().ok_or(NO_ACT)?;
+            let second = row.approver.clone().ok_or(NO_ACT)?;
             let now = self.now();
             let grant = Grant {
                 id: GrantId::random(self.entropy.as_ref())?,
                 project: project.clone(),
                 principal: who,
                 role: ROLE.to_owned(),
-                dataset: Some(place.bucket.dataset.clone()),
+                dataset: Some(target.bucket.dataset.clone()),
                 prefix: String::new(),
                 effect: GrantEffect::Allow,
                 purpose: Some(format!("{PURPOSE}{id}")),
                 permit: Some(id.to_string()),
                 starts: now,
                 expires: Some(now.plus_millis(u64::from(minutes).saturating_mul(60_000))),
-                approver,
+                approver: second,
                 created: now,
                 terms: Terms::default(),
             };
@@ -72,7 +72,7 @@ impl Vault {
                 grant.approver,
                 row.reason
             );
-            let notice = self.notice_to_owner(&place, text)?;
+            let notice = self.notice_to_owner(&target, &text)?;
             Ok((approved, grant, notice))
         };
         let (approved, grant, notice) = match checked.await {
@@ -107,7 +107,7 @@ impl Vault {
     pub(super) fn notice_to_owner(
         &self,
         row: &DatasetRow,
-        text: String,
+        text: &str,
     ) -> Result<Mutation, VaultError> {
         let owner = row.card.as_ref().map_or(&row.creator, |card| &card.owner);
         let notice = NoticeRow {
@@ -116,7 +116,7 @@ impl Vault {
             at: self.now(),
             project: row.bucket.project.clone(),
             dataset: Some(row.bucket.dataset.clone()),
-            text: super::cut(&text),
+            text: super::cut(text),
         };
         Ok(Mutation::AddNotice(notice))
     }

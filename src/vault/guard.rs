@@ -475,6 +475,18 @@ impl Vault {
         }
     }
 
+    /// What is granted may be barred all the same: see [`barrier`].
+    fn unbarred(
+        &self,
+        row: Option<&DatasetRow>,
+        ranks: (Rank, Rank),
+        asked: (Action, Timestamp),
+    ) -> Result<(), VaultError> {
+        let labels = &self.settings.labels;
+        row.map_or(Ok(()), |row| barrier::judge(labels, row, ranks, asked))
+    }
+
+    #[expect(clippy::too_many_lines, reason = "one way from a name to its proof")]
     async fn judge(
         &self,
         call: &Call,
@@ -524,11 +536,9 @@ impl Vault {
         }
         let found = self.locate(&bucket, version, action).await;
         let (dataset, publication, rank) = or_refuse!(found, Some(decision));
-        if let Some(row) = &dataset {
-            let ranks = (rank, subject.cleared());
-            let judged = barrier::judge(&self.settings.labels, row, ranks, (action, now));
-            or_refuse!(judged, Some(decision));
-        }
+        let ranks = (rank, subject.cleared());
+        let judged = self.unbarred(dataset.as_ref(), ranks, (action, now));
+        or_refuse!(judged, Some(decision));
         let credential = call.session.access_key.as_ref();
         let recent = &self.guard.recent;
         recent.note(decision.grant.as_ref(), credential, now);

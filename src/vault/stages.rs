@@ -58,7 +58,7 @@ impl Vault {
             stage.as_str(),
             was.ends
         );
-        let notice = self.notice_to_owner(&row, text)?;
+        let notice = self.notice_to_owner(&row, &text)?;
         match self.administer(&call, intent, vec![set, notice]).await {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == ErrorKind::Conflict => Ok(false),

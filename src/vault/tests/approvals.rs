@@ -178,10 +178,10 @@ async fn az_10_who_may_not_approve_does_not() {
     assert_eq!(told.unwrap_err().kind(), ErrorKind::AccessDenied);
     // A link that somebody was given is no signature of hers; nor does a workload sign for her.
     let presigned = with(&world, "oscar", |session| {
-        session.auth = AuthMethod::SigV4Query
+        session.auth = AuthMethod::SigV4Query;
     });
     let acting = with(&world, "oscar", |session| {
-        session.responsible = Some("ruben".parse().unwrap())
+        session.responsible = Some("ruben".parse().unwrap());
     });
     for call in [presigned, acting] {
         let told = world.vault.approve_act(&call, (&icu(), id)).await;

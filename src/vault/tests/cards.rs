@@ -5,7 +5,7 @@ use futures_util::StreamExt as _;
 use super::support::*;
 use crate::catalog::{CardDefaults, Stage};
 use crate::ledger::Entry;
-use crate::types::{ActKind, Action, ApprovalId, BucketName, Label, Timestamp, limits};
+use crate::types::{ActKind, ApprovalId, BucketName, Label, Timestamp, limits};
 use crate::vault::{
     ActDraft, CardChange, CopySource, Described, ErrorKind, Place, Span, VaultError,
     WriteConditions,
@@ -545,7 +545,6 @@ async fn er_2_a_dataset_ends_by_the_clock_unless_it_is_held() {
     .await
     .unwrap();
     assert_eq!((stage().await, read().await), (Stage::Active, None));
-    assert_eq!(Action::DatasetConfigure.as_str(), "dataset.configure");
 }
 
 #[tokio::test]
