@@ -18,7 +18,8 @@ use kluis::catalog::{
     PrincipalRow, ProjectRow, SharedCatalog, SqliteCatalog,
 };
 use kluis::types::{
-    BlobId, BucketName, Checksums, DatasetId, ETag, PrincipalKind, Timestamp, VersionId, Versioning,
+    BlobId, BucketName, Checksums, DatasetId, ETag, LogTerms, PrincipalKind, Timestamp, VersionId,
+    Versioning,
 };
 
 const DIRECTORIES: u64 = 1_000;
@@ -97,7 +98,7 @@ async fn fill(catalog: SharedCatalog) {
         Mutation::CreateProject(ProjectRow {
             name: "icu".parse().expect("a name"),
             created,
-            log: Default::default(),
+            log: LogTerms::default(),
             defaults: None,
         }),
         Mutation::CreatePrincipal(PrincipalRow {
