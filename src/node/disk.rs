@@ -35,6 +35,8 @@ pub struct DiskCache {
     sweeping: AtomicBool,
     resting: Mutex<Option<Instant>>,
     writers: Semaphore,
+    /// A permit for each KiB that waits for a writer.
+    waiting: Arc<Semaphore>,
     next: AtomicU64,
     hits: AtomicU64,
 }
@@ -57,6 +59,7 @@ impl DiskCache {
             sweeping: AtomicBool::new(false),
             resting: Mutex::default(),
             writers: Semaphore::new(limits::DISK_WRITERS_MAX),
+            waiting: Arc::new(Semaphore::new(limits::DISK_WAITING_KIB_MAX)),
             next: AtomicU64::new(0),
             hits: AtomicU64::new(0),
         };
@@ -115,6 +118,11 @@ impl DiskCache {
         if resting.is_some_and(|until| now < until) {
             return;
         }
+        let kib = u32::try_from(sealed.len() / 1024).unwrap_or(u32::MAX);
+        let behind = Arc::clone(&self.waiting).try_acquire_many_owned(kib.saturating_add(1));
+        let Ok(queued) = behind else {
+            return;
+        };
         let bytes = cost(u64::try_from(sealed.len()).unwrap_or(u64::MAX));
         let taken = self
             .room
@@ -134,10 +142,8 @@ impl DiskCache {
             }
             return;
         }
-        if self.writers.available_permits() == 0 {
-            return;
-        }
         tokio::spawn(async move {
+            let _queued = queued;
             let Ok(_turn) = cache.writers.acquire().await else {
                 return;
             };

@@ -57,7 +57,7 @@ pub enum SeenError {
 struct Roots(BTreeMap<u32, (Digest, Digest)>);
 
 impl Roots {
-    /// Of lines that are whole; `None` if one of them is not as [`line`] writes it.
+    /// Of lines that are whole; `None` if one of them is not as [`line()`] writes it.
     fn parse(text: &str) -> Option<Self> {
         let mut roots = BTreeMap::new();
         for line in text.lines() {

@@ -124,6 +124,7 @@ def cached(vault, version, files, base, rng) -> None:
     sent = sum(r["bytes_sent"] for r in vault.audit(since).values() if r.get("operation") in ("GetSealed", "GetPack"))
     check("S23: another mount reads what the first one kept", not wrong and sent < sum(map(len, files.values())) // 4, (wrong[:3], sent, seen))
     # Every way in which somebody could spoil it.
+    bodies = [path.read_bytes() for path in held]
     for path in cache.rglob("*"):
         if not path.is_file():
             continue
@@ -139,7 +140,7 @@ def cached(vault, version, files, base, rng) -> None:
         elif kind == "empty":
             path.write_bytes(b"")
         elif kind == "other":
-            path.write_bytes(rng.choice(held).read_bytes() if rng.choice(held).exists() else b"x")
+            path.write_bytes(rng.choice(bodies))
         elif kind == "link":
             path.symlink_to("/etc/passwd")
         else:
