@@ -457,7 +457,7 @@ fn every_test_that_security_names_is_there() {
         let file = text[..at].rsplit('`').next().expect("a path");
         let title: String = text[at + 6..].chars().take_while(|c| *c != '"').collect();
         let script = read(&root().join(format!("{file}.py")));
-        let call = format!("@check(\"{title}\"");
+        let call = format!("check(\"{title}\"");
         assert!(script.contains(&call), "{file}.py has no attack {title:?}");
         attacks += 1;
     }

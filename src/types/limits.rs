@@ -309,8 +309,8 @@ pub const PLAN_BYTES_MAX: u64 = 128 * 1024 * 1024;
 pub const PLAN_FILES_MAX: usize = 2 * 1024 * 1024;
 /// Chunks that are written to a disk cache at once: a thread each.
 pub const DISK_WRITERS_MAX: usize = 8;
-/// KiB of chunks that wait for a disk cache: one answer brings hundreds of small files at once. What
-/// comes while the disk is further behind is not kept.
+/// KiB of chunks that wait for a disk cache: one answer brings hundreds of small files at once.
+/// What comes while the disk is further behind is not kept.
 pub const DISK_WAITING_KIB_MAX: usize = 32 * 1024;
 /// Files of a disk cache; beyond, further ones are removed.
 pub const DISK_FILES_MAX: usize = 8 * 1024 * 1024;
