@@ -16,7 +16,7 @@ use sync_wrapper::SyncStream;
 use super::error::{ErrorKind, VaultError};
 use super::guard::{Authorized, Lease, policy_ref};
 use super::record::Recorded;
-use super::release::{Run, checked, version};
+use super::release::{Run, checked, in_use};
 use super::{Call, PlainBody, Vault};
 use crate::catalog::PublicationRow;
 use crate::ledger::Intent;
@@ -69,7 +69,7 @@ impl Vault {
         let proof = self
             .authorize(call, bucket, None, Action::DatasetHead)
             .await?;
-        let planned = version(&proof).and_then(|found| checked(&runs).map(|()| found));
+        let planned = in_use(&proof, self.now()).and_then(|found| checked(&runs).map(|()| found));
         let (row, number) = match planned {
             Ok(planned) => planned,
             Err(error) => {

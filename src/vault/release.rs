@@ -26,7 +26,7 @@ use crate::seal::{
     DataKey, layout, manifest_key_version, open_blob, open_manifest_key, table_key_version,
 };
 use crate::store::BlobStream;
-use crate::types::{Action, BlobId, ByteRange, ObjectKey, PublicationId, limits};
+use crate::types::{Action, BlobId, ByteRange, ObjectKey, PublicationId, Timestamp, limits};
 
 pub(super) const NO_VERSION: VaultError =
     VaultError::new(ErrorKind::InvalidArgument, "this is no published version");
@@ -98,6 +98,16 @@ impl Indexes {
 pub(super) fn version(proof: &Authorized) -> Result<(Arc<PublicationRow>, u32), VaultError> {
     let row = proof.publication.as_ref().ok_or(NO_VERSION)?;
     Ok((Arc::clone(row), proof.number().ok_or(BROKEN)?))
+}
+
+/// The publication whose contents may be handed on. The proof is of a right to know of the dataset;
+/// what has ended is read no more.
+pub(super) fn in_use(
+    proof: &Authorized,
+    now: Timestamp,
+) -> Result<(Arc<PublicationRow>, u32), VaultError> {
+    super::barrier::in_use(proof.dataset()?, now)?;
+    version(proof)
 }
 
 /// That there are runs, and not too many objects in them.
@@ -218,13 +228,7 @@ impl Vault {
         let proof = self
             .authorize(call, bucket, None, Action::DatasetHead)
             .await?;
-        // The proof is of a right to know of the dataset; what has ended is not read either.
-        let used = proof
-            .dataset()
-            .and_then(|row| super::barrier::in_use(row, self.now()));
-        let planned = used
-            .and_then(|()| version(&proof))
-            .and_then(|found| checked(&runs).map(|()| found));
+        let planned = in_use(&proof, self.now()).and_then(|found| checked(&runs).map(|()| found));
         let (row, number) = match planned {
             Ok(planned) => planned,
             Err(error) => {

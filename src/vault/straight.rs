@@ -8,7 +8,7 @@ use futures_util::future::try_join_all;
 
 use super::error::{ErrorKind, VaultError};
 use super::guard::{Authorized, policy_ref};
-use super::release::{Run, version};
+use super::release::{Run, in_use, version};
 use super::{Call, Vault};
 use crate::types::{Action, BlobId, ObjectKey, limits};
 
@@ -52,10 +52,7 @@ impl Vault {
         let proof = self
             .authorize(call, bucket, None, Action::DatasetHead)
             .await?;
-        let used = proof
-            .dataset()
-            .and_then(|row| super::barrier::in_use(row, self.now()));
-        let planned = used.and_then(|()| version(&proof)).and_then(|_| {
+        let planned = in_use(&proof, self.now()).and_then(|_| {
             let fits =
                 |ask: &StraightAsk| (1..=limits::STRAIGHT_BLOBS_MAX).contains(&ask.blobs.len());
             let total: usize = asks.iter().map(|ask| ask.blobs.len()).sum();
