@@ -12,8 +12,8 @@ use crate::ledger::{Entry, Outcome};
 use crate::policy::GrantEffect;
 use crate::seal::{Opener, Table};
 use crate::store::{BlobStore as _, SharedStore};
-use crate::types::{Action, BlobId};
-use crate::vault::{ErrorKind, Parts, Presigned, Run, StraightAsk, VaultError};
+use crate::types::{Action, BlobId, BucketName, limits};
+use crate::vault::{CardChange, ErrorKind, Parts, Presigned, Run, StraightAsk, VaultError};
 
 /// The frames of a pack: keys and sealed blobs.
 async fn pack(
@@ -282,4 +282,33 @@ async fn without_a_durable_record_neither_a_pack_nor_a_url_leaves() {
             () = gate.stopped() => {}
         }
     }
+}
+
+#[tokio::test]
+async fn er_2_of_a_dataset_that_has_ended_nothing_sealed_is_handed_on() {
+    let world = straight().await;
+    let b = table(&world, "b").await.extents()[0].blob;
+    let change = CardChange {
+        ends: Some(world.vault.now().plus_millis(40 * limits::DAY_MS)),
+        ..CardChange::default()
+    };
+    let ecg = BucketName {
+        project: "icu".parse().unwrap(),
+        dataset: "ecg".parse().unwrap(),
+    };
+    let call = world.call(Some("olivia"));
+    let told = world.vault.set_card(&call, &ecg, change, None).await;
+    assert!(told.is_ok(), "{:?}", told.map(drop));
+    assert!(pack(&world, "job-1", vec![run("b", 1)]).await.is_ok());
+    world.wait(60 * limits::DAY_MS);
+    let ended = Some(ErrorKind::Quarantined);
+    let packed = pack(&world, "job-1", vec![run("b", 1)]).await;
+    assert_eq!(kind(packed), ended);
+    assert_eq!(
+        kind(presign(&world, "job-1", vec![ask("b", vec![b])]).await),
+        ended
+    );
+    let call = world.call(Some("job-1"));
+    let keys = world.vault.release_keys(&call, V1, vec![run("b", 1)]).await;
+    assert_eq!(kind(keys), ended);
 }
