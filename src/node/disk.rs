@@ -357,7 +357,10 @@ mod tests {
     #[test]
     fn what_is_no_lock_and_has_its_name_is_replaced_and_never_waited_for() {
         let directory = tempfile::tempdir().unwrap();
-        let (path, other) = (directory.path().join("lock"), directory.path().join("other"));
+        let (path, other) = (
+            directory.path().join("lock"),
+            directory.path().join("other"),
+        );
         let spoil: [&dyn Fn(); 3] = [
             &|| pipe(&path),
             &|| std::os::unix::fs::symlink(&other, &path).unwrap(),
