@@ -1,8 +1,8 @@
-//! `kluis-audit bundle`: records with what it takes to check them, and what their decisions rest on:
-//! of a project, for an auditor who may read its log, or of the whole vault; all of them, or those of
-//! a dataset, a person or a permit, with the leaves of the others. The records are read from the
-//! journal, or from volumes where it has let them go, and held against the log on the way: what no
-//! longer fits is an error, not evidence.
+//! `kluis-audit bundle`: records with what it takes to check them, and what their decisions rest
+//! on: of a project, for an auditor who may read its log, or of the whole vault; all of them, or
+//! those of a dataset, a person or a permit, with the leaves of the others. The records are read
+//! from the journal, or from volumes where it has let them go, and held against the log on the way:
+//! what no longer fits is an error, not evidence.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fs;

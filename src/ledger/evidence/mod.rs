@@ -1,5 +1,5 @@
-//! Evidence: what an auditor is handed, and how it is checked on a machine that never saw the vault.
-//! Specified in `docs/audit.md`, "A bundle".
+//! Evidence: what an auditor is handed, and how it is checked on a machine that never saw the
+//! vault. Specified in `docs/audit.md`, "A bundle".
 
 mod rows;
 mod statement;
