@@ -203,15 +203,96 @@ impl Source for Files {
     }
 }
 
+/// A log of project `icu` alone, and the bundle of it.
+struct Logged {
+    key: ScopeKey,
+    scope: Scope,
+    growth: Growth,
+    rows: RowsWriter<Vec<u8>>,
+    sessions: BTreeMap<[u8; 32], Arc<Session>>,
+}
+
+impl Logged {
+    /// Puts the records of a volume into the log; its segments.
+    fn add(&mut self, volume: &Volume) -> Result<Vec<Segment>, Failure> {
+        let mut kept = Vec::new();
+        records_of(volume, |found| {
+            let hash = found.row.entry.session().copied();
+            if let (Some(hash), Some(session)) = (hash, &found.row.session) {
+                let session = Arc::clone(session);
+                self.sessions.entry(hash).or_insert(session);
+            }
+            kept.push((found.seq, found.bytes.to_vec()));
+            Ok(())
+        })?;
+        let tag = self.key.tag(&self.scope);
+        let mut segments = Vec::new();
+        for part in kept.chunks(usize::try_from(SEGMENT)?) {
+            let first = part.first().map_or(0, |(seq, _)| *seq);
+            let mut trees = SegmentTrees::new(&self.key, "gw-1", first);
+            for (seq, bytes) in part {
+                trees.push(&self.scope, *seq, bytes);
+            }
+            let segment = Segment {
+                lane: "gw-1".to_owned(),
+                first,
+                count: u64::try_from(part.len())?,
+                time: Timestamp::from_millis(BEGUN_MS + first * 20),
+                scopes: trees.roots(),
+                lost: false,
+            };
+            self.rows.group(&Group {
+                entry: self.growth.size(),
+                tag,
+                rows: GroupRows::Whole(self.key.seed(&tag, "gw-1", first), part.to_vec()),
+            })?;
+            self.growth.push(segment.encode()?)?;
+            segments.push(segment);
+        }
+        Ok(segments)
+    }
+
+    /// The files of the bundle, and whom to trust.
+    fn bundle(mut self) -> Result<(Files, TrustPolicy), Failure> {
+        let mut files = Files::default();
+        for (tile, bytes) in self.growth.files()? {
+            files.0.insert(tile.to_string(), bytes.into());
+        }
+        let signer = Signer::new("log", KeyKind::Note, &Secret::take(&mut [3; 32]))?;
+        let size = self.growth.size();
+        let note = Checkpoint::new("log".into(), size, self.growth.root()).sign(&signer)?;
+        let tag = self.key.tag(&self.scope);
+        let manifest = Manifest::new("log", (0, size), &[(self.scope, tag)]);
+        let mut written = Vec::new();
+        write_sessions_head(&mut written)?;
+        for session in self.sessions.values() {
+            let mut bytes = Vec::new();
+            encode(&Entry::Session((**session).clone()), &mut bytes)?;
+            write_session(&mut written, &bytes)?;
+        }
+        for (name, bytes) in [
+            ("checkpoint", note.to_string().into_bytes()),
+            ("bundle.json", serde_json::to_vec(&manifest)?),
+            ("sessions", written),
+            ("rows", self.rows.finish()?),
+        ] {
+            files.0.insert(name.to_owned(), bytes.into());
+        }
+        Ok((files, TrustPolicy::log(signer.public().clone())))
+    }
+}
+
 /// Verifies a volume, and a bundle of `records`, each in one thread.
 fn verified(records: u64) -> Result<(), Failure> {
     let keys = VolumeKeys::new(Secret::take(&mut [1; 32]));
-    let scope_key = ScopeKey::new(&Secret::take(&mut [2; 32]));
-    let scope = icu()?;
-    let tag = scope_key.tag(&scope);
     let mut draws = Draws(0x1234_5678_9abc_def1);
-    let (mut growth, mut sessions) = (Growth::new(), BTreeMap::new());
-    let mut rows = RowsWriter::new(Vec::new(), false)?;
+    let mut log = Logged {
+        key: ScopeKey::new(&Secret::take(&mut [2; 32])),
+        scope: icu()?,
+        growth: Growth::new(),
+        rows: RowsWriter::new(Vec::new(), false)?,
+        sessions: BTreeMap::new(),
+    };
     for first in (0..records).step_by(usize::try_from(VOLUME)?) {
         let end = (first + VOLUME).min(records);
         let folded = fold((first, end), &mut draws)?;
@@ -219,41 +300,10 @@ fn verified(records: u64) -> Result<(), Failure> {
         let bytes = write_volume(&keys, &meta, folded.rows(), &SystemEntropy::new())?;
         drop(folded);
         let volume = Volume::open(&keys, &meta, bytes)?;
-        let mut kept = Vec::new();
-        records_of(&volume, |found| {
-            let hash = found.row.entry.session().copied();
-            if let (Some(hash), Some(session)) = (hash, &found.row.session) {
-                sessions.entry(hash).or_insert_with(|| Arc::clone(session));
-            }
-            kept.push((found.seq, found.bytes.to_vec()));
-            Ok(())
-        })?;
-        let mut segments = Vec::new();
-        for part in kept.chunks(usize::try_from(SEGMENT)?) {
-            let from = part.first().map_or(0, |(seq, _)| *seq);
-            let mut trees = SegmentTrees::new(&scope_key, "gw-1", from);
-            for (seq, bytes) in part {
-                trees.push(&scope, *seq, bytes);
-            }
-            let segment = Segment {
-                lane: "gw-1".to_owned(),
-                first: from,
-                count: u64::try_from(part.len())?,
-                time: Timestamp::from_millis(BEGUN_MS + from * 20),
-                scopes: trees.roots(),
-                lost: false,
-            };
-            rows.group(&Group {
-                entry: growth.size(),
-                tag,
-                rows: GroupRows::Whole(scope_key.seed(&tag, "gw-1", from), part.to_vec()),
-            })?;
-            growth.push(segment.encode()?)?;
-            segments.push(segment);
-        }
+        let segments = log.add(&volume)?;
         if first == 0 {
             let begun = Instant::now();
-            let held = check(&volume, &segments, &scope_key, |_, _, _, _, _| {})?;
+            let held = check(&volume, &segments, &log.key, |_, _, _, _, _| {})?;
             let rate = held.records as f64 / begun.elapsed().as_secs_f64();
             println!(
                 "a volume of {} records against the log: {rate:.0}/s",
@@ -261,34 +311,12 @@ fn verified(records: u64) -> Result<(), Failure> {
             );
         }
     }
-    let mut files = Files::default();
-    for (tile, bytes) in growth.files()? {
-        files.0.insert(tile.to_string(), bytes.into());
-    }
-    let signer = Signer::new("log", KeyKind::Note, &Secret::take(&mut [3; 32]))?;
-    let note = Checkpoint::new("log".into(), growth.size(), growth.root()).sign(&signer)?;
-    let manifest = Manifest::new("log", (0, growth.size()), &[(scope, tag)]);
-    let mut written = Vec::new();
-    write_sessions_head(&mut written)?;
-    for session in sessions.values() {
-        let mut bytes = Vec::new();
-        encode(&Entry::Session((**session).clone()), &mut bytes)?;
-        write_session(&mut written, &bytes)?;
-    }
-    for (name, bytes) in [
-        ("checkpoint", note.to_string().into_bytes()),
-        ("bundle.json", serde_json::to_vec(&manifest)?),
-        ("sessions", written),
-        ("rows", rows.finish()?),
-    ] {
-        files.0.insert(name.to_owned(), bytes.into());
-    }
-    let trust = TrustPolicy::log(signer.public().clone());
-    let begun = Instant::now();
+    let (mut files, trust) = log.bundle()?;
     let demand = Demand {
         now: Timestamp::from_millis(BEGUN_MS),
         days: 0,
     };
+    let begun = Instant::now();
     let report = verify(&mut files, &trust, &[], demand, &mut |_seen| {})?;
     let seconds = begun.elapsed().as_secs_f64();
     if !report.findings.is_empty() || report.rows != records {

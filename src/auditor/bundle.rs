@@ -163,13 +163,10 @@ impl Maker<'_> {
     fn make(mut self, out: &Path) -> Result<u64, CliError> {
         create_dir(out)?;
         self.tiles(out)?;
-        match &self.ask.whose.project {
-            Some(project) => self.claim(Scope::Project(project.clone())),
-            None => {
-                let scopes: Vec<Scope> = self.kept.scopes().collect();
-                scopes.into_iter().for_each(|scope| self.claim(scope));
-            }
-        }
+        self.scopes = match &self.ask.whose.project {
+            Some(project) => self.tagged(std::iter::once(Scope::Project(project.clone()))),
+            None => self.tagged(self.kept.scopes()),
+        };
         let shown = self.ask.shown();
         let mut pages = Pages::new(out, shown.is_some())?;
         self.texts(&mut pages)?;
@@ -198,8 +195,8 @@ impl Maker<'_> {
         Ok(count)
     }
 
-    fn claim(&mut self, scope: Scope) {
-        self.scopes.insert(self.key.tag(&scope), scope);
+    fn tagged(&self, scopes: impl Iterator<Item = Scope>) -> BTreeMap<Tag, Scope> {
+        scopes.map(|scope| (self.key.tag(&scope), scope)).collect()
     }
 
     /// What is there no more: records up to `newest`, which had the days that their project asks

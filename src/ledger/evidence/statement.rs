@@ -69,11 +69,9 @@ impl Statement {
     }
 
     fn text(&self, log: &str) -> String {
-        let mut text = format!("{HEAD}\nlog {log}\n");
-        for (name, digest) in STATED.into_iter().zip(&self.0) {
-            text.push_str(&format!("{name} {}\n", HEXLOWER.encode(digest)));
-        }
-        text
+        let files = STATED.into_iter().zip(&self.0);
+        let lines = files.map(|(name, digest)| format!("{name} {}\n", HEXLOWER.encode(digest)));
+        format!("{HEAD}\nlog {log}\n{}", lines.collect::<String>())
     }
 
     /// The signed statement.
