@@ -219,10 +219,13 @@ fn refused(error: &(dyn std::error::Error + 'static)) -> Refused {
 }
 
 /// Syslog over TLS (RFC 5425). The protocol knows no receipt, so each batch has a session of its
-/// own, and the receiver's end of it is the receipt: a system that closes a connection without
-/// having read all of it resets it instead.
+/// own, and the receiver's end of it is the receipt, under TLS's keys: a `close_notify`. A bare end
+/// of the connection is anybody's on the path, and a receipt only where the configuration says so:
+/// of who is asked honestly it says the same, for a system that closes a connection without having
+/// read all of it resets it instead.
 struct SyslogReceiver {
     dial: Dial,
+    bare_end: bool,
     host: String,
     port: u16,
     syslog: Syslog,
@@ -246,6 +249,7 @@ impl SyslogReceiver {
         let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         Ok(Self {
             dial: Dial::new(set.ca_file.as_deref(), own)?,
+            bare_end: set.bare_end,
             host: host.to_owned(),
             port: authority.port_u16().unwrap_or(SYSLOG_PORT),
             syslog: Syslog::new(name.trim_end(), form(set.form)),
@@ -268,8 +272,13 @@ impl SyslogReceiver {
             Ok(_) => Err(Refused(
                 "it answers, as no receiver of syslog does".to_owned(),
             )),
-            // The connection ended in order, without TLS's own word for it.
-            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Ok(()),
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof && self.bare_end => {
+                Ok(())
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::UnexpectedEof => Err(Refused(
+                "it ended without close_notify, which is no receipt: see syslog.bare_end"
+                    .to_owned(),
+            )),
             Err(error) => Err(refused(&error)),
         }
     }
@@ -354,3 +363,7 @@ impl Receiver for OtlpReceiver {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "streams_tests.rs"]
+mod tests;

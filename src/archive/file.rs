@@ -35,6 +35,8 @@ const MASTER: &str = "kluis-log-files";
 /// Where a volume says what it is.
 const META: &str = "kluis.volume";
 const SCHEMA: &str = "kluis.volume/1";
+/// How Parquet ends a file whose footer is encrypted.
+const SEALED_END: &[u8; 4] = b"PARE";
 
 /// What a volume is.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
@@ -264,6 +266,7 @@ pub struct Volume {
 impl Volume {
     /// Opens the volume that `meta` says.
     pub fn open(keys: &VolumeKeys, meta: &Meta, bytes: Bytes) -> Result<Self, ArchiveError> {
+        is_sealed(&bytes)?;
         let keys = keys.decrypt(Some(meta))?;
         let options = ArrowReaderOptions::new()
             .with_file_decryption_properties(Arc::clone(&keys))
@@ -281,6 +284,7 @@ impl Volume {
 
     /// Opens a volume of which nothing is known; it is what it says.
     pub fn find(keys: &VolumeKeys, bytes: Bytes) -> Result<Self, ArchiveError> {
+        is_sealed(&bytes)?;
         let options =
             ArrowReaderOptions::new().with_file_decryption_properties(keys.decrypt(None)?);
         let meta = read_meta(&ArrowReaderMetadata::load(&bytes, options)?)?;
@@ -292,6 +296,17 @@ impl Volume {
         &self,
     ) -> Result<impl Iterator<Item = Result<RecordBatch, ArchiveError>> + use<>, ArchiveError> {
         Ok(super::read::plain(self)?.map(|batch| Ok(batch?)))
+    }
+}
+
+/// Refuses what does not end as a Parquet file whose footer is encrypted. **One in clear opens with
+/// any keys and authenticates nothing**: the library takes keys as what to decrypt with, where there
+/// is something to decrypt. `end` is the file, or the end of it.
+pub fn is_sealed(end: &[u8]) -> Result<(), ArchiveError> {
+    if end.ends_with(SEALED_END) {
+        Ok(())
+    } else {
+        Err(ArchiveError::Other("it is not encrypted"))
     }
 }
 

@@ -19,12 +19,12 @@ mod read;
 mod texts;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use check::{Checked, Found, check, records_of};
 pub use columns::{batch, schema};
 pub use expire::remaining;
-pub use file::{Meta, Volume, VolumeKeys, read_meta, write_volume};
+pub use file::{Meta, Volume, VolumeKeys, is_sealed, read_meta, write_volume};
 pub use fold::{Fold, Row};
 pub use index::{Index, IndexError, Place};
 pub use read::rows_of;

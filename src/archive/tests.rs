@@ -112,6 +112,22 @@ fn segments(first: u64, entries: &[Entry], most: usize, scopes: &mut Scopes) -> 
     segments
 }
 
+/// The same file without encryption.
+pub(crate) fn in_clear(meta: &Meta, rows: &[Row]) -> Bytes {
+    use parquet::arrow::ArrowWriter;
+    use parquet::file::metadata::KeyValue;
+    use parquet::file::properties::WriterProperties;
+
+    let json = serde_json::to_string(meta).unwrap();
+    let pair = KeyValue::new("kluis.volume".to_owned(), json);
+    let properties = WriterProperties::builder()
+        .set_key_value_metadata(Some(vec![pair]))
+        .build();
+    let mut writer = ArrowWriter::try_new(Vec::new(), schema(), Some(properties)).unwrap();
+    writer.write(&batch(&meta.lane, rows).unwrap()).unwrap();
+    writer.into_inner().unwrap().into()
+}
+
 struct Made {
     meta: Meta,
     bytes: Bytes,
@@ -409,4 +425,34 @@ fn a_record_takes_25_bytes_in_the_store_at_most() {
     let bytes = write_volume(&keys(), &meta, fold.rows(), &Draws::new(3)).unwrap();
     let each = bytes.len() as u64 / records;
     assert!(each <= 25, "{each} bytes for each record");
+}
+
+/// A volume's place in clear, and so all that it says of itself, is known to the store: it writes
+/// a file of its own, of the same columns and of rows that it likes better.
+#[test]
+fn a_file_in_clear_is_no_volume_whatever_it_says() {
+    use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};
+
+    let made = volume(0, Vec::new(), &entries(), &mut Scopes::default());
+    let forged = in_clear(&made.meta, &made.fold.rows()[..1]);
+    // The library has no objection, keys or not.
+    let options = ArrowReaderOptions::new();
+    let keyed = options.with_file_decryption_properties(keys().decrypt(Some(&made.meta)).unwrap());
+    let read = read_meta(&ArrowReaderMetadata::load(&forged, keyed).unwrap()).unwrap();
+    assert_eq!(read, made.meta);
+    assert!(matches!(
+        Volume::open(&keys(), &made.meta, forged.clone()),
+        Err(ArchiveError::Other(_))
+    ));
+    assert!(matches!(
+        Volume::find(&keys(), forged.clone()),
+        Err(ArchiveError::Other(_))
+    ));
+    // Nor with the other ending put on it.
+    let mut bent = forged.to_vec();
+    let end = bent.len() - 4;
+    bent[end..].copy_from_slice(b"PARE");
+    assert!(Volume::open(&keys(), &made.meta, bent.into()).is_err());
+    // The honest one opens.
+    assert!(Volume::open(&keys(), &made.meta, made.bytes).is_ok());
 }

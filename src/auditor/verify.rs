@@ -75,7 +75,7 @@ pub(super) fn run(ask: &args::Verify, output: &mut Output) -> Result<Exit, CliEr
         return Ok(Exit::No);
     }
     if let Some(dir) = &ask.kept {
-        keep(dir, &mut source, &report)?;
+        keep(dir, &report)?;
     }
     Ok(Exit::Done)
 }
@@ -193,15 +193,16 @@ fn kept(dir: &Path) -> Result<Vec<Note>, CliError> {
     Ok(notes)
 }
 
-/// Adds the checkpoint to those that are kept.
-fn keep(dir: &Path, source: &mut DirSource, report: &Report) -> Result<(), CliError> {
-    let Some(checkpoint) = &report.checkpoint else {
+/// Adds the checkpoint that was judged to those that are kept: what its file says by now may be
+/// another.
+fn keep(dir: &Path, report: &Report) -> Result<(), CliError> {
+    let Some((checkpoint, note)) = report.checkpoint.as_ref().zip(report.note.as_ref()) else {
         return Ok(());
     };
     create_dir(dir).map_err(|error| wrong(dir, &error.to_string()))?;
     let path = dir.join(format!("{:020}.checkpoint", checkpoint.size));
-    let bytes = source.read("checkpoint")?.unwrap_or_default();
-    write_file(&path, &bytes, 0o644).map_err(|error| wrong(&path, &error.to_string()))
+    write_file(&path, note.to_string().as_bytes(), 0o644)
+        .map_err(|error| wrong(&path, &error.to_string()))
 }
 
 fn tell(report: &Report, requests: bool, output: &mut Output) -> Result<(), CliError> {

@@ -102,8 +102,8 @@ fn refuse(error: &ServeError) -> CliError {
         ),
         ServeError::Log(NotaryError::RolledBack { .. } | NotaryError::State) => (
             Exit::No,
-            "keep the directory of the log for those who investigate, and restore the newest \
-             backup of it: going on would fork the log. docs/audit.md, \"When the log does not open\"",
+            "keep the directories of the log and the journal for those who investigate, and restore \
+             them: going on would fork the log or leave it. docs/audit.md, \"When the log does not open\"",
         ),
         ServeError::Log(NotaryError::Locked) => (
             Exit::Unavailable,

@@ -13,6 +13,7 @@ use super::JournalError;
 use super::disk::{Disk, DiskFile};
 use super::file::{LogFile, Step, failed, file_name, files_of, no_space};
 use super::format::{FRAME_OVERHEAD, FrameKey, HEADER_BYTES, Header, Link, LogKey};
+use super::prune::begin;
 use super::queue::{Effect, Queued};
 use crate::ledger::{self, Completion, Entry, MarkKind, Outcome, Session, SessionHash};
 use crate::types::limits::{JOURNAL_SESSIONS_MAX, RECORD_EVENTS_MAX};
@@ -172,8 +173,9 @@ impl Lane {
     /// Finds the end of the last file and what is open there.
     fn scan(&mut self) -> Result<(), JournalError> {
         let files = files_of(&self.place.dir)?;
+        let mark = begin(&self.place.dir, &self.place.name, &self.key)?;
         let Some((first, path)) = files.last() else {
-            return Ok(());
+            return self.not_before(mark);
         };
         let mut file = LogFile::open(path, *first, &self.place.name, &self.key)?;
         loop {
@@ -189,7 +191,18 @@ impl Lane {
         // The next file will vouch for these frames; they may be in memory only.
         self.disk.sync_file(path).map_err(failed)?;
         self.settle(file.link);
-        Ok(())
+        self.not_before(mark)
+    }
+
+    /// What is written in front of the mark of the files that were removed, no reader would see.
+    fn not_before(&self, mark: Option<Link>) -> Result<(), JournalError> {
+        match mark {
+            Some(mark) if self.link.next < mark.next => Err(JournalError::Damaged {
+                file: format!("{}/{}", self.place.name, file_name(self.link.next)),
+                offset: 0,
+            }),
+            Some(_) | None => Ok(()),
+        }
     }
 
     /// Everything before `link` is durable and belongs to the log.

@@ -10,6 +10,7 @@ use futures_util::future::BoxFuture;
 
 use crate::ledger::{Completion, Intent, Session};
 
+mod anchor;
 mod disk;
 mod file;
 mod format;
@@ -26,6 +27,7 @@ mod wal;
 #[cfg(test)]
 mod tests;
 
+pub use anchor::{Anchor, newest, still_holds};
 pub use memory::MemoryJournal;
 pub use pages::{Cursor, Page, Pages};
 pub use prune::{Prunable, begins, prunable, prune};

@@ -28,7 +28,7 @@ const MAGIC: &[u8; 8] = b"KLUISPRN";
 /// Magic, number, file, chain.
 const BODY_BYTES: usize = 8 + 8 + 16 + 32;
 
-fn unusable() -> JournalError {
+pub(super) fn unusable() -> JournalError {
     JournalError::Failed {
         reason: "the log key cannot be used".to_owned(),
     }
@@ -128,13 +128,15 @@ fn plan(
         link = Some(header.link);
     }
     let begin = link.map_or(from, |link| link.next);
+    // The newest is being written, wherever the mark may be.
+    let newest = files.last().map(|(first, _)| *first);
     let range = first
         .zip(link)
         .map(|(first, Link { next: end, .. })| Prunable { first, end });
     Ok(Plan {
         gone: files
             .into_iter()
-            .filter_map(|(first, path)| (first < begin).then_some(path))
+            .filter_map(|(first, path)| (first < begin && Some(first) != newest).then_some(path))
             .collect(),
         link,
         range,
@@ -310,6 +312,32 @@ mod tests {
         // A file behind the mark.
         std::fs::remove_file(lane.join(super::super::file::file_name(firsts[2]))).unwrap();
         assert!(read(dir.path()).1 > 0);
+    }
+
+    /// The mark stays, the files behind it are away: what would be written there is hidden from
+    /// every reader, and in front of the mark.
+    #[tokio::test]
+    async fn a_lane_that_ends_before_its_mark_is_not_written_on() {
+        let (dir, entropy) = (tempfile::tempdir().unwrap(), Counter::new());
+        let (firsts, end) = lane(dir.path(), &entropy).await;
+        let place = dir.path().join("gw-1");
+        let at = |first: u64| place.join(super::super::file::file_name(first));
+        let first = std::fs::read(at(firsts[0])).unwrap();
+        go(dir.path(), firsts[3]);
+        for first in &firsts[3..] {
+            std::fs::remove_file(at(*first)).unwrap();
+        }
+        let opened = || {
+            let entropy = Arc::<Counter>::clone(&entropy);
+            Wal::open(config(dir.path()), HandClock::new(), entropy).map(drop)
+        };
+        assert!(matches!(opened(), Err(JournalError::Damaged { .. })));
+        assert_eq!(files(dir.path()), []);
+        // Nor where an older file is put back, and that file is never removed.
+        std::fs::write(at(firsts[0]), first).unwrap();
+        assert!(matches!(opened(), Err(JournalError::Damaged { .. })));
+        assert_eq!(go(dir.path(), end), 0);
+        assert_eq!(files(dir.path()), firsts[..1]);
     }
 
     #[tokio::test]

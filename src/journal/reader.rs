@@ -216,6 +216,11 @@ impl Lane {
         self.current.as_ref().map_or(&[], |file| &file.record)
     }
 
+    /// What stands behind the record that was read last.
+    pub(super) fn link(&self) -> Option<&Link> {
+        self.current.as_ref().map(|file| &file.link)
+    }
+
     /// Has the next entry or finding ready, if there is one.
     fn fill(&mut self) {
         if self.head.is_some() || self.at_end {

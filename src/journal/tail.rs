@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use super::JournalError;
+use super::anchor::{Anchor, anchor};
 use super::disk::{Disk as _, HostDisk};
 use super::file::{LogFile, failed, files_of};
 use super::format::LogKey;
@@ -94,6 +95,10 @@ pub struct Tail {
     next: u64,
     /// Read already, behind a gap.
     held: Option<(Box<Record>, Vec<u8>)>,
+    /// Behind the record that was read last.
+    read: Option<Anchor>,
+    /// Behind the record that was told last; `None` behind a gap.
+    told: Option<Anchor>,
 }
 
 impl Tail {
@@ -108,6 +113,8 @@ impl Tail {
             lane,
             next,
             held: None,
+            read: None,
+            told: None,
         })
     }
 
@@ -115,6 +122,12 @@ impl Tail {
     #[must_use]
     pub const fn next(&self) -> u64 {
         self.next
+    }
+
+    /// What stands behind the record that came last; `None` before the first, and behind a gap.
+    #[must_use]
+    pub const fn anchor(&self) -> Option<Anchor> {
+        self.told
     }
 
     /// Tells a gap again: it was the last thing that was read, and began at `from`.
@@ -146,6 +159,7 @@ impl Tail {
                 Ok(Some(record)) if record.seq < self.next => {}
                 Ok(Some(record)) => {
                     let bytes = self.lane.record_bytes().to_vec();
+                    self.read = self.lane.link().map(anchor);
                     self.held = Some((Box::new(record), bytes));
                 }
                 Ok(None) => return Ok(None),
@@ -162,9 +176,11 @@ impl Tail {
             let end = self.held.as_ref().map_or(self.next, |(held, _)| held.seq);
             let lost = Found::Lost(self.next, end);
             self.next = end;
+            self.told = None;
             return Ok(Some(lost));
         };
         self.next = self.next.saturating_add(1);
+        self.told = self.read;
         Ok(Some(Found::Record(record, bytes)))
     }
 }

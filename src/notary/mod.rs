@@ -16,6 +16,8 @@ mod shelf;
 mod state;
 
 #[cfg(test)]
+mod cut_tests;
+#[cfg(test)]
 mod tests;
 
 use std::path::PathBuf;
@@ -44,7 +46,8 @@ pub enum NotaryError {
     #[error("another process keeps this log")]
     Locked,
     /// The state is older than the checkpoint, or one of them is missing or altered: going on would
-    /// fork the log.
+    /// fork the log. Or the journal holds less than the log, or other records: what is written there
+    /// would have numbers that the log has already, and never come into it.
     #[error("the log was rolled back or altered: {what}")]
     RolledBack {
         /// What does not fit.

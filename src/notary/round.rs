@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use super::state::State;
+use super::state::{Covered, State};
 use super::{NotaryError, NotaryKeys, NotaryParts, Shelf};
-use crate::journal::{Found, Rest, Tail, lanes};
+use crate::journal::{Found, Rest, Tail, lanes, newest, still_holds};
 use crate::ledger::tlog::{Checkpoint, Growth, Hash, Note, Signer, Tile, VerifierKey};
 use crate::ledger::{ScopeKey, Scopes, Segment, SegmentTrees};
 use crate::seal::{open_log_state, seal_log_state};
@@ -54,6 +54,8 @@ pub struct Notary {
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     tails: BTreeMap<String, Tail>,
+    /// The newest file of each lane of others when it was last held against the log.
+    seen: BTreeMap<String, Option<(u64, [u8; 16])>>,
     /// `None` after a fault: it is read again.
     kept: Option<Kept>,
 }
@@ -95,6 +97,7 @@ impl Notary {
             clock,
             entropy,
             tails: BTreeMap::new(),
+            seen: BTreeMap::new(),
             kept: None,
         };
         notary.kept()?;
@@ -115,6 +118,7 @@ impl Notary {
             // What is in memory may be ahead of the shelf.
             self.kept = None;
             self.tails.clear();
+            self.seen.clear();
         }
         done
     }
@@ -131,16 +135,25 @@ impl Notary {
         };
         let mut records = 0;
         let mut oldest = None;
-        for name in lanes(&self.journal)? {
+        let names = lanes(&self.journal)?;
+        if next.lanes.keys().any(|name| !names.contains(name)) {
+            return Err(rolled_back("a lane of the journal is gone"));
+        }
+        for name in names {
             let mine = own.iter().find(|lane| lane.name == name);
             // Held until the lane was read: nobody writes it meanwhile.
             let rest = match mine {
                 Some(_) => None,
                 None => Rest::take(&self.journal, &name)?,
             };
+            let covered = next.lanes.get(&name).copied().unwrap_or_default();
             let until = match (mine, &rest) {
+                (Some(lane), _) if lane.durable < covered.next => return Err(shorter()),
                 (Some(lane), _) => lane.durable,
-                (None, Some(_at_rest)) => u64::MAX,
+                (None, Some(_at_rest)) => {
+                    self.hold(&name, covered)?;
+                    u64::MAX
+                }
                 (None, None) => continue,
             };
             let (read, first) = self.read_lane(&name, until, &mut next)?;
@@ -176,7 +189,7 @@ impl Notary {
         until: u64,
         next: &mut State,
     ) -> Result<(u64, Option<Timestamp>), NotaryError> {
-        let begin = next.lanes.get(name).copied().unwrap_or(0);
+        let begin = next.lanes.get(name).map_or(0, |covered| covered.next);
         let mut tail = match self.tails.remove(name) {
             Some(tail) if tail.next() == begin => tail,
             Some(_) | None => Tail::open(&self.journal, name, self.journal_key.duplicate(), begin)?,
@@ -195,10 +208,35 @@ impl Notary {
             next.entries.push(segment.encode()?);
         }
         if at > begin {
-            next.lanes.insert(name.to_owned(), at);
+            let anchor = tail.anchor();
+            next.lanes
+                .insert(name.to_owned(), Covered { next: at, anchor });
         }
         self.tails.insert(name.to_owned(), tail);
         Ok((at.saturating_sub(begin), oldest))
+    }
+
+    /// Holds a lane of others against the log, if somebody wrote it since that was done last: who
+    /// writes a lane begins a new file.
+    fn hold(&mut self, name: &str, covered: Covered) -> Result<(), NotaryError> {
+        let newest = newest(&self.journal, name, &self.journal_key)?;
+        if self.seen.get(name) != Some(&newest) {
+            self.holds(name, covered)?;
+            // What was read of it before may be of files that are no more.
+            self.tails.remove(name);
+            self.seen.insert(name.to_owned(), newest);
+        }
+        Ok(())
+    }
+
+    /// The journal must still hold what the log covers, and nothing else in its place: records
+    /// that are given numbers a second time would never come into the log.
+    fn holds(&self, name: &str, covered: Covered) -> Result<(), NotaryError> {
+        let known = (covered.next, covered.anchor);
+        match still_holds(&self.journal, name, &self.journal_key, known)? {
+            true => Ok(()),
+            false => Err(shorter()),
+        }
     }
 
     /// The one moment at which entries come to be in the log.
@@ -274,6 +312,9 @@ impl Notary {
         let after = (growth.size(), growth.root());
         let signed = note.as_ref().map(|(_, signed)| (signed.size, signed.root));
         fits(signed, before, after)?;
+        for (name, covered) in &state.lanes {
+            self.holds(name, *covered)?;
+        }
         let note = note.map(|(note, _)| note);
         let (note, _) = self.publish(&mut growth, note.as_ref())?;
         Ok(Kept {
@@ -320,6 +361,10 @@ fn fits(
         }
         Some(_) => Err(rolled_back("state, tiles and checkpoint do not fit")),
     }
+}
+
+const fn shorter() -> NotaryError {
+    rolled_back("the journal is shorter than the log, or another one")
 }
 
 const fn rolled_back(what: &'static str) -> NotaryError {

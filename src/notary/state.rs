@@ -1,29 +1,42 @@
 //! What a log's next round begins with. Sealed, since it names projects; bound to the log's origin.
 //!
 //! ```text
-//! "KLUISLS1" ‖ base(8)
-//! ‖ lanes(4) × { len(1) name next(8) }
+//! "KLUISLS2" ‖ base(8)
+//! ‖ lanes(4) × { len(1) name next(8) known(1) [ anchor(48) ] }
 //! ‖ open(4)  × { event(16) scopes(1) × { len(1) project } }
 //! ‖ entries(4) × { len(4) entry }                          big-endian; nothing follows
 //! ```
+//!
+//! A state of before, `KLUISLS1`, has neither *known* nor *anchor*; it is read, and written no more.
 
 use std::collections::BTreeMap;
 
+use crate::journal::Anchor;
 use crate::ledger::{Scope, Scopes};
 use crate::types::EventId;
 use crate::types::limits::{
     LOG_ENTRY_BYTES_MAX, LOG_LANES_MAX, LOG_OPEN_MAX, LOG_ROUND_SEGMENTS_MAX,
 };
 
-const MAGIC: &[u8; 8] = b"KLUISLS1";
+const MAGIC: &[u8; 8] = b"KLUISLS2";
+const BEFORE: &[u8; 8] = b"KLUISLS1";
+
+/// How much of a lane is in the log.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Covered {
+    /// The number of the first record that is not.
+    pub(super) next: u64,
+    /// What stands behind the last one that is, where it is known.
+    pub(super) anchor: Option<Anchor>,
+}
 
 /// Between two rounds.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct State {
     /// The log's size before the entries below.
     pub(super) base: u64,
-    /// Of each lane, the number of the first record that is not in the log.
-    pub(super) lanes: BTreeMap<String, u64>,
+    /// Of each lane, how much of it is in the log.
+    pub(super) lanes: BTreeMap<String, Covered>,
     /// The requests that are open.
     pub(super) scopes: Scopes,
     /// The entries of the last round, which may not all be written.
@@ -44,9 +57,11 @@ impl State {
         let mut out = MAGIC.to_vec();
         out.extend_from_slice(&self.base.to_be_bytes());
         out.extend_from_slice(&number(self.lanes.len()));
-        for (name, next) in &self.lanes {
+        for (name, covered) in &self.lanes {
             short(&mut out, name);
-            out.extend_from_slice(&next.to_be_bytes());
+            out.extend_from_slice(&covered.next.to_be_bytes());
+            out.push(u8::from(covered.anchor.is_some()));
+            out.extend_from_slice(covered.anchor.as_ref().map_or(&[], |anchor| anchor));
         }
         out.extend_from_slice(&number(self.scopes.open().len()));
         for (event, scopes) in self.scopes.open() {
@@ -66,14 +81,22 @@ impl State {
 
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut rest = Rest(bytes);
-        if rest.array::<8>()? != *MAGIC {
+        let magic = rest.array::<8>()?;
+        let anchored = magic == *MAGIC;
+        if !anchored && magic != *BEFORE {
             return None;
         }
         let base = u64::from_be_bytes(rest.array()?);
         let mut lanes = BTreeMap::new();
         for _ in 0..rest.count(LOG_LANES_MAX)? {
             let name = rest.short()?.to_owned();
-            lanes.insert(name, u64::from_be_bytes(rest.array()?));
+            let next = u64::from_be_bytes(rest.array()?);
+            let anchor = match anchored.then(|| rest.array()) {
+                None | Some(Some([0])) => None,
+                Some(Some([1])) => Some(rest.array()?),
+                Some(_) => return None,
+            };
+            lanes.insert(name, Covered { next, anchor });
         }
         let mut open = BTreeMap::new();
         for _ in 0..rest.count(LOG_OPEN_MAX)? {
@@ -126,13 +149,36 @@ impl<'a> Rest<'a> {
 mod tests {
     use super::*;
 
+    const fn covered(next: u64, anchor: Option<Anchor>) -> Covered {
+        Covered { next, anchor }
+    }
+
+    /// The state of a log that an older program kept.
+    #[test]
+    fn a_state_of_before_is_read_without_anchors() {
+        let bytes =
+            b"KLUISLS1\0\0\0\0\0\0\0\x05\0\0\0\x01\x05admin\0\0\0\0\0\0\0\x03\0\0\0\0\0\0\0\0";
+        let state = State::decode(bytes).unwrap();
+        assert_eq!(state.base, 5);
+        let lanes = BTreeMap::from([("admin".to_owned(), covered(3, None))]);
+        assert_eq!(state.lanes, lanes);
+        let mut bent = state.encode();
+        let known = bent.len() - 9;
+        assert_eq!(bent[known], 0);
+        bent[known] = 2;
+        assert_eq!(State::decode(&bent), None);
+    }
+
     #[test]
     fn it_is_read_as_it_is_written_and_nothing_else_is() {
         let project = Scope::Project("icu".parse().unwrap());
         let open = BTreeMap::from([(EventId::from_bytes([7; 16]), vec![project])]);
         let state = State {
             base: 5,
-            lanes: BTreeMap::from([("admin".into(), 3), ("gateway".into(), 9)]),
+            lanes: BTreeMap::from([
+                ("admin".into(), covered(3, None)),
+                ("gateway".into(), covered(9, Some([6; 48]))),
+            ]),
             scopes: Scopes::new(open),
             entries: vec![b"one".to_vec(), b"two".to_vec()],
         };

@@ -56,13 +56,13 @@ struct Held {
 }
 
 #[derive(Clone)]
-struct MemoryShelf {
+pub(super) struct MemoryShelf {
     files: Arc<Mutex<Held>>,
     stop: Stop,
 }
 
 impl MemoryShelf {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             files: Arc::default(),
             stop: Stop::Never,
@@ -124,7 +124,7 @@ fn keys() -> NotaryKeys {
     }
 }
 
-fn log_on(dir: &Path, shelf: &MemoryShelf) -> Result<Notary, NotaryError> {
+pub(super) fn log_on(dir: &Path, shelf: &MemoryShelf) -> Result<Notary, NotaryError> {
     Notary::open(NotaryParts {
         journal: dir.to_owned(),
         origin: ORIGIN.to_owned(),
@@ -136,15 +136,21 @@ fn log_on(dir: &Path, shelf: &MemoryShelf) -> Result<Notary, NotaryError> {
 }
 
 fn wal(dir: &Path, lane: &str) -> Arc<Wal> {
+    wal_of(dir, lane, 1)
+}
+
+/// The same by a process of its own: what it draws is what no other draws.
+pub(super) fn wal_of(dir: &Path, lane: &str, process: u64) -> Arc<Wal> {
+    let entropy = Arc::new(Ticking(AtomicU64::new(process << 32)));
     let config = WalConfig {
         file_bytes: JOURNAL_FILE_BYTES_MIN,
         open_max: 100,
         ..WalConfig::new(dir.to_owned(), lane.to_owned(), secret(1))
     };
-    Wal::open(config, ticking(), ticking()).unwrap()
+    Wal::open(config, ticking(), entropy).unwrap()
 }
 
-async fn note(wal: &Wal, n: u8, project: &str) {
+pub(super) async fn note(wal: &Wal, n: u8, project: &str) {
     let event = EventId::from_bytes([n; 16]);
     let mut intent = samples::intent(event);
     intent.object.project = Some(project.parse().unwrap());
@@ -211,7 +217,7 @@ fn covers(dir: &Path, shelf: &MemoryShelf, until: &[(&str, u64)]) {
     }
 }
 
-fn own(wal: &Wal) -> [Lane<'static>; 1] {
+pub(super) fn own(wal: &Wal) -> [Lane<'static>; 1] {
     [Lane {
         name: "gateway",
         durable: wal.durable(),

@@ -20,7 +20,7 @@ use futures_util::future::BoxFuture;
 use futures_util::{FutureExt as _, StreamExt as _};
 use tokio::sync::OnceCell;
 
-use crate::archive::{Place, VolumeKeys, read_meta};
+use crate::archive::{Place, VolumeKeys, is_sealed, read_meta};
 use crate::cli::output::{CliError, Exit};
 use crate::store::SharedStore;
 use crate::types::BlobId;
@@ -107,11 +107,16 @@ impl VolumeReader {
         if range.start >= range.end || range.end > whole {
             return Err(ParquetError::EOF("beyond the volume".to_owned()));
         }
+        let last = range.end == whole;
         let stream = self.store.get(self.known.id, range, whole).await;
         let mut stream = stream.map_err(foreign)?;
         let mut bytes = BytesMut::new();
         while let Some(piece) = stream.next().await {
             bytes.extend_from_slice(&piece.map_err(foreign)?);
+        }
+        // Before the engine looks at the end: one in clear would be read without any key.
+        if last {
+            is_sealed(&bytes).map_err(foreign)?;
         }
         Ok(bytes.freeze())
     }
@@ -148,5 +153,53 @@ impl AsyncFileReader for VolumeReader {
         _options: Option<&'a ArrowReaderOptions>,
     ) -> BoxFuture<'a, ParquetResult<Arc<ParquetMetaData>>> {
         self.read_metadata().boxed()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::system::{SystemClock, SystemEntropy};
+    use crate::archive::tests::in_clear;
+    use crate::archive::{Meta, Row, write_volume};
+    use crate::ledger::{Entry, MarkKind};
+    use crate::store::memory::MemoryStore;
+    use crate::types::{Secret, Timestamp};
+
+    fn row() -> Row {
+        Row {
+            seq: 0,
+            entry: Entry::Mark {
+                time: Timestamp::from_millis(5),
+                kind: MarkKind::Opened,
+            },
+            session: None,
+            end: None,
+        }
+    }
+
+    /// What the engine makes of the file that the store gives for a volume.
+    async fn opened(bytes: Bytes, meta: &Meta, keys: &VolumeKeys) -> ParquetResult<usize> {
+        let store: SharedStore = Arc::new(MemoryStore::new(Arc::new(SystemClock)));
+        let (id, len) = (BlobId::from_bytes([3; 16]), bytes.len() as u64);
+        let body = Box::pin(futures_util::stream::once(std::future::ready(Ok(bytes))));
+        store.put(id, len, body).await.unwrap();
+        let place = Place::new(meta.clone(), id, len, (5, 5), 1);
+        let volumes = Volumes::new(Arc::clone(&store), keys, &[place]).unwrap();
+        let known = Arc::clone(&volumes.known[&id.to_string()]);
+        let mut reader = VolumeReader { known, store };
+        let metadata = reader.get_metadata(None).await?;
+        Ok(metadata.num_row_groups())
+    }
+
+    #[tokio::test]
+    async fn a_file_in_clear_is_never_asked() {
+        let keys = VolumeKeys::new(Secret::take(&mut [7; 32]));
+        let meta = Meta::new("log", "gw", (0, 1), Vec::new());
+        let honest = write_volume(&keys, &meta, &[row()], &SystemEntropy::new()).unwrap();
+        assert_eq!(opened(honest, &meta, &keys).await.unwrap(), 1);
+        let forged = opened(in_clear(&meta, &[row()]), &meta, &keys).await;
+        let told = forged.unwrap_err().to_string();
+        assert!(told.contains("not encrypted"), "{told}");
     }
 }

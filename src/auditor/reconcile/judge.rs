@@ -16,6 +16,9 @@ use crate::types::{BlobId, BucketName, Timestamp};
 pub(super) struct Known {
     /// The objects that it is a part of: dataset and key; no key where it is a version's manifest.
     pub(super) holders: Vec<(BucketName, Option<String>)>,
+    /// When the oldest of them was written: for an object after its body was in the store, for a
+    /// manifest before that.
+    pub(super) first: Timestamp,
     /// When the newest of them was written.
     pub(super) since: Timestamp,
 }
@@ -92,7 +95,8 @@ pub(super) enum Kind {
     Appeared,
     /// Something vanished that Kluis still refers to.
     Vanished,
-    /// Rights, tags or locks of the store were touched, which Kluis never does.
+    /// Rights, tags or locks of the store were touched, or what stands there was written over:
+    /// Kluis never does either.
     Changed,
     /// Somebody who is no gateway was served.
     Stranger,
@@ -195,6 +199,17 @@ impl Judge<'_> {
         }
     }
 
+    /// Whether a blob was written that was there already. Kluis writes each once: one of an object
+    /// before the object is, a manifest while the request to publish is under way.
+    fn rewritten(&self, known: &Known, at: Timestamp) -> bool {
+        let late = known
+            .first
+            .plus_millis(1_000_u64.saturating_add(self.slack_ms));
+        let manifest = known.holders.iter().any(|(_, key)| key.is_none());
+        let publishing = || manifest && self.windows.covers(known, at, self.slack_ms);
+        !known.holders.is_empty() && at > late && !publishing()
+    }
+
     fn blob(&self, access: &Access, id: BlobId) -> Judged {
         let used = self.windows.any(access.at, self.slack_ms);
         if self.snapshots.contains(&id) {
@@ -213,6 +228,9 @@ impl Judge<'_> {
             }
             (Op::Delete, Some(known)) if !known.holders.is_empty() => {
                 Judged::Around(Kind::Vanished)
+            }
+            (Op::Write, Some(known)) if self.rewritten(known, access.at) => {
+                Judged::Around(Kind::Changed)
             }
             (Op::Write | Op::Delete, Some(_)) | (Op::Delete, None) => Judged::Covered,
             (Op::Read | Op::Write, _) if self.passing.contains(&id) && !used => Judged::Covered,
@@ -285,7 +303,9 @@ mod tests {
     fn judged(gateways: &[IpAddr], access: &Access, name: Name) -> Judged {
         let held = |key: Option<&str>| Known {
             holders: vec![(bucket(), key.map(str::to_owned))],
-            since: at(0),
+            first: at(0),
+            // It was copied since.
+            since: at(40_000),
         };
         let known = HashMap::from([
             (id(1), held(Some("a"))),
@@ -358,7 +378,6 @@ mod tests {
                 Judged::Around(Kind::Appeared),
             ),
             (Op::Write, Name::Blob(id(9)), 15_000, Judged::Undecided),
-            (Op::Write, Name::Blob(id(1)), 30_000, Judged::Covered),
             (Op::Write, Name::Blob(id(4)), 30_000, Judged::Covered),
             (Op::Write, Name::Blob(id(6)), 30_000, Judged::Covered),
             (
@@ -387,6 +406,29 @@ mod tests {
                 verdict,
                 "{op:?} {name:?}"
             );
+        }
+    }
+
+    /// The store writes its own bytes over a blob that an object has.
+    #[test]
+    fn au_8_what_is_written_over_was_changed_around() {
+        let changed = Judged::Around(Kind::Changed);
+        for (n, ms, verdict) in [
+            // As it was first written, the log's cut seconds and the slack counted in.
+            (1, 0, Judged::Covered),
+            (1, 3_000, Judged::Covered),
+            (1, 3_001, changed),
+            // A request on it covers reading, and never writing.
+            (1, 15_000, changed),
+            (7, 30_000, changed),
+            // A manifest is written a while after its dataset was frozen, by a request.
+            (2, 15_000, Judged::Covered),
+            (2, 30_000, changed),
+            // Nothing has it any more.
+            (3, 30_000, Judged::Covered),
+        ] {
+            let told = judged(&[], &access(Op::Write, ms), Name::Blob(id(n)));
+            assert_eq!(told, verdict, "{n} {ms}");
         }
     }
 

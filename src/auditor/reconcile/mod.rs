@@ -336,6 +336,11 @@ impl<'a> Holders<'a> {
                 continue;
             }
             let known = self.known.entry(*id).or_default();
+            known.first = if known.holders.is_empty() {
+                at
+            } else {
+                known.first.min(at)
+            };
             let holder = (bucket.clone(), key.map(str::to_owned));
             if !known.holders.contains(&holder) {
                 known.holders.push(holder);

@@ -495,3 +495,43 @@ fn the_vectors_are_this_bundle() {
         );
     }
 }
+
+/// A source that shows one checkpoint to be judged, and another to who asks again.
+struct Turning {
+    files: Files,
+    asked: u32,
+}
+
+impl Source for Turning {
+    fn read(&mut self, name: &str) -> io::Result<Option<Vec<u8>>> {
+        if name == "checkpoint" {
+            self.asked += 1;
+            if self.asked > 1 {
+                return Ok(Some(b"another\n".to_vec()));
+            }
+        }
+        self.files.read(name)
+    }
+
+    fn stream(&mut self, name: &str) -> io::Result<Option<Box<dyn Read>>> {
+        self.files.stream(name)
+    }
+}
+
+/// What a verifier keeps is what it judged, not what stands in the bundle by then.
+#[test]
+fn the_checkpoint_to_keep_is_the_one_that_was_judged() {
+    let files = made(&[&[What::Begins(1, "icu"), What::Ends(1)]], |_, _| {});
+    let honest = files.note();
+    let bytes = files.0["checkpoint"].clone();
+    let mut source = Turning { files, asked: 0 };
+    let report = verify(&mut source, &trust(), &[], DEMAND, &mut |_seen| {}).unwrap();
+    assert_eq!((report.findings.as_slice(), source.asked), (&[][..], 1));
+    let note = report.note.unwrap();
+    assert_eq!(note.to_string().as_bytes(), bytes);
+    assert_eq!(note, honest);
+    // What does not hold is nothing to keep.
+    source.asked = 1;
+    let report = verify(&mut source, &trust(), &[], DEMAND, &mut |_seen| {}).unwrap();
+    assert_eq!((report.note, report.checkpoint), (None, None));
+}

@@ -83,6 +83,8 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// The log's checkpoint.
     pub checkpoint: Option<Checkpoint>,
+    /// It as it was signed: these bytes were judged, and no others are to be kept.
+    pub note: Option<Note>,
     /// The key that has signed it.
     pub log: Option<VerifierKey>,
     /// Which witnesses cosigned it, and when, in seconds since the epoch.
@@ -212,7 +214,10 @@ fn checkpoint(
     };
     let told = match Note::parse(&bytes) {
         Ok(note) => match trust.judge(&note) {
-            Ok(judged) => return Ok(Some(judged)),
+            Ok(judged) => {
+                report.note = Some(note);
+                return Ok(Some(judged));
+            }
             Err(error) => error.to_string(),
         },
         Err(error) => error.to_string(),
