@@ -332,7 +332,7 @@ mod tests {
             Wal::open(config(dir.path()), HandClock::new(), entropy).map(drop)
         };
         assert!(matches!(opened(), Err(JournalError::Damaged { .. })));
-        assert_eq!(files(dir.path()), []);
+        assert!(files(dir.path()).is_empty());
         // Nor where an older file is put back, and that file is never removed.
         std::fs::write(at(firsts[0]), first).unwrap();
         assert!(matches!(opened(), Err(JournalError::Damaged { .. })));

@@ -3,32 +3,28 @@
 //! again, under the key of the one blob, and what does not authenticate is removed and fetched.
 //! So all mounts of a node share it; losing it, or half a file in a crash, costs a fetch.
 
-use std::fs::{DirBuilder, File, OpenOptions, Permissions};
-use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
-use std::path::{Path, PathBuf};
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use rustix::fs::{OFlags, Timespec, Timestamps, UTIME_NOW, futimens};
 use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
+use super::folders::{Folders, Spot, cost};
 use super::opening::Wanted;
 use crate::types::limits;
 
 /// How long nothing is written once the disk refused.
 const REST: Duration = Duration::from_secs(30);
-/// What a file costs a disk beside its bytes.
-const FILE_BYTES: u64 = 4096;
-/// How old a file must be that was never finished, to be removed.
-const UNFINISHED: Duration = Duration::from_hours(1);
 
 /// The cache.
 pub struct DiskCache {
-    root: PathBuf,
+    folders: Folders,
     bytes_max: u64,
     /// Bytes that may be written before there is to be room made.
     room: AtomicU64,
@@ -41,19 +37,13 @@ pub struct DiskCache {
     hits: AtomicU64,
 }
 
-/// A file of the cache, as room is made.
-struct Held {
-    used: SystemTime,
-    bytes: u64,
-    path: PathBuf,
-}
-
 impl DiskCache {
-    /// In a directory, which is made if there is none, of at most so many bytes.
+    /// In a directory, which is made if there is none, of at most so many bytes. While room cannot
+    /// be made there nothing is written, and what is there is read.
     pub fn open(root: &Path, bytes_max: u64) -> io::Result<Arc<Self>> {
         DirBuilder::new().recursive(true).mode(0o700).create(root)?;
         let cache = Self {
-            root: root.to_owned(),
+            folders: Folders::open(root)?,
             bytes_max,
             room: AtomicU64::new(0),
             sweeping: AtomicBool::new(false),
@@ -63,7 +53,10 @@ impl DiskCache {
             next: AtomicU64::new(0),
             hits: AtomicU64::new(0),
         };
-        cache.sweep()?;
+        if let Err(error) = cache.sweep() {
+            tracing::warn!(%error, "the disk cache takes nothing: no room can be made in it");
+            cache.refused(&error);
+        }
         Ok(Arc::new(cache))
     }
 
@@ -73,29 +66,20 @@ impl DiskCache {
         self.hits.load(Ordering::Relaxed)
     }
 
-    fn path(&self, wanted: &Wanted) -> PathBuf {
-        let blob = wanted.blob.to_string();
-        let folder = blob.get(..2).unwrap_or_default();
-        self.root
-            .join(folder)
-            .join(format!("{blob}-{}", wanted.chunk))
-    }
-
     /// Whether there is something under a chunk's name.
     pub(super) fn has(&self, wanted: &Wanted) -> bool {
-        let held = std::fs::symlink_metadata(self.path(wanted));
-        held.is_ok_and(|held| held.is_file())
+        self.folders.has(&spot(wanted))
     }
 
     /// A chunk's sealed bytes, if a file of their length is here; what else is there is removed.
     pub(super) async fn load(self: &Arc<Self>, wanted: &Wanted) -> Option<Vec<u8>> {
-        let (path, bytes) = (self.path(wanted), wanted.bytes());
-        let loaded = spawn_blocking(move || match read(&path, bytes) {
+        let (cache, spot, bytes) = (Arc::clone(self), spot(wanted), wanted.bytes());
+        let loaded = spawn_blocking(move || match cache.folders.read(&spot, bytes) {
             Ok(sealed) => Some(sealed),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => {
                 tracing::debug!(%error, "a file of the disk cache is removed");
-                remove(&path);
+                cache.folders.remove(&spot);
                 None
             }
         });
@@ -107,7 +91,7 @@ impl DiskCache {
     /// Removes a chunk that did not authenticate.
     pub(super) fn spoilt(&self, wanted: &Wanted) {
         tracing::warn!("a file of the disk cache does not authenticate and is removed");
-        remove(&self.path(wanted));
+        self.folders.remove(&spot(wanted));
     }
 
     /// Keeps a chunk's sealed bytes, without waiting for it, as far as there is room and the disk
@@ -129,7 +113,7 @@ impl DiskCache {
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, |room| {
                 room.checked_sub(bytes)
             });
-        let (cache, path) = (Arc::clone(self), self.path(wanted));
+        let (cache, spot) = (Arc::clone(self), spot(wanted));
         if taken.is_err() {
             if !self.sweeping.swap(true, Ordering::AcqRel) {
                 spawn_blocking(move || {
@@ -148,7 +132,7 @@ impl DiskCache {
                 return;
             };
             let writing = Arc::clone(&cache);
-            let written = spawn_blocking(move || writing.write(&path, &sealed));
+            let written = spawn_blocking(move || writing.write(&spot, &sealed));
             if let Ok(Err(error)) = written.await {
                 cache.refused(&error);
             }
@@ -161,63 +145,19 @@ impl DiskCache {
         *resting = Some(Instant::now() + REST);
     }
 
-    /// A file comes about whole, or not at all.
-    fn write(&self, path: &Path, sealed: &[u8]) -> io::Result<()> {
-        let folder = path.parent().unwrap_or(&self.root);
-        if !folder.is_dir() {
-            // Who shares the directory shares what is in it.
-            let mode = std::fs::metadata(&self.root)?.permissions().mode();
-            match DirBuilder::new().create(folder) {
-                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
-                Err(_made_by_another) => {}
-                Ok(()) => std::fs::set_permissions(folder, Permissions::from_mode(mode))?,
-            }
-        }
+    fn write(&self, spot: &Spot, sealed: &[u8]) -> io::Result<()> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let name = format!(".{}-{number}", std::process::id());
-        let temporary = folder.join(name);
-        let mut options = OpenOptions::new();
-        let options = options.create_new(true).write(true).mode(0o644);
-        let mut file = match options.open(&temporary) {
-            // One that a process of this number left.
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                std::fs::remove_file(&temporary)?;
-                options.open(&temporary)?
-            }
-            opened => opened?,
-        };
-        let written = file
-            .write_all(sealed)
-            .and_then(|()| std::fs::rename(&temporary, path));
-        if written.is_err() {
-            remove(&temporary);
-        }
-        written
+        let temporary = format!(".{}-{number}", std::process::id());
+        self.folders.write(spot, &temporary, sealed)
     }
 
     /// Makes room: the least recently used go first. One process at a time does.
     fn sweep(&self) -> io::Result<()> {
-        let path = self.root.join("lock");
-        let lock = match lock_file(&path) {
-            // Whatever has the name is no lock.
-            Err(error) if error.kind() != io::ErrorKind::PermissionDenied => {
-                remove(&path);
-                lock_file(&path)?
-            }
-            opened => opened?,
-        };
+        let lock = self.folders.lock()?;
         if lock.try_lock().is_err() {
             return Ok(());
         }
-        let mut held = Vec::new();
-        for folder in std::fs::read_dir(&self.root)?
-            .flatten()
-            .take(limits::DISK_FOLDERS_MAX)
-        {
-            if folder.file_type().is_ok_and(|kind| kind.is_dir()) {
-                list(&folder.path(), &mut held);
-            }
-        }
+        let mut held = self.folders.list()?;
         held.sort_by_key(|file| std::cmp::Reverse(file.used));
         // Room for what is written until this is done again.
         let step = self.bytes_max / 8;
@@ -227,7 +167,7 @@ impl DiskCache {
             let with = sum.saturating_add(file.bytes);
             if with <= goal {
                 sum = with;
-            } else if std::fs::remove_file(&file.path).is_err() {
+            } else if !self.folders.free(&file) {
                 // Another's, in a directory where that cannot be removed.
                 sum = with;
             }
@@ -241,85 +181,22 @@ impl DiskCache {
     }
 }
 
-/// The file whose lock lets one process make room, made if there is none.
-fn lock_file(path: &Path) -> io::Result<File> {
-    let mut options = OpenOptions::new();
-    let options = options.create(true).truncate(false).read(true).write(true);
-    let file = options.mode(0o666).custom_flags(no_detour()).open(path)?;
-    if !file.metadata()?.is_file() {
-        return Err(io::ErrorKind::InvalidData.into());
-    }
-    Ok(file)
-}
-
-/// Neither a link nor a pipe that would wait for ever.
-fn no_detour() -> i32 {
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    i32::try_from(flags.bits()).unwrap_or_default()
-}
-
-/// What a file of so many bytes takes.
-const fn cost(bytes: u64) -> u64 {
-    bytes.saturating_add(FILE_BYTES)
-}
-
-/// The files of a folder; what was never finished long ago is removed.
-fn list(folder: &Path, held: &mut Vec<Held>) {
-    let Ok(files) = std::fs::read_dir(folder) else {
-        return;
-    };
-    for file in files.flatten() {
-        let Ok(metadata) = file.metadata() else {
-            continue;
-        };
-        let (path, used) = (
-            file.path(),
-            metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH),
-        );
-        let unfinished = file.file_name().as_encoded_bytes().starts_with(b".");
-        let old = used.elapsed().is_ok_and(|age| age > UNFINISHED);
-        if !metadata.is_file() || (unfinished && old) || held.len() >= limits::DISK_FILES_MAX {
-            remove(&path);
-        } else if !unfinished {
-            let bytes = cost(metadata.len());
-            held.push(Held { used, bytes, path });
-        }
-    }
-}
-
-/// Reads a file that must be one, of this length, and marks it as used now.
-fn read(path: &Path, bytes: usize) -> io::Result<Vec<u8>> {
-    let mut options = File::options();
-    let mut file = options.read(true).custom_flags(no_detour()).open(path)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() || usize::try_from(metadata.len()) != Ok(bytes) {
-        return Err(io::ErrorKind::InvalidData.into());
-    }
-    let mut sealed = vec![0; bytes];
-    file.read_exact(&mut sealed)?;
-    let now = Timespec {
-        tv_sec: 0,
-        tv_nsec: UTIME_NOW,
-    };
-    let used = Timestamps {
-        last_access: now,
-        last_modification: now,
-    };
-    // Another's file stays as old as it is.
-    let _unchanged = futimens(&file, &used);
-    Ok(sealed)
-}
-
-fn remove(path: &Path) {
-    if let Err(error) = std::fs::remove_file(path)
-        && error.kind() != io::ErrorKind::NotFound
-    {
-        tracing::debug!(%error, "a file of the disk cache stays");
-    }
+/// Where a chunk is kept.
+fn spot(wanted: &Wanted) -> Spot {
+    let blob = wanted.blob.to_string();
+    let folder = blob.get(..2).unwrap_or_default().to_owned();
+    let name = format!("{blob}-{}", wanted.chunk);
+    Spot { folder, name }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::File;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+    use std::path::PathBuf;
+    use std::time::SystemTime;
+
+    use super::super::folders::FILE_BYTES;
     use super::*;
     use crate::seal::{DataKey, Extent, Suite};
     use crate::types::{BlobId, Secret, VersionId};
@@ -343,9 +220,17 @@ mod tests {
     }
 
     fn put(cache: &Arc<DiskCache>, wanted: &Wanted, fill: u8) {
-        cache
-            .write(&cache.path(wanted), &sealed(wanted, fill))
-            .unwrap();
+        cache.write(&spot(wanted), &sealed(wanted, fill)).unwrap();
+    }
+
+    /// Where a chunk's file is, below the cache's directory.
+    fn path(root: &Path, wanted: &Wanted) -> PathBuf {
+        let Spot { folder, name } = spot(wanted);
+        root.join(folder).join(name)
+    }
+
+    fn remove(path: &Path) {
+        std::fs::remove_file(path).unwrap();
     }
 
     /// A pipe that nobody reads or writes: who opens it may wait for ever.
@@ -363,8 +248,8 @@ mod tests {
         );
         let spoil: [&dyn Fn(); 3] = [
             &|| pipe(&path),
-            &|| std::os::unix::fs::symlink(&other, &path).unwrap(),
-            &|| std::os::unix::fs::symlink("/dev/full", &path).unwrap(),
+            &|| symlink(&other, &path).unwrap(),
+            &|| symlink("/dev/full", &path).unwrap(),
         ];
         for how in spoil {
             how();
@@ -373,9 +258,19 @@ mod tests {
             assert!(!other.exists());
             remove(&path);
         }
-        // What cannot be replaced is an error, not a cache.
+        // What cannot be replaced is no lock, and no reason not to mount: what is there is read.
+        let one = wanted(1, 5_000);
+        put(
+            &DiskCache::open(directory.path(), 1 << 20).unwrap(),
+            &one,
+            7,
+        );
+        remove(&path);
         std::fs::create_dir(&path).unwrap();
-        assert!(DiskCache::open(directory.path(), 1 << 20).is_err());
+        let cache = DiskCache::open(directory.path(), 1 << 20).unwrap();
+        assert!(cache.has(&one));
+        assert_eq!(cache.room.load(Ordering::Relaxed), 0);
+        assert!(cache.sweep().is_err());
     }
 
     #[tokio::test]
@@ -390,16 +285,16 @@ mod tests {
         let other = DiskCache::open(directory.path(), 1 << 20).unwrap();
         assert_eq!(other.load(&one).await.unwrap(), sealed(&one, 7));
         assert_eq!(other.hits(), 1);
-        let path = cache.path(&one);
+        let path = path(directory.path(), &one);
         let spoil: [&dyn Fn(); 5] = [
             &|| std::fs::write(&path, b"short").unwrap(),
             &|| std::fs::write(&path, b"").unwrap(),
             &|| std::fs::write(&path, vec![0; 1 << 16]).unwrap(),
-            &|| std::os::unix::fs::symlink("/etc/passwd", &path).unwrap(),
+            &|| symlink("/etc/passwd", &path).unwrap(),
             &|| pipe(&path),
         ];
         for how in spoil {
-            remove(&path);
+            drop(std::fs::remove_file(&path));
             how();
             assert!(cache.load(&one).await.is_none());
             assert!(std::fs::symlink_metadata(&path).is_err());
@@ -420,7 +315,7 @@ mod tests {
         };
         for n in 1..=12 {
             put(&cache, &wanted(n, 60_000), n);
-            old(&cache.path(&wanted(n, 60_000)), n.into());
+            old(&path(directory.path(), &wanted(n, 60_000)), n.into());
         }
         let left = directory.path().join("01/.1-1");
         std::fs::write(&left, "half").unwrap();
@@ -434,5 +329,48 @@ mod tests {
         cache.sweep().unwrap();
         assert!(!left.exists());
         assert!(cache.room.load(Ordering::Relaxed) > 0);
+    }
+
+    /// Who may write in the directory puts links in the place of folders, to lead whoever sweeps,
+    /// writes or reads there, root among them, to what is not the cache's.
+    #[tokio::test]
+    async fn a_link_in_the_place_of_a_folder_leads_nowhere() {
+        let directory = tempfile::tempdir().unwrap();
+        let (root, other) = (
+            directory.path().join("cache"),
+            directory.path().join("other"),
+        );
+        let cache = DiskCache::open(&root, 1 << 20).unwrap();
+        let one = wanted(1, 5_000);
+        put(&cache, &one, 7);
+        let held = cache.folders.list().unwrap();
+        assert_eq!(held.len(), 1);
+        // The folder's files were listed; now another directory is under its name.
+        std::fs::rename(root.join("01"), &other).unwrap();
+        symlink(&other, root.join("01")).unwrap();
+        assert!(!cache.folders.free(&held[0]));
+        assert_eq!(cache.folders.list().unwrap().len(), 0);
+        assert!(!cache.has(&one));
+        assert!(cache.load(&one).await.is_none());
+        cache.spoilt(&one);
+        assert!(cache.write(&spot(&one), &sealed(&one, 8)).is_err());
+        let there: Vec<_> = std::fs::read_dir(&other).unwrap().collect();
+        assert_eq!(there.len(), 1);
+        let name = spot(&one).name;
+        assert_eq!(std::fs::read(other.join(name)).unwrap(), sealed(&one, 7));
+        // Nor is the cache's own directory one.
+        symlink(&other, directory.path().join("link")).unwrap();
+        assert!(DiskCache::open(&directory.path().join("link"), 1 << 20).is_err());
+    }
+
+    #[test]
+    fn who_shares_the_directory_shares_its_folders() {
+        let directory = tempfile::tempdir().unwrap();
+        let shared = std::fs::Permissions::from_mode(0o1777);
+        std::fs::set_permissions(directory.path(), shared).unwrap();
+        let cache = DiskCache::open(directory.path(), 1 << 20).unwrap();
+        put(&cache, &wanted(1, 5_000), 7);
+        let folder = std::fs::metadata(directory.path().join("01")).unwrap();
+        assert_eq!(folder.permissions().mode() & 0o7777, 0o1777);
     }
 }

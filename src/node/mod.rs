@@ -8,6 +8,7 @@ mod bring;
 mod content;
 mod credentials;
 mod disk;
+mod folders;
 mod gateway;
 mod job;
 mod kept;

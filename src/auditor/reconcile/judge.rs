@@ -475,6 +475,7 @@ mod tests {
         let held = |since| Known {
             holders: vec![(bucket(), None)],
             since,
+            ..Known::default()
         };
         let known = HashMap::from([
             (id(1), held(at(0))),
