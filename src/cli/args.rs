@@ -18,6 +18,7 @@ use super::job_args::{JobCommand, NodeCommand};
 use super::key_args::{Drill, KeyCommand};
 use super::login_args::{Kept, Login};
 use super::remote::Caller;
+use super::scim_args::ScimCommand;
 use super::values::{self, StoreUrl};
 use crate::types::{
     AccessKeyId, Action, ApprovalId, BucketName, Label, ObjectKey, PrincipalId, ProjectName,
@@ -130,6 +131,13 @@ pub enum Command {
         /// What to do with groups
         #[command(subcommand)]
         command: GroupCommand,
+    },
+    /// Organisations that tell who their people are (SCIM)
+    #[command(after_long_help = "Example:\n  kluis scim list")]
+    Scim {
+        /// What to do with organisations
+        #[command(subcommand)]
+        command: ScimCommand,
     },
     /// Acts that take two persons: ask, approve, refuse
     ///

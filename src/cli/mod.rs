@@ -40,7 +40,9 @@ pub(crate) mod process;
 pub(crate) mod project;
 mod recover;
 pub mod remote;
-pub(crate) mod serve;
+pub(crate) mod scim;
+mod scim_args;
+mod serve;
 #[cfg(feature = "mount")]
 mod supervise;
 
@@ -84,6 +86,7 @@ fn dispatch(cli: &Cli, environment: &Environment, output: &mut Output) -> Result
         Command::Notices(caller) => approval::notices(caller, environment, output),
         Command::Approval { command } => approval::run(command, environment, output),
         Command::Group { command } => group::run(command, desk, output),
+        Command::Scim { command } => scim::run(command, desk, output),
         Command::Login(ask) => login::run(ask, environment, output),
         Command::Logout(ask) => login::logout(ask, environment, output),
         Command::Whoami(ask) => login::whoami(ask, environment, output),
