@@ -396,6 +396,24 @@ pub(super) static ENDPOINTS: &[Endpoint] = &[
         "ScimAbsent",
         |vault, ask| Box::pin(scim::absent(vault, ask)),
     ),
+    unsigned(
+        Method::POST,
+        "scim/v2/Users/.search",
+        "ScimSearchUsers",
+        |vault, ask| Box::pin(scim::search_users(vault, ask)),
+    ),
+    unsigned(
+        Method::POST,
+        "scim/v2/Groups/.search",
+        "ScimSearchGroups",
+        |vault, ask| Box::pin(scim::search_groups(vault, ask)),
+    ),
+    unsigned(
+        Method::POST,
+        "scim/v2/.search",
+        "ScimSearch",
+        |vault, ask| Box::pin(scim::search(vault, ask)),
+    ),
 ];
 
 /// What a path and method lead to.
@@ -440,7 +458,7 @@ impl Routes {
         };
         let mut at = found.value.iter();
         let Some(endpoint) = at.find(|endpoint| endpoint.method == *method) else {
-            return Found::NoMethod;
+            return unserved(path, found.params.get("rest").is_some());
         };
         let decoded = |text: &str| {
             let bytes = percent_encoding::percent_decode_str(text);
@@ -454,6 +472,18 @@ impl Routes {
         parameters.map_or(Found::NoPath, |parameters| {
             Found::Endpoint(endpoint, parameters)
         })
+    }
+}
+
+/// A method that is not served at a path. Where SCIM is spoken, it answers that in its own words.
+fn unserved(path: &str, nowhere: bool) -> Found {
+    let mut all = ENDPOINTS.iter();
+    match all.find(|endpoint| endpoint.operation == scim::ABSENT) {
+        Some(absent) if super::Api::takes_bearer(path) => {
+            let why = if nowhere { "path" } else { "method" };
+            Found::Endpoint(absent, vec![(why.to_owned(), String::new())])
+        }
+        _ => Found::NoMethod,
     }
 }
 

@@ -21,7 +21,11 @@ pub(super) const BASE: &str = "scim/v2/";
 /// How many resources a page has if nothing is said.
 const PAGE: usize = 100;
 
+/// The operation of what is not served there.
+pub(super) const ABSENT: &str = "ScimAbsent";
+
 type Answer = Result<Response<Body>, ApiError>;
+type Paged = fn(&Ask) -> Result<(ScimAsk, Shown), ScimError>;
 type Worked = Result<Response<Body>, ScimRefusal>;
 
 /// Does what is asked, for the organisation that asks; a refusal becomes SCIM's own.
@@ -73,6 +77,11 @@ fn refused(refusal: &ScimRefusal) -> Response<Body> {
             (status, None, detail.to_owned())
         }
     };
+    failed(status, kind, &detail)
+}
+
+/// An error in SCIM's words.
+fn failed(status: u16, kind: Option<&'static str>, detail: &str) -> Response<Body> {
     let mut body = json!({"schemas": [ERROR], "status": status.to_string(), "detail": detail});
     if let (Some(kind), Some(body)) = (kind, body.as_object_mut()) {
         let _none = body.insert("scimType".to_owned(), kind.into());
@@ -129,19 +138,56 @@ fn page(ask: &Ask) -> Result<(ScimAsk, Shown), ScimError> {
         let parsed = text.map(|text| text.parse().map_err(|_none| ScimError::Value));
         parsed.transpose()
     };
-    let start = number("startIndex")?.unwrap_or(1).max(1);
-    let count = number("count")?.map_or(PAGE, |count| usize::try_from(count).unwrap_or(0));
     let filter = query(ask, "filter")?
         .map(|text| Filter::read(&text))
         .transpose()?;
     let shown = shown(ask)?;
-    let asked = ScimAsk {
+    let counts = (number("startIndex")?, number("count")?);
+    Ok((paged(counts, filter, &shown), shown))
+}
+
+/// The same out of a body (RFC 7644, section 3.4.3), so that no filter stands in a URL.
+fn searched(ask: &Ask) -> Result<(ScimAsk, Shown), ScimError> {
+    const SEARCH: &str = "urn:ietf:params:scim:api:messages:2.0:SearchRequest";
+    let told = crate::scim::attributes(&body(ask)?, SEARCH)?;
+    let part = |wanted: &str| told.iter().find(|(name, _)| name == wanted).map(|(_, v)| v);
+    let number = |name| match part(name) {
+        None | Some(Json::Null) => Ok(None),
+        Some(value) => value.as_i64().map(Some).ok_or(ScimError::Value),
+    };
+    let names = |name| match part(name) {
+        None | Some(Json::Null) => Ok(None),
+        Some(value) => {
+            let all = value.as_array().ok_or(ScimError::Value)?;
+            let names = all.iter().map(|one| one.as_str().ok_or(ScimError::Value));
+            Ok(Some(names.collect::<Result<Vec<_>, _>>()?.join(",")))
+        }
+    };
+    let filter = match part("filter") {
+        None | Some(Json::Null) => None,
+        Some(value) => Some(Filter::read(value.as_str().ok_or(ScimError::Filter)?)?),
+    };
+    let (only, without) = (names("attributes")?, names("excludedattributes")?);
+    let shown = Shown::read(only.as_deref(), without.as_deref())?;
+    Ok((
+        paged((number("startindex")?, number("count")?), filter, &shown),
+        shown,
+    ))
+}
+
+fn paged(
+    (start, count): (Option<i64>, Option<i64>),
+    filter: Option<Filter>,
+    shown: &Shown,
+) -> ScimAsk {
+    let start = start.unwrap_or(1).max(1);
+    let count = count.map_or(PAGE, |count| usize::try_from(count).unwrap_or(0));
+    ScimAsk {
         filter,
         skip: usize::try_from(start.saturating_sub(1)).unwrap_or(usize::MAX),
         count: count.min(limits::SCIM_PAGE_MAX),
         members: shown.has("members"),
-    };
-    Ok((asked, shown))
+    }
 }
 
 /// The revision that `If-Match` names; `None` for any.
@@ -250,7 +296,7 @@ pub(super) async fn provider(vault: Arc<Vault>, ask: Ask) -> Answer {
 }
 
 pub(super) async fn types(vault: Arc<Vault>, ask: Ask) -> Answer {
-    document(&vault, &ask, "types", Some(words::all(words::types()))).await
+    document(&vault, &ask, "types", Some(words::all(&words::types()))).await
 }
 
 pub(super) async fn one_type(vault: Arc<Vault>, ask: Ask) -> Answer {
@@ -261,7 +307,7 @@ pub(super) async fn one_type(vault: Arc<Vault>, ask: Ask) -> Answer {
 }
 
 pub(super) async fn schemas(vault: Arc<Vault>, ask: Ask) -> Answer {
-    document(&vault, &ask, "schemas", Some(words::all(words::schemas()))).await
+    document(&vault, &ask, "schemas", Some(words::all(&words::schemas()))).await
 }
 
 pub(super) async fn schema(vault: Arc<Vault>, ask: Ask) -> Answer {
@@ -271,14 +317,35 @@ pub(super) async fn schema(vault: Arc<Vault>, ask: Ask) -> Answer {
     document(&vault, &ask, "schema", it).await
 }
 
+/// What is not there, or takes another method.
 pub(super) async fn absent(vault: Arc<Vault>, ask: Ask) -> Answer {
-    document(&vault, &ask, "absent", None).await
+    let there = ask.parameter::<String>("method").is_ok();
+    heard(&vault, &ask, async |by: Teller| {
+        let mut response = refused(&vault.scim_unread(&by, ScimError::Absent).await);
+        if there && response.status() == StatusCode::NOT_FOUND {
+            response = failed(405, None, "the method is not served here");
+        }
+        Ok(response)
+    })
+    .await
 }
 
-pub(super) async fn users(vault: Arc<Vault>, ask: Ask) -> Answer {
+/// A search over several types at once.
+pub(super) async fn search(vault: Arc<Vault>, ask: Ask) -> Answer {
+    heard(&vault, &ask, async |by: Teller| {
+        let refusal = vault.scim_unread(&by, ScimError::Absent).await;
+        match refusal {
+            ScimRefusal::Said(_) => Ok(failed(501, None, "one type is searched at a time")),
+            refusal @ ScimRefusal::Vault(_) => Err(refusal),
+        }
+    })
+    .await
+}
+
+async fn list_users(vault: &Vault, ask: &Ask, page: Paged) -> Answer {
     read(
-        &vault,
-        &ask,
+        vault,
+        ask,
         page,
         async |by: Teller, (asked, shown): (ScimAsk, Shown)| {
             let listed = vault.scim_users(&by, &asked).await?;
@@ -286,6 +353,14 @@ pub(super) async fn users(vault: Arc<Vault>, ask: Ask) -> Answer {
         },
     )
     .await
+}
+
+pub(super) async fn users(vault: Arc<Vault>, ask: Ask) -> Answer {
+    list_users(&vault, &ask, page).await
+}
+
+pub(super) async fn search_users(vault: Arc<Vault>, ask: Ask) -> Answer {
+    list_users(&vault, &ask, searched).await
 }
 
 pub(super) async fn create_user(vault: Arc<Vault>, ask: Ask) -> Answer {
@@ -369,10 +444,10 @@ pub(super) async fn delete_user(vault: Arc<Vault>, ask: Ask) -> Answer {
     .await
 }
 
-pub(super) async fn groups(vault: Arc<Vault>, ask: Ask) -> Answer {
+async fn list_groups(vault: &Vault, ask: &Ask, page: Paged) -> Answer {
     read(
-        &vault,
-        &ask,
+        vault,
+        ask,
         page,
         async |by: Teller, (asked, shown): (ScimAsk, Shown)| {
             let listed = vault.scim_groups(&by, &asked).await?;
@@ -381,6 +456,14 @@ pub(super) async fn groups(vault: Arc<Vault>, ask: Ask) -> Answer {
         },
     )
     .await
+}
+
+pub(super) async fn groups(vault: Arc<Vault>, ask: Ask) -> Answer {
+    list_groups(&vault, &ask, page).await
+}
+
+pub(super) async fn search_groups(vault: Arc<Vault>, ask: Ask) -> Answer {
+    list_groups(&vault, &ask, searched).await
 }
 
 pub(super) async fn create_group(vault: Arc<Vault>, ask: Ask) -> Answer {

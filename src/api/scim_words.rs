@@ -168,7 +168,7 @@ pub(super) fn group(found: &Found<Group>, members: bool) -> Json {
 }
 
 /// Several documents as a list.
-pub(super) fn all(documents: Vec<Json>) -> Json {
+pub(super) fn all(documents: &[Json]) -> Json {
     json!({
         "schemas": [LIST], "totalResults": documents.len(), "itemsPerPage": documents.len(),
         "startIndex": 1, "Resources": documents,
@@ -247,6 +247,8 @@ pub(super) fn schemas() -> Vec<Json> {
         })
     };
     let named = json!({"required": true, "uniqueness": "server"});
+    // Taken for true where nothing is said; it can be set and not be removed.
+    let required = json!({"required": true});
     let exact = json!({"mutability": "immutable", "caseExact": true, "required": true});
     let kinds = json!({"mutability": "immutable", "canonicalValues": ["User"]});
     let place = json!({
@@ -277,7 +279,7 @@ pub(super) fn schemas() -> Vec<Json> {
                     "active",
                     "boolean",
                     "Whether she may do anything",
-                    &json!({})
+                    &required
                 ),
             ]),
         ),

@@ -40,9 +40,9 @@ pub(crate) mod process;
 pub(crate) mod project;
 mod recover;
 pub mod remote;
-pub(crate) mod scim;
+mod scim;
 mod scim_args;
-mod serve;
+pub(crate) mod serve;
 #[cfg(feature = "mount")]
 mod supervise;
 

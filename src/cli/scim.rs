@@ -60,6 +60,16 @@ pub(super) fn run(
                 "{name} tells nothing any more; its people stay as they are"
             ));
         }
+        ScimCommand::List | ScimCommand::People { .. } | ScimCommand::Groups { .. } => {
+            show(command, desk, output)?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// Shows what is there.
+fn show(command: &ScimCommand, desk: Desk<'_>, output: &mut Output) -> Result<(), CliError> {
+    match command {
         ScimCommand::List => {
             let rows = rows(desk, RosterKind::Source, "")?;
             let rows: Vec<[String; 6]> = rows.into_iter().filter_map(source).collect();
@@ -91,8 +101,9 @@ pub(super) fn run(
             let rows: Vec<[String; 4]> = rows.into_iter().filter_map(team).collect();
             output.rows(["group", "name", "external_id", "modified"], &rows)?;
         }
+        ScimCommand::Create { .. } | ScimCommand::Renew { .. } | ScimCommand::End { .. } => {}
     }
-    Ok(Exit::Done)
+    Ok(())
 }
 
 /// Makes a credential and hands it over: to a new file of its owner, or to a pipe. One that cannot

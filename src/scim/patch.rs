@@ -237,7 +237,7 @@ fn set_members(
     match (verb, &path.only) {
         (Verb::Add, Some(_)) => return Err(ScimError::Path),
         (Verb::Add, None) => members.extend(resource::members(value)?),
-        (Verb::Replace, None) if value.is_null() => members.clear(),
+        (Verb::Replace | Verb::Remove, None) if value.is_null() => members.clear(),
         (Verb::Replace, None) => *members = resource::members(value)?,
         (Verb::Replace, Some(only)) => {
             let before = members.len();
@@ -248,7 +248,6 @@ fn set_members(
             members.extend(resource::members(value)?);
         }
         (Verb::Remove, Some(only)) => members.retain(|member| !only.holds(&Member(member))),
-        (Verb::Remove, None) if value.is_null() => members.clear(),
         (Verb::Remove, None) => {
             let gone = resource::members(value)?;
             members.retain(|member| gone.binary_search(member).is_err());

@@ -90,7 +90,7 @@ pub fn is_shown_name(text: &str) -> bool {
 }
 
 /// A body that is an object of this schema; its attributes by name in lower case, each once.
-pub(super) fn attributes(body: &Json, schema: &str) -> Result<Vec<(String, Json)>, ScimError> {
+pub fn attributes(body: &Json, schema: &str) -> Result<Vec<(String, Json)>, ScimError> {
     let all = body.as_object().ok_or(ScimError::Syntax)?;
     let told = lowered(all)?;
     let schemas = told.iter().find(|(name, _)| name == "schemas");

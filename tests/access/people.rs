@@ -66,6 +66,9 @@ fn requests() -> Vec<Asked> {
             let body = match method {
                 "PATCH" => json!({"schemas": [PATCH], "Operations": [
                     {"op": "replace", "path": "displayName", "value": "taken"}]}),
+                "POST" if path.ends_with(".search") => {
+                    json!({"schemas": ["urn:ietf:params:scim:api:messages:2.0:SearchRequest"]})
+                }
                 "POST" | "PUT" if kind == "uni.team" => {
                     json!({"schemas": [GROUP], "displayName": "taken"})
                 }
@@ -80,7 +83,7 @@ fn requests() -> Vec<Asked> {
             }
         })
         .collect();
-    assert_eq!(all.len(), 18, "every endpoint is asked");
+    assert_eq!(all.len(), 21, "every endpoint is asked");
     all
 }
 
@@ -159,6 +162,7 @@ async fn an_organisation_is_served_everywhere_and_nowhere_else() {
         let token = with_people(&world).await;
         let got = world.serve(None, &bearing(request.clone(), &token)).await;
         let expected = [200, 201, 204].contains(&got.status)
+            || got.status == 501 && request.uri.ends_with("v2/.search")
             || got.status == 404
                 && ["Nothing", "ResourceTypes/", "Schemas/"]
                     .iter()
@@ -229,7 +233,7 @@ async fn what_it_told_is_in_the_log_by_its_agent_and_its_person() {
 }
 
 #[tokio::test]
-async fn attacks_in_bodies_filters_and_paths_are_refused() {
+async fn attacks_in_bodies_are_refused() {
     let world = World::new().await;
     let token = with_people(&world).await;
     let deep = format!(
@@ -272,6 +276,12 @@ async fn attacks_in_bodies_filters_and_paths_are_refused() {
         );
         assert_eq!(got.json()["scimType"], kind, "{}", got.body);
     }
+}
+
+#[tokio::test]
+async fn attacks_in_filters_and_paths_are_refused() {
+    let world = World::new().await;
+    let token = with_people(&world).await;
     for (filter, status) in [
         (
             "userName%20eq%20%22ann%22%20or%20%221%22%20eq%20%221%22",
@@ -321,7 +331,7 @@ async fn attacks_in_bodies_filters_and_paths_are_refused() {
 }
 
 #[tokio::test]
-async fn pages_versions_and_what_is_shown() {
+async fn pages() {
     let world = World::new().await;
     let token = with_people(&world).await;
     for number in 0..5 {
@@ -369,6 +379,25 @@ async fn pages_versions_and_what_is_shown() {
         );
         assert_eq!(page["totalResults"], 6, "{query}");
     }
+}
+
+#[tokio::test]
+async fn what_is_shown_and_versions() {
+    let world = World::new().await;
+    let token = with_people(&world).await;
+    let made = say(&world, &token, "POST", "Users", user("p0")).await;
+    assert_eq!(made.status, 201);
+    let list = async |query: &str| {
+        let got = say(
+            &world,
+            &token,
+            "GET",
+            &format!("Users?{query}"),
+            Value::Null,
+        )
+        .await;
+        got.json()
+    };
     let only = list("attributes=userName&filter=userName%20eq%20%22ann%22").await;
     let keys: Vec<&String> = only["Resources"][0]
         .as_object()
@@ -434,32 +463,43 @@ async fn a_list_of_credentials_is_not_tried_faster_than_one_a_second() {
         world.serve_from(bad, Some(&olivia), &list).await.status,
         200
     );
-    let mut refused = 0;
-    for number in 0..limits::ATTEMPTS_BURST + 20 {
-        let guess = crate::world::Keys {
-            id: if number % 2 == 0 {
-                olivia.id.clone()
-            } else {
-                format!("KLUS{number:016}")
-            },
-            secret: "guess".to_owned(),
-            token: None,
-        };
-        let got = world.serve_from(bad, Some(&guess), &list).await;
-        match got.status {
-            403 => assert_eq!(refused, 0, "not after the bound"),
-            503 => refused += 1,
-            other => panic!("{other} {}", got.body),
+    // Guesses until one is refused unseen; the bucket fills by one a second of the wall's clock.
+    let drain = async || {
+        for number in 0..10 * limits::ATTEMPTS_BURST {
+            let guess = crate::world::Keys {
+                id: if number % 2 == 0 {
+                    other.id.clone()
+                } else {
+                    format!("KLUS{number:016}")
+                },
+                secret: "guess".to_owned(),
+                token: None,
+            };
+            let got = world.serve_from(bad, Some(&guess), &list).await;
+            match got.status {
+                403 => {}
+                503 => return number,
+                other => panic!("{other} {}", got.body),
+            }
         }
-    }
-    assert!(refused >= 5, "{refused}");
+        panic!("it is never bounded")
+    };
+    assert!(drain().await >= limits::ATTEMPTS_BURST);
     let (intent, session) = world.last_intent();
     assert_eq!(
         (intent.operation.as_str(), session.principal),
         ("ListBuckets", None)
     );
     // A stolen pair is not found out, not even a right one.
-    assert_eq!(world.serve_from(bad, Some(&other), &list).await.status, 503);
+    let mut unseen = false;
+    for _ in 0..10 {
+        drain().await;
+        unseen |= world.serve_from(bad, Some(&other), &list).await.status == 503;
+        if unseen {
+            break;
+        }
+    }
+    assert!(unseen);
     // Who was recognised from there goes on; everybody goes on from elsewhere.
     assert_eq!(
         world.serve_from(bad, Some(&olivia), &list).await.status,

@@ -181,7 +181,7 @@ impl Vault {
         by: &Teller,
         id: &str,
         expected: Option<u64>,
-        change: impl Fn(&Group, &PrincipalId) -> Result<Group, ScimError> + Send,
+        change: impl Fn(&Group, &PrincipalId) -> Result<Group, ScimError> + Send + Sync,
     ) -> Result<Found<Group>, ScimRefusal> {
         let _turn = self.scim_turn.lock().await;
         let mut intent = by.intent("group");
@@ -203,7 +203,7 @@ impl Vault {
             }
             self.group_is_new(by, &group, Some(&id)).await?;
             self.may_join(by, &come).await?;
-            let mut changes = self.external(by, &id, (&old, &group));
+            let mut changes = external(by, &id, (&old, &group));
             changes.extend(joining(&id, &come));
             changes.extend(leaving(&id, &gone));
             let after = TeamRow::of(&by.name, &group, team.created, self.now());
@@ -226,22 +226,6 @@ impl Vault {
             self.administer(&by.call, intent, changes).await?;
         }
         Ok(found)
-    }
-
-    /// What changes where a group's external id does.
-    fn external(
-        &self,
-        by: &Teller,
-        id: &PrincipalId,
-        (old, new): (&Group, &Group),
-    ) -> Vec<Mutation> {
-        let mut changes = Vec::new();
-        if old.external_id != new.external_id {
-            let called = |group: &Group| group.external_id.clone();
-            changes.extend(called(old).map(|old| Called::GroupId(&old).means_nobody(&by.name)));
-            changes.extend(called(new).map(|new| Called::GroupId(&new).now_means(&by.name, id)));
-        }
-        changes
     }
 
     /// Ends a group: nobody is in it any more, and nobody comes into it again.
@@ -280,6 +264,18 @@ impl Vault {
         intent.query = Some(super::super::cut(&told));
         Ok(self.administer(&by.call, intent, changes).await?)
     }
+}
+
+/// What changes where a group's external id does.
+fn external(by: &Teller, id: &PrincipalId, (old, new): (&Group, &Group)) -> Vec<Mutation> {
+    if old.external_id == new.external_id {
+        return Vec::new();
+    }
+    let ended = old.external_id.as_deref().map(Called::GroupId);
+    let begun = new.external_id.as_deref().map(Called::GroupId);
+    let ended = ended.map(|name| name.means_nobody(&by.name));
+    let begun = begun.map(|name| name.now_means(&by.name, id));
+    ended.into_iter().chain(begun).collect()
 }
 
 fn joining(group: &PrincipalId, come: &[PrincipalId]) -> impl Iterator<Item = Mutation> {

@@ -188,7 +188,7 @@ impl Vault {
         by: &Teller,
         id: &str,
         expected: Option<u64>,
-        change: impl Fn(&User, &PrincipalId) -> Result<User, ScimError> + Send,
+        change: impl Fn(&User, &PrincipalId) -> Result<User, ScimError> + Send + Sync,
     ) -> Result<Found<User>, ScimRefusal> {
         let _turn = self.scim_turn.lock().await;
         let mut intent = by.intent("user");
