@@ -46,7 +46,7 @@ const USAGE: &str = "versions CONFIG PROJECT/DATASET OBJECTS tree | flat";
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 /// Rows in one commit.
-const BATCH: usize = 2_000;
+const BATCH: usize = 20_000;
 /// Objects whose blobs are stored too.
 const STORED: u64 = 1_000;
 /// An object's plaintext, in bytes.

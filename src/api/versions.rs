@@ -130,15 +130,12 @@ pub(super) async fn index(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>,
 pub(super) async fn page(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {
     let bucket: String = ask.parameter("bucket")?;
     let page: usize = ask.parameter("page")?;
-    let piece = match prefix(&ask)? {
-        Some(prefix) => {
-            let part = (bucket.as_str(), prefix.as_str());
-            vault.part_page(&ask.call, part, page).await?
-        }
-        None => {
-            let page = Some(page);
-            vault.sealed_piece(&ask.call, &bucket, page).await?
-        }
+    let piece = if let Some(prefix) = prefix(&ask)? {
+        let part = (bucket.as_str(), prefix.as_str());
+        vault.part_page(&ask.call, part, page).await?
+    } else {
+        let page = Some(page);
+        vault.sealed_piece(&ask.call, &bucket, page).await?
     };
     Ok(octets(Body::from(piece)))
 }

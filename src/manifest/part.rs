@@ -163,7 +163,7 @@ impl Scope {
         };
         let pages = [below, std::slice::from_ref(top)];
         let pages = pages.into_iter().filter(|page| !page.is_empty());
-        pages.map(|page| directories(page)).collect()
+        pages.map(directories).collect()
     }
 }
 

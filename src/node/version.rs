@@ -276,12 +276,12 @@ fn part_index(
     (whole, prefix): (&Digest, &str),
     plain: &[u8],
 ) -> Result<Index, NodeError> {
+    const OTHER: NodeError = NodeError::Integrity("the index is not that of the part");
     //= src/manifest/FORMAT.md#part
     //# A reader MUST compare the whole's digest and the prefix with those that it asked for.
     if part.whole != *whole || part.prefix != prefix {
         return Err(NodeError::Integrity("this is the part of something else"));
     }
-    const OTHER: NodeError = NodeError::Integrity("the index is not that of the part");
     if digest(plain) != part.index {
         return Err(OTHER);
     }

@@ -4,7 +4,7 @@
 //! Nothing of it is stored. Pages that lie within the prefix are the whole's own, with their keys;
 //! those at its edges are cut here, and leave as they are, over the same line as the keys do.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use zeroize::Zeroizing;
@@ -55,7 +55,7 @@ pub(super) struct Made {
 
 /// The parts that are in use.
 #[derive(Default)]
-pub(super) struct Parts(std::sync::Mutex<Vec<((PublicationId, String), Arc<Made>)>>);
+pub(super) struct Parts(Mutex<Vec<(PublicationId, Arc<Made>)>>);
 
 impl Parts {
     /// How many are kept; one of a million files takes some 100 KiB.
@@ -63,10 +63,10 @@ impl Parts {
 
     fn get(&self, id: PublicationId, prefix: &str) -> Option<Arc<Made>> {
         let kept = self.0.lock().ok()?;
-        let found = kept
-            .iter()
-            .find(|((known, of), _)| *known == id && of == prefix);
-        found.map(|(_, made)| Arc::clone(made))
+        let is_it =
+            |(of, made): &&(PublicationId, Arc<Made>)| *of == id && made.part.prefix == prefix;
+        let (_, made) = kept.iter().find(is_it)?;
+        Some(Arc::clone(made))
     }
 
     fn keep(&self, id: PublicationId, made: &Arc<Made>) {
@@ -74,8 +74,7 @@ impl Parts {
             if kept.len() >= Self::KEPT {
                 kept.remove(0);
             }
-            let prefix = made.part.prefix.clone();
-            kept.push(((id, prefix), Arc::clone(made)));
+            kept.push((id, Arc::clone(made)));
         }
     }
 }

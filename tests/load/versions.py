@@ -1,15 +1,16 @@
 """Versions of very many objects: published, mounted and searched.
 
-    tests/load/versions.py [--objects 1000000] [--flat] [--rounds 3] [--seconds-max N]
+    tests/load/versions.py [--objects 1000000] [--flat] [--rounds 3] [--keep DIR]
 
 VERSIONS_BIN names the tool that fills a vault (`cargo build --release --features measure --bin versions`), KLUIS_BIN the gateway
 and mount. Root and /dev/fuse are needed; a million objects take 1 GiB of the temporary directory. Markdown on standard output.
-With --flat all objects are in one directory, and what S8 of docs/mount.md says of it is looked at.
+With --flat all objects are in one directory. --keep fills and publishes a vault in DIR, or measures the one that is there again.
 """
 
 import argparse
 import os
 import pathlib
+import resource
 import statistics
 import subprocess
 import sys
@@ -83,26 +84,31 @@ def main() -> int:
     asks.add_argument("--objects", type=int, default=1_000_000)
     asks.add_argument("--flat", action="store_true")
     asks.add_argument("--rounds", type=int, default=3)
+    asks.add_argument("--keep", type=pathlib.Path)
     ask = asks.parse_args()
     lab.COMMAND_SECONDS_MAX = 3600
-    base = scratch("versions")
+    base = ask.keep or scratch("versions")
+    filled = (base / "version").exists()
     vault = Vault(base / "vault").start()
     try:
-        vault.stop()
-        print(fill(vault, ask.objects, "flat" if ask.flat else "tree"), flush=True)
-        vault.start()
-        before, begin = cpu_s(vault.pid), time.monotonic()
-        version = publish(vault)
-        took = time.monotonic() - begin
-        print(f"{ask.objects} objects published in {took:.1f} s, {cpu_s(vault.pid) - before:.1f} s of CPU in the gateway, "
-              f"{vault.memory_kib('VmHWM') // 1024} MiB at most", flush=True)
+        if not filled:
+            vault.stop()
+            print(fill(vault, ask.objects, "flat" if ask.flat else "tree"), flush=True)
+            vault.start()
+            before, begin = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+            (base / "version").write_text(publish(vault))
+            took, after = time.monotonic() - begin, resource.getrusage(resource.RUSAGE_CHILDREN)
+            cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+            print(f"{ask.objects} objects published in {took:.1f} s, {cpu:.1f} s of CPU", flush=True)
+        version = (base / "version").read_text()
         rounds = [mounted(vault, version, base, n, ask.objects) for n in range(ask.rounds)]
         print("| " + " | ".join(rounds[0]) + " |\n|" + "---|" * len(rounds[0]))
         for name, row in [*enumerate(rounds), ("median", {name: statistics.median(one[name] for one in rounds) for name in rounds[0]})]:
             print("| " + " | ".join(f"{value:.2f}" if value < 100 else f"{value:.0f}" for value in row.values()) + f" | <!-- {name} -->")
     finally:
         vault.stop()
-        clean(base)
+        if not ask.keep:
+            clean(base)
     return 0
 
 

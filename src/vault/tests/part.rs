@@ -158,9 +158,10 @@ async fn of_a_part_the_keys_within_it_are_released_and_no_others() {
     let keys: Vec<&str> = released.iter().map(|one| one.key.as_str()).collect();
     assert_eq!(keys, ["adults/1", "adults/sub/2"]);
     let said = records(&world, Action::ObjectRead);
-    let told = said.iter().filter_map(|(_, query, outcome)| {
-        (*outcome == Outcome::Success).then(|| query.clone().unwrap_or_default())
-    });
+    let done = said
+        .iter()
+        .filter(|(_, _, outcome)| *outcome == Outcome::Success);
+    let told = done.map(|(_, query, _)| query.clone().unwrap_or_default());
     for query in told {
         assert!(!query.contains("secret"), "{query}");
     }
