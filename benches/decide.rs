@@ -70,8 +70,8 @@ fn main() {
 }
 
 /// 10,000 grants of one subject, each with a purpose, a permit, an end, a lapse, actions and
-/// networks, half of them for the dataset that is asked about; then the same right after a change of
-/// the policy, when the view is made anew.
+/// networks, half of them for the dataset that is asked about; then right after a change of the
+/// policy, when the view is made anew.
 fn with_terms(policy: &Arc<Policy>) {
     let grants = || -> Vec<Grant> {
         (0..10_000_u128)

@@ -33,6 +33,7 @@ mod lock;
 mod log_terms;
 mod pace;
 mod pack;
+mod part;
 mod publish;
 mod read;
 mod reading;
@@ -80,6 +81,7 @@ pub use jobs::{Job, JobAsk, NodeDraft};
 pub use keywork::erasure_words;
 pub use lifecycle::Lifecycled;
 pub use log_terms::LogTermsChange;
+pub use part::PartOpening;
 pub use publish::Published;
 pub use records::{RecordAsk, RecordPage};
 pub use recover::Recovered;
@@ -184,6 +186,7 @@ pub struct Vault {
     settings: Settings,
     snapshots: snapshot::Progress,
     indexes: release::Indexes,
+    made: part::Parts,
     records: OnceLock<records::Records>,
     attempts: attempts::Attempts,
     /// How often organisations ask.
@@ -211,6 +214,7 @@ impl Vault {
             settings,
             snapshots: snapshot::Progress::default(),
             indexes: release::Indexes::default(),
+            made: part::Parts::default(),
             records: OnceLock::new(),
             tellers: pace::Pace::new(
                 limits::SCIM_BURST,

@@ -1,5 +1,5 @@
-//! SCIM over the edge: every endpoint against who must be refused; what an organisation's credential
-//! opens, and what it does not; attacks in bodies, filters and paths.
+//! SCIM over the edge: every endpoint against who must be refused; what an organisation's
+//! credential opens, and what it does not; attacks in bodies, filters and paths.
 
 use kluis::api::Api;
 use kluis::scim::{GROUP, PATCH, USER};

@@ -1,5 +1,5 @@
 //! Organisations that tell who their people are (SCIM, RFC 7644): a person who is set inactive,
-//! deleted, or taken out of a group loses what she had, on running transfers within a minute (ID-3).
+//! deleted, or taken out of a group loses what she had, on transfers within a minute (ID-3).
 //!
 //! An organisation has a name, and every principal that it makes is called `NAME.…`: no
 //! organisation can make, change or speak of another one's, nor of those that were made here. A
