@@ -488,7 +488,7 @@ async fn a_list_of_credentials_is_not_tried_faster_than_one_a_second() {
     let (intent, session) = world.last_intent();
     assert_eq!(
         (intent.operation.as_str(), session.principal),
-        ("ListBuckets", None)
+        ("GET", None)
     );
     // A stolen pair is not found out, not even a right one.
     let mut unseen = false;
