@@ -125,7 +125,7 @@ async fn id_3_whom_her_organisation_ends_loses_what_runs() {
     assert!(reads().await);
 
     let ms = cut_after(&world, "uni.ann", async || {
-        set_active(&world, &token, &ann, false).await
+        set_active(&world, &token, &ann, false).await;
     });
     assert!(ms.await <= 60_000, "inactive");
     assert!(!reads().await);
@@ -213,6 +213,7 @@ async fn a_name_is_never_given_twice() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 async fn id_7_an_organisation_speaks_of_nobody_elses() {
     let world = World::new().await;
     let uni = organisation(&world, "uni").await;
@@ -292,6 +293,7 @@ async fn id_7_an_organisation_speaks_of_nobody_elses() {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 async fn names_and_ids_are_unique_within_an_organisation() {
     let world = World::new().await;
     let token = organisation(&world, "uni").await;
