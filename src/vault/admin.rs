@@ -202,6 +202,13 @@ impl Vault {
         self.note(&call, intent, Ok(())).await
     }
 
+    /// Records what was said while custodians unsealed the root, which was before the log was open.
+    pub async fn record_unsealing(&self, what: &str) -> Result<(), VaultError> {
+        let call = self.system_call("Unseal")?;
+        let intent = Self::admin_intent(&call, None, what);
+        self.note(&call, intent, Ok(())).await
+    }
+
     /// Records that what a project (`None`: the vault itself) has in the log is removed, its time
     /// being over; call before it is.
     pub async fn record_expiry(
