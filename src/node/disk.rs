@@ -197,9 +197,15 @@ impl DiskCache {
 
     /// Makes room: the least recently used go first. One process at a time does.
     fn sweep(&self) -> io::Result<()> {
-        let mut options = OpenOptions::new();
-        let options = options.create(true).truncate(false).write(true).mode(0o666);
-        let lock = options.open(self.root.join("lock"))?;
+        let path = self.root.join("lock");
+        let lock = match lock_file(&path) {
+            // Whatever has the name is no lock.
+            Err(error) if error.kind() != io::ErrorKind::PermissionDenied => {
+                remove(&path);
+                lock_file(&path)?
+            }
+            opened => opened?,
+        };
         if lock.try_lock().is_err() {
             return Ok(());
         }
@@ -235,6 +241,23 @@ impl DiskCache {
     }
 }
 
+/// The file whose lock lets one process make room, made if there is none.
+fn lock_file(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    let options = options.create(true).truncate(false).read(true).write(true);
+    let file = options.mode(0o666).custom_flags(no_detour()).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::ErrorKind::InvalidData.into());
+    }
+    Ok(file)
+}
+
+/// Neither a link nor a pipe that would wait for ever.
+fn no_detour() -> i32 {
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    i32::try_from(flags.bits()).unwrap_or_default()
+}
+
 /// What a file of so many bytes takes.
 const fn cost(bytes: u64) -> u64 {
     bytes.saturating_add(FILE_BYTES)
@@ -266,10 +289,8 @@ fn list(folder: &Path, held: &mut Vec<Held>) {
 
 /// Reads a file that must be one, of this length, and marks it as used now.
 fn read(path: &Path, bytes: usize) -> io::Result<Vec<u8>> {
-    // Neither a link nor a pipe that would wait for ever.
-    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
-    let flags = i32::try_from(flags.bits()).unwrap_or_default();
-    let mut file = File::options().read(true).custom_flags(flags).open(path)?;
+    let mut options = File::options();
+    let mut file = options.read(true).custom_flags(no_detour()).open(path)?;
     let metadata = file.metadata()?;
     if !metadata.is_file() || usize::try_from(metadata.len()) != Ok(bytes) {
         return Err(io::ErrorKind::InvalidData.into());
@@ -327,6 +348,36 @@ mod tests {
             .unwrap();
     }
 
+    /// A pipe that nobody reads or writes: who opens it may wait for ever.
+    fn pipe(path: &Path) {
+        use rustix::fs::{CWD, FileType, mknodat};
+        mknodat(CWD, path, FileType::Fifo, 0o600.into(), 0).unwrap();
+    }
+
+    #[test]
+    fn what_is_no_lock_and_has_its_name_is_replaced_and_never_waited_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, other) = (
+            directory.path().join("lock"),
+            directory.path().join("other"),
+        );
+        let spoil: [&dyn Fn(); 3] = [
+            &|| pipe(&path),
+            &|| std::os::unix::fs::symlink(&other, &path).unwrap(),
+            &|| std::os::unix::fs::symlink("/dev/full", &path).unwrap(),
+        ];
+        for how in spoil {
+            how();
+            DiskCache::open(directory.path(), 1 << 20).unwrap();
+            assert!(std::fs::symlink_metadata(&path).unwrap().is_file());
+            assert!(!other.exists());
+            remove(&path);
+        }
+        // What cannot be replaced is an error, not a cache.
+        std::fs::create_dir(&path).unwrap();
+        assert!(DiskCache::open(directory.path(), 1 << 20).is_err());
+    }
+
     #[tokio::test]
     async fn what_is_kept_comes_back_and_what_is_not_a_file_of_its_length_is_removed() {
         let directory = tempfile::tempdir().unwrap();
@@ -345,16 +396,7 @@ mod tests {
             &|| std::fs::write(&path, b"").unwrap(),
             &|| std::fs::write(&path, vec![0; 1 << 16]).unwrap(),
             &|| std::os::unix::fs::symlink("/etc/passwd", &path).unwrap(),
-            &|| {
-                rustix::fs::mknodat(
-                    rustix::fs::CWD,
-                    &path,
-                    rustix::fs::FileType::Fifo,
-                    0o600.into(),
-                    0,
-                )
-                .unwrap();
-            },
+            &|| pipe(&path),
         ];
         for how in spoil {
             remove(&path);
