@@ -157,11 +157,8 @@ fn change_root(ask: &ChangeRoot, desk: Desk<'_>, output: &mut Output) -> Result<
 
 /// One piece of work as a row of a table.
 pub(super) fn cells(row: &KeyWorkRow) -> [String; 8] {
-    let erase = |scope| format!("erase {}", erasure_words(scope));
-    let what = row
-        .scope
-        .as_ref()
-        .map_or_else(|| "rotate".to_owned(), erase);
+    let scope = row.scope.as_ref().map(erasure_words).unwrap_or_default();
+    let what = format!("{} {scope}", row.word()).trim_end().to_owned();
     let ended = row.end.as_ref();
     let persons: Vec<&str> = row.persons.iter().map(PrincipalId::as_str).collect();
     [

@@ -182,10 +182,9 @@ impl Vault {
         let result = async {
             let absent = VaultError::new(ErrorKind::NoSuchDataset, "no such dataset");
             let row = self.catalog.dataset(bucket).await?.ok_or(absent)?;
-            self.commit(vec![Mutation::DeleteDataset(row.id)]).await
+            self.drop_dataset(&row, None).await
         }
         .await;
-        self.guard.forget();
         recorded.settle(result)
     }
 

@@ -151,10 +151,13 @@ pub(super) fn of_copies(ring: &KeyRing, report: &mut Report) {
 pub(super) fn of_works(open: &[KeyWorkRow], report: &mut Report) {
     for row in open {
         let name = format!("{}/{}", row.bucket.project, row.bucket.dataset);
-        let what = row.scope.as_ref().map_or("rotation", |_| "erasure");
+        let what = row.word();
         report.warn(
             "keys",
-            format!("a {what} of {name} began at {} and is not done", row.begun),
+            format!(
+                "work on keys ({what}) of {name} began at {} and is not done",
+                row.begun
+            ),
             "a running gateway carries it on; so does `kluis key resume`",
         );
     }
