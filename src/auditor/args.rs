@@ -10,8 +10,8 @@ use crate::cli::values;
 use crate::ledger::Outcome;
 use crate::ledger::export::Form;
 #[cfg(feature = "sql")]
-use crate::types::{Action, DatasetName, GrantId, ObjectKey};
-use crate::types::{EventId, PrincipalId, ProjectName, Timestamp};
+use crate::types::{Action, GrantId, ObjectKey};
+use crate::types::{DatasetName, EventId, PrincipalId, ProjectName, Timestamp};
 
 const AFTER: &str = "\
 Exit codes:
@@ -52,7 +52,7 @@ pub(super) enum Command {
         after_long_help = "Example:\n  kluis-audit verify-erasure certificate.txt --log log.vkey"
     )]
     VerifyErasure(VerifyErasure),
-    /// Make a bundle of a project's records, with what it takes to check them
+    /// Make a bundle of records, with what it takes to check them and to decide them again
     Bundle(Bundle),
     /// Ask the log: SQL over the table `requests`, or the common questions by flags
     #[cfg(feature = "sql")]
@@ -114,6 +114,9 @@ pub(super) struct Verify {
     /// Print the requests that hold, as they are in the log
     #[arg(long)]
     pub(super) requests: bool,
+    /// Decide the requests that hold again, with the policy versions in the bundle
+    #[arg(long)]
+    pub(super) replay: bool,
 }
 
 /// Which certificate.
@@ -405,6 +408,23 @@ fn told(name: &str, value: Option<impl std::fmt::Display>) -> String {
     text.unwrap_or_default()
 }
 
+impl Bundle {
+    /// The part that is shown, in words; empty where it is all.
+    pub(super) fn part(&self) -> String {
+        let dataset = told("dataset", self.dataset.as_ref());
+        let principal = told("principal", self.principal.as_ref());
+        let permit = told("permit", self.permit.as_ref());
+        format!("{dataset}{principal}{permit}")
+    }
+
+    /// The question as the log keeps it.
+    pub(super) fn words(&self) -> String {
+        let (whose, part) = (self.whose.words(), self.part());
+        let (since, until) = (told("since", self.since), told("until", self.until));
+        format!("bundle {}{part}{since}{until}", whose.trim_end())
+    }
+}
+
 impl Replay {
     /// The question as the log keeps it.
     pub(super) fn words(&self) -> String {
@@ -507,13 +527,27 @@ pub(super) struct WitnessServe {
 
 /// What to put into a bundle.
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Of a dataset, a person or a permit the bundle shows the requests that fit all of \
+them, and of every other record its leaf: that nothing was altered or left out is checked, what is \
+not shown is not told.
+
+Example:
+  kluis-audit bundle --project icu --auditor t.visser --permit HDAB-7 --out hdab-7"
+)]
 pub(super) struct Bundle {
-    /// The project
+    /// Whose records.
+    #[command(flatten)]
+    pub(super) whose: Whose,
+    /// Show requests on a dataset of this name
     #[arg(long)]
-    pub(super) project: ProjectName,
-    /// Whom the bundle is for; her grants must let her read this project's log
+    pub(super) dataset: Option<DatasetName>,
+    /// Show requests of a principal, and of workloads that act for it
     #[arg(long)]
-    pub(super) auditor: PrincipalId,
+    pub(super) principal: Option<PrincipalId>,
+    /// Show requests under a permit
+    #[arg(long)]
+    pub(super) permit: Option<String>,
     /// The directory to make
     #[arg(long, value_hint = ValueHint::DirPath)]
     pub(super) out: PathBuf,

@@ -1,32 +1,36 @@
-//! `kluis-audit bundle`: a project's records with what it takes to check them, for an auditor who
-//! may read this project's log. The records are read from the journal, or from volumes where it has
-//! let them go, and held against the log on the way: what no longer fits is an error, not evidence.
+//! `kluis-audit bundle`: records with what it takes to check them, and what their decisions rest
+//! on: of a project, for an auditor who may read its log, or of the whole vault; all of them, or
+//! those of a dataset, a person or a permit, with the leaves of the others. The records are read
+//! from the journal, or from volumes where it has let them go, and held against the log on the way:
+//! what no longer fits is an error, not evidence.
 
-use std::collections::HashSet;
-use std::fs::{self, File};
-use std::io::{BufWriter, Write as _};
+use std::collections::{BTreeMap, HashSet};
+use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::archive::{Archive, LogKeys};
+use super::archive::{Archive, LogKeys, unreadable};
 use super::args;
 use super::entries::{broken, signed};
 use super::expire::kept_by;
-use super::records::{Part, Records};
+use super::pages::Pages;
+use super::records::{Held, Part, Records};
+use super::rows::Span;
 use super::source::DirSource;
 use crate::app::create_dir;
 use crate::app::system::SystemClock;
+use crate::archive::texts_of;
 use crate::cli::open::{Desk, call, journal};
 use crate::cli::output::{CliError, Exit, Output};
 use crate::cli::serve::runtime;
 use crate::config::Config;
-use crate::journal::{begins, lanes};
-use crate::ledger::evidence::{
-    Expired, Group, Manifest, RowsWriter, write_session, write_sessions_head,
+use crate::journal::{Filter, begins, lanes};
+use crate::ledger::evidence::{Expired, Group, GroupRows, Manifest, Statement, Told};
+use crate::ledger::tlog::{Checkpoint, Note, Signer, Tile, TileKind, decode_bundle};
+use crate::ledger::{
+    DAY_MS, Entry, Intent, Kept, Row, Scope, ScopeKey, ScopeRoot, Segment, SegmentTrees, Session,
+    Tag,
 };
-use crate::ledger::tlog::{Checkpoint, Note, Tile, TileKind, VerifierKey, decode_bundle};
-use crate::ledger::{DAY_MS, Entry, Kept, Scope, ScopeRoot, Segment, SegmentTrees, Tag, encode};
-use crate::notary::NotaryKeys;
-use crate::types::{Clock as _, Timestamp};
+use crate::types::{Clock as _, EventId, Timestamp};
 
 const README: &str = include_str!("README.txt");
 
@@ -38,52 +42,47 @@ pub(super) fn run(
 ) -> Result<Exit, CliError> {
     let config = desk.config()?;
     if ask.out.exists() {
-        return Err(CliError::new(
-            Exit::Usage,
-            format!(
-                "{} is there already, nothing was changed",
-                ask.out.display()
-            ),
-        ));
+        let told = format!(
+            "{} is there already, nothing was changed",
+            ask.out.display()
+        );
+        return Err(CliError::new(Exit::Usage, told));
     }
-    let moment = |name: &str, time: Option<Timestamp>| {
-        time.map(|time| format!(" {name}={time}"))
-            .unwrap_or_default()
-    };
-    let query = format!(
-        "bundle project={} auditor={}{}{}",
-        ask.project,
-        ask.auditor,
-        moment("since", ask.since),
-        moment("until", ask.until)
-    );
+    let question = ask.words();
     let (keys, volumes, kept) = desk.act(output, async |opened| {
         let call = call(opened, "audit bundle")?;
-        let vault = &opened.vault;
-        vault
-            .hand_out_log(&call, &ask.project, &ask.auditor, &query)
-            .await?;
+        super::admit(opened, &call, &ask.whose, &question).await?;
         let keys = || LogKeys::of(&config, &opened.keyring);
         Ok((keys(), keys(), kept_by(opened).await?))
     })?;
-    let origin = keys.origin.clone();
-    let keys = keys.notary;
-    let records = records(desk, &config, volumes)?;
-    let public = keys.public(&origin);
-    let public = public.map_err(|error| CliError::of(Exit::Usage, &error))?;
+    let signer = keys.notary.signer(&keys.origin);
+    let signer = signer.map_err(|error| CliError::of(Exit::Usage, &error))?;
     let name = if ask.cosigned {
         "cosigned"
     } else {
         "checkpoint"
     };
-    let maker = Maker::open(&config.proof.dir, records, (keys, kept, &public), name)?;
+    let mut log = DirSource::new(&config.proof.dir);
+    let (note, checkpoint) = signed(&mut log, name, signer.public())?;
+    let maker = Maker {
+        ask,
+        log,
+        records: records(desk, &config, volumes)?,
+        key: keys.notary.scope_key(),
+        kept,
+        signer,
+        note,
+        checkpoint,
+        scopes: BTreeMap::new(),
+        selected: HashSet::new(),
+        gone: BTreeMap::new(),
+    };
     // Beside its place until it is whole: a bundle that was cut short has no name.
     let beside = partial(&ask.out);
     if beside.exists() {
         fs::remove_dir_all(&beside)?;
     }
-    let made = maker.make(&beside, ask);
-    let rows = match made {
+    let rows = match maker.make(&beside) {
         Ok(rows) => rows,
         Err(error) => {
             drop(fs::remove_dir_all(&beside));
@@ -122,77 +121,82 @@ fn partial(out: &Path) -> PathBuf {
     name.into()
 }
 
-/// Reads a log and the journal that it is of.
-struct Maker {
-    log: DirSource,
-    records: Records,
-    kept: Kept,
-    keys: NotaryKeys,
-    public: VerifierKey,
-    note: Note,
-    checkpoint: Checkpoint,
-}
-
-/// What is being written.
-struct Pages {
-    rows: RowsWriter<BufWriter<File>>,
-    sessions: BufWriter<File>,
-    known: HashSet<[u8; 32]>,
-    count: u64,
-    /// When the newest records that are there no more came into the log.
-    gone: Option<Timestamp>,
-}
-
-impl Maker {
-    fn open(
-        log: &Path,
-        records: Records,
-        (keys, kept, public): (NotaryKeys, Kept, &VerifierKey),
-        name: &str,
-    ) -> Result<Self, CliError> {
-        let mut log = DirSource::new(log);
-        let (note, checkpoint) = signed(&mut log, name, public)?;
-        Ok(Self {
-            log,
-            records,
-            kept,
-            keys,
-            public: public.clone(),
-            note,
-            checkpoint,
-        })
+impl args::Bundle {
+    /// Which requests are shown, in words, where it is not all.
+    fn shown(&self) -> Option<String> {
+        let words = self.part();
+        (!words.is_empty()).then(|| words.trim_start().to_owned())
     }
 
-    /// Makes the bundle; how many records it has.
-    fn make(mut self, out: &Path, ask: &args::Bundle) -> Result<u64, CliError> {
+    /// Whether a request is of the part that is asked for.
+    fn fits(&self, session: Option<&Session>, intent: &Intent) -> bool {
+        let filter = Filter {
+            dataset: self.dataset.clone(),
+            principal: self.principal.clone(),
+            permit: self.permit.clone(),
+            ..Filter::default()
+        };
+        filter.begins(session, intent)
+    }
+}
+
+/// Reads a log and the records that it is of.
+struct Maker<'a> {
+    ask: &'a args::Bundle,
+    log: DirSource,
+    records: Records,
+    key: ScopeKey,
+    kept: Kept,
+    signer: Signer,
+    note: Note,
+    checkpoint: Checkpoint,
+    /// Whose records are asked for, by their tags.
+    scopes: BTreeMap<Tag, Scope>,
+    /// Requests that are shown and have not ended.
+    selected: HashSet<EventId>,
+    /// When the newest records of a scope that are there no more came into the log.
+    gone: BTreeMap<Tag, Timestamp>,
+}
+
+impl Maker<'_> {
+    /// Makes the bundle; how many records it shows.
+    fn make(mut self, out: &Path) -> Result<u64, CliError> {
         create_dir(out)?;
         self.tiles(out)?;
-        let scope = Scope::Project(ask.project.clone());
-        let tag = self.keys.scope_key().tag(&scope);
-        let mut sessions = BufWriter::new(File::create(out.join("sessions"))?);
-        write_sessions_head(&mut sessions)?;
-        let mut pages = Pages {
-            rows: RowsWriter::new(BufWriter::new(File::create(out.join("rows"))?))?,
-            sessions,
-            known: HashSet::new(),
-            count: 0,
-            gone: None,
+        self.scopes = match &self.ask.whose.project {
+            Some(project) => self.tagged(std::iter::once(Scope::Project(project.clone()))),
+            None => self.tagged(self.kept.scopes()),
         };
-        let range = self.walk((&scope, &tag), ask, &mut pages)?;
-        pages.sessions.flush()?;
-        pages.rows.finish()?;
-        let expired = pages.gone.map(|newest| self.expired(&scope, newest));
-        let mut manifest = Manifest::new(&self.checkpoint.origin, range, &[(scope, tag)]);
-        if let Some(expired) = expired {
-            manifest.expire(&tag, expired);
+        let shown = self.ask.shown();
+        let mut pages = Pages::new(out, shown.is_some())?;
+        self.texts(&mut pages)?;
+        let range = self.walk(&mut pages)?;
+        let scopes = self.scopes.iter();
+        let scopes: Vec<(Scope, Tag)> = scopes.map(|(tag, scope)| (scope.clone(), *tag)).collect();
+        let mut manifest = Manifest::new(&self.checkpoint.origin, range, &scopes);
+        manifest.shown = shown;
+        for (tag, newest) in &self.gone {
+            if let Some(scope) = self.scopes.get(tag) {
+                manifest.expire(tag, self.expired(scope, *newest));
+            }
         }
+        let count = pages.finish(out)?;
         let manifest = serde_json::to_vec_pretty(&manifest);
         let manifest = manifest.map_err(|error| CliError::of(Exit::Unavailable, &error))?;
         fs::write(out.join("bundle.json"), manifest)?;
-        let readme = README.replace("{key}", &self.public.to_string());
+        let readme = README.replace("{key}", &self.signer.public().to_string());
         fs::write(out.join("README.txt"), readme)?;
         fs::write(out.join("checkpoint"), self.note.to_string())?;
-        Ok(pages.count)
+        let statement = Statement::of(&mut DirSource::new(out));
+        let statement = statement.map_err(|error| CliError::of(Exit::Unavailable, &error))?;
+        let statement = statement.sign(&self.signer);
+        let statement = statement.map_err(|error| CliError::of(Exit::Unavailable, &error))?;
+        fs::write(out.join("statement"), statement.to_string())?;
+        Ok(count)
+    }
+
+    fn tagged(&self, scopes: impl Iterator<Item = Scope>) -> BTreeMap<Tag, Scope> {
+        scopes.map(|scope| (self.key.tag(&scope), scope)).collect()
     }
 
     /// What is there no more: records up to `newest`, which had the days that their project asks
@@ -224,15 +228,33 @@ impl Maker {
         Ok(())
     }
 
+    /// The texts in volumes: what a decision rests on may have been written long before it. Those
+    /// that the journal still holds come on the way through it.
+    fn texts(&self, pages: &mut Pages) -> Result<(), CliError> {
+        let Some(archive) = self.records.archive() else {
+            return Ok(());
+        };
+        let runtime = runtime()?;
+        for place in archive.index.volumes() {
+            let volume = runtime.block_on(archive.volume(place))?;
+            let mut failed = None;
+            let read = texts_of(&volume, |version, text| {
+                failed = failed.take().or_else(|| pages.text(version, &text).err());
+            });
+            read.map_err(|error| unreadable(&error))?;
+            failed.map_or(Ok(()), Err)?;
+        }
+        Ok(())
+    }
+
     /// Goes through all entries from the log's beginning, since a completion belongs where its
     /// intent does; writes the rows of those that were asked for. Their range.
-    fn walk(
-        &mut self,
-        (scope, tag): (&Scope, &Tag),
-        ask: &args::Bundle,
-        pages: &mut Pages,
-    ) -> Result<(u64, u64), CliError> {
+    fn walk(&mut self, pages: &mut Pages) -> Result<(u64, u64), CliError> {
         let size = self.checkpoint.size;
+        let span = Span {
+            since: self.ask.since,
+            until: self.ask.until,
+        };
         let mut range: Option<(u64, u64)> = None;
         let (mut index, mut bundle) = (0_u64, 0_u64);
         while let Some(tile) = Tile::of(TileKind::Entries, bundle, size) {
@@ -243,13 +265,14 @@ impl Maker {
                 let segment = Segment::decode(entry);
                 let segment =
                     segment.map_err(|error| broken(&format!("entry {index}: {error}")))?;
-                let wanted = ask.since.is_none_or(|since| segment.time >= since)
-                    && ask.until.is_none_or(|until| segment.time < until);
-                let part = self.records.of(&segment, wanted)?;
+                let wanted = span.holds(segment.time);
+                // What is of the part is known where it begins, which may be before the period.
+                let part = self.records.of(&segment, wanted || pages.part)?;
+                let shown = self.known(&part, pages)?;
                 if wanted {
                     let (first, _) = range.unwrap_or((index, index));
                     range = Some((first, index.saturating_add(1)));
-                    self.segment((index, &segment), (scope, tag), part, pages)?;
+                    self.segment((index, &segment), &part, &shown, pages)?;
                 }
                 index = index.saturating_add(1);
             }
@@ -257,25 +280,54 @@ impl Maker {
         Ok(range.unwrap_or((0, 0)))
     }
 
+    /// Which records of a segment are shown. The texts among them are kept.
+    fn known(&mut self, part: &Part, pages: &mut Pages) -> Result<Vec<bool>, CliError> {
+        let mut shown = Vec::with_capacity(part.records.len());
+        for held in &part.records {
+            if let Entry::Policy { version, text } = &held.entry {
+                pages.text(*version, text)?;
+            }
+            shown.push(!pages.part || self.selects(held));
+        }
+        Ok(shown)
+    }
+
+    /// Whether a record is of the part: of a request that fits, or its end.
+    fn selects(&mut self, held: &Held) -> bool {
+        let session = held.session.as_ref().map(|(_, session)| session.as_ref());
+        match &held.entry {
+            Entry::Intent { intent, .. } => {
+                let fits = self.ask.fits(session, intent);
+                if fits {
+                    self.selected.insert(intent.event);
+                }
+                fits
+            }
+            Entry::Whole { intent, .. } => self.ask.fits(session, intent),
+            Entry::Completion(completion) => self.selected.remove(&completion.event),
+            Entry::Session(_) | Entry::Mark { .. } | Entry::Policy { .. } | Entry::Open(_) => false,
+        }
+    }
+
     fn segment(
-        &self,
+        &mut self,
         (index, segment): (u64, &Segment),
-        (scope, tag): (&Scope, &Tag),
-        part: Part,
+        part: &Part,
+        shown: &[bool],
         pages: &mut Pages,
     ) -> Result<(), CliError> {
-        let key = self.keys.scope_key();
-        let mut trees = SegmentTrees::new(&key, &segment.lane, segment.first);
-        let mut rows = Vec::new();
-        let mut sessions = Vec::new();
-        let gone = part.gone || part.expired.contains(tag);
-        for held in part.records {
+        let mut trees = SegmentTrees::new(&self.key, &segment.lane, segment.first);
+        let mut groups: BTreeMap<Tag, Vec<(&Held, bool)>> = BTreeMap::new();
+        for (held, shown) in part.records.iter().zip(shown) {
             for of in &held.scopes {
                 trees.push(of, held.seq, &held.bytes);
-            }
-            if !gone && held.scopes.contains(scope) {
-                sessions.extend(held.session);
-                rows.push((held.seq, held.bytes));
+                let tag = self.key.tag(of);
+                if self.ask.whose.project.is_none() {
+                    self.scopes.entry(tag).or_insert_with(|| of.clone());
+                }
+                if self.scopes.contains_key(&tag) && !part.expired.contains(&tag) {
+                    groups.entry(tag).or_default().push((held, *shown));
+                }
             }
         }
         let there = |roots: &[ScopeRoot]| -> Vec<ScopeRoot> {
@@ -284,33 +336,52 @@ impl Maker {
                 .filter(|root| !part.gone && !part.expired.contains(&root.tag));
             there.copied().collect()
         };
-        if !segment.lost && there(&trees.roots()) != there(&segment.scopes) {
+        if segment.lost {
+            return Ok(());
+        }
+        if there(&trees.roots()) != there(&segment.scopes) {
             let told = format!("what is kept is not what entry {index} says");
             return Err(broken(&told));
         }
-        if gone && segment.scope(tag).is_some() {
-            pages.gone = pages.gone.max(Some(segment.time));
-        }
-        if rows.is_empty() {
-            return Ok(());
-        }
-        for (hash, session) in sessions {
-            if pages.known.insert(hash) {
-                let mut bytes = Vec::new();
-                let encoded = encode(&Entry::Session((*session).clone()), &mut bytes);
-                encoded.map_err(|error| broken(&error.to_string()))?;
-                write_session(&mut pages.sessions, &bytes)?;
+        for root in &segment.scopes {
+            if (part.gone || part.expired.contains(&root.tag))
+                && self.scopes.contains_key(&root.tag)
+            {
+                let newest = self.gone.entry(root.tag).or_insert(segment.time);
+                *newest = (*newest).max(segment.time);
             }
         }
-        pages.count = pages
-            .count
-            .saturating_add(u64::try_from(rows.len()).unwrap_or(0));
-        let seed = key.seed(tag, &segment.lane, segment.first);
-        Ok(pages.rows.group(&Group {
-            entry: index,
-            tag: *tag,
-            seed,
-            rows,
-        })?)
+        for (tag, rows) in groups {
+            let seed = self.key.seed(&tag, &segment.lane, segment.first);
+            let rows = group_rows(&rows, seed, pages)?;
+            let entry = index;
+            pages.group(&Group { entry, tag, rows })?;
+        }
+        Ok(())
     }
+}
+
+/// What a bundle tells of the rows of one scope in one entry.
+fn group_rows(
+    rows: &[(&Held, bool)],
+    seed: [u8; 32],
+    pages: &mut Pages,
+) -> Result<GroupRows, CliError> {
+    for (held, _) in rows.iter().filter(|(_, shown)| *shown) {
+        pages.show(held)?;
+    }
+    if !pages.part {
+        let rows = rows.iter().map(|(held, _)| (held.seq, held.bytes.clone()));
+        return Ok(GroupRows::Whole(seed, rows.collect()));
+    }
+    let salts = Row::new(&seed);
+    let mut buffer = Vec::new();
+    let told = rows.iter().map(|(held, shown)| {
+        if *shown {
+            Told::Record(held.seq, salts.salt(held.seq), held.bytes.clone())
+        } else {
+            Told::Leaf(salts.leaf(held.seq, &held.bytes, &mut buffer))
+        }
+    });
+    Ok(GroupRows::Part(told.collect()))
 }

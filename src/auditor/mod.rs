@@ -12,6 +12,7 @@ mod expire_tests;
 mod export;
 mod hot;
 mod look;
+mod pages;
 #[cfg(feature = "sql")]
 mod query;
 mod reconcile;

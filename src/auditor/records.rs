@@ -13,7 +13,7 @@ use crate::cli::open::journal;
 use crate::cli::output::CliError;
 use crate::cli::serve::runtime;
 use crate::journal::{Found, Tail, begins};
-use crate::ledger::{Scope, Scopes, Segment, Session, SessionHash, Tag};
+use crate::ledger::{Entry, Scope, Scopes, Segment, Session, SessionHash, Tag};
 use crate::types::Secret;
 
 /// One record.
@@ -21,6 +21,7 @@ pub(super) struct Held {
     pub(super) seq: u64,
     /// Its canonical bytes.
     pub(super) bytes: Vec<u8>,
+    pub(super) entry: Entry,
     pub(super) scopes: Vec<Scope>,
     /// The session that it names, where that is known.
     pub(super) session: Option<(SessionHash, Arc<Session>)>,
@@ -67,6 +68,11 @@ impl Records {
             volumes: BTreeMap::new(),
             scopes: Scopes::default(),
         }
+    }
+
+    /// The volumes, where the journal does not hold everything any more.
+    pub(super) const fn archive(&self) -> Option<&Archive> {
+        self.archive.as_ref()
     }
 
     /// The records of a segment. Of one that is not `wanted` nothing is told, but what is behind
@@ -131,11 +137,16 @@ impl Records {
         let volume = runtime()?.block_on(archive.volume(place))?;
         let mut records = BTreeMap::new();
         let read = records_of(&volume, |found| {
-            let hash = found.row.entry.session().copied();
+            let row = found.row;
+            let (entry, session) = match &row.end {
+                Some((seq, end)) if *seq == found.seq => (Entry::Completion(end.clone()), None),
+                Some(_) | None => (row.entry.clone(), row.entry.session().copied()),
+            };
             let held = Held {
                 seq: found.seq,
                 bytes: found.bytes.to_vec(),
-                session: hash.zip(found.row.session.clone()),
+                entry,
+                session: session.zip(row.session.clone()),
                 scopes: found.scopes,
             };
             records.insert(found.seq, held);
@@ -188,6 +199,7 @@ impl Records {
                         bytes,
                         scopes: self.scopes.of(&record.entry),
                         session: hash.zip(record.session),
+                        entry: record.entry,
                     });
                 }
             }

@@ -5,12 +5,16 @@ use std::path::Path;
 use serde_json::json;
 
 use super::args;
+use super::replay::{Again, Counts, Verdict};
 use super::source::DirSource;
 use crate::app::system::SystemClock;
 use crate::app::{create_dir, write_file};
 use crate::cli::output::{CliError, Exit, Output};
-use crate::journal::{Filter, Pairs, Record};
-use crate::ledger::evidence::{Demand, Report, Source as _, verify};
+use crate::journal::{Filter, Pairs, Record, Request};
+use crate::ledger::evidence::{
+    Demand, Finding, FindingKind, Report, RowsError, STATED, Source as _, Statement,
+    StatementError, read_policies, verify,
+};
 use crate::ledger::tlog::{Checkpoint, KeyKind, Note, TrustPolicy, VerifierKey};
 use crate::types::Clock as _;
 use crate::types::limits::{LOG_KEPT_MAX, NOTE_BYTES_MAX, TRUST_BYTES_MAX};
@@ -23,6 +27,8 @@ pub(super) fn run(ask: &args::Verify, output: &mut Output) -> Result<Exit, CliEr
         None => Vec::new(),
     };
     let mut source = DirSource::new(&ask.dir);
+    let (mut again, sound) = texts(&mut source)?;
+    let mut counts = Counts::default();
     let mut pairs = Pairs::new(Filter::default());
     let mut failed = None;
     let demand = Demand {
@@ -30,7 +36,7 @@ pub(super) fn run(ask: &args::Verify, output: &mut Output) -> Result<Exit, CliEr
         days: ask.retention,
     };
     let report = verify(&mut source, &trust, &kept, demand, &mut |seen| {
-        if !ask.requests || failed.is_some() {
+        if !(ask.requests || ask.replay) || failed.is_some() {
             return;
         }
         let request = pairs.push(Record {
@@ -40,26 +46,103 @@ pub(super) fn run(ask: &args::Verify, output: &mut Output) -> Result<Exit, CliEr
             entry: seen.entry,
         });
         if let Some(request) = request {
-            failed = output.value(&request.view().json()).err();
+            if ask.replay {
+                judge(&mut again, &request, &mut counts, output);
+            }
+            if ask.requests {
+                failed = output.value(&request.view().json()).err();
+            }
         }
     });
-    let report = report.map_err(|error| CliError::of(Exit::Unavailable, &error))?;
+    let mut report = report.map_err(|error| CliError::of(Exit::Unavailable, &error))?;
     if let Some(error) = failed {
         return Err(error);
     }
-    if ask.requests {
-        for request in pairs.open() {
+    for request in pairs.open() {
+        if ask.replay {
+            judge(&mut again, request, &mut counts, output);
+        }
+        if ask.requests {
             output.value(&request.view().json())?;
         }
     }
+    stated(&mut source, sound, &mut report)?;
+    if ask.replay {
+        output.note(&counts.to_string());
+    }
     tell(&report, ask.requests, output)?;
-    if !report.findings.is_empty() {
+    if !report.findings.is_empty() || (ask.replay && !counts.all_same()) {
         return Ok(Exit::No);
     }
     if let Some(dir) = &ask.kept {
         keep(dir, &mut source, &report)?;
     }
     Ok(Exit::Done)
+}
+
+/// The texts in a bundle that its decisions rest on, and whether each is what it is named by.
+fn texts(source: &mut DirSource) -> Result<(Again, bool), CliError> {
+    let mut again = Again::default();
+    let mut full = None;
+    let Some(file) = source.stream("policies")? else {
+        return Ok((again, true));
+    };
+    let read = read_policies(std::io::BufReader::new(file), |version, text| {
+        full = full.take().or_else(|| again.take(version, &text).err());
+    });
+    if let Some(error) = full {
+        return Err(CliError::of(Exit::No, &error));
+    }
+    let sound = match read {
+        Ok(()) => again.is_sound(),
+        Err(RowsError::Io(error)) => return Err(error.into()),
+        Err(_form) => false,
+    };
+    Ok((again, sound))
+}
+
+/// Decides a request again; tells where it is not the same.
+fn judge(again: &mut Again, request: &Request, counts: &mut Counts, output: &mut Output) {
+    let (session, end) = (request.session.as_deref(), request.completion.as_ref());
+    let Some(verdict) = again.judge(session, &request.intent, end) else {
+        return;
+    };
+    counts.count(&verdict);
+    if verdict != Verdict::Same {
+        let why = verdict.why().unwrap_or_default();
+        let told = format!("replay: {} {} {why}", verdict.word(), request.view());
+        output.error(&CliError::new(Exit::No, told.trim_end()));
+    }
+}
+
+/// The files of a bundle are those that the log's key has signed, and its texts what they are
+/// named by.
+fn stated(source: &mut DirSource, sound: bool, report: &mut Report) -> Result<(), CliError> {
+    let kind = FindingKind::Bundle;
+    let Some(key) = &report.log else {
+        return Ok(());
+    };
+    // Of a copy of the log itself nothing is stated; of a bundle each file is.
+    let mut stated = false;
+    for name in STATED.into_iter().chain(["statement"]) {
+        stated = stated || source.stream(name)?.is_some();
+    }
+    if !stated {
+        return Ok(());
+    }
+    match Statement::verify(source, key) {
+        Ok(()) => {}
+        Err(StatementError::Io(error)) => return Err(error.into()),
+        Err(error) => {
+            let text = error.to_string();
+            report.findings.push(Finding { kind, text });
+        }
+    }
+    if !sound {
+        let text = "a policy version is not what its hash says".to_owned();
+        report.findings.push(Finding { kind, text });
+    }
+    Ok(())
 }
 
 fn wrong(path: &Path, what: &str) -> CliError {
@@ -156,6 +239,9 @@ fn tell(report: &Report, requests: bool, output: &mut Output) -> Result<(), CliE
             "kept": report.kept,
             "scopes": report.scopes,
             "rows": report.rows,
+            "hidden": report.hidden,
+            "others": report.others,
+            "shown": report.shown,
             "requests": report.requests,
             "open": report.open,
             "expired": report.expired,
@@ -188,6 +274,19 @@ fn tell_counts(report: &Report, checkpoint: &Checkpoint, output: &mut Output) {
         output.note(&format!(
             "{whose}: {} records of {} requests in entries {first} to {end}, {} not ended",
             report.rows, report.requests, report.open
+        ));
+    }
+    if let Some(shown) = &report.shown {
+        output.note(&format!(
+            "shown is {}; of {} other records the leaves are here",
+            shown.escape_debug(),
+            report.hidden
+        ));
+    }
+    if report.others > 0 {
+        output.note(&format!(
+            "{} records in these entries are of other projects, and are no part of it",
+            report.others
         ));
     }
     if report.expired > 0 {

@@ -116,6 +116,11 @@ mod tests {
     }
 
     #[test]
+    fn the_example_is_valid() {
+        assert!(parse(include_str!("../../deploy/kluis.toml")).is_ok());
+    }
+
+    #[test]
     fn paths_are_taken_from_the_files_directory() {
         let config =
             parse("[catalog]\npath = 'db/c.sqlite'\n[journal]\ndir = '/var/j'").expect("valid");

@@ -25,7 +25,7 @@ pub use record::{
     Session, SessionHash,
 };
 pub use retention::{DAY_MS, Kept, back};
-pub use scope::{Row, Scope, ScopeKey, Scopes, SegmentTrees, Tag, scopes_of};
+pub use scope::{Row, Salt, Scope, ScopeKey, Scopes, SegmentTrees, Tag, salted_leaf, scopes_of};
 pub use segment::{ScopeRoot, Segment};
 pub use view::{View, parse_event};
 pub use words::Word;

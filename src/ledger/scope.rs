@@ -8,8 +8,8 @@
 //! leaf = SHA-256(00 ‖ seq(8) ‖ salt ‖ record)
 //! ```
 //!
-//! The salt keeps who sees a root from guessing a short record; who is shown a scope's rows gets
-//! its seeds.
+//! The salt keeps who sees a root from guessing a short record; who is shown all of a scope's rows
+//! gets its seeds, who is shown a part of them the salts of that part.
 
 use std::collections::BTreeMap;
 
@@ -24,6 +24,9 @@ use crate::types::{EventId, ProjectName, Secret};
 
 /// Names a scope to who knows it.
 pub type Tag = [u8; 16];
+
+/// Keeps one record from being guessed by its leaf.
+pub type Salt = [u8; 16];
 
 /// Whose a record is.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Debug, Hash)]
@@ -90,16 +93,27 @@ impl Row {
         Self(hmac::Key::new(hmac::HMAC_SHA256, seed))
     }
 
+    /// The salt of one record.
+    #[must_use]
+    pub fn salt(&self, seq: u64) -> Salt {
+        half(&hmac::sign(&self.0, &seq.to_be_bytes()))
+    }
+
     /// The leaf of a record; `buffer` is for reuse.
     #[must_use]
     pub fn leaf(&self, seq: u64, record: &[u8], buffer: &mut Vec<u8>) -> Hash {
-        let seq = seq.to_be_bytes();
-        buffer.clear();
-        buffer.extend_from_slice(&seq);
-        buffer.extend_from_slice(&half(&hmac::sign(&self.0, &seq)));
-        buffer.extend_from_slice(record);
-        leaf_hash(buffer)
+        salted_leaf(seq, &self.salt(seq), record, buffer)
     }
+}
+
+/// The leaf of a record whose salt is known; `buffer` is for reuse.
+#[must_use]
+pub fn salted_leaf(seq: u64, salt: &Salt, record: &[u8], buffer: &mut Vec<u8>) -> Hash {
+    buffer.clear();
+    buffer.extend_from_slice(&seq.to_be_bytes());
+    buffer.extend_from_slice(salt);
+    buffer.extend_from_slice(record);
+    leaf_hash(buffer)
 }
 
 /// The projects that a request names.

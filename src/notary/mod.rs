@@ -109,7 +109,8 @@ impl NotaryKeys {
         Ok(self.signer(origin)?.public().clone())
     }
 
-    fn signer(&self, origin: &str) -> Result<Signer, NoteError> {
+    /// What a log of this name signs with.
+    pub fn signer(&self, origin: &str) -> Result<Signer, NoteError> {
         Signer::new(origin, KeyKind::Note, &self.signing)
     }
 

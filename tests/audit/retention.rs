@@ -62,7 +62,7 @@ impl Vault {
     }
 
     /// Removes the journal's files that were full a second ago, once that is so.
-    fn lets_go(&self) {
+    pub(super) fn lets_go(&self) {
         for _ in 0..200 {
             let shipped = self.audit(&["ship", "--all", "--keep", "1s"]);
             let all = told(&shipped, 0, "volumes were added");

@@ -187,13 +187,65 @@ class Cbor:
 # ---- the bundle ----
 
 
+class Hidden(bytes):
+    """The leaf of a record that is not shown."""
+
+
+class Salted(bytes):
+    """A record with its salt before it."""
+
+
+STATED = ("README.txt", "bundle.json", "policies", "rows", "sessions")
+
+
+def check_statement(directory: Path, vkey: str) -> None:
+    """The files of a bundle are those that the log's key has signed."""
+    note = directory / "statement"
+    if not note.exists():
+        raise Refused("bundle", "there is no statement of the bundle's files")
+    text = "kluis bundle v1\nlog " + vkey.split("+", 1)[0] + "\n"
+    for name in STATED:
+        path = directory / name
+        text += f"{name} {sha(path.read_bytes()).hex() if path.exists() else 'missing'}\n"
+    if open_note(note.read_bytes(), vkey) != text:
+        raise Refused("bundle", "a file is not the one that was signed")
+
+
+def check_policies(path: Path) -> None:
+    """Each text is what its name says: its SHA-256, or that of a policy's hash and all pieces of the rights under it."""
+    raw, at, rights = path.read_bytes(), 8, {}
+    if raw[:8] != b"KLUISPO1":
+        raise Refused("bundle", "policies is not of its form")
+    while at < len(raw):
+        version, length = raw[at : at + 32], int.from_bytes(raw[at + 32 : at + 36], "big")
+        text = raw[at + 36 : at + 36 + length]
+        at += 36 + length
+        if at > len(raw) or len(version) != 32:
+            raise Refused("bundle", "policies is cut")
+        if text.startswith(b"kluis-rights 1 "):
+            head, _, part = text.partition(b"\n")
+            policy, number, count = head.split(b" ")[2:]
+            known = rights.setdefault(version, ({}, policy, int(count)))
+            if known[0].setdefault(int(number), part) != part or known[1:] != (policy, int(count)):
+                raise Refused("bundle", "two texts stand for one policy version")
+        elif sha(text) != version:
+            raise Refused("bundle", "a policy version is not what its hash says")
+    for version, (parts, policy, count) in rights.items():
+        if set(parts) != set(range(count)):
+            raise Refused("bundle", "a part of a policy version is not there")
+        if sha(bytes.fromhex(policy.decode()), *(parts[number] for number in range(count))) != version:
+            raise Refused("bundle", "a policy version is not what its hash says")
+
+
 class Rows:
     """The groups of the file `rows`, one after another."""
 
     def __init__(self, path: Path):
         self.file = path.open("rb")
-        if self.file.read(8) != b"KLUISRW1":
+        head = self.file.read(8)
+        if head not in (b"KLUISRW1", b"KLUISRW2"):
             raise Refused("bundle", "rows is not of its form")
+        self.part = head == b"KLUISRW2"
 
     def exactly(self, count: int) -> bytes:
         part = self.file.read(count)
@@ -204,11 +256,20 @@ class Rows:
     def group(self):
         if not (first := self.file.read(1)):
             return None
-        entry, tag, seed, count = struct.unpack(">Q16s32sI", first + self.exactly(59))
+        entry, tag = struct.unpack(">Q16s", first + self.exactly(23))
+        seed = b"" if self.part else self.exactly(32)
         rows = []
-        for _ in range(count):
-            seq, length = struct.unpack(">QI", self.exactly(12))
-            rows.append((seq, self.exactly(length)))
+        for _ in range(int.from_bytes(self.exactly(4), "big")):
+            if not self.part:
+                seq, length = struct.unpack(">QI", self.exactly(12))
+                rows.append((seq, self.exactly(length)))
+                continue
+            length = int.from_bytes(self.exactly(4), "big")
+            if length == 0xFFFFFFFF:
+                rows.append((None, Hidden(self.exactly(32))))
+            else:
+                seq = int.from_bytes(self.exactly(8), "big")
+                rows.append((seq, Salted(self.exactly(16 + length))))
         return entry, tag, seed, rows
 
 
@@ -233,6 +294,7 @@ class Verifier:
         self.origin, self.size, self.root = open_checkpoint((directory / "checkpoint").read_bytes(), vkey)
         self.kept = [open_checkpoint(path.read_bytes(), vkey) for path in kept]
         self.lanes, self.open, self.head = {}, set(), None
+        self.shown, self.rows_hidden = None, 0
         self.first, self.end, self.scopes, self.rows, self.expired = 0, self.size, [], None, {}
         manifest = directory / "bundle.json"
         if manifest.exists():
@@ -241,6 +303,7 @@ class Verifier:
                 self.first, self.end = claims["first"], claims["end"]
                 self.scopes = sorted((bytes.fromhex(s["tag"]), s["project"]) for s in claims["scopes"])
                 fine = claims["schema"] == "kluis.bundle/1" and claims["origin"] == self.origin
+                self.shown = claims.pop("shown", None)
                 fine = fine and set(claims) == {"schema", "origin", "first", "end", "scopes"}
                 fine = fine and 0 <= self.first <= self.end <= self.size
                 fine = fine and all(len(tag) == 16 for tag, _ in self.scopes)
@@ -250,7 +313,11 @@ class Verifier:
             if not fine:
                 raise Refused("bundle", "bundle.json is not of this log")
             self.rows = Rows(directory / "rows")
+            if self.rows.part != (self.shown is not None):
+                raise Refused("bundle", "records are hidden for no reason")
             self.sessions = sessions_of(directory / "sessions")
+            if (directory / "policies").exists():
+                check_policies(directory / "policies")
 
     def removed(self, scopes: list[dict], days: int, now: float) -> None:
         """What is there no more must have been due, by the verifier's own clock and demand."""
@@ -346,15 +413,20 @@ class Verifier:
     def group(self, group, logged, place, project: str) -> None:
         index, _, seed, rows = group
         lane, first, end = place
-        leaves = []
+        leaves, shown = [], []
         for seq, record in rows:
+            if isinstance(record, Hidden):
+                leaves.append(bytes(record))
+                continue
             number = seq.to_bytes(8, "big")
-            salt = hmac.new(seed, number, hashlib.sha256).digest()[:16]
+            salt = hmac.new(seed, number, hashlib.sha256).digest()[:16] if seed else b""
             leaves.append(leaf(number + salt + record))
+            shown.append((seq, bytes(record[16:]) if isinstance(record, Salted) else record))
         if (len(leaves), root_of(leaves)) != logged:
             self.find("rows", f"entry {index}: {logged[0]} rows were logged, and these are others")
             return
-        for seq, record in rows:
+        self.rows_hidden += len(leaves) - len(shown)
+        for seq, record in shown:
             if not first <= seq < end:
                 self.find("record", f"record {seq} of lane {lane} is out of order")
             first = seq + 1
@@ -376,13 +448,13 @@ class Verifier:
             if intent[0] not in self.sessions:
                 return "its session is not in the bundle"
         if kind == 2:
-            if body[1] in self.open:
+            if (project, body[1]) in self.open:
                 return "its request began before"
-            self.open.add(body[1])
+            self.open.add((project, body[1]))
         if kind == 3:
-            if body[0] not in self.open and self.first == 0 and project and not self.expired:
+            if (project, body[0]) not in self.open and self.first == 0 and project and not self.expired:
                 return "it ends a request that never began"
-            self.open.discard(body[0])
+            self.open.discard((project, body[0]))
         return None
 
 
@@ -408,14 +480,22 @@ def main() -> int:
     )
     args = parser.parse_args()
     try:
-        verifier = verify(args.directory, args.key_file.read_text(encoding="utf-8").strip(), args.kept, args.retention)
+        key = args.key_file.read_text(encoding="utf-8").strip()
+        # Of a copy of the log itself nothing is stated; of a bundle each file is.
+        if any((args.directory / name).exists() for name in (*STATED, "statement")):
+            check_statement(args.directory, key)
+        verifier = verify(args.directory, key, args.kept, args.retention)
         findings = verifier.findings
     except Refused as refused:
         findings = [refused.args]
     for kind, text in findings:
         print(f"kluis_verify: {kind}: {text}", file=sys.stderr)
     if not findings:
-        print(f"{verifier.origin}: {verifier.size} entries, {verifier.rows_good} records, {verifier.rows_gone} removed; the evidence holds")
+        shown = f" of {verifier.shown!r} and {verifier.rows_hidden} leaves" if verifier.shown else ""
+        print(
+            f"{verifier.origin}: {verifier.size} entries, {verifier.rows_good} records{shown}, "
+            f"{verifier.rows_gone} removed; the evidence holds"
+        )
     return 1 if findings else 0
 
 

@@ -1,5 +1,7 @@
 """The second verifier against the vector bundle in tests/vectors/log, whole and under attack."""
 
+import hashlib
+import hmac
 import json
 import shutil
 import struct
@@ -108,6 +110,70 @@ class Bundle(unittest.TestCase):
         (self.dir / "bundle.json").write_text(json.dumps(claims))
         verifier = kv.verify(self.dir, KEY, days=asked, now=now_ms / 1000)
         return [kind for kind, _ in verifier.findings]
+
+    def part(self, change=lambda told: None, shown: str | None = "dataset=ecg") -> list[str]:
+        """What is found in a bundle that shows all but the second record, as `change` leaves it."""
+        out = b"KLUISRW2"
+        for number, (head, rows) in enumerate(groups((VECTOR / "rows").read_bytes())):
+            told = []
+            for seq, record in rows:
+                salt = hmac.new(head[24:], seq.to_bytes(8, "big"), hashlib.sha256).digest()[:16]
+                row = seq.to_bytes(8, "big") + salt + record
+                told.append(struct.pack(">I", len(record)) + row)
+                if (number, len(told)) == (0, 2):
+                    told[1] = b"\xff" * 4 + kv.leaf(row)
+            if number == 0:
+                change(told)
+            out += head[:24] + struct.pack(">I", len(told))
+            out += b"".join(told)
+        (self.dir / "rows").write_bytes(out)
+        claims = json.loads((VECTOR / "bundle.json").read_bytes())
+        claims |= {"shown": shown} if shown else {}
+        (self.dir / "bundle.json").write_text(json.dumps(claims))
+        return kinds(self.dir)
+
+    def test_a_part_and_the_leaves_of_the_rest(self):
+        self.assertEqual(self.part(), [])
+        verifier = kv.verify(self.dir, KEY)
+        self.assertEqual((verifier.rows_good, verifier.rows_hidden), (8, 1))
+        self.assertIn("rows", self.part(lambda told: told.pop(1)))
+        self.assertIn("rows", self.part(lambda told: told.reverse()))
+        self.assertIn("rows", self.part(lambda told: told.insert(1, told[1])))
+
+        def bend(at: int, row: int):
+            def change(told):
+                raw = bytearray(told[row])
+                raw[at] ^= 1
+                told[row] = bytes(raw)
+
+            return change
+
+        self.assertIn("rows", self.part(bend(35, 1)))
+        self.assertIn("rows", self.part(bend(12, 0)))
+        # Hidden for no reason; and a reason without anything hidden in the form for it.
+        self.assertEqual(self.part(shown=None), ["bundle"])
+        self.part()
+        (self.dir / "rows").write_bytes((VECTOR / "rows").read_bytes())
+        self.assertEqual(kinds(self.dir), ["bundle"])
+
+    def test_policies_are_what_they_are_named_by(self):
+        policy, rights = b"p, owner, dataset.*, allow\n", [b"[1]\n", b"[2]\n"]
+        version = kv.sha(kv.sha(policy), *rights)
+
+        def piece(number: int, text: bytes, count: int = 2) -> bytes:
+            return b"kluis-rights 1 %s %d %d\n" % (kv.sha(policy).hex().encode(), number, count) + text
+
+        def found(*texts: tuple[bytes, bytes]) -> list[str]:
+            raw = b"".join(name + struct.pack(">I", len(text)) + text for name, text in texts)
+            (self.dir / "policies").write_bytes(b"KLUISPO1" + raw)
+            return kinds(self.dir)
+
+        whole = [(kv.sha(policy), policy), (version, piece(0, rights[0])), (version, piece(1, rights[1]))]
+        self.assertEqual(found(*whole), [])
+        self.assertEqual(found(*whole[:2]), ["bundle"])
+        self.assertEqual(found(whole[0], whole[1], (version, piece(1, b"[3]\n"))), ["bundle"])
+        self.assertEqual(found(*whole, (version, piece(1, b"[3]\n"))), ["bundle"])
+        self.assertEqual(found((kv.sha(policy), policy + b"p, x")), ["bundle"])
 
     def test_what_went_when_it_was_due(self):
         begin, five_years = 1_800_000_000_000, 1827 * 86_400_000

@@ -18,7 +18,7 @@ const DECIDED_MS: u64 = 60_000;
 
 /// What a decision came to the second time.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(super) enum Verdict {
+pub(in crate::auditor) enum Verdict {
     /// The same effect by the same rule and grant.
     Same,
     /// Another one.
@@ -33,7 +33,7 @@ pub(super) enum Verdict {
 
 impl Verdict {
     /// Its word.
-    pub(super) const fn word(&self) -> &'static str {
+    pub(in crate::auditor) const fn word(&self) -> &'static str {
         match self {
             Self::Same => "same",
             Self::Different(_) => "different",
@@ -44,7 +44,7 @@ impl Verdict {
     }
 
     /// Why it is not the same, where the word does not say it.
-    pub(super) const fn why(&self) -> Option<&'static str> {
+    pub(in crate::auditor) const fn why(&self) -> Option<&'static str> {
         match self {
             Self::Same | Self::Different(_) => None,
             Self::Gone(why) | Self::Altered(why) | Self::Unclear(why) => Some(why),
@@ -54,7 +54,7 @@ impl Verdict {
 
 /// How many decisions came to what.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub(super) struct Counts {
+pub(in crate::auditor) struct Counts {
     same: u64,
     different: u64,
     gone: u64,
@@ -63,7 +63,7 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    pub(super) const fn count(&mut self, verdict: &Verdict) {
+    pub(in crate::auditor) const fn count(&mut self, verdict: &Verdict) {
         let count = match verdict {
             Verdict::Same => &mut self.same,
             Verdict::Different(_) => &mut self.different,
@@ -74,7 +74,7 @@ impl Counts {
         *count = count.saturating_add(1);
     }
 
-    pub(super) fn all_same(&self) -> bool {
+    pub(in crate::auditor) fn all_same(&self) -> bool {
         let same = self.same;
         *self
             == Self {
@@ -83,7 +83,7 @@ impl Counts {
             }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    pub(in crate::auditor) fn is_empty(&self) -> bool {
         *self == Self::default()
     }
 }
@@ -102,15 +102,17 @@ impl fmt::Display for Counts {
 /// Too many texts for one replay.
 #[derive(Debug, thiserror::Error)]
 #[error("the log keeps more policy texts than can be held")]
-pub(super) struct TooMuch;
+pub(in crate::auditor) struct TooMuch;
 
 /// Rights and the policy that they are under.
 type Opened = (Arc<Policy>, Arc<Rights>);
 
 /// The texts that the log keeps, and the views that were made of them.
 #[derive(Default)]
-pub(super) struct Again {
+pub(in crate::auditor) struct Again {
     bytes: usize,
+    /// A credential's scope is not what it is named by.
+    bent: bool,
     policies: HashMap<[u8; 32], Option<Arc<Policy>>>,
     rights: HashMap<[u8; 32], Pieces>,
     scopes: HashMap<AccessKeyId, Option<CredentialScope>>,
@@ -124,7 +126,11 @@ const ALTERED: Verdict = Verdict::Altered("the policy version is not what its ha
 impl Again {
     /// Takes a text of the log under its name. One that is not what it is named by spoils that
     /// name, and no other.
-    pub(super) fn take(&mut self, version: [u8; 32], text: &str) -> Result<(), TooMuch> {
+    pub(in crate::auditor) fn take(
+        &mut self,
+        version: [u8; 32],
+        text: &str,
+    ) -> Result<(), TooMuch> {
         let known = self.policies.contains_key(&version);
         if Pieces::is_piece(text) {
             let before = self.rights.entry(version).or_default();
@@ -134,7 +140,9 @@ impl Again {
                 return Ok(());
             }
         } else if CredentialScope::is_scope(text) {
-            if let Ok(scope) = CredentialScope::read(&version, text) {
+            let read = CredentialScope::read(&version, text);
+            self.bent |= read.is_err();
+            if let Ok(scope) = read {
                 let id = scope.credential.clone();
                 let same = |old: &Option<CredentialScope>| old.as_ref() == Some(&scope);
                 let one = self.scopes.get(&id).is_none_or(same);
@@ -153,6 +161,14 @@ impl Again {
         (self.bytes <= REPLAY_BYTES_MAX)
             .then_some(())
             .ok_or(TooMuch)
+    }
+
+    /// Whether every text is what its name says, and whole.
+    pub(in crate::auditor) fn is_sound(&self) -> bool {
+        let mut rights = self.rights.iter();
+        !self.bent
+            && self.policies.values().all(Option::is_some)
+            && rights.all(|(version, pieces)| pieces.rights(version).is_ok())
     }
 
     /// The rights behind a version and their policy.
@@ -206,7 +222,7 @@ impl Again {
     }
 
     /// Decides a recorded request again; `None` where nothing was decided.
-    pub(super) fn judge(
+    pub(in crate::auditor) fn judge(
         &mut self,
         session: Option<&Session>,
         intent: &Intent,

@@ -18,7 +18,8 @@ use crate::cli::output::{CliError, Exit, Output};
 use crate::cli::serve::runtime;
 use crate::ledger::{Entry, PolicyRef, View};
 use crate::types::GrantId;
-use again::{Again, Counts, TooMuch, Verdict};
+use again::TooMuch;
+pub(super) use again::{Again, Counts, Verdict};
 
 /// Runs it.
 pub(super) fn run(

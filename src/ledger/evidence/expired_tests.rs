@@ -94,7 +94,7 @@ fn what_is_younger_than_what_went_must_be_there() {
     // A part of a segment never goes.
     let mut files = without(0, FIVE_YEARS);
     let mut groups = files.groups();
-    drop(groups[0].rows.remove(1));
+    drop(groups[0].records().remove(1));
     files.put_groups(&groups);
     assert_eq!(kinds(&judged(files, DUE, 1_827)), [FindingKind::Rows]);
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::io::{self, Cursor, Read};
 
 use super::{
-    Demand, FindingKind, Group, Manifest, Report, RowsReader, RowsWriter, Source, verify,
-    write_session, write_sessions_head,
+    Demand, FindingKind, Group, GroupRows, Manifest, Report, RowsReader, RowsWriter, Source,
+    verify, write_session, write_sessions_head,
 };
 use crate::ledger::tlog::{
     Checkpoint, Growth, KeyKind, Note, Signer, TrustPolicy, decode_bundle, encode_bundle,
@@ -36,7 +36,7 @@ impl Source for Files {
     }
 }
 
-fn signer(seed: u8) -> Signer {
+pub(super) fn signer(seed: u8) -> Signer {
     Signer::new(ORIGIN, KeyKind::Note, &Secret::take(&mut [seed; 32])).unwrap()
 }
 
@@ -107,8 +107,7 @@ fn made(segments: &[&[What]], bend: impl Fn(usize, &mut Segment)) -> Files {
             groups.push(Group {
                 entry,
                 tag,
-                seed,
-                rows,
+                rows: GroupRows::Whole(seed, rows),
             });
         }
     }
@@ -133,6 +132,15 @@ fn made(segments: &[&[What]], bend: impl Fn(usize, &mut Segment)) -> Files {
     files
 }
 
+impl Group {
+    pub(super) fn records(&mut self) -> &mut Vec<(u64, Vec<u8>)> {
+        match &mut self.rows {
+            GroupRows::Whole(_, rows) => rows,
+            GroupRows::Part(_) => panic!("a group of a part"),
+        }
+    }
+}
+
 impl Files {
     pub(super) fn groups(&self) -> Vec<Group> {
         let mut reader = RowsReader::new(Cursor::new(self.0["rows"].clone())).unwrap();
@@ -140,7 +148,10 @@ impl Files {
     }
 
     pub(super) fn put_groups(&mut self, groups: &[Group]) {
-        let mut writer = RowsWriter::new(Vec::new()).unwrap();
+        let part = groups
+            .first()
+            .is_some_and(|group| matches!(group.rows, GroupRows::Part(_)));
+        let mut writer = RowsWriter::new(Vec::new(), part).unwrap();
         for group in groups {
             writer.group(group).unwrap();
         }
@@ -151,7 +162,7 @@ impl Files {
         Note::parse(&self.0["checkpoint"]).unwrap()
     }
 
-    fn verified(&self, kept: &[Note]) -> Report {
+    pub(super) fn verified(&self, kept: &[Note]) -> Report {
         verify(&mut self.clone(), &trust(), kept, DEMAND, &mut |_seen| {}).unwrap()
     }
 
@@ -225,9 +236,9 @@ fn a_log_without_rows_holds_by_itself() {
 fn deletion_is_found() {
     let files = whole();
     for group in 0..3 {
-        let rows = files.groups()[group].rows.len();
+        let rows = files.groups()[group].records().len();
         for row in 0..rows {
-            let found = files.bent(|groups| drop(groups[group].rows.remove(row)));
+            let found = files.bent(|groups| drop(groups[group].records().remove(row)));
             assert!(
                 found.contains(&FindingKind::Rows),
                 "{group} {row}: {found:?}"
@@ -263,13 +274,13 @@ fn an_edit_is_found_wherever_it_is() {
 #[test]
 fn reordering_is_found() {
     let files = whole();
-    let found = files.bent(|groups| groups[0].rows.swap(0, 1));
+    let found = files.bent(|groups| groups[0].records().swap(0, 1));
     assert_eq!(found[0], FindingKind::Rows);
     let found = files.bent(|groups| groups.swap(0, 1));
     assert!(found.contains(&FindingKind::Rows));
     // Rows that changed their numbers as well.
     let found = files.bent(|groups| {
-        let rows = &mut groups[0].rows;
+        let rows = groups[0].records();
         let (first, second) = (rows[0].1.clone(), rows[1].1.clone());
         (rows[0].1, rows[1].1) = (second, first);
     });
@@ -280,8 +291,8 @@ fn reordering_is_found() {
 fn insertion_is_found() {
     let files = whole();
     let found = files.bent(|groups| {
-        let row = groups[0].rows[0].clone();
-        groups[0].rows.insert(1, row);
+        let row = groups[0].records()[0].clone();
+        groups[0].records().insert(1, row);
     });
     assert!(found.contains(&FindingKind::Rows));
     // A group for an entry that has no rows of the project, and one behind the end.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::rows::{Expired, Manifest, RowsError, RowsReader, read_sessions};
 use super::walk::Walk;
-use crate::ledger::tlog::{Checkpoint, Hash, Judged, Note, TrustPolicy};
+use crate::ledger::tlog::{Checkpoint, Hash, Judged, Note, TrustPolicy, VerifierKey};
 use crate::ledger::{Entry, Scope, Session, SessionHash, Tag, back};
 use crate::types::Timestamp;
 use crate::types::limits::FINDINGS_MAX;
@@ -83,6 +83,8 @@ pub struct Report {
     pub findings: Vec<Finding>,
     /// The log's checkpoint.
     pub checkpoint: Option<Checkpoint>,
+    /// The key that has signed it.
+    pub log: Option<VerifierKey>,
     /// Which witnesses cosigned it, and when, in seconds since the epoch.
     pub cosigned: Vec<(String, u64)>,
     /// Kept checkpoints that are beginnings of it.
@@ -93,6 +95,12 @@ pub struct Report {
     pub scopes: Vec<String>,
     /// Rows that hold.
     pub rows: u64,
+    /// Rows that are not shown; that they belong where they stand holds.
+    pub hidden: u64,
+    /// Which rows are shown, in the maker's words, where it is not all.
+    pub shown: Option<String>,
+    /// Rows in these entries that are of other scopes, and are no part of the bundle.
+    pub others: u64,
     /// Requests among them that began.
     pub requests: u64,
     /// Requests that had not ended.
@@ -142,6 +150,7 @@ pub fn verify(
     };
     report.cosigned.clone_from(&judged.cosigned);
     report.checkpoint = Some(judged.checkpoint.clone());
+    report.log = Some(judged.log.clone());
     let kept = older(kept, &judged, &mut report);
     let Some(claims) = Claims::read(source, &judged.checkpoint, &mut report)? else {
         return Ok(report);
@@ -284,9 +293,14 @@ impl Claims {
             return Ok(None);
         };
         let read = RowsReader::new(io::BufReader::new(rows)).and_then(|rows| {
+            // Rows are hidden for a reason that the manifest gives, or not at all.
+            if rows.is_part() != manifest.shown.is_some() {
+                return Err(RowsError::Malformed);
+            }
             let sessions = read_sessions(io::BufReader::new(sessions))?;
             Ok((rows, sessions))
         });
+        report.shown.clone_from(&manifest.shown);
         match read {
             Ok((rows, sessions)) => Ok(Some(Self {
                 range: (manifest.first, manifest.end),

@@ -7,7 +7,7 @@ use std::io;
 use super::rows::{Group, RowsError};
 use super::verify::{Claims, FindingKind, Report, Seen, Source, Visit};
 use crate::ledger::tlog::{Checkpoint, Edge, Hash, Tile, TileKind, decode_bundle, empty_root};
-use crate::ledger::{Entry, Intent, ObjectRef, Row, Scope, Segment, Tag, decode, leaf_hash};
+use crate::ledger::{Entry, Intent, ObjectRef, Scope, Segment, Tag, decode, leaf_hash};
 use crate::types::EventId;
 use crate::types::limits::{LOG_LANES_MAX, LOG_OPEN_MAX};
 
@@ -18,7 +18,10 @@ pub(super) struct Walk<'a> {
     visit: Visit<'a>,
     /// Of each lane the number behind its last segment.
     lanes: BTreeMap<String, u64>,
-    open: BTreeSet<EventId>,
+    /// Requests that have not ended, of each scope: one of two projects is in both.
+    open: BTreeSet<(Scope, EventId)>,
+    /// The numbers of this segment's records that were visited: one of two projects is there twice.
+    visited: BTreeSet<u64>,
     time: u64,
     /// The next group of rows.
     head: Option<Group>,
@@ -34,6 +37,7 @@ impl<'a> Walk<'a> {
             visit,
             lanes: BTreeMap::new(),
             open: BTreeSet::new(),
+            visited: BTreeSet::new(),
             time: 0,
             head: None,
             rows_end: false,
@@ -203,6 +207,13 @@ impl<'a> Walk<'a> {
             self.report.clock_set_back = self.report.clock_set_back.saturating_add(1);
         }
         self.time = segment.time.millis();
+        self.visited.clear();
+        if self.claims.rows.is_some() {
+            let claimed = |tag: &Tag| self.claims.scopes.iter().any(|(_, known)| known == tag);
+            let others = segment.scopes.iter().filter(|root| !claimed(&root.tag));
+            let others = others.fold(0_u64, |sum, root| sum.saturating_add(root.count));
+            self.report.others = self.report.others.saturating_add(others);
+        }
         for (scope, tag) in self.claims.scopes.clone() {
             let logged = segment.scope(&tag);
             self.before(index, &tag)?;
@@ -278,12 +289,7 @@ impl<'a> Walk<'a> {
 
     /// One group of rows against the root that was logged.
     fn group(&mut self, segment: &Segment, scope: &Scope, wanted: (u64, Hash), group: Group) {
-        let row = Row::new(&group.seed);
-        let mut buffer = Vec::new();
-        let leaves = group.rows.iter();
-        let edge: Edge = leaves
-            .map(|(seq, record)| row.leaf(*seq, record, &mut buffer))
-            .collect();
+        let edge = group.leaves();
         let (logged, entry) = (wanted.0, group.entry);
         if (edge.size(), edge.root()) != wanted {
             let here = edge.size();
@@ -293,8 +299,12 @@ impl<'a> Walk<'a> {
             );
             return;
         }
+        let rows = group.shown();
+        let shown = u64::try_from(rows.len()).unwrap_or(u64::MAX);
+        let hidden = edge.size().saturating_sub(shown);
+        self.report.hidden = self.report.hidden.saturating_add(hidden);
         let mut next = segment.first;
-        for (seq, record) in group.rows {
+        for (seq, record) in rows {
             let told = match decode(&record) {
                 _ if seq < next || seq >= segment.end() => Err("its number is out of order".into()),
                 Err(error) => Err(error.to_string()),
@@ -330,7 +340,6 @@ impl<'a> Walk<'a> {
                 if !names(&intent.object) && !source.is_some_and(names) {
                     return Err(foreign());
                 }
-                self.report.requests = self.report.requests.saturating_add(1);
             }
             (Entry::Completion(_), _) | (_, Scope::Vault) => {}
             (
@@ -339,7 +348,13 @@ impl<'a> Walk<'a> {
             ) => return Err(foreign()),
         }
         let whole = self.claims.range.0 == 0 && self.claims.expired.is_empty();
-        paired(&mut self.open, &entry, whole)?;
+        paired(&mut self.open, scope, &entry, whole)?;
+        if self.claims.scopes.len() > 1 && !self.visited.insert(seq) {
+            return Ok(());
+        }
+        if matches!(entry, Entry::Intent { .. } | Entry::Whole { .. }) {
+            self.report.requests = self.report.requests.saturating_add(1);
+        }
         (self.visit)(Seen {
             lane,
             seq,
@@ -353,20 +368,26 @@ impl<'a> Walk<'a> {
         if self.head.is_some() {
             self.before(u64::MAX, &[0xff; 16])?;
         }
-        self.report.open = u64::try_from(self.open.len()).unwrap_or(u64::MAX);
+        let open: BTreeSet<EventId> = self.open.iter().map(|(_, event)| *event).collect();
+        self.report.open = u64::try_from(open.len()).unwrap_or(u64::MAX);
         Ok(())
     }
 }
 
 /// Each intent has one completion, and each completion an intent: before it, if the log is here
 /// from its beginning.
-fn paired(open: &mut BTreeSet<EventId>, entry: &Entry, whole: bool) -> Result<(), String> {
+fn paired(
+    open: &mut BTreeSet<(Scope, EventId)>,
+    scope: &Scope,
+    entry: &Entry,
+    whole: bool,
+) -> Result<(), String> {
     match entry {
         Entry::Intent {
             intent: Intent { event, .. },
             ..
         } => {
-            if !open.insert(*event) {
+            if !open.insert((scope.clone(), *event)) {
                 return Err("its request began before".into());
             }
             if open.len() > LOG_OPEN_MAX {
@@ -374,7 +395,7 @@ fn paired(open: &mut BTreeSet<EventId>, entry: &Entry, whole: bool) -> Result<()
             }
         }
         Entry::Completion(completion) => {
-            if !open.remove(&completion.event) && whole {
+            if !open.remove(&(scope.clone(), completion.event)) && whole {
                 return Err("it ends a request that never began".into());
             }
         }
