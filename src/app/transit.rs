@@ -2,9 +2,9 @@
 //! speaks like it. The key never leaves the service; the file of the root holds what the service
 //! made of the root, bound to its public half, and opens to nobody without the service's consent.
 //!
-//! Each call is one bounded request, over TLS or to this machine, with a token that is read from its
-//! file each time. Nothing is tried twice and nothing is kept: a service that is away is a vault that
-//! does not open.
+//! Each call is one bounded request, over TLS or to this machine, with a token that is read from
+//! its file each time. Nothing is tried twice and nothing is kept: a service that is away is a vault
+//! that does not open.
 
 use std::path::Path;
 

@@ -1,5 +1,5 @@
-//! `kluis unseal`: a custodian hands her share over to a vault that waits; and what options say about
-//! who keeps a new root.
+//! `kluis unseal`: a custodian hands her share over to a vault that waits; and what options say
+//! about who keeps a new root.
 
 use std::io::{IsTerminal as _, Read as _};
 use std::path::Path;

@@ -1,15 +1,15 @@
-//! Shamir's secret sharing of the root identity: any `needed` of its custodians open it, fewer learn
-//! nothing (Shamir, "How to share a secret", 1979; over GF(256), byte by byte).
+//! Shamir's secret sharing of the root identity: any `needed` of its custodians open it, fewer
+//! learn nothing (Shamir, "How to share a secret", 1979; over GF(256), byte by byte).
 //!
 //! ```text
 //! share = "KLUIS-SHARE-1:" set (32 hex) ":" number ":" data (hex) ":" check (8 hex)
 //! check = the first 4 bytes of SHA-256 of all before it: a slip of the hand
-//! sum   = SHA-256("kluis share v1" ‖ 0 ‖ set ‖ number ‖ data), in the root's file: which share is whose
+//! sum   = SHA-256("kluis share v1" ‖ 0 ‖ set ‖ number ‖ data), in the root's file: which is whose
 //! ```
 //!
-//! The sums tell nothing of the shares, each of which is as random as a key. A share that is not the
-//! one that its custodian was given is refused by name, before anything is combined; what is combined
-//! must be the identity whose public half stands in the file. It knows no file, age or socket.
+//! The sums tell nothing of the shares, each of which is as random as a key. A share that is not
+//! the one that its custodian was given is refused by name, before anything is combined; what is
+//! combined must be the identity whose public half stands in the file. It knows no file or socket.
 
 use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use rand_core::{Infallible, TryCryptoRng, TryRng};
