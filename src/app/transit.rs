@@ -3,8 +3,8 @@
 //! made of the root, bound to its public half, and opens to nobody without the service's consent.
 //!
 //! Each call is one bounded request, over TLS or to this machine, with a token that is read from
-//! its file each time. Nothing is tried twice and nothing is kept: a service that is away is a vault
-//! that does not open.
+//! its file each time. Nothing is tried twice and nothing is kept: a service that is away is a
+//! vault that does not open.
 
 use std::path::Path;
 

@@ -232,7 +232,7 @@ settings! {
         copies: Vec<PathBuf> = Vec::new(),
         /// A file with the passphrase of the root identity; none where it has no passphrase.
         passphrase_file: Option<PathBuf> = None,
-        /// The socket at which a process waits for its custodians' shares, where they keep the root.
+        /// The socket at which a process waits for its custodians' shares, if they keep the root.
         unseal_socket: PathBuf = "data/unseal.sock".into(),
     }
     /// A key service whose key keeps the root (`keys.root = "transit"`): OpenBao's transit engine.

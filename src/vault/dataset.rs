@@ -163,8 +163,8 @@ impl Vault {
         }
     }
 
-    /// What deletes a dataset, and with it its keys. Uploads under way hold no object and go with it (S3); a dataset with
-    /// more of them than a page is not empty.
+    /// What deletes a dataset, and with it its keys. Uploads under way hold no object and go with it
+    /// (S3); a dataset with more of them than a page is not empty.
     async fn dropping(&self, id: DatasetId, work: KeyWorkRow) -> Result<Vec<Mutation>, VaultError> {
         let all = UploadQuery {
             limit: limits::PAGE_ENTRIES_MAX,
@@ -180,9 +180,9 @@ impl Vault {
         Ok(aborts.chain(last).collect())
     }
 
-    /// Deletes an empty dataset that is under no legal hold. Its keys are destroyed, in the ring and
-    /// its copies, by work that the same commit begins: where that fails, as while a copy is away,
-    /// the deletion stands and the work is carried on by whoever runs.
+    /// Deletes an empty dataset that is under no legal hold. Its keys are destroyed, in the ring
+    /// and its copies, by work that the same commit begins: where that fails, as while a copy is
+    /// away, the deletion stands and the work is carried on by whoever runs.
     pub async fn delete_dataset(&self, call: &Call, bucket: &str) -> Result<(), VaultError> {
         let proof = self
             .authorize(call, bucket, None, Action::DatasetDelete)
