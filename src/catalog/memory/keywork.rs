@@ -49,6 +49,12 @@ impl State {
         must(!held, Conflict::Locked)
     }
 
+    /// Deletes an empty dataset that is under no legal hold.
+    pub(super) fn drop_dataset(&mut self, dataset: &DatasetId) -> Result<(), Conflict> {
+        self.check_hold(dataset)?;
+        self.delete_dataset(dataset)
+    }
+
     pub(super) fn begin_key_work(&mut self, row: KeyWorkRow) -> Result<(), CatalogError> {
         self.need_dataset(&row.dataset)?;
         let mut works = self.key_works.values();
