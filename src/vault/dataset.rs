@@ -163,8 +163,8 @@ impl Vault {
         }
     }
 
-    /// What deletes a dataset, and with it its keys. Uploads under way hold no object and go with it
-    /// (S3); a dataset with more of them than a page is not empty.
+    /// What deletes a dataset, and with it its keys. Uploads under way hold no object and go with
+    /// it (S3); a dataset with more of them than a page is not empty.
     async fn dropping(&self, id: DatasetId, work: KeyWorkRow) -> Result<Vec<Mutation>, VaultError> {
         let all = UploadQuery {
             limit: limits::PAGE_ENTRIES_MAX,
