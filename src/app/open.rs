@@ -312,6 +312,15 @@ pub struct Opening<'a> {
     pub health: Option<&'a Arc<Health>>,
 }
 
+/// Puts on record how the root was opened, where there is something to tell.
+async fn record(vault: &Vault, root: &OpenedRoot) -> Result<(), OpenVaultError> {
+    for told in &root.told {
+        let recorded = vault.record_unsealing(told).await;
+        recorded.map_err(OpenVaultError::Record)?;
+    }
+    Ok(())
+}
+
 impl Opened {
     /// Opens everything. The policy's text is in the log when this returns.
     pub async fn open(opening: Opening<'_>) -> Result<Self, OpenVaultError> {
@@ -337,12 +346,11 @@ impl Opened {
             health,
         } = opening;
         let asked;
-        let root = match root {
-            Some(root) => root,
-            None => {
-                asked = open_root(config, environment, ask).await?;
-                &asked
-            }
+        let root = if let Some(root) = root {
+            root
+        } else {
+            asked = open_root(config, environment, ask).await?;
+            &asked
         };
         let keyring = open_ring(config, root)?;
         let policy = Arc::new(policy_files::load(config.policy.dir.as_deref())?);
@@ -386,10 +394,7 @@ impl Opened {
         };
         let vault = Arc::new(Vault::new(parts, settings));
         vault.show_records(Pages::new(config.journal.dir.clone(), keyring.log_key()));
-        for told in &root.told {
-            let recorded = vault.record_unsealing(told).await;
-            recorded.map_err(OpenVaultError::Record)?;
-        }
+        record(&vault, root).await?;
         Ok(Self {
             vault,
             store,

@@ -127,8 +127,11 @@ async fn ask(
     body: Zeroizing<Vec<u8>>,
 ) -> Result<Zeroizing<Vec<u8>>, TransitError> {
     let missing = |key| TransitError::Setting { key };
-    let url = config.url.as_deref().ok_or(missing("url"))?;
-    let file = config.token_file.as_deref().ok_or(missing("token_file"))?;
+    let url = config.url.as_deref().ok_or_else(|| missing("url"))?;
+    let file = config
+        .token_file
+        .as_deref()
+        .ok_or_else(|| missing("token_file"))?;
     let url = url.trim_end_matches('/');
     let url = format!("{url}/v1/{}/{verb}/{}", config.mount, config.key);
     let place = Place::of(&url)?;

@@ -476,13 +476,6 @@ mod tests {
             ("[journal]\nfile_bytes = '15MiB'", "journal.file_bytes"),
             ("[journal]\nfile_bytes = '65MiB'", "journal.file_bytes"),
             ("[journal]\nwait = '6s'", "journal.wait"),
-            ("[keys]\nroot = 'transit'", "transit.url"),
-            (
-                "[keys]\nroot = 'transit'\n[transit]\nurl = 'https://b'",
-                "transit.token_file",
-            ),
-            ("[transit]\nkey = '../sys'", "transit.key"),
-            ("[transit]\nmount = 'a b'", "transit.mount"),
             ("[sweep]\ngrace = '23h'", "sweep.grace"),
             ("[sweep]\nupload_age = '1h'", "sweep.upload_age"),
             (
@@ -496,8 +489,15 @@ mod tests {
     }
 
     #[test]
-    fn rules_of_the_log_are_told_too() {
+    fn rules_of_the_root_and_of_the_log_are_told_too() {
         for (text, key) in [
+            ("[keys]\nroot = 'transit'", "transit.url"),
+            (
+                "[keys]\nroot = 'transit'\n[transit]\nurl = 'https://b'",
+                "transit.token_file",
+            ),
+            ("[transit]\nkey = '../sys'", "transit.key"),
+            ("[transit]\nmount = 'a b'", "transit.mount"),
             ("[proof]\ninterval = '1ms'", "proof.interval"),
             ("[proof]\norigin = 'a b'", "proof.origin"),
             ("[proof]\norigin = 'a+b'", "proof.origin"),

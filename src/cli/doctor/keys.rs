@@ -68,11 +68,11 @@ fn of_custodians(config: &Config, kept: &KeptRoot, quorum: &Quorum, report: &mut
             "restore the file of the root or the ring from its backup",
         );
     }
-    let names: Vec<String> = quorum.names().iter().map(ToString::to_string).collect();
-    let (needed, all) = (quorum.needed(), names.len());
+    let custodians: Vec<String> = quorum.names().iter().map(ToString::to_string).collect();
+    let (needed, all) = (quorum.needed(), custodians.len());
     let says = format!(
         "{needed} of {all} custodians open the root: {}",
-        names.join(", ")
+        custodians.join(", ")
     );
     report.ok("keys", says);
     if usize::from(needed) == all {
