@@ -486,3 +486,11 @@ pub const LOG_VOLUME_LAG_WARN_MS: u64 = 2 * 24 * 60 * 60 * 1000;
 pub const LOG_KEPT_MAX: usize = 10_000;
 /// Findings that a verification names one by one.
 pub const FINDINGS_MAX: usize = 1_000;
+/// Custodians of one root: more never meet.
+pub const CUSTODIANS_MAX: u8 = 16;
+/// A custodian's share as text: twice the 74 bytes of an identity, and what stands around them.
+pub const SHARE_BYTES_MAX: usize = 256;
+/// Shares that are refused before a process that waits for the right ones gives up.
+pub const SHARES_REFUSED_MAX: usize = 20;
+/// A root identity as a key service or a token wrapped it: 74 bytes, in base64 with what it adds.
+pub const WRAPPED_ROOT_BYTES_MAX: usize = 4 * 1024;

@@ -10,6 +10,7 @@ mod audit;
 mod cards;
 mod clock;
 mod crash;
+mod deleted;
 mod emergency;
 mod grants;
 mod keywork;
