@@ -300,8 +300,8 @@ impl Volume {
 }
 
 /// Refuses what does not end as a Parquet file whose footer is encrypted. **One in clear opens with
-/// any keys and authenticates nothing**: the library takes keys as what to decrypt with, where there
-/// is something to decrypt. `end` is the file, or the end of it.
+/// any keys and authenticates nothing**: the library takes keys for what there is to decrypt, and
+/// asks for nothing to be so. `end` is the file, or the end of it.
 pub fn is_sealed(end: &[u8]) -> Result<(), ArchiveError> {
     if end.ends_with(SEALED_END) {
         Ok(())

@@ -46,8 +46,8 @@ pub enum NotaryError {
     #[error("another process keeps this log")]
     Locked,
     /// The state is older than the checkpoint, or one of them is missing or altered: going on would
-    /// fork the log. Or the journal holds less than the log, or other records: what is written there
-    /// would have numbers that the log has already, and never come into it.
+    /// fork the log. Or the journal holds less than the log, or other records: what is written
+    /// there would have numbers that the log has already, and never come into it.
     #[error("the log was rolled back or altered: {what}")]
     RolledBack {
         /// What does not fit.

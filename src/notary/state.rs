@@ -7,7 +7,7 @@
 //! ‖ entries(4) × { len(4) entry }                          big-endian; nothing follows
 //! ```
 //!
-//! A state of before, `KLUISLS1`, has neither *known* nor *anchor*; it is read, and written no more.
+//! A state of before, `KLUISLS1`, has neither *known* nor *anchor*; it is read, and not written.
 
 use std::collections::BTreeMap;
 
