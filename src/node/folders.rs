@@ -1,7 +1,7 @@
 //! The system calls of the disk cache. Below its directory, which others may write to, nothing is
 //! reached by a path: folders are opened without links, and files by their names in them.
 
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::path::Path;
@@ -186,7 +186,7 @@ impl Folders {
                 break;
             }
             if let Ok(folder) = self.folder(name) {
-                list(&folder, name.to_owned(), &mut held);
+                list(&folder, name, &mut held);
             }
         }
         Ok(held)
@@ -211,7 +211,7 @@ pub(super) const fn cost(bytes: u64) -> u64 {
     bytes.saturating_add(FILE_BYTES)
 }
 
-fn list(folder: &OwnedFd, of: CString, held: &mut Vec<Held>) {
+fn list(folder: &OwnedFd, of: &CStr, held: &mut Vec<Held>) {
     let Ok(files) = Dir::read_from(folder) else {
         return;
     };
@@ -232,7 +232,7 @@ fn list(folder: &OwnedFd, of: CString, held: &mut Vec<Held>) {
             held.push(Held {
                 used,
                 bytes: cost(u64::try_from(stat.st_size).unwrap_or(u64::MAX)),
-                folder: of.clone(),
+                folder: of.to_owned(),
                 name: name.to_owned(),
             });
         }

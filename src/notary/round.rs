@@ -233,9 +233,10 @@ impl Notary {
     /// that are given numbers a second time would never come into the log.
     fn holds(&self, name: &str, covered: Covered) -> Result<(), NotaryError> {
         let known = (covered.next, covered.anchor);
-        match still_holds(&self.journal, name, &self.journal_key, known)? {
-            true => Ok(()),
-            false => Err(shorter()),
+        if still_holds(&self.journal, name, &self.journal_key, known)? {
+            Ok(())
+        } else {
+            Err(shorter())
         }
     }
 
