@@ -112,6 +112,12 @@ fn statement() -> Value {
     object(1, &[("statement", text())])
 }
 
+/// The same, which a part of a version answers too.
+fn under(mut about: About) -> About {
+    about.query.push(("prefix", false, text()));
+    about
+}
+
 /// What is known of an endpoint beside the table; something is said of every one.
 fn about(endpoint: &Endpoint) -> About {
     let of = |summary, takes: Option<Value>, status| About {
@@ -125,9 +131,9 @@ fn about(endpoint: &Endpoint) -> About {
         "GetApiDescription" => of("This document", None, 200),
         "PublishVersion" => of("Publishes a dataset as its next version", None, 201),
         "ListPublished" => of("The published versions of a dataset", None, 200),
-        "OpenVersion" => of("A version's root and the key of its index", None, 200),
-        "GetManifestIndex" => of("The index of a version's manifest, sealed", None, 200),
-        "GetManifestPage" => of("A page of a version's manifest, sealed", None, 200),
+        "OpenVersion" => under(of("A version's root and the key of its index", None, 200)),
+        "GetManifestIndex" => under(of("The index of a version's manifest, sealed", None, 200)),
+        "GetManifestPage" => under(of("A page of a version's manifest, sealed", None, 200)),
         "ReleaseKeys" => of("The part tables of objects", Some(keys()), 200),
         "GetSealed" => About {
             summary: "Sealed bytes of an object's blob",
@@ -146,11 +152,11 @@ fn about(endpoint: &Endpoint) -> About {
         },
         "RenewLease" => {
             let open = list(&text(), limits::RELEASE_KEYS_MAX);
-            of(
+            under(of(
                 "Whether reading may go on",
                 Some(object(1, &[("open", open)])),
                 200,
-            )
+            ))
         }
         "ReportReads" => of("What was read, for the log", Some(reads()), 204),
         "ListGrants" => of("Grants of a project that the caller may see", None, 200),
@@ -195,6 +201,17 @@ fn names(path: &str) -> impl Iterator<Item = &str> {
     })
 }
 
+/// What a request to an endpoint is proved by.
+fn security(endpoint: &Endpoint) -> Value {
+    if endpoint.path.starts_with(super::scim::BASE) {
+        json!([{"bearer": []}])
+    } else if endpoint.unsigned {
+        json!([])
+    } else {
+        json!([{"sigv4": []}])
+    }
+}
+
 fn operation(endpoint: &Endpoint) -> Value {
     let about = about(endpoint);
     let in_path = names(endpoint.path)
@@ -213,7 +230,7 @@ fn operation(endpoint: &Endpoint) -> Value {
             "4XX": problem,
             "5XX": problem,
         },
-        "security": if endpoint.unsigned { json!([]) } else { json!([{"sigv4": []}]) },
+        "security": security(endpoint),
     });
     if let (Some(schema), Some(members)) = (about.takes, operation.as_object_mut()) {
         let body = json!({
@@ -250,6 +267,10 @@ fn document() -> Value {
         "paths": paths,
         "components": {
             "securitySchemes": {
+                "bearer": {
+                    "type": "http", "scheme": "bearer",
+                    "description": "An organisation's credential, for SCIM alone",
+                },
                 "sigv4": {
                     "type": "apiKey", "in": "header", "name": "Authorization",
                     "description": "AWS Signature Version 4 for the service s3; the body's SHA-256 in x-amz-content-sha256",
@@ -291,10 +312,12 @@ mod tests {
             for (method, operation) in at.as_object().unwrap() {
                 let name = operation["operationId"].as_str().unwrap();
                 let endpoint = ENDPOINTS.iter().find(|e| e.operation == name).unwrap();
-                assert_eq!(*path, format!("{PREFIX}{}", endpoint.path));
+                let there = endpoint.path.replace("{*", "{");
+                assert_eq!(*path, format!("{PREFIX}{there}"));
                 assert_eq!(method.to_uppercase(), endpoint.method.as_str());
-                let unsigned = operation["security"].as_array().unwrap().is_empty();
-                assert_eq!(unsigned, endpoint.unsigned, "{name}");
+                assert_eq!(operation["security"], security(endpoint), "{name}");
+                let signed = operation["security"] == json!([{"sigv4": []}]);
+                assert_eq!(signed, !endpoint.unsigned, "{name}");
                 let told = operation["parameters"].as_array().unwrap();
                 for parameter in names(endpoint.path) {
                     assert!(

@@ -33,13 +33,14 @@ impl Vault {
     pub(super) fn was_there_long_ago(&self) {
         let config = Config::load(&self.path("kluis.toml")).expect("a configuration");
         let environment = Environment::of(&[]);
-        let ring = open_keys(&config, &environment, &|_path| None).expect("the key ring");
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        let ring = runtime.block_on(open_keys(&config, &environment, &|_path| None));
+        let ring = ring.expect("the key ring");
         let clock = || Arc::new(Then(AtomicU64::new(LONG_AGO)));
         let entropy = || Arc::new(SystemEntropy::new());
         let lane = "gateway".to_owned();
         let wal = WalConfig::new(config.journal.dir.clone(), lane, ring.log_key());
         let wal = Wal::open(wal, clock(), entropy()).expect("a journal");
-        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         runtime.block_on(async {
             for n in 0..20 {
                 let (intent, completion) = read(n, if n % 2 == 0 { "icu" } else { "lab" });
