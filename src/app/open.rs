@@ -381,6 +381,7 @@ impl Opened {
             snapshot_wait: config.catalog.snapshot_wait && lane == Lane::Gateway,
             log_origin: super::notary::log_origin(config, &keyring),
             straight: config.straight.projects.clone(),
+            attempts: config.limits.failed_attempts,
             review: ReviewTimes {
                 privileged_ms: super::tasks::millis(config.policy.review_privileged),
                 other_ms: super::tasks::millis(config.policy.review),

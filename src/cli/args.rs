@@ -19,6 +19,7 @@ use super::key_args::{Drill, KeyCommand};
 use super::login_args::{Kept, Login};
 use super::remote::Caller;
 use super::root_args::{RootArgs, TransitArgs, Unseal};
+use super::scim_args::ScimCommand;
 use super::values::{self, StoreUrl};
 use crate::types::{
     AccessKeyId, Action, ApprovalId, BucketName, Label, ObjectKey, PrincipalId, ProjectName,
@@ -140,6 +141,13 @@ pub enum Command {
         /// What to do with groups
         #[command(subcommand)]
         command: GroupCommand,
+    },
+    /// Organisations that tell who their people are (SCIM)
+    #[command(after_long_help = "Example:\n  kluis scim list")]
+    Scim {
+        /// What to do with organisations
+        #[command(subcommand)]
+        command: ScimCommand,
     },
     /// Acts that take two persons: ask, approve, refuse
     ///

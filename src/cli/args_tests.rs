@@ -52,7 +52,9 @@ fn every_command_is_listed_here() {
         kluis principal clear; \
         kluis principal link; kluis principal unlink; kluis principal links; \
         kluis principal resume; kluis group; kluis group create; kluis group show; \
-        kluis group add; kluis group remove; kluis approval; kluis approval ask; \
+        kluis group add; kluis group remove; kluis scim; kluis scim create; kluis scim renew; \
+        kluis scim end; kluis scim list; kluis scim people; kluis scim groups; \
+        kluis approval; kluis approval ask; \
         kluis approval list; kluis approval show; kluis approval approve; \
         kluis approval refuse; kluis approval withdraw; kluis approval break-glass; \
         kluis notices; kluis credential; kluis credential create; \

@@ -41,6 +41,8 @@ pub(crate) mod process;
 pub(crate) mod project;
 mod recover;
 pub mod remote;
+mod scim;
+mod scim_args;
 pub(crate) mod serve;
 #[cfg(feature = "mount")]
 mod supervise;
@@ -87,6 +89,7 @@ fn dispatch(cli: &Cli, environment: &Environment, output: &mut Output) -> Result
         Command::Notices(caller) => approval::notices(caller, environment, output),
         Command::Approval { command } => approval::run(command, environment, output),
         Command::Group { command } => group::run(command, desk, output),
+        Command::Scim { command } => scim::run(command, desk, output),
         Command::Login(ask) => login::run(ask, environment, output),
         Command::Logout(ask) => login::logout(ask, environment, output),
         Command::Whoami(ask) => login::whoami(ask, environment, output),

@@ -240,6 +240,12 @@ fn bounds(rules: &mut Rules, limits: &Limits) {
         "is out of range",
         "it is 16KiB to 1MiB: S3 allows 8 KiB of metadata, and a stalled client holds it twice",
     );
+    rules.hold(
+        limits.failed_attempts <= 1_000_000,
+        "limits.failed_attempts",
+        "is out of range",
+        "it is 0 to 1000000",
+    );
     rules.time("limits.header_timeout", limits.header_timeout, HOUR);
     rules.time("limits.keep_alive", limits.keep_alive, HOUR);
     rules.time("limits.idle_timeout", limits.idle_timeout, HOUR);

@@ -160,6 +160,10 @@ settings! {
         /// How long the gateway may work on an answer's head while no byte of the request's body
         /// arrives.
         request_time: Duration = seconds(60),
+        /// Attempts to sign in or sign that may fail from one peer at once, then one a second; what
+        /// it tries beyond is refused unseen. 0 for no bound: behind a proxy all clients are one
+        /// peer.
+        failed_attempts: u32 = crate::types::limits::ATTEMPTS_BURST,
     }
     /// The listener for health and metrics.
     ops: Ops {

@@ -118,6 +118,8 @@ for part in "$@"; do
     # Tools for tables and arrays; and those of them that are large (PyTorch).
     data) venv data ;;
     more) venv more ;;
+    # Clients of SCIM.
+    people) venv people ;;
     # What tests/mount reads files with.
     mount) venv mount ;;
     # Clients as Debian has them: old ones, which many sites run.

@@ -23,6 +23,7 @@ mod lying_store;
 mod model;
 mod objects;
 mod part;
+mod people;
 mod policy;
 mod ports;
 mod published;
