@@ -47,9 +47,9 @@ fn last_frame(dir: &Path, lane: &str) {
 }
 
 fn all_files(dir: &Path, lane: &str) {
-    files(dir, lane)
-        .iter()
-        .for_each(|path| fs::remove_file(path).unwrap());
+    for path in files(dir, lane) {
+        fs::remove_file(path).unwrap();
+    }
 }
 
 fn whole_lane(dir: &Path, lane: &str) {
