@@ -286,8 +286,8 @@ settings! {
         /// Its private key, PEM.
         tls_key: Option<PathBuf> = None,
         /// Whether a connection that just ends, without TLS's `close_notify`, is a receipt. For
-        /// receivers that send none (rsyslog with `gtls`). It costs the proof: whoever is on the path
-        /// can then take messages away, and they count as received.
+        /// receivers that send none (rsyslog with `gtls`). It costs the proof: whoever is on the
+        /// path can then take messages away, and they count as received.
         bare_end: bool = false,
     }
     /// The log, streamed to a receiver of OpenTelemetry as it grows (OTLP over HTTP, logs).
