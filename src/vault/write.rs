@@ -36,6 +36,14 @@ struct Writing {
     condition: Condition,
 }
 
+/// The proofs of a copy's source.
+pub(super) struct Source {
+    /// That it may be read.
+    pub(super) read: Authorized,
+    /// That it may leave its dataset, where it does.
+    export: Option<Authorized>,
+}
+
 impl Vault {
     /// Stores an object. Durable when it returns: the blob first, then the catalog's row.
     pub async fn write_object(
@@ -244,11 +252,12 @@ impl Vault {
         self.authorize_tags(call, to, tags.as_deref().unwrap_or_default())
             .await?;
         self.authorize_lock(call, to, &wishes).await?;
-        self.check_labels(call, &source, &proof).await?;
+        self.check_labels(call, &source.read, &proof).await?;
+        self.note_source(call, &source).await?;
         let version = VersionId::random(self.entropy.as_ref())?;
         let mut intent = Self::intent_of(call, &proof);
         intent.object.version = Some(version);
-        intent.source_object = Some(Self::intent_of(call, &source).object);
+        intent.source_object = Some(Self::intent_of(call, &source.read).object);
         let mut recorded = self.begin(call, intent).await?;
         let result = async {
             let condition = condition(&conditions)?;
@@ -257,7 +266,7 @@ impl Vault {
             }
             check_tags(tags.as_deref().unwrap_or_default(), limits::OBJECT_TAGS_MAX)?;
             check_wishes(proof.dataset()?, &wishes, self.now())?;
-            let (seen, table) = self.open_source(&source, from).await?;
+            let (seen, table) = self.open_source(&source.read, from).await?;
             recorded.count(table.bytes());
             let draft = Draft {
                 meta: meta.unwrap_or_else(|| seen.meta.clone()),
@@ -304,16 +313,31 @@ impl Vault {
         call: &Call,
         from: &CopySource<'_>,
         to: Place<'_>,
-    ) -> Result<Authorized, VaultError> {
+    ) -> Result<Source, VaultError> {
         let place = from.place;
-        if place.bucket != to.bucket {
-            self.authorize(call, place.bucket, Some(place.key), Action::ObjectExport)
-                .await?;
-        }
-        let proof = self
-            .authorize(call, place.bucket, Some(place.key), Action::ObjectRead)
+        let (bucket, key) = (place.bucket, Some(place.key));
+        let export = if bucket == to.bucket {
+            None
+        } else {
+            let export = self.authorize(call, bucket, key, Action::ObjectExport);
+            Some(export.await?)
+        };
+        let read = self
+            .authorize(call, bucket, key, Action::ObjectRead)
             .await?;
-        self.authorize_version(call, place, proof).await
+        let read = self.authorize_version(call, place, read).await?;
+        Ok(Source { read, export })
+    }
+
+    /// Records the decisions that let a copy read its source, and take it elsewhere: the copy's own
+    /// record has only the one that let it write. Durable before the copy begins.
+    pub(super) async fn note_source(&self, call: &Call, source: &Source) -> Result<(), VaultError> {
+        for proof in std::iter::once(&source.read).chain(&source.export) {
+            let mut intent = Self::intent_of(call, proof);
+            intent.event = self.new_event()?;
+            self.note(call, intent, Ok(())).await?;
+        }
+        Ok(())
     }
 
     /// A copy's source as it is now, and the part table of the bytes asked for.

@@ -65,6 +65,12 @@ impl State {
             self.drop_publication(&publication, now)?;
         }
         let Some(scope) = scope else { return Ok(()) };
+        let mut sets = self.datasets.values().filter(|row| row.id == dataset);
+        let card = sets.find_map(|row| row.card.as_ref());
+        must(
+            card.is_none_or(|card| card.held.is_none()),
+            Conflict::Locked,
+        )?;
         let meant = |row: &ObjectRow| row.dataset == dataset && is_in(&scope, row);
         let older = self.versions.values().flatten();
         let older = older.filter_map(|(version, _)| match version {

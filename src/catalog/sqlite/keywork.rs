@@ -9,7 +9,7 @@ use super::{publications, rows, sql};
 use crate::catalog::codec::encode_value;
 use crate::catalog::keywork::sealed_under;
 use crate::catalog::{
-    CatalogError, Conflict, DoomedBlob, EraseScope, ErasedWrite, Facts, Issue, KeyWorkRow,
+    Card, CatalogError, Conflict, DoomedBlob, EraseScope, ErasedWrite, Facts, Issue, KeyWorkRow,
     ObjectRow, PartRow, PublicationRow, Tally, Version, WorkEnd,
 };
 use crate::types::{
@@ -53,6 +53,7 @@ pub(super) fn begin(conn: &Connection, row: &KeyWorkRow) -> Result<(), CatalogEr
     let Some(scope) = &row.scope else {
         return Ok(());
     };
+    check_hold(conn, &row.dataset)?;
     check_locks(conn, &row.dataset, scope, row.begun)?;
     let (key, name) = match scope {
         EraseScope::Dataset => return Ok(()),
@@ -102,6 +103,16 @@ fn drop_unissued(conn: &Connection, row: &KeyWorkRow) -> Result<(), CatalogError
     })?;
     ids.iter()
         .try_for_each(|id| publications::drop_publication(conn, id, row.begun))
+}
+
+/// A legal hold on a dataset keeps all of it, published versions too.
+fn check_hold(conn: &Connection, dataset: &DatasetId) -> Result<(), CatalogError> {
+    let select = "SELECT card FROM datasets WHERE id = ?1";
+    let card: Option<Option<Card>> = sql::one(conn, select, [dataset.as_bytes()], |row| {
+        sql::get_some(row, 0)
+    })?;
+    let held = card.flatten().is_some_and(|card| card.held.is_some());
+    must(!held, Conflict::Locked)
 }
 
 /// What is locked is not erased.
