@@ -112,6 +112,12 @@ fn statement() -> Value {
     object(1, &[("statement", text())])
 }
 
+/// The same, which a part of a version answers too.
+fn under(mut about: About) -> About {
+    about.query.push(("prefix", false, text()));
+    about
+}
+
 /// What is known of an endpoint beside the table; something is said of every one.
 fn about(endpoint: &Endpoint) -> About {
     let of = |summary, takes: Option<Value>, status| About {
@@ -125,9 +131,9 @@ fn about(endpoint: &Endpoint) -> About {
         "GetApiDescription" => of("This document", None, 200),
         "PublishVersion" => of("Publishes a dataset as its next version", None, 201),
         "ListPublished" => of("The published versions of a dataset", None, 200),
-        "OpenVersion" => of("A version's root and the key of its index", None, 200),
-        "GetManifestIndex" => of("The index of a version's manifest, sealed", None, 200),
-        "GetManifestPage" => of("A page of a version's manifest, sealed", None, 200),
+        "OpenVersion" => under(of("A version's root and the key of its index", None, 200)),
+        "GetManifestIndex" => under(of("The index of a version's manifest, sealed", None, 200)),
+        "GetManifestPage" => under(of("A page of a version's manifest, sealed", None, 200)),
         "ReleaseKeys" => of("The part tables of objects", Some(keys()), 200),
         "GetSealed" => About {
             summary: "Sealed bytes of an object's blob",
@@ -146,11 +152,11 @@ fn about(endpoint: &Endpoint) -> About {
         },
         "RenewLease" => {
             let open = list(&text(), limits::RELEASE_KEYS_MAX);
-            of(
+            under(of(
                 "Whether reading may go on",
                 Some(object(1, &[("open", open)])),
                 200,
-            )
+            ))
         }
         "ReportReads" => of("What was read, for the log", Some(reads()), 204),
         "ListGrants" => of("Grants of a project that the caller may see", None, 200),

@@ -72,7 +72,38 @@ struct Opened {
     straight: bool,
 }
 
+/// A part of a version. The key of the index is not among it: that index names all.
+#[derive(Serialize)]
+struct OpenedPart {
+    envelope: String,
+    part: String,
+    signer: String,
+    lease_seconds: u64,
+    straight: bool,
+}
+
+/// The prefix of a part, where a part is asked for.
+fn prefix(ask: &Ask) -> Result<Option<String>, ApiError> {
+    ask.asked("prefix")
+}
+
+async fn open_part(vault: &Vault, ask: &Ask, prefix: &str) -> Result<Response<Body>, ApiError> {
+    let bucket: String = ask.parameter("bucket")?;
+    let opening = vault.open_part(&ask.call, &bucket, prefix).await?;
+    let opened = OpenedPart {
+        envelope: BASE64.encode(&opening.envelope),
+        part: BASE64.encode(&opening.part),
+        signer: opening.signer.to_string(),
+        lease_seconds: limits::LEASE_SECONDS,
+        straight: opening.straight,
+    };
+    Ok(json(StatusCode::OK, &opened))
+}
+
 pub(super) async fn open(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {
+    if let Some(prefix) = prefix(&ask)? {
+        return open_part(&vault, &ask, &prefix).await;
+    }
     let bucket: String = ask.parameter("bucket")?;
     let opening = vault.open_version(&ask.call, &bucket).await?;
     let mut opened = Opened {
@@ -89,14 +120,23 @@ pub(super) async fn open(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, 
 
 pub(super) async fn index(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {
     let bucket: String = ask.parameter("bucket")?;
-    let piece = vault.sealed_piece(&ask.call, &bucket, None).await?;
+    let piece = match prefix(&ask)? {
+        Some(prefix) => vault.part_index(&ask.call, &bucket, &prefix).await?,
+        None => vault.sealed_piece(&ask.call, &bucket, None).await?,
+    };
     Ok(octets(Body::from(piece)))
 }
 
 pub(super) async fn page(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {
     let bucket: String = ask.parameter("bucket")?;
     let page: usize = ask.parameter("page")?;
-    let piece = vault.sealed_piece(&ask.call, &bucket, Some(page)).await?;
+    let piece = if let Some(prefix) = prefix(&ask)? {
+        let part = (bucket.as_str(), prefix.as_str());
+        vault.part_page(&ask.call, part, page).await?
+    } else {
+        let page = Some(page);
+        vault.sealed_piece(&ask.call, &bucket, page).await?
+    };
     Ok(octets(Body::from(piece)))
 }
 
@@ -255,7 +295,9 @@ pub(super) async fn renew(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>,
     }
     let open: Result<Vec<ObjectKey>, ApiError> =
         open.open.iter().map(|text| object_key(text)).collect();
-    let refused = vault.renew(&ask.call, &bucket, &open?).await?;
+    let prefix = prefix(&ask)?.unwrap_or_default();
+    let part = (bucket.as_str(), prefix.as_str());
+    let refused = vault.renew(&ask.call, part, &open?).await?;
     let refused = refused.iter().map(ToString::to_string).collect();
     let answer = Refused {
         refused,

@@ -20,6 +20,15 @@ pub struct Remote {
     /// [default: the gateway's word]
     #[arg(long, value_name = "HEX")]
     pub signer: Option<SignerKey>,
+    /// Only what lies under this, as a right to a prefix allows: `adults/`
+    /// [default: the whole version]
+    #[arg(
+        long,
+        value_name = "PREFIX",
+        default_value = "",
+        hide_default_value = true
+    )]
+    pub prefix: String,
     /// How long a request is tried before it is an error, in seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     pub io_timeout: u64,

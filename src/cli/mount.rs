@@ -125,12 +125,13 @@ async fn version(ask: &Mount, environment: &Environment) -> Result<Version, CliE
         number,
         signer: ask.remote.signer,
         root: ask.root,
+        prefix: ask.remote.prefix.clone(),
     };
     let opened = open_at(gateway, &wanted, limits::MOUNT_PAGES_BYTES).await;
     let version = opened.map_err(|error| {
         error.hint(
-            "a mount takes the right to list and read the whole dataset; a grant on a prefix reads \
-             it through S3: the bucket is PROJECT--DATASET--vNUMBER",
+            "a mount takes the right to list and read the whole dataset; a right to a prefix mounts \
+             what lies under it: --prefix PREFIX",
         )
     })?;
     let no = |error: &dyn std::error::Error| CliError::of(Exit::No, error);

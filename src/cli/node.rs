@@ -96,6 +96,7 @@ fn asked(remote: &Remote, (bucket, number): &(BucketName, u32)) -> VersionAsk {
         number: *number,
         signer: remote.signer,
         root: None,
+        prefix: remote.prefix.clone(),
     }
 }
 
@@ -170,7 +171,7 @@ pub(super) fn verify(
             Compared::Differs => rows.push(["differs".to_owned(), key.clone(), bytes]),
         }
     }
-    surplus(directory, &expected, &mut rows)?;
+    surplus(directory, (&expected, &remote.prefix), &mut rows)?;
     let same = rows.is_empty();
     output.rows(COLUMNS, &rows)?;
     let count = expected.len();
@@ -220,10 +221,11 @@ fn compare(path: &Path, expected: &FileEntry) -> Result<Compared, CliError> {
     })
 }
 
-/// Files of the directory that the version does not have. Symbolic links are not followed.
+/// Files of the directory that the version does not have, as far as they would be in the part that
+/// is asked for. Symbolic links are not followed.
 fn surplus(
     top: &Path,
-    expected: &BTreeMap<String, FileEntry>,
+    (expected, prefix): (&BTreeMap<String, FileEntry>, &str),
     rows: &mut Vec<[String; 3]>,
 ) -> Result<(), CliError> {
     let mut left: Vec<PathBuf> = vec![top.to_owned()];
@@ -237,7 +239,7 @@ fn surplus(
             }
             let below = path.strip_prefix(top).unwrap_or(&path);
             let key = below.to_string_lossy().into_owned();
-            if !expected.contains_key(&key) {
+            if key.starts_with(prefix) && !expected.contains_key(&key) {
                 let bytes = entry.metadata()?.len().to_string();
                 rows.push(["surplus".to_owned(), key, bytes]);
             }

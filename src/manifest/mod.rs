@@ -10,9 +10,12 @@
 mod build;
 mod index;
 mod page;
+mod part;
 mod root;
 mod wire;
 
+#[cfg(test)]
+mod part_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -21,6 +24,7 @@ mod vectors;
 pub use build::{Builder, Built, Listed};
 pub use index::{Index, PageRef};
 pub use page::{Entry, EntryRef, FileEntry, Page};
+pub use part::{Part, Range, Scope};
 pub use root::{Digest, IndexRef, Root, Signer, SignerKey, digest};
 
 /// Why a manifest is refused.

@@ -98,6 +98,14 @@ impl EntryRef<'_> {
         Ok(Entry::File(file))
     }
 
+    /// The entry as its page has it.
+    pub(super) fn encode(&self, out: &mut Vec<u8>) -> Result<(), ManifestError> {
+        out.push(if self.is_directory { DIRECTORY } else { FILE });
+        put_counted(out, self.name)?;
+        out.extend_from_slice(self.rest);
+        Ok(())
+    }
+
     /// The object's key, of a file.
     #[must_use]
     pub fn key(&self) -> Option<String> {

@@ -3,6 +3,7 @@
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 
 use super::ManifestError;
+use super::part::Part;
 use super::wire::{Reader, put_short};
 use crate::types::{BlobId, BucketName, DatasetId, PublicationId, Secret, Timestamp};
 
@@ -152,10 +153,18 @@ impl Signer {
 
     /// The envelope: the root and its signature.
     pub fn sign(&self, root: &Root) -> Result<Vec<u8>, ManifestError> {
-        let mut out = root.encode()?;
-        let signature = self.0.sign(&out);
-        out.extend_from_slice(signature.as_ref());
-        Ok(out)
+        Ok(self.envelope(root.encode()?))
+    }
+
+    /// The envelope of a part's root.
+    pub fn sign_part(&self, part: &Part) -> Result<Vec<u8>, ManifestError> {
+        Ok(self.envelope(part.encode()?))
+    }
+
+    fn envelope(&self, mut signed: Vec<u8>) -> Vec<u8> {
+        let signature = self.0.sign(&signed);
+        signed.extend_from_slice(signature.as_ref());
+        signed
     }
 }
 
@@ -178,13 +187,19 @@ impl SignerKey {
 
     /// Opens an envelope: the root, if this key signed it, and its digest.
     pub fn open(&self, envelope: &[u8]) -> Result<(Root, Digest), ManifestError> {
-        let (root, signature) = split(envelope)?;
+        let root = self.verified(envelope)?;
+        Ok((Root::decode(root)?, digest(root)))
+    }
+
+    /// What this key signed.
+    pub(super) fn verified<'a>(&self, envelope: &'a [u8]) -> Result<&'a [u8], ManifestError> {
+        let (signed, signature) = split(envelope)?;
         //= src/manifest/FORMAT.md#root
         //# A reader MUST verify the signature before it believes a byte of the root.
         UnparsedPublicKey::new(&ED25519, &self.0)
-            .verify(root, signature)
+            .verify(signed, signature)
             .map_err(|_unspecified| ManifestError::Signature)?;
-        Ok((Root::decode(root)?, digest(root)))
+        Ok(signed)
     }
 }
 

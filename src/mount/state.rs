@@ -237,6 +237,8 @@ impl State {
             "version": self.name(),
             "root": data_encoding::HEXLOWER.encode(self.version.digest()),
             "signer": self.version.signer().to_string(),
+            "prefix": self.version.prefix(),
+            "entries": self.version.entries_count(),
             "objects": root.objects,
             "bytes": root.bytes,
             "hidden": root.hidden,

@@ -363,7 +363,7 @@ impl Keys {
         for open in batches {
             let body = serde_json::to_vec(&Open { open }).unwrap_or_default();
             let version = &self.version;
-            let asking = version.asking(Method::POST, "lease", String::new(), body.into());
+            let asking = version.asking(Method::POST, "lease", version.part(), body.into());
             match version.gateway().once(&asking).await {
                 Ok(answer) => {
                     if let Ok(renewed) = serde_json::from_slice::<Renewed>(&answer) {

@@ -8,7 +8,7 @@ use super::NodeError;
 use super::gateway::{Asking, Gateway};
 use super::kept::Kept;
 use super::tree::Place;
-use crate::manifest::{Digest, Index, Page, Root, SignerKey, digest};
+use crate::manifest::{Digest, Index, Page, PageRef, Part, Root, Scope, SignerKey, digest};
 use crate::seal::{DataKey, open_blob};
 use crate::types::{BucketName, Secret};
 use bytes::Bytes;
@@ -26,12 +26,19 @@ pub struct VersionAsk {
     pub signer: Option<SignerKey>,
     /// The root's digest, if it is known.
     pub root: Option<Digest>,
+    /// Of the version only what lies under this; all of it if it is empty.
+    pub prefix: String,
 }
 
 #[derive(serde::Deserialize)]
 struct Opened {
     envelope: String,
+    /// Of a whole version.
+    #[serde(default)]
     index_key: String,
+    /// Of a part.
+    #[serde(default)]
+    part: String,
     signer: String,
     #[serde(default)]
     straight: bool,
@@ -58,6 +65,8 @@ pub struct Version {
     digest: Digest,
     signer: SignerKey,
     straight: bool,
+    /// Of a part, what all its keys begin with.
+    prefix: String,
     /// How many entries stand before each page.
     starts: Vec<u64>,
     index: Index,
@@ -72,14 +81,12 @@ impl Version {
         pages_bytes: usize,
     ) -> Result<Self, NodeError> {
         let path = format!("/.kluis/v1/versions/{}--v{}", ask.bucket, ask.number);
-        let answer = gateway.ask(&get(format!("{path}/root"))).await?;
+        let query = part_query(&ask.prefix);
+        let answer = gateway.ask(&get(format!("{path}/root"), &query)).await?;
         let opened: Opened = serde_json::from_slice(&answer).map_err(|_not_json| BAD)?;
-        let envelope = BASE64
-            .decode(opened.envelope.as_bytes())
-            .map_err(|_text| BAD)?;
         let told: SignerKey = opened.signer.parse().map_err(|_text| BAD)?;
         let signer = ask.signer.unwrap_or(told);
-        let (root, found) = signer.open(&envelope)?;
+        let (root, found) = signer.open(&bytes(&opened.envelope)?)?;
         if root.bucket != ask.bucket || root.number != ask.number {
             return Err(NodeError::Integrity("this is another version"));
         }
@@ -88,22 +95,13 @@ impl Version {
                 "the root is not the one that is pinned",
             ));
         }
-        let key = zeroize::Zeroizing::new(
-            BASE64
-                .decode(opened.index_key.as_bytes())
-                .map_err(|_t| BAD)?,
-        );
-        let key: &[u8; 32] = key.as_slice().try_into().map_err(|_length| BAD)?;
-        let key = DataKey::of_secret(Secret::take(&mut key.clone()));
-        let sealed = gateway.ask(&get(format!("{path}/index"))).await?;
-        if digest(&sealed) != root.index.digest {
-            return Err(NodeError::Integrity("the index is not that of the root"));
-        }
-        let (_, plain) = open_blob(&key, Some(root.index.blob), &sealed)?;
-        let index = Index::decode(&plain)?;
-        if u32::try_from(index.pages().len()).ok() != Some(root.pages) {
-            return Err(NodeError::Integrity("the index is not that of the root"));
-        }
+        let piece = gateway.ask(&get(format!("{path}/index"), &query)).await?;
+        let index = if ask.prefix.is_empty() {
+            whole_index(&root, &opened.index_key, &piece)?
+        } else {
+            let part = signer.open_part(&bytes(&opened.part)?)?;
+            part_index(&part, (&found, &ask.prefix), &piece)?
+        };
         Ok(Self {
             gateway,
             path,
@@ -111,6 +109,7 @@ impl Version {
             digest: found,
             signer,
             straight: opened.straight,
+            prefix: ask.prefix.clone(),
             starts: starts(&index),
             index,
             pages: Kept::new(pages_bytes),
@@ -119,7 +118,7 @@ impl Version {
 
     /// The number of a dataset's newest version, by the gateway's word.
     pub async fn newest(gateway: &Gateway, bucket: &BucketName) -> Result<u32, NodeError> {
-        let asking = get(format!("/.kluis/v1/versions/{bucket}"));
+        let asking = get(format!("/.kluis/v1/versions/{bucket}"), "");
         let answer = gateway.ask(&asking).await?;
         let listed: Listed = serde_json::from_slice(&answer).map_err(|_not_json| BAD)?;
         let numbers = listed.versions.iter().map(|version| version.number);
@@ -130,6 +129,19 @@ impl Version {
     #[must_use]
     pub const fn root(&self) -> &Root {
         &self.root
+    }
+
+    /// What all its keys begin with; empty where it is the whole version.
+    #[must_use]
+    pub fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    /// How many entries it shows, directories too.
+    #[must_use]
+    pub fn entries_count(&self) -> u64 {
+        let pages = self.index.pages().iter();
+        pages.map(|page| u64::from(page.entries)).sum()
     }
 
     /// The root's digest.
@@ -180,6 +192,11 @@ impl Version {
         &self.gateway
     }
 
+    /// How the part is named in a request; nothing for the whole version.
+    pub(super) fn part(&self) -> String {
+        part_query(&self.prefix)
+    }
+
     /// A request below the version.
     pub(super) fn asking(&self, method: Method, below: &str, query: String, body: Bytes) -> Asking {
         Asking {
@@ -198,15 +215,20 @@ impl Version {
     async fn fetch(&self, number: usize) -> Result<(Page, usize), NodeError> {
         let named = self.index.pages().get(number).ok_or(NodeError::Absent)?;
         let path = format!("{}/pages/{number}", self.path);
-        let sealed = self.gateway.ask(&get(path)).await?;
+        let piece = get(path, &part_query(&self.prefix));
+        let piece = self.gateway.ask(&piece).await?;
         //= src/manifest/FORMAT.md#index
         //# A reader MUST compare the digest of a sealed page before it opens it.
-        if digest(&sealed) != named.digest {
+        if digest(&piece) != named.digest {
             return Err(NodeError::Integrity("a page is not that of the index"));
         }
-        let key = DataKey::of_secret(named.key.duplicate());
-        let (_, plain) = open_blob(&key, Some(named.blob), &sealed)?;
-        let page = Page::decode(plain.to_vec())?;
+        let plain = if !self.prefix.is_empty() && is_clear(named) {
+            piece.to_vec()
+        } else {
+            let key = DataKey::of_secret(named.key.duplicate());
+            open_blob(&key, Some(named.blob), &piece)?.1.to_vec()
+        };
+        let page = Page::decode(plain)?;
         let first = page.get(0).map(|entry| entry.sort_key());
         let last = page
             .get(page.len().saturating_sub(1))
@@ -233,11 +255,66 @@ fn starts(index: &Index) -> Vec<u64> {
     starts.collect()
 }
 
-pub(super) fn get(path: String) -> Asking {
+/// The index of a whole version, if it is the root's.
+fn whole_index(root: &Root, key: &str, sealed: &[u8]) -> Result<Index, NodeError> {
+    const OTHER: NodeError = NodeError::Integrity("the index is not that of the root");
+    let key = zeroize::Zeroizing::new(bytes(key)?);
+    let key: &[u8; 32] = key.as_slice().try_into().map_err(|_length| BAD)?;
+    let key = DataKey::of_secret(Secret::take(&mut key.clone()));
+    if digest(sealed) != root.index.digest {
+        return Err(OTHER);
+    }
+    let (_, plain) = open_blob(&key, Some(root.index.blob), sealed)?;
+    let index = Index::decode(&plain)?;
+    let same = u32::try_from(index.pages().len()).ok() == Some(root.pages);
+    same.then_some(index).ok_or(OTHER)
+}
+
+/// The index of a part, if it is the one that was signed, and names nothing but the prefix.
+fn part_index(
+    part: &Part,
+    (whole, prefix): (&Digest, &str),
+    plain: &[u8],
+) -> Result<Index, NodeError> {
+    const OTHER: NodeError = NodeError::Integrity("the index is not that of the part");
+    //= src/manifest/FORMAT.md#part
+    //# A reader MUST compare the whole's digest and the prefix with those that it asked for.
+    if part.whole != *whole || part.prefix != prefix {
+        return Err(NodeError::Integrity("this is the part of something else"));
+    }
+    if digest(plain) != part.index {
+        return Err(OTHER);
+    }
+    let index = Index::decode(plain)?;
+    let scope = Scope::of(prefix)?;
+    let within = |page: &PageRef| scope.holds(&page.first) && scope.holds(&page.last);
+    let same = u32::try_from(index.pages().len()).ok() == Some(part.pages);
+    let sound = same && index.pages().iter().all(within);
+    sound.then_some(index).ok_or(OTHER)
+}
+
+/// Whether a part's page was cut, so that no blob holds it.
+fn is_clear(page: &PageRef) -> bool {
+    page.blob.as_bytes() == &[0; 16]
+}
+
+/// How a part is asked for; nothing for a whole version.
+fn part_query(prefix: &str) -> String {
+    if prefix.is_empty() {
+        return String::new();
+    }
+    format!("prefix={}", encoded(prefix))
+}
+
+fn bytes(text: &str) -> Result<Vec<u8>, NodeError> {
+    BASE64.decode(text.as_bytes()).map_err(|_text| BAD)
+}
+
+fn get(path: String, query: &str) -> Asking {
     Asking {
         method: Method::GET,
         path,
-        query: String::new(),
+        query: query.to_owned(),
         body: Bytes::new(),
     }
 }

@@ -31,6 +31,7 @@ mod lifecycle;
 mod lock;
 mod log_terms;
 mod pack;
+mod part;
 mod publish;
 mod read;
 mod reading;
@@ -77,6 +78,7 @@ pub use jobs::{Job, JobAsk, NodeDraft};
 pub use keywork::erasure_words;
 pub use lifecycle::Lifecycled;
 pub use log_terms::LogTermsChange;
+pub use part::PartOpening;
 pub use publish::Published;
 pub use records::{RecordAsk, RecordPage};
 pub use recover::Recovered;
@@ -176,6 +178,7 @@ pub struct Vault {
     settings: Settings,
     snapshots: snapshot::Progress,
     indexes: release::Indexes,
+    made: part::Parts,
     records: OnceLock<records::Records>,
 }
 
@@ -197,6 +200,7 @@ impl Vault {
             settings,
             snapshots: snapshot::Progress::default(),
             indexes: release::Indexes::default(),
+            made: part::Parts::default(),
             records: OnceLock::new(),
         }
     }

@@ -63,7 +63,7 @@ impl Vault {
         Ok(self.signer()?.key())
     }
 
-    fn signer(&self) -> Result<Signer, VaultError> {
+    pub(super) fn signer(&self) -> Result<Signer, VaultError> {
         Ok(Signer::new(&self.keyring.publishing_seed())?)
     }
 

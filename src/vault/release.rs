@@ -30,7 +30,8 @@ use crate::types::{Action, BlobId, ByteRange, ObjectKey, PublicationId, Timestam
 
 pub(super) const NO_VERSION: VaultError =
     VaultError::new(ErrorKind::InvalidArgument, "this is no published version");
-const BROKEN: VaultError = VaultError::new(ErrorKind::Integrity, "a manifest is damaged");
+pub(super) const BROKEN: VaultError =
+    VaultError::new(ErrorKind::Integrity, "a manifest is damaged");
 
 /// A version as a node begins with it.
 pub struct Opening {
@@ -190,12 +191,16 @@ impl Vault {
         recorded.settle(piece.await)
     }
 
-    fn root(&self, row: &PublicationRow) -> Result<Root, VaultError> {
+    pub(super) fn root(&self, row: &PublicationRow) -> Result<Root, VaultError> {
         let issue = row.issue.as_ref().ok_or(BROKEN)?;
         Ok(self.publisher_key()?.open(&issue.envelope)?.0)
     }
 
-    async fn index(&self, row: &PublicationRow, root: &Root) -> Result<Arc<Index>, VaultError> {
+    pub(super) async fn index(
+        &self,
+        row: &PublicationRow,
+        root: &Root,
+    ) -> Result<Arc<Index>, VaultError> {
         if let Some(index) = self.indexes.get(&row.id) {
             return Ok(index);
         }
@@ -207,7 +212,11 @@ impl Vault {
     }
 
     /// A whole sealed blob of this plaintext length, which bounds the memory.
-    async fn fetch(&self, blob: BlobId, plaintext_bytes: u64) -> Result<Bytes, VaultError> {
+    pub(super) async fn fetch(
+        &self,
+        blob: BlobId,
+        plaintext_bytes: u64,
+    ) -> Result<Bytes, VaultError> {
         let whole = layout::sealed_bytes(plaintext_bytes);
         let mut stream = self.store.get(blob, 0..whole, whole).await?;
         let mut sealed = bytes::BytesMut::new();
@@ -432,16 +441,17 @@ impl Vault {
         }
     }
 
-    /// Whether the caller may go on with a version and with what is open of it; those objects of
-    /// `open` that may not be read any more. That the version may not is an error.
+    /// Whether the caller may go on with a version, or its part under a prefix, and with what is
+    /// open of it; those objects of `open` that may not be read any more. That the version may not
+    /// is an error.
     pub async fn renew(
         &self,
         call: &Call,
-        bucket: &str,
+        (bucket, prefix): (&str, &str),
         open: &[ObjectKey],
     ) -> Result<Vec<ObjectKey>, VaultError> {
         let proof = self
-            .authorize_under(call, bucket, "", Action::ObjectList)
+            .authorize_under(call, bucket, prefix, Action::ObjectList)
             .await?;
         let mut intent = Self::intent_of(call, &proof);
         let judged = async {

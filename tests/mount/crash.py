@@ -1,7 +1,6 @@
 """S14: a mount that dies under its readers, with a supervisor and without; and mounts on a descriptor that another opened."""
 
 import ctypes
-import dataclasses
 import errno
 import os
 import pathlib
@@ -14,7 +13,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from mounts import MIB, Load, Mount, publish, read, upload  # noqa: E402
-from vault import KLUIS, Client, Vault, before_exec, check, clean, done, pages, say, scratch, seed, until  # noqa: E402
+from vault import KLUIS, Vault, before_exec, check, clean, done, say, scratch, seed, until  # noqa: E402
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 RESUMED_SECONDS_MAX = 5
@@ -179,23 +178,6 @@ def on_a_descriptor(vault, version, files, base) -> None:
         check(f"/dev/fd/N: refused: {' '.join(words)}", run.returncode in (2, 3) and "error" in run.stderr, run)
 
 
-def prefix_only(vault, version, files, base) -> None:
-    """Who may read one prefix alone does not mount, is told why, and reads that prefix of the version through S3."""
-    made = vault.command("grant", "create", "demo", "--to", "stan", "--role", "reader", "--dataset", "wdbc", "--prefix", "d/", "--purpose",
-                         "demo:prefix", "--permit", "DEMO-2", "--expires", "2030-01-01", "--approver", "olivia")
-    check("a grant on a prefix", made.returncode == 0, made.stderr)
-    narrow = dataclasses.replace(vault.identity("stranger"), bucket="demo--wdbc--v" + version.rsplit("@", 1)[1])
-    client = Client(narrow)
-    may = until(10, lambda: client.request("GET", "d/1").body == files["d/1"])
-    told = Mount(vault, version, base / "narrow", who="stranger").refused()
-    check("a grant on a prefix does not mount, and says how it is read", told.startswith("1 ") and "whole dataset" in told and "S3" in told, told)
-    listed = pages(client, "d/")
-    check("through S3 it reads its prefix of the version", may and set(listed) == {key for key in files if key.startswith("d/")}, listed)
-    beyond = [client.request("GET", "b").status, client.request("GET", None, [("list-type", "2")]).status,
-              client.request("GET", None, [("list-type", "2"), ("prefix", "b")]).status]
-    check("and nothing beside it", beyond == [403, 403, 403], beyond)
-
-
 def main() -> int:
     rng = random.Random(seed())
     base = scratch("mount-crash")
@@ -208,7 +190,6 @@ def main() -> int:
         orphan(vault, version, files, base)
         given_up(vault, version, files, base)
         on_a_descriptor(vault, version, files, base)
-        prefix_only(vault, version, files, base)
         revoked_after(vault, version, files, base)
     finally:
         for line in open("/proc/mounts").read().splitlines():

@@ -42,7 +42,7 @@ more() {
 if [ "${1:-}" = --more ]; then
     more
 else
-    for name in ${@:-semantics faults ahead rows crash errnos unprivileged fio independent through_s3}; do part 300 "$HERE/$name.py"; done
+    for name in ${@:-semantics faults ahead rows crash part errnos unprivileged fio independent through_s3}; do part 300 "$HERE/$name.py"; done
     [ $# -gt 0 ] || with mount "$HERE/tools.py"
 fi
 finish

@@ -21,6 +21,7 @@ mod lying_catalog;
 mod lying_store;
 mod model;
 mod objects;
+mod part;
 mod policy;
 mod ports;
 mod published;

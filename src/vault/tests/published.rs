@@ -375,7 +375,7 @@ async fn a_withdrawn_grant_ends_the_lease() {
     let open: Vec<ObjectKey> = vec!["a".parse().unwrap()];
     let renewed = world
         .vault
-        .renew(&world.call(Some("job-1")), V1, &open)
+        .renew(&world.call(Some("job-1")), (V1, ""), &open)
         .await;
     assert_eq!(renewed.unwrap(), []);
     let grants = world
@@ -395,7 +395,7 @@ async fn a_withdrawn_grant_ends_the_lease() {
         .unwrap();
     let refused = world
         .vault
-        .renew(&world.call(Some("job-1")), V1, &open)
+        .renew(&world.call(Some("job-1")), (V1, ""), &open)
         .await;
     assert_eq!(kind(refused), Some(ErrorKind::AccessDenied));
     // What was read before is told all the same, and stands in the log.
