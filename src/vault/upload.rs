@@ -186,9 +186,7 @@ impl Vault {
             .authorize(call, to.bucket, Some(to.key), Action::ObjectWrite)
             .await?;
         self.check_labels(call, &source.read, &proof).await?;
-        self.note_source(call, &source).await?;
-        let mut intent = Self::intent_of(call, &proof);
-        intent.source_object = Some(Self::intent_of(call, &source.read).object);
+        let intent = source.told(call, Self::intent_of(call, &proof));
         let mut recorded = self.begin(call, intent).await?;
         let result = async {
             check_part_number(number)?;

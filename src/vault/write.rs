@@ -12,11 +12,13 @@ use super::guard::Authorized;
 use super::intake::Owner;
 use super::lock::{check_wishes, facts};
 use super::read::{hits, object_binding};
-use super::record::Recorded;
+use super::record::{Recorded, nature_of};
 use super::tags::check_tags;
 use crate::catalog::{
     Attached, BlobUse, Condition, Conflict, Likeness, Mutation, ObjectMeta, ObjectRow, attaching,
 };
+use crate::ledger::Intent;
+use crate::policy::Decision;
 use crate::seal::{BlobKind, Table, seal_table};
 use crate::types::{Action, BlobId, ByteRange, Checksums, ETag, VersionId, Versioning, limits};
 
@@ -42,6 +44,34 @@ pub(super) struct Source {
     pub(super) read: Authorized,
     /// That it may leave its dataset, where it does.
     export: Option<Authorized>,
+}
+
+impl Source {
+    /// The record of a copy has the decision that lets it write; it says beside it under which
+    /// grants the source is read and leaves its dataset, and break-glass flags it as ever.
+    pub(super) fn told(&self, call: &Call, mut intent: Intent) -> Intent {
+        intent.source_object = Some(Vault::intent_of(call, &self.read).object);
+        let mut words = Vec::new();
+        let export = self.export.as_ref().map(|export| ("export", export));
+        for (what, proof) in std::iter::once(("read", &self.read)).chain(export) {
+            let Decision {
+                grant,
+                purpose,
+                permit,
+                ..
+            } = &proof.decision;
+            let grant = grant.as_ref().map(ToString::to_string);
+            let texts = [("grant", &grant), ("purpose", purpose), ("permit", permit)];
+            words.push(what.to_owned());
+            words.extend(texts.into_iter().filter_map(|(name, text)| {
+                let text = text.as_ref()?;
+                Some(format!("{name}={text}"))
+            }));
+            intent.nature = nature_of(purpose.as_deref()).unwrap_or(intent.nature);
+        }
+        intent.query = Some(super::cut(&words.join(" ")));
+        intent
+    }
 }
 
 impl Vault {
@@ -253,11 +283,9 @@ impl Vault {
             .await?;
         self.authorize_lock(call, to, &wishes).await?;
         self.check_labels(call, &source.read, &proof).await?;
-        self.note_source(call, &source).await?;
         let version = VersionId::random(self.entropy.as_ref())?;
-        let mut intent = Self::intent_of(call, &proof);
+        let mut intent = source.told(call, Self::intent_of(call, &proof));
         intent.object.version = Some(version);
-        intent.source_object = Some(Self::intent_of(call, &source.read).object);
         let mut recorded = self.begin(call, intent).await?;
         let result = async {
             let condition = condition(&conditions)?;
@@ -327,17 +355,6 @@ impl Vault {
             .await?;
         let read = self.authorize_version(call, place, read).await?;
         Ok(Source { read, export })
-    }
-
-    /// Records the decisions that let a copy read its source, and take it elsewhere: the copy's own
-    /// record has only the one that let it write. Durable before the copy begins.
-    pub(super) async fn note_source(&self, call: &Call, source: &Source) -> Result<(), VaultError> {
-        for proof in std::iter::once(&source.read).chain(&source.export) {
-            let mut intent = Self::intent_of(call, proof);
-            intent.event = self.new_event()?;
-            self.note(call, intent, Ok(())).await?;
-        }
-        Ok(())
     }
 
     /// A copy's source as it is now, and the part table of the bytes asked for.
