@@ -11,7 +11,7 @@ pub(crate) mod seeds;
 use std::path::Path;
 
 use kluis::types::{AccessKeyId, BlobId, BucketName, ObjectKey, PrincipalId, ProjectName, Secret};
-use kluis::{catalog, config, ledger, policy, s3, seal, store, types, vault};
+use kluis::{catalog, config, ledger, policy, s3, scim, seal, store, types, vault};
 
 pub(crate) use files::{journal, keys};
 pub(crate) use request::request;
@@ -153,11 +153,40 @@ pub(crate) fn names(data: &[u8]) {
     }
 }
 
+/// What an organisation says of its people: a filter, or a body on one line behind it.
+pub(crate) fn people(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let (filter, body) = text.split_once('\n').unwrap_or((&text, ""));
+    let group = serde_json::from_str(body).ok();
+    let group = group.as_ref().and_then(|body| scim::Group::read(body).ok());
+    if let (Ok(filter), Some(group)) = (scim::Filter::read(filter), &group) {
+        let _holds: bool = filter.holds(group);
+    }
+    let Ok(json) = serde_json::from_str(body) else {
+        return;
+    };
+    if let Ok(user) = scim::User::read(&json) {
+        assert!(scim::is_user_name(&user.user_name));
+    }
+    if let Ok(patch) = scim::Patch::read(&json) {
+        let id: PrincipalId = "uni.team".parse().expect("a name");
+        let before = scim::Group {
+            display_name: "team".to_owned(),
+            external_id: None,
+            members: vec!["uni.a".parse().expect("a name")],
+        };
+        if let Ok(after) = patch.group(&before, &id) {
+            assert!(after.members.is_sorted() && scim::is_shown_name(&after.display_name));
+        }
+    }
+}
+
 /// An entry with its name, which is its target's.
 type Named = (&'static str, fn(&[u8]));
 
 /// Every entry.
-pub(crate) const ALL: [Named; 14] = [
+pub(crate) const ALL: [Named; 15] = [
+    ("people", people),
     ("blob", blob),
     ("seal_decoders", seal_decoders),
     ("part_table", part_table),

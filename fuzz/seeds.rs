@@ -83,6 +83,14 @@ pub(crate) fn all() -> Vec<(&'static str, Vec<u8>)> {
             include_bytes!("../deploy/kluis.toml").to_vec(),
         ),
         ("names", b"icu-sepsis--ecg-2024".to_vec()),
+        (
+            "people",
+            b"members[value eq \"uni.a\"] and not (displayName sw \"t\")\n{\"schemas\":[\"urn:ietf:params:scim:schemas:core:2.0:Group\"],\"displayName\":\"team\",\"members\":[{\"value\":\"uni.a\"}]}".to_vec(),
+        ),
+        (
+            "people",
+            b"userName eq \"a\"\n{\"schemas\":[\"urn:ietf:params:scim:api:messages:2.0:PatchOp\"],\"Operations\":[{\"op\":\"remove\",\"path\":\"members[value eq \\\"uni.a\\\"]\"}]}".to_vec(),
+        ),
         ("names", "adults/0001 é.edf".into()),
         ("edge_decoders", chunked.to_vec()),
         ("edge_decoders", b"AWFkdWx0cw".to_vec()),

@@ -49,6 +49,7 @@ pub mod store;
 pub mod ledger;
 pub mod manifest;
 pub mod policy;
+pub mod scim;
 pub mod seal;
 pub mod token;
 

@@ -87,6 +87,7 @@ fn vault(catalog: &std::path::Path) -> Result<Arc<Vault>, Failure> {
         default_project: "main".parse()?,
         snapshot_wait: false,
         straight: Vec::new(),
+        attempts: 0,
         labels: LabelRules {
             order: "public < internal < confidential < secret".parse()?,
             unlabelled: "internal".parse()?,

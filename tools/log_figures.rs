@@ -25,7 +25,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use futures_util::stream;
 use kluis::app::system::SystemEntropy;
-use kluis::app::{Lane, Opened, log_origin, open_store, write_file};
+use kluis::app::{Lane, Opened, Opening, log_origin, open_store, write_file};
 use kluis::archive::{
     Fold, Index, Meta, Place, Volume, VolumeKeys, check, records_of, write_volume,
 };
@@ -150,7 +150,16 @@ fn icu() -> Result<Scope, Failure> {
 async fn fill(config: &Path, records: u64) -> Result<(), Failure> {
     let config = Config::load(config)?;
     let environment = Environment::process();
-    let opened = Opened::open(&config, &environment, Lane::Admin, &|_| None).await?;
+    let opened = Opened::open(Opening {
+        config: &config,
+        environment: &environment,
+        lane: Lane::Admin,
+        ask: &|_| None,
+        root: None,
+        journal: None,
+        health: None,
+    })
+    .await?;
     let origin = log_origin(&config, &opened.keyring);
     let keys = VolumeKeys::new(opened.keyring.log_files_key());
     let mut beside = config.clone();

@@ -74,7 +74,7 @@ fn main() -> Result<(), Failure> {
         .build()?;
     runtime.block_on(async {
         let catalog: SharedCatalog = open_catalog(&config)?;
-        let keyring = open_keys(&config, &environment, &|_| None)?;
+        let keyring = open_keys(&config, &environment, &|_| None).await?;
         let store = open_store(&config, &environment, false).await?;
         let dataset = catalog.dataset(&bucket).await?.ok_or("no such dataset")?;
         let filler = Filler::new(catalog, &keyring, store, dataset)?;

@@ -3,9 +3,11 @@
 use std::str::FromStr;
 
 use bytes::Bytes;
+use http::HeaderMap;
 use serde::de::DeserializeOwned;
 
 use super::answer::ApiError;
+use crate::types::SecretText;
 use crate::vault::Call;
 
 /// A request whose signature was right, or that needs none.
@@ -16,6 +18,10 @@ pub struct Ask {
     pub parameters: Vec<(String, String)>,
     /// The query as it was written.
     pub query: String,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The bearer credential, where the endpoint takes one.
+    pub bearer: Option<SecretText>,
     /// The body, whole; at most `limits::API_BODY_BYTES_MAX`.
     pub body: Bytes,
 }

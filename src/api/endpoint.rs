@@ -11,7 +11,7 @@ use super::answer::ApiError;
 use super::ask::Ask;
 use super::{
     PREFIX, approvals, datasets, erasures, grants, identity, jobs, log_terms, notices, openapi,
-    records, versions,
+    records, scim, versions,
 };
 use crate::vault::Vault;
 
@@ -288,6 +288,132 @@ pub(super) static ENDPOINTS: &[Endpoint] = &[
         "RefuseAct",
         |vault, ask| Box::pin(approvals::refuse(vault, ask)),
     ),
+    unsigned(
+        Method::GET,
+        "scim/v2/ServiceProviderConfig",
+        "ScimProvider",
+        |vault, ask| Box::pin(scim::provider(vault, ask)),
+    ),
+    unsigned(
+        Method::GET,
+        "scim/v2/ResourceTypes",
+        "ScimTypes",
+        |vault, ask| Box::pin(scim::types(vault, ask)),
+    ),
+    unsigned(
+        Method::GET,
+        "scim/v2/ResourceTypes/{id}",
+        "ScimType",
+        |vault, ask| Box::pin(scim::one_type(vault, ask)),
+    ),
+    unsigned(
+        Method::GET,
+        "scim/v2/Schemas",
+        "ScimSchemas",
+        |vault, ask| Box::pin(scim::schemas(vault, ask)),
+    ),
+    unsigned(
+        Method::GET,
+        "scim/v2/Schemas/{id}",
+        "ScimSchema",
+        |vault, ask| Box::pin(scim::schema(vault, ask)),
+    ),
+    unsigned(
+        Method::GET,
+        "scim/v2/Users",
+        "ScimListUsers",
+        |vault, ask| Box::pin(scim::users(vault, ask)),
+    ),
+    unsigned(
+        Method::POST,
+        "scim/v2/Users",
+        "ScimCreateUser",
+        |vault, ask| Box::pin(scim::create_user(vault, ask)),
+    ),
+    unsigned(
+        Method::GET,
+        "scim/v2/Users/{id}",
+        "ScimGetUser",
+        |vault, ask| Box::pin(scim::user(vault, ask)),
+    ),
+    unsigned(
+        Method::PUT,
+        "scim/v2/Users/{id}",
+        "ScimPutUser",
+        |vault, ask| Box::pin(scim::put_user(vault, ask)),
+    ),
+    unsigned(
+        Method::PATCH,
+        "scim/v2/Users/{id}",
+        "ScimPatchUser",
+        |vault, ask| Box::pin(scim::patch_user(vault, ask)),
+    ),
+    unsigned(
+        Method::DELETE,
+        "scim/v2/Users/{id}",
+        "ScimDeleteUser",
+        |vault, ask| Box::pin(scim::delete_user(vault, ask)),
+    ),
+    unsigned(
+        Method::GET,
+        "scim/v2/Groups",
+        "ScimListGroups",
+        |vault, ask| Box::pin(scim::groups(vault, ask)),
+    ),
+    unsigned(
+        Method::POST,
+        "scim/v2/Groups",
+        "ScimCreateGroup",
+        |vault, ask| Box::pin(scim::create_group(vault, ask)),
+    ),
+    unsigned(
+        Method::GET,
+        "scim/v2/Groups/{id}",
+        "ScimGetGroup",
+        |vault, ask| Box::pin(scim::group(vault, ask)),
+    ),
+    unsigned(
+        Method::PUT,
+        "scim/v2/Groups/{id}",
+        "ScimPutGroup",
+        |vault, ask| Box::pin(scim::put_group(vault, ask)),
+    ),
+    unsigned(
+        Method::PATCH,
+        "scim/v2/Groups/{id}",
+        "ScimPatchGroup",
+        |vault, ask| Box::pin(scim::patch_group(vault, ask)),
+    ),
+    unsigned(
+        Method::DELETE,
+        "scim/v2/Groups/{id}",
+        "ScimDeleteGroup",
+        |vault, ask| Box::pin(scim::delete_group(vault, ask)),
+    ),
+    unsigned(
+        Method::GET,
+        "scim/v2/{*rest}",
+        "ScimAbsent",
+        |vault, ask| Box::pin(scim::absent(vault, ask)),
+    ),
+    unsigned(
+        Method::POST,
+        "scim/v2/Users/.search",
+        "ScimSearchUsers",
+        |vault, ask| Box::pin(scim::search_users(vault, ask)),
+    ),
+    unsigned(
+        Method::POST,
+        "scim/v2/Groups/.search",
+        "ScimSearchGroups",
+        |vault, ask| Box::pin(scim::search_groups(vault, ask)),
+    ),
+    unsigned(
+        Method::POST,
+        "scim/v2/.search",
+        "ScimSearch",
+        |vault, ask| Box::pin(scim::search(vault, ask)),
+    ),
 ];
 
 /// What a path and method lead to.
@@ -332,7 +458,7 @@ impl Routes {
         };
         let mut at = found.value.iter();
         let Some(endpoint) = at.find(|endpoint| endpoint.method == *method) else {
-            return Found::NoMethod;
+            return unserved(path, found.params.get("rest").is_some());
         };
         let decoded = |text: &str| {
             let bytes = percent_encoding::percent_decode_str(text);
@@ -346,6 +472,18 @@ impl Routes {
         parameters.map_or(Found::NoPath, |parameters| {
             Found::Endpoint(endpoint, parameters)
         })
+    }
+}
+
+/// A method that is not served at a path. Where SCIM is spoken, it answers that in its own words.
+fn unserved(path: &str, nowhere: bool) -> Found {
+    let mut all = ENDPOINTS.iter();
+    match all.find(|endpoint| endpoint.operation == scim::ABSENT) {
+        Some(absent) if super::Api::takes_bearer(path) => {
+            let why = if nowhere { "path" } else { "method" };
+            Found::Endpoint(absent, vec![(why.to_owned(), String::new())])
+        }
+        _ => Found::NoMethod,
     }
 }
 

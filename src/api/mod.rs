@@ -19,6 +19,8 @@ mod log_terms;
 mod notices;
 mod openapi;
 mod records;
+mod scim;
+mod scim_words;
 mod versions;
 
 use std::sync::Arc;
@@ -55,6 +57,13 @@ impl Api {
     #[must_use]
     pub fn owns(path: &str) -> bool {
         path.starts_with(PREFIX)
+    }
+
+    /// Whether what lies at a path is asked with a bearer credential instead of a signature.
+    #[must_use]
+    pub fn takes_bearer(path: &str) -> bool {
+        path.strip_prefix(PREFIX)
+            .is_some_and(|rest| rest.starts_with(scim::BASE))
     }
 
     /// Every endpoint.

@@ -201,6 +201,17 @@ fn names(path: &str) -> impl Iterator<Item = &str> {
     })
 }
 
+/// What a request to an endpoint is proved by.
+fn security(endpoint: &Endpoint) -> Value {
+    if endpoint.path.starts_with(super::scim::BASE) {
+        json!([{"bearer": []}])
+    } else if endpoint.unsigned {
+        json!([])
+    } else {
+        json!([{"sigv4": []}])
+    }
+}
+
 fn operation(endpoint: &Endpoint) -> Value {
     let about = about(endpoint);
     let in_path = names(endpoint.path)
@@ -219,7 +230,7 @@ fn operation(endpoint: &Endpoint) -> Value {
             "4XX": problem,
             "5XX": problem,
         },
-        "security": if endpoint.unsigned { json!([]) } else { json!([{"sigv4": []}]) },
+        "security": security(endpoint),
     });
     if let (Some(schema), Some(members)) = (about.takes, operation.as_object_mut()) {
         let body = json!({
@@ -256,6 +267,10 @@ fn document() -> Value {
         "paths": paths,
         "components": {
             "securitySchemes": {
+                "bearer": {
+                    "type": "http", "scheme": "bearer",
+                    "description": "An organisation's credential, for SCIM alone",
+                },
                 "sigv4": {
                     "type": "apiKey", "in": "header", "name": "Authorization",
                     "description": "AWS Signature Version 4 for the service s3; the body's SHA-256 in x-amz-content-sha256",
@@ -297,10 +312,12 @@ mod tests {
             for (method, operation) in at.as_object().unwrap() {
                 let name = operation["operationId"].as_str().unwrap();
                 let endpoint = ENDPOINTS.iter().find(|e| e.operation == name).unwrap();
-                assert_eq!(*path, format!("{PREFIX}{}", endpoint.path));
+                let there = endpoint.path.replace("{*", "{");
+                assert_eq!(*path, format!("{PREFIX}{there}"));
                 assert_eq!(method.to_uppercase(), endpoint.method.as_str());
-                let unsigned = operation["security"].as_array().unwrap().is_empty();
-                assert_eq!(unsigned, endpoint.unsigned, "{name}");
+                assert_eq!(operation["security"], security(endpoint), "{name}");
+                let signed = operation["security"] == json!([{"sigv4": []}]);
+                assert_eq!(signed, !endpoint.unsigned, "{name}");
                 let told = operation["parameters"].as_array().unwrap();
                 for parameter in names(endpoint.path) {
                     assert!(

@@ -57,20 +57,26 @@ pub fn write_file(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     std::fs::rename(&beside, path)
 }
 
-/// Makes the root identity, sealed with a passphrase if there is one, and the key ring; each is
-/// made only if it is not there.
-pub fn make_keys(config: &Config, passphrase: Option<&SecretText>) -> Result<(), KeyRingError> {
-    let keys = &config.keys;
-    let root = if keys.identity.exists() {
-        RootIdentity::from_file(&keys.identity, passphrase)?
+/// Makes a root identity in a plain file and the key ring; each is made only if it is not there.
+pub fn make_keys(config: &Config) -> Result<(), KeyRingError> {
+    let file = &config.keys.identity;
+    let root = if file.exists() {
+        RootIdentity::from_file(file, None)?
     } else {
         let root = RootIdentity::generate();
-        root.to_file(&keys.identity, passphrase, ScryptWork::STANDARD)?;
+        root.to_file(file, None, ScryptWork::STANDARD)?;
         root
     };
-    if !keys.dir.join("ring.age").exists() {
-        drop(KeyRing::create(&keys.dir, &root, &SystemEntropy::new())?);
+    if !config.keys.dir.join("ring.age").exists() {
+        make_ring(config, &root)?;
     }
+    Ok(())
+}
+
+/// Makes the key ring of a root identity, where there is none.
+pub fn make_ring(config: &Config, root: &RootIdentity) -> Result<(), KeyRingError> {
+    let ring = KeyRing::create(&config.keys.dir, root, &SystemEntropy::new())?;
+    drop(ring);
     Ok(())
 }
 
@@ -125,7 +131,7 @@ mod tests {
         let config = Config::parse("", dir.path()).unwrap();
         create_folder(&config.catalog.path).unwrap();
         let look = || {
-            make_keys(&config, None).unwrap();
+            make_keys(&config).unwrap();
             make_catalog(&config).unwrap();
             std::fs::read(&config.keys.identity).unwrap()
         };

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use futures_util::StreamExt as _;
 use sync_wrapper::SyncStream;
 use tokio::task::JoinSet;
 use tower::util::MapResponse;
@@ -12,17 +13,19 @@ use super::limits::Bounds;
 use super::listen::Listener;
 use super::notary::LogKeeper;
 use super::open::{AskPassphrase, Lane, OpenVaultError, Opened, Opening, open_catalog_told};
+use super::root::OpenedRoot;
 use super::shutdown::{Shutdown, Trigger, channel, signals, supervise};
 use super::streams::StartError;
 use super::system::{forbid_dumps, forbid_huge_pages, raise_open_files};
 use super::tasks::{SnapshotError, Snapshots, keep_uses, millis, sweep, work_on_keys};
 use super::tls::{Tls, TlsError};
+use super::unseal::Sealed;
 use super::{clock, issuers, policy_files, streams};
 use crate::catalog::{OnCommit, SharedCatalog};
-use crate::config::{Config, Environment, PlainHttp};
+use crate::config::{Config, Environment, PlainHttp, RootKind};
 use crate::journal::SharedJournal;
 use crate::notary::NotaryError;
-use crate::ops::{Checks, Metrics, Operation, router as ops_router};
+use crate::ops::{Check, Checks, Metrics, Operation, router as ops_router};
 use crate::s3::{BuildError, S3Edge, S3Settings, SelfTestError, Served, router};
 use crate::store::StoreError;
 use crate::types::{BlobId, EntropyError, Secret};
@@ -143,14 +146,17 @@ impl Gateway {
     ) -> Result<Self, ServeError> {
         check_addresses(config)?;
         harden();
-        let signals = Box::pin(SyncStream::new(signals().map_err(ServeError::Signals)?));
+        let mut signals: Signals =
+            Box::pin(SyncStream::new(signals().map_err(ServeError::Signals)?));
         let health = Arc::<Health>::default();
         let metrics = Arc::clone(&health.metrics);
+        let root = unseal(config, &metrics, &mut signals).await?;
         let opening = Opening {
             config,
             environment,
             lane: Lane::Gateway,
             ask,
+            root: root.as_ref(),
             journal,
             health: Some(&health),
         };
@@ -265,6 +271,39 @@ impl Gateway {
         tracing::info!("stopped, the log is closed");
         Ok(())
     }
+}
+
+/// Waits for the custodians, where they keep the root, until a signal. Meanwhile nothing is served
+/// but health: alive, and not ready.
+async fn unseal(
+    config: &Config,
+    metrics: &Arc<Metrics>,
+    signals: &mut Signals,
+) -> Result<Option<OpenedRoot>, ServeError> {
+    if config.keys.root != RootKind::Custodians {
+        return Ok(None);
+    }
+    let sealed = Sealed::open(config)?;
+    let seen = sealed.seen();
+    let ready: Check = Arc::new(move || Err(seen.words()));
+    let checks = Checks {
+        needs: vec![("root", ready)],
+        warnings: Vec::new(),
+    };
+    let ops = bind(config.ops.listen, None, Bounds::of_ops(), metrics).await?;
+    let (trigger, shutdown) = channel();
+    let health = tokio::spawn(ops.serve(ops_router(checks, Arc::clone(metrics)), shutdown));
+    let socket = config.keys.unseal_socket.display();
+    tracing::warn!(%socket, "sealed: each custodian runs `kluis unseal`");
+    let stopped = async {
+        let _signal = signals.next().await;
+    };
+    let waited = sealed.wait(stopped).await;
+    trigger.stop();
+    if let Err(error) = health.await {
+        tracing::error!(%error, "health was not served while sealed");
+    }
+    Ok(Some(waited.map_err(OpenVaultError::from)?))
 }
 
 /// Asks the store for what Kluis needs of it.

@@ -12,31 +12,40 @@ pub mod limits;
 pub mod listen;
 pub mod log;
 pub mod metered;
+mod new_root;
 mod notary;
 mod open;
 pub mod pace;
 mod policy_files;
+mod root;
 pub mod shutdown;
 mod streams;
 pub mod system;
 mod tasks;
 pub mod tls;
+mod transit;
+mod unseal;
 
 #[cfg(feature = "audit")]
 pub(crate) use dial::Dial;
 #[cfg(feature = "audit")]
 pub(crate) use fetch::{FetchError, Place, post};
 pub use found::{
-    create_dir, create_file, create_folder, env_lines, make_catalog, make_keys, write_file,
+    create_dir, create_file, create_folder, env_lines, make_catalog, make_keys, make_ring,
+    write_file,
 };
 pub use gateway::{Gateway, ServeError};
 pub use health::Health;
 pub use lags::{LogLags, Shipped};
+pub use new_root::{NewRoot, Sharing};
 pub use notary::{log_keys, log_origin};
 pub use open::{
     AskPassphrase, FinishError, Lane, LaneState, OpenVaultError, Opened, Opening, open_catalog,
-    open_journal, open_keys, open_root, open_store, try_lane,
+    open_journal, open_store, try_lane,
 };
 pub use policy_files::{PolicyFileError, load as load_policy, read as read_policy};
+pub use root::{OpenedRoot, kind_of, look_at_root, open_keys, open_root};
 pub use streams::StartError;
 pub use tasks::{SnapshotError, Snapshots};
+pub use transit::{ReachError, TransitError};
+pub use unseal::{Sealed, Told, UnsealError, hand_over};

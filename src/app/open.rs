@@ -8,19 +8,20 @@ use std::time::Duration;
 use super::health::Health;
 use super::metered::MeteredStore;
 use super::policy_files::{self, PolicyFileError};
+use super::root::{OpenedRoot, open_ring, open_root};
 use super::system::{SystemClock, SystemEntropy};
 use super::tasks::{SnapshotError, Snapshots};
+use super::transit::TransitError;
+use super::unseal::UnsealError;
 use crate::catalog::{CatalogError, OnCommit, SharedCatalog, SqliteCatalog};
-use crate::config::{
-    Config, Environment, SecretError, StoreKind, Variable, read_secret_file, store_credentials,
-};
+use crate::config::{Config, Environment, SecretError, StoreKind, store_credentials};
 use crate::journal::{JournalError, OnSync, Pages, SharedJournal, Wal, WalConfig};
-use crate::keyring::{KeyRing, KeyRingError, RootIdentity, file_needs_passphrase};
+use crate::keyring::{KeyRing, KeyRingError};
 use crate::store::local::LocalStore;
 use crate::store::s3::{S3ConfigError, S3Store, S3StoreConfig};
 use crate::store::{SharedStore, StoreError};
 use crate::types::{Clock, Entropy, SecretText, limits};
-use crate::vault::{LabelRules, Parts, ReviewTimes, Settings, Vault};
+use crate::vault::{LabelRules, Parts, ReviewTimes, Settings, Vault, VaultError};
 
 /// Which journal a process writes: each process is the only writer of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +69,23 @@ pub enum OpenVaultError {
     /// The keys do not open.
     #[error("the keys do not open")]
     Keys(#[from] KeyRingError),
+    /// The file of the root is of another kind than the configuration names.
+    #[error("`keys.root` is `{configured}` and the file of the root is of kind `{found}`")]
+    RootKind {
+        /// What is configured.
+        configured: &'static str,
+        /// What was found.
+        found: &'static str,
+    },
+    /// The custodians did not open the root.
+    #[error("the root is sealed")]
+    Unseal(#[from] UnsealError),
+    /// The key service did not open the root, or did not take it.
+    #[error("the root is kept by a key service")]
+    Transit(#[from] TransitError),
+    /// Who unsealed the root cannot be put on record.
+    #[error("who unsealed the root cannot be recorded")]
+    Record(#[source] VaultError),
     /// A secret is missing or exposed.
     #[error("a secret cannot be had")]
     Secret(#[from] SecretError),
@@ -126,46 +144,6 @@ pub struct Opened {
 
 /// Asks a person for the passphrase of the root identity; `None` where there is nobody to ask.
 pub type AskPassphrase<'a> = &'a (dyn Fn(&Path) -> Option<SecretText> + Sync);
-
-/// Opens the root identity, with its passphrase from the environment, a file, or a person.
-pub fn open_root(
-    config: &Config,
-    environment: &Environment,
-    ask: AskPassphrase<'_>,
-) -> Result<RootIdentity, OpenVaultError> {
-    let path = &config.keys.identity;
-    if !file_needs_passphrase(path)? {
-        return Ok(RootIdentity::from_file(path, None)?);
-    }
-    let passphrase = match (
-        environment.get(Variable::Passphrase),
-        &config.keys.passphrase_file,
-    ) {
-        (Some(passphrase), _) => Some(passphrase),
-        (None, Some(file)) => Some(read_secret_file(file)?),
-        (None, None) => ask(path),
-    };
-    let needed = || OpenVaultError::PassphraseNeeded { path: path.clone() };
-    Ok(RootIdentity::from_file(
-        path,
-        Some(&passphrase.ok_or_else(needed)?),
-    )?)
-}
-
-/// Opens the key ring.
-pub fn open_keys(
-    config: &Config,
-    environment: &Environment,
-    ask: AskPassphrase<'_>,
-) -> Result<Arc<KeyRing>, OpenVaultError> {
-    let root = open_root(config, environment, ask)?;
-    let ring = KeyRing::open(&config.keys.dir, &root)?.keeping(config.keys.copies.clone());
-    if let Err(error) = ring.mend_copies() {
-        // Reading needs no copy; whatever makes or destroys a key fails until it is there.
-        tracing::error!(%error, "a copy of the keys cannot be kept: no key is made or destroyed");
-    }
-    Ok(Arc::new(ring))
-}
 
 /// Opens the store. `make`: the directory or the bucket is made if it is missing; otherwise that
 /// is an error, since an empty store in the place of a full one would serve nothing and be filled.
@@ -326,30 +304,28 @@ pub struct Opening<'a> {
     pub lane: Lane,
     /// Who is asked for a passphrase.
     pub ask: AskPassphrase<'a>,
+    /// The root, where it was opened before.
+    pub root: Option<&'a OpenedRoot>,
     /// A journal in the place of the lane's own, for measurements alone.
     pub journal: Option<&'a SharedJournal>,
     /// Where is counted and noted how all of it fares.
     pub health: Option<&'a Arc<Health>>,
 }
 
+/// Puts on record how the root was opened, where there is something to tell.
+async fn record(vault: &Vault, root: &OpenedRoot) -> Result<(), OpenVaultError> {
+    for told in &root.told {
+        let recorded = vault.record_unsealing(told).await;
+        recorded.map_err(OpenVaultError::Record)?;
+    }
+    Ok(())
+}
+
 impl Opened {
     /// Opens everything. The policy's text is in the log when this returns.
-    pub async fn open(
-        config: &Config,
-        environment: &Environment,
-        lane: Lane,
-        ask: AskPassphrase<'_>,
-    ) -> Result<Self, OpenVaultError> {
-        let opening = Opening {
-            config,
-            environment,
-            lane,
-            ask,
-            journal: None,
-            health: None,
-        };
+    pub async fn open(opening: Opening<'_>) -> Result<Self, OpenVaultError> {
         Self::open_on(opening, || {
-            let catalog: SharedCatalog = open_catalog(config)?;
+            let catalog: SharedCatalog = open_catalog(opening.config)?;
             Ok(catalog)
         })
         .await
@@ -365,10 +341,18 @@ impl Opened {
             environment,
             lane,
             ask,
+            root,
             journal,
             health,
         } = opening;
-        let keyring = open_keys(config, environment, ask)?;
+        let asked;
+        let root = if let Some(root) = root {
+            root
+        } else {
+            asked = open_root(config, environment, ask).await?;
+            &asked
+        };
+        let keyring = open_ring(config, root)?;
         let policy = Arc::new(policy_files::load(config.policy.dir.as_deref())?);
         let mut store = open_store(config, environment, false).await?;
         if let Some(health) = health {
@@ -397,6 +381,7 @@ impl Opened {
             snapshot_wait: config.catalog.snapshot_wait && lane == Lane::Gateway,
             log_origin: super::notary::log_origin(config, &keyring),
             straight: config.straight.projects.clone(),
+            attempts: config.limits.failed_attempts,
             review: ReviewTimes {
                 privileged_ms: super::tasks::millis(config.policy.review_privileged),
                 other_ms: super::tasks::millis(config.policy.review),
@@ -410,6 +395,7 @@ impl Opened {
         };
         let vault = Arc::new(Vault::new(parts, settings));
         vault.show_records(Pages::new(config.journal.dir.clone(), keyring.log_key()));
+        record(&vault, root).await?;
         Ok(Self {
             vault,
             store,

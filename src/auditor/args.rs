@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 
+use super::args_of_proof::{ProveCommand, PseudonymCommand, VerifyRecord};
 use crate::cli::values;
 #[cfg(feature = "sql")]
 use crate::ledger::Outcome;
@@ -52,6 +53,8 @@ pub(super) enum Command {
         after_long_help = "Example:\n  kluis-audit verify-erasure certificate.txt --log log.vkey"
     )]
     VerifyErasure(VerifyErasure),
+    /// Check the proof of one record; needs neither the vault nor a network
+    VerifyRecord(VerifyRecord),
     /// Make a bundle of records, with what it takes to check them and to decide them again
     Bundle(Bundle),
     /// Ask the log: SQL over the table `requests`, or the common questions by flags
@@ -66,6 +69,13 @@ pub(super) enum Command {
     /// Close what was recorded into encrypted files of columns in the store, where it is queried
     /// and kept
     Ship(Ship),
+    /// Keys for pseudonyms of people, and who is meant by one; needs neither the vault nor a
+    /// network
+    Pseudonym {
+        /// What to do.
+        #[command(subcommand)]
+        command: PseudonymCommand,
+    },
     /// Remove the records whose time is over, as their projects say (`kluis project log`)
     Expire(Expire),
     /// Show the log's newest checkpoint to witnesses, and keep it with their cosignatures
@@ -84,7 +94,7 @@ pub(super) enum Command {
         #[command(subcommand)]
         command: CheckpointCommand,
     },
-    /// Prove that an entry is in a log, or that a log only grew
+    /// Prove that a record or an entry is in a log, or that a log only grew
     Prove {
         /// What to prove.
         #[command(subcommand)]
@@ -303,6 +313,10 @@ pub(super) struct Export {
     /// The form
     #[arg(long, value_enum)]
     pub(super) form: ExportForm,
+    /// Show people under pseudonyms of this project, made with this key (`kluis-audit pseudonym
+    /// new`)
+    #[arg(long, value_name = "FILE", requires = "project")]
+    pub(super) pseudonyms: Option<PathBuf>,
     /// Write into a new file
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(super) out: Option<PathBuf>,
@@ -320,9 +334,14 @@ impl Export {
         let since = told("since", self.since);
         let until = told("until", self.until);
         format!(
-            "export {}form={:?}{since}{until}",
+            "export {}form={:?}{since}{until}{}",
             self.whose.words(),
-            self.form
+            self.form,
+            if self.pseudonyms.is_some() {
+                " pseudonyms"
+            } else {
+                ""
+            }
         )
     }
 }
@@ -458,7 +477,7 @@ pub(super) struct Ship {
     /// them is in volumes
     #[arg(long, value_name = "TIME", default_value = "7d", value_parser = values::span)]
     pub(super) keep: Duration,
-    /// Go on until interrupted
+    /// Go on until interrupted; each day what is over is removed, as `expire` does
     #[arg(long, conflicts_with = "all")]
     pub(super) watch: bool,
 }
@@ -569,26 +588,5 @@ pub(super) enum CheckpointCommand {
     Show {
         /// The directory
         dir: Option<PathBuf>,
-    },
-}
-
-/// What to prove.
-#[derive(Debug, Subcommand)]
-pub(super) enum ProveCommand {
-    /// Print the proof that an entry is in the log (c2sp.org/tlog-proof)
-    Inclusion {
-        /// A bundle, or a log's directory
-        dir: PathBuf,
-        /// The entry's number, from 0
-        #[arg(long)]
-        entry: u64,
-    },
-    /// Print the proof that the log of an earlier size is its beginning, as witnesses take it
-    Consistency {
-        /// A bundle, or a log's directory
-        dir: PathBuf,
-        /// The earlier size
-        #[arg(long)]
-        from: u64,
     },
 }

@@ -99,7 +99,7 @@ pub(super) fn run(
 }
 
 /// Where the records are: with the volumes once the journal has let something go.
-fn records(desk: Desk<'_>, config: &Config, keys: LogKeys) -> Result<Records, CliError> {
+pub(super) fn records(desk: Desk<'_>, config: &Config, keys: LogKeys) -> Result<Records, CliError> {
     let dir = config.journal.dir.clone();
     let mut pruned = false;
     for lane in lanes(&dir).map_err(|error| journal(&error))? {

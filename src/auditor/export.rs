@@ -13,7 +13,7 @@ use crate::cli::open::{Desk, call};
 use crate::cli::output::{CliError, Exit, Output};
 use crate::cli::serve::runtime;
 use crate::ledger::export::Form;
-use crate::ledger::{Entry, View};
+use crate::ledger::{Entry, Pseudonyms, View};
 use crate::types::ProjectName;
 
 /// Runs it.
@@ -29,13 +29,21 @@ pub(super) fn run(
         let told = format!("{} is there already, nothing was changed", path.display());
         return Err(CliError::new(Exit::Usage, told));
     }
+    let hidden = match (&ask.pseudonyms, &ask.whose.project) {
+        (Some(path), Some(project)) => Some(super::pseudonym::open(path, project)?),
+        (Some(_), None) => {
+            let told = "pseudonyms are a project's: --project, and not --vault";
+            return Err(CliError::new(Exit::Usage, told));
+        }
+        (None, _) => None,
+    };
     let question = ask.words();
     let keys = desk.act(output, async |opened| {
         let call = call(opened, "audit export")?;
         super::admit(opened, &call, &ask.whose, &question).await?;
         Ok(LogKeys::of(&config, &opened.keyring))
     })?;
-    let mut lines = Lines::new(ask, output)?;
+    let mut lines = Lines::new(ask, hidden, output)?;
     let done = runtime()?.block_on(async {
         let archive = Archive::open(desk, keys).await?;
         let span = lines.span;
@@ -64,6 +72,7 @@ pub(super) fn run(
 /// Where the lines go: a file that has its name only when it is whole, or standard output.
 struct Lines<'a> {
     form: Form,
+    hidden: Option<Pseudonyms>,
     seen: Option<ProjectName>,
     span: Span,
     out: Option<(PathBuf, PathBuf, BufWriter<File>)>,
@@ -72,7 +81,11 @@ struct Lines<'a> {
 }
 
 impl<'a> Lines<'a> {
-    fn new(ask: &args::Export, output: &'a mut Output) -> Result<Self, CliError> {
+    fn new(
+        ask: &args::Export,
+        hidden: Option<Pseudonyms>,
+        output: &'a mut Output,
+    ) -> Result<Self, CliError> {
         let out = match &ask.out {
             None => None,
             Some(path) => {
@@ -85,6 +98,7 @@ impl<'a> Lines<'a> {
         };
         let mut lines = Self {
             form: ask.form.into(),
+            hidden,
             seen: ask.whose.project.clone(),
             span: Span {
                 since: ask.since,
@@ -119,6 +133,14 @@ impl<'a> Lines<'a> {
         };
         if let (Entry::Intent { .. }, Some((_, completion))) = (&row.entry, &row.end) {
             view.completion = Some(completion);
+        }
+        let hidden = self.hidden.as_ref().map(|key| {
+            let intent = view.intent.map(|intent| key.intent(intent, session));
+            (session.map(|session| key.session(session)), intent)
+        });
+        if let Some((session, intent)) = &hidden {
+            view.session = session.as_ref();
+            view.intent = intent.as_ref();
         }
         let Some(text) = self.form.line(&view) else {
             return Ok(());

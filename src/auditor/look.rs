@@ -1,16 +1,14 @@
-//! `kluis-audit key`, `checkpoint` and `prove`.
+//! `kluis-audit key` and `checkpoint`.
 
 use std::path::Path;
 
-use super::args::{CheckpointCommand, ProveCommand};
-use super::source::{DirSource, HashError};
+use super::args::CheckpointCommand;
+use super::source::DirSource;
 use crate::app::{log_keys, log_origin};
 use crate::cli::open::{Desk, call};
 use crate::cli::output::{CliError, Exit, Output};
 use crate::ledger::evidence::Source as _;
-use crate::ledger::tlog::{
-    AddCheckpoint, Checkpoint, LogProof, Note, consistency_proof, inclusion_proof,
-};
+use crate::ledger::tlog::{Checkpoint, Note};
 
 /// Prints the log's public key. That it was asked for stands in the log.
 pub(super) fn key(desk: Desk<'_>, output: &mut Output) -> Result<Exit, CliError> {
@@ -30,7 +28,7 @@ pub(super) fn key(desk: Desk<'_>, output: &mut Output) -> Result<Exit, CliError>
     Ok(Exit::Done)
 }
 
-fn newest(dir: &Path) -> Result<(DirSource, Note, Checkpoint), CliError> {
+pub(super) fn newest(dir: &Path) -> Result<(DirSource, Note, Checkpoint), CliError> {
     let mut source = DirSource::new(dir);
     let unsigned = || CliError::new(Exit::No, format!("{} has no checkpoint", dir.display()));
     let bytes = source.read("checkpoint")?.ok_or_else(unsigned)?;
@@ -40,7 +38,7 @@ fn newest(dir: &Path) -> Result<(DirSource, Note, Checkpoint), CliError> {
     Ok((source, note, checkpoint))
 }
 
-fn print(text: &str, output: &mut Output) -> Result<Exit, CliError> {
+pub(super) fn print(text: &str, output: &mut Output) -> Result<Exit, CliError> {
     output.data(text.as_bytes())?;
     Ok(Exit::Done)
 }
@@ -58,41 +56,4 @@ pub(super) fn checkpoint(
     };
     let (_, note, _) = newest(&dir)?;
     print(&note.to_string(), output)
-}
-
-fn unproved(error: &HashError) -> CliError {
-    let exit = match error {
-        HashError::Range(_) | HashError::Tile(_) => Exit::No,
-        HashError::Io(_) => Exit::Unavailable,
-    };
-    CliError::of(exit, error)
-}
-
-/// Prints a proof.
-pub(super) fn prove(command: &ProveCommand, output: &mut Output) -> Result<Exit, CliError> {
-    match command {
-        ProveCommand::Inclusion { dir, entry } => {
-            let (mut source, note, checkpoint) = newest(dir)?;
-            let size = checkpoint.size;
-            let proof = inclusion_proof(*entry, size, |node| source.node(node, size));
-            let proof = LogProof {
-                extra: None,
-                index: *entry,
-                proof: proof.map_err(|error| unproved(&error))?,
-                note,
-            };
-            print(&proof.to_string(), output)
-        }
-        ProveCommand::Consistency { dir, from } => {
-            let (mut source, note, checkpoint) = newest(dir)?;
-            let size = checkpoint.size;
-            let proof = consistency_proof(*from, size, |node| source.node(node, size));
-            let proof = AddCheckpoint {
-                old: *from,
-                proof: proof.map_err(|error| unproved(&error))?,
-                note,
-            };
-            print(&proof.to_string(), output)
-        }
-    }
 }

@@ -2,6 +2,7 @@
 
 mod archive;
 mod args;
+mod args_of_proof;
 mod bundle;
 mod cosign;
 mod entries;
@@ -13,6 +14,8 @@ mod export;
 mod hot;
 mod look;
 mod pages;
+mod prove;
+mod pseudonym;
 #[cfg(feature = "sql")]
 mod query;
 mod reconcile;
@@ -63,10 +66,12 @@ fn dispatch(cli: &Cli, environment: &Environment, output: &mut Output) -> Result
         Command::Expire(ask) => expire::run(ask, desk, output),
         Command::Reconcile(ask) => reconcile::run(ask, desk, output),
         Command::Replay(ask) => replay::run(ask, desk, output),
+        Command::Pseudonym { command } => pseudonym::run(command, output),
         Command::Ship(ask) => ship::run(ask, desk, output),
         Command::Key => look::key(desk, output),
         Command::Checkpoint { command } => look::checkpoint(command, desk, output),
-        Command::Prove { command } => look::prove(command, output),
+        Command::Prove { command } => prove::run(command, desk, output),
+        Command::VerifyRecord(ask) => prove::verify(ask, output),
     }
 }
 

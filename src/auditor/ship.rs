@@ -17,12 +17,14 @@ use crate::cli::output::{CliError, Exit, Output};
 use crate::cli::serve::runtime;
 use crate::config::Config;
 use crate::journal::{Found, Prunable, Tail, lanes, prunable, prune};
-use crate::ledger::Segment;
+use crate::ledger::{DAY_MS, Segment};
 use crate::types::limits::ARCHIVE_RECORDS_MAX;
 use crate::types::{Clock as _, Timestamp};
 
 /// How often `--watch` looks for a volume to be closed.
 const LOOK: Duration = Duration::from_secs(10);
+/// When what could not be removed is tried again.
+const HOUR_MS: u64 = 60 * 60 * 1000;
 
 /// Runs it.
 pub(super) fn run(ask: &args::Ship, desk: Desk<'_>, output: &mut Output) -> Result<Exit, CliError> {
@@ -32,33 +34,46 @@ pub(super) fn run(ask: &args::Ship, desk: Desk<'_>, output: &mut Output) -> Resu
         opened.vault.record_act(&call, "the log's volumes").await?;
         Ok(LogKeys::of(&config, &opened.keyring))
     })?;
-    runtime()?.block_on(async {
-        let archive = Archive::open(desk, keys).await?;
-        let mut shipper = Shipper {
-            archive,
-            config,
-            tails: BTreeMap::new(),
-            waiting: BTreeMap::new(),
-            next: None,
-        };
-        loop {
+    let runtime = runtime()?;
+    let archive = runtime.block_on(Archive::open(desk, keys))?;
+    let mut shipper = Shipper {
+        archive,
+        config,
+        tails: BTreeMap::new(),
+        waiting: BTreeMap::new(),
+        next: None,
+    };
+    let mut expires = SystemClock.now();
+    loop {
+        let (made, freed) = runtime.block_on(async {
             // Others may work on the volumes in between.
-            let kept = shipper.archive.lock()?;
+            let _kept = shipper.archive.lock()?;
             let made = shipper.round(ask).await?;
-            let freed = shipper.prune(ask.keep).await?;
-            drop(kept);
-            if freed > 0 {
-                output.note(&format!("{freed} files of the journal were removed"));
-            }
-            if made > 0 || !ask.watch {
-                output.note(&format!("{made} volumes were added"));
-            }
-            if !ask.watch {
-                return Ok(Exit::Done);
-            }
-            tokio::time::sleep(LOOK).await;
+            Ok::<_, CliError>((made, shipper.prune(ask.keep).await?))
+        })?;
+        if freed > 0 {
+            output.note(&format!("{freed} files of the journal were removed"));
         }
-    })
+        if made > 0 || !ask.watch {
+            output.note(&format!("{made} volumes were added"));
+        }
+        if !ask.watch {
+            return Ok(Exit::Done);
+        }
+        if SystemClock.now() >= expires {
+            let all = args::Expire { dry_run: false };
+            let again = match super::expire::run(&all, desk, output) {
+                Ok(_) => DAY_MS,
+                // What is over waits an hour; what is new goes on into volumes.
+                Err(error) => {
+                    output.error(&error);
+                    HOUR_MS
+                }
+            };
+            expires = SystemClock.now().plus_millis(again);
+        }
+        runtime.block_on(tokio::time::sleep(LOOK));
+    }
 }
 
 /// Segments of a lane that are in no volume yet.

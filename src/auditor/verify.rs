@@ -21,7 +21,7 @@ use crate::types::limits::{LOG_KEPT_MAX, NOTE_BYTES_MAX, TRUST_BYTES_MAX};
 
 /// Runs it.
 pub(super) fn run(ask: &args::Verify, output: &mut Output) -> Result<Exit, CliError> {
-    let trust = trust(ask)?;
+    let trust = trusted(ask.log.as_deref(), ask.trust.as_deref())?;
     let kept = match &ask.kept {
         Some(dir) => kept(dir)?,
         None => Vec::new(),
@@ -149,7 +149,7 @@ fn wrong(path: &Path, what: &str) -> CliError {
     CliError::new(Exit::Usage, format!("{}: {what}", path.display()))
 }
 
-fn text(path: &Path, most: usize) -> Result<String, CliError> {
+pub(super) fn text(path: &Path, most: usize) -> Result<String, CliError> {
     let text = std::fs::read_to_string(path).map_err(|error| wrong(path, &error.to_string()))?;
     if text.len() > most {
         return Err(wrong(path, "is too long"));
@@ -157,12 +157,13 @@ fn text(path: &Path, most: usize) -> Result<String, CliError> {
     Ok(text)
 }
 
-fn trust(ask: &args::Verify) -> Result<TrustPolicy, CliError> {
-    if let Some(path) = &ask.trust {
+/// Whom to trust: a policy, or one log by its key.
+pub(super) fn trusted(log: Option<&Path>, trust: Option<&Path>) -> Result<TrustPolicy, CliError> {
+    if let Some(path) = trust {
         let policy = TrustPolicy::parse(&text(path, TRUST_BYTES_MAX)?);
         return policy.map_err(|error| wrong(path, &error.to_string()));
     }
-    let Some(path) = &ask.log else {
+    let Some(path) = log else {
         return Err(CliError::new(Exit::Usage, "whom to trust is not said")
             .hint("--log FILE with the log's key, or --trust FILE with a policy"));
     };

@@ -79,7 +79,8 @@ pub struct KeyWorkRow {
     pub dataset: DatasetId,
     /// What the dataset was called.
     pub bucket: BucketName,
-    /// What is erased; `None` for a rotation.
+    /// What is erased; `None` for a rotation, and for the keys of a dataset that was deleted, with
+    /// [`FLOOR_ERASED`] as the floor.
     pub scope: Option<EraseScope>,
     /// The dataset's keys below this version are destroyed by it, and nothing sealed under them is
     /// written any more; [`FLOOR_ERASED`] where no key is left.
@@ -97,6 +98,24 @@ pub struct KeyWorkRow {
     /// How it ended; `None` while there is something left to do. Set by
     /// [`super::Mutation::EndKeyWork`] alone.
     pub end: Option<WorkEnd>,
+}
+
+impl KeyWorkRow {
+    /// Whether it destroys the keys of a dataset that was deleted when it was empty.
+    #[must_use]
+    pub const fn is_of_deleted(&self) -> bool {
+        self.scope.is_none() && self.floor == FLOOR_ERASED
+    }
+
+    /// Its word, as it is listed and recorded.
+    #[must_use]
+    pub const fn word(&self) -> &'static str {
+        match self.scope {
+            Some(_) => "erase",
+            None if self.is_of_deleted() => "delete",
+            None => "rotate",
+        }
+    }
 }
 
 /// How a piece of work ended.

@@ -43,7 +43,10 @@ pub use query::{
     VersionQuery,
 };
 pub(crate) use rebuild::attaching;
-pub use roster::{JobRow, NodeRow, RosterEntry, RosterKind, RosterRow};
+pub use roster::{
+    AliasRow, JobRow, Linking, NodeRow, PersonRow, RosterEntry, RosterKind, RosterRow, SourceRow,
+    TeamRow,
+};
 pub use setting::{
     CorsRule, Expiry, FilterForm, LifecycleFilter, LifecycleRule, Noncurrent, Setting, SettingKind,
 };

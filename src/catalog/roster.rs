@@ -13,6 +13,14 @@ pub enum RosterKind {
     Job,
     /// What a project demands of how people signed in, by the project's name.
     Demand,
+    /// An organisation that tells who its people are, by its name.
+    Source,
+    /// A person as her organisation tells of her, by her principal.
+    Person,
+    /// A group as an organisation tells of it, by its principal.
+    Team,
+    /// What an organisation calls one of those two, behind the organisation's name.
+    Alias,
 }
 
 /// A row's value; its kind is the variant's.
@@ -28,6 +36,14 @@ pub enum RosterRow {
     Job(JobRow),
     /// What a project demands.
     Demand(Demand),
+    /// An organisation that tells who its people are.
+    Source(SourceRow),
+    /// A person as her organisation tells of her.
+    Person(PersonRow),
+    /// A group as an organisation tells of it.
+    Team(TeamRow),
+    /// Whom an organisation's own name for somebody means.
+    Alias(AliasRow),
 }
 
 /// A row with its revision.
@@ -93,6 +109,76 @@ pub struct JobRow {
     pub ended: Option<Timestamp>,
 }
 
+/// How a person whom an organisation tells of signs in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Linking {
+    /// As somebody links her by hand.
+    ByHand,
+    /// Under her user name, as it is written.
+    UserName,
+    /// Under her external id.
+    ExternalId,
+}
+
+/// An organisation that tells who its people are (SCIM).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct SourceRow {
+    /// SHA-256 of its credential; nothing while it has none.
+    pub key: Option<[u8; 32]>,
+    /// The workload that acts for it, and for a person of the vault.
+    pub agent: PrincipalId,
+    /// The issuer at which its people sign in, and under what.
+    pub issuer: Option<String>,
+    /// See there.
+    pub linking: Linking,
+    /// Since when.
+    pub created: Timestamp,
+    /// When its credential ends.
+    pub expires: Timestamp,
+}
+
+/// A person as her organisation tells of her. Gone from the roster, she stays a principal, which
+/// is suspended: no name is ever another one's.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct PersonRow {
+    /// Her organisation.
+    pub source: String,
+    /// Her name there.
+    pub user_name: String,
+    /// What its own system calls her.
+    pub external_id: Option<String>,
+    /// A name to show.
+    pub display_name: Option<String>,
+    /// Whether she may do anything.
+    pub active: bool,
+    /// Since when she is told of.
+    pub created: Timestamp,
+    /// When that was changed.
+    pub modified: Timestamp,
+}
+
+/// A group as an organisation tells of it; its members are where those of all groups are.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TeamRow {
+    /// The organisation.
+    pub source: String,
+    /// Its name there.
+    pub display_name: String,
+    /// What the organisation's own system calls it.
+    pub external_id: Option<String>,
+    /// Since when it is told of.
+    pub created: Timestamp,
+    /// When it or who is in it was changed.
+    pub modified: Timestamp,
+}
+
+/// Whom an organisation's own name for somebody means.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AliasRow {
+    /// The principal.
+    pub principal: PrincipalId,
+}
+
 impl RosterRow {
     /// Its kind.
     #[must_use]
@@ -101,6 +187,10 @@ impl RosterRow {
             Self::Node(_) => RosterKind::Node,
             Self::Job(_) => RosterKind::Job,
             Self::Demand(_) => RosterKind::Demand,
+            Self::Source(_) => RosterKind::Source,
+            Self::Person(_) => RosterKind::Person,
+            Self::Team(_) => RosterKind::Team,
+            Self::Alias(_) => RosterKind::Alias,
         }
     }
 
@@ -108,7 +198,10 @@ impl RosterRow {
     /// older row looks again before it refuses.
     pub(super) const fn narrows(&self) -> bool {
         match self {
-            Self::Node(_) | Self::Demand(_) => true,
+            // One who is active again is judged anew too.
+            Self::Node(_) | Self::Demand(_) | Self::Person(_) => true,
+            // Looked at by nothing that decides.
+            Self::Source(_) | Self::Team(_) | Self::Alias(_) => false,
             Self::Job(job) => job.ended.is_some() || job.left > 0,
         }
     }

@@ -18,6 +18,8 @@ use super::job_args::{JobCommand, NodeCommand};
 use super::key_args::{Drill, KeyCommand};
 use super::login_args::{Kept, Login};
 use super::remote::Caller;
+use super::root_args::{RootArgs, TransitArgs, Unseal};
+use super::scim_args::ScimCommand;
 use super::values::{self, StoreUrl};
 use crate::types::{
     AccessKeyId, Action, ApprovalId, BucketName, Label, ObjectKey, PrincipalId, ProjectName,
@@ -76,6 +78,15 @@ pub enum Command {
     /// ends at once.
     #[command(after_long_help = "Example:\n  kluis serve --config /srv/kluis/kluis.toml")]
     Serve,
+    /// Hand a custodian's share over to a vault that waits sealed
+    ///
+    /// Where custodians keep the root, `kluis serve` and commands that need the keys wait until
+    /// enough of them came, each on this machine with her own share. Without a share it says how
+    /// far they are. A share is refused by name when it is not what its custodian was given.
+    #[command(
+        after_long_help = "A share may be opened elsewhere, so that no identity comes to this machine:\n  age -d -i me.txt ana.share | ssh vault kluis unseal --share -\n\nExample:\n  kluis unseal\n  kluis unseal --share ana.share --identity me.txt"
+    )]
+    Unseal(Unseal),
     /// Show a whole vault at work on this machine
     ///
     /// Makes a vault in a directory, a project with an owner, a job and an auditor, uploads a small
@@ -130,6 +141,13 @@ pub enum Command {
         /// What to do with groups
         #[command(subcommand)]
         command: GroupCommand,
+    },
+    /// Organisations that tell who their people are (SCIM)
+    #[command(after_long_help = "Example:\n  kluis scim list")]
+    Scim {
+        /// What to do with organisations
+        #[command(subcommand)]
+        command: ScimCommand,
     },
     /// Acts that take two persons: ask, approve, refuse
     ///
@@ -268,9 +286,12 @@ pub struct Init {
     /// Where blobs go.
     #[command(flatten)]
     pub store: StoreArgs,
-    /// Seal the root identity with a passphrase, which is asked for or read from `KLUIS_PASSPHRASE`
-    #[arg(long)]
-    pub passphrase: bool,
+    /// What keeps the root identity.
+    #[command(flatten)]
+    pub root: RootArgs,
+    /// The key service, where one keeps it.
+    #[command(flatten)]
+    pub service: TransitArgs,
     /// Make a first project
     #[arg(long, value_name = "NAME", requires = "owner")]
     pub project: Option<ProjectName>,

@@ -40,7 +40,7 @@ fn the_definitions_are_sound() {
 #[test]
 fn every_command_is_listed_here() {
     let names: Vec<_> = all().into_iter().map(|(path, _)| path).collect();
-    let expected = "kluis; kluis init; kluis serve; kluis demo; kluis project; \
+    let expected = "kluis; kluis init; kluis serve; kluis unseal; kluis demo; kluis project; \
         kluis project create; kluis project defaults; kluis project list; kluis project demand; kluis project log; \
         kluis project show; kluis grant; \
         kluis grant create; kluis grant list; kluis grant show; kluis grant approve; \
@@ -52,7 +52,9 @@ fn every_command_is_listed_here() {
         kluis principal clear; \
         kluis principal link; kluis principal unlink; kluis principal links; \
         kluis principal resume; kluis group; kluis group create; kluis group show; \
-        kluis group add; kluis group remove; kluis approval; kluis approval ask; \
+        kluis group add; kluis group remove; kluis scim; kluis scim create; kluis scim renew; \
+        kluis scim end; kluis scim list; kluis scim people; kluis scim groups; \
+        kluis approval; kluis approval ask; \
         kluis approval list; kluis approval show; kluis approval approve; \
         kluis approval refuse; kluis approval withdraw; kluis approval break-glass; \
         kluis notices; kluis credential; kluis credential create; \
@@ -143,6 +145,12 @@ fn wrong_arguments_are_refused() {
         "kluis serve extra",
         "kluis project create ICU --owner a",
         "kluis project create icu",
+        "kluis init --custodian ana=@a",
+        "kluis init --needed 2",
+        "kluis init --custodian ana=age1x --needed 2 --shares s",
+        "kluis init --custodian ana=@a --needed 2 --shares s --transit",
+        "kluis init --transit-url https://b",
+        "kluis unseal --identity me.txt",
         "kluis grant create icu --to j --role job",
         "kluis grant create icu --to j --role job --approver a --prefix p",
         "kluis grant create icu --to j --role job --approver a --proposer b",

@@ -70,6 +70,7 @@ async fn restore(
         environment: desk.environment,
         lane: Lane::Admin,
         ask: &serve::passphrase,
+        root: None,
         journal: None,
         health: None,
     };

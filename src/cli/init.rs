@@ -8,15 +8,18 @@ use super::args;
 use super::credential::hand_over;
 use super::open::{Desk, refuse};
 use super::output::{CliError, Exit, Output};
-use super::{project, serve};
-use crate::app::{create_dir, create_file, create_folder, make_catalog, make_keys, open_store};
-use crate::config::{self, Config, Environment, StoreKind, Variable};
+use super::{project, serve, unseal};
+use crate::app::{
+    NewRoot, OpenedRoot, create_dir, create_file, create_folder, make_catalog, make_ring,
+    open_store,
+};
+use crate::config::{self, Config, Environment, RootKind, StoreKind, Variable};
 use crate::types::{PrincipalId, ProjectName, SecretText};
 
 /// What is to be made.
 struct Plan {
     dir: PathBuf,
-    passphrase: Option<SecretText>,
+    root: NewRoot,
     first: Option<(ProjectName, PrincipalId)>,
 }
 
@@ -34,7 +37,7 @@ pub(super) fn run(
             file.display()
         )));
     }
-    let wanted = wanted(ask);
+    let wanted = wanted(ask, plan.root.kind());
     let text = config::template(&wanted);
     let config = Config::parse(&text, &plan.dir).map_err(|problems| {
         CliError::new(Exit::Usage, problems.to_string())
@@ -48,10 +51,14 @@ pub(super) fn run(
             ));
         }
     }
-    make(&plan, &config, environment)?;
+    let root = make(&plan, &config, environment)?;
     create_file(&file, text.as_bytes(), 0o600).map_err(|error| failed(&file, &error))?;
     output.note(&format!("a vault is in {}", plan.dir.display()));
-    let env = first(&plan, &file, &config, environment, output)?;
+    let desk = Desk {
+        path: &file,
+        environment,
+    };
+    let env = first(&plan, (&root, &config), desk, output)?;
     farewell(&plan, &file, &config, env.as_deref(), output);
     Ok(Exit::Done)
 }
@@ -80,7 +87,7 @@ fn plan(ask: &args::Init, environment: &Environment) -> Result<Plan, CliError> {
         None => ".".into(),
     };
     Ok(Plan {
-        passphrase: passphrase(ask.passphrase, interactive, environment)?,
+        root: unseal::new_root(&ask.root, environment)?,
         first: ask.project.clone().zip(ask.owner.clone()),
         dir,
     })
@@ -130,9 +137,22 @@ pub(super) fn passphrase(
     Ok(Some(first))
 }
 
-fn wanted(ask: &args::Init) -> Config {
+/// Paths in the file are taken from its directory, and these are given from the current one.
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_no_directory| path.to_owned())
+}
+
+fn wanted(ask: &args::Init, root: RootKind) -> Config {
     let mut config = Config::default();
+    config.keys.root = root;
     config.server.listen = ask.listen;
+    let (transit, given) = (&mut config.transit, &ask.service);
+    transit.url.clone_from(&given.transit_url);
+    if let Some(key) = &given.transit_key {
+        transit.key.clone_from(key);
+    }
+    transit.token_file = given.transit_credential.as_deref().map(absolute);
+    transit.ca_file = given.transit_ca_file.as_deref().map(absolute);
     if let (Some(url), Some(endpoint)) = (&ask.store.store, &ask.store.store_endpoint) {
         config.store.kind = StoreKind::S3;
         config.store.endpoint = Some(endpoint.clone());
@@ -149,7 +169,7 @@ fn wanted(ask: &args::Init) -> Config {
 }
 
 /// Makes directories, store, keys and catalog.
-fn make(plan: &Plan, config: &Config, environment: &Environment) -> Result<(), CliError> {
+fn make(plan: &Plan, config: &Config, environment: &Environment) -> Result<OpenedRoot, CliError> {
     create_dir(&plan.dir).map_err(|error| failed(&plan.dir, &error))?;
     let mut files = vec![
         &config.keys.identity,
@@ -168,30 +188,27 @@ fn make(plan: &Plan, config: &Config, environment: &Environment) -> Result<(), C
     serve::runtime()?
         .block_on(open_store(config, environment, true))
         .map_err(|error| refuse(&error))?;
-    make_keys(config, plan.passphrase.as_ref())
+    let making = plan.root.make(config, &config.keys.identity);
+    let root = serve::runtime()?.block_on(making);
+    let root = root.map_err(|error| refuse(&error).hint("nothing is overwritten"))?;
+    make_ring(config, &root.identity)
         .map_err(|error| CliError::of(Exit::Usage, &error).hint("nothing is overwritten"))?;
     make_catalog(config)?;
-    Ok(())
+    Ok(root)
 }
 
 /// Makes the first project, its owner and the owner's credential; the credential's file.
 fn first(
     plan: &Plan,
-    file: &Path,
-    config: &Config,
-    environment: &Environment,
+    (root, config): (&OpenedRoot, &Config),
+    desk: Desk<'_>,
     output: &mut Output,
 ) -> Result<Option<PathBuf>, CliError> {
     let Some((project, owner)) = &plan.first else {
         return Ok(None);
     };
     let env = plan.dir.join(format!("{owner}.env"));
-    let desk = Desk {
-        path: file,
-        environment,
-    };
-    let ask = |_: &Path| plan.passphrase.as_ref().map(SecretText::duplicate);
-    desk.act_on(config, &ask, output, async |opened| {
+    desk.act_on((config, Some(root)), output, async |opened| {
         project::create(opened, project, owner).await?;
         hand_over(opened, config, (owner, None), Some(&env)).await
     })?;
@@ -203,14 +220,15 @@ fn farewell(plan: &Plan, file: &Path, config: &Config, env: Option<&Path>, outpu
     let kluis = format!("kluis --config {}", file.display());
     output.note("back up, each apart from the store and from the other:");
     output.note(&format!(
-        "  {}  the root identity: without it nothing can be opened",
+        "  {}  the root identity, or how it is kept: without it nothing can be opened",
         config.keys.identity.display()
     ));
     output.note(&format!(
         "  {}  the keys, again after each new dataset",
         config.keys.dir.display()
     ));
-    if plan.passphrase.is_some() {
+    unseal::farewell(&plan.root, output);
+    if matches!(plan.root, NewRoot::File(Some(_))) {
         output.hint(
             "the passphrase is asked for, or taken from KLUIS_PASSPHRASE or `keys.passphrase_file`",
         );

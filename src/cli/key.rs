@@ -1,14 +1,12 @@
 //! `kluis key`: what keys there are, replacing them, and what became of those that are gone.
 
-use std::io::IsTerminal as _;
-use std::path::Path;
-
-use super::key_args::KeyCommand;
+use super::key_args::{ChangeRoot, KeyCommand};
 use super::open::{Desk, absent, call};
 use super::output::{CliError, Exit, Output};
-use crate::app::open_root;
+use crate::app::{kind_of, open_root};
 use crate::catalog::{KeyWorkRow, SharedCatalog};
-use crate::keyring::{KeyRing, RootIdentity, ScryptWork};
+use crate::config::Config;
+use crate::keyring::{KeyRing, RootFile};
 use crate::types::{KeyWorkId, PrincipalId, Timestamp, limits};
 use crate::vault::erasure_words;
 
@@ -33,7 +31,7 @@ pub(super) fn run(
             output.rows(COLUMNS, &[cells(&row)])?;
             output.hint("copies of the catalog from before open nothing of it: take a new one");
         }
-        KeyCommand::ChangeRoot { to, passphrase } => change_root(to, *passphrase, desk, output)?,
+        KeyCommand::ChangeRoot(ask) => change_root(ask, desk, output)?,
         KeyCommand::Erase { project, approval } => {
             let row = desk.act(output, async |opened| {
                 let call = call(opened, "key erase")?;
@@ -107,51 +105,60 @@ fn works(desk: Desk<'_>, output: &mut Output) -> Result<(), CliError> {
     output.rows(COLUMNS, &rows)
 }
 
-fn change_root(
-    to: &Path,
-    passphrase: bool,
-    desk: Desk<'_>,
-    output: &mut Output,
-) -> Result<(), CliError> {
+fn change_root(ask: &ChangeRoot, desk: Desk<'_>, output: &mut Output) -> Result<(), CliError> {
     let config = desk.config()?;
-    let old = open_root(&config, desk.environment, &super::serve::passphrase)
-        .map_err(|error| super::open::refuse(&error))?;
-    let failed = |error| CliError::of(Exit::Usage, &error);
-    let secret = if passphrase {
-        let asks = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
-        super::init::passphrase(true, asks, desk.environment)?
-    } else {
-        None
+    let failed = |error| super::open::refuse(&error);
+    let open = |config: &Config, output: &mut Output| {
+        super::unseal::announce(config, output);
+        let runtime = super::serve::runtime()?;
+        let opened = open_root(config, desk.environment, &super::serve::passphrase);
+        runtime.block_on(opened).map_err(failed)
     };
-    if !to.exists() {
-        let made = RootIdentity::generate();
-        made.to_file(to, secret.as_ref(), ScryptWork::STANDARD)
-            .map_err(failed)?;
-    }
-    let new = RootIdentity::from_file(to, secret.as_ref()).map_err(failed)?;
+    let old = open(&config, output)?;
+    let to = &ask.to;
+    let (new, kind) = if to.exists() {
+        // What was interrupted: the new root is opened as it is kept.
+        let mut there = config.clone();
+        there.keys.identity.clone_from(to);
+        let file = RootFile::look(to).map_err(|error| failed(error.into()))?;
+        there.keys.root = kind_of(&file);
+        (open(&there, output)?, there.keys.root)
+    } else {
+        let how = super::unseal::new_root(&ask.root, desk.environment)?;
+        let made = super::serve::runtime()?.block_on(how.make(&config, to));
+        let made = made.map_err(failed)?;
+        super::unseal::farewell(&how, output);
+        (made, how.kind())
+    };
     let dir = &config.keys.dir;
     // The record first. Where the ring does not open to the old one any more, this was begun
     // before and is in the log.
-    if KeyRing::open(dir, &old).is_ok() {
-        desk.act(output, async |opened| {
+    if KeyRing::open(dir, &old.identity).is_ok() {
+        desk.act_on((&config, Some(&old)), output, async |opened| {
             let call = call(opened, "key change-root")?;
-            let what = format!("new root {}", new.recipient());
-            Ok(opened.vault.record_act(&call, &what).await?)
+            let what = format!(
+                "new root {} {}",
+                new.identity.recipient(),
+                new.told.join(", ")
+            );
+            Ok(opened.vault.record_act(&call, what.trim_end()).await?)
         })?;
     }
-    KeyRing::change_root(dir, &config.keys.copies, (&old, &new)).map_err(failed)?;
-    output.note(&format!("the key ring opens to {} alone", to.display()));
-    output.hint("set `keys.identity` to it, keep a copy elsewhere, and destroy the old identity");
+    KeyRing::change_root(dir, &config.keys.copies, (&old.identity, &new.identity))
+        .map_err(|error| failed(error.into()))?;
+    let (shown, kind) = (to.display(), kind.as_str());
+    output.note(&format!("the key ring opens to {shown} alone"));
+    output.hint(&format!(
+        "set `keys.identity` to it and `keys.root` to \"{kind}\", keep a copy elsewhere, and destroy \
+         the old identity"
+    ));
     Ok(())
 }
 
 /// One piece of work as a row of a table.
 pub(super) fn cells(row: &KeyWorkRow) -> [String; 8] {
-    let erase = |scope| format!("erase {}", erasure_words(scope));
-    let what = row
-        .scope
-        .as_ref()
-        .map_or_else(|| "rotate".to_owned(), erase);
+    let scope = row.scope.as_ref().map(erasure_words).unwrap_or_default();
+    let what = format!("{} {scope}", row.word()).trim_end().to_owned();
     let ended = row.end.as_ref();
     let persons: Vec<&str> = row.persons.iter().map(PrincipalId::as_str).collect();
     [

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueHint};
 
+use super::root_args::RootArgs;
 use super::values;
 use crate::types::{ApprovalId, BucketName, KeyWorkId, ProjectName};
 
@@ -26,19 +27,15 @@ pub enum KeyCommand {
     },
     /// Encrypt the key ring and its copies to another root identity
     ///
-    /// The file is made if it is not there. Afterwards the old identity opens nothing that the
-    /// vault keeps; set `keys.identity` to the new file before the gateway is started again. What
-    /// was interrupted is ended by running it again. Copies of `ring.age` that the vault does not
-    /// keep still open to the old identity: destroy them.
-    #[command(after_long_help = "Example:\n  kluis key change-root --to new-root.age")]
-    ChangeRoot {
-        /// The new root identity, made if it is not there
-        #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-        to: PathBuf,
-        /// Seal a new identity with a passphrase, asked for or read from `KLUIS_PASSPHRASE`
-        #[arg(long)]
-        passphrase: bool,
-    },
+    /// The new root is made if its file is not there, kept as the options say: plain, with a
+    /// passphrase, or by custodians. Afterwards the old one opens nothing that the vault keeps; no
+    /// data is sealed again. Set `keys.identity` and `keys.root` to the new one before the gateway
+    /// is started again. What was interrupted is ended by running it again. Copies of `ring.age`
+    /// that the vault does not keep still open to the old root: destroy them.
+    #[command(
+        after_long_help = "Example:\n  kluis key change-root --to new-root.age\n  kluis key change-root --to new-root.age --needed 2 --shares shares --custodian ana=@ana.txt --custodian bob=@bob.txt --custodian cas=@cas.txt"
+    )]
+    ChangeRoot(ChangeRoot),
     /// Erase what two persons agreed on, in the ring, its copies, the catalog and the store
     ///
     /// They agree with `kluis approval ask erase` and `kluis approval approve`; this runs it on the
@@ -78,6 +75,17 @@ pub enum KeyCommand {
         #[arg(value_hint = ValueHint::DirPath)]
         directory: PathBuf,
     },
+}
+
+/// Arguments of `key change-root`.
+#[derive(Debug, Args)]
+pub struct ChangeRoot {
+    /// The file of the new root identity, made if it is not there
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub to: PathBuf,
+    /// What is to keep it.
+    #[command(flatten)]
+    pub root: RootArgs,
 }
 
 /// Arguments of `drill`.

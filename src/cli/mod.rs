@@ -10,6 +10,7 @@ pub mod key_args;
 pub mod login_args;
 pub mod man;
 pub mod output;
+pub mod root_args;
 pub mod values;
 
 mod approval;
@@ -40,9 +41,12 @@ pub(crate) mod process;
 pub(crate) mod project;
 mod recover;
 pub mod remote;
+mod scim;
+mod scim_args;
 pub(crate) mod serve;
 #[cfg(feature = "mount")]
 mod supervise;
+mod unseal;
 
 use std::process::ExitCode;
 
@@ -73,6 +77,7 @@ fn dispatch(cli: &Cli, environment: &Environment, output: &mut Output) -> Result
         Command::Completions { shell } => man::completions(*shell, output),
         Command::Man { dir } => man::pages(dir.as_deref(), output),
         Command::Serve => serve::serve(&cli.config, environment),
+        Command::Unseal(ask) => unseal::run(ask, desk, output),
         Command::Demo(ask) => serve::demo(ask, environment, output),
         Command::Project { command } => project::run(command, desk, output),
         Command::Dataset { command } => dataset::run(command, desk, output),
@@ -84,6 +89,7 @@ fn dispatch(cli: &Cli, environment: &Environment, output: &mut Output) -> Result
         Command::Notices(caller) => approval::notices(caller, environment, output),
         Command::Approval { command } => approval::run(command, environment, output),
         Command::Group { command } => group::run(command, desk, output),
+        Command::Scim { command } => scim::run(command, desk, output),
         Command::Login(ask) => login::run(ask, environment, output),
         Command::Logout(ask) => login::logout(ask, environment, output),
         Command::Whoami(ask) => login::whoami(ask, environment, output),

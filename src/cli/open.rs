@@ -4,8 +4,11 @@
 use std::path::Path;
 
 use super::output::{CliError, Exit, Output};
-use super::{config_command, serve};
-use crate::app::{AskPassphrase, FinishError, Lane, OpenVaultError, Opened, open_catalog};
+use super::{config_command, serve, unseal};
+use crate::app::{
+    FinishError, Lane, OpenVaultError, Opened, OpenedRoot, Opening, TransitError, UnsealError,
+    open_catalog,
+};
 use crate::catalog::{CatalogError, SharedCatalog};
 use crate::config::{Config, Environment};
 use crate::journal::JournalError;
@@ -41,21 +44,29 @@ impl Desk<'_> {
         act: impl AsyncFnOnce(&Opened) -> Result<T, CliError>,
     ) -> Result<T, CliError> {
         let config = self.config()?;
-        self.act_on(&config, &serve::passphrase, output, act)
+        unseal::announce(&config, output);
+        self.act_on((&config, None), output, act)
     }
 
-    /// The same with a configuration and somebody to ask.
+    /// The same with a configuration, and with a root that is open already.
     pub(crate) fn act_on<T>(
         &self,
-        config: &Config,
-        ask: AskPassphrase<'_>,
+        (config, root): (&Config, Option<&OpenedRoot>),
         output: &mut Output,
         act: impl AsyncFnOnce(&Opened) -> Result<T, CliError>,
     ) -> Result<T, CliError> {
+        let opening = Opening {
+            config,
+            environment: self.environment,
+            lane: Lane::Admin,
+            ask: &serve::passphrase,
+            root,
+            journal: None,
+            health: None,
+        };
         serve::runtime()?.block_on(async {
-            let opened = Opened::open(config, self.environment, Lane::Admin, ask)
-                .await
-                .map_err(|error| refuse(&error))?;
+            let opened = Opened::open(opening).await;
+            let opened = opened.map_err(|error| refuse(&error))?;
             let result = act(&opened).await;
             if let Err(error) = opened.finish(config).await {
                 unfinished(&error, output);
@@ -87,6 +98,17 @@ pub(crate) fn refuse(error: &OpenVaultError) -> CliError {
             "set KLUIS_PASSPHRASE or `keys.passphrase_file`, or start it on a terminal",
         ),
         OpenVaultError::Keys(error) => return keys(error),
+        OpenVaultError::RootKind { .. } => (
+            Exit::Usage,
+            "set `keys.root` to what keeps the root; a file that was changed unasked is to be \
+             restored from its backup",
+        ),
+        OpenVaultError::Unseal(error) => return unsealing(error),
+        OpenVaultError::Transit(error) => return transit(error),
+        OpenVaultError::Record(_) => (
+            Exit::Unavailable,
+            "see that the disk of the journal has room; without a record nothing is opened",
+        ),
         OpenVaultError::Secret(_) => (
             Exit::Usage,
             "a secret file is for its owner alone: chmod 600; docs/configuration.md names the \
@@ -117,6 +139,58 @@ pub(crate) fn refuse(error: &OpenVaultError) -> CliError {
     CliError::of(exit, error).hint(hint)
 }
 
+fn transit(error: &TransitError) -> CliError {
+    let (exit, hint) = match error {
+        TransitError::Setting { .. } => (Exit::Usage, "docs/configuration.md explains `[transit]`"),
+        TransitError::Token(_) => (
+            Exit::Usage,
+            "`transit.token_file` is for its owner alone: chmod 600",
+        ),
+        TransitError::Reach(_) => (
+            Exit::Unavailable,
+            "see that the key service runs, is unsealed, and that `transit.ca_file` trusts it",
+        ),
+        TransitError::Status { status: 403 } => (
+            Exit::No,
+            "the token has ended or may not use the key: give it `update` on \
+             MOUNT/encrypt/KEY and MOUNT/decrypt/KEY",
+        ),
+        TransitError::Status { status: 400 | 404 } => (
+            Exit::Usage,
+            "is `transit.mount` and `transit.key` what wrapped this root, and the key still there?",
+        ),
+        TransitError::Status { .. } | TransitError::Answer => {
+            (Exit::Unavailable, "look at the key service's own log")
+        }
+        TransitError::Root(_) => (Exit::No, "restore the file of the root from its backup"),
+    };
+    CliError::of(exit, error).hint(hint)
+}
+
+fn unsealing(error: &UnsealError) -> CliError {
+    let (exit, hint) = match error {
+        UnsealError::Socket { .. } => (
+            Exit::Usage,
+            "`keys.unseal_socket` is a path of at most 107 bytes in a directory of this user",
+        ),
+        UnsealError::Busy { .. } => (
+            Exit::Unavailable,
+            "unseal that one first: `kluis unseal` says how far it is",
+        ),
+        UnsealError::Nobody { .. } => (
+            Exit::Unavailable,
+            "nothing waits here: `kluis serve` does while it is sealed, and so do commands",
+        ),
+        UnsealError::Refused => (Exit::No, "start it again with the custodians at hand"),
+        UnsealError::Waited { .. } => (
+            Exit::Unavailable,
+            "start it again with the custodians at hand: each runs `kluis unseal --share FILE`",
+        ),
+        UnsealError::Answer { .. } => (Exit::Usage, "is `keys.unseal_socket` right?"),
+    };
+    CliError::of(exit, error).hint(hint)
+}
+
 fn keys(error: &KeyRingError) -> CliError {
     let hint = match error {
         KeyRingError::PassphraseWrong { .. } => "check KLUIS_PASSPHRASE or `keys.passphrase_file`",
@@ -124,6 +198,17 @@ fn keys(error: &KeyRingError) -> CliError {
             "restore root.age and the directory of the keys from their backups; `kluis init` makes \
              a new vault"
         }
+        KeyRingError::NotARoot { .. } => {
+            "the file of the root is no secret: every copy of it is as good"
+        }
+        KeyRingError::OtherRoot => "restore the file of the root from its backup",
+        KeyRingError::NotARecipient => "`age-keygen` makes an identity and prints its recipient",
+        KeyRingError::ShareLocked { .. } => {
+            "`--identity FILE` names the custodian's identity; a passphrase is asked for, or taken \
+             from KLUIS_PASSPHRASE"
+        }
+        KeyRingError::Share(_) => "each custodian hands over her own share, by `kluis unseal`",
+        KeyRingError::Split(_) => "docs/keys.md, \"Custodians\"",
         KeyRingError::Exposed { .. } => "the keys are for their owner alone",
         KeyRingError::Io { .. }
         | KeyRingError::Exists { .. }

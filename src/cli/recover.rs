@@ -114,6 +114,7 @@ async fn rebuild(
         environment: desk.environment,
         lane: Lane::Admin,
         ask: &serve::passphrase,
+        root: None,
         journal: None,
         health: None,
     };

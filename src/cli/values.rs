@@ -1,10 +1,14 @@
 //! The kinds of value that arguments take beyond those of `types`: how each is read.
 
+use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::keyring::is_recipient;
 use crate::ledger::{Outcome, parse_event};
-use crate::types::{BucketName, BucketRef, DatasetName, EventId, ProjectName, Timestamp};
+use crate::types::{
+    BucketName, BucketRef, DatasetName, EventId, PrincipalId, ProjectName, Timestamp,
+};
 
 /// Why a value was refused.
 #[derive(Debug, thiserror::Error, Clone, PartialEq, Eq)]
@@ -37,9 +41,42 @@ pub enum ValueError {
     /// A time that is none.
     #[error("a time is written 90s, 15m, 1h or 7d, a year at most")]
     Span,
+    /// A custodian that is not written `name=age1…` or `name=@file`.
+    #[error("a custodian is written NAME=age1... or NAME=@FILE")]
+    Custodian,
     /// A store that is not written `s3://bucket` or `s3://bucket/prefix`.
     #[error("a store is written s3://BUCKET or s3://BUCKET/PREFIX")]
     Store,
+}
+
+/// A custodian, and what her share is sealed with.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct CustodianArg {
+    /// Who.
+    pub name: PrincipalId,
+    /// With what.
+    pub lock: Lock,
+}
+
+/// What a share is sealed with.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Lock {
+    /// An age recipient.
+    Recipient(String),
+    /// A file with a passphrase.
+    File(PathBuf),
+}
+
+/// Reads `name=age1…` or `name=@file`.
+pub fn custodian(text: &str) -> Result<CustodianArg, ValueError> {
+    let (name, lock) = text.split_once('=').ok_or(ValueError::Custodian)?;
+    let name = name.parse().map_err(|_name| ValueError::Custodian)?;
+    let lock = match lock.strip_prefix('@') {
+        Some(file) if !file.is_empty() => Lock::File(file.into()),
+        None if is_recipient(lock) => Lock::Recipient(lock.to_owned()),
+        Some(_) | None => return Err(ValueError::Custodian),
+    };
+    Ok(CustodianArg { name, lock })
 }
 
 /// Reads `project/dataset`.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::problem::{Fault, Problem};
 use super::settings::{Config, LabelSection, Limits, Server, Store, Straight};
-use super::value::{ByteSize, PlainHttp, StoreKind};
+use super::value::{ByteSize, PlainHttp, RootKind, StoreKind};
 use crate::types::{Label, Labels, ProjectName, limits};
 
 const DAY: Duration = Duration::from_hours(24);
@@ -89,6 +89,7 @@ impl Config {
         );
         store(&mut rules, &self.store);
         straight(&mut rules, &self.straight, &self.store);
+        root(&mut rules, self);
         self.rest(&mut rules);
         rules.0
     }
@@ -239,6 +240,12 @@ fn bounds(rules: &mut Rules, limits: &Limits) {
         "is out of range",
         "it is 16KiB to 1MiB: S3 allows 8 KiB of metadata, and a stalled client holds it twice",
     );
+    rules.hold(
+        limits.failed_attempts <= 1_000_000,
+        "limits.failed_attempts",
+        "is out of range",
+        "it is 0 to 1000000",
+    );
     rules.time("limits.header_timeout", limits.header_timeout, HOUR);
     rules.time("limits.keep_alive", limits.keep_alive, HOUR);
     rules.time("limits.idle_timeout", limits.idle_timeout, HOUR);
@@ -258,6 +265,37 @@ fn straight(rules: &mut Rules, straight: &Straight, store: &Store) {
         "is not the URL of an S3 store",
         "write it like \"https://s3.example.org\"; credentials do not belong in it",
     );
+}
+
+/// What keeps the root is described where it is needed.
+fn root(rules: &mut Rules, config: &Config) {
+    let transit = &config.transit;
+    let used = config.keys.root == RootKind::Transit;
+    let url = transit.url.as_deref();
+    rules.hold(
+        !used || url.is_some_and(endpoint),
+        "transit.url",
+        "is not the URL of a key service",
+        "write it like \"https://bao.example.org:8200\"; `keys.root = \"transit\"` needs it",
+    );
+    rules.hold(
+        !used || transit.token_file.is_some(),
+        "transit.token_file",
+        "is not set",
+        "name a file with the key service's token; `keys.root = \"transit\"` needs it",
+    );
+    for (name, text) in [
+        ("transit.mount", &transit.mount),
+        ("transit.key", &transit.key),
+    ] {
+        let good = text.len() <= 128 && text.split('/').all(|part| plain(part) && part != "..");
+        rules.hold(
+            good,
+            name,
+            "is not a name of the key service",
+            "parts of A-Z, a-z, 0-9, ., _ and -, with / between them and none at the ends",
+        );
+    }
 }
 
 fn endpoint(url: &str) -> bool {
@@ -457,8 +495,15 @@ mod tests {
     }
 
     #[test]
-    fn rules_of_the_log_are_told_too() {
+    fn rules_of_the_root_and_of_the_log_are_told_too() {
         for (text, key) in [
+            ("[keys]\nroot = 'transit'", "transit.url"),
+            (
+                "[keys]\nroot = 'transit'\n[transit]\nurl = 'https://b'",
+                "transit.token_file",
+            ),
+            ("[transit]\nkey = '../sys'", "transit.key"),
+            ("[transit]\nmount = 'a b'", "transit.mount"),
             ("[proof]\ninterval = '1ms'", "proof.interval"),
             ("[proof]\norigin = 'a b'", "proof.origin"),
             ("[proof]\norigin = 'a+b'", "proof.origin"),

@@ -22,9 +22,11 @@ pub use render::{documentation, template};
 pub use secrets::{SecretError, StoreCredentials, read_secret_file, store_credentials};
 pub use settings::{
     Catalog, Config, Journal, Keys, LabelSection, Limits, Log, Ops, Otlp, Policy, Proof, Row,
-    Server, Store, Sweep, Syslog,
+    Server, Store, Sweep, Syslog, Transit,
 };
-pub use value::{ByteSize, LogFormat, LogLevel, PlainHttp, StoreKind, StreamForm, TlsVersion};
+pub use value::{
+    ByteSize, LogFormat, LogLevel, PlainHttp, RootKind, StoreKind, StreamForm, TlsVersion,
+};
 
 /// A configuration file is never larger; a larger one is another file, named by mistake.
 const FILE_BYTES_MAX: u64 = 1024 * 1024;

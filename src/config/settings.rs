@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::problem::Problem;
 use super::reader::{Document, Section};
 use super::value::{
-    ByteSize, LogFormat, LogLevel, PlainHttp, StoreKind, StreamForm, TlsVersion, Value,
+    ByteSize, LogFormat, LogLevel, PlainHttp, RootKind, StoreKind, StreamForm, TlsVersion, Value,
 };
 use crate::types::{Label, Labels, ProjectName};
 
@@ -160,6 +160,10 @@ settings! {
         /// How long the gateway may work on an answer's head while no byte of the request's body
         /// arrives.
         request_time: Duration = seconds(60),
+        /// Attempts to sign in or sign that may fail from one peer at once, then one a second; what
+        /// it tries beyond is refused unseen. 0 for no bound: behind a proxy all clients are one
+        /// peer.
+        failed_attempts: u32 = crate::types::limits::ATTEMPTS_BURST,
     }
     /// The listener for health and metrics.
     ops: Ops {
@@ -221,7 +225,10 @@ settings! {
     keys: Keys {
         /// The directory of the sealed key ring.
         dir: PathBuf = "data/keys".into(),
-        /// The file of the root `age` identity. Keep a copy elsewhere: without it nothing opens.
+        /// What keeps the root identity (`docs/keys.md`); a file of another kind is refused.
+        root: RootKind = RootKind::File,
+        /// The file of the root `age` identity, or what says how it is kept. Keep a copy elsewhere:
+        /// without it nothing opens.
         identity: PathBuf = "root.age".into(),
         /// Directories, best on other disks, in which the key ring is kept a second time: a key
         /// that is made is in all of them, a key that is destroyed is in none. `kluis key copy`
@@ -229,6 +236,21 @@ settings! {
         copies: Vec<PathBuf> = Vec::new(),
         /// A file with the passphrase of the root identity; none where it has no passphrase.
         passphrase_file: Option<PathBuf> = None,
+        /// The socket at which a process waits for its custodians' shares, if they keep the root.
+        unseal_socket: PathBuf = "data/unseal.sock".into(),
+    }
+    /// A key service whose key keeps the root (`keys.root = "transit"`): OpenBao's transit engine.
+    transit: Transit {
+        /// Its URL, `https://bao.example.org:8200`; plain HTTP only to this machine.
+        url: Option<String> = None,
+        /// Where the engine is mounted.
+        mount: String = "transit".to_owned(),
+        /// The key.
+        key: String = "kluis-root".to_owned(),
+        /// A file with the token, which may encrypt and decrypt with that key; read each time.
+        token_file: Option<PathBuf> = None,
+        /// Certificates to trust, PEM; none for the system's.
+        ca_file: Option<PathBuf> = None,
     }
     /// The durable log of requests.
     journal: Journal {

@@ -316,6 +316,15 @@ words! {
         /// Any S3-compatible store.
         S3 = "s3",
     }
+    /// What keeps the root identity.
+    RootKind, "\"file\", \"custodians\" or \"transit\"" {
+        /// Its file, with or without a passphrase.
+        File = "file",
+        /// Several persons, of whom some are needed.
+        Custodians = "custodians",
+        /// A key of a key service (`[transit]`).
+        Transit = "transit",
+    }
     /// How log lines look.
     LogFormat, "\"auto\", \"text\" or \"json\"" {
         /// Text on a terminal, JSON elsewhere.

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::root::{ShareRefused, SplitError};
 use crate::seal::{OpenError, SealError};
 use crate::types::EntropyError;
 
@@ -72,6 +73,30 @@ pub enum KeyRingError {
         /// The file.
         path: PathBuf,
     },
+    /// The file says that its root is kept elsewhere, and not how.
+    #[error("this is not the file of a root that is kept elsewhere, restore it from its backup: path=`{}`", .path.display())]
+    NotARoot {
+        /// The file.
+        path: PathBuf,
+    },
+    /// What keeps the root gave back something else.
+    #[error("what keeps the root gave back another one")]
+    OtherRoot,
+    /// A custodian's recipient is none.
+    #[error("a custodian's recipient is an age recipient, age1...")]
+    NotARecipient,
+    /// A share's file does not open with what was given.
+    #[error("the share does not open: give the identity or the passphrase that it was sealed with: path=`{}`", .path.display())]
+    ShareLocked {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A share is not taken.
+    #[error("the share is refused")]
+    Share(#[source] ShareRefused),
+    /// The root cannot be split so.
+    #[error("the root cannot be shared")]
+    Split(#[source] SplitError),
     /// Everyone on the machine may look into the directory of the keys.
     #[error("every user of this machine may enter the directory of the keys, run chmod o-rwx on it: path=`{}`", .path.display())]
     Exposed {

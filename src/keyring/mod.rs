@@ -36,7 +36,11 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
 pub use error::KeyRingError;
-pub use root::{FileIdentity, RootIdentity, ScryptWork, file_needs_passphrase};
+pub use root::{
+    FileIdentity, Gathered, Gathering, Keeper, KeptRoot, Quorum, RootFile, RootIdentity,
+    ScryptWork, Share, ShareKey, ShareLock, ShareRefused, SplitError, Wrapped,
+    file_needs_passphrase, is_recipient, open_share, split,
+};
 use zeroize::Zeroizing;
 
 use crate::seal::keys::{Label, Parent, mac};

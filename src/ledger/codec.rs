@@ -578,7 +578,7 @@ macro_rules! codes {
 }
 
 codes! {
-    AuthMethod: auth_code auth_of { None = 0, SigV4Header = 1, SigV4Query = 2, Local = 3 }
+    AuthMethod: auth_code auth_of { None = 0, SigV4Header = 1, SigV4Query = 2, Local = 3, Bearer = 4 }
     Nature: nature_code nature_of { Normal = 0, Admin = 1, Log = 2, Emergency = 3 }
     Outcome: outcome_code outcome_of {
         Success = 0, Refused = 1, Failed = 2, Aborted = 3, OpenAtCrash = 4

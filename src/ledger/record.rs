@@ -24,6 +24,8 @@ pub enum AuthMethod {
     SigV4Query,
     /// A command on the vault's own host.
     Local,
+    /// A bearer credential: an organisation that tells who its people are.
+    Bearer,
 }
 
 /// What repeats from request to request (11 to 18).

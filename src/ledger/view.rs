@@ -220,6 +220,7 @@ pub(super) const fn auth_word(auth: AuthMethod) -> &'static str {
         AuthMethod::SigV4Header => "sigv4-header",
         AuthMethod::SigV4Query => "sigv4-query",
         AuthMethod::Local => "local",
+        AuthMethod::Bearer => "bearer",
     }
 }
 

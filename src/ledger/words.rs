@@ -22,7 +22,13 @@ pub trait Word: Sized + Copy + 'static {
 }
 
 impl Word for AuthMethod {
-    const ALL: &'static [Self] = &[Self::None, Self::SigV4Header, Self::SigV4Query, Self::Local];
+    const ALL: &'static [Self] = &[
+        Self::None,
+        Self::SigV4Header,
+        Self::SigV4Query,
+        Self::Local,
+        Self::Bearer,
+    ];
 
     fn word(self) -> &'static str {
         auth_word(self)
@@ -64,7 +70,7 @@ mod tests {
             }
             assert_eq!(T::from_word("nothing"), None);
         }
-        check::<AuthMethod>(4);
+        check::<AuthMethod>(5);
         check::<Nature>(4);
         check::<Outcome>(5);
     }

@@ -121,6 +121,9 @@ pub(super) async fn release(
     };
     if !scope.is_recorded() {
         let call = scope.call();
+        if scope.is_unproved() {
+            recorder.failed(scope.client());
+        }
         if response.status().is_success() || response.status().is_redirection() {
             response = of_error(internal("an answer without a record"));
         }

@@ -28,7 +28,14 @@ impl S3Auth for Credentials {
             return Err(unknown());
         };
         let scope = scope::current().ok_or_else(|| internal("a credential outside a request"))?;
+        let guessed = Vault::can_be_guessed(&key);
+        if guessed && !self.0.may_try(scope.client()) && !scope.was_recognised(&key) {
+            return Err(S3ErrorCode::SlowDown.into());
+        }
         let Some(identity) = self.0.identify(&key, scope.token(), scope.client()).await? else {
+            if guessed {
+                self.0.note_failed_attempt(scope.client());
+            }
             return Err(unknown());
         };
         scope.claim(Claim {

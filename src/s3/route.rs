@@ -125,6 +125,8 @@ impl S3Route for ApiRoute {
             call: scope.serve(),
             parameters,
             query: request.uri.query().unwrap_or_default().to_owned(),
+            headers: request.headers,
+            bearer: scope.bearer(),
             body,
         };
         let (parts, body) = self.api.answer(endpoint, ask).await.into_parts();

@@ -15,6 +15,7 @@ use async_trait::async_trait;
 use http::{HeaderMap, Uri, header};
 
 use super::watch::Watch;
+use crate::api::Api;
 use crate::catalog::CorsRule;
 use crate::ledger::{AuthMethod, Nature, Session};
 use crate::types::{AccessKeyId, EventId, PrincipalId, SecretText, Timestamp};
@@ -32,6 +33,8 @@ pub(super) trait Recorder: Send + Sync + 'static {
     fn now(&self) -> Timestamp;
     /// A fresh event.
     fn new_event(&self) -> Result<EventId, VaultError>;
+    /// Counts an attempt to be somebody that failed.
+    fn failed(&self, client: Option<IpAddr>);
     /// Makes the record of a request that no use case recorded durable.
     async fn record(&self, call: &Call, turned: Turned<'_>) -> Result<(), VaultError>;
     /// Decides about a browser's question; its record is durable when it returns.
@@ -53,6 +56,10 @@ impl Recorder for Vault {
 
     fn new_event(&self) -> Result<EventId, VaultError> {
         Self::new_event(self)
+    }
+
+    fn failed(&self, client: Option<IpAddr>) {
+        self.note_failed_attempt(client);
     }
 
     async fn record(&self, call: &Call, turned: Turned<'_>) -> Result<(), VaultError> {
@@ -78,6 +85,16 @@ impl Recorder for Vault {
 pub(super) struct Sessions(Mutex<HashSet<Arc<Session>>>);
 
 impl Sessions {
+    /// Whether one of them is of this credential, proved, from this address.
+    fn knows(&self, key: &AccessKeyId, client_ip: &str) -> bool {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.iter().any(|session| {
+            session.principal.is_some()
+                && session.access_key.as_ref() == Some(key)
+                && session.client_ip == client_ip
+        })
+    }
+
     /// The shared copy of a session.
     fn share(&self, session: Session) -> Arc<Session> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -119,11 +136,12 @@ pub(super) struct Origin {
     auth: AuthMethod,
     source: Arc<str>,
     token: Option<SecretText>,
+    bearer: Option<SecretText>,
 }
 
 impl Origin {
-    /// Reads it from a request's parts.
-    pub(super) fn of(parts: &http::request::Parts, source: &Arc<str>) -> Self {
+    /// Reads it from a request's parts. A bearer credential is taken out of them.
+    pub(super) fn of(parts: &mut http::request::Parts, source: &Arc<str>) -> Self {
         let peer = parts.extensions.get::<SocketAddr>();
         Self {
             client_ip: peer.map_or_else(String::new, |peer| peer.ip().to_canonical().to_string()),
@@ -131,6 +149,7 @@ impl Origin {
             auth: auth_method(&parts.uri),
             source: Arc::clone(source),
             token: session_token(&parts.headers, &parts.uri),
+            bearer: bearer(parts),
         }
     }
 }
@@ -200,6 +219,22 @@ impl Scope {
     /// The session's token that came with the request.
     pub(super) fn token(&self) -> Option<&str> {
         self.origin.token.as_ref().map(SecretText::expose)
+    }
+
+    /// Whether a credential was proved from this address of late.
+    pub(super) fn was_recognised(&self, key: &AccessKeyId) -> bool {
+        self.sessions.knows(key, &self.origin.client_ip)
+    }
+
+    /// Whether a credential was claimed and not proved.
+    pub(super) fn is_unproved(&self) -> bool {
+        let state = self.state();
+        state.claim.is_some() && !state.proved
+    }
+
+    /// The bearer credential that came with the request, for what is served by one.
+    pub(super) fn bearer(&self) -> Option<SecretText> {
+        self.origin.bearer.as_ref().map(SecretText::duplicate)
     }
 
     /// The peer's address, where there is one.
@@ -329,6 +364,23 @@ fn session_token(headers: &HeaderMap, uri: &Uri) -> Option<SecretText> {
         first
     };
     Some(SecretText::new(only))
+}
+
+/// The bearer credential of a request to what is served by one, where the library would look for a
+/// signature; elsewhere the header stays, and is refused. Two are none.
+fn bearer(parts: &mut http::request::Parts) -> Option<SecretText> {
+    if !Api::takes_bearer(parts.uri.path()) {
+        return None;
+    }
+    let mut all = parts.headers.get_all(header::AUTHORIZATION).iter();
+    let text = all.next()?.to_str().ok()?;
+    let (scheme, token) = text.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("bearer") || all.next().is_some() {
+        return None;
+    }
+    let token = SecretText::new(token.trim().to_owned());
+    let _header = parts.headers.remove(header::AUTHORIZATION);
+    Some(token)
 }
 
 /// How a request claims to be signed: the library looks at the query first.

@@ -213,7 +213,7 @@ impl S3Edge {
         let (mut parts, body) = request.into_parts();
         let watch = Watch::new(self.watch_for(&parts));
         dated(&mut parts.headers);
-        let origin = Origin::of(&parts, &self.source);
+        let origin = Origin::of(&mut parts, &self.source);
         let asked = Asked::of(&parts, self.domain.as_deref());
         let begun = Scope::begin(
             &*self.recorder,

@@ -79,6 +79,43 @@ pub const TOKEN_SUBJECT_BYTES_MAX: usize = 255;
 pub const ASSURANCE_BYTES_MAX: usize = 255;
 /// Methods of one sign-in, and what a project may demand.
 pub const ASSURANCES_MAX: usize = 16;
+/// Attempts to be somebody that may fail from one peer at once, if the configuration says nothing
+/// else: a site behind one address that changes its keys.
+pub const ATTEMPTS_BURST: u32 = 100;
+/// And in each second from then on.
+pub const ATTEMPTS_PER_SECOND: u32 = 1;
+/// Peers whose failures are counted at a time; beyond, a new peer's attempts are refused.
+pub const ATTEMPTS_PEERS_MAX: usize = 100_000;
+/// What an organisation sends of its people at once: a group of 10,000 members by 100 bytes.
+pub const SCIM_BODY_BYTES_MAX: usize = 1024 * 1024;
+/// Members of a group that an organisation keeps.
+pub const SCIM_MEMBERS_MAX: usize = 10_000;
+/// Operations of one PATCH; known clients send up to 100.
+pub const SCIM_OPERATIONS_MAX: usize = 1_000;
+/// A filter or path, and in it terms and brackets inside one another: known clients send one term.
+pub const SCIM_FILTER_BYTES_MAX: usize = 2 * 1024;
+/// See [`SCIM_FILTER_BYTES_MAX`].
+pub const SCIM_FILTER_TERMS_MAX: usize = 32;
+/// See [`SCIM_FILTER_BYTES_MAX`].
+pub const SCIM_FILTER_DEPTH_MAX: usize = 8;
+/// A name to show.
+pub const SCIM_TEXT_BYTES_MAX: usize = 256;
+/// Resources on one page.
+pub const SCIM_PAGE_MAX: usize = 200;
+/// Members of all groups on one page: ten of the largest.
+pub const SCIM_PAGE_MEMBERS_MAX: usize = 100_000;
+/// Rows that one list looks through: some 0.3 s.
+pub const SCIM_SCAN_MAX: usize = 200_000;
+/// Requests of one organisation at once, and in each second: known clients send tens.
+pub const SCIM_BURST: u32 = 200;
+/// See [`SCIM_BURST`].
+pub const SCIM_PER_SECOND: u32 = 50;
+/// Principals of one name that are tried before a name without meaning is given.
+pub const SCIM_NAMES_MAX: usize = 100;
+/// How long an organisation's credential lives at most, in days, and if nothing is said.
+pub const SCIM_DAYS_MAX: u32 = 730;
+/// Organisations that tell who their people are.
+pub const SCIM_SOURCES_MAX: usize = 64;
 /// Issuers of one vault.
 pub const ISSUERS_MAX: usize = 32;
 /// How long a session's credential lives at most, in milliseconds (ID-5: an hour).
@@ -445,7 +482,17 @@ pub const LOG_COSIGNED_LAG_WARN_MS: u64 = 10 * 60 * 1000;
 /// How far volumes may lag behind the log before the operator is warned: two days, of the week
 /// that the journal is kept.
 pub const LOG_VOLUME_LAG_WARN_MS: u64 = 2 * 24 * 60 * 60 * 1000;
+/// Names that one look for who is meant by a pseudonym goes through.
+pub const PSEUDONYM_NAMES_MAX: usize = 10_000_000;
 /// Checkpoints that a verifier keeps and compares.
 pub const LOG_KEPT_MAX: usize = 10_000;
 /// Findings that a verification names one by one.
 pub const FINDINGS_MAX: usize = 1_000;
+/// Custodians of one root: more never meet.
+pub const CUSTODIANS_MAX: u8 = 16;
+/// A custodian's share as text: twice the 74 bytes of an identity, and what stands around them.
+pub const SHARE_BYTES_MAX: usize = 256;
+/// Shares that are refused before a process that waits for the right ones gives up.
+pub const SHARES_REFUSED_MAX: usize = 20;
+/// A root identity as a key service or a token wrapped it: 74 bytes, in base64 with what it adds.
+pub const WRAPPED_ROOT_BYTES_MAX: usize = 4 * 1024;

@@ -182,10 +182,9 @@ impl Vault {
         let result = async {
             let absent = VaultError::new(ErrorKind::NoSuchDataset, "no such dataset");
             let row = self.catalog.dataset(bucket).await?.ok_or(absent)?;
-            self.commit(vec![Mutation::DeleteDataset(row.id)]).await
+            self.drop_dataset(&row, None).await
         }
         .await;
-        self.guard.forget();
         recorded.settle(result)
     }
 
@@ -199,6 +198,13 @@ impl Vault {
     pub async fn record_clock(&self, moved_ms: i64) -> Result<(), VaultError> {
         let call = self.system_call("ClockMoved")?;
         let intent = Self::admin_intent(&call, None, &format!("the clock moved by {moved_ms} ms"));
+        self.note(&call, intent, Ok(())).await
+    }
+
+    /// Records what was said while custodians unsealed the root, which was before the log was open.
+    pub async fn record_unsealing(&self, what: &str) -> Result<(), VaultError> {
+        let call = self.system_call("Unseal")?;
+        let intent = Self::admin_intent(&call, None, what);
         self.note(&call, intent, Ok(())).await
     }
 

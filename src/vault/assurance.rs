@@ -52,10 +52,10 @@ impl Guard {
     pub(super) async fn demand(&self, project: &ProjectName) -> Result<Demand, VaultError> {
         let name = project.as_str();
         let entry = self.catalog.roster(RosterKind::Demand, name).await?;
-        Ok(match entry.map(|entry| entry.row) {
-            Some(RosterRow::Demand(demand)) => demand,
-            Some(RosterRow::Node(_) | RosterRow::Job(_)) | None => Demand::default(),
-        })
+        let Some(RosterRow::Demand(demand)) = entry.map(|entry| entry.row) else {
+            return Ok(Demand::default());
+        };
+        Ok(demand)
     }
 }
 

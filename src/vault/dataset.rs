@@ -4,10 +4,11 @@ use super::Vault;
 use super::ask::Call;
 use super::error::{ErrorKind, VaultError};
 use crate::catalog::{
-    DatasetRow, Defaults, ListQuery, Mutation, Page, UploadQuery, VersionPage, VersionQuery,
+    DatasetRow, Defaults, KeyWorkRow, ListQuery, Mutation, Page, UploadQuery, VersionPage,
+    VersionQuery,
 };
 use crate::ledger::ObjectRef;
-use crate::types::{Action, DatasetId, LockDefaults, Versioning, limits};
+use crate::types::{Action, DatasetId, LockDefaults, PrincipalId, Versioning, limits};
 
 impl Vault {
     /// The datasets that the caller may know of.
@@ -114,7 +115,7 @@ impl Vault {
     pub(super) async fn make_dataset(
         &self,
         bucket: &crate::types::BucketName,
-        creator: crate::types::PrincipalId,
+        creator: PrincipalId,
         locking: bool,
     ) -> Result<DatasetRow, VaultError> {
         let row = DatasetRow {
@@ -162,9 +163,9 @@ impl Vault {
         }
     }
 
-    /// What deletes a dataset. Uploads under way hold no object and go with it (S3); a dataset with
-    /// more of them than a page is not empty.
-    async fn dropping(&self, id: DatasetId) -> Result<Vec<Mutation>, VaultError> {
+    /// What deletes a dataset, and with it its keys. Uploads under way hold no object and go with
+    /// it (S3); a dataset with more of them than a page is not empty.
+    async fn dropping(&self, id: DatasetId, work: KeyWorkRow) -> Result<Vec<Mutation>, VaultError> {
         let all = UploadQuery {
             limit: limits::PAGE_ENTRIES_MAX,
             ..UploadQuery::default()
@@ -175,23 +176,40 @@ impl Vault {
             upload: row.id,
             now,
         });
-        Ok(aborts.chain([Mutation::DeleteDataset(id)]).collect())
+        let last = [Mutation::BeginKeyWork(work), Mutation::DeleteDataset(id)];
+        Ok(aborts.chain(last).collect())
     }
 
-    /// Deletes an empty dataset. Its key stays in the key ring: destroying one is an act of its
-    /// own.
+    /// Deletes an empty dataset that is under no legal hold. Its keys are destroyed, in the ring
+    /// and its copies, by work that the same commit begins: where that fails, as while a copy is
+    /// away, the deletion stands and the work is carried on by whoever runs.
     pub async fn delete_dataset(&self, call: &Call, bucket: &str) -> Result<(), VaultError> {
         let proof = self
             .authorize(call, bucket, None, Action::DatasetDelete)
             .await?;
         let recorded = self.begin(call, Self::intent_of(call, &proof)).await?;
-        let result = async {
-            let id = proof.dataset()?.id;
-            let committed = self.commit(self.dropping(id).await?).await;
-            self.guard.forget();
-            committed
-        }
-        .await;
+        let result = self
+            .drop_dataset(proof.dataset()?, call.session.principal.as_ref())
+            .await;
         recorded.settle(result)
+    }
+
+    /// The same, decided and recorded before.
+    pub(super) async fn drop_dataset(
+        &self,
+        row: &DatasetRow,
+        by: Option<&PrincipalId>,
+    ) -> Result<(), VaultError> {
+        let work = self.prepare_forgetting(row, by)?;
+        let committed = self
+            .commit(self.dropping(row.id, work.clone()).await?)
+            .await;
+        self.guard.forget();
+        committed?;
+        if let Err(error) = self.carry_on(&work).await {
+            let reason = error.reason();
+            tracing::warn!(reason, "the keys of a deleted dataset are destroyed later");
+        }
+        Ok(())
     }
 }

@@ -337,7 +337,7 @@ const fn of_conflict(conflict: Conflict) -> (ErrorKind, &'static str) {
             ErrorKind::Conflict,
             "another version was published meanwhile",
         ),
-        Conflict::Locked => (ErrorKind::Locked, "a lock or a legal hold keeps it"),
+        Conflict::Locked => (ErrorKind::Locked, "it is locked, or under legal hold"),
         Conflict::Locking => (ErrorKind::InvalidState, "Object Lock needs versions"),
         Conflict::NoUpload => (ErrorKind::NoSuchUpload, "no such upload"),
         Conflict::PartChanged => (ErrorKind::InvalidPart, "a part changed in between"),

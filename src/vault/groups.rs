@@ -1,9 +1,15 @@
 //! Groups and their members, and the suspension of principals. Called by whoever keeps the
 //! organisation's people; each act is recorded.
 
-use super::{Call, Vault, VaultError};
+use super::{Call, ErrorKind, Vault, VaultError};
 use crate::catalog::{Mutation, PrincipalRow};
 use crate::types::{PrincipalId, PrincipalKind};
+
+/// What an organisation says of its group would be undone by its next word, or would undo it.
+const TOLD: VaultError = VaultError::new(
+    ErrorKind::InvalidArgument,
+    "an organisation tells who is in this group",
+);
 
 impl Vault {
     /// Makes a group, which holds grants for its members.
@@ -34,6 +40,9 @@ impl Vault {
         member: PrincipalId,
     ) -> Result<(), VaultError> {
         let intent = Self::admin_intent(call, None, &format!("group={group} add={member}"));
+        if self.is_told_of(&group).await? {
+            return Err(self.turn_away(call, intent, TOLD).await);
+        }
         self.administer(call, intent, vec![Mutation::AddMember { group, member }])
             .await
     }
@@ -47,6 +56,9 @@ impl Vault {
         member: PrincipalId,
     ) -> Result<(), VaultError> {
         let intent = Self::admin_intent(call, None, &format!("group={group} remove={member}"));
+        if self.is_told_of(&group).await? {
+            return Err(self.turn_away(call, intent, TOLD).await);
+        }
         self.administer(call, intent, vec![Mutation::RemoveMember { group, member }])
             .await
     }

@@ -17,7 +17,10 @@ use super::lease::RECHECK_MS;
 use super::session::Session;
 use super::uses::Recent;
 use super::{Call, Identity, LabelRules, Parts, Vault, asked, barrier};
-use crate::catalog::{CredentialRow, DatasetRow, JobRow, NodeRow, PublicationRow, SharedCatalog};
+use crate::catalog::{
+    CredentialRow, DatasetRow, JobRow, NodeRow, PublicationRow, RosterKind, RosterRow,
+    SharedCatalog,
+};
 use crate::ledger::{ObjectRef, PolicyRef};
 use crate::policy::{
     Ask, Bar, Circumstances, Decision, GrantEffect, Policy, ProjectPolicy, SubjectPolicy,
@@ -371,14 +374,21 @@ impl Guard {
         let Some(row) = self.catalog.principal(principal).await? else {
             return Ok(Some(Bar::Unknown));
         };
-        let mut suspended = row.suspended.is_some();
+        let mut suspended = row.suspended.is_some() || self.is_inactive(principal).await?;
         if let Some(person) = &row.acts_for {
-            let Some(person) = self.catalog.principal(person).await? else {
+            let Some(row) = self.catalog.principal(person).await? else {
                 return Ok(Some(Bar::Unknown));
             };
-            suspended |= person.suspended.is_some();
+            suspended |= row.suspended.is_some() || self.is_inactive(person).await?;
         }
         Ok(suspended.then_some(Bar::Suspended))
+    }
+
+    /// Whether her organisation says that she is not active.
+    async fn is_inactive(&self, principal: &PrincipalId) -> Result<bool, VaultError> {
+        let name = principal.as_str();
+        let told = self.catalog.roster(RosterKind::Person, name).await?;
+        Ok(matches!(told.map(|told| told.row), Some(RosterRow::Person(row)) if !row.active))
     }
 
     async fn known(

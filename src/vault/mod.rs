@@ -6,6 +6,7 @@ mod admin;
 mod approvals;
 mod ask;
 mod assurance;
+mod attempts;
 mod barrier;
 mod cards;
 mod checksum;
@@ -30,6 +31,7 @@ mod lease;
 mod lifecycle;
 mod lock;
 mod log_terms;
+mod pace;
 mod pack;
 mod part;
 mod publish;
@@ -39,6 +41,7 @@ mod record;
 mod records;
 mod recover;
 mod release;
+mod scim;
 mod session;
 mod settings;
 mod snapshot;
@@ -85,6 +88,7 @@ pub use recover::Recovered;
 
 pub use crate::journal::Filter as RecordFilter;
 pub use release::{Opening, ReadReport, Released, Run};
+pub use scim::{Found, Listed, NewSource, ScimAsk, ScimRefusal, SourceDraft, Teller};
 pub use session::{AssumeAsk, Assumed, Bounds, JobBounds, Rests, Word};
 pub use snapshot::Snapshot;
 pub use straight::{Presigned, StraightAsk};
@@ -96,7 +100,9 @@ use crate::keyring::KeyRing;
 use crate::policy::{Policy, SubjectPolicy};
 use crate::store::SharedStore;
 use crate::token::Issuer;
-use crate::types::{Clock, Entropy, EventId, PrincipalId, ProjectName, SecretText, Timestamp};
+use crate::types::{
+    Clock, Entropy, EventId, PrincipalId, ProjectName, SecretText, Timestamp, limits,
+};
 
 /// An object's plaintext, in order; each piece has authenticated. An error cuts the stream.
 pub type PlainBody = Pin<Box<dyn Stream<Item = Result<Bytes, VaultError>> + Send + Sync>>;
@@ -162,6 +168,8 @@ pub struct Settings {
     pub log_origin: String,
     /// Projects whose nodes may read sealed bytes from the store itself.
     pub straight: Vec<ProjectName>,
+    /// Attempts to be somebody that may fail from one peer at once; 0 for no bound.
+    pub attempts: u32,
 }
 
 /// The vault.
@@ -180,6 +188,11 @@ pub struct Vault {
     indexes: release::Indexes,
     made: part::Parts,
     records: OnceLock<records::Records>,
+    attempts: attempts::Attempts,
+    /// How often organisations ask.
+    tellers: pace::Pace<String>,
+    /// One change of an organisation's people after the other.
+    scim_turn: tokio::sync::Mutex<()>,
 }
 
 impl Vault {
@@ -197,11 +210,18 @@ impl Vault {
             issuers: ArcSwap::default(),
             clock: parts.clock,
             entropy: parts.entropy,
+            attempts: attempts::Attempts::new(settings.attempts),
             settings,
             snapshots: snapshot::Progress::default(),
             indexes: release::Indexes::default(),
             made: part::Parts::default(),
             records: OnceLock::new(),
+            tellers: pace::Pace::new(
+                limits::SCIM_BURST,
+                limits::SCIM_PER_SECOND,
+                limits::SCIM_SOURCES_MAX,
+            ),
+            scim_turn: tokio::sync::Mutex::default(),
         }
     }
 

@@ -151,7 +151,7 @@ pub(super) struct Session {
 }
 
 /// Whether a credential is a session's.
-fn is_of_session(id: &AccessKeyId) -> bool {
+pub(super) fn is_of_session(id: &AccessKeyId) -> bool {
     id.as_str().starts_with(PREFIX)
 }
 
@@ -254,6 +254,9 @@ impl Vault {
         let now = self.now();
         let mut intent = Self::admin_intent(call, ask.project.as_ref(), "session");
         intent.object.dataset.clone_from(&ask.dataset);
+        if let Err(error) = self.attempt(call) {
+            return Err(self.turn_away(call, intent, error).await);
+        }
         let claims = match token::verify(ask.token, &self.issuers.load(), now) {
             Ok(claims) => claims,
             Err(error) => {
@@ -262,7 +265,7 @@ impl Vault {
                 } else {
                     ErrorKind::TokenInvalid
                 };
-                let error = VaultError::caused(kind, why(error), error);
+                let error = self.failed_attempt(call, VaultError::caused(kind, why(error), error));
                 return Err(self.turn_away(call, intent, error).await);
             }
         };

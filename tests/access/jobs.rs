@@ -493,6 +493,8 @@ async fn every_attempt_is_refused_and_stands_in_the_log() {
     let world = &stage.world;
     let thief = Node::new("gpu-1");
     for number in 0..200_u32 {
+        // Three attempts: as many as may fail in that time.
+        world.wait(3_000);
         let wrong = Keys {
             secret: format!("{number:040}"),
             ..stage.rosa.clone()

@@ -4,6 +4,7 @@
 mod assurance;
 mod grants;
 mod jobs;
+mod people;
 mod records;
 mod sts;
 mod table;

@@ -21,7 +21,7 @@ use kluis::ledger::{AuthMethod, Entry, Intent, Nature, Session};
 use kluis::policy::{Grant, GrantEffect, Policy, Terms};
 use kluis::s3::{S3Edge, S3Settings, router};
 use kluis::store::memory::MemoryStore;
-use kluis::types::{Clock, GrantId, PrincipalId, ProjectName, Timestamp};
+use kluis::types::{Clock, GrantId, PrincipalId, ProjectName, Timestamp, limits};
 use kluis::vault::{Call, LabelRules, NewCredential, Parts, ReviewTimes, Settings, Vault};
 use ring::digest;
 
@@ -178,6 +178,7 @@ impl World {
             snapshot_wait: false,
             log_origin: "kluis/test".to_owned(),
             straight: vec![icu()],
+            attempts: limits::ATTEMPTS_BURST,
             review: ReviewTimes {
                 privileged_ms: 92 * DAY_MS,
                 other_ms: 365 * DAY_MS,

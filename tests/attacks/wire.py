@@ -4,6 +4,7 @@ After the documents "Signature Calculations for the Authorization Header" and ".
 Multiple Chunks" of the Amazon S3 API reference. Nothing here is taken from a client library.
 """
 
+import contextvars
 import datetime
 import hashlib
 import hmac
@@ -18,6 +19,8 @@ EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 UNSIGNED = "UNSIGNED-PAYLOAD"
 ANSWER_BYTES_MAX = 64 << 20
 TIMEOUT_S = 60
+# From which address of this machine to speak; None for any.
+FROM: contextvars.ContextVar[tuple[str, int] | None] = contextvars.ContextVar("FROM", default=None)
 
 
 @dataclass
@@ -120,7 +123,7 @@ class Signer:
 
 def connect(who: Identity, timeout_s: float = TIMEOUT_S) -> socket.socket:
     host, port = who.host.split(":")
-    stream = socket.create_connection((host, int(port)), timeout=timeout_s)
+    stream = socket.create_connection((host, int(port)), timeout=timeout_s, source_address=FROM.get())
     stream.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return stream
 

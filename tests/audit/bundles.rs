@@ -48,7 +48,7 @@ fn second(bundle: &str, key: &str, holds: bool) {
 }
 
 /// Two datasets, and looks at the log by tess.
-fn filled() -> Vault {
+pub(super) fn filled() -> Vault {
     let vault = Vault::founded();
     for name in ["icu/ecg", "icu/mri"] {
         vault.kluis(&["dataset", "create", name, "--creator", "ana"], "icu--");

@@ -1,6 +1,8 @@
 //! What is over goes, in a vault that was there years ago: the log holds as before, and who removes
 //! too early is found out. And the journal's files go once they are in volumes.
 
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -28,16 +30,17 @@ const LONG_AGO: u64 = 1_460_000_000_000;
 
 impl Vault {
     /// Records of requests long ago, under a checkpoint of then.
-    fn was_there_long_ago(&self) {
+    pub(super) fn was_there_long_ago(&self) {
         let config = Config::load(&self.path("kluis.toml")).expect("a configuration");
         let environment = Environment::of(&[]);
-        let ring = open_keys(&config, &environment, &|_path| None).expect("the key ring");
+        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+        let ring = runtime.block_on(open_keys(&config, &environment, &|_path| None));
+        let ring = ring.expect("the key ring");
         let clock = || Arc::new(Then(AtomicU64::new(LONG_AGO)));
         let entropy = || Arc::new(SystemEntropy::new());
         let lane = "gateway".to_owned();
         let wal = WalConfig::new(config.journal.dir.clone(), lane, ring.log_key());
         let wal = Wal::open(wal, clock(), entropy()).expect("a journal");
-        let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         runtime.block_on(async {
             for n in 0..20 {
                 let (intent, completion) = read(n, if n % 2 == 0 { "icu" } else { "lab" });
@@ -280,4 +283,40 @@ fn a_volume_that_was_lost_or_bent_keeps_the_journal_whole() {
         assert_ne!(told.status.code(), Some(0));
     }
     assert!(files(&vault.path("data/journal")).len() >= wals);
+}
+
+/// Who ships needs no one to remove what is over: it goes the same day.
+#[test]
+fn a_watch_over_the_volumes_removes_what_is_over() {
+    let vault = Vault::founded();
+    vault.was_there_long_ago();
+    vault.serves_once();
+    let mut watch = super::command(env!("CARGO_BIN_EXE_kluis-audit"));
+    let mut child = watch
+        .args([
+            "--config",
+            &vault.text("kluis.toml"),
+            "ship",
+            "--watch",
+            "--every",
+            "1s",
+        ])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it starts");
+    let lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();
+    let mut told: Vec<String> = Vec::new();
+    for line in lines.map_while(Result::ok) {
+        let last = line.contains("were written again");
+        told.push(line);
+        if last {
+            break;
+        }
+    }
+    child.kill().expect("killed");
+    child.wait().expect("ended");
+    let told = told.join("\n");
+    assert!(told.contains("volumes were added"), "{told}");
+    assert!(told.contains("1 volumes were written again"), "{told}");
 }

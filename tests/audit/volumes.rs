@@ -40,6 +40,66 @@ fn volumes_are_added_once_and_found_again_without_their_index() {
     assert!(shows(b"PARE") && shows(b"PKMT1") && !shows(b"tess") && !shows(b"principal"));
 }
 
+const FORMS: [&str; 6] = ["json", "ocsf", "fhir", "nen7513", "ldv", "csv"];
+
+#[test]
+fn people_are_shown_under_pseudonyms_and_found_by_who_holds_the_key() {
+    let vault = Vault::founded();
+    // Requests of `long.gone`, and the look-ups of `tess`.
+    vault.was_there_long_ago();
+    vault.ships();
+    let (key, other) = (vault.text("icu.key"), vault.text("other.key"));
+    for out in [&key, &other] {
+        let new = ["pseudonym", "new", "--out", out];
+        told(&super::audit(&new), 0, "controller");
+        told(&super::audit(&new), 2, "exists");
+    }
+    let hers = ["--project", "icu", "--auditor", "tess"];
+    let export = |form: &str, more: &[&str]| {
+        let asks = [&["export", "--form", form], &hers[..], more].concat();
+        told(&vault.audit(&asks), 0, "")
+    };
+    let of = |key: &str, project: &str, name: &str| {
+        let asks = ["pseudonym", "of", "--key", key, "--project", project, name];
+        told(&super::audit(&asks), 0, "p-").trim_end().to_owned()
+    };
+    let name = of(&key, "icu", "long.gone");
+    assert_ne!(name, of(&key, "lab", "long.gone"));
+    assert_ne!(name, of(&other, "icu", "long.gone"));
+    for form in FORMS {
+        assert!(export(form, &[]).contains("long.gone"), "{form}");
+        let hidden = export(form, &["--pseudonyms", &key]);
+        let mut words = hidden.split(|c: char| !c.is_alphanumeric() && c != '.');
+        let person = words.find(|word| ["long.gone", "tess", "ana"].contains(word));
+        assert_eq!(person, None, "{form}");
+        // The same person is the same everywhere, and another under another key.
+        assert!(hidden.contains(&name), "{form}: {hidden}");
+        assert!(
+            !export(form, &["--pseudonyms", &other]).contains(&name),
+            "{form}"
+        );
+    }
+    let with = [&["export", "--form", "json"], &hers[..], &["--pseudonyms"]].concat();
+    told(
+        &vault.audit(&[&with[..], &[&vault.text("kluis.toml")]].concat()),
+        2,
+        "",
+    );
+    let whole = ["export", "--form", "json", "--vault", "--pseudonyms", &key];
+    told(&vault.audit(&whole), 2, "--project");
+    // Only the key tells who is who.
+    let names = vault.text("names");
+    std::fs::write(&names, "nobody\ntess\nNot A Name\nlong.gone\n").expect("written");
+    let resolve = |key: &str, project: &str, code| {
+        let asked = ["pseudonym", "resolve", "--key", key, "--project", project];
+        let all = [&asked[..], &["--names", &names, &name]].concat();
+        told(&super::audit(&all), code, &name)
+    };
+    assert!(resolve(&key, "icu", 0).contains("long.gone"));
+    resolve(&other, "icu", 1);
+    resolve(&key, "lab", 1);
+}
+
 #[test]
 fn a_young_volume_stays_open_until_it_is_old() {
     let vault = Vault::founded();

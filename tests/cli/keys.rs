@@ -166,3 +166,28 @@ fn a_changed_root_opens_the_vault_and_the_old_one_does_not() {
     vault.run(&["principal", "create", "bob"]).expect(0, &[]);
     vault.run(&["doctor"]).expect(0, &["opens the key ring"]);
 }
+
+#[test]
+fn the_keys_of_a_deleted_dataset_go_with_it_when_their_copy_is_back() {
+    let vault = Vault::founded();
+    vault
+        .run(&["dataset", "create", "icu/ecg", "--creator", "ana"])
+        .expect(0, &[]);
+    copy(&vault);
+    fs::rename(vault.path("copy"), vault.path("away")).expect("moved");
+    vault
+        .run(&["dataset", "delete", "icu/ecg"])
+        .expect(0, &["is deleted"]);
+    vault
+        .run(&["key", "works"])
+        .expect(0, &["delete", "not done"]);
+    assert_eq!(keys(&vault, "away").len(), 1, "it could not be reached");
+    fs::rename(vault.path("away"), vault.path("copy")).expect("moved back");
+    vault.run(&["key", "resume"]).expect(0, &["1 pieces"]);
+    for dir in ["data/keys", "copy"] {
+        assert!(keys(&vault, dir).is_empty(), "{dir}");
+    }
+    let told = vault.run(&["key", "inventory"]).expect(0, &[]);
+    assert!(!told.out.contains("no dataset"), "{}", told.out);
+    vault.run(&["doctor"]).expect(0, &[]);
+}

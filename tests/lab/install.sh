@@ -3,6 +3,7 @@
 #
 #   tests/lab/install.sh base nextest python data node aws2 debian valgrind     what tests/run needs
 #   tests/lab/install.sh fuse mount fio slurm  what tests/mount, tests/slurm and tests/kubernetes ask for themselves
+#   tests/lab/install.sh age bao          what tests/roots asks for itself
 #   tests/lab/install.sh ceph garage more      what tests/run --all adds (garage builds for long, more is 6 GB)
 #   tests/lab/install.sh nginx s3s-fs     what tests/load/measure.sh adds
 set -euo pipefail
@@ -117,6 +118,8 @@ for part in "$@"; do
     # Tools for tables and arrays; and those of them that are large (PyTorch).
     data) venv data ;;
     more) venv more ;;
+    # Clients of SCIM.
+    people) venv people ;;
     # What tests/mount reads files with.
     mount) venv mount ;;
     # Clients as Debian has them: old ones, which many sites run.
@@ -126,6 +129,12 @@ for part in "$@"; do
     valgrind) command -v valgrind >/dev/null || apt_get valgrind ;;
     fuse) command -v fusermount3 >/dev/null || apt_get fuse3 ;;
     rsyslog) compgen -G '/usr/lib/*/rsyslog/lmnsd_gtls.so' >/dev/null || apt_get rsyslog rsyslog-gnutls ;;
+    # What keeps root identities in tests/roots.
+    age) command -v age >/dev/null || apt_get age ;;
+    bao)
+        venv bao
+        ln -sf "$LAB_CACHE/bao/bin/bao" "$LAB_CACHE/bin/"
+        ;;
     fio) command -v fio >/dev/null && command -v rsync >/dev/null || apt_get fio rsync ;;
     slurm)
         command -v slurmd >/dev/null && [ -f /usr/include/slurm/spank.h ] ||

@@ -3,13 +3,20 @@
 use super::CodecError;
 use super::rows::{bytes, fields};
 use super::wire::{Reader, Wire};
-use crate::catalog::{JobRow, NodeRow, RosterEntry, RosterKind, RosterRow};
+use crate::catalog::{
+    AliasRow, JobRow, Linking, NodeRow, PersonRow, RosterEntry, RosterKind, RosterRow, SourceRow,
+    TeamRow,
+};
 use crate::policy::Demand;
 
 bytes!(RosterKind {
     Node = 0,
     Job = 1,
     Demand = 2,
+    Source = 3,
+    Person = 4,
+    Team = 5,
+    Alias = 6,
 });
 fields!(RosterEntry { revision, row });
 fields!(NodeRow {
@@ -19,6 +26,36 @@ fields!(NodeRow {
     enrolled,
 });
 fields!(Demand { acr, amr, log_only });
+bytes!(Linking {
+    ByHand = 0,
+    UserName = 1,
+    ExternalId = 2,
+});
+fields!(SourceRow {
+    key,
+    agent,
+    issuer,
+    linking,
+    created,
+    expires,
+});
+fields!(PersonRow {
+    source,
+    user_name,
+    external_id,
+    display_name,
+    active,
+    created,
+    modified,
+});
+fields!(TeamRow {
+    source,
+    display_name,
+    external_id,
+    created,
+    modified,
+});
+fields!(AliasRow { principal });
 fields!(JobRow {
     principal,
     word,
@@ -47,6 +84,10 @@ impl Wire for RosterRow {
             Self::Node(row) => row.write(out),
             Self::Job(row) => row.write(out),
             Self::Demand(row) => row.write(out),
+            Self::Source(row) => row.write(out),
+            Self::Person(row) => row.write(out),
+            Self::Team(row) => row.write(out),
+            Self::Alias(row) => row.write(out),
         }
     }
 
@@ -55,6 +96,10 @@ impl Wire for RosterRow {
             RosterKind::Node => Self::Node(Wire::read(reader)?),
             RosterKind::Job => Self::Job(Wire::read(reader)?),
             RosterKind::Demand => Self::Demand(Wire::read(reader)?),
+            RosterKind::Source => Self::Source(Wire::read(reader)?),
+            RosterKind::Person => Self::Person(Wire::read(reader)?),
+            RosterKind::Team => Self::Team(Wire::read(reader)?),
+            RosterKind::Alias => Self::Alias(Wire::read(reader)?),
         })
     }
 }

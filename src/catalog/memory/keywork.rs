@@ -42,6 +42,19 @@ impl State {
         must(sealed >= self.floor(dataset), Conflict::KeyRetired)
     }
 
+    /// What is under legal hold as a whole is neither erased nor deleted.
+    pub(super) fn check_hold(&self, dataset: &DatasetId) -> Result<(), Conflict> {
+        let mut rows = self.datasets.values().filter(|row| row.id == *dataset);
+        let held = rows.any(|row| row.card.as_ref().is_some_and(|card| card.held.is_some()));
+        must(!held, Conflict::Locked)
+    }
+
+    /// Deletes an empty dataset that is under no legal hold.
+    pub(super) fn drop_dataset(&mut self, dataset: &DatasetId) -> Result<(), Conflict> {
+        self.check_hold(dataset)?;
+        self.delete_dataset(dataset)
+    }
+
     pub(super) fn begin_key_work(&mut self, row: KeyWorkRow) -> Result<(), CatalogError> {
         self.need_dataset(&row.dataset)?;
         let mut works = self.key_works.values();
@@ -65,12 +78,7 @@ impl State {
             self.drop_publication(&publication, now)?;
         }
         let Some(scope) = scope else { return Ok(()) };
-        let mut sets = self.datasets.values().filter(|row| row.id == dataset);
-        let card = sets.find_map(|row| row.card.as_ref());
-        must(
-            card.is_none_or(|card| card.held.is_none()),
-            Conflict::Locked,
-        )?;
+        self.check_hold(&dataset)?;
         let meant = |row: &ObjectRow| row.dataset == dataset && is_in(&scope, row);
         let older = self.versions.values().flatten();
         let older = older.filter_map(|(version, _)| match version {

@@ -98,7 +98,7 @@ impl State {
                 Ok(())
             }
             Mutation::CreateDataset(row) => self.create_dataset(row),
-            Mutation::DeleteDataset(id) => Ok(self.delete_dataset(&id)?),
+            Mutation::DeleteDataset(id) => Ok(self.drop_dataset(&id)?),
             Mutation::CreatePrincipal(row) => {
                 let exists = Conflict::PrincipalExists.into();
                 let row = PrincipalRow {

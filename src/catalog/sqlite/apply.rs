@@ -32,7 +32,10 @@ pub(super) fn apply(
     match mutation {
         Mutation::CreateProject(row) => create_project(conn, row),
         Mutation::CreateDataset(row) => create_dataset(conn, row),
-        Mutation::DeleteDataset(id) => delete_dataset(conn, id),
+        Mutation::DeleteDataset(id) => {
+            keywork::check_hold(conn, id)?;
+            delete_dataset(conn, id)
+        }
         Mutation::CreatePrincipal(row) => create_principal(conn, row),
         Mutation::CreateCredential(row) => create_credential(conn, row),
         Mutation::DeleteCredential(id) => {

@@ -105,14 +105,16 @@ fn drop_unissued(conn: &Connection, row: &KeyWorkRow) -> Result<(), CatalogError
         .try_for_each(|id| publications::drop_publication(conn, id, row.begun))
 }
 
-/// A legal hold on a dataset keeps all of it, published versions too.
-fn check_hold(conn: &Connection, dataset: &DatasetId) -> Result<(), CatalogError> {
-    let select = "SELECT card FROM datasets WHERE id = ?1";
-    let card: Option<Option<Card>> = sql::one(conn, select, [dataset.as_bytes()], |row| {
-        sql::get_some(row, 0)
+/// What is under legal hold as a whole is neither erased nor deleted.
+pub(super) fn check_hold(conn: &Connection, dataset: &DatasetId) -> Result<(), CatalogError> {
+    let select = "SELECT card FROM datasets WHERE id = ?1 AND card IS NOT NULL";
+    let card = sql::one(conn, select, [dataset.as_bytes()], |row| {
+        sql::get_encoded::<Card>(row, 0)
     })?;
-    let held = card.flatten().is_some_and(|card| card.held.is_some());
-    must(!held, Conflict::Locked)
+    must(
+        card.is_none_or(|card| card.held.is_none()),
+        Conflict::Locked,
+    )
 }
 
 /// What is locked is not erased.

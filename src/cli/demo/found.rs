@@ -107,7 +107,7 @@ pub(super) async fn prepare(ask: &DemoAsk, environment: &Environment) -> Result<
     }
     let mut config = Config::load(&file)?;
     config.server.listen = ask.listen;
-    app::make_keys(&config, None)?;
+    app::make_keys(&config)?;
     app::make_catalog(&config).map_err(OpenVaultError::from)?;
     drop(open_store(&config, environment, true).await?);
     Ok(config)

@@ -1,16 +1,16 @@
 //! The root identity, the key ring, and that every dataset has a key.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Report;
-use crate::app::{OpenVaultError, open_keys};
+use crate::app::{OpenVaultError, look_at_root, open_keys};
 use crate::catalog::{DatasetRow, KeyWorkRow};
 use crate::cli::open::{Desk, refuse};
 use crate::cli::serve;
 use crate::config::Config;
-use crate::keyring::KeyRing;
+use crate::keyring::{Keeper, KeptRoot, KeyRing, Quorum, RootFile};
 
 /// Looks at the files and opens the ring.
 pub(super) fn look(config: &Config, desk: Desk<'_>, report: &mut Report) -> Option<Arc<KeyRing>> {
@@ -19,13 +19,35 @@ pub(super) fn look(config: &Config, desk: Desk<'_>, report: &mut Report) -> Opti
     if let Some(file) = &config.keys.passphrase_file {
         exposed(file, report);
     }
-    match open_keys(config, desk.environment, &serve::passphrase) {
+    match look_at_root(config) {
+        Ok(RootFile::Kept(kept)) => {
+            let Keeper::Custodians(quorum) = kept.keeper() else {
+                return open(config, desk, report);
+            };
+            of_custodians(config, &kept, quorum, report);
+            None
+        }
+        Ok(_) => open(config, desk, report),
+        Err(error) => {
+            fail(&error, report);
+            None
+        }
+    }
+}
+
+fn open(config: &Config, desk: Desk<'_>, report: &mut Report) -> Option<Arc<KeyRing>> {
+    let runtime = match serve::runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            report.fail("keys", error.message(), "try again");
+            return None;
+        }
+    };
+    match runtime.block_on(open_keys(config, desk.environment, &serve::passphrase)) {
         Ok(ring) => {
             let print = ring.fingerprint();
-            report.ok(
-                "keys",
-                format!("{} opens the key ring {print}", identity.display()),
-            );
+            let identity = config.keys.identity.display();
+            report.ok("keys", format!("{identity} opens the key ring {print}"));
             Some(ring)
         }
         Err(error) => {
@@ -33,6 +55,59 @@ pub(super) fn look(config: &Config, desk: Desk<'_>, report: &mut Report) -> Opti
             None
         }
     }
+}
+
+/// A root that custodians keep is not opened for a look: what can be seen without them is.
+fn of_custodians(config: &Config, kept: &KeptRoot, quorum: &Quorum, report: &mut Report) {
+    let named = std::fs::read_to_string(config.keys.dir.join("root.pub")).unwrap_or_default();
+    if !named.lines().any(|line| line == kept.recipient()) {
+        let says = "the key ring is of another root than the custodians'";
+        report.fail(
+            "keys",
+            says,
+            "restore the file of the root or the ring from its backup",
+        );
+    }
+    let custodians: Vec<String> = quorum.names().iter().map(ToString::to_string).collect();
+    let (needed, all) = (quorum.needed(), custodians.len());
+    let says = format!(
+        "{needed} of {all} custodians open the root: {}",
+        custodians.join(", ")
+    );
+    report.ok("keys", says);
+    if usize::from(needed) == all {
+        report.warn(
+            "keys",
+            "every custodian is needed: whoever loses a share loses the vault",
+            "share the root anew with one more, `kluis key change-root`",
+        );
+    }
+    for path in shares_beside(&config.keys.identity) {
+        report.warn(
+            "keys",
+            format!("{} lies beside the vault", path.display()),
+            "a share belongs to its custodian: hand it over and delete it here",
+        );
+    }
+}
+
+/// Shares in the directory of the root's file, and in those in it.
+fn shares_beside(identity: &Path) -> Vec<PathBuf> {
+    let dir = identity.parent().unwrap_or_else(|| Path::new("."));
+    let entries = |dir: &Path| {
+        let entries = std::fs::read_dir(dir).into_iter().flatten();
+        entries
+            .flatten()
+            .map(|entry| entry.path())
+            .take(1_000)
+            .collect::<Vec<_>>()
+    };
+    let mut all = entries(dir);
+    for folder in all.clone().iter().filter(|path| path.is_dir()) {
+        all.extend(entries(folder));
+    }
+    all.retain(|path| path.extension().is_some_and(|end| end == "share"));
+    all
 }
 
 fn fail(error: &OpenVaultError, report: &mut Report) {
@@ -76,10 +151,13 @@ pub(super) fn of_copies(ring: &KeyRing, report: &mut Report) {
 pub(super) fn of_works(open: &[KeyWorkRow], report: &mut Report) {
     for row in open {
         let name = format!("{}/{}", row.bucket.project, row.bucket.dataset);
-        let what = row.scope.as_ref().map_or("rotation", |_| "erasure");
+        let what = row.word();
         report.warn(
             "keys",
-            format!("a {what} of {name} began at {} and is not done", row.begun),
+            format!(
+                "work on keys ({what}) of {name} began at {} and is not done",
+                row.begun
+            ),
             "a running gateway carries it on; so does `kluis key resume`",
         );
     }

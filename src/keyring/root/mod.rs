@@ -1,8 +1,14 @@
-//! The root identity: an age identity (X25519) in a file, plain or encrypted with a passphrase.
-//! `age-keygen` makes such files too, and `age -d` opens the encrypted ones.
+//! The root identity: an age identity (X25519) in a file, plain or encrypted with a passphrase, or
+//! kept elsewhere (`kept.rs`), by custodians (`shares.rs`). `age-keygen` makes plain files too, and
+//! `age -d` opens the encrypted ones.
+
+mod kept;
+mod shares;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod tests_shares;
 
 use std::io::{Read as _, Write as _};
 use std::iter;
@@ -10,6 +16,10 @@ use std::path::Path;
 
 use age::secrecy::{ExposeSecret as _, SecretString};
 use age::{DecryptError, Decryptor, Encryptor, Identity, Recipient, scrypt, x25519};
+pub use kept::{
+    Keeper, KeptRoot, RootFile, ShareKey, ShareLock, Wrapped, is_recipient, open_share,
+};
+pub use shares::{Gathered, Gathering, Quorum, Share, ShareRefused, SplitError, split};
 use zeroize::Zeroizing;
 
 use crate::keyring::{KeyRingError, files};
@@ -134,6 +144,19 @@ impl RootIdentity {
     pub(super) fn decrypt(&self, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, DecryptError> {
         let Self::File(FileIdentity(identity)) = self;
         decrypt(identity, sealed)
+    }
+
+    /// The identity as text without its comments: what is kept elsewhere.
+    pub(crate) fn secret_text(&self) -> Zeroizing<String> {
+        let Self::File(FileIdentity(identity)) = self;
+        Zeroizing::new(identity.to_string().expose_secret().to_owned())
+    }
+
+    /// Reads what [`Self::secret_text`] gave.
+    fn from_secret_text(bytes: &[u8]) -> Option<Self> {
+        let text = std::str::from_utf8(bytes).ok()?;
+        let identity = text.parse().ok()?;
+        Some(Self::File(FileIdentity(identity)))
     }
 
     /// The text of an identity file, as `age-keygen` writes it.

@@ -60,6 +60,8 @@ struct Log {
 
 #[async_trait]
 impl Recorder for Log {
+    fn failed(&self, _client: Option<std::net::IpAddr>) {}
+
     fn now(&self) -> Timestamp {
         Timestamp::from_millis(0)
     }

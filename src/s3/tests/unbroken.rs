@@ -13,14 +13,14 @@ use crate::s3::unbroken::Unbroken;
 use crate::s3::watch::{Watch, WatchFor};
 
 fn scope(log: &Arc<Log>) -> Arc<Scope> {
-    let (parts, ()) = Request::new(()).into_parts();
+    let (mut parts, ()) = Request::new(()).into_parts();
     let watch = Watch::new(WatchFor {
         announced: None,
         chunked: false,
         keep: false,
         idle: Duration::from_secs(30),
     });
-    let origin = Origin::of(&parts, &"gateway-test".into());
+    let origin = Origin::of(&mut parts, &"gateway-test".into());
     let sessions = Arc::new(Sessions::default());
     Scope::begin(&**log, "GET", origin, &sessions, &watch).unwrap()
 }

@@ -29,16 +29,16 @@ impl Guard {
         let row = match kept.filter(|row| runs(row)) {
             Some(row) => row,
             None => match self.catalog.roster(RosterKind::Job, &job.name).await? {
-                Some(entry) => match entry.row {
-                    RosterRow::Job(row) => {
-                        let row = Arc::new(row);
-                        self.keep(generation, |cache| {
-                            let _old = cache.jobs.insert(job.name.clone(), Arc::clone(&row));
-                        });
-                        row
-                    }
-                    RosterRow::Node(_) | RosterRow::Demand(_) => return Ok(false),
-                },
+                Some(entry) => {
+                    let RosterRow::Job(row) = entry.row else {
+                        return Ok(false);
+                    };
+                    let row = Arc::new(row);
+                    self.keep(generation, |cache| {
+                        let _old = cache.jobs.insert(job.name.clone(), Arc::clone(&row));
+                    });
+                    row
+                }
                 None => return Ok(false),
             },
         };

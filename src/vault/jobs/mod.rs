@@ -234,14 +234,14 @@ impl Vault {
 }
 
 fn of_entry(name: String, entry: RosterEntry) -> Option<Job> {
-    match entry.row {
-        RosterRow::Job(row) => Some(Job {
-            name,
-            row,
-            revision: entry.revision,
-        }),
-        RosterRow::Node(_) | RosterRow::Demand(_) => None,
-    }
+    let RosterRow::Job(row) = entry.row else {
+        return None;
+    };
+    Some(Job {
+        name,
+        row,
+        revision: entry.revision,
+    })
 }
 
 fn judge_ask(ask: &JobAsk<'_>) -> Result<(), VaultError> {

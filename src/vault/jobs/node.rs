@@ -87,9 +87,9 @@ impl Vault {
     /// A node's row.
     pub(super) async fn node(&self, name: &str) -> Result<Option<NodeRow>, VaultError> {
         let entry = self.catalog.roster(RosterKind::Node, name).await?;
-        Ok(match entry.map(|entry| entry.row) {
-            Some(RosterRow::Node(row)) => Some(row),
-            Some(RosterRow::Job(_) | RosterRow::Demand(_)) | None => None,
-        })
+        let Some(RosterRow::Node(row)) = entry.map(|entry| entry.row) else {
+            return Ok(None);
+        };
+        Ok(Some(row))
     }
 }

@@ -246,6 +246,7 @@ impl Vault {
         statement: &str,
         intent: &mut Intent,
     ) -> Result<Statement, VaultError> {
+        self.attempt(call)?;
         let wrong = |why| VaultError::new(ErrorKind::TokenInvalid, why);
         let name = token::claimed_issuer(statement).unwrap_or_default();
         let node = self.node(&name).await?;
@@ -267,7 +268,8 @@ impl Vault {
             } else {
                 ErrorKind::TokenInvalid
             };
-            VaultError::caused(kind, "a node's statement is not believed", error)
+            let told = "a node's statement is not believed";
+            self.failed_attempt(call, VaultError::caused(kind, told, error))
         })?;
         if !is_number(&stated.number) {
             return Err(wrong("no number of a job"));

@@ -4,7 +4,8 @@ use super::super::error::{ErrorKind, VaultError};
 use super::super::record::Recorded;
 use super::super::{Call, Vault};
 use crate::catalog::{
-    EraseScope, FLOOR_ERASED, KeyWorkRow, ListQuery, Mutation, UploadQuery, VersionQuery, WorkEnd,
+    DatasetRow, EraseScope, FLOOR_ERASED, KeyWorkRow, ListQuery, Mutation, UploadQuery,
+    VersionQuery, WorkEnd,
 };
 use crate::ledger::erasure::{Certificate, hash_of_signed};
 use crate::ledger::tlog::{KeyKind, Signer};
@@ -57,6 +58,28 @@ impl Vault {
         })
     }
 
+    /// What destroys the keys of a dataset in the commit that deletes it: its deletion is the word
+    /// of who may delete it, and all that it held is gone.
+    pub(in crate::vault) fn prepare_forgetting(
+        &self,
+        dataset: &DatasetRow,
+        by: Option<&PrincipalId>,
+    ) -> Result<KeyWorkRow, VaultError> {
+        Ok(KeyWorkRow {
+            id: KeyWorkId::random(self.entropy.as_ref())?,
+            dataset: dataset.id,
+            bucket: dataset.bucket.clone(),
+            scope: None,
+            floor: FLOOR_ERASED,
+            keys: self.keyring.versions_of(&dataset.id)?,
+            persons: by.into_iter().cloned().collect(),
+            reason: "the dataset was deleted".to_owned(),
+            begun: self.now(),
+            tally: crate::catalog::Tally::default(),
+            end: None,
+        })
+    }
+
     /// Begins it without asking anybody.
     pub(super) async fn begin_key_work(&self, begin: Begin) -> Result<KeyWorkRow, VaultError> {
         let row = self.prepare_key_work(begin)?;
@@ -68,7 +91,10 @@ impl Vault {
 
     /// Does what is left of it; the row at its end. Done by two at once it is done once: what the
     /// slower one is refused is what the faster one did.
-    pub(super) async fn carry_on(&self, row: &KeyWorkRow) -> Result<KeyWorkRow, VaultError> {
+    pub(in crate::vault) async fn carry_on(
+        &self,
+        row: &KeyWorkRow,
+    ) -> Result<KeyWorkRow, VaultError> {
         let done = self.do_steps(row).await;
         self.guard.forget();
         let now = self.catalog.key_work(&row.id).await?;
@@ -84,6 +110,10 @@ impl Vault {
 
     async fn do_steps(&self, row: &KeyWorkRow) -> Result<(), VaultError> {
         match &row.scope {
+            // Empty, or its deletion would not stand: there is nothing else to do.
+            None if row.is_of_deleted() => {
+                self.keyring.destroy_below(&row.dataset, row.floor)?;
+            }
             Some(EraseScope::Dataset) => {
                 // First of all: from here on nothing of it opens, wherever it lies.
                 self.keyring.destroy_below(&row.dataset, row.floor)?;
@@ -284,9 +314,9 @@ impl Vault {
         let action = row.scope.as_ref().map(EraseScope::action);
         let mut intent = Self::intent(call, action, object);
         let persons: Vec<&str> = row.persons.iter().map(PrincipalId::as_str).collect();
-        let what = row.scope.as_ref().map_or("rotate", |_| "erase");
         let text = format!(
-            "{what} work={} persons={} reason={}",
+            "{} work={} persons={} reason={}",
+            row.word(),
             row.id,
             persons.join(","),
             row.reason

@@ -243,6 +243,7 @@ async fn a_project_that_is_not_named_is_given_no_urls() {
     let parts = world.parts();
     let settings = crate::vault::Settings {
         straight: vec!["other".parse().unwrap()],
+        attempts: 0,
         ..super::support::settings(false)
     };
     world.vault = Arc::new(crate::vault::Vault::new(parts, settings));

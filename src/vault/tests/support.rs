@@ -409,6 +409,7 @@ pub(in crate::vault) fn settings(snapshot_wait: bool) -> Settings {
         default_project: "icu".parse().unwrap(),
         snapshot_wait,
         straight: vec!["icu".parse().unwrap()],
+        attempts: crate::types::limits::ATTEMPTS_BURST,
         review: REVIEW,
         labels: labels(),
         log_origin: "kluis/test".to_owned(),

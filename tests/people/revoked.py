@@ -1,0 +1,123 @@
+"""A person reads; her organisation's system says that she is not active; within a minute the stream is cut, and nothing is served."""
+
+import os
+import subprocess
+import sys
+import time
+
+import boto3
+import httpx2 as httpx
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+KLUIS, DIR = sys.argv[1:3]
+USER = "urn:ietf:params:scim:schemas:core:2.0:User"
+GROUP = "urn:ietf:params:scim:schemas:core:2.0:Group"
+PATCH = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
+MIB = 1 << 20
+failures = 0
+
+
+def check(title, holds, detail=""):
+    global failures
+    failures += not holds
+    print(f"{'PASS' if holds else 'FAIL'} {title}" + ("" if holds else f": {detail}"), flush=True)
+
+
+def kluis(*args):
+    done = subprocess.run([KLUIS, "--config", f"{DIR}/kluis.toml", *args], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, f"{args}: {done.stderr}"
+    return done.stdout
+
+
+def client(text):
+    said = dict(line.strip().split("=", 1) for line in text.splitlines() if "=" in line)
+    return boto3.client(
+        "s3", endpoint_url=os.environ["KLUIS_ENDPOINT"], region_name="kluis",
+        config=Config(retries={"max_attempts": 1}, s3={"addressing_style": "path"}),
+        aws_access_key_id=said["AWS_ACCESS_KEY_ID"], aws_secret_access_key=said["AWS_SECRET_ACCESS_KEY"],
+    )
+
+
+owner = client(open(f"{DIR}/ana.env").read())
+owner.create_bucket(Bucket="icu--ecg")
+owner.put_object(Bucket="icu--ecg", Key="large", Body=os.urandom(MIB) * 256)
+token = kluis("scim", "create", "uni", "--for", "ana").strip()
+base = os.environ["KLUIS_ENDPOINT"] + "/.kluis/v1/scim/v2/"
+scim = httpx.Client(base_url=base, headers={"authorization": f"Bearer {token}"}, timeout=30)
+ann = scim.post("Users", json={"schemas": [USER], "userName": "Ann@Uni.example", "externalId": "4711"}).json()
+check("a person is called by her organisation and her name", ann["id"] == "uni.ann@uni.example", ann)
+team = scim.post("Groups", json={"schemas": [GROUP], "displayName": "readers", "members": [{"value": ann["id"]}]}).json()
+check("a group with its member", [m["value"] for m in team["members"]] == [ann["id"]], team)
+kluis("grant", "create", "icu", "--to", team["id"], "--role", "reader", "--purpose", "test", "--permit", "T-1",
+      "--expires", "2099-01-01T00:00:00Z", "--approver", "ana")
+reader = client(kluis("credential", "create", ann["id"]))
+
+
+def reads():
+    try:
+        return len(reader.get_object(Bucket="icu--ecg", Key="large", Range="bytes=0-9")["Body"].read()) == 10
+    except ClientError as error:
+        return error.response["Error"]["Code"]
+
+
+def within_a_second(expected):
+    end = time.monotonic() + 1
+    while (got := reads()) != expected and time.monotonic() < end:
+        time.sleep(0.02)
+    return got
+
+
+check("she reads what the group may", within_a_second(True) is True)
+
+
+def patch(path, operation):
+    return scim.patch(path, json={"schemas": [PATCH], "Operations": [operation]})
+
+
+def cut_after(end):
+    """Seconds from what ended the right until the stream that was open is cut."""
+    body = reader.get_object(Bucket="icu--ecg", Key="large")["Body"]
+    body.read(MIB)
+    answer = end()
+    begin = time.monotonic()
+    got = MIB
+    try:
+        while piece := body.read(MIB // 4):
+            got += len(piece)
+            time.sleep(0.05)
+            if time.monotonic() - begin > 75:
+                break
+        whole = got == 256 * MIB
+    except Exception:
+        whole = False
+    return answer.status_code, time.monotonic() - begin, whole
+
+
+for title, path, ends, back in [
+    ("set inactive", f"Users/{ann['id']}", {"op": "Replace", "path": "active", "value": "False"},
+     {"op": "Replace", "path": "active", "value": "True"}),
+    ("taken out of the group", f"Groups/{team['id']}", {"op": "remove", "path": f'members[value eq "{ann["id"]}"]'},
+     {"op": "add", "path": "members", "value": [{"value": ann["id"]}]}),
+]:
+    status, seconds, whole = cut_after(lambda: patch(path, ends))
+    print(f"{title}: the open stream ended after {seconds:.1f} s")
+    check(f"ID-3: {title}, the open stream is cut within 60 s", status == 200 and not whole and seconds <= 60, (status, seconds, whole))
+    check(f"{title}, the next request is refused", within_a_second("AccessDenied") == "AccessDenied", reads())
+    patch(path, back)
+    check(f"{title}, and back: she reads again", within_a_second(True) is True, reads())
+
+check("deleted", scim.delete(f"Users/{ann['id']}").status_code == 204)
+check("deleted, the next request is refused", within_a_second("AccessDenied") == "AccessDenied", reads())
+again = scim.post("Users", json={"schemas": [USER], "userName": "ann@uni.example"}).json()
+check("a name is never given twice", again["id"] == "uni.ann@uni.example.2", again)
+listed = kluis("--json", "scim", "people", "uni")
+check("the host lists whom an organisation tells of", '"uni.ann@uni.example.2"' in listed, listed)
+log = kluis("audit", "tail", "--limit", "200")
+check("what it told is in the log", "scim=uni delete user=uni.ann@uni.example" in log or "ScimDeleteUser" in log, log[-500:])
+kluis("scim", "end", "uni")
+end = time.monotonic() + 1
+while (status := scim.get("Users").status_code) != 401 and time.monotonic() < end:
+    time.sleep(0.02)
+check("an ended credential opens nothing", status == 401, status)
+sys.exit(failures > 0)
