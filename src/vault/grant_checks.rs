@@ -115,8 +115,8 @@ impl Vault {
     /// Whether what a principal gets, a person has by it: hers, her workload's, or that of a group
     /// in which either is.
     async fn is_for(&self, grantee: &PrincipalId, who: &PrincipalId) -> Result<bool, VaultError> {
-        let person = self.person_of(who).await?;
-        if self.person_of(grantee).await? == person {
+        let person = self.answers_for(who).await?;
+        if self.answers_for(grantee).await? == person {
             return Ok(true);
         }
         let mut after: Option<PrincipalId> = None;
@@ -124,7 +124,7 @@ impl Vault {
             let limit = limits::PAGE_ENTRIES_MAX;
             let page = self.catalog.members(grantee, after.as_ref(), limit).await?;
             for member in &page {
-                if self.person_of(member).await? == person {
+                if self.answers_for(member).await? == person {
                     return Ok(true);
                 }
             }
@@ -136,7 +136,7 @@ impl Vault {
     }
 
     /// Who answers for what a principal does: a workload's person, anybody else herself.
-    async fn person_of(&self, who: &PrincipalId) -> Result<PrincipalId, VaultError> {
+    async fn answers_for(&self, who: &PrincipalId) -> Result<PrincipalId, VaultError> {
         let row = self.catalog.principal(who).await?;
         Ok(row
             .and_then(|row| row.acts_for)
