@@ -113,7 +113,7 @@ again = scim.post("Users", json={"schemas": [USER], "userName": "ann@uni.example
 check("a name is never given twice", again["id"] == "uni.ann@uni.example.2", again)
 listed = kluis("--json", "scim", "people", "uni")
 check("the host lists whom an organisation tells of", '"uni.ann@uni.example.2"' in listed, listed)
-log = kluis("audit", "tail", "--limit", "200")
+log = kluis("audit", "tail", "--lines", "200")
 check("what it told is in the log", "scim=uni delete user=uni.ann@uni.example" in log or "ScimDeleteUser" in log, log[-500:])
 kluis("scim", "end", "uni")
 end = time.monotonic() + 1
