@@ -11,7 +11,7 @@ use super::super::{
 };
 use super::keywork::Work;
 use super::versions::Older;
-use crate::policy::{Grant, GrantEffect, Terms};
+use crate::policy::{Grant, Terms};
 use crate::types::{
     AccessKeyId, ApprovalId, BlobId, BucketName, DatasetId, GrantId, KeyWorkId, LogTerms, NoticeId,
     ObjectKey, PrincipalId, ProjectName, PublicationId, Timestamp, UploadId, VersionId, Versioning,
@@ -430,15 +430,7 @@ impl State {
                 .values()
                 .any(|(row, _)| row.dataset == *id);
         must(empty, Conflict::DatasetNotEmpty)?;
-        // What was allowed on it is not allowed on the next one of its name.
-        let bucket = self.datasets.values().find(|row| row.id == *id);
-        if let Some(bucket) = bucket.map(|row| row.bucket.clone()) {
-            self.grants.retain(|_, grant| {
-                grant.effect == GrantEffect::Deny
-                    || grant.project != bucket.project
-                    || grant.dataset.as_ref() != Some(&bucket.dataset)
-            });
-        }
+        self.drop_grants_on(id);
         self.datasets.retain(|_, row| row.id != *id);
         self.settings.retain(|(dataset, _), _| dataset != id);
         Ok(())
