@@ -318,7 +318,8 @@ pub(super) fn delete_dataset(conn: &Connection, id: &DatasetId) -> Result<(), Ca
     Ok(())
 }
 
-/// What was allowed on a dataset is not allowed on the next one of its name, which holds other data.
+/// What was allowed on a dataset is not allowed on the next one of its name, which holds other
+/// data.
 fn drop_grants(conn: &Connection, id: &DatasetId) -> Result<(), CatalogError> {
     let select = "SELECT grants.row, name FROM grants JOIN datasets USING (project)
         WHERE datasets.id = ?1";

@@ -1,4 +1,4 @@
-//! Who is let in by whom: nobody by herself, nobody by what is gone, and for no longer than it holds.
+//! Who is let in by whom: nobody by herself or by what is gone, and no longer than it holds.
 
 use std::sync::Arc;
 
