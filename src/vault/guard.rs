@@ -539,9 +539,7 @@ impl Vault {
         };
         object.key.clone_from(&key_name);
         let denied = VaultError::new(ErrorKind::AccessDenied, "no rule allows it");
-        let Some(principal) = call.subject() else {
-            return Err((object, None, denied));
-        };
+        let principal = or_refuse!(call.subject().ok_or(denied), None);
         let subject = or_refuse!(self.guard.subject(&bucket.project, principal).await, None);
         let (now, when) = (self.now(), about(call, version));
         let decision = subject.decide(&Ask {
