@@ -13,7 +13,7 @@ use super::error::{ErrorKind, VaultError};
 use super::guard::{circumstances, policy_ref};
 use crate::catalog::{ApprovalRow, ApprovalState, ApprovalStep, Mutation};
 use crate::ledger::{AuthMethod, Intent};
-use crate::policy::{Ask, Circumstances, Decision};
+use crate::policy::{Ask, Assurance, Circumstances, Decision};
 use crate::types::{
     Act, ActKind, Action, ApprovalId, BucketName, DatasetName, PrincipalId, PrincipalKind,
     ProjectName, limits,
@@ -289,9 +289,11 @@ impl Vault {
         let when = circumstances(call);
         self.may_ask(place_of(act), act.kind, &row.asker, &when)
             .await?;
-        // Her own credential's bounds are not those of the second person.
+        // Her own credential's bounds are not those of the second person, whose sign-in was judged
+        // when she approved.
         let bare = Circumstances {
             client: when.client,
+            assurance: Assurance::Host,
             ..Circumstances::default()
         };
         let approver = row.approver.as_ref().ok_or(OVER)?;

@@ -114,6 +114,9 @@ impl Vault {
         }
         let own = call.session.principal.as_ref() == Some(&origin.initiator);
         let known = own || self.oversees(call, proof, key.as_str()).await?;
+        if known {
+            check_told(completing, row.bytes, &row.checksums)?;
+        }
         Ok(known.then_some(row))
     }
 
@@ -141,7 +144,7 @@ impl Vault {
                     return Err(BAD_PART);
                 }
                 for (kind, text) in &want.checksums {
-                    if part.checksums.get(*kind).is_some_and(|known| known != text) {
+                    if part.checksums.get(*kind) != Some(text) {
                         return Err(BAD_PART);
                     }
                 }
@@ -193,21 +196,8 @@ impl Vault {
                 "an object is at most 50 TiB",
             ));
         }
-        if completing.bytes.is_some_and(|bytes| bytes != table.bytes()) {
-            return Err(VaultError::new(
-                ErrorKind::InvalidArgument,
-                "the length is another",
-            ));
-        }
         let checksums = whole_checksums(upload, parts);
-        for (kind, text) in &completing.expected {
-            if checksums.get(*kind) != Some(text) {
-                return Err(VaultError::new(
-                    ErrorKind::BadDigest,
-                    "a checksum is another",
-                ));
-            }
-        }
+        check_told(completing, table.bytes(), &checksums)?;
         let draft = Draft {
             meta: upload.meta.clone(),
             tags: upload.tags.clone(),
@@ -217,6 +207,24 @@ impl Vault {
         };
         self.object_row(proof, version, draft, &table)
     }
+}
+
+/// That the object is what the client says it is, by its length and checksums.
+fn check_told(
+    completing: &Completing,
+    bytes: u64,
+    checksums: &Checksums,
+) -> Result<(), VaultError> {
+    if completing.bytes.is_some_and(|told| told != bytes) {
+        let why = "the length is another";
+        return Err(VaultError::new(ErrorKind::InvalidArgument, why));
+    }
+    let mut told = completing.expected.iter();
+    if told.all(|(kind, text)| checksums.get(*kind) == Some(text)) {
+        return Ok(());
+    }
+    let why = "a checksum is another";
+    Err(VaultError::new(ErrorKind::BadDigest, why))
 }
 
 /// What a completion commits.

@@ -103,13 +103,44 @@ impl Vault {
     ) -> Result<Decision, VaultError> {
         const SELF: VaultError =
             VaultError::new(ErrorKind::AccessDenied, "this role needs another approver");
-        if self.is_privileged(grant) && grant.effect == GrantEffect::Allow {
-            let groups = self.catalog.groups_of(approver).await?;
-            if grant.principal == *approver || groups.contains(&grant.principal) {
-                return Err(SELF);
-            }
+        if self.is_privileged(grant)
+            && grant.effect == GrantEffect::Allow
+            && self.is_for(&grant.principal, approver).await?
+        {
+            return Err(SELF);
         }
         self.decide_managing(call, grant, approver).await
+    }
+
+    /// Whether what a principal gets, a person has by it: hers, her workload's, or that of a group
+    /// in which either is.
+    async fn is_for(&self, grantee: &PrincipalId, who: &PrincipalId) -> Result<bool, VaultError> {
+        let person = self.answers_for(who).await?;
+        if self.answers_for(grantee).await? == person {
+            return Ok(true);
+        }
+        let mut after: Option<PrincipalId> = None;
+        loop {
+            let limit = limits::PAGE_ENTRIES_MAX;
+            let page = self.catalog.members(grantee, after.as_ref(), limit).await?;
+            for member in &page {
+                if self.answers_for(member).await? == person {
+                    return Ok(true);
+                }
+            }
+            match page.last() {
+                Some(last) => after = Some(last.clone()),
+                None => return Ok(false),
+            }
+        }
+    }
+
+    /// Who answers for what a principal does: a workload's person, anybody else herself.
+    async fn answers_for(&self, who: &PrincipalId) -> Result<PrincipalId, VaultError> {
+        let row = self.catalog.principal(who).await?;
+        Ok(row
+            .and_then(|row| row.acts_for)
+            .unwrap_or_else(|| who.clone()))
     }
 
     pub(super) async fn decide_managing(

@@ -95,14 +95,19 @@ impl Vault {
     }
 
     /// Makes a grant, in force at once. Its approver must be one who may manage grants in the
-    /// project; only a project's first grant, which makes its first owner, needs none: so an
-    /// operator can found a project and cannot afterwards let anyone in (AZ-3).
+    /// project; only a project's first grant, which makes its first owner and is made on the host,
+    /// needs none: so an operator can found a project and cannot afterwards let anyone in (AZ-3).
     pub async fn create_grant(&self, call: &Call, grant: Grant) -> Result<Grant, VaultError> {
         let intent = Self::grant_intent(call, &grant);
         let checked = async {
             self.check_grant(&grant)?;
-            if self.is_founding(&grant).await? {
-                return Ok(Terms::default());
+            // On the vault's own host alone: over the network nobody lets herself in.
+            if call.session.auth == AuthMethod::Local && self.is_founding(&grant).await? {
+                return Ok(Terms {
+                    standing: Standing::Approved,
+                    lapses: None,
+                    ..grant.terms.clone()
+                });
             }
             Self::actor(call, Some(&grant.approver))?;
             check_complete(&self.guard.policy(), &grant)?;

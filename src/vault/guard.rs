@@ -22,7 +22,9 @@ use crate::catalog::{
     SharedCatalog,
 };
 use crate::ledger::{ObjectRef, PolicyRef};
-use crate::policy::{Ask, Bar, Circumstances, Decision, Policy, ProjectPolicy, SubjectPolicy};
+use crate::policy::{
+    Ask, Bar, Circumstances, Decision, GrantEffect, Policy, ProjectPolicy, SubjectPolicy,
+};
 use crate::types::{
     AccessKeyId, Action, BucketName, BucketRef, Clock, DatasetId, ObjectKey, PrincipalId,
     ProjectName, Rank, Timestamp, VersionName, Versioning, limits,
@@ -109,9 +111,18 @@ struct Known {
     secret: crate::types::SecretText,
 }
 
+/// What an answer was read under: what is kept of it must not outlive either.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub(super) struct Seen {
+    /// The catalog's generation.
+    generation: u64,
+    /// How often this process dropped what it had: another policy changes no catalog.
+    epoch: u64,
+}
+
 #[derive(Default)]
 pub(super) struct Cache {
-    generation: u64,
+    seen: Seen,
     checked: Timestamp,
     credentials: HashMap<AccessKeyId, Arc<Known>>,
     /// Each with the rank of its label.
@@ -202,34 +213,39 @@ impl Guard {
     pub(super) fn forget(&self) {
         if let Ok(mut cache) = self.cache.write() {
             cache.clear();
+            cache.seen.epoch = cache.seen.epoch.wrapping_add(1);
             cache.checked = Timestamp::default();
         }
     }
 
-    /// Looks at most every [`FRESH_MS`] whether another commit changed what is cached; returns the
-    /// generation that cached answers belong to.
-    pub(super) async fn generation(&self) -> Result<u64, VaultError> {
+    /// Looks at most every [`FRESH_MS`] whether another commit changed what is cached; returns what
+    /// cached answers belong to.
+    pub(super) async fn generation(&self) -> Result<Seen, VaultError> {
         let now = self.clock.now();
         if let Ok(cache) = self.cache.read()
             && now.since(cache.checked) < FRESH_MS
             && cache.checked <= now
         {
-            return Ok(cache.generation);
+            return Ok(cache.seen);
         }
+        let epoch = self.cached(|cache| Some(cache.seen.epoch));
         let generation = self.catalog.generation().await?;
         let mut cache = self.cache.write().map_err(|_poisoned| poisoned())?;
-        if generation != cache.generation {
+        if generation != cache.seen.generation {
             cache.clear();
-            cache.generation = generation;
+            cache.seen.generation = generation;
         }
-        cache.checked = now;
-        Ok(generation)
+        // What was dropped meanwhile may be read again under another generation than this.
+        if epoch == Some(cache.seen.epoch) {
+            cache.checked = now;
+        }
+        Ok(cache.seen)
     }
 
-    /// Keeps an answer that was read under `generation`, unless something changed meanwhile.
-    pub(super) fn keep(&self, generation: u64, keep: impl FnOnce(&mut Cache)) {
+    /// Keeps an answer that was read under `seen`, unless something changed meanwhile.
+    pub(super) fn keep(&self, seen: Seen, keep: impl FnOnce(&mut Cache)) {
         if let Ok(mut cache) = self.cache.write()
-            && cache.generation == generation
+            && cache.seen == seen
         {
             let entries = cache.subjects.len().max(cache.credentials.len());
             let others = cache.sessions.len().max(cache.links.len());
@@ -308,7 +324,12 @@ impl Guard {
         let groups = self.catalog.groups_of(principal).await?;
         let mut grants = self.catalog.grants_of(project, principal).await?;
         for group in &groups {
-            grants.extend(self.catalog.grants_of(project, group).await?);
+            let mut theirs = self.catalog.grants_of(project, group).await?;
+            // A suspended group gives nobody anything; what it denies, it denies.
+            if self.bar(group).await?.is_some() {
+                theirs.retain(|grant| grant.effect == GrantEffect::Deny);
+            }
+            grants.extend(theirs);
         }
         let enforcer = match enforcer {
             Some(enforcer) => enforcer,
@@ -451,10 +472,10 @@ impl Vault {
         }
         self.authorize(call, place.bucket, Some(place.key), Action::VersionRead)
             .await?;
-        Ok(Authorized {
-            version: Some(name),
-            ..proof
-        })
+        let mut proof = proof;
+        proof.version = Some(name);
+        proof.lease.also = Some(Action::VersionRead);
+        Ok(proof)
     }
 
     /// Decides whether the caller may do `action` with all that begins with `prefix`.
@@ -518,9 +539,7 @@ impl Vault {
         };
         object.key.clone_from(&key_name);
         let denied = VaultError::new(ErrorKind::AccessDenied, "no rule allows it");
-        let Some(principal) = call.subject() else {
-            return Err((object, None, denied));
-        };
+        let principal = or_refuse!(call.subject().ok_or(denied), None);
         let subject = or_refuse!(self.guard.subject(&bucket.project, principal).await, None);
         let (now, when) = (self.now(), about(call, version));
         let decision = subject.decide(&Ask {
@@ -555,6 +574,7 @@ impl Vault {
                 bucket: bucket.clone(),
                 key: key_name.clone(),
                 action,
+                also: None,
                 confirmed: now,
                 due: Timestamp::from_millis(now.millis().saturating_add(RECHECK_MS)),
             },

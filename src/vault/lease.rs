@@ -30,6 +30,8 @@ pub(super) struct Lease {
     pub(super) bucket: BucketName,
     pub(super) key: Option<ObjectKey>,
     pub(super) action: Action,
+    /// What else must be allowed all the while.
+    pub(super) also: Option<Action>,
     pub(super) confirmed: Timestamp,
     pub(super) due: Timestamp,
 }
@@ -72,19 +74,20 @@ impl Lease {
             .guard
             .subject(&self.bucket.project, &self.principal)
             .await?;
-        let ask = Ask {
+        let ask = |action| Ask {
             project: &self.bucket.project,
             principal: &self.principal,
             dataset: Some(&self.bucket.dataset),
             key: self.key.as_ref().map_or("", ObjectKey::as_str),
-            action: self.action,
+            action,
             now,
             when: Circumstances {
                 version: self.version,
                 ..narrowed(self.client, self.bounds.as_deref())
             },
         };
-        if !subject.decide(&ask).allowed {
+        let mut needed = std::iter::once(self.action).chain(self.also);
+        if !needed.all(|action| subject.decide(&ask(action)).allowed) {
             return Ok(false);
         }
         // One that was deleted meanwhile holds nothing that could be read.

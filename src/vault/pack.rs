@@ -138,6 +138,10 @@ impl Vault {
         for object in &objects {
             let table = self.open_object(object)?;
             let [extent] = table.extents() else { continue };
+            // The rest of a blob that was cut is another object's.
+            if !table.is_of_whole_blobs() {
+                continue;
+            }
             let whole = layout::sealed_bytes(extent.blob_plaintext_bytes);
             if extent.blob_plaintext_bytes <= limits::PACK_OBJECT_BYTES_MAX {
                 items.push(Item {

@@ -138,18 +138,32 @@ impl Vault {
             match self.issue(call, &intent, &bucket, &row).await {
                 Ok(version) => Ok(version),
                 Err(error) => {
-                    // What a crash leaves frozen the sweeper drops.
-                    let (publication, now) = (row.id, self.now());
-                    let undo = Mutation::DropPublication { publication, now };
-                    if let Err(left) = self.commit(vec![undo]).await {
-                        tracing::warn!(reason = %left.reason(), "a frozen dataset is left");
-                    }
+                    self.unfreeze(&row).await;
                     Err(error)
                 }
             }
         }
         .await;
         recorded.settle(result)
+    }
+
+    /// Drops what was frozen and not issued. An error does not say that nothing was committed: a
+    /// version that is there may have been seen, and its number is never given away again. What is
+    /// left, by a crash too, the sweeper drops.
+    async fn unfreeze(&self, row: &PublicationRow) {
+        let issued = self.versions_of(&row.dataset).await;
+        let undone = match issued {
+            Ok(versions) if versions.iter().any(|version| version.id == row.id) => return,
+            Ok(_) => {
+                let (publication, now) = (row.id, self.now());
+                self.commit(vec![Mutation::DropPublication { publication, now }])
+                    .await
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(left) = undone {
+            tracing::warn!(reason = %left.reason(), "a frozen dataset is left");
+        }
     }
 
     /// Writes the manifest of what was frozen, and makes it the next version.
@@ -345,9 +359,9 @@ impl Vault {
     }
 
     /// What a page says of an object. Its part table authenticates here: what is damaged or was
-    /// altered by the catalog's host is not published.
+    /// altered by the catalog's host is not published, nor what could never be released.
     fn describe(&self, row: &ObjectRow) -> Result<FileEntry, VaultError> {
-        let table = self.open_object(row)?;
+        let table = self.open_released(row)?;
         Ok(FileEntry {
             bytes: row.bytes,
             modified: row.modified,

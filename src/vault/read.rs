@@ -200,6 +200,21 @@ impl Vault {
         Ok(open_table(&key, &object_binding(row), &row.sealed_table)?)
     }
 
+    /// Opens the part table of an object whose keys are to leave the vault: only if they open
+    /// nothing but the object.
+    pub(super) fn open_released(&self, row: &ObjectRow) -> Result<Table, VaultError> {
+        const CUT: VaultError = VaultError::new(
+            ErrorKind::InvalidArgument,
+            "an object is a cut of another, by a range copy, and shares its key: write its bytes anew",
+        );
+        let table = self.open_object(row)?;
+        if table.is_of_whole_blobs() {
+            Ok(table)
+        } else {
+            Err(CUT)
+        }
+    }
+
     /// The key that a part table says it is sealed under.
     pub(super) fn key_of(
         &self,

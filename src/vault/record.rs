@@ -81,14 +81,16 @@ impl Drop for Recorded {
 
 /// What break-glass allowed says so.
 pub(super) fn flagged(mut intent: Intent) -> Intent {
-    let purpose = intent
-        .policy
-        .as_ref()
-        .and_then(|policy| policy.purpose.as_ref());
-    if purpose.is_some_and(|purpose| purpose.starts_with(super::emergency::PURPOSE)) {
-        intent.nature = Nature::Emergency;
-    }
+    let policy = intent.policy.as_ref();
+    let flag = policy.and_then(|policy| nature_of(policy.purpose.as_deref()));
+    intent.nature = flag.unwrap_or(intent.nature);
     intent
+}
+
+/// What a grant of this purpose makes of a record, if it is break-glass.
+pub(super) fn nature_of(purpose: Option<&str>) -> Option<Nature> {
+    let glass = purpose.is_some_and(|purpose| purpose.starts_with(super::emergency::PURPOSE));
+    glass.then_some(Nature::Emergency)
 }
 
 const fn outcome_of(kind: ErrorKind) -> Outcome {

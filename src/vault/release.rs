@@ -301,7 +301,7 @@ impl Vault {
         let released: Result<Vec<Released>, VaultError> = objects
             .iter()
             .map(|object| {
-                let table = self.open_object(object)?.release()?;
+                let table = self.open_released(object)?.release()?;
                 let key = object.key.clone();
                 Ok(Released { key, table })
             })
@@ -404,7 +404,7 @@ impl Vault {
         let planned = async {
             version(&proof)?;
             let seen = self.look(&proof, &super::ReadAsk::default()).await?;
-            let table = self.open_object(&seen.row)?;
+            let table = self.open_released(&seen.row)?;
             let whole = table.extents().iter().find(|extent| extent.blob == blob);
             let whole = whole.map(|extent| layout::sealed_bytes(extent.blob_plaintext_bytes));
             let whole = whole.filter(|whole| sealed.start < sealed.end && sealed.end <= *whole);

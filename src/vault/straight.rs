@@ -10,6 +10,7 @@ use super::error::{ErrorKind, VaultError};
 use super::guard::{Authorized, policy_ref};
 use super::release::{Run, in_use, version};
 use super::{Call, Vault};
+use crate::seal::Table;
 use crate::types::{Action, BlobId, ObjectKey, limits};
 
 /// Blobs of one object that are to be read from the store.
@@ -111,19 +112,24 @@ impl Vault {
             None => Err(VaultError::new(ErrorKind::NoSuchObject, "no such object")),
             Some(object) => {
                 intent.object.version = Some(object.version);
-                let table = self.open_object(object)?;
-                let url = |blob: &BlobId| {
-                    let mut extents = table.extents().iter();
-                    extents.find(|extent| extent.blob == *blob)?;
-                    let url = self.store.presign(*blob, seconds)?;
-                    Some(Presigned { blob: *blob, url })
-                };
-                let urls: Option<Vec<Presigned>> = ask.blobs.iter().map(url).collect();
-                let reason = "the object has no such blob, or the store gives no URLs";
-                urls.ok_or_else(|| VaultError::new(ErrorKind::InvalidArgument, reason))
+                let table = self.open_released(object);
+                table.and_then(|table| self.urls(&table, &ask.blobs))
             }
         };
         self.note(call, intent, given.as_ref().map(drop)).await?;
         Ok(given.unwrap_or_default())
+    }
+
+    /// URLs of an object's blobs, all that are asked for or none.
+    fn urls(&self, table: &Table, blobs: &[BlobId]) -> Result<Vec<Presigned>, VaultError> {
+        let url = |blob: &BlobId| {
+            let mut extents = table.extents().iter();
+            extents.find(|extent| extent.blob == *blob)?;
+            let url = self.store.presign(*blob, limits::STRAIGHT_SECONDS)?;
+            Some(Presigned { blob: *blob, url })
+        };
+        let urls: Option<Vec<Presigned>> = blobs.iter().map(url).collect();
+        let reason = "the object has no such blob, or the store gives no URLs";
+        urls.ok_or_else(|| VaultError::new(ErrorKind::InvalidArgument, reason))
     }
 }

@@ -185,15 +185,14 @@ impl Vault {
         let proof = self
             .authorize(call, to.bucket, Some(to.key), Action::ObjectWrite)
             .await?;
-        self.check_labels(call, &source, &proof).await?;
-        let mut intent = Self::intent_of(call, &proof);
-        intent.source_object = Some(Self::intent_of(call, &source).object);
+        self.check_labels(call, &source.read, &proof).await?;
+        let intent = source.told(call, Self::intent_of(call, &proof));
         let mut recorded = self.begin(call, intent).await?;
         let result = async {
             check_part_number(number)?;
             let upload = self.find_upload(call, &proof, upload).await?;
             let span = from.span;
-            let (whole, table) = self.open_source(&source, from).await?;
+            let (whole, table) = self.open_source(&source.read, from).await?;
             check_copied(span, whole.bytes)?;
             check_body_bytes(table.bytes())?;
             recorded.count(table.bytes());

@@ -12,11 +12,13 @@ use super::guard::Authorized;
 use super::intake::Owner;
 use super::lock::{check_wishes, facts};
 use super::read::{hits, object_binding};
-use super::record::Recorded;
+use super::record::{Recorded, nature_of};
 use super::tags::check_tags;
 use crate::catalog::{
     Attached, BlobUse, Condition, Conflict, Likeness, Mutation, ObjectMeta, ObjectRow, attaching,
 };
+use crate::ledger::Intent;
+use crate::policy::Decision;
 use crate::seal::{BlobKind, Table, seal_table};
 use crate::types::{Action, BlobId, ByteRange, Checksums, ETag, VersionId, Versioning, limits};
 
@@ -34,6 +36,42 @@ struct Writing {
     version: VersionId,
     new: NewObject,
     condition: Condition,
+}
+
+/// The proofs of a copy's source.
+pub(super) struct Source {
+    /// That it may be read.
+    pub(super) read: Authorized,
+    /// That it may leave its dataset, where it does.
+    export: Option<Authorized>,
+}
+
+impl Source {
+    /// The record of a copy has the decision that lets it write; it says beside it under which
+    /// grants the source is read and leaves its dataset, and break-glass flags it as ever.
+    pub(super) fn told(&self, call: &Call, mut intent: Intent) -> Intent {
+        intent.source_object = Some(Vault::intent_of(call, &self.read).object);
+        let mut words = Vec::new();
+        let export = self.export.as_ref().map(|export| ("export", export));
+        for (what, proof) in std::iter::once(("read", &self.read)).chain(export) {
+            let Decision {
+                grant,
+                purpose,
+                permit,
+                ..
+            } = &proof.decision;
+            let grant = grant.as_ref().map(ToString::to_string);
+            let texts = [("grant", &grant), ("purpose", purpose), ("permit", permit)];
+            words.push(what.to_owned());
+            words.extend(texts.into_iter().filter_map(|(name, text)| {
+                let text = text.as_ref()?;
+                Some(format!("{name}={text}"))
+            }));
+            intent.nature = nature_of(purpose.as_deref()).unwrap_or(intent.nature);
+        }
+        intent.query = Some(super::cut(&words.join(" ")));
+        intent
+    }
 }
 
 impl Vault {
@@ -244,11 +282,10 @@ impl Vault {
         self.authorize_tags(call, to, tags.as_deref().unwrap_or_default())
             .await?;
         self.authorize_lock(call, to, &wishes).await?;
-        self.check_labels(call, &source, &proof).await?;
+        self.check_labels(call, &source.read, &proof).await?;
         let version = VersionId::random(self.entropy.as_ref())?;
-        let mut intent = Self::intent_of(call, &proof);
+        let mut intent = source.told(call, Self::intent_of(call, &proof));
         intent.object.version = Some(version);
-        intent.source_object = Some(Self::intent_of(call, &source).object);
         let mut recorded = self.begin(call, intent).await?;
         let result = async {
             let condition = condition(&conditions)?;
@@ -257,7 +294,7 @@ impl Vault {
             }
             check_tags(tags.as_deref().unwrap_or_default(), limits::OBJECT_TAGS_MAX)?;
             check_wishes(proof.dataset()?, &wishes, self.now())?;
-            let (seen, table) = self.open_source(&source, from).await?;
+            let (seen, table) = self.open_source(&source.read, from).await?;
             recorded.count(table.bytes());
             let draft = Draft {
                 meta: meta.unwrap_or_else(|| seen.meta.clone()),
@@ -304,16 +341,20 @@ impl Vault {
         call: &Call,
         from: &CopySource<'_>,
         to: Place<'_>,
-    ) -> Result<Authorized, VaultError> {
+    ) -> Result<Source, VaultError> {
         let place = from.place;
-        if place.bucket != to.bucket {
-            self.authorize(call, place.bucket, Some(place.key), Action::ObjectExport)
-                .await?;
-        }
-        let proof = self
-            .authorize(call, place.bucket, Some(place.key), Action::ObjectRead)
+        let (bucket, key) = (place.bucket, Some(place.key));
+        let export = if bucket == to.bucket {
+            None
+        } else {
+            let export = self.authorize(call, bucket, key, Action::ObjectExport);
+            Some(export.await?)
+        };
+        let read = self
+            .authorize(call, bucket, key, Action::ObjectRead)
             .await?;
-        self.authorize_version(call, place, proof).await
+        let read = self.authorize_version(call, place, read).await?;
+        Ok(Source { read, export })
     }
 
     /// A copy's source as it is now, and the part table of the bytes asked for.

@@ -2,8 +2,8 @@
 
 use super::super::{CatalogError, Conflict, IdentityRow, Mutation, RosterEntry, RosterKind, Uses};
 use super::state::{State, must};
-use crate::policy::Terms;
-use crate::types::{GrantId, PrincipalId, PrincipalKind, Timestamp, limits};
+use crate::policy::{GrantEffect, Terms};
+use crate::types::{DatasetId, GrantId, PrincipalId, PrincipalKind, Timestamp, limits};
 
 impl State {
     pub(super) fn set_terms(
@@ -16,6 +16,19 @@ impl State {
         grant.approver = approver;
         grant.terms = terms;
         Ok(())
+    }
+
+    /// What was allowed on a dataset is not allowed on the next one of its name.
+    pub(super) fn drop_grants_on(&mut self, id: &DatasetId) {
+        let Some(row) = self.datasets.values().find(|row| row.id == *id) else {
+            return;
+        };
+        let bucket = row.bucket.clone();
+        self.grants.retain(|_, grant| {
+            grant.effect == GrantEffect::Deny
+                || grant.project != bucket.project
+                || grant.dataset.as_ref() != Some(&bucket.dataset)
+        });
     }
 
     pub(super) fn suspend(

@@ -430,6 +430,7 @@ impl State {
                 .values()
                 .any(|(row, _)| row.dataset == *id);
         must(empty, Conflict::DatasetNotEmpty)?;
+        self.drop_grants_on(id);
         self.datasets.retain(|_, row| row.id != *id);
         self.settings.retain(|(dataset, _), _| dataset != id);
         Ok(())

@@ -10,8 +10,8 @@ use crate::catalog::codec::encode_value;
 use crate::catalog::{
     CatalogError, Conflict, CredentialRow, DatasetRow, Mutation, PrincipalRow, ProjectRow,
 };
-use crate::policy::Grant;
-use crate::types::{DatasetId, PrincipalId, PrincipalKind, ProjectName, Timestamp};
+use crate::policy::{Grant, GrantEffect};
+use crate::types::{DatasetId, DatasetName, PrincipalId, PrincipalKind, ProjectName, Timestamp};
 
 /// The two counters of the table `meta`.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -308,12 +308,30 @@ pub(super) fn delete_dataset(conn: &Connection, id: &DatasetId) -> Result<(), Ca
         || sql::exists(conn, uploads, [id.as_bytes()])?
         || sql::exists(conn, published, [id.as_bytes()])?;
     must(!holds_any, Conflict::DatasetNotEmpty)?;
+    drop_grants(conn, id)?;
     sql::exec(
         conn,
         "DELETE FROM settings WHERE dataset = ?1",
         [id.as_bytes()],
     )?;
     sql::exec(conn, "DELETE FROM datasets WHERE id = ?1", [id.as_bytes()])?;
+    Ok(())
+}
+
+/// What was allowed on a dataset is not allowed on the next one of its name, which holds other
+/// data.
+fn drop_grants(conn: &Connection, id: &DatasetId) -> Result<(), CatalogError> {
+    let select = "SELECT grants.row, name FROM grants JOIN datasets USING (project)
+        WHERE datasets.id = ?1";
+    let grants = sql::all(conn, select, [id.as_bytes()], |row| {
+        let (grant, name): (Grant, DatasetName) =
+            (sql::get_encoded(row, 0)?, sql::get_name(row, 1)?);
+        let allows = grant.effect == GrantEffect::Allow && grant.dataset == Some(name);
+        Ok(allows.then_some(grant.id))
+    })?;
+    for grant in grants.into_iter().flatten() {
+        sql::exec(conn, "DELETE FROM grants WHERE id = ?1", [grant.as_bytes()])?;
+    }
     Ok(())
 }
 

@@ -56,7 +56,7 @@ fn one_part(part: &CompletedPart) -> S3Result<Completed> {
     Ok(Completed {
         number: part_number(number)?,
         etag: tag.value().to_owned(),
-        checksums: checksums::of_part(part),
+        checksums: checksums::of_part(part)?,
     })
 }
 

@@ -313,18 +313,30 @@ macro_rules! tell_checksums {
 }
 pub(in crate::s3) use tell_checksums;
 
-/// Reads the checksums that a client repeats for a part.
-pub(in crate::s3) fn of_part(part: &s3s::dto::CompletedPart) -> Vec<(ChecksumKind, String)> {
-    [
+/// Reads the checksums that a client repeats for a part; one that is not kept is refused, since it
+/// cannot be held against the part.
+pub(in crate::s3) fn of_part(
+    part: &s3s::dto::CompletedPart,
+) -> S3Result<Vec<(ChecksumKind, String)>> {
+    let others = part.checksum_md5.is_some()
+        || part.checksum_sha512.is_some()
+        || part.checksum_xxhash128.is_some()
+        || part.checksum_xxhash3.is_some()
+        || part.checksum_xxhash64.is_some();
+    if others {
+        return Err(not_served("this checksum algorithm"));
+    }
+    let told = [
         (ChecksumKind::Crc32, &part.checksum_crc32),
         (ChecksumKind::Crc32c, &part.checksum_crc32c),
         (ChecksumKind::Crc64Nvme, &part.checksum_crc64nvme),
         (ChecksumKind::Sha1, &part.checksum_sha1),
         (ChecksumKind::Sha256, &part.checksum_sha256),
-    ]
-    .into_iter()
-    .filter_map(|(kind, text)| Some((kind, text.clone()?)))
-    .collect()
+    ];
+    let told = told.into_iter();
+    Ok(told
+        .filter_map(|(kind, text)| Some((kind, text.clone()?)))
+        .collect())
 }
 
 /// What a form's fields say of its file.

@@ -200,6 +200,25 @@ impl Table {
         })
     }
 
+    /// Whether the extents make up all of every blob that they are of. Who holds a blob's key opens
+    /// all of the blob: what a range copy left out is another object's.
+    #[must_use]
+    pub fn is_of_whole_blobs(&self) -> bool {
+        let is_whole = |extent: &Extent| extent.len == extent.blob_plaintext_bytes;
+        if self.extents.iter().all(is_whole) {
+            return true;
+        }
+        let mut pieces: Vec<&Extent> = self.extents.iter().collect();
+        pieces.sort_unstable_by_key(|piece| (piece.blob, piece.start));
+        pieces.chunk_by(|a, b| a.blob == b.blob).all(|pieces| {
+            let reach = pieces.iter().try_fold(0u64, |reach, piece| {
+                let end = piece.start.checked_add(piece.len)?;
+                (piece.start <= reach).then(|| reach.max(end))
+            });
+            reach == pieces.first().map(|piece| piece.blob_plaintext_bytes)
+        })
+    }
+
     /// A second copy, its keys' too, for an object copied whole.
     #[must_use]
     pub fn duplicate(&self) -> Self {

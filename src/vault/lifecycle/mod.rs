@@ -56,6 +56,14 @@ impl Vault {
             };
             after = Some(last.bucket.clone());
             for dataset in &page {
+                // A legal hold on the dataset keeps all of it (ER-2).
+                if dataset
+                    .card
+                    .as_ref()
+                    .is_some_and(|card| card.held.is_some())
+                {
+                    continue;
+                }
                 let kind = SettingKind::Lifecycle;
                 let setting = self.catalog.setting(&dataset.id, kind).await?;
                 if let Some(Setting::Lifecycle(rules)) = setting {
@@ -206,11 +214,16 @@ impl Vault {
                 (Action::ObjectDelete, keeps.then_some(marker), mutation)
             }
             Deed::Delete => {
+                // The very version that was listed: one named `null` may be another by now.
+                let condition = match due.version.object {
+                    Some((_, etag)) => Condition::Matches(etag),
+                    None => Condition::Absent,
+                };
                 let mutation = Mutation::DeleteVersion {
                     dataset: id,
                     key: key.clone(),
                     version: name,
-                    condition: Condition::None,
+                    condition,
                     now,
                 };
                 (Action::VersionDelete, gone, mutation)

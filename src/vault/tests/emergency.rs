@@ -4,7 +4,9 @@ use super::support::*;
 use crate::ledger::{Entry, Nature};
 use crate::policy::GrantEffect;
 use crate::types::{ActKind, ApprovalId, ProjectName};
-use crate::vault::{ActDraft, CardChange, ErrorKind, Span};
+use crate::vault::{
+    ActDraft, CardChange, CopySource, ErrorKind, ReadConditions, Span, WriteConditions,
+};
 
 fn icu() -> ProjectName {
     "icu".parse().unwrap()
@@ -107,6 +109,34 @@ async fn az_11_it_is_for_minutes_and_every_record_is_flagged() {
         Some(ErrorKind::Conflict),
         "once"
     );
+}
+
+/// She writes by a right of her own; what she reads for it is break-glass.
+#[tokio::test]
+async fn az_11_a_copy_of_what_it_opens_is_flagged() {
+    let world = world().await;
+    world.grant("stan", "depositor").await;
+    let copy = async || {
+        let call = world.call(Some("stan"));
+        let from = CopySource {
+            place: place("a"),
+            conditions: ReadConditions::default(),
+            span: Span::All,
+        };
+        let none = WriteConditions::default();
+        let copied = world.vault.copy_object(&call, from, place("b"), None, none);
+        let kind = kind(copied.await);
+        let entries = world.journal.entries();
+        let nature = entries.iter().rev().find_map(|entry| match entry {
+            Entry::Intent { intent, .. } if intent.event == call.event => Some(intent.nature),
+            _ => None,
+        });
+        (kind, nature)
+    };
+    assert_eq!(copy().await, (Some(ErrorKind::AccessDenied), None));
+    let id = approved(&world, "stan", 30).await;
+    assert_eq!(glass(&world, "rita", id).await, None);
+    assert_eq!(copy().await, (None, Some(Nature::Emergency)));
 }
 
 #[tokio::test]

@@ -1,14 +1,20 @@
 //! Lifecycles and CORS through the use cases: what is deleted when, and that the log says by which
 //! rule; what pages are told.
 
+use std::sync::Arc;
+
+use super::keywork;
+use super::ports::{Gate, Gated};
 use super::support::{BUCKET, World, input, kind, place};
 use crate::catalog::{
-    CorsRule, Expiry, LifecycleFilter, LifecycleRule, Noncurrent, Setting, SettingKind,
-    UploadQuery, VersionQuery,
+    CorsRule, EraseScope, Expiry, LifecycleFilter, LifecycleRule, Noncurrent, Setting, SettingKind,
+    SharedCatalog, UploadQuery, VersionQuery,
 };
 use crate::ledger::{AuthMethod, Entry, Outcome};
 use crate::types::{Action, Lock, Retention, RetentionMode, Versioning};
-use crate::vault::{CorsAsk, ErrorKind, KeyWish, Lifecycled, NewObject, Tags, VaultError, Wishes};
+use crate::vault::{
+    CorsAsk, ErrorKind, KeyWish, Lifecycled, NewObject, Parts, Span, Tags, VaultError, Wishes,
+};
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
@@ -256,6 +262,90 @@ async fn a_run_without_a_log_deletes_nothing() {
     assert_eq!(world.names("olivia", "").await.unwrap(), ["k"]);
 }
 
+/// The `null` that a run listed may be another by the time that it deletes it.
+#[tokio::test]
+async fn what_is_written_while_a_run_deletes_stays() {
+    for steps in 0..60 {
+        let mut world = World::new().await;
+        let gate = Gate::polite();
+        world.rewire(|parts| Parts {
+            catalog: Arc::new(Gated::new(Arc::clone(&parts.catalog), &gate)) as SharedCatalog,
+            ..parts
+        });
+        for (state, bytes) in [
+            (Versioning::Enabled, b"0"),
+            (Versioning::Suspended, b"1"),
+            (Versioning::Enabled, b"2"),
+            (Versioning::Suspended, b""),
+        ] as [(Versioning, &[u8]); 4]
+        {
+            let call = world.call(Some("olivia"));
+            let set = world.vault.set_versioning(&call, BUCKET, state);
+            set.await.unwrap();
+            if !bytes.is_empty() {
+                world.put("olivia", "k", bytes).await.unwrap();
+            }
+        }
+        let old = LifecycleRule {
+            noncurrent: Some(Noncurrent {
+                days: 1,
+                keep: None,
+            }),
+            ..rule("old", "k")
+        };
+        set(&world, "olivia", vec![old]).await.unwrap();
+        world.wait(3 * DAY_MS);
+        let write = async {
+            for _step in 0..steps {
+                tokio::task::yield_now().await;
+            }
+            world.put("olivia", "k", b"new").await.unwrap();
+        };
+        let (_done, ()) = tokio::join!(run(&world), write);
+        let read = world.get("olivia", "k", Span::All).await;
+        assert_eq!(read.unwrap(), b"new", "acknowledged after {steps} steps");
+    }
+}
+
+#[tokio::test]
+async fn er_2_a_run_deletes_nothing_of_a_dataset_under_legal_hold() {
+    let world = World::new().await;
+    world.put("olivia", "k", b"x").await.unwrap();
+    let rules = vec![expiring("all", "", 1)];
+    set(&world, "olivia", rules).await.unwrap();
+    world.wait(3 * DAY_MS);
+    world.hold("case 7").await;
+    assert_eq!(run(&world).await, Lifecycled::default());
+    assert_eq!(world.names("olivia", "").await.unwrap(), ["k"]);
+    world.hold("").await;
+    assert_eq!(run(&world).await.expired, 1);
+}
+
+#[tokio::test]
+async fn er_2_nothing_of_a_dataset_under_legal_hold_is_erased() {
+    let world = keywork::stocked().await;
+    let bucket = keywork::bucket();
+    world.hold("case 7").await;
+    let version = EraseScope::Published(1);
+    for scope in [EraseScope::Dataset, keywork::object("a"), version] {
+        let (call, agreed) = (world.call(None), keywork::ask(scope));
+        let refused = world.vault.erase_agreed(&call, &bucket, agreed);
+        assert_eq!(kind(refused.await), Some(ErrorKind::Locked));
+        assert!(call.is_recorded());
+    }
+    for place in [BUCKET, keywork::V1] {
+        assert!(keywork::get(&world, place, "a").await.is_ok(), "{place}");
+    }
+    // Other keys for the same data take nothing away.
+    let call = world.call(None);
+    let rotated = world.vault.rotate_key(&call, &bucket).await;
+    assert_eq!(kind(rotated), None);
+    world.hold("").await;
+    let (call, agreed) = (world.call(None), keywork::ask(keywork::object("a")));
+    let erased = world.vault.erase_agreed(&call, &bucket, agreed);
+    assert_eq!(kind(erased.await), None);
+}
+
 fn page(origin: &str) -> CorsAsk<'_> {
     CorsAsk {
         origin,
@@ -299,6 +389,6 @@ async fn a_page_is_told_what_the_owner_set_and_nothing_else() {
     assert_eq!(ask(BUCKET, "https://a").await, Ok(()));
     assert_eq!(ask(BUCKET, "https://b").await, no);
     // It gives nobody a right.
-    let read = world.get("stan", "k", crate::vault::Span::All).await;
+    let read = world.get("stan", "k", Span::All).await;
     assert_eq!(kind(read), Some(ErrorKind::AccessDenied));
 }

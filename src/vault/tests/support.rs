@@ -14,10 +14,10 @@ use crate::policy::{Grant, GrantEffect, Policy, Terms};
 use crate::store::fault::FaultStore;
 use crate::store::memory::MemoryStore;
 use crate::store::{BlobStore as _, SharedStore};
-use crate::types::{BlobId, Clock, Entropy, EntropyError, GrantId, Timestamp};
+use crate::types::{BlobId, BucketName, Clock, Entropy, EntropyError, GrantId, Timestamp};
 use crate::vault::{
-    BodyChecks, Call, ErrorKind, Input, LabelRules, NewObject, Parts, Place, ReadAsk, ReviewTimes,
-    Settings, Span, Vault, VaultError,
+    BodyChecks, Call, CardChange, ErrorKind, Input, LabelRules, NewObject, Parts, Place, ReadAsk,
+    ReviewTimes, Settings, Span, Vault, VaultError,
 };
 
 /// When each test begins: 2027-01-15.
@@ -247,6 +247,18 @@ impl World {
         let set = self
             .vault
             .set_defaults(&local, &project, defaults(), Some(&owner));
+        set.await.unwrap();
+    }
+
+    /// Puts the dataset under legal hold for this reason; an empty one ends it.
+    pub(in crate::vault) async fn hold(&self, reason: &str) {
+        let change = CardChange {
+            held: Some((!reason.is_empty()).then(|| reason.to_owned())),
+            ..CardChange::default()
+        };
+        let bucket = BucketName::parse(BUCKET, &"icu".parse().unwrap()).unwrap();
+        let call = self.call(Some("olivia"));
+        let set = self.vault.set_card(&call, &bucket, change, None);
         set.await.unwrap();
     }
 

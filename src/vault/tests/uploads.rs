@@ -1,6 +1,7 @@
 //! Multipart uploads over the ports in memory.
 
 use super::support::{World, input, kind, place, sample};
+use crate::types::ChecksumKind;
 use crate::vault::{
     CompletedPart, Completing, CopySource, ErrorKind, NewObject, ReadConditions, Span,
 };
@@ -161,4 +162,59 @@ async fn a_part_can_be_a_range_of_another_object() {
         .await
         .unwrap();
     assert!(across == want[80_000..=80_002]);
+}
+
+/// What a client says of a part or of the whole is held against it, or refused.
+#[tokio::test]
+async fn a_checksum_that_cannot_be_verified_is_not_taken() {
+    let world = World::new().await;
+    world.put("olivia", "from", b"some bytes").await.unwrap();
+    let upload = begin(&world, "to").await;
+    let from = CopySource {
+        place: place("from"),
+        conditions: ReadConditions::default(),
+        span: Span::All,
+    };
+    let call = world.call(Some("olivia"));
+    let row = world
+        .vault
+        .copy_part(&call, from, place("to"), &upload, 1)
+        .await
+        .unwrap()
+        .0;
+    let part = |checksums| CompletedPart {
+        number: 1,
+        etag: row.etag.to_string(),
+        checksums,
+    };
+    for kind in [ChecksumKind::Sha256, ChecksumKind::Crc32] {
+        let told = vec![(kind, "AAAAAA==".to_owned())];
+        let done = complete(&world, "to", &upload, vec![part(told)]).await;
+        assert_eq!(done, Err(ErrorKind::InvalidPart));
+    }
+    let whole = |bytes, expected| Completing {
+        parts: vec![part(Vec::new())],
+        bytes,
+        expected,
+        ..Completing::default()
+    };
+    let finish = async |completing| {
+        let call = world.call(Some("olivia"));
+        let done = world
+            .vault
+            .complete_upload(&call, place("to"), &upload, completing);
+        kind(done.await)
+    };
+    let wrong = || vec![(ChecksumKind::Crc64Nvme, "AAAAAAAAAAA=".to_owned())];
+    // Before it is made, and when it is asked for once more.
+    for made in [false, true] {
+        assert_eq!(
+            finish(whole(Some(9), Vec::new())).await,
+            Some(ErrorKind::InvalidArgument),
+            "{made}"
+        );
+        let told = finish(whole(Some(10), wrong())).await;
+        assert_eq!(told, Some(ErrorKind::BadDigest), "{made}");
+        assert_eq!(finish(whole(Some(10), Vec::new())).await, None, "{made}");
+    }
 }
