@@ -382,7 +382,8 @@ pub trait Catalog: Send + Sync + 'static {
         key: &ObjectKey,
     ) -> Result<Option<ObjectRow>, CatalogError>;
     /// Objects of a frozen dataset, whole, in byte order of key, from `from` on (itself included),
-    /// at most `limit` and [`limits::PAGE_ENTRIES_MAX`].
+    /// at most `limit` and [`limits::PAGE_ENTRIES_MAX`], and fewer, at least one, where their part
+    /// tables reach [`limits::PAGE_BYTES_MAX`]: who reads all reads until there is none.
     async fn frozen_from(
         &self,
         publication: &PublicationId,
@@ -405,7 +406,8 @@ pub trait Catalog: Send + Sync + 'static {
         query: &UploadQuery,
     ) -> Result<UploadPage, CatalogError>;
     /// An upload's parts in order of number, those after number `after`, at most `limit` and
-    /// [`limits::PAGE_ENTRIES_MAX`].
+    /// [`limits::PAGE_ENTRIES_MAX`]; fewer, and more to come, where their part tables reach
+    /// [`limits::PAGE_BYTES_MAX`].
     async fn parts(
         &self,
         upload: &UploadId,

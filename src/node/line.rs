@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 use tokio::sync::Semaphore;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::GatewayError;
 use crate::store::s3::Dialer;
@@ -39,6 +39,14 @@ pub(super) struct Lines {
     idle: Mutex<Vec<Line>>,
     permits: Semaphore,
     patience: Patience,
+}
+
+/// Whether so many bytes in this time are fewer than come from a server that means to answer: a byte
+/// now and then would hold who waits for it for ever.
+fn drips(elapsed: Duration, idle: Duration, bytes: usize) -> bool {
+    let millis = bytes.saturating_mul(1_000) / limits::NODE_PACE_BYTES;
+    let due = Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX));
+    elapsed > idle.saturating_add(due)
 }
 
 fn broken(error: &dyn std::fmt::Display) -> GatewayError {
@@ -81,6 +89,7 @@ impl Lines {
             Err(refused) => return Err(refused.await),
         };
         let idle = self.patience.idle;
+        let (began, mut bytes) = (Instant::now(), 0_usize);
         while let Some(frame) = timeout(idle, body.frame())
             .await
             .map_err(|error| broken(&error))?
@@ -88,6 +97,10 @@ impl Lines {
             let frame = frame.map_err(|error| broken(&error))?;
             if let Some(piece) = frame.data_ref() {
                 take(piece)?;
+                bytes = bytes.saturating_add(piece.len());
+            }
+            if drips(began.elapsed(), idle, bytes) {
+                return Err(broken(&"the answer comes too slowly"));
             }
         }
         if timeout(idle, line.ready())
@@ -136,5 +149,28 @@ impl Lines {
             }
         });
         Ok(line)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_drips_is_left_and_who_is_slow_is_waited_for() {
+        let idle = Duration::from_secs(20);
+        let pace = limits::NODE_PACE_BYTES;
+        for (elapsed, bytes, expected) in [
+            (19, 0, false),
+            (21, 1, true),
+            (3_600, 190, true),
+            (60, 40 * pace, false),
+            (61, 40 * pace, true),
+            (3_600, 3_600 * pace, false),
+            (u64::from(u32::MAX), usize::MAX, false),
+        ] {
+            let told = drips(Duration::from_secs(elapsed), idle, bytes);
+            assert_eq!(told, expected, "{bytes} bytes in {elapsed} s");
+        }
     }
 }

@@ -7,10 +7,14 @@ use crate::types::limits;
 /// What one blob of a pack may hold.
 const SEALED_MAX: u64 = layout::sealed_bytes(limits::PACK_OBJECT_BYTES_MAX);
 
+/// What a whole pack may hold: frames of no sealed bytes do not go on for ever.
+const PACK_MAX: u64 = 2 * limits::PACK_BYTES_MAX;
+
 /// Cuts a pack into its frames as it comes. What does not look like one ends the request.
 #[derive(Default)]
 pub(super) struct Unpacking {
     held: Vec<u8>,
+    taken: u64,
 }
 
 const NOT_ONE: GatewayError = GatewayError::Refused {
@@ -26,6 +30,11 @@ impl Unpacking {
         mut piece: &[u8],
         each: &mut (dyn FnMut(&str, &[u8]) + Send),
     ) -> Result<(), GatewayError> {
+        let more = u64::try_from(piece.len()).unwrap_or(u64::MAX);
+        self.taken = self.taken.saturating_add(more);
+        if self.taken > PACK_MAX {
+            return Err(NOT_ONE);
+        }
         loop {
             let wanted = self.wanted()?;
             let missing = wanted.saturating_sub(self.held.len());
@@ -124,6 +133,18 @@ mod tests {
             let done = unpacking.take(&bytes, &mut |_, _| ());
             prop_assert!(done.is_err() || unpacking.held.len() <= bytes.len());
         }
+    }
+
+    #[test]
+    fn a_pack_without_end_is_refused() {
+        let frame = frames(&[("k".to_owned(), vec![7; 60_000])]);
+        let mut unpacking = Unpacking::default();
+        let mut taken = 0;
+        while unpacking.take(&frame, &mut |_, _| ()).is_ok() {
+            taken += frame.len() as u64;
+            assert!(taken <= PACK_MAX, "and not more than so much");
+        }
+        assert!(taken >= limits::PACK_BYTES_MAX);
     }
 
     #[test]

@@ -277,6 +277,12 @@ pub const CATALOG_GROUP_MAX: usize = 512;
 pub const GUARD_CACHE_MAX: usize = 100_000;
 /// Encoded changes in one snapshot of the catalog, unless one commit alone is larger.
 pub const SNAPSHOT_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Part tables in one page of the catalog, beside the last: a page of a thousand of the largest would
+/// be 9 GB.
+pub const PAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Part tables of all parts of an upload that is completed: 100,000 extents of 93 bytes, sealed, in
+/// 10,000 parts, twice over for parts that the completion leaves out.
+pub const COMPLETION_BYTES_MAX: usize = 32 * 1024 * 1024;
 /// One encoded commit: four sealed part tables of `EXTENTS_MAX` rows of 160 bytes (4 × 16 MB).
 pub const CATALOG_CHANGE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// How long a commit waits for another process that writes the same catalog file.
@@ -324,6 +330,8 @@ pub const PACK_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// Connections of one mount to its gateway; as many chunks are on their way at most.
 pub const NODE_CONNECTIONS_MAX: usize = 16;
+/// Bytes a second that an answer to a mount brings at least, after the first 20 s.
+pub const NODE_PACE_BYTES: usize = 4 * 1024;
 /// What hyper buffers of one of them.
 pub const NODE_WIRE_BUFFER_BYTES: usize = 512 * 1024;
 /// Plaintext bytes that a mount fetches and keeps as one: 16 segments.

@@ -159,13 +159,23 @@ impl Vault {
     }
 
     async fn all_parts(&self, upload: UploadId) -> Result<Vec<PartRow>, VaultError> {
+        const TOO_MANY: VaultError = VaultError::new(
+            ErrorKind::TooLarge,
+            "the parts are made of too many pieces of other objects",
+        );
         let mut all: Vec<PartRow> = Vec::new();
+        let mut bytes = 0_usize;
         loop {
             let after = all.last().map_or(0, |part| part.number);
             let page = self
                 .catalog
                 .parts(&upload, after, limits::PAGE_ENTRIES_MAX)
                 .await?;
+            let tables = page.parts.iter().map(|part| part.sealed_table.len());
+            bytes = tables.fold(bytes, usize::saturating_add);
+            if bytes > limits::COMPLETION_BYTES_MAX {
+                return Err(TOO_MANY);
+            }
             all.extend(page.parts);
             if !page.more {
                 return Ok(all);

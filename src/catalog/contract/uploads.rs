@@ -3,7 +3,7 @@
 use super::samples::*;
 use super::{on_each, refused};
 use crate::catalog::{Conflict, Mutation, PartRow, SharedCatalog, UploadQuery};
-use crate::types::DatasetId;
+use crate::types::{DatasetId, limits};
 
 async fn begin(catalog: &SharedCatalog, number: u32, key: &str) {
     let row = upload(number, key);
@@ -65,6 +65,32 @@ async fn parts_are_paged_by_number() {
         assert!(!page.more);
         let none = catalog.parts(&upload_id(1), 0, 0).await.unwrap();
         assert!(none.parts.is_empty() && !none.more);
+    })
+    .await;
+}
+
+/// One caller's tables, as large as they get, are not all read at once.
+#[tokio::test]
+async fn a_page_of_large_tables_ends_early() {
+    on_each(|catalog| async move {
+        furnish(&catalog).await;
+        begin(&catalog, 1, "k").await;
+        for number in 1..=5 {
+            let mut row = part(1, number, number);
+            row.sealed_table = vec![5; limits::PAGE_BYTES_MAX / 2 + 1].into();
+            send(&catalog, row, &[number]).await;
+        }
+        let (mut seen, mut after) = (Vec::new(), 0);
+        loop {
+            let page = catalog.parts(&upload_id(1), after, 1_000).await.unwrap();
+            assert!((1..=2).contains(&page.parts.len()), "and at least one");
+            seen.extend(page.parts.iter().map(|part| part.number));
+            after = *seen.last().unwrap();
+            if !page.more {
+                break;
+            }
+        }
+        assert_eq!(seen, [1, 2, 3, 4, 5]);
     })
     .await;
 }

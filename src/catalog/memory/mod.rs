@@ -31,7 +31,7 @@ use crate::types::{
     AccessKeyId, ApprovalId, BlobId, BucketName, DatasetId, GrantId, KeyWorkId, ObjectKey,
     PrincipalId, ProjectName, PublicationId, Timestamp, UploadId, VersionId, VersionName, limits,
 };
-use paging::{listed, page};
+use paging::{lighten, listed, page};
 use state::State;
 
 /// The model.
@@ -392,7 +392,9 @@ impl Catalog for MemoryCatalog {
         let rows = state.frozen.iter();
         let rows = rows.filter(|((of, key), _)| of == publication && key.as_str() >= from);
         let rows = rows.map(|(_, (row, _))| row.clone());
-        Ok(rows.take(limit.min(limits::PAGE_ENTRIES_MAX)).collect())
+        let mut rows: Vec<_> = rows.take(limit.min(limits::PAGE_ENTRIES_MAX)).collect();
+        lighten(&mut rows, |row| row.sealed_table.len());
+        Ok(rows)
     }
 
     async fn list_frozen(
@@ -454,7 +456,9 @@ impl Catalog for MemoryCatalog {
             Bound::Included((*upload, u32::MAX)),
         );
         let rows = state.parts.range(span).map(|(_, (row, _))| row.clone());
-        let (parts, more) = page(rows, limit.min(limits::PAGE_ENTRIES_MAX));
+        let (mut parts, more) = page(rows, limit.min(limits::PAGE_ENTRIES_MAX));
+        let heavy = lighten(&mut parts, |part| part.sealed_table.len());
+        let more = more || heavy;
         Ok(PartPage { parts, more })
     }
 

@@ -42,3 +42,16 @@ pub(super) fn listed<'a>(rows: impl Iterator<Item = &'a ObjectRow>, query: &List
     let (entries, more) = page(entries.into_iter(), limit);
     Page { entries, more }
 }
+
+/// Leaves out of a page what comes once it weighs [`limits::PAGE_BYTES_MAX`]; whether it did.
+pub(super) fn lighten<T>(rows: &mut Vec<T>, weigh: impl Fn(&T) -> usize) -> bool {
+    let mut bytes = 0_usize;
+    let fits = rows.iter().take_while(|row| {
+        let room = bytes < limits::PAGE_BYTES_MAX;
+        bytes = bytes.saturating_add(weigh(row));
+        room
+    });
+    let (fits, all) = (fits.count(), rows.len());
+    rows.truncate(fits);
+    fits < all
+}

@@ -4,7 +4,9 @@ use rusqlite::{Connection, Rows, params};
 
 use super::{rows, sql};
 use crate::catalog::listing::{self, Span};
-use crate::catalog::{CatalogError, ListEntry, ListQuery, Page, PartPage, UploadPage, UploadQuery};
+use crate::catalog::{
+    CatalogError, ListEntry, ListQuery, Page, PartPage, PartRow, UploadPage, UploadQuery,
+};
 use crate::types::{DatasetId, ObjectKey, UploadId, limits};
 
 pub(super) const OBJECTS: &str = "SELECT key, bytes, etag, modified FROM objects
@@ -114,13 +116,11 @@ pub(super) fn parts(
 ) -> Result<PartPage, CatalogError> {
     let limit = limit.min(limits::PAGE_ENTRIES_MAX);
     let one_more = sql::limit(limit.saturating_add(1));
-    let mut parts = sql::all(
-        conn,
-        PARTS,
-        params![upload.as_bytes(), after, one_more],
-        rows::part,
-    )?;
-    let more = cut(&mut parts, limit);
+    let bounds = params![upload.as_bytes(), after, one_more];
+    let (mut parts, heavy) = sql::within(conn, PARTS, bounds, rows::part, |part: &PartRow| {
+        part.sealed_table.len()
+    })?;
+    let more = cut(&mut parts, limit) || (heavy && limit > 0);
     Ok(PartPage { parts, more })
 }
 

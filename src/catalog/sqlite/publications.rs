@@ -284,10 +284,8 @@ pub(super) fn page(
             LEFT JOIN bodies ON bodies.id = frozen.body
         WHERE publications.id = ?1 AND publication = ?1 AND key >= ?2 ORDER BY key LIMIT ?3";
     let limit = sql::limit(limit.min(limits::PAGE_ENTRIES_MAX));
-    sql::all(
-        conn,
-        select,
-        params![id.as_bytes(), from, limit],
-        rows::object,
-    )
+    let bounds = params![id.as_bytes(), from, limit];
+    let weigh = |row: &ObjectRow| row.sealed_table.len();
+    let (rows, _heavy) = sql::within(conn, select, bounds, rows::object, weigh)?;
+    Ok(rows)
 }

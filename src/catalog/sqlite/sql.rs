@@ -7,7 +7,7 @@ use rusqlite::{Connection, Params, Row};
 
 use crate::catalog::CatalogError;
 use crate::catalog::codec::{Wire, decode_value};
-use crate::types::{BlobId, Timestamp};
+use crate::types::{BlobId, Timestamp, limits};
 
 /// Runs a statement; how many rows it changed.
 pub(super) fn exec(
@@ -53,6 +53,29 @@ pub(super) fn all<T>(
         out.push(read(row)?);
     }
     Ok(out)
+}
+
+/// The rows of a page that may be large: at least one, and no more once they weigh
+/// [`limits::PAGE_BYTES_MAX`]; whether some were left out for it.
+pub(super) fn within<T>(
+    conn: &Connection,
+    sql: &str,
+    params: impl Params,
+    read: impl Fn(&Row<'_>) -> Result<T, CatalogError>,
+    weigh: impl Fn(&T) -> usize,
+) -> Result<(Vec<T>, bool), CatalogError> {
+    let mut statement = conn.prepare_cached(sql)?;
+    let mut rows = statement.query(params)?;
+    let (mut out, mut bytes) = (Vec::new(), 0_usize);
+    while let Some(row) = rows.next()? {
+        if bytes >= limits::PAGE_BYTES_MAX {
+            return Ok((out, true));
+        }
+        let row = read(row)?;
+        bytes = bytes.saturating_add(weigh(&row));
+        out.push(row);
+    }
+    Ok((out, false))
 }
 
 /// A number as SQLite can keep it: below 2^63.

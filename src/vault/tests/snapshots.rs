@@ -246,3 +246,29 @@ async fn a_snapshot_that_never_comes_is_no_acknowledgement_and_loses_nothing() {
     assert_eq!(put.kind(), ErrorKind::Unavailable);
     assert_eq!(world.get("olivia", "k", Span::All).await.unwrap(), b"there");
 }
+
+/// The version was committed and may have been seen; the next one is another.
+#[tokio::test(start_paused = true)]
+async fn a_version_whose_snapshot_never_comes_keeps_its_number() {
+    let mut world = World::new().await;
+    world.put("olivia", "k", b"there").await.unwrap();
+    world.vault = Arc::new(Vault::new(world.parts(), settings(true)));
+    let (call, vault) = (world.call(Some("olivia")), Arc::clone(&world.vault));
+    let first = async {
+        // Of the dataset as it is frozen, and none of the version that follows.
+        vault.snapshot_wanted().await;
+        vault.write_snapshot(0).await.unwrap();
+    };
+    let (published, ()) = tokio::join!(vault.publish(&call, BUCKET), first);
+    assert_eq!(published.unwrap_err().kind(), ErrorKind::Unavailable);
+    world.vault = Arc::new(Vault::new(world.parts(), settings(false)));
+    let call = world.call(Some("olivia"));
+    let again = world.vault.publish(&call, BUCKET).await.unwrap();
+    assert_eq!(again.root.number, 2);
+    let call = world.call(Some("olivia"));
+    let all = world.vault.list_published(&call, BUCKET).await.unwrap();
+    assert_eq!(
+        all.iter().map(|v| v.root.number).collect::<Vec<_>>(),
+        [1, 2]
+    );
+}

@@ -1,7 +1,8 @@
 //! Multipart uploads over the ports in memory.
 
 use super::support::{World, input, kind, place, sample};
-use crate::types::ChecksumKind;
+use crate::catalog::{BlobUse, Mutation};
+use crate::types::{ChecksumKind, limits};
 use crate::vault::{
     CompletedPart, Completing, CopySource, ErrorKind, NewObject, ReadConditions, Span,
 };
@@ -162,6 +163,28 @@ async fn a_part_can_be_a_range_of_another_object() {
         .await
         .unwrap();
     assert!(across == want[80_000..=80_002]);
+}
+
+/// Whoever copies what is in many pieces, again and again, is stopped before all of it is read.
+#[tokio::test]
+async fn parts_of_too_many_pieces_are_not_completed() {
+    let world = World::new().await;
+    let upload = begin(&world, "to").await;
+    let id = upload.parse().unwrap();
+    let mut parts = Vec::new();
+    for number in 1..=4 {
+        parts.push(part(&world, "to", &upload, number, b"x").await);
+        let page = world.catalog.parts(&id, number - 1, 1).await.unwrap();
+        let mut row = page.parts[0].clone();
+        row.sealed_table = vec![5; limits::COMPLETION_BYTES_MAX / 4 + 1].into();
+        let put = Mutation::PutPart {
+            row,
+            blobs: BlobUse::default(),
+        };
+        world.catalog.commit(vec![put]).await.unwrap();
+    }
+    let done = complete(&world, "to", &upload, parts).await;
+    assert_eq!(done, Err(ErrorKind::TooLarge));
 }
 
 /// What a client says of a part or of the whole is held against it, or refused.
