@@ -12,7 +12,7 @@ use crate::ledger::Outcome;
 use crate::ledger::export::Form;
 #[cfg(feature = "sql")]
 use crate::types::{Action, GrantId, ObjectKey};
-use crate::types::{DatasetName, EventId, PrincipalId, ProjectName, Timestamp};
+use crate::types::{BucketName, DatasetName, EventId, PrincipalId, ProjectName, Timestamp};
 
 const AFTER: &str = "\
 Exit codes:
@@ -50,7 +50,7 @@ pub(super) enum Command {
     Verify(Verify),
     /// Check a certificate of erasure; needs neither the vault nor a network
     #[command(
-        after_long_help = "Example:\n  kluis-audit verify-erasure certificate.txt --log log.vkey"
+        after_long_help = "Example:\n  kluis-audit verify-erasure certificate.txt --log log.vkey\n  kluis-audit verify-erasure certificate.txt --log log.vkey --dataset icu-sepsis/ecg-2024 --what object=patients/7.dcm"
     )]
     VerifyErasure(VerifyErasure),
     /// Check the proof of one record; needs neither the vault nor a network
@@ -138,6 +138,12 @@ pub(super) struct VerifyErasure {
     /// A file with the log's public key, as `kluis-audit key` printed it
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(super) log: PathBuf,
+    /// The dataset that it must be of, as project/dataset
+    #[arg(long, value_parser = values::dataset, value_name = "PROJECT/DATASET")]
+    pub(super) dataset: Option<BucketName>,
+    /// What must be erased, as it was agreed on: dataset, object=KEY, write=VERSION:KEY, version=N
+    #[arg(long, value_name = "WHAT", requires = "dataset")]
+    pub(super) what: Option<String>,
 }
 
 /// Whose records.

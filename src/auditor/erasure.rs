@@ -8,10 +8,12 @@ use data_encoding::HEXLOWER;
 use serde_json::json;
 
 use super::args;
+use crate::catalog::EraseScope;
 use crate::cli::output::{CliError, Exit, Output};
 use crate::ledger::erasure::Certificate;
 use crate::ledger::tlog::VerifierKey;
 use crate::types::limits::{CERTIFICATE_BYTES_MAX, TRUST_BYTES_MAX};
+use crate::vault::erasure_words;
 
 /// Runs it.
 pub(super) fn run(ask: &args::VerifyErasure, output: &mut Output) -> Result<Exit, CliError> {
@@ -22,6 +24,7 @@ pub(super) fn run(ask: &args::VerifyErasure, output: &mut Output) -> Result<Exit
     let file = read(&ask.file, CERTIFICATE_BYTES_MAX)?;
     let held = Certificate::verify(&file, &key).map_err(|error| CliError::of(Exit::No, &error))?;
     let said = &held.certificate;
+    expected(ask, said)?;
     output.value(&json!({
         "holds": true,
         "log": said.log,
@@ -44,6 +47,30 @@ pub(super) fn run(ask: &args::VerifyErasure, output: &mut Output) -> Result<Exit
     }))?;
     output.note("the certificate and its list hold; the log has a record of its SHA-256");
     Ok(Exit::Done)
+}
+
+/// Refuses a certificate that is good and of something else.
+fn expected(ask: &args::VerifyErasure, said: &Certificate) -> Result<(), CliError> {
+    let other = |of: &str| {
+        let told = format!("the certificate is of something else: {of}");
+        CliError::new(Exit::No, told).hint("it is signed by this log, and proves nothing of yours")
+    };
+    if ask
+        .dataset
+        .as_ref()
+        .is_some_and(|name| *name != said.bucket)
+    {
+        return Err(other(&said.bucket.to_string()));
+    }
+    let Some(what) = &ask.what else { return Ok(()) };
+    let scope = EraseScope::parse(what).ok_or_else(|| {
+        CliError::new(Exit::Usage, "what is erased is written as it was asked for")
+            .hint("dataset, object=KEY, write=VERSION:KEY or version=N")
+    })?;
+    if erasure_words(&scope) != said.scope {
+        return Err(other(&said.scope));
+    }
+    Ok(())
 }
 
 fn read(path: &Path, bytes_max: u64) -> Result<String, CliError> {

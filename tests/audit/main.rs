@@ -2,6 +2,7 @@
 //! verification with nothing but the bundle and the log's public key.
 
 mod bundles;
+mod erasure;
 mod records;
 mod replay;
 mod retention;
