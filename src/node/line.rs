@@ -41,8 +41,8 @@ pub(super) struct Lines {
     patience: Patience,
 }
 
-/// Whether so many bytes in this time are fewer than come from a server that means to answer: a byte
-/// now and then would hold who waits for it for ever.
+/// Whether so many bytes in this time are fewer than come from a server that means to answer: a
+/// byte now and then would hold who waits for it for ever.
 fn drips(elapsed: Duration, idle: Duration, bytes: usize) -> bool {
     let millis = bytes.saturating_mul(1_000) / limits::NODE_PACE_BYTES;
     let due = Duration::from_millis(u64::try_from(millis).unwrap_or(u64::MAX));
