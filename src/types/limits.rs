@@ -277,8 +277,8 @@ pub const CATALOG_GROUP_MAX: usize = 512;
 pub const GUARD_CACHE_MAX: usize = 100_000;
 /// Encoded changes in one snapshot of the catalog, unless one commit alone is larger.
 pub const SNAPSHOT_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// Part tables in one page of the catalog, beside the last: a page of a thousand of the largest would
-/// be 9 GB.
+/// Part tables in one page of the catalog, beside the last: a page of a thousand of the largest
+/// would be 9 GB.
 pub const PAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Part tables of all parts of an upload that is completed: 100,000 extents of 93 bytes, sealed, in
 /// 10,000 parts, twice over for parts that the completion leaves out.
