@@ -60,6 +60,10 @@ pub struct Mount {
     /// Let other accounts of this machine read it
     #[arg(long)]
     pub allow_other: bool,
+    /// The account, by its number, that may write `.kluis/plan` of a mount that root makes for it
+    /// [default: the one that mounts]
+    #[arg(long, value_name = "UID")]
+    pub plan_writer: Option<u32>,
     /// Keep no plaintext in the kernel's page cache: twice as fast, and re-reads are not cached
     #[arg(long)]
     pub direct_io: bool,

@@ -65,6 +65,7 @@ pub(super) fn run(
             rustix::process::getuid().as_raw(),
             rustix::process::getgid().as_raw(),
         ),
+        plan_writer: ask.plan_writer,
     };
     let supervisor = if ask.worker { Some(line()?) } else { None };
     let supervised = supervisor.as_ref().map(UnixStream::try_clone).transpose()?;

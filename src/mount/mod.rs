@@ -55,6 +55,8 @@ pub struct MountAsk {
     pub name: String,
     /// Whom files belong to.
     pub owner: (u32, u32),
+    /// The account that may write the plan, if it is not the one that mounts.
+    pub plan_writer: Option<u32>,
 }
 
 /// Whether a directory is written as a descriptor (`/dev/fd/N`) on which another has mounted.
@@ -181,7 +183,7 @@ fn state(version: Arc<Version>, ask: &MountAsk) -> io::Result<State> {
     };
     // A quarter: what is ahead must not push out what is being read.
     let orders = Orders::new(u64::try_from(bytes / 4).unwrap_or(u64::MAX));
-    let plan = PlanFile::new(&ask.name)?;
+    let plan = PlanFile::new(&ask.name, ask.plan_writer)?;
     let contents = Arc::new(contents);
     Ok(State::new(version, keys, contents, (orders, plan)))
 }

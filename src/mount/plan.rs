@@ -2,14 +2,17 @@
 //!
 //! `.kluis/plan` is a symbolic link to a file in memory that the mount's owner alone may write: the
 //! mount itself stays read-only. A plan that was not written to for a moment is taken, and its file
-//! emptied.
+//! emptied. Where root mounts for another, the file is that one's and its directory stays root's: who
+//! writes the file cannot put another in its place.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
+
+use rustix::fs::OFlags;
 
 use super::state::State;
 use crate::node::Version;
@@ -28,17 +31,25 @@ pub(super) struct PlanFile {
 
 impl PlanFile {
     /// Makes one in a directory of its own, which nobody else may enter. `name`: the directory's,
-    /// which nobody may guess.
-    pub(super) fn new(name: &str) -> io::Result<Self> {
+    /// which nobody may guess. `writer`: the account that may write it, if it is not this one.
+    pub(super) fn new(name: &str, writer: Option<u32>) -> io::Result<Self> {
+        // Another account has to get through to the file, and no further.
+        let mode = if writer.is_some() { 0o711 } else { 0o700 };
         let mut last = io::Error::from(io::ErrorKind::NotFound);
         for place in PLACES {
             let directory = Path::new(place).join(name);
-            let made = DirBuilder::new().mode(0o700).create(&directory);
+            let made = DirBuilder::new().mode(mode).create(&directory);
             let path = directory.join("plan");
             let mut options = OpenOptions::new();
             let options = options.create_new(true).write(true).mode(0o600);
             match made.and_then(|()| options.open(&path)) {
-                Ok(_) => return Ok(Self { directory, path }),
+                Ok(file) => {
+                    let made = Self { directory, path };
+                    if writer.is_some() {
+                        fchown(&file, writer, None)?;
+                    }
+                    return Ok(made);
+                }
                 Err(error) => last = error,
             }
         }
@@ -66,7 +77,10 @@ impl PlanFile {
 
     /// What was written, which is then gone.
     fn take(&self) -> io::Result<Vec<u8>> {
-        let file = File::options().read(true).write(true).open(&self.path)?;
+        let mut options = File::options();
+        options.read(true).write(true);
+        options.custom_flags(i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default());
+        let file = options.open(&self.path)?;
         let mut text = Vec::new();
         (&file)
             .take(limits::PLAN_BYTES_MAX)
@@ -146,7 +160,7 @@ mod tests {
 
     #[test]
     fn the_file_is_its_owners_alone_is_emptied_when_taken_and_goes_with_the_mount() {
-        let plan = PlanFile::new("kluis-test-of-plans").unwrap();
+        let plan = PlanFile::new("kluis-test-of-plans", None).unwrap();
         let path = plan.path().to_owned();
         let mode = |path: &Path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
         assert_eq!((mode(&path), mode(path.parent().unwrap())), (0o600, 0o700));
@@ -157,6 +171,17 @@ mod tests {
         assert!(plan.written().is_none());
         drop(plan);
         assert!(!path.parent().unwrap().exists());
+    }
+
+    #[test]
+    fn a_link_in_the_place_of_the_file_is_not_followed() {
+        let plan = PlanFile::new("kluis-test-of-links", None).unwrap();
+        let other = plan.directory.join("other");
+        std::fs::write(&other, "not a plan").unwrap();
+        std::fs::remove_file(&plan.path).unwrap();
+        std::os::unix::fs::symlink(&other, &plan.path).unwrap();
+        assert!(plan.written().is_none() && plan.take().is_err());
+        assert_eq!(std::fs::read(&other).unwrap(), b"not a plan");
     }
 
     #[test]

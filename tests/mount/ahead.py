@@ -102,6 +102,56 @@ def planned(vault, version, files, base, rng) -> None:
     check("the plan's file is gone with the mount", not target.parent.exists())
 
 
+WRITER = ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups"]
+OTHER = ["setpriv", "--reuid=12346", "--regid=12346", "--clear-groups"]
+
+
+def anothers_plan(vault, version, files, base, rng) -> None:
+    """A mount that root makes for a job's user, under a supervisor, with a cache: the user writes its plan, others do not."""
+    for path in (base, *base.parents):
+        if str(path).startswith("/tmp/"):
+            path.chmod(0o755)
+    keys = [key for key in files if key.startswith("train") and files[key]]
+    order = rng.sample(keys, len(keys))
+    words = ("--allow-other", "--supervised", "--cache", str(base / "cache-of-jobs"), "--plan-writer", "12345")
+    mount = Mount(vault, version, base / "for-a-job", *words).start()
+    top = mount.directory
+
+    def wrote(who, text: str) -> bool:
+        run = subprocess.run([*who, "tee", str(top / ".kluis/plan")], input=text, capture_output=True, text=True, check=False)
+        return run.returncode == 0
+
+    def planned_files() -> int:
+        return json.loads((top / ".kluis/status").read_text())["plan_files"]
+
+    def worker() -> int:
+        children = pathlib.Path(f"/proc/{mount.process.pid}/task/{mount.process.pid}/children").read_text().split()
+        return int(children[0]) if children else 0
+    try:
+        check("another's plan: no third account writes it", not wrote(OTHER, "x"))
+        check("another's plan: its writer does", wrote(WRITER, "\n".join(order)) and until(10, lambda: planned_files() == len(order)), planned_files())
+        target = pathlib.Path(os.readlink(top / ".kluis/plan"))
+        told = target.stat(), target.parent.stat()
+        check("another's plan: the file is the writer's, its directory root's",
+              (told[0].st_uid, told[0].st_mode & 0o777, told[1].st_uid, told[1].st_mode & 0o777) == (12345, 0o600, 0, 0o711), told)
+        for command in (["rm", "-f", str(target)], ["ln", "-sf", "/etc/passwd", str(target)], ["touch", str(target.parent / "more")]):
+            run = subprocess.run([*WRITER, *command], capture_output=True, text=True, check=False)
+            check(f"another's plan: the writer may not {command[0]}", run.returncode != 0 and target.is_file() and not target.is_symlink(), run)
+        wrong = wrong_of(top, files, order)
+        check("a planned epoch under a supervisor, with a cache, is right", not wrong, wrong[:3])
+        before = worker()
+        os.kill(before, signal.SIGKILL)
+        wrong = wrong_of(top, files, order)
+        followed = until(20, lambda: worker() not in (0, before))
+        check("after kill -9 the successor reads on, from the cache too", not wrong and followed, (wrong[:3], before))
+        again = wrote(WRITER, "\n".join(order)) and until(10, lambda: planned_files() == len(order))
+        check("and takes a plan of the same writer", again, planned_files())
+        wrong = wrong_of(top, files, order)
+        check("which is followed rightly", not wrong, wrong[:3])
+    finally:
+        mount.stop()
+
+
 def cached(vault, version, files, base, rng) -> None:
     """The disk cache: ciphertext, shared, bounded, and whatever becomes of it the bytes are right."""
     cache = base / "cache"
@@ -233,6 +283,7 @@ def main() -> int:
         version = publish(vault)
         packs(vault, version, files, base)
         planned(vault, version, files, base, rng)
+        anothers_plan(vault, version, files, base, rng)
         if "--no-cache" not in sys.argv:
             cached(vault, version, files, base, rng)
         refused = Vault(base / "local", {"straight": {"projects": ["demo"]}}).command("config", "check")
