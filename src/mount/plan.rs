@@ -2,8 +2,8 @@
 //!
 //! `.kluis/plan` is a symbolic link to a file in memory that the mount's owner alone may write: the
 //! mount itself stays read-only. A plan that was not written to for a moment is taken, and its file
-//! emptied. Where root mounts for another, the file is that one's and its directory stays root's: who
-//! writes the file cannot put another in its place.
+//! emptied. Where root mounts for another, the file is that one's and its directory stays root's:
+//! who writes the file cannot put another in its place.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _};

@@ -187,8 +187,8 @@ def cached(vault, version, files, base, rng) -> None:
             continue
         path.unlink()
         if kind == "flip":
-            at = rng.randrange(len(body))
-            path.write_bytes(body[:at] + bytes([body[at] ^ 1]) + body[at + 1:])
+            at = rng.randrange(max(len(body), 1))
+            path.write_bytes(body[:at] + bytes([(body[at] if body else 0) ^ 1]) + body[at + 1:])
         elif kind == "cut":
             path.write_bytes(body[: len(body) // 2])
         elif kind == "empty":
