@@ -38,17 +38,18 @@ impl PlanFile {
         let mut last = io::Error::from(io::ErrorKind::NotFound);
         for place in PLACES {
             let directory = Path::new(place).join(name);
-            let made = DirBuilder::new().mode(mode).create(&directory);
+            let own = DirBuilder::new().mode(mode).create(&directory);
             let path = directory.join("plan");
             let mut options = OpenOptions::new();
             let options = options.create_new(true).write(true).mode(0o600);
-            match made.and_then(|()| options.open(&path)) {
+            match own.and_then(|()| options.open(&path)) {
                 Ok(file) => {
-                    let made = Self { directory, path };
+                    // Made first, so that an error removes the directory again.
+                    let plan = Self { directory, path };
                     if writer.is_some() {
                         fchown(&file, writer, None)?;
                     }
-                    return Ok(made);
+                    return Ok(plan);
                 }
                 Err(error) => last = error,
             }
