@@ -39,7 +39,7 @@ impl Vault {
         Serving(child)
     }
 
-    fn asks(&self, args: &[&str]) -> String {
+    fn tells(&self, args: &[&str]) -> String {
         let mut command = command(env!("CARGO_BIN_EXE_kluis"));
         command
             .arg("--config")
@@ -53,9 +53,9 @@ impl Vault {
         let (ana, ola) = (self.text("ana.env"), self.text("ola.env"));
         let why = ["--reason", "its end", "--credentials", &ana];
         let ask = ["approval", "ask", "erase", dataset, "what=dataset"];
-        let asked = self.asks(&[&ask[..], &why].concat());
+        let asked = self.tells(&[&ask[..], &why].concat());
         let approval = field(&asked, "approval");
-        self.asks(&[
+        self.tells(&[
             "approval",
             "approve",
             "icu",
@@ -63,7 +63,7 @@ impl Vault {
             "--credentials",
             &ola,
         ]);
-        let work = field(&self.asks(&["key", "erase", "icu", &approval]), "work");
+        let work = field(&self.tells(&["key", "erase", "icu", &approval]), "work");
         let mut command = command(env!("CARGO_BIN_EXE_kluis"));
         command.arg("--config").arg(self.path("kluis.toml"));
         let printed = command.args(["key", "certificate", &work]).output();
