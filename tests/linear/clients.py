@@ -32,6 +32,8 @@ def listed(reply: Reply) -> tuple[tuple[str, int], ...]:
 class Recorder:
     """One client. `sizes` are its own, so that a size names one write of the run."""
 
+    acts = ACTS
+
     def __init__(self, who: Identity, name: str, keys: list[str], sizes, rng: random.Random):
         self.client, self.name, self.keys, self.sizes, self.rng = Client(who, 20), name, keys, sizes, rng
         self.history: list[Op] = []
@@ -123,7 +125,7 @@ class Recorder:
         self.ask("list", None, "GET", query=[("list-type", "2"), ("prefix", "linear/")])
 
     def step(self) -> None:
-        (act,) = self.rng.choices(list(ACTS), ACTS.values())
+        (act,) = self.rng.choices(list(self.acts), self.acts.values())
         getattr(self, act)(self.rng.choice(self.keys))
 
 
@@ -144,14 +146,14 @@ def at_work(recorder: Recorder, stop, done, pipe) -> None:
 class Crew:
     """The clients of one round; `home` brings what all of them saw, by the time of beginning."""
 
-    def __init__(self, who: Identity, keys: list[str], clients: int, first_size: int, seed: str):
+    def __init__(self, who: Identity, keys: list[str], clients: int, first_size: int, seed: str, recorder: type = Recorder):
         context = multiprocessing.get_context("fork")
         self.stop, self.done, self.hands = context.Event(), context.Value("i"), []
         for number in range(clients):
             sizes = iter(range(first_size + number, 1 << 24, SIZES_APART))
-            recorder = Recorder(who, f"c{number}", keys, sizes, random.Random(f"{seed}/{number}"))
+            one = recorder(who, f"c{number}", keys, sizes, random.Random(f"{seed}/{number}"))
             ours, theirs = context.Pipe(duplex=False)
-            hand = context.Process(target=at_work, args=(recorder, self.stop, self.done, theirs), daemon=True)
+            hand = context.Process(target=at_work, args=(one, self.stop, self.done, theirs), daemon=True)
             hand.start()
             theirs.close()
             self.hands.append((hand, ours))

@@ -4,12 +4,11 @@ A write is known by the number of its bytes, which no other of its round or the 
 state of a key is a number, or None where nothing is; the state of the bucket is a tuple of these.
 """
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass, field, replace
 
-from checker import Verdict, linearizable
+from checker import Model, Verdict, linearizable
 
-WRITES = ("put", "complete")
 READS = ("get", "head")
 
 
@@ -37,6 +36,12 @@ class Op:
         return f"{self.client} {self.kind} {self.key or ''}{only} -> {self.status} {what} [{self.began}..{self.ended}]"
 
 
+# What a key may hold after an operation, by what it held before.
+Step = Callable[[Hashable, Op], list]
+# What a listing says of a key in that state, None where it does not name it.
+Shown = Callable[[Hashable], Hashable]
+
+
 def holds(only: str | int | None, there: int | None) -> bool:
     if only is None:
         return True
@@ -61,26 +66,34 @@ def step(there: int | None, op: Op) -> list[int | None]:
     return [there, written] if holds(op.only, there) else [there]
 
 
-def key_model(there: int | None, op: Op) -> list[int | None]:
+def as_it_is(there: Hashable) -> Hashable:
+    return there
+
+
+def one_key(step: Step, shown: Shown = as_it_is) -> Model:
     """One key by itself; of a listing what it says of that key."""
-    if op.kind == "list":
-        return [there] if dict(op.seen).get(op.key) == there else []
-    return step(there, op)
+
+    def model(there: Hashable, op: Op) -> list[Hashable]:
+        if op.kind == "list":
+            return [there] if dict(op.seen).get(op.key) == shown(there) else []
+        return step(there, op)
+
+    return model
 
 
 class Bucket:
     """All keys together: a listing shows all of them at one moment."""
 
-    def __init__(self, keys: Iterable[str]):
-        self.keys = tuple(sorted(keys))
+    def __init__(self, keys: Iterable[str], step: Step = step, shown: Shown = as_it_is):
+        self.keys, self.step, self.shown = tuple(sorted(keys)), step, shown
         self.place = {key: place for place, key in enumerate(self.keys)}
 
     def __call__(self, state: tuple, op: Op) -> list[tuple]:
         if op.kind == "list":
             seen = dict(op.seen)
-            return [state] if tuple(seen.get(key) for key in self.keys) == state else []
+            return [state] if all(seen.get(key) == self.shown(each) for key, each in zip(self.keys, state, strict=True)) else []
         at = self.place[op.key]
-        return [(*state[:at], left, *state[at + 1 :]) for left in step(state[at], op)]
+        return [(*state[:at], left, *state[at + 1 :]) for left in self.step(state[at], op)]
 
 
 def of_key(key: str, history: Iterable[Op]) -> list[Op]:
@@ -90,16 +103,18 @@ def of_key(key: str, history: Iterable[Op]) -> list[Op]:
         if op.key == key:
             mine.append(op)
         elif op.kind == "list":
-            mine.append(Op(op.client, "list", key, op.began, op.ended, op.status, None, None, op.seen))
+            mine.append(replace(op, key=key))
     return mine
 
 
-def judge(keys: Iterable[str], starts: frozenset, history: list[Op]) -> tuple[Verdict, str]:
+def judge(
+    keys: Iterable[str], starts: frozenset, history: list[Op], step: Step = step, shown: Shown = as_it_is
+) -> tuple[Verdict, str]:
     """Each key by itself first, which says where a fault lies; then the whole bucket. With words where it is wrong."""
-    model = Bucket(keys)
+    model = Bucket(keys, step, shown)
     for key in model.keys:
         at = model.place[key]
-        verdict = linearizable(key_model, {state[at] for state in starts}, of_key(key, history))
+        verdict = linearizable(one_key(step, shown), {state[at] for state in starts}, of_key(key, history))
         if not verdict:
             return verdict, words(key, verdict)
     verdict = linearizable(model, starts, history)
