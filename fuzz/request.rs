@@ -84,6 +84,7 @@ impl Gateway {
             log_origin: "kluis/fuzz".to_owned(),
             default_project: "fuzz".parse().expect("a name"),
             snapshot_wait: false,
+            snapshots_kept: false,
             straight: Vec::new(),
             labels: kluis::vault::LabelRules {
                 order: "public < secret".parse().expect("labels"),

@@ -86,6 +86,7 @@ fn vault(catalog: &std::path::Path) -> Result<Arc<Vault>, Failure> {
         log_origin: "kluis/bench".to_owned(),
         default_project: "main".parse()?,
         snapshot_wait: false,
+        snapshots_kept: false,
         straight: Vec::new(),
         attempts: 0,
         labels: LabelRules {

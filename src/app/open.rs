@@ -379,6 +379,7 @@ impl Opened {
             default_project: config.server.default_project.clone(),
             // A command's snapshot is written when it ends, or by the gateway that is running.
             snapshot_wait: config.catalog.snapshot_wait && lane == Lane::Gateway,
+            snapshots_kept: true,
             log_origin: super::notary::log_origin(config, &keyring),
             straight: config.straight.projects.clone(),
             attempts: config.limits.failed_attempts,
@@ -410,6 +411,27 @@ impl Opened {
     /// Ends a command: what it changed is put into a snapshot, unless a gateway is running, which
     /// does so by itself; then the log is closed and its lane free.
     pub async fn finish(self, config: &Config) -> Result<(), FinishError> {
+        self.write_snapshots(config).await?;
+        Ok(self.journal.close().await?)
+    }
+
+    /// Does a command's work, and writes a snapshot whenever it waits for one.
+    pub async fn with_snapshots<T>(&self, config: &Config, work: impl Future<Output = T>) -> T {
+        let mut work = std::pin::pin!(work);
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                () = self.vault.snapshot_wanted() => {}
+            }
+            if let Err(error) = self.write_snapshots(config).await {
+                // The work itself says, in time, that it waited in vain.
+                tracing::warn!(%error, "no snapshot is written");
+            }
+        }
+    }
+
+    /// Puts what changed into snapshots, unless a gateway is running.
+    async fn write_snapshots(&self, config: &Config) -> Result<(), FinishError> {
         // While its lane is kept here no gateway can begin, so no number is given out twice.
         let alone = try_lane(config, Lane::Gateway).map_err(FinishError::Lane)?;
         if !matches!(alone, LaneState::Held) {
@@ -418,7 +440,7 @@ impl Opened {
             while snapshots.write().await? > 0 {}
         }
         drop(alone);
-        Ok(self.journal.close().await?)
+        Ok(())
     }
 }
 

@@ -49,6 +49,7 @@ impl Mutation {
             | Self::RestoreSeq(_)
             | Self::RemoveObject { .. }
             | Self::DeleteVersion { .. }
+            | Self::CheckHold(_)
             | Self::SetAttached { .. }
             | Self::SetRetention { .. }
             | Self::SetHold { .. }

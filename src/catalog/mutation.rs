@@ -110,6 +110,9 @@ pub enum Mutation {
     CreateDataset(DatasetRow),
     /// Deletes a dataset, which must hold no object and no upload.
     DeleteDataset(DatasetId),
+    /// Changes nothing; refused while the dataset is under legal hold. Before a deletion that
+    /// nobody asked for in person, it is judged in the same commit.
+    CheckHold(DatasetId),
     /// Makes a principal; it must be new.
     CreatePrincipal(PrincipalRow),
     /// Makes a credential; its principal must exist.

@@ -67,7 +67,7 @@ impl Desk<'_> {
         serve::runtime()?.block_on(async {
             let opened = Opened::open(opening).await;
             let opened = opened.map_err(|error| refuse(&error))?;
-            let result = act(&opened).await;
+            let result = opened.with_snapshots(config, act(&opened)).await;
             if let Err(error) = opened.finish(config).await {
                 unfinished(&error, output);
             }

@@ -92,10 +92,14 @@ fn copy_one(dir: &Path, copy: &Path, id: &DatasetId, version: u32) -> Result<(),
 
 /// Makes `to` what `from` is; one that is there and differs is another ring's.
 fn copy_file(from: &Path, to: &Path) -> Result<(), KeyRingError> {
-    let bytes = files::read(from)?;
+    put(to, &files::read(from)?)
+}
+
+/// Makes a file of these bytes, unless it is there with the same.
+pub(super) fn put(to: &Path, bytes: &[u8]) -> Result<(), KeyRingError> {
     match files::read_if_there(to)? {
-        Some(there) if *there == *bytes => Ok(()),
+        Some(there) if **there == *bytes => Ok(()),
         Some(_other) => Err(KeyRingError::Exists { path: to.into() }),
-        None => files::create(to, &bytes),
+        None => files::create(to, bytes),
     }
 }

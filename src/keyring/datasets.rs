@@ -5,6 +5,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use zeroize::Zeroizing;
+
 use super::{KeyRing, KeyRingError, files};
 use crate::seal::keys::Label;
 use crate::seal::{DatasetKey, open_bytes, seal_bytes};
@@ -15,6 +17,9 @@ use crate::types::{DatasetId, Entropy, Secret};
 const KEY_MAGIC: [u8; 8] = *b"KLUISDK1";
 /// The version of a dataset's first key.
 const KEY_FIRST: u32 = 1;
+/// Files of one dataset's keys that are looked at. More than are ever made: a bound that keeps keys
+/// from being read would lose what they seal.
+const FILES_MAX: usize = 4 * KEY_VERSIONS_MAX;
 /// A floor above every version.
 const FLOOR_ALL: u32 = u32::MAX;
 
@@ -58,6 +63,16 @@ impl KeyRing {
         let Some(dir) = &self.directory else {
             return self.create_in_memory(id, DatasetKey { secret, version });
         };
+        let there = versions_in(dir, id)?;
+        if there.contains(&version) {
+            let path = key_file(dir, id, version);
+            return Err(KeyRingError::Exists { path });
+        }
+        if there.len() >= KEY_VERSIONS_MAX {
+            return Err(KeyRingError::TooMany {
+                path: versions_dir(dir, id),
+            });
+        }
         let context = key_context(id, version);
         let sealed = seal_bytes(
             &self.keys.datasets,
@@ -68,11 +83,38 @@ impl KeyRing {
         )
         .map_err(KeyRingError::Seal)?;
         let file = [&KEY_MAGIC[..], &version.to_be_bytes(), &sealed].concat();
-        if version > KEY_FIRST {
-            files::make_directory(&versions_dir(dir, id))?;
+        // What a copy has already was made for a directory that failed after it. Nothing was
+        // sealed under it, or the directory has lost it: either way it is the key of this version.
+        let file = match self.of_copies(id, version)? {
+            Some(there) => there.to_vec(),
+            None => file,
+        };
+        // The directory last: a key counts from when it is there, and then every copy has it.
+        for dir in self.copies.iter().chain([dir]) {
+            if version > KEY_FIRST {
+                files::make_directory(&versions_dir(dir, id))?;
+            }
+            super::copies::put(&key_file(dir, id, version), &file)?;
         }
-        files::create(&key_file(dir, id, version), &file)?;
-        self.copy_key(id, version)
+        Ok(())
+    }
+
+    /// A key of this version that some copy has.
+    fn of_copies(
+        &self,
+        id: &DatasetId,
+        version: u32,
+    ) -> Result<Option<Zeroizing<Vec<u8>>>, KeyRingError> {
+        for copy in &self.copies {
+            super::copies::check(copy)?;
+            let path = key_file(copy, id, version);
+            if let Some(file) = files::read_if_there(&path)? {
+                // Of this ring, dataset and version, or it is not taken over.
+                self.load_one(id, version, &path)?;
+                return Ok(Some(file));
+            }
+        }
+        Ok(None)
     }
 
     fn create_in_memory(&self, id: &DatasetId, key: DatasetKey) -> Result<(), KeyRingError> {
@@ -287,7 +329,7 @@ pub(super) fn versions_in(dir: &Path, id: &DatasetId) -> Result<Vec<u32>, KeyRin
             *version > KEY_FIRST && text.is_some_and(|text| version.to_string() == text)
         };
         versions.extend(version.filter(canonical));
-        if versions.len() > KEY_VERSIONS_MAX {
+        if versions.len() > FILES_MAX {
             return Err(KeyRingError::TooMany { path: later });
         }
     }

@@ -8,6 +8,7 @@ use tempfile::TempDir;
 use super::datasets::key_file;
 use super::*;
 use crate::seal::testing::Draws;
+use crate::types::limits::KEY_VERSIONS_MAX;
 
 const A: DatasetId = DatasetId::from_bytes([0xaa; 16]);
 const B: DatasetId = DatasetId::from_bytes([0xbb; 16]);
@@ -166,6 +167,11 @@ fn without_a_copy_nothing_is_made_and_nothing_counts_as_destroyed() {
     assert!(matches!(ring.mend_copies(), Err(KeyRingError::Io { .. })));
     let made = ring.ensure_key(&A, 2, &Draws::new(2));
     assert!(matches!(made, Err(KeyRingError::Io { .. })));
+    // A key that a copy lacks is none: nothing is sealed under it, after a restart neither.
+    for ring in [&ring, &disk.open()] {
+        assert_eq!(ring.versions_of(&A).unwrap(), [1]);
+        assert_eq!(ring.dataset(&A).unwrap().version, 1);
+    }
     let gone = ring.destroy_below(&A, 2);
     assert!(matches!(gone, Err(KeyRingError::Io { .. })));
     // An empty directory in its place is a disk that is not mounted.
@@ -182,6 +188,51 @@ fn without_a_copy_nothing_is_made_and_nothing_counts_as_destroyed() {
         "what it lacked is mended"
     );
     assert_eq!(ring.destroy_below(&A, 2).unwrap(), 1);
+}
+
+/// The directory failed after its copies had the key.
+#[test]
+fn a_key_that_only_a_copy_has_is_the_key_of_its_version() {
+    let disk = Disk::new();
+    let ring = disk.copied();
+    ring.ensure_key(&A, 2, &Draws::new(2)).unwrap();
+    let second = key(&ring, 2);
+    fs::remove_file(key_file(&disk.dir(), &A, 2)).unwrap();
+    let ring = disk.open().keeping(vec![disk.copy()]);
+    ring.ensure_key(&A, 2, &Draws::new(3)).unwrap();
+    assert_eq!(key(&ring, 2), second);
+    // Not one that is of another dataset, or damaged.
+    let copied = key_file(&disk.copy(), &A, 3);
+    for wrong in [fs::read(key_file(&disk.dir(), &B, 1)).unwrap(), vec![1; 99]] {
+        fs::write(&copied, wrong).unwrap();
+        let made = ring.ensure_key(&A, 3, &Draws::new(4));
+        assert!(matches!(made, Err(KeyRingError::Damaged { .. })));
+        assert_eq!(ring.versions_of(&A).unwrap(), [1, 2]);
+    }
+}
+
+#[test]
+fn keys_beyond_their_bound_are_not_made_and_those_that_are_there_open() {
+    let disk = Disk::new();
+    let ring = disk.open();
+    let most = u32::try_from(KEY_VERSIONS_MAX).unwrap();
+    for version in 2..=most {
+        ring.ensure_key(&A, version, &Draws::new(u64::from(version)))
+            .unwrap();
+    }
+    for _attempt in 0..2 {
+        let more = ring.ensure_key(&A, most + 1, &Draws::new(1));
+        assert!(matches!(more, Err(KeyRingError::TooMany { .. })));
+        assert_eq!(disk.open().dataset(&A).unwrap().version, most);
+    }
+    let one_more = key_file(&disk.dir(), &A, most + 1);
+    fs::copy(key_file(&disk.dir(), &A, most), one_more).unwrap();
+    assert_eq!(
+        disk.open().versions_of(&A).unwrap().len(),
+        KEY_VERSIONS_MAX + 1
+    );
+    assert_eq!(ring.destroy_below(&A, most).unwrap(), KEY_VERSIONS_MAX - 1);
+    ring.ensure_key(&A, most + 2, &Draws::new(1)).unwrap();
 }
 
 #[test]

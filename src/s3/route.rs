@@ -89,9 +89,8 @@ impl S3Route for ApiRoute {
             return Err(internal("a signature of another credential"));
         }
         let query = request.uri.query().unwrap_or_default();
-        signed::check(&request.headers, query)?;
         let service = if of_sts { "sts" } else { "s3" };
-        signed::check_service(&request.headers, query, service)?;
+        signed::check_header(&request.headers, query, service)?;
         if scope.has_stray_token() {
             return Err(S3ErrorCode::InvalidToken.into());
         }

@@ -86,6 +86,25 @@ pub(super) fn check_service(headers: &HeaderMap, query: &str, service: &str) -> 
     ))
 }
 
+/// Refuses what is not signed in its `Authorization` header for this service, and forms: what the
+/// library takes for the signature of a form or of a query covers neither path nor body.
+pub(super) fn check_header(headers: &HeaderMap, query: &str, service: &str) -> S3Result<()> {
+    let is_form = |value: &http::HeaderValue| {
+        let essence = value.as_bytes().trim_ascii_start().to_ascii_lowercase();
+        !essence.is_ascii() || essence.starts_with(b"multipart/")
+    };
+    let elsewhere = query.split('&').any(is_signature_field)
+        || headers.get_all(header::CONTENT_TYPE).iter().any(is_form);
+    if elsewhere || !headers.contains_key(header::AUTHORIZATION) {
+        return Err(S3Error::with_message(
+            S3ErrorCode::AccessDenied,
+            "Requests to this service are signed in the Authorization header alone.",
+        ));
+    }
+    check(headers, query)?;
+    check_service(headers, query, service)
+}
+
 fn decoded(text: &str) -> Vec<u8> {
     percent_encoding::percent_decode_str(text).collect()
 }
@@ -168,6 +187,39 @@ mod tests {
         ] {
             assert_eq!(code(&[], query).as_deref(), Some("AccessDenied"), "{query}");
         }
+    }
+
+    /// A form's signature and a presigned URL's cover neither the path nor the body of what the API
+    /// is asked.
+    #[test]
+    fn the_api_takes_one_kind_of_signature() {
+        let verdict = |authorization: Option<&str>, query: &str, kind: Option<&'static str>| {
+            let mut headers = HeaderMap::new();
+            let value = |text: &str| HeaderValue::from_str(text).unwrap();
+            authorization.map(|text| headers.insert(header::AUTHORIZATION, value(text)));
+            kind.map(|text| headers.insert(header::CONTENT_TYPE, value(text)));
+            let verdict = check_header(&headers, query, "s3");
+            verdict.err().map(|e| e.code().as_str().to_owned())
+        };
+        let json = Some("application/json");
+        assert_eq!(verdict(Some(RIGHT), "", None), None);
+        assert_eq!(verdict(Some(RIGHT), "a=b", json), None);
+        let denied = Some("AccessDenied".to_owned());
+        assert_eq!(verdict(None, "", json), denied);
+        assert_eq!(verdict(None, QUERY, json), denied);
+        assert_eq!(verdict(Some(RIGHT), QUERY, json), denied);
+        for kind in [
+            "multipart/form-data; boundary=b",
+            "Multipart/Form-Data;boundary=b",
+            " multipart/mixed",
+            "multipart/form-data",
+        ] {
+            assert_eq!(verdict(Some(RIGHT), "", Some(kind)), denied, "{kind}");
+            assert_eq!(verdict(None, QUERY, Some(kind)), denied, "{kind}");
+        }
+        let other = RIGHT.replace("/s3/", "/sts/");
+        let mismatch = Some("SignatureDoesNotMatch".to_owned());
+        assert_eq!(verdict(Some(&other), "", json), mismatch);
     }
 
     #[test]

@@ -160,6 +160,9 @@ pub struct Settings {
     pub default_project: ProjectName,
     /// Whether a write is acknowledged only when a snapshot in the store holds it.
     pub snapshot_wait: bool,
+    /// Whether somebody writes snapshots, in this process or in the gateway that is running: then
+    /// no key is destroyed before they hold what replaces it.
+    pub snapshots_kept: bool,
     /// When grants lapse that no review confirms.
     pub review: ReviewTimes,
     /// The labels of data.

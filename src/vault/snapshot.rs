@@ -38,6 +38,9 @@ pub(super) struct Progress {
 /// How long an acknowledgement waits for its snapshot.
 const WAIT: Duration = Duration::from_secs(30);
 
+/// How often who waits for another's snapshots looks.
+const LOOK: Duration = Duration::from_millis(50);
+
 const MAGIC: &[u8; 8] = b"KLUISsn1";
 
 impl Snapshot {
@@ -130,6 +133,35 @@ impl Vault {
                 ErrorKind::Unavailable,
                 "no snapshot holds the write yet",
             )),
+        }
+    }
+
+    /// Waits until the snapshots in the store hold all that is committed by now, for what comes
+    /// next and cannot be taken back. As long as they come nearer it waits on; who writes them may
+    /// be another process.
+    pub(super) async fn settle_in_snapshots(&self) -> Result<(), VaultError> {
+        if !self.settings.snapshots_kept {
+            return Ok(());
+        }
+        let seq = self.catalog.change_seq().await?;
+        let (mut at, mut waited) = (None, Duration::ZERO);
+        loop {
+            let first = self.catalog.changes(0, 1).await?;
+            let Some((first, _)) = first.first().filter(|(first, _)| *first <= seq) else {
+                return Ok(());
+            };
+            if at.replace(*first) != Some(*first) {
+                waited = Duration::ZERO;
+            } else if waited >= WAIT {
+                return Err(VaultError::new(
+                    ErrorKind::Unavailable,
+                    "no snapshot in the store holds the new tables yet, so the old keys stay; the \
+                     work goes on by itself once the store takes snapshots",
+                ));
+            }
+            self.snapshots.wanted.notify_one();
+            tokio::time::sleep(LOOK).await;
+            waited = waited.saturating_add(LOOK);
         }
     }
 

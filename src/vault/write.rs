@@ -413,7 +413,8 @@ pub(super) fn check_body_bytes(bytes: u64) -> Result<(), VaultError> {
     Ok(())
 }
 
-/// Sees that metadata is within its bound.
+/// Sees that metadata is within its bound, and that headers can carry it: what came in a form's
+/// fields or as an encoded word may hold what no header may, and no read could be answered.
 pub(super) fn check_meta(meta: &ObjectMeta) -> Result<(), VaultError> {
     let user: usize = meta
         .user
@@ -428,6 +429,23 @@ pub(super) fn check_meta(meta: &ObjectMeta) -> Result<(), VaultError> {
         &meta.cache_control,
         &meta.expires,
     ];
+    let is_token = |name: &str| {
+        let of_token =
+            |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+        !name.is_empty() && name.bytes().all(of_token)
+    };
+    let mut values = system.into_iter().flatten();
+    let mut user_values = meta.user.iter().map(|(_, value)| value);
+    let controls = |value: &String| value.chars().any(char::is_control);
+    if values.any(controls)
+        || user_values.any(controls)
+        || !meta.user.iter().all(|(name, _)| is_token(name))
+    {
+        return Err(VaultError::new(
+            ErrorKind::InvalidArgument,
+            "metadata hold no control characters, and their names are those of headers",
+        ));
+    }
     let system: usize = system.into_iter().flatten().map(String::len).sum();
     if user.max(system) > limits::USER_METADATA_BYTES_MAX {
         return Err(VaultError::new(

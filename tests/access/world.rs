@@ -176,6 +176,7 @@ impl World {
         let settings = Settings {
             default_project: icu(),
             snapshot_wait: false,
+            snapshots_kept: false,
             log_origin: "kluis/test".to_owned(),
             straight: vec![icu()],
             attempts: limits::ATTEMPTS_BURST,

@@ -1,12 +1,28 @@
 """The HTTP API on the listener of S3: signed as S3 is, its bodies too, and no way around the log."""
 
+import hashlib
 import json
 import re
 
 from common import *
-from wire import UNSIGNED, Signer, exchange
+from wire import UNSIGNED, Signer, exchange, signed_form
 
 IDENTITY = ".kluis/v1/identity"
+
+
+METHODS = ("get", "put", "post", "delete", "patch", "head")
+NAMES = {"bucket": BUCKET, "project": "demo", "page": "0", "grant": "0" * 32, "person": "nobody", "id": "0" * 32}
+
+
+def described() -> list[tuple[str, str, dict]]:
+    """Every operation of the API's own description: method, path with names filled in, what it says."""
+    document = json.loads(exchange(OWNER, "GET", "/.kluis/v1/openapi.json", {}).body)
+    found = []
+    for path, at in document["paths"].items():
+        for name in re.findall(r"\{(\w+)\}", path):
+            path = path.replace("{" + name + "}", NAMES.get(name, "0"))
+        found += [(method.upper(), path, at[method]) for method in METHODS if method in at]
+    return found
 
 
 @check("a signed request learns who the vault takes it for (or nothing below means anything)")
@@ -25,6 +41,29 @@ def _():
     refused(exchange(OWNER, "GET", Signer(OWNER).presign("GET", target, 60), {}), 400, 403)
     refused(request(OWNER, "GET", IDENTITY, query=[("X-Amz-Signature", "00")]), 400, 403)
     refused(request(OWNER, "GET", IDENTITY, signer=Signer(OWNER, service="sts")), 400, 403, 501)
+
+
+@check("a presigned URL with the hash of any body beside it")
+def _():
+    body = b"{}"
+    unsigned = {"x-amz-content-sha256": hashlib.sha256(body).hexdigest(), "content-length": str(len(body))}
+    for method, path, _operation in described():
+        refused(exchange(OWNER, method, Signer(OWNER).presign(method, path, 60), unsigned, [body]), 400, 403)
+
+
+@check("the signature of a browser's form at every endpoint, with and without a query or a header that looks like a signature")
+def _():
+    query = "?X-Amz-SignedHeaders=host&X-Amz-Credential=x/x/x/s3/x"
+    looks = {"authorization": f"AWS4-HMAC-SHA256 Credential={OWNER.key}/{Signer(OWNER).scope}, SignedHeaders=host, Signature={'0' * 64}"}
+    kind, body = signed_form(OWNER, BUCKET, {"key": "in/form"}, b"x")
+    headers = {"content-type": kind, "content-length": str(len(body)), "x-amz-content-sha256": "0" * 64}
+    tried = 0
+    for method, path, _operation in described():
+        if method == "POST":
+            for target, more in ((path + query, {}), (path, {}), (path, looks), (path + query, looks)):
+                refused(exchange(OWNER, method, target, {**headers, **more}, [body]), 400, 401, 403)
+                tried += 1
+    equal(tried > 40, True, f"{tried} tried")
 
 
 @check("a body that the signature does not cover, or that is not the signed one")
@@ -55,21 +94,6 @@ def _():
 @check("an x-amz header that could mean something else is refused here too")
 def _():
     refused(request(OWNER, "GET", IDENTITY, headers={"x-amz-acl": "public-read"}), 400, 403, 501)
-
-
-METHODS = ("get", "put", "post", "delete", "patch", "head")
-NAMES = {"bucket": BUCKET, "project": "demo", "page": "0", "grant": "0" * 32, "person": "nobody", "id": "0" * 32}
-
-
-def described() -> list[tuple[str, str, dict]]:
-    """Every operation of the API's own description: method, path with names filled in, what it says."""
-    document = json.loads(exchange(OWNER, "GET", "/.kluis/v1/openapi.json", {}).body)
-    found = []
-    for path, at in document["paths"].items():
-        for name in re.findall(r"\{(\w+)\}", path):
-            path = path.replace("{" + name + "}", NAMES.get(name, "0"))
-        found += [(method.upper(), path, at[method]) for method in METHODS if method in at]
-    return found
 
 
 @check("the API's description is one (OpenAPI 3.1), says so to everybody, and names what is served")

@@ -2,11 +2,10 @@
 
 import base64
 import datetime
-import json
 
 import common
 from common import *
-from wire import Signer, exchange, now, path_of
+from wire import exchange, now, path_of, signed_form
 
 # What is locked stays locked: in a bucket of its own.
 BUCKET = common.BUCKET = "demo--locks-" + common.uuid.uuid4().hex[:8]
@@ -167,22 +166,8 @@ def _():
 
 def form(key: str, body: bytes = b"from a form", conditions=None, fields=None, who=OWNER, tamper=None, headers=None, life_s=600):
     """Uploads a form that `who` signed; `tamper` changes the fields after that."""
-    signer = Signer(who)
-    credential = f"{who.key}/{signer.scope}"
-    sent = {"key": PREFIX + key, "x-amz-algorithm": "AWS4-HMAC-SHA256", "x-amz-credential": credential,
-            "x-amz-date": signer.date, **(fields or {})}
-    end = (datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=life_s)).strftime("%Y-%m-%dT%H:%M:%S.000Z")
-    listed = [{name: value} for name, value in sent.items()] + [{"bucket": BUCKET}]
-    policy = {"expiration": end, "conditions": listed if conditions is None else conditions(listed)}
-    sent["policy"] = base64.b64encode(json.dumps(policy).encode()).decode()
-    sent["x-amz-signature"] = signer.sign(sent["policy"])
-    for name, value in (tamper or {}).items():
-        sent.pop(name, None) if value is None else sent.__setitem__(name, value)
-    mark = "a-boundary-of-ours"
-    parts = [f'--{mark}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n' for name, value in sent.items()]
-    parts.append(f'--{mark}\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n')
-    whole = "".join(parts).encode() + body + f"\r\n--{mark}--\r\n".encode()
-    head = {"host": who.host, "content-type": f"multipart/form-data; boundary={mark}", "content-length": str(len(whole)), **(headers or {})}
+    kind, whole = signed_form(who, BUCKET, {"key": PREFIX + key, **(fields or {})}, body, conditions, tamper, life_s)
+    head = {"host": who.host, "content-type": kind, "content-length": str(len(whole)), **(headers or {})}
     return exchange(who, "POST", path_of(BUCKET), head, [whole])
 
 
@@ -207,7 +192,10 @@ def _():
                         ("x-amz-website-redirect-location", "/x"), ("x-amz-tagging", "a=1&a=2"), ("x-amz-checksum-md5", "A" * 22 + "==")):
         answer = form("fields", fields={name: value})
         equal(answer.status in (400, 501), True, f"{name}: {answer}")
-    for key in ("tampered", "other", "late", "unlisted", "long", "short", "prefix", "headers", "fields"):
+    anything = {"conditions": lambda listed: [*listed, ["starts-with", "$Content-Type", ""], ["starts-with", "$x-amz-meta-a", ""]]}
+    for field, value in (("Content-Type", "image/png\x01"), ("Content-Type", "a\r\nx-b: c"), ("x-amz-meta-a", "\0")):
+        refused(form("controls", tamper={field: value}, **anything), 400)
+    for key in ("controls", "tampered", "other", "late", "unlisted", "long", "short", "prefix", "headers", "fields"):
         is_absent(key)
 
 

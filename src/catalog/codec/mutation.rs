@@ -87,6 +87,7 @@ mutations! {
         CreateProject = 1,
         CreateDataset = 2,
         DeleteDataset = 3,
+        CheckHold = 110,
         CreatePrincipal = 4,
         CreateCredential = 5,
         DeleteCredential = 6,

@@ -99,6 +99,7 @@ impl State {
             }
             Mutation::CreateDataset(row) => self.create_dataset(row),
             Mutation::DeleteDataset(id) => Ok(self.drop_dataset(&id)?),
+            Mutation::CheckHold(id) => Ok(self.check_hold(&id)?),
             Mutation::CreatePrincipal(row) => {
                 let exists = Conflict::PrincipalExists.into();
                 let row = PrincipalRow {

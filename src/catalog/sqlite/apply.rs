@@ -36,6 +36,7 @@ pub(super) fn apply(
             keywork::check_hold(conn, id)?;
             delete_dataset(conn, id)
         }
+        Mutation::CheckHold(id) => keywork::check_hold(conn, id),
         Mutation::CreatePrincipal(row) => create_principal(conn, row),
         Mutation::CreateCredential(row) => create_credential(conn, row),
         Mutation::DeleteCredential(id) => {

@@ -4,7 +4,6 @@ use s3s::dto::Metadata;
 use s3s::{S3Error, S3Result};
 
 use crate::catalog::ObjectMeta;
-use crate::s3::error::invalid_argument;
 use crate::types::limits;
 use crate::vault::{ErrorKind, VaultError};
 
@@ -24,13 +23,6 @@ pub(in crate::s3) fn stored(mut meta: ObjectMeta, user: Option<Metadata>) -> S3R
             ErrorKind::MetadataTooLarge,
             "user metadata beyond their bound",
         )));
-    }
-    // An encoded word can hide what no header may carry.
-    if pairs
-        .iter()
-        .any(|(_, value)| value.chars().any(char::is_control))
-    {
-        return Err(invalid_argument("Metadata hold no control characters."));
     }
     pairs.sort_unstable();
     meta.user = pairs;

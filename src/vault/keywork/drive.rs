@@ -27,14 +27,21 @@ pub(super) struct Begin {
 impl Vault {
     /// What begins work on a dataset's keys when it is committed; from then on it is carried to its
     /// end by whoever runs.
-    pub(super) fn prepare_key_work(&self, begin: Begin) -> Result<KeyWorkRow, VaultError> {
+    pub(super) async fn prepare_key_work(&self, begin: Begin) -> Result<KeyWorkRow, VaultError> {
+        self.judge_work(&begin).await?;
         let there = self.keyring.versions_of(&begin.dataset)?;
         let newest = there.last().copied().unwrap_or_default();
         let floor = match begin.scope {
             Some(EraseScope::Dataset) => FLOOR_ERASED,
             Some(EraseScope::Object(_) | EraseScope::Version(..) | EraseScope::Published(_))
             | None => {
-                let next = newest.saturating_add(1);
+                // Work that was refused after it was judged leaves its key. A rotation needs no
+                // other, and destroys all that came before it.
+                let next = if begin.scope.is_none() && there.len() >= limits::KEY_VERSIONS_MAX {
+                    newest
+                } else {
+                    newest.saturating_add(1)
+                };
                 // The new key first: nobody can write from the moment on that the old one is
                 // refused, unless there is another. One that nothing was begun with is used all
                 // the same, and goes with the next rotation.
@@ -82,7 +89,7 @@ impl Vault {
 
     /// Begins it without asking anybody.
     pub(super) async fn begin_key_work(&self, begin: Begin) -> Result<KeyWorkRow, VaultError> {
-        let row = self.prepare_key_work(begin)?;
+        let row = self.prepare_key_work(begin).await?;
         self.commit(vec![Mutation::BeginKeyWork(row.clone())])
             .await?;
         self.guard.forget();
@@ -124,6 +131,8 @@ impl Vault {
                 self.keyring
                     .ensure_key(&row.dataset, row.floor, self.entropy.as_ref())?;
                 self.rewrap_dataset(row).await?;
+                // A catalog that is lost now is rebuilt from the snapshots: with tables that open.
+                self.settle_in_snapshots().await?;
                 self.keyring.destroy_below(&row.dataset, row.floor)?;
             }
         }
@@ -234,14 +243,18 @@ impl Vault {
     /// back with a restored directory; how many pieces of work ended.
     pub async fn resume_key_works(&self) -> Result<usize, VaultError> {
         let mut ended: usize = 0;
+        let mut failed = None;
         for row in self.catalog.open_key_works().await? {
             let call = self.own_call("key work")?;
             let intent = Self::work_intent(&call, &row);
             let recorded = self.begin(&call, intent).await?;
-            self.finish(&call, recorded, &row).await?;
-            ended = ended.saturating_add(1);
+            // What cannot be done now keeps nothing else from being done.
+            match self.finish(&call, recorded, &row).await {
+                Ok(_) => ended = ended.saturating_add(1),
+                Err(error) => failed = failed.or(Some(error)),
+            }
         }
-        Ok(ended)
+        failed.map_or(Ok(ended), Err)
     }
 
     /// Looks at work that came after what was `seen`, at all of it the first time: forgets keys

@@ -41,7 +41,7 @@ impl Vault {
         intent.query = Some(super::super::cut(&format!("erase {}", approved.words())));
         let recorded = self.begin(call, intent).await?;
         let started = async {
-            let row = self.prepare_key_work(begin)?;
+            let row = self.prepare_key_work(begin).await?;
             let mutations = vec![Mutation::BeginKeyWork(row.clone())];
             let _done: Done = self.carry_out(approved, mutations).await?;
             Ok(row)

@@ -12,6 +12,7 @@
 
 mod drive;
 mod erase;
+mod judge;
 mod rewrap;
 
 pub use drive::erasure_words;

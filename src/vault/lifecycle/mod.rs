@@ -56,21 +56,29 @@ impl Vault {
             };
             after = Some(last.bucket.clone());
             for dataset in &page {
-                // A legal hold on the dataset keeps all of it (ER-2).
-                if dataset
-                    .card
-                    .as_ref()
-                    .is_some_and(|card| card.held.is_some())
-                {
-                    continue;
-                }
-                let kind = SettingKind::Lifecycle;
-                let setting = self.catalog.setting(&dataset.id, kind).await?;
-                if let Some(Setting::Lifecycle(rules)) = setting {
+                let rules = self.rules_in_force(dataset).await?;
+                if !rules.is_empty() {
                     self.run_versions(dataset, &rules, now, &mut done).await?;
                     self.run_uploads(dataset, &rules, now, &mut done).await?;
                 }
             }
+        }
+    }
+
+    /// The rules of a dataset as they are now; none where it is gone, or where a legal hold on it
+    /// keeps all of it (ER-2).
+    async fn rules_in_force(&self, dataset: &DatasetRow) -> Result<Vec<LifecycleRule>, VaultError> {
+        let there = self.catalog.dataset(&dataset.bucket).await?;
+        let free = there.is_some_and(|row| {
+            row.id == dataset.id && row.card.is_none_or(|card| card.held.is_none())
+        });
+        if !free {
+            return Ok(Vec::new());
+        }
+        let kind = SettingKind::Lifecycle;
+        match self.catalog.setting(&dataset.id, kind).await? {
+            Some(Setting::Lifecycle(rules)) => Ok(rules),
+            _ => Ok(Vec::new()),
         }
     }
 
@@ -101,7 +109,8 @@ impl Vault {
                 due.extend(walk.end());
             }
             self.delete_due(dataset, due, now, done).await?;
-            if !page.more {
+            // A long run obeys what was said meanwhile; the next one begins with other rules.
+            if !page.more || self.rules_in_force(dataset).await? != rules {
                 return Ok(());
             }
         }
@@ -288,7 +297,7 @@ impl Vault {
                 };
                 *counter = counter.saturating_add(1);
             }
-            if !page.more {
+            if !page.more || self.rules_in_force(dataset).await? != rules {
                 return Ok(());
             }
         }
@@ -313,7 +322,8 @@ impl Vault {
             permit: None,
         });
         let recorded = self.begin(&call, intent).await?;
-        let result = self.commit(vec![deletion.mutation]).await;
+        let unheld = Mutation::CheckHold(dataset.id);
+        let result = self.commit(vec![unheld, deletion.mutation]).await;
         match recorded.settle(result) {
             Ok(()) => Ok(true),
             Err(error) if error.kind().status() < 500 => Ok(false),

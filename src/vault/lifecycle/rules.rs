@@ -82,7 +82,13 @@ impl<'a> Walk<'a> {
 
     /// Takes the next version of the listing; what turned out to be due.
     pub(super) fn next(&mut self, version: Listed) -> Vec<Due<'a>> {
-        let same = self.last.as_ref().filter(|(key, ..)| *key == version.key);
+        // The newest of a key is older than nothing: where the version before is gone by now, the
+        // listing begins that key again.
+        let again = self.last.as_ref().filter(|(key, ..)| *key == version.key);
+        if again.is_some() && version.latest {
+            self.marker = None;
+        }
+        let same = again.filter(|_| !version.latest);
         let newer = same.map(|(_, modified, count)| (*modified, *count));
         let mut due = Vec::new();
         if newer.is_some() {
@@ -268,6 +274,44 @@ mod tests {
         assert_eq!(gone(noncurrent(2, Some(1)), 99), two);
         assert_eq!(gone(noncurrent(2, Some(2)), 99), [(1, Deed::Delete)]);
         assert_eq!(gone(noncurrent(2, Some(3)), 99), []);
+    }
+
+    /// A listing whose last version is gone begins its key again.
+    #[test]
+    fn the_newest_is_never_an_older_one_however_often_it_comes() {
+        let old = LifecycleRule {
+            noncurrent: Some(Noncurrent {
+                days: 1,
+                keep: Some(1),
+            }),
+            lone_markers: true,
+            ..rule("old")
+        };
+        let again = |newest: Listed| {
+            let newest = || Listed {
+                key: newest.key.clone(),
+                object: newest.object.clone(),
+                tags: Vec::new(),
+                ..newest
+            };
+            vec![
+                newest(),
+                version("k", 3, 3, false),
+                version("k", 2, 2, false),
+                newest(),
+                version("k", 3, 3, false),
+                version("k", 1, 1, false),
+            ]
+        };
+        let gone = [(2, Deed::Delete), (1, Deed::Delete)];
+        for marker in [false, true] {
+            let versions = again(newest(version("k", 4, 4, marker)));
+            assert_eq!(done(from_ref(&old), 99, versions), gone);
+        }
+        // A marker that comes twice was not alone the first time, as far as anybody knows.
+        let marker = || newest(version("k", 4, 4, true));
+        let versions = vec![marker(), marker(), version("k", 1, 1, false)];
+        assert_eq!(done(from_ref(&old), 99, versions), []);
     }
 
     #[test]

@@ -11,9 +11,10 @@ use crate::catalog::{
     SharedCatalog, UploadQuery, VersionQuery,
 };
 use crate::ledger::{AuthMethod, Entry, Outcome};
-use crate::types::{Action, Lock, Retention, RetentionMode, Versioning};
+use crate::types::{Action, Lock, Retention, RetentionMode, Versioning, limits};
 use crate::vault::{
     CorsAsk, ErrorKind, KeyWish, Lifecycled, NewObject, Parts, Span, Tags, VaultError, Wishes,
+    WriteConditions,
 };
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
@@ -305,6 +306,86 @@ async fn what_is_written_while_a_run_deletes_stays() {
         let read = world.get("olivia", "k", Span::All).await;
         assert_eq!(read.unwrap(), b"new", "acknowledged after {steps} steps");
     }
+}
+
+/// Pages end within a key, at a version that the run itself deletes.
+#[tokio::test]
+async fn the_newest_and_what_is_kept_stay_over_many_pages() {
+    for marker in [false, true] {
+        let world = World::new().await;
+        let state = Versioning::Enabled;
+        let call = world.call(Some("olivia"));
+        world
+            .vault
+            .set_versioning(&call, BUCKET, state)
+            .await
+            .unwrap();
+        let all = limits::PAGE_ENTRIES_MAX * 5 / 2;
+        for number in 0..all {
+            let body = number.to_string();
+            world.put("olivia", "k", body.as_bytes()).await.unwrap();
+        }
+        if marker {
+            let call = world.call(Some("olivia"));
+            let any = WriteConditions::default();
+            let deleted = world.vault.delete_object(&call, place("k"), any, false);
+            deleted.await.unwrap();
+        }
+        let old = LifecycleRule {
+            noncurrent: Some(Noncurrent {
+                days: 1,
+                keep: Some(2),
+            }),
+            ..rule("old", "")
+        };
+        set(&world, "olivia", vec![old]).await.unwrap();
+        world.wait(3 * DAY_MS);
+        let kept = if marker { 2 } else { 3 };
+        let gone = run(&world).await;
+        assert_eq!(gone.versions, u64::try_from(all - kept).unwrap());
+        assert_eq!(gone.refused, 0);
+        assert_eq!(left(&world).await, 3);
+        let read = world.get("olivia", "k", Span::All).await;
+        if marker {
+            assert!(read.is_err(), "what was deleted does not come back");
+        } else {
+            assert_eq!(read.unwrap(), (all - 1).to_string().as_bytes());
+        }
+    }
+}
+
+/// Once a hold is acknowledged, a run that was under way deletes nothing more.
+#[tokio::test]
+async fn er_2_a_hold_stops_a_run_that_has_begun() {
+    let mut cut_short = 0;
+    for steps in (0..60).step_by(2) {
+        let mut world = World::new().await;
+        for number in 0..3 * limits::DELETES_AT_ONCE {
+            let key = format!("k{number}");
+            world.put("olivia", &key, b"x").await.unwrap();
+        }
+        set(&world, "olivia", vec![expiring("all", "", 1)])
+            .await
+            .unwrap();
+        world.wait(3 * DAY_MS);
+        let gate = Gate::polite();
+        world.rewire(|parts| Parts {
+            catalog: Arc::new(Gated::new(Arc::clone(&parts.catalog), &gate)) as SharedCatalog,
+            ..parts
+        });
+        let hold = async {
+            for _step in 0..steps {
+                tokio::task::yield_now().await;
+            }
+            world.hold("case 7").await;
+            world.names("olivia", "").await.unwrap().len()
+        };
+        let (done, at_hold) = tokio::join!(run(&world), hold);
+        let now = world.names("olivia", "").await.unwrap().len();
+        assert_eq!(now, at_hold, "after {steps} steps: {done:?}");
+        cut_short += usize::from(now > 0 && done.expired > 0);
+    }
+    assert!(cut_short > 0, "no hold came in the middle of a run");
 }
 
 #[tokio::test]

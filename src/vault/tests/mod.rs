@@ -16,6 +16,7 @@ mod emergency;
 mod grants;
 mod keywork;
 mod keywork_crash;
+mod keywork_lost;
 mod let_in;
 mod lifecycle;
 mod locks;

@@ -408,6 +408,7 @@ pub(in crate::vault) fn settings(snapshot_wait: bool) -> Settings {
     Settings {
         default_project: "icu".parse().unwrap(),
         snapshot_wait,
+        snapshots_kept: snapshot_wait,
         straight: vec!["icu".parse().unwrap()],
         attempts: crate::types::limits::ATTEMPTS_BURST,
         review: REVIEW,

@@ -1,0 +1,82 @@
+//! Whether work on keys would be refused: asked before a key is made for it, since a key that was
+//! made may have sealed something by the time that the work is refused. The commit that begins the
+//! work judges again.
+
+use super::super::Vault;
+use super::super::error::VaultError;
+use super::drive::Begin;
+use crate::catalog::{
+    CatalogError, Conflict, DatasetRow, EraseScope, Version, VersionEntry, VersionQuery,
+};
+use crate::types::{DatasetId, ObjectKey, VersionName, limits};
+
+impl Vault {
+    pub(super) async fn judge_work(&self, begin: &Begin) -> Result<(), VaultError> {
+        let there = self.catalog.dataset(&begin.bucket).await?;
+        let there = there.filter(|row| row.id == begin.dataset);
+        must(there.is_some(), Conflict::NoDataset)?;
+        let works = self.catalog.open_key_works().await?;
+        let busy = works.iter().any(|work| work.dataset == begin.dataset);
+        must(!busy, Conflict::KeyWork)?;
+        let is_held = |row: &DatasetRow| row.card.as_ref().is_some_and(|card| card.held.is_some());
+        let held = there.as_ref().is_some_and(is_held);
+        match &begin.scope {
+            None => Ok(()),
+            Some(_) if held => must(false, Conflict::Locked),
+            Some(EraseScope::Dataset | EraseScope::Published(_)) => Ok(()),
+            Some(EraseScope::Object(key)) => self.judge_object(&begin.dataset, key).await,
+            Some(EraseScope::Version(key, name)) => {
+                let open = self.judge_version(&begin.dataset, key, name).await?;
+                must(open, Conflict::NoObject)
+            }
+        }
+    }
+
+    async fn judge_object(&self, dataset: &DatasetId, key: &ObjectKey) -> Result<(), VaultError> {
+        let mut query = VersionQuery {
+            prefix: key.to_string(),
+            limit: limits::PAGE_ENTRIES_MAX,
+            ..VersionQuery::default()
+        };
+        let mut found = false;
+        loop {
+            let page = self.catalog.versions(dataset, &query).await?;
+            // Longer keys with this beginning come after it.
+            let mine = page.entries.iter().filter_map(|entry| match entry {
+                VersionEntry::Version { key: at, name, .. } if at == key => Some(*name),
+                _ => None,
+            });
+            let names: Vec<VersionName> = mine.collect();
+            for name in &names {
+                found |= self.judge_version(dataset, key, name).await?;
+            }
+            if !page.more || names.len() < page.entries.len() {
+                return must(found, Conflict::NoObject);
+            }
+            query.after = names.last().map(|name| (key.to_string(), Some(*name)));
+        }
+    }
+
+    /// Whether there is something to erase; refused where it is locked.
+    async fn judge_version(
+        &self,
+        dataset: &DatasetId,
+        key: &ObjectKey,
+        name: &VersionName,
+    ) -> Result<bool, VaultError> {
+        let there = self.catalog.version(dataset, key, name).await?;
+        let Some(Version::Object(row)) = there else {
+            return Ok(false);
+        };
+        must(!row.attached.facts.lock.holds(self.now()), Conflict::Locked)?;
+        Ok(true)
+    }
+}
+
+fn must(holds: bool, conflict: Conflict) -> Result<(), VaultError> {
+    if holds {
+        Ok(())
+    } else {
+        Err(VaultError::from(CatalogError::Conflict(conflict)))
+    }
+}
