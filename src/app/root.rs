@@ -1,6 +1,6 @@
-//! The root identity, behind whatever keeps it: a file, custodians, a key service, a token, a plugin. `keys.root` says
-//! which, and a file of another kind is refused: nobody lowers what protects the root by changing a
-//! file.
+//! The root identity, behind whatever keeps it: a file, custodians, a key service, a token, a
+//! plugin. `keys.root` says which, and a file of another kind is refused: nobody lowers what
+//! protects the root by changing a file.
 
 use std::sync::Arc;
 
