@@ -43,8 +43,18 @@ pub struct Credentials {
     ca_file: Option<PathBuf>,
     state: Mutex<(Option<SystemTime>, Arc<Current>)>,
     /// Of a job: who asks for sessions, and when the next one is due.
-    job: Option<(JobSource, Mutex<Timestamp>)>,
+    job: Option<(JobSource, Mutex<Due>)>,
 }
+
+/// When a job's session is to be renewed, and when it ends.
+#[derive(Clone, Copy, Default)]
+struct Due {
+    at: Timestamp,
+    ends: Timestamp,
+}
+
+/// Until a renewal that failed is tried again, in milliseconds.
+const AGAIN_MS: u64 = 5_000;
 
 impl Credentials {
     /// Out of a file, as `kluis credential create --output` writes it.
@@ -96,10 +106,27 @@ impl Credentials {
     /// Who asks for a session, if one is due by now.
     pub(super) fn due(&self) -> Option<&JobSource> {
         let (source, due) = self.job.as_ref()?;
-        let due = *due
+        let due = due
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+            .at;
+        (due <= source.clock.now()).then_some(source)
+    }
+
+    /// A renewal failed. Whether the session that is there goes on, and is renewed later.
+    pub(super) fn goes_on(&self) -> bool {
+        let Some((source, due)) = &self.job else {
+            return true;
+        };
+        let now = source.clock.now();
+        let mut due = due
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
-        (due <= source.clock.now()).then_some(source)
+        due.at = now.plus_millis(AGAIN_MS);
+        if due.ends <= due.at {
+            due.at = now;
+        }
+        now < due.ends
     }
 
     /// Who vouches for the job, if it is a job's.
@@ -118,10 +145,11 @@ impl Credentials {
             signer: Signer::new(id, secret, region, "s3"),
             token: Some(SecretText::new(started.session_token.clone())),
         };
-        let next = source
-            .clock
-            .now()
-            .plus_millis(renewal_ms(started.expires_in));
+        let now = source.clock.now();
+        let next = Due {
+            at: now.plus_millis(renewal_ms(started.expires_in)),
+            ends: now.plus_millis(started.expires_in.saturating_mul(1_000)),
+        };
         let lock = |error| std::sync::PoisonError::into_inner(error);
         self.state
             .lock()

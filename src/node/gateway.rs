@@ -187,10 +187,19 @@ impl Gateway {
         let Some(source) = self.credentials.due() else {
             return Ok(());
         };
-        let answer = self.state_job(source, Act::Start).await?;
-        let started: Started = serde_json::from_slice(&answer)
-            .map_err(|_not_json| GatewayError::Unreachable("no session came".into()))?;
-        self.credentials.renewed(&started);
+        let answer = self.state_job(source, Act::Start).await;
+        let started = answer.and_then(|answer| {
+            serde_json::from_slice::<Started>(&answer)
+                .map_err(|_not_json| GatewayError::Unreachable("no session came".into()))
+        });
+        match started {
+            Ok(started) => self.credentials.renewed(&started),
+            // Asked for long before the end: somebody else's haste is not to end a job.
+            Err(error) if self.credentials.goes_on() => {
+                tracing::warn!(%error, "the job's session is not renewed yet");
+            }
+            Err(error) => return Err(error),
+        }
         Ok(())
     }
 

@@ -168,6 +168,7 @@ impl Vault {
         intent.query = Some(format!("approval={id} to={to:?}"));
         let checked = async {
             let by = self.signing_person(call).await?;
+            self.own_in(call, &by, project).await?;
             let row = self.find_act(project, id).await?;
             let decision = match to {
                 ApprovalState::Withdrawn if row.asker == by => None,
@@ -248,6 +249,7 @@ impl Vault {
         project: &ProjectName,
     ) -> Result<Vec<ApprovalRow>, VaultError> {
         let by = self.signing_person(call).await?;
+        self.own_in(call, &by, project).await?;
         let most = limits::APPROVALS_TOLD_MAX;
         let when = circumstances(call);
         let mut seen = Vec::new();
@@ -342,6 +344,7 @@ impl Vault {
         let row = self.catalog.principal(who).await?;
         let person = row.is_some_and(|row| row.kind == PrincipalKind::Person);
         if person {
+            self.unbarred(who).await?;
             Ok(who.clone())
         } else {
             Err(NO_PERSON)

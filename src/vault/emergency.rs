@@ -8,6 +8,7 @@
 use super::Vault;
 use super::ask::Call;
 use super::error::{ErrorKind, VaultError};
+use super::own::is_within;
 use crate::catalog::{DatasetRow, Mutation, NoticeRow};
 use crate::policy::{Grant, GrantEffect, Terms};
 use crate::types::{
@@ -128,13 +129,18 @@ impl Vault {
         let Some(who) = &call.session.principal else {
             return Err(self.turn_away(call, intent, super::NOBODY).await);
         };
-        let told = self.catalog.notices(who, limits::NOTICES_TOLD_MAX).await;
-        match told {
+        let told = async {
+            self.unbarred(who).await?;
+            let rows = self.catalog.notices(who, limits::NOTICES_TOLD_MAX).await?;
+            let mine = rows.into_iter();
+            Ok(mine.filter(|row| is_within(call, &row.project)).collect())
+        };
+        match told.await {
             Ok(rows) => {
                 self.note(call, intent, Ok(())).await?;
                 Ok(rows)
             }
-            Err(error) => Err(self.turn_away(call, intent, error.into()).await),
+            Err(error) => Err(self.turn_away(call, intent, error).await),
         }
     }
 }

@@ -254,10 +254,11 @@ impl Vault {
             };
             let own = grant.terms.standing == Standing::Proposed
                 && grant.terms.proposer.as_ref() == Some(&by);
-            if !own {
-                self.decide_managing(call, &grant, &by).await?;
+            if own {
+                self.own_in(call, &by, project).await
+            } else {
+                self.decide_managing(call, &grant, &by).await.map(drop)
             }
-            Ok(())
         };
         if let Err(error) = checked.await {
             return Err(self.turn_away(call, intent, error).await);
@@ -304,6 +305,7 @@ impl Vault {
         };
         let mut mine: Vec<PrincipalId> = Vec::new();
         if let Some(by) = by.filter(|_| !all) {
+            self.own_in(call, &by, project).await?;
             mine = self.catalog.groups_of(&by).await?;
             mine.push(by);
         }

@@ -31,6 +31,7 @@ mod lease;
 mod lifecycle;
 mod lock;
 mod log_terms;
+mod own;
 mod pace;
 mod pack;
 mod part;

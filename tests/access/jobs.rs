@@ -486,6 +486,29 @@ async fn many_nodes_of_one_job_begin_at_once_and_end_one_by_one() {
     assert!(!stage.reads(two_keys).await);
 }
 
+/// A node has many users: what one of them tries at others' keys ends nobody's job.
+#[tokio::test]
+async fn a_node_starts_jobs_while_others_of_its_address_try_keys() {
+    let stage = stage().await;
+    let world = &stage.world;
+    let job = stage.job().await;
+    for number in 0..200_u32 {
+        let unknown = Keys {
+            id: format!("KLUS{number:016}"),
+            ..stage.rosa.clone()
+        };
+        let got = world.serve(Some(&unknown), &asked("GET", "/icu--ecg/k"));
+        assert!(matches!(got.await.status, 403 | 503));
+    }
+    let session = keys(&stage.node.start(world, &job).await);
+    assert!(stage.reads(&session).await);
+    // A statement that is not the node's is bounded as they are.
+    let forged = Node::new("gpu-1").state(world, "start", &job);
+    assert_eq!(tell(world, "start", &forged).await.status, 503);
+    let end = stage.node.state(world, "end", &job);
+    assert_eq!(tell(world, "end", &end).await.status, 204);
+}
+
 /// Credential stuffing: nothing comes of it but records.
 #[tokio::test]
 async fn every_attempt_is_refused_and_stands_in_the_log() {

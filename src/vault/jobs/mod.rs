@@ -11,6 +11,7 @@ mod run;
 
 pub use node::NodeDraft;
 
+use super::own::is_within;
 use super::session::Rests;
 use super::{Call, ErrorKind, NOBODY, Vault, VaultError};
 use crate::catalog::{JobRow, Mutation, RosterEntry, RosterKind, RosterRow};
@@ -198,10 +199,17 @@ impl Vault {
         let Some(principal) = &call.session.principal else {
             return Err(self.turn_away(call, intent, NOBODY).await);
         };
-        let mut own = self.own_jobs(principal).await?;
+        let own = async {
+            self.unbarred(principal).await?;
+            self.own_jobs(principal).await
+        };
+        let mut own = match own.await {
+            Ok(own) => own,
+            Err(error) => return Err(self.turn_away(call, intent, error).await),
+        };
         self.note(call, intent, Ok(())).await?;
         let now = self.now();
-        own.retain(|job| !job.is_over(now));
+        own.retain(|job| !job.is_over(now) && is_within(call, &job.row.project));
         Ok(own)
     }
 
@@ -215,6 +223,10 @@ impl Vault {
         let Some(job) = own else {
             return Err(self.turn_away(call, intent, absent).await);
         };
+        let (who, project) = (&job.row.principal, &job.row.project);
+        if let Err(error) = self.own_in(call, who, project).await {
+            return Err(self.turn_away(call, intent, error).await);
+        }
         let ended = job.row.ended.or_else(|| Some(self.now()));
         let row = JobRow {
             ended,

@@ -246,7 +246,8 @@ impl Vault {
         statement: &str,
         intent: &mut Intent,
     ) -> Result<Statement, VaultError> {
-        self.attempt(call)?;
+        // Not refused unseen where others of that address have failed: nobody guesses a node's
+        // signature, and many people share its address.
         let wrong = |why| VaultError::new(ErrorKind::TokenInvalid, why);
         let name = token::claimed_issuer(statement).unwrap_or_default();
         let node = self.node(&name).await?;
@@ -269,7 +270,10 @@ impl Vault {
                 ErrorKind::TokenInvalid
             };
             let told = "a node's statement is not believed";
-            self.failed_attempt(call, VaultError::caused(kind, told, error))
+            match self.attempt(call) {
+                Ok(()) => self.failed_attempt(call, VaultError::caused(kind, told, error)),
+                Err(too_many) => too_many,
+            }
         })?;
         if !is_number(&stated.number) {
             return Err(wrong("no number of a job"));

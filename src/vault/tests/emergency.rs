@@ -280,3 +280,37 @@ async fn az_11_its_purpose_is_nobody_elses_and_it_is_not_prolonged() {
         .unwrap();
     assert_eq!(read(&world, "stan").await, Some(ErrorKind::AccessDenied));
 }
+
+/// What is one's own is seen and taken back without a right, and so without a decision: by nobody
+/// who is suspended all the same.
+#[tokio::test]
+async fn az_2_who_is_suspended_sees_and_changes_nothing_of_her_own() {
+    let world = world().await;
+    let id = asked(&world, "stan", 30).await;
+    let granted = world.grant("rita", "reader").await;
+    for suspended in [false, true] {
+        let local = world.call(None);
+        let who = || "rita".parse().unwrap();
+        world.vault.suspend(&local, who(), suspended).await.unwrap();
+        let refused = suspended.then_some(ErrorKind::AccessDenied);
+        let call = || world.call(Some("rita"));
+        let vault = &world.vault;
+        assert_eq!(kind(vault.notices(&call()).await), refused);
+        assert_eq!(kind(vault.list_jobs(&call()).await), refused);
+        assert_eq!(kind(vault.acts(&call(), &icu()).await), refused);
+        assert_eq!(kind(vault.show_act(&call(), (&icu(), id)).await), refused);
+        let mine = vault.review_grants(&call(), &icu(), None).await;
+        assert_eq!(kind(mine), refused);
+        let mine = vault.show_grant(&call(), (&icu(), granted)).await;
+        assert_eq!(kind(mine), refused);
+    }
+    let call = world.call(Some("rita"));
+    let withdrawn = world.vault.withdraw_act(&call, (&icu(), id)).await;
+    assert_eq!(kind(withdrawn), Some(ErrorKind::AccessDenied));
+    assert!(call.is_recorded());
+    let (local, rita) = (world.call(None), "rita".parse().unwrap());
+    world.vault.suspend(&local, rita, false).await.unwrap();
+    let call = world.call(Some("rita"));
+    let withdrawn = world.vault.withdraw_act(&call, (&icu(), id)).await;
+    assert_eq!(kind(withdrawn), None);
+}

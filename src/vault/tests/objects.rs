@@ -3,6 +3,7 @@
 use futures_util::{StreamExt as _, stream};
 
 use super::support::{BUCKET, World, input, kind, place, sample};
+use crate::catalog::ObjectMeta;
 use crate::types::ChecksumKind;
 use crate::vault::{
     BodyChecks, BodyError, CopySource, ErrorKind, Input, NewObject, Place, ReadAsk, ReadConditions,
@@ -308,4 +309,45 @@ async fn copies_share_blobs_and_outlive_their_source() {
         .copy_object(&call, from(Span::All), place("to"), None, none)
         .await;
     assert_eq!(kind(gone), Some(ErrorKind::NoSuchObject));
+}
+
+/// A form's fields and encoded words may hold what no header can carry back.
+#[tokio::test]
+async fn metadata_that_no_header_can_carry_are_refused() {
+    let world = World::new().await;
+    let user = |name: &str, value: &str| ObjectMeta {
+        user: vec![(name.to_owned(), value.to_owned())],
+        ..ObjectMeta::default()
+    };
+    let mut bad = vec![user("", "x"), user("a b", "x"), user("\u{e4}", "x")];
+    for value in ["a\r\nx-evil: 1", "\0", "\u{7f}", "\u{85}"] {
+        bad.push(user("a", value));
+        let field = || Some(value.to_owned());
+        bad.push(ObjectMeta {
+            content_type: field(),
+            ..ObjectMeta::default()
+        });
+        bad.push(ObjectMeta {
+            content_disposition: field(),
+            ..ObjectMeta::default()
+        });
+    }
+    let fine = user("a", "h\u{e4}\u{df}");
+    for (meta, refused) in bad
+        .into_iter()
+        .map(|meta| (meta, true))
+        .chain([(fine, false)])
+    {
+        let new = NewObject {
+            meta: meta.clone(),
+            ..NewObject::default()
+        };
+        let call = world.call(Some("olivia"));
+        let written = world
+            .vault
+            .write_object(&call, place("k"), new, input(b"x", 1));
+        let wrong = refused.then_some(ErrorKind::InvalidArgument);
+        assert_eq!(kind(written.await), wrong, "{meta:?}");
+        assert!(call.is_recorded());
+    }
 }
