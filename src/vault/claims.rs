@@ -139,7 +139,7 @@ impl Vault {
         rows.dedup_by_key(|row| row.id);
         if rows.len() > limits::CLAIMED_GROUPS_MAX {
             let why = "the token claims more groups of the vault than a session holds";
-            return Err(VaultError::new(ErrorKind::InvalidArgument, why));
+            return Err(VaultError::new(ErrorKind::TokenInvalid, why));
         }
         let mut groups: Vec<String> = rows.iter().map(|row| row.group.to_string()).collect();
         groups.sort_unstable();

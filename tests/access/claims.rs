@@ -271,29 +271,27 @@ async fn what_stands_for_a_group_is_one_group_that_is_there() {
 async fn nobody_lets_herself_out_through_a_group_that_she_claims() {
     let (world, provider) = stage().await;
     link(&world, "o|1", "olivia").await;
-    let auditors = async |approver: &str| {
-        let group = format!("auditors-of-{approver}");
+    let olivia = world.keys("olivia", None).await;
+    let made = world.serve(Some(&olivia), &asked("PUT", "/icu--out")).await;
+    assert_eq!(made.status, 200, "{}", made.body);
+    world.grant(world.draft("rosa", "owner")).await;
+    for (approver, expected) in [("olivia", 403), ("rosa", 200)] {
+        let group = format!("exporters-of-{approver}");
         let local = world.local();
         let made = world.vault.create_group(&local, name(&group));
         made.await.expect("a group");
         let grant = Grant {
             approver: name(approver),
-            ..world.draft(&group, "auditor")
+            ..world.draft(&group, "exporter")
         };
         world.grant(grant).await;
         map(&world, ("sram", &group), &group).await.expect("mapped");
-        group
-    };
-    let owner = world.draft("rosa", "owner");
-    world.grant(owner).await;
-    let (hers, rosas) = (auditors("olivia").await, auditors("rosa").await);
-    let log = asked("GET", "/.kluis/v1/projects/icu/records");
-    for (group, expected) in [(hers, 403), (rosas, 200)] {
-        let more = json!({"groups": [group]});
-        let token = provider.token_with("o|1", world.vault.now(), 300, &more);
+        let token = provider.token_with("o|1", world.vault.now(), 300, &json!({"groups": [group]}));
         let session = keys(&assume(&world, &token, "kluis").await);
-        let got = world.serve(Some(&session), &log).await;
-        assert_eq!(got.status, expected, "{group}: {}", got.body);
+        let copy =
+            asked("PUT", format!("/icu--out/{approver}")).with("x-amz-copy-source", "icu--ecg/k");
+        let got = world.serve(Some(&session), &copy).await;
+        assert_eq!(got.status, expected, "{approver}: {}", got.body);
     }
 }
 
