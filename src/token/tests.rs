@@ -295,8 +295,7 @@ fn groups_are_texts_within_their_bounds_or_spoil_the_token() {
     ] {
         assert_eq!(told(value).unwrap(), groups);
     }
-    let mut many = most.clone();
-    many.push("one more".to_owned());
+    let many = [&most[..], &["one more".to_owned()]].concat();
     for value in [
         Value::Null,
         json!(1),

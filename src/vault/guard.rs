@@ -458,12 +458,8 @@ impl Vault {
         object.key.clone_from(&key_name);
         let denied = VaultError::new(ErrorKind::AccessDenied, "no rule allows it");
         let principal = or_refuse!(call.subject().ok_or(denied), None);
-        let subject = or_refuse!(
-            self.guard
-                .subject_of(call, &bucket.project, principal)
-                .await,
-            None
-        );
+        let subject = self.guard.subject_of(call, &bucket.project, principal);
+        let subject = or_refuse!(subject.await, None);
         let (now, when) = (self.now(), about(call, version));
         let decision = subject.decide(&Ask {
             project: &bucket.project,

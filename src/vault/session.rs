@@ -215,6 +215,15 @@ const fn why(error: TokenError) -> &'static str {
     }
 }
 
+fn disbelief(error: TokenError) -> VaultError {
+    let kind = if error == TokenError::Time {
+        ErrorKind::TokenExpired
+    } else {
+        ErrorKind::TokenInvalid
+    };
+    VaultError::caused(kind, why(error), error)
+}
+
 impl Guard {
     /// Whom an issuer's subject is, as of now.
     pub(super) async fn linked(&self, word: &Word) -> Result<Option<PrincipalId>, VaultError> {
@@ -265,12 +274,7 @@ impl Vault {
         let claims = match token::verify(ask.token, &self.issuers.load(), now) {
             Ok(claims) => claims,
             Err(error) => {
-                let kind = if error == TokenError::Time {
-                    ErrorKind::TokenExpired
-                } else {
-                    ErrorKind::TokenInvalid
-                };
-                let error = self.failed_attempt(call, VaultError::caused(kind, why(error), error));
+                let error = self.failed_attempt(call, disbelief(error));
                 return Err(self.turn_away(call, intent, error).await);
             }
         };
