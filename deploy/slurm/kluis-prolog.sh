@@ -82,8 +82,8 @@ for word in "${versions[@]}"; do
     # A session of its own: the mount outlives the prolog. It must survive a shortage of memory that the job causes.
     (
         echo -900 >/proc/self/oom_score_adj 2>/dev/null || true
-        exec setsid "$KLUIS" mount "${proof[@]}" --allow-other --reader "${SLURM_JOB_UID:-$(id -u "$user")}" --supervised \
-            ${KLUIS_MOUNT_OPTIONS:-} -- "$version" "$place"
+        exec setsid "$KLUIS" mount "$version" "$place" "${proof[@]}" --allow-other --supervised \
+            --reader "${SLURM_JOB_UID:-$(id -u "$user")}" ${KLUIS_MOUNT_OPTIONS:-}
     ) </dev/null >>"$LOG/job-$job.log" 2>&1 &
     pid=$!
     echo "$pid $place $user $right" >>"$list"
