@@ -3,7 +3,7 @@
 use super::key_args::{ChangeRoot, KeyCommand};
 use super::open::{Desk, absent, call};
 use super::output::{CliError, Exit, Output};
-use crate::app::{kind_of, open_root};
+use crate::app::{Asking, kind_of, open_root};
 use crate::catalog::{KeyWorkRow, SharedCatalog};
 use crate::config::Config;
 use crate::keyring::{KeyRing, RootFile};
@@ -125,7 +125,11 @@ fn change_root(ask: &ChangeRoot, desk: Desk<'_>, output: &mut Output) -> Result<
         (open(&there, output)?, there.keys.root)
     } else {
         let how = super::unseal::new_root(&ask.root, desk.environment)?;
-        let made = super::serve::runtime()?.block_on(how.make(&config, to));
+        let from = Asking {
+            environment: desk.environment,
+            ask: &super::serve::passphrase,
+        };
+        let made = super::serve::runtime()?.block_on(how.make((&config, from), to));
         let made = made.map_err(failed)?;
         super::unseal::farewell(&how, output);
         (made, how.kind())

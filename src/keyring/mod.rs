@@ -36,11 +36,13 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use bytes::Bytes;
 use data_encoding::HEXLOWER;
 pub use error::KeyRingError;
+pub(crate) use files::{read_if_there as take_file, replace as replace_file};
 pub use root::{
     FileIdentity, Gathered, Gathering, Keeper, KeptRoot, Quorum, RootFile, RootIdentity,
     ScryptWork, Share, ShareKey, ShareLock, ShareRefused, SplitError, Wrapped,
     file_needs_passphrase, is_recipient, open_share, split,
 };
+pub(crate) use root::{decrypt as decrypt_with, encrypt as encrypt_to};
 use zeroize::Zeroizing;
 
 use crate::seal::keys::{Label, Parent, mac};

@@ -504,3 +504,5 @@ pub const SHARE_BYTES_MAX: usize = 256;
 pub const SHARES_REFUSED_MAX: usize = 20;
 /// A root identity as a key service or a token wrapped it: 74 bytes, in base64 with what it adds.
 pub const WRAPPED_ROOT_BYTES_MAX: usize = 4 * 1024;
+/// PINs in a row that are tried without a person: a card locks after three.
+pub const PIN_TRIES_MAX: u8 = 2;
