@@ -172,8 +172,8 @@ impl Credentials {
     }
 }
 
-/// What a credential's file says, and what the system says of the file. Nobody but its owner and group may read
-/// it: as everywhere in this program (`config::secrets`).
+/// What a credential's file says, and what the system says of the file. Nobody but its owner and
+/// group may read it, as everywhere in this program (`config::secrets`).
 pub(super) fn read(
     path: &Path,
 ) -> Result<(Metadata, zeroize::Zeroizing<String>), CredentialsError> {
