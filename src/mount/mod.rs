@@ -20,7 +20,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use fuser::{Config, MountOption, Session, SessionACL};
+use fuser::{Config, MountOption, Session, SessionACL, SessionUnmounter};
 use rustix::process::geteuid;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -156,32 +156,40 @@ pub async fn serve(
         result = &mut end => result.unwrap_or(Ok(())),
         () = stop => {
             // Whatever comes of it, what was read is told before this ends.
-            let unmounted = if is_descriptor(&ask.directory) {
-                Ok(())
-            } else if by_name {
-                unmount.unmount()
-            } else {
-                device::unmount(&ask.directory)
-            };
+            let gone = take_down(&ask.directory, by_name.then_some(&mut unmount));
             // What is open keeps the session alive; the directory is gone for everybody else.
             let served = match tokio::time::timeout(FAREWELL, &mut end).await {
                 Ok(result) => result.unwrap_or(Ok(())),
                 Err(_elapsed) => Ok(()),
             };
-            unmounted.and(served)
+            gone.and(served)
         }
     };
     renewing.abort();
     reporting.abort();
     planning.abort();
+    farewell(&state).await;
+    drop(thread);
+    result
+}
+
+/// Unmounts, by what made the mount where that was `fuser`; one on a descriptor is another's.
+fn take_down(directory: &Path, own: Option<&mut SessionUnmounter>) -> io::Result<()> {
+    match own {
+        _ if is_descriptor(directory) => Ok(()),
+        Some(own) => own.unmount(),
+        None => device::unmount(directory),
+    }
+}
+
+/// Closes what is open, and tells what was read last.
+async fn farewell(state: &State) {
     state.plan.remove();
     state.close_all();
     let told = state.reads.send(&state.version);
     if tokio::time::timeout(FAREWELL, told).await.is_err() {
         tracing::warn!("what was read last is not told");
     }
-    drop(thread);
-    result
 }
 
 /// What the mount keeps, nothing of it opened yet.

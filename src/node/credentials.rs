@@ -254,7 +254,7 @@ mod tests {
         assert!(credentials.current().token.is_none());
         let change = |text: String, age: u64| {
             std::fs::write(&path, text).unwrap();
-            let file = std::fs::File::options().append(true).open(&path).unwrap();
+            let file = File::options().append(true).open(&path).unwrap();
             let time = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(age);
             file.set_modified(time).unwrap();
         };
@@ -291,7 +291,7 @@ mod tests {
         // One that was closed, and is opened to others later on, is not read again.
         let credentials = Credentials::of_file(&path).unwrap();
         std::fs::write(&path, FILE.replace("TOKEN=", "TOKEN=t")).unwrap();
-        let file = std::fs::File::options().append(true).open(&path).unwrap();
+        let file = File::options().append(true).open(&path).unwrap();
         file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
         close(&path, 0o644);
         assert!(credentials.current().token.is_none());
