@@ -178,7 +178,7 @@ fn take_down(directory: &Path, own: Option<&mut SessionUnmounter>) -> io::Result
     match own {
         _ if is_descriptor(directory) => Ok(()),
         Some(own) => own.unmount(),
-        None => device::unmount(directory),
+        None => unmount(directory),
     }
 }
 
