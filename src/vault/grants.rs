@@ -307,6 +307,9 @@ impl Vault {
         if let Some(by) = by.filter(|_| !all) {
             self.own_in(call, &by, project).await?;
             mine = self.catalog.groups_of(&by).await?;
+            if call.session.principal.as_ref() == Some(&by) {
+                mine.extend(self.guard.claimed_in(call).await?);
+            }
             mine.push(by);
         }
         let most = limits::GUARD_CACHE_MAX;
