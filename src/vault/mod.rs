@@ -32,6 +32,7 @@ mod lease;
 mod lifecycle;
 mod lock;
 mod log_terms;
+mod notices;
 mod pace;
 mod pack;
 mod part;
@@ -53,6 +54,7 @@ mod sweep;
 mod tags;
 mod upload;
 mod uses;
+mod webhooks;
 mod write;
 
 #[cfg(test)]
@@ -83,6 +85,7 @@ pub use jobs::{Job, JobAsk, NodeDraft};
 pub use keywork::erasure_words;
 pub use lifecycle::Lifecycled;
 pub use log_terms::LogTermsChange;
+pub use notices::EndingsSeen;
 pub use part::PartOpening;
 pub use publish::Published;
 pub use records::{RecordAsk, RecordPage};
@@ -95,6 +98,7 @@ pub use session::{AssumeAsk, Assumed, Bounds, JobBounds, Rests, Word};
 pub use snapshot::Snapshot;
 pub use straight::{Presigned, StraightAsk};
 pub use sweep::{GRACE_MS_MIN, SweepAsk, Swept};
+pub use webhooks::{Push, SECRET_PREFIX, Trying, Webhook};
 
 use crate::catalog::{Mutation, SharedCatalog};
 use crate::journal::SharedJournal;
