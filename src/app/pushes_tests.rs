@@ -55,7 +55,7 @@ async fn receiver_of(answer: &'static [u8]) -> (String, tokio::task::JoinHandle<
 async fn head_of(stream: &mut TcpStream) -> String {
     let mut got = Vec::new();
     let mut piece = [0; 4096];
-    while !got.ends_with(b"}}") {
+    while !got.ends_with(b"\"}") {
         let read = stream.read(&mut piece).await.unwrap();
         if read == 0 {
             break;
