@@ -52,8 +52,8 @@ fn every_command_is_listed_here() {
         kluis principal clear; \
         kluis principal link; kluis principal unlink; kluis principal links; \
         kluis principal resume; kluis group; kluis group create; kluis group show; \
-        kluis group add; kluis group remove; kluis scim; kluis scim create; kluis scim renew; \
-        kluis scim end; kluis scim list; kluis scim people; kluis scim groups; \
+        kluis group add; kluis group remove; kluis group map; kluis group unmap; kluis group claims; \
+        kluis scim; kluis scim create; kluis scim renew; kluis scim end; kluis scim list; kluis scim people; kluis scim groups; \
         kluis approval; kluis approval ask; \
         kluis approval list; kluis approval show; kluis approval approve; \
         kluis approval refuse; kluis approval withdraw; kluis approval break-glass; \
@@ -150,6 +150,14 @@ fn wrong_arguments_are_refused() {
         "kluis init --custodian ana=age1x --needed 2 --shares s",
         "kluis init --custodian ana=@a --needed 2 --shares s --transit",
         "kluis init --transit-url https://b",
+        "kluis init --pkcs11-label kluis",
+        "kluis init --pin-file pin",
+        "kluis init --transit --pin-file pin",
+        "kluis init --pkcs11 --plugin",
+        "kluis init --pkcs11 --passphrase",
+        "kluis init --plugin --custodian ana=@a --needed 2 --shares s",
+        "kluis key change-root --to f --pkcs11 --transit",
+        "kluis --keeper",
         "kluis unseal --identity me.txt",
         "kluis grant create icu --to j --role job",
         "kluis grant create icu --to j --role job --approver a --prefix p",
