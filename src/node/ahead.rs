@@ -117,7 +117,7 @@ mod tests {
         let mut ahead = Ahead::default();
         let (bytes, most) = (CHUNK * 200, 7);
         let mut asked = 0;
-        for start in (0..bytes).step_by(READ as usize) {
+        for start in (0..bytes / READ).map(|n| n * READ) {
             let read = range(start, start + READ);
             if let Read::InOrder(Some(fetch)) = ahead.note(read, bytes, most) {
                 asked = fetch.end();

@@ -9,7 +9,11 @@ use crate::seal::layout;
 use crate::types::limits;
 
 /// What a whole chunk takes while it is opened, with what seals it.
-#[expect(clippy::as_conversions, reason = "a constant of a MiB")]
+#[expect(
+    clippy::as_conversions,
+    clippy::cast_possible_truncation,
+    reason = "a constant of a MiB"
+)]
 const FULL: usize = layout::sealed_bytes(CHUNK) as usize;
 
 /// Buffers that nobody uses.

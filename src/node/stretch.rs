@@ -167,7 +167,7 @@ mod tests {
         let mut wanted: Vec<Place> = (0..most + 3).map(|chunk| (blob(1), chunk)).collect();
         wanted.extend([(blob(1), 40), (blob(2), 41), (blob(2), 0), (blob(2), 1)]);
         let lengths: Vec<usize> = stretches(&wanted).map(<[Place]>::len).collect();
-        assert_eq!(lengths, [most as usize, 3, 1, 1, 2]);
+        assert_eq!(lengths, [usize::try_from(most).unwrap(), 3, 1, 1, 2]);
         let all: Vec<Place> = stretches(&wanted).flatten().copied().collect();
         assert_eq!(all, wanted, "each once, in order");
         assert_eq!(stretches(&[]).count(), 0);
