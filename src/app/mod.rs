@@ -18,6 +18,7 @@ mod notary;
 mod open;
 pub mod pace;
 mod policy_files;
+mod pushes;
 mod root;
 pub mod shutdown;
 mod streams;
@@ -48,6 +49,7 @@ pub use open::{
     open_catalog, open_journal, open_store, try_lane,
 };
 pub use policy_files::{PolicyFileError, load as load_policy, read as read_policy};
+pub use pushes::receiver;
 pub use root::{OpenedRoot, kind_of, look_at_root, open_keys, open_root};
 pub use streams::StartError;
 pub use tasks::{SnapshotError, Snapshots};

@@ -32,6 +32,7 @@ mod lease;
 mod lifecycle;
 mod lock;
 mod log_terms;
+mod notices;
 mod own;
 mod pace;
 mod pack;
@@ -54,6 +55,7 @@ mod sweep;
 mod tags;
 mod upload;
 mod uses;
+mod webhooks;
 mod write;
 
 #[cfg(test)]
@@ -84,6 +86,7 @@ pub use jobs::{Job, JobAsk, NodeDraft};
 pub use keywork::erasure_words;
 pub use lifecycle::Lifecycled;
 pub use log_terms::LogTermsChange;
+pub use notices::EndingsSeen;
 pub use part::PartOpening;
 pub use publish::Published;
 pub use records::{RecordAsk, RecordPage};
@@ -96,6 +99,7 @@ pub use session::{AssumeAsk, Assumed, Bounds, JobBounds, Rests, Word};
 pub use snapshot::Snapshot;
 pub use straight::{Presigned, StraightAsk};
 pub use sweep::{GRACE_MS_MIN, SweepAsk, Swept};
+pub use webhooks::{Push, SECRET_PREFIX, Trying, Webhook};
 
 use crate::catalog::{Mutation, SharedCatalog};
 use crate::journal::SharedJournal;
