@@ -172,6 +172,13 @@ fn about(endpoint: &Endpoint) -> About {
                 .collect(),
             ..of("A page of the log's records of a project", None, 200)
         },
+        "ProveRecord" => About {
+            query: super::records::PROVED
+                .iter()
+                .map(|name| (*name, false, text()))
+                .collect(),
+            ..of("The proof that a request's record is in the log", None, 200)
+        },
         "ListJobs" => of("The caller's jobs that wait or run", None, 200),
         "SubmitJob" => of("Lets a job read in the caller's name", Some(job()), 201),
         "CancelJob" => of("Ends a job of the caller's", None, 204),

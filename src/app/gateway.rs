@@ -20,7 +20,7 @@ use super::system::{forbid_dumps, forbid_huge_pages, raise_open_files};
 use super::tasks::{SnapshotError, Snapshots, keep_uses, millis, sweep, work_on_keys};
 use super::tls::{Tls, TlsError};
 use super::unseal::Sealed;
-use super::{clock, issuers, policy_files, streams};
+use super::{clock, issuers, policy_files, store_clock, streams};
 use crate::catalog::{OnCommit, SharedCatalog};
 use crate::config::{Config, Environment, PlainHttp, RootKind};
 use crate::journal::SharedJournal;
@@ -415,6 +415,12 @@ fn spawn_watches(
     ));
     let watching = (Arc::clone(&opened.vault), Arc::clone(&opened.clock));
     tasks.spawn(clock::watch(watching, Arc::clone(health), shutdown.clone()));
+    tasks.spawn(store_clock::watch(
+        (Arc::clone(&opened.vault), Arc::clone(&opened.store)),
+        (Arc::clone(&opened.clock), Arc::clone(&opened.entropy)),
+        Arc::clone(health),
+        shutdown.clone(),
+    ));
 }
 
 fn spawn_keepers(

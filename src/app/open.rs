@@ -17,6 +17,7 @@ use crate::catalog::{CatalogError, OnCommit, SharedCatalog, SqliteCatalog};
 use crate::config::{Config, Environment, SecretError, StoreKind, store_credentials};
 use crate::journal::{JournalError, OnSync, Pages, SharedJournal, Wal, WalConfig};
 use crate::keyring::{KeyRing, KeyRingError};
+use crate::notary::Prover;
 use crate::store::local::LocalStore;
 use crate::store::s3::{S3ConfigError, S3Store, S3StoreConfig};
 use crate::store::{SharedStore, StoreError};
@@ -395,6 +396,12 @@ impl Opened {
         };
         let vault = Arc::new(Vault::new(parts, settings));
         vault.show_records(Pages::new(config.journal.dir.clone(), keyring.log_key()));
+        vault.show_proofs(Prover {
+            log: config.proof.dir.clone(),
+            journal: config.journal.dir.clone(),
+            origin: super::notary::log_origin(config, &keyring),
+            keys: super::notary::log_keys(&keyring),
+        });
         record(&vault, root).await?;
         Ok(Self {
             vault,

@@ -5,6 +5,7 @@ mod assurance;
 mod grants;
 mod jobs;
 mod people;
+mod proofs;
 mod records;
 mod sts;
 mod table;

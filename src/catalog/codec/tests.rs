@@ -73,7 +73,17 @@ fn samples() -> Vec<Mutation> {
         }),
         Mutation::SetLogTerms {
             project: "icu".parse().unwrap(),
-            terms: LogTerms { days: Some(1_827) },
+            terms: LogTerms {
+                days: Some(1_827),
+                pseudonyms: false,
+            },
+        },
+        Mutation::SetLogTerms {
+            project: "icu".parse().unwrap(),
+            terms: LogTerms {
+                days: None,
+                pseudonyms: true,
+            },
         },
         Mutation::CreatePrincipal(PrincipalRow {
             id: "job".parse().unwrap(),
