@@ -7,6 +7,7 @@ mod found;
 mod gateway;
 mod health;
 mod issuers;
+mod keeper;
 mod lags;
 pub mod limits;
 pub mod listen;
@@ -25,6 +26,7 @@ pub mod system;
 mod tasks;
 pub mod tls;
 mod transit;
+mod transit_token;
 mod unseal;
 
 #[cfg(feature = "audit")]
@@ -37,12 +39,14 @@ pub use found::{
 };
 pub use gateway::{Gateway, ServeError};
 pub use health::Health;
+pub(crate) use keeper::KEEPER;
+pub use keeper::{Asking, KeeperError, Refused, serve_keeper};
 pub use lags::{LogLags, Shipped};
 pub use new_root::{NewRoot, Sharing};
 pub use notary::{log_keys, log_origin};
 pub use open::{
-    AskPassphrase, FinishError, Lane, LaneState, OpenVaultError, Opened, Opening, open_catalog,
-    open_journal, open_store, try_lane,
+    AskPassphrase, Asked, FinishError, Lane, LaneState, OpenVaultError, Opened, Opening,
+    open_catalog, open_journal, open_store, try_lane,
 };
 pub use policy_files::{PolicyFileError, load as load_policy, read as read_policy};
 pub use root::{OpenedRoot, kind_of, look_at_root, open_keys, open_root};
@@ -50,4 +54,5 @@ pub use store_clock::store_ahead;
 pub use streams::StartError;
 pub use tasks::{SnapshotError, Snapshots};
 pub use transit::{ReachError, TransitError};
+pub use transit_token::renew_token;
 pub use unseal::{Sealed, Told, UnsealError, hand_over};

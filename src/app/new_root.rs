@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::found::create_dir;
+use super::keeper::{self, Asking};
 use super::open::OpenVaultError;
 use super::root::{OpenedRoot, from_keeper};
 use super::system::SystemEntropy;
@@ -39,6 +40,10 @@ pub enum NewRoot {
     Custodians(Sharing),
     /// The key of a key service that the configuration names.
     Transit,
+    /// The key on a token that the configuration names; made there if it is not.
+    Pkcs11,
+    /// The age plugin that the configuration names.
+    Plugin,
 }
 
 impl NewRoot {
@@ -49,11 +54,17 @@ impl NewRoot {
             Self::File(_) => RootKind::File,
             Self::Custodians(_) => RootKind::Custodians,
             Self::Transit => RootKind::Transit,
+            Self::Pkcs11 => RootKind::Pkcs11,
+            Self::Plugin => RootKind::Plugin,
         }
     }
 
     /// Makes a root and its file; nothing that is there is overwritten.
-    pub async fn make(&self, config: &Config, file: &Path) -> Result<OpenedRoot, OpenVaultError> {
+    pub async fn make(
+        &self,
+        (config, from): (&Config, Asking<'_>),
+        file: &Path,
+    ) -> Result<OpenedRoot, OpenVaultError> {
         if file.exists() {
             return Err(KeyRingError::Exists { path: file.into() }.into());
         }
@@ -76,14 +87,39 @@ impl NewRoot {
             }
             Self::Transit => {
                 let wrapped = transit::wrap(&config.transit, &identity).await?;
-                let kept = KeptRoot::new(&identity, Keeper::Transit(Wrapped { wrapped }));
-                // Whether it opens is known before anything is sealed under it.
-                drop(from_keeper(config, &kept).await?);
-                kept.create(file)?;
+                let keeper = Keeper::Transit(Wrapped { wrapped });
+                tried((config, from), &identity, keeper)
+                    .await?
+                    .create(file)?;
+            }
+            Self::Pkcs11 => {
+                let wrapped = keeper::wrap(config, RootKind::Pkcs11, (&identity, from)).await?;
+                let keeper = Keeper::Pkcs11(Wrapped { wrapped });
+                tried((config, from), &identity, keeper)
+                    .await?
+                    .create(file)?;
+            }
+            Self::Plugin => {
+                let wrapped = keeper::wrap(config, RootKind::Plugin, (&identity, from)).await?;
+                let keeper = Keeper::Plugin(Wrapped { wrapped });
+                tried((config, from), &identity, keeper)
+                    .await?
+                    .create(file)?;
             }
         }
         Ok(OpenedRoot { identity, told })
     }
+}
+
+/// What is to stand in a root's file; that it opens is known before anything is sealed under it.
+async fn tried(
+    (config, from): (&Config, Asking<'_>),
+    root: &RootIdentity,
+    keeper: Keeper,
+) -> Result<KeptRoot, OpenVaultError> {
+    let kept = KeptRoot::new(root, keeper);
+    drop(from_keeper(config, &kept, from).await?);
+    Ok(kept)
 }
 
 /// Splits a root and writes the files of the shares, all of them before its own: a root without the

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::health::Health;
+use super::keeper::KeeperError;
 use super::metered::MeteredStore;
 use super::policy_files::{self, PolicyFileError};
 use super::root::{OpenedRoot, open_ring, open_root};
@@ -84,6 +85,9 @@ pub enum OpenVaultError {
     /// The key service did not open the root, or did not take it.
     #[error("the root is kept by a key service")]
     Transit(#[from] TransitError),
+    /// The token or plugin did not open the root, or did not take it.
+    #[error("the root is kept by a token or a plugin")]
+    Keeper(#[from] KeeperError),
     /// Who unsealed the root cannot be put on record.
     #[error("who unsealed the root cannot be recorded")]
     Record(#[source] VaultError),
@@ -143,8 +147,17 @@ pub struct Opened {
     pub entropy: Arc<dyn Entropy>,
 }
 
-/// Asks a person for the passphrase of the root identity; `None` where there is nobody to ask.
-pub type AskPassphrase<'a> = &'a (dyn Fn(&Path) -> Option<SecretText> + Sync);
+/// What a person is asked for.
+#[derive(Clone, Copy)]
+pub enum Asked<'a> {
+    /// The passphrase of the root identity in that file.
+    Passphrase(&'a Path),
+    /// The PIN of what keeps the root.
+    Pin(&'a str),
+}
+
+/// Asks a person for a secret; `None` where there is nobody to ask.
+pub type AskPassphrase<'a> = &'a (dyn Fn(Asked<'_>) -> Option<SecretText> + Sync);
 
 /// Opens the store. `make`: the directory or the bucket is made if it is missing; otherwise that
 /// is an error, since an empty store in the place of a full one would serve nothing and be filled.

@@ -1,10 +1,11 @@
-//! The root identity, behind whatever keeps it: a file, custodians, a key service. `keys.root` says
-//! which, and a file of another kind is refused: nobody lowers what protects the root by changing a
-//! file.
+//! The root identity, behind whatever keeps it: a file, custodians, a key service, a token, a
+//! plugin. `keys.root` says which, and a file of another kind is refused: nobody lowers what
+//! protects the root by changing a file.
 
 use std::sync::Arc;
 
-use super::open::{AskPassphrase, OpenVaultError};
+use super::keeper::{self, Asking};
+use super::open::{AskPassphrase, Asked, OpenVaultError};
 use super::transit;
 use super::unseal::{COMMAND_WAIT, Sealed};
 use crate::config::{Config, Environment, RootKind, Variable, read_secret_file};
@@ -38,6 +39,8 @@ pub const fn kind_of(file: &RootFile) -> RootKind {
         RootFile::Kept(kept) => match kept.keeper() {
             Keeper::Custodians(_) => RootKind::Custodians,
             Keeper::Transit(_) => RootKind::Transit,
+            Keeper::Pkcs11(_) => RootKind::Pkcs11,
+            Keeper::Plugin(_) => RootKind::Plugin,
         },
     }
 }
@@ -63,7 +66,7 @@ pub async fn open_root(
 ) -> Result<OpenedRoot, OpenVaultError> {
     match look_at_root(config)? {
         RootFile::Identity => from_file(config, environment, ask).map(OpenedRoot::quiet),
-        RootFile::Kept(kept) => from_keeper(config, &kept).await,
+        RootFile::Kept(kept) => from_keeper(config, &kept, Asking { environment, ask }).await,
     }
 }
 
@@ -71,6 +74,7 @@ pub async fn open_root(
 pub(super) async fn from_keeper(
     config: &Config,
     kept: &KeptRoot,
+    from: Asking<'_>,
 ) -> Result<OpenedRoot, OpenVaultError> {
     match kept.keeper() {
         Keeper::Custodians(_) => {
@@ -80,6 +84,14 @@ pub(super) async fn from_keeper(
         }
         Keeper::Transit(Wrapped { wrapped }) => {
             let root = transit::open(&config.transit, (kept, wrapped)).await?;
+            Ok(OpenedRoot::quiet(root))
+        }
+        Keeper::Pkcs11(Wrapped { wrapped }) => {
+            let root = keeper::open(config, RootKind::Pkcs11, (kept, wrapped, from)).await?;
+            Ok(OpenedRoot::quiet(root))
+        }
+        Keeper::Plugin(Wrapped { wrapped }) => {
+            let root = keeper::open(config, RootKind::Plugin, (kept, wrapped, from)).await?;
             Ok(OpenedRoot::quiet(root))
         }
     }
@@ -101,7 +113,7 @@ fn from_file(
     ) {
         (Some(passphrase), _) => Some(passphrase),
         (None, Some(file)) => Some(read_secret_file(file)?),
-        (None, None) => ask(path),
+        (None, None) => ask(Asked::Passphrase(path)),
     };
     let needed = || OpenVaultError::PassphraseNeeded { path: path.clone() };
     let passphrase = passphrase.ok_or_else(needed)?;

@@ -2,7 +2,6 @@
 //!
 //! No argument takes a secret: an argument can be read by every process of the machine.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
@@ -14,14 +13,15 @@ pub use super::audit_args::AuditCommand;
 pub use super::dataset_args::Mount;
 pub use super::dataset_args::{DatasetCommand, Remote};
 use super::grant_args::{GrantCommand, GroupCommand};
+pub use super::init_args::{Demo, Init, StoreArgs};
 use super::job_args::{JobCommand, NodeCommand};
 use super::key_args::{Drill, KeyCommand};
 use super::login_args::{Kept, Login};
 use super::project_args::LogArgs;
 use super::remote::Caller;
-use super::root_args::{RootArgs, TransitArgs, Unseal};
+use super::root_args::Unseal;
 use super::scim_args::ScimCommand;
-use super::values::{self, StoreUrl};
+use super::values;
 use crate::types::{
     AccessKeyId, Action, BucketName, Label, ObjectKey, PrincipalId, ProjectName, Timestamp,
 };
@@ -257,64 +257,6 @@ pub enum Command {
         #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
         dir: Option<PathBuf>,
     },
-}
-
-/// Where blobs go, where a command makes a vault.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Store")]
-pub struct StoreArgs {
-    /// Keep blobs in an S3 store, `s3://BUCKET` or `s3://BUCKET/PREFIX` [default: a directory]
-    #[arg(long, value_name = "URL", requires = "store_endpoint")]
-    pub store: Option<StoreUrl>,
-    /// The URL of the S3 store
-    #[arg(long, value_name = "URL", requires = "store", value_hint = ValueHint::Url)]
-    pub store_endpoint: Option<String>,
-    /// The region that requests to the S3 store are signed for [default: us-east-1]
-    #[arg(long, value_name = "REGION", requires = "store")]
-    pub store_region: Option<String>,
-}
-
-/// Arguments of `init`.
-#[derive(Debug, Args)]
-pub struct Init {
-    /// The directory of the vault [default: the current one]
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub dir: Option<PathBuf>,
-    /// The address that S3 clients connect to
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9000")]
-    pub listen: SocketAddr,
-    /// Where blobs go.
-    #[command(flatten)]
-    pub store: StoreArgs,
-    /// What keeps the root identity.
-    #[command(flatten)]
-    pub root: RootArgs,
-    /// The key service, where one keeps it.
-    #[command(flatten)]
-    pub service: TransitArgs,
-    /// Make a first project
-    #[arg(long, value_name = "NAME", requires = "owner")]
-    pub project: Option<ProjectName>,
-    /// The owner of the first project
-    #[arg(long, value_name = "PERSON", requires = "project")]
-    pub owner: Option<PrincipalId>,
-}
-
-/// Arguments of `demo`.
-#[derive(Debug, Args)]
-pub struct Demo {
-    /// The directory of the vault
-    #[arg(long, value_name = "DIR", default_value = "kluis-demo", value_hint = ValueHint::DirPath)]
-    pub dir: PathBuf,
-    /// The address that S3 clients connect to
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9000")]
-    pub listen: SocketAddr,
-    /// Skip the show and serve
-    #[arg(long)]
-    pub headless: bool,
-    /// Where blobs go.
-    #[command(flatten)]
-    pub store: StoreArgs,
 }
 
 /// Commands on projects.

@@ -8,9 +8,10 @@ use super::args;
 use super::credential::hand_over;
 use super::open::{Desk, refuse};
 use super::output::{CliError, Exit, Output};
+use super::root_args::KeeperArgs;
 use super::{project, serve, unseal};
 use crate::app::{
-    NewRoot, OpenedRoot, create_dir, create_file, create_folder, make_catalog, make_ring,
+    Asking, NewRoot, OpenedRoot, create_dir, create_file, create_folder, make_catalog, make_ring,
     open_store,
 };
 use crate::config::{self, Config, Environment, RootKind, StoreKind, Variable};
@@ -142,17 +143,39 @@ fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_no_directory| path.to_owned())
 }
 
+/// What the options say about who keeps the root.
+fn service(config: &mut Config, given: &KeeperArgs) {
+    let (transit, asked) = (&mut config.transit, &given.transit);
+    transit.url.clone_from(&asked.transit_url);
+    if let Some(key) = &asked.transit_key {
+        transit.key.clone_from(key);
+    }
+    transit.token_file = asked.transit_credential.as_deref().map(absolute);
+    transit.ca_file = asked.transit_ca_file.as_deref().map(absolute);
+    let (token, asked) = (&mut config.pkcs11, &given.token);
+    token.module = asked.pkcs11_module.as_deref().map(absolute);
+    token.token.clone_from(&asked.pkcs11_label);
+    token.serial.clone_from(&asked.pkcs11_serial);
+    if let Some(key) = &asked.pkcs11_key {
+        token.key.clone_from(key);
+    }
+    let (plugin, asked) = (&mut config.plugin, &given.plugin);
+    plugin.identity = asked.plugin_identity.as_deref().map(absolute);
+    plugin.recipient.clone_from(&asked.plugin_recipient);
+    plugin.dir = asked.plugin_dir.as_deref().map(absolute);
+    let pin = given.pin_file.as_deref().map(absolute);
+    match config.keys.root {
+        RootKind::Pkcs11 => config.pkcs11.pin_file = pin,
+        RootKind::Plugin => config.plugin.pin_file = pin,
+        RootKind::File | RootKind::Custodians | RootKind::Transit => {}
+    }
+}
+
 fn wanted(ask: &args::Init, root: RootKind) -> Config {
     let mut config = Config::default();
     config.keys.root = root;
     config.server.listen = ask.listen;
-    let (transit, given) = (&mut config.transit, &ask.service);
-    transit.url.clone_from(&given.transit_url);
-    if let Some(key) = &given.transit_key {
-        transit.key.clone_from(key);
-    }
-    transit.token_file = given.transit_credential.as_deref().map(absolute);
-    transit.ca_file = given.transit_ca_file.as_deref().map(absolute);
+    service(&mut config, &ask.service);
     if let (Some(url), Some(endpoint)) = (&ask.store.store, &ask.store.store_endpoint) {
         config.store.kind = StoreKind::S3;
         config.store.endpoint = Some(endpoint.clone());
@@ -188,7 +211,11 @@ fn make(plan: &Plan, config: &Config, environment: &Environment) -> Result<Opene
     serve::runtime()?
         .block_on(open_store(config, environment, true))
         .map_err(|error| refuse(&error))?;
-    let making = plan.root.make(config, &config.keys.identity);
+    let from = Asking {
+        environment,
+        ask: &serve::passphrase,
+    };
+    let making = plan.root.make((config, from), &config.keys.identity);
     let root = serve::runtime()?.block_on(making);
     let root = root.map_err(|error| refuse(&error).hint("nothing is overwritten"))?;
     make_ring(config, &root.identity)

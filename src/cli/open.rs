@@ -105,6 +105,7 @@ pub(crate) fn refuse(error: &OpenVaultError) -> CliError {
         ),
         OpenVaultError::Unseal(error) => return unsealing(error),
         OpenVaultError::Transit(error) => return transit(error),
+        OpenVaultError::Keeper(error) => return super::keeper::refuse(error),
         OpenVaultError::Record(_) => (
             Exit::Unavailable,
             "see that the disk of the journal has room; without a record nothing is opened",

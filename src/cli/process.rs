@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use super::output::{CliError, Exit, Output};
+use crate::app::{KEEPER, serve_keeper};
 use crate::config::Environment;
 
 /// What every command line of ours can say.
@@ -18,6 +19,20 @@ pub(crate) fn run<L: Line>(
     dispatch: impl FnOnce(&L, &Environment, &mut Output) -> Result<Exit, CliError>,
 ) -> ExitCode {
     let environment = Environment::process();
+    // What speaks to a token or a plugin is this program, asked by itself.
+    if std::env::args_os()
+        .nth(1)
+        .is_some_and(|word| word == KEEPER)
+    {
+        let mut output = Output::of_process(false, &environment);
+        return match serve_keeper() {
+            Ok(()) => Exit::Done.into(),
+            Err(error) => {
+                output.error(&CliError::of(Exit::Unavailable, &error));
+                Exit::Unavailable.into()
+            }
+        };
+    }
     let line = match L::try_parse() {
         Ok(line) => line,
         Err(told) => return Output::of_process(false, &environment).usage(&told),

@@ -9,6 +9,7 @@ use super::values::{self, CustodianArg};
 /// What is to keep a new root identity.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Root identity")]
+#[expect(clippy::struct_excessive_bools, reason = "one for each kind")]
 pub struct RootArgs {
     /// Seal the root identity with a passphrase, which is asked for or read from `KLUIS_PASSPHRASE`
     #[arg(long, conflicts_with = "custodian")]
@@ -16,6 +17,15 @@ pub struct RootArgs {
     /// Have the root identity kept by the key of a key service that `[transit]` names
     #[arg(long, conflicts_with_all = ["custodian", "passphrase"])]
     pub transit: bool,
+    /// Have the root identity kept by a key on the PKCS#11 token that `[pkcs11]` names
+    ///
+    /// An AES-256 key that never leaves the token; it is made there if the token has none of that
+    /// label. The PIN is read from `KLUIS_PIN` or the file, or asked for.
+    #[arg(long, conflicts_with_all = ["custodian", "passphrase", "transit"])]
+    pub pkcs11: bool,
+    /// Have the root identity kept by the age plugin that `[plugin]` names
+    #[arg(long, conflicts_with_all = ["custodian", "passphrase", "transit", "pkcs11"])]
+    pub plugin: bool,
     /// Share the root identity among custodians, one of them; given once for each
     ///
     /// RECIPIENT is her age recipient (`age1…`, as `age-keygen` prints it), or `@FILE`, a file of
@@ -29,6 +39,57 @@ pub struct RootArgs {
     /// The directory for the custodians' shares, `NAME.share`, each for its custodian to take away
     #[arg(long, value_name = "DIR", requires = "custodian", value_hint = ValueHint::DirPath)]
     pub shares: Option<PathBuf>,
+}
+
+/// What keeps the root of a new vault, where something else than files does.
+#[derive(Debug, Args)]
+pub struct KeeperArgs {
+    /// The key service.
+    #[command(flatten)]
+    pub transit: TransitArgs,
+    /// The token.
+    #[command(flatten)]
+    pub token: TokenArgs,
+    /// The plugin.
+    #[command(flatten)]
+    pub plugin: PluginArgs,
+    /// A file with the PIN of the token or plugin [default: it is asked for]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    #[arg(help_heading = "Root identity", conflicts_with_all = ["custodian", "passphrase", "transit"])]
+    pub pin_file: Option<PathBuf>,
+}
+
+/// The token of a new vault.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Root identity")]
+pub struct TokenArgs {
+    /// The PKCS#11 module of the token's maker, a library
+    #[arg(long, value_name = "FILE", requires = "pkcs11", value_hint = ValueHint::FilePath)]
+    pub pkcs11_module: Option<PathBuf>,
+    /// The token's label
+    #[arg(long, value_name = "LABEL", requires = "pkcs11")]
+    pub pkcs11_label: Option<String>,
+    /// The token's serial number, where several have that label
+    #[arg(long, value_name = "SERIAL", requires = "pkcs11")]
+    pub pkcs11_serial: Option<String>,
+    /// The label of the key on it [default: kluis-root]
+    #[arg(long, value_name = "LABEL", requires = "pkcs11")]
+    pub pkcs11_key: Option<String>,
+}
+
+/// The age plugin of a new vault.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Root identity")]
+pub struct PluginArgs {
+    /// The file of the plugin's identity, `AGE-PLUGIN-NAME-1…`
+    #[arg(long, value_name = "FILE", requires = "plugin", value_hint = ValueHint::FilePath)]
+    pub plugin_identity: Option<PathBuf>,
+    /// To whom the root is encrypted, `age1…` [default: that identity]
+    #[arg(long, value_name = "RECIPIENT", requires = "plugin")]
+    pub plugin_recipient: Option<String>,
+    /// The directory of the program `age-plugin-NAME` [default: the system's path]
+    #[arg(long, value_name = "DIR", requires = "plugin", value_hint = ValueHint::DirPath)]
+    pub plugin_dir: Option<PathBuf>,
 }
 
 /// The key service of a new vault.

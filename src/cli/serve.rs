@@ -7,7 +7,7 @@ use super::demo::{self, DemoAsk, DemoError};
 use super::open;
 use super::output::{CliError, Exit, Output};
 use super::{args, config_command};
-use crate::app::{Gateway, OpenVaultError, ServeError, log};
+use crate::app::{Asked, Gateway, OpenVaultError, ServeError, log};
 use crate::config::Environment;
 use crate::journal::JournalError;
 use crate::notary::NotaryError;
@@ -35,12 +35,15 @@ pub(super) fn serve(path: &Path, environment: &Environment) -> Result<Exit, CliE
     Ok(Exit::Done)
 }
 
-/// Asks for a passphrase where somebody sits at a terminal.
-pub(super) fn passphrase(path: &Path) -> Option<SecretText> {
+/// Asks for a passphrase or a PIN where somebody sits at a terminal.
+pub(super) fn passphrase(asked: Asked<'_>) -> Option<SecretText> {
     if !std::io::stdin().is_terminal() {
         return None;
     }
-    let prompt = format!("Passphrase of the root identity {}: ", path.display());
+    let prompt = match asked {
+        Asked::Passphrase(path) => format!("Passphrase of the root identity {}: ", path.display()),
+        Asked::Pin(whose) => format!("PIN of {whose}: "),
+    };
     rpassword::prompt_password(prompt).ok().map(SecretText::new)
 }
 

@@ -103,6 +103,12 @@ pub(super) fn new_root(ask: &RootArgs, environment: &Environment) -> Result<NewR
     if ask.transit {
         return Ok(NewRoot::Transit);
     }
+    if ask.pkcs11 {
+        return Ok(NewRoot::Pkcs11);
+    }
+    if ask.plugin {
+        return Ok(NewRoot::Plugin);
+    }
     if !ask.custodian.is_empty() {
         return sharing(ask).map(NewRoot::Custodians);
     }

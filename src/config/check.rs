@@ -90,6 +90,7 @@ impl Config {
         store(&mut rules, &self.store);
         straight(&mut rules, &self.straight, &self.store);
         root(&mut rules, self);
+        keepers(&mut rules, self);
         self.rest(&mut rules);
         rules.0
     }
@@ -294,6 +295,48 @@ fn root(rules: &mut Rules, config: &Config) {
             name,
             "is not a name of the key service",
             "parts of A-Z, a-z, 0-9, ., _ and -, with / between them and none at the ends",
+        );
+    }
+}
+
+/// A token and a plugin, where one keeps the root.
+fn keepers(rules: &mut Rules, config: &Config) {
+    let (token, plugin) = (&config.pkcs11, &config.plugin);
+    let used = config.keys.root == RootKind::Pkcs11;
+    let module = token.module.as_deref();
+    rules.hold(
+        !used || module.is_some_and(std::path::Path::is_absolute),
+        "pkcs11.module",
+        "is not set",
+        "name the library of the token's maker; `keys.root = \"pkcs11\"` needs it",
+    );
+    let label = |text: &str| (1..=64).contains(&text.len()) && !text.contains(char::is_control);
+    rules.hold(
+        token.token.as_deref().map_or(!used, label),
+        "pkcs11.token",
+        "is not a token's label",
+        "write what `pkcs11-tool -L` shows; `keys.root = \"pkcs11\"` needs it",
+    );
+    rules.hold(
+        token.serial.as_deref().is_none_or(label) && label(&token.key),
+        "pkcs11.key",
+        "or `pkcs11.serial` is none",
+        "1 to 64 bytes each",
+    );
+    let used = config.keys.root == RootKind::Plugin;
+    rules.hold(
+        !used || plugin.identity.is_some(),
+        "plugin.identity",
+        "is not set",
+        "name the file of the plugin's identity; `keys.root = \"plugin\"` needs it",
+    );
+    let second = Duration::from_secs(1);
+    for (name, wait) in [("pkcs11.wait", token.wait), ("plugin.wait", plugin.wait)] {
+        rules.hold(
+            (second..=second.saturating_mul(600)).contains(&wait),
+            name,
+            "is too short or too long",
+            "1s to 10m",
         );
     }
 }
@@ -504,6 +547,15 @@ mod tests {
             ),
             ("[transit]\nkey = '../sys'", "transit.key"),
             ("[transit]\nmount = 'a b'", "transit.mount"),
+            ("[keys]\nroot = 'pkcs11'", "pkcs11.module"),
+            (
+                "[keys]\nroot = 'pkcs11'\n[pkcs11]\nmodule = '/m.so'",
+                "pkcs11.token",
+            ),
+            ("[pkcs11]\nkey = ''", "pkcs11.key"),
+            ("[pkcs11]\nwait = '1ms'", "pkcs11.wait"),
+            ("[keys]\nroot = 'plugin'", "plugin.identity"),
+            ("[plugin]\nwait = '1h'", "plugin.wait"),
             ("[proof]\ninterval = '1ms'", "proof.interval"),
             ("[proof]\norigin = 'a b'", "proof.origin"),
             ("[proof]\norigin = 'a+b'", "proof.origin"),

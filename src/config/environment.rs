@@ -11,6 +11,8 @@ pub enum Variable {
     StoreSecretAccessKey,
     /// The passphrase of the root identity.
     Passphrase,
+    /// The PIN of the token or plugin that keeps the root.
+    Pin,
     /// Where a mount finds its gateway.
     AwsEndpointUrl,
     /// The region of a mount's credential.
@@ -31,10 +33,11 @@ pub enum Variable {
 
 impl Variable {
     /// Every variable.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::StoreAccessKeyId,
         Self::StoreSecretAccessKey,
         Self::Passphrase,
+        Self::Pin,
         Self::AwsEndpointUrl,
         Self::AwsRegion,
         Self::AwsAccessKeyId,
@@ -52,6 +55,7 @@ impl Variable {
             Self::StoreAccessKeyId => "KLUIS_STORE_ACCESS_KEY_ID",
             Self::StoreSecretAccessKey => "KLUIS_STORE_SECRET_ACCESS_KEY",
             Self::Passphrase => "KLUIS_PASSPHRASE",
+            Self::Pin => "KLUIS_PIN",
             Self::AwsEndpointUrl => "AWS_ENDPOINT_URL",
             Self::AwsRegion => "AWS_REGION",
             Self::AwsAccessKeyId => "AWS_ACCESS_KEY_ID",
@@ -63,6 +67,25 @@ impl Variable {
         }
     }
 
+    /// Whether what this program starts has no use for it.
+    #[must_use]
+    pub const fn is_secret(self) -> bool {
+        match self {
+            Self::StoreAccessKeyId
+            | Self::StoreSecretAccessKey
+            | Self::Passphrase
+            | Self::Pin
+            | Self::AwsAccessKeyId
+            | Self::AwsSecretAccessKey
+            | Self::AwsSessionToken => true,
+            Self::AwsEndpointUrl
+            | Self::AwsRegion
+            | Self::AwsCaBundle
+            | Self::Home
+            | Self::NoColor => false,
+        }
+    }
+
     /// What it is for.
     #[must_use]
     pub const fn doc(self) -> &'static str {
@@ -70,6 +93,7 @@ impl Variable {
             Self::StoreAccessKeyId => "The access key id of an S3 store.",
             Self::StoreSecretAccessKey => "The secret access key of an S3 store.",
             Self::Passphrase => "The passphrase of the root identity.",
+            Self::Pin => "The PIN of the token or plugin that keeps the root.",
             Self::AwsEndpointUrl => "Where a mount finds its gateway.",
             Self::AwsRegion => "The region of a mount's credential.",
             Self::AwsAccessKeyId => "The access key id of a mount.",

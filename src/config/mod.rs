@@ -21,8 +21,8 @@ pub use problem::{Fault, Place, Problem, Problems};
 pub use render::{documentation, template};
 pub use secrets::{SecretError, StoreCredentials, read_secret_file, store_credentials};
 pub use settings::{
-    Catalog, Config, Journal, Keys, LabelSection, Limits, Log, Ops, Otlp, Policy, Proof, Row,
-    Server, Store, Sweep, Syslog, Transit,
+    Catalog, Config, Journal, Keys, LabelSection, Limits, Log, Ops, Otlp, Pkcs11, Plugin, Policy,
+    Proof, Row, Server, Store, Sweep, Syslog, Transit,
 };
 pub use value::{
     ByteSize, LogFormat, LogLevel, PlainHttp, RootKind, StoreKind, StreamForm, TlsVersion,

@@ -252,6 +252,34 @@ settings! {
         /// Certificates to trust, PEM; none for the system's.
         ca_file: Option<PathBuf> = None,
     }
+    /// A token whose key keeps the root (`keys.root = "pkcs11"`).
+    pkcs11: Pkcs11 {
+        /// The PKCS#11 module of the token's maker, a library.
+        module: Option<PathBuf> = None,
+        /// The token's label.
+        token: Option<String> = None,
+        /// Its serial number, where several tokens have that label.
+        serial: Option<String> = None,
+        /// The label of the AES-256 key on it.
+        key: String = "kluis-root".to_owned(),
+        /// A file with the PIN; none where it is asked for or typed on the token.
+        pin_file: Option<PathBuf> = None,
+        /// How long the token may take.
+        wait: Duration = seconds(20),
+    }
+    /// An `age` plugin that keeps the root (`keys.root = "plugin"`).
+    plugin: Plugin {
+        /// The file of its identity, `AGE-PLUGIN-NAME-1…`.
+        identity: Option<PathBuf> = None,
+        /// To whom the root is encrypted; none for that identity.
+        recipient: Option<String> = None,
+        /// The directory of the program `age-plugin-NAME`; none for the system's path.
+        dir: Option<PathBuf> = None,
+        /// A file with the PIN that the plugin asks for; none where it asks for none.
+        pin_file: Option<PathBuf> = None,
+        /// How long the plugin may take, a touch included.
+        wait: Duration = seconds(60),
+    }
     /// The durable log of requests.
     journal: Journal {
         /// Its directory.

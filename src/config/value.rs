@@ -317,13 +317,17 @@ words! {
         S3 = "s3",
     }
     /// What keeps the root identity.
-    RootKind, "\"file\", \"custodians\" or \"transit\"" {
+    RootKind, "\"file\", \"custodians\", \"transit\", \"pkcs11\" or \"plugin\"" {
         /// Its file, with or without a passphrase.
         File = "file",
         /// Several persons, of whom some are needed.
         Custodians = "custodians",
         /// A key of a key service (`[transit]`).
         Transit = "transit",
+        /// A key on a token (`[pkcs11]`).
+        Pkcs11 = "pkcs11",
+        /// An `age` plugin (`[plugin]`).
+        Plugin = "plugin",
     }
     /// How log lines look.
     LogFormat, "\"auto\", \"text\" or \"json\"" {

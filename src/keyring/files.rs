@@ -38,7 +38,7 @@ pub(super) fn create(path: &Path, bytes: &[u8]) -> Result<(), KeyRingError> {
 }
 
 /// Writes a file with mode 0600 in the place of the one that is there, if any.
-pub(super) fn replace(path: &Path, bytes: &[u8]) -> Result<(), KeyRingError> {
+pub(crate) fn replace(path: &Path, bytes: &[u8]) -> Result<(), KeyRingError> {
     let temporary = write_beside(path, bytes)?;
     if let Err(cause) = fs::rename(&temporary, path) {
         discard(&temporary);
@@ -64,7 +64,7 @@ pub(super) fn read(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyRingError> {
 }
 
 /// [`read`], but `None` if there is no such file.
-pub(super) fn read_if_there(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, KeyRingError> {
+pub(crate) fn read_if_there(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, KeyRingError> {
     match read(path) {
         Err(KeyRingError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
             Ok(None)

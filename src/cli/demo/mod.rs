@@ -5,7 +5,7 @@ mod found;
 mod show;
 
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 pub(super) use found::DemoError;
 
@@ -36,7 +36,7 @@ pub(super) async fn run(
     found::remove_if_there(&ready)?;
     let config = found::prepare(ask, environment).await?;
     log::start(&config.log, environment)?;
-    let gateway = Gateway::start(&config, environment, &|_: &Path| None).await?;
+    let gateway = Gateway::start(&config, environment, &|_| None).await?;
     let endpoint = format!("http://{}", gateway.address());
     found::people(&gateway, &ask.dir, &endpoint).await?;
     if !ask.headless {

@@ -6,6 +6,8 @@
 //! recipient = "age1…"            the public half: what is opened must be this identity
 //! [custodians]                   set, how many are needed, each one's name and sum
 //! [transit]                      wrapped: the root as a key service encrypted it
+//! [pkcs11]                       wrapped: the root as a token's key encrypted it
+//! [plugin]                       wrapped: the root as an age file for a plugin, in base64
 //! ```
 
 use std::path::Path;
@@ -32,6 +34,10 @@ pub enum Keeper {
     Custodians(Quorum),
     /// A key of a key service.
     Transit(Wrapped),
+    /// A key on a PKCS#11 token.
+    Pkcs11(Wrapped),
+    /// An age plugin.
+    Plugin(Wrapped),
 }
 
 /// What something made of a root that opens it again.
@@ -98,7 +104,9 @@ impl KeptRoot {
         let kept: Self = toml::from_str(std::str::from_utf8(bytes).ok()?).ok()?;
         let whole = match &kept.keeper {
             Keeper::Custodians(quorum) => quorum.is_whole(),
-            Keeper::Transit(wrapped) => wrapped.is_whole(),
+            Keeper::Transit(wrapped) | Keeper::Pkcs11(wrapped) | Keeper::Plugin(wrapped) => {
+                wrapped.is_whole()
+            }
         };
         // One spelling only: what is not what we would write is not read.
         (kept.version == VERSION && whole && kept.to_text()?.as_bytes() == bytes).then_some(kept)
@@ -134,7 +142,7 @@ impl KeptRoot {
             Keeper::Custodians(quorum) => {
                 Some(Gathering::new(quorum.clone(), self.recipient.clone()))
             }
-            Keeper::Transit(_) => None,
+            Keeper::Transit(_) | Keeper::Pkcs11(_) | Keeper::Plugin(_) => None,
         }
     }
 

@@ -206,7 +206,8 @@ fn secret_string(text: &SecretText) -> SecretString {
     SecretString::from(text.expose().to_owned())
 }
 
-fn encrypt(recipient: &dyn Recipient, plain: &[u8]) -> Result<Vec<u8>, KeyRingError> {
+/// Encrypts to any recipient, a plugin's too.
+pub(crate) fn encrypt(recipient: &dyn Recipient, plain: &[u8]) -> Result<Vec<u8>, KeyRingError> {
     let encryptor =
         Encryptor::with_recipients(iter::once(recipient)).map_err(KeyRingError::Encrypt)?;
     let written = |cause| KeyRingError::Encrypt(age::EncryptError::Io(cause));
@@ -217,7 +218,11 @@ fn encrypt(recipient: &dyn Recipient, plain: &[u8]) -> Result<Vec<u8>, KeyRingEr
     Ok(sealed)
 }
 
-fn decrypt(identity: &dyn Identity, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, DecryptError> {
+/// Opens with any identity, a plugin's too.
+pub(crate) fn decrypt(
+    identity: &dyn Identity,
+    sealed: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, DecryptError> {
     let decryptor = Decryptor::new_buffered(sealed)?;
     let mut reader = decryptor.decrypt(iter::once(identity))?;
     // The plaintext is shorter than its file: the buffer never grows, which would leave a copy.
