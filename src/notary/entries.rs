@@ -1,4 +1,5 @@
-//! The entries of a log and the hashes under them, read from its tiles: by who proves what it holds.
+//! The entries of a log and the hashes under them, read from its tiles by who proves what it
+//! holds.
 
 use std::io;
 

@@ -10,7 +10,7 @@
 //!                                  ├─ RingLogScopes ─► tags and salts of the log's scopes (HMAC)
 //!                                  ├─ RingLogState ──► seals the log's state
 //!                                  ├─ RingLogFiles ──► wraps the key of each file of the log
-//!                                  ├─ RingLogNames ──► a project's key for its people's pseudonyms (HMAC)
+//!                                  ├─ RingLogNames ──► keys of people's pseudonyms (HMAC)
 //!                                  ├─ RingPublish ───► signs published versions (Ed25519 seed)
 //!                                  └─ RingPrint ─────► the ring's public fingerprint
 //! dataset key (random) ─┬─ TableSalt ► salt of a part table (HMAC)
