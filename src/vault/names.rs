@@ -73,8 +73,9 @@ impl Vault {
         }
     }
 
-    /// Decides whether somebody may have the key to the project's pseudonyms, and records that; with
-    /// it she finds out who is meant, for names that she knows. She manages the project's grants.
+    /// Decides whether somebody may have the key to the project's pseudonyms, and records that:
+    /// with it she finds out who is meant, for names that she knows. She manages the project's
+    /// grants.
     pub async fn hand_out_names(
         &self,
         call: &Call,
@@ -90,8 +91,8 @@ impl Vault {
         Ok(self.keyring.log_names_key(project))
     }
 
-    /// The key to the pseudonyms under which people are shown to a reader of this log; `None` where
-    /// she sees names.
+    /// The key to the pseudonyms under which people are shown to a reader of this log; `None`
+    /// where she sees names.
     pub(super) async fn hidden(
         &self,
         call: &Call,
