@@ -1,36 +1,69 @@
 #!/usr/bin/env bash
 # Slurm's Epilog: unmounts what the prolog mounted, whatever the job's end was, ends the job's rights here,
-# and leaves nothing behind. Root runs it on each node.
+# and leaves nothing behind. Root runs it on each node. What stays mounted fails it, and Slurm drains the node.
+#
+#   kluis-epilog.sh --sweep     the same for jobs that this node no longer has and whose epilog never came to its end;
+#                               the prolog does so first, and a timer may
 set -uo pipefail
 CONF=${KLUIS_SLURM_CONF:-/etc/kluis/slurm.conf}
 [ ! -f "$CONF" ] || . "$CONF"
-KLUIS=${KLUIS:-/usr/bin/kluis} RUN=${KLUIS_RUN:-/run/kluis} LOG=${KLUIS_LOG:-/var/log/kluis}
+KLUIS=${KLUIS:-/usr/bin/kluis} LOG=${KLUIS_LOG:-/var/log/kluis}
+RUN=$(realpath -m -- "${KLUIS_RUN:-/run/kluis}")
 NODE=${KLUIS_NODE:-/etc/kluis/node.env} STOP_SECONDS_MAX=${KLUIS_STOP_SECONDS:-10}
-job=${SLURM_JOB_ID:?} user=${SLURM_JOB_USER:-$(id -nu "${SLURM_JOB_UID:?}")}
-list=$RUN/.$job.mounts
-[ -f "$list" ] || exit 0
 
 # The number may be another's by now.
-is_ours() { tr '\0' '\n' <"/proc/$1/cmdline" 2>/dev/null | grep -qxF -- "$2"; }
+is_ours() { tr '\0' '\n' 2>/dev/null <"/proc/$1/cmdline" | grep -qxF -- "$2"; }
 
-again=
-[ ! -f "$RUN/.$job.again" ] || again=--again
-while read -r pid place right; do
-    # SIGTERM unmounts, and tells the gateway what was read last.
-    ! is_ours "$pid" "$place" || kill -TERM "$pid" 2>/dev/null
-done <"$list"
-while read -r pid place right; do
-    for _ in $(seq $((STOP_SECONDS_MAX * 10))); do
-        is_ours "$pid" "$place" || break
-        sleep 0.1
-    done
-    ! is_ours "$pid" "$place" || kill -9 "$pid" 2>/dev/null
-    ! mountpoint -q "$place" || fusermount3 -u -z "$place" 2>/dev/null || umount -l "$place"
-    # Without this a right would end by itself, at the latest when the job has run for as long as it may.
-    [ -z "$right" ] || timeout "$((STOP_SECONDS_MAX * 2))" "$KLUIS" job end --node "$NODE" --job "$right" --job-number "$job" \
-        --account "$user" $again </dev/null >>"$LOG/job-$job.log" 2>&1
-done <"$list"
-rm -f "$list" "$RUN/.$job.again"
-# Directories alone are left by then; should anything else be, it stays to be seen.
-find "$RUN/$job" -depth -type d -exec rmdir {} + 2>/dev/null
-exit 0
+# standing JOB: what is mounted below its directory, as the kernel has it: no name is looked up for it.
+standing() { awk -v top="$RUN/$1/" 'index($5, top) == 1 { print $5 }' /proc/self/mountinfo; }
+
+# clean JOB: 1 if anything of it stays mounted; its list stays then, too.
+clean() {
+    local job=$1 list=$RUN/.$1.mounts again= pid place account right
+    [ -f "$list" ] || return 0
+    # Root alone from here on, also where an older prolog had made the directory the user's.
+    if [ -d "$RUN/$job" ] && [ ! -L "$RUN/$job" ]; then chown -h 0:0 "$RUN/$job" && chmod 0700 "$RUN/$job"; fi
+    [ ! -f "$RUN/.$job.again" ] || again=--again
+    while read -r pid place account right; do
+        # SIGTERM unmounts, and tells the gateway what was read last.
+        ! is_ours "$pid" "$place" || kill -TERM "$pid" 2>/dev/null
+    done <"$list"
+    while read -r pid place account right; do
+        for _ in $(seq $((STOP_SECONDS_MAX * 10))); do
+            is_ours "$pid" "$place" || break
+            sleep 0.1
+        done
+        ! is_ours "$pid" "$place" || kill -9 "$pid" 2>/dev/null
+    done <"$list"
+    standing "$job" | while read -r place; do umount -l -- "$place"; done
+    while read -r pid place account right; do
+        # Without this a right would end by itself, at the latest when the job has run for as long as it may.
+        [ -z "$right" ] || timeout "$((STOP_SECONDS_MAX * 2))" "$KLUIS" job end --node "$NODE" --job="$right" --job-number "$job" \
+            --account "$account" $again </dev/null >>"$LOG/job-$job.log" 2>&1
+    done <"$list"
+    if [ -n "$(standing "$job")" ]; then
+        echo "kluis: job $job: it cannot be unmounted: $(standing "$job" | tr '\n' ' ')" >&2
+        return 1
+    fi
+    rm -f "$list" "$RUN/.$job.again"
+    # Directories alone are left by then; should anything else be, it stays to be seen.
+    find "$RUN/$job" -xdev -depth -type d -exec rmdir {} + 2>/dev/null
+    return 0
+}
+
+if [ "${1:-}" != --sweep ]; then
+    clean "${SLURM_JOB_ID:?}"
+    exit
+fi
+compgen -G "$RUN/.*.mounts" >/dev/null || exit 0
+# A node that cannot ask ends nothing.
+here=$(squeue -h -w "${SLURMD_NODENAME:-$(hostname -s)}" -o %A) || exit 0
+failed=0
+for list in "$RUN"/.*.mounts; do
+    job=${list##*/.}
+    job=${job%.mounts}
+    # Of a job that is only about to begin, anything that stands is of an earlier start.
+    [ "$job" = "${SLURM_JOB_ID:-}" ] || ! grep -qxF -- "$job" <<<"$here" || continue
+    clean "$job" || failed=1
+done
+exit $failed

@@ -7,16 +7,27 @@
 #
 # Several are joined by commas. With a job's right behind the version, as `kluis job submit` prints it (…@3:b.devries/0199…; no secret),
 # the node's own key ($KLUIS_NODE, readable by root alone) vouches for the job and its account, and no credential is on the node.
-# Without one it is $KLUIS_CREDENTIALS/<user>.env. Nothing of either is in the job's environment or home. A version that is not written as one, is not there or may not be read ends the job, and it alone:
-# nobody drains a node by a name. If a mount fails otherwise the prolog fails, and Slurm requeues the job and drains the node.
+# Without one it is $KLUIS_CREDENTIALS/<user>.env. Nothing of either is in the job's environment or home. A version that is not written as one, is not there,
+# may not be read, or for which this node has no credential or identity, ends the job, and it alone: nobody drains a node by a name. If a mount fails otherwise
+# the prolog fails, and Slurm requeues the job and drains the node.
+#
+# Nothing that root walks here belongs to the job's user: of the directory of the job root alone is the owner, and each mount lets
+# this one user in (--reader).
 set -euo pipefail
 umask 022
+# A letter is one of 26.
+export LC_ALL=C
 CONF=${KLUIS_SLURM_CONF:-/etc/kluis/slurm.conf}
 [ ! -f "$CONF" ] || . "$CONF"
-KLUIS=${KLUIS:-/usr/bin/kluis} RUN=${KLUIS_RUN:-/run/kluis} LOG=${KLUIS_LOG:-/var/log/kluis}
+KLUIS=${KLUIS:-/usr/bin/kluis} LOG=${KLUIS_LOG:-/var/log/kluis}
+RUN=$(realpath -m -- "${KLUIS_RUN:-/run/kluis}")
 CREDENTIALS=${KLUIS_CREDENTIALS:-/etc/kluis/credentials} NODE=${KLUIS_NODE:-/etc/kluis/node.env}
 READY_SECONDS_MAX=${KLUIS_READY_SECONDS:-30}
 VERSIONS_MAX=16
+
+# What a job left whose epilog did not come to its end, also of an earlier start of this one. Where nothing is, this asks nobody.
+sweep=$(dirname "$0")/kluis-epilog.sh
+[ ! -x "$sweep" ] || "$sweep" --sweep || exit 1
 
 job=${SLURM_JOB_ID:?} user=${SLURM_JOB_USER:-$(id -nu "${SLURM_JOB_UID:?}")}
 wanted=${SPANK_KLUIS:-}
@@ -37,35 +48,45 @@ turn_away() {
 
 IFS=, read -r -a versions <<<"$wanted"
 [ ${#versions[@]} -le $VERSIONS_MAX ] || turn_away "more than $VERSIONS_MAX versions"
+# What comes from a job is a name and nothing else, and none that a command would take for an option.
+label='[a-z0-9]+(-[a-z0-9]+)*'
+name="^($label)/($label)@([1-9][0-9]{0,6}(:[a-z0-9._@][a-z0-9._@-]{0,127}/[0-9a-f]{32})?|latest)\$"
 for version in "${versions[@]}"; do
-    # What comes from a job is a name and nothing else.
-    [[ $version =~ ^[a-z0-9-]{1,30}/[a-z0-9-]{1,31}@([1-9][0-9]{0,6}(:[a-z0-9._@-]{1,128}/[0-9a-f]{32})?|latest)$ ]] || turn_away "a version is written project/dataset@number"
+    [ ${#version} -le 250 ] && [[ $version =~ $name ]] && [ ${#BASH_REMATCH[1]} -le 30 ] && [ ${#BASH_REMATCH[3]} -le 31 ] ||
+        turn_away "a version is written project/dataset@number"
+    case $version in
+    *:*) [ -r "$NODE" ] || turn_away "this node has no identity, so it takes no job's right" ;;
+    *) [ -r "$CREDENTIALS/$user.env" ] || turn_away "there is no credential of $user on this node" ;;
+    esac
 done
 
 install -d -m 0755 "$RUN"
 install -d -m 0700 "$LOG"
+[ -O "$RUN" ] || { echo "kluis: $RUN is not root's" >&2 && exit 1; }
 # The epilog cleans after whatever stands here.
-: >"$RUN/.$job.mounts"
-# Only the job's user passes this directory; root's daemon does anyway.
-install -d -m 0500 -o "$user" "$RUN/$job"
+list=$RUN/.$job.mounts
+(umask 077 && : >"$list")
+# One that is there already is nobody's that could be believed.
+mkdir -m 0711 "$RUN/$job"
 for word in "${versions[@]}"; do
     version=${word%%:*} right=
     proof=(--credentials "$CREDENTIALS/$user.env")
     if [ "$word" != "$version" ]; then
         right=${word#*:}
-        proof=(--node "$NODE" --job "$right" --job-number "$job" --account "$user")
+        proof=(--node "$NODE" "--job=$right" --job-number "$job" --account "$user")
     fi
     place=$RUN/$job/$version
+    # Named twice.
+    [ ! -d "$place" ] || continue
     mkdir -p "$place"
-    ! mountpoint -q "$place" || continue
     # A session of its own: the mount outlives the prolog. It must survive a shortage of memory that the job causes.
     (
         echo -900 >/proc/self/oom_score_adj 2>/dev/null || true
         exec setsid "$KLUIS" mount "$version" "$place" "${proof[@]}" --allow-other --supervised \
-            --plan-writer "$(id -u "$user")" ${KLUIS_MOUNT_OPTIONS:-}
+            --reader "${SLURM_JOB_UID:-$(id -u "$user")}" ${KLUIS_MOUNT_OPTIONS:-}
     ) </dev/null >>"$LOG/job-$job.log" 2>&1 &
     pid=$!
-    echo "$pid $place $right" >>"$RUN/.$job.mounts"
+    echo "$pid $place $user $right" >>"$list"
     for _ in $(seq $((READY_SECONDS_MAX * 10))); do
         mountpoint -q "$place" && continue 2
         kill -0 "$pid" 2>/dev/null || break
@@ -73,8 +94,11 @@ for word in "${versions[@]}"; do
     done
     code=0
     kill -0 "$pid" 2>/dev/null || wait "$pid" || code=$?
-    # 1 is a no: absent, or not allowed.
-    [ "$code" != 1 ] || turn_away "$version is not there, or may not be read"
+    # 1 is a no: absent, or not allowed. 2 is a name or a file that is none: it would be none on the next node, too.
+    case $code in
+    1) turn_away "$version is not there, or may not be read" ;;
+    2) turn_away "$version cannot be asked for so" ;;
+    esac
     echo "kluis: $version is not mounted; see $LOG/job-$job.log" >&2
     # The job will start again somewhere: its right goes on. What was mounted goes with the epilog.
     touch "$RUN/.$job.again"

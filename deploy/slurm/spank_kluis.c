@@ -19,11 +19,20 @@ SPANK_PLUGIN(kluis, 1);
 
 static char wanted[VALUE_BYTES_MAX + 1];
 
-/* Letters, digits and hyphens, 1 to `max`; how many, or 0. */
+/* Words of letters and digits, joined by single hyphens, 1 to `max` bytes; how many, or 0. */
 static size_t name(const char *text, size_t max)
 {
-    size_t count = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789-");
-    return count <= max ? count : 0;
+    size_t count = 0, word;
+
+    for (;;) {
+        word = strspn(text + count, "abcdefghijklmnopqrstuvwxyz0123456789");
+        count += word;
+        if (!word || count > max)
+            return 0;
+        if (text[count] != '-')
+            return count;
+        count++;
+    }
 }
 
 /* A job's right behind a number, :person/id, if there is one; what follows it, or NULL. */
@@ -35,7 +44,7 @@ static const char *right(const char *text)
         return text;
     text++;
     count = strspn(text, "abcdefghijklmnopqrstuvwxyz0123456789._@-");
-    if (!count || count > 128 || text[count] != '/')
+    if (!count || count > 128 || *text == '-' || text[count] != '/')
         return NULL;
     text += count + 1;
     return strspn(text, "0123456789abcdef") == 32 ? text + 32 : NULL;

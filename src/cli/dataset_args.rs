@@ -60,8 +60,11 @@ pub struct Mount {
     /// Let other accounts of this machine read it
     #[arg(long)]
     pub allow_other: bool,
-    /// The account, by its number, that may write `.kluis/plan` of a mount that root makes for it
-    /// [default: the one that mounts]
+    /// The one account, by its number, that may enter a mount that root makes for it
+    #[arg(long, value_name = "UID", requires = "allow_other")]
+    pub reader: Option<u32>,
+    /// The account, by its number, that may write `.kluis/plan` [default: the reader, else the one
+    /// that mounts]
     #[arg(long, value_name = "UID")]
     pub plan_writer: Option<u32>,
     /// Keep no plaintext in the kernel's page cache: twice as fast, and re-reads are not cached

@@ -33,15 +33,16 @@ pub(super) fn run(
 ) -> Result<Exit, CliError> {
     let usage = |error: &dyn std::error::Error| CliError::of(Exit::Usage, error);
     log::start(&Config::default().log, environment).map_err(|error| usage(&error))?;
+    // Of the supervisor too: it holds the connection, through which whoever takes it answers reads.
+    if let Err(error) = forbid_dumps() {
+        tracing::warn!(%error, "this process may be dumped, with keys and plaintext");
+    }
     if ask.supervised && !ask.worker {
         if is_descriptor(&ask.directory) {
             let message = "a descriptor cannot be supervised: who mounted it holds it";
             return Err(CliError::new(Exit::Usage, message));
         }
         return supervise::run(&ask.directory, output);
-    }
-    if let Err(error) = forbid_dumps() {
-        tracing::warn!(%error, "this process may be dumped, with keys and plaintext");
     }
     let memory = usize::try_from(ask.memory.saturating_mul(MIB)).unwrap_or(usize::MAX);
     let unguessable = BlobId::random(&SystemEntropy::new()).map_err(|error| usage(&error))?;
@@ -66,6 +67,7 @@ pub(super) fn run(
             rustix::process::getgid().as_raw(),
         ),
         plan_writer: ask.plan_writer,
+        reader: ask.reader,
     };
     let supervisor = if ask.worker { Some(line()?) } else { None };
     let supervised = supervisor.as_ref().map(UnixStream::try_clone).transpose()?;
@@ -84,6 +86,11 @@ pub(super) fn run(
         let mounted = || output.note(&format!("mounted at {shown}"));
         let served = serve(Arc::new(version), mount, supervised, stop, mounted).await;
         served.map_err(|error| {
+            // A place that root does not mount on is no matter of waiting.
+            if error.kind() == std::io::ErrorKind::InvalidInput {
+                return usage(&error)
+                    .hint("mount it below directories of root's, or as that account");
+            }
             refuse(&error).hint("/dev/fuse and fusermount3 (package fuse3) must be there")
         })
     })?;

@@ -3,6 +3,7 @@
 //! it has no key, no plaintext and no credential, and no reason to die.
 
 use std::collections::VecDeque;
+use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
@@ -115,12 +116,19 @@ const fn exit_of(code: i32) -> Exit {
     }
 }
 
+/// A supervisor's arguments as its mount has them. Behind `--` there are no options.
+fn words(own: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut words: Vec<OsString> = own.collect();
+    let end = words.iter().position(|word| word == "--");
+    words.insert(end.unwrap_or(words.len()), "--worker".into());
+    words
+}
+
 /// Starts a mount: this program with the same arguments.
 fn start(kept: &Kept) -> io::Result<(Child, UnixStream)> {
     let (ours, theirs) = UnixStream::pair()?;
     let child = Command::new("/proc/self/exe")
-        .args(std::env::args_os().skip(1))
-        .arg("--worker")
+        .args(words(std::env::args_os().skip(1)))
         .stdin(Stdio::from(OwnedFd::from(theirs)))
         .spawn()?;
     let list = kept.opened.as_fd();
@@ -212,6 +220,13 @@ mod tests {
             assert!(!deaths.too_many(Instant::now()));
             tokio::time::advance(Duration::from_secs(13)).await;
         }
+    }
+
+    #[test]
+    fn a_mount_is_told_what_its_supervisor_was() {
+        let told = |text: &str| words(text.split(' ').map(OsString::from)).join(" ".as_ref());
+        assert_eq!(told("mount v d"), "mount v d --worker");
+        assert_eq!(told("mount -- v d"), "mount --worker -- v d");
     }
 
     #[test]

@@ -32,6 +32,8 @@ pub(super) fn place(inode: u64) -> Option<Place> {
 #[derive(Clone, Copy)]
 pub(super) struct Common {
     pub(super) owner: (u32, u32),
+    /// Who alone passes the top.
+    pub(super) reader: Option<u32>,
     pub(super) frozen: Timestamp,
 }
 
@@ -42,7 +44,13 @@ fn time(at: Timestamp) -> SystemTime {
 impl Common {
     /// A directory's attributes.
     pub(super) fn directory(&self, inode: u64) -> FileAttr {
-        self.attributes(inode, 0, self.frozen, FileType::Directory)
+        let mut attributes = self.attributes(inode, 0, self.frozen, FileType::Directory);
+        // The kernel asks this of everybody who enters, whoever owns the directory below.
+        if let Some(reader) = self.reader.filter(|_| inode == TOP) {
+            attributes.uid = reader;
+            attributes.perm = 0o500;
+        }
+        attributes
     }
 
     /// The attributes of a link of the mount's own.
@@ -90,6 +98,26 @@ impl Common {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_top_is_its_readers_alone_and_what_lies_below_is_as_ever() {
+        let everybodys = Common {
+            owner: (0, 0),
+            reader: None,
+            frozen: Timestamp::from_millis(0),
+        };
+        let own = Common {
+            reader: Some(12345),
+            ..everybodys
+        };
+        let seen = |common: &Common, inode| {
+            let attributes = common.directory(inode);
+            (attributes.uid, attributes.perm)
+        };
+        assert_eq!(seen(&everybodys, TOP), (0, 0o555));
+        assert_eq!(seen(&own, TOP), (12345, 0o500));
+        assert_eq!(seen(&own, 1 << SLOT_BITS), (0, 0o555));
+    }
 
     #[test]
     fn inodes_and_places_are_each_others() {

@@ -1,6 +1,6 @@
 //! Connections to the kernel that others made: a descriptor that whoever started the mount opened
 //! and mounted (`/dev/fd/N`, as Apptainer and others pass it), and the session of a mount that
-//! died, taken over by its successor.
+//! died, taken over by its successor. And mounting and unmounting as root.
 
 use std::io;
 use std::mem::ManuallyDrop;
@@ -8,11 +8,12 @@ use std::os::fd::{AsFd as _, AsRawFd as _, IntoRawFd as _, OwnedFd};
 use std::path::Path;
 use std::process::Command;
 
-use fuser::{Config, Session};
+use fuser::{Config, Session, SessionACL};
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, send, socketpair};
-use rustix::process::{PidfdFlags, PidfdGetfdFlags, getpid, pidfd_getfd, pidfd_open};
+use rustix::process::{PidfdFlags, PidfdGetfdFlags, geteuid, getpid, pidfd_getfd, pidfd_open};
 
 use super::filesystem::Filesystem;
+use super::point::Point;
 use crate::types::limits;
 
 /// The number of a descriptor that a directory is written as.
@@ -97,19 +98,46 @@ fn resend(connection: &OwnedFd) -> io::Result<()> {
 
 /// Unmounts a directory at once, for all who come after; what is open ends with the session.
 pub fn unmount(directory: &Path) -> io::Result<()> {
-    match rustix::mount::unmount(directory, rustix::mount::UnmountFlags::DETACH) {
-        Ok(()) => Ok(()),
-        Err(rustix::io::Errno::PERM) => {
-            let mut command = Command::new("fusermount3");
-            let status = command.args(["-u", "-z", "--"]).arg(directory).status()?;
-            if status.success() {
-                Ok(())
-            } else {
-                Err(io::Error::other("fusermount3 does not unmount it"))
-            }
-        }
-        Err(error) => Err(error.into()),
+    if geteuid().is_root() {
+        return Point::of(directory)?.unmount();
     }
+    let mut command = Command::new("fusermount3");
+    let status = command.args(["-u", "-z", "--"]).arg(directory).status()?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(io::Error::other("fusermount3 does not unmount it"))
+}
+
+/// A mount of root's that is being made: taken down where that comes to nothing.
+pub(super) struct Making<'a>(Option<&'a Path>);
+
+impl Making<'_> {
+    /// It stands.
+    pub(super) fn done(mut self) {
+        self.0 = None;
+    }
+}
+
+impl Drop for Making<'_> {
+    fn drop(&mut self) {
+        if let Some(Err(error)) = self.0.map(unmount) {
+            tracing::warn!(%error, "it cannot be unmounted");
+        }
+    }
+}
+
+/// Mounts as root, which `fuser` does by name: see [`Point`].
+pub(super) fn mounted<'a>(
+    filesystem: Filesystem,
+    (directory, name): (&'a Path, &str),
+    config: &Config,
+) -> io::Result<(Session<Filesystem>, Making<'a>)> {
+    let others = !matches!(config.acl, SessionACL::Owner);
+    let connection = Point::of(directory)?.mount(name, others)?;
+    let making = Making(Some(directory));
+    let session = Session::from_fd(filesystem, connection, config.acl, config.clone())?;
+    Ok((session, making))
 }
 
 #[cfg(test)]

@@ -48,6 +48,7 @@ impl Filesystem {
     pub(super) fn new(state: Arc<State>, runtime: Handle, ask: MountAsk) -> Self {
         let common = Common {
             owner: ask.owner,
+            reader: ask.reader,
             frozen: state.version.root().frozen,
         };
         Self {

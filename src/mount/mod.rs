@@ -8,6 +8,7 @@ mod device;
 mod filesystem;
 mod handover;
 mod plan;
+mod point;
 mod special;
 mod state;
 
@@ -19,10 +20,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use fuser::{Config, MountOption, Session, SessionACL};
+use fuser::{Config, MountOption, Session, SessionACL, SessionUnmounter};
+use rustix::process::geteuid;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+use self::device::Making;
 pub use self::device::unmount;
 use self::filesystem::Filesystem;
 pub use self::handover::{Opened, Word, hear, say};
@@ -57,6 +60,8 @@ pub struct MountAsk {
     pub owner: (u32, u32),
     /// The account that may write the plan, if it is not the one that mounts.
     pub plan_writer: Option<u32>,
+    /// The one account, beside root, that may enter.
+    pub reader: Option<u32>,
 }
 
 /// Whether a directory is written as a descriptor (`/dev/fd/N`) on which another has mounted.
@@ -104,14 +109,15 @@ pub async fn serve(
         (Some(supervised.opened), connection, Some(supervised.line))
     });
     let ours = connection.is_none() && !is_descriptor(&ask.directory);
+    let by_name = ours && !geteuid().is_root();
     let state = state(version, &ask)?;
     let state = match opened {
         Some(opened) => state.supervised(opened, connection.is_some())?,
         None => state,
     };
     let state = Arc::new(state);
-    let session = match session(&state, &ask, (line.is_some(), connection.as_ref())) {
-        Ok(session) => session,
+    let (session, making) = match session(&state, &ask, (line.is_some(), connection.as_ref())) {
+        Ok(made) => made,
         Err(error) => {
             if let Some(line) = line.filter(|_| connection.is_some()) {
                 say(&line, Word::Lost, &[])?;
@@ -134,6 +140,9 @@ pub async fn serve(
             // Nobody waits any more where the command has ended.
             let _nobody = ended.send(result);
         })?;
+    if let Some(making) = making {
+        making.done();
+    }
     // As far as the account may: without it the kernel asks for 128 KiB at a time.
     let directory = ask.directory.clone();
     if !is_descriptor(&directory) {
@@ -146,29 +155,41 @@ pub async fn serve(
     let result = tokio::select! {
         result = &mut end => result.unwrap_or(Ok(())),
         () = stop => {
-            if ours {
-                unmount.unmount()?;
-            } else if !is_descriptor(&ask.directory) {
-                device::unmount(&ask.directory)?;
-            }
+            // Whatever comes of it, what was read is told before this ends.
+            let gone = take_down(&ask.directory, by_name.then_some(&mut unmount));
             // What is open keeps the session alive; the directory is gone for everybody else.
-            match tokio::time::timeout(FAREWELL, &mut end).await {
+            let served = match tokio::time::timeout(FAREWELL, &mut end).await {
                 Ok(result) => result.unwrap_or(Ok(())),
                 Err(_elapsed) => Ok(()),
-            }
+            };
+            gone.and(served)
         }
     };
     renewing.abort();
     reporting.abort();
     planning.abort();
+    farewell(&state).await;
+    drop(thread);
+    result
+}
+
+/// Unmounts, by what made the mount where that was `fuser`; one on a descriptor is another's.
+fn take_down(directory: &Path, own: Option<&mut SessionUnmounter>) -> io::Result<()> {
+    match own {
+        _ if is_descriptor(directory) => Ok(()),
+        Some(own) => own.unmount(),
+        None => unmount(directory),
+    }
+}
+
+/// Closes what is open, and tells what was read last.
+async fn farewell(state: &State) {
     state.plan.remove();
     state.close_all();
     let told = state.reads.send(&state.version);
     if tokio::time::timeout(FAREWELL, told).await.is_err() {
         tracing::warn!("what was read last is not told");
     }
-    drop(thread);
-    result
 }
 
 /// What the mount keeps, nothing of it opened yet.
@@ -183,7 +204,7 @@ fn state(version: Arc<Version>, ask: &MountAsk) -> io::Result<State> {
     };
     // A quarter: what is ahead must not push out what is being read.
     let orders = Orders::new(u64::try_from(bytes / 4).unwrap_or(u64::MAX));
-    let plan = PlanFile::new(&ask.name, ask.plan_writer)?;
+    let plan = PlanFile::new(&ask.name, ask.plan_writer.or(ask.reader))?;
     let contents = Arc::new(contents);
     Ok(State::new(version, keys, contents, (orders, plan)))
 }
@@ -201,14 +222,17 @@ fn read_ahead(directory: &Path) {
     }
 }
 
+/// A session, and what takes it down again while it is not yet served.
+type Made<'a> = (Session<Filesystem>, Option<Making<'a>>);
+
 /// A session of its own, on a descriptor that was given, or the one of a mount that died. Under a
 /// supervisor all threads share one descriptor: what a dead thread of a cloned one had taken
 /// would be lost with it.
-fn session(
+fn session<'a>(
     state: &Arc<State>,
-    ask: &MountAsk,
+    ask: &'a MountAsk,
     (supervised, connection): (bool, Option<&OwnedFd>),
-) -> io::Result<Session<Filesystem>> {
+) -> io::Result<Made<'a>> {
     let name = state.name();
     let mut config = Config::default();
     config.mount_options = vec![
@@ -217,7 +241,7 @@ fn session(
         MountOption::NoDev,
         MountOption::NoAtime,
         MountOption::DefaultPermissions,
-        MountOption::FSName(name),
+        MountOption::FSName(name.clone()),
         MountOption::Subtype("kluis".into()),
     ];
     config.acl = if ask.allow_other {
@@ -230,13 +254,20 @@ fn session(
     config.clone_fd = !supervised;
     let filesystem = Filesystem::new(Arc::clone(state), Handle::current(), ask.clone());
     if let Some(connection) = connection {
-        return device::resumed(filesystem, connection, &config);
+        let resumed = device::resumed(filesystem, connection, &config)?;
+        return Ok((resumed, None));
     }
     if let Some(number) = device::number_of(&ask.directory) {
         let descriptor = device::inherited(number)?;
-        return Session::from_fd(filesystem, descriptor, config.acl, config);
+        let given = Session::from_fd(filesystem, descriptor, config.acl, config)?;
+        return Ok((given, None));
     }
-    Session::new(filesystem, Path::new(&ask.directory), &config)
+    if geteuid().is_root() {
+        let place = (ask.directory.as_path(), name.as_str());
+        let (session, making) = device::mounted(filesystem, place, &config)?;
+        return Ok((session, Some(making)));
+    }
+    Ok((Session::new(filesystem, &ask.directory, &config)?, None))
 }
 
 /// Renews the lease; when it is refused, lets the kernel forget what it has.

@@ -1,6 +1,9 @@
 //! The job's credential: a session that its node asks for by itself; or a file of `NAME=value`
 //! lines, read again when it changes, so that a renewed credential needs no new mount.
 
+use std::fs::{File, Metadata};
+use std::io::Read as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
@@ -23,6 +26,18 @@ pub enum CredentialsError {
         path: PathBuf,
         /// Why.
         source: std::io::Error,
+    },
+    /// Other accounts than its owner's can read or change the file.
+    #[error("others can read the file {path}: chmod 600 it")]
+    Exposed {
+        /// Which.
+        path: PathBuf,
+    },
+    /// The node's identity belongs to another account, which therefore knows its key.
+    #[error("the file {path} is neither root's nor this account's")]
+    Foreign {
+        /// Which.
+        path: PathBuf,
     },
     /// A variable is missing.
     #[error("the credential names no {0}")]
@@ -49,10 +64,10 @@ pub struct Credentials {
 impl Credentials {
     /// Out of a file, as `kluis credential create --output` writes it.
     pub fn of_file(path: &Path) -> Result<Self, CredentialsError> {
-        let (changed, text) = read(path)?;
+        let (metadata, text) = read(path)?;
         let mut credentials = Self::of_variables(&|name| variable(&text, name))?;
         credentials.file = Some(path.to_owned());
-        credentials.state = Mutex::new((changed, credentials.current()));
+        credentials.state = Mutex::new((metadata.modified().ok(), credentials.current()));
         Ok(credentials)
     }
 
@@ -147,29 +162,40 @@ impl Credentials {
         if let Some(path) = &self.file {
             let changed = std::fs::metadata(path).and_then(|m| m.modified()).ok();
             if changed != state.0
-                && let Ok((changed, text)) = read(path)
+                && let Ok((metadata, text)) = read(path)
                 && let Ok(current) = signer(&|name| variable(&text, name))
             {
-                *state = (changed, Arc::new(current));
+                *state = (metadata.modified().ok(), Arc::new(current));
             }
         }
         Arc::clone(&state.1)
     }
 }
 
+/// What a credential's file says, and what the system says of the file. Nobody but its owner and
+/// group may read it, as everywhere in this program (`config::secrets`).
 pub(super) fn read(
     path: &Path,
-) -> Result<(Option<SystemTime>, zeroize::Zeroizing<String>), CredentialsError> {
+) -> Result<(Metadata, zeroize::Zeroizing<String>), CredentialsError> {
     let unreadable = |source| CredentialsError::Unreadable {
         path: path.to_owned(),
         source,
     };
-    let metadata = std::fs::metadata(path).map_err(unreadable)?;
+    let file = File::open(path).map_err(unreadable)?;
+    // Of what was opened, whatever stands at the path by now.
+    let metadata = file.metadata().map_err(unreadable)?;
+    if metadata.mode() & 0o007 != 0 {
+        return Err(CredentialsError::Exposed {
+            path: path.to_owned(),
+        });
+    }
     if metadata.len() > FILE_BYTES_MAX {
         return Err(unreadable(std::io::ErrorKind::InvalidData.into()));
     }
-    let text = std::fs::read_to_string(path).map_err(unreadable)?;
-    Ok((metadata.modified().ok(), text.into()))
+    let mut text = zeroize::Zeroizing::new(String::new());
+    let read = file.take(FILE_BYTES_MAX).read_to_string(&mut text);
+    read.map_err(unreadable)?;
+    Ok((metadata, text))
 }
 
 /// `export NAME=value`, with or without quotes or the word.
@@ -199,6 +225,11 @@ fn signer(variable: &dyn Fn(&str) -> Option<String>) -> Result<Current, Credenti
 mod tests {
     use super::*;
 
+    fn close(path: &Path, mode: u32) {
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(mode);
+        std::fs::set_permissions(path, mode).unwrap();
+    }
+
     const FILE: &str = "# a comment\nexport AWS_ACCESS_KEY_ID='KLUS'\nAWS_SECRET_ACCESS_KEY=\"s\"\n\
         AWS_ENDPOINT_URL=http://127.0.0.1:1\nAWS_SESSION_TOKEN=\n";
 
@@ -218,11 +249,12 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("job.env");
         std::fs::write(&path, FILE).unwrap();
+        close(&path, 0o600);
         let credentials = Credentials::of_file(&path).unwrap();
         assert!(credentials.current().token.is_none());
         let change = |text: String, age: u64| {
             std::fs::write(&path, text).unwrap();
-            let file = std::fs::File::options().append(true).open(&path).unwrap();
+            let file = File::options().append(true).open(&path).unwrap();
             let time = SystemTime::UNIX_EPOCH + std::time::Duration::from_secs(age);
             file.set_modified(time).unwrap();
         };
@@ -232,6 +264,37 @@ mod tests {
         assert!(credentials.current().token.is_some());
         std::fs::remove_file(&path).unwrap();
         assert!(credentials.current().token.is_some());
+    }
+
+    #[test]
+    fn what_others_can_read_is_no_credential() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("job.env");
+        std::fs::write(&path, FILE).unwrap();
+        for mode in [0o644, 0o604, 0o602, 0o601] {
+            close(&path, mode);
+            let refused = Credentials::of_file(&path).map(drop).unwrap_err();
+            assert!(
+                matches!(refused, CredentialsError::Exposed { .. }),
+                "{mode:o}"
+            );
+            assert!(refused.to_string().contains("chmod 600"), "{refused}");
+        }
+        // A link to it is read as what it leads to.
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert!(Credentials::of_file(&link).is_err());
+        for mode in [0o600, 0o640, 0o400] {
+            close(&path, mode);
+            assert!(Credentials::of_file(&link).is_ok(), "{mode:o}");
+        }
+        // One that was closed, and is opened to others later on, is not read again.
+        let credentials = Credentials::of_file(&path).unwrap();
+        std::fs::write(&path, FILE.replace("TOKEN=", "TOKEN=t")).unwrap();
+        let file = File::options().append(true).open(&path).unwrap();
+        file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
+        close(&path, 0o644);
+        assert!(credentials.current().token.is_none());
     }
 
     #[test]

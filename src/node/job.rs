@@ -1,6 +1,7 @@
 //! A node's own identity, and the job that it vouches for: what it states to the gateway, signed
 //! by its key (a JSON Web Token, RFC 7519, as RFC 7523 section 3 uses them), and good for a minute.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -95,7 +96,13 @@ fn pair(seed: &[u8]) -> Result<Ed25519KeyPair, CredentialsError> {
 impl NodeIdentity {
     /// Out of the file that `kluis node init` wrote.
     pub fn of_file(path: &Path) -> Result<Self, CredentialsError> {
-        let (_, text) = read(path)?;
+        let (metadata, text) = read(path)?;
+        let (owner, own) = (metadata.uid(), rustix::process::geteuid().as_raw());
+        if owner != 0 && owner != own {
+            return Err(CredentialsError::Foreign {
+                path: path.to_owned(),
+            });
+        }
         let needs =
             |name: &'static str| variable(&text, name).ok_or(CredentialsError::Missing(name));
         let seed = Zeroizing::new(needs(KEY)?);
@@ -242,6 +249,8 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("node.env");
         std::fs::write(&path, text).unwrap();
+        let own = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+        std::fs::set_permissions(&path, own).unwrap();
         (directory, path)
     }
 
@@ -279,6 +288,30 @@ mod tests {
         ] {
             let (_kept, path) = file(text);
             assert!(NodeIdentity::of_file(&path).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn an_identity_that_others_can_read_or_another_owns_is_none() {
+        let seed = BASE64.encode(&[7; 32]);
+        let text = format!("KLUIS_NODE=a\nAWS_ENDPOINT_URL=http://x\nKLUIS_NODE_KEY={seed}");
+        let (_kept, path) = file(&text);
+        assert!(NodeIdentity::of_file(&path).is_ok());
+        let open = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+        std::fs::set_permissions(&path, open).unwrap();
+        let refused = NodeIdentity::of_file(&path).map(drop).unwrap_err();
+        assert!(
+            matches!(refused, CredentialsError::Exposed { .. }),
+            "{refused}"
+        );
+        if rustix::process::geteuid().is_root() {
+            let (_kept, path) = file(&text);
+            std::os::unix::fs::chown(&path, Some(12345), None).unwrap();
+            let refused = NodeIdentity::of_file(&path).map(drop).unwrap_err();
+            assert!(
+                matches!(refused, CredentialsError::Foreign { .. }),
+                "{refused}"
+            );
         }
     }
 

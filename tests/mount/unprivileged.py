@@ -14,6 +14,9 @@ from vault import Vault, check, clean, done, scratch, until  # noqa: E402
 
 USER = 65534  # nobody: fusermount3 wants a name
 WORDS = ["setpriv", f"--reuid={USER}", f"--regid={USER}", "--clear-groups"]
+# Every descriptor of a process that another of the same account is given (pidfd_open, pidfd_getfd).
+TAKE = ("import ctypes,sys; c=ctypes.CDLL(None,use_errno=True); p=c.syscall(434,int(sys.argv[1]),0); assert p>=0; "
+        "print([n for n in range(64) if c.syscall(438,p,n,0)>=0])")
 ATTACH = "import ctypes,sys; c=ctypes.CDLL(None,use_errno=True); print(c.ptrace(16,int(sys.argv[1]),0,0))"
 
 
@@ -67,10 +70,13 @@ def main() -> int:
                                capture_output=True, text=True, check=False)
         check("S20: nor does another user", other.returncode != 0, other)
         worker = int(pathlib.Path(f"/proc/{mount.process.pid}/task/{mount.process.pid}/children").read_text().split()[0])
-        seen = [name for name in ("mem", "environ", "maps", "fd/0") if by_user("cat", f"/proc/{worker}/{name}").returncode == 0]
-        check("S19: the same user's other processes do not look into it", not seen, seen)
-        traced = by_user("/usr/bin/python3", "-c", ATTACH, str(worker))
-        check("S19: nor trace it", traced.stdout.strip() == "-1", traced)
+        for title, process in (("the mount", worker), ("its supervisor", mount.process.pid)):
+            seen = [name for name in ("mem", "environ", "maps", "fd/0") if by_user("cat", f"/proc/{process}/{name}").returncode == 0]
+            check(f"S19: the same user's other processes do not look into {title}", not seen, seen)
+            traced = by_user("/usr/bin/python3", "-c", ATTACH, str(process))
+            check("S19: nor trace it", traced.stdout.strip() == "-1", traced)
+            taken = by_user("/usr/bin/python3", "-c", TAKE, str(process))
+            check("S19: nor take its connection to the kernel", taken.stdout.strip() == "[]", taken)
         os.kill(worker, signal.SIGKILL)
         again = until(10, lambda: by_user("wc", "-c", f"{mount.directory}/d/2").stdout.startswith("50000"), 0.1)
         told = by_user("sha256sum", f"{mount.directory}/d/2")

@@ -1,149 +1,20 @@
 """Jobs on a real cluster: what they see, and that nothing of it is left on the node afterwards."""
 
 import hashlib
-import json
 import os
 import pathlib
 import random
-import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "mount"), str(HERE.parent / "lab")]
+import hostile  # noqa: E402
+from cluster import USER, Cluster, left, mounts  # noqa: E402
 from mounts import MIB, publish, upload  # noqa: E402
-from vault import KLUIS, Vault, before_exec, check, clean, done, free_ports, say, scratch, until  # noqa: E402
-
-DEPLOY = HERE.parent.parent / "deploy" / "slurm"
-USER = "nobody"
-NODE, CLUSTER = "gpu-1", "hpc1"
-
-
-class Cluster:
-    """munged, slurmctld and slurmd, each ended by its process."""
-
-    def __init__(self, base: pathlib.Path, vault: Vault):
-        self.base, self.running, self.vault = base, [], vault
-        self.host = socket.gethostname().split(".")[0]
-        for name in ("munge", "state", "spool", "log", "credentials", "jobs"):
-            (base / name).mkdir(parents=True)
-        for path in (base, *base.parents):
-            if str(path).startswith("/tmp/"):
-                path.chmod(0o755)
-        (base / "jobs").chmod(0o777)
-        (base / "credentials").chmod(0o700)
-        shutil.copy(vault.dir / "job.env", base / "credentials" / f"{USER}.env")
-        made = vault.command("node", "init", NODE, "--endpoint", f"http://{vault.listen}", "--output", str(base / "node.env"), "--json")
-        key = json.loads(made.stdout)["key"]
-        enrolled = vault.command("node", "enrol", NODE, "--cluster", CLUSTER, "--key", key)
-        if enrolled.returncode:
-            raise RuntimeError(f"enrol: {enrolled.stderr}")
-        (base / "munge" / "key").write_bytes(os.urandom(1024))
-        (base / "munge" / "key").chmod(0o400)
-        (base / "kluis.conf").write_text(
-            f"KLUIS={KLUIS}\nKLUIS_RUN={base}/run\nKLUIS_LOG={base}/log/kluis\nKLUIS_CREDENTIALS={base}/credentials\n"
-            f"KLUIS_NODE={base}/node.env\n"
-            f"KLUIS_MOUNT_OPTIONS='--seen {base}/seen'\n")
-        for name in ("prolog", "epilog"):
-            script = base / f"{name}.sh"
-            script.write_text(f"#!/bin/sh\nexport KLUIS_SLURM_CONF={base}/kluis.conf SLURM_CONF={base}/slurm.conf\n"
-                              f"exec {DEPLOY}/kluis-{name}.sh 2>>{base}/log/{name}.log\n")
-            script.chmod(0o755)
-        ctld, node = free_ports(2)
-        memory = 1000
-        plugin = base / "spank_kluis.so"
-        subprocess.run(["cc", "-Wall", "-Wextra", "-Werror", "-O2", "-shared", "-fPIC", "-o", str(plugin),
-                        str(DEPLOY / "spank_kluis.c")], check=True)
-        (base / "plugstack.conf").write_text(f"required {plugin} run={base}/run\n")
-        (base / "slurm.conf").write_text("\n".join([
-            "ClusterName=kluis", f"SlurmctldHost={self.host}(127.0.0.1)", "SlurmUser=root", f"SlurmctldPort={ctld}",
-            f"SlurmdPort={node}", "AuthType=auth/munge", f"AuthInfo=socket={base}/munge/socket", "CredType=cred/munge",
-            f"StateSaveLocation={base}/state", f"SlurmdSpoolDir={base}/spool", f"SlurmctldPidFile={base}/ctld.pid",
-            f"SlurmdPidFile={base}/slurmd.pid", f"SlurmctldLogFile={base}/log/ctld.log", f"SlurmdLogFile={base}/log/slurmd.log",
-            "ProctrackType=proctrack/linuxproc", "TaskPlugin=task/none", "JobAcctGatherType=jobacct_gather/none",
-            "MpiDefault=none", "SelectType=select/cons_tres", "SelectTypeParameters=CR_Core", "ReturnToService=2",
-            "KillWait=3", "PrologFlags=Alloc", f"Prolog={base}/prolog.sh", f"Epilog={base}/epilog.sh",
-            f"PlugStackConfig={base}/plugstack.conf", "CommunicationParameters=NoCtldInAddrAny,NoInAddrAny",
-            f"NodeName={self.host} NodeAddr=127.0.0.1 CPUs={os.cpu_count()} RealMemory={memory} State=UNKNOWN",
-            f"PartitionName=main Nodes={self.host} Default=YES MaxTime=10:00 State=UP", ""]))
-
-    def start(self) -> None:
-        base = self.base
-        self.spawn("munged", "--foreground", "--force", f"--socket={base}/munge/socket", f"--key-file={base}/munge/key",
-                   f"--pid-file={base}/munge/pid", f"--log-file={base}/munge/log", f"--seed-file={base}/munge/seed")
-        until(10, lambda: (base / "munge/socket").exists())
-        self.spawn("slurmctld", "-D", "-c", "-f", str(base / "slurm.conf"))
-        self.spawn("slurmd", "-D", "-N", self.host, "-f", str(base / "slurm.conf"))
-        if not until(40, lambda: "idle" in self.run("sinfo", "-h", "-o", "%T").stdout, 0.3):
-            raise RuntimeError(f"no idle node: {(base / 'log/ctld.log').read_text()[-800:]}")
-
-    def spawn(self, *command: str) -> None:
-        with (self.base / "log" / f"{command[0]}.out").open("ab") as log:
-            self.running.append(subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, preexec_fn=before_exec, start_new_session=True,
-                env={"PATH": os.environ["PATH"], "SLURM_CONF": str(self.base / "slurm.conf")}))
-
-    def run(self, *command: str) -> subprocess.CompletedProcess:
-        env = {"PATH": os.environ["PATH"], "SLURM_CONF": str(self.base / "slurm.conf"), "HOME": "/"}
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=env)
-
-    def as_user(self, *command: str) -> subprocess.CompletedProcess:
-        return self.run("setpriv", f"--reuid={USER}", "--regid=nogroup", "--clear-groups", *command)
-
-    def submit(self, script: str, *words: str, lines: str = "") -> str:
-        """A job of an unprivileged user; its number. `lines` are those of a batch script that say what it asks for."""
-        path = self.base / "jobs" / f"{time.monotonic_ns()}.sh"
-        path.write_text(f"#!/bin/bash\n{lines}\n{script}\n")
-        run = self.as_user("sbatch", "--parsable", f"--chdir={self.base}/jobs", f"--output={self.base}/jobs/%j.out", *words, str(path))
-        if run.returncode:
-            raise RuntimeError(run.stderr)
-        return run.stdout.strip()
-
-    def right(self, version: str) -> str:
-        """A version with a job's right to read it, as whoever submits the job asks for it: no secret."""
-        run = self.vault.command("job", "submit", version, "--cluster", CLUSTER, "--account", USER, "--lasts", "10m",
-                                 "--credentials", str(self.vault.dir / "job.env"))
-        if run.returncode:
-            raise RuntimeError(f"submit: {run.stderr}")
-        return run.stdout.strip()
-
-    def node(self) -> str:
-        return self.run("sinfo", "-h", "-o", "%T").stdout.strip()
-
-    def state(self, job: str) -> str:
-        shown = self.run("scontrol", "-o", "show", "job", job).stdout
-        return next((word[9:] for word in shown.split() if word.startswith("JobState=")), "GONE")
-
-    def ended(self, job: str, seconds: float = 40) -> str:
-        return until(seconds, lambda: (s := self.state(job)) not in ("PENDING", "RUNNING", "CONFIGURING", "COMPLETING") and s, 0.1)
-
-    def output(self, job: str) -> str:
-        path = self.base / "jobs" / f"{job}.out"
-        return path.read_text() if path.exists() else ""
-
-    def stop(self) -> None:
-        for process in reversed(self.running):
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
-
-
-def mounts(base) -> list[str]:
-    return [line for line in pathlib.Path("/proc/mounts").read_text().splitlines() if f"{base}/run" in line]
-
-
-def left(cluster, job) -> list[str]:
-    """What is left of a job: mounts, processes, directories."""
-    run = cluster.base / "run"
-    processes = subprocess.run(["pgrep", "-f", f"{run}/{job}/"], capture_output=True, text=True, check=False).stdout.split()
-    places = [str(path) for path in (run / job, run / f".{job}.mounts") if path.exists()]
-    return [line for line in mounts(cluster.base) if f"/run/{job}/" in line] + processes + places
+from vault import KLUIS, Vault, check, clean, done, say, scratch, until  # noqa: E402
 
 
 def seen_by_a_job(cluster, version, files) -> None:
@@ -198,7 +69,8 @@ def by_one_line(cluster, version, files) -> None:
     check("srun --kluis with two versions", run.returncode == 0 and run.stdout.strip() == str(2 * len(files["d/b"])), run)
     refused = ["../../etc@1", "demo/wdbc", "demo/wdbc@0", "demo/wdbc@1;id", "demo/wdbc@1,", "$(id)/a@1", "demo/wdbc@12345678",
                ",".join([version] * 17), "", "demo/wdbc@latestx", "demo/wdbc@1:ann", "demo/wdbc@1:ann/0", "demo/wdbc@1:/" + "0" * 32, "demo/wdbc@latest:ann/" + "0" * 32,
-               "demo/wdbc@1:ann/" + "0" * 32 + ";id"]
+               "demo/wdbc@1:ann/" + "0" * 32 + ";id", "demo--x/wdbc@1", "demo-/wdbc@1", "-demo/wdbc@1", "demo/wdbc-@1",
+               "demo/wdbc@1:-x/" + "0" * 32, "d" * 31 + "/wdbc@1", "demo/" + "d" * 32 + "@1"]
     wrong = [text for text in refused
              if cluster.as_user("sbatch", "--parsable", f"--kluis={text}", "--wrap=true").returncode == 0]
     check(f"{len(refused)} values that are no version are refused when the job is submitted", not wrong, wrong)
@@ -291,12 +163,14 @@ def main() -> int:
         # Slurm counts a job's time in minutes: this one runs beside the others.
         late = cluster.submit("cat $KLUIS_DATA/canary > /dev/null; trap '' TERM; sleep 300", "--time=1", lines=f"#SBATCH --kluis={version}")
         seen_by_a_job(cluster, version, files)
+        hostile.forgotten(cluster, version, late)
         by_right(cluster, version, files)
         by_one_line(cluster, version, files)
         others(cluster, version)
         job = cluster.submit("true")
         check("a job that asks for nothing gets nothing", cluster.ended(job) == "COMPLETED" and not left(cluster, job))
         asked_in_vain(cluster)
+        hostile.run(cluster, version)
         ends(cluster, version)
         state = cluster.ended(late, 150)
         check("S18: a job that is out of time, and ignores it, leaves nothing", state == "TIMEOUT"

@@ -1,0 +1,108 @@
+"""A mount that root makes: where it is not made, whom it lets in, and how it ends while somebody is inside."""
+
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from mounts import Mount, publish, read, upload  # noqa: E402
+from vault import Vault, check, clean, done, scratch, until  # noqa: E402
+
+READER, OTHER = 12345, 12346
+
+
+def by(uid: int, *command: str) -> subprocess.CompletedProcess:
+    words = ["setpriv", f"--reuid={uid}", f"--regid={uid}", "--clear-groups"]
+    return subprocess.run([*words, *command], capture_output=True, text=True, timeout=60, check=False)
+
+
+def not_there(vault, version, base) -> None:
+    """Directories on the way that another account could have put there."""
+    victim, own = base / "victim", base / "own"
+    victim.mkdir()
+    own.mkdir()
+    os.chown(own, READER, READER)
+    (own / "data").mkdir()
+    (own / "linked").symlink_to(victim)
+    (base / "way").symlink_to(base)
+    (base / "last").symlink_to(victim)
+    for title, place in (("through a link", base / "way/victim"), ("on a link", base / "last"), ("below another's directory", own / "data"),
+                         ("on another's directory", own), ("on another's link", own / "linked")):
+        said = Mount(vault, version, place).refused()
+        check(f"root does not mount {title}", said.startswith("2 ") and "root" in said and not os.path.ismount(victim), said)
+        said = Mount(vault, version, place, "--supervised").refused()
+        check(f"nor under a supervisor {title}", said.startswith("2 ") and not os.path.ismount(victim), said)
+    for path in (own / "linked", base / "way", base / "last"):
+        path.unlink()
+
+
+def one_reader(vault, version, files, base) -> None:
+    """--reader lets one account in, whoever may pass the directories above."""
+    mount = Mount(vault, version, base / "one", "--allow-other", "--supervised", "--reader", str(READER)).start()
+    try:
+        told = by(READER, "sha256sum", f"{mount.directory}/d/1")
+        check("S20: the reader reads", told.returncode == 0 and read(mount.directory / "d/1") == files["d/1"], told)
+        for command in (["ls", "."], ["cat", "d/1"], ["stat", "d/1"], ["cat", ".kluis/status"], ["tee", ".kluis/plan"]):
+            told = by(OTHER, "env", "-C", "/", command[0], f"{mount.directory}/{command[1]}")
+            check(f"S20: another account does not {' '.join(command)}", told.returncode != 0 and "denied" in told.stderr, told)
+        told = by(READER, "chmod", "755", str(mount.directory))
+        check("S20: nor does the reader let others in", told.returncode != 0 and "Read-only" in told.stderr, told)
+        worker = pathlib.Path(f"/proc/{mount.process.pid}/task/{mount.process.pid}/children").read_text().split()
+        os.kill(int(worker[0]), signal.SIGKILL)
+        told, own = by(OTHER, "wc", "-c", f"{mount.directory}/d/2"), by(READER, "wc", "-c", f"{mount.directory}/d/2")
+        check("S20: nor after a death of the mount", told.returncode != 0 and own.returncode == 0, (told, own))
+    finally:
+        code = mount.stop()
+    check("it ends in order", code == 0 and not mount.is_there(), code)
+
+
+def busy(vault, version, base, *words: str) -> None:
+    """SIGTERM while a process is inside, with a file open: the directory is gone at once, and what was read is told."""
+    mount = Mount(vault, version, base / f"busy{len(words)}", *words).start()
+    script = f"cd {mount.directory}/d && exec 3<4 && head -c 50000 <&3 >/dev/null && echo inside && exec sleep 600"
+    inside = subprocess.Popen(["bash", "-c", script], stdout=subprocess.PIPE, text=True)
+    try:
+        began = inside.stdout.readline().strip()
+        code = mount.stop()
+        kind = "supervised" if words else "alone"
+        check(f"a mount that is busy is unmounted at SIGTERM, and ends in order ({kind})", (began, code) == ("inside", 0)
+              and not mount.is_there(), (began, code, mount.log.read_text()[-400:]))
+    finally:
+        inside.kill()
+        inside.wait()
+        mount.stop()
+
+
+def main() -> int:
+    base = scratch("root")
+    for path in (base, *base.parents):
+        if str(path).startswith("/tmp/"):
+            path.chmod(0o755)
+    vault = Vault(base / "vault").start()
+    try:
+        files = {f"d/{n}": random.Random(n).randbytes(50_000) for n in range(8)}
+        upload(vault, files)
+        version = publish(vault)
+        not_there(vault, version, base)
+        one_reader(vault, version, files, base)
+        for words in ((), ("--supervised",)):
+            before = len(reads(vault))
+            busy(vault, version, base, *words)
+            check("S22: and what was read last, through a file that is open still, is in the log",
+                  until(20, lambda: any("50000" in text for text in reads(vault)[before:]), 0.3), reads(vault)[before:])
+    finally:
+        vault.stop()
+        clean(base)
+    return done()
+
+
+def reads(vault) -> list[str]:
+    """What was told of d/4."""
+    told = [r for r in vault.audit().values() if r.get("operation") == "ReportReads"]
+    return [r["query"] for r in told if r["object"]["key"] == "d/4"]
+
+
+sys.exit(main())
