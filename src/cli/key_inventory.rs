@@ -89,7 +89,8 @@ fn of_vault(config: &Config, opened: &Opened) -> Vec<[String; 9]> {
         ]
     };
     let none = String::new;
-    let mut of_root = row("root", "the key ring", "X25519 (age)", root.trim(), none());
+    let kept = format!("X25519 (age), kept by {}", config.keys.root.as_str());
+    let mut of_root = row("root", "the key ring", &kept, root.trim(), none());
     let mark = opened.keyring.root();
     let [_, _, _, _, version, _, since, rotated, _] = &mut of_root;
     *version = mark.version.to_string();

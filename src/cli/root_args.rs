@@ -21,10 +21,10 @@ pub struct RootArgs {
     ///
     /// An AES-256 key that never leaves the token; it is made there if the token has none of that
     /// label. The PIN is read from `KLUIS_PIN` or the file, or asked for.
-    #[arg(long, conflicts_with_all = ["custodian", "passphrase", "transit"])]
+    #[arg(long, group = "pinned", conflicts_with_all = ["custodian", "passphrase", "transit"])]
     pub pkcs11: bool,
     /// Have the root identity kept by the age plugin that `[plugin]` names
-    #[arg(long, conflicts_with_all = ["custodian", "passphrase", "transit", "pkcs11"])]
+    #[arg(long, group = "pinned", conflicts_with_all = ["custodian", "passphrase", "transit"])]
     pub plugin: bool,
     /// Share the root identity among custodians, one of them; given once for each
     ///
@@ -55,7 +55,7 @@ pub struct KeeperArgs {
     pub plugin: PluginArgs,
     /// A file with the PIN of the token or plugin [default: it is asked for]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    #[arg(help_heading = "Root identity", conflicts_with_all = ["custodian", "passphrase", "transit"])]
+    #[arg(help_heading = "Root identity", requires = "pinned")]
     pub pin_file: Option<PathBuf>,
 }
 

@@ -345,8 +345,14 @@ pub const NODE_PACE_BYTES: usize = 4 * 1024;
 pub const NODE_WIRE_BUFFER_BYTES: usize = 512 * 1024;
 /// Plaintext bytes that a mount fetches and keeps as one: 16 segments.
 pub const NODE_CHUNK_BYTES: u64 = 1024 * 1024;
-/// Chunks that one open file is read ahead of its reader.
-pub const NODE_AHEAD_CHUNKS_MAX: u64 = 16;
+/// Chunks that one open file is read ahead of its reader: what 15 ms hold at 4 GiB a second.
+pub const NODE_AHEAD_CHUNKS_MAX: u64 = 64;
+/// Plaintext bytes that are fetched for a read that stands alone: two segments.
+pub const NODE_PART_BYTES: u64 = 128 * 1024;
+/// Buffers of chunks that are kept to be used again.
+pub const NODE_BUFFERS_MAX: usize = 32;
+/// Chunks that are fetched by one request.
+pub const NODE_STRETCH_CHUNKS_MAX: u64 = 16;
 /// Objects whose keys are asked for ahead of a reader that goes through a directory.
 pub const NODE_AHEAD_KEYS_MAX: usize = 256;
 /// Batches of files that are brought at once ahead of their readers; a pack each.
@@ -361,6 +367,8 @@ pub const NODE_LEARNED_MAX: usize = 2 * 1024 * 1024;
 pub const PLAN_BYTES_MAX: u64 = 128 * 1024 * 1024;
 /// See [`PLAN_BYTES_MAX`].
 pub const PLAN_FILES_MAX: usize = 2 * 1024 * 1024;
+/// Chunks that are read from a disk cache at once: a thread each.
+pub const DISK_READERS_MAX: usize = 8;
 /// Chunks that are written to a disk cache at once: a thread each.
 pub const DISK_WRITERS_MAX: usize = 8;
 /// KiB of chunks that wait for a disk cache: one answer brings hundreds of small files at once.

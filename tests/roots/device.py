@@ -141,6 +141,9 @@ def main() -> int:
                 wire.say("done")
                 return 0
         for words, body in heard:
+            if words[0] == "recipient-stanza":
+                with (place / "calls").open("a") as calls:
+                    calls.write(f"opens {words[2]}\n")
             if words[0] == "recipient-stanza" and words[2] == NAME:
                 file_key = unseal(key, body)
                 if file_key:

@@ -87,6 +87,20 @@ def pins(house: House, place: pathlib.Path) -> None:
     (place / "mode").write_text("ok")
 
 
+def hybrid(place: pathlib.Path, options: list[str], plugin: pathlib.Path) -> None:
+    """A recipient of ML-KEM-768 and P-256 that this device is not: the curve's generator, and an all-zero lattice key."""
+    point = bytes.fromhex("046b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c2964fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ece"
+                          "cbb6406837bf51f5")
+    recipient = device.bech32("age1tagpq", bytes(1184) + point)
+    made = House(place / "hybrid", *options, "--plugin-recipient", recipient)
+    calls = (plugin / "calls").read_text()
+    check("a root is encrypted to a hybrid recipient", "opens mlkem768p256tag" in calls, (calls[-200:], text_of(made.made)))
+    check("and one that its device does not open makes no vault", made.made.returncode == 3 and not (made.dir / "kluis.toml").exists()
+          and not (made.dir / "root.age").exists(), text_of(made.made))
+    wrong = House(place / "wrong", *options, "--plugin-recipient", "age1none")
+    check("what is no recipient is refused", wrong.made.returncode == 2 and "no age recipient" in text_of(wrong.made), text_of(wrong.made))
+
+
 def main() -> int:
     place = scratch("plugin")
     house = None
@@ -110,6 +124,12 @@ def main() -> int:
         doctor = house.run("doctor")
         check("the doctor opens the ring through the plugin", doctor.returncode == 0 and "opens the key ring" in text_of(doctor),
               text_of(doctor))
+        identity.chmod(0o644)
+        doctor = house.run("doctor")
+        check("and names an identity that everybody can read", doctor.returncode == 1 and "every user can read it" in text_of(doctor),
+              text_of(doctor))
+        identity.chmod(0o600)
+        hybrid(place, options, plugin)
         hostile(house, plugin)
         pins(house, plugin)
         moved = house.run("key", "change-root", "--to", str(house.dir / "plain.age"))

@@ -16,7 +16,14 @@ use crate::keyring::{Keeper, KeptRoot, KeyRing, Quorum, RootFile};
 pub(super) fn look(config: &Config, desk: Desk<'_>, report: &mut Report) -> Option<Arc<KeyRing>> {
     let identity = &config.keys.identity;
     exposed(identity, report);
-    if let Some(file) = &config.keys.passphrase_file {
+    let secrets = [
+        &config.keys.passphrase_file,
+        &config.transit.token_file,
+        &config.pkcs11.pin_file,
+        &config.plugin.pin_file,
+        &config.plugin.identity,
+    ];
+    for file in secrets.into_iter().flatten() {
         exposed(file, report);
     }
     match look_at_root(config) {
