@@ -17,7 +17,7 @@ use crate::types::{BlobId, Clock, Entropy, Timestamp};
 use crate::vault::Vault;
 
 /// How often one looks: a clock that loses a second a day is told within the day.
-const LOOK: Duration = Duration::from_secs(600);
+const LOOK: Duration = Duration::from_mins(10);
 /// A store's times have at best whole seconds.
 const RESOLUTION_MS: u64 = 1_000;
 

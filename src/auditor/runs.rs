@@ -104,13 +104,13 @@ mod tests {
             // A checkpoint before and the writing behind it have ten seconds left.
             assert!(most <= 110_000 && most > 0, "{pace}: {most}");
         }
-        assert!(longest(Duration::from_secs(600), 1_000) > 120_000);
+        assert!(longest(Duration::from_mins(10), 1_000) > 120_000);
     }
 
     #[test]
     fn a_run_is_closed_before_it_would_be_too_large_and_each_lane_for_itself() {
         let mut runs = Runs::default();
-        let hour = Duration::from_secs(3_600);
+        let hour = Duration::from_hours(1);
         assert!(runs.take(segment("a", 0, 200_000, 0), hour).is_none());
         assert!(runs.take(segment("b", 0, 200_000, 0), hour).is_none());
         assert!(runs.take(segment("a", 200_000, 62_144, 1), hour).is_none());

@@ -32,7 +32,7 @@ pub(super) fn run(ask: &args::Ship, desk: Desk<'_>, output: &mut Output) -> Resu
     let keys = desk.act(output, async |opened| {
         let call = call(opened, "audit ship")?;
         opened.vault.record_act(&call, "the log's volumes").await?;
-        Ok(LogKeys::of(&config, opened).await?)
+        LogKeys::of(&config, opened).await
     })?;
     let runtime = runtime()?;
     let archive = runtime.block_on(Archive::open(desk, keys))?;

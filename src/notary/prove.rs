@@ -88,8 +88,8 @@ struct Rows {
 impl Prover {
     /// The proof as text. Blocks on the disk.
     pub fn prove(&self, ask: &ProveAsk) -> Result<String, ProveError> {
-        let shelf = DirShelf::look(&self.log);
-        let bytes = shelf.read("checkpoint")?.ok_or(ProveError::NotYet)?;
+        let files = DirShelf::look(&self.log);
+        let bytes = files.read("checkpoint")?.ok_or(ProveError::NotYet)?;
         let note = Note::parse(&bytes)?;
         let public = self.keys.public(&self.origin)?;
         let size = Checkpoint::open(&note, &public)?.size;
@@ -119,7 +119,7 @@ impl Prover {
             }
         }
         let extra = made.ok_or(ProveError::Differs)?.encode();
-        let mut read = |name: &str| shelf.read(name);
+        let mut read = |name: &str| files.read(name);
         let proof = inclusion_proof(index, size, |at| node(&mut read, at, size))?;
         let proof = LogProof {
             extra: Some(extra),
@@ -174,8 +174,8 @@ impl Prover {
         (seq, time): (u64, Timestamp),
         size: u64,
     ) -> Result<(u64, Segment), ProveError> {
-        let shelf = DirShelf::look(&self.log);
-        let mut read = |name: &str| shelf.read(name);
+        let files = DirShelf::look(&self.log);
+        let mut read = |name: &str| files.read(name);
         let time = Timestamp::from_millis(time.millis().saturating_sub(BACK_MS));
         let from = begin(&mut read, size, time)?;
         for at in from..from.saturating_add(PROOF_BUNDLES_MAX) {

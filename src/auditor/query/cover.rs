@@ -51,7 +51,7 @@ fn texts<'a>(batch: &'a RecordBatch, name: &str) -> Result<Option<&'a StringArra
     Ok(Some(texts.ok_or_else(other)?))
 }
 
-fn at<'a>(texts: Option<&'a StringArray>, row: usize) -> Option<&'a str> {
+fn at(texts: Option<&StringArray>, row: usize) -> Option<&str> {
     let texts = texts?;
     texts.is_valid(row).then(|| texts.value(row))
 }
@@ -60,7 +60,7 @@ fn at<'a>(texts: Option<&'a StringArray>, row: usize) -> Option<&'a str> {
 pub(super) fn cover(batch: &RecordBatch, key: &Pseudonyms, shown: usize) -> Result<RecordBatch> {
     let people = [texts(batch, "principal")?, texts(batch, "responsible")?];
     let actions = texts(batch, "action")?;
-    let lists = [Action::ObjectList, Action::VersionList].map(|action| action.as_str());
+    let lists = [Action::ObjectList, Action::VersionList].map(Action::as_str);
     let mut names = Names {
         key,
         known: HashMap::new(),
