@@ -142,6 +142,18 @@ fn wall() -> SystemTime {
     SystemTime::now()
 }
 
+/// Says where the log is read and proved.
+fn show_log(vault: &Vault, dir: &std::path::Path, keyring: &KeyRing) {
+    let journal = dir.join("journal");
+    vault.show_records(Pages::new(journal.clone(), keyring.log_key()));
+    vault.show_proofs(Prover {
+        log: dir.join("log"),
+        journal,
+        origin: ORIGIN.to_owned(),
+        keys: log_keys(keyring),
+    });
+}
+
 impl World {
     /// Project `icu` of olivia.
     pub(crate) async fn new() -> Self {
@@ -200,14 +212,7 @@ impl World {
         };
         let vault = Arc::new(Vault::new(parts, settings));
         if let Some((_, dir)) = &files {
-            let journal = dir.path().join("journal");
-            vault.show_records(Pages::new(journal.clone(), keyring.log_key()));
-            vault.show_proofs(Prover {
-                log: dir.path().join("log"),
-                journal,
-                origin: ORIGIN.to_owned(),
-                keys: log_keys(&keyring),
-            });
+            show_log(&vault, dir.path(), &keyring);
         }
         let edge = S3Settings {
             region: "kluis".to_owned(),
