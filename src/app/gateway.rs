@@ -21,7 +21,7 @@ use super::tasks::{SnapshotError, Snapshots, keep_uses, millis, sweep, work_on_k
 use super::tls::{Tls, TlsError};
 use super::transit_token::keep_token;
 use super::unseal::Sealed;
-use super::{clock, issuers, policy_files, store_clock, streams};
+use super::{clock, issuers, policy_files, pushes, store_clock, streams};
 use crate::catalog::{OnCommit, SharedCatalog};
 use crate::config::{Config, Environment, PlainHttp, RootKind};
 use crate::journal::SharedJournal;
@@ -442,6 +442,9 @@ fn spawn_keepers(
     };
     tasks.spawn(keep_uses(Arc::clone(vault), shutdown.clone()));
     tasks.spawn(work_on_keys(Arc::clone(vault), shutdown.clone()));
+    tasks.spawn(pushes::tell(Arc::clone(vault), shutdown.clone()));
+    let sender = Arc::new(pushes::Sender::new(config));
+    tasks.spawn(pushes::push(Arc::clone(vault), sender, shutdown.clone()));
     if let Some(file) = config.identity.issuers.clone() {
         let interval = config.identity.reload_interval;
         let (vault, shutdown) = (Arc::clone(vault), shutdown.clone());

@@ -22,6 +22,7 @@ use super::remote::Caller;
 use super::root_args::Unseal;
 use super::scim_args::ScimCommand;
 use super::values;
+use super::webhook::WebhookCommand;
 use crate::types::{
     AccessKeyId, Action, BucketName, Label, ObjectKey, PrincipalId, ProjectName, Timestamp,
 };
@@ -161,9 +162,16 @@ pub enum Command {
         #[command(subcommand)]
         command: ApprovalCommand,
     },
-    /// What you were told of your datasets: break-glass, their end
+    /// What you were told of your datasets: break-glass, their end, ends of grants on them
     #[command(after_long_help = "Example:\n  kluis notices --credentials ana.env")]
     Notices(Caller),
+    /// Where projects have notices sent, signed
+    #[command(after_long_help = "Example:\n  kluis webhook list")]
+    Webhook {
+        /// What to do with receivers
+        #[command(subcommand)]
+        command: WebhookCommand,
+    },
     /// S3 credentials
     #[command(after_long_help = "Example:\n  kluis credential list a.jansen")]
     Credential {

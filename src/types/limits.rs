@@ -61,6 +61,23 @@ pub const BREAK_GLASS_MINUTES_MAX: u32 = 8 * 60;
 pub const NOTICES_TOLD_MAX: usize = 1_000;
 /// How long the catalog keeps a notice, in milliseconds; the log keeps what it tells of.
 pub const NOTICE_KEPT_MS: u64 = 400 * DAY_MS;
+/// How long before its end the owner is told of a grant, in milliseconds, at most; of shorter ones
+/// when a quarter of their time is left.
+pub const GRANT_NOTICE_MS: u64 = 14 * DAY_MS;
+/// Ends of grants that are forgotten at once, after they are over.
+pub const ENDINGS_FORGET_MAX: usize = 100;
+/// Receivers of notices, one for each project; each has a connection of its own.
+pub const WEBHOOKS_MAX: usize = 256;
+/// The address of a receiver.
+pub const WEBHOOK_URL_BYTES_MAX: usize = 1_024;
+/// Notices of one project that wait for its receiver; those beyond are shown and not sent.
+pub const WEBHOOK_WAITING_MAX: usize = 1_000;
+/// For how long a notice is sent again, in milliseconds.
+pub const WEBHOOK_TRIED_MS: u64 = DAY_MS;
+/// What a receiver may answer, in bytes; nothing of it is kept.
+pub const WEBHOOK_ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// Notices that one receiver is sent in a round.
+pub const WEBHOOK_ROUND_MAX: usize = 100;
 /// Notices that one commit forgets.
 pub const NOTICES_FORGET_MAX: usize = 100;
 /// The reason that somebody gives.

@@ -33,6 +33,7 @@ mod lifecycle;
 mod lock;
 mod log_terms;
 mod names;
+mod notices;
 mod pace;
 mod pack;
 mod part;
@@ -55,6 +56,7 @@ mod sweep;
 mod tags;
 mod upload;
 mod uses;
+mod webhooks;
 mod write;
 
 #[cfg(test)]
@@ -86,6 +88,7 @@ pub use keywork::erasure_words;
 pub use lifecycle::Lifecycled;
 pub use log_terms::LogTermsChange;
 pub use names::LogAsk;
+pub use notices::EndingsSeen;
 pub use part::PartOpening;
 pub use proofs::ProofAsk;
 pub use publish::Published;
@@ -99,6 +102,7 @@ pub use session::{AssumeAsk, Assumed, Bounds, JobBounds, Rests, Word};
 pub use snapshot::Snapshot;
 pub use straight::{Presigned, StraightAsk};
 pub use sweep::{GRACE_MS_MIN, SweepAsk, Swept};
+pub use webhooks::{Push, SECRET_PREFIX, Trying, Webhook};
 
 use crate::catalog::{Mutation, SharedCatalog};
 use crate::journal::SharedJournal;
