@@ -41,6 +41,7 @@ mod policy;
 mod principal;
 pub(crate) mod process;
 pub(crate) mod project;
+mod project_args;
 mod recover;
 pub mod remote;
 mod scim;

@@ -468,6 +468,11 @@ pub const ARCHIVE_HOT_RECORDS_MAX: usize = 2_000_000;
 pub const RECORDS_SCAN_MAX: usize = 100_000;
 /// Requests on one page: some 1.5 KiB of JSON each.
 pub const RECORDS_PAGE_MAX: usize = 1_000;
+/// Records that the proof of one reads at most: for its end, and for what its neighbours in the
+/// log's entry belong to. Some 2 s of one core.
+pub const PROOF_SCAN_MAX: usize = 1_000_000;
+/// Bundles of 256 entries that are looked through for a record's: an hour of sixteen lanes.
+pub const PROOF_BUNDLES_MAX: u64 = 256;
 /// Lanes that a cursor can name: one or two for each gateway.
 pub const RECORDS_LANES_MAX: usize = 64;
 /// Pages that are read at once: each keeps a thread and a core busy.
@@ -515,6 +520,9 @@ pub const STREAM_ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// By how much a clock may move beside the time that passes before that is told and recorded
 /// (AU-14).
 pub const CLOCK_JUMP_MS: u64 = 1_000;
+/// By how much this machine's clock and the store's may lie apart before that is told and recorded
+/// (AU-14); a store's times have whole seconds, so another second is not seen.
+pub const CLOCK_APART_MS: u64 = 1_000;
 /// For how long the operator is warned of a clock that moved: an hour.
 pub const CLOCK_WARN_MS: u64 = 60 * 60 * 1000;
 /// How far checkpoints may lag behind records before the operator is warned.

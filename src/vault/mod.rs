@@ -32,11 +32,13 @@ mod lease;
 mod lifecycle;
 mod lock;
 mod log_terms;
+mod names;
 mod notices;
 mod own;
 mod pace;
 mod pack;
 mod part;
+mod proofs;
 mod publish;
 mod read;
 mod reading;
@@ -86,8 +88,10 @@ pub use jobs::{Job, JobAsk, NodeDraft};
 pub use keywork::erasure_words;
 pub use lifecycle::Lifecycled;
 pub use log_terms::LogTermsChange;
+pub use names::LogAsk;
 pub use notices::EndingsSeen;
 pub use part::PartOpening;
+pub use proofs::ProofAsk;
 pub use publish::Published;
 pub use records::{RecordAsk, RecordPage};
 pub use recover::Recovered;
@@ -104,6 +108,7 @@ pub use webhooks::{Push, SECRET_PREFIX, Trying, Webhook};
 use crate::catalog::{Mutation, SharedCatalog};
 use crate::journal::SharedJournal;
 use crate::keyring::KeyRing;
+use crate::notary::Prover;
 use crate::policy::{Policy, SubjectPolicy};
 use crate::store::SharedStore;
 use crate::token::Issuer;
@@ -198,6 +203,7 @@ pub struct Vault {
     indexes: release::Indexes,
     made: part::Parts,
     records: OnceLock<records::Records>,
+    prover: OnceLock<Arc<Prover>>,
     attempts: attempts::Attempts,
     /// How often organisations ask.
     tellers: pace::Pace<String>,
@@ -226,6 +232,7 @@ impl Vault {
             indexes: release::Indexes::default(),
             made: part::Parts::default(),
             records: OnceLock::new(),
+            prover: OnceLock::new(),
             tellers: pace::Pace::new(
                 limits::SCIM_BURST,
                 limits::SCIM_PER_SECOND,

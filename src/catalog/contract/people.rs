@@ -65,7 +65,10 @@ pub(super) fn set_terms(number: u32, terms: Terms) -> Mutation {
 fn keep_log(days: u32) -> Mutation {
     Mutation::SetLogTerms {
         project: "icu".parse().unwrap(),
-        terms: LogTerms { days: Some(days) },
+        terms: LogTerms {
+            days: Some(days),
+            pseudonyms: days % 2 == 1,
+        },
     }
 }
 
@@ -82,6 +85,8 @@ async fn a_project_says_how_its_records_are_kept() {
         commit(&catalog, keep_log(2_000)).await.unwrap();
         assert!(catalog.generation().await.unwrap() > before);
         assert_eq!(row("icu").await.log.kept_days(), 2_000);
+        commit(&catalog, keep_log(2_001)).await.unwrap();
+        assert!(row("icu").await.log.pseudonyms);
         let listed = catalog.projects(None, 9).await.unwrap();
         assert!(listed.contains(&row("icu").await));
         let nowhere = Mutation::SetLogTerms {
