@@ -49,8 +49,11 @@ pub(super) enum Command {
     /// Check a bundle, or a copy of a log's directory; needs neither the vault nor a network
     Verify(Verify),
     /// Check a certificate of erasure; needs neither the vault nor a network
+    ///
+    /// The certificate alone shows what the log's key has signed. With a bundle it is also shown
+    /// that the log has a record of it.
     #[command(
-        after_long_help = "Example:\n  kluis-audit verify-erasure certificate.txt --log log.vkey\n  kluis-audit verify-erasure certificate.txt --log log.vkey --dataset icu-sepsis/ecg-2024 --what object=patients/7.dcm"
+        after_long_help = "Example:\n  kluis-audit verify-erasure certificate.txt --log log.vkey --bundle bundle/\n  kluis-audit verify-erasure certificate.txt --log log.vkey --dataset icu-sepsis/ecg-2024 --what object=patients/7.dcm"
     )]
     VerifyErasure(VerifyErasure),
     /// Check the proof of one record; needs neither the vault nor a network
@@ -144,6 +147,10 @@ pub(super) struct VerifyErasure {
     /// What must be erased, as it was agreed on: dataset, object=KEY, write=VERSION:KEY, version=N
     #[arg(long, value_name = "WHAT", requires = "dataset")]
     pub(super) what: Option<String>,
+    /// Look for the certificate's record in this bundle of the project, as `kluis-audit bundle`
+    /// made it after the erasure [default: the log is not looked at]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(super) bundle: Option<PathBuf>,
 }
 
 /// Whose records.

@@ -260,7 +260,9 @@ async fn elsewhere(
         }
         Use::FoundSet => {
             let bucket = BucketName::parse("icu--made", &"icu".parse().unwrap()).unwrap();
-            vault.found_dataset(call, bucket, olivia()).await.map(drop)
+            let nothing = crate::vault::CardChange::default();
+            let made = vault.found_dataset(call, bucket, olivia(), nothing).await;
+            made.map(drop)
         }
         Use::ReadLog => vault.record_log_reading(call, "all").await,
         other => panic!("{other:?} is no such use case"),
