@@ -19,6 +19,7 @@ use super::streams::StartError;
 use super::system::{forbid_dumps, forbid_huge_pages, raise_open_files};
 use super::tasks::{SnapshotError, Snapshots, keep_uses, millis, sweep, work_on_keys};
 use super::tls::{Tls, TlsError};
+use super::transit_token::keep_token;
 use super::unseal::Sealed;
 use super::{clock, issuers, policy_files, streams};
 use crate::catalog::{OnCommit, SharedCatalog};
@@ -413,6 +414,9 @@ fn spawn_watches(
         watched(opened, config),
         shutdown.clone(),
     ));
+    if config.keys.root == RootKind::Transit {
+        tasks.spawn(keep_token(config.transit.clone(), shutdown.clone()));
+    }
     let watching = (Arc::clone(&opened.vault), Arc::clone(&opened.clock));
     tasks.spawn(clock::watch(watching, Arc::clone(health), shutdown.clone()));
 }

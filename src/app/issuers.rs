@@ -93,6 +93,9 @@ struct Entry {
     /// Whether a token is good once only.
     #[serde(default = "yes")]
     once: bool,
+    /// The claim that says in which groups somebody is.
+    #[serde(default)]
+    groups: Option<String>,
 }
 
 const fn yes() -> bool {
@@ -127,6 +130,9 @@ fn entries(path: &Path) -> Result<Vec<Entry>, IssuersError> {
         }
         if !(named(&entry.name) && named(&entry.url) && named(&entry.audience)) {
             return wrong(entry, "lacks a name, a url or an audience");
+        }
+        if entry.groups.as_deref().is_some_and(|claim| !named(claim)) {
+            return wrong(entry, "names no claim");
         }
         if before
             .into_iter()
@@ -208,6 +214,7 @@ impl Fetched {
             url: entry.url.clone(),
             audience: entry.audience.clone(),
             once: entry.once,
+            groups: entry.groups.clone(),
             keys,
         };
         Ok((issuer, error))

@@ -25,6 +25,7 @@ pub mod system;
 mod tasks;
 pub mod tls;
 mod transit;
+mod transit_token;
 mod unseal;
 
 #[cfg(feature = "audit")]
@@ -51,4 +52,5 @@ pub use root::{OpenedRoot, kind_of, look_at_root, open_keys, open_root};
 pub use streams::StartError;
 pub use tasks::{SnapshotError, Snapshots};
 pub use transit::{ReachError, TransitError};
+pub use transit_token::renew_token;
 pub use unseal::{Sealed, Told, UnsealError, hand_over};

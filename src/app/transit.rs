@@ -96,7 +96,7 @@ pub(super) async fn wrap(config: &Transit, root: &RootIdentity) -> Result<String
     for part in parts {
         body.extend_from_slice(part.as_bytes());
     }
-    let answer = ask(config, "encrypt", body).await?;
+    let answer = ask(config, &of_key(config, "encrypt"), body).await?;
     let answer: Answer<Wrapped> =
         serde_json::from_slice(&answer).map_err(|_other| TransitError::Answer)?;
     Ok(answer.data.ciphertext)
@@ -112,7 +112,7 @@ pub(super) async fn open(
         "associated_data": BASE64.encode(kept.recipient().as_bytes()),
     });
     let body = Zeroizing::new(body.to_string().into_bytes());
-    let answer = ask(config, "decrypt", body).await?;
+    let answer = ask(config, &of_key(config, "decrypt"), body).await?;
     let answer: Answer<Opened<'_>> =
         serde_json::from_slice(&answer).map_err(|_other| TransitError::Answer)?;
     let secret = BASE64.decode(answer.data.plaintext.as_bytes());
@@ -120,10 +120,15 @@ pub(super) async fn open(
     kept.open_with(&secret).map_err(TransitError::Root)
 }
 
+/// The path of a verb of the key.
+fn of_key(config: &Transit, verb: &str) -> String {
+    format!("{}/{verb}/{}", config.mount, config.key)
+}
+
 /// One request: its answer's body. **It is wiped when dropped, on both ways.**
-async fn ask(
+pub(super) async fn ask(
     config: &Transit,
-    verb: &str,
+    path: &str,
     body: Zeroizing<Vec<u8>>,
 ) -> Result<Zeroizing<Vec<u8>>, TransitError> {
     let missing = |key| TransitError::Setting { key };
@@ -133,7 +138,7 @@ async fn ask(
         .as_deref()
         .ok_or_else(|| missing("token_file"))?;
     let url = url.trim_end_matches('/');
-    let url = format!("{url}/v1/{}/{verb}/{}", config.mount, config.key);
+    let url = format!("{url}/v1/{path}");
     let place = Place::of(&url)?;
     let dial = place.dial(config.ca_file.as_deref())?;
     let headers = [

@@ -2,7 +2,7 @@
 //! with a revision by which a writer sees that nobody came in between.
 
 use crate::policy::Demand;
-use crate::types::{DatasetName, Network, PrincipalId, ProjectName, Timestamp};
+use crate::types::{ClaimId, DatasetName, Network, PrincipalId, ProjectName, Timestamp};
 
 /// Which kind of row. Its number is in files and is never given to another.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -21,6 +21,8 @@ pub enum RosterKind {
     Team,
     /// What an organisation calls one of those two, behind the organisation's name.
     Alias,
+    /// What tokens claim and stands for a group, behind the issuer's name.
+    Claim,
 }
 
 /// A row's value; its kind is the variant's.
@@ -44,6 +46,8 @@ pub enum RosterRow {
     Team(TeamRow),
     /// Whom an organisation's own name for somebody means.
     Alias(AliasRow),
+    /// The group that a claimed one stands for.
+    Claim(ClaimRow),
 }
 
 /// A row with its revision.
@@ -179,6 +183,18 @@ pub struct AliasRow {
     pub principal: PrincipalId,
 }
 
+/// The group that one which an issuer's tokens claim stands for. Never changed: another group is
+/// another row, of another id.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ClaimRow {
+    /// What sessions name it by.
+    pub id: ClaimId,
+    /// The group.
+    pub group: PrincipalId,
+    /// Since when.
+    pub created: Timestamp,
+}
+
 impl RosterRow {
     /// Its kind.
     #[must_use]
@@ -191,6 +207,7 @@ impl RosterRow {
             Self::Person(_) => RosterKind::Person,
             Self::Team(_) => RosterKind::Team,
             Self::Alias(_) => RosterKind::Alias,
+            Self::Claim(_) => RosterKind::Claim,
         }
     }
 
@@ -198,8 +215,8 @@ impl RosterRow {
     /// older row looks again before it refuses.
     pub(super) const fn narrows(&self) -> bool {
         match self {
-            // One who is active again is judged anew too.
-            Self::Node(_) | Self::Demand(_) | Self::Person(_) => true,
+            // One who is active again is judged anew too; what claims stand for is kept whole.
+            Self::Node(_) | Self::Demand(_) | Self::Person(_) | Self::Claim(_) => true,
             // Looked at by nothing that decides.
             Self::Source(_) | Self::Team(_) | Self::Alias(_) => false,
             Self::Job(job) => job.ended.is_some() || job.left > 0,

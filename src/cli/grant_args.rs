@@ -159,4 +159,42 @@ pub enum GroupCommand {
         /// The member
         member: PrincipalId,
     },
+    /// Let what an issuer's tokens claim stand for a group
+    ///
+    /// Whoever signs in with such a token is a member for that session, an hour at most, and no
+    /// longer. The issuers' file says which claim it is (`groups = "groups"`); it is compared byte
+    /// by byte. Jobs and acts of two persons do not rest on it.
+    #[command(
+        after_long_help = "Example:\n  kluis group map radiology --issuer sram --claim urn:mace:umc:radiology"
+    )]
+    Map {
+        /// The group
+        name: PrincipalId,
+        /// What is claimed
+        #[command(flatten)]
+        claimed: ClaimedArgs,
+    },
+    /// End that; what rests on it is cut within a minute
+    #[command(
+        after_long_help = "Example:\n  kluis group unmap --issuer sram --claim urn:mace:umc:radiology"
+    )]
+    Unmap {
+        /// What is claimed
+        #[command(flatten)]
+        claimed: ClaimedArgs,
+    },
+    /// List what stands for groups
+    #[command(after_long_help = "Example:\n  kluis group claims")]
+    Claims,
+}
+
+/// What tokens claim.
+#[derive(Debug, Args)]
+pub struct ClaimedArgs {
+    /// The issuer, as the issuers' file names it
+    #[arg(long, value_name = "ISSUER")]
+    pub issuer: String,
+    /// What its tokens claim, as it is written
+    #[arg(long, value_name = "TEXT")]
+    pub claim: String,
 }

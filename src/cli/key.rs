@@ -3,11 +3,12 @@
 use super::key_args::{ChangeRoot, KeyCommand};
 use super::open::{Desk, absent, call};
 use super::output::{CliError, Exit, Output};
+use crate::app::system::SystemClock;
 use crate::app::{Asking, kind_of, open_root};
 use crate::catalog::{KeyWorkRow, SharedCatalog};
 use crate::config::Config;
 use crate::keyring::{KeyRing, RootFile};
-use crate::types::{KeyWorkId, PrincipalId, Timestamp, limits};
+use crate::types::{Clock as _, KeyWorkId, PrincipalId, Timestamp, limits};
 use crate::vault::erasure_words;
 
 /// How work on keys is listed.
@@ -148,7 +149,8 @@ fn change_root(ask: &ChangeRoot, desk: Desk<'_>, output: &mut Output) -> Result<
             Ok(opened.vault.record_act(&call, what.trim_end()).await?)
         })?;
     }
-    KeyRing::change_root(dir, &config.keys.copies, (&old.identity, &new.identity))
+    let at = SystemClock.now();
+    KeyRing::change_root(dir, &config.keys.copies, (&old.identity, &new.identity), at)
         .map_err(|error| failed(error.into()))?;
     let (shown, kind) = (to.display(), kind.as_str());
     output.note(&format!("the key ring opens to {shown} alone"));

@@ -66,8 +66,9 @@ fn written(path: &Path) -> String {
     time.map(|time| time.to_string()).unwrap_or_default()
 }
 
-/// The keys of the vault as a whole. All but the root come from the ring's, so that they are as old
-/// as it is and are replaced with it.
+/// The keys of the vault as a whole. The root has the version that stands in the ring's file. All
+/// others come from the ring's key, which is made once: a new root re-encrypts it and replaces none
+/// of them, so that theirs is the first.
 fn of_vault(config: &Config, opened: &Opened) -> Vec<[String; 9]> {
     let dir = &config.keys.dir;
     let root = std::fs::read_to_string(dir.join("root.pub")).unwrap_or_default();
@@ -88,8 +89,16 @@ fn of_vault(config: &Config, opened: &Opened) -> Vec<[String; 9]> {
         ]
     };
     let none = String::new;
+    let mut of_root = row("root", "the key ring", "X25519 (age)", root.trim(), none());
+    let mark = opened.keyring.root();
+    let [_, _, _, _, version, _, since, rotated, _] = &mut of_root;
+    *version = mark.version.to_string();
+    if let Some(time) = mark.since {
+        *since = time.to_string();
+        rotated.clone_from(since);
+    }
     let mut rows = vec![
-        row("root", "the key ring", "X25519 (age)", root.trim(), none()),
+        of_root,
         row("ring", "every key below", "HKDF-SHA256", &print, none()),
         row("secrets", "credentials", "AES-256-GCM", &print, none()),
         row(
@@ -126,16 +135,25 @@ fn of_vault(config: &Config, opened: &Opened) -> Vec<[String; 9]> {
         &signer,
         none(),
     ));
-    if let Some(file) = &config.server.tls_cert {
-        let ends = certificate::ends(config).map(|end| end.to_string());
-        let mut tls = row("tls", "the listener", "X.509", "", ends.unwrap_or_default());
-        let [_, _, _, id, _, owner, since, ..] = &mut tls;
-        *id = file.display().to_string();
-        "operator".clone_into(owner);
-        *since = written(file);
-        rows.push(tls);
-    }
+    rows.extend(of_listener(config));
     rows
+}
+
+/// The listener's certificate, where it has one.
+fn of_listener(config: &Config) -> Option<[String; 9]> {
+    let file = config.server.tls_cert.as_ref()?;
+    let ends = certificate::ends(config).map(|end| end.to_string());
+    Some([
+        "tls".to_owned(),
+        "the listener".to_owned(),
+        "X.509".to_owned(),
+        file.display().to_string(),
+        "1".to_owned(),
+        "operator".to_owned(),
+        written(file),
+        String::new(),
+        ends.unwrap_or_default(),
+    ])
 }
 
 /// The keys of datasets, and those that no dataset has.

@@ -149,10 +149,10 @@ fn hand_over(
     Ok(())
 }
 
-type Named = (String, RosterRow);
+pub(super) type Named = (String, RosterRow);
 
 /// The rows of a kind whose names begin so.
-fn rows(desk: Desk<'_>, kind: RosterKind, begin: &str) -> Result<Vec<Named>, CliError> {
+pub(super) fn rows(desk: Desk<'_>, kind: RosterKind, begin: &str) -> Result<Vec<Named>, CliError> {
     let catalog = desk.catalog()?;
     super::serve::runtime()?.block_on(async {
         let mut rows: Vec<Named> = Vec::new();

@@ -22,6 +22,7 @@ mod copies;
 mod datasets;
 mod error;
 mod files;
+mod ring;
 mod root;
 
 #[cfg(test)]
@@ -37,6 +38,7 @@ use bytes::Bytes;
 use data_encoding::HEXLOWER;
 pub use error::KeyRingError;
 pub(crate) use files::{read_if_there as take_file, replace as replace_file};
+pub use ring::RootMark;
 pub use root::{
     FileIdentity, Gathered, Gathering, Keeper, KeptRoot, Quorum, RootFile, RootIdentity,
     ScryptWork, Share, ShareKey, ShareLock, ShareRefused, SplitError, Wrapped,
@@ -47,10 +49,7 @@ use zeroize::Zeroizing;
 
 use crate::seal::keys::{Label, Parent, mac};
 use crate::seal::{DatasetKey, open_bytes, seal_bytes};
-use crate::types::{BlobId, DatasetId, Entropy, Secret};
-
-/// How the ring's plaintext begins; 32 bytes of key follow.
-const RING_MAGIC: &[u8] = b"kluis ring v1\n";
+use crate::types::{BlobId, DatasetId, Entropy, Secret, Timestamp};
 
 /// An open key ring. **Implements none of Debug, Clone, Serialize.**
 ///
@@ -63,6 +62,7 @@ pub struct KeyRing {
     /// Directories that hold what `directory` holds.
     copies: Vec<PathBuf>,
     keys: RingKeys,
+    root: RootMark,
     state: RwLock<State>,
 }
 
@@ -125,21 +125,18 @@ impl KeyRing {
         files::check_directory(dir)?;
         files::make_directory(&dir.join("datasets"))?;
         let ring = Secret::random(entropy).map_err(KeyRingError::Entropy)?;
-        let mut plain = Zeroizing::new(Vec::with_capacity(RING_MAGIC.len().saturating_add(32)));
-        plain.extend_from_slice(RING_MAGIC);
-        plain.extend_from_slice(ring.expose());
-        let sealed = root.encrypt(&plain)?;
+        let sealed = root.encrypt(&ring::plain(&ring, RootMark::FIRST))?;
         // This file makes the ring: of two who try at once, one gets here and the other nowhere.
         files::create(&file, &sealed)?;
         name_root(dir, root)?;
-        Self::of(Some(dir.into()), &ring)
+        Self::of(Some(dir.into()), (&ring, RootMark::FIRST))
     }
 
     /// Opens the ring in `dir`.
     pub fn open(dir: &Path, root: &RootIdentity) -> Result<Self, KeyRingError> {
-        let ring = open_ring(dir, root)?;
+        let (ring, mark) = open_ring(dir, root)?;
         check_root_name(dir, root)?;
-        Self::of(Some(dir.into()), &ring)
+        Self::of(Some(dir.into()), (&ring, mark))
     }
 
     /// Encrypts the ring to another root identity, in `dir` and in its `copies`; from then on the
@@ -150,16 +147,15 @@ impl KeyRing {
         dir: &Path,
         copies: &[PathBuf],
         (old, new): (&RootIdentity, &RootIdentity),
+        at: Timestamp,
     ) -> Result<(), KeyRingError> {
         // What was cut short behind this directory is ended with the new one alone.
-        let ring = match open_ring(dir, old) {
+        let (ring, mark) = match open_ring(dir, old) {
             Err(KeyRingError::WrongRoot { .. }) => open_ring(dir, new)?,
-            opened => opened?,
+            Ok((ring, mark)) => (ring, mark.next(at)),
+            Err(error) => return Err(error),
         };
-        let mut plain = Zeroizing::new(Vec::with_capacity(RING_MAGIC.len().saturating_add(32)));
-        plain.extend_from_slice(RING_MAGIC);
-        plain.extend_from_slice(ring.expose());
-        let sealed = new.encrypt(&plain)?;
+        let sealed = new.encrypt(&ring::plain(&ring, mark))?;
         for copy in copies {
             copies::check(copy)?;
         }
@@ -176,14 +172,18 @@ impl KeyRing {
     /// A ring that is gone with the process, for tests and self-checks.
     pub fn in_memory(entropy: &dyn Entropy) -> Result<Self, KeyRingError> {
         let ring = Secret::random(entropy).map_err(KeyRingError::Entropy)?;
-        Self::of(None, &ring)
+        Self::of(None, (&ring, RootMark::FIRST))
     }
 
-    fn of(directory: Option<PathBuf>, ring: &Secret<32>) -> Result<Self, KeyRingError> {
+    fn of(
+        directory: Option<PathBuf>,
+        (ring, root): (&Secret<32>, RootMark),
+    ) -> Result<Self, KeyRingError> {
         Ok(Self {
             directory,
             copies: Vec::new(),
             keys: RingKeys::derive(ring)?,
+            root,
             state: RwLock::default(),
         })
     }
@@ -265,6 +265,12 @@ impl KeyRing {
         HEXLOWER.encode(half)
     }
 
+    /// The how-manieth root the ring was opened with, and since when it is that.
+    #[must_use]
+    pub const fn root(&self) -> RootMark {
+        self.root
+    }
+
     fn name(&self, sequence: u64) -> [u8; 16] {
         let tag = mac(&self.keys.names, &[&sequence.to_be_bytes()]);
         let mut name = [0; 16];
@@ -285,7 +291,7 @@ impl KeyRing {
 }
 
 /// The ring key, if `root` opens it.
-fn open_ring(dir: &Path, root: &RootIdentity) -> Result<Secret<32>, KeyRingError> {
+fn open_ring(dir: &Path, root: &RootIdentity) -> Result<(Secret<32>, RootMark), KeyRingError> {
     files::check_directory(dir)?;
     let file = dir.join("ring.age");
     let sealed = files::read(&file)?;
@@ -296,12 +302,7 @@ fn open_ring(dir: &Path, root: &RootIdentity) -> Result<Secret<32>, KeyRingError
         }
         damaged()
     })?;
-    let ring = plain.strip_prefix(RING_MAGIC).ok_or_else(damaged)?;
-    let ring: &[u8; 32] = ring.try_into().map_err(|_length| damaged())?;
-    Secret::fill_with(|out| {
-        *out = *ring;
-        Ok::<(), KeyRingError>(())
-    })
+    ring::parse(&plain).ok_or_else(damaged)
 }
 
 /// Writes whose ring it is.

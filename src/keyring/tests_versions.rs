@@ -10,6 +10,7 @@ use super::*;
 use crate::seal::testing::Draws;
 
 const A: DatasetId = DatasetId::from_bytes([0xaa; 16]);
+const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 const B: DatasetId = DatasetId::from_bytes([0xbb; 16]);
 
 struct Disk {
@@ -190,9 +191,11 @@ fn cr_5_a_changed_root_opens_the_ring_and_its_copies_and_the_old_one_neither() {
     let before = key(&disk.copied(), 1);
     let new = RootIdentity::generate();
     let copies = [disk.copy()];
-    KeyRing::change_root(&disk.dir(), &copies, (&disk.root, &new)).unwrap();
+    KeyRing::change_root(&disk.dir(), &copies, (&disk.root, &new), NOW).unwrap();
     for dir in [disk.dir(), disk.copy()] {
-        assert_eq!(key(&KeyRing::open(&dir, &new).unwrap(), 1), before);
+        let ring = KeyRing::open(&dir, &new).unwrap();
+        assert_eq!(key(&ring, 1), before);
+        assert_eq!((ring.root().version, ring.root().since), (2, Some(NOW)));
         let old = KeyRing::open(&dir, &disk.root).map(|_| ());
         assert!(matches!(old, Err(KeyRingError::WrongRoot { .. })));
     }
@@ -202,10 +205,10 @@ fn cr_5_a_changed_root_opens_the_ring_and_its_copies_and_the_old_one_neither() {
         .mend_copies()
         .unwrap();
     let third = RootIdentity::generate();
-    let refused = KeyRing::change_root(&disk.dir(), &copies, (&disk.root, &third));
+    let refused = KeyRing::change_root(&disk.dir(), &copies, (&disk.root, &third), NOW);
     assert!(matches!(refused, Err(KeyRingError::WrongRoot { .. })));
     fs::rename(disk.copy(), disk.held.path().join("away")).unwrap();
-    let away = KeyRing::change_root(&disk.dir(), &copies, (&new, &third));
+    let away = KeyRing::change_root(&disk.dir(), &copies, (&new, &third), NOW);
     assert!(matches!(away, Err(KeyRingError::Io { .. })));
     assert!(
         KeyRing::open(&disk.dir(), &new).is_ok(),
@@ -220,7 +223,7 @@ fn cr_5_a_change_of_the_root_that_is_cut_short_leaves_a_ring_that_opens() {
         let dir = disk.dir();
         let ring = fs::read(dir.join("ring.age")).unwrap();
         let new = RootIdentity::generate();
-        KeyRing::change_root(&dir, &[], (&disk.root, &new)).unwrap();
+        KeyRing::change_root(&dir, &[], (&disk.root, &new), NOW).unwrap();
         let both = format!("{}\n{}\n", disk.root.recipient(), new.recipient());
         // What stood there after so many steps.
         if step < 3 {
@@ -235,8 +238,9 @@ fn cr_5_a_change_of_the_root_that_is_cut_short_leaves_a_ring_that_opens() {
         }
         let opens = [&disk.root, &new].map(|root| KeyRing::open(&dir, root).is_ok());
         assert_eq!(opens, [step < 2, step >= 2], "after {step} steps");
-        KeyRing::change_root(&dir, &[], (&disk.root, &new)).unwrap();
-        assert!(KeyRing::open(&dir, &new).is_ok());
+        KeyRing::change_root(&dir, &[], (&disk.root, &new), NOW).unwrap();
+        let root = KeyRing::open(&dir, &new).unwrap().root();
+        assert_eq!(root.version, 2, "it is counted once, after {step} steps");
         assert!(KeyRing::open(&dir, &disk.root).is_err());
     }
 }

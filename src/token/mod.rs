@@ -49,6 +49,9 @@ pub enum TokenError {
     /// It names nobody.
     #[error("the token names no subject")]
     Subject,
+    /// The groups that it claims are none, or too many.
+    #[error("the token's groups are no bounded list of texts")]
+    Groups,
 }
 
 /// Why an issuer's keys cannot be used. At fault: the issuer, or whoever keeps the file.
@@ -73,6 +76,8 @@ pub struct Issuer {
     pub audience: String,
     /// Whether a token is good once only.
     pub once: bool,
+    /// Which claim of its tokens says in which groups somebody is, if one does.
+    pub groups: Option<String>,
     /// Its keys.
     pub keys: Keys,
 }
@@ -104,6 +109,8 @@ pub struct Claims {
     pub acr: Option<String>,
     /// Its methods; none where they are no bounded list of texts.
     pub amr: Vec<String>,
+    /// The groups that it claims, as they are written, each as often as it is.
+    pub groups: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -276,6 +283,7 @@ pub fn verify_with<T: DeserializeOwned>(
         once: issuer.once,
         acr: raw.acr.as_ref().and_then(word),
         amr: raw.amr.as_ref().map(words).unwrap_or_default(),
+        groups: claimed_groups(token, issuer)?,
     };
     Ok((claims, raw.more))
 }
@@ -306,6 +314,31 @@ fn judge<T>(raw: &Raw<T>, issuer: &Issuer, now: Timestamp) -> Result<(), TokenEr
         return Err(TokenError::Time);
     }
     Ok(())
+}
+
+/// The groups that a token, **which is believed**, claims: a list of texts, or one. One that is
+/// none, and one too many, spoil the token: nobody is let in without what is denied to her group.
+fn claimed_groups(token: &str, issuer: &Issuer) -> Result<Vec<String>, TokenError> {
+    let Some(name) = &issuer.groups else {
+        return Ok(Vec::new());
+    };
+    let all: serde_json::Map<String, serde_json::Value> =
+        jsonwebtoken::dangerous::insecure_decode_claims(token)
+            .map_err(|_error| TokenError::Malformed)?;
+    let Some(value) = all.get(name) else {
+        return Ok(Vec::new());
+    };
+    let one = std::slice::from_ref(value);
+    let claimed = value.as_array().map_or(one, Vec::as_slice);
+    if claimed.len() > limits::CLAIMS_MAX {
+        return Err(TokenError::Groups);
+    }
+    let bounded = |text: &&str| {
+        (1..=limits::CLAIM_BYTES_MAX).contains(&text.len()) && !text.contains(char::is_control)
+    };
+    let text = |value: &serde_json::Value| value.as_str().filter(bounded).map(str::to_owned);
+    let texts: Option<Vec<String>> = claimed.iter().map(text).collect();
+    texts.ok_or(TokenError::Groups)
 }
 
 /// A class or method, within its bound.

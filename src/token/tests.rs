@@ -56,6 +56,7 @@ impl Signer {
             url: URL.to_owned(),
             audience: "kluis".to_owned(),
             once: false,
+            groups: Some("groups".to_owned()),
             keys: Keys::read(self.keys().to_string().as_bytes()).unwrap(),
         }
     }
@@ -268,4 +269,64 @@ fn what_is_no_set_of_keys_is_refused() {
             "{text:.60}"
         );
     }
+}
+
+#[test]
+fn groups_are_texts_within_their_bounds_or_spoil_the_token() {
+    let signer = Signer::new();
+    let issuers = [signer.issuer()];
+    let told = |value: Value| {
+        let token = signer.sign(&ec(), &with("groups", value));
+        verify(&token, &issuers, NOW).map(|claims| claims.groups)
+    };
+    let most: Vec<String> = (0..limits::CLAIMS_MAX).map(|n| format!("g{n}")).collect();
+    let long = "x".repeat(limits::CLAIM_BYTES_MAX);
+    for (value, groups) in [
+        (json!([]), Vec::new()),
+        (json!("one"), vec!["one"]),
+        (
+            json!(["l\u{e9}", "le\u{301}", "L\u{c9}"]),
+            vec!["l\u{e9}", "le\u{301}", "L\u{c9}"],
+        ),
+        (json!(["a", "a"]), vec!["a", "a"]),
+        (json!([" a "]), vec![" a "]),
+        (json!([long]), vec![long.as_str()]),
+        (json!(most), most.iter().map(String::as_str).collect()),
+    ] {
+        assert_eq!(told(value).unwrap(), groups);
+    }
+    let many = [&most[..], &["one more".to_owned()]].concat();
+    for value in [
+        Value::Null,
+        json!(1),
+        json!({}),
+        json!({"0": "a"}),
+        json!(["a", 1]),
+        json!(["a", ["b"]]),
+        json!([""]),
+        json!(["a\tb"]),
+        json!(["\u{7f}"]),
+        json!([format!("{long}x")]),
+        json!(many),
+    ] {
+        assert_eq!(told(value.clone()), Err(TokenError::Groups), "{value}");
+    }
+    let deaf = [Issuer {
+        groups: None,
+        ..signer.issuer()
+    }];
+    let token = signer.sign(&ec(), &with("groups", json!(7)));
+    assert_eq!(
+        verify(&token, &deaf, NOW).unwrap().groups,
+        Vec::<String>::new()
+    );
+    let nested = [Issuer {
+        groups: Some("realm.groups".to_owned()),
+        ..signer.issuer()
+    }];
+    let token = signer.sign(&ec(), &with("realm", json!({"groups": ["a"]})));
+    assert_eq!(
+        verify(&token, &nested, NOW).unwrap().groups,
+        Vec::<String>::new()
+    );
 }

@@ -99,6 +99,10 @@ id! {
     NoticeId
 }
 id! {
+    /// Names one mapping of what tokens claim to a group.
+    ClaimId
+}
+id! {
     /// Names one request in the log; both of its records carry it.
     EventId
 }

@@ -77,6 +77,15 @@ pub const TOKEN_KEYS_MAX: usize = 64;
 pub const TOKEN_SUBJECT_BYTES_MAX: usize = 255;
 /// The class or a method of a sign-in, as its token names it.
 pub const ASSURANCE_BYTES_MAX: usize = 255;
+/// A group as a token claims it.
+pub const CLAIM_BYTES_MAX: usize = 255;
+/// Groups that one token may claim: what fits in [`TOKEN_BYTES_MAX`] at 64 bytes each.
+pub const CLAIMS_MAX: usize = 256;
+/// Groups of the vault that one session is in by what its token claims: the session's token names
+/// each in 35 bytes, within [`SESSION_TOKEN_BYTES_MAX`].
+pub const CLAIMED_GROUPS_MAX: usize = 32;
+/// Claims of one issuer that stand for groups; all are in memory while sessions use them.
+pub const ISSUER_CLAIMS_MAX: usize = 1_000;
 /// Methods of one sign-in, and what a project may demand.
 pub const ASSURANCES_MAX: usize = 16;
 /// Attempts to be somebody that may fail from one peer at once, if the configuration says nothing

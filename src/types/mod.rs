@@ -23,8 +23,8 @@ pub use checksum::{ChecksumKind, Checksums};
 pub use clock::{Clock, Entropy, EntropyError, Timestamp};
 pub use etag::ETag;
 pub use id::{
-    ApprovalId, BlobId, DatasetId, EventId, GrantId, IdError, KeyWorkId, NoticeId, PublicationId,
-    UploadId, VersionId,
+    ApprovalId, BlobId, ClaimId, DatasetId, EventId, GrantId, IdError, KeyWorkId, NoticeId,
+    PublicationId, UploadId, VersionId,
 };
 pub use label::{Label, Labels, Rank};
 pub use log_terms::LogTerms;

@@ -232,7 +232,7 @@ impl Vault {
         intent.action = Some(Action::DatasetConfigure);
         let checked = async {
             let by = Self::actor(call, by)?;
-            let subject = self.guard.subject(project, &by).await?;
+            let subject = self.guard.subject_of(call, project, &by).await?;
             let decision = subject.decide(&Ask {
                 project,
                 principal: &by,
@@ -342,7 +342,7 @@ impl Vault {
         who: &PrincipalId,
         action: Action,
     ) -> Result<Decision, VaultError> {
-        let subject = self.guard.subject(&bucket.project, who).await?;
+        let subject = self.guard.subject_of(call, &bucket.project, who).await?;
         let decision = subject.decide(&Ask {
             project: &bucket.project,
             principal: who,

@@ -63,7 +63,10 @@ impl Vault {
             "the proposer knows of no such place",
         );
         if call.session.auth != AuthMethod::Local {
-            let subject = self.guard.subject(&grant.project, proposer).await?;
+            let subject = self
+                .guard
+                .subject_of(call, &grant.project, proposer)
+                .await?;
             let asks = |action| Ask {
                 project: &grant.project,
                 principal: proposer,
@@ -115,8 +118,8 @@ impl Vault {
     /// Whether what a principal gets, a person has by it: hers, her workload's, or that of a group
     /// in which either is.
     async fn is_for(&self, grantee: &PrincipalId, who: &PrincipalId) -> Result<bool, VaultError> {
-        let person = self.answers_for(who).await?;
-        if self.answers_for(grantee).await? == person {
+        let person = self.guard.answers_for(who).await?;
+        if self.guard.answers_for(grantee).await? == person {
             return Ok(true);
         }
         let mut after: Option<PrincipalId> = None;
@@ -124,7 +127,7 @@ impl Vault {
             let limit = limits::PAGE_ENTRIES_MAX;
             let page = self.catalog.members(grantee, after.as_ref(), limit).await?;
             for member in &page {
-                if self.answers_for(member).await? == person {
+                if self.guard.answers_for(member).await? == person {
                     return Ok(true);
                 }
             }
@@ -135,14 +138,6 @@ impl Vault {
         }
     }
 
-    /// Who answers for what a principal does: a workload's person, anybody else herself.
-    async fn answers_for(&self, who: &PrincipalId) -> Result<PrincipalId, VaultError> {
-        let row = self.catalog.principal(who).await?;
-        Ok(row
-            .and_then(|row| row.acts_for)
-            .unwrap_or_else(|| who.clone()))
-    }
-
     pub(super) async fn decide_managing(
         &self,
         call: &Call,
@@ -150,7 +145,7 @@ impl Vault {
         approver: &PrincipalId,
     ) -> Result<Decision, VaultError> {
         let project = &grant.project;
-        let subject = self.guard.subject(project, approver).await?;
+        let subject = self.guard.subject_of(call, project, approver).await?;
         let decision = subject.decide(&Ask {
             project,
             principal: approver,
@@ -174,7 +169,7 @@ impl Vault {
         project: &ProjectName,
         who: &PrincipalId,
     ) -> Result<(), VaultError> {
-        let subject = self.guard.subject(project, who).await?;
+        let subject = self.guard.subject_of(call, project, who).await?;
         let ask = Ask {
             project,
             principal: who,

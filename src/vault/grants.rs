@@ -305,6 +305,9 @@ impl Vault {
         let mut mine: Vec<PrincipalId> = Vec::new();
         if let Some(by) = by.filter(|_| !all) {
             mine = self.catalog.groups_of(&by).await?;
+            if call.session.principal.as_ref() == Some(&by) {
+                mine.extend(self.guard.claimed_in(call).await?);
+            }
             mine.push(by);
         }
         let most = limits::GUARD_CACHE_MAX;

@@ -6,7 +6,7 @@ use crate::catalog::{Mutation, PrincipalRow};
 use crate::types::{PrincipalId, PrincipalKind};
 
 /// What an organisation says of its group would be undone by its next word, or would undo it.
-const TOLD: VaultError = VaultError::new(
+pub(super) const TOLD: VaultError = VaultError::new(
     ErrorKind::InvalidArgument,
     "an organisation tells who is in this group",
 );

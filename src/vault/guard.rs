@@ -10,6 +10,7 @@ use std::sync::{Arc, RwLock};
 use arc_swap::ArcSwap;
 
 pub(super) use super::assurance::circumstances;
+use super::claims::{Claimant, Claimed};
 use super::error::{ErrorKind, VaultError};
 use super::kept::Kept;
 pub(super) use super::lease::Lease;
@@ -17,14 +18,9 @@ use super::lease::RECHECK_MS;
 use super::session::Session;
 use super::uses::Recent;
 use super::{Call, Identity, LabelRules, Parts, Vault, asked, barrier};
-use crate::catalog::{
-    CredentialRow, DatasetRow, JobRow, NodeRow, PublicationRow, RosterKind, RosterRow,
-    SharedCatalog,
-};
+use crate::catalog::{CredentialRow, DatasetRow, JobRow, NodeRow, PublicationRow, SharedCatalog};
 use crate::ledger::{ObjectRef, PolicyRef};
-use crate::policy::{
-    Ask, Bar, Circumstances, Decision, GrantEffect, Policy, ProjectPolicy, SubjectPolicy,
-};
+use crate::policy::{Ask, Circumstances, Decision, Policy, ProjectPolicy, SubjectPolicy};
 use crate::types::{
     AccessKeyId, Action, BucketName, BucketRef, Clock, DatasetId, ObjectKey, PrincipalId,
     ProjectName, Rank, Timestamp, VersionName, Versioning, limits,
@@ -128,8 +124,12 @@ pub(super) struct Cache {
     /// Each with the rank of its label.
     datasets: HashMap<BucketName, (DatasetRow, Rank)>,
     publications: HashMap<(DatasetId, u32), Arc<PublicationRow>>,
-    projects: HashMap<ProjectName, Arc<ProjectPolicy>>,
-    subjects: HashMap<(ProjectName, PrincipalId), Arc<SubjectPolicy>>,
+    pub(super) projects: HashMap<ProjectName, Arc<ProjectPolicy>>,
+    pub(super) subjects: HashMap<(ProjectName, PrincipalId), Arc<SubjectPolicy>>,
+    /// The same, of sessions that are in groups by what their tokens claim.
+    pub(super) claimants: HashMap<Claimant, Arc<SubjectPolicy>>,
+    /// What an issuer's tokens claim and stands for a group.
+    pub(super) claims: HashMap<String, Arc<Claimed>>,
     pub(super) sessions: HashMap<AccessKeyId, Arc<Session>>,
     /// By issuer and subject; nobody is kept too.
     pub(super) links: HashMap<(String, String), Option<PrincipalId>>,
@@ -145,6 +145,8 @@ impl Cache {
         self.publications.clear();
         self.projects.clear();
         self.subjects.clear();
+        self.claimants.clear();
+        self.claims.clear();
         self.sessions.clear();
         self.links.clear();
         self.jobs.clear();
@@ -250,6 +252,7 @@ impl Guard {
             let entries = cache.subjects.len().max(cache.credentials.len());
             let others = cache.sessions.len().max(cache.links.len());
             let others = others.max(cache.publications.len()).max(cache.jobs.len());
+            let others = others.max(cache.claimants.len());
             let entries = entries.max(others).max(cache.datasets.len());
             if entries >= limits::GUARD_CACHE_MAX {
                 cache.clear();
@@ -304,91 +307,6 @@ impl Guard {
             });
         }
         Ok(row)
-    }
-
-    pub(super) async fn subject(
-        &self,
-        project: &ProjectName,
-        principal: &PrincipalId,
-    ) -> Result<Arc<SubjectPolicy>, VaultError> {
-        let generation = self.generation().await?;
-        let slot = (project.clone(), principal.clone());
-        let mut enforcer = None;
-        if let Ok(cache) = self.cache.read() {
-            if let Some(subject) = cache.subjects.get(&slot) {
-                return Ok(Arc::clone(subject));
-            }
-            enforcer = cache.projects.get(project).map(Arc::clone);
-        }
-        let bar = self.bar(principal).await?;
-        let groups = self.catalog.groups_of(principal).await?;
-        let mut grants = self.catalog.grants_of(project, principal).await?;
-        for group in &groups {
-            let mut theirs = self.catalog.grants_of(project, group).await?;
-            // A suspended group gives nobody anything; what it denies, it denies.
-            if self.bar(group).await?.is_some() {
-                theirs.retain(|grant| grant.effect == GrantEffect::Deny);
-            }
-            grants.extend(theirs);
-        }
-        let enforcer = match enforcer {
-            Some(enforcer) => enforcer,
-            None => Arc::new(ProjectPolicy::new(&self.policy(), project)?),
-        };
-        let subject = enforcer.member(principal, &groups, grants)?;
-        let subject = subject.cleared_for(self.clearance(principal).await?);
-        let subject = subject.demanding(self.demand(project).await?);
-        let subject = Arc::new(match bar {
-            Some(why) => subject.barred(why),
-            None => subject,
-        });
-        self.keep_rights(enforcer.policy(), &subject).await?;
-        self.keep(generation, |cache| {
-            cache.projects.insert(slot.0.clone(), enforcer);
-            cache.subjects.insert(slot, Arc::clone(&subject));
-        });
-        Ok(subject)
-    }
-
-    /// What a principal is cleared for; a workload never more than its person.
-    pub(super) async fn clearance(&self, principal: &PrincipalId) -> Result<Rank, VaultError> {
-        let Some(row) = self.catalog.principal(principal).await? else {
-            return Ok(Rank::NONE);
-        };
-        let Some(person) = &row.acts_for else {
-            return Ok(self.labels.of_person(row.clearance.as_ref()));
-        };
-        let person = self.catalog.principal(person).await?;
-        let persons = person.map_or(Rank::NONE, |row| {
-            self.labels.of_person(row.clearance.as_ref())
-        });
-        let own = row
-            .clearance
-            .as_ref()
-            .map(|own| self.labels.of_person(Some(own)));
-        Ok(own.map_or(persons, |own| own.min(persons)))
-    }
-
-    /// Why a principal may do nothing at all, if so. A workload falls with its person.
-    pub(super) async fn bar(&self, principal: &PrincipalId) -> Result<Option<Bar>, VaultError> {
-        let Some(row) = self.catalog.principal(principal).await? else {
-            return Ok(Some(Bar::Unknown));
-        };
-        let mut suspended = row.suspended.is_some() || self.is_inactive(principal).await?;
-        if let Some(person) = &row.acts_for {
-            let Some(row) = self.catalog.principal(person).await? else {
-                return Ok(Some(Bar::Unknown));
-            };
-            suspended |= row.suspended.is_some() || self.is_inactive(person).await?;
-        }
-        Ok(suspended.then_some(Bar::Suspended))
-    }
-
-    /// Whether her organisation says that she is not active.
-    async fn is_inactive(&self, principal: &PrincipalId) -> Result<bool, VaultError> {
-        let name = principal.as_str();
-        let told = self.catalog.roster(RosterKind::Person, name).await?;
-        Ok(matches!(told.map(|told| told.row), Some(RosterRow::Person(row)) if !row.active))
     }
 
     async fn known(
@@ -540,7 +458,8 @@ impl Vault {
         object.key.clone_from(&key_name);
         let denied = VaultError::new(ErrorKind::AccessDenied, "no rule allows it");
         let principal = or_refuse!(call.subject().ok_or(denied), None);
-        let subject = or_refuse!(self.guard.subject(&bucket.project, principal).await, None);
+        let subject = self.guard.subject_of(call, &bucket.project, principal);
+        let subject = or_refuse!(subject.await, None);
         let (now, when) = (self.now(), about(call, version));
         let decision = subject.decide(&Ask {
             project: &bucket.project,

@@ -49,7 +49,10 @@ impl Vault {
         principal: &PrincipalId,
     ) -> Result<Vec<DatasetRow>, VaultError> {
         let projects = self.catalog.projects_of(principal).await?;
-        let projects: HashSet<ProjectName> = projects.into_iter().collect();
+        let mut projects: HashSet<ProjectName> = projects.into_iter().collect();
+        for group in self.guard.claimed_in(call).await? {
+            projects.extend(self.catalog.projects_of(&group).await?);
+        }
         let mut visible = Vec::new();
         let mut after: Option<BucketName> = None;
         loop {
@@ -82,7 +85,10 @@ impl Vault {
         (principal, bucket, key): (&PrincipalId, &BucketName, &str),
         action: Action,
     ) -> Result<bool, VaultError> {
-        let subject = self.guard.subject(&bucket.project, principal).await?;
+        let subject = self
+            .guard
+            .subject_of(call, &bucket.project, principal)
+            .await?;
         let ask = Ask {
             project: &bucket.project,
             principal,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::error::{ErrorKind, VaultError};
 use super::guard::Guard;
 use super::session::narrowed;
+use super::subjects::claiming;
 use super::{Bounds, barrier};
 use crate::policy::{Ask, Circumstances};
 use crate::types::{AccessKeyId, Action, BucketName, ObjectKey, PrincipalId, Timestamp};
@@ -70,10 +71,11 @@ impl Lease {
                 return Ok(false);
             }
         }
-        let subject = self
-            .guard
-            .subject(&self.bucket.project, &self.principal)
-            .await?;
+        let whose = (Some(&self.principal), &self.principal);
+        let word = claiming(self.bounds.as_deref(), whose);
+        let project = &self.bucket.project;
+        let subject = self.guard.subject_by(word, project, &self.principal);
+        let subject = subject.await?;
         let ask = |action| Ask {
             project: &self.bucket.project,
             principal: &self.principal,

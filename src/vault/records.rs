@@ -92,7 +92,7 @@ impl Vault {
         dataset: Option<&DatasetName>,
     ) -> Result<(Action, Decision), VaultError> {
         let principal = call.session.principal.as_ref().ok_or(super::NOBODY)?;
-        let subject = self.guard.subject(project, principal).await?;
+        let subject = self.guard.subject_of(call, project, principal).await?;
         let decide = |action| {
             subject.decide(&Ask {
                 project,

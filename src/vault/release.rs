@@ -327,7 +327,7 @@ impl Vault {
     ) -> Result<Decision, VaultError> {
         let principal = call.subject().ok_or(super::NOBODY)?;
         let project = &proof.bucket.project;
-        let subject = self.guard.subject(project, principal).await?;
+        let subject = self.guard.subject_of(call, project, principal).await?;
         Ok(subject.decide(&Ask {
             project,
             principal,
@@ -349,7 +349,10 @@ impl Vault {
         run: &Run,
     ) -> Result<(Vec<ObjectRow>, Option<Decision>), VaultError> {
         let principal = call.subject().ok_or(super::NOBODY)?;
-        let subject = self.guard.subject(&proof.bucket.project, principal).await?;
+        let subject = self
+            .guard
+            .subject_of(call, &proof.bucket.project, principal)
+            .await?;
         let now = self.now();
         let decide = |key: &ObjectKey| {
             subject.decide(&Ask {

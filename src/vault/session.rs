@@ -20,7 +20,7 @@ use crate::catalog::{IdentityRow, Mutation};
 use crate::policy::{Assurance, Circumstances, Within};
 use crate::token::{self, Claims, Issuer, TokenError};
 use crate::types::{
-    AccessKeyId, DatasetName, PrincipalId, ProjectName, SecretText, Timestamp, limits,
+    AccessKeyId, ClaimId, DatasetName, PrincipalId, ProjectName, SecretText, Timestamp, limits,
 };
 
 /// What a session's access key begins with; those of lasting credentials begin with `KLUS`.
@@ -61,6 +61,8 @@ pub struct Word {
     pub issuer: String,
     /// What it calls the principal.
     pub subject: String,
+    /// By which of its claims the session is in groups, each in order and once.
+    pub through: Vec<ClaimId>,
 }
 
 /// A job on a node.
@@ -130,6 +132,8 @@ struct Sealed {
     amr: Vec<String>,
     /// Issuer and subject.
     word: Option<(String, String)>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    through: Vec<String>,
     job: Option<SealedJob>,
 }
 
@@ -207,7 +211,17 @@ const fn why(error: TokenError) -> &'static str {
         TokenError::Signature => "no key of the issuer verifies the token",
         TokenError::Time => "the token is not in its time",
         TokenError::Subject => "the token names no subject",
+        TokenError::Groups => "the token's groups are no bounded list of texts",
     }
+}
+
+fn disbelief(error: TokenError) -> VaultError {
+    let kind = if error == TokenError::Time {
+        ErrorKind::TokenExpired
+    } else {
+        ErrorKind::TokenInvalid
+    };
+    VaultError::caused(kind, why(error), error)
 }
 
 impl Guard {
@@ -260,12 +274,7 @@ impl Vault {
         let claims = match token::verify(ask.token, &self.issuers.load(), now) {
             Ok(claims) => claims,
             Err(error) => {
-                let kind = if error == TokenError::Time {
-                    ErrorKind::TokenExpired
-                } else {
-                    ErrorKind::TokenInvalid
-                };
-                let error = self.failed_attempt(call, VaultError::caused(kind, why(error), error));
+                let error = self.failed_attempt(call, disbelief(error));
                 return Err(self.turn_away(call, intent, error).await);
             }
         };
@@ -277,10 +286,16 @@ impl Vault {
             claims.amr.join("+")
         );
         intent.query = Some(super::cut(&whose));
-        let principal = match self.believed(&claims).await {
-            Ok(principal) => principal,
+        let believed = async {
+            let principal = self.believed(&claims).await?;
+            let through = self.through(&claims.issuer, &claims.groups).await?;
+            Ok((principal, through))
+        };
+        let (principal, through) = match believed.await {
+            Ok(believed) => believed,
             Err(error) => return Err(self.turn_away(call, intent, error).await),
         };
+        let groups = through.groups.join(",");
         let bounds = Bounds {
             project: ask.project,
             dataset: ask.dataset,
@@ -294,11 +309,15 @@ impl Vault {
             rests: Rests::Word(Word {
                 issuer: claims.issuer,
                 subject: claims.subject,
+                through: through.ids,
             }),
         };
-        let minted = self.mint(&principal, bounds)?;
+        let minted = match self.mint(&principal, bounds) {
+            Ok(minted) => minted,
+            Err(error) => return Err(self.turn_away(call, intent, error).await),
+        };
         let told = format!(
-            "{whose} principal={principal} credential={} expires={}",
+            "{whose} principal={principal} credential={} expires={} groups={groups}",
             minted.id, minted.bounds.expires
         );
         intent.query = Some(super::cut(&told));
@@ -352,6 +371,10 @@ impl Vault {
             Rests::Word(word) => (Some((word.issuer.clone(), word.subject.clone())), None),
             Rests::Job(job) => (None, Some(SealedJob::of(job))),
         };
+        let through = match &bounds.rests {
+            Rests::Word(word) => word.through.iter().map(ToString::to_string).collect(),
+            Rests::Job(_) => Vec::new(),
+        };
         let inside = Sealed {
             principal: principal.to_string(),
             secret: secret.expose().to_owned(),
@@ -363,6 +386,7 @@ impl Vault {
             acr: bounds.assured.acr.clone(),
             amr: bounds.assured.amr.clone(),
             word,
+            through,
             job,
         };
         let unwritten = |error| VaultError::caused(ErrorKind::Internal, "not a session", error);
@@ -371,10 +395,15 @@ impl Vault {
         let sealed = self
             .keyring
             .seal_secret(context.as_bytes(), &plain, self.entropy.as_ref())?;
+        let token = BASE64URL_NOPAD.encode(&sealed);
+        if token.len() > limits::SESSION_TOKEN_BYTES_MAX {
+            let why = "what the sign-in says of itself is more than a session holds";
+            return Err(VaultError::new(ErrorKind::InvalidArgument, why));
+        }
         Ok(Assumed {
             id,
             secret,
-            token: SecretText::new(BASE64URL_NOPAD.encode(&sealed)),
+            token: SecretText::new(token),
             principal: principal.clone(),
             bounds: Arc::new(bounds),
         })
@@ -458,7 +487,14 @@ impl Vault {
         let mut inside: Sealed = serde_json::from_slice(&plain).ok()?;
         let name = |text: &Option<String>| text.as_deref().map(str::parse).transpose();
         let rests = match (inside.word.take(), inside.job.take()) {
-            (Some((issuer, subject)), None) => Rests::Word(Word { issuer, subject }),
+            (Some((issuer, subject)), None) => {
+                let through = inside.through.iter().map(|id| id.parse());
+                Rests::Word(Word {
+                    issuer,
+                    subject,
+                    through: through.collect::<Result<_, _>>().ok()?,
+                })
+            }
             (None, Some(job)) => Rests::Job(job.open()?),
             (None, None) | (Some(_), Some(_)) => return None,
         };

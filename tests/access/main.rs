@@ -2,6 +2,7 @@
 //! that are open, over the edge as clients use it. The vault beneath is in memory.
 
 mod assurance;
+mod claims;
 mod grants;
 mod jobs;
 mod people;

@@ -36,6 +36,7 @@ impl Provider {
             url: URL.to_owned(),
             audience: "kluis".to_owned(),
             once,
+            groups: Some("groups".to_owned()),
             keys: IssuerKeys::read(keys.to_string().as_bytes()).expect("keys"),
         }
     }

@@ -165,6 +165,15 @@ fn a_changed_root_opens_the_vault_and_the_old_one_does_not() {
     vault.edit("# identity = \"root.age\"", "identity = \"new-root.age\"");
     vault.run(&["principal", "create", "bob"]).expect(0, &[]);
     vault.run(&["doctor"]).expect(0, &["opens the key ring"]);
+    let told = vault.run(&["key", "inventory", "--json"]).expect(0, &[]);
+    let listed = lines(&told.out);
+    let version = |key: &str| {
+        let row = listed.iter().find(|row| row["key"] == key);
+        let row = row.expect(key);
+        (row["version"].clone(), row["rotated"] == row["since"])
+    };
+    assert_eq!(version("root"), ("2".into(), true), "counted once");
+    assert_eq!(version("ring"), ("1".into(), false));
 }
 
 #[test]

@@ -50,8 +50,10 @@ class Bao:
         except OSError:
             return 0, {}
 
-    def token(self, *policies: str) -> str:
-        return self.ask("POST", "auth/token/create", {"policies": list(policies), "no_parent": True})[1]["auth"]["client_token"]
+    def token(self, *policies: str, period: str = "1h", renewable: bool = True) -> str:
+        body = {"policies": list(policies), "no_parent": True, "renewable": renewable}
+        body |= {"period": period} if renewable else {"ttl": period}
+        return self.ask("POST", "auth/token/create", body)[1]["auth"]["client_token"]
 
     def stop(self) -> None:
         if self.process.poll() is None:
@@ -135,10 +137,26 @@ def main() -> int:
         doctor = house.run("doctor")
         check("the doctor opens the ring through the service", doctor.returncode == 0 and "opens the key ring" in text_of(doctor),
               text_of(doctor))
+        check("and renews its token", doctor.returncode == 0 and "token is renewed, for 1 hours" in text_of(doctor), text_of(doctor))
         bao.ask("POST", "transit/keys/kluis-root/rotate", {})
+        short = secret(token, bao.token("kluis", period="30m"))
+        renewed = lambda: bao.ask("POST", "auth/token/lookup", {"token": short.read_text().strip()})[1]["data"].get("last_renewal")  # noqa: E731
+        check("a new token is there and was never renewed", not renewed())
         house.serve()
         check("after a kill and a rotation of the service's key it opens to the same data",
               house.ready() and house.client().request("GET", "a").body == b"a heartbeat")
+        check("the gateway renews the token", until(30, renewed, 0.1), renewed())
+        bao.ask("POST", "auth/token/revoke", {"token": short.read_text().strip()})
+        doctor = house.run("doctor")
+        check("a token that has ended is named", doctor.returncode == 1 and "refused status=403" in text_of(doctor), text_of(doctor))
+        house.stop(signal.SIGKILL)
+        house.serve()
+        check("and a gateway does not start with it", house.process.wait(40) == 1 and "token has ended" in house.log.read_text(),
+              house.log.read_text()[-400:])
+        secret(token, bao.token("kluis", renewable=False))
+        house.serve()
+        check("with one that cannot be renewed it starts", house.ready(), house.log.read_text()[-400:])
+        check("and says so", until(30, lambda: "token was not renewed" in house.log.read_text(), 0.1), house.log.read_text()[-400:])
         bao.ask("PUT", "sys/seal", {})
         check("what is open stays open while the service is sealed", house.client().request("GET", "a").body == b"a heartbeat")
         house.stop()

@@ -1,5 +1,6 @@
 """Workloads sign in with the tokens of a real OpenID provider, through boto3's own web-identity provider."""
 
+import json
 import os
 import subprocess
 import sys
@@ -55,14 +56,14 @@ provider = subprocess.Popen(["node", PROVIDER], stdin=subprocess.PIPE, stdout=su
 issuer = provider.stdout.readline().strip()
 
 
-def token(subject, audience="kluis", seconds=300):
-    print(subject, audience, seconds, file=provider.stdin, flush=True)
+def token(subject, audience="kluis", seconds=300, **claims):
+    print(subject, audience, seconds, json.dumps(claims, separators=(",", ":")), file=provider.stdin, flush=True)
     return provider.stdout.readline().strip()
 
 
 try:
     with open(f"{DIR}/issuers.toml", "w") as file:
-        file.write(f'[[issuer]]\nname = "idp"\nurl = "{issuer}"\naudience = "kluis"\njwks_url = "{issuer}/jwks"\nonce = false\n')
+        file.write(f'[[issuer]]\nname = "idp"\nurl = "{issuer}"\naudience = "kluis"\njwks_url = "{issuer}/jwks"\nonce = false\ngroups = "groups"\n')
     kluis("principal", "create", "bob")
     kluis("principal", "create", "train-job", "--acts-for", "bob")
     kluis("grant", "create", "icu", "--to", "train-job", "--role", "job", "--dataset", "ecg", "--purpose", "ehds:research",
@@ -109,6 +110,34 @@ try:
     refused("a token that is over", "ExpiredTokenException", token("system:serviceaccount:icu:train", "kluis", -5))
     refused("a subject that nobody is", "AccessDenied", token("system:serviceaccount:icu:other"))
     refused("a session policy, which nobody would obey", "ValidationError", good, Policy="{}")
+
+    kluis("principal", "create", "cleo")
+    kluis("principal", "link", "cleo", "--issuer", "idp", "--subject", "cleo")
+    kluis("group", "create", "readers")
+    kluis("grant", "create", "icu", "--to", "readers", "--role", "reader", "--purpose", "ehds:research", "--permit", "P-8",
+          "--expires", "2199-12-31", "--approver", "ana")
+    kluis("group", "map", "readers", "--issuer", "idp", "--claim", "umc:readers")
+
+    def signed_in(**claims):
+        """Cleo's session by a token with these claims, once the gateway sees what commands changed."""
+        text = token("cleo", **claims)
+        time.sleep(0.2)
+        asked = sts.assume_role_with_web_identity(WebIdentityToken=text, RoleArn="arn:aws:iam::kluis:role/kluis", RoleSessionName="cleo")
+        got = asked["Credentials"]
+        return boto3.client("s3", endpoint_url=endpoint, region_name="kluis", config=plain, aws_access_key_id=got["AccessKeyId"],
+                            aws_secret_access_key=got["SecretAccessKey"], aws_session_token=got["SessionToken"])
+
+    member, outsider = signed_in(groups=["staff", "umc:readers"]), signed_in(groups=["UMC:readers"])
+    got = code(member.get_object, Bucket="icu--ecg", Key="k")
+    check("a group that is claimed opens what the group may", got == "served", got)
+    got = code(outsider.get_object, Bucket="icu--ecg", Key="k")
+    check("another spelling opens nothing", got == "AccessDenied", got)
+    refused("a claim that is no list of texts", "InvalidIdentityToken", token("cleo", groups=[{"umc:readers": True}]))
+    listed = kluis("--json", "group", "claims")
+    check("the host lists what stands for groups", '"umc:readers"' in listed and '"readers"' in listed, listed)
+    kluis("group", "unmap", "--issuer", "idp", "--claim", "umc:readers")
+    got = within_a_second("AccessDenied", member.get_object, Bucket="icu--ecg", Key="k")
+    check("a claim that stands for nothing any more opens nothing", got == "AccessDenied", got)
 
     kluis("principal", "suspend", "bob")
     got = within_a_second("AccessDenied", s3.get_object, Bucket="icu--ecg", Key="k")

@@ -4,8 +4,8 @@ use super::CodecError;
 use super::rows::{bytes, fields};
 use super::wire::{Reader, Wire};
 use crate::catalog::{
-    AliasRow, JobRow, Linking, NodeRow, PersonRow, RosterEntry, RosterKind, RosterRow, SourceRow,
-    TeamRow,
+    AliasRow, ClaimRow, JobRow, Linking, NodeRow, PersonRow, RosterEntry, RosterKind, RosterRow,
+    SourceRow, TeamRow,
 };
 use crate::policy::Demand;
 
@@ -17,6 +17,7 @@ bytes!(RosterKind {
     Person = 4,
     Team = 5,
     Alias = 6,
+    Claim = 7,
 });
 fields!(RosterEntry { revision, row });
 fields!(NodeRow {
@@ -56,6 +57,7 @@ fields!(TeamRow {
     modified,
 });
 fields!(AliasRow { principal });
+fields!(ClaimRow { id, group, created });
 fields!(JobRow {
     principal,
     word,
@@ -88,6 +90,7 @@ impl Wire for RosterRow {
             Self::Person(row) => row.write(out),
             Self::Team(row) => row.write(out),
             Self::Alias(row) => row.write(out),
+            Self::Claim(row) => row.write(out),
         }
     }
 
@@ -100,6 +103,7 @@ impl Wire for RosterRow {
             RosterKind::Person => Self::Person(Wire::read(reader)?),
             RosterKind::Team => Self::Team(Wire::read(reader)?),
             RosterKind::Alias => Self::Alias(Wire::read(reader)?),
+            RosterKind::Claim => Self::Claim(Wire::read(reader)?),
         })
     }
 }

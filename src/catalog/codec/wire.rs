@@ -6,8 +6,9 @@ use bytes::Bytes;
 
 use super::CodecError;
 use crate::types::{
-    AccessKeyId, ApprovalId, BlobId, DatasetId, DatasetName, ETag, GrantId, KeyWorkId, Label,
-    NoticeId, ObjectKey, PrincipalId, ProjectName, PublicationId, Timestamp, UploadId, VersionId,
+    AccessKeyId, ApprovalId, BlobId, ClaimId, DatasetId, DatasetName, ETag, GrantId, KeyWorkId,
+    Label, NoticeId, ObjectKey, PrincipalId, ProjectName, PublicationId, Timestamp, UploadId,
+    VersionId,
 };
 
 /// Elements for which room is made on the word of a length alone.
@@ -219,6 +220,7 @@ ids!(
     UploadId,
     GrantId,
     NoticeId,
+    ClaimId,
     PublicationId,
     KeyWorkId
 );

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use super::samples::*;
 use super::{on_each, refused};
 use crate::catalog::{
-    CatalogError, Conflict, IdentityRow, JobRow, Mutation, NodeRow, PrincipalRow, RosterEntry,
-    RosterKind, RosterRow, SharedCatalog, Uses,
+    CatalogError, ClaimRow, Conflict, IdentityRow, JobRow, Mutation, NodeRow, PrincipalRow,
+    RosterEntry, RosterKind, RosterRow, SharedCatalog, Uses,
 };
 use crate::policy::{Demand, Standing, Terms};
-use crate::types::{Action, LogTerms, PrincipalId, PrincipalKind};
+use crate::types::{Action, ClaimId, LogTerms, PrincipalId, PrincipalKind};
 
 async fn commit(catalog: &SharedCatalog, mutation: Mutation) -> Result<(), CatalogError> {
     catalog.commit(vec![mutation]).await
@@ -175,6 +175,20 @@ fn demand(name: &str, was: Option<u64>, revision: u64) -> Mutation {
     set(RosterKind::Demand, name, was, entry)
 }
 
+fn claim(name: &str) -> Mutation {
+    let row = RosterRow::Claim(ClaimRow {
+        id: ClaimId::from_bytes([9; 16]),
+        group: "team".parse().unwrap(),
+        created: at(1),
+    });
+    set(
+        RosterKind::Claim,
+        name,
+        None,
+        Some(RosterEntry { revision: 1, row }),
+    )
+}
+
 fn job(name: &str, was: Option<u64>, revision: Option<u64>) -> Mutation {
     let row = RosterRow::Job(job_row());
     let entry = revision.map(|revision| RosterEntry { revision, row });
@@ -209,6 +223,8 @@ pub(super) fn life() -> Vec<Vec<Mutation>> {
             job("ann/1", Some(1), Some(2)),
         ],
         vec![enrol("gpu-1", None, Some(1)), demand("icu", None, 1)],
+        vec![claim("sram\nreaders"), claim("sram\nothers")],
+        vec![set(RosterKind::Claim, "sram\nothers", Some(1), None)],
         vec![Mutation::CreateGrant(grant(8, "icu", "team"))],
         vec![set_terms(8, terms())],
         vec![Mutation::NoteUses(Uses {

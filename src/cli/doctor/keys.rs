@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Report;
-use crate::app::{OpenVaultError, look_at_root, open_keys};
+use crate::app::{OpenVaultError, look_at_root, open_keys, renew_token};
 use crate::catalog::{DatasetRow, KeyWorkRow};
 use crate::cli::open::{Desk, refuse};
 use crate::cli::serve;
-use crate::config::Config;
+use crate::config::{Config, RootKind};
 use crate::keyring::{Keeper, KeptRoot, KeyRing, Quorum, RootFile};
 
 /// Looks at the files and opens the ring.
@@ -48,12 +48,34 @@ fn open(config: &Config, desk: Desk<'_>, report: &mut Report) -> Option<Arc<KeyR
             let print = ring.fingerprint();
             let identity = config.keys.identity.display();
             report.ok("keys", format!("{identity} opens the key ring {print}"));
+            if config.keys.root == RootKind::Transit {
+                of_token(&runtime, config, report);
+            }
             Some(ring)
         }
         Err(error) => {
             fail(&error, report);
             None
         }
+    }
+}
+
+/// The key service's token lives on: renewed here as a gateway does it.
+fn of_token(runtime: &tokio::runtime::Runtime, config: &Config, report: &mut Report) {
+    match runtime.block_on(renew_token(&config.transit)) {
+        Ok(left) => {
+            let hours = left.as_secs() / 3_600;
+            report.ok(
+                "keys",
+                format!("the key service's token is renewed, for {hours} hours"),
+            );
+        }
+        Err(error) => report.warn(
+            "keys",
+            format!("the key service's token is not renewed: {error}"),
+            "give it a period and the policy `default`: a vault whose token has ended does not \
+             open again",
+        ),
     }
 }
 

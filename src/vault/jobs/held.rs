@@ -60,6 +60,7 @@ impl Guard {
         let word = Word {
             issuer: issuer.to_owned(),
             subject: subject.to_owned(),
+            through: Vec::new(),
         };
         Ok(self.linked(&word).await?.as_ref() == Some(principal))
     }

@@ -258,6 +258,7 @@ impl Vault {
             name,
             audience: AUDIENCE.to_owned(),
             once: true,
+            groups: None,
             keys,
         };
         let now = self.now();
