@@ -7,7 +7,7 @@ use std::path::Path;
 use data_encoding::HEXLOWER;
 use serde_json::json;
 
-use super::args;
+use super::args_of_proof::VerifyErasure;
 use super::source::DirSource;
 use super::verify::{directory, trusted};
 use crate::app::system::SystemClock;
@@ -22,7 +22,7 @@ use crate::types::{Action, Clock as _};
 use crate::vault::erasure_words;
 
 /// Runs it.
-pub(super) fn run(ask: &args::VerifyErasure, output: &mut Output) -> Result<Exit, CliError> {
+pub(super) fn run(ask: &VerifyErasure, output: &mut Output) -> Result<Exit, CliError> {
     let key = read(&ask.log, u64::try_from(TRUST_BYTES_MAX).unwrap_or(u64::MAX))?;
     let key: VerifierKey = key.trim().parse().map_err(|error| {
         CliError::of(Exit::Usage, &error).hint("`kluis-audit key` prints the log's key")
@@ -75,7 +75,7 @@ pub(super) fn run(ask: &args::VerifyErasure, output: &mut Output) -> Result<Exit
 }
 
 /// Whether a bundle, which must hold as evidence, has the record of this certificate's hash.
-fn recorded(dir: &Path, ask: &args::VerifyErasure, held: &Certified) -> Result<bool, CliError> {
+fn recorded(dir: &Path, ask: &VerifyErasure, held: &Certified) -> Result<bool, CliError> {
     let said = &held.certificate;
     let words = format!(
         "work={} certificate={}",
@@ -119,7 +119,7 @@ fn recorded(dir: &Path, ask: &args::VerifyErasure, held: &Certified) -> Result<b
 }
 
 /// Refuses a certificate that is good and of something else.
-fn expected(ask: &args::VerifyErasure, said: &Certificate) -> Result<(), CliError> {
+fn expected(ask: &VerifyErasure, said: &Certificate) -> Result<(), CliError> {
     let other = |of: &str| {
         let told = format!("the certificate is of something else: {of}");
         CliError::new(Exit::No, told).hint("it is signed by this log, and proves nothing of yours")
