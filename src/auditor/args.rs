@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 
-use super::args_of_proof::{ProveCommand, PseudonymCommand, VerifyRecord};
+use super::args_of_proof::{ProveCommand, PseudonymCommand, VerifyErasure, VerifyRecord};
 use crate::cli::values;
 #[cfg(feature = "sql")]
 use crate::ledger::Outcome;
 use crate::ledger::export::Form;
 #[cfg(feature = "sql")]
 use crate::types::{Action, GrantId, ObjectKey};
-use crate::types::{BucketName, DatasetName, EventId, PrincipalId, ProjectName, Timestamp};
+use crate::types::{DatasetName, EventId, PrincipalId, ProjectName, Timestamp};
 
 const AFTER: &str = "\
 Exit codes:
@@ -49,8 +49,11 @@ pub(super) enum Command {
     /// Check a bundle, or a copy of a log's directory; needs neither the vault nor a network
     Verify(Verify),
     /// Check a certificate of erasure; needs neither the vault nor a network
+    ///
+    /// The certificate alone shows what the log's key has signed. With a bundle it is also shown
+    /// that the log has a record of it.
     #[command(
-        after_long_help = "Example:\n  kluis-audit verify-erasure certificate.txt --log log.vkey\n  kluis-audit verify-erasure certificate.txt --log log.vkey --dataset icu-sepsis/ecg-2024 --what object=patients/7.dcm"
+        after_long_help = "Example:\n  kluis-audit verify-erasure certificate.txt --log log.vkey --bundle bundle/\n  kluis-audit verify-erasure certificate.txt --log log.vkey --dataset icu-sepsis/ecg-2024 --what object=patients/7.dcm"
     )]
     VerifyErasure(VerifyErasure),
     /// Check the proof of one record; needs neither the vault nor a network
@@ -127,23 +130,6 @@ pub(super) struct Verify {
     /// Decide the requests that hold again, with the policy versions in the bundle
     #[arg(long)]
     pub(super) replay: bool,
-}
-
-/// Which certificate.
-#[derive(Debug, Args)]
-pub(super) struct VerifyErasure {
-    /// The certificate, as `kluis key certificate` printed it
-    #[arg(value_hint = ValueHint::FilePath)]
-    pub(super) file: PathBuf,
-    /// A file with the log's public key, as `kluis-audit key` printed it
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub(super) log: PathBuf,
-    /// The dataset that it must be of, as project/dataset
-    #[arg(long, value_parser = values::dataset, value_name = "PROJECT/DATASET")]
-    pub(super) dataset: Option<BucketName>,
-    /// What must be erased, as it was agreed on: dataset, object=KEY, write=VERSION:KEY, version=N
-    #[arg(long, value_name = "WHAT", requires = "dataset")]
-    pub(super) what: Option<String>,
 }
 
 /// Whose records.

@@ -1,4 +1,5 @@
-//! The arguments of `kluis-audit prove`, `verify-record` and `pseudonym`, without logic.
+//! The arguments of `kluis-audit prove`, `verify-record`, `verify-erasure` and `pseudonym`, without
+//! logic.
 
 use std::path::PathBuf;
 
@@ -6,7 +7,28 @@ use clap::{Args, Subcommand, ValueHint};
 
 use super::args::Whose;
 use crate::cli::values;
-use crate::types::{EventId, PrincipalId, ProjectName};
+use crate::types::{BucketName, EventId, PrincipalId, ProjectName};
+
+/// Which certificate.
+#[derive(Debug, Args)]
+pub(super) struct VerifyErasure {
+    /// The certificate, as `kluis key certificate` printed it
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(super) file: PathBuf,
+    /// A file with the log's public key, as `kluis-audit key` printed it
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(super) log: PathBuf,
+    /// The dataset that it must be of, as project/dataset
+    #[arg(long, value_parser = values::dataset, value_name = "PROJECT/DATASET")]
+    pub(super) dataset: Option<BucketName>,
+    /// What must be erased, as it was agreed on: dataset, object=KEY, write=VERSION:KEY, version=N
+    #[arg(long, value_name = "WHAT", requires = "dataset")]
+    pub(super) what: Option<String>,
+    /// Look for the certificate's record in this bundle of the project, as `kluis-audit bundle`
+    /// made it after the erasure [default: the log is not looked at]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(super) bundle: Option<PathBuf>,
+}
 
 /// What to prove.
 #[derive(Debug, Subcommand)]

@@ -7,16 +7,22 @@ use std::path::Path;
 use data_encoding::HEXLOWER;
 use serde_json::json;
 
-use super::args;
+use super::args_of_proof::VerifyErasure;
+use super::source::DirSource;
+use super::verify::{directory, trusted};
+use crate::app::system::SystemClock;
 use crate::catalog::EraseScope;
 use crate::cli::output::{CliError, Exit, Output};
-use crate::ledger::erasure::Certificate;
+use crate::ledger::erasure::{Certificate, Certified};
+use crate::ledger::evidence::{Demand, verify};
 use crate::ledger::tlog::VerifierKey;
+use crate::ledger::{Entry, Outcome};
 use crate::types::limits::{CERTIFICATE_BYTES_MAX, TRUST_BYTES_MAX};
+use crate::types::{Action, Clock as _};
 use crate::vault::erasure_words;
 
 /// Runs it.
-pub(super) fn run(ask: &args::VerifyErasure, output: &mut Output) -> Result<Exit, CliError> {
+pub(super) fn run(ask: &VerifyErasure, output: &mut Output) -> Result<Exit, CliError> {
     let key = read(&ask.log, u64::try_from(TRUST_BYTES_MAX).unwrap_or(u64::MAX))?;
     let key: VerifierKey = key.trim().parse().map_err(|error| {
         CliError::of(Exit::Usage, &error).hint("`kluis-audit key` prints the log's key")
@@ -25,8 +31,13 @@ pub(super) fn run(ask: &args::VerifyErasure, output: &mut Output) -> Result<Exit
     let held = Certificate::verify(&file, &key).map_err(|error| CliError::of(Exit::No, &error))?;
     let said = &held.certificate;
     expected(ask, said)?;
+    let recorded = match &ask.bundle {
+        Some(dir) => Some(recorded(dir, ask, &held)?),
+        None => None,
+    };
     output.value(&json!({
-        "holds": true,
+        "holds": recorded.unwrap_or(true),
+        "recorded": recorded,
         "log": said.log,
         "work": said.work.to_string(),
         "dataset": said.dataset.to_string(),
@@ -45,12 +56,70 @@ pub(super) fn run(ask: &args::VerifyErasure, output: &mut Output) -> Result<Exit
         "blobs_kept": said.kept,
         "sha256": HEXLOWER.encode(&held.hash),
     }))?;
-    output.note("the certificate and its list hold; the log has a record of its SHA-256");
+    match recorded {
+        Some(true) => {
+            output.note("the certificate and its list hold; the log has a record of its SHA-256");
+        }
+        Some(false) => {
+            let told = "the certificate and its list hold; no record of it is in this bundle";
+            return Err(CliError::new(Exit::No, told).hint(
+                "is the bundle of this project, whole, and made after the erasure had ended?",
+            ));
+        }
+        None => {
+            output.note("the certificate and its list hold; the log itself was not looked at");
+            output.hint("`--bundle DIR` looks for its record in what `kluis-audit bundle` made");
+        }
+    }
     Ok(Exit::Done)
 }
 
+/// Whether a bundle, which must hold as evidence, has the record of this certificate's hash.
+fn recorded(dir: &Path, ask: &VerifyErasure, held: &Certified) -> Result<bool, CliError> {
+    let said = &held.certificate;
+    let words = format!(
+        "work={} certificate={}",
+        said.work,
+        HEXLOWER.encode(&held.hash)
+    );
+    let trust = trusted(Some(&ask.log), None)?;
+    directory(dir)?;
+    let demand = Demand {
+        now: SystemClock.now(),
+        days: 0,
+    };
+    let mut found = false;
+    let report = verify(&mut DirSource::new(dir), &trust, &[], demand, &mut |seen| {
+        let Entry::Whole {
+            intent, completion, ..
+        } = &seen.entry
+        else {
+            return;
+        };
+        // What others ask is text of theirs: a listing's prefix may read like such a record.
+        let erases = matches!(
+            intent.action,
+            Some(Action::DatasetDelete | Action::ObjectDelete | Action::VersionDelete)
+        );
+        found |= erases
+            && completion.outcome == Outcome::Success
+            && intent.object.project.as_ref() == Some(&said.bucket.project)
+            && intent.object.dataset.as_ref() == Some(&said.bucket.dataset)
+            && intent.query.as_deref() == Some(&words);
+    });
+    let report = report.map_err(|error| CliError::of(Exit::Unavailable, &error))?;
+    match report.findings.first() {
+        None => Ok(found),
+        Some(finding) => {
+            let told = format!("{}: {}", finding.kind.word(), finding.text);
+            Err(CliError::new(Exit::No, told)
+                .hint("the bundle does not hold: `kluis-audit verify` names every fault"))
+        }
+    }
+}
+
 /// Refuses a certificate that is good and of something else.
-fn expected(ask: &args::VerifyErasure, said: &Certificate) -> Result<(), CliError> {
+fn expected(ask: &VerifyErasure, said: &Certificate) -> Result<(), CliError> {
     let other = |of: &str| {
         let told = format!("the certificate is of something else: {of}");
         CliError::new(Exit::No, told).hint("it is signed by this log, and proves nothing of yours")

@@ -22,6 +22,7 @@ use crate::types::limits::{LOG_KEPT_MAX, NOTE_BYTES_MAX, TRUST_BYTES_MAX};
 /// Runs it.
 pub(super) fn run(ask: &args::Verify, output: &mut Output) -> Result<Exit, CliError> {
     let trust = trusted(ask.log.as_deref(), ask.trust.as_deref())?;
+    directory(&ask.dir)?;
     let kept = match &ask.kept {
         Some(dir) => kept(dir)?,
         None => Vec::new(),
@@ -147,6 +148,15 @@ fn stated(source: &mut DirSource, sound: bool, report: &mut Report) -> Result<()
 
 fn wrong(path: &Path, what: &str) -> CliError {
     CliError::new(Exit::Usage, format!("{}: {what}", path.display()))
+}
+
+/// That there is something to verify: a wrong path is no evidence against anybody.
+pub(super) fn directory(path: &Path) -> Result<(), CliError> {
+    if path.is_dir() {
+        return Ok(());
+    }
+    Err(wrong(path, "no such directory")
+        .hint("it is what `kluis-audit bundle --out` made, or a copy of `proof.dir`"))
 }
 
 pub(super) fn text(path: &Path, most: usize) -> Result<String, CliError> {

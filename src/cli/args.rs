@@ -452,7 +452,7 @@ pub enum CredentialCommand {
         principal: PrincipalId,
     },
     /// Revoke a credential
-    #[command(after_long_help = "Example:\n  kluis credential revoke KLUIS234567ABCDEFGHI")]
+    #[command(after_long_help = "Example:\n  kluis credential revoke KLUS23456789ABCDEFGH")]
     Revoke {
         /// The access key id
         id: AccessKeyId,
@@ -470,7 +470,9 @@ pub enum PolicyCommand {
         dir: Option<PathBuf>,
     },
     /// Run tables of expectations
-    #[command(after_long_help = "Example:\n  kluis policy test policies/examples/health.toml")]
+    #[command(
+        after_long_help = "Example:\n  kluis policy test --dir policies/examples/health policies/examples/health/expectations.toml"
+    )]
     Test {
         /// Files of expectations
         #[arg(required = true, value_name = "FILE", value_hint = ValueHint::FilePath)]

@@ -29,6 +29,8 @@ fn examples(command: &clap::Command) -> Vec<String> {
         .split_once("Example:\n")
         .map(|(_, tail)| tail.to_owned())
         .unwrap_or_default();
+    // As a shell reads it: a line that ends so goes on.
+    let tail = tail.replace("\\\n", " ");
     tail.lines().map(|line| line.trim().to_owned()).collect()
 }
 

@@ -6,13 +6,12 @@ use super::dataset::{missing, path};
 use super::dataset_args::{CardArgs, DatasetCommand};
 use super::open::{Desk, call};
 use super::output::{CliError, Output};
-use crate::app::Opened;
-use crate::catalog::{CardDefaults, DatasetRow};
+use crate::catalog::CardDefaults;
 use crate::types::{BucketName, Label, PrincipalId, ProjectName};
 use crate::vault::{CardChange, Described};
 
 impl CardArgs {
-    fn change(&self) -> CardChange {
+    pub(super) fn change(&self) -> CardChange {
         CardChange {
             owner: self.owner.clone(),
             label: self.label.clone(),
@@ -22,26 +21,6 @@ impl CardArgs {
             ..CardChange::default()
         }
     }
-}
-
-/// Describes a dataset that was just made, where something was said of it.
-pub(super) async fn first(
-    opened: &Opened,
-    row: DatasetRow,
-    creator: &PrincipalId,
-    card: &CardArgs,
-) -> Result<DatasetRow, CliError> {
-    let mut change = card.change();
-    if change == CardChange::default() {
-        return Ok(row);
-    }
-    if row.card.is_none() && change.owner.is_none() {
-        change.owner = Some(creator.clone());
-    }
-    let call = call(opened, "dataset set")?;
-    let vault = &opened.vault;
-    let told = vault.set_card(&call, &row.bucket, change, Some(creator));
-    Ok(told.await?.row)
 }
 
 pub(super) fn set(

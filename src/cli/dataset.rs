@@ -32,10 +32,8 @@ pub(super) fn run(
                 }
                 let call = call(opened, "dataset create")?;
                 let vault = &opened.vault;
-                let row = vault
-                    .found_dataset(&call, name.clone(), creator.clone())
-                    .await?;
-                super::cards::first(opened, row, creator, card).await
+                let made = vault.found_dataset(&call, name.clone(), creator.clone(), card.change());
+                Ok(made.await?)
             })?;
             if row.card.is_none() {
                 output.note("it takes no data before it is described");

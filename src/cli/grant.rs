@@ -7,19 +7,23 @@ use super::open::{Desk, absent, call};
 use super::output::{CliError, Exit, Output};
 use super::project::{end, there};
 use crate::app::Opened;
+use crate::app::system::SystemClock;
 use crate::catalog::SharedCatalog;
 use crate::policy::{Grant, GrantEffect, Standing, Terms};
 use crate::types::{
-    Action, BucketName, DatasetName, GrantId, Network, PrincipalId, ProjectName, limits,
+    Action, BucketName, Clock as _, DatasetName, GrantId, Network, PrincipalId, ProjectName,
+    Timestamp, limits,
 };
 use crate::vault::{GrantUse, VaultError};
 
-const COLUMNS: [&str; 11] = [
+const COLUMNS: [&str; 13] = [
     "grant",
     "principal",
     "effect",
     "role",
     "covers",
+    "actions",
+    "networks",
     "starts",
     "expires",
     "purpose",
@@ -131,6 +135,12 @@ async fn create(opened: &Opened, ask: &GrantArgs) -> Result<GrantId, CliError> {
                 .hint(format!("the policy has these: {roles}")),
         );
     }
+    let rests = ask.purpose.is_some() && ask.permit.is_some() && ask.expires.is_some();
+    if !(rests || ask.deny || policy.role_allows(&ask.role, Action::GrantManage)) {
+        let told = "a grant says its purpose, its permit and its end";
+        return Err(CliError::new(Exit::Usage, told)
+            .hint("add --purpose CODE, --permit REFERENCE and --expires TIME"));
+    }
     let call = call(opened, "grant create")?;
     match (&ask.approver, &ask.proposer) {
         (Some(approver), _) => {
@@ -192,11 +202,34 @@ const fn effect(grant: &Grant) -> &'static str {
     }
 }
 
-const fn standing(grant: &Grant) -> &'static str {
-    match grant.terms.standing {
-        Standing::Approved => "approved",
-        Standing::Proposed => "proposed",
+/// What a grant is good for at a moment: `in force`, or why it is not.
+fn standing(grant: &Grant, now: Timestamp) -> &'static str {
+    let over = |end: Option<Timestamp>| end.is_some_and(|end| end <= now);
+    match (grant.terms.standing, grant.effect) {
+        _ if over(grant.expires) => "ended",
+        (Standing::Proposed, _) => "proposed",
+        (Standing::Approved, GrantEffect::Allow) if over(grant.terms.lapses) => "lapsed",
+        (Standing::Approved, _) if grant.starts > now => "not yet",
+        (Standing::Approved, _) => "in force",
     }
+}
+
+/// Who approved it, if anybody did.
+const fn approver(grant: &Grant) -> Option<&PrincipalId> {
+    match grant.terms.standing {
+        Standing::Approved => Some(&grant.approver),
+        Standing::Proposed => None,
+    }
+}
+
+fn actions(grant: &Grant) -> Vec<&'static str> {
+    let all = grant.terms.actions.iter();
+    all.map(|action| Action::as_str(*action)).collect()
+}
+
+fn networks(grant: &Grant) -> Vec<String> {
+    let all = grant.terms.networks.iter();
+    all.map(Network::to_string).collect()
 }
 
 /// A table of a project's grants.
@@ -207,24 +240,28 @@ pub(super) fn list(
 ) -> Result<(), CliError> {
     let grants =
         super::serve::runtime()?.block_on(catalog.grants(project, limits::GUARD_CACHE_MAX))?;
-    let text = |value: &Option<String>| value.clone().unwrap_or_default();
-    let cells = |grant: &Grant| {
-        [
-            grant.id.to_string(),
-            grant.principal.to_string(),
-            effect(grant).to_owned(),
-            grant.role.clone(),
-            covers(grant),
-            grant.starts.to_string(),
-            end(grant.expires),
-            text(&grant.purpose),
-            text(&grant.permit),
-            grant.approver.to_string(),
-            standing(grant).to_owned(),
-        ]
-    };
-    let rows: Vec<_> = grants.iter().map(cells).collect();
+    let now = SystemClock.now();
+    let rows: Vec<_> = grants.iter().map(|grant| cells(grant, now)).collect();
     output.rows(COLUMNS, &rows)
+}
+
+fn cells(grant: &Grant, now: Timestamp) -> [String; 13] {
+    let text = |value: &Option<String>| value.clone().unwrap_or_default();
+    [
+        grant.id.to_string(),
+        grant.principal.to_string(),
+        effect(grant).to_owned(),
+        grant.role.clone(),
+        covers(grant),
+        actions(grant).join(","),
+        networks(grant).join(","),
+        grant.starts.to_string(),
+        end(grant.expires),
+        text(&grant.purpose),
+        text(&grant.permit),
+        approver(grant).map_or_else(String::new, ToString::to_string),
+        standing(grant, now).to_owned(),
+    ]
 }
 
 fn show(
@@ -237,18 +274,6 @@ fn show(
     let found = super::serve::runtime()?.block_on(catalog.grant(&id))?;
     let grant = found.filter(|grant| grant.project == *project);
     let grant = grant.ok_or_else(|| absent("grant", &id))?;
-    let actions: Vec<_> = grant
-        .terms
-        .actions
-        .iter()
-        .map(|a| Action::as_str(*a))
-        .collect();
-    let networks: Vec<_> = grant
-        .terms
-        .networks
-        .iter()
-        .map(Network::to_string)
-        .collect();
     output.value(&json!({
         "grant": grant.id.to_string(),
         "project": grant.project.as_str(),
@@ -257,19 +282,16 @@ fn show(
         "role": grant.role,
         "dataset": grant.dataset.as_ref().map(DatasetName::as_str),
         "prefix": grant.prefix,
-        "actions": actions,
-        "networks": networks,
+        "actions": actions(&grant),
+        "networks": networks(&grant),
         "purpose": grant.purpose,
         "permit": grant.permit,
         "starts": grant.starts.to_string(),
         "expires": grant.expires.map(|end| end.to_string()),
         "lapses": grant.terms.lapses.map(|end| end.to_string()),
-        "standing": standing(&grant),
+        "standing": standing(&grant, SystemClock.now()),
         "proposer": grant.terms.proposer.as_ref().map(PrincipalId::as_str),
-        "approver": match grant.terms.standing {
-            Standing::Approved => Some(grant.approver.as_str()),
-            Standing::Proposed => None,
-        },
+        "approver": approver(&grant).map(PrincipalId::as_str),
         "created": grant.created.to_string(),
     }))
 }
@@ -291,6 +313,7 @@ fn review(
         let call = call(opened, "grant review")?;
         Ok(vault.review_grants(&call, project, None).await?)
     })?;
+    let now = SystemClock.now();
     let cells = |row: &GrantUse| {
         let grant = &row.grant;
         [
@@ -303,9 +326,86 @@ fn review(
             end(grant.terms.lapses),
             end(grant.expires),
             if row.privileged { "yes" } else { "no" }.to_owned(),
-            standing(grant).to_owned(),
+            standing(grant, now).to_owned(),
         ]
     };
     let rows: Vec<_> = rows.iter().map(cells).collect();
     output.rows(REVIEW, &rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::from_millis(1_000);
+
+    fn grant(starts: u64, expires: Option<u64>, terms: Terms) -> Grant {
+        let id = |text: &str| text.parse().unwrap_or_else(|error| panic!("{error}"));
+        Grant {
+            id: GrantId::from_bytes([7; 16]),
+            project: "icu".parse().unwrap_or_else(|error| panic!("{error}")),
+            principal: id("bob"),
+            role: "reader".to_owned(),
+            dataset: None,
+            prefix: String::new(),
+            effect: GrantEffect::Allow,
+            purpose: None,
+            permit: None,
+            starts: Timestamp::from_millis(starts),
+            expires: expires.map(Timestamp::from_millis),
+            approver: id("ana"),
+            created: Timestamp::from_millis(0),
+            terms,
+        }
+    }
+
+    fn proposed() -> Terms {
+        Terms {
+            standing: Standing::Proposed,
+            ..Terms::default()
+        }
+    }
+
+    fn lapsing(at: u64) -> Terms {
+        Terms {
+            lapses: Some(Timestamp::from_millis(at)),
+            ..Terms::default()
+        }
+    }
+
+    #[test]
+    fn what_is_granted_today_is_told() {
+        let cases = [
+            (grant(0, None, Terms::default()), "in force"),
+            (grant(1_000, Some(1_001), Terms::default()), "in force"),
+            (grant(0, Some(1_000), Terms::default()), "ended"),
+            (grant(1_001, None, Terms::default()), "not yet"),
+            (grant(0, None, lapsing(1_000)), "lapsed"),
+            (grant(0, None, lapsing(1_001)), "in force"),
+            (grant(0, None, proposed()), "proposed"),
+            (grant(0, Some(999), proposed()), "ended"),
+        ];
+        for (grant, told) in cases {
+            assert_eq!(standing(&grant, NOW), told, "{:?}", grant.terms);
+        }
+        let denial = Grant {
+            effect: GrantEffect::Deny,
+            ..grant(0, None, lapsing(1))
+        };
+        assert_eq!(standing(&denial, NOW), "in force", "no denial lapses");
+    }
+
+    #[test]
+    fn a_proposal_has_no_approver_and_shows_its_terms() {
+        let mut grant = grant(0, None, proposed());
+        grant.terms.networks = vec!["10.12.0.0/16".parse().unwrap_or_else(|e| panic!("{e}"))];
+        grant.terms.actions = vec![Action::ObjectRead, Action::ObjectList];
+        let row = cells(&grant, NOW);
+        let of = |name| row[COLUMNS.iter().position(|column| *column == name).unwrap()].as_str();
+        assert_eq!(of("approver"), "");
+        assert_eq!(of("networks"), "10.12.0.0/16");
+        assert_eq!(of("actions"), "object.read,object.list");
+        grant.terms.standing = Standing::Approved;
+        assert_eq!(cells(&grant, NOW)[11], "ana");
+    }
 }

@@ -13,10 +13,13 @@ pub enum GrantCommand {
     /// With `--approver` it is in force at once; the approver must manage grants over all that it
     /// covers. With `--proposer` it gives nothing until `kluis grant approve`.
     #[command(
-        after_long_help = "Example:\n  kluis grant create icu-sepsis --to train-job --role job --dataset ecg-2024 --purpose ehds:scientific-research --permit HDAB-NL-2026-0417 --expires 2027-12-31 --approver a.jansen\n  kluis grant create icu-sepsis --to b.devries --role reader --dataset ecg-2024 --network 10.12.0.0/16 --purpose ehds:scientific-research --permit HDAB-NL-2026-0417 --expires 2027-12-31 --proposer b.devries"
+        after_long_help = "Example:\n  kluis grant create icu-sepsis --to train-job --role job --dataset ecg-2024 \\\n    --purpose ehds:scientific-research --permit HDAB-NL-2026-0417 --expires 2027-12-31 \\\n    --approver a.jansen\n  kluis grant create icu-sepsis --to b.devries --role reader --dataset ecg-2024 \\\n    --network 10.12.0.0/16 --purpose ehds:scientific-research \\\n    --permit HDAB-NL-2026-0417 --expires 2027-12-31 --proposer b.devries"
     )]
     Create(Box<GrantArgs>),
-    /// List a project's grants
+    /// List a project's grants and proposals: what stands behind each, and whether it is in force
+    ///
+    /// `in force`; `proposed` waits for an owner; `not yet` begins later; `ended` is over; `lapsed`
+    /// was not confirmed by a review. What was withdrawn is in the log alone (`kluis-audit query`).
     #[command(after_long_help = "Example:\n  kluis grant list icu-sepsis --json")]
     List {
         /// The project
@@ -84,7 +87,8 @@ pub struct GrantArgs {
     /// Who is to hold it: a person, a workload or a group
     #[arg(long, value_name = "PRINCIPAL")]
     pub to: PrincipalId,
-    /// The role: owner, contributor, depositor, reader, job, exporter, auditor, operator
+    /// The role, as the policy has it: owner, contributor, depositor, reader, job, exporter,
+    /// auditor, operator, officer, responder, lock-breaker
     #[arg(long, value_name = "ROLE")]
     pub role: String,
     /// Who approves it
@@ -112,10 +116,11 @@ pub struct GrantArgs {
     /// From when: 2027-01-01 or 2027-01-01T12:00:00Z [default: now]
     #[arg(long, value_name = "TIME", value_parser = values::time, help_heading = "What it covers")]
     pub starts: Option<Timestamp>,
-    /// Until when; at this moment it is over
+    /// Until when; at this moment it is over. Needed, like purpose and permit, unless it denies or
+    /// its role is an owner's
     #[arg(long, value_name = "TIME", value_parser = values::time, help_heading = "What it covers")]
     pub expires: Option<Timestamp>,
-    /// For what, as a code
+    /// For what, as a code: ehds:scientific-research
     #[arg(long, value_name = "CODE", help_heading = "What it rests on")]
     pub purpose: Option<String>,
     /// The permit or approval

@@ -67,7 +67,14 @@ pub(super) fn demo(
         .block_on(demo::run(&ask, environment, output))
         .map_err(|error| match error {
             DemoError::Serve(error) => refuse(&error),
-            DemoError::Config(_) | DemoError::Log(_) => CliError::of(Exit::Usage, &error),
+            DemoError::NotItsOwn { .. } => CliError::of(Exit::Usage, &error).hint(
+                "`kluis serve` serves a vault that is there; `--dir` names another place for a demo",
+            ),
+            DemoError::Config(_) => CliError::of(Exit::Usage, &error).hint(format!(
+                "`--listen 127.0.0.1:9000` stays on this machine; the rest stands in {}",
+                ask.dir.join("kluis.toml").display()
+            )),
+            DemoError::Log(_) => CliError::of(Exit::Usage, &error),
             DemoError::File { .. }
             | DemoError::Keys(_)
             | DemoError::Store(_)

@@ -61,6 +61,11 @@ pub enum ConfigError {
 impl Config {
     /// Reads and checks a file; relative paths in it are taken from the file's directory.
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        Self::load_with(path, |_as_it_is| {})
+    }
+
+    /// The same with a change that goes before what the file says, and is checked with it.
+    pub fn load_with(path: &Path, change: impl FnOnce(&mut Self)) -> Result<Self, ConfigError> {
         let unreadable = |source| ConfigError::Read {
             path: path.to_owned(),
             source,
@@ -80,14 +85,24 @@ impl Config {
             unreadable(std::io::Error::new(std::io::ErrorKind::InvalidData, error))
         })?;
         let base = path.parent().unwrap_or_else(|| Path::new(""));
-        Self::parse(&text, base).map_err(|problems| ConfigError::Invalid {
+        Self::parse_with(&text, base, change).map_err(|problems| ConfigError::Invalid {
             problems: problems.in_file(path),
         })
     }
 
     /// Reads and checks a text; relative paths in it are taken from `base`.
     pub fn parse(text: &str, base: &Path) -> Result<Self, Problems> {
+        Self::parse_with(text, base, |_as_it_is| {})
+    }
+
+    /// The same with a change, as [`load_with`](Self::load_with) makes it.
+    pub fn parse_with(
+        text: &str,
+        base: &Path,
+        change: impl FnOnce(&mut Self),
+    ) -> Result<Self, Problems> {
         let (mut config, mut problems) = Self::read(text);
+        change(&mut config);
         if problems.is_empty() {
             problems = config.faults();
         }

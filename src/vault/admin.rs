@@ -156,21 +156,6 @@ impl Vault {
         Ok(SecretText::new(text.to_owned()))
     }
 
-    /// Makes a dataset for `owner`, from the vault's own host.
-    pub async fn found_dataset(
-        &self,
-        call: &Call,
-        bucket: BucketName,
-        owner: PrincipalId,
-    ) -> Result<crate::catalog::DatasetRow, VaultError> {
-        let mut intent = Self::admin_intent(call, Some(&bucket.project), "dataset");
-        intent.object.dataset = Some(bucket.dataset.clone());
-        intent.action = Some(Action::DatasetCreate);
-        let recorded = self.begin(call, intent).await?;
-        let result = self.make_dataset(&bucket, owner, false).await;
-        recorded.settle(result)
-    }
-
     /// Deletes an empty dataset, from the vault's own host.
     pub async fn remove_dataset(&self, call: &Call, bucket: &BucketName) -> Result<(), VaultError> {
         let mut intent = Self::admin_intent(call, Some(&bucket.project), "dataset");

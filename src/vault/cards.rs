@@ -61,6 +61,66 @@ const TWO: VaultError = VaultError::new(
 const ABSENT: VaultError = VaultError::new(ErrorKind::NoSuchDataset, "no such dataset");
 
 impl Vault {
+    /// Makes a dataset from the vault's own host, with what its creator says of it beyond her
+    /// project's defaults. One commit does both: what is refused leaves nothing behind.
+    pub async fn found_dataset(
+        &self,
+        call: &Call,
+        bucket: BucketName,
+        creator: PrincipalId,
+        said_of_it: CardChange,
+    ) -> Result<DatasetRow, VaultError> {
+        let mut made = Self::card_intent(call, &bucket, Action::DatasetCreate);
+        made.query = Some("dataset".to_owned());
+        let checked = self.founding(call, &bucket, &creator, said_of_it).await;
+        let (card, described) = match checked {
+            Ok(checked) => checked,
+            Err(error) => return Err(self.turn_away(call, made, error).await),
+        };
+        let recorded = self.begin(call, made).await?;
+        let described = match described {
+            Some(intent) => Some(self.begin(call, intent).await?),
+            None => None,
+        };
+        let result = self.make_dataset(&bucket, creator, card, false).await;
+        match described {
+            Some(described) => recorded.settle(described.settle(result)),
+            None => recorded.settle(result),
+        }
+    }
+
+    /// The description of a dataset that is to be made, and what the log says of it where it is
+    /// more than the project's defaults.
+    async fn founding(
+        &self,
+        call: &Call,
+        bucket: &BucketName,
+        creator: &PrincipalId,
+        mut change: CardChange,
+    ) -> Result<(Option<Card>, Option<Intent>), VaultError> {
+        let default = self.first_card(&bucket.project, creator).await?;
+        if change == CardChange::default() {
+            return Ok((default, None));
+        }
+        if default.is_none() && change.owner.is_none() {
+            change.owner = Some(creator.clone());
+        }
+        let decision = self
+            .card_right(call, bucket, creator, Action::DatasetConfigure)
+            .await?;
+        let cleared = self.clearance(creator).await?;
+        let rank = |card: &Card| self.settings.labels.of_data(Some(card));
+        let card = self.changed(default.as_ref(), &change, cleared).await?;
+        if default.as_ref().is_some_and(|old| rank(&card) < rank(old)) {
+            return Err(TWO);
+        }
+        let mut intent = Self::card_intent(call, bucket, Action::DatasetConfigure);
+        intent.event = self.new_event()?;
+        intent.policy = Some(policy_ref(&decision));
+        intent.query = Some(super::cut(&format!("by={creator} {}", said(&card))));
+        Ok((Some(card), Some(intent)))
+    }
+
     /// Says what a dataset is, on the word of who signed or, on the host, of who is named.
     pub async fn set_card(
         &self,
@@ -72,12 +132,11 @@ impl Vault {
         let mut intent = Self::card_intent(call, bucket, Action::DatasetConfigure);
         let checked = async {
             let by = Self::actor(call, by)?;
-            let mut decision = self
+            let decision = self
                 .card_right(call, bucket, &by, Action::DatasetConfigure)
                 .await?;
             if change.held.is_some() {
-                decision = self
-                    .card_right(call, bucket, &by, Action::ObjectLock)
+                self.card_right(call, bucket, &by, Action::ObjectLock)
                     .await?;
             }
             let row = self.catalog.dataset(bucket).await?.ok_or(ABSENT)?;
@@ -85,7 +144,7 @@ impl Vault {
             if self.settings.labels.of_data(row.card.as_deref()) > cleared {
                 return Err(super::barrier::ABOVE);
             }
-            let card = self.changed(&row, &change, cleared).await?;
+            let card = self.changed(row.card.as_deref(), &change, cleared).await?;
             let lowers = row.card.as_ref().is_some_and(|old| {
                 let rank = |card: &Card| self.settings.labels.of_data(Some(card));
                 rank(&card) < rank(old)
@@ -104,15 +163,15 @@ impl Vault {
             } else {
                 None
             };
-            Ok((row, card, approved, decision))
+            Ok((row, card, approved, decision, by))
         };
-        let (row, card, approved, decision) = match checked.await {
+        let (row, card, approved, decision, by) = match checked.await {
             Ok(checked) => checked,
             Err(error) => return Err(self.turn_away(call, intent, error).await),
         };
         intent.policy = Some(policy_ref(&decision));
         let words = approved.as_ref().map(super::Approved::words);
-        let said = format!("{} {}", said(&card), words.unwrap_or_default());
+        let said = format!("by={by} {} {}", said(&card), words.unwrap_or_default());
         intent.query = Some(super::cut(said.trim()));
         let set = Mutation::SetCard {
             dataset: row.id,
@@ -304,11 +363,10 @@ impl Vault {
     /// she could not take it back.
     async fn changed(
         &self,
-        row: &DatasetRow,
+        old: Option<&Card>,
         change: &CardChange,
         cleared: Rank,
     ) -> Result<Card, VaultError> {
-        let old = row.card.as_deref();
         let text = |new: &Option<String>, old: Option<&String>| new.as_ref().or(old).cloned();
         let card = Card {
             owner: change

@@ -4,7 +4,7 @@ use super::Vault;
 use super::ask::Call;
 use super::error::{ErrorKind, VaultError};
 use crate::catalog::{
-    DatasetRow, Defaults, KeyWorkRow, ListQuery, Mutation, Page, UploadQuery, VersionPage,
+    Card, DatasetRow, Defaults, KeyWorkRow, ListQuery, Mutation, Page, UploadQuery, VersionPage,
     VersionQuery,
 };
 use crate::ledger::ObjectRef;
@@ -106,7 +106,10 @@ impl Vault {
                 let there = "the dataset is there already";
                 return Err(VaultError::new(ErrorKind::DatasetExists, there));
             }
-            self.make_dataset(&proof.bucket, creator, locking).await
+            let project = &proof.bucket.project;
+            let card = self.first_card(project, &creator).await?;
+            self.make_dataset(&proof.bucket, creator, card, locking)
+                .await
         }
         .await;
         recorded.settle(result)
@@ -116,6 +119,7 @@ impl Vault {
         &self,
         bucket: &crate::types::BucketName,
         creator: PrincipalId,
+        card: Option<Card>,
         locking: bool,
     ) -> Result<DatasetRow, VaultError> {
         let row = DatasetRow {
@@ -127,7 +131,6 @@ impl Vault {
             defaults: Defaults::default(),
             card: None,
         };
-        let card = self.first_card(&bucket.project, &row.creator).await?;
         self.keyring
             .create_dataset(&row.id, self.entropy.as_ref())?;
         let mut mutations = vec![Mutation::CreateDataset(row.clone())];

@@ -284,7 +284,11 @@ impl From<StoreError> for VaultError {
 impl From<CatalogError> for VaultError {
     fn from(error: CatalogError) -> Self {
         let (kind, reason) = match &error {
-            CatalogError::Conflict(conflict) => of_conflict(*conflict),
+            CatalogError::Conflict(conflict) => {
+                // The sentence says all of it: the catalog's own name for it is nobody's word.
+                let (kind, reason) = of_conflict(*conflict);
+                return Self::new(kind, reason);
+            }
             CatalogError::Busy => (ErrorKind::SlowDown, "the catalog is busy"),
             CatalogError::Full => (ErrorKind::Full, "the catalog's disk takes no more"),
             CatalogError::Damaged { .. } => (ErrorKind::Integrity, "a row is damaged"),

@@ -181,7 +181,7 @@ impl Vault {
             let root = self.next_root(bucket, row, &manifest).await?;
             let envelope = signer.sign(&root)?;
             let found = digest(&root.encode()?);
-            self.note_root(call, intent, &root, &found).await?;
+            self.note_root(call, intent, row, (&root, &found)).await?;
             let issue = Mutation::Issue {
                 publication: row.id,
                 issue: Issue {
@@ -213,14 +213,20 @@ impl Vault {
         &self,
         call: &Call,
         intent: &Intent,
-        root: &Root,
-        found: &Digest,
+        row: &PublicationRow,
+        (root, found): (&Root, &Digest),
     ) -> Result<(), VaultError> {
         let hex = data_encoding::HEXLOWER.encode(found);
         let (number, objects) = (root.number, root.objects);
         let mut noted = intent.clone();
         noted.event = self.new_event()?;
-        noted.query = Some(format!("version={number} objects={objects} root={hex}"));
+        let on_whose_word = match &call.session.principal {
+            Some(_signed) => String::new(),
+            None => format!(" publisher={}", row.publisher),
+        };
+        noted.query = Some(format!(
+            "version={number} objects={objects} root={hex}{on_whose_word}"
+        ));
         self.note(call, noted, Ok(())).await
     }
 

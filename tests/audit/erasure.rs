@@ -105,9 +105,12 @@ fn er_1_a_certificate_is_checked_by_the_command_and_no_other_passes() {
         vault.kluis(&["dataset", "create", dataset, "--creator", "ana"], "icu--");
     }
     let serving = vault.serve();
+    let early = vault.bundle("early");
     let certificate = vault.erased("icu/ecg", "ecg.txt");
     let other = vault.erased("icu/mri", "mri.txt");
     drop(serving);
+    vault.serves_once();
+    let whole = vault.bundle("whole");
     let key = vault.key();
     let check = |file: &str, key: &str, more: &[&str], code: i32, text: &str| {
         let args = ["verify-erasure", file, "--log", key];
@@ -123,6 +126,16 @@ fn er_1_a_certificate_is_checked_by_the_command_and_no_other_passes() {
         0,
         "the certificate and its list hold",
     );
+    assert!(!held.contains("has a record"), "nobody looked: {held}");
+    // The log is looked at where a bundle of it is given, and says no where it has no record.
+    let looked = |bundle: &str, code: i32, text: &str| {
+        check(&certificate, &key, &["--bundle", bundle], code, text)
+    };
+    looked(&whole, 0, "the log has a record of its SHA-256");
+    looked(&early, 1, "no record of it is in this bundle");
+    looked(&vault.text("nowhere"), 2, "no such directory");
+    std::fs::write(vault.path("whole/checkpoint"), "forged").expect("written");
+    looked(&whole, 1, "the bundle does not hold");
     // A good one of something else proves nothing of this.
     check(&other, &key, &of, 1, "icu--mri");
     let object = ["--dataset", "icu/ecg", "--what", "object=a"];

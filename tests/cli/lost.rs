@@ -6,7 +6,7 @@ use crate::beside::start;
 use crate::{Vault, kluis};
 
 /// The demo's configuration, with an end that waits for no idle client.
-const DEMO: &str = r#"
+const DEMO: &str = r#"# Written by `kluis demo`.
 [server]
 listen = "127.0.0.1:0"
 default_project = "demo"

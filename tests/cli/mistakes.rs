@@ -344,3 +344,53 @@ fn policies_that_are_wrong() {
     ];
     run(&example).expect(0, &["0 are not"]);
 }
+
+#[test]
+fn a_dataset_that_is_refused_is_not_made() {
+    let vault = Vault::founded();
+    let create = |label: &str, end: &str| {
+        vault.run(&[
+            "dataset",
+            "create",
+            "icu/ct",
+            "--creator",
+            "ana",
+            "--label",
+            label,
+            "--source",
+            "PACS",
+            "--basis",
+            "b",
+            "--ends",
+            end,
+        ])
+    };
+    create("topsecret", "2130-01-01").expect(1, &["no such label"]);
+    vault
+        .run(&["dataset", "show", "icu/ct"])
+        .expect(1, &["no such dataset"]);
+    create("confidential", "2130-01-01").expect(0, &["icu--ct"]);
+    vault
+        .run(&["dataset", "describe", "icu/ct"])
+        .expect(0, &["confidential", "PACS", "2130-01-01"]);
+    let again = create("confidential", "2130-01-01");
+    let again = again.expect(1, &["the dataset is there already"]);
+    assert!(!again.err.contains("DatasetExists"), "{}", again.err);
+}
+
+#[test]
+fn a_demo_does_not_touch_what_it_did_not_make() {
+    let vault = Vault::founded();
+    let dir = vault.dir().to_str().expect("a path");
+    run(&[
+        "demo",
+        "--headless",
+        "--dir",
+        dir,
+        "--listen",
+        "127.0.0.1:0",
+    ])
+    .expect(2, &["no demo made this", "hint: `kluis serve`"]);
+    let told = vault.run(&["project", "list"]).expect(0, &["icu"]);
+    assert!(!told.out.contains("demo"), "{}", told.out);
+}

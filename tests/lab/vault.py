@@ -142,7 +142,7 @@ class Vault:
             self.environment["KLUIS_STORE_SECRET_ACCESS_KEY"] = env["AWS_SECRET_ACCESS_KEY"]
         for table, values in (settings or {}).items():
             tables[table] = tables.get(table, {}) | values
-        (self.dir / "kluis.toml").write_text(to_toml(tables))
+        (self.dir / "kluis.toml").write_text("# Written by `kluis demo`.\n" + to_toml(tables))
 
     @property
     def pid(self) -> int:

@@ -20,12 +20,17 @@ fn word<'a>(query: &'a str, name: &str) -> Option<&'a str> {
     query.split(' ').find_map(|word| word.strip_prefix(name))
 }
 
-/// Who was decided on: who asked; on the vault's host whom the command named.
-fn principal(session: &Session, query: &str) -> Option<PrincipalId> {
+/// Who was decided on: who asked; on the vault's host whom the command named. What describes a
+/// dataset is free text, and stands behind that name.
+fn principal(session: &Session, action: Action, query: &str) -> Option<PrincipalId> {
     if session.auth != AuthMethod::Local {
         return session.principal.clone();
     }
-    let named = ["auditor=", "approver=", "publisher="];
+    let named: &[&str] = if action == Action::DatasetConfigure {
+        &["by="]
+    } else {
+        &["auditor=", "approver=", "publisher="]
+    };
     let named = named.iter().find_map(|name| word(query, name));
     session
         .principal
@@ -45,11 +50,13 @@ const fn under(action: Action) -> bool {
 pub(super) fn questions(session: &Session, intent: &Intent) -> Result<Vec<Question>, &'static str> {
     let query = intent.query.as_deref().unwrap_or_default();
     let action = intent.action.ok_or("the record names no action")?;
-    let principal = principal(session, query).ok_or("the record does not say on whom")?;
+    let principal = principal(session, action, query).ok_or("the record does not say on whom")?;
     let numbered = query.strip_prefix("version=").and_then(|rest| {
         let (number, rest) = rest.split_once(' ').unwrap_or((rest, ""));
         Some((number.parse::<u32>().ok()?, rest))
     });
+    // A publication's record has the number that it gives, and asked about what is current.
+    let numbered = numbered.filter(|_| action != Action::DatasetPublish);
     let version = numbered.map(|(number, _)| number);
     let asks = |key: &str, version| Question {
         principal: principal.clone(),
@@ -151,5 +158,16 @@ mod tests {
         session.auth = AuthMethod::Local;
         let found = questions(&session, &intent).unwrap();
         assert_eq!(found[0].principal.as_str(), "tess");
+        intent.action = Some(Action::DatasetConfigure);
+        intent.query = Some("by=olivia owner=olivia source=x auditor=eve by=eve".to_owned());
+        let found = questions(&session, &intent).unwrap();
+        assert_eq!(found[0].principal.as_str(), "olivia");
+        intent.action = Some(Action::DatasetPublish);
+        intent.query = Some("version=3 objects=9 root=ab publisher=olivia".to_owned());
+        let found = questions(&session, &intent).unwrap();
+        assert_eq!(
+            (found[0].principal.as_str(), found[0].version),
+            ("olivia", None)
+        );
     }
 }

@@ -1,6 +1,7 @@
 //! Founds the demo's vault: configuration, root identity, keys, project, people, credentials. Each
 //! step looks first, so that a second start, also after a crash, goes on where the first was.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,12 +17,15 @@ use crate::policy::{Grant, GrantEffect, Terms};
 use crate::types::{
     BucketName, EntropyError, GrantId, IdError, NameError, PrincipalId, ProjectName,
 };
-use crate::vault::{Vault, VaultError};
+use crate::vault::{CardChange, Vault, VaultError};
 
 /// The demo's project.
 pub(super) const PROJECT: &str = "demo";
 /// The demo's dataset, as S3 names it.
 pub(super) const BUCKET: &str = "demo--wdbc";
+
+/// The first line of a configuration that a demo wrote, by which it knows its own vault again.
+const MARK: &str = "# Written by `kluis demo`.";
 
 /// How long the demo's grants hold.
 const YEAR_MS: u64 = 365 * 24 * 60 * 60 * 1000;
@@ -48,7 +52,13 @@ pub(in crate::cli) enum DemoError {
         #[source]
         source: std::io::Error,
     },
-    /// The demo's configuration was changed and is wrong.
+    /// What is there was made by somebody, and not by a demo.
+    #[error("no demo made this, and nothing was changed: {}", path.display())]
+    NotItsOwn {
+        /// Which file.
+        path: PathBuf,
+    },
+    /// What the demo is to be is wrong, as it was asked or as its file was changed.
     #[error("the demo's configuration cannot be used")]
     Config(#[from] ConfigError),
     /// The log of this process cannot be set up.
@@ -98,19 +108,51 @@ pub(super) fn write_file(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Dem
 }
 
 /// Makes directory, configuration, root identity, key ring and bucket where they are missing.
+/// Nothing is made before the configuration is right, nor in a vault that no demo made.
 pub(super) async fn prepare(ask: &DemoAsk, environment: &Environment) -> Result<Config, DemoError> {
-    let dir = &ask.dir;
-    app::create_dir(dir).map_err(at(dir))?;
-    let file = dir.join("kluis.toml");
-    if !file.exists() {
-        write_file(&file, configuration(ask).as_bytes(), 0o600)?;
-    }
-    let mut config = Config::load(&file)?;
-    config.server.listen = ask.listen;
+    let config = configured(ask)?;
     app::make_keys(&config)?;
     app::make_catalog(&config).map_err(OpenVaultError::from)?;
     drop(open_store(&config, environment, true).await?);
     Ok(config)
+}
+
+/// The configuration of this directory's demo, which is written where there is none.
+fn configured(ask: &DemoAsk) -> Result<Config, DemoError> {
+    let file = ask.dir.join("kluis.toml");
+    let listen = |config: &mut Config| config.server.listen = ask.listen;
+    if file.exists() {
+        if !is_marked(&file).map_err(at(&file))? {
+            return Err(DemoError::NotItsOwn { path: file });
+        }
+        return Ok(Config::load_with(&file, listen)?);
+    }
+    for (name, ..) in PEOPLE {
+        let path = env_of(&ask.dir, name);
+        if path.exists() {
+            return Err(DemoError::NotItsOwn { path });
+        }
+    }
+    let text = configuration(ask);
+    let checked = Config::parse_with(&text, &ask.dir, listen);
+    let config = checked.map_err(|problems| ConfigError::Invalid { problems })?;
+    app::create_dir(&ask.dir).map_err(at(&ask.dir))?;
+    write_file(&file, text.as_bytes(), 0o600)?;
+    Ok(config)
+}
+
+/// Whether a configuration begins as a demo's does.
+fn is_marked(path: &Path) -> std::io::Result<bool> {
+    let mut head = Vec::new();
+    let most = u64::try_from(MARK.len()).unwrap_or(u64::MAX);
+    std::fs::File::open(path)?
+        .take(most)
+        .read_to_end(&mut head)?;
+    Ok(head == MARK.as_bytes())
+}
+
+fn env_of(dir: &Path, name: &str) -> PathBuf {
+    dir.join(format!("{name}.env"))
 }
 
 fn configuration(ask: &DemoAsk) -> String {
@@ -131,7 +173,7 @@ fn configuration(ask: &DemoAsk) -> String {
         }
     };
     format!(
-        "# Written by `kluis demo`. `kluis config show` prints every setting there is.\n\
+        "{MARK} `kluis config show` prints every setting there is.\n\
          [server]\nlisten = {}\ndefault_project = \"demo\"\n\n\
          [ops]\nlisten = \"127.0.0.1:0\"\n\n\
          [store]\n{store}\n\
@@ -196,17 +238,14 @@ pub(super) async fn people(gateway: &Gateway, dir: &Path, endpoint: &str) -> Res
         .map_err(VaultError::from)?
         .is_none()
     {
-        vault.found_dataset(&local(vault)?, bucket, owner).await?;
+        let call = local(vault)?;
+        let as_defaults = CardChange::default();
+        vault
+            .found_dataset(&call, bucket, owner, as_defaults)
+            .await?;
     }
     for (file, principal, _, _) in PEOPLE {
-        credential(
-            vault,
-            catalog,
-            &dir.join(format!("{file}.env")),
-            principal,
-            endpoint,
-        )
-        .await?;
+        credential(vault, catalog, &env_of(dir, file), principal, endpoint).await?;
     }
     Ok(())
 }
@@ -295,19 +334,61 @@ mod tests {
     use super::*;
     use crate::config::LogLevel;
 
-    #[test]
-    fn the_demo_writes_a_configuration_that_its_owner_may_change() {
-        let ask = DemoAsk {
-            dir: "d".into(),
-            listen: "127.0.0.1:0".parse().unwrap(),
+    fn ask(dir: &Path, listen: &str) -> DemoAsk {
+        DemoAsk {
+            dir: dir.to_owned(),
+            listen: listen.parse().unwrap(),
             headless: true,
             store: None,
-        };
-        let text = configuration(&ask);
+        }
+    }
+
+    #[test]
+    fn the_demo_writes_a_configuration_that_its_owner_may_change() {
+        let text = configuration(&ask(Path::new("d"), "127.0.0.1:0"));
         let config = Config::parse(&text, Path::new("d")).unwrap();
         assert_eq!(config.log.level, LogLevel::Warn);
         let louder = text.replace("level = \"warn\"", "level = \"debug\"");
         let config = Config::parse(&louder, Path::new("d")).unwrap();
         assert_eq!(config.log.level, LogLevel::Debug);
+    }
+
+    #[test]
+    fn a_vault_that_no_demo_made_is_left_as_it_is() {
+        let dir = tempfile::tempdir().unwrap();
+        let ask = ask(dir.path(), "127.0.0.1:0");
+        let files = [
+            ("kluis.toml", "[server]\n"),
+            ("kluis.toml", ""),
+            ("job.env", "A=b\n"),
+        ];
+        for (name, text) in files {
+            let path = dir.path().join(name);
+            std::fs::write(&path, text).unwrap();
+            let refused = configured(&ask).unwrap_err();
+            assert!(matches!(refused, DemoError::NotItsOwn { path: told } if told == path));
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+            std::fs::remove_file(&path).unwrap();
+        }
+        assert!(configured(&ask).is_ok(), "an empty directory is its own");
+        std::fs::write(dir.path().join("job.env"), "A=b\n").unwrap();
+        assert!(configured(&ask).is_ok(), "and so is what it makes there");
+    }
+
+    #[test]
+    fn a_demo_that_was_refused_leaves_nothing_and_may_be_asked_again() {
+        let house = tempfile::tempdir().unwrap();
+        let dir = house.path().join("d");
+        let refused = configured(&ask(&dir, "0.0.0.0:9000"));
+        assert!(matches!(refused, Err(DemoError::Config(_))));
+        assert!(!dir.exists());
+        let config = configured(&ask(&dir, "127.0.0.1:9100")).unwrap();
+        assert_eq!(config.server.listen, "127.0.0.1:9100".parse().unwrap());
+        // What an earlier version wrote unchecked is mended by the argument.
+        let file = dir.join("kluis.toml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        std::fs::write(&file, text.replace("127.0.0.1:9100", "0.0.0.0:9000")).unwrap();
+        assert!(configured(&ask(&dir, "127.0.0.1:9100")).is_ok());
+        assert!(configured(&ask(&dir, "0.0.0.0:9000")).is_err());
     }
 }

@@ -33,8 +33,8 @@ pub(super) async fn run(
     output: &mut Output,
 ) -> Result<(), DemoError> {
     let ready = ask.dir.join("ready");
-    found::remove_if_there(&ready)?;
     let config = found::prepare(ask, environment).await?;
+    found::remove_if_there(&ready)?;
     log::start(&config.log, environment)?;
     let gateway = Gateway::start(&config, environment, &|_| None).await?;
     let endpoint = format!("http://{}", gateway.address());

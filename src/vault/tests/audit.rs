@@ -15,8 +15,8 @@ use crate::store::BlobStore as _;
 use crate::store::fault::{GetFault, Injected, PutFault};
 use crate::types::{AccessKeyId, BucketName, ByteRange, EventId, GrantId};
 use crate::vault::{
-    Call, CompletedPart, Completing, CopySource, Doomed, ErrorKind, NewObject, Place, ReadAsk,
-    ReadConditions, Span, VaultError, WriteConditions,
+    Call, CardChange, CompletedPart, Completing, CopySource, Doomed, ErrorKind, NewObject, Place,
+    ReadAsk, ReadConditions, Span, VaultError, WriteConditions,
 };
 
 /// Every use case that an edge can ask for.
@@ -253,14 +253,13 @@ async fn elsewhere(
             vault.create_grant(call, grant).await.map(drop)
         }
         Use::RevokeGrant => {
-            let project = "icu".parse().unwrap();
-            vault
-                .revoke_grant(call, (&project, stage.grant), None)
-                .await
+            let icu = "icu".parse().unwrap();
+            vault.revoke_grant(call, (&icu, stage.grant), None).await
         }
         Use::FoundSet => {
             let bucket = BucketName::parse("icu--made", &"icu".parse().unwrap()).unwrap();
-            vault.found_dataset(call, bucket, olivia()).await.map(drop)
+            let made = vault.found_dataset(call, bucket, olivia(), CardChange::default());
+            made.await.map(drop)
         }
         Use::ReadLog => vault.record_log_reading(call, "all").await,
         other => panic!("{other:?} is no such use case"),
