@@ -391,7 +391,6 @@ impl Opened {
         };
         let settings = Settings {
             default_project: config.server.default_project.clone(),
-            // A command's snapshot is written when it ends, or by the gateway that is running.
             snapshot_wait: config.catalog.snapshot_wait && lane == Lane::Gateway,
             snapshots_kept: true,
             log_origin: super::notary::log_origin(config, &keyring),

@@ -197,8 +197,8 @@ pub const TAG_VALUE_CHARS_MAX: usize = 256;
 
 /// Datasets of one vault, each with a key of its own: 100,000 keys in memory are about 10 MB.
 pub const DATASETS_MAX: usize = 100_000;
-/// Keys of one dataset that may be there when another is made: two while it is rotated, and those of
-/// work that was refused after its key was made. A rotation destroys all of them but the newest.
+/// Keys of one dataset that may be there when another is made: two while it is rotated, and those
+/// of work that was refused after its key was made. A rotation leaves the newest alone.
 pub const KEY_VERSIONS_MAX: usize = 64;
 
 /// Plaintext bytes of a full segment of a sealed blob.

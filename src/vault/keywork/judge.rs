@@ -21,9 +21,8 @@ impl Vault {
         let is_held = |row: &DatasetRow| row.card.as_ref().is_some_and(|card| card.held.is_some());
         let held = there.as_ref().is_some_and(is_held);
         match &begin.scope {
-            None => Ok(()),
             Some(_) if held => must(false, Conflict::Locked),
-            Some(EraseScope::Dataset | EraseScope::Published(_)) => Ok(()),
+            None | Some(EraseScope::Dataset | EraseScope::Published(_)) => Ok(()),
             Some(EraseScope::Object(key)) => self.judge_object(&begin.dataset, key).await,
             Some(EraseScope::Version(key, name)) => {
                 let open = self.judge_version(&begin.dataset, key, name).await?;
@@ -43,8 +42,8 @@ impl Vault {
             let page = self.catalog.versions(dataset, &query).await?;
             // Longer keys with this beginning come after it.
             let mine = page.entries.iter().filter_map(|entry| match entry {
-                VersionEntry::Version { key: at, name, .. } if at == key => Some(*name),
-                _ => None,
+                VersionEntry::Version { key: at, name, .. } => (at == key).then_some(*name),
+                VersionEntry::Prefix(_) => None,
             });
             let names: Vec<VersionName> = mine.collect();
             for name in &names {
