@@ -24,7 +24,7 @@ const HOUSE: [(&str, &[&str]); 24] = [
         "vault",
         &[
             "catalog", "store", "keyring", "journal", "seal", "policy", "token", "scim", "ledger",
-            "manifest", "types",
+            "notary", "manifest", "types",
         ],
     ),
     ("node", &["store", "seal", "manifest", "types"]),

@@ -23,6 +23,7 @@ KLUIS=${KLUIS:-/usr/bin/kluis} LOG=${KLUIS_LOG:-/var/log/kluis}
 RUN=$(realpath -m -- "${KLUIS_RUN:-/run/kluis}")
 CREDENTIALS=${KLUIS_CREDENTIALS:-/etc/kluis/credentials} NODE=${KLUIS_NODE:-/etc/kluis/node.env}
 READY_SECONDS_MAX=${KLUIS_READY_SECONDS:-30}
+MEMORY_MIB=${KLUIS_MEMORY_MIB:-256}
 VERSIONS_MAX=16
 
 # What a job left whose epilog did not come to its end, also of an earlier start of this one. Where nothing is, this asks nobody.
@@ -68,6 +69,10 @@ list=$RUN/.$job.mounts
 (umask 077 && : >"$list")
 # One that is there already is nobody's that could be believed.
 mkdir -m 0711 "$RUN/$job"
+# A job's mounts share one budget of memory, however many it asks for.
+share=$((MEMORY_MIB / ${#versions[@]}))
+memory=(--memory $((share > 16 ? share : 16)))
+case " ${KLUIS_MOUNT_OPTIONS:-}" in *" --memory"*) memory=() ;; esac
 for word in "${versions[@]}"; do
     version=${word%%:*} right=
     proof=(--credentials "$CREDENTIALS/$user.env")
@@ -81,9 +86,11 @@ for word in "${versions[@]}"; do
     mkdir -p "$place"
     # A session of its own: the mount outlives the prolog. It must survive a shortage of memory that the job causes.
     (
+        # 3: it could not be tried. Who puts mounts into a cgroup of their own bounds what they take.
+        [ -z "${KLUIS_CGROUP:-}" ] || echo $BASHPID >>"$KLUIS_CGROUP/cgroup.procs" || exit 3
         echo -900 >/proc/self/oom_score_adj 2>/dev/null || true
         exec setsid "$KLUIS" mount "$version" "$place" "${proof[@]}" --allow-other --supervised \
-            --reader "${SLURM_JOB_UID:-$(id -u "$user")}" ${KLUIS_MOUNT_OPTIONS:-}
+            --reader "${SLURM_JOB_UID:-$(id -u "$user")}" "${memory[@]}" ${KLUIS_MOUNT_OPTIONS:-}
     ) </dev/null >>"$LOG/job-$job.log" 2>&1 &
     pid=$!
     echo "$pid $place $user $right" >>"$list"

@@ -236,6 +236,12 @@ pub(super) static ENDPOINTS: &[Endpoint] = &[
     ),
     signed(
         Method::GET,
+        "projects/{project}/records/{event}/proof",
+        "ProveRecord",
+        |vault, ask| Box::pin(records::prove(vault, ask)),
+    ),
+    signed(
+        Method::GET,
         "projects/{project}/approvals",
         "ListApprovals",
         |vault, ask| Box::pin(approvals::list(vault, ask)),

@@ -14,7 +14,11 @@ use crate::vault::{ErrorKind, LogTermsChange, Vault, VaultError};
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Asked {
-    days: u32,
+    #[serde(default)]
+    days: Option<u32>,
+    /// Whether who may only read them sees pseudonyms in the place of people's names.
+    #[serde(default)]
+    pseudonyms: Option<bool>,
     /// What two persons agreed on, where it is for a shorter time.
     #[serde(default)]
     approval: Option<String>,
@@ -23,12 +27,14 @@ struct Asked {
 #[derive(Serialize)]
 struct Told {
     days: u32,
+    pseudonyms: bool,
 }
 
 impl From<LogTerms> for Told {
     fn from(terms: LogTerms) -> Self {
         Self {
             days: terms.kept_days(),
+            pseudonyms: terms.pseudonyms,
         }
     }
 }
@@ -49,10 +55,19 @@ pub(super) async fn get(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, A
 
 pub(super) async fn put(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {
     let project = ask.parameter("project")?;
-    let Asked { days, approval } = ask.json()?;
+    let Asked {
+        days,
+        pseudonyms,
+        approval,
+    } = ask.json()?;
+    if days.is_none() && pseudonyms.is_none() {
+        let nothing = "The body says neither days nor pseudonyms.";
+        return Err(ApiError::bad(nothing.into()));
+    }
     let none = |_not_one| ApiError::bad("The member approval is none.".into());
     let change = LogTermsChange {
-        days: Some(days),
+        days,
+        pseudonyms,
         approval: approval.map(|id| id.parse().map_err(none)).transpose()?,
     };
     let terms = vault.set_log_terms(&ask.call, &project, change).await;

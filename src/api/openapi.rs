@@ -118,6 +118,12 @@ fn under(mut about: About) -> About {
     about
 }
 
+/// With what may be asked in the query.
+fn asked(names: &[&'static str], about: About) -> About {
+    let query = names.iter().map(|name| (*name, false, text())).collect();
+    About { query, ..about }
+}
+
 /// What is known of an endpoint beside the table; something is said of every one.
 fn about(endpoint: &Endpoint) -> About {
     let of = |summary, takes: Option<Value>, status| About {
@@ -165,13 +171,14 @@ fn about(endpoint: &Endpoint) -> About {
         "WithdrawGrant" => of("Withdraws a grant", None, 204),
         "ApproveGrant" => of("Approves a grant that was asked for", None, 200),
         "ConfirmGrant" => of("Confirms a grant in a review", None, 200),
-        "ListRecords" => About {
-            query: super::records::ASKED
-                .iter()
-                .map(|name| (*name, false, text()))
-                .collect(),
-            ..of("A page of the log's records of a project", None, 200)
-        },
+        "ListRecords" => asked(
+            &super::records::ASKED,
+            of("A page of the log's records of a project", None, 200),
+        ),
+        "ProveRecord" => asked(
+            &super::records::PROVED,
+            of("The proof that a request's record is in the log", None, 200),
+        ),
         "ListJobs" => of("The caller's jobs that wait or run", None, 200),
         "SubmitJob" => of("Lets a job read in the caller's name", Some(job()), 201),
         "CancelJob" => of("Ends a job of the caller's", None, 204),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use http::{Response, StatusCode};
+use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -12,7 +12,7 @@ use super::ask::Ask;
 use super::grants::time;
 use crate::ledger::{Nature, Outcome, parse_event};
 use crate::types::Timestamp;
-use crate::vault::{RecordAsk, RecordFilter, Vault};
+use crate::vault::{ProofAsk, RecordAsk, RecordFilter, Vault};
 
 /// Requests on a page where the client does not say.
 const LIMIT: usize = 100;
@@ -96,13 +96,19 @@ fn filter(ask: &Ask) -> Result<RecordFilter, ApiError> {
     })
 }
 
+/// That nothing else is asked.
+fn known(ask: &Ask, asked: &[&str]) -> Result<(), ApiError> {
+    let mut names = form_urlencoded::parse(ask.query.as_bytes()).map(|(name, _)| name);
+    if names.all(|name| asked.contains(&&*name)) {
+        return Ok(());
+    }
+    let unknown = "The query asks for what there is not.";
+    Err(ApiError::bad(unknown.to_owned()))
+}
+
 /// A page of a project's records.
 pub(super) async fn list(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {
-    let mut names = form_urlencoded::parse(ask.query.as_bytes()).map(|(name, _)| name);
-    if !names.all(|name| ASKED.contains(&&*name)) {
-        let unknown = "The query asks for what there is not.";
-        return Err(ApiError::bad(unknown.to_owned()));
-    }
+    known(&ask, &ASKED)?;
     let page = vault
         .records(
             &ask.call,
@@ -123,4 +129,29 @@ pub(super) async fn list(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, 
         open: page.open,
     };
     Ok(json(StatusCode::OK, &told))
+}
+
+/// What can be asked of a proof.
+pub(super) const PROVED: [&str; 2] = ["dataset", "end"];
+
+/// The proof that one record is in the log, as text (c2sp.org/tlog-proof).
+pub(super) async fn prove(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {
+    known(&ask, &PROVED)?;
+    let event: String = ask.parameter("event")?;
+    let no_event = || ApiError::bad("The path's event is not one.".to_owned());
+    let proof = vault
+        .prove_record(
+            &ask.call,
+            ProofAsk {
+                project: ask.parameter("project")?,
+                dataset: ask.asked("dataset")?,
+                event: parse_event(&event).ok_or_else(no_event)?,
+                end: ask.asked("end")?.unwrap_or(false),
+            },
+        )
+        .await?;
+    let mut response = Response::new(Body::from(proof));
+    let kind = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    Ok(response)
 }

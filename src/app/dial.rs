@@ -49,9 +49,18 @@ impl Dial {
         host: &str,
         port: u16,
     ) -> Result<TlsStream<TcpStream>, FetchError> {
-        let name = ServerName::try_from(host.to_owned()).map_err(|_no_name| FetchError::Url)?;
         let stream = TcpStream::connect((host, port)).await;
-        let stream = stream.map_err(FetchError::Connect)?;
+        self.secure(host, stream.map_err(FetchError::Connect)?)
+            .await
+    }
+
+    /// Speaks TLS over a connection, to who shows a certificate of `host`.
+    pub(crate) async fn secure(
+        &self,
+        host: &str,
+        stream: TcpStream,
+    ) -> Result<TlsStream<TcpStream>, FetchError> {
+        let name = ServerName::try_from(host.to_owned()).map_err(|_no_name| FetchError::Url)?;
         let stream = self.0.connect(name, stream).await;
         stream.map_err(FetchError::Connect)
     }

@@ -1,6 +1,7 @@
 //! Asks for one small document, or hands one over: bounded in bytes and in time, following nothing.
 //! HTTPS; plain HTTP only to this machine.
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -59,7 +60,7 @@ pub(crate) async fn get(
     let dial = place.dial(ca_file)?;
     let wanted = (header::ACCEPT, HeaderValue::from_static("application/json"));
     let request = (Method::GET, &[wanted][..], Bytes::new());
-    let (status, body) = ask_in_time(&place, dial.as_ref(), request, bytes_max).await?;
+    let (status, body) = ask_in_time((&place, None), dial.as_ref(), request, bytes_max).await?;
     if status != StatusCode::OK {
         return Err(FetchError::Status(status));
     }
@@ -72,6 +73,7 @@ pub(crate) struct Place {
     host: String,
     port: u16,
     tls: bool,
+    local: bool,
 }
 
 impl Place {
@@ -93,8 +95,43 @@ impl Place {
             host: host.to_owned(),
             port: uri.port_u16().unwrap_or(if tls { 443 } else { 80 }),
             tls,
+            local,
             uri,
         })
+    }
+
+    /// Its host, without brackets.
+    pub(crate) fn host(&self) -> &str {
+        &self.host
+    }
+
+    /// Whether it names this machine itself.
+    pub(crate) const fn is_local(&self) -> bool {
+        self.local
+    }
+
+    /// The URL without what comes behind its host and port.
+    pub(crate) fn origin(&self) -> String {
+        let scheme = if self.tls { "https" } else { "http" };
+        let authority = self.uri.authority();
+        let authority = authority.map_or("", |authority| authority.as_str());
+        format!("{scheme}://{authority}")
+    }
+
+    /// The addresses that its name stands for now.
+    pub(crate) async fn addresses(&self) -> Result<Vec<SocketAddr>, FetchError> {
+        let finding = tokio::net::lookup_host((&*self.host, self.port));
+        let found = tokio::time::timeout(TIME_MAX, finding).await;
+        let found = found.map_err(|_late| FetchError::Time)?;
+        Ok(found.map_err(FetchError::Connect)?.collect())
+    }
+
+    async fn reach(&self, at: Option<&[SocketAddr]>) -> Result<TcpStream, FetchError> {
+        let stream = match at {
+            Some(found) => TcpStream::connect(found).await,
+            None => TcpStream::connect((&*self.host, self.port)).await,
+        };
+        stream.map_err(FetchError::Connect)
     }
 
     /// What it is dialled with; nothing where it is on this machine, without TLS.
@@ -130,23 +167,35 @@ pub(crate) async fn post(
     bytes_max: usize,
 ) -> Result<(u16, Vec<u8>), FetchError> {
     let request = (Method::POST, headers, body);
-    let (status, body) = ask_in_time(place, dial, request, bytes_max).await?;
+    let (status, body) = ask_in_time((place, None), dial, request, bytes_max).await?;
+    Ok((status.as_u16(), body))
+}
+
+/// The same at one of these addresses and no other, whatever the name stands for meanwhile.
+pub(crate) async fn post_to(
+    (place, addresses): (&Place, &[SocketAddr]),
+    dial: Option<&Dial>,
+    (headers, body): (&[(HeaderName, HeaderValue)], Bytes),
+    bytes_max: usize,
+) -> Result<(u16, Vec<u8>), FetchError> {
+    let request = (Method::POST, headers, body);
+    let to = (place, Some(addresses));
+    let (status, body) = ask_in_time(to, dial, request, bytes_max).await?;
     Ok((status.as_u16(), body))
 }
 
 async fn ask_in_time(
-    place: &Place,
+    (place, at): (&Place, Option<&[SocketAddr]>),
     dial: Option<&Dial>,
     request: Wanted<'_>,
     bytes_max: usize,
 ) -> Result<(StatusCode, Vec<u8>), FetchError> {
     let asking = async {
+        let stream = place.reach(at).await?;
         if let Some(dial) = dial {
-            let stream = dial.connect(&place.host, place.port).await?;
+            let stream = dial.secure(&place.host, stream).await?;
             ask(stream, &place.uri, request, bytes_max).await
         } else {
-            let stream = TcpStream::connect((&*place.host, place.port)).await;
-            let stream = stream.map_err(FetchError::Connect)?;
             ask(stream, &place.uri, request, bytes_max).await
         }
     };

@@ -21,7 +21,7 @@ use super::tasks::{SnapshotError, Snapshots, keep_uses, millis, sweep, work_on_k
 use super::tls::{Tls, TlsError};
 use super::transit_token::keep_token;
 use super::unseal::Sealed;
-use super::{clock, issuers, policy_files, streams};
+use super::{clock, issuers, policy_files, pushes, store_clock, streams};
 use crate::catalog::{OnCommit, SharedCatalog};
 use crate::config::{Config, Environment, PlainHttp, RootKind};
 use crate::journal::SharedJournal;
@@ -419,6 +419,12 @@ fn spawn_watches(
     }
     let watching = (Arc::clone(&opened.vault), Arc::clone(&opened.clock));
     tasks.spawn(clock::watch(watching, Arc::clone(health), shutdown.clone()));
+    tasks.spawn(store_clock::watch(
+        (Arc::clone(&opened.vault), Arc::clone(&opened.store)),
+        (Arc::clone(&opened.clock), Arc::clone(&opened.entropy)),
+        Arc::clone(health),
+        shutdown.clone(),
+    ));
 }
 
 fn spawn_keepers(
@@ -436,6 +442,9 @@ fn spawn_keepers(
     };
     tasks.spawn(keep_uses(Arc::clone(vault), shutdown.clone()));
     tasks.spawn(work_on_keys(Arc::clone(vault), shutdown.clone()));
+    tasks.spawn(pushes::tell(Arc::clone(vault), shutdown.clone()));
+    let sender = Arc::new(pushes::Sender::new(config));
+    tasks.spawn(pushes::push(Arc::clone(vault), sender, shutdown.clone()));
     if let Some(file) = config.identity.issuers.clone() {
         let interval = config.identity.reload_interval;
         let (vault, shutdown) = (Arc::clone(vault), shutdown.clone());

@@ -18,8 +18,10 @@ mod notary;
 mod open;
 pub mod pace;
 mod policy_files;
+mod pushes;
 mod root;
 pub mod shutdown;
+mod store_clock;
 mod streams;
 pub mod system;
 mod tasks;
@@ -48,7 +50,9 @@ pub use open::{
     open_catalog, open_journal, open_store, try_lane,
 };
 pub use policy_files::{PolicyFileError, load as load_policy, read as read_policy};
+pub use pushes::receiver;
 pub use root::{OpenedRoot, kind_of, look_at_root, open_keys, open_root};
+pub use store_clock::store_ahead;
 pub use streams::StartError;
 pub use tasks::{SnapshotError, Snapshots};
 pub use transit::{ReachError, TransitError};

@@ -18,6 +18,7 @@ use crate::catalog::{CatalogError, OnCommit, SharedCatalog, SqliteCatalog};
 use crate::config::{Config, Environment, SecretError, StoreKind, store_credentials};
 use crate::journal::{JournalError, OnSync, Pages, SharedJournal, Wal, WalConfig};
 use crate::keyring::{KeyRing, KeyRingError};
+use crate::notary::Prover;
 use crate::store::local::LocalStore;
 use crate::store::s3::{S3ConfigError, S3Store, S3StoreConfig};
 use crate::store::{SharedStore, StoreError};
@@ -407,7 +408,7 @@ impl Opened {
             },
         };
         let vault = Arc::new(Vault::new(parts, settings));
-        vault.show_records(Pages::new(config.journal.dir.clone(), keyring.log_key()));
+        show_log(&vault, config, &keyring);
         record(&vault, root).await?;
         Ok(Self {
             vault,
@@ -448,4 +449,16 @@ pub enum FinishError {
     /// The log does not close.
     #[error("the log does not close")]
     Journal(#[from] JournalError),
+}
+
+/// Says where the log is read and proved.
+fn show_log(vault: &Vault, config: &Config, keyring: &KeyRing) {
+    let journal = &config.journal.dir;
+    vault.show_records(Pages::new(journal.clone(), keyring.log_key()));
+    vault.show_proofs(Prover {
+        log: config.proof.dir.clone(),
+        journal: journal.clone(),
+        origin: super::notary::log_origin(config, keyring),
+        keys: super::notary::log_keys(keyring),
+    });
 }

@@ -194,12 +194,6 @@ pub(super) async fn sweep(
             next_snapshot: snapshots.next(),
             ..ask
         };
-        if let Err(error) = vault.run_stages(vault.now()).await {
-            tracing::warn!(
-                reason = error.reason(),
-                "stages of datasets were not logged"
-            );
-        }
         match vault.run_lifecycle(vault.now()).await {
             Ok(done) => tracing::info!(
                 expired = done.expired,

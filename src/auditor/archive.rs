@@ -9,34 +9,41 @@ use bytes::{Bytes, BytesMut};
 use futures_util::{StreamExt as _, stream};
 
 use super::entries::broken;
-use crate::app::system::SystemEntropy;
-use crate::app::{create_dir, log_keys, log_origin, open_store, write_file};
+use super::expire::kept_by;
+use crate::app::system::{SystemClock, SystemEntropy};
+use crate::app::{Opened, create_dir, log_keys, log_origin, open_store, write_file};
 use crate::archive::{
     ArchiveError, Index, Meta, Place, Row, Volume, VolumeKeys, rows_of, write_volume,
 };
 use crate::cli::open::{Desk, refuse};
 use crate::cli::output::{CliError, Exit};
 use crate::config::{Config, StoreKind};
-use crate::keyring::KeyRing;
+use crate::ledger::Kept;
 use crate::notary::NotaryKeys;
 use crate::store::{SharedStore, StoreError};
 use crate::types::limits::{ARCHIVE_VOLUME_BYTES_MAX, ARCHIVE_VOLUMES_MAX, PAGE_ENTRIES_MAX};
-use crate::types::{BlobId, Entropy as _, Timestamp};
+use crate::types::{BlobId, Clock as _, Entropy as _, Timestamp};
 
 /// What the log is read with, taken from the key ring once its use is recorded.
 pub(super) struct LogKeys {
     pub(super) origin: String,
     pub(super) notary: NotaryKeys,
     pub(super) volumes: VolumeKeys,
+    /// How long records are kept, and when that was asked.
+    pub(super) kept: Kept,
+    pub(super) now: Timestamp,
 }
 
 impl LogKeys {
-    pub(super) fn of(config: &Config, keyring: &KeyRing) -> Self {
-        Self {
+    pub(super) async fn of(config: &Config, opened: &Opened) -> Result<Self, CliError> {
+        let keyring = &opened.keyring;
+        Ok(Self {
             origin: log_origin(config, keyring),
             notary: log_keys(keyring),
             volumes: VolumeKeys::new(keyring.log_files_key()),
-        }
+            kept: kept_by(opened).await?,
+            now: SystemClock.now(),
+        })
     }
 }
 
@@ -96,13 +103,14 @@ impl Archive {
         let config = desk.config()?;
         let store = open_store(&beside(&config), desk.environment, true).await;
         let store = store.map_err(|error| refuse(&error))?;
-        Self::over(store, &config.proof.dir, keys).await
+        Self::over(store, (&config.proof.dir, &config.journal.dir), keys).await
     }
 
-    /// Opens the one in this store, whose index is beside this log.
+    /// Opens the one in this store, whose index is beside this log. An index that is made again
+    /// lacks what the store took away, so it must hold all that is in the log and not over.
     pub(super) async fn over(
         store: SharedStore,
-        log: &Path,
+        (log, journal): (&Path, &Path),
         keys: LogKeys,
     ) -> Result<Self, CliError> {
         let mut archive = Self {
@@ -116,13 +124,15 @@ impl Archive {
                 "move the index (`volumes` in `proof.dir`) away: it is made again from the store",
             )
         };
-        let index = if let Some(bytes) = read(&archive.path)? {
-            Index::parse(&bytes)
-        } else {
-            let found = archive.find().await?;
-            Index::of(&archive.keys.origin, found)
+        let kept = read(&archive.path)?;
+        let index = match &kept {
+            Some(bytes) => Index::parse(bytes),
+            None => Index::of(&archive.keys.origin, archive.find().await?),
         };
         archive.index = index.map_err(|error| wrong(&error))?;
+        if kept.is_none() {
+            super::whole::check(&archive.index, (log, journal), &archive.keys)?;
+        }
         if archive.index.origin != archive.keys.origin {
             return Err(broken("the index of volumes is another log's"));
         }

@@ -69,9 +69,22 @@ pub(super) enum PseudonymCommand {
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
     },
+    /// Write the key to the pseudonyms that the vault shows, where the project has them (`kluis
+    /// project log --pseudonyms on`), for who manages its grants. It stands in the log
+    Key {
+        /// The project
+        #[arg(long)]
+        project: ProjectName,
+        /// Who asks; her grants must let her manage the project's grants
+        #[arg(long)]
+        by: PrincipalId,
+        /// The file to make
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
     /// Print the pseudonym of a person
     Of {
-        /// The key, as `pseudonym new` made it
+        /// The key, as `pseudonym new` or `pseudonym key` made it
         #[arg(long, value_name = "FILE")]
         key: PathBuf,
         /// The project
@@ -82,7 +95,7 @@ pub(super) enum PseudonymCommand {
     },
     /// Say who is meant by pseudonyms, of names that are given
     Resolve {
-        /// The key, as `pseudonym new` made it
+        /// The key, as `pseudonym new` or `pseudonym key` made it
         #[arg(long, value_name = "FILE")]
         key: PathBuf,
         /// The project

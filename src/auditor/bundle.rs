@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 use super::archive::{Archive, LogKeys, unreadable};
 use super::args;
 use super::entries::{broken, signed};
-use super::expire::kept_by;
 use super::pages::Pages;
 use super::records::{Held, Part, Records};
 use super::rows::Span;
@@ -28,8 +27,9 @@ use crate::ledger::evidence::{Expired, Group, GroupRows, Manifest, Statement, To
 use crate::ledger::tlog::{Checkpoint, Note, Signer, Tile, TileKind, decode_bundle};
 use crate::ledger::{
     DAY_MS, Entry, Intent, Kept, Row, Scope, ScopeKey, ScopeRoot, Segment, SegmentTrees, Session,
-    Tag,
+    Tag, back,
 };
+use crate::types::limits::LOG_KEPT_DAYS_MIN;
 use crate::types::{Clock as _, EventId, Timestamp};
 
 const README: &str = include_str!("README.txt");
@@ -49,11 +49,11 @@ pub(super) fn run(
         return Err(CliError::new(Exit::Usage, told));
     }
     let question = ask.words();
-    let (keys, volumes, kept) = desk.act(output, async |opened| {
+    let (keys, volumes, hidden) = desk.act(output, async |opened| {
         let call = call(opened, "audit bundle")?;
-        super::admit(opened, &call, &ask.whose, &question).await?;
-        let keys = || LogKeys::of(&config, &opened.keyring);
-        Ok((keys(), keys(), kept_by(opened).await?))
+        let hidden = super::admit(opened, &call, &ask.whose, (&question, false)).await?;
+        let keys = async || LogKeys::of(&config, opened).await;
+        Ok((keys().await?, keys().await?, hidden.is_some()))
     })?;
     let signer = keys.notary.signer(&keys.origin);
     let signer = signer.map_err(|error| CliError::of(Exit::Usage, &error))?;
@@ -66,10 +66,11 @@ pub(super) fn run(
     let (note, checkpoint) = signed(&mut log, name, signer.public())?;
     let maker = Maker {
         ask,
+        hidden,
         log,
         records: records(desk, &config, volumes)?,
         key: keys.notary.scope_key(),
-        kept,
+        kept: keys.kept,
         signer,
         note,
         checkpoint,
@@ -91,6 +92,12 @@ pub(super) fn run(
     };
     fs::rename(&beside, &ask.out)?;
     output.note(&format!("{rows} records are in {}", ask.out.display()));
+    if hidden {
+        output.hint(
+            "the project's people are shown under pseudonyms, so this bundle has each record's leaf \
+             alone; `kluis-audit export` shows requests, and who manages grants makes a bundle of them",
+        );
+    }
     output.hint(&format!(
         "`kluis-audit verify {} --log FILE` checks it, with the key that `kluis-audit key` prints",
         ask.out.display()
@@ -114,6 +121,9 @@ pub(super) fn records(desk: Desk<'_>, config: &Config, keys: LogKeys) -> Result<
     };
     Ok(Records::new(dir, key, archive))
 }
+
+/// What is shown to who sees no names.
+const NO_NAMES: &str = "no record: people are under pseudonyms";
 
 fn partial(out: &Path) -> PathBuf {
     let mut name = out.as_os_str().to_owned();
@@ -143,6 +153,8 @@ impl args::Bundle {
 /// Reads a log and the records that it is of.
 struct Maker<'a> {
     ask: &'a args::Bundle,
+    /// Who asks sees no names: a record names people, so none is shown, and of each its leaf.
+    hidden: bool,
     log: DirSource,
     records: Records,
     key: ScopeKey,
@@ -167,7 +179,11 @@ impl Maker<'_> {
             Some(project) => self.tagged(std::iter::once(Scope::Project(project.clone()))),
             None => self.tagged(self.kept.scopes()),
         };
-        let shown = self.ask.shown();
+        let shown = if self.hidden {
+            Some(NO_NAMES.to_owned())
+        } else {
+            self.ask.shown()
+        };
         let mut pages = Pages::new(out, shown.is_some())?;
         self.texts(&mut pages)?;
         let range = self.walk(&mut pages)?;
@@ -287,7 +303,7 @@ impl Maker<'_> {
             if let Entry::Policy { version, text } = &held.entry {
                 pages.text(*version, text)?;
             }
-            shown.push(!pages.part || self.selects(held));
+            shown.push(!self.hidden && (!pages.part || self.selects(held)));
         }
         Ok(shown)
     }
@@ -341,6 +357,13 @@ impl Maker<'_> {
         }
         if there(&trees.roots()) != there(&segment.scopes) {
             let told = format!("what is kept is not what entry {index} says");
+            return Err(broken(&told));
+        }
+        // No project's records are over before this, whatever it asked for once.
+        let soonest = back(SystemClock.now(), LOG_KEPT_DAYS_MIN);
+        if part.gone && !segment.scopes.is_empty() && segment.time >= soonest {
+            let told =
+                format!("the volumes lack the records of entry {index}, whose time is not over");
             return Err(broken(&told));
         }
         for root in &segment.scopes {

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::{HeaderValue, header};
 
 use super::args;
-use super::source::{DirSource, HashError};
+use super::source::DirSource;
 use crate::app::{Dial, FetchError, Place, post, write_file};
 use crate::cli::open::Desk;
 use crate::cli::output::{CliError, Exit, Output};
@@ -19,6 +19,7 @@ use crate::ledger::tlog::{
     AddCheckpoint, Checkpoint, Note, NoteSignature, TrustPolicy, TrustedWitness, consistency_proof,
     read_cosignature,
 };
+use crate::notary::EntryError;
 use crate::types::limits::{NOTE_BYTES_MAX, TRUST_BYTES_MAX};
 
 /// How long one witness may take for one answer.
@@ -108,7 +109,7 @@ enum Away {
     #[error("its cosignature does not verify")]
     Signature,
     #[error("the log's tiles give no proof")]
-    Proof(#[from] HashError),
+    Proof(#[from] EntryError),
 }
 
 /// Shows the newest checkpoint around, once; keeps it if enough have cosigned.

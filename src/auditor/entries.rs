@@ -5,9 +5,8 @@ use crate::archive::Place;
 use crate::cli::output::{CliError, Exit};
 use crate::ledger::Segment;
 use crate::ledger::evidence::Source as _;
-use crate::ledger::tlog::{
-    Checkpoint, Note, Tile, TileKind, VerifierKey, decode_bundle, encode_bundle,
-};
+use crate::ledger::tlog::{Checkpoint, Note, Tile, VerifierKey};
+use crate::notary::{self, EntryError};
 use crate::types::Timestamp;
 
 /// What cannot be evidence any more.
@@ -34,27 +33,19 @@ pub(super) fn signed(
     Ok((note, checkpoint))
 }
 
+/// What is wrong with the log's own files, in words.
+pub(super) fn unread(error: EntryError) -> CliError {
+    match error {
+        EntryError::Io(error) => error.into(),
+        EntryError::Tile(_) | EntryError::Entry { .. } | EntryError::Range(_) => {
+            broken(&error.to_string())
+        }
+    }
+}
+
 /// A tile's bytes; where a full one has taken a partial one's place since, as much of it.
 pub(super) fn tile(log: &mut DirSource, tile: &Tile) -> Result<Vec<u8>, CliError> {
-    if let Some(bytes) = log.read(&tile.to_string())? {
-        return Ok(bytes);
-    }
-    let missing = || broken(&format!("{tile} is missing"));
-    let full = Tile {
-        width: 256,
-        ..*tile
-    };
-    let bytes = log.read(&full.to_string())?.ok_or_else(missing)?;
-    let bytes = match tile.kind {
-        TileKind::Hashes(_) => bytes
-            .get(..usize::from(tile.width).saturating_mul(32))
-            .map(<[u8]>::to_vec),
-        TileKind::Entries => decode_bundle(256, &bytes).ok().and_then(|mut entries| {
-            entries.truncate(usize::from(tile.width));
-            encode_bundle(&entries).ok()
-        }),
-    };
-    bytes.ok_or_else(missing)
+    notary::tile(&mut |name| log.read(name), tile).map_err(unread)
 }
 
 /// The segments that a volume covers, found by their time: entries come nearly in that order.
@@ -65,7 +56,9 @@ pub(super) fn segments_of(
 ) -> Result<Vec<Segment>, CliError> {
     let meta = &place.meta;
     // What is in the volume came into the log after it was recorded.
-    let from = begin(log, size, Timestamp::from_millis(place.oldest_ms))?;
+    let oldest = Timestamp::from_millis(place.oldest_ms);
+    let from = notary::begin(&mut |name| log.read(name), size, oldest).map_err(unread)?;
+    let from = from.saturating_mul(256);
     for from in [from, 0] {
         let mut segments = Vec::new();
         let mut at = meta.first;
@@ -91,30 +84,6 @@ pub(super) fn segments_of(
     Err(broken("a volume has records that are not in the log"))
 }
 
-/// An entry before which nothing was made at `time` or later, if the clock was not set back.
-fn begin(log: &mut DirSource, size: u64, time: Timestamp) -> Result<u64, CliError> {
-    let (mut low, mut high) = (0, size.div_ceil(256));
-    while low < high {
-        let middle = low.midpoint(high);
-        let first = middle.saturating_mul(256);
-        let mut begun = None;
-        each(
-            log,
-            (first, first.saturating_add(256).min(size)),
-            |_, segment| {
-                begun.get_or_insert(segment.time);
-                Ok(())
-            },
-        )?;
-        if begun.is_some_and(|begun| begun < time) {
-            low = middle.saturating_add(1);
-        } else {
-            high = middle;
-        }
-    }
-    Ok(low.saturating_sub(1).saturating_mul(256))
-}
-
 /// Hands each entry from `from` up to the log's `size` to `take`, with its number.
 pub(super) fn each(
     log: &mut DirSource,
@@ -122,20 +91,17 @@ pub(super) fn each(
     mut take: impl FnMut(u64, Segment) -> Result<(), CliError>,
 ) -> Result<(), CliError> {
     let mut bundle = from / 256;
-    let mut index = bundle.saturating_mul(256);
-    while let Some(at) = Tile::of(TileKind::Entries, bundle, size) {
+    loop {
+        let entries = notary::bundle(&mut |name| log.read(name), (bundle, size));
+        let entries = entries.map_err(unread)?;
+        if entries.is_empty() {
+            return Ok(());
+        }
         bundle = bundle.saturating_add(1);
-        let bytes = tile(log, &at)?;
-        let entries = decode_bundle(at.width, &bytes);
-        for entry in entries.map_err(|error| broken(&error.to_string()))? {
+        for (index, segment) in entries {
             if index >= from {
-                let segment = Segment::decode(entry);
-                let segment =
-                    segment.map_err(|error| broken(&format!("entry {index}: {error}")))?;
                 take(index, segment)?;
             }
-            index = index.saturating_add(1);
         }
     }
-    Ok(())
 }

@@ -28,17 +28,15 @@ pub(super) fn run(
     output: &mut Output,
 ) -> Result<Exit, CliError> {
     let config = desk.config()?;
-    let (keys, kept) = desk.act(output, async |opened| {
+    let keys = desk.act(output, async |opened| {
         let call = call(opened, "audit expire")?;
         opened
             .vault
             .record_act(&call, "what of the log is over")
             .await?;
-        Ok((
-            LogKeys::of(&config, &opened.keyring),
-            kept_by(opened).await?,
-        ))
+        LogKeys::of(&config, opened).await
     })?;
+    let kept = keys.kept.clone();
     let runtime = runtime()?;
     let mut archive = runtime.block_on(Archive::open(desk, keys))?;
     let _kept = archive.lock()?;

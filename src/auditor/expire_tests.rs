@@ -13,6 +13,7 @@ use super::expire::Removal;
 use super::source::DirSource;
 use crate::app::system::SystemEntropy;
 use crate::archive::{Fold, Meta, VolumeKeys, check, records_of};
+use crate::cli::output::CliError;
 use crate::journal::{Found, Journal as _, Tail, Wal, WalConfig};
 use crate::ledger::{DAY_MS, Kept, Scope, samples};
 use crate::notary::{DirShelf, Lane, Notary, NotaryKeys, NotaryParts};
@@ -45,11 +46,24 @@ fn notary_keys() -> NotaryKeys {
     }
 }
 
-fn keys() -> LogKeys {
+/// Projects, and for how many days each has its records kept.
+fn kept(icu: u32) -> Kept {
+    let terms = [("icu", icu), ("lab", LOG_KEPT_DAYS)];
+    Kept::new(terms.map(|(name, days)| (name.parse().unwrap(), days)))
+}
+
+/// So many days after the world began.
+fn after(days: u64) -> Timestamp {
+    Timestamp::from_millis(BEGIN + 60_000 + days * DAY_MS)
+}
+
+fn keys((days, icu): (u64, u32)) -> LogKeys {
     LogKeys {
         origin: ORIGIN.to_owned(),
         notary: notary_keys(),
         volumes: VolumeKeys::new(secret(5)),
+        kept: kept(icu),
+        now: after(days),
     }
 }
 
@@ -152,11 +166,14 @@ impl World {
         self.dir.path().join(name)
     }
 
+    /// Opens the volumes after so many days.
+    async fn opened(&self, store: &SharedStore, at: (u64, u32)) -> Result<Archive, CliError> {
+        let (store, log) = (Arc::clone(store), self.path("log"));
+        Archive::over(store, (&log, &self.path("journal")), keys(at)).await
+    }
+
     async fn open(&self, store: &SharedStore) -> Archive {
-        let store = Arc::clone(store);
-        Archive::over(store, &self.path("log"), keys())
-            .await
-            .unwrap()
+        self.opened(store, (0, LOG_KEPT_DAYS)).await.unwrap()
     }
 
     /// Closes a volume of all that is in none.
@@ -186,12 +203,11 @@ impl World {
     }
 
     async fn removal(&self, store: &SharedStore, days: u64, icu: u32) -> Removal {
-        let terms = [("icu", icu), ("lab", LOG_KEPT_DAYS)];
         Removal {
-            archive: self.open(store).await,
+            archive: self.opened(store, (days, icu)).await.unwrap(),
             log: DirSource::new(&self.path("log")),
-            kept: Kept::new(terms.map(|(name, days)| (name.parse().unwrap(), days))),
-            now: Timestamp::from_millis(BEGIN + 60_000 + days * DAY_MS),
+            kept: kept(icu),
+            now: after(days),
         }
     }
 
@@ -357,4 +373,56 @@ async fn a_volume_that_does_not_hold_is_left_as_it_is() {
     assert!(removal.rewrite(&fresh.volumes[0]).await.is_err());
     // The other one, which holds, is as good as before.
     assert!(removal.rewrite(&due.volumes[1]).await.is_ok());
+}
+
+/// The store takes the oldest volume away, and the index beside the log is lost: what is made again
+/// from the store would begin later, and nobody would miss what was before.
+#[tokio::test]
+async fn a_lost_index_does_not_hide_that_the_store_took_the_oldest_volume() {
+    let days = u64::from(LOG_KEPT_DAYS);
+    for taken in [1, 2] {
+        let world = World::new().await;
+        let index = world.path("log/volumes");
+        let oldest: Vec<BlobId> = {
+            let archive = world.open(&world.store).await;
+            let volumes = archive.index.volumes().iter().take(taken);
+            volumes.map(|place| place.blob().unwrap()).collect()
+        };
+        for id in oldest {
+            world.store.delete(id).await.unwrap();
+        }
+        // With its index it is missed when it is read.
+        let archive = world.open(&world.store).await;
+        let first = archive.index.volumes().first().unwrap().clone();
+        assert!(archive.volume(&first).await.is_err());
+        std::fs::remove_file(&index).unwrap();
+        // The journal of all of it, if nothing is in volumes: then nothing is lost.
+        let told = world.opened(&world.store, (days - 1, 365)).await;
+        assert_eq!(told.is_ok(), taken == 2, "{taken}");
+        // Not once the journal has let it go.
+        std::fs::rename(world.path("journal"), world.path("elsewhere")).unwrap();
+        std::fs::create_dir(world.path("journal")).unwrap();
+        for (days, icu) in [(0, 365), (365, 365), (days - 1, 365), (days, 3_650)] {
+            let Err(told) = world.opened(&world.store, (days, icu)).await else {
+                panic!("{taken} volumes were taken, {days} days");
+            };
+            assert!(told.message().contains("not over"), "{}", told.message());
+        }
+        // What is over for all may be gone.
+        assert!(world.opened(&world.store, (days, 365)).await.is_ok());
+    }
+}
+
+/// An index that is made again from all that is there is as good as the one that was lost.
+#[tokio::test]
+async fn an_index_is_made_again_from_a_whole_store() {
+    let world = World::new().await;
+    let before = world.records().await;
+    std::fs::remove_file(world.path("log/volumes")).unwrap();
+    assert_eq!(world.records().await, before);
+    std::fs::remove_file(world.path("log/checkpoint")).unwrap();
+    assert!(
+        world.opened(&world.store, (0, 365)).await.is_ok(),
+        "no log, nothing to lack"
+    );
 }

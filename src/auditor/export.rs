@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io::{BufWriter, Write as _};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::archive::{Archive, LogKeys};
 use super::args;
@@ -29,7 +30,7 @@ pub(super) fn run(
         let told = format!("{} is there already, nothing was changed", path.display());
         return Err(CliError::new(Exit::Usage, told));
     }
-    let hidden = match (&ask.pseudonyms, &ask.whose.project) {
+    let own = match (&ask.pseudonyms, &ask.whose.project) {
         (Some(path), Some(project)) => Some(super::pseudonym::open(path, project)?),
         (Some(_), None) => {
             let told = "pseudonyms are a project's: --project, and not --vault";
@@ -38,11 +39,13 @@ pub(super) fn run(
         (None, _) => None,
     };
     let question = ask.words();
-    let keys = desk.act(output, async |opened| {
+    let (keys, hidden) = desk.act(output, async |opened| {
         let call = call(opened, "audit export")?;
-        super::admit(opened, &call, &ask.whose, &question).await?;
-        Ok(LogKeys::of(&config, &opened.keyring))
+        let hidden = super::admit(opened, &call, &ask.whose, (&question, false)).await?;
+        Ok((LogKeys::of(&config, opened).await?, hidden))
     })?;
+    // A key of the controller's own hides people as well; without one the project's setting does.
+    let hidden = own.map(Arc::new).or(hidden);
     let mut lines = Lines::new(ask, hidden, output)?;
     let done = runtime()?.block_on(async {
         let archive = Archive::open(desk, keys).await?;
@@ -72,7 +75,7 @@ pub(super) fn run(
 /// Where the lines go: a file that has its name only when it is whole, or standard output.
 struct Lines<'a> {
     form: Form,
-    hidden: Option<Pseudonyms>,
+    hidden: Option<Arc<Pseudonyms>>,
     seen: Option<ProjectName>,
     span: Span,
     out: Option<(PathBuf, PathBuf, BufWriter<File>)>,
@@ -83,7 +86,7 @@ struct Lines<'a> {
 impl<'a> Lines<'a> {
     fn new(
         ask: &args::Export,
-        hidden: Option<Pseudonyms>,
+        hidden: Option<Arc<Pseudonyms>>,
         output: &'a mut Output,
     ) -> Result<Self, CliError> {
         let out = match &ask.out {
@@ -134,15 +137,9 @@ impl<'a> Lines<'a> {
         if let (Entry::Intent { .. }, Some((_, completion))) = (&row.entry, &row.end) {
             view.completion = Some(completion);
         }
-        let hidden = self.hidden.as_ref().map(|key| {
-            let intent = view.intent.map(|intent| key.intent(intent, session));
-            (session.map(|session| key.session(session)), intent)
-        });
-        if let Some((session, intent)) = &hidden {
-            view.session = session.as_ref();
-            view.intent = intent.as_ref();
-        }
-        let Some(text) = self.form.line(&view) else {
+        let cover = self.hidden.as_ref().map(|key| key.cover(&view));
+        let shown = cover.as_ref().map_or(view, |cover| cover.over(&view));
+        let Some(text) = self.form.line(&shown) else {
             return Ok(());
         };
         self.count = self.count.saturating_add(1);

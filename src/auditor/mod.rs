@@ -22,19 +22,23 @@ mod reconcile;
 mod records;
 mod replay;
 mod rows;
+mod runs;
 mod ship;
 mod source;
 mod verify;
+mod whole;
 mod witness;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use crate::app::Opened;
 use crate::cli::open::Desk;
 use crate::cli::output::{CliError, Exit, Output};
 use crate::cli::process::{self, Line};
 use crate::config::Environment;
-use crate::vault::Call;
+use crate::ledger::Pseudonyms;
+use crate::vault::{Call, LogAsk};
 use args::{Cli, Command};
 
 /// Runs the command.
@@ -66,7 +70,7 @@ fn dispatch(cli: &Cli, environment: &Environment, output: &mut Output) -> Result
         Command::Expire(ask) => expire::run(ask, desk, output),
         Command::Reconcile(ask) => reconcile::run(ask, desk, output),
         Command::Replay(ask) => replay::run(ask, desk, output),
-        Command::Pseudonym { command } => pseudonym::run(command, output),
+        Command::Pseudonym { command } => pseudonym::run(command, desk, output),
         Command::Ship(ask) => ship::run(ask, desk, output),
         Command::Key => look::key(desk, output),
         Command::Checkpoint { command } => look::checkpoint(command, desk, output),
@@ -76,24 +80,32 @@ fn dispatch(cli: &Cli, environment: &Environment, output: &mut Output) -> Result
 }
 
 /// Decides whether the log may be read for who asks, and records that, before anything is read.
+/// What comes back hides people from her; `None`: she sees names. Where the question cannot be
+/// answered without `names`, who may not see them is refused.
 async fn admit(
     opened: &Opened,
     call: &Call,
     whose: &args::Whose,
-    question: &str,
-) -> Result<(), CliError> {
+    (question, names): (&str, bool),
+) -> Result<Option<Arc<Pseudonyms>>, CliError> {
     let vault = &opened.vault;
     match (&whose.project, &whose.auditor) {
         (Some(project), Some(auditor)) => {
-            vault.hand_out_log(call, project, auditor, question).await?;
+            let ask = LogAsk {
+                project,
+                auditor,
+                query: question,
+                names,
+            };
+            Ok(vault.hand_out_log(call, ask).await?)
         }
-        _ if whose.vault => vault.record_log_reading(call, question).await?,
-        _ => {
-            return Err(CliError::new(
-                Exit::Usage,
-                "--project and --auditor, or --vault",
-            ));
+        _ if whose.vault => {
+            vault.record_log_reading(call, question).await?;
+            Ok(None)
         }
+        _ => Err(CliError::new(
+            Exit::Usage,
+            "--project and --auditor, or --vault",
+        )),
     }
-    Ok(())
 }

@@ -6,7 +6,7 @@ use super::bundle::records;
 use super::entries::{broken, each, signed};
 use super::look::{newest, print};
 use super::records::{Held, Records};
-use super::source::{DirSource, HashError};
+use super::source::DirSource;
 use super::verify::{text, trusted};
 use crate::cli::open::{Desk, call};
 use crate::cli::output::{CliError, Exit, Output};
@@ -15,16 +15,17 @@ use crate::ledger::tlog::{
     AddCheckpoint, LogProof, Note, VerifierKey, consistency_proof, inclusion_proof,
 };
 use crate::ledger::{Entry, Scope, ScopeKey, Segment, View, Word as _};
+use crate::notary::EntryError;
 use crate::types::limits::{LOG_FILE_BYTES_MAX, NOTE_BYTES_MAX};
 use crate::types::{EventId, Timestamp};
 
 /// How far a lane's clock may have gone back between a request and its entry.
 const BACK_MS: u64 = 60 * 60 * 1000;
 
-fn unproved(error: &HashError) -> CliError {
+fn unproved(error: &EntryError) -> CliError {
     let exit = match error {
-        HashError::Range(_) | HashError::Tile(_) => Exit::No,
-        HashError::Io(_) => Exit::Unavailable,
+        EntryError::Io(_) => Exit::Unavailable,
+        EntryError::Tile(_) | EntryError::Entry { .. } | EntryError::Range(_) => Exit::No,
     };
     CliError::of(exit, error)
 }
@@ -90,9 +91,11 @@ fn event(ask: &ProveEvent, desk: Desk<'_>, output: &mut Output) -> Result<Exit, 
     let question = format!("prove {}event={}", ask.whose.words(), ask.event);
     let (keys, volumes) = desk.act(output, async |opened| {
         let call = call(opened, "audit prove")?;
-        super::admit(opened, &call, &ask.whose, &question).await?;
-        let keys = || LogKeys::of(&config, &opened.keyring);
-        Ok((keys(), keys()))
+        super::admit(opened, &call, &ask.whose, (&question, true)).await?;
+        Ok((
+            LogKeys::of(&config, opened).await?,
+            LogKeys::of(&config, opened).await?,
+        ))
     })?;
     let public: VerifierKey = keys
         .notary

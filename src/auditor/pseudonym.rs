@@ -1,5 +1,5 @@
-//! `kluis-audit pseudonym`: keys for pseudonyms, made and held by a project's controller, and who
-//! is meant by a pseudonym, for who holds one. It needs neither the vault nor a network.
+//! `kluis-audit pseudonym`: keys for pseudonyms, made and held by a project's controller or the
+//! vault's own for a project, and who is meant by a pseudonym, for who holds one.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
@@ -9,6 +9,7 @@ use data_encoding::BASE64;
 use super::args_of_proof::PseudonymCommand;
 use crate::app::create_file;
 use crate::app::system::SystemEntropy;
+use crate::cli::open::{Desk, call};
 use crate::cli::output::{CliError, Exit, Output};
 use crate::config::read_secret_file;
 use crate::ledger::Pseudonyms;
@@ -19,19 +20,24 @@ use crate::types::{Entropy as _, PrincipalId, ProjectName, Secret};
 const HEAD: &str = "kluis-pseudonyms-1 ";
 
 /// Runs it.
-pub(super) fn run(command: &PseudonymCommand, output: &mut Output) -> Result<Exit, CliError> {
+pub(super) fn run(
+    command: &PseudonymCommand,
+    desk: Desk<'_>,
+    output: &mut Output,
+) -> Result<Exit, CliError> {
     match command {
         PseudonymCommand::New { out } => {
             let mut seed = zeroize::Zeroizing::new([0_u8; 32]);
             let drawn = SystemEntropy::new().fill(seed.as_mut());
             drawn.map_err(|error| CliError::of(Exit::Unavailable, &error))?;
-            let text = zeroize::Zeroizing::new(format!("{HEAD}{}\n", BASE64.encode(seed.as_ref())));
-            create_file(out, text.as_bytes(), 0o600)?;
-            output.note(&format!(
-                "{} is for the project's controller alone",
-                out.display()
-            ));
-            Ok(Exit::Done)
+            write(out, &seed, output)
+        }
+        PseudonymCommand::Key { project, by, out } => {
+            let key = desk.act(output, async |opened| {
+                let call = call(opened, "audit pseudonym key")?;
+                Ok(opened.vault.hand_out_names(&call, project, by).await?)
+            })?;
+            write(out, key.expose(), output)
         }
         PseudonymCommand::Of {
             key,
@@ -50,6 +56,17 @@ pub(super) fn run(command: &PseudonymCommand, output: &mut Output) -> Result<Exi
             pseudonyms,
         } => resolve((key, project, names), pseudonyms, output),
     }
+}
+
+fn write(out: &Path, key: &[u8; 32], output: &mut Output) -> Result<Exit, CliError> {
+    let digits = zeroize::Zeroizing::new(BASE64.encode(key));
+    let text = zeroize::Zeroizing::new(format!("{HEAD}{}\n", *digits));
+    create_file(out, text.as_bytes(), 0o600)?;
+    output.note(&format!(
+        "{} is for the project's controller alone",
+        out.display()
+    ));
+    Ok(Exit::Done)
 }
 
 /// The key in a file, for a project.

@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::archive::{Archive, LogKeys, unreadable};
 use super::args;
 use super::entries::{broken, each, segments_of, signed};
+use super::runs::Runs;
 use super::source::DirSource;
 use crate::app::Shipped;
 use crate::app::system::SystemClock;
@@ -18,7 +19,6 @@ use crate::cli::serve::runtime;
 use crate::config::Config;
 use crate::journal::{Found, Prunable, Tail, lanes, prunable, prune};
 use crate::ledger::{DAY_MS, Segment};
-use crate::types::limits::ARCHIVE_RECORDS_MAX;
 use crate::types::{Clock as _, Timestamp};
 
 /// How often `--watch` looks for a volume to be closed.
@@ -32,7 +32,7 @@ pub(super) fn run(ask: &args::Ship, desk: Desk<'_>, output: &mut Output) -> Resu
     let keys = desk.act(output, async |opened| {
         let call = call(opened, "audit ship")?;
         opened.vault.record_act(&call, "the log's volumes").await?;
-        Ok(LogKeys::of(&config, &opened.keyring))
+        LogKeys::of(&config, opened).await
     })?;
     let runtime = runtime()?;
     let archive = runtime.block_on(Archive::open(desk, keys))?;
@@ -40,7 +40,7 @@ pub(super) fn run(ask: &args::Ship, desk: Desk<'_>, output: &mut Output) -> Resu
         archive,
         config,
         tails: BTreeMap::new(),
-        waiting: BTreeMap::new(),
+        waiting: Runs::default(),
         next: None,
     };
     let mut expires = SystemClock.now();
@@ -76,18 +76,11 @@ pub(super) fn run(ask: &args::Ship, desk: Desk<'_>, output: &mut Output) -> Resu
     }
 }
 
-/// Segments of a lane that are in no volume yet.
-#[derive(Default)]
-struct Waiting {
-    segments: Vec<Segment>,
-    records: u64,
-}
-
 struct Shipper {
     archive: Archive,
     config: Config,
     tails: BTreeMap<String, Tail>,
-    waiting: BTreeMap<String, Waiting>,
+    waiting: Runs,
     /// The log's entry that was not looked at yet.
     next: Option<u64>,
 }
@@ -102,35 +95,20 @@ impl Shipper {
         let (_, checkpoint) = signed(&mut log, "checkpoint", &public)?;
         let mut closed = Vec::new();
         let (volumes, waiting) = (&self.archive.index, &mut self.waiting);
-        let age = ask.every.as_millis();
         let from = self.next.unwrap_or(0);
         each(&mut log, (from, checkpoint.size), |_, segment| {
             if segment.end() <= volumes.end_of(&segment.lane) {
                 return Ok(());
             }
-            let lane = waiting.entry(segment.lane.clone()).or_default();
-            let full = lane.records.saturating_add(segment.count) > ARCHIVE_RECORDS_MAX;
-            let first = lane.segments.first();
-            let old = first.is_some_and(|f| u128::from(segment.time.since(f.time)) >= age);
-            if (full || old) && !lane.segments.is_empty() {
-                closed.push(std::mem::take(lane));
-            }
-            lane.records = lane.records.saturating_add(segment.count);
-            lane.segments.push(segment);
+            closed.extend(waiting.take(segment, ask.every));
             Ok(())
         })?;
         self.next = Some(checkpoint.size);
         self.say(ask)?;
-        let now = SystemClock.now();
-        for lane in self.waiting.values_mut() {
-            let first = lane.segments.first();
-            if first.is_some_and(|f| ask.all || u128::from(now.since(f.time)) >= age) {
-                closed.push(std::mem::take(lane));
-            }
-        }
+        closed.extend(self.waiting.due(SystemClock.now(), ask.every, ask.all));
         let mut made = 0_u64;
         for run in closed {
-            self.close(&run.segments).await?;
+            self.close(&run).await?;
             made = made.saturating_add(1);
         }
         Ok(made)
@@ -138,13 +116,10 @@ impl Shipper {
 
     /// Says beside the log what waits for a volume, for who watches over it.
     fn say(&self, ask: &args::Ship) -> Result<(), CliError> {
-        let waiting = self.waiting.values();
-        let oldest = waiting
-            .filter_map(|lane| lane.segments.first())
-            .map(|s| s.time.millis());
+        let oldest = self.waiting.oldest().map(Timestamp::millis);
         let shipped = Shipped {
             looked: SystemClock.now().millis(),
-            waiting: oldest.min().filter(|_| !ask.all),
+            waiting: oldest.filter(|_| !ask.all),
         };
         Ok(shipped.write(&self.config.proof.dir)?)
     }

@@ -8,25 +8,12 @@ use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
 
 use crate::ledger::evidence::Source;
-use crate::ledger::tlog::{Node, ProofError, Tile};
+use crate::ledger::tlog::{Hash, Node};
+use crate::notary::{self, EntryError};
 use crate::types::limits::LOG_FILE_BYTES_MAX;
 
 /// A bundle, or a log's directory. Names come from tiles and constants, never from a file.
 pub(super) struct DirSource(PathBuf);
-
-/// Why a proof cannot be made.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum HashError {
-    /// The log has no such entry or size.
-    #[error("the log has no such entry or size")]
-    Range(#[from] ProofError),
-    /// A tile that is missing or has another length.
-    #[error("{0} is missing or damaged")]
-    Tile(String),
-    /// The disk.
-    #[error("a tile cannot be read")]
-    Io(#[from] io::Error),
-}
 
 impl DirSource {
     pub(super) fn new(dir: &Path) -> Self {
@@ -49,22 +36,8 @@ impl DirSource {
     }
 
     /// The hash of a full subtree, in the tree of `size` entries.
-    pub(super) fn node(
-        &mut self,
-        node: Node,
-        size: u64,
-    ) -> Result<crate::ledger::tlog::Hash, HashError> {
-        let beyond = || HashError::Range(ProofError::Range);
-        let tile = Tile::holding(node, size).ok_or_else(beyond)?;
-        let damaged = || HashError::Tile(tile.to_string());
-        let bytes = match self.read(&tile.to_string())? {
-            None => self.read(&Tile { width: 256, ..tile }.to_string())?,
-            there => there,
-        };
-        let mut bytes = bytes.ok_or_else(damaged)?;
-        bytes.truncate(usize::from(tile.width).saturating_mul(32));
-        let hashes = tile.hashes(&bytes).map_err(|_length| damaged())?;
-        Tile::node(node, &hashes).ok_or_else(beyond)
+    pub(super) fn node(&mut self, node: Node, size: u64) -> Result<Hash, EntryError> {
+        notary::node(&mut |name| self.read(name), node, size)
     }
 }
 

@@ -6,9 +6,9 @@ impl Mutation {
     /// Whether it changes who may do what, and so [`super::Catalog::generation`].
     pub(super) const fn changes_access(&self) -> bool {
         match self {
-            Self::SetRoster { entry, .. } => match entry {
+            Self::SetRoster { kind, entry, .. } => match entry {
                 Some(entry) => entry.row.narrows(),
-                None => true,
+                None => kind.gives(),
             },
             Self::CreateProject(_)
             | Self::SetLogTerms { .. }

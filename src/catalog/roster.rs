@@ -1,6 +1,9 @@
 //! The roster: rows about who works here beside persons and grants, each under a kind and a name,
 //! with a revision by which a writer sees that nobody came in between.
 
+use bytes::Bytes;
+
+use super::approval::NoticeRow;
 use crate::policy::Demand;
 use crate::types::{ClaimId, DatasetName, Network, PrincipalId, ProjectName, Timestamp};
 
@@ -23,6 +26,12 @@ pub enum RosterKind {
     Alias,
     /// What tokens claim and stands for a group, behind the issuer's name.
     Claim,
+    /// Where a project's notices are sent, by its name.
+    Webhook,
+    /// A notice that is to be sent, by project, time and id.
+    Push,
+    /// A grant whose coming end was told, by its id.
+    Ending,
 }
 
 /// A row's value; its kind is the variant's.
@@ -48,6 +57,12 @@ pub enum RosterRow {
     Alias(AliasRow),
     /// The group that a claimed one stands for.
     Claim(ClaimRow),
+    /// Where a project's notices are sent.
+    Webhook(WebhookRow),
+    /// A notice that is to be sent.
+    Push(NoticeRow),
+    /// A grant whose coming end was told.
+    Ending(EndingRow),
 }
 
 /// A row with its revision.
@@ -195,6 +210,31 @@ pub struct ClaimRow {
     pub created: Timestamp,
 }
 
+/// Where a project's notices are sent.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WebhookRow {
+    /// The receiver's address and the key of signatures, sealed: either may open something.
+    pub sealed: Bytes,
+    /// The address without its path.
+    pub host: String,
+    /// Since when.
+    pub created: Timestamp,
+}
+
+/// A grant whose coming end was told.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct EndingRow {
+    /// The end that was told.
+    pub ends: Timestamp,
+}
+
+impl RosterKind {
+    /// Whether what is taken out of the roster can have given somebody something.
+    pub(super) const fn gives(self) -> bool {
+        !matches!(self, Self::Push | Self::Ending)
+    }
+}
+
 impl RosterRow {
     /// Its kind.
     #[must_use]
@@ -208,6 +248,9 @@ impl RosterRow {
             Self::Team(_) => RosterKind::Team,
             Self::Alias(_) => RosterKind::Alias,
             Self::Claim(_) => RosterKind::Claim,
+            Self::Webhook(_) => RosterKind::Webhook,
+            Self::Push(_) => RosterKind::Push,
+            Self::Ending(_) => RosterKind::Ending,
         }
     }
 
@@ -218,7 +261,12 @@ impl RosterRow {
             // One who is active again is judged anew too; what claims stand for is kept whole.
             Self::Node(_) | Self::Demand(_) | Self::Person(_) | Self::Claim(_) => true,
             // Looked at by nothing that decides.
-            Self::Source(_) | Self::Team(_) | Self::Alias(_) => false,
+            Self::Source(_)
+            | Self::Team(_)
+            | Self::Alias(_)
+            | Self::Webhook(_)
+            | Self::Push(_)
+            | Self::Ending(_) => false,
             Self::Job(job) => job.ended.is_some() || job.left > 0,
         }
     }

@@ -17,13 +17,14 @@ pub use super::init_args::{Demo, Init, StoreArgs};
 use super::job_args::{JobCommand, NodeCommand};
 use super::key_args::{Drill, KeyCommand};
 use super::login_args::{Kept, Login};
+use super::project_args::LogArgs;
 use super::remote::Caller;
 use super::root_args::Unseal;
 use super::scim_args::ScimCommand;
 use super::values;
+use super::webhook::WebhookCommand;
 use crate::types::{
-    AccessKeyId, Action, ApprovalId, BucketName, Label, ObjectKey, PrincipalId, ProjectName,
-    Timestamp,
+    AccessKeyId, Action, BucketName, Label, ObjectKey, PrincipalId, ProjectName, Timestamp,
 };
 
 const AFTER: &str = "\
@@ -161,9 +162,16 @@ pub enum Command {
         #[command(subcommand)]
         command: ApprovalCommand,
     },
-    /// What you were told of your datasets: break-glass, their end
+    /// What you were told of your datasets: break-glass, their end, ends of grants on them
     #[command(after_long_help = "Example:\n  kluis notices --credentials ana.env")]
     Notices(Caller),
+    /// Where projects have notices sent, signed
+    #[command(after_long_help = "Example:\n  kluis webhook list")]
+    Webhook {
+        /// What to do with receivers
+        #[command(subcommand)]
+        command: WebhookCommand,
+    },
     /// S3 credentials
     #[command(after_long_help = "Example:\n  kluis credential list a.jansen")]
     Credential {
@@ -322,22 +330,15 @@ pub enum ProjectCommand {
         #[arg(long)]
         log_only: bool,
     },
-    /// Show or change how a project's records are kept in the log
+    /// Show or change how a project's records are kept in the log, and shown
     ///
     /// Records are kept for five years where nothing else is said. A change holds for those that
     /// are there too. Nobody makes them expire earlier by himself: that takes two persons, who
     /// agree on it by `kluis approval ask log.shorten`.
-    #[command(after_long_help = "Example:\n  kluis project log icu-sepsis --days 3653")]
-    Log {
-        /// The project
-        name: ProjectName,
-        /// Keep them for so many days, 365 to 36525
-        #[arg(long)]
-        days: Option<u32>,
-        /// What two persons agreed on, where that is shorter than now
-        #[arg(long, value_name = "ID", requires = "days")]
-        approval: Option<ApprovalId>,
-    },
+    #[command(
+        after_long_help = "Example:\n  kluis project log icu-sepsis --days 3653 --pseudonyms on"
+    )]
+    Log(LogArgs),
     /// Show a project: its datasets and grants
     #[command(after_long_help = "Example:\n  kluis project show icu-sepsis")]
     Show {

@@ -57,7 +57,8 @@ fn every_command_is_listed_here() {
         kluis approval; kluis approval ask; \
         kluis approval list; kluis approval show; kluis approval approve; \
         kluis approval refuse; kluis approval withdraw; kluis approval break-glass; \
-        kluis notices; kluis credential; kluis credential create; \
+        kluis notices; kluis webhook; kluis webhook set; kluis webhook try; kluis webhook list; \
+        kluis webhook end; kluis credential; kluis credential create; \
         kluis credential list; kluis credential revoke; kluis login; kluis logout; kluis whoami; \
         kluis job; kluis job submit; kluis job list; kluis job cancel; kluis job end; \
         kluis node; kluis node init; kluis node enrol; kluis node list; kluis node remove; \

@@ -41,14 +41,17 @@ mod policy;
 mod principal;
 pub(crate) mod process;
 pub(crate) mod project;
+mod project_args;
 mod recover;
 pub mod remote;
 mod scim;
 mod scim_args;
+mod secret;
 pub(crate) mod serve;
 #[cfg(feature = "mount")]
 mod supervise;
 mod unseal;
+mod webhook;
 
 use std::process::ExitCode;
 
@@ -90,6 +93,7 @@ fn dispatch(cli: &Cli, environment: &Environment, output: &mut Output) -> Result
         Command::Grant { command } => grant::run(command, desk, output),
         Command::Notices(caller) => approval::notices(caller, environment, output),
         Command::Approval { command } => approval::run(command, environment, output),
+        Command::Webhook { command } => webhook::run(command, desk, output),
         Command::Group { command } => group::run(command, desk, output),
         Command::Scim { command } => scim::run(command, desk, output),
         Command::Login(ask) => login::run(ask, environment, output),

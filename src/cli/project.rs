@@ -3,6 +3,7 @@
 use super::args::ProjectCommand;
 use super::open::{Desk, absent, call, collect};
 use super::output::{CliError, Exit, Output};
+use super::project_args::{LogArgs, Switch};
 use crate::app::Opened;
 use crate::catalog::{ProjectRow, SharedCatalog};
 use crate::policy::{Demand, Grant, GrantEffect, Terms};
@@ -60,17 +61,7 @@ pub(super) fn run(
                 "in force within a second; running transfers are judged by it within a minute"
             });
         }
-        ProjectCommand::Log {
-            name,
-            days,
-            approval,
-        } => {
-            let change = LogTermsChange {
-                days: *days,
-                approval: *approval,
-            };
-            log(desk, name, change, output)?;
-        }
+        ProjectCommand::Log(ask) => log(ask, desk, output)?,
         ProjectCommand::List => list(&desk.catalog()?, output)?,
         ProjectCommand::Show { name } => show(&desk.catalog()?, name, output)?,
     }
@@ -113,12 +104,13 @@ pub(super) async fn create(
 }
 
 /// Shows or changes how a project's records are kept.
-fn log(
-    desk: Desk<'_>,
-    name: &ProjectName,
-    change: LogTermsChange,
-    output: &mut Output,
-) -> Result<(), CliError> {
+fn log(ask: &LogArgs, desk: Desk<'_>, output: &mut Output) -> Result<(), CliError> {
+    let name = &ask.name;
+    let change = LogTermsChange {
+        days: ask.days,
+        pseudonyms: ask.pseudonyms.map(|switch| switch == Switch::On),
+        approval: ask.approval,
+    };
     let terms = desk.act(output, async |opened| {
         there(opened.vault.catalog(), name).await?;
         let call = call(opened, "project log")?;
@@ -129,8 +121,13 @@ fn log(
         };
         Ok(terms?)
     })?;
-    let row = [name.to_string(), terms.kept_days().to_string()];
-    output.rows(["project", "days"], &[row])
+    let shown = if terms.pseudonyms { "on" } else { "off" };
+    let row = [
+        name.to_string(),
+        terms.kept_days().to_string(),
+        shown.to_owned(),
+    ];
+    output.rows(["project", "days", "pseudonyms"], &[row])
 }
 
 /// That a project is there.

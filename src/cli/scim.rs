@@ -2,10 +2,11 @@
 
 use super::open::{Desk, call};
 use super::output::{CliError, Exit, Output};
-use super::scim_args::{ScimCommand, Subject, TokenArgs};
-use crate::app::{Opened, create_file};
+use super::scim_args::{ScimCommand, Subject};
+use super::secret::hand_over;
+use crate::app::Opened;
 use crate::catalog::{Linking, RosterKind, RosterRow};
-use crate::types::{ProjectName, SecretText, limits};
+use crate::types::{ProjectName, limits};
 use crate::vault::SourceDraft;
 
 /// Runs one of its commands.
@@ -32,30 +33,31 @@ pub(super) fn run(
                 linked: issuer.clone().zip(linking),
                 days: token.days,
             };
-            hand_over(desk, (name, token), output, async |opened| {
+            let make = async |opened: &Opened| {
                 let call = call(opened, "scim create")?;
                 let made = opened.vault.create_source(&call, draft).await?;
                 Ok(made.token)
+            };
+            hand_over(desk, &token.secret, output, make, async |opened| {
+                end(opened, name).await
             })?;
             output.hint(
                 "its system is told https://GATEWAY/.kluis/v1/scim/v2 and this as a bearer token",
             );
         }
         ScimCommand::Renew { name, token } => {
-            hand_over(desk, (name, token), output, async |opened| {
+            let make = async |opened: &Opened| {
                 let call = call(opened, "scim renew")?;
-                let made = opened
-                    .vault
-                    .renew_source(&call, name, Some(token.days))
-                    .await?;
+                let lasts = Some(token.days);
+                let made = opened.vault.renew_source(&call, name, lasts).await?;
                 made.ok_or_else(|| CliError::new(Exit::Unavailable, "no credential was made"))
+            };
+            hand_over(desk, &token.secret, output, make, async |opened| {
+                end(opened, name).await
             })?;
         }
         ScimCommand::End { name } => {
-            desk.act(output, async |opened| {
-                let call = call(opened, "scim end")?;
-                Ok(opened.vault.renew_source(&call, name, None).await?)
-            })?;
+            desk.act(output, async |opened| end(opened, name).await)?;
             output.note(&format!(
                 "{name} tells nothing any more; its people stay as they are"
             ));
@@ -65,6 +67,12 @@ pub(super) fn run(
         }
     }
     Ok(Exit::Done)
+}
+
+async fn end(opened: &Opened, name: &ProjectName) -> Result<(), CliError> {
+    let call = call(opened, "scim end")?;
+    let _none = opened.vault.renew_source(&call, name, None).await?;
+    Ok(())
 }
 
 /// Shows what is there.
@@ -102,49 +110,6 @@ fn show(command: &ScimCommand, desk: Desk<'_>, output: &mut Output) -> Result<()
             output.rows(["group", "name", "external_id", "modified"], &rows)?;
         }
         ScimCommand::Create { .. } | ScimCommand::Renew { .. } | ScimCommand::End { .. } => {}
-    }
-    Ok(())
-}
-
-/// Makes a credential and hands it over: to a new file of its owner, or to a pipe. One that cannot
-/// be handed over is ended.
-fn hand_over(
-    desk: Desk<'_>,
-    (name, ask): (&ProjectName, &TokenArgs),
-    output: &mut Output,
-    make: impl AsyncFnOnce(&Opened) -> Result<SecretText, CliError>,
-) -> Result<(), CliError> {
-    if ask.output.is_none() && output.is_terminal() && !ask.force {
-        return Err(
-            CliError::new(Exit::Usage, "a secret is not shown on a terminal")
-                .hint("write it to a file with `--output FILE`, or insist with `--force`"),
-        );
-    }
-    if let Some(path) = ask.output.as_ref().filter(|path| path.exists()) {
-        let told = format!("{} is there already", path.display());
-        return Err(CliError::new(Exit::Usage, told).hint("nothing is overwritten"));
-    }
-    let token = desk.act(output, async |opened| {
-        let token = make(opened).await?;
-        let Some(path) = &ask.output else {
-            return Ok(Some(token));
-        };
-        let text = zeroize::Zeroizing::new(format!("{}\n", token.expose()));
-        if let Err(error) = create_file(path, text.as_bytes(), 0o600) {
-            let call = call(opened, "scim end")?;
-            let _ended = opened.vault.renew_source(&call, name, None).await?;
-            let told = format!("cannot write {}: {error}", path.display());
-            return Err(CliError::new(Exit::Usage, told).hint("the credential is ended"));
-        }
-        Ok(None)
-    })?;
-    match (token, &ask.output) {
-        (Some(token), _) => {
-            let text = zeroize::Zeroizing::new(format!("{}\n", token.expose()));
-            output.data(text.as_bytes())?;
-        }
-        (None, Some(path)) => output.note(&format!("the credential is in {}", path.display())),
-        (None, None) => {}
     }
     Ok(())
 }

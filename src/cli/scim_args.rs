@@ -1,9 +1,8 @@
 //! The arguments of `kluis scim`.
 
-use std::path::PathBuf;
+use clap::{Args, Subcommand, ValueEnum};
 
-use clap::{Args, Subcommand, ValueEnum, ValueHint};
-
+use super::secret::SecretArgs;
 use crate::types::{PrincipalId, ProjectName};
 
 /// Commands on organisations that tell who their people are.
@@ -70,12 +69,9 @@ pub struct TokenArgs {
     /// For how many days the credential is good
     #[arg(long, value_name = "DAYS", default_value_t = 365)]
     pub days: u32,
-    /// Write the credential into this new file, for its owner alone
-    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
-    pub output: Option<PathBuf>,
-    /// Print the credential on a terminal
-    #[arg(long)]
-    pub force: bool,
+    /// Where it goes
+    #[command(flatten)]
+    pub secret: SecretArgs,
 }
 
 /// Under what the people of an organisation sign in.

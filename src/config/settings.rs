@@ -331,6 +331,13 @@ settings! {
         /// A file with a bearer token to show; read each time.
         token_file: Option<PathBuf> = None,
     }
+    /// Notices to owners, sent to where projects have them sent (`kluis webhook`).
+    notices: Notices {
+        /// Whether receivers may lie in networks within an organisation (10.0.0.0/8 and such).
+        private: bool = false,
+        /// Certificates to trust, PEM; none for the system's.
+        ca_file: Option<PathBuf> = None,
+    }
     /// The rules of access.
     policy: Policy {
         /// A directory with `model.conf` and role files; none for those built in.

@@ -5,15 +5,18 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::reader::Record;
-use crate::ledger::{Completion, Entry, Intent, Nature, Outcome, Session, View};
+use crate::ledger::{Completion, Entry, Intent, Nature, Outcome, Pseudonyms, Session, View};
 use crate::types::limits::JOURNAL_PAIRS_MAX;
 use crate::types::{
     Action, DatasetName, EventId, GrantId, ObjectKey, PrincipalId, ProjectName, Timestamp,
 };
 
 /// What must hold of a request; `None` asks nothing.
-#[derive(Clone, Default, Debug)]
+#[derive(Clone, Default)]
 pub struct Filter {
+    /// Who asks sees pseudonyms and names persons by them; a name is nobody's then, so that none
+    /// can be tried.
+    pub hidden: Option<Arc<Pseudonyms>>,
     /// The project of its object.
     pub project: Option<ProjectName>,
     /// The dataset of its object.
@@ -83,7 +86,7 @@ impl Filter {
         };
         let asks = |who: &PrincipalId| {
             session.is_some_and(|s| {
-                s.principal.as_ref() == Some(who) || s.responsible.as_ref() == Some(who)
+                self.means(s.principal.as_ref(), who) || self.means(s.responsible.as_ref(), who)
             })
         };
         (object(&intent.object) || intent.source_object.as_ref().is_some_and(object))
@@ -95,11 +98,19 @@ impl Filter {
             && self.circumstances(session, intent)
     }
 
+    /// Whether a person is meant by this name, as who asks knows it.
+    fn means(&self, person: Option<&PrincipalId>, name: &PrincipalId) -> bool {
+        match &self.hidden {
+            None => person == Some(name),
+            Some(key) => person.and_then(|person| key.of(person)).as_ref() == Some(name),
+        }
+    }
+
     fn circumstances(&self, session: Option<&Session>, intent: &Intent) -> bool {
         let policy = intent.policy.as_ref();
         let who = session.and_then(|session| session.principal.as_ref());
         let works = |job: &PrincipalId| {
-            who == Some(job) && session.is_some_and(|session| session.responsible.is_some())
+            self.means(who, job) && session.is_some_and(|session| session.responsible.is_some())
         };
         let late = |ended: &Vec<EndedRight>| {
             ended.iter().any(|right| {

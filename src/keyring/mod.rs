@@ -49,7 +49,7 @@ use zeroize::Zeroizing;
 
 use crate::seal::keys::{Label, Parent, mac};
 use crate::seal::{DatasetKey, open_bytes, seal_bytes};
-use crate::types::{BlobId, DatasetId, Entropy, Secret, Timestamp};
+use crate::types::{BlobId, DatasetId, Entropy, ProjectName, Secret, Timestamp};
 
 /// An open key ring. **Implements none of Debug, Clone, Serialize.**
 ///
@@ -77,6 +77,7 @@ struct RingKeys {
     log_scopes: Secret<32>,
     log_state: Secret<32>,
     log_files: Secret<32>,
+    log_names: Secret<32>,
     publish: Secret<32>,
     print: Secret<32>,
 }
@@ -104,6 +105,7 @@ impl RingKeys {
             log_scopes: child(Label::RingLogScopes)?,
             log_state: child(Label::RingLogState)?,
             log_files: child(Label::RingLogFiles)?,
+            log_names: child(Label::RingLogNames)?,
             publish: child(Label::RingPublish)?,
             print: child(Label::RingPrint)?,
         })
@@ -236,6 +238,14 @@ impl KeyRing {
     #[must_use]
     pub const fn log_files_key(&self) -> Secret<32> {
         self.keys.log_files.duplicate()
+    }
+
+    /// The key under which a project's people have their pseudonyms in what is shown of the log. It
+    /// tells nothing of any other project's.
+    #[must_use]
+    pub fn log_names_key(&self, project: &ProjectName) -> Secret<32> {
+        let name = project.as_str().as_bytes();
+        mac(&self.keys.log_names, &[b"kluis/log/1/names\0", name])
     }
 
     /// The seed of the key that signs published versions.

@@ -11,6 +11,7 @@ use data_encoding::BASE32_NOPAD;
 use ring::hmac;
 
 use super::record::{Intent, Session};
+use super::view::View;
 use crate::types::{Action, PrincipalId, ProjectName, Secret};
 
 /// A project's key for pseudonyms. **Implements none of Debug, Clone, Serialize.**
@@ -41,6 +42,15 @@ impl Pseudonyms {
         format!("p-{text}").parse().ok()
     }
 
+    /// What is shown in the place of what names persons in a request.
+    #[must_use]
+    pub fn cover(&self, view: &View<'_>) -> Cover {
+        Cover {
+            session: view.session.map(|session| self.session(session)),
+            intent: view.intent.map(|intent| self.intent(intent, view.session)),
+        }
+    }
+
     /// A session without its persons: their pseudonyms, and no credential, which is one person's.
     #[must_use]
     pub fn session(&self, session: &Session) -> Session {
@@ -63,15 +73,39 @@ impl Pseudonyms {
             Some(Action::ObjectList | Action::VersionList)
         );
         hidden.query = hidden.query.filter(|_| lists);
-        let persons = session.map(|s| [s.principal.as_ref(), s.responsible.as_ref()]);
         if let Some(policy) = &mut hidden.policy {
-            for person in persons.into_iter().flatten().flatten() {
-                if let Some(name) = self.of(person) {
-                    policy.rule = policy.rule.replace(person.as_str(), name.as_str());
-                }
-            }
+            policy.rule = self.rule(&policy.rule, session);
         }
         hidden
+    }
+
+    /// A rule in which who asked has her pseudonym.
+    #[must_use]
+    pub fn rule(&self, rule: &str, session: Option<&Session>) -> String {
+        let persons = session.map(|s| [s.principal.as_ref(), s.responsible.as_ref()]);
+        let persons = persons.into_iter().flatten().flatten();
+        persons.fold(rule.to_owned(), |rule, person| match self.of(person) {
+            Some(name) => rule.replace(person.as_str(), name.as_str()),
+            None => rule,
+        })
+    }
+}
+
+/// What is shown of a request in the place of its session and its intent.
+pub struct Cover {
+    session: Option<Session>,
+    intent: Option<Intent>,
+}
+
+impl Cover {
+    /// The request under it.
+    #[must_use]
+    pub const fn over<'a>(&'a self, view: &View<'a>) -> View<'a> {
+        View {
+            session: self.session.as_ref(),
+            intent: self.intent.as_ref(),
+            ..*view
+        }
     }
 }
 

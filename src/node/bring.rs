@@ -7,6 +7,7 @@ use std::sync::Arc;
 use http::Method;
 use tokio::sync::oneshot;
 
+use super::buffers::Chunk;
 use super::content::{Contents, Source};
 use super::opening::Wanted;
 use super::pack::Unpacking;
@@ -25,7 +26,7 @@ struct File {
 /// A file whose contents a pack brings, and who waits for them.
 struct Expected {
     source: Arc<Source>,
-    opened: oneshot::Sender<Vec<u8>>,
+    opened: oneshot::Sender<Chunk>,
 }
 
 impl Contents {
@@ -60,7 +61,7 @@ impl Contents {
             if self.chunks.is_wanted(&at) {
                 continue;
             }
-            if small && source.table.extents().len() == 1 && !self.is_on_disk(first) {
+            if small && source.table.extents().len() == 1 && !self.has_on_disk(first, 0) {
                 packed.push((file, source));
             } else {
                 single.push((source, at));
@@ -113,12 +114,11 @@ impl Contents {
         let (runs, _) = runs(packed.iter().map(|(file, _)| file));
         let mut expected = HashMap::new();
         for (file, source) in packed {
-            let (opened, coming) = oneshot::channel();
-            let contents = Arc::clone(self);
-            let expecting = Arc::clone(&source);
+            let Some(extent) = source.table.extents().first() else {
+                continue;
+            };
+            let opened = self.expect((extent.blob, 0));
             expected.insert(file.key, Expected { source, opened });
-            let waits = async move { contents.expect(expecting, coming).await };
-            tokio::spawn(waits);
         }
         let runs: Vec<serde_json::Value> = runs
             .iter()
@@ -146,26 +146,12 @@ impl Contents {
     }
 
     /// Opens a whole sealed blob.
-    fn open_whole(&self, source: &Source, sealed: &[u8]) -> Result<Vec<u8>, NodeError> {
+    fn open_whole(&self, source: &Source, sealed: &[u8]) -> Result<Chunk, NodeError> {
         let extent = source.table.extents().first().ok_or(NodeError::Absent)?;
         let wanted = Wanted::new(extent, 0)?;
         let mut opening = self.opening(extent, &wanted);
         opening.take(sealed)?;
         self.opened(&wanted, opening)
-    }
-
-    /// Keeps a file's chunk as it comes; fetches it if it does not.
-    async fn expect(&self, source: Arc<Source>, coming: oneshot::Receiver<Vec<u8>>) {
-        let Some(extent) = source.table.extents().first() else {
-            return;
-        };
-        let fetch = async {
-            let plain = coming.await.map_err(|_dropped| NodeError::Absent)?;
-            let weight = plain.len();
-            Ok((plain, weight))
-        };
-        // One that did not come is fetched by whoever reads it.
-        let _kept = self.chunks.get((extent.blob, 0), fetch).await;
     }
 }
 

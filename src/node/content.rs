@@ -8,10 +8,13 @@ use http::Method;
 
 use tokio::sync::Semaphore;
 
+use super::ahead::{Ahead, Read};
+use super::buffers::{Buffers, Chunk};
 use super::disk::DiskCache;
+use super::gateway::Asking;
 use super::kept::Kept;
 use super::keys::Keys;
-use super::opening::{CHUNK, Opening, SHORT, Wanted};
+use super::opening::{CHUNK, Opening, PART, SHORT, Wanted};
 use super::reads::Touched;
 use super::straight::Straight;
 use super::version::{Version, encoded};
@@ -39,7 +42,7 @@ impl Source {
     }
 
     /// The blobs from one on, as many as are asked about together.
-    fn blobs_from(&self, blob: BlobId) -> Vec<BlobId> {
+    pub(super) fn blobs_from(&self, blob: BlobId) -> Vec<BlobId> {
         let blobs = self.table.extents().iter().map(|extent| extent.blob);
         blobs
             .skip_while(|other| *other != blob)
@@ -59,11 +62,10 @@ pub struct Open {
 /// How the file is being read.
 #[derive(Default)]
 struct Flow {
-    /// Where the next read would go on.
-    next: u64,
-    /// Chunks to fetch ahead.
-    ahead: u64,
+    ahead: Ahead,
     touched: Touched,
+    /// One share of what may be ahead, of a file that is read in order.
+    share: Option<Arc<()>>,
 }
 
 impl Open {
@@ -83,31 +85,51 @@ impl Open {
         self.flow.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Notes a read; the range that is worth fetching ahead after it.
-    fn note(&self, range: ByteRange) -> Option<ByteRange> {
+    /// Notes a read, and what is to be fetched ahead after it.
+    fn note(&self, range: ByteRange, shares: &Shares) -> Read {
         let mut flow = self.flow();
         flow.touched.add(range);
-        // The kernel's own read-ahead comes in several requests, which may overtake each other.
-        let near = range.start() <= flow.next.saturating_add(CHUNK)
-            && range.end().saturating_add(CHUNK) >= flow.next;
-        flow.ahead = if near {
-            flow.ahead
-                .saturating_mul(2)
-                .clamp(1, limits::NODE_AHEAD_CHUNKS_MAX)
-        } else {
-            0
-        };
-        flow.next = flow.next.max(range.end());
-        if !near {
-            flow.next = range.end();
+        let read = flow.ahead.note(range, self.file.bytes, shares.chunks());
+        match read {
+            Read::InOrder(_) if flow.share.is_none() => flow.share = Some(shares.take()),
+            Read::InOrder(_) => {}
+            Read::Alone => flow.share = None,
         }
-        let end = flow.next.saturating_add(flow.ahead.saturating_mul(CHUNK));
-        ByteRange::new(range.end(), end.min(self.file.bytes))
+        read
+    }
+}
+
+/// What may be ahead of all who read in order, shared by them evenly.
+struct Shares {
+    taken: Arc<()>,
+    chunks_max: u64,
+}
+
+impl Shares {
+    /// Of a memory of so many bytes: half of it.
+    fn new(bytes_max: usize) -> Self {
+        let bytes = u64::try_from(bytes_max / 2).unwrap_or(u64::MAX);
+        Self {
+            taken: Arc::default(),
+            chunks_max: bytes.checked_div(CHUNK).unwrap_or_default(),
+        }
+    }
+
+    fn take(&self) -> Arc<()> {
+        Arc::clone(&self.taken)
+    }
+
+    /// Chunks that may be ahead of each.
+    fn chunks(&self) -> u64 {
+        let readers = Arc::strong_count(&self.taken).saturating_sub(1).max(1);
+        let readers = u64::try_from(readers).unwrap_or(u64::MAX);
+        let each = self.chunks_max.checked_div(readers).unwrap_or_default();
+        each.clamp(1, limits::NODE_AHEAD_CHUNKS_MAX)
     }
 }
 
 /// What was read: parts of chunks, in order. Most reads lie in one, which is handed on as it is.
-pub struct Plain(Vec<(Arc<Vec<u8>>, std::ops::Range<usize>)>);
+pub struct Plain(Vec<(Arc<Chunk>, std::ops::Range<usize>)>);
 
 impl Plain {
     /// The bytes, copied only where they lie in several chunks.
@@ -131,13 +153,33 @@ struct Piece<'a> {
     to: usize,
 }
 
+impl Piece<'_> {
+    /// The part of the blob that it lies in, and where in that; `None` if it lies in several.
+    fn part(&self) -> Option<(u64, std::ops::Range<usize>)> {
+        let part = usize::try_from(PART).ok()?;
+        let first = self.from.checked_div(part)?;
+        if first != self.to.checked_sub(1)?.checked_div(part)? {
+            return None;
+        }
+        let before = first.checked_mul(part)?;
+        let range = self.from.checked_sub(before)?..self.to.checked_sub(before)?;
+        let parts = CHUNK.checked_div(PART)?;
+        let at = self.chunk.checked_mul(parts)?;
+        Some((at.checked_add(u64::try_from(first).ok()?)?, range))
+    }
+}
+
 /// The contents of a version.
 pub struct Contents {
     pub(super) version: Arc<Version>,
     pub(super) keys: Arc<Keys>,
-    pub(super) chunks: Kept<(BlobId, u64), Vec<u8>>,
-    straight: Option<Straight>,
+    pub(super) chunks: Kept<(BlobId, u64), Chunk>,
+    /// Parts of chunks, for reads that stand alone.
+    parts: Kept<(BlobId, u64), Chunk>,
+    buffers: Arc<Buffers>,
+    pub(super) straight: Option<Straight>,
     disk: Option<Arc<DiskCache>>,
+    shares: Shares,
     /// Those who bring many files at once.
     pub(super) bringing: Arc<Semaphore>,
 }
@@ -158,8 +200,11 @@ impl Contents {
             keys,
             straight,
             disk,
+            shares: Shares::new(bytes_max),
             bringing: Arc::new(Semaphore::new(limits::NODE_BRINGING_MAX)),
-            chunks: Kept::new(bytes_max),
+            parts: Kept::new(bytes_max / 8),
+            chunks: Kept::new(bytes_max.saturating_sub(bytes_max / 8)),
+            buffers: Buffers::new(bytes_max),
         }
     }
 
@@ -172,20 +217,20 @@ impl Contents {
         }
     }
 
-    /// Whether the first chunk of a blob is on the disk.
-    pub(super) fn is_on_disk(&self, extent: &Extent) -> bool {
-        let wanted = Wanted::new(extent, 0);
+    /// Whether a chunk of a blob is on the disk.
+    pub(super) fn has_on_disk(&self, extent: &Extent, chunk: u64) -> bool {
+        let wanted = Wanted::new(extent, chunk);
         let disk = self.disk.as_ref();
         disk.is_some_and(|disk| wanted.is_ok_and(|wanted| disk.has(&wanted)))
     }
 
     /// Begins to open a chunk.
     pub(super) fn opening(&self, extent: &Extent, wanted: &Wanted) -> Opening {
-        Opening::new(extent, wanted, self.disk.is_some())
+        Opening::new(extent, wanted, self.disk.is_some(), &self.buffers)
     }
 
     /// The plaintext of a chunk whose sealed bytes have come, which are kept on the disk.
-    pub(super) fn opened(&self, wanted: &Wanted, opening: Opening) -> Result<Vec<u8>, NodeError> {
+    pub(super) fn opened(&self, wanted: &Wanted, opening: Opening) -> Result<Chunk, NodeError> {
         let (plain, sealed) = opening.finish()?;
         if let (Some(disk), Some(sealed)) = (&self.disk, sealed) {
             disk.keep(wanted, sealed);
@@ -217,12 +262,14 @@ impl Contents {
     /// Drops every plaintext that is kept.
     pub fn forget(&self) {
         self.chunks.clear();
+        self.parts.clear();
+        self.buffers.clear();
     }
 
     /// Bytes of plaintext that are kept.
     #[must_use]
     pub fn weight(&self) -> usize {
-        self.chunks.weight()
+        self.chunks.weight().saturating_add(self.parts.weight())
     }
 
     /// Opens a file: its keys are released by then. `ahead` as in [`Keys::table`].
@@ -252,27 +299,43 @@ impl Contents {
         };
         let patience = self.version.gateway().patience();
         self.keys.lease().check(open.key(), patience).await?;
-        if let Some(ahead) = open.note(range) {
+        let read = open.note(range, &self.shares);
+        let alone = read == Read::Alone;
+        if let Read::InOrder(Some(ahead)) = read {
             self.fetch_ahead(open, ahead);
         }
         let mut parts = Vec::with_capacity(2);
         for piece in pieces(&open.source.table, range) {
-            let chunk = self.chunk(&open.source, piece.extent, piece.chunk).await?;
-            chunk.get(piece.from..piece.to).ok_or(SHORT)?;
-            parts.push((chunk, piece.from..piece.to));
+            let part = piece
+                .part()
+                .filter(|_| alone && self.is_part_enough(&piece));
+            let (chunk, range) = if let Some((part, range)) = part {
+                (self.part(&open.source, piece.extent, part).await?, range)
+            } else {
+                let chunk = self.chunk(&open.source, piece.extent, piece.chunk).await?;
+                (chunk, piece.from..piece.to)
+            };
+            chunk.get(range.clone()).ok_or(SHORT)?;
+            parts.push((chunk, range));
         }
         Ok(Plain(parts))
     }
 
     /// Fetches what lies in a range and is not here, without waiting for it.
     pub fn fetch_ahead(self: &Arc<Self>, open: &Arc<Open>, range: ByteRange) {
+        let mut missing = Vec::new();
         for piece in pieces(&open.source.table, range) {
             let at = (piece.extent.blob, piece.chunk);
             if self.chunks.is_wanted(&at) {
                 continue;
             }
-            self.start(Arc::clone(&open.source), at);
+            if self.has_on_disk(piece.extent, piece.chunk) {
+                self.start(Arc::clone(&open.source), at);
+            } else {
+                missing.push(at);
+            }
         }
+        self.start_all(&open.source, &missing);
     }
 
     /// Fetches one chunk, without waiting for it.
@@ -293,13 +356,45 @@ impl Contents {
         source: &Source,
         extent: &Extent,
         chunk: u64,
-    ) -> Result<Arc<Vec<u8>>, NodeError> {
+    ) -> Result<Arc<Chunk>, NodeError> {
         let fetch = async {
-            let plain = self.fetch(source, extent, chunk).await?;
+            let wanted = Wanted::new(extent, chunk)?;
+            let plain = self.fetch(source, extent, &wanted).await?;
             let weight = plain.len();
             Ok((plain, weight))
         };
         self.chunks.get((extent.blob, chunk), fetch).await
+    }
+
+    /// Whether the part that a read lies in is to be fetched, and not the whole chunk: nobody reads
+    /// another part of it, and no disk is to keep it.
+    fn is_part_enough(&self, piece: &Piece<'_>) -> bool {
+        let at = (piece.extent.blob, piece.chunk);
+        if self.disk.is_some() || self.chunks.is_wanted(&at) {
+            return false;
+        }
+        let parts = CHUNK.checked_div(PART).unwrap_or_default();
+        let first = piece.chunk.saturating_mul(parts);
+        let mine = piece.part().map(|(part, _)| part);
+        let others = (first..first.saturating_add(parts)).filter(|part| Some(*part) != mine);
+        let mut others = others.map(|part| (piece.extent.blob, part));
+        !others.any(|part| self.parts.is_wanted(&part))
+    }
+
+    /// A part of a chunk, for a read that stands alone.
+    async fn part(
+        &self,
+        source: &Source,
+        extent: &Extent,
+        part: u64,
+    ) -> Result<Arc<Chunk>, NodeError> {
+        let fetch = async {
+            let wanted = Wanted::part(extent, part)?;
+            let plain = self.fetch(source, extent, &wanted).await?;
+            let weight = plain.len();
+            Ok((plain, weight))
+        };
+        self.parts.get((extent.blob, part), fetch).await
     }
 
     /// From the nearest place that has it: the disk, the store, the gateway. What does not
@@ -308,26 +403,25 @@ impl Contents {
         &self,
         source: &Source,
         extent: &Extent,
-        chunk: u64,
-    ) -> Result<Vec<u8>, NodeError> {
-        let wanted = Wanted::new(extent, chunk)?;
-        if let Some(plain) = self.disk_chunk(extent, &wanted).await {
+        wanted: &Wanted,
+    ) -> Result<Chunk, NodeError> {
+        if let Some(plain) = self.disk_chunk(extent, wanted).await {
             return Ok(plain);
         }
-        if let Some(plain) = self.store_chunk(source, extent, &wanted).await {
+        if let Some(plain) = self.store_chunk(source, extent, wanted).await {
             return Ok(plain);
         }
-        match self.gateway_chunk(source, extent, &wanted).await {
+        match self.gateway_chunk(source, extent, wanted).await {
             // A wire between may have bent it: once more.
-            Err(NodeError::Integrity(_)) => self.gateway_chunk(source, extent, &wanted).await,
+            Err(NodeError::Integrity(_)) => self.gateway_chunk(source, extent, wanted).await,
             done => done,
         }
     }
 
-    async fn disk_chunk(&self, extent: &Extent, wanted: &Wanted) -> Option<Vec<u8>> {
+    async fn disk_chunk(&self, extent: &Extent, wanted: &Wanted) -> Option<Chunk> {
         let disk = self.disk.as_ref()?;
-        let sealed = disk.load(wanted).await?;
-        let mut opening = Opening::new(extent, wanted, false);
+        let sealed = disk.load(wanted, self.buffers.take(wanted.bytes())).await?;
+        let mut opening = Opening::new(extent, wanted, false, &self.buffers);
         let plain = opening
             .take(&sealed)
             .ok()
@@ -343,7 +437,7 @@ impl Contents {
         source: &Source,
         extent: &Extent,
         wanted: &Wanted,
-    ) -> Option<Vec<u8>> {
+    ) -> Option<Chunk> {
         let straight = self.straight.as_ref()?;
         let blobs = source.blobs_from(extent.blob);
         let url = straight.url(&self.version, &source.key, &blobs).await?;
@@ -362,19 +456,24 @@ impl Contents {
         }
     }
 
+    /// The question to the gateway for sealed bytes.
+    pub(super) fn asking(&self, source: &Source, wanted: &Wanted) -> Asking {
+        // In order of name, as the signature has it.
+        let (blob, from, to) = (wanted.blob, wanted.from, wanted.to);
+        let key = encoded(&source.key);
+        let query = format!("blob={blob}&from={from}&key={key}&to={to}");
+        self.version
+            .asking(Method::GET, "sealed", query, Bytes::new())
+    }
+
     async fn gateway_chunk(
         &self,
         source: &Source,
         extent: &Extent,
         wanted: &Wanted,
-    ) -> Result<Vec<u8>, NodeError> {
-        // In order of name, as the signature has it.
-        let (blob, from, to) = (wanted.blob, wanted.from, wanted.to);
-        let key = encoded(&source.key);
-        let query = format!("blob={blob}&from={from}&key={key}&to={to}");
-        let version = &self.version;
-        let asking = version.asking(Method::GET, "sealed", query, Bytes::new());
-        let gateway = version.gateway();
+    ) -> Result<Chunk, NodeError> {
+        let asking = self.asking(source, wanted);
+        let gateway = self.version.gateway();
         let mut tries = gateway.tries();
         loop {
             let mut opening = self.opening(extent, wanted);

@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
+use super::buffers::Chunk;
 use super::folders::{Folders, Spot, cost};
 use super::opening::Wanted;
 use crate::types::limits;
@@ -30,6 +31,7 @@ pub struct DiskCache {
     room: AtomicU64,
     sweeping: AtomicBool,
     resting: Mutex<Option<Instant>>,
+    readers: Semaphore,
     writers: Semaphore,
     /// A permit for each KiB that waits for a writer.
     waiting: Arc<Semaphore>,
@@ -48,6 +50,7 @@ impl DiskCache {
             room: AtomicU64::new(0),
             sweeping: AtomicBool::new(false),
             resting: Mutex::default(),
+            readers: Semaphore::new(limits::DISK_READERS_MAX),
             writers: Semaphore::new(limits::DISK_WRITERS_MAX),
             waiting: Arc::new(Semaphore::new(limits::DISK_WAITING_KIB_MAX)),
             next: AtomicU64::new(0),
@@ -71,11 +74,18 @@ impl DiskCache {
         self.folders.has(&spot(wanted))
     }
 
-    /// A chunk's sealed bytes, if a file of their length is here; what else is there is removed.
-    pub(super) async fn load(self: &Arc<Self>, wanted: &Wanted) -> Option<Vec<u8>> {
+    /// A chunk's sealed bytes in a buffer, if a file of their length is here; what else is there
+    /// is removed.
+    pub(super) async fn load(
+        self: &Arc<Self>,
+        wanted: &Wanted,
+        mut buffer: Chunk,
+    ) -> Option<Chunk> {
         let (cache, spot, bytes) = (Arc::clone(self), spot(wanted), wanted.bytes());
-        let loaded = spawn_blocking(move || match cache.folders.read(&spot, bytes) {
-            Ok(sealed) => Some(sealed),
+        let _turn = self.readers.acquire().await.ok()?;
+        buffer.resize(bytes, 0);
+        let loaded = spawn_blocking(move || match cache.folders.read(&spot, &mut buffer) {
+            Ok(()) => Some(buffer),
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             Err(error) => {
                 tracing::debug!(%error, "a file of the disk cache is removed");
@@ -96,7 +106,7 @@ impl DiskCache {
 
     /// Keeps a chunk's sealed bytes, without waiting for it, as far as there is room and the disk
     /// keeps up.
-    pub(super) fn keep(self: &Arc<Self>, wanted: &Wanted, sealed: Vec<u8>) {
+    pub(super) fn keep(self: &Arc<Self>, wanted: &Wanted, sealed: Chunk) {
         let now = Instant::now();
         let resting = *self.resting.lock().unwrap_or_else(PoisonError::into_inner);
         if resting.is_some_and(|until| now < until) {
@@ -196,6 +206,7 @@ mod tests {
     use std::path::PathBuf;
     use std::time::SystemTime;
 
+    use super::super::buffers::Buffers;
     use super::super::folders::FILE_BYTES;
     use super::*;
     use crate::seal::{DataKey, Extent, Suite};
@@ -217,6 +228,12 @@ mod tests {
 
     fn sealed(wanted: &Wanted, fill: u8) -> Vec<u8> {
         vec![fill; wanted.bytes()]
+    }
+
+    async fn load(cache: &Arc<DiskCache>, wanted: &Wanted) -> Option<Vec<u8>> {
+        let buffer = Buffers::new(0).take(wanted.bytes());
+        let loaded = cache.load(wanted, buffer).await?;
+        Some(loaded.to_vec())
     }
 
     fn put(cache: &Arc<DiskCache>, wanted: &Wanted, fill: u8) {
@@ -278,12 +295,12 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let cache = DiskCache::open(directory.path(), 1 << 20).unwrap();
         let one = wanted(1, 5_000);
-        assert!(cache.load(&one).await.is_none());
+        assert!(load(&cache, &one).await.is_none());
         put(&cache, &one, 7);
         assert!(cache.has(&one));
         // Another process sees it too.
         let other = DiskCache::open(directory.path(), 1 << 20).unwrap();
-        assert_eq!(other.load(&one).await.unwrap(), sealed(&one, 7));
+        assert_eq!(load(&other, &one).await.unwrap(), sealed(&one, 7));
         assert_eq!(other.hits(), 1);
         let path = path(directory.path(), &one);
         let spoil: [&dyn Fn(); 5] = [
@@ -296,7 +313,7 @@ mod tests {
         for how in spoil {
             drop(std::fs::remove_file(&path));
             how();
-            assert!(cache.load(&one).await.is_none());
+            assert!(load(&cache, &one).await.is_none());
             assert!(std::fs::symlink_metadata(&path).is_err());
         }
         put(&cache, &one, 8);
@@ -351,7 +368,7 @@ mod tests {
         assert!(!cache.folders.free(&held[0]));
         assert_eq!(cache.folders.list().unwrap().len(), 0);
         assert!(!cache.has(&one));
-        assert!(cache.load(&one).await.is_none());
+        assert!(load(&cache, &one).await.is_none());
         cache.spoilt(&one);
         assert!(cache.write(&spot(&one), &sealed(&one, 8)).is_err());
         let there: Vec<_> = std::fs::read_dir(&other).unwrap().collect();

@@ -70,16 +70,15 @@ impl Folders {
     }
 
     /// Reads a file that must be one, of this length, and marks it as used now.
-    pub(super) fn read(&self, spot: &Spot, bytes: usize) -> io::Result<Vec<u8>> {
+    pub(super) fn read(&self, spot: &Spot, sealed: &mut [u8]) -> io::Result<()> {
         let folder = self.folder(&spot.folder)?;
         let file = openat(folder, &spot.name, OFlags::RDONLY | PLAIN, Mode::empty())?;
         let mut file = File::from(file);
         let metadata = file.metadata()?;
-        if !metadata.is_file() || usize::try_from(metadata.len()) != Ok(bytes) {
+        if !metadata.is_file() || usize::try_from(metadata.len()) != Ok(sealed.len()) {
             return Err(io::ErrorKind::InvalidData.into());
         }
-        let mut sealed = vec![0; bytes];
-        file.read_exact(&mut sealed)?;
+        file.read_exact(sealed)?;
         let now = Timespec {
             tv_sec: 0,
             tv_nsec: UTIME_NOW,
@@ -90,7 +89,7 @@ impl Folders {
         };
         // Another's file stays as old as it is.
         let _unchanged = futimens(&file, &used);
-        Ok(sealed)
+        Ok(())
     }
 
     /// Writes a file, whole or not at all; `temporary` is a name of this process alone.

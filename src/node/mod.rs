@@ -4,7 +4,9 @@
 //! Nothing here knows of FUSE. It talks to the gateway's API alone, and believes nothing that does
 //! not verify: whoever sits between, the store, or a disk can withhold bytes but not alter them.
 
+mod ahead;
 mod bring;
+mod buffers;
 mod content;
 mod credentials;
 mod disk;
@@ -20,6 +22,7 @@ mod pack;
 mod reads;
 mod seen;
 mod straight;
+mod stretch;
 mod tree;
 mod version;
 

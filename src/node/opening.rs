@@ -1,5 +1,8 @@
 //! Which sealed bytes hold a chunk, and how they are opened as they come.
 
+use std::sync::Arc;
+
+use super::buffers::{Buffers, Chunk};
 use super::{GatewayError, NodeError};
 use crate::seal::{Extent, HEADER_BYTES, layout};
 use crate::types::{BlobId, ByteRange, limits};
@@ -9,7 +12,10 @@ pub(super) const CHUNK: u64 = limits::NODE_CHUNK_BYTES;
 
 pub(super) const SHORT: NodeError = NodeError::Integrity("a blob is not as long as its table says");
 
-/// The sealed bytes that hold one chunk of a blob.
+/// Plaintext bytes of a part of a chunk: what is fetched for a read that stands alone.
+pub(super) const PART: u64 = limits::NODE_PART_BYTES;
+
+/// The sealed bytes that hold one chunk of a blob, or several, or a part of one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Wanted {
     pub(super) blob: BlobId,
@@ -24,9 +30,19 @@ pub(super) struct Wanted {
 
 impl Wanted {
     pub(super) fn new(extent: &Extent, chunk: u64) -> Result<Self, NodeError> {
+        Self::piece(extent, chunk, chunk.saturating_mul(CHUNK), CHUNK)
+    }
+
+    /// One part of a chunk.
+    pub(super) fn part(extent: &Extent, part: u64) -> Result<Self, NodeError> {
+        let start = part.saturating_mul(PART);
+        let chunk = start.checked_div(CHUNK).ok_or(SHORT)?;
+        Self::piece(extent, chunk, start, PART)
+    }
+
+    fn piece(extent: &Extent, chunk: u64, start: u64, bytes: u64) -> Result<Self, NodeError> {
         let whole = extent.blob_plaintext_bytes;
-        let start = chunk.saturating_mul(CHUNK);
-        let range = ByteRange::new(start, start.saturating_add(CHUNK).min(whole)).ok_or(SHORT)?;
+        let range = ByteRange::new(start, start.saturating_add(bytes).min(whole)).ok_or(SHORT)?;
         let plan = layout::sealed_range(whole, range).ok_or(SHORT)?;
         Ok(Self {
             blob: extent.blob,
@@ -36,6 +52,14 @@ impl Wanted {
             first_segment: plan.first_segment,
             header: plan.includes_header,
         })
+    }
+
+    /// All from this chunk up to a later one of the same blob.
+    pub(super) const fn up_to(&self, last: &Self) -> Self {
+        Self {
+            to: last.to,
+            ..*self
+        }
     }
 
     /// How many they are: a chunk and what seals it.
@@ -50,28 +74,38 @@ pub(super) struct Opening {
     origin: crate::seal::Origin,
     header: bool,
     /// Opened bytes up to `done`, sealed ones behind.
-    buffer: Vec<u8>,
+    buffer: Chunk,
     done: usize,
     left: usize,
     fault: Option<NodeError>,
     /// What came, as it came, for a cache of sealed bytes.
-    sealed: Option<Vec<u8>>,
+    sealed: Option<Chunk>,
 }
 
 impl Opening {
     /// Of one chunk; what comes is kept as it is if `sealed` says so.
-    pub(super) fn new(extent: &Extent, wanted: &Wanted, sealed: bool) -> Self {
+    pub(super) fn new(
+        extent: &Extent,
+        wanted: &Wanted,
+        sealed: bool,
+        buffers: &Arc<Buffers>,
+    ) -> Self {
         let expected = wanted.bytes();
         Self {
             opener: extent.opener(wanted.first_segment).map_err(NodeError::from),
             origin: extent.origin(),
             header: wanted.header,
-            buffer: Vec::with_capacity(expected),
+            buffer: buffers.take(expected),
             done: 0,
             left: expected,
             fault: None,
-            sealed: sealed.then(|| Vec::with_capacity(expected)),
+            sealed: sealed.then(|| buffers.take(expected)),
         }
+    }
+
+    /// How many bytes have not come yet.
+    pub(super) const fn left(&self) -> usize {
+        self.left
     }
 
     /// Takes a piece. An error says that more came than there is.
@@ -123,7 +157,7 @@ impl Opening {
     }
 
     /// The plaintext, if all of it came and authenticated, with what came.
-    pub(super) fn finish(self) -> Result<(Vec<u8>, Option<Vec<u8>>), NodeError> {
+    pub(super) fn finish(self) -> Result<(Chunk, Option<Chunk>), NodeError> {
         if let Some(fault) = self.fault {
             return Err(fault);
         }

@@ -11,6 +11,8 @@
 //! writes tiles and signs a checkpoint, from `state` alone. So a crash at any step repeats what
 //! follows, byte for byte, and no checkpoint is ever signed twice differently.
 
+mod entries;
+mod prove;
 mod round;
 mod shelf;
 mod state;
@@ -23,6 +25,8 @@ mod tests;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use entries::{EntryError, begin, bundle, node, tile};
+pub use prove::{ProveAsk, ProveError, Prover};
 pub use round::{Lane, Made, Notary};
 pub use shelf::{DirShelf, Shelf};
 

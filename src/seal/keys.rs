@@ -10,6 +10,7 @@
 //!                                  ├─ RingLogScopes ─► tags and salts of the log's scopes (HMAC)
 //!                                  ├─ RingLogState ──► seals the log's state
 //!                                  ├─ RingLogFiles ──► wraps the key of each file of the log
+//!                                  ├─ RingLogNames ──► keys of people's pseudonyms (HMAC)
 //!                                  ├─ RingPublish ───► signs published versions (Ed25519 seed)
 //!                                  └─ RingPrint ─────► the ring's public fingerprint
 //! dataset key (random) ─┬─ TableSalt ► salt of a part table (HMAC)
@@ -47,6 +48,7 @@ pub(crate) enum Label {
     RingLogScopes,
     RingLogState,
     RingLogFiles,
+    RingLogNames,
     LogState,
     RingPublish,
     ManifestKey,
@@ -73,6 +75,7 @@ impl Label {
             Self::RingLogScopes => "kluis v1 ring log scopes",
             Self::RingLogState => "kluis v1 ring log state",
             Self::RingLogFiles => "kluis v1 ring log files",
+            Self::RingLogNames => "kluis v1 ring log names",
             Self::LogState => "kluis v1 log state",
             Self::RingPublish => "kluis v1 ring publisher",
             Self::ManifestKey => "kluis v1 manifest key",
@@ -119,7 +122,7 @@ pub(crate) fn mac(key: &Secret<32>, parts: &[&[u8]]) -> Secret<32> {
 mod tests {
     use super::*;
 
-    const ALL: [Label; 21] = [
+    const ALL: [Label; 22] = [
         Label::BlobSegments,
         Label::BlobDescription,
         Label::BlobCommitment,
@@ -137,6 +140,7 @@ mod tests {
         Label::RingLogScopes,
         Label::RingLogState,
         Label::RingLogFiles,
+        Label::RingLogNames,
         Label::LogState,
         Label::RingPublish,
         Label::ManifestKey,

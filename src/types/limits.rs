@@ -61,6 +61,23 @@ pub const BREAK_GLASS_MINUTES_MAX: u32 = 8 * 60;
 pub const NOTICES_TOLD_MAX: usize = 1_000;
 /// How long the catalog keeps a notice, in milliseconds; the log keeps what it tells of.
 pub const NOTICE_KEPT_MS: u64 = 400 * DAY_MS;
+/// How long before its end the owner is told of a grant, in milliseconds, at most; of shorter ones
+/// when a quarter of their time is left.
+pub const GRANT_NOTICE_MS: u64 = 14 * DAY_MS;
+/// Ends of grants that are forgotten at once, after they are over.
+pub const ENDINGS_FORGET_MAX: usize = 100;
+/// Receivers of notices, one for each project; each has a connection of its own.
+pub const WEBHOOKS_MAX: usize = 256;
+/// The address of a receiver.
+pub const WEBHOOK_URL_BYTES_MAX: usize = 1_024;
+/// Notices of one project that wait for its receiver; those beyond are shown and not sent.
+pub const WEBHOOK_WAITING_MAX: usize = 1_000;
+/// For how long a notice is sent again, in milliseconds.
+pub const WEBHOOK_TRIED_MS: u64 = DAY_MS;
+/// What a receiver may answer, in bytes; nothing of it is kept.
+pub const WEBHOOK_ANSWER_BYTES_MAX: usize = 64 * 1024;
+/// Notices that one receiver is sent in a round.
+pub const WEBHOOK_ROUND_MAX: usize = 100;
 /// Notices that one commit forgets.
 pub const NOTICES_FORGET_MAX: usize = 100;
 /// The reason that somebody gives.
@@ -345,8 +362,14 @@ pub const NODE_PACE_BYTES: usize = 4 * 1024;
 pub const NODE_WIRE_BUFFER_BYTES: usize = 512 * 1024;
 /// Plaintext bytes that a mount fetches and keeps as one: 16 segments.
 pub const NODE_CHUNK_BYTES: u64 = 1024 * 1024;
-/// Chunks that one open file is read ahead of its reader.
-pub const NODE_AHEAD_CHUNKS_MAX: u64 = 16;
+/// Chunks that one open file is read ahead of its reader: what 15 ms hold at 4 GiB a second.
+pub const NODE_AHEAD_CHUNKS_MAX: u64 = 64;
+/// Plaintext bytes that are fetched for a read that stands alone: two segments.
+pub const NODE_PART_BYTES: u64 = 128 * 1024;
+/// Buffers of chunks that are kept to be used again.
+pub const NODE_BUFFERS_MAX: usize = 32;
+/// Chunks that are fetched by one request.
+pub const NODE_STRETCH_CHUNKS_MAX: u64 = 16;
 /// Objects whose keys are asked for ahead of a reader that goes through a directory.
 pub const NODE_AHEAD_KEYS_MAX: usize = 256;
 /// Batches of files that are brought at once ahead of their readers; a pack each.
@@ -361,6 +384,8 @@ pub const NODE_LEARNED_MAX: usize = 2 * 1024 * 1024;
 pub const PLAN_BYTES_MAX: u64 = 128 * 1024 * 1024;
 /// See [`PLAN_BYTES_MAX`].
 pub const PLAN_FILES_MAX: usize = 2 * 1024 * 1024;
+/// Chunks that are read from a disk cache at once: a thread each.
+pub const DISK_READERS_MAX: usize = 8;
 /// Chunks that are written to a disk cache at once: a thread each.
 pub const DISK_WRITERS_MAX: usize = 8;
 /// KiB of chunks that wait for a disk cache: one answer brings hundreds of small files at once.
@@ -443,6 +468,11 @@ pub const ARCHIVE_HOT_RECORDS_MAX: usize = 2_000_000;
 pub const RECORDS_SCAN_MAX: usize = 100_000;
 /// Requests on one page: some 1.5 KiB of JSON each.
 pub const RECORDS_PAGE_MAX: usize = 1_000;
+/// Records that the proof of one reads at most: for its end, and for what its neighbours in the
+/// log's entry belong to. Some 2 s of one core.
+pub const PROOF_SCAN_MAX: usize = 1_000_000;
+/// Bundles of 256 entries that are looked through for a record's: an hour of sixteen lanes.
+pub const PROOF_BUNDLES_MAX: u64 = 256;
 /// Lanes that a cursor can name: one or two for each gateway.
 pub const RECORDS_LANES_MAX: usize = 64;
 /// Pages that are read at once: each keeps a thread and a core busy.
@@ -490,6 +520,9 @@ pub const STREAM_ANSWER_BYTES_MAX: usize = 64 * 1024;
 /// By how much a clock may move beside the time that passes before that is told and recorded
 /// (AU-14).
 pub const CLOCK_JUMP_MS: u64 = 1_000;
+/// By how much this machine's clock and the store's may lie apart before that is told and recorded
+/// (AU-14); a store's times have whole seconds, so another second is not seen.
+pub const CLOCK_APART_MS: u64 = 1_000;
 /// For how long the operator is warned of a clock that moved: an hour.
 pub const CLOCK_WARN_MS: u64 = 60 * 60 * 1000;
 /// How far checkpoints may lag behind records before the operator is warned.

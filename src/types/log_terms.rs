@@ -7,6 +7,9 @@ use super::limits::{LOG_KEPT_DAYS, LOG_KEPT_DAYS_MAX, LOG_KEPT_DAYS_MIN};
 pub struct LogTerms {
     /// For how many days its records are kept; `None` for [`LOG_KEPT_DAYS`].
     pub days: Option<u32>,
+    /// Whether who may read them, and does not manage its grants, sees pseudonyms in the place of
+    /// people's names.
+    pub pseudonyms: bool,
 }
 
 impl LogTerms {

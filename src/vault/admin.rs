@@ -6,10 +6,8 @@ use data_encoding::BASE64;
 use super::Vault;
 use super::ask::Call;
 use super::error::{ErrorKind, VaultError};
-use super::guard::{circumstances, policy_ref};
 use crate::catalog::{CredentialRow, Mutation, PrincipalRow, ProjectRow};
 use crate::ledger::{Intent, ObjectRef};
-use crate::policy::Ask;
 use crate::types::{
     AccessKeyId, Action, BucketName, LogTerms, PrincipalId, PrincipalKind, ProjectName, SecretText,
     Timestamp,
@@ -201,6 +199,18 @@ impl Vault {
         self.note(&call, intent, Ok(())).await
     }
 
+    /// Records that the clock of the vault's machine and the store's lie apart: by how much the
+    /// store's is ahead; `None` when they agree again.
+    pub async fn record_clocks_apart(&self, ahead_ms: Option<i64>) -> Result<(), VaultError> {
+        let call = self.system_call("ClocksApart")?;
+        let what = match ahead_ms {
+            Some(ms) => format!("the store's clock is {ms} ms ahead of this machine's"),
+            None => "the store's clock and this machine's agree again".to_owned(),
+        };
+        self.note(&call, Self::admin_intent(&call, None, &what), Ok(()))
+            .await
+    }
+
     /// Records what was said while custodians unsealed the root, which was before the log was open.
     pub async fn record_unsealing(&self, what: &str) -> Result<(), VaultError> {
         let call = self.system_call("Unseal")?;
@@ -218,38 +228,6 @@ impl Vault {
     ) -> Result<(), VaultError> {
         let intent = Self::admin_intent(call, project, what);
         self.note(call, intent, Ok(())).await
-    }
-
-    /// Decides whether an auditor may have a project's log, and records that (AU-16); call before
-    /// anything of it is read for her.
-    pub async fn hand_out_log(
-        &self,
-        call: &Call,
-        project: &ProjectName,
-        auditor: &PrincipalId,
-        query: &str,
-    ) -> Result<(), VaultError> {
-        let mut intent = Self::admin_intent(call, Some(project), query);
-        intent.action = Some(Action::LogRead);
-        let subject = match self.subject(project, auditor).await {
-            Ok(subject) => subject,
-            Err(error) => return Err(self.turn_away(call, intent, error).await),
-        };
-        let decision = subject.decide(&Ask {
-            project,
-            principal: auditor,
-            dataset: None,
-            key: "",
-            action: Action::LogRead,
-            now: self.now(),
-            when: circumstances(call),
-        });
-        intent.policy = Some(policy_ref(&decision));
-        if decision.allowed {
-            return self.note(call, intent, Ok(())).await;
-        }
-        let denied = VaultError::new(ErrorKind::AccessDenied, "no grant to read this log");
-        Err(self.turn_away(call, intent, denied).await)
     }
 
     /// Records that the log is being read (AU-16); call before showing it.

@@ -8,11 +8,10 @@
 use super::Vault;
 use super::ask::Call;
 use super::error::{ErrorKind, VaultError};
-use crate::catalog::{DatasetRow, Mutation, NoticeRow};
+use crate::catalog::{DatasetRow, Mutation};
 use crate::policy::{Grant, GrantEffect, Terms};
 use crate::types::{
-    Act, ActKind, Action, ApprovalId, GrantId, NoticeId, PrincipalId, PrincipalKind, ProjectName,
-    limits,
+    Act, ActKind, Action, ApprovalId, GrantId, PrincipalId, PrincipalKind, ProjectName,
 };
 
 /// What the purpose of such a grant begins with; the approval's id follows.
@@ -73,7 +72,7 @@ impl Vault {
                 grant.approver,
                 row.reason
             );
-            let notice = self.notice_to_owner(&place, &text)?;
+            let notice = self.notice_to_owner(&place, &text).await?;
             Ok((agreed, grant, notice))
         };
         let (approved, grant, notice) = match checked.await {
@@ -88,7 +87,8 @@ impl Vault {
             approved.words()
         )));
         let recorded = self.begin(call, intent).await?;
-        let made = vec![Mutation::CreateGrant(grant.clone()), notice];
+        let mut made = vec![Mutation::CreateGrant(grant.clone())];
+        made.extend(notice);
         recorded
             .settle(self.carry_out(approved, made).await)
             .map(|_done| grant)
@@ -102,40 +102,6 @@ impl Vault {
         };
         let absent = VaultError::new(ErrorKind::NoSuchDataset, "no such dataset");
         self.catalog.dataset(&bucket).await?.ok_or(absent)
-    }
-
-    /// What tells a dataset's owner something; she is told from the moment of its commit on.
-    pub(super) fn notice_to_owner(
-        &self,
-        row: &DatasetRow,
-        text: &str,
-    ) -> Result<Mutation, VaultError> {
-        let owner = row.card.as_ref().map_or(&row.creator, |card| &card.owner);
-        let notice = NoticeRow {
-            id: NoticeId::random(self.entropy.as_ref())?,
-            to: owner.clone(),
-            at: self.now(),
-            project: row.bucket.project.clone(),
-            dataset: Some(row.bucket.dataset.clone()),
-            text: super::cut(text),
-        };
-        Ok(Mutation::AddNotice(notice))
-    }
-
-    /// What the caller was told of her datasets, the newest first.
-    pub async fn notices(&self, call: &Call) -> Result<Vec<NoticeRow>, VaultError> {
-        let intent = Self::admin_intent(call, None, "notices");
-        let Some(who) = &call.session.principal else {
-            return Err(self.turn_away(call, intent, super::NOBODY).await);
-        };
-        let told = self.catalog.notices(who, limits::NOTICES_TOLD_MAX).await;
-        match told {
-            Ok(rows) => {
-                self.note(call, intent, Ok(())).await?;
-                Ok(rows)
-            }
-            Err(error) => Err(self.turn_away(call, intent, error.into()).await),
-        }
     }
 }
 

@@ -14,6 +14,8 @@ use crate::types::{Act, ActKind, Action, ApprovalId, LogTerms, ProjectName};
 pub struct LogTermsChange {
     /// For how many days the records are kept.
     pub days: Option<u32>,
+    /// Whether who may only read them sees pseudonyms in the place of people's names.
+    pub pseudonyms: Option<bool>,
     /// What two persons agreed on (`log.shorten`), where that is for a shorter time than now.
     pub approval: Option<ApprovalId>,
 }
@@ -63,6 +65,7 @@ impl Vault {
             let row = self.its_log(call, project).await?;
             let terms = LogTerms {
                 days: change.days.or(row.log.days),
+                pseudonyms: change.pseudonyms.unwrap_or(row.log.pseudonyms),
             };
             if !LogTerms::may_be(terms.kept_days()) {
                 return Err(BOUNDS);
@@ -83,17 +86,18 @@ impl Vault {
             Ok(checked) => checked,
             Err(error) => return Err(self.turn_away(call, intent, error).await),
         };
-        let change = Mutation::SetLogTerms {
+        let mutation = Mutation::SetLogTerms {
             project: project.clone(),
             terms,
         };
         let Some(approved) = approved else {
-            self.administer(call, intent, vec![change]).await?;
+            self.administer(call, intent, vec![mutation]).await?;
             return Ok(terms);
         };
-        intent.query = Some(super::cut(&approved.words()));
+        let agreed = format!("{} {}", approved.words(), words(change));
+        intent.query = Some(super::cut(&agreed));
         let recorded = self.begin(call, intent).await?;
-        let done = self.carry_out(approved, vec![change]).await;
+        let done = self.carry_out(approved, vec![mutation]).await;
         recorded.settle(done.map(|_done| terms))
     }
 
@@ -120,5 +124,10 @@ fn shortening(project: &ProjectName, days: u32) -> Act {
 
 fn words(change: LogTermsChange) -> String {
     let days = change.days.map(|days| format!(" days={days}"));
-    format!("log terms{}", days.unwrap_or_default())
+    let names = change.pseudonyms.map(|on| format!(" pseudonyms={on}"));
+    format!(
+        "log terms{}{}",
+        days.unwrap_or_default(),
+        names.unwrap_or_default()
+    )
 }

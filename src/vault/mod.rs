@@ -32,9 +32,12 @@ mod lease;
 mod lifecycle;
 mod lock;
 mod log_terms;
+mod names;
+mod notices;
 mod pace;
 mod pack;
 mod part;
+mod proofs;
 mod publish;
 mod read;
 mod reading;
@@ -53,6 +56,7 @@ mod sweep;
 mod tags;
 mod upload;
 mod uses;
+mod webhooks;
 mod write;
 
 #[cfg(test)]
@@ -83,7 +87,10 @@ pub use jobs::{Job, JobAsk, NodeDraft};
 pub use keywork::erasure_words;
 pub use lifecycle::Lifecycled;
 pub use log_terms::LogTermsChange;
+pub use names::LogAsk;
+pub use notices::EndingsSeen;
 pub use part::PartOpening;
+pub use proofs::ProofAsk;
 pub use publish::Published;
 pub use records::{RecordAsk, RecordPage};
 pub use recover::Recovered;
@@ -95,10 +102,12 @@ pub use session::{AssumeAsk, Assumed, Bounds, JobBounds, Rests, Word};
 pub use snapshot::Snapshot;
 pub use straight::{Presigned, StraightAsk};
 pub use sweep::{GRACE_MS_MIN, SweepAsk, Swept};
+pub use webhooks::{Push, SECRET_PREFIX, Trying, Webhook};
 
 use crate::catalog::{Mutation, SharedCatalog};
 use crate::journal::SharedJournal;
 use crate::keyring::KeyRing;
+use crate::notary::Prover;
 use crate::policy::{Policy, SubjectPolicy};
 use crate::store::SharedStore;
 use crate::token::Issuer;
@@ -190,6 +199,7 @@ pub struct Vault {
     indexes: release::Indexes,
     made: part::Parts,
     records: OnceLock<records::Records>,
+    prover: OnceLock<Arc<Prover>>,
     attempts: attempts::Attempts,
     /// How often organisations ask.
     tellers: pace::Pace<String>,
@@ -218,6 +228,7 @@ impl Vault {
             indexes: release::Indexes::default(),
             made: part::Parts::default(),
             records: OnceLock::new(),
+            prover: OnceLock::new(),
             tellers: pace::Pace::new(
                 limits::SCIM_BURST,
                 limits::SCIM_PER_SECOND,

@@ -6,13 +6,13 @@
 use std::sync::Arc;
 
 use serde_json::Value;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::error::{ErrorKind, VaultError};
 use super::guard::{circumstances, policy_ref};
 use super::{Call, Vault};
-use crate::journal::{Cursor, EndedRight, Filter, Page, Pages};
-use crate::ledger::{Nature, ObjectRef};
+use crate::journal::{Cursor, EndedRight, Filter, Page, Pages, Request};
+use crate::ledger::{Nature, ObjectRef, Pseudonyms};
 use crate::policy::{Ask, Decision};
 use crate::types::{Action, DatasetName, ProjectName, limits};
 
@@ -69,7 +69,7 @@ impl Vault {
         intent.nature = Nature::Log;
         intent.query = Some(super::cut(&ask.words));
         let dataset = ask.filter.dataset.as_ref();
-        let (action, decision) = match self.may_look(call, &ask.project, dataset).await {
+        let (action, decision, hidden) = match self.may_look(call, &ask.project, dataset).await {
             Ok(decided) => decided,
             Err(error) => return Err(self.turn_away(call, intent, error).await),
         };
@@ -80,17 +80,30 @@ impl Vault {
             return Err(self.turn_away(call, intent, denied).await);
         }
         let recorded = self.begin(call, intent).await?;
-        let page = self.read_page(action == Action::LogRead, ask).await;
+        let page = self
+            .read_page((action == Action::LogRead, hidden), ask)
+            .await;
         recorded.settle(page)
     }
 
-    /// Whether the caller may look, and by which right: an auditor's, or a dataset's owner's.
-    async fn may_look(
+    /// What reads the journal, and the right to do it now.
+    pub(super) fn reader(&self) -> Result<(Arc<Pages>, OwnedSemaphorePermit), VaultError> {
+        const NOWHERE: VaultError =
+            VaultError::new(ErrorKind::Unavailable, "this process reads no records");
+        let records = self.records.get().ok_or(NOWHERE)?;
+        let busy = VaultError::new(ErrorKind::SlowDown, "too many pages are read at once");
+        let permit = Arc::clone(&records.readers).try_acquire_owned();
+        Ok((Arc::clone(&records.pages), permit.map_err(|_none| busy)?))
+    }
+
+    /// Whether the caller may look, by which right (an auditor's, or a dataset's owner's), and what
+    /// hides people from her.
+    pub(super) async fn may_look(
         &self,
         call: &Call,
         project: &ProjectName,
         dataset: Option<&DatasetName>,
-    ) -> Result<(Action, Decision), VaultError> {
+    ) -> Result<(Action, Decision, Option<Arc<Pseudonyms>>), VaultError> {
         let principal = call.session.principal.as_ref().ok_or(super::NOBODY)?;
         let subject = self.guard.subject_of(call, project, principal).await?;
         let decide = |action| {
@@ -108,16 +121,19 @@ impl Vault {
         if !auditor.allowed {
             let owner = decide(Action::GrantManage);
             if owner.allowed {
-                return Ok((Action::GrantManage, owner));
+                return Ok((Action::GrantManage, owner, None));
             }
         }
-        Ok((Action::LogRead, auditor))
+        let reader = (&*subject, principal);
+        let hidden = self.hidden(call, reader, (project, dataset)).await?;
+        Ok((Action::LogRead, auditor, hidden))
     }
 
-    async fn read_page(&self, auditor: bool, ask: RecordAsk) -> Result<RecordPage, VaultError> {
-        const NOWHERE: VaultError =
-            VaultError::new(ErrorKind::Unavailable, "this process reads no records");
-        let records = self.records.get().ok_or(NOWHERE)?;
+    async fn read_page(
+        &self,
+        (auditor, hidden): (bool, Option<Arc<Pseudonyms>>),
+        ask: RecordAsk,
+    ) -> Result<RecordPage, VaultError> {
         let ended = if ask.after_expiry {
             Some(self.ended_rights(&ask.project).await?)
         } else {
@@ -128,12 +144,10 @@ impl Vault {
             // An owner sees what was done with datasets, and no other look at the log.
             of_dataset: !auditor,
             ended,
+            hidden: hidden.clone(),
             ..ask.filter
         };
-        let busy = VaultError::new(ErrorKind::SlowDown, "too many pages are read at once");
-        let permit = Arc::clone(&records.readers).try_acquire_owned();
-        let permit = permit.map_err(|_none| busy)?;
-        let pages = Arc::clone(&records.pages);
+        let (pages, permit) = self.reader()?;
         let limit = ask.limit.clamp(1, limits::RECORDS_PAGE_MAX);
         let read = tokio::task::spawn_blocking(move || {
             let _held = permit;
@@ -142,7 +156,11 @@ impl Vault {
         let died = |error| VaultError::caused(ErrorKind::Internal, "a reader died", error);
         let page: Page = read.await.map_err(died)??;
         Ok(RecordPage {
-            records: page.requests.iter().map(|r| r.view().json()).collect(),
+            records: page
+                .requests
+                .iter()
+                .map(|r| shown(r, hidden.as_deref()))
+                .collect(),
             next: page.next.map(|next| next.to_string()),
             missing: page.lost,
             open: page.open,
@@ -163,5 +181,14 @@ impl Vault {
             })
         });
         Ok(ended.collect())
+    }
+}
+
+/// A request as who asks may see it.
+fn shown(request: &Request, hidden: Option<&Pseudonyms>) -> Value {
+    let view = request.view();
+    match hidden {
+        None => view.json(),
+        Some(key) => key.cover(&view).over(&view).json(),
     }
 }

@@ -58,8 +58,9 @@ impl Vault {
             stage.as_str(),
             was.ends
         );
-        let notice = self.notice_to_owner(&row, &text)?;
-        match self.administer(&call, intent, vec![set, notice]).await {
+        let mut changes = self.notice_to_owner(&row, &text).await?;
+        changes.push(set);
+        match self.administer(&call, intent, changes).await {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == ErrorKind::Conflict => Ok(false),
             Err(error) if error.kind() == ErrorKind::NoSuchDataset => Ok(false),

@@ -6,6 +6,7 @@ mod claims;
 mod grants;
 mod jobs;
 mod people;
+mod proofs;
 mod records;
 mod sts;
 mod table;

@@ -232,3 +232,68 @@ async fn a_question_that_is_none_is_refused_in_words() {
     let beyond = page(&world, &tess, "cursor=gateway:99999999&limit=1").await;
     assert_eq!(told(&beyond), Vec::<String>::new());
 }
+
+/// A setting of the project: an auditor sees acts and not persons, and can try no name.
+#[tokio::test]
+async fn au_15_people_are_under_pseudonyms_where_the_project_says_so() {
+    let (world, [olivia, rosa, tess]) = world().await;
+    let terms = "/.kluis/v1/projects/icu/log";
+    let say = |body: &'static str| asked("PUT", terms).body(body);
+    // Nobody but who manages the project's grants says so, and something has to be said.
+    for keys in [&rosa, &tess] {
+        let got = world
+            .serve(Some(keys), &say(r#"{"pseudonyms": true}"#))
+            .await;
+        assert_eq!(got.status, 403, "{}", got.body);
+    }
+    for body in ["{}", r#"{"pseudonyms": "yes"}"#, r#"{"pseudonyms": 1}"#] {
+        let got = world.serve(Some(&olivia), &say(body)).await;
+        assert_eq!(got.status, 400, "{}", got.body);
+    }
+    let got = world
+        .serve(Some(&olivia), &say(r#"{"pseudonyms": true}"#))
+        .await;
+    assert_eq!(got.json()["pseudonyms"], true);
+    assert_eq!(got.json()["days"], 1_827, "it is kept as long as before");
+    let reads = "dataset=ecg&action=object.read";
+    let seen = page(&world, &tess, reads).await;
+    let name = text(&seen["records"][0]["actor"]["sub"]).to_owned();
+    assert!(name.starts_with("p-") && name.len() == 28, "{name}");
+    let all = page(&world, &tess, "limit=1000").await;
+    let whole = all.to_string();
+    for person in ["rosa", "olivia", rosa.id.as_str()] {
+        assert!(!whole.contains(person), "{person}: {whole}");
+    }
+    // She asks by pseudonym; a name is nobody's.
+    let hers = page(&world, &tess, &format!("principal={name}&{reads}")).await;
+    assert_eq!(hers["records"], seen["records"]);
+    for guess in ["principal=rosa", "principal=olivia", "job=rosa"] {
+        let tried = page(&world, &tess, guess).await;
+        assert_eq!(told(&tried), Vec::<String>::new(), "{guess}");
+    }
+    // Who manages grants knows the people, and sees them.
+    let own = page(&world, &olivia, &format!("principal=rosa&{reads}")).await;
+    assert_eq!(told(&own), ["rosa GetObject success"]);
+    // An auditor who owns one dataset sees names there, and nowhere else.
+    let mut grant = world.draft("tess", "owner");
+    grant.dataset = Some("mri".parse().expect("a name"));
+    world.grant(grant).await;
+    let own = page(&world, &tess, "dataset=mri&principal=rosa").await;
+    assert_eq!(told(&own), ["rosa GetObject success"]);
+    assert!(
+        !page(&world, &tess, reads)
+            .await
+            .to_string()
+            .contains("rosa")
+    );
+    // Off again: names again, and all of it stands in the log.
+    let got = world
+        .serve(Some(&olivia), &say(r#"{"pseudonyms": false}"#))
+        .await;
+    assert_eq!(got.json()["pseudonyms"], false);
+    let seen = page(&world, &tess, "principal=olivia&limit=1000").await;
+    let seen = seen.to_string();
+    for said in ["log terms pseudonyms=true", "log terms pseudonyms=false"] {
+        assert!(seen.contains(said), "{said}: {seen}");
+    }
+}

@@ -44,6 +44,8 @@ struct There {
 }
 
 const RECORDS: &str = "/.kluis/v1/projects/icu/records?dataset=ecg";
+/// No request's: an owner is told so.
+const EVENT: &str = "0198f0c2-7a1e-7c3b-9d51-0c6a5d0f2b11";
 const JOB: &str = r#"{"bucket": "icu--ecg--v1", "cluster": "hpc", "account": "olivia",
     "waits_seconds": 864000, "lasts_seconds": 60}"#;
 
@@ -81,6 +83,10 @@ fn request(operation: &str, there: &There) -> Option<(Asked, Else)> {
         "ListErasures" => return Some((asked("GET", ERASURES), Else::Nothing)),
         "ListGrants" => return Some((asked("GET", GRANTS), Else::Nothing)),
         "ListRecords" => return Some((asked("GET", RECORDS), Else::OfTheLog)),
+        "ProveRecord" => {
+            let proof = format!("/.kluis/v1/projects/icu/records/{EVENT}/proof?dataset=ecg");
+            return Some((asked("GET", proof), Else::OfTheLog));
+        }
         "HeadBucket" => asked("HEAD", bucket),
         "GetBucketLocation" => asked("GET", of("location")),
         "CreateBucket" => asked("PUT", "/icu--made"),
@@ -534,7 +540,7 @@ async fn an_owner_is_served_everywhere() {
     assert_eq!(known.len(), operations().len(), "each once");
     for operation in operations() {
         let world = match operation {
-            "ListRecords" => World::with_records().await,
+            "ListRecords" | "ProveRecord" => World::with_records().await,
             _ => World::new().await,
         };
         let olivia = world.keys("olivia", None).await;
@@ -545,6 +551,7 @@ async fn an_owner_is_served_everywhere() {
         let late = match operation {
             "CompleteMultipartUpload" => got.status == 400,
             "GetSealed" => matches!(got.status, 404 | 416),
+            "ProveRecord" => got.status == 404,
             _ => false,
         };
         assert!(

@@ -13,11 +13,14 @@ use aws_sigv4::sign::v4::SigningParams;
 use bytes::Bytes;
 use http::Request;
 use http_body_util::{BodyExt as _, Full};
+use kluis::app::log_keys;
 use kluis::app::system::{SystemClock, SystemEntropy};
 use kluis::catalog::{CardDefaults, MemoryCatalog};
 use kluis::journal::{Journal as _, MemoryJournal, Pages, SharedJournal, Wal, WalConfig};
 use kluis::keyring::KeyRing;
+use kluis::ledger::tlog::VerifierKey;
 use kluis::ledger::{AuthMethod, Entry, Intent, Nature, Session};
+use kluis::notary::{DirShelf, Lane, Notary, NotaryParts, Prover};
 use kluis::policy::{Grant, GrantEffect, Policy, Terms};
 use kluis::s3::{S3Edge, S3Settings, router};
 use kluis::store::memory::MemoryStore;
@@ -25,6 +28,8 @@ use kluis::types::{Clock, GrantId, PrincipalId, ProjectName, Timestamp, limits};
 use kluis::vault::{Call, LabelRules, NewCredential, Parts, ReviewTimes, Settings, Vault};
 use ring::digest;
 
+/// The log's name.
+const ORIGIN: &str = "kluis/test";
 pub(crate) const DAY_MS: u64 = 86_400_000;
 
 /// The system's clock, moved ahead: signatures are made and checked by the wall clock, and
@@ -44,6 +49,7 @@ pub(crate) struct World {
     journal: Arc<MemoryJournal>,
     /// A journal in files, in the place of the one in memory.
     files: Option<(Arc<Wal>, tempfile::TempDir)>,
+    keyring: Arc<KeyRing>,
     ahead: Arc<Ahead>,
 }
 
@@ -136,6 +142,18 @@ fn wall() -> SystemTime {
     SystemTime::now()
 }
 
+/// Says where the log is read and proved.
+fn show_log(vault: &Vault, dir: &std::path::Path, keyring: &KeyRing) {
+    let journal = dir.join("journal");
+    vault.show_records(Pages::new(journal.clone(), keyring.log_key()));
+    vault.show_proofs(Prover {
+        log: dir.join("log"),
+        journal,
+        origin: ORIGIN.to_owned(),
+        keys: log_keys(keyring),
+    });
+}
+
 impl World {
     /// Project `icu` of olivia.
     pub(crate) async fn new() -> Self {
@@ -157,7 +175,7 @@ impl World {
         let files = in_files.then(|| {
             let dir = tempfile::tempdir().expect("a directory");
             let (lane, key) = ("gateway".to_owned(), keyring.log_key());
-            let config = WalConfig::new(dir.path().to_owned(), lane, key);
+            let config = WalConfig::new(dir.path().join("journal"), lane, key);
             let (clock, entropy) = (Arc::clone(&clock), Arc::<SystemEntropy>::clone(&entropy));
             (Wal::open(config, clock, entropy).expect("a journal"), dir)
         });
@@ -176,7 +194,7 @@ impl World {
         let settings = Settings {
             default_project: icu(),
             snapshot_wait: false,
-            log_origin: "kluis/test".to_owned(),
+            log_origin: ORIGIN.to_owned(),
             straight: vec![icu()],
             attempts: limits::ATTEMPTS_BURST,
             review: ReviewTimes {
@@ -194,7 +212,7 @@ impl World {
         };
         let vault = Arc::new(Vault::new(parts, settings));
         if let Some((_, dir)) = &files {
-            vault.show_records(Pages::new(dir.path().to_owned(), keyring.log_key()));
+            show_log(&vault, dir.path(), &keyring);
         }
         let edge = S3Settings {
             region: "kluis".to_owned(),
@@ -207,6 +225,7 @@ impl World {
             vault,
             journal,
             files,
+            keyring,
             ahead,
         };
         world.found(&icu(), "olivia").await;
@@ -329,6 +348,24 @@ impl World {
         {
             tokio::task::yield_now().await;
         }
+    }
+
+    /// Puts all that was recorded under a checkpoint; the log's key.
+    pub(crate) async fn notarized(&self) -> VerifierKey {
+        self.settled().await;
+        let (wal, dir) = self.files.as_ref().expect("a journal in files");
+        let mut notary = Notary::open(NotaryParts {
+            journal: dir.path().join("journal"),
+            origin: ORIGIN.to_owned(),
+            keys: log_keys(&self.keyring),
+            shelf: Box::new(DirShelf::keep(&dir.path().join("log")).expect("a place")),
+            clock: Arc::<Ahead>::clone(&self.ahead),
+            entropy: Arc::new(SystemEntropy::new()),
+        })
+        .expect("a log");
+        let (name, durable) = ("gateway", wal.durable());
+        notary.round(&[Lane { name, durable }]).expect("a round");
+        log_keys(&self.keyring).public(ORIGIN).expect("a key")
     }
 
     /// Serves a request, signed if there are keys. **No answer without a record.**

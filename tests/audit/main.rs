@@ -3,6 +3,7 @@
 
 mod bundles;
 mod erasure;
+mod names;
 mod records;
 mod replay;
 mod retention;
@@ -13,6 +14,7 @@ mod witness;
 mod query;
 
 use std::io::{BufRead as _, BufReader};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
@@ -96,6 +98,11 @@ impl Vault {
 
     /// Starts a gateway and stops it, which puts everything recorded under a checkpoint.
     fn serves_once(&self) {
+        self.serves_while(|_serving| {});
+    }
+
+    /// The same, doing something in between; it gets the line that says where the gateway serves.
+    fn serves_while(&self, act: impl FnOnce(&str)) {
         let mut command = command(env!("CARGO_BIN_EXE_kluis"));
         command.arg("--config").arg(self.path("kluis.toml"));
         let mut child = command
@@ -108,13 +115,18 @@ impl Vault {
         let serving = lines
             .by_ref()
             .map_while(Result::ok)
-            .any(|line| line.contains("serving"));
-        assert!(serving, "it ended before it served");
+            .find(|line| line.contains("serving"));
+        // It is ended whatever becomes of the test.
+        let serving = serving.expect("it ended before it served");
+        let acted = catch_unwind(AssertUnwindSafe(|| act(&serving)));
         let pid = child.id().to_string();
         let told = Command::new("kill").args(["-TERM", &pid]).status();
         assert!(told.expect("kill runs").success());
         lines.map_while(Result::ok).for_each(drop);
         assert!(child.wait().expect("it ends").success());
+        if let Err(panicked) = acted {
+            resume_unwind(panicked);
+        }
     }
 
     fn bundle(&self, name: &str) -> String {

@@ -28,7 +28,7 @@ import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent / "mount"), str(HERE.parent / "lab")]
-from mounts import MIB, Mount, publish  # noqa: E402
+from mounts import MIB, Mount, publish, unmount_below  # noqa: E402
 from vault import Client, ROOT, Vault, before_exec, clean, read_env, scratch, until  # noqa: E402
 from lib import Identity  # noqa: E402
 
@@ -179,9 +179,7 @@ class Lab:
         return Peer(name, command, directory, keys)
 
     def stop(self) -> None:
-        for line in open("/proc/mounts", encoding="utf-8").read().splitlines():
-            if str(self.base) in line:
-                subprocess.run(["umount", "-l", line.split()[1]], check=False)
+        unmount_below(self.base)
         self.vault.stop()
         if self.relay:
             self.relay.kill()

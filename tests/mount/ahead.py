@@ -11,9 +11,9 @@ import time
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import pathlib  # noqa: E402
 
-from mounts import MIB, Mount, publish, upload  # noqa: E402
+from mounts import MIB, Mount, lab, publish, upload  # noqa: E402
 from proxy import Proxy  # noqa: E402
-from vault import ROOT, Vault, check, clean, done, read_env, say, scratch, seed, until  # noqa: E402
+from vault import ROOT, Vault, check, done, read_env, say, seed, until  # noqa: E402
 
 SMALL = 400
 
@@ -275,9 +275,7 @@ def straight(files, base) -> None:
 
 def main() -> int:
     rng = random.Random(seed())
-    base = scratch("mount-ahead")
-    vault = Vault(base / "vault").start()
-    try:
+    with lab("mount-ahead") as (base, vault):
         files = files_of(rng)
         upload(vault, files)
         version = publish(vault)
@@ -289,12 +287,6 @@ def main() -> int:
         refused = Vault(base / "local", {"straight": {"projects": ["demo"]}}).command("config", "check")
         check("a directory as store says that nodes cannot read from it", refused.returncode == 2 and "S3 store" in refused.stderr + refused.stdout, refused)
         straight(files, base)
-    finally:
-        for line in open("/proc/mounts", encoding="utf-8").read().splitlines():
-            if str(base) in line:
-                subprocess.run(["umount", "-l", line.split()[1]], check=False)
-        vault.stop()
-        clean(base)
     return done()
 
 

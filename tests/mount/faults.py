@@ -9,8 +9,8 @@ import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from mounts import MIB, Load, Mount, publish, read, upload  # noqa: E402
-from vault import Vault, check, clean, done, say, scratch, seed, until  # noqa: E402
+from mounts import MIB, Load, Mount, lab, publish, read, upload  # noqa: E402
+from vault import check, done, say, seed, until  # noqa: E402
 
 FLIPS = 40
 
@@ -159,9 +159,7 @@ def many(vault, version, files, base) -> None:
 
 def main() -> int:
     rng = random.Random(seed())
-    base = scratch("mount-faults")
-    vault = Vault(base / "vault").start()
-    try:
+    with lab("mount-faults") as (base, vault):
         files = {f"d/{n}": rng.randbytes(rng.choice([10, 70_000])) for n in range(12)} | {"b": rng.randbytes(2 * MIB + 3)}
         upload(vault, files)
         version = publish(vault)
@@ -171,12 +169,6 @@ def main() -> int:
         renewed(vault, version, base)
         many(vault, version, files, base)
         lies(vault, version, files, rng, base)
-    finally:
-        for line in open("/proc/mounts").read().splitlines():
-            if str(base) in line:
-                subprocess.run(["umount", "-l", line.split()[1]], check=False)
-        vault.stop()
-        clean(base)
     return done()
 
 

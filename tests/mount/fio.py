@@ -8,8 +8,8 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from mounts import MIB, Mount, publish, upload  # noqa: E402
-from vault import Vault, check, clean, done, say, scratch  # noqa: E402
+from mounts import MIB, Mount, lab, publish, upload  # noqa: E402
+from vault import check, done, say  # noqa: E402
 
 FILE_MIB = int(os.environ.get("KLUIS_FIO_MIB", "4"))
 JOBS = 2
@@ -28,10 +28,7 @@ def fio(directory: pathlib.Path, *words: str) -> tuple[int, dict, str]:
 
 
 def main() -> int:
-    base = scratch("fio")
-    vault = Vault(base / "vault").start()
-    running = []
-    try:
+    with lab("fio") as (base, vault):
         local = base / "local"
         local.mkdir()
         code, _, told = fio(local, "--rw=write", "--bs=4k", "--do_verify=0")
@@ -47,7 +44,6 @@ def main() -> int:
         version = publish(vault)
         for direct in (False, True):
             mount = Mount(vault, version, base / f"data-{direct}", "--memory", "16", *(["--direct-io"] if direct else [])).start()
-            running.append(mount)
             wrong, blocks = [], 0
             for pattern, engine, size in itertools.product(("read", "randread"), ("psync", "libaio", "mmap"), ("4k", "60k", "1m")):
                 if direct and engine == "mmap":
@@ -67,11 +63,7 @@ def main() -> int:
             check("fio finds the blocks that are wrong where some are", code != 0 or job.get("error"), job.get("error"))
             errors = (mount.directory / ".kluis/errors").read_text()
             check("and the mount met no error", errors == "", errors)
-    finally:
-        for mount in running:
             mount.stop()
-        vault.stop()
-        clean(base)
     return done()
 
 

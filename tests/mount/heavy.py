@@ -14,8 +14,8 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from mounts import MIB, Load, Mount, publish, read, upload  # noqa: E402
-from vault import Vault, check, clean, done, say, scratch, seed, until  # noqa: E402
+from mounts import MIB, Load, Mount, lab, publish, read, upload  # noqa: E402
+from vault import check, done, say, seed, until  # noqa: E402
 
 MOUNTS = int(os.environ.get("KLUIS_MOUNTS", "200"))
 SOAK_SECONDS = int(os.environ.get("KLUIS_SOAK_SECONDS", "180"))
@@ -150,22 +150,14 @@ def soak(vault, version, files, base) -> None:
 
 def main() -> int:
     rng = random.Random(seed())
-    base = scratch("mount-heavy")
     store = pathlib.Path(sys.argv[1])
-    vault = Vault(base / "vault", store=store / "owner.env").start()
-    try:
+    with lab("mount-heavy", store=store / "owner.env") as (base, vault):
         files = {f"d/{n}": rng.randbytes(rng.choice([10, 70_000, 300_000])) for n in range(40)} | {"b": rng.randbytes(4 * MIB + 3)}
         upload(vault, files)
         version = publish(vault)
         in_turn(vault, version, files, base, Store(store))
         many(vault, version, files, base)
         soak(vault, version, files, base)
-    finally:
-        for line in open("/proc/mounts").read().splitlines():
-            if str(base) in line:
-                subprocess.run(["umount", "-l", line.split()[1]], check=False)
-        vault.stop()
-        clean(base)
     return done()
 
 

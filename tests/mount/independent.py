@@ -4,7 +4,6 @@ import base64
 import hashlib
 import http.client
 import json
-import os
 import pathlib
 import random
 import sys
@@ -15,8 +14,8 @@ sys.path[:0] = [str(HERE), str(HERE.parent / "opener")]
 from kluis_manifest import commitment, read_root, read_version  # noqa: E402
 from kluis_open import Refused, open_blob  # noqa: E402
 from kluis_records import extents  # noqa: E402
-from mounts import publish, tree, upload  # noqa: E402
-from vault import Vault, check, clean, done, scratch, seed  # noqa: E402
+from mounts import lab, publish, tree, upload  # noqa: E402
+from vault import check, done, seed  # noqa: E402
 from wire import Signer  # noqa: E402
 
 SEGMENT, HEADER, TAG = 65_536, 136, 16
@@ -65,9 +64,7 @@ def content(api: Api, entry) -> bytes:
 
 def main() -> int:
     rng = random.Random(seed())
-    base = scratch("independent")
-    vault = Vault(base / "vault").start()
-    try:
+    with lab("independent") as (base, vault):
         files = tree(rng)
         upload(vault, files)
         version = publish(vault)
@@ -96,9 +93,6 @@ def main() -> int:
             except Refused:
                 refused += 1
         check("no bent piece is read", refused == len(pieces), (refused, len(pieces)))
-    finally:
-        vault.stop()
-        clean(base)
     return done()
 
 

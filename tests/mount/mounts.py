@@ -1,5 +1,6 @@
 """A mount of a published version for the tests: made, read, killed, unmounted; and what is in it."""
 
+import contextlib
 import errno
 import json
 import os
@@ -12,11 +13,30 @@ import threading
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lab"))
-from vault import KLUIS, Client, Vault, before_exec, until  # noqa: E402
+from vault import KLUIS, Client, Vault, before_exec, clean, scratch, until  # noqa: E402
 
 MIB = 1 << 20
 EDGES = [0, 1, 65535, 65536, 65537, MIB - 1, MIB, MIB + 1, 3 * MIB + 5]
 PUT_SECONDS_MAX = 60
+
+
+@contextlib.contextmanager
+def lab(name: str, **how):
+    """A directory and a vault for one suite. At its end nothing is mounted below it, nothing runs, and nothing stays if all went well."""
+    base = scratch(name)
+    vault = Vault(base / "vault", **how).start()
+    try:
+        yield base, vault
+    finally:
+        unmount_below(base)
+        vault.stop()
+        clean(base)
+
+
+def unmount_below(base: pathlib.Path) -> None:
+    for line in open("/proc/mounts", encoding="utf-8").read().splitlines():
+        if str(base) in line:
+            subprocess.run(["umount", "-l", line.split()[1]], check=False)
 
 
 def tree(rng: random.Random) -> dict[str, bytes]:

@@ -9,8 +9,8 @@ import sys
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from mounts import KLUIS, Mount, publish, read, upload  # noqa: E402
-from vault import Client, Vault, check, clean, done, pages, scratch, until  # noqa: E402
+from mounts import KLUIS, Mount, lab, publish, read, upload  # noqa: E402
+from vault import Client, check, done, pages, until  # noqa: E402
 
 LEASE_SECONDS = 60
 SECRET = "secret"
@@ -93,9 +93,7 @@ def withdrawn(vault, mount) -> None:
 
 
 def main() -> int:
-    base = scratch("mount-part")
-    vault = Vault(base / "vault").start()
-    try:
+    with lab("mount-part") as (base, vault):
         upload(vault, FILES | BESIDE)
         older = publish(vault)
         upload(vault, {"adults/0/00": b"changed", "secret": b"changed too"})
@@ -110,12 +108,6 @@ def main() -> int:
         on_the_record(vault, since)
         withdrawn(vault, mount)
         mount.stop()
-    finally:
-        for line in open("/proc/mounts").read().splitlines():
-            if str(base) in line:
-                subprocess.run(["umount", "-l", line.split()[1]], check=False)
-        vault.stop()
-        clean(base)
     return done()
 
 

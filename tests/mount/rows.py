@@ -14,13 +14,12 @@ import re
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from mounts import MIB, Mount, publish, upload  # noqa: E402
-from vault import Client, Vault, check, clean, done, say, scratch, seed, until  # noqa: E402
+from mounts import MIB, Mount, lab, publish, upload  # noqa: E402
+from vault import Vault, check, done, say, seed, until  # noqa: E402
 
 ENTRIES = int(os.environ.get("KLUIS_ENTRIES", "5000"))
 BUDGET_MIB, ALLOWANCE_MIB = 32, 128
@@ -324,10 +323,7 @@ def on_the_record(vault, version, files, base, rng) -> None:
 
 def main() -> int:
     rng = random.Random(seed())
-    base = scratch("mount-rows")
-    vault = Vault(base / "vault").start()
-    mount = None
-    try:
+    with lab("mount-rows") as (base, vault):
         files = {"large": rng.randbytes(48 * MIB), "one": rng.randbytes(3 * 8192)}
         files |= {f"middle/{n}": rng.randbytes(MIB + n) for n in range(64)}
         files |= {f"small/{n:04}": rng.randbytes(20_000 + n) for n in range(1024)}
@@ -352,14 +348,6 @@ def main() -> int:
         strangers(vault, version, base)
         vault.stop()
         gone_back(base)
-    finally:
-        if mount:
-            mount.stop()
-        for line in open("/proc/mounts").read().splitlines():
-            if str(base) in line:
-                subprocess.run(["umount", "-l", line.split()[1]], check=False)
-        vault.stop()
-        clean(base)
     return done()
 
 

@@ -13,8 +13,8 @@ import threading
 import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from mounts import EDGES, MIB, Mount, publish, tree, upload  # noqa: E402
-from vault import Client, Vault, check, clean, done, say, scratch, seed, until  # noqa: E402
+from mounts import EDGES, Mount, lab, publish, tree, upload  # noqa: E402
+from vault import Client, check, done, say, seed, until  # noqa: E402
 
 OPS = int(os.environ.get("KLUIS_MOUNT_OPS", "4000"))
 LEASE_SECONDS = 60
@@ -277,10 +277,7 @@ def withdrawn(vault, version, base) -> None:
 
 def main() -> int:
     rng = random.Random(seed())
-    base = scratch("mount")
-    vault = Vault(base / "vault").start()
-    mount = None
-    try:
+    with lab("mount") as (base, vault):
         files = tree(rng)
         upload(vault, files)
         since = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
@@ -307,14 +304,6 @@ def main() -> int:
         check("S19: no plaintext in store, catalog, journal or logs", not found.stdout, found.stdout)
         frozen(vault, version, files, base)
         withdrawn(vault, version, base)
-    finally:
-        if mount:
-            mount.stop()
-        for line in open("/proc/mounts").read().splitlines():
-            if str(base) in line:
-                subprocess.run(["umount", "-l", line.split()[1]], check=False)
-        vault.stop()
-        clean(base)
     return done()
 
 

@@ -120,11 +120,9 @@ def main() -> int:
     import pyarrow as pa
     import pyarrow.parquet as pq
     sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-    from mounts import publish, upload
-    from vault import Client, Vault, check, clean, done, say, scratch
-    base = scratch("through-s3")
-    vault = Vault(base / "vault").start()
-    try:
+    from mounts import lab, publish, upload
+    from vault import Client, check, done, say
+    with lab("through-s3") as (base, vault):
         top = base / "files"
         (top / "parts").mkdir(parents=True)
         pq.write_table(pa.table({"id": range(ROWS), "part": [str(n % 7) for n in range(ROWS)], "text": [hashlib.sha256(b"%d" % n).hexdigest()
@@ -154,9 +152,6 @@ def main() -> int:
                 check(f"{library} on a version: {title}", right)
         operations = {r["operation"] for r in vault.audit().values() if str(r.get("actor", {}).get("sub")) == "job-1"}
         check("what they read is in the log, as the job's", {"GetObject", "ListObjectsV2"} <= operations, operations)
-    finally:
-        vault.stop()
-        clean(base)
     return done()
 
 

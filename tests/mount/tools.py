@@ -20,8 +20,8 @@ from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from mounts import MIB, Mount, publish, upload  # noqa: E402
-from vault import Vault, check, clean, done, scratch, seed  # noqa: E402
+from mounts import Mount, lab, publish, upload  # noqa: E402
+from vault import check, done, seed  # noqa: E402
 
 SAMPLES = 300
 FAILED = "FAILED"
@@ -138,10 +138,7 @@ def formats(source, top) -> None:
 
 def main() -> int:
     rng = np.random.default_rng(seed())
-    base = scratch("mount-tools")
-    vault = Vault(base / "vault").start()
-    mount = None
-    try:
+    with lab("mount-tools") as (base, vault):
         source = base / "source"
         make(source, rng)
         upload(vault, {str(path.relative_to(source)): path.read_bytes() for path in source.rglob("*") if path.is_file()})
@@ -151,11 +148,6 @@ def main() -> int:
         formats(source, mount.directory)
         check("S24: all of it without an error in the mount", (mount.directory / ".kluis/errors").read_text() == "")
         check("S24: what was mapped is let go of: it unmounts in order", mount.stop() == 0)
-    finally:
-        if mount:
-            mount.stop()
-        vault.stop()
-        clean(base)
     return done()
 
 

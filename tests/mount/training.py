@@ -15,8 +15,8 @@ from torch.utils.data import DataLoader, Dataset
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
-from mounts import Mount, publish, upload  # noqa: E402
-from vault import Vault, check, clean, done, say, scratch, seed  # noqa: E402
+from mounts import Mount, lab, publish, upload  # noqa: E402
+from vault import check, done, say, seed  # noqa: E402
 
 EXAMPLE = HERE.parent.parent / "examples" / "pytorch" / "train.py"
 warnings.filterwarnings("ignore", message="This DataLoader will create")  # more than this machine has cores
@@ -69,10 +69,7 @@ def loaders(top, files) -> None:
 
 def main() -> int:
     rng = np.random.default_rng(seed())
-    base = scratch("training")
-    vault = Vault(base / "vault").start()
-    mount = None
-    try:
+    with lab("training") as (base, vault):
         files = images(rng)
         upload(vault, files)
         version = publish(vault)
@@ -88,11 +85,6 @@ def main() -> int:
         check("its model says which version it was trained on", model["trained_on"] == root and root.startswith(f"{version}:"), model["trained_on"])
         errors = (mount.directory / ".kluis/errors").read_text()
         check("no error was met on the way", errors == "", errors)
-    finally:
-        if mount:
-            mount.stop()
-        vault.stop()
-        clean(base)
     return done()
 
 

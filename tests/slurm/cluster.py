@@ -32,6 +32,9 @@ class Cluster:
             if str(path).startswith("/tmp/"):
                 path.chmod(0o755)
         (base / "jobs").chmod(0o777)
+        # As a cgroup shows itself: numbers that are written to it are taken.
+        (base / "cgroup").mkdir()
+        (base / "cgroup/cgroup.procs").touch()
         (base / "credentials").chmod(0o700)
         shutil.copy(vault.dir / "job.env", base / "credentials" / f"{USER}.env")
         made = vault.command("node", "init", NODE, "--endpoint", f"http://{vault.listen}", "--output", str(base / "node.env"), "--json")
@@ -43,7 +46,7 @@ class Cluster:
         (base / "munge" / "key").chmod(0o400)
         (base / "kluis.conf").write_text(
             f"KLUIS={KLUIS}\nKLUIS_RUN={base}/run\nKLUIS_LOG={base}/log/kluis\nKLUIS_CREDENTIALS={base}/credentials\n"
-            f"KLUIS_NODE={base}/node.env\n"
+            f"KLUIS_NODE={base}/node.env\nKLUIS_CGROUP={base}/cgroup\n"
             f"KLUIS_MOUNT_OPTIONS='--seen {base}/seen'\n")
         for name in ("prolog", "epilog"):
             script = base / f"{name}.sh"

@@ -129,6 +129,21 @@ def stays_mounted(cluster) -> None:
     check("and the next try ends it", run.returncode == 0 and not left(cluster, "77004"), (run, left(cluster, "77004")))
 
 
+def greedy(cluster, version) -> None:
+    """A job that asks for much: its mounts share one budget of memory, and the cgroup that the node keeps for mounts."""
+    begun = cluster.script("prolog", "77005", ",".join([version, "demo/wdbc@latest"]))
+    asked = []
+    for line in (cluster.base / "run/.77005.mounts").read_text().splitlines():
+        words = pathlib.Path(f"/proc/{line.split()[0]}/cmdline").read_text().split("\0")
+        asked.append(words[words.index("--memory") + 1])
+    check("the mounts of a job share one budget of memory", begun.returncode == 0 and asked == ["128", "128"], (begun, asked))
+    pids = [line.split()[0] for line in (cluster.base / "run/.77005.mounts").read_text().splitlines()]
+    taken = (cluster.base / "cgroup/cgroup.procs").read_text().split()
+    check("and are in the cgroup that the node keeps for mounts", len(pids) == 2 and set(pids) <= set(taken), (pids, taken))
+    run = cluster.script("epilog", "77005", "")
+    check("S18: and all of them end", run.returncode == 0 and not left(cluster, "77005"), (run, left(cluster, "77005")))
+
+
 def run(cluster, version) -> None:
     """All but what is forgotten, which wants a job that runs meanwhile."""
     swapped(cluster, version)
@@ -136,3 +151,4 @@ def run(cluster, version) -> None:
     begun_already(cluster, version)
     drained_by_names(cluster, version)
     stays_mounted(cluster)
+    greedy(cluster, version)

@@ -9,6 +9,7 @@ use datafusion::prelude::SessionContext;
 use crate::app::Opened;
 use crate::auditor::args::{Query, QueryFilters};
 use crate::cli::output::CliError;
+use crate::ledger::Pseudonyms;
 use crate::types::limits::GUARD_CACHE_MAX;
 use crate::types::{
     Action, DatasetName, EventId, GrantId, ObjectKey, PrincipalId, ProjectName, Timestamp,
@@ -22,13 +23,20 @@ pub(super) struct Ended {
     pub(super) at: Timestamp,
 }
 
-/// The grants of a project that have an end.
-pub(super) async fn ended(opened: &Opened, project: &ProjectName) -> Result<Vec<Ended>, CliError> {
+/// The grants of a project that have an end; whose they are as who asks knows them.
+pub(super) async fn ended(
+    opened: &Opened,
+    project: &ProjectName,
+    hidden: Option<&Pseudonyms>,
+) -> Result<Vec<Ended>, CliError> {
     let grants = opened.catalog.grants(project, GUARD_CACHE_MAX).await?;
     let ended = grants.into_iter().filter_map(|grant| {
         Some(Ended {
             at: grant.expires?,
-            principal: grant.principal,
+            principal: match hidden {
+                None => grant.principal,
+                Some(key) => key.of(&grant.principal)?,
+            },
             dataset: grant.dataset,
         })
     });

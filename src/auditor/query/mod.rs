@@ -3,6 +3,7 @@
 //! and has bounds of memory and time. That it is asked stands in the log before it is answered.
 
 mod ask;
+mod cover;
 mod print;
 mod scan;
 mod volumes;
@@ -33,6 +34,7 @@ use crate::archive::Row;
 use crate::cli::open::{Desk, call};
 use crate::cli::output::{CliError, Exit, Output};
 use crate::cli::serve::runtime;
+use crate::ledger::Pseudonyms;
 use crate::types::limits::{
     ARCHIVE_BATCH_ROWS, QUERY_BYTES_MAX, QUERY_MS_MAX, QUERY_PROCESS_BYTES_MAX,
     QUERY_TEXT_BYTES_MAX,
@@ -46,6 +48,15 @@ const LOOK: Duration = Duration::from_millis(500);
 /// Whose records may be seen: a project's, or all.
 pub(super) type Seen = Option<crate::types::ProjectName>;
 
+/// What who asks may see.
+#[derive(Clone, Default)]
+pub(super) struct Eyes {
+    /// Whose records.
+    pub(super) seen: Seen,
+    /// What hides people from her.
+    pub(super) hidden: Option<Arc<Pseudonyms>>,
+}
+
 /// Runs it.
 pub(super) fn run(
     ask: &args::Query,
@@ -57,14 +68,14 @@ pub(super) fn run(
     if text.len() > QUERY_TEXT_BYTES_MAX {
         return Err(CliError::new(Exit::Usage, "the query is too long"));
     }
-    let (keys, ended) = desk.act(output, async |opened| {
+    let (keys, ended, hidden) = desk.act(output, async |opened| {
         let call = call(opened, "audit query")?;
-        super::admit(opened, &call, &ask.whose, &text).await?;
+        let hidden = super::admit(opened, &call, &ask.whose, (&text, false)).await?;
         let ended = match (&ask.whose.project, ask.filters.after_expiry) {
-            (Some(project), true) => ask::ended(opened, project).await?,
+            (Some(project), true) => ask::ended(opened, project, hidden.as_deref()).await?,
             (Some(_), false) | (None, _) => Vec::new(),
         };
-        Ok((LogKeys::of(&config, &opened.keyring), ended))
+        Ok((LogKeys::of(&config, opened).await?, ended, hidden))
     })?;
     bound_memory(QUERY_PROCESS_BYTES_MAX)?;
     let runtime = runtime()?;
@@ -78,7 +89,11 @@ pub(super) fn run(
             output.note(&format!("{} records cannot be read any more", hot.lost()));
         }
         let mut printer = Printer::new(ask.format(output.is_json()), ask.out.as_deref())?;
-        let table = LogTable::new(&archive, seen.clone(), recent, ask.filters.span())?;
+        let eyes = Eyes {
+            seen: seen.clone(),
+            hidden,
+        };
+        let table = LogTable::new(&archive, eyes.clone(), recent, ask.filters.span())?;
         let asked = answer(table, ask, &ended, &mut printer, output).await;
         asked?;
         if !ask.follow {
@@ -90,7 +105,7 @@ pub(super) fn run(
             hot.forget();
             let recent = newest(&mut hot, &archive, seen.as_ref(), false).await?;
             if recent.iter().any(|batch| batch.num_rows() > 0) {
-                let table = LogTable::of(seen.clone(), recent);
+                let table = LogTable::of(eyes.clone(), recent);
                 answer(table, ask, &ended, &mut printer, output).await?;
             }
         }

@@ -32,12 +32,15 @@ use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::projection::ProjectionExec;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::{PartitionStream, StreamingTableExec};
+use futures_util::StreamExt as _;
 
-use super::Seen;
+use super::Eyes;
+use super::cover::{NEEDED, cover, looks_under};
 use super::volumes::Volumes;
 use crate::archive::{Place, schema};
 use crate::auditor::archive::Archive;
 use crate::cli::output::CliError;
+use crate::ledger::Pseudonyms;
 use crate::types::Timestamp;
 
 /// Where the engine believes the volumes to be.
@@ -56,7 +59,7 @@ static SHOWN: LazyLock<SchemaRef> = LazyLock::new(|| {
 
 /// The table.
 pub(super) struct LogTable {
-    seen: Seen,
+    eyes: Eyes,
     files: Vec<PartitionedFile>,
     volumes: Option<Arc<Volumes>>,
     recent: Vec<RecordBatch>,
@@ -73,7 +76,7 @@ impl LogTable {
     /// or ended in `span` is left out.
     pub(super) fn new(
         archive: &Archive,
-        seen: Seen,
+        eyes: Eyes,
         recent: Vec<RecordBatch>,
         span: (Option<Timestamp>, Option<Timestamp>),
     ) -> std::result::Result<Self, CliError> {
@@ -96,7 +99,7 @@ impl LogTable {
             PartitionedFile::new(name, place.bytes)
         });
         Ok(Self {
-            seen,
+            eyes,
             files: files.collect(),
             volumes: Some(Arc::new(volumes)),
             recent,
@@ -104,9 +107,9 @@ impl LogTable {
     }
 
     /// The newest records alone.
-    pub(super) const fn of(seen: Seen, recent: Vec<RecordBatch>) -> Self {
+    pub(super) const fn of(eyes: Eyes, recent: Vec<RecordBatch>) -> Self {
         Self {
-            seen,
+            eyes,
             files: Vec::new(),
             volumes: None,
             recent,
@@ -124,13 +127,18 @@ impl LogTable {
             request
         };
         let requests = kind.or(request);
-        match &self.seen {
+        match &self.eyes.seen {
             None => requests,
             Some(project) => {
                 let own = |name: &str| col(name).eq(lit(project.as_str()));
                 requests.and(own("project").or(own("source_project")))
             }
         }
+    }
+
+    /// Whether a filter may be looked at earlier, to read less.
+    fn is_early(&self, filter: &Expr) -> bool {
+        is_plain(filter) && !(self.eyes.hidden.is_some() && looks_under(filter))
     }
 
     /// The rows of the volumes.
@@ -253,7 +261,7 @@ impl TableProvider for LogTable {
         filters: &[&Expr],
     ) -> Result<Vec<TableProviderFilterPushDown>> {
         let support = filters.iter().map(|filter| {
-            if is_plain(filter) {
+            if self.is_early(filter) {
                 TableProviderFilterPushDown::Inexact
             } else {
                 TableProviderFilterPushDown::Unsupported
@@ -273,7 +281,16 @@ impl TableProvider for LogTable {
         let every: Vec<usize> = (0..SHOWN.fields().len()).collect();
         let shown = projection.unwrap_or(&every).iter();
         let shown = shown.map(|at| Ok(all.index_of(SHOWN.field(*at).name())?));
-        let shown = shown.collect::<Result<Vec<usize>>>()?;
+        let mut shown = shown.collect::<Result<Vec<usize>>>()?;
+        let kept = shown.len();
+        if self.eyes.hidden.is_some() {
+            for name in NEEDED {
+                let at = all.index_of(name)?;
+                if !shown.contains(&at) {
+                    shown.push(at);
+                }
+            }
+        }
         // What the choice looks at is read too.
         let mut read = shown.clone();
         for name in ["kind", "end_seq", "project", "source_project"] {
@@ -281,7 +298,11 @@ impl TableProvider for LogTable {
         }
         read.sort_unstable();
         read.dedup();
-        let simple: Vec<Expr> = filters.iter().filter(|f| is_plain(f)).cloned().collect();
+        let simple: Vec<Expr> = filters
+            .iter()
+            .filter(|f| self.is_early(f))
+            .cloned()
+            .collect();
         let mut plans = Vec::new();
         if let Some(volumes) = self.read_volumes(state, &read, &simple)? {
             plans.push(self.chosen(state, volumes, (true, &shown))?);
@@ -297,6 +318,8 @@ impl TableProvider for LogTable {
                     plan: Arc::clone(&chosen),
                     number,
                     columns: Arc::clone(&columns),
+                    hidden: self.eyes.hidden.clone(),
+                    kept,
                 }));
             }
         }
@@ -310,6 +333,9 @@ struct Part {
     plan: Arc<dyn ExecutionPlan>,
     number: usize,
     columns: SchemaRef,
+    /// What hides people, and how many columns are shown then.
+    hidden: Option<Arc<Pseudonyms>>,
+    kept: usize,
 }
 
 impl fmt::Debug for Part {
@@ -325,7 +351,15 @@ impl PartitionStream for Part {
 
     fn execute(&self, context: Arc<TaskContext>) -> SendableRecordBatchStream {
         match self.plan.execute(self.number, context) {
-            Ok(stream) => stream,
+            Ok(stream) => match &self.hidden {
+                None => stream,
+                Some(key) => {
+                    let (key, kept) = (Arc::clone(key), self.kept);
+                    let covered = stream.map(move |batch| cover(&batch?, &key, kept));
+                    let columns = Arc::clone(&self.columns);
+                    Box::pin(RecordBatchStreamAdapter::new(columns, covered))
+                }
+            },
             Err(error) => {
                 let failed = futures_util::stream::once(std::future::ready(Err(error)));
                 Box::pin(RecordBatchStreamAdapter::new(

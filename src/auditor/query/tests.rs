@@ -8,7 +8,7 @@ use futures_util::StreamExt as _;
 
 use super::ask::Ended;
 use super::scan::LogTable;
-use super::{bounded, engine, plan};
+use super::{Eyes, bounded, engine, plan};
 use crate::archive::Row;
 use crate::auditor::args::{Cli, Command, Query};
 use crate::ledger::{Entry, samples, session_hash};
@@ -53,9 +53,17 @@ fn row(n: u8, who: &str, dataset: &str, ms: u64) -> Row {
     }
 }
 
+/// Who sees the records of `icu`, with names.
+fn eyes() -> Eyes {
+    Eyes {
+        seen: Some("icu".parse().unwrap()),
+        hidden: None,
+    }
+}
+
 async fn count(rows: &[Row], ended: &[Ended], flags: &[&str]) -> usize {
     let batch = crate::archive::batch("gw-1", rows).unwrap();
-    let table = LogTable::of(Some("icu".parse().unwrap()), vec![batch]);
+    let table = LogTable::of(eyes(), vec![batch]);
     let context = engine(table).unwrap();
     let ask = query(flags);
     let frame = ask.filters.frame(&context, ended, ask.limit).await.unwrap();
@@ -103,7 +111,7 @@ async fn a_query_that_does_not_end_is_ended() {
     let endless = "SELECT count(*) FROM generate_series(1, 3000000) a, generate_series(1, 3000000) b \
                    WHERE a.value % 7 = b.value % 11";
     let asking = async {
-        let context = engine(LogTable::of(None, Vec::new()))?;
+        let context = engine(LogTable::of(Eyes::default(), Vec::new()))?;
         let mut stream = plan(&context, endless).await?.execute_stream().await?;
         let mut rows = 0;
         while let Some(batch) = stream.next().await {

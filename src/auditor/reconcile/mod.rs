@@ -58,7 +58,7 @@ pub(super) fn run(
         let call = call(opened, "audit reconcile")?;
         opened.vault.record_log_reading(&call, &question).await?;
         let catalog = Catalog::read(opened, wanted.as_ref(), &config).await?;
-        Ok((LogKeys::of(&config, &opened.keyring), catalog))
+        Ok((LogKeys::of(&config, opened).await?, catalog))
     })?;
     let slack_ms = u64::try_from(ask.slack.as_millis()).unwrap_or(u64::MAX);
     let (windows, index) = runtime()?.block_on(recorded(

@@ -6,6 +6,8 @@ mod question;
 #[cfg(test)]
 mod tests;
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::archive::{Archive, LogKeys, unreadable};
@@ -16,7 +18,7 @@ use crate::archive::{Row, texts_of};
 use crate::cli::open::{Desk, call};
 use crate::cli::output::{CliError, Exit, Output};
 use crate::cli::serve::runtime;
-use crate::ledger::{Entry, PolicyRef, View};
+use crate::ledger::{Entry, PolicyRef, Pseudonyms, View};
 use crate::types::GrantId;
 use again::TooMuch;
 pub(super) use again::{Again, Counts, Verdict};
@@ -29,13 +31,14 @@ pub(super) fn run(
 ) -> Result<Exit, CliError> {
     let config = desk.config()?;
     let question = ask.words();
-    let keys = desk.act(output, async |opened| {
+    let (keys, hidden) = desk.act(output, async |opened| {
         let call = call(opened, "audit replay")?;
-        super::admit(opened, &call, &ask.whose, &question).await?;
-        Ok(LogKeys::of(&config, &opened.keyring))
+        let hidden = super::admit(opened, &call, &ask.whose, (&question, false)).await?;
+        Ok((LogKeys::of(&config, opened).await?, hidden))
     })?;
     let mut replay = Replay {
         ask,
+        hidden,
         again: Again::default(),
         counts: Counts::default(),
         output,
@@ -98,6 +101,7 @@ async fn newest(
 
 struct Replay<'a> {
     ask: &'a args::Replay,
+    hidden: Option<Arc<Pseudonyms>>,
     again: Again,
     counts: Counts,
     output: &'a mut Output,
@@ -146,10 +150,18 @@ impl Replay<'_> {
         if verdict == Verdict::Same && self.ask.event.is_none() && !self.ask.all {
             return Ok(());
         }
-        intent
-            .policy
-            .as_ref()
-            .map_or(Ok(()), |recorded| self.tell(&view, recorded, &verdict))
+        // What was decided again is told as the record is: without names where those are hidden.
+        let cover = self.hidden.as_ref().map(|key| key.cover(&view));
+        let verdict = match (&self.hidden, verdict) {
+            (Some(key), Verdict::Different(mut again)) => {
+                again.rule = key.rule(&again.rule, session);
+                Verdict::Different(again)
+            }
+            (_, verdict) => verdict,
+        };
+        let shown = cover.as_ref().map_or(view, |cover| cover.over(&view));
+        let recorded = shown.intent.and_then(|intent| intent.policy.as_ref());
+        recorded.map_or(Ok(()), |recorded| self.tell(&shown, recorded, &verdict))
     }
 
     fn tell(

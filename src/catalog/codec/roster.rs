@@ -4,8 +4,8 @@ use super::CodecError;
 use super::rows::{bytes, fields};
 use super::wire::{Reader, Wire};
 use crate::catalog::{
-    AliasRow, ClaimRow, JobRow, Linking, NodeRow, PersonRow, RosterEntry, RosterKind, RosterRow,
-    SourceRow, TeamRow,
+    AliasRow, ClaimRow, EndingRow, JobRow, Linking, NodeRow, PersonRow, RosterEntry, RosterKind,
+    RosterRow, SourceRow, TeamRow, WebhookRow,
 };
 use crate::policy::Demand;
 
@@ -18,6 +18,9 @@ bytes!(RosterKind {
     Team = 5,
     Alias = 6,
     Claim = 7,
+    Webhook = 8,
+    Push = 9,
+    Ending = 10,
 });
 fields!(RosterEntry { revision, row });
 fields!(NodeRow {
@@ -57,6 +60,12 @@ fields!(TeamRow {
     modified,
 });
 fields!(AliasRow { principal });
+fields!(WebhookRow {
+    sealed,
+    host,
+    created,
+});
+fields!(EndingRow { ends });
 fields!(ClaimRow { id, group, created });
 fields!(JobRow {
     principal,
@@ -91,6 +100,9 @@ impl Wire for RosterRow {
             Self::Team(row) => row.write(out),
             Self::Alias(row) => row.write(out),
             Self::Claim(row) => row.write(out),
+            Self::Webhook(row) => row.write(out),
+            Self::Push(row) => row.write(out),
+            Self::Ending(row) => row.write(out),
         }
     }
 
@@ -104,6 +116,9 @@ impl Wire for RosterRow {
             RosterKind::Team => Self::Team(Wire::read(reader)?),
             RosterKind::Alias => Self::Alias(Wire::read(reader)?),
             RosterKind::Claim => Self::Claim(Wire::read(reader)?),
+            RosterKind::Webhook => Self::Webhook(Wire::read(reader)?),
+            RosterKind::Push => Self::Push(Wire::read(reader)?),
+            RosterKind::Ending => Self::Ending(Wire::read(reader)?),
         })
     }
 }

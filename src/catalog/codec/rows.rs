@@ -237,7 +237,29 @@ fields!(BucketName { project, dataset });
 fields!(Checksums { values, composite });
 fields!(BlobUse { fresh, shared });
 fields!(ProjectRow { name, created } else { log, defaults });
-fields!(LogTerms { days });
+
+/// One byte says what follows and what is so: 1 for a number of days, 2 for pseudonyms.
+impl Wire for LogTerms {
+    fn write(&self, out: &mut Vec<u8>) {
+        out.push(u8::from(self.days.is_some()) | (u8::from(self.pseudonyms) << 1));
+        if let Some(days) = self.days {
+            days.write(out);
+        }
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
+        let what = u8::read(reader)?;
+        if what > 3 {
+            return Err(CodecError::Value);
+        }
+        let days = (what & 1 == 1).then(|| Wire::read(reader)).transpose()?;
+        Ok(Self {
+            days,
+            pseudonyms: what & 2 == 2,
+        })
+    }
+}
+
 fields!(DatasetRow {
     id,
     bucket,

@@ -62,6 +62,13 @@ fn keys() -> Vec<Mutation> {
     ]
 }
 
+fn set_log(days: Option<u32>, pseudonyms: bool) -> Mutation {
+    Mutation::SetLogTerms {
+        project: "icu".parse().unwrap(),
+        terms: LogTerms { days, pseudonyms },
+    }
+}
+
 fn samples() -> Vec<Mutation> {
     let version = VersionId::from_bytes([4; 16]);
     let mut all = vec![
@@ -71,10 +78,8 @@ fn samples() -> Vec<Mutation> {
             defaults: None,
             log: LogTerms::default(),
         }),
-        Mutation::SetLogTerms {
-            project: "icu".parse().unwrap(),
-            terms: LogTerms { days: Some(1_827) },
-        },
+        set_log(Some(1_827), false),
+        set_log(None, true),
         Mutation::CreatePrincipal(PrincipalRow {
             id: "job".parse().unwrap(),
             kind: PrincipalKind::Workload,

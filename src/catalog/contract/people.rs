@@ -5,11 +5,11 @@ use std::sync::Arc;
 use super::samples::*;
 use super::{on_each, refused};
 use crate::catalog::{
-    CatalogError, ClaimRow, Conflict, IdentityRow, JobRow, Mutation, NodeRow, PrincipalRow,
-    RosterEntry, RosterKind, RosterRow, SharedCatalog, Uses,
+    CatalogError, ClaimRow, Conflict, EndingRow, IdentityRow, JobRow, Mutation, NodeRow, NoticeRow,
+    PrincipalRow, RosterEntry, RosterKind, RosterRow, SharedCatalog, Uses, WebhookRow,
 };
 use crate::policy::{Demand, Standing, Terms};
-use crate::types::{Action, ClaimId, LogTerms, PrincipalId, PrincipalKind};
+use crate::types::{Action, ClaimId, LogTerms, NoticeId, PrincipalId, PrincipalKind};
 
 async fn commit(catalog: &SharedCatalog, mutation: Mutation) -> Result<(), CatalogError> {
     catalog.commit(vec![mutation]).await
@@ -65,7 +65,10 @@ pub(super) fn set_terms(number: u32, terms: Terms) -> Mutation {
 fn keep_log(days: u32) -> Mutation {
     Mutation::SetLogTerms {
         project: "icu".parse().unwrap(),
-        terms: LogTerms { days: Some(days) },
+        terms: LogTerms {
+            days: Some(days),
+            pseudonyms: days % 2 == 1,
+        },
     }
 }
 
@@ -82,6 +85,8 @@ async fn a_project_says_how_its_records_are_kept() {
         commit(&catalog, keep_log(2_000)).await.unwrap();
         assert!(catalog.generation().await.unwrap() > before);
         assert_eq!(row("icu").await.log.kept_days(), 2_000);
+        commit(&catalog, keep_log(2_001)).await.unwrap();
+        assert!(row("icu").await.log.pseudonyms);
         let listed = catalog.projects(None, 9).await.unwrap();
         assert!(listed.contains(&row("icu").await));
         let nowhere = Mutation::SetLogTerms {
@@ -189,6 +194,36 @@ fn claim(name: &str) -> Mutation {
     )
 }
 
+fn told(kind: RosterKind, name: &str, row: RosterRow) -> Mutation {
+    set(kind, name, None, Some(RosterEntry { revision: 1, row }))
+}
+
+fn webhook(project: &str) -> Mutation {
+    let row = RosterRow::Webhook(WebhookRow {
+        sealed: vec![1, 2, 3].into(),
+        host: "https://hooks.example.org".to_owned(),
+        created: at(1),
+    });
+    told(RosterKind::Webhook, project, row)
+}
+
+fn push(name: &str) -> Mutation {
+    let row = RosterRow::Push(NoticeRow {
+        id: NoticeId::from_bytes([3; 16]),
+        to: "ann".parse().unwrap(),
+        at: at(2),
+        project: "icu".parse().unwrap(),
+        dataset: None,
+        text: "told".to_owned(),
+    });
+    told(RosterKind::Push, name, row)
+}
+
+fn ending() -> Mutation {
+    let row = RosterRow::Ending(EndingRow { ends: at(9) });
+    told(RosterKind::Ending, "grant", row)
+}
+
 fn job(name: &str, was: Option<u64>, revision: Option<u64>) -> Mutation {
     let row = RosterRow::Job(job_row());
     let entry = revision.map(|revision| RosterEntry { revision, row });
@@ -223,6 +258,8 @@ pub(super) fn life() -> Vec<Vec<Mutation>> {
             job("ann/1", Some(1), Some(2)),
         ],
         vec![enrol("gpu-1", None, Some(1)), demand("icu", None, 1)],
+        vec![webhook("icu"), push("icu/1"), push("icu/2"), ending()],
+        vec![set(RosterKind::Push, "icu/1", Some(1), None)],
         vec![claim("sram\nreaders"), claim("sram\nothers")],
         vec![set(RosterKind::Claim, "sram\nothers", Some(1), None)],
         vec![Mutation::CreateGrant(grant(8, "icu", "team"))],

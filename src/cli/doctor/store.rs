@@ -2,21 +2,13 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use bytes::Bytes;
-use futures_util::stream;
-
 use super::Report;
-use crate::app::open_store;
 use crate::app::system::{SystemClock, SystemEntropy};
+use crate::app::{open_store, store_ahead};
 use crate::cli::open::{Desk, refuse};
 use crate::config::{Config, StoreKind};
-use crate::store::{BodyAborted, SharedStore, StoreError};
-use crate::types::{BlobId, Clock as _, Timestamp};
-
-/// A store's times have at best whole seconds.
-const RESOLUTION_MS: u64 = 1_000;
-/// Clocks that differ by more make signatures and grants end at the wrong moment.
-const DRIFT_MS_MAX: u64 = 1_000;
+use crate::store::StoreError;
+use crate::types::BlobId;
 
 /// Opens the store and probes it.
 pub(super) async fn look(config: &Config, desk: Desk<'_>, report: &mut Report) {
@@ -58,10 +50,10 @@ pub(super) async fn look(config: &Config, desk: Desk<'_>, report: &mut Report) {
         Ok(()) => report.ok("store", format!("{name} does what a store must")),
         Err(error) => return report.error("store", &error, mend(&error)),
     }
-    match drift(&store, id).await {
-        Ok(Some(says)) => report.warn(
+    match store_ahead(&store, id, &SystemClock).await {
+        Ok(Some(ms)) => report.warn(
             "clock",
-            says,
+            format!("the store's clock is {ms} ms ahead of this machine's (behind, if negative)"),
             "let both machines keep their time by NTP (chrony, systemd-timesyncd)",
         ),
         Ok(None) => report.ok("clock", "it agrees with the store's"),
@@ -80,51 +72,5 @@ const fn mend(error: &StoreError) -> &'static str {
         | StoreError::Failed { .. } => {
             "the store must keep what is written to it and list it at once"
         }
-    }
-}
-
-/// Writes a blob, looks at its time, deletes it; what differs.
-async fn drift(store: &SharedStore, id: BlobId) -> Result<Option<String>, StoreError> {
-    let before = SystemClock.now();
-    let byte: Result<Bytes, BodyAborted> = Ok(Bytes::from_static(b"?"));
-    store.put(id, 1, Box::pin(stream::iter([byte]))).await?;
-    let after = SystemClock.now();
-    let previous = u128::from_be_bytes(*id.as_bytes()).checked_sub(1);
-    let previous = previous.map(|n| BlobId::from_bytes(n.to_be_bytes()));
-    let listed = store.list(previous, 1).await;
-    store.delete(id).await?;
-    let entry = listed?.into_iter().find(|entry| entry.id == id);
-    Ok(entry.and_then(|entry| differs(before, entry.modified, after)))
-}
-
-fn differs(before: Timestamp, written: Timestamp, after: Timestamp) -> Option<String> {
-    let behind = before.since(written).saturating_sub(RESOLUTION_MS);
-    let ahead = written.since(after);
-    if behind > DRIFT_MS_MAX {
-        return Some(format!(
-            "the store's clock is {behind} ms behind this machine's"
-        ));
-    }
-    (ahead > DRIFT_MS_MAX)
-        .then(|| format!("the store's clock is {ahead} ms ahead of this machine's"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn drift_is_told_beyond_a_second_in_either_direction() {
-        let at = Timestamp::from_millis;
-        let look = |written| differs(at(100_000), at(written), at(100_200));
-        assert_eq!(look(100_100), None);
-        assert_eq!(
-            look(98_000),
-            None,
-            "a second of drift, a second of rounding"
-        );
-        assert!(look(97_999).unwrap().contains("behind"));
-        assert_eq!(look(101_200), None);
-        assert!(look(101_201).unwrap().contains("1001 ms ahead"));
     }
 }

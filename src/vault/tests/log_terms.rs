@@ -13,6 +13,7 @@ fn icu() -> ProjectName {
 async fn keep(world: &World, by: Option<&str>, days: u32) -> Result<u32, ErrorKind> {
     let change = LogTermsChange {
         days: Some(days),
+        pseudonyms: None,
         approval: None,
     };
     let call = world.call(by);
@@ -127,6 +128,7 @@ async fn shorten(
 ) -> Result<u32, ErrorKind> {
     let change = LogTermsChange {
         days: Some(days),
+        pseudonyms: None,
         approval: Some(id),
     };
     let call = world.call(by);

@@ -24,6 +24,7 @@ mod log_terms;
 mod lying_catalog;
 mod lying_store;
 mod model;
+mod notices;
 mod objects;
 mod part;
 mod people;
