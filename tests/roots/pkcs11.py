@@ -33,10 +33,14 @@ class Tokens:
 
     def make(self, label: str) -> str:
         """A token; its serial number."""
+        before = self.serials(label)
         self.tool("--init-token", "--free", "--label", label, "--pin", PIN, "--so-pin", OFFICER)
-        serials = [part.split("Label:")[0].split()[0] for part in self.tool("--show-slots").split("Serial number:")[1:]
-                   if part.split("Label:")[1].split()[:1] == [label]]
-        return serials[-1]
+        # Slots have no order that lasts.
+        return (self.serials(label) - before).pop()
+
+    def serials(self, label: str) -> set[str]:
+        return {part.split("Label:")[0].split()[0] for part in self.tool("--show-slots").split("Serial number:")[1:]
+                if part.split("Label:")[1].split()[:1] == [label]}
 
     def keys(self, *words: str, label: str) -> str:
         return self.tool("--module", str(self.module), "--token-label", label, "--login", "--pin", PIN, *words, program="pkcs11-tool")
