@@ -389,24 +389,7 @@ impl Opened {
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
         };
-        let settings = Settings {
-            default_project: config.server.default_project.clone(),
-            snapshot_wait: config.catalog.snapshot_wait && lane == Lane::Gateway,
-            snapshots_kept: true,
-            log_origin: super::notary::log_origin(config, &keyring),
-            straight: config.straight.projects.clone(),
-            attempts: config.limits.failed_attempts,
-            review: ReviewTimes {
-                privileged_ms: super::tasks::millis(config.policy.review_privileged),
-                other_ms: super::tasks::millis(config.policy.review),
-            },
-            labels: LabelRules {
-                order: config.labels.order.clone(),
-                unlabelled: config.labels.unlabelled.clone(),
-                clearance: config.labels.clearance.clone(),
-                ceiling: config.labels.ceiling.clone(),
-            },
-        };
+        let settings = settings(config, lane, &keyring);
         let vault = Arc::new(Vault::new(parts, settings));
         show_log(&vault, config, &keyring);
         record(&vault, root).await?;
@@ -454,6 +437,28 @@ impl Opened {
         }
         drop(alone);
         Ok(())
+    }
+}
+
+/// What the vault itself is told of the configuration.
+fn settings(config: &Config, lane: Lane, keyring: &KeyRing) -> Settings {
+    Settings {
+        default_project: config.server.default_project.clone(),
+        snapshot_wait: config.catalog.snapshot_wait && lane == Lane::Gateway,
+        snapshots_kept: true,
+        log_origin: super::notary::log_origin(config, keyring),
+        straight: config.straight.projects.clone(),
+        attempts: config.limits.failed_attempts,
+        review: ReviewTimes {
+            privileged_ms: super::tasks::millis(config.policy.review_privileged),
+            other_ms: super::tasks::millis(config.policy.review),
+        },
+        labels: LabelRules {
+            order: config.labels.order.clone(),
+            unlabelled: config.labels.unlabelled.clone(),
+            clearance: config.labels.clearance.clone(),
+            ceiling: config.labels.ceiling.clone(),
+        },
     }
 }
 

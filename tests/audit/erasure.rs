@@ -91,6 +91,10 @@ fn field(told: &str, name: &str) -> String {
 }
 
 #[test]
+#[expect(
+    clippy::too_many_lines,
+    reason = "one certificate, and each way to be no certificate"
+)]
 fn er_1_a_certificate_is_checked_by_the_command_and_no_other_passes() {
     let vault = Vault::founded();
     vault.kluis(&["principal", "create", "ola"], "ola");
