@@ -497,8 +497,10 @@ async fn a_node_starts_jobs_while_others_of_its_address_try_keys() {
             id: format!("KLUS{number:016}"),
             ..stage.rosa.clone()
         };
-        let got = world.serve(Some(&unknown), &asked("GET", "/icu--ecg/k"));
-        assert!(matches!(got.await.status, 403 | 503));
+        let got = world
+            .serve(Some(&unknown), &asked("GET", "/icu--ecg/k"))
+            .await;
+        assert!(matches!(got.status, 403 | 503));
     }
     let session = keys(&stage.node.start(world, &job).await);
     assert!(stage.reads(&session).await);
