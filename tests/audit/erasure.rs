@@ -108,8 +108,9 @@ fn er_1_a_certificate_is_checked_by_the_command_and_no_other_passes() {
     for dataset in ["icu/ecg", "icu/mri"] {
         vault.kluis(&["dataset", "create", dataset, "--creator", "ana"], "icu--");
     }
-    let serving = vault.serve();
+    vault.serves_once();
     let early = vault.bundle("early");
+    let serving = vault.serve();
     let certificate = vault.erased("icu/ecg", "ecg.txt");
     let other = vault.erased("icu/mri", "mri.txt");
     drop(serving);

@@ -16,8 +16,11 @@ fn hidden() -> Vault {
         let digits = at.chars().take_while(char::is_ascii_digit);
         let endpoint = format!("http://127.0.0.1:{}", digits.collect::<String>());
         let env = std::fs::read_to_string(vault.path("ana.env")).expect("read");
-        let (_, rest) = env.split_once('\n').expect("lines");
-        let env = format!("AWS_ENDPOINT_URL={endpoint}\n{rest}");
+        let rest = env
+            .lines()
+            .filter(|line| !line.starts_with("AWS_ENDPOINT_URL="));
+        let rest: Vec<&str> = rest.collect();
+        let env = format!("AWS_ENDPOINT_URL={endpoint}\n{}\n", rest.join("\n"));
         // A copy is as little to be read by others.
         std::fs::copy(vault.path("ana.env"), vault.path("served.env")).expect("copied");
         std::fs::write(vault.path("served.env"), env).expect("written");

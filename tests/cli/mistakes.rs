@@ -369,11 +369,11 @@ fn a_dataset_that_is_refused_is_not_made() {
     vault
         .run(&["dataset", "show", "icu/ct"])
         .expect(1, &["no such dataset"]);
-    create("confidential", "2130-01-01").expect(0, &["icu--ct"]);
+    create("internal", "2130-01-01").expect(0, &["icu--ct"]);
     vault
         .run(&["dataset", "describe", "icu/ct"])
-        .expect(0, &["confidential", "PACS", "2130-01-01"]);
-    let again = create("confidential", "2130-01-01");
+        .expect(0, &["internal", "PACS", "2130-01-01"]);
+    let again = create("internal", "2130-01-01");
     let again = again.expect(1, &["the dataset is there already"]);
     assert!(!again.err.contains("DatasetExists"), "{}", again.err);
 }

@@ -5,10 +5,11 @@ use bytes::Bytes;
 use super::samples::*;
 use super::{on_each, refused};
 use crate::catalog::{
-    CatalogError, Conflict, DatasetRow, EraseScope, FLOOR_ERASED, Issue, KeyWorkRow, MemoryCatalog,
-    Mutation, ObjectRow, PublicationRow, SharedCatalog, Tally, WorkEnd,
+    Card, CatalogError, Condition, Conflict, DatasetRow, EraseScope, FLOOR_ERASED, Issue,
+    KeyWorkRow, MemoryCatalog, Mutation, ObjectRow, PublicationRow, SharedCatalog, Stage, Tally,
+    WorkEnd,
 };
-use crate::types::{KeyWorkId, PublicationId, Timestamp, VersionName};
+use crate::types::{KeyWorkId, ObjectKey, PublicationId, Timestamp, VersionName};
 
 fn work_id(number: u32) -> KeyWorkId {
     KeyWorkId::from_bytes(id(number))
@@ -264,6 +265,50 @@ async fn an_erased_dataset_is_hidden_at_once_and_emptied_by_and_by() {
         let again = Mutation::CreateDataset(dataset(9, "icu", "ecg"));
         catalog.commit(vec![again]).await.unwrap();
         comes_back(&catalog).await;
+    })
+    .await;
+}
+
+/// A deletion that no person asked for is judged by the dataset's hold in its own commit.
+#[tokio::test]
+async fn what_is_held_as_a_whole_stops_a_commit() {
+    on_each(|catalog| async move {
+        furnish(&catalog).await;
+        let object = vec![put(sealed(1, "a", 1), fresh(&[1]))];
+        catalog.commit(object).await.unwrap();
+        let card = |held: Option<&str>| Card {
+            owner: "ann".parse().unwrap(),
+            label: "internal".parse().unwrap(),
+            source: "a register".into(),
+            basis: "consent".into(),
+            ends: at(99),
+            held: held.map(str::to_owned),
+            told: Stage::Active,
+        };
+        let set = |was: Option<Card>, card: Card| Mutation::SetCard {
+            dataset: DATASET,
+            was,
+            card,
+        };
+        let key: ObjectKey = "a".parse().unwrap();
+        let gone = || {
+            let delete = Mutation::DeleteObject {
+                dataset: DATASET,
+                key: "a".parse().unwrap(),
+                condition: Condition::None,
+                now: at(20),
+            };
+            vec![Mutation::CheckHold(DATASET), delete]
+        };
+        let held = card(Some("case 7"));
+        catalog.commit(vec![set(None, held.clone())]).await.unwrap();
+        let stopped = catalog.commit(gone()).await;
+        assert_eq!(stopped, refused(Conflict::Locked));
+        assert!(catalog.object(&DATASET, &key).await.unwrap().is_some());
+        let free = vec![set(Some(held), card(None))];
+        catalog.commit(free).await.unwrap();
+        catalog.commit(gone()).await.unwrap();
+        assert!(catalog.object(&DATASET, &key).await.unwrap().is_none());
     })
     .await;
 }
