@@ -1,10 +1,9 @@
 //! What is over goes, whole and nothing else, whatever step it dies at.
 
-use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 
@@ -125,7 +124,7 @@ struct World {
     dir: tempfile::TempDir,
     store: SharedStore,
     /// How many days have passed, and how many icu's records are kept.
-    at: Cell<(u64, u32)>,
+    at: Mutex<(u64, u32)>,
 }
 
 impl World {
@@ -134,7 +133,7 @@ impl World {
         let world = Self {
             dir: tempfile::tempdir().unwrap(),
             store: Arc::new(MemoryStore::new(clock())),
-            at: Cell::new((0, LOG_KEPT_DAYS)),
+            at: Mutex::new((0, LOG_KEPT_DAYS)),
         };
         let config = WalConfig {
             file_bytes: JOURNAL_FILE_BYTES_MIN,
@@ -177,7 +176,8 @@ impl World {
     }
 
     async fn open(&self, store: &SharedStore) -> Archive {
-        self.opened(store, self.at.get()).await.unwrap()
+        let at = *self.at.lock().unwrap();
+        self.opened(store, at).await.unwrap()
     }
 
     /// Closes a volume of all that is in none.
@@ -217,7 +217,7 @@ impl World {
 
     /// Removes what is over after so many days.
     async fn expire(&self, store: &SharedStore, days: u64, icu: u32) -> Result<usize, ()> {
-        self.at.set((days, icu));
+        *self.at.lock().unwrap() = (days, icu);
         let mut removal = self.removal(store, days, icu).await;
         let due = removal.due().map_err(drop)?;
         for due in &due.volumes {

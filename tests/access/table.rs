@@ -485,7 +485,7 @@ fn check(who: &str, operation: &str, expected: Else, got: &crate::world::Got) {
     match expected {
         // Who is suspended is told who she is, and nothing more.
         Else::Herself if recognised && (who != "suspended" || operation == "GetIdentity") => {
-            assert_eq!(got.status, 200, "{told}")
+            assert_eq!(got.status, 200, "{told}");
         }
         Else::Nothing if recognised && got.status == 200 => {
             for mark in ["icu--ecg", "<Deleted>"] {
