@@ -38,8 +38,10 @@ pub(super) struct Progress {
 /// How long an acknowledgement waits for its snapshot.
 const WAIT: Duration = Duration::from_secs(30);
 
-/// How often who waits for another's snapshots looks.
+/// How often who waits for another's snapshots looks, and how often it asks for one.
 const LOOK: Duration = Duration::from_millis(50);
+/// See [`LOOK`]; a multiple of it.
+const ASK: Duration = Duration::from_secs(5);
 
 const MAGIC: &[u8; 8] = b"KLUISsn1";
 
@@ -159,7 +161,10 @@ impl Vault {
                      work goes on by itself once the store takes snapshots",
                 ));
             }
-            self.snapshots.wanted.notify_one();
+            // Seldom: each try takes a number, and a recovery looks only so far ahead.
+            if waited.as_millis().is_multiple_of(ASK.as_millis()) {
+                self.snapshots.wanted.notify_one();
+            }
             tokio::time::sleep(LOOK).await;
             waited = waited.saturating_add(LOOK);
         }

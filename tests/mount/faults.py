@@ -133,6 +133,8 @@ def renewed(vault, version, base) -> None:
     if ok:
         new = (vault.dir / "new.env").read_text()
         temporary = env.with_suffix(".tmp")
+        # One that other accounts can read is not taken.
+        temporary.touch(0o600)
         temporary.write_text(new)
         temporary.rename(env)
         key = next(line.split("=", 1)[1] for line in old.splitlines() if line.startswith("AWS_ACCESS_KEY_ID"))
