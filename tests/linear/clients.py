@@ -3,6 +3,7 @@
 Each is a process of its own: their requests truly overlap. The monotonic clock is one for all processes of a machine.
 """
 
+import dataclasses
 import multiprocessing
 import os
 import random
@@ -12,7 +13,7 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lab"))
 from model import Op  # noqa: E402
-from vault import Client, Identity, Reply  # noqa: E402
+from vault import Client, Identity, Reply, Vault  # noqa: E402
 
 # How often each is done: many writes on few keys is what goes wrong.
 ACTS = {"put": 5, "create": 3, "swap": 5, "delete": 2, "delete_only": 2, "complete": 1, "get": 5, "head": 3, "list": 3}
@@ -176,3 +177,18 @@ class Crew:
             faults += wrong
             hand.join()
         return sorted(history, key=lambda op: op.began), faults
+
+    def home_alive(self) -> tuple[list[Op], list[str]]:
+        """Nobody dies: every request has its answer."""
+        history, faults = self.home()
+        return history, faults + [f"nobody died, and {op} has no answer" for op in history if op.status == 0]
+
+    def home_killed(self, vault: Vault) -> tuple[list[Op], list[str]]:
+        """The server is killed with -9 and started again. What was cut off ended with it; what began after that reached
+        nobody."""
+        vault.kill()
+        dead = time.monotonic_ns()
+        history, faults = self.home()
+        vault.start()
+        seen = [op for op in history if op.status != 0 or op.began < dead]
+        return [dataclasses.replace(op, ended=dead) if op.status == 0 else op for op in seen], faults

@@ -12,7 +12,6 @@ import dataclasses
 import os
 import random
 import sys
-import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lab"))
 from clients import SIZES_APART, Crew, Recorder  # noqa: E402
@@ -74,17 +73,7 @@ def as_seen_now(vault: Vault) -> list[Op]:
 def round_of(vault: Vault, story: Story, number: int, rng: random.Random) -> None:
     crew = Crew(vault.identity(), KEYS, CLIENTS, 1 + number % 3 * SIZES_A_ROUND, f"{number}:{rng.random()}")
     crew.work(rng.randint(*ROUND_OPERATIONS), ROUND_SECONDS_MAX)
-    if number % 3 == 0:
-        history, faults = crew.home()
-        faults += [f"nobody died, and {op} has no answer" for op in history if op.status == 0]
-    else:
-        vault.kill()
-        dead = time.monotonic_ns()
-        history, faults = crew.home()
-        # What was cut off ended with the server; what began after that reached nobody.
-        history = [dataclasses.replace(op, ended=dead) if op.status == 0 else op
-                   for op in history if op.status != 0 or op.began < dead]
-        vault.start()
+    history, faults = crew.home_alive() if number % 3 == 0 else crew.home_killed(vault)
     before = story.looked_at
     story.learn(history + as_seen_now(vault), faults, f"round {number}")
     say(f"round {number}: {len(history)} operations, {sum(op.status == 0 for op in history)} without an answer, "

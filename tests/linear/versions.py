@@ -160,16 +160,7 @@ def round_of(vault: Vault, story: Story, number: int, rng: random.Random) -> Non
     keys = [f"versions/{number}/{name}" for name in "ab"]
     crew = Crew(vault.identity(), keys, CLIENTS, 1, f"{number}:{rng.random()}", VersionRecorder)
     crew.work(rng.randint(*ROUND_OPERATIONS), ROUND_SECONDS_MAX)
-    if number % 3 == 0:
-        history, faults = crew.home()
-        faults += [f"nobody died, and {op} has no answer" for op in history if op.status == 0]
-    else:
-        vault.kill()
-        dead = time.monotonic_ns()
-        history, faults = crew.home()
-        history = [dataclasses.replace(op, ended=dead) if op.status == 0 else op
-                   for op in history if op.status != 0 or op.began < dead]
-        vault.start()
+    history, faults = crew.home_alive() if number % 3 == 0 else crew.home_killed(vault)
     quiet = in_quiet(vault, keys)
     story.left += len(quiet.known)
     story.learn(number, keys, history + quiet.history, faults + quiet.faults)
