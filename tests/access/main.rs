@@ -3,6 +3,7 @@
 
 mod assurance;
 mod claims;
+mod clearance;
 mod grants;
 mod jobs;
 mod people;
