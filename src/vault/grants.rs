@@ -112,6 +112,7 @@ impl Vault {
             Self::actor(call, Some(&grant.approver))?;
             check_complete(&self.guard.policy(), &grant)?;
             self.check_approver(call, &grant, &grant.approver).await?;
+            self.check_named(&grant).await?;
             Ok(Terms {
                 standing: Standing::Approved,
                 lapses: self.lapse(&grant),
@@ -136,6 +137,7 @@ impl Vault {
             self.check_grant(&grant)?;
             check_complete(&self.guard.policy(), &grant)?;
             self.check_proposer(call, &grant, &proposer).await?;
+            self.check_named(&grant).await?;
             Ok(Terms {
                 standing: Standing::Proposed,
                 lapses: None,
@@ -198,6 +200,7 @@ impl Vault {
                 return Err(VaultError::new(ErrorKind::Conflict, why));
             }
             self.check_grant(&grant)?;
+            self.check_named(&grant).await?;
             let terms = Terms {
                 standing: Standing::Approved,
                 lapses: self.lapse(&grant),
