@@ -136,3 +136,53 @@ async fn what_is_no_grant_is_refused_with_a_word_why() {
     let bad = asked("GET", format!("{GRANTS}/notanid"));
     assert_eq!(world.serve(Some(&olivia), &bad).await.status, 400);
 }
+
+/// A static key reaches as far as its principal: a tool gets a workload of its own, with a grant on
+/// one dataset, and its key reads that and nothing else of its person's.
+#[tokio::test]
+async fn a_key_of_a_tool_reads_what_the_tool_may_and_nothing_else_of_her() {
+    let world = World::new().await;
+    let olivia = ecg(&world).await;
+    for request in [
+        asked("PUT", "/icu--mri"),
+        asked("PUT", "/icu--mri/k").body("x"),
+    ] {
+        assert_eq!(world.serve(Some(&olivia), &request).await.status, 200);
+    }
+    let (tool, local) = (name("olivia-viewer"), world.local());
+    let person = Some(name("olivia"));
+    let made = world.vault.create_principal(&local, tool.clone(), person);
+    made.await.expect("a workload");
+    let mut grant = world.draft("olivia-viewer", "reader");
+    grant.dataset = Some("ecg".parse().expect("a name"));
+    world.grant(grant).await;
+    let keys = world.keys("olivia-viewer", None).await;
+    let uses = async || {
+        world.vault.keep_uses().await.expect("kept");
+        let catalog = world.vault.catalog();
+        catalog.credential_uses(&tool, 9).await.expect("read")
+    };
+    assert_eq!(uses().await, []);
+    assert_eq!(reads(&world, &keys).await, 200);
+    let used = uses().await;
+    assert_eq!(used.len(), 1, "when it was last used");
+    assert_eq!(used[0].0.to_string(), keys.id);
+    for (method, uri) in [
+        ("GET", "/icu--mri/k"),
+        ("GET", "/icu--mri"),
+        ("PUT", "/icu--ecg/k"),
+        ("DELETE", "/icu--ecg/k"),
+        ("POST", "/.kluis/v1/versions/icu--ecg"),
+        ("PUT", "/icu--made"),
+    ] {
+        let got = world.serve(Some(&keys), &asked(method, uri)).await;
+        assert_eq!(got.status, 403, "{method} {uri} {}", got.body);
+    }
+    let list = world.serve(Some(&keys), &asked("GET", "/")).await.body;
+    assert!(list.contains("icu--ecg") && !list.contains("icu--mri"), "{list}");
+    let id = keys.id.parse().expect("a key");
+    let revoked = world.vault.revoke_credential(&local, id).await;
+    revoked.expect("revoked");
+    assert_eq!(reads(&world, &keys).await, 403);
+    assert_eq!(reads(&world, &olivia).await, 200, "hers goes on");
+}
