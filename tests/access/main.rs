@@ -6,6 +6,7 @@ mod claims;
 mod clearance;
 mod grants;
 mod jobs;
+mod partitions;
 mod people;
 mod proofs;
 mod records;
