@@ -105,6 +105,14 @@ pub struct GrantArgs {
     /// One dataset [default: all of the project]
     #[arg(long, value_name = "DATASET", help_heading = "What it covers")]
     pub dataset: Option<DatasetName>,
+    /// Only this published version of the dataset [default: what is current, and all versions]
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        requires = "dataset",
+        help_heading = "What it covers"
+    )]
+    pub version: Option<u32>,
     /// Only keys that begin so
     #[arg(long, value_name = "PREFIX", default_value = "", requires = "dataset")]
     #[arg(help_heading = "What it covers")]

@@ -34,6 +34,12 @@ impl Vault {
         {
             return wrong("it names too many networks, partitions or actions");
         }
+        if terms
+            .version
+            .is_some_and(|number| number == 0 || grant.dataset.is_none())
+        {
+            return wrong("a version is one of a dataset, from 1 on");
+        }
         if !terms.actions.is_sorted_by(|a, b| a < b) {
             return wrong("its actions are named in order, each once");
         }

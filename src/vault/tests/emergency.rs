@@ -225,7 +225,9 @@ async fn az_11_it_breaks_neither_a_denial_nor_a_label() {
     // All but whom it is for are cleared for it.
     for who in ["olivia", "rita", "oona"] {
         let (local, secret) = (world.call(None), "secret".parse().unwrap());
-        let cleared = world.vault.clear(&local, who.parse().unwrap(), Some(secret));
+        let cleared = world
+            .vault
+            .clear(&local, who.parse().unwrap(), Some(secret));
         cleared.await.unwrap();
     }
     let bucket = crate::types::BucketName {

@@ -371,7 +371,10 @@ async fn cr_5_a_rotation_reads_no_data_and_leaves_the_old_key_useless() {
     let row = rotate(&world).await;
     assert_eq!(read_words(&world).await.as_deref(), Some("key=2"));
     let words = copied_words(&world, &upload).await;
-    assert!(words.iter().all(|told| told.ends_with(" key=2")), "{words:?}");
+    assert!(
+        words.iter().all(|told| told.ends_with(" key=2")),
+        "{words:?}"
+    );
     assert!(row.end.is_some() && row.scope.is_none());
     assert_eq!(world.blobs().await, blobs, "no blob is written or deleted");
     let dataset = id(&world).await;
@@ -418,7 +421,9 @@ async fn copied_words(world: &World, upload: &str) -> [String; 2] {
         span: Span::All,
     };
     let (call, none) = (world.call(Some("olivia")), WriteConditions::default());
-    let copied = world.vault.copy_object(&call, from(), place("b2"), None, none);
+    let copied = world
+        .vault
+        .copy_object(&call, from(), place("b2"), None, none);
     copied.await.unwrap();
     let whole = last_copy(world);
     let call = world.call(Some("olivia"));
