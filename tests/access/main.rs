@@ -4,6 +4,8 @@
 mod assurance;
 mod claims;
 mod clearance;
+mod depositor;
+mod forms;
 mod grants;
 mod jobs;
 mod partitions;

@@ -270,7 +270,7 @@ fn hashed(method: &'static str, uri: String, body: &str) -> Asked {
     asked.with("x-amz-checksum-sha256", sum).body(body)
 }
 
-/// Signed in itself and not in its headers: `tests/attacks/locks.py` asks the first, `jobs.rs`
+/// Signed in itself and not in its headers: `forms.rs` asks the first, `jobs.rs`
 /// those whose proof is a node's key. The description of the API is everybody's.
 const ELSEWHERE: [&str; 4] = ["PostObject", "StartJob", "EndJob", "GetApiDescription"];
 
@@ -352,10 +352,10 @@ pub(crate) async fn fill(world: &World, olivia: &Keys) -> There {
     }
 }
 
-type Stranger = (&'static str, Option<Keys>);
+pub(crate) type Stranger = (&'static str, Option<Keys>);
 
 /// Everybody who must be refused. But for what is wrong with each, all could do what an owner can.
-async fn strangers(world: &World, olivia: &Keys) -> Vec<Stranger> {
+pub(crate) async fn strangers(world: &World, olivia: &Keys) -> Vec<Stranger> {
     let lab = "lab".parse().expect("a name");
     world.found(&lab, "laura").await;
     let wrong = Keys {

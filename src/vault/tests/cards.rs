@@ -7,7 +7,7 @@ use crate::catalog::{CardDefaults, Stage};
 use crate::ledger::Entry;
 use crate::types::{ActKind, ApprovalId, BucketName, Label, Timestamp, limits};
 use crate::vault::{
-    ActDraft, CardChange, CopySource, Described, ErrorKind, Place, Span, VaultError,
+    ActDraft, CardChange, CopySource, Described, ErrorKind, NewObject, Place, Span, VaultError,
     WriteConditions,
 };
 
@@ -22,7 +22,11 @@ fn label(name: &str) -> Label {
     name.parse().unwrap()
 }
 
-async fn set(world: &World, who: &str, change: CardChange) -> Result<Described, ErrorKind> {
+pub(super) async fn set(
+    world: &World,
+    who: &str,
+    change: CardChange,
+) -> Result<Described, ErrorKind> {
     set_of(world, who, "ecg", change).await
 }
 
@@ -41,7 +45,7 @@ async fn set_of(
     told.map_err(|error| error.kind())
 }
 
-fn to(name: &str) -> CardChange {
+pub(super) fn to(name: &str) -> CardChange {
     CardChange {
         label: Some(label(name)),
         ..CardChange::default()
@@ -58,7 +62,7 @@ async fn clear(world: &World, who: &str, name: Option<&str>) {
 }
 
 /// Oscar, an owner beside olivia; all three who read are cleared for everything.
-async fn world() -> World {
+pub(super) async fn world() -> World {
     let world = World::new().await;
     let local = world.call(None);
     world
@@ -118,7 +122,7 @@ async fn up_6_nothing_is_taken_before_all_is_said() {
     let call = world.call(Some("olivia"));
     let begun = world
         .vault
-        .create_upload(&call, place("a"), crate::vault::NewObject::default(), None)
+        .create_upload(&call, place("a"), NewObject::default(), None)
         .await;
     assert_eq!(kind(begun), Some(ErrorKind::NotDescribed));
     assert_eq!(world.blobs().await, before, "not a byte");
@@ -316,7 +320,7 @@ async fn az_13_a_label_that_is_no_more_clears_nobody() {
     );
 }
 
-async fn copy(world: &World, from: &str, to: &str) -> Option<ErrorKind> {
+pub(super) async fn copy(world: &World, from: &str, to: &str) -> Option<ErrorKind> {
     let source = CopySource {
         place: Place {
             bucket: from,
@@ -604,5 +608,12 @@ async fn er_2_each_step_is_logged_once() {
             .unwrap();
         assert_eq!(told.operation, "dataset stage");
         assert!(told.query.unwrap().starts_with(&format!("stage={stage} ")));
+        // Its owner is told, once of each step, and nobody else.
+        let hers = world.vault.notices(&world.call(Some("olivia"))).await;
+        let hers = hers.unwrap();
+        let of_it = hers.iter().filter(|notice| notice.text.contains(stage));
+        assert_eq!(of_it.count(), 1, "{stage} {hers:?}");
+        let others = world.vault.notices(&world.call(Some("ruben"))).await;
+        assert!(others.unwrap().is_empty());
     }
 }

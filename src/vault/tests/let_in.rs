@@ -147,6 +147,24 @@ async fn az_6_a_person_by_name_lets_bytes_out_and_nobody_else() {
 }
 
 #[tokio::test]
+async fn id_1_a_workload_is_a_persons_and_nobody_elses() {
+    let world = World::new().await;
+    group(&world, "team", &["dirk"]).await;
+    let made = async |name: &str, acts_for: &str| {
+        let (local, acts_for) = (world.call(None), acts_for.parse().unwrap());
+        let name = name.parse().unwrap();
+        let made = world.vault.create_principal(&local, name, Some(acts_for));
+        kind(made.await)
+    };
+    for nobody in ["job-1", "team", "nobody", "bot"] {
+        assert_eq!(made("bot", nobody).await, Some(ErrorKind::InvalidArgument));
+        let bot = world.catalog.principal(&"bot".parse().unwrap()).await;
+        assert!(bot.unwrap().is_none());
+    }
+    assert_eq!(made("bot", "dirk").await, None);
+}
+
+#[tokio::test]
 async fn a_grant_ends_with_the_dataset_that_it_names() {
     let world = World::new().await;
     let ecg = "ecg".parse().unwrap();
