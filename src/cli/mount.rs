@@ -44,6 +44,9 @@ pub(super) fn run(
         }
         return supervise::run(&ask.directory, output);
     }
+    if ask.worker {
+        supervise::spare_less();
+    }
     let memory = usize::try_from(ask.memory.saturating_mul(MIB)).unwrap_or(usize::MAX);
     let unguessable = BlobId::random(&SystemEntropy::new()).map_err(|error| usage(&error))?;
     let cache_bytes = ask.cache_size.saturating_mul(MIB);

@@ -380,8 +380,9 @@ pub const NODE_BROUGHT_MAX: usize = 256;
 pub const NODE_WINDOW_FILES_MAX: u64 = 512;
 /// Opens that a mount remembers to know their order again; some 20 bytes each.
 pub const NODE_LEARNED_MAX: usize = 2 * 1024 * 1024;
-/// Bytes of a plan, and files that it names: the paths of a large training set.
-pub const PLAN_BYTES_MAX: u64 = 128 * 1024 * 1024;
+/// Bytes of a plan, and files that it names: the paths of a large training set. With 16 bytes a
+/// line beside them, a plan stays within what a mount may take beyond its budget.
+pub const PLAN_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// See [`PLAN_BYTES_MAX`].
 pub const PLAN_FILES_MAX: usize = 2 * 1024 * 1024;
 /// Chunks that are read from a disk cache at once: a thread each.

@@ -1,5 +1,6 @@
 """A mount that root makes: where it is not made, whom it lets in, and how it ends while somebody is inside."""
 
+import json
 import os
 import pathlib
 import random
@@ -8,8 +9,8 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from mounts import Mount, publish, read, upload  # noqa: E402
-from vault import Vault, check, clean, done, scratch, until  # noqa: E402
+from mounts import MIB, Mount, publish, read, upload  # noqa: E402
+from vault import Vault, check, clean, done, say, scratch, until  # noqa: E402
 
 READER, OTHER = 12345, 12346
 
@@ -76,6 +77,24 @@ def busy(vault, version, base, *words: str) -> None:
         mount.stop()
 
 
+def large_plan(vault, version, base) -> None:
+    """A plan of as many lines as fit: what the mount takes for it is bounded."""
+    mount = Mount(vault, version, base / "plans", "--memory", "16").start()
+    try:
+        before = mount.kib()
+        with open(mount.directory / ".kluis/plan", "wb") as file:
+            file.write(b"d/1\n")
+            for _ in range(64):
+                file.write(b"a\n" * MIB)
+        planned = until(100, lambda: json.loads((mount.directory / ".kluis/status").read_text())["plan_files"], 0.2)
+        took = (mount.kib("VmHWM") - before) // 1024
+        check("a plan of 128 MiB is taken as far as it is one", planned == 1, planned)
+        check("S21: and the mount stays within its budget and 128 MiB", took <= 16 + 128, took)
+        say(f"{took} MiB for a plan of 128 MiB")
+    finally:
+        mount.stop()
+
+
 def main() -> int:
     base = scratch("root")
     for path in (base, *base.parents):
@@ -88,6 +107,7 @@ def main() -> int:
         version = publish(vault)
         not_there(vault, version, base)
         one_reader(vault, version, files, base)
+        large_plan(vault, version, base)
         for words in ((), ("--supervised",)):
             before = len(reads(vault))
             busy(vault, version, base, *words)

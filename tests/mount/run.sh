@@ -66,7 +66,7 @@ elif [ $# -gt 0 ]; then
     together "$@"
 else
     # Those that take longest begin first.
-    together semantics crash ahead faults rows part through_s3 errnos unprivileged root independent fio
+    together semantics refused crash ahead faults rows part through_s3 errnos unprivileged root independent fio
     with mount "$HERE/tools.py"
 fi
 finish
