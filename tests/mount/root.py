@@ -1,5 +1,6 @@
 """A mount that root makes: where it is not made, whom it lets in, and how it ends while somebody is inside."""
 
+import contextlib
 import json
 import os
 import pathlib
@@ -95,6 +96,34 @@ def large_plan(vault, version, base) -> None:
         mount.stop()
 
 
+def ends_by_itself(vault, version, base) -> None:
+    """--while: a mount that nobody ends has an end, which can be put off; busy or not, dead before or not."""
+    file, link = base / "end", base / "end.link"
+    link.symlink_to(file)
+    for title, path in (("that is past", file), ("of a link", link), ("of no file", base / "none")):
+        file.touch()
+        os.utime(file, (1, 1) if path == file else None)
+        said = Mount(vault, version, base / "late", "--while", str(path)).refused()
+        check(f"no mount begins at the end {title}", said.startswith("2 ") and "--while" in said and not os.path.ismount(base / "late"), said)
+    for words in ((), ("--supervised",)):
+        kind = "supervised" if words else "alone"
+        os.utime(file, (2**31, 2**31))
+        mount = Mount(vault, version, base / f"timed{len(words)}", "--while", str(file), *words).start()
+        fd = os.open(mount.directory / "d/1", os.O_RDONLY)
+        try:
+            if words:
+                worker = pathlib.Path(f"/proc/{mount.process.pid}/task/{mount.process.pid}/children").read_text().split()
+                os.kill(int(worker[0]), signal.SIGKILL)
+            os.utime(file, (1, 1))
+            check(f"S18: at its end a mount ends in order, also while a file is open ({kind})", until(30, lambda: mount.process.poll() == 0)
+                  and not mount.is_there(), mount.log.read_text()[-400:])
+        finally:
+            # The connection is gone, which close tells.
+            with contextlib.suppress(OSError):
+                os.close(fd)
+            mount.stop()
+
+
 def main() -> int:
     base = scratch("root")
     for path in (base, *base.parents):
@@ -108,6 +137,7 @@ def main() -> int:
         not_there(vault, version, base)
         one_reader(vault, version, files, base)
         large_plan(vault, version, base)
+        ends_by_itself(vault, version, base)
         for words in ((), ("--supervised",)):
             before = len(reads(vault))
             busy(vault, version, base, *words)
