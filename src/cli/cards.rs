@@ -73,9 +73,10 @@ pub(super) fn describe(
 fn show(told: &Described, output: &mut Output) -> Result<(), CliError> {
     let row = &told.row;
     let card = row.card.as_deref();
-    output.value(&json!({
+    output.record(&json!({
         "dataset": path(&row.bucket),
         "bucket": row.bucket.to_string(),
+        "id": row.id.to_string(),
         "creator": row.creator.as_str(),
         "created": row.created.to_string(),
         "owner": card.map(|card| card.owner.as_str()),

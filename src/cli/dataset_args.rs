@@ -105,7 +105,7 @@ pub struct Mount {
 
 /// What a dataset is.
 #[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "What it is [default: as it is, or as its project's datasets are]")]
+#[command(next_help_heading = "Description [default: what it has, or its project's defaults]")]
 pub struct CardArgs {
     /// The person who answers for the data
     #[arg(long, value_name = "PERSON")]
@@ -149,7 +149,7 @@ pub enum DatasetCommand {
         #[arg(value_parser = values::dataset, value_name = "PROJECT/DATASET")]
         name: BucketName,
     },
-    /// Say what a dataset is: owner, label, source, legal basis, end; put it under legal hold
+    /// Describe a dataset: owner, label, source, legal basis, end; put it under legal hold
     ///
     /// All of it is to be said before the dataset takes data. Raising a label is in force at once
     /// and cuts what runs above it; lowering it takes two persons (`kluis approval ask
@@ -184,7 +184,7 @@ pub enum DatasetCommand {
         #[arg(long, value_name = "NAME")]
         project: Option<ProjectName>,
     },
-    /// Show a dataset
+    /// Show all that is said of a dataset; the same as `describe`
     #[command(after_long_help = "Example:\n  kluis dataset show icu-sepsis/ecg-2024")]
     Show {
         /// The dataset, as project/dataset

@@ -274,7 +274,7 @@ fn show(
     let found = super::serve::runtime()?.block_on(catalog.grant(&id))?;
     let grant = found.filter(|grant| grant.project == *project);
     let grant = grant.ok_or_else(|| absent("grant", &id))?;
-    output.value(&json!({
+    output.record(&json!({
         "grant": grant.id.to_string(),
         "project": grant.project.as_str(),
         "principal": grant.principal.as_str(),
@@ -322,7 +322,7 @@ fn review(
             grant.role.clone(),
             covers(grant),
             row.used
-                .map_or_else(|| "never".to_owned(), |at| at.to_string()),
+                .map_or_else(|| super::output::NEVER.to_owned(), |at| at.to_string()),
             end(grant.terms.lapses),
             end(grant.expires),
             if row.privileged { "yes" } else { "no" }.to_owned(),

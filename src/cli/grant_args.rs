@@ -174,7 +174,7 @@ pub enum GroupCommand {
         #[command(flatten)]
         claimed: ClaimedArgs,
     },
-    /// End that; what rests on it is cut within a minute
+    /// Remove a claim's group; sessions lose what rests on it within a minute
     #[command(
         after_long_help = "Example:\n  kluis group unmap --issuer sram --claim urn:mace:umc:radiology"
     )]
