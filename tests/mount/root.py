@@ -106,7 +106,7 @@ def ends_by_itself(vault, version, base) -> None:
         said = Mount(vault, version, base / "late", "--while", str(path)).refused()
         check(f"no mount begins at the end {title}", said.startswith("2 ") and "--while" in said and not os.path.ismount(base / "late"), said)
     for words in ((), ("--supervised",)):
-        kind = "supervised" if words else "alone"
+        kind = " (supervised)" if words else " (alone)"
         os.utime(file, (2**31, 2**31))
         mount = Mount(vault, version, base / f"timed{len(words)}", "--while", str(file), *words).start()
         fd = os.open(mount.directory / "d/1", os.O_RDONLY)
@@ -115,8 +115,8 @@ def ends_by_itself(vault, version, base) -> None:
                 worker = pathlib.Path(f"/proc/{mount.process.pid}/task/{mount.process.pid}/children").read_text().split()
                 os.kill(int(worker[0]), signal.SIGKILL)
             os.utime(file, (1, 1))
-            check(f"S18: at its end a mount ends in order, also while a file is open ({kind})", until(30, lambda: mount.process.poll() == 0)
-                  and not mount.is_there(), mount.log.read_text()[-400:])
+            check("S18: at its end a mount ends in order, also while a file is open" + kind,
+                  until(30, lambda: mount.process.poll() == 0) and not mount.is_there(), mount.log.read_text()[-400:])
         finally:
             # The connection is gone, which close tells.
             with contextlib.suppress(OSError):
