@@ -93,7 +93,7 @@ mod tests {
         let (_directory, path) = file();
         let begins = At(500);
         let mut waiting = Box::pin(over(Some(&path), &begins));
-        let minute = Duration::from_secs(60);
+        let minute = Duration::from_mins(1);
         assert!(tokio::time::timeout(minute, &mut waiting).await.is_err());
         std::fs::remove_file(&path).unwrap();
         assert!(tokio::time::timeout(LOOK, &mut waiting).await.is_ok());
