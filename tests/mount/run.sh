@@ -15,7 +15,7 @@ if [ ! -c /dev/fuse ] || [ "$(id -u)" != 0 ]; then
     exit 0
 fi
 command -v fusermount3 >/dev/null || "$LAB_DIR/install.sh" fuse
-"$LAB_DIR/install.sh" mount fio base python
+"$LAB_DIR/install.sh" mount fio pjdfstest base python
 export LAB_CACHE
 
 # with ENVIRONMENT FILE…: with the Python of another environment of the lab.
@@ -66,7 +66,7 @@ elif [ $# -gt 0 ]; then
     together "$@"
 else
     # Those that take longest begin first.
-    together semantics refused crash ahead faults rows part through_s3 errnos unprivileged root independent fio
+    together semantics refused crash ahead faults rows part through_s3 errnos pjdfstest unprivileged root independent fio
     with mount "$HERE/tools.py"
 fi
 finish
