@@ -2,7 +2,7 @@
 # Installs what the tests drive, into ${KLUIS_LAB:-~/.cache/kluis-lab}; what is there already is left alone.
 #
 #   tests/lab/install.sh base nextest python data node aws2 debian valgrind     what tests/run needs
-#   tests/lab/install.sh fuse mount fio pjdfstest slurm  what tests/mount, tests/slurm and tests/kubernetes ask for themselves
+#   tests/lab/install.sh fuse mount fio pjdfstest charliecloud slurm  what tests/mount, tests/slurm and tests/kubernetes ask for themselves
 #   tests/lab/install.sh age bao token    what tests/roots asks for itself
 #   tests/lab/install.sh strace           what tests/keys asks for itself
 #   tests/lab/install.sh ceph garage more      what tests/run --all adds (garage builds for long, more is 6 GB)
@@ -143,6 +143,7 @@ for part in "$@"; do
         ;;
     # Unoptimised: it asks thirteen questions.
     pjdfstest) cargo_install pjdfstest "$PJDFSTEST_VERSION" --debug ;;
+    charliecloud) command -v ch-run >/dev/null && command -v busybox >/dev/null || apt_get charliecloud busybox-static ;;
     fio) command -v fio >/dev/null && command -v rsync >/dev/null || apt_get fio rsync ;;
     slurm)
         command -v slurmd >/dev/null && [ -f /usr/include/slurm/spank.h ] ||
