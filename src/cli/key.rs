@@ -135,7 +135,9 @@ fn change_root(ask: &ChangeRoot, desk: Desk<'_>, output: &mut Output) -> Result<
         super::unseal::farewell(&how, output);
         (made, how.kind())
     };
-    let dir = &config.keys.dir;
+    let (dir, copies) = (&config.keys.dir, &config.keys.copies);
+    let roots = (&old.identity, &new.identity);
+    KeyRing::may_change_root(dir, copies, roots).map_err(|error| failed(error.into()))?;
     // The record first. Where the ring does not open to the old one any more, this was begun
     // before and is in the log.
     if KeyRing::open(dir, &old.identity).is_ok() {
@@ -150,8 +152,7 @@ fn change_root(ask: &ChangeRoot, desk: Desk<'_>, output: &mut Output) -> Result<
         })?;
     }
     let at = SystemClock.now();
-    KeyRing::change_root(dir, &config.keys.copies, (&old.identity, &new.identity), at)
-        .map_err(|error| failed(error.into()))?;
+    KeyRing::change_root(dir, copies, roots, at).map_err(|error| failed(error.into()))?;
     let (shown, kind) = (to.display(), kind.as_str());
     output.note(&format!("the key ring opens to {shown} alone"));
     output.hint(&format!(
