@@ -101,6 +101,13 @@ fn samples() -> Vec<Mutation> {
         Mutation::RestoreBlobs(vec![(BlobId::from_bytes([3; 16]), Timestamp::default())]),
         Mutation::RestoreSeq(9),
         Mutation::CheckHold(DatasetId::from_bytes([1; 16])),
+        Mutation::CheckLogTerms {
+            project: "icu".parse().unwrap(),
+            terms: LogTerms {
+                days: Some(400),
+                pseudonyms: true,
+            },
+        },
         Mutation::SetVersioning {
             dataset: DatasetId::from_bytes([1; 16]),
             state: Versioning::Suspended,

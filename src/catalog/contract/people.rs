@@ -89,6 +89,23 @@ async fn a_project_says_how_its_records_are_kept() {
         assert!(row("icu").await.log.pseudonyms);
         let listed = catalog.projects(None, 9).await.unwrap();
         assert!(listed.contains(&row("icu").await));
+        // Of two changes of one reading the second is refused, whole.
+        let read = row("icu").await.log;
+        for (days, expected) in [(4_000, Ok(())), (3_000, refused(Conflict::LogTermsChanged))] {
+            let check = Mutation::CheckLogTerms {
+                project: "icu".parse().unwrap(),
+                terms: read,
+            };
+            let changes = catalog.commit(vec![check, keep_log(days)]).await;
+            assert_eq!(changes.map(drop), expected);
+            assert_eq!(row("icu").await.log.kept_days(), 4_000);
+        }
+        let nowhere = Mutation::CheckLogTerms {
+            project: "nowhere".parse().unwrap(),
+            terms: LogTerms::default(),
+        };
+        let told = commit(&catalog, nowhere).await;
+        assert_eq!(told, refused(Conflict::NoProject));
         let nowhere = Mutation::SetLogTerms {
             project: "nowhere".parse().unwrap(),
             terms: LogTerms::default(),

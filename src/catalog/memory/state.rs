@@ -97,6 +97,14 @@ impl State {
                 row.log = terms;
                 Ok(())
             }
+            Mutation::CheckLogTerms { project, terms } => {
+                let row = self.projects.get(&project).ok_or(Conflict::NoProject)?;
+                if row.log == terms {
+                    Ok(())
+                } else {
+                    Err(Conflict::LogTermsChanged.into())
+                }
+            }
             Mutation::CreateDataset(row) => self.create_dataset(row),
             Mutation::DeleteDataset(id) => Ok(self.drop_dataset(&id)?),
             Mutation::CheckHold(id) => Ok(self.check_hold(&id)?),
