@@ -8,7 +8,7 @@ use clap::{Args, Subcommand, ValueHint};
 use super::job_args::OnNode;
 use super::values;
 use crate::manifest::SignerKey;
-use crate::types::{ApprovalId, BucketName, Label, PrincipalId, ProjectName, Timestamp};
+use crate::types::{ApprovalId, BucketName, Label, PrincipalId, ProjectName, Timestamp, UseClass};
 
 /// The gateway as nodes reach it, and what a version must be.
 #[derive(Debug, Args)]
@@ -118,6 +118,12 @@ pub struct CardArgs {
     /// Until when it may be kept: 2037-12-31
     #[arg(long, value_name = "TIME", value_parser = values::time)]
     pub ends: Option<Timestamp>,
+    /// What jobs may compute on it for: only on nodes that are enrolled for this use
+    #[arg(long, value_name = "CLASS", conflicts_with = "any_use")]
+    pub use_class: Option<UseClass>,
+    /// Let jobs compute on it for whatever use
+    #[arg(long)]
+    pub any_use: bool,
 }
 
 /// Commands on datasets.

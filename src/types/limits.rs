@@ -386,6 +386,14 @@ pub const NODE_BROUGHT_MAX: usize = 256;
 pub const NODE_WINDOW_FILES_MAX: u64 = 512;
 /// Opens that a mount remembers to know their order again; some 20 bytes each.
 pub const NODE_LEARNED_MAX: usize = 2 * 1024 * 1024;
+/// Letters of a partition's name.
+pub const PARTITION_NAME_BYTES_MAX: usize = 30;
+/// Letters of a use class.
+pub const USE_CLASS_BYTES_MAX: usize = 30;
+/// Use classes that a node is enrolled for.
+pub const NODE_USES_MAX: usize = 16;
+/// Partitions that a grant names.
+pub const GRANT_PARTITIONS_MAX: usize = 16;
 /// Bytes of a plan, and files that it names: the paths of a large training set.
 pub const PLAN_BYTES_MAX: u64 = 128 * 1024 * 1024;
 /// See [`PLAN_BYTES_MAX`].
