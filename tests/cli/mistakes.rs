@@ -311,9 +311,7 @@ fn a_secret_that_cannot_be_handed_over_leaves_what_was_there() {
     let set = |url: &str, file: &str, code: i32, texts: &[&str]| {
         let file = vault.path(file);
         let output = file.to_str().expect("a path");
-        let asked = [
-            "webhook", "set", "default", "--url", url, "--output", output,
-        ];
+        let asked = ["webhook", "set", "icu", "--url", url, "--output", output];
         vault.run(&asked).expect(code, texts)
     };
     let list = || vault.run(&["webhook", "list", "--json"]).expect(0, &[]).out;
@@ -335,7 +333,7 @@ fn a_secret_that_cannot_be_handed_over_leaves_what_was_there() {
             "--output",
             nowhere.to_str().expect("a path"),
         ])
-        .expect(2, &["no such project"]);
+        .expect(1, &["no such project"]);
     assert!(!nowhere.exists());
 }
 
