@@ -448,8 +448,8 @@ fn an_object_of_thousands_of_attributes_is_refused_wherever_it_stands() {
     assert_eq!(told(most + 1), Err(ScimError::TooMany));
     let too_many = many(most + 1);
     for operations in [
-        json!([too_many.clone()]),
-        json!([{"op": "add", "value": too_many.clone()}]),
+        json!([too_many]),
+        json!([{"op": "add", "value": too_many}]),
         json!([{"op": "add", "path": "members", "value": [too_many]}]),
     ] {
         assert_eq!(regrouped(&operations), Err(ScimError::TooMany));
@@ -464,7 +464,7 @@ fn a_patch_holds_only_so_many_filters_against_members() {
     let names: Vec<&str> = names.iter().map(String::as_str).collect();
     let before = group(&names);
     let patched = |path: &dyn Fn(usize) -> String| {
-        let all = (0..limits::SCIM_OPERATIONS_MAX);
+        let all = 0..limits::SCIM_OPERATIONS_MAX;
         let all: Vec<Json> = all
             .map(|n| json!({"op": "remove", "path": path(n)}))
             .collect();

@@ -137,12 +137,17 @@ fn log_in(session: &Session, token: &TokenInfo, pin: Option<&str>) -> Result<(),
 /// or not there, judged none.
 fn at_login(error: Error) -> Refused {
     let broken = matches!(error, Error::Pkcs11(RvError::DeviceError, _));
-    match failed(error) {
-        told @ (Refused::PinWrong | Refused::PinLocked) => told,
-        Refused::TokenGone if !broken => Refused::TokenGone,
-        Refused::Failed(code) => Refused::Login(code),
-        other => Refused::Login(format!("{other:?}")),
+    let code = if let Error::Pkcs11(value, _) = &error {
+        format!("{value:?}")
+    } else {
+        "module".to_owned()
+    };
+    let told = failed(error);
+    let judged = matches!(told, Refused::PinWrong | Refused::PinLocked);
+    if judged || told == Refused::TokenGone && !broken {
+        return told;
     }
+    Refused::Login(code)
 }
 
 fn find_key(session: &Session, label: &str) -> Result<Option<ObjectHandle>, Refused> {

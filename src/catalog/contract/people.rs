@@ -1,7 +1,5 @@
 //! Groups and members, suspension, terms of grants, last uses.
 
-use std::sync::Arc;
-
 use super::samples::*;
 use super::{on_each, refused};
 use crate::catalog::{

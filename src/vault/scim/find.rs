@@ -93,10 +93,11 @@ impl ScimAsk {
 
     /// What `name` must equal in all that fits, whatever else is asked of it.
     fn only(&self, name: &str, sub: Option<&str>) -> Option<&str> {
-        match self.filter.as_ref()? {
-            Filter::And(all) => all.iter().find_map(|one| one.only(name, sub)),
-            filter => filter.only(name, sub),
+        let filter = self.filter.as_ref()?;
+        if let Filter::And(all) = filter {
+            return all.iter().find_map(|one| one.only(name, sub));
         }
+        filter.only(name, sub)
     }
 
     fn words(&self) -> String {

@@ -558,7 +558,7 @@ async fn a_list_of_groups_reads_only_so_many_members() {
         (r#"id eq "uni.large1" and members eq "olivia""#, 0),
         (r#"displayName eq "team""#, large + 1),
     ] {
-        let listed = list(filter).await.map_err(|_| filter).unwrap();
+        let listed = list(filter).await.map_err(|_refusal| filter).unwrap();
         assert_eq!(listed.total, total, "{filter}");
         assert!(
             listed
