@@ -77,8 +77,8 @@ const FIELDS_MAX: usize = 8;
 /// Bytes of a form: a token's, and as many again for the rest.
 const FORM_BYTES_MAX: usize = 2 * limits::TOKEN_BYTES_MAX;
 
-/// Reads a form, in time that its bounds give: whoever sends it has signed nothing yet. A field that comes twice, or that would narrow the session in a way that is not
-/// served, is refused.
+/// Reads a form, in time that its bounds give: whoever sends it has signed nothing yet. A field
+/// that comes twice, or that would narrow the session in a way that is not served, is refused.
 pub(super) fn read(body: &[u8]) -> Result<Asked, Refusal> {
     const TOO_MUCH: Refusal = invalid("There are too many parameters, or they are too long.");
     if body.len() > FORM_BYTES_MAX {
