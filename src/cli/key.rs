@@ -9,7 +9,7 @@ use crate::catalog::{KeyWorkRow, SharedCatalog};
 use crate::config::Config;
 use crate::keyring::{KeyRing, RootFile};
 use crate::types::{Clock as _, KeyWorkId, PrincipalId, Timestamp, limits};
-use crate::vault::erasure_words;
+use crate::vault::{Unopened, erasure_words};
 
 /// How work on keys is listed.
 pub(super) const COLUMNS: [&str; 8] = [
@@ -46,9 +46,14 @@ pub(super) fn run(
             ));
             output.hint("copies of the catalog from before open nothing of it: take a new one");
         }
-        KeyCommand::Resume => {
+        KeyCommand::Resume { give_up } => {
+            let unopened = if *give_up {
+                Unopened::GiveUp
+            } else {
+                Unopened::Wait
+            };
             let ended = desk.act(output, async |opened| {
-                Ok(opened.vault.resume_key_works().await?)
+                Ok(opened.vault.resume_key_works(unopened).await?)
             })?;
             output.note(&format!(
                 "{ended} pieces of work on keys were carried to their end"
