@@ -150,7 +150,7 @@ pub(super) async fn keep_uses(vault: Arc<Vault>, shutdown: Shutdown) {
 }
 
 /// How long work on keys waits that only people can help on.
-const KEY_WORK_HOPELESS: Duration = Duration::from_secs(3_600);
+const KEY_WORK_HOPELESS: Duration = Duration::from_hours(1);
 /// How often work on keys that another process began, or that a crash left, is looked for.
 const KEY_WORK_INTERVAL: Duration = Duration::from_secs(10);
 

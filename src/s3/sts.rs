@@ -341,7 +341,7 @@ mod tests {
             format!("{GOOD}&{}", names(4)),
             format!("{GOOD}&x={}", "x".repeat(FORM_BYTES_MAX)),
         ] {
-            assert_eq!(code(&much), Some("ValidationError"), "{:.80}", much);
+            assert_eq!(code(&much), Some("ValidationError"), "{much:.80}");
         }
         let long = GOOD.replace(
             "Token=t",
