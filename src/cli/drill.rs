@@ -1,7 +1,7 @@
 //! `kluis drill`: a restore elsewhere, to the last byte, beside the vault that serves (OP-3).
 
+use std::cell::RefCell;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use serde_json::json;
@@ -57,6 +57,7 @@ pub(super) fn run(
     clippy::disallowed_methods,
     reason = "how long a restore takes is what is asked"
 )]
+#[expect(clippy::future_not_send, reason = "a command has one thread")]
 async fn restore(
     ask: &key_args::Drill,
     config: &Config,
@@ -87,12 +88,8 @@ async fn restore(
         let mut steps = output.steps();
         let recovered = opened.vault.recover(|step| steps.tell(step)).await?;
         let restored_ms = begun.elapsed().as_millis();
-        let steps = Mutex::new(steps);
-        let tell = |step: &str| {
-            let mut steps = steps.lock().unwrap_or_else(PoisonError::into_inner);
-            steps.tell(step);
-        };
-        let drilled = opened.vault.drill(tell);
+        let steps = RefCell::new(steps);
+        let drilled = opened.vault.drill(|step| steps.borrow_mut().tell(step));
         let drilled = drilled.await?;
         let newest = recovered.newest;
         Ok::<_, CliError>(Run {
