@@ -131,9 +131,8 @@ async fn az_6_a_person_by_name_lets_bytes_out_and_nobody_else() {
         let made = vec![Mutation::CreateGrant(before.clone())];
         world.catalog.commit(made).await.unwrap();
         let place = (&before.project, before.id);
-        let confirmed = world
-            .vault
-            .confirm_grant(&world.call(None), place, olivia.as_ref());
+        let local = world.call(None);
+        let confirmed = world.vault.confirm_grant(&local, place, olivia.as_ref());
         let confirmed = confirmed.await.map(drop).map_err(|error| error.kind());
         assert_eq!(confirmed, expected, "{grantee}");
         // A denial is for anybody.

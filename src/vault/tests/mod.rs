@@ -19,6 +19,8 @@ mod grants;
 mod keywork;
 mod keywork_crash;
 mod keywork_lost;
+mod keywork_seen;
+mod keywork_unopened;
 mod let_in;
 mod lifecycle;
 mod locks;
