@@ -1,5 +1,5 @@
-//! AZ-13: an owner in all but her clearance is refused whatever is asked about a dataset, by whatever
-//! door: **every operation is asked** that is not of a project alone.
+//! AZ-13: an owner in all but her clearance is refused whatever is asked about a dataset, by
+//! whatever door: **every operation is asked** that is not of a project alone.
 
 use crate::table::{Else, check, fill, operations, request};
 use crate::world::{Keys, World, asked, name};

@@ -1,18 +1,11 @@
 //! Organisations that tell who their people are: what they may say, and what ends with it.
 
 use futures_util::StreamExt as _;
-use proptest::prelude::*;
 
 use super::support::{World, place, sample};
-<<<<<<< HEAD
-use crate::catalog::Linking;
-use crate::scim::{Filter, Group, ScimError, User, folded};
-use crate::types::{PrincipalId, SecretText, limits};
-=======
 use crate::catalog::{Linking, Mutation, PrincipalRow, RosterKind};
 use crate::scim::{Filter, Group, ScimError, User};
 use crate::types::{PrincipalId, PrincipalKind, SecretText, limits};
->>>>>>> main
 use crate::vault::{Call, ErrorKind, ReadAsk, ScimAsk, ScimRefusal, SourceDraft, Span, Teller};
 
 fn person(name: &str) -> PrincipalId {
@@ -20,7 +13,7 @@ fn person(name: &str) -> PrincipalId {
 }
 
 /// An organisation `uni` whose people sign in at `sram` under their external ids.
-async fn organisation(world: &World, name: &str) -> SecretText {
+pub(super) async fn organisation(world: &World, name: &str) -> SecretText {
     let draft = SourceDraft {
         name: name.parse().unwrap(),
         acts_for: person("olivia"),
@@ -31,7 +24,7 @@ async fn organisation(world: &World, name: &str) -> SecretText {
     made.unwrap().token
 }
 
-async fn by(world: &World, token: &SecretText) -> Teller {
+pub(super) async fn by(world: &World, token: &SecretText) -> Teller {
     let call = Call {
         operation: "Scim",
         ..world.call(None)
@@ -39,7 +32,7 @@ async fn by(world: &World, token: &SecretText) -> Teller {
     world.vault.teller(&call, Some(token)).await.unwrap()
 }
 
-fn user(name: &str) -> User {
+pub(super) fn user(name: &str) -> User {
     User {
         user_name: name.to_owned(),
         external_id: Some(format!("x-{name}")),
@@ -56,7 +49,7 @@ fn group(name: &str, members: &[&PrincipalId]) -> Group {
     }
 }
 
-fn said<T>(result: Result<T, ScimRefusal>) -> Option<ScimError> {
+pub(super) fn said<T>(result: Result<T, ScimRefusal>) -> Option<ScimError> {
     match result {
         Ok(_) => None,
         Err(ScimRefusal::Said(error)) => Some(error),
@@ -493,49 +486,6 @@ async fn an_organisation_is_slowed_and_a_peer_that_guesses_is_refused_unseen() {
     assert_eq!(ask(&token).await, None, "one a second");
 }
 
-<<<<<<< HEAD
-/// Two tellings, each by an organisation about a user name.
-async fn told_of(one: (&str, &str), other: (&str, &str)) {
-    let world = World::new().await;
-    let mut tokens = vec![(one.0, organisation(&world, one.0).await)];
-    if one.0 != other.0 {
-        tokens.push((other.0, organisation(&world, other.0).await));
-    }
-    let tell = async |(source, name): (&str, &str)| {
-        let token = tokens.iter().find(|(name, _)| *name == source);
-        let by = by(&world, &token.unwrap().1).await;
-        let user = User {
-            external_id: None,
-            ..user(name)
-        };
-        world.vault.scim_create_user(&by, user).await
-    };
-    let first = tell(one).await;
-    let second = tell(other).await;
-    let first = first.unwrap_or_else(|_refused| panic!("{one:?}")).id;
-    if (one.0, folded(one.1)) == (other.0, folded(other.1)) {
-        assert_eq!(
-            said(second),
-            Some(ScimError::Uniqueness),
-            "{one:?} {other:?}"
-        );
-    } else {
-        let second = second.unwrap_or_else(|_refused| panic!("{other:?}")).id;
-        assert_ne!(first, second, "{one:?} {other:?}");
-    }
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(48) })]
-
-    #[test]
-    fn id_7_two_people_are_one_principal_only_if_one_organisation_says_so(
-        sources in prop::sample::select(vec![("uni", "uni"), ("uni", "lab"), ("uni", "uni-a")]),
-        one in "[aA][nN]{0,2}[.@_-]?[a2]?", other in "[aA][nN]{0,2}[.@_-]?[a2]?",
-    ) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        runtime.block_on(told_of((sources.0, &one), (sources.1, &other)));
-=======
 /// Groups that hold more than a list may look through, made where nobody has to be asked.
 async fn large_groups(world: &World, team: &PrincipalId, number: usize) {
     let people: Vec<PrincipalId> = (0..limits::SCIM_MEMBERS_MAX)
@@ -616,6 +566,5 @@ async fn a_list_of_groups_reads_only_so_many_members() {
                 .iter()
                 .all(|found| found.what.members.is_empty())
         );
->>>>>>> main
     }
 }
