@@ -207,10 +207,10 @@ mod tests {
         looked().await;
         assert_eq!((vault.policy().hash(), failures()), (good, 0));
         assert_eq!(health.policy.seen(), Ok(()));
-        // Cut in the midst of a line, gone as a whole, and not text.
-        let (name, text) = shipped.roles.last().unwrap();
+        // No text, gone as a whole, and a model that is no text.
+        let (name, _) = shipped.roles.last().unwrap();
         let spoilt: [&dyn Fn(); 3] = [
-            &|| std::fs::write(role(name), &text[..text.len() / 2 + 1]).unwrap(),
+            &|| std::fs::write(role(name), [0x70, 0x2c, 0xff]).unwrap(),
             &|| std::fs::remove_dir_all(dir.join("roles")).unwrap(),
             &|| std::fs::write(dir.join("model.conf"), [0xff, 0xfe]).unwrap(),
         ];
