@@ -18,7 +18,7 @@ const VERSION: &str = "2011-06-15";
 const ROLE: &str = ":role/";
 /// A session lasts so many seconds unless it says otherwise, and at least as many as AWS allows.
 const SECONDS_DEFAULT: u64 = 3_600;
-const SECONDS_MIN: u64 = 900;
+const SECONDS_MIN: u64 = limits::SESSION_MS_MIN / 1_000;
 
 /// Whether a request is for this service: the form of the old query protocol.
 pub(super) fn is_for(method: &Method, uri: &Uri, headers: &HeaderMap) -> bool {
