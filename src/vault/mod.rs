@@ -175,6 +175,8 @@ pub struct Settings {
     /// Whether somebody writes snapshots, in this process or in the gateway that is running: then
     /// no key is destroyed before they hold what replaces it.
     pub snapshots_kept: bool,
+    /// Whether commands on the host may act with an owner's right, in the name that they give.
+    pub host_approves: bool,
     /// When grants lapse that no review confirms.
     pub review: ReviewTimes,
     /// The labels of data.
