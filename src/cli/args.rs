@@ -24,7 +24,8 @@ use super::scim_args::ScimCommand;
 use super::values;
 use super::webhook::WebhookCommand;
 use crate::types::{
-    AccessKeyId, Action, BucketName, Label, ObjectKey, PrincipalId, ProjectName, Timestamp,
+    AccessKeyId, Action, BucketName, Label, ObjectKey, PartitionName, PrincipalId, ProjectName,
+    Timestamp,
 };
 
 const AFTER: &str = "\
@@ -512,6 +513,9 @@ pub enum PolicyCommand {
         /// From which address
         #[arg(long, value_name = "ADDRESS")]
         from: Option<std::net::IpAddr>,
+        /// In a job on a node of which partition
+        #[arg(long, value_name = "PARTITION")]
+        partition: Option<PartitionName>,
         /// With a credential that is for one purpose
         #[arg(long, value_name = "CODE")]
         purpose: Option<String>,

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand, ValueHint};
 use super::job_args::OnNode;
 use super::values;
 use crate::manifest::SignerKey;
-use crate::types::{ApprovalId, BucketName, Label, PrincipalId, ProjectName, Timestamp};
+use crate::types::{ApprovalId, BucketName, Label, PrincipalId, ProjectName, Timestamp, UseClass};
 
 /// The gateway as nodes reach it, and what a version must be.
 #[derive(Debug, Args)]
@@ -88,6 +88,10 @@ pub struct Mount {
     /// [default: /var/lib/kluis/seen for root, else nowhere]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub seen: Option<PathBuf>,
+    /// End when this file's time of modification has come, or it is gone; whoever may write it puts
+    /// the end off with `touch`. In Slurm: the end of the job's time
+    #[arg(long = "while", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub while_file: Option<PathBuf>,
     /// Watch over the mount: one that dies is followed by another, and readers wait meanwhile
     #[arg(long)]
     pub supervised: bool,
@@ -118,6 +122,12 @@ pub struct CardArgs {
     /// Until when it may be kept: 2037-12-31
     #[arg(long, value_name = "TIME", value_parser = values::time)]
     pub ends: Option<Timestamp>,
+    /// What jobs may compute on it for: only on nodes that are enrolled for this use
+    #[arg(long, value_name = "CLASS", conflicts_with = "any_use")]
+    pub use_class: Option<UseClass>,
+    /// Let jobs compute on it for whatever use
+    #[arg(long)]
+    pub any_use: bool,
 }
 
 /// Commands on datasets.

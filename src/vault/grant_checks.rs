@@ -27,8 +27,9 @@ impl Vault {
         let terms = &grant.terms;
         if terms.networks.len() > limits::GRANT_NETWORKS_MAX
             || terms.actions.len() > Action::ALL.len()
+            || terms.partitions.len() > limits::GRANT_PARTITIONS_MAX
         {
-            return wrong("it names too many networks or actions");
+            return wrong("it names too many networks, partitions or actions");
         }
         if !terms.actions.is_sorted_by(|a, b| a < b) {
             return wrong("its actions are named in order, each once");
@@ -145,7 +146,10 @@ impl Vault {
         approver: &PrincipalId,
     ) -> Result<Decision, VaultError> {
         let project = &grant.project;
-        let subject = self.guard.subject_of(call, project, approver).await?;
+        // A grant outlives the session, so the right to give it does not rest on what a token
+        // claims.
+        let lasting = call.without_claims();
+        let subject = self.guard.subject_of(&lasting, project, approver).await?;
         let decision = subject.decide(&Ask {
             project,
             principal: approver,

@@ -14,7 +14,8 @@ use crate::catalog::Mutation;
 use crate::ledger::{AuthMethod, Intent};
 use crate::policy::{Grant, GrantEffect, Standing, Terms};
 use crate::types::{
-    Action, DatasetName, GrantId, Network, PrincipalId, ProjectName, Timestamp, limits,
+    Action, DatasetName, GrantId, Network, PartitionName, PrincipalId, ProjectName, Timestamp,
+    limits,
 };
 
 /// When a grant lapses that no review confirms.
@@ -64,6 +65,8 @@ pub struct GrantDraft {
     pub actions: Vec<Action>,
     /// Only from these networks.
     pub networks: Vec<Network>,
+    /// Only for jobs on these partitions.
+    pub partitions: Vec<PartitionName>,
 }
 
 const NO_GRANT: VaultError = VaultError::new(ErrorKind::InvalidArgument, "no such grant");
@@ -89,6 +92,7 @@ impl Vault {
             terms: Terms {
                 actions: draft.actions,
                 networks: draft.networks,
+                partitions: draft.partitions,
                 ..Terms::default()
             },
         })
@@ -109,7 +113,7 @@ impl Vault {
                     ..grant.terms.clone()
                 });
             }
-            Self::actor(call, Some(&grant.approver))?;
+            self.speaker(call, Some(&grant.approver))?;
             check_complete(&self.guard.policy(), &grant)?;
             self.check_approver(call, &grant, &grant.approver).await?;
             Ok(Terms {
@@ -185,7 +189,7 @@ impl Vault {
         let mut intent = Self::admin_intent(call, Some(project), &format!("grant={id}"));
         intent.action = Some(Action::GrantManage);
         let checked = async {
-            let approver = Self::actor(call, approver)?;
+            let approver = self.speaker(call, approver)?;
             let grant = self.find_grant(project, id).await;
             // To who may manage nothing here, what is there and what is not look alike.
             let Ok(grant) = grant else {
@@ -247,7 +251,7 @@ impl Vault {
                     GrantEffect::Deny => Err(MAY_NOT),
                 };
             }
-            let by = Self::actor(call, by)?;
+            let by = self.speaker(call, by)?;
             let Ok(grant) = self.find_grant(project, id).await else {
                 self.manages(call, project, &by).await?;
                 return Err(NO_GRANT);
@@ -371,6 +375,24 @@ impl Vault {
         }
     }
 
+    /// Who acts with the right of an owner. On the host nobody does in another's name, unless this
+    /// vault lets it (`policy.host_approves`): there, who runs the platform could (AZ-3).
+    pub(super) fn speaker(
+        &self,
+        call: &Call,
+        named: Option<&PrincipalId>,
+    ) -> Result<PrincipalId, VaultError> {
+        let who = Self::actor(call, named)?;
+        if call.session.principal.is_none() && !self.settings.host_approves {
+            return Err(VaultError::new(
+                ErrorKind::AccessDenied,
+                "on the vault's host nobody acts in another's name (policy.host_approves is false): \
+                 she signs with her own credential",
+            ));
+        }
+        Ok(who)
+    }
+
     async fn find_grant(&self, project: &ProjectName, id: GrantId) -> Result<Grant, VaultError> {
         let found = self.catalog.grant(&id).await?;
         found
@@ -410,7 +432,7 @@ fn words(grant: &Grant) -> String {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     format!(
         "grant={} principal={} role={} dataset={dataset} approver={} purpose={} permit={} \
-         expires={} prefix={}",
+         expires={}{}{} prefix={}",
         grant.id,
         grant.principal,
         grant.role,
@@ -420,6 +442,17 @@ fn words(grant: &Grant) -> String {
         grant
             .expires
             .map_or_else(String::new, |end| end.to_string()),
+        some("networks", &grant.terms.networks),
+        some("partitions", &grant.terms.partitions),
         grant.prefix,
     )
+}
+
+/// A word for what a grant is narrowed by, if it is.
+fn some<T: ToString>(name: &str, all: &[T]) -> String {
+    if all.is_empty() {
+        return String::new();
+    }
+    let all: Vec<String> = all.iter().map(ToString::to_string).collect();
+    format!(" {name}={}", all.join(","))
 }

@@ -69,6 +69,16 @@ fn set_log(days: Option<u32>, pseudonyms: bool) -> Mutation {
     }
 }
 
+fn check_log(days: u32) -> Mutation {
+    Mutation::CheckLogTerms {
+        project: "icu".parse().unwrap(),
+        terms: LogTerms {
+            days: Some(days),
+            pseudonyms: true,
+        },
+    }
+}
+
 fn samples() -> Vec<Mutation> {
     let version = VersionId::from_bytes([4; 16]);
     let mut all = vec![
@@ -101,6 +111,7 @@ fn samples() -> Vec<Mutation> {
         Mutation::RestoreBlobs(vec![(BlobId::from_bytes([3; 16]), Timestamp::default())]),
         Mutation::RestoreSeq(9),
         Mutation::CheckHold(DatasetId::from_bytes([1; 16])),
+        check_log(400),
         Mutation::SetVersioning {
             dataset: DatasetId::from_bytes([1; 16]),
             state: Versioning::Suspended,
@@ -137,6 +148,7 @@ fn samples() -> Vec<Mutation> {
     all
 }
 
+#[expect(clippy::too_many_lines, reason = "a list of samples")]
 fn people() -> Vec<Mutation> {
     vec![
         Mutation::SetTerms {
@@ -146,9 +158,18 @@ fn people() -> Vec<Mutation> {
                 version: Some(3),
                 actions: vec![Action::ObjectRead],
                 networks: vec!["10.0.0.0/8".parse().unwrap()],
+                partitions: Vec::new(),
                 standing: Standing::Proposed,
                 lapses: Some(Timestamp::default()),
                 proposer: None,
+            },
+        },
+        Mutation::SetTerms {
+            grant: GrantId::from_bytes([5; 16]),
+            approver: "ann".parse().unwrap(),
+            terms: Terms {
+                partitions: vec!["civil".parse().unwrap()],
+                ..Terms::default()
             },
         },
         Mutation::LinkIdentity(IdentityRow {
@@ -173,6 +194,24 @@ fn people() -> Vec<Mutation> {
                     key: [7; 32],
                     networks: vec!["10.0.0.0/8".parse().unwrap()],
                     enrolled: Timestamp::default(),
+                    partition: None,
+                    uses: Vec::new(),
+                }),
+            }),
+        },
+        Mutation::SetRoster {
+            kind: RosterKind::Node,
+            name: "gpu-2".to_owned(),
+            was: None,
+            entry: Some(RosterEntry {
+                revision: 1,
+                row: RosterRow::Node(NodeRow {
+                    cluster: "hpc".to_owned(),
+                    key: [7; 32],
+                    networks: Vec::new(),
+                    enrolled: Timestamp::default(),
+                    partition: Some("civil".parse().unwrap()),
+                    uses: vec!["civil".parse().unwrap(), "dual".parse().unwrap()],
                 }),
             }),
         },

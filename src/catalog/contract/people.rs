@@ -1,7 +1,5 @@
 //! Groups and members, suspension, terms of grants, last uses.
 
-use std::sync::Arc;
-
 use super::samples::*;
 use super::{on_each, refused};
 use crate::catalog::{
@@ -9,7 +7,7 @@ use crate::catalog::{
     PrincipalRow, RosterEntry, RosterKind, RosterRow, SharedCatalog, Uses, WebhookRow,
 };
 use crate::policy::{Demand, Standing, Terms};
-use crate::types::{Action, ClaimId, LogTerms, NoticeId, PrincipalId, PrincipalKind};
+use crate::types::{Action, ClaimId, NoticeId, PrincipalId, PrincipalKind};
 
 async fn commit(catalog: &SharedCatalog, mutation: Mutation) -> Result<(), CatalogError> {
     catalog.commit(vec![mutation]).await
@@ -48,6 +46,7 @@ pub(super) fn terms() -> Terms {
         version: Some(2),
         actions: vec![Action::ObjectRead, Action::ObjectHead],
         networks: vec!["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
+        partitions: vec!["civil".parse().unwrap()],
         standing: Standing::Proposed,
         lapses: Some(at(99)),
         proposer: Some("bob".parse().unwrap()),
@@ -60,43 +59,6 @@ pub(super) fn set_terms(number: u32, terms: Terms) -> Mutation {
         approver: "olga".parse().unwrap(),
         terms,
     }
-}
-
-fn keep_log(days: u32) -> Mutation {
-    Mutation::SetLogTerms {
-        project: "icu".parse().unwrap(),
-        terms: LogTerms {
-            days: Some(days),
-            pseudonyms: days % 2 == 1,
-        },
-    }
-}
-
-#[tokio::test]
-async fn a_project_says_how_its_records_are_kept() {
-    on_each(|catalog| async move {
-        furnish(&catalog).await;
-        let row = |name: &str| {
-            let (catalog, name) = (Arc::clone(&catalog), name.parse().unwrap());
-            async move { catalog.project(&name).await.unwrap().unwrap() }
-        };
-        assert_eq!(row("icu").await.log, LogTerms::default());
-        let before = catalog.generation().await.unwrap();
-        commit(&catalog, keep_log(2_000)).await.unwrap();
-        assert!(catalog.generation().await.unwrap() > before);
-        assert_eq!(row("icu").await.log.kept_days(), 2_000);
-        commit(&catalog, keep_log(2_001)).await.unwrap();
-        assert!(row("icu").await.log.pseudonyms);
-        let listed = catalog.projects(None, 9).await.unwrap();
-        assert!(listed.contains(&row("icu").await));
-        let nowhere = Mutation::SetLogTerms {
-            project: "nowhere".parse().unwrap(),
-            terms: LogTerms::default(),
-        };
-        let told = commit(&catalog, nowhere).await;
-        assert_eq!(told, refused(Conflict::NoProject));
-    })
-    .await;
 }
 
 fn names(texts: &[&str]) -> Vec<PrincipalId> {
@@ -142,6 +104,8 @@ fn enrol(name: &str, was: Option<u64>, revision: Option<u64>) -> Mutation {
         key: [7; 32],
         networks: vec!["10.0.0.0/8".parse().unwrap()],
         enrolled: at(1),
+        partition: "civil".parse().ok(),
+        uses: Vec::new(),
     });
     let entry = revision.map(|revision| RosterEntry { revision, row });
     set(RosterKind::Node, name, was, entry)
@@ -601,8 +565,6 @@ async fn a_row_of_the_roster_is_changed_by_who_read_it_last() {
 
 /// A job where a node should be.
 fn node_entry_of_a_job() -> RosterEntry {
-    RosterEntry {
-        revision: 1,
-        row: RosterRow::Job(job_row()),
-    }
+    let row = RosterRow::Job(job_row());
+    RosterEntry { revision: 1, row }
 }
