@@ -226,8 +226,8 @@ pub struct AssertedArgs {
     /// The visas' issuer, as the issuers' file names it
     #[arg(long, value_name = "ISSUER")]
     pub issuer: String,
-    /// Their type: AffiliationAndRole, AcceptedTermsAndPolicies, ResearcherStatus,
-    /// ControlledAccessGrants, or a custom one's URL
+    /// Their type: `AffiliationAndRole`, `AcceptedTermsAndPolicies`, `ResearcherStatus`,
+    /// `ControlledAccessGrants`, or a custom one's URL
     #[arg(long = "type", value_name = "TYPE")]
     pub kind: String,
     /// What they assert, as it is written

@@ -1,6 +1,6 @@
-//! Groups by claim (ID-3), and what those by visa (ID-6, `visas.rs`) have in common with them: what an issuer's tokens claim stands for groups of the vault, as an
-//! administrator said. Whoever signs in with such a token is a member for that session and no
-//! longer.
+//! Groups by claim (ID-3), and what those by visa (ID-6, `visas.rs`) have in common with them: what
+//! an issuer's tokens claim stands for groups of the vault, as an administrator said. Whoever signs
+//! in with such a token is a member for that session and no longer.
 //!
 //! A session keeps by which rows it is in groups, and not in which: a row that is gone puts nobody
 //! into anything, and one that is made again for the same claim is another row. What lasts beyond

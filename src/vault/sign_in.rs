@@ -47,6 +47,17 @@ fn disbelief(error: TokenError) -> VaultError {
     VaultError::caused(kind, why(error), error)
 }
 
+/// What a record says of who signs in.
+fn whose(claims: &Claims) -> String {
+    format!(
+        "session issuer={} subject={} acr={} amr={}",
+        claims.issuer,
+        claims.subject,
+        claims.acr.as_deref().unwrap_or_default(),
+        claims.amr.join("+")
+    )
+}
+
 /// What the record of a sign-in says. By which visas it lets her in is whole, or nobody is let in.
 fn told(
     whose: &str,
@@ -107,13 +118,7 @@ impl Vault {
                 return Err(self.turn_away(call, intent, error).await);
             }
         };
-        let whose = format!(
-            "session issuer={} subject={} acr={} amr={}",
-            claims.issuer,
-            claims.subject,
-            claims.acr.as_deref().unwrap_or_default(),
-            claims.amr.join("+")
-        );
+        let whose = whose(&claims);
         intent.query = Some(super::cut(&whose));
         let believed = async {
             let principal = self.believed(&claims).await?;

@@ -112,11 +112,10 @@ impl Wire for RosterRow {
             Self::Person(row) => row.write(out),
             Self::Team(row) => row.write(out),
             Self::Alias(row) => row.write(out),
-            Self::Claim(row) => row.write(out),
+            Self::Claim(row) | Self::Visa(row) => row.write(out),
             Self::Webhook(row) => row.write(out),
             Self::Push(row) => row.write(out),
             Self::Ending(row) => row.write(out),
-            Self::Visa(row) => row.write(out),
         }
     }
 

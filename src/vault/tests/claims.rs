@@ -167,12 +167,12 @@ async fn id_6_what_runs_by_a_visa_ends_with_what_it_rests_on() {
         Some(("ega".to_owned(), terms.clone()))
     );
     let by = |issuer: &str, subject: Option<&str>, through: ClaimId| {
-        let word = VisaWord {
+        let held = VisaWord {
             issuer: issuer.to_owned(),
             subject: subject.map(str::to_owned),
             through: vec![through],
         };
-        session_by(&world, Vec::new(), vec![word])
+        session_by(&world, Vec::new(), vec![held])
     };
     let reads = async |call: &Call| {
         let read = vault.read_object(call, place("big"), ReadAsk::default());
@@ -223,12 +223,12 @@ async fn what_a_visa_opens_is_cut_when_the_session_ends() {
     let Some((_, RosterRow::Visa(row))) = rows.unwrap().pop().map(|(n, e)| (n, e.row)) else {
         panic!("no visa")
     };
-    let word = VisaWord {
+    let held = VisaWord {
         issuer: "ega".to_owned(),
         subject: None,
         through: vec![row.id],
     };
-    let call = session_by(&world, Vec::new(), vec![word]);
+    let call = session_by(&world, Vec::new(), vec![held]);
     let bounds = Bounds {
         expires: world.vault.now().plus_millis(20_000),
         ..(**call.bounds.as_ref().unwrap()).clone()
