@@ -15,4 +15,5 @@ mod records;
 mod sts;
 mod table;
 mod versions;
+mod visas;
 mod world;

@@ -17,6 +17,7 @@ mod cuts;
 mod deleted;
 mod emergency;
 mod grants;
+mod host;
 mod keywork;
 mod keywork_crash;
 mod keywork_lost;
