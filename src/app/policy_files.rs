@@ -165,6 +165,7 @@ mod tests {
             snapshots_kept: false,
             log_origin: "kluis/test".to_owned(),
             straight: Vec::new(),
+            host_approves: true,
             attempts: limits::ATTEMPTS_BURST,
             review: ReviewTimes {
                 privileged_ms: 1,

@@ -42,7 +42,7 @@ pub(super) fn run(
             let rows = runtime.block_on(catalog.credentials(principal, limits::GUARD_CACHE_MAX))?;
             let uses =
                 runtime.block_on(catalog.credential_uses(principal, limits::GUARD_CACHE_MAX))?;
-            let used: HashMap<_, _> = uses.into_iter().collect();
+            let last: HashMap<_, _> = uses.into_iter().collect();
             let rows: Vec<_> = rows
                 .iter()
                 .map(|row| {
@@ -50,7 +50,7 @@ pub(super) fn run(
                         row.id.to_string(),
                         row.created.to_string(),
                         end(row.expires),
-                        used.get(&row.id)
+                        last.get(&row.id)
                             .map_or_else(|| NEVER.to_owned(), Timestamp::to_string),
                     ]
                 })

@@ -21,13 +21,13 @@ async fn az_13_above_the_ceiling_no_body_is_read() {
     world.lower_ceiling("confidential");
     let above = Some(ErrorKind::AboveCeiling);
     let calls = [(); 4].map(|()| world.call(Some("olivia")));
-    let [put, part, begin, copied] = &calls;
+    let [put, part, new_upload, copied] = &calls;
     let vault = &world.vault;
     let put = vault.write_object(put, place("b"), new(), unread());
     assert_eq!(kind(put.await), above);
     let part = vault.put_part(part, place("c"), &upload, 1, unread());
     assert_eq!(kind(part.await), above);
-    let begun = vault.create_upload(begin, place("d"), new(), None);
+    let begun = vault.create_upload(new_upload, place("d"), new(), None);
     assert_eq!(kind(begun.await), above);
     assert_eq!(copy(&world, BUCKET, BUCKET).await, above);
     let from = CopySource {
