@@ -1,4 +1,4 @@
-//! A browser's form (PostObject), which is signed in itself and not in its headers: asked by
+//! A browser's form (`PostObject`), which is signed in itself and not in its headers: asked by
 //! everybody who must be refused, as the table asks what is signed in its headers.
 
 use data_encoding::{BASE64, HEXLOWER};
@@ -59,12 +59,11 @@ fn form(keys: Option<&Keys>) -> Asked {
     let mut body = String::new();
     for (name, value) in fields {
         let head = format!("--{MARK}\r\nContent-Disposition: form-data; name=\"{name}\"");
-        body.push_str(&format!("{head}\r\n\r\n{value}\r\n"));
+        body += &[&head, "\r\n\r\n", &value, "\r\n"].concat();
     }
     let file = "Content-Disposition: form-data; name=\"file\"; filename=\"f\"";
-    body.push_str(&format!(
-        "--{MARK}\r\n{file}\r\n\r\nbytes\r\n--{MARK}--\r\n"
-    ));
+    let end = format!("--{MARK}\r\n{file}\r\n\r\nbytes\r\n--{MARK}--\r\n");
+    body += &end;
     asked("POST", "/icu--ecg")
         .with(
             "content-type",
