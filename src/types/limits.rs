@@ -303,6 +303,29 @@ pub const CATALOG_GROUP_MAX: usize = 512;
 pub const GUARD_CACHE_MAX: usize = 100_000;
 /// Encoded changes in one snapshot of the catalog, unless one commit alone is larger.
 pub const SNAPSHOT_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// For how long snapshots may fail before readiness warns: two dozen of them at the usual interval.
+pub const SNAPSHOT_LAG_WARN_MS: u64 = 2 * 60 * 1000;
+/// How far this machine's clock and the store's are thought to lie apart: S3 refuses who is further
+/// away. A blob this much older than the newest snapshot may still have come after it.
+pub const SNAPSHOT_CLOCKS_APART_MS: u64 = 15 * 60 * 1000;
+/// How far beyond a snapshot's number another one is looked for: what a program of
+/// before burnt in six days without a store.
+pub const SNAPSHOT_GAP: u64 = 100_000;
+/// Names of snapshots to come that the sweep spares: those of a day at the usual interval. What
+/// another catalog wrote before that is found, and ends the sweep.
+pub const SNAPSHOT_AHEAD: u64 = 20_000;
+/// How far a recovery looks while blobs in the store are unexplained: 120 days of burnt numbers.
+pub const SNAPSHOT_SEARCH_MAX: u64 = 2_000_000;
+/// How far beyond a pointer to a base another one is looked for: one is lost with a lost answer.
+pub const SNAPSHOT_POINTER_GAP: u64 = 256;
+/// Snapshots between two bases, at the least (a busy day) ...
+pub const SNAPSHOT_BASE_COUNT_MIN: u64 = 20_000;
+/// ... and at the most, however few bytes they hold: 20 minutes of a recovery at 5 ms each.
+pub const SNAPSHOT_BASE_COUNT_MAX: u64 = 240_000;
+/// Snapshots that one sweep deletes: 6 times what the busiest hour writes.
+pub const SNAPSHOT_PRUNE_MAX: u64 = 4_320;
+/// Commits that a recovery remembers, 40 bytes each, to tell what two snapshots hold from a fork.
+pub const RECOVER_REMEMBERED_MAX: usize = 100_000;
 /// Part tables in one page of the catalog, beside the last: a page of a thousand of the largest
 /// would be 9 GB.
 pub const PAGE_BYTES_MAX: usize = 16 * 1024 * 1024;

@@ -94,13 +94,13 @@ pub use part::PartOpening;
 pub use proofs::ProofAsk;
 pub use publish::Published;
 pub use records::{RecordAsk, RecordPage};
-pub use recover::Recovered;
+pub use recover::{Fork, Recovered, Unknown};
 
 pub use crate::journal::Filter as RecordFilter;
 pub use release::{Opening, ReadReport, Released, Run};
 pub use scim::{Found, Listed, NewSource, ScimAsk, ScimRefusal, SourceDraft, Teller};
 pub use session::{AssumeAsk, Assumed, Bounds, JobBounds, Rests, Word};
-pub use snapshot::Snapshot;
+pub use snapshot::{Adopted, Back, Body, ChainFault, Snapshot};
 pub use straight::{Presigned, StraightAsk};
 pub use sweep::{GRACE_MS_MIN, SweepAsk, Swept};
 pub use webhooks::{Push, SECRET_PREFIX, Trying, Webhook};

@@ -24,6 +24,7 @@ pub(super) type Blobs = BTreeSet<BlobId>;
 pub(super) struct State {
     pub(super) seq: u64,
     pub(super) generation: u64,
+    pub(super) chain: Option<crate::catalog::Chain>,
     pub(super) projects: BTreeMap<ProjectName, ProjectRow>,
     pub(super) datasets: BTreeMap<BucketName, DatasetRow>,
     pub(super) principals: BTreeMap<PrincipalId, PrincipalRow>,

@@ -5,6 +5,7 @@ pub(super) mod certificate;
 mod disk;
 mod keys;
 mod log;
+mod snapshots;
 mod store;
 
 use serde_json::json;
@@ -167,6 +168,9 @@ fn catalog(config: &Config, ring: Option<&KeyRing>, report: &mut Report) -> Resu
         match runtime.block_on(super::dataset::of(&catalog, None)) {
             Ok(datasets) => keys::of_datasets(ring, &datasets, report),
             Err(error) => report.fail("catalog", error.message(), "`kluis recover` rebuilds it"),
+        }
+        if let Err(error) = runtime.block_on(snapshots::look(&catalog, report)) {
+            report.error("snapshots", &error, catalog_mend(&error));
         }
         keys::of_copies(ring, report);
         match runtime.block_on(catalog.open_key_works()) {

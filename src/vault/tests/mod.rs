@@ -8,6 +8,7 @@
 mod approvals;
 mod audit;
 mod cards;
+mod chain;
 mod claims;
 mod clock;
 mod crash;
