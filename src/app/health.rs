@@ -82,6 +82,7 @@ impl Health {
                 StoreError::NotFound
                 | StoreError::Length
                 | StoreError::Throttled
+                | StoreError::Taken
                 | StoreError::Aborted(_),
             ) => self.store.note(Ok(())),
             Err(

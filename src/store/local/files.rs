@@ -16,7 +16,6 @@ use rustix::fs::{
 };
 use rustix::io::{Errno, ReadWriteFlags, pread, preadv2, writev};
 
-use crate::store::memory::exists;
 use crate::store::{BlobEntry, StoreError};
 use crate::types::limits::STORE_SWEEP_FILES_MAX;
 use crate::types::{BlobId, Timestamp};
@@ -252,7 +251,7 @@ impl Writing {
     pub(super) fn begin(files: Arc<Files>, id: BlobId) -> Result<Self, StoreError> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let file = openat(&files.tmp, id.to_string(), flags, FILE_MODE).map_err(|e| match e {
-            Errno::EXIST => exists(),
+            Errno::EXIST => StoreError::Taken,
             other => failed("making a temporary file", other),
         })?;
         Ok(Self {
@@ -301,7 +300,7 @@ impl Writing {
             Err(e) => Err(e),
         };
         linked.map_err(|e| match e {
-            Errno::EXIST => exists(),
+            Errno::EXIST => StoreError::Taken,
             other => failed("publishing a blob", other),
         })
     }

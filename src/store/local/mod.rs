@@ -79,6 +79,10 @@ impl BlobStore for LocalStore {
         .await
     }
 
+    async fn put_new(&self, id: BlobId, bytes: u64, body: BlobBody) -> Result<(), StoreError> {
+        self.put(id, bytes, body).await
+    }
+
     async fn get(
         &self,
         id: BlobId,

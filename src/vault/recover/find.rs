@@ -95,7 +95,8 @@ impl Vault {
         let before = listed.found.len();
         let mut end = from.saturating_add(gap);
         let mut number = from;
-        while number < end {
+        // Each name has one number at most: none is left where all have theirs.
+        while number < end && listed.found.len() < listed.names.len() {
             if let Some((bytes, _)) = listed.names.get(&self.keyring.snapshot_blob_id(number)) {
                 listed.found.push((number, *bytes));
                 end = number.saturating_add(gap);

@@ -127,7 +127,7 @@ impl Vault {
         let bytes = u64::try_from(sealed.len()).unwrap_or(u64::MAX);
         let body = Box::pin(stream::once(std::future::ready(Ok(sealed))));
         let id = self.keyring.snapshot_blob_id(number);
-        self.store.put(id, bytes, body).await?;
+        self.store.put_new(id, bytes, body).await?;
         chain.bases = number.saturating_sub(POINTERS).saturating_add(1);
         Ok(())
     }

@@ -287,7 +287,16 @@ impl Vault {
         *pending = Some(sealed.clone());
         let body = Box::pin(stream::once(std::future::ready(Ok(sealed))));
         let id = self.keyring.snapshot_blob_id(attempt.link.number);
-        self.store.put(id, attempt.link.bytes, body).await?;
+        match self.store.put_new(id, attempt.link.bytes, body).await {
+            Ok(()) => {}
+            // By a try whose answer was lost; or by another.
+            Err(StoreError::Taken) if self.is_there(&attempt.link).await? => {}
+            Err(StoreError::Taken) => {
+                let number = attempt.link.number;
+                return Err(ChainFault::Forked { number }.into());
+            }
+            Err(error) => return Err(error.into()),
+        }
         self.linked(chain, attempt, pending).await
     }
 

@@ -16,30 +16,30 @@ use crate::vault::{
 };
 
 /// A copy of the catalog as a backup makes one, its chain and waiting changes among it.
-async fn backup(catalog: &SharedCatalog) -> SharedCatalog {
+pub(super) async fn backup(catalog: &SharedCatalog) -> SharedCatalog {
     let copy = MemoryCatalog::new();
     copy.become_copy_of(catalog.as_ref()).await;
     Arc::new(copy)
 }
 
-fn restore(world: &mut World, catalog: &SharedCatalog) {
+pub(super) fn restore(world: &mut World, catalog: &SharedCatalog) {
     world.rewire(|mut parts| {
         parts.catalog = Arc::clone(catalog);
         parts
     });
 }
 
-async fn put(world: &World, keys: &[&str]) {
+pub(super) async fn put(world: &World, keys: &[&str]) {
     for key in keys {
         world.put("olivia", key, key.as_bytes()).await.unwrap();
     }
 }
 
-async fn snapshot(world: &World) -> u64 {
+pub(super) async fn snapshot(world: &World) -> u64 {
     world.vault.write_snapshot().await.unwrap()
 }
 
-async fn fault(world: &World) -> Option<ChainFault> {
+pub(super) async fn fault(world: &World) -> Option<ChainFault> {
     let checked = world.vault.check_chain().await;
     let written = world.vault.write_snapshot().await;
     let (checked, written) = (checked.err()?, written.err()?);
@@ -47,7 +47,7 @@ async fn fault(world: &World) -> Option<ChainFault> {
     checked.chain_fault()
 }
 
-async fn recover(world: &mut World) -> Recovered {
+pub(super) async fn recover(world: &mut World) -> Recovered {
     let fresh: SharedCatalog = Arc::new(MemoryCatalog::new());
     restore(world, &fresh);
     world.vault.recover_within(1_000, |_| {}).await.unwrap()
@@ -61,7 +61,7 @@ async fn sweep(world: &World) -> Swept {
     world.vault.sweep(ask).await.unwrap()
 }
 
-async fn names(world: &World) -> Vec<String> {
+pub(super) async fn names(world: &World) -> Vec<String> {
     world.names("job-1", "").await.unwrap()
 }
 

@@ -113,6 +113,10 @@ impl BlobStore for Gated<SharedStore> {
         self.gate.pass(self.inner.put(id, bytes, body)).await
     }
 
+    async fn put_new(&self, id: BlobId, bytes: u64, body: BlobBody) -> Result<(), StoreError> {
+        self.gate.pass(self.inner.put_new(id, bytes, body)).await
+    }
+
     async fn get(
         &self,
         id: BlobId,
