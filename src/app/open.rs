@@ -406,8 +406,11 @@ impl Opened {
     /// Ends a command: what it changed is put into a snapshot, unless a gateway is running, which
     /// does so by itself; then the log is closed and its lane free.
     pub async fn finish(self, config: &Config) -> Result<(), FinishError> {
-        self.write_snapshots(config).await?;
-        Ok(self.journal.close().await?)
+        let written = self.write_snapshots(config).await;
+        // Without it the last records may be lost, whatever became of the snapshot.
+        let closed = self.journal.close().await;
+        written?;
+        Ok(closed?)
     }
 
     /// Does a command's work, and writes a snapshot whenever it waits for one.

@@ -281,7 +281,15 @@ pub(super) fn changes_after(
         let Some(request) = pairs.push(record.ok()?) else {
             continue;
         };
-        let later = request.completion.is_some_and(|end| end.time > newest);
+        // What was acknowledged only once a snapshot held it ended after that snapshot was made.
+        let later = request.completion.is_some_and(|end| {
+            let moment = if config.catalog.snapshot_wait {
+                request.intent.time
+            } else {
+                end.time
+            };
+            moment > newest
+        });
         let writes = matches!(
             request.intent.action,
             Some(

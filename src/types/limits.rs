@@ -308,9 +308,9 @@ pub const SNAPSHOT_LAG_WARN_MS: u64 = 2 * 60 * 1000;
 /// How far this machine's clock and the store's are thought to lie apart: S3 refuses who is further
 /// away. A blob this much older than the newest snapshot may still have come after it.
 pub const SNAPSHOT_CLOCKS_APART_MS: u64 = 15 * 60 * 1000;
-/// How far beyond a snapshot's number another one is looked for: what a program of
-/// before burnt in six days without a store. In a test each name is as slow as a hundred are otherwise.
-pub const SNAPSHOT_GAP: u64 = if cfg!(test) { 1_000 } else { 100_000 };
+/// How far beyond a snapshot's number another one is looked for: what a program of before burnt in
+/// six days without a store. Fewer in tests, whose names are slow.
+pub const SNAPSHOT_GAP: u64 = if cfg!(test) { 200 } else { 100_000 };
 /// Names of snapshots to come that the sweep spares: those of a day at the usual interval. What
 /// another catalog wrote before that is found, and ends the sweep.
 pub const SNAPSHOT_AHEAD: u64 = 20_000;

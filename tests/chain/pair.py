@@ -3,7 +3,6 @@
 import json
 import os
 import pathlib
-import re
 import shutil
 import sqlite3
 import sys
@@ -115,9 +114,8 @@ class Other(Host):
         file = place / "kluis.toml"
         text = file.read_text().replace(first.listen, self.listen).replace(first.ops, self.ops)
         text = text.replace(str(first.dir), str(place))
-        store = re.search(r'(?ms)^\[store\].*?^path = "(.*?)"', text)
-        assert store, text
-        file.write_text(text.replace(f'path = "{store[1]}"', f'path = "{first.dir / "data/store"}"', 1))
+        assert '# path = "data/store"' in text
+        file.write_text(text.replace('# path = "data/store"', f'path = "{first.dir / "data/store"}"', 1))
 
 
 class Twin(Host):

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# A catalog and a store that do not belong together: a restored backup, two hosts on one store, snapshots that the store hides
-# or refuses; and kill -9 at each durable step of a recovery and of an adoption, which writes a base of the whole catalog.
+# A catalog and a store that do not belong together: a restored backup, two hosts on one store, snapshots that the store hides;
+# and kill -9 at each durable step of a recovery and of an adoption, which writes a base of the whole catalog.
 #
 #   KLUIS_BIN=… tests/chain/run.sh
 set -euo pipefail

@@ -10,7 +10,7 @@ use super::super::{
     ProjectRow, PublicationRow, RosterEntry, RosterKind, Setting, SettingKind, UploadRow,
 };
 use super::keywork::Work;
-use super::versions::Older;
+use super::versions::{Older, judge, unlocked};
 use crate::policy::{Grant, Terms};
 use crate::types::{
     AccessKeyId, ApprovalId, BlobId, BucketName, DatasetId, GrantId, KeyWorkId, LogTerms, NoticeId,
@@ -588,14 +588,4 @@ impl State {
             self.blobs.insert(id, Some(now));
         }
     }
-}
-
-/// An object may go only if nothing locks it.
-pub(super) fn unlocked(row: &ObjectRow, now: Timestamp) -> Result<(), Conflict> {
-    must(!row.attached.facts.lock.holds(now), Conflict::Locked)
-}
-
-/// Judges a condition on an object, or on there being none.
-pub(super) fn judge(when: &Condition, there: Option<&ObjectRow>) -> Result<(), Conflict> {
-    when.judge(there.map(|row| (row.etag.as_str(), row.modified, row.bytes)))
 }

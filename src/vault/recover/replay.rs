@@ -48,8 +48,10 @@ pub(super) struct Replay {
     pub(super) head: Option<Link>,
     /// Where the chain was before the page of a base, which may be one that arrived late.
     before_page: Option<[u8; 32]>,
-    /// Which catalog wrote the one before.
+    /// Which catalog wrote the one before; version 1 does not say.
     lineage: Option<[u8; 32]>,
+    /// Whether there was one before that authenticates.
+    authentic: bool,
     /// The highest number of a commit, one that was left out among them.
     pub(super) highest: u64,
     /// Whether the chain may begin anywhere: behind it older snapshots were deleted.
@@ -76,13 +78,25 @@ impl Replay {
         fits
     }
 
-    /// Whether an older catalog was adopted here: it begins with the whole of it, and does not go
-    /// on from what was read. **To be asked before [`Self::follows`].**
+    /// Whether an older catalog was adopted here, which does not go on from what was read: it
+    /// begins with the whole of itself, or, where that is lost, with commits further on. A recovery
+    /// begins with nothing at all. **To be asked before [`Self::follows`].**
     fn is_adoption(&mut self, snapshot: &Snapshot) -> bool {
-        let lineage = snapshot.back.map(|back| back.lineage);
-        let other = self.head.is_some() && lineage != self.lineage;
-        self.lineage = lineage;
-        other && matches!(snapshot.body, Body::Page { page: 0, .. })
+        let (before, another) = (self.lineage, self.authentic);
+        self.lineage = snapshot.back.map(|back| back.lineage);
+        self.authentic = true;
+        if !another || self.lineage == before {
+            return false;
+        }
+        match &snapshot.body {
+            Body::Page { .. } => true,
+            Body::Changes(changes) => {
+                let next = self.applied.saturating_add(1);
+                let first = changes.first().map(|(seq, _)| *seq);
+                before.is_some() && first.is_some_and(|first| first > next)
+            }
+            Body::Pointer { .. } => false,
+        }
     }
 
     /// Keeps in mind which commit has this number.

@@ -50,7 +50,7 @@ pub(super) async fn fault(world: &World) -> Option<ChainFault> {
 pub(super) async fn recover(world: &mut World) -> Recovered {
     let fresh: SharedCatalog = Arc::new(MemoryCatalog::new());
     restore(world, &fresh);
-    world.vault.recover_within(1_000, |_| {}).await.unwrap()
+    world.vault.recover_within(50, |_| {}).await.unwrap()
 }
 
 async fn sweep(world: &World) -> Swept {
@@ -345,7 +345,7 @@ async fn after_a_recovery_that_was_not_whole_no_orphan_is_swept_until_it_is_acce
 }
 
 /// A snapshot as a program of before wrote it, under a number of its own.
-async fn old(world: &World, number: u64, from: u64) {
+pub(super) async fn old(world: &World, number: u64, from: u64) {
     let changes = world.catalog.changes(from, usize::MAX).await.unwrap();
     let snapshot = Snapshot {
         number,

@@ -11,11 +11,14 @@ use crate::catalog::{MemoryCatalog, SharedCatalog};
 use crate::store::SharedStore;
 use crate::vault::{ChainFault, Vault, VaultError};
 
+/// Bytes in a page of a base: it has more than one.
+const PAGE: usize = 1_500;
+
 #[derive(Clone, Copy, Debug)]
 enum Op {
     Put,
     Snapshot,
-    /// A base in pages of one row.
+    /// A base of some pages.
     Base,
     Prune,
     /// What a gateway's start and each sweep do.
@@ -67,7 +70,7 @@ async fn run(vault: &Vault, world: &World, seen: &Seen) {
                 seen.snapped.store(put_before, Ordering::SeqCst);
             }
             Op::Base => {
-                assert!(vault.rebase_by(1).await.unwrap() > 2);
+                assert!(vault.rebase_by(PAGE).await.unwrap() > 1);
                 seen.snapped.store(put_before, Ordering::SeqCst);
             }
             Op::Prune => assert!(vault.prune_snapshots(1_000).await.unwrap() > 0),
@@ -130,7 +133,7 @@ async fn crash(at: u64, after: bool) -> Option<u64> {
     assert!(there == Seen::keys(there.len()) && there.len() >= put_then);
     put(&world, &["new"]).await;
     while snapshot(&world).await > 0 {}
-    world.vault.rebase_by(1).await.expect(&why);
+    world.vault.rebase_by(PAGE).await.expect(&why);
     put(&world, &["newer"]).await;
     while snapshot(&world).await > 0 {}
     while world.vault.prune_snapshots(1_000).await.expect(&why) > 0 {}
@@ -228,7 +231,7 @@ async fn of_two_at_once_one_goes_on_and_the_other_finds_out() {
             "{late}: {fault:?}"
         );
         restore(&mut world, &fresh());
-        let found = world.vault.recover_within(1_000, |_| {}).await.unwrap();
+        let found = world.vault.recover_within(50, |_| {}).await.unwrap();
         assert!(found.fork.is_none() && found.broken_links.is_empty());
         assert_eq!(names(&world).await, ["a", winner], "{late}");
     }

@@ -9,6 +9,7 @@ mod approvals;
 mod audit;
 mod cards;
 mod chain;
+mod chain_forks;
 mod chain_steps;
 mod claims;
 mod clock;

@@ -46,7 +46,7 @@ async fn recover(world: &mut World) -> Result<Recovered, ErrorKind> {
         parts.catalog = fresh;
         parts
     });
-    let recovered = world.vault.recover_within(1_000, |_| {}).await;
+    let recovered = world.vault.recover_within(50, |_| {}).await;
     recovered.map_err(|error| error.kind())
 }
 
