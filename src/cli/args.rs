@@ -240,8 +240,12 @@ pub enum Command {
     /// Rebuild a lost catalog from the store and the keys
     ///
     /// Says how fresh the result is and what cannot be proved. The catalog that the configuration
-    /// names must not exist. A result that is not whole is put in place, told, and in doubt.
-    #[command(after_long_help = "Example:\n  kluis recover --dry-run\n  kluis recover")]
+    /// names must not exist. Exit 1 says that something is missing; the result is put in place all
+    /// the same. While it is in doubt, the gateway serves it and sweeps nothing.
+    #[command(
+        after_long_help = "Example:\n  kluis recover --dry-run\n  kluis recover\n  \
+        kluis recover --accept"
+    )]
     Recover(Recover),
     /// Restore catalog and keys elsewhere, open every byte, and say how long that took
     ///

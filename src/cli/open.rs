@@ -67,7 +67,13 @@ impl Desk<'_> {
         serve::runtime()?.block_on(async {
             let opened = Opened::open(opening).await;
             let opened = opened.map_err(|error| refuse(&error))?;
-            let result = opened.with_snapshots(config, act(&opened)).await;
+            let result = match apart(&opened).await {
+                None => opened.with_snapshots(config, act(&opened)).await,
+                Some(refused) => {
+                    opened.journal.close().await.map_err(|e| journal(&e))?;
+                    return Err(refused);
+                }
+            };
             if let Err(error) = opened.finish(config).await {
                 unfinished(&error, output);
             }
@@ -76,8 +82,16 @@ impl Desk<'_> {
     }
 }
 
+/// Why nothing is done on a catalog that is not the vault's own: it would be lost. A store that
+/// does not answer says nothing of that.
+async fn apart(opened: &Opened) -> Option<CliError> {
+    let looked = opened.vault.look_at_chain().await;
+    let fault = looked.err()?.chain_fault()?;
+    Some(CliError::of(Exit::No, &fault).hint(chain_hint(fault)))
+}
+
 /// What to do where catalog and store do not belong together.
-pub(super) const fn chain_hint(fault: ChainFault) -> &'static str {
+pub(crate) const fn chain_hint(fault: ChainFault) -> &'static str {
     match fault {
         ChainFault::Older { .. } => {
             "move the catalog's file away and rebuild it with `kluis recover`, which loses nothing \

@@ -312,12 +312,12 @@ pub const SNAPSHOT_CLOCKS_APART_MS: u64 = 15 * 60 * 1000;
 /// six days without a store. Fewer in tests, whose names are slow.
 pub const SNAPSHOT_GAP: u64 = if cfg!(test) { 200 } else { 100_000 };
 /// Names of snapshots to come that the sweep spares: those of a day at the usual interval. What
-/// another catalog wrote before that is found, and ends the sweep.
-pub const SNAPSHOT_AHEAD: u64 = 20_000;
+/// another catalog wrote before that is found, and ends the sweep. (Fewer in tests, here and below.)
+pub const SNAPSHOT_AHEAD: u64 = if cfg!(test) { 20 } else { 20_000 };
 /// How far a recovery looks while blobs in the store are unexplained: 120 days of burnt numbers.
 pub const SNAPSHOT_SEARCH_MAX: u64 = 2_000_000;
 /// How far beyond a pointer to a base another one is looked for: one is lost with a lost answer.
-pub const SNAPSHOT_POINTER_GAP: u64 = 256;
+pub const SNAPSHOT_POINTER_GAP: u64 = if cfg!(test) { 8 } else { 256 };
 /// Snapshots between two bases, at the least (a busy day) ...
 pub const SNAPSHOT_BASE_COUNT_MIN: u64 = 20_000;
 /// ... and at the most, however few bytes they hold: 20 minutes of a recovery at 5 ms each.

@@ -9,6 +9,6 @@ HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 . "$HERE/../lab/suite.sh"
 "$HERE/../lab/install.sh" strace
 
-part 120 "$HERE/apart.py"
-part 120 "$HERE/cut.py"
+part 300 "$HERE/apart.py"
+part 300 "$HERE/cut.py"
 finish

@@ -79,6 +79,13 @@ fn a_restored_older_catalog_is_refused_until_it_is_adopted() {
         1,
         &["the catalog is older than its snapshots", "kluis recover"],
     );
+    vault.run(&["doctor"]).expect(
+        1,
+        &["the store has snapshot", "which the catalog does not know"],
+    );
+    vault
+        .run(&["principal", "create", "dora"])
+        .expect(1, &["older than its snapshots", "kluis recover"]);
     vault
         .run(&["recover", "--adopt", "--dry-run"])
         .expect(2, &["cannot be used with"]);

@@ -149,6 +149,10 @@ impl Vault {
         }
         progress("looking for snapshots in the store");
         let mut listed = self.list_snapshots().await?;
+        if listed.found.is_empty() {
+            // Those before a base are deleted, and its pointer may be gone.
+            self.find_snapshots(&mut listed, 0, search).await;
+        }
         found.blobs = u64::try_from(listed.names.len()).unwrap_or(u64::MAX);
         let mut replay = Replay::default();
         self.replay_base(&mut listed, &mut replay, &mut found)
@@ -209,14 +213,13 @@ impl Vault {
             doubted: found.is_doubtful().then(|| self.now()),
             ..Chain::default()
         };
-        if let (Some(_), [first, before @ ..]) = (found.base, &listed.begins[..]) {
+        if let Some(first) = replay.begin {
             let behind = |from: u64| listed.found.iter().filter(move |each| each.0 >= from);
-            let bytes = behind(*first).map(|(_, bytes)| *bytes).sum();
-            chain.base = Some(Base {
-                first: *first,
-                bytes,
-            });
-            chain.keep_from = before.first().copied().unwrap_or(0);
+            let bytes = behind(first).map(|(_, bytes)| *bytes).sum();
+            chain.base = Some(Base { first, bytes });
+            // Those between, if any, are damaged.
+            let before = listed.begins.iter().filter(|begin| **begin < first).max();
+            chain.keep_from = before.copied().unwrap_or(0);
         }
         let behind = chain.base.as_ref().map_or(0, |base| base.first);
         let since = listed.found.iter().filter(|(number, _)| *number >= behind);

@@ -42,6 +42,8 @@ pub(super) struct Replay {
     pub(super) applied: u64,
     /// The last commit that the base holds.
     based: u64,
+    /// The first snapshot of the base.
+    pub(super) begin: Option<u64>,
     /// How many of the snapshots that were found are done with.
     done: usize,
     /// The newest snapshot that the store handed out.
@@ -118,42 +120,73 @@ impl Vault {
         found: &mut Recovered,
     ) -> Result<(), VaultError> {
         for first in listed.begins.clone() {
-            let Some(pages) = self.pages_of(listed, first).await? else {
-                found.damaged_bases.push(first);
-                continue;
-            };
-            for (place, (number, bytes)) in (1_u64..).zip(&pages) {
-                let read = self.read_snapshot(*number, *bytes).await?;
-                let body = read.snapshot.map(|snapshot| snapshot.body);
-                let Some(Body::Page {
-                    seq,
-                    last,
-                    mutations,
-                    ..
-                }) = body
-                else {
-                    let reason = "a page of a base was there and is not";
-                    return Err(VaultError::new(ErrorKind::Integrity, reason));
-                };
-                replay.based = seq;
-                let place = if last { seq } else { place };
-                self.gather(replay, (place, &mutations), found).await?;
+            if let Some(pages) = self.pages_of(listed, first).await? {
+                return self.apply_base(listed, &pages, replay, found).await;
             }
-            self.apply(replay, found).await?;
-            found.commits = 0;
-            found.base = Some(replay.based);
-            replay.applied = replay.based;
-            let begin = |(number, _): &(u64, u64)| *number < first;
-            replay.done = listed.found.iter().take_while(|each| begin(each)).count();
-            return Ok(());
+            found.damaged_bases.push(first);
         }
         if !listed.begins.is_empty() {
             listed.found.clear();
             self.find_snapshots(listed, 0, limits::SNAPSHOT_GAP).await;
         }
         let lowest = listed.found.first().map(|(number, _)| *number);
+        if lowest.is_some_and(|lowest| lowest > 0)
+            && let Some(pages) = self.unpointed_base(listed).await?
+        {
+            return self.apply_base(listed, &pages, replay, found).await;
+        }
         replay.begun = lowest.is_some();
         Ok(())
+    }
+
+    async fn apply_base(
+        &self,
+        listed: &Listed,
+        pages: &[(u64, u64)],
+        replay: &mut Replay,
+        found: &mut Recovered,
+    ) -> Result<(), VaultError> {
+        for (place, (number, bytes)) in (1_u64..).zip(pages) {
+            let read = self.read_snapshot(*number, *bytes).await?;
+            let body = read.snapshot.map(|snapshot| snapshot.body);
+            let Some(Body::Page {
+                seq,
+                last,
+                mutations,
+                ..
+            }) = body
+            else {
+                let reason = "a page of a base was there and is not";
+                return Err(VaultError::new(ErrorKind::Integrity, reason));
+            };
+            replay.based = seq;
+            let place = if last { seq } else { place };
+            self.gather(replay, (place, &mutations), found).await?;
+        }
+        self.apply(replay, found).await?;
+        found.commits = 0;
+        found.base = Some(replay.based);
+        replay.applied = replay.based;
+        replay.begin = pages.first().map(|(number, _)| *number);
+        let first = replay.begin.unwrap_or(0);
+        let before = listed.found.iter().take_while(|each| each.0 < first);
+        replay.done = before.count();
+        Ok(())
+    }
+
+    /// The pages of the newest base that is whole, where no pointer tells of it and the snapshots
+    /// before it are gone: every one is read for that.
+    async fn unpointed_base(&self, listed: &Listed) -> Result<Option<Vec<(u64, u64)>>, VaultError> {
+        for (number, bytes) in listed.found.iter().rev() {
+            let read = self.read_snapshot(*number, *bytes).await?;
+            if let Some(Body::Page { first, page: 0, .. }) = read.snapshot.map(|one| one.body)
+                && first == *number
+                && let Some(pages) = self.pages_of(listed, first).await?
+            {
+                return Ok(Some(pages));
+            }
+        }
+        Ok(None)
     }
 
     /// Number and length of the pages of a base, if all of them are there and authentic.

@@ -79,7 +79,7 @@ impl Vault {
     /// The same without bringing anything to its end, and with no turn taken: for what comes next
     /// and cannot be taken back, in whichever process. What another one writes meanwhile is no
     /// fault. A catalog that has no chain yet passes: the first snapshot finds out.
-    pub(in crate::vault) async fn look_at_chain(&self) -> Result<(), VaultError> {
+    pub async fn look_at_chain(&self) -> Result<(), VaultError> {
         let mut seen = self.catalog.chain().await?;
         loop {
             let Some(chain) = seen else { return Ok(()) };

@@ -297,6 +297,14 @@ async fn a_damaged_base_gives_way_to_the_one_before() {
         (vec![first], false)
     );
     assert_eq!(names(&world).await, ["a", "b"]);
+    // The next base does not make the damaged one the one before it.
+    let chain = world.catalog.chain().await.unwrap().unwrap();
+    let whole = chain.base.unwrap().first;
+    assert!(whole < first);
+    world.vault.claim().await.unwrap();
+    small_base(&world).await;
+    let chain = world.catalog.chain().await.unwrap().unwrap();
+    assert_eq!(chain.keep_from, whole);
 }
 
 #[tokio::test]
@@ -427,7 +435,7 @@ async fn snapshots_far_beyond_burnt_numbers_are_found_by_what_is_unexplained() {
     world.wait(1);
     world.put("olivia", "b", &sample(10)).await.unwrap();
     world.wait(crate::types::limits::SNAPSHOT_LAG_WARN_MS);
-    let far = crate::types::limits::SNAPSHOT_GAP + 500;
+    let far = crate::types::limits::SNAPSHOT_GAP + 100;
     old(&world, far, seq).await;
     let fresh: SharedCatalog = Arc::new(MemoryCatalog::new());
     restore(&mut world, &fresh);

@@ -264,3 +264,34 @@ async fn doubt_outlives_the_catalog() {
     assert!(!found.unknown.maybe_later && found.unknown.blobs == 1);
     assert_eq!(world.vault.sweep(SWEEP).await.unwrap().orphans, 1);
 }
+
+/// The pointers to the bases are gone, and what came before the bases is deleted: the pages are
+/// found by themselves.
+#[tokio::test]
+async fn a_base_whose_pointer_is_lost_is_found() {
+    let mut world = World::new().await;
+    for round in ["a", "b", "c"] {
+        put(&world, &[round]).await;
+        snapshot(&world).await;
+        assert!(world.vault.rebase_by(300).await.unwrap() > 1);
+    }
+    put(&world, &["d"]).await;
+    snapshot(&world).await;
+    while world.vault.prune_snapshots(1_000).await.unwrap() > 0 {}
+    let chain = world.catalog.chain().await.unwrap().unwrap();
+    assert!(chain.floor > 0 && chain.bases == 3);
+    for pointer in 0..3 {
+        let number = super::super::snapshot::POINTERS + pointer;
+        let id = world.keyring.snapshot_blob_id(number);
+        world.store.delete(id).await.unwrap();
+    }
+    let before = world.catalog.dump(None, usize::MAX).await.unwrap().0;
+    let found = recover(&mut world).await;
+    assert!(found.is_whole() && found.base.is_some(), "{found:?}");
+    assert!(world.catalog.dump(None, usize::MAX).await.unwrap().0 == before);
+    world.vault.claim().await.unwrap();
+    put(&world, &["e"]).await;
+    world.vault.rebase_by(300).await.unwrap();
+    assert!(recover(&mut world).await.is_whole());
+    assert_eq!(names(&world).await, ["a", "b", "c", "d", "e"]);
+}
