@@ -32,6 +32,9 @@ struct Asked {
     /// End the legal hold.
     #[serde(default)]
     release: bool,
+    /// What jobs may compute on it for; empty for whatever.
+    #[serde(default)]
+    use_class: Option<String>,
     /// The approval of a label's lowering.
     #[serde(default)]
     approval: Option<String>,
@@ -50,6 +53,7 @@ struct Told {
     basis: Option<String>,
     ends: Option<String>,
     hold: Option<String>,
+    use_class: Option<String>,
     stage: &'static str,
     next_stage: Option<String>,
 }
@@ -69,6 +73,7 @@ impl From<Described> for Told {
             basis: card.map(|card| card.basis.clone()),
             ends: card.map(|card| card.ends.to_string()),
             hold: card.and_then(|card| card.held.clone()),
+            use_class: card.and_then(|card| Some(card.use_class.as_ref()?.to_string())),
             stage: card.map_or("undescribed", |_| stage.as_str()),
             next_stage: next.map(|at| at.to_string()),
         }
@@ -89,6 +94,13 @@ impl Asked {
             basis: self.basis,
             ends: self.ends.map(|text| time("ends", &text)).transpose()?,
             held: self.hold.map(Some).or(released),
+            use_class: self
+                .use_class
+                .map(|text| match text.as_str() {
+                    "" => Ok(None),
+                    text => read("use_class", text).map(Some),
+                })
+                .transpose()?,
             approval: self
                 .approval
                 .map(|text| read("approval", &text))

@@ -29,6 +29,8 @@ struct Asked {
     #[serde(default)]
     networks: Vec<String>,
     #[serde(default)]
+    partitions: Vec<String>,
+    #[serde(default)]
     purpose: Option<String>,
     #[serde(default)]
     permit: Option<String>,
@@ -53,6 +55,7 @@ struct Told {
     effect: &'static str,
     actions: Vec<&'static str>,
     networks: Vec<String>,
+    partitions: Vec<String>,
     purpose: Option<String>,
     permit: Option<String>,
     starts: String,
@@ -79,6 +82,10 @@ struct List {
     grants: Vec<Reviewed>,
 }
 
+fn texts<T: ToString>(all: &[T]) -> Vec<String> {
+    all.iter().map(ToString::to_string).collect()
+}
+
 impl From<Grant> for Told {
     fn from(grant: Grant) -> Self {
         let proposed = grant.terms.standing == Standing::Proposed;
@@ -94,12 +101,8 @@ impl From<Grant> for Told {
                 GrantEffect::Deny => "deny",
             },
             actions: grant.terms.actions.iter().map(|a| a.as_str()).collect(),
-            networks: grant
-                .terms
-                .networks
-                .iter()
-                .map(ToString::to_string)
-                .collect(),
+            networks: texts(&grant.terms.networks),
+            partitions: texts(&grant.terms.partitions),
             purpose: grant.purpose,
             permit: grant.permit,
             starts: grant.starts.to_string(),
@@ -151,6 +154,7 @@ impl Asked {
                 .transpose()?,
             actions,
             networks: read_all("networks", &self.networks)?,
+            partitions: read_all("partitions", &self.partitions)?,
         })
     }
 }

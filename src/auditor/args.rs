@@ -35,7 +35,7 @@ pub(super) struct Cli {
     #[arg(long, global = true, value_name = "PATH", default_value = "kluis.toml")]
     #[arg(value_hint = ValueHint::FilePath, help_heading = "Global options")]
     pub(super) config: PathBuf,
-    /// Print data as JSON, for machines
+    /// Print data as JSON, one object a line: numbers are numbers, what is not there is null
     #[arg(long, global = true, help_heading = "Global options")]
     pub(super) json: bool,
     /// What to do

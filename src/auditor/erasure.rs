@@ -35,7 +35,7 @@ pub(super) fn run(ask: &VerifyErasure, output: &mut Output) -> Result<Exit, CliE
         Some(dir) => Some(recorded(dir, ask, &held)?),
         None => None,
     };
-    output.value(&json!({
+    output.record(&json!({
         "holds": recorded.unwrap_or(true),
         "recorded": recorded,
         "log": said.log,

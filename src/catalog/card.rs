@@ -1,6 +1,6 @@
 //! What is said of a dataset before it may hold anything (UP-6), and of its end (ER-2).
 
-use crate::types::{Label, PrincipalId, Timestamp, limits};
+use crate::types::{Label, PrincipalId, Timestamp, UseClass, limits};
 
 /// A dataset's description. All of it is said, or the dataset takes no data.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -17,6 +17,8 @@ pub struct Card {
     pub ends: Timestamp,
     /// Why it is under legal hold, if it is: it does not end meanwhile.
     pub held: Option<String>,
+    /// What jobs may compute on it for: only on nodes that are enrolled for this use (AZ-12).
+    pub use_class: Option<UseClass>,
     /// The stage that the log and the owner were told of last.
     pub told: Stage,
 }
@@ -88,6 +90,7 @@ impl CardDefaults {
             basis: self.basis.clone(),
             ends: now.plus_millis(u64::from(self.days).saturating_mul(limits::DAY_MS)),
             held: None,
+            use_class: None,
             told: Stage::Active,
         }
     }

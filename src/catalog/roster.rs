@@ -5,7 +5,9 @@ use bytes::Bytes;
 
 use super::approval::NoticeRow;
 use crate::policy::Demand;
-use crate::types::{ClaimId, DatasetName, Network, PrincipalId, ProjectName, Timestamp};
+use crate::types::{
+    ClaimId, DatasetName, Network, PartitionName, PrincipalId, ProjectName, Timestamp, UseClass,
+};
 
 /// Which kind of row. Its number is in files and is never given to another.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -85,6 +87,10 @@ pub struct NodeRow {
     pub networks: Vec<Network>,
     /// Since when.
     pub enrolled: Timestamp,
+    /// The partition it is in.
+    pub partition: Option<PartitionName>,
+    /// What data of a use class may be computed on here for; in order, each once.
+    pub uses: Vec<UseClass>,
 }
 
 /// What a person lets a job read in her name.

@@ -45,7 +45,7 @@ pub(super) fn run(
             let id = approval.to_string();
             let path = ["projects", project.as_str(), "approvals", &id];
             let row = caller.ask(environment, (Method::GET, &path), None)?;
-            output.value(&row)?;
+            output.record(&row)?;
         }
         ApprovalCommand::Approve {
             project,
@@ -74,7 +74,7 @@ pub(super) fn run(
                 "break-glass",
             ];
             let broken = caller.ask(environment, (Method::POST, &path), None)?;
-            output.value(&broken)?;
+            output.record(&broken)?;
         }
         ApprovalCommand::Withdraw {
             project,

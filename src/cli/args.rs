@@ -16,7 +16,7 @@ use super::grant_args::{GrantCommand, GroupCommand};
 pub use super::init_args::{Demo, Init, StoreArgs};
 use super::job_args::{JobCommand, NodeCommand};
 use super::key_args::{Drill, KeyCommand};
-use super::login_args::{Kept, Login};
+use super::login_args::{Kept, Login, Whoami};
 use super::project_args::LogArgs;
 use super::recover_args::Recover;
 use super::remote::Caller;
@@ -25,7 +25,8 @@ use super::scim_args::ScimCommand;
 use super::values;
 use super::webhook::WebhookCommand;
 use crate::types::{
-    AccessKeyId, Action, BucketName, Label, ObjectKey, PrincipalId, ProjectName, Timestamp,
+    AccessKeyId, Action, BucketName, Label, ObjectKey, PartitionName, PrincipalId, ProjectName,
+    Timestamp,
 };
 
 const AFTER: &str = "\
@@ -55,7 +56,7 @@ pub struct Cli {
     #[arg(long, global = true, value_name = "PATH", default_value = "kluis.toml")]
     #[arg(value_hint = ValueHint::FilePath, help_heading = "Global options")]
     pub config: PathBuf,
-    /// Print data as JSON, for machines
+    /// Print data as JSON, one object a line: numbers are numbers, what is not there is null
     #[arg(long, global = true, help_heading = "Global options")]
     pub json: bool,
     /// What to do
@@ -193,8 +194,11 @@ pub enum Command {
     #[command(after_long_help = "Example:\n  kluis logout")]
     Logout(Kept),
     /// Say whom the gateway takes you for
-    #[command(after_long_help = "Example:\n  kluis whoami")]
-    Whoami(Kept),
+    ///
+    /// By the credential that is named, else by the session of `kluis login`, else by the
+    /// environment.
+    #[command(after_long_help = "Example:\n  kluis whoami\n  kluis whoami --credentials job.env")]
+    Whoami(Whoami),
     /// Jobs of a scheduler that read in your name
     #[command(after_long_help = "Example:\n  kluis job list")]
     Job {
@@ -387,7 +391,7 @@ pub enum PrincipalCommand {
         #[arg(long = "for", value_name = "LABEL")]
         label: Option<Label>,
     },
-    /// Say whom an issuer's subject is, so that its tokens become sessions
+    /// Link an issuer's subject to a principal, so that its tokens become sessions
     #[command(
         after_long_help = "Example:\n  kluis principal link train-job --issuer k8s --subject system:serviceaccount:icu:train"
     )]
@@ -401,7 +405,7 @@ pub enum PrincipalCommand {
         #[arg(long, value_name = "SUBJECT")]
         subject: String,
     },
-    /// End that; sessions on its word end with it
+    /// Remove a subject's link and end its sessions
     #[command(
         after_long_help = "Example:\n  kluis principal unlink --issuer k8s --subject system:serviceaccount:icu:train"
     )]
@@ -419,7 +423,7 @@ pub enum PrincipalCommand {
         /// Its name
         name: PrincipalId,
     },
-    /// Let a suspended principal be again
+    /// End a principal's suspension
     #[command(after_long_help = "Example:\n  kluis principal resume b.devries")]
     Resume {
         /// Its name
@@ -459,7 +463,8 @@ pub enum CredentialCommand {
     /// Revoke a credential
     #[command(after_long_help = "Example:\n  kluis credential revoke KLUS23456789ABCDEFGH")]
     Revoke {
-        /// The access key id
+        /// The access key's id, as `list` shows it
+        #[arg(value_parser = values::access_key)]
         id: AccessKeyId,
     },
 }
@@ -513,6 +518,9 @@ pub enum PolicyCommand {
         /// From which address
         #[arg(long, value_name = "ADDRESS")]
         from: Option<std::net::IpAddr>,
+        /// In a job on a node of which partition
+        #[arg(long, value_name = "PARTITION")]
+        partition: Option<PartitionName>,
         /// With a credential that is for one purpose
         #[arg(long, value_name = "CODE")]
         purpose: Option<String>,

@@ -18,6 +18,11 @@ impl CardArgs {
             source: self.source.clone(),
             basis: self.basis.clone(),
             ends: self.ends,
+            use_class: match (&self.use_class, self.any_use) {
+                (Some(class), _) => Some(Some(class.clone())),
+                (None, true) => Some(None),
+                (None, false) => None,
+            },
             ..CardChange::default()
         }
     }
@@ -73,9 +78,10 @@ pub(super) fn describe(
 fn show(told: &Described, output: &mut Output) -> Result<(), CliError> {
     let row = &told.row;
     let card = row.card.as_deref();
-    output.value(&json!({
+    output.record(&json!({
         "dataset": path(&row.bucket),
         "bucket": row.bucket.to_string(),
+        "id": row.id.to_string(),
         "creator": row.creator.as_str(),
         "created": row.created.to_string(),
         "owner": card.map(|card| card.owner.as_str()),
@@ -83,6 +89,7 @@ fn show(told: &Described, output: &mut Output) -> Result<(), CliError> {
         "source": card.map(|card| card.source.as_str()),
         "basis": card.map(|card| card.basis.as_str()),
         "ends": card.map(|card| card.ends.to_string()),
+        "use_class": card.and_then(|card| Some(card.use_class.as_ref()?.as_str())),
         "hold": card.and_then(|card| card.held.as_deref()),
         "stage": card.map_or("undescribed", |_| told.stage.as_str()),
         "next_stage": told.next.map(|at| at.to_string()),

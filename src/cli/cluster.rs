@@ -9,10 +9,18 @@ use crate::app::create_file;
 use crate::app::system::SystemEntropy;
 use crate::catalog::{RosterKind, RosterRow};
 use crate::node::NewNode;
-use crate::types::limits;
+use crate::types::{UseClass, limits};
 use crate::vault::NodeDraft;
 
-const COLUMNS: [&str; 5] = ["node", "cluster", "key", "networks", "enrolled"];
+const COLUMNS: [&str; 7] = [
+    "node",
+    "cluster",
+    "partition",
+    "uses",
+    "key",
+    "networks",
+    "enrolled",
+];
 
 /// Runs one of its commands.
 pub(super) fn run(
@@ -44,6 +52,8 @@ pub(super) fn run(
             cluster,
             key,
             network,
+            partition,
+            uses,
         } => {
             desk.act(output, async |opened| {
                 let draft = NodeDraft {
@@ -51,6 +61,8 @@ pub(super) fn run(
                     cluster: cluster.clone(),
                     key: *key,
                     networks: network.clone(),
+                    partition: partition.clone(),
+                    uses: uses.clone(),
                 };
                 let call = call(opened, "node enrol")?;
                 Ok(opened.vault.enrol_node(&call, draft).await?)
@@ -85,14 +97,18 @@ pub(super) fn run(
     Ok(Exit::Done)
 }
 
-fn cells((name, entry): (String, crate::catalog::RosterEntry)) -> Option<[String; 5]> {
+fn cells((name, entry): (String, crate::catalog::RosterEntry)) -> Option<[String; 7]> {
     let RosterRow::Node(row) = entry.row else {
         return None;
     };
     let networks: Vec<String> = row.networks.iter().map(ToString::to_string).collect();
+    let uses: Vec<&str> = row.uses.iter().map(UseClass::as_str).collect();
     Some([
         name,
         row.cluster,
+        row.partition
+            .map_or_else(String::new, |name| name.to_string()),
+        uses.join(" "),
         BASE64.encode(&row.key),
         networks.join(" "),
         row.enrolled.to_string(),

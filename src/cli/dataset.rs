@@ -54,8 +54,9 @@ pub(super) fn run(
             let rows: Vec<_> = rows.iter().map(cells).collect();
             output.rows(COLUMNS, &rows)?;
         }
-        DatasetCommand::Show { name } => show(name, desk, output)?,
-        DatasetCommand::Describe { name } => super::cards::describe(name, desk, output)?,
+        DatasetCommand::Show { name } | DatasetCommand::Describe { name } => {
+            super::cards::describe(name, desk, output)?
+        }
         DatasetCommand::Set { .. } => super::cards::set(command, desk, output)?,
         DatasetCommand::Publish { name, publisher } => publish(name, publisher, desk, output)?,
         DatasetCommand::Versions { name } => versions(name, desk, output)?,
@@ -82,13 +83,6 @@ pub(super) fn run(
         }
     }
     Ok(Exit::Done)
-}
-
-fn show(name: &BucketName, desk: Desk<'_>, output: &mut Output) -> Result<(), CliError> {
-    let catalog = desk.catalog()?;
-    let row = super::serve::runtime()?.block_on(catalog.dataset(name))?;
-    let row = row.ok_or_else(|| missing(name))?;
-    output.rows(COLUMNS, &[cells(&row)])
 }
 
 fn publish(

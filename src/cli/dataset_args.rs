@@ -8,7 +8,7 @@ use clap::{Args, Subcommand, ValueHint};
 use super::job_args::OnNode;
 use super::values;
 use crate::manifest::SignerKey;
-use crate::types::{ApprovalId, BucketName, Label, PrincipalId, ProjectName, Timestamp};
+use crate::types::{ApprovalId, BucketName, Label, PrincipalId, ProjectName, Timestamp, UseClass};
 
 /// The gateway as nodes reach it, and what a version must be.
 #[derive(Debug, Args)]
@@ -101,7 +101,7 @@ pub struct Mount {
 
 /// What a dataset is.
 #[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "What it is [default: as it is, or as its project's datasets are]")]
+#[command(next_help_heading = "Description [default: what it has, or its project's defaults]")]
 pub struct CardArgs {
     /// The person who answers for the data
     #[arg(long, value_name = "PERSON")]
@@ -118,6 +118,12 @@ pub struct CardArgs {
     /// Until when it may be kept: 2037-12-31
     #[arg(long, value_name = "TIME", value_parser = values::time)]
     pub ends: Option<Timestamp>,
+    /// What jobs may compute on it for: only on nodes that are enrolled for this use
+    #[arg(long, value_name = "CLASS", conflicts_with = "any_use")]
+    pub use_class: Option<UseClass>,
+    /// Let jobs compute on it for whatever use
+    #[arg(long)]
+    pub any_use: bool,
 }
 
 /// Commands on datasets.
@@ -145,7 +151,7 @@ pub enum DatasetCommand {
         #[arg(value_parser = values::dataset, value_name = "PROJECT/DATASET")]
         name: BucketName,
     },
-    /// Say what a dataset is: owner, label, source, legal basis, end; put it under legal hold
+    /// Describe a dataset: owner, label, source, legal basis, end; put it under legal hold
     ///
     /// All of it is to be said before the dataset takes data. Raising a label is in force at once
     /// and cuts what runs above it; lowering it takes two persons (`kluis approval ask
@@ -180,7 +186,7 @@ pub enum DatasetCommand {
         #[arg(long, value_name = "NAME")]
         project: Option<ProjectName>,
     },
-    /// Show a dataset
+    /// Show all that is said of a dataset; the same as `describe`
     #[command(after_long_help = "Example:\n  kluis dataset show icu-sepsis/ecg-2024")]
     Show {
         /// The dataset, as project/dataset

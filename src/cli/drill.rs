@@ -1,5 +1,6 @@
 //! `kluis drill`: a restore elsewhere, to the last byte, beside the vault that serves (OP-3).
 
+use std::cell::RefCell;
 use std::path::Path;
 use std::time::Instant;
 
@@ -44,7 +45,7 @@ pub(super) fn run(
         config.keys.dir.clone_from(keys);
     }
     config.keys.copies.clear();
-    let (run, key) = serve::runtime()?.block_on(restore(ask, &config, desk, output.is_json()))?;
+    let (run, key) = serve::runtime()?.block_on(restore(ask, &config, desk, output))?;
     let log = read_log(&config, key.duplicate());
     let later = changes_after(&config, key, run.recovered.newest);
     report(ask, &run, (&log, later), output)?;
@@ -60,7 +61,7 @@ async fn restore(
     ask: &key_args::Drill,
     config: &Config,
     desk: Desk<'_>,
-    quiet: bool,
+    output: &mut Output,
 ) -> Result<(Run, Secret<32>), CliError> {
     let begun = Instant::now();
     let file = ask.into.join("catalog.db");
@@ -83,14 +84,12 @@ async fn restore(
     let call = call(&opened, "drill")?;
     opened.vault.record_act(&call, "a restore drill").await?;
     let result = async {
-        let told = |step: &str| {
-            if !quiet {
-                tracing::info!(step, "drill");
-            }
-        };
-        let recovered = opened.vault.recover(told).await?;
+        let mut steps = output.steps();
+        let recovered = opened.vault.recover(|step| steps.tell(step)).await?;
         let restored_ms = begun.elapsed().as_millis();
-        let drilled = opened.vault.drill(told).await?;
+        let steps = RefCell::new(steps);
+        let drilled = opened.vault.drill(|step| steps.borrow_mut().tell(step));
+        let drilled = drilled.await?;
         let newest = recovered.newest;
         Ok::<_, CliError>(Run {
             lag_ms: newest.map(|newest| opened.vault.now().since(newest)),

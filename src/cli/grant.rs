@@ -11,12 +11,12 @@ use crate::app::system::SystemClock;
 use crate::catalog::SharedCatalog;
 use crate::policy::{Grant, GrantEffect, Standing, Terms};
 use crate::types::{
-    Action, BucketName, Clock as _, DatasetName, GrantId, Network, PrincipalId, ProjectName,
-    Timestamp, limits,
+    Action, BucketName, Clock as _, DatasetName, GrantId, PrincipalId, ProjectName, Timestamp,
+    limits,
 };
 use crate::vault::{GrantUse, VaultError};
 
-const COLUMNS: [&str; 13] = [
+const COLUMNS: [&str; 14] = [
     "grant",
     "principal",
     "effect",
@@ -24,6 +24,7 @@ const COLUMNS: [&str; 13] = [
     "covers",
     "actions",
     "networks",
+    "partitions",
     "starts",
     "expires",
     "purpose",
@@ -185,6 +186,7 @@ fn worded(opened: &Opened, ask: &GrantArgs, by: &PrincipalId) -> Result<Grant, V
         terms: Terms {
             actions,
             networks: ask.network.clone(),
+            partitions: ask.partition.clone(),
             ..Terms::default()
         },
     })
@@ -227,9 +229,8 @@ fn actions(grant: &Grant) -> Vec<&'static str> {
     all.map(|action| Action::as_str(*action)).collect()
 }
 
-fn networks(grant: &Grant) -> Vec<String> {
-    let all = grant.terms.networks.iter();
-    all.map(Network::to_string).collect()
+fn texts<T: ToString>(all: &[T]) -> Vec<String> {
+    all.iter().map(ToString::to_string).collect()
 }
 
 /// A table of a project's grants.
@@ -245,7 +246,7 @@ pub(super) fn list(
     output.rows(COLUMNS, &rows)
 }
 
-fn cells(grant: &Grant, now: Timestamp) -> [String; 13] {
+fn cells(grant: &Grant, now: Timestamp) -> [String; 14] {
     let text = |value: &Option<String>| value.clone().unwrap_or_default();
     [
         grant.id.to_string(),
@@ -254,7 +255,8 @@ fn cells(grant: &Grant, now: Timestamp) -> [String; 13] {
         grant.role.clone(),
         covers(grant),
         actions(grant).join(","),
-        networks(grant).join(","),
+        texts(&grant.terms.networks).join(","),
+        texts(&grant.terms.partitions).join(","),
         grant.starts.to_string(),
         end(grant.expires),
         text(&grant.purpose),
@@ -274,7 +276,7 @@ fn show(
     let found = super::serve::runtime()?.block_on(catalog.grant(&id))?;
     let grant = found.filter(|grant| grant.project == *project);
     let grant = grant.ok_or_else(|| absent("grant", &id))?;
-    output.value(&json!({
+    output.record(&json!({
         "grant": grant.id.to_string(),
         "project": grant.project.as_str(),
         "principal": grant.principal.as_str(),
@@ -283,7 +285,8 @@ fn show(
         "dataset": grant.dataset.as_ref().map(DatasetName::as_str),
         "prefix": grant.prefix,
         "actions": actions(&grant),
-        "networks": networks(&grant),
+        "networks": texts(&grant.terms.networks),
+        "partitions": texts(&grant.terms.partitions),
         "purpose": grant.purpose,
         "permit": grant.permit,
         "starts": grant.starts.to_string(),
@@ -322,7 +325,7 @@ fn review(
             grant.role.clone(),
             covers(grant),
             row.used
-                .map_or_else(|| "never".to_owned(), |at| at.to_string()),
+                .map_or_else(|| super::output::NEVER.to_owned(), |at| at.to_string()),
             end(grant.terms.lapses),
             end(grant.expires),
             if row.privileged { "yes" } else { "no" }.to_owned(),
@@ -406,6 +409,6 @@ mod tests {
         assert_eq!(of("networks"), "10.12.0.0/16");
         assert_eq!(of("actions"), "object.read,object.list");
         grant.terms.standing = Standing::Approved;
-        assert_eq!(cells(&grant, NOW)[11], "ana");
+        assert_eq!(cells(&grant, NOW)[12], "ana");
     }
 }

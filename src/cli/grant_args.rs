@@ -3,7 +3,9 @@
 use clap::{Args, Subcommand};
 
 use super::values;
-use crate::types::{Action, DatasetName, GrantId, Network, PrincipalId, ProjectName, Timestamp};
+use crate::types::{
+    Action, DatasetName, GrantId, Network, PartitionName, PrincipalId, ProjectName, Timestamp,
+};
 
 /// Commands on grants.
 #[derive(Debug, Subcommand)]
@@ -113,6 +115,9 @@ pub struct GrantArgs {
     /// Only from this network, as 10.12.0.0/16; may be repeated [default: from anywhere]
     #[arg(long, value_name = "NETWORK", help_heading = "What it covers")]
     pub network: Vec<Network>,
+    /// Only for jobs on nodes of this partition; may be repeated [default: wherever]
+    #[arg(long, value_name = "PARTITION", help_heading = "What it covers")]
+    pub partition: Vec<PartitionName>,
     /// From when: 2027-01-01 or 2027-01-01T12:00:00Z [default: now]
     #[arg(long, value_name = "TIME", value_parser = values::time, help_heading = "What it covers")]
     pub starts: Option<Timestamp>,
@@ -174,7 +179,7 @@ pub enum GroupCommand {
         #[command(flatten)]
         claimed: ClaimedArgs,
     },
-    /// End that; what rests on it is cut within a minute
+    /// Remove a claim's group; sessions lose what rests on it within a minute
     #[command(
         after_long_help = "Example:\n  kluis group unmap --issuer sram --claim urn:mace:umc:radiology"
     )]

@@ -7,7 +7,7 @@ use clap::{Args, Subcommand, ValueHint};
 
 use super::remote::Caller;
 use super::values;
-use crate::types::{BucketName, Network};
+use crate::types::{BucketName, Network, PartitionName, UseClass};
 
 /// Commands on jobs.
 #[derive(Debug, Subcommand)]
@@ -136,6 +136,13 @@ pub enum NodeCommand {
         /// From where it speaks; may be given several times [default: one address per session]
         #[arg(long, value_name = "NETWORK")]
         network: Vec<Network>,
+        /// The partition it is in, which grants may name
+        #[arg(long, value_name = "NAME")]
+        partition: Option<PartitionName>,
+        /// What data of a use class may be computed on there for; may be given several times
+        /// [default: only data without a use class]
+        #[arg(long = "use", value_name = "CLASS")]
+        uses: Vec<UseClass>,
     },
     /// List enrolled nodes
     #[command(after_long_help = "Example:\n  kluis node list")]

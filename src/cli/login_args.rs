@@ -4,12 +4,25 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueHint};
 
+use super::remote::Caller;
+
 /// Where a session is kept.
 #[derive(Debug, Args)]
 pub struct Kept {
     /// The session's file [default: .kluis/session.env in the home directory]
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub session: Option<PathBuf>,
+}
+
+/// Arguments of `whoami`.
+#[derive(Debug, Args)]
+pub struct Whoami {
+    /// The session.
+    #[command(flatten)]
+    pub kept: Kept,
+    /// A lasting credential instead.
+    #[command(flatten)]
+    pub caller: Caller,
 }
 
 /// Arguments of `login`.

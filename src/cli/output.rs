@@ -4,10 +4,16 @@
 use std::io::{self, IsTerminal as _, Write};
 use std::process::ExitCode;
 
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use indicatif::{ProgressBar, ProgressDrawTarget};
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::config::{Environment, Variable};
+
+/// Columns that hold numbers, and that JSON has as numbers.
+const NUMBERS: [&str; 6] = ["objects", "bytes", "days", "writes", "number", "version"];
+/// What a table says of a moment that never comes, or never was.
+pub(super) const NEVER: &str = "never";
 
 /// How a command ended, as `kluis --help` documents it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -185,7 +191,7 @@ impl Output {
             let pairs = names
                 .iter()
                 .zip(row)
-                .map(|(name, cell)| ((*name).to_owned(), serde_json::Value::String(cell.clone())));
+                .map(|(name, cell)| ((*name).to_owned(), typed(name, cell)));
             self.value(&pairs.collect::<serde_json::Map<_, _>>())?;
         }
         Ok(())
@@ -243,24 +249,95 @@ impl Output {
             .map_or_else(|error| error.exit().into(), |()| Exit::Done.into())
     }
 
-    /// A progress bar on a terminal, and nothing elsewhere.
-    #[must_use]
-    pub fn progress(&self, steps: u64, message: &'static str) -> ProgressBar {
-        let target = if self.terminal.err && !self.json {
-            ProgressDrawTarget::stderr()
+    /// Writes one thing: its JSON where that is wanted, else a line for each of its members.
+    pub fn record(&mut self, thing: &Value) -> Result<(), CliError> {
+        match thing {
+            Value::Object(members) if !self.json => self.data(lines(members).as_bytes()),
+            _ => self.value(thing),
+        }
+    }
+
+    /// Begins to tell the steps of what takes long.
+    pub fn steps(&mut self) -> Steps<'_> {
+        let bar = if self.terminal.err && !self.json {
+            ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr())
         } else {
-            ProgressDrawTarget::hidden()
+            ProgressBar::hidden()
         };
-        let bar = ProgressBar::with_draw_target(Some(steps), target).with_message(message);
-        match ProgressStyle::with_template("{msg} [{bar:30}] {pos}/{len}") {
-            Ok(style) => bar.with_style(style),
-            Err(_wrong_template) => bar,
+        Steps {
+            output: self,
+            bar,
+            last: String::new(),
         }
     }
 
     fn say(&mut self, mark: &str, message: &str) {
         // Standard error is the last resort: where it fails there is none other.
         let _said = writeln!(self.err, "kluis: {mark}{}", shown(message)).is_ok();
+    }
+}
+
+/// The steps of what takes long: on a terminal one line that changes, elsewhere a line when
+/// another kind of step begins, and with JSON nothing.
+pub struct Steps<'a> {
+    output: &'a mut Output,
+    bar: ProgressBar,
+    last: String,
+}
+
+impl Steps<'_> {
+    /// Says what is done now. Steps that differ in their numbers alone are of one kind.
+    pub fn tell(&mut self, step: &str) {
+        if self.output.json {
+            return;
+        }
+        if self.output.terminal.err {
+            self.bar.set_message(shown(step));
+            self.bar.tick();
+            return;
+        }
+        let kind: String = step.chars().filter(|c| !c.is_ascii_digit()).collect();
+        if kind != self.last {
+            self.output.note(step);
+            self.last = kind;
+        }
+    }
+}
+
+impl Drop for Steps<'_> {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+/// A cell as JSON has it: nothing and never are null, numbers are numbers.
+fn typed(name: &str, cell: &str) -> Value {
+    if cell.is_empty() || cell == NEVER {
+        return Value::Null;
+    }
+    if let (true, Ok(number)) = (NUMBERS.contains(&name), cell.parse::<u64>()) {
+        return number.into();
+    }
+    cell.into()
+}
+
+/// The members of one thing, a line each.
+fn lines(members: &serde_json::Map<String, Value>) -> String {
+    let width = members.keys().map(String::len).max().unwrap_or_default();
+    let line = |(name, value): (&String, &Value)| {
+        let line = format!("{name:width$}  {}", shown(&plain(value)));
+        format!("{}\n", line.trim_end())
+    };
+    members.iter().map(line).collect()
+}
+
+/// A member's value for a person.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::Null => String::new(),
+        Value::String(text) => text.clone(),
+        Value::Array(all) => all.iter().map(plain).collect::<Vec<_>>().join(", "),
+        Value::Bool(_) | Value::Number(_) | Value::Object(_) => value.to_string(),
     }
 }
 
@@ -395,8 +472,52 @@ pub(super) mod tests {
     }
 
     #[test]
-    fn no_progress_is_shown_where_nobody_looks() {
-        assert!(captured(false).0.progress(10, "writing").is_hidden());
+    fn steps_that_differ_in_numbers_are_told_once_where_nobody_looks() {
+        let (mut output, out, err) = captured(false);
+        let mut steps = output.steps();
+        for step in [
+            "listing",
+            "snapshot 1 of 12",
+            "snapshot 2 of 12",
+            "a\u{1b}b",
+        ] {
+            steps.tell(step);
+        }
+        drop(steps);
+        assert_eq!(
+            err.text(),
+            "kluis: listing\nkluis: snapshot 1 of 12\nkluis: a\u{fffd}b\n"
+        );
+        let (mut json, _, silent) = captured(true);
+        json.steps().tell("listing");
+        assert_eq!((out.text(), silent.text()), (String::new(), String::new()));
+    }
+
+    #[test]
+    fn what_is_not_there_is_null_and_numbers_are_numbers() {
+        let (mut output, out, _) = captured(true);
+        let row = ["7", "7", "", NEVER].map(str::to_owned);
+        let names = ["bytes", "permit", "approver", "expires"];
+        output.rows(names, &[row]).expect("written");
+        assert_eq!(
+            out.text(),
+            "{\"approver\":null,\"bytes\":7,\"expires\":null,\"permit\":\"7\"}\n"
+        );
+    }
+
+    #[test]
+    fn one_thing_is_lines_for_a_person_and_json_for_a_machine() {
+        let thing = serde_json::json!({
+            "label": "internal", "hold": null, "to": ["a", "b"], "bytes": 7, "note": "x\u{1b}[2J",
+        });
+        let (mut output, out, _) = captured(false);
+        output.record(&thing).expect("written");
+        let lines = "bytes  7\nhold\nlabel  internal\nnote   x\u{fffd}[2J\nto     a, b\n";
+        assert_eq!(out.text(), lines);
+        let (mut output, out, _) = captured(true);
+        output.record(&thing).expect("written");
+        let read: Value = serde_json::from_str(&out.text()).expect("JSON");
+        assert_eq!(read, thing);
     }
 
     #[test]

@@ -14,11 +14,12 @@ use crate::app::system::SystemClock;
 use crate::app::{PolicyFileError, load_policy, read_policy};
 use crate::catalog::SharedCatalog;
 use crate::policy::{
-    Ask, Assurance, Bar, Circumstances, Explanation, Grant, GrantEffect, Policy, ProjectPolicy,
-    Severity, check, check_grants, run_expectations,
+    Ask, Assurance, Bar, Circumstances, Explanation, Grant, GrantEffect, Ground, Policy,
+    ProjectPolicy, Severity, check, check_grants, run_expectations,
 };
 use crate::types::{
-    Action, BucketName, Clock as _, ObjectKey, PrincipalId, ProjectName, Timestamp, limits,
+    Action, BucketName, Clock as _, ObjectKey, PartitionName, PrincipalId, ProjectName, Timestamp,
+    limits,
 };
 
 /// Runs one of its commands.
@@ -38,6 +39,7 @@ pub(super) fn run(
             key,
             at,
             from,
+            partition,
             purpose,
         } => {
             let question = Question {
@@ -51,6 +53,7 @@ pub(super) fn run(
                 key: key.as_ref(),
                 at: at.unwrap_or_else(|| SystemClock.now()),
                 from: *from,
+                partition: partition.as_ref(),
                 purpose: purpose.as_deref(),
             };
             explain(desk, &question, output)
@@ -184,6 +187,7 @@ struct Question<'a> {
     key: Option<&'a ObjectKey>,
     at: Timestamp,
     from: Option<IpAddr>,
+    partition: Option<&'a PartitionName>,
     purpose: Option<&'a str>,
 }
 
@@ -221,6 +225,7 @@ fn explain(desk: Desk<'_>, question: &Question<'_>, output: &mut Output) -> Resu
             within: None,
             // Whether her sign-in is good enough is not asked here.
             assurance: Assurance::Host,
+            ground: question.partition.map_or(Ground::Elsewhere, Ground::In),
         },
     });
     if output.is_json() {

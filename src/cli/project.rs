@@ -170,5 +170,5 @@ fn show(catalog: &SharedCatalog, name: &ProjectName, output: &mut Output) -> Res
 
 /// When something ends, for a table.
 pub(super) fn end(time: Option<Timestamp>) -> String {
-    time.map_or_else(|| "never".to_owned(), |time| time.to_string())
+    time.map_or_else(|| super::output::NEVER.to_owned(), |time| time.to_string())
 }

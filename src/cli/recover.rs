@@ -211,15 +211,8 @@ async fn recover(opened: &Opened, dry: bool, output: &mut Output) -> Result<Reco
     let what = if dry { "dry run" } else { "catalog" };
     let call = call(opened, "recover")?;
     opened.vault.record_act(&call, what).await?;
-    let quiet = output.is_json();
-    let found = opened
-        .vault
-        .recover(|step| {
-            if !quiet {
-                output.note(step);
-            }
-        })
-        .await?;
+    let mut steps = output.steps();
+    let found = opened.vault.recover(|step| steps.tell(step)).await?;
     if !dry {
         // Whoever served this vault before stops when it finds this.
         opened.vault.claim().await?;

@@ -67,14 +67,15 @@ fn refused(error: &GatewayError) -> CliError {
             } else {
                 Exit::No
             };
-            let told = CliError::of(exit, error);
+            // What the gateway says of it is what went wrong, and no way to mend it.
             if title.is_empty() {
-                told
+                CliError::of(exit, error)
             } else {
-                told.hint(title.clone())
+                CliError::new(exit, format!("{error}: {title}"))
             }
         }
-        GatewayError::Unreachable(_) => CliError::of(Exit::Unavailable, error),
+        GatewayError::Unreachable(_) => CliError::of(Exit::Unavailable, error)
+            .hint("does it run, and is AWS_ENDPOINT_URL its address?"),
     }
 }
 
@@ -88,4 +89,29 @@ pub(super) fn text(value: &Value, name: &str) -> String {
 pub(super) fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
     let found = value.get(name).and_then(Value::as_array);
     found.map_or(&[], Vec::as_slice)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_says_what_the_gateway_says_and_no_more() {
+        let refusal = |status, title: &str| {
+            refused(&GatewayError::Refused {
+                status,
+                code: "AccessDenied".to_owned(),
+                title: title.to_owned(),
+            })
+        };
+        let told = refusal(403, "Access denied.");
+        let words = "the gateway refuses: 403 AccessDenied: Access denied.";
+        assert_eq!((told.message(), told.exit()), (words, Exit::No));
+        assert!(told.hints().is_empty(), "a title is no hint");
+        let bare = refusal(503, "");
+        assert_eq!(bare.exit(), Exit::Unavailable);
+        let away = refused(&GatewayError::Unreachable("refused".to_owned()));
+        assert_eq!(away.exit(), Exit::Unavailable);
+        assert!(away.hints()[0].contains("AWS_ENDPOINT_URL"));
+    }
 }

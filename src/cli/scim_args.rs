@@ -40,7 +40,7 @@ pub enum ScimCommand {
         #[command(flatten)]
         token: TokenArgs,
     },
-    /// End its credential; whom it told of stay as they are
+    /// End an organisation's credential; the people and groups that it told of stay
     #[command(after_long_help = "Example:\n  kluis scim end sram")]
     End {
         /// The organisation

@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::keyring::is_recipient;
 use crate::ledger::{Outcome, parse_event};
 use crate::types::{
-    BucketName, BucketRef, DatasetName, EventId, PrincipalId, ProjectName, Timestamp,
+    AccessKeyId, BucketName, BucketRef, DatasetName, EventId, PrincipalId, ProjectName, Timestamp,
 };
 
 /// Why a value was refused.
@@ -20,6 +20,14 @@ pub enum ValueError {
     /// A version that is not written `project/dataset@number`.
     #[error("a version is written project/dataset@number")]
     Version,
+    /// A version that is neither that nor `project/dataset@latest`.
+    #[error("a version is written project/dataset@number or project/dataset@latest")]
+    VersionOrLatest,
+    /// An access key's id that cannot be one.
+    #[error(
+        "an access key's id is 20 upper-case letters and digits, as `kluis credential list` shows it"
+    )]
+    AccessKey,
     /// A hash that is not 64 hex digits.
     #[error("a SHA-256 is written as 64 lower-case hex digits")]
     Digest,
@@ -116,6 +124,11 @@ pub fn term(text: &str) -> Result<(String, String), ValueError> {
     Ok((name.to_owned(), value.to_owned()))
 }
 
+/// Reads the id of an access key.
+pub fn access_key(text: &str) -> Result<AccessKeyId, ValueError> {
+    text.parse().map_err(|_form| ValueError::AccessKey)
+}
+
 /// Reads `project/dataset@number`.
 pub fn version(text: &str) -> Result<(BucketName, u32), ValueError> {
     let (name, number) = text.rsplit_once('@').ok_or(ValueError::Version)?;
@@ -131,10 +144,12 @@ pub fn version(text: &str) -> Result<(BucketName, u32), ValueError> {
 /// Reads `project/dataset@number`, or `project/dataset@latest`, which has no number.
 pub fn newest_or_version(text: &str) -> Result<(BucketName, Option<u32>), ValueError> {
     if let Some(name) = text.strip_suffix("@latest") {
-        let name = dataset(name).map_err(|_dataset| ValueError::Version)?;
+        let name = dataset(name).map_err(|_dataset| ValueError::VersionOrLatest)?;
         return Ok((name, None));
     }
-    version(text).map(|(name, number)| (name, Some(number)))
+    version(text)
+        .map(|(name, number)| (name, Some(number)))
+        .map_err(|_number| ValueError::VersionOrLatest)
 }
 
 /// Reads a SHA-256 in hex.

@@ -84,10 +84,19 @@ impl KeyRing {
 }
 
 fn copy_one(dir: &Path, copy: &Path, id: &DatasetId, version: u32) -> Result<(), KeyRingError> {
+    let (from, to) = (key_file(dir, id, version), key_file(copy, id, version));
+    // What is half destroyed is no longer brought anywhere: whoever began that ends it.
+    if files::is_half_destroyed(&from)? {
+        return Ok(());
+    }
     if version > 1 {
         files::make_directory(&versions_dir(copy, id))?;
     }
-    copy_file(&key_file(dir, id, version), &key_file(copy, id, version))
+    // Copies go first: until the directory's own goes, the key counts, and is whole everywhere.
+    if to.exists() && files::is_half_destroyed(&to)? {
+        return files::replace(&to, &files::read(&from)?);
+    }
+    copy_file(&from, &to)
 }
 
 /// Makes `to` what `from` is; one that is there and differs is another ring's.

@@ -190,15 +190,36 @@ impl KeyRing {
     }
 
     fn load(&self, dir: &Path, id: &DatasetId) -> Result<Vec<Arc<DatasetKey>>, KeyRingError> {
+        match self.load_all(dir, id) {
+            // A destruction of several that ran beside the reading goes the same way: what it
+            // reached behind the first look is gone at the second.
+            Err(KeyRingError::Damaged { .. }) => self.load_all(dir, id),
+            loaded => loaded,
+        }
+    }
+
+    fn load_all(&self, dir: &Path, id: &DatasetId) -> Result<Vec<Arc<DatasetKey>>, KeyRingError> {
         let mut keys = Vec::new();
+        let mut half_gone = None;
         for version in versions_in(dir, id)? {
-            match self.load_one(id, version, &key_file(dir, id, version)) {
+            let path = key_file(dir, id, version);
+            match self.load_one(id, version, &path) {
                 // Destroyed in between.
                 Err(KeyRingError::NotFound) => {}
+                // Older ones go first: behind a key that is whole, zeros are a damage.
+                Err(KeyRingError::Damaged { path })
+                    if keys.is_empty() && files::is_half_destroyed(&path)? =>
+                {
+                    half_gone = Some(path);
+                }
                 loaded => keys.push(Arc::new(loaded?)),
             }
         }
-        Ok(keys)
+        match half_gone {
+            // Nothing newer stands for it: a disk that lost a key looks like this, too.
+            Some(path) if keys.is_empty() => Err(KeyRingError::Damaged { path }),
+            _passed_over => Ok(keys),
+        }
     }
 
     fn load_one(

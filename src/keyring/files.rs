@@ -94,6 +94,16 @@ pub(super) fn destroy(path: &Path) -> Result<(), KeyRingError> {
     sync_parent(path)
 }
 
+/// Whether a key file is one that [`destroy`] has begun with and not removed, or is gone by now: a
+/// process was killed in between, or is about to go on. Zeros come from the front.
+pub(super) fn is_half_destroyed(path: &Path) -> Result<bool, KeyRingError> {
+    let is_zeros = |bytes: Zeroizing<Vec<u8>>| {
+        let begin = bytes.first_chunk::<8>();
+        begin.is_some_and(|begin| *begin == [0; 8])
+    };
+    Ok(read_if_there(path)?.is_none_or(is_zeros))
+}
+
 /// Makes a directory with mode 0700, and those above it; one that is there is kept.
 pub(super) fn make_directory(path: &Path) -> Result<(), KeyRingError> {
     let failed = io_error("make the directory", path);

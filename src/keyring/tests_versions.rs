@@ -116,6 +116,74 @@ fn a_key_of_another_version_is_not_taken_for_this_one() {
     assert_eq!(disk.open().versions_of(&A).unwrap(), [1, 2]);
 }
 
+/// What a crash leaves of a key file between its zeros and its removal.
+fn zeros(path: &Path) {
+    let length = fs::metadata(path).unwrap().len();
+    fs::write(path, vec![0; usize::try_from(length).unwrap()]).unwrap();
+}
+
+#[test]
+fn a_key_that_a_crash_half_destroyed_hides_none_that_came_after_it() {
+    let disk = Disk::new();
+    let ring = disk.copied();
+    for version in [2, 3] {
+        ring.ensure_key(&A, version, &Draws::new(9)).unwrap();
+    }
+    let third = key(&ring, 3);
+    for version in [1, 2] {
+        zeros(&key_file(&disk.dir(), &A, version));
+        let ring = disk.open();
+        assert_eq!(key(&ring, 3), third, "{version}");
+        let gone = ring.dataset_at(&A, 1).map(|_| ());
+        assert!(matches!(gone, Err(KeyRingError::NotFound)));
+    }
+    let ring = disk.open().keeping(vec![disk.copy()]);
+    ring.mend_copies().unwrap();
+    assert_eq!(ring.destroy_below(&A, 3).unwrap(), 2, "it is ended");
+    assert_eq!(ring.versions_of(&A).unwrap(), [3]);
+}
+
+#[test]
+fn zeros_that_no_destruction_leaves_are_a_damage() {
+    for damaged in [2, 3] {
+        let disk = Disk::new();
+        let ring = disk.open();
+        for version in [2, 3] {
+            ring.ensure_key(&A, version, &Draws::new(9)).unwrap();
+        }
+        zeros(&key_file(&disk.dir(), &A, damaged));
+        let opened = disk.open().dataset(&A).map(|_| ());
+        assert!(matches!(opened, Err(KeyRingError::Damaged { .. })));
+    }
+    let disk = Disk::new();
+    zeros(&key_file(&disk.dir(), &A, 1));
+    let only = disk.open().dataset(&A).map(|_| ());
+    assert!(matches!(only, Err(KeyRingError::Damaged { .. })));
+    for short in [&b""[..], &[0; 7], b"KLUISDK1"] {
+        fs::write(key_file(&disk.dir(), &B, 1), short).unwrap();
+        let cut = disk.open().dataset(&B).map(|_| ());
+        assert!(matches!(cut, Err(KeyRingError::Damaged { .. })));
+    }
+}
+
+#[test]
+fn a_copy_that_was_half_destroyed_is_whole_while_the_key_counts() {
+    let disk = Disk::new();
+    let ring = disk.copied();
+    ring.ensure_key(&A, 2, &Draws::new(9)).unwrap();
+    for version in [1, 2] {
+        let [of_ring, of_copy] = [disk.dir(), disk.copy()].map(|dir| key_file(&dir, &A, version));
+        zeros(&of_copy);
+        ring.mend_copies().unwrap();
+        assert_eq!(fs::read(&of_ring).unwrap(), fs::read(&of_copy).unwrap());
+    }
+    let first = key_file(&disk.copy(), &A, 1);
+    fs::remove_file(&first).unwrap();
+    zeros(&key_file(&disk.dir(), &A, 1));
+    ring.mend_copies().unwrap();
+    assert!(!first.exists(), "what is half destroyed goes nowhere");
+}
+
 #[test]
 fn a_key_below_what_was_destroyed_is_not_made_again() {
     let disk = Disk::new();

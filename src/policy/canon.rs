@@ -48,24 +48,30 @@ fn write_terms(terms: &Terms) -> Value {
         version,
         actions,
         networks,
+        partitions,
         standing,
         lapses,
         proposer,
     } = terms;
-    json!([
-        version,
-        actions
-            .iter()
-            .map(|action| action.as_str())
-            .collect::<Vec<_>>(),
-        networks.iter().map(Network::to_string).collect::<Vec<_>>(),
-        match standing {
+    let mut fields = vec![
+        json!(version),
+        json!(texts(actions.iter().map(|action| action.as_str()))),
+        json!(texts(networks)),
+        json!(match standing {
             Standing::Approved => "approved",
             Standing::Proposed => "proposed",
-        },
-        lapses.map(Timestamp::millis),
-        proposer.as_ref().map(PrincipalId::as_str),
-    ])
+        }),
+        json!(lapses.map(Timestamp::millis)),
+        json!(proposer.as_ref().map(PrincipalId::as_str)),
+    ];
+    if !partitions.is_empty() {
+        fields.push(json!(texts(partitions)));
+    }
+    json!(fields)
+}
+
+fn texts<T: ToString>(all: impl IntoIterator<Item = T>) -> Vec<String> {
+    all.into_iter().map(|one| one.to_string()).collect()
 }
 
 /// A line's fields, in order: texts that still have to be checked.
@@ -95,15 +101,18 @@ struct TermsFields(
     String,
     Option<u64>,
     Option<String>,
+    #[serde(default)] Vec<String>,
 );
 
 fn read_terms(fields: TermsFields) -> Option<Terms> {
     let actions: Option<Vec<Action>> = fields.1.iter().map(|text| text.parse().ok()).collect();
     let networks: Option<Vec<Network>> = fields.2.iter().map(|text| text.parse().ok()).collect();
+    let partitions: Option<Vec<_>> = fields.6.iter().map(|text| text.parse().ok()).collect();
     Some(Terms {
         version: fields.0,
         actions: actions?,
         networks: networks?,
+        partitions: partitions?,
         standing: match fields.3.as_str() {
             "approved" => Standing::Approved,
             "proposed" => Standing::Proposed,
@@ -179,14 +188,22 @@ mod tests {
                 version: Some(3),
                 actions: vec![Action::ObjectRead],
                 networks: vec!["10.0.0.0/8".parse().unwrap()],
+                partitions: Vec::new(),
                 standing: Standing::Approved,
                 lapses: Some(NOW),
                 proposer: Some("paul".parse().unwrap()),
             },
             ..grant(3, "reader", "ecg")
         };
+        let placed = Grant {
+            terms: Terms {
+                partitions: vec!["civil".parse().unwrap()],
+                ..Terms::default()
+            },
+            ..grant(4, "reader", "ecg")
+        };
         let (allows, denies) = (grant(1, "reader", "*"), deny(2, "reader", "ecg/a"));
-        vec![odd, allows, denies, narrow]
+        vec![odd, allows, denies, narrow, placed]
     }
 
     #[test]
@@ -197,7 +214,9 @@ mod tests {
              \"a,\\n\\\"b\",\"deny\",\"purpose 171\",null,0,1000000,\"olga\",0]\n"
         );
         let terms = ",0,[3,[\"object.read\"],[\"10.0.0.0/8\"],\"approved\",1000000,\"paul\"]]\n";
-        assert!(write(&hostile()[3..]).ends_with(terms));
+        assert!(write(&hostile()[3..4]).ends_with(terms));
+        let placed = ",0,[null,[],[],\"approved\",null,null,[\"civil\"]]]\n";
+        assert!(write(&hostile()[4..]).ends_with(placed));
     }
 
     #[test]
@@ -221,7 +240,7 @@ mod tests {
     #[test]
     fn other_spellings_are_refused() {
         let good = write(&hostile());
-        assert_eq!(grants_from_text(&good).unwrap().len(), 4);
+        assert_eq!(grants_from_text(&good).unwrap().len(), 5);
         assert_eq!(grants_from_text("").unwrap(), []);
         for bad in [
             good.trim_end().to_owned(),
@@ -230,6 +249,9 @@ mod tests {
             good.replacen("\"deny\"", "\"Deny\"", 1),
             good.replacen("\"icu\"", "\"Icu\"", 1),
             good.replacen("10.0.0.0/8", "10.0.0.1/8", 1),
+            good.replacen("[\"civil\"]", "[]", 1),
+            good.replacen("[\"civil\"]", "[\"Civil\"]", 1),
+            good.replacen("[\"civil\"]", "null", 1),
             good.replacen("[\"object.read\"]", "[\"object.fly\"]", 1),
             good.replacen("\"approved\"", "\"withdrawn\"", 1),
             good.replacen("0]", "-1]", 1),

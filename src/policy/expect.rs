@@ -31,10 +31,12 @@ use toml::Spanned;
 use super::decide::{Ask, SubjectPolicy};
 use super::error::PolicyError;
 use super::explain::Explanation;
-use super::grant::{Circumstances, Grant, GrantEffect, Terms};
+use super::grant::{Circumstances, Grant, GrantEffect, Ground, Terms};
 use super::project::ProjectPolicy;
 use super::source::Policy;
-use crate::types::{Action, DatasetName, GrantId, PrincipalId, ProjectName, Timestamp, limits};
+use crate::types::{
+    Action, DatasetName, GrantId, PartitionName, PrincipalId, ProjectName, Timestamp, limits,
+};
 
 /// Why a table cannot be run: fault of its author.
 #[derive(Debug, thiserror::Error)]
@@ -142,6 +144,8 @@ struct GrantLine {
     permit: Option<String>,
     starts: Option<String>,
     expires: Option<String>,
+    #[serde(default)]
+    partitions: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -154,6 +158,7 @@ struct ExpectLine {
     #[serde(default)]
     key: String,
     at: Option<String>,
+    partition: Option<String>,
     is: Effect,
     rule: Option<String>,
     grant: Option<String>,
@@ -265,6 +270,8 @@ impl Run<'_> {
         let principal: PrincipalId = line.parse("subject", &grant.subject)?;
         let time = |field, text: Option<&String>| text.map(|t| line.time(field, t)).transpose();
         let dataset = grant.dataset.as_ref();
+        let partitions = grant.partitions.iter();
+        let partitions = partitions.map(|name| line.parse("partitions", name));
         let row = Grant {
             id,
             project: project.clone(),
@@ -283,7 +290,10 @@ impl Run<'_> {
             // Who approved and when is recorded, and decides nothing.
             approver: principal.clone(),
             created: Timestamp::default(),
-            terms: Terms::default(),
+            terms: Terms {
+                partitions: partitions.collect::<Result<_, _>>()?,
+                ..Terms::default()
+            },
         };
         self.grants
             .entry((project, principal))
@@ -304,6 +314,11 @@ impl Run<'_> {
         if expect.key.len() > limits::OBJECT_KEY_BYTES_MAX {
             return Err(line.wrong("key"));
         }
+        let partition: Option<PartitionName> = expect
+            .partition
+            .as_ref()
+            .map(|name| line.parse("partition", name))
+            .transpose()?;
         let now = match &expect.at {
             Some(text) => line.time("at", text)?,
             None => self.now,
@@ -316,7 +331,10 @@ impl Run<'_> {
             key: &expect.key,
             action,
             now,
-            when: Circumstances::default(),
+            when: Circumstances {
+                ground: partition.as_ref().map_or(Ground::Elsewhere, Ground::In),
+                ..Circumstances::default()
+            },
         });
         Ok(Outcome {
             line: line.0,

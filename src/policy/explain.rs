@@ -62,6 +62,8 @@ pub enum Verdict {
     OtherPurpose,
     /// It is not for the network that the request comes from.
     OtherNetwork,
+    /// It is for jobs on nodes of other partitions.
+    OtherPartition,
     /// It is for other actions of its role.
     OtherAction,
     /// It is for another version of the dataset.
@@ -89,6 +91,7 @@ impl fmt::Display for Verdict {
             Self::Proposed => f.write_str("it waits for approval"),
             Self::OtherPurpose => f.write_str("it is for another purpose"),
             Self::OtherNetwork => f.write_str("it is not for where the request comes from"),
+            Self::OtherPartition => f.write_str("it is for jobs on other partitions"),
             Self::OtherAction => f.write_str("it does not name the action"),
             Self::OtherVersion => f.write_str("it is for another version"),
             Self::RoleLacksAction => f.write_str("its role does not have the action"),
@@ -168,6 +171,7 @@ impl SubjectPolicy {
         if !denies && !allows {
             return Some(match excluded(can_deny) {
                 Some(Excluded::Network) => Verdict::OtherNetwork,
+                Some(Excluded::Partition) => Verdict::OtherPartition,
                 Some(Excluded::Action) => Verdict::OtherAction,
                 Some(Excluded::Version) => Verdict::OtherVersion,
                 None => Verdict::OtherPurpose,

@@ -2,7 +2,8 @@
 
 use super::demand::Assurance;
 use crate::types::{
-    Action, DatasetName, GrantId, IpAddr, Network, PrincipalId, ProjectName, Timestamp,
+    Action, DatasetName, GrantId, IpAddr, Network, PartitionName, PrincipalId, ProjectName,
+    Timestamp,
 };
 
 /// Whether a grant gives or takes.
@@ -56,6 +57,8 @@ pub struct Terms {
     pub actions: Vec<Action>,
     /// Only from these networks; empty for anywhere.
     pub networks: Vec<Network>,
+    /// Only for jobs on nodes of these partitions; empty for any, and for who runs no job (AZ-12).
+    pub partitions: Vec<PartitionName>,
     /// Whether it is in force.
     pub standing: Standing,
     /// Unless a review confirms it before, it lapses at this moment (AZ-9). Never so of a denial.
@@ -87,6 +90,20 @@ pub struct Circumstances<'a> {
     pub within: Option<Within<'a>>,
     /// How well the caller is known.
     pub assurance: Assurance<'a>,
+    /// On which nodes it is asked.
+    pub ground: Ground<'a>,
+}
+
+/// On which compute nodes something is asked, as far as an enrolled node vouches for it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Ground<'a> {
+    /// On none that is in a partition.
+    #[default]
+    Elsewhere,
+    /// On one of this partition.
+    In(&'a PartitionName),
+    /// For a job that nobody has placed yet: what it reads is decided again where it runs.
+    Unplaced,
 }
 
 /// How far a credential reaches, whatever its owner may.
@@ -136,8 +153,8 @@ impl Grant {
 
 impl Terms {
     /// What keeps a grant on these terms from allowing (or denying) `action` in these
-    /// circumstances. Where it is unknown whence a request comes, what denies by network denies,
-    /// and what allows does not.
+    /// circumstances. Where it is unknown whence a request comes, what denies by network or
+    /// partition denies, and what allows does not.
     pub(super) fn exclude(
         &self,
         (action, denies): (Action, bool),
@@ -150,6 +167,15 @@ impl Terms {
         };
         if !from {
             return Some(Excluded::Network);
+        }
+        let there = match when.ground {
+            _ if self.partitions.is_empty() => true,
+            Ground::In(partition) => self.partitions.contains(partition),
+            Ground::Unplaced => !denies,
+            Ground::Elsewhere => denies,
+        };
+        if !there {
+            return Some(Excluded::Partition);
         }
         if !self.actions.is_empty() && !self.actions.contains(&action) {
             return Some(Excluded::Action);
@@ -165,6 +191,7 @@ impl Terms {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Excluded {
     Network,
+    Partition,
     Action,
     Version,
 }

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use casbin::rhai::{Dynamic, ImmutableString};
 
 use super::demand::Assurance;
-use super::grant::{Circumstances, Grant, GrantEffect, Standing, Terms};
+use super::grant::{Circumstances, Grant, GrantEffect, Ground, Standing, Terms};
 use super::source::Policy;
-use crate::types::{Action, IpAddr, ProjectName, Timestamp};
+use crate::types::{Action, IpAddr, PartitionName, ProjectName, Timestamp};
 
 /// How casbin names a grant that denies: no role's name holds a colon.
 pub(super) const DENY: &str = "deny:";
@@ -87,6 +87,35 @@ pub(super) struct MomentValue {
     client: Option<IpAddr>,
     purpose: Option<ImmutableString>,
     version: Option<u32>,
+    ground: GroundValue,
+}
+
+/// [`Ground`], kept.
+#[derive(Clone)]
+enum GroundValue {
+    Elsewhere,
+    In(PartitionName),
+    Unplaced,
+}
+
+impl From<Ground<'_>> for GroundValue {
+    fn from(ground: Ground<'_>) -> Self {
+        match ground {
+            Ground::Elsewhere => Self::Elsewhere,
+            Ground::In(partition) => Self::In(partition.clone()),
+            Ground::Unplaced => Self::Unplaced,
+        }
+    }
+}
+
+impl GroundValue {
+    const fn told(&self) -> Ground<'_> {
+        match self {
+            Self::Elsewhere => Ground::Elsewhere,
+            Self::In(partition) => Ground::In(partition),
+            Self::Unplaced => Ground::Unplaced,
+        }
+    }
 }
 
 impl MomentValue {
@@ -97,6 +126,7 @@ impl MomentValue {
             version,
             within: _,
             assurance: _,
+            ground,
         } = place.when;
         Self {
             now: place.now,
@@ -104,6 +134,7 @@ impl MomentValue {
             client,
             purpose: purpose.map(Into::into),
             version,
+            ground: ground.into(),
         }
     }
 }
@@ -263,6 +294,7 @@ pub(super) fn holds(
                     version: moment.version,
                     within: None,
                     assurance: Assurance::default(),
+                    ground: moment.ground.told(),
                 },
             },
         )

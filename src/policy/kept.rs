@@ -24,11 +24,11 @@ use super::canon::grants_from_text;
 use super::decide::{Bar, DEMANDS, SubjectPolicy, THROUGH, demands, through};
 use super::demand::{Assurance, Demand};
 use super::error::PolicyError;
-use super::grant::{Circumstances, Grant, Within};
+use super::grant::{Circumstances, Grant, Ground, Within};
 use super::project::ProjectPolicy;
 use super::source::{Policy, sha256};
 use crate::types::limits::{POLICY_TEXT_BYTES_MAX, RIGHTS_PIECES_MAX};
-use crate::types::{AccessKeyId, DatasetName, PrincipalId, ProjectName};
+use crate::types::{AccessKeyId, DatasetName, PartitionName, PrincipalId, ProjectName};
 
 const RIGHTS: &str = "kluis-rights 1 ";
 const CREDENTIAL: &str = "kluis-credential 1 ";
@@ -222,6 +222,8 @@ pub struct CredentialScope {
     pub acr: Option<String>,
     /// Its methods.
     pub amr: Vec<String>,
+    /// The partition that its job runs in.
+    pub partition: Option<PartitionName>,
 }
 
 /// Its texts, in order, which still have to be checked.
@@ -235,23 +237,28 @@ struct ScopeFields(
     Option<String>,
     Option<String>,
     Vec<String>,
+    #[serde(default)] Option<String>,
 );
 
 impl CredentialScope {
     /// As the log keeps it.
     #[must_use]
     pub fn text(&self) -> String {
-        let fields = json!([
-            self.credential.as_str(),
-            self.project.as_ref().map(ProjectName::as_str),
-            self.dataset.as_ref().map(DatasetName::as_str),
-            self.version,
-            self.only_reads,
-            self.purpose,
-            self.acr,
-            self.amr,
-        ]);
-        format!("{CREDENTIAL}{fields}\n")
+        let mut fields = vec![
+            json!(self.credential.as_str()),
+            json!(self.project.as_ref().map(ProjectName::as_str)),
+            json!(self.dataset.as_ref().map(DatasetName::as_str)),
+            json!(self.version),
+            json!(self.only_reads),
+            json!(self.purpose),
+            json!(self.acr),
+            json!(self.amr),
+        ];
+        // Only where there is one, so that what was kept before there were any stands.
+        if let Some(partition) = &self.partition {
+            fields.push(json!(partition.as_str()));
+        }
+        format!("{CREDENTIAL}{}\n", json!(fields))
     }
 
     /// The name of the text: its hash.
@@ -272,8 +279,17 @@ impl CredentialScope {
         let fields: Option<ScopeFields> =
             fields.and_then(|fields| serde_json::from_str(fields).ok());
         let read = |fields: ScopeFields| {
-            let ScopeFields(credential, project, dataset, version, only_reads, purpose, acr, amr) =
-                fields;
+            let ScopeFields(
+                credential,
+                project,
+                dataset,
+                version,
+                only_reads,
+                purpose,
+                acr,
+                amr,
+                partition,
+            ) = fields;
             Some(Self {
                 credential: credential.parse().ok()?,
                 project: project.map(|name| name.parse()).transpose().ok()?,
@@ -283,6 +299,7 @@ impl CredentialScope {
                 purpose,
                 acr,
                 amr,
+                partition: partition.map(|name| name.parse()).transpose().ok()?,
             })
         };
         let scope = fields.and_then(read).ok_or(PolicyError::NotCanonical)?;
@@ -308,6 +325,7 @@ impl CredentialScope {
                 acr: self.acr.as_deref(),
                 amr: &self.amr,
             },
+            ground: self.partition.as_ref().map_or(when.ground, Ground::In),
             ..when
         }
     }
@@ -443,6 +461,12 @@ mod tests {
             purpose: Some("a \"b\"".to_owned()),
             acr: None,
             amr: vec!["mfa".to_owned()],
+            partition: None,
+        };
+        assert!(scope.text().ends_with(",[\"mfa\"]]\n"), "as it was");
+        let scope = CredentialScope {
+            partition: Some("civil".parse().unwrap()),
+            ..scope
         };
         let text = scope.text();
         let version = CredentialScope::version(&text);

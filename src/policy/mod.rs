@@ -43,7 +43,7 @@ pub use explain::{Considered, Explanation, Verdict};
 pub use demand::{Assurance, Demand};
 #[doc(hidden)]
 pub use fuzz::fuzz_policy;
-pub use grant::{Circumstances, Grant, GrantEffect, Standing, Terms, Within};
+pub use grant::{Circumstances, Grant, GrantEffect, Ground, Standing, Terms, Within};
 pub use kept::{CredentialScope, Pieces, Rights};
 pub use project::ProjectPolicy;
 pub use source::{Policy, PolicySource};

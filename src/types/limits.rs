@@ -312,7 +312,7 @@ pub const SNAPSHOT_CLOCKS_APART_MS: u64 = 15 * 60 * 1000;
 /// six days without a store. Fewer in tests, whose names are slow.
 pub const SNAPSHOT_GAP: u64 = if cfg!(test) { 200 } else { 100_000 };
 /// Names of snapshots to come that the sweep spares: those of a day at the usual interval. What
-/// another catalog wrote before that is found, and ends the sweep. (Fewer in tests, here and below.)
+/// another catalog wrote before that is found, and ends the sweep. Fewer in tests, as above.
 pub const SNAPSHOT_AHEAD: u64 = if cfg!(test) { 20 } else { 20_000 };
 /// How far a recovery looks while blobs in the store are unexplained: 120 days of burnt numbers.
 pub const SNAPSHOT_SEARCH_MAX: u64 = 2_000_000;
@@ -403,6 +403,14 @@ pub const NODE_BROUGHT_MAX: usize = 256;
 pub const NODE_WINDOW_FILES_MAX: u64 = 512;
 /// Opens that a mount remembers to know their order again; some 20 bytes each.
 pub const NODE_LEARNED_MAX: usize = 2 * 1024 * 1024;
+/// Letters of a partition's name.
+pub const PARTITION_NAME_BYTES_MAX: usize = 30;
+/// Letters of a use class.
+pub const USE_CLASS_BYTES_MAX: usize = 30;
+/// Use classes that a node is enrolled for.
+pub const NODE_USES_MAX: usize = 16;
+/// Partitions that a grant names.
+pub const GRANT_PARTITIONS_MAX: usize = 16;
 /// Bytes of a plan, and files that it names: the paths of a large training set.
 pub const PLAN_BYTES_MAX: u64 = 128 * 1024 * 1024;
 /// See [`PLAN_BYTES_MAX`].

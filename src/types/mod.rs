@@ -28,7 +28,9 @@ pub use id::{
 };
 pub use label::{Label, Labels, Rank};
 pub use log_terms::LogTerms;
-pub use name::{BucketName, BucketRef, DatasetName, NameError, ObjectKey, ProjectName};
+pub use name::{
+    BucketName, BucketRef, DatasetName, NameError, ObjectKey, PartitionName, ProjectName, UseClass,
+};
 pub use network::{Network, NetworkError};
 // An address is a value; only sockets are I/O.
 pub use principal::{AccessKeyId, PrincipalId, PrincipalKind};

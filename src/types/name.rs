@@ -93,6 +93,16 @@ label! {
     DatasetName, limits::DATASET_NAME_BYTES_MAX
 }
 
+label! {
+    /// Compute nodes that one rule holds for (AZ-12), as an operator enrolled them. A scheduler may
+    /// call its own partitions otherwise.
+    PartitionName, limits::PARTITION_NAME_BYTES_MAX
+}
+label! {
+    /// What data may be computed on for, such as `civil` or `defence` (AZ-12).
+    UseClass, limits::USE_CLASS_BYTES_MAX
+}
+
 /// A dataset as S3 names it: `<project>--<dataset>`, or `<dataset>` in the default project.
 ///
 /// At most 30 + 2 + 31 = 63 bytes, S3's own bound.

@@ -1,8 +1,9 @@
 //! What keeps a request from a dataset whatever is granted: its label, the installation's ceiling,
-//! what was not said of it, its end. Judged behind the decision and before anything is looked up
+//! what jobs may compute on it for, what was not said of it, its end. Judged behind the decision and before anything is looked up
 //! in the dataset; on a read a comparison of two ranks and of two times.
 
 use super::error::{ErrorKind, VaultError};
+use super::session::JobBounds;
 use crate::catalog::{Card, DatasetRow, Stage};
 use crate::types::{Action, Label, Labels, Rank, Timestamp};
 
@@ -49,15 +50,23 @@ pub(super) const ABOVE: VaultError = VaultError::new(
     "barred: the dataset's label is above the clearance",
 );
 
-/// Judges one request on a dataset.
+/// Judges one request on a dataset; of a job on a node by what that is enrolled for, too.
 pub(super) fn judge(
     rules: &LabelRules,
     row: &DatasetRow,
     (rank, cleared): (Rank, Rank),
+    job: Option<&JobBounds>,
     (action, now): (Action, Timestamp),
 ) -> Result<(), VaultError> {
     if rank > cleared {
         return Err(ABOVE);
+    }
+    let use_class = row.card.as_ref().and_then(|card| card.use_class.as_ref());
+    if let (Some(use_class), Some(job)) = (use_class, job)
+        && !job.uses.contains(use_class)
+    {
+        let why = "barred: the node is not enrolled for the dataset's use class";
+        return Err(VaultError::new(ErrorKind::AccessDenied, why));
     }
     if is_use(action) {
         in_use(row, now)?;

@@ -13,7 +13,7 @@ use crate::ledger::Intent;
 use crate::policy::{Ask, Decision};
 use crate::types::{
     Act, ActKind, Action, ApprovalId, BucketName, Label, PrincipalId, PrincipalKind, ProjectName,
-    Rank, Timestamp, limits,
+    Rank, Timestamp, UseClass, limits,
 };
 
 /// What is to change of a dataset's description; the rest stays.
@@ -31,6 +31,8 @@ pub struct CardChange {
     pub ends: Option<Timestamp>,
     /// A legal hold for this reason, or (`Some(None)`) none any more.
     pub held: Option<Option<String>>,
+    /// Another use class, or (`Some(None)`) none any more.
+    pub use_class: Option<Option<UseClass>>,
     /// The approval of a label's lowering.
     pub approval: Option<ApprovalId>,
 }
@@ -386,6 +388,10 @@ impl Vault {
                 .held
                 .clone()
                 .unwrap_or_else(|| old.and_then(|c| c.held.clone())),
+            use_class: change
+                .use_class
+                .clone()
+                .unwrap_or_else(|| old.and_then(|c| c.use_class.clone())),
             told: old.map_or(Stage::Active, |c| c.told),
         };
         self.check_words(&card.label, [&card.source, &card.basis])?;
@@ -462,10 +468,14 @@ pub(super) fn said(card: &Card) -> String {
         basis,
         ends,
         held,
+        use_class,
         told: _,
     } = card;
     let held = held
         .as_ref()
         .map_or_else(String::new, |why| format!(" held={why}"));
-    format!("owner={owner} label={label} source={source} basis={basis} ends={ends}{held}")
+    let class = use_class
+        .as_ref()
+        .map_or_else(String::new, |class| format!(" use_class={class}"));
+    format!("owner={owner} label={label}{class} source={source} basis={basis} ends={ends}{held}")
 }

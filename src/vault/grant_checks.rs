@@ -27,8 +27,9 @@ impl Vault {
         let terms = &grant.terms;
         if terms.networks.len() > limits::GRANT_NETWORKS_MAX
             || terms.actions.len() > Action::ALL.len()
+            || terms.partitions.len() > limits::GRANT_PARTITIONS_MAX
         {
-            return wrong("it names too many networks or actions");
+            return wrong("it names too many networks, partitions or actions");
         }
         if !terms.actions.is_sorted_by(|a, b| a < b) {
             return wrong("its actions are named in order, each once");

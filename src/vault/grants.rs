@@ -14,7 +14,8 @@ use crate::catalog::Mutation;
 use crate::ledger::{AuthMethod, Intent};
 use crate::policy::{Grant, GrantEffect, Standing, Terms};
 use crate::types::{
-    Action, DatasetName, GrantId, Network, PrincipalId, ProjectName, Timestamp, limits,
+    Action, DatasetName, GrantId, Network, PartitionName, PrincipalId, ProjectName, Timestamp,
+    limits,
 };
 
 /// When a grant lapses that no review confirms.
@@ -64,6 +65,8 @@ pub struct GrantDraft {
     pub actions: Vec<Action>,
     /// Only from these networks.
     pub networks: Vec<Network>,
+    /// Only for jobs on these partitions.
+    pub partitions: Vec<PartitionName>,
 }
 
 const NO_GRANT: VaultError = VaultError::new(ErrorKind::InvalidArgument, "no such grant");
@@ -89,6 +92,7 @@ impl Vault {
             terms: Terms {
                 actions: draft.actions,
                 networks: draft.networks,
+                partitions: draft.partitions,
                 ..Terms::default()
             },
         })
@@ -410,7 +414,7 @@ fn words(grant: &Grant) -> String {
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     format!(
         "grant={} principal={} role={} dataset={dataset} approver={} purpose={} permit={} \
-         expires={} prefix={}",
+         expires={}{}{} prefix={}",
         grant.id,
         grant.principal,
         grant.role,
@@ -420,6 +424,17 @@ fn words(grant: &Grant) -> String {
         grant
             .expires
             .map_or_else(String::new, |end| end.to_string()),
+        some("networks", &grant.terms.networks),
+        some("partitions", &grant.terms.partitions),
         grant.prefix,
     )
+}
+
+/// A word for what a grant is narrowed by, if it is.
+fn some<T: ToString>(name: &str, all: &[T]) -> String {
+    if all.is_empty() {
+        return String::new();
+    }
+    let all: Vec<String> = all.iter().map(ToString::to_string).collect();
+    format!(" {name}={}", all.join(","))
 }

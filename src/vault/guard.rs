@@ -17,10 +17,10 @@ pub(super) use super::lease::Lease;
 use super::lease::RECHECK_MS;
 use super::session::Session;
 use super::uses::Recent;
-use super::{Call, Identity, LabelRules, Parts, Vault, asked, barrier};
+use super::{Bounds, Call, Identity, LabelRules, Parts, Vault, asked, barrier};
 use crate::catalog::{CredentialRow, DatasetRow, JobRow, NodeRow, PublicationRow, SharedCatalog};
 use crate::ledger::{ObjectRef, PolicyRef};
-use crate::policy::{Ask, Circumstances, Decision, Policy, ProjectPolicy, SubjectPolicy};
+use crate::policy::{Ask, Circumstances, Decision, Ground, Policy, ProjectPolicy, SubjectPolicy};
 use crate::types::{
     AccessKeyId, Action, BucketName, BucketRef, Clock, DatasetId, ObjectKey, PrincipalId,
     ProjectName, Rank, Timestamp, VersionName, Versioning, limits,
@@ -98,6 +98,8 @@ enum Name<'a> {
     Key(&'a str),
     /// All objects or uploads whose keys begin so.
     Prefix(&'a str),
+    /// The dataset itself, for a job that nobody has placed yet.
+    Job,
 }
 
 /// A credential with what its owner is.
@@ -396,6 +398,17 @@ impl Vault {
         Ok(proof)
     }
 
+    /// Decides whether the caller may know of a dataset that a job of hers is to read. On which
+    /// nodes is open: what the job does is decided again there.
+    pub(super) async fn authorize_job(
+        &self,
+        call: &Call,
+        bucket: &str,
+    ) -> Result<Authorized, VaultError> {
+        self.prove(call, bucket, Name::Job, Action::DatasetHead)
+            .await
+    }
+
     /// Decides whether the caller may do `action` with all that begins with `prefix`.
     pub(super) async fn authorize_under(
         &self,
@@ -422,9 +435,13 @@ impl Vault {
                 let named = BucketRef::parse(bucket, &self.settings.default_project);
                 let under = match name {
                     Name::Prefix(prefix) => Some(prefix),
-                    Name::Dataset | Name::Key(_) => None,
+                    Name::Dataset | Name::Key(_) | Name::Job => None,
                 };
                 intent.query = asked(named.ok().and_then(|named| named.version), under);
+                if matches!(name, Name::Job) {
+                    let version = intent.query.unwrap_or_default();
+                    intent.query = Some(format!("job= {version}"));
+                }
                 Err(self.turn_away(call, intent, error).await)
             }
         }
@@ -451,7 +468,7 @@ impl Vault {
         object.project = Some(bucket.project.clone());
         object.dataset = Some(bucket.dataset.clone());
         let (key_name, text) = match name {
-            Name::Dataset => (None, ""),
+            Name::Dataset | Name::Job => (None, ""),
             Name::Key(text) => (Some(or_refuse!(text.parse::<ObjectKey>(), None)), text),
             Name::Prefix(text) => (None, text),
         };
@@ -460,7 +477,10 @@ impl Vault {
         let principal = or_refuse!(call.subject().ok_or(denied), None);
         let subject = self.guard.subject_of(call, &bucket.project, principal);
         let subject = or_refuse!(subject.await, None);
-        let (now, when) = (self.now(), about(call, version));
+        let (now, mut when) = (self.now(), about(call, version));
+        if matches!(name, Name::Job) {
+            when.ground = Ground::Unplaced;
+        }
         let decision = subject.decide(&Ask {
             project: &bucket.project,
             principal,
@@ -478,7 +498,8 @@ impl Vault {
         let (dataset, publication, rank) = or_refuse!(found, Some(decision));
         if let Some(row) = &dataset {
             let ranks = (rank, subject.cleared());
-            let judged = barrier::judge(&self.settings.labels, row, ranks, (action, now));
+            let job = call.bounds.as_deref().and_then(Bounds::job);
+            let judged = barrier::judge(&self.settings.labels, row, ranks, job, (action, now));
             or_refuse!(judged, Some(decision));
         }
         self.guard.note(&decision, call, now);

@@ -91,6 +91,7 @@ impl Guard {
             purpose: bounds.purpose.clone(),
             acr: bounds.assured.acr.clone(),
             amr: bounds.assured.amr.clone(),
+            partition: bounds.job().and_then(|job| job.partition.clone()),
         };
         let text = scope.text();
         let version = CredentialScope::version(&text);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::error::{ErrorKind, VaultError};
 use super::guard::circumstances;
-use super::{Call, Vault};
+use super::{Bounds, Call, Vault};
 use crate::catalog::{DatasetRow, PublicationRow};
 use crate::policy::Ask;
 use crate::types::{Action, BucketName, PrincipalId, ProjectName, Rank, Versioning, limits};
@@ -102,7 +102,8 @@ impl Vault {
         let placed = self.guard.dataset(bucket).await?;
         let cleared = placed.is_none_or(|(row, rank)| {
             let ranks = (rank, subject.cleared());
-            super::barrier::judge(labels, &row, ranks, (action, ask.now)).is_ok()
+            let job = call.bounds.as_deref().and_then(Bounds::job);
+            super::barrier::judge(labels, &row, ranks, job, (action, ask.now)).is_ok()
         });
         Ok(cleared && subject.decide(&ask).allowed)
     }

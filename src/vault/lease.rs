@@ -97,6 +97,8 @@ impl Lease {
             return Ok(true);
         };
         let ranks = (rank, subject.cleared());
-        Ok(barrier::judge(&self.guard.labels, &row, ranks, (self.action, now)).is_ok())
+        let job = self.bounds.as_deref().and_then(Bounds::job);
+        let judged = barrier::judge(&self.guard.labels, &row, ranks, job, (self.action, now));
+        Ok(judged.is_ok())
     }
 }

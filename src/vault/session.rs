@@ -17,10 +17,11 @@ use super::assurance::Assured;
 use super::guard::Guard;
 use super::{Call, ErrorKind, Identity, Vault, VaultError};
 use crate::catalog::{IdentityRow, Mutation};
-use crate::policy::{Assurance, Circumstances, Within};
+use crate::policy::{Assurance, Circumstances, Ground, Within};
 use crate::token::{self, Claims, Issuer, TokenError};
 use crate::types::{
-    AccessKeyId, ClaimId, DatasetName, PrincipalId, ProjectName, SecretText, Timestamp, limits,
+    AccessKeyId, ClaimId, DatasetName, PartitionName, PrincipalId, ProjectName, SecretText,
+    Timestamp, UseClass, limits,
 };
 
 /// What a session's access key begins with; those of lasting credentials begin with `KLUS`.
@@ -76,9 +77,21 @@ pub struct JobBounds {
     pub node: String,
     /// From where the node spoke.
     pub client: Option<IpAddr>,
+    /// The partition that the node is in.
+    pub partition: Option<PartitionName>,
+    /// The use classes that it is enrolled for.
+    pub uses: Vec<UseClass>,
 }
 
 impl Bounds {
+    /// The job that the session is of.
+    pub(super) const fn job(&self) -> Option<&JobBounds> {
+        match &self.rests {
+            Rests::Job(job) => Some(job),
+            Rests::Word(_) => None,
+        }
+    }
+
     /// The person in whose name a job reads.
     #[must_use]
     pub const fn person(&self) -> Option<&PrincipalId> {
@@ -144,6 +157,10 @@ struct SealedJob {
     person: String,
     node: String,
     client: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    partition: Option<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    uses: Vec<String>,
 }
 
 /// A session as the guard keeps it.
@@ -174,6 +191,9 @@ pub(super) fn narrowed(client: Option<IpAddr>, bounds: Option<&Bounds>) -> Circu
                 only_reads: bounds.person().is_some(),
             })
         }),
+        ground: bounds
+            .and_then(|bounds| bounds.job()?.partition.as_ref())
+            .map_or(Ground::Elsewhere, Ground::In),
     }
 }
 
@@ -184,12 +204,18 @@ impl SealedJob {
             person: job.person.to_string(),
             node: job.node.clone(),
             client: job.client.map(|client| client.to_string()),
+            partition: job.partition.as_ref().map(ToString::to_string),
+            uses: job.uses.iter().map(ToString::to_string).collect(),
         }
     }
 
     fn open(self) -> Option<JobBounds> {
         let client = self.client.as_deref().map(str::parse).transpose();
+        let partition = self.partition.as_deref().map(str::parse).transpose();
+        let uses: Result<_, _> = self.uses.iter().map(|text| text.parse()).collect();
         Some(JobBounds {
+            partition: partition.ok()?,
+            uses: uses.ok()?,
             person: self.person.parse().ok()?,
             client: client.ok()?,
             name: self.name,

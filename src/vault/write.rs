@@ -314,7 +314,8 @@ impl Vault {
         recorded.settle(result)
     }
 
-    /// That a copy is labelled no lower than its source (AZ-13); a refusal is in the log.
+    /// That a copy is labelled no lower than its source (AZ-13), and is of its use class if that has
+    /// one (AZ-12); a refusal is in the log.
     pub(super) async fn check_labels(
         &self,
         call: &Call,
@@ -325,10 +326,17 @@ impl Vault {
         let rank = |proof: &Authorized| -> Result<_, VaultError> {
             Ok(labels.of_data(proof.dataset()?.card.as_deref()))
         };
-        if rank(source)? <= rank(target)? {
+        let class = |proof: &Authorized| -> Result<_, VaultError> {
+            let card = proof.dataset()?.card.as_ref();
+            Ok(card.and_then(|card| card.use_class.clone()))
+        };
+        let why = if rank(source)? > rank(target)? {
+            "barred: a copy would lower the label"
+        } else if class(source)?.is_some() && class(source)? != class(target)? {
+            "barred: a copy would be of another use class"
+        } else {
             return Ok(());
-        }
-        let why = "barred: a copy would lower the label";
+        };
         let mut intent = Self::intent_of(call, target);
         intent.source_object = Some(Self::intent_of(call, source).object);
         let error = VaultError::new(ErrorKind::AccessDenied, why);

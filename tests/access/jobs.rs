@@ -16,7 +16,7 @@ const HOUR_MS: u64 = 60 * MINUTE_MS;
 const HERE: &str = "127.0.0.1:5";
 
 /// A compute node.
-struct Node {
+pub(crate) struct Node {
     name: &'static str,
     key: Ed25519KeyPair,
 }
@@ -30,12 +30,27 @@ impl Node {
     }
 
     async fn enrolled(world: &World, name: &'static str, cluster: &str) -> Self {
+        Self::enrolled_in(world, name, cluster, (None, &[])).await
+    }
+
+    /// One in a partition, and with use classes.
+    pub(crate) async fn enrolled_in(
+        world: &World,
+        name: &'static str,
+        cluster: &str,
+        (partition, uses): (Option<&str>, &[&str]),
+    ) -> Self {
         let node = Self::new(name);
         let draft = NodeDraft {
             name: name.to_owned(),
             cluster: cluster.to_owned(),
             key: node.key.public_key().as_ref().try_into().expect("32 bytes"),
             networks: Vec::new(),
+            partition: partition.map(|name| name.parse().expect("a partition")),
+            uses: uses
+                .iter()
+                .map(|class| class.parse().expect("a class"))
+                .collect(),
         };
         let made = world.vault.enrol_node(&world.local(), draft).await;
         let _row = made.expect("enrolled");
@@ -62,7 +77,7 @@ impl Node {
         self.sign(&json!({"alg": "EdDSA"}), &self.claims(world, act, job))
     }
 
-    async fn start(&self, world: &World, job: &str) -> Got {
+    pub(crate) async fn start(&self, world: &World, job: &str) -> Got {
         tell(world, "start", &self.state(world, "start", job)).await
     }
 }
@@ -74,7 +89,7 @@ async fn tell(world: &World, verb: &str, statement: &str) -> Got {
     world.serve(None, &request).await
 }
 
-fn keys(got: &Got) -> Keys {
+pub(crate) fn keys(got: &Got) -> Keys {
     assert_eq!(got.status, 200, "{}", got.body);
     let told = got.json();
     let text = |name: &str| told[name].as_str().expect("text").to_owned();
@@ -85,15 +100,15 @@ fn keys(got: &Got) -> Keys {
     }
 }
 
-struct Stage {
-    world: World,
-    rosa: Keys,
-    grant: GrantId,
+pub(crate) struct Stage {
+    pub(crate) world: World,
+    pub(crate) rosa: Keys,
+    pub(crate) grant: GrantId,
     node: Node,
 }
 
 /// Rosa reads `icu--ecg`, of which there is a version, and `icu--mri`; node `gpu-1` is of `hpc`.
-async fn stage() -> Stage {
+pub(crate) async fn stage() -> Stage {
     let world = World::new().await;
     let olivia = world.keys("olivia", None).await;
     for request in [
@@ -136,7 +151,7 @@ async fn submit(world: &World, keys: &Keys, ask: &Value) -> Got {
 
 impl Stage {
     /// A job of rosa's for version 1.
-    async fn job(&self) -> String {
+    pub(crate) async fn job(&self) -> String {
         let got = submit(&self.world, &self.rosa, &ask("icu--ecg--v1")).await;
         assert_eq!(got.status, 201, "{}", got.body);
         got.json()["job"].as_str().expect("a name").to_owned()
@@ -149,7 +164,7 @@ impl Stage {
             .status
     }
 
-    async fn reads(&self, keys: &Keys) -> bool {
+    pub(crate) async fn reads(&self, keys: &Keys) -> bool {
         match self.get(keys, "/icu--ecg--v1/k").await {
             200 => true,
             403 => false,
@@ -336,6 +351,8 @@ async fn a_session_is_of_no_use_elsewhere() {
         cluster: "hpc".to_owned(),
         key: key.expect("32 bytes"),
         networks: vec!["10.0.0.0/8".parse().expect("a network")],
+        partition: None,
+        uses: Vec::new(),
     };
     let made = world.vault.enrol_node(&world.local(), draft).await;
     let _row = made.expect("enrolled");

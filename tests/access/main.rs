@@ -5,6 +5,7 @@ mod assurance;
 mod claims;
 mod grants;
 mod jobs;
+mod partitions;
 mod people;
 mod proofs;
 mod records;

@@ -53,8 +53,8 @@ fn keys_are_listed_replaced_and_copied() {
     let of = |name: &str| listed.iter().find(|row| row["of"] == name).cloned();
     let dataset = of("icu/ecg").expect("the dataset's key");
     assert_eq!(
-        (dataset["version"].as_str(), dataset["owner"].as_str()),
-        (Some("1"), Some("ana"))
+        (dataset["version"].as_u64(), dataset["owner"].as_str()),
+        (Some(1), Some("ana"))
     );
     assert_eq!(dataset["algorithm"], "AES-256-GCM");
     for key in ["root", "ring", "journal", "log", "publisher", "snapshots"] {
@@ -73,7 +73,7 @@ fn keys_are_listed_replaced_and_copied() {
         .iter()
         .find(|row| row["of"] == "icu/ecg")
         .expect("it");
-    assert_eq!(dataset["version"], "2");
+    assert_eq!(dataset["version"], 2);
     assert!(!dataset["rotated"].as_str().expect("a time").is_empty());
     let works = vault.run(&["key", "works", "--json"]).expect(0, &[]);
     let work = lines(&works.out)[0]["work"]
@@ -172,8 +172,8 @@ fn a_changed_root_opens_the_vault_and_the_old_one_does_not() {
         let row = row.expect(key);
         (row["version"].clone(), row["rotated"] == row["since"])
     };
-    assert_eq!(version("root"), ("2".into(), true), "counted once");
-    assert_eq!(version("ring"), ("1".into(), false));
+    assert_eq!(version("root"), (2.into(), true), "counted once");
+    assert_eq!(version("ring"), (1.into(), false));
 }
 
 #[test]

@@ -31,10 +31,6 @@ class Load(threading.Thread):
                 return
             self.kept[key] = body
             got = self.client.request("GET", key)
-            # As every client of S3 does: a key that goes just now may be half gone.
-            if got.status == 503:
-                time.sleep(0.5)
-                got = self.client.request("GET", key)
             if not got.whole or got.status == 0:
                 return
             if got.body != body:

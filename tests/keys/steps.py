@@ -142,7 +142,7 @@ def root_changed(trial: Trial) -> None:
     trial.expect("run again, it is done", again.returncode == 0, text_of(again))
     trial.expect("and the old root opens nothing", not opens(old_text) and opens(new_text))
     rows = {row["key"]: row for row in copy.lines("key", "inventory")}
-    trial.expect("it counts as one change", rows["root"]["version"] == "2", rows["root"])
+    trial.expect("it counts as one change", rows["root"]["version"] == 2, rows["root"])
 
 
 def of_root(trial: Trial) -> Trial:

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::question::{Question, questions};
 use crate::ledger::{AuthMethod, Completion, Intent, PolicyRef, Session};
 use crate::policy::{
-    Ask, Assurance, Circumstances, CredentialScope, Decision, Pieces, Policy, PolicyError,
+    Ask, Assurance, Circumstances, CredentialScope, Decision, Ground, Pieces, Policy, PolicyError,
     PolicySource, Rights, SubjectPolicy,
 };
 use crate::types::limits::{REPLAY_BYTES_MAX, REPLAY_SUBJECTS_MAX};
@@ -286,6 +286,11 @@ fn ask<'a>(
             Assurance::Host
         } else {
             Assurance::default()
+        },
+        ground: if question.unplaced {
+            Ground::Unplaced
+        } else {
+            Ground::Elsewhere
         },
         ..Circumstances::default()
     };

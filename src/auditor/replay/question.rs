@@ -10,6 +10,8 @@ pub(super) struct Question {
     pub(super) principal: PrincipalId,
     pub(super) key: String,
     pub(super) version: Option<u32>,
+    /// About a job that nobody had placed yet.
+    pub(super) unplaced: bool,
 }
 
 /// The log cuts what was asked to so many characters (`vault::cut`).
@@ -62,7 +64,16 @@ pub(super) fn questions(session: &Session, intent: &Intent) -> Result<Vec<Questi
         principal: principal.clone(),
         key: key.to_owned(),
         version,
+        unplaced: false,
     };
+    if let (Action::DatasetHead, Some(rest)) = (action, query.strip_prefix("job=")) {
+        let version = word(rest, "version=").and_then(|number| number.parse().ok());
+        let unplaced = true;
+        return Ok(vec![Question {
+            unplaced,
+            ..asks("", version)
+        }]);
+    }
     if let Some(key) = &intent.object.key {
         return Ok(vec![asks(key.as_str(), version)]);
     }
@@ -128,6 +139,11 @@ mod tests {
         );
         assert_eq!(asked(DatasetHead, None, "version=3"), one("", Some(3)));
         assert_eq!(asked(DatasetHead, None, "version=x"), one("", None));
+        let job = "job=ana/0199 version=3 cluster=hpc1 account=version=4";
+        assert_eq!(asked(DatasetHead, None, job), one("", Some(3)));
+        assert_eq!(asked(DatasetHead, None, "job= version=2"), one("", Some(2)));
+        let current = "job=ana/0199 version= cluster=hpc1";
+        assert_eq!(asked(DatasetHead, None, current), one("", None));
         let words = "grant=1 permit=a prefix=b expires= prefix=c/d";
         let keys: Vec<_> = asked(GrantManage, None, words);
         assert_eq!(keys.len(), 2);

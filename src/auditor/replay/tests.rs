@@ -196,6 +196,7 @@ fn what_a_credential_was_bound_to_counts() {
         purpose: Some("teaching".to_owned()),
         acr: None,
         amr: Vec::new(),
+        partition: None,
     };
     let text = scope.text();
     again.take(CredentialScope::version(&text), &text).unwrap();

@@ -28,7 +28,7 @@ fields!(NodeRow {
     key,
     networks,
     enrolled,
-});
+} else { partition, uses });
 fields!(Demand { acr, amr, log_only });
 bytes!(Linking {
     ByHand = 0,
@@ -88,8 +88,20 @@ fields!(JobRow {
     ended,
 });
 
+/// What stands in the place of [`RosterKind::Node`] before a node that is in a partition or has use
+/// classes, which follow it: rows of before there were any are as they were.
+const NODE_PLACED: u8 = 128;
+
 impl Wire for RosterRow {
     fn write(&self, out: &mut Vec<u8>) {
+        if let Self::Node(row) = self
+            && (row.partition.is_some() || !row.uses.is_empty())
+        {
+            out.push(NODE_PLACED);
+            row.write(out);
+            row.partition.write(out);
+            return row.uses.write(out);
+        }
         self.kind().write(out);
         match self {
             Self::Node(row) => row.write(out),
@@ -107,7 +119,11 @@ impl Wire for RosterRow {
     }
 
     fn read(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
-        Ok(match RosterKind::read(reader)? {
+        let form = u8::read(reader)?;
+        if form == NODE_PLACED {
+            return placed(reader).map(Self::Node);
+        }
+        Ok(match RosterKind::read(&mut Reader::new(&[form]))? {
             RosterKind::Node => Self::Node(Wire::read(reader)?),
             RosterKind::Job => Self::Job(Wire::read(reader)?),
             RosterKind::Demand => Self::Demand(Wire::read(reader)?),
@@ -121,4 +137,15 @@ impl Wire for RosterRow {
             RosterKind::Ending => Self::Ending(Wire::read(reader)?),
         })
     }
+}
+
+/// A node with its place. One that has none is written without, and no other way.
+fn placed(reader: &mut Reader<'_>) -> Result<NodeRow, CodecError> {
+    let mut row = NodeRow::read(reader)?;
+    row.partition = Wire::read(reader)?;
+    row.uses = Wire::read(reader)?;
+    if row.partition.is_none() && row.uses.is_empty() {
+        return Err(CodecError::Value);
+    }
+    Ok(row)
 }

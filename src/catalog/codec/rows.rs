@@ -69,15 +69,74 @@ bytes!(Stage {
     Quarantine = 2,
     Ended = 3,
 });
-fields!(Card {
-    owner,
-    label,
-    source,
-    basis,
-    ends,
-    held,
-    told,
-});
+
+/// The byte before the hold's reason says what follows: 1 for the reason, 2 for a use class.
+impl Wire for Card {
+    fn write(&self, out: &mut Vec<u8>) {
+        let Self {
+            owner,
+            label,
+            source,
+            basis,
+            ends,
+            held,
+            use_class,
+            told,
+        } = self;
+        owner.write(out);
+        label.write(out);
+        source.write(out);
+        basis.write(out);
+        ends.write(out);
+        write_two((held.as_ref(), use_class.as_ref()), out);
+        told.write(out);
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
+        let owner = Wire::read(reader)?;
+        let label = Wire::read(reader)?;
+        let source = Wire::read(reader)?;
+        let basis = Wire::read(reader)?;
+        let ends = Wire::read(reader)?;
+        let (held, use_class) = read_two(reader)?;
+        let told = Wire::read(reader)?;
+        Ok(Self {
+            owner,
+            label,
+            source,
+            basis,
+            ends,
+            held,
+            use_class,
+            told,
+        })
+    }
+}
+
+/// Two values that may be missing, behind one byte: 1 for the first, 2 for the second. With the
+/// first alone it is what that alone would be.
+fn write_two<A: Wire, B: Wire>((first, second): (Option<&A>, Option<&B>), out: &mut Vec<u8>) {
+    out.push(u8::from(first.is_some()) | (u8::from(second.is_some()) << 1));
+    if let Some(first) = first {
+        first.write(out);
+    }
+    if let Some(second) = second {
+        second.write(out);
+    }
+}
+
+fn read_two<A: Wire, B: Wire>(
+    reader: &mut Reader<'_>,
+) -> Result<(Option<A>, Option<B>), CodecError> {
+    let what = u8::read(reader)?;
+    if what > 3 {
+        return Err(CodecError::Value);
+    }
+    let first = (what & 1 == 1).then(|| Wire::read(reader)).transpose()?;
+    let second = (what & 2 == 2).then(|| Wire::read(reader)).transpose()?;
+    Ok((first, second))
+}
+
 fields!(CardDefaults {
     label,
     source,
@@ -294,14 +353,45 @@ fields!(Grant {
     approver,
     created,
 } else { terms });
-fields!(Terms {
-    version,
-    actions,
-    networks,
-    standing,
-    lapses,
-    proposer,
-});
+
+/// The byte before the version says what follows: 1 for a version, 2 for partitions.
+impl Wire for Terms {
+    fn write(&self, out: &mut Vec<u8>) {
+        let Self {
+            version,
+            partitions,
+            actions,
+            networks,
+            standing,
+            lapses,
+            proposer,
+        } = self;
+        let some = (!partitions.is_empty()).then_some(partitions);
+        write_two((version.as_ref(), some), out);
+        actions.write(out);
+        networks.write(out);
+        standing.write(out);
+        lapses.write(out);
+        proposer.write(out);
+    }
+
+    fn read(reader: &mut Reader<'_>) -> Result<Self, CodecError> {
+        let (version, partitions) = read_two::<_, Vec<_>>(reader)?;
+        if partitions.as_ref().is_some_and(Vec::is_empty) {
+            return Err(CodecError::Value);
+        }
+        Ok(Self {
+            version,
+            partitions: partitions.unwrap_or_default(),
+            actions: Wire::read(reader)?,
+            networks: Wire::read(reader)?,
+            standing: Wire::read(reader)?,
+            lapses: Wire::read(reader)?,
+            proposer: Wire::read(reader)?,
+        })
+    }
+}
+
 fields!(Act {
     kind,
     project,

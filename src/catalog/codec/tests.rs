@@ -146,9 +146,18 @@ fn people() -> Vec<Mutation> {
                 version: Some(3),
                 actions: vec![Action::ObjectRead],
                 networks: vec!["10.0.0.0/8".parse().unwrap()],
+                partitions: Vec::new(),
                 standing: Standing::Proposed,
                 lapses: Some(Timestamp::default()),
                 proposer: None,
+            },
+        },
+        Mutation::SetTerms {
+            grant: GrantId::from_bytes([5; 16]),
+            approver: "ann".parse().unwrap(),
+            terms: Terms {
+                partitions: vec!["civil".parse().unwrap()],
+                ..Terms::default()
             },
         },
         Mutation::LinkIdentity(IdentityRow {
@@ -173,6 +182,24 @@ fn people() -> Vec<Mutation> {
                     key: [7; 32],
                     networks: vec!["10.0.0.0/8".parse().unwrap()],
                     enrolled: Timestamp::default(),
+                    partition: None,
+                    uses: Vec::new(),
+                }),
+            }),
+        },
+        Mutation::SetRoster {
+            kind: RosterKind::Node,
+            name: "gpu-2".to_owned(),
+            was: None,
+            entry: Some(RosterEntry {
+                revision: 1,
+                row: RosterRow::Node(NodeRow {
+                    cluster: "hpc".to_owned(),
+                    key: [7; 32],
+                    networks: Vec::new(),
+                    enrolled: Timestamp::default(),
+                    partition: Some("civil".parse().unwrap()),
+                    uses: vec!["civil".parse().unwrap(), "dual".parse().unwrap()],
                 }),
             }),
         },

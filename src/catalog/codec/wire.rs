@@ -7,8 +7,8 @@ use bytes::Bytes;
 use super::CodecError;
 use crate::types::{
     AccessKeyId, ApprovalId, BlobId, ClaimId, DatasetId, DatasetName, ETag, GrantId, KeyWorkId,
-    Label, NoticeId, ObjectKey, PrincipalId, ProjectName, PublicationId, Timestamp, UploadId,
-    VersionId,
+    Label, NoticeId, ObjectKey, PartitionName, PrincipalId, ProjectName, PublicationId, Timestamp,
+    UploadId, UseClass, VersionId,
 };
 
 /// Elements for which room is made on the word of a length alone.
@@ -246,5 +246,7 @@ names!(
     PrincipalId,
     AccessKeyId,
     ETag,
-    Label
+    Label,
+    PartitionName,
+    UseClass
 );

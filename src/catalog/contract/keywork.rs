@@ -283,6 +283,7 @@ async fn what_is_held_as_a_whole_stops_a_commit() {
             basis: "consent".into(),
             ends: at(99),
             held: held.map(str::to_owned),
+            use_class: held.map(|_| "civil".parse().unwrap()),
             told: Stage::Active,
         };
         let set = |was: Option<Card>, card: Card| Mutation::SetCard {

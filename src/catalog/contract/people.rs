@@ -48,6 +48,7 @@ pub(super) fn terms() -> Terms {
         version: Some(2),
         actions: vec![Action::ObjectRead, Action::ObjectHead],
         networks: vec!["10.0.0.0/8".parse().unwrap(), "::1/128".parse().unwrap()],
+        partitions: vec!["civil".parse().unwrap()],
         standing: Standing::Proposed,
         lapses: Some(at(99)),
         proposer: Some("bob".parse().unwrap()),
@@ -142,6 +143,8 @@ fn enrol(name: &str, was: Option<u64>, revision: Option<u64>) -> Mutation {
         key: [7; 32],
         networks: vec!["10.0.0.0/8".parse().unwrap()],
         enrolled: at(1),
+        partition: "civil".parse().ok(),
+        uses: Vec::new(),
     });
     let entry = revision.map(|revision| RosterEntry { revision, row });
     set(RosterKind::Node, name, was, entry)
@@ -591,8 +594,6 @@ async fn a_row_of_the_roster_is_changed_by_who_read_it_last() {
 
 /// A job where a node should be.
 fn node_entry_of_a_job() -> RosterEntry {
-    RosterEntry {
-        revision: 1,
-        row: RosterRow::Job(job_row()),
-    }
+    let row = RosterRow::Job(job_row());
+    RosterEntry { revision: 1, row }
 }

@@ -259,7 +259,7 @@ fn paste(dir: &Path, endpoint: &str, output: &mut Output) -> Result<(), ShowErro
         output,
         &format!(
             "\nNow you. Lines ready to paste, in another terminal:\n\
-         \n  set -a; . {owner}; set +a          # be olivia, the owner; also job, auditor, stranger\n\
+         \n  set -a; . {owner}; set +a          # be olivia, the owner; also researcher, job, auditor, stranger\n\
          \n  aws s3 ls s3://{BUCKET}/\n  aws s3 cp s3://{BUCKET}/wdbc.csv -\n\
          \n  rclone lsl ':s3,provider=Other,env_auth=true,region=kluis,endpoint=\"{endpoint}\":{BUCKET}'\n\
          \n  python3 -c 'import boto3; print(boto3.client(\"s3\", region_name=\"kluis\")\

@@ -11,9 +11,9 @@ use std::time::Duration;
 use http::Method;
 use serde_json::json;
 
-use super::login_args::{Kept, Login};
+use super::login_args::{Kept, Login, Whoami};
 use super::output::{CliError, Exit, Output};
-use super::remote::Caller;
+use super::remote::{Caller, text};
 use super::serve::runtime;
 use crate::app::fetch::{self, FetchError};
 use crate::app::system::{SystemClock, SystemEntropy};
@@ -53,8 +53,9 @@ impl From<LoginError> for CliError {
 }
 
 fn unreachable(who: &str, error: &FetchError) -> CliError {
-    let error = CliError::of(Exit::Unavailable, error);
-    error.hint(format!("that was {who}"))
+    let told = CliError::of(Exit::Unavailable, error);
+    CliError::new(Exit::Unavailable, format!("{who}: {}", told.message()))
+        .hint("does it run, and is its URL right? `--ca-file` trusts a certificate of your own")
 }
 
 /// Signs in, or shows the session that is kept.
@@ -338,28 +339,36 @@ pub(super) fn logout(
     Ok(Exit::Done)
 }
 
-/// Asks the gateway.
+/// Asks the gateway whom it takes this person for: by a credential that is named, by the session
+/// that `kluis login` kept, or by what the environment has.
 pub(super) fn whoami(
-    ask: &Kept,
+    ask: &Whoami,
     environment: &Environment,
     output: &mut Output,
 ) -> Result<Exit, CliError> {
-    let file = file(ask, environment)?;
-    let text = kept(&file)?;
-    let caller = Caller {
-        credentials: Some(file),
-    };
-    let told = caller
-        .ask(environment, (Method::GET, &["identity"]), None)
-        .map_err(|error| error.hint("`kluis login` signs in again"))?;
-    let part = |name: &str| {
-        told.get(name)
-            .and_then(serde_json::Value::as_str)
-            .unwrap_or_default()
-            .to_owned()
-    };
-    let until = variable_of(&text, "KLUIS_EXPIRES").unwrap_or_default();
-    let row = [part("principal"), part("acts_for"), until];
+    let (caller, until) = signed_by(ask, environment)?;
+    let told = caller.ask(environment, (Method::GET, &["identity"]), None)?;
+    let row = [text(&told, "principal"), text(&told, "acts_for"), until];
     output.rows(["principal", "acts_for", "until"], &[row])?;
     Ok(Exit::Done)
+}
+
+/// Who signs, and until when, where that is known.
+fn signed_by(ask: &Whoami, environment: &Environment) -> Result<(Caller, String), CliError> {
+    if ask.caller.credentials.is_some() {
+        let credentials = ask.caller.credentials.clone();
+        return Ok((Caller { credentials }, String::new()));
+    }
+    let held = file(&ask.kept, environment).and_then(|file| Ok((kept(&file)?, file)));
+    match held {
+        Ok((text, file)) => {
+            let until = variable_of(&text, "KLUIS_EXPIRES").unwrap_or_default();
+            let credentials = Some(file);
+            Ok((Caller { credentials }, until))
+        }
+        Err(_nobody) if ask.kept.session.is_none() && environment.has(Variable::AwsAccessKeyId) => {
+            Ok((Caller { credentials: None }, String::new()))
+        }
+        Err(nobody) => Err(nobody.hint("`--credentials FILE` asks with a lasting credential")),
+    }
 }

@@ -4,10 +4,10 @@ use proptest::prelude::*;
 
 use crate::policy::testkit::{NOW, ana, builtin, dataset, deny, grant, person, project};
 use crate::policy::{
-    Ask, Bar, Circumstances, Grant, GrantEffect, ProjectPolicy, Standing, SubjectPolicy, Terms,
-    Verdict,
+    Ask, Bar, Circumstances, Grant, GrantEffect, Ground, ProjectPolicy, Standing, SubjectPolicy,
+    Terms, Verdict,
 };
-use crate::types::{Action, Network};
+use crate::types::{Action, Network, PartitionName};
 
 fn networks(texts: &[&str]) -> Vec<Network> {
     texts.iter().map(|text| text.parse().unwrap()).collect()
@@ -214,19 +214,51 @@ fn who_is_barred_may_do_nothing_and_the_record_says_why() {
     }
 }
 
+#[test]
+fn az_12_a_partition_is_what_an_enrolled_node_vouches_for() {
+    let (civil, secure): (PartitionName, PartitionName) =
+        ("civil".parse().unwrap(), "secure".parse().unwrap());
+    let on = |ground| Circumstances {
+        ground,
+        ..Circumstances::default()
+    };
+    let grounds = [
+        Ground::In(&civil),
+        Ground::In(&secure),
+        Ground::Elsewhere,
+        Ground::Unplaced,
+    ];
+    let placed = |row: Grant| Grant {
+        terms: Terms {
+            partitions: vec![secure.clone()],
+            ..Terms::default()
+        },
+        ..row
+    };
+    let view = ana(&builtin(), vec![placed(grant(1, "reader", "ecg"))]);
+    let may = |view: &SubjectPolicy| grounds.map(|ground| reads(view, on(ground)));
+    assert_eq!(may(&view), [false, true, false, true]);
+    // A denial there: who cannot show that she is elsewhere is denied, too.
+    let rows = vec![grant(1, "reader", "ecg"), placed(deny(2, "reader", "ecg"))];
+    let view = ana(&builtin(), rows);
+    assert_eq!(may(&view), [true, false, false, true]);
+}
+
 fn terms() -> impl Strategy<Value = Terms> {
     let network = prop::sample::select(vec!["10.0.0.0/8", "10.1.0.0/16", "::/0", "0.0.0.0/0"]);
     (
         prop::option::of(0..3_u32),
         prop::sample::subsequence(Action::ALL, 0..3),
         prop::collection::vec(network, 0..2),
+        prop::sample::subsequence(vec!["civil", "secure"], 0..2),
         any::<bool>(),
         prop::option::of(0..3_u64),
     )
-        .prop_map(|(version, actions, nets, proposed, lapses)| Terms {
+        .prop_map(|(version, actions, nets, places, proposed, lapses)| Terms {
             version,
             actions,
             networks: networks(&nets),
+            partitions: places.iter().map(|name| name.parse().unwrap()).collect(),
             standing: if proposed {
                 Standing::Proposed
             } else {
@@ -248,7 +280,9 @@ proptest! {
         client in prop::option::of(prop::sample::select(vec!["10.1.2.3", "192.0.2.1", "::1"])),
         version in prop::option::of(0..3_u32),
         purpose in prop::option::of(prop::sample::select(vec!["purpose 1", "purpose 2"])),
+        partition in prop::option::of(prop::sample::select(vec!["civil", "gpu"])),
     ) {
+        let partition: Option<PartitionName> = partition.map(|name| name.parse().unwrap());
         let roles = ["reader", "contributor", "owner", "job"];
         let ids = 1_u8..;
         let denials = rows.iter().all(|(_, allow, _)| *allow);
@@ -266,6 +300,7 @@ proptest! {
             client: client.map(|text| text.parse().unwrap()),
             purpose,
             version,
+            ground: partition.as_ref().map_or(Ground::Elsewhere, Ground::In),
             ..Circumstances::default()
         };
         for action in Action::ALL {

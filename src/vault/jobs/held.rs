@@ -42,7 +42,10 @@ impl Guard {
                 None => return Ok(false),
             },
         };
-        if !runs(&row) || self.enrolled(&job.node).await?.is_none() {
+        let node = self.enrolled(&job.node).await?;
+        // One that was put elsewhere is another node: its jobs ask again.
+        let stays = |node: &NodeRow| node.partition == job.partition && node.uses == job.uses;
+        if !runs(&row) || !node.is_some_and(|node| stays(&node)) {
             return Ok(false);
         }
         match &row.word {

@@ -15,7 +15,7 @@ use super::own::is_within;
 use super::session::Rests;
 use super::{Call, ErrorKind, NOBODY, Vault, VaultError};
 use crate::catalog::{JobRow, Mutation, RosterEntry, RosterKind, RosterRow};
-use crate::types::{Action, BucketRef, EventId, PrincipalId, Timestamp, limits};
+use crate::types::{BucketRef, EventId, PrincipalId, Timestamp, limits};
 
 /// What a person asks for a job.
 pub struct JobAsk<'a> {
@@ -80,9 +80,7 @@ impl Vault {
     pub async fn submit_job(&self, call: &Call, ask: JobAsk<'_>) -> Result<Job, VaultError> {
         // It may outlive the session, so its right does not rest on what the token claimed.
         let lasting = call.without_claims();
-        let proof = self
-            .authorize(&lasting, ask.bucket, None, Action::DatasetHead)
-            .await?;
+        let proof = self.authorize_job(&lasting, ask.bucket).await?;
         let mut intent = Self::intent_of(call, &proof);
         let drafted = self.draft_job(call, ask).await;
         let (job, mut changes) = match drafted {

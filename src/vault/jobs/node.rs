@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::super::{Call, ErrorKind, Vault, VaultError};
 use crate::catalog::{Mutation, NodeRow, RosterEntry, RosterKind, RosterRow};
-use crate::types::{Network, limits};
+use crate::types::{Network, PartitionName, UseClass, limits};
 
 /// Whether a text can name a node, cluster or account: it becomes part of a principal's name.
 pub(super) fn is_name(text: &str) -> bool {
@@ -33,6 +33,10 @@ pub struct NodeDraft {
     pub key: [u8; 32],
     /// From where it speaks; empty for: from one address within each session.
     pub networks: Vec<Network>,
+    /// The partition it is in.
+    pub partition: Option<PartitionName>,
+    /// What data of a use class may be computed on there for.
+    pub uses: Vec<UseClass>,
 }
 
 impl Vault {
@@ -40,10 +44,25 @@ impl Vault {
     pub async fn enrol_node(&self, call: &Call, draft: NodeDraft) -> Result<NodeRow, VaultError> {
         let name = draft.name;
         let key = data_encoding::BASE64.encode(&draft.key);
-        let what = format!("node={name} cluster={} key={key}", draft.cluster);
+        let mut uses = draft.uses;
+        uses.sort_unstable();
+        uses.dedup();
+        let mut what = format!("node={name} cluster={} key={key}", draft.cluster);
+        if let Some(partition) = &draft.partition {
+            what.push_str(&format!(" partition={partition}"));
+        }
+        if !uses.is_empty() {
+            let uses: Vec<&str> = uses.iter().map(UseClass::as_str).collect();
+            what.push_str(&format!(" uses={}", uses.join(",")));
+        }
         let intent = Self::admin_intent(call, None, &what);
         if !is_name(&name) || !is_name(&draft.cluster) {
             let why = "a node or cluster is 1 to 40 of a-z, 0-9 and . _ -";
+            let error = VaultError::new(ErrorKind::InvalidArgument, why);
+            return Err(self.turn_away(call, intent, error).await);
+        }
+        if uses.len() > limits::NODE_USES_MAX {
+            let why = "a node is enrolled for at most 16 use classes";
             let error = VaultError::new(ErrorKind::InvalidArgument, why);
             return Err(self.turn_away(call, intent, error).await);
         }
@@ -52,6 +71,8 @@ impl Vault {
             key: draft.key,
             networks: draft.networks,
             enrolled: self.now(),
+            partition: draft.partition,
+            uses,
         };
         let change = Mutation::SetRoster {
             kind: RosterKind::Node,

@@ -337,6 +337,8 @@ fn bounds(job: &Job, by: &Statement, expires: Timestamp) -> Bounds {
             person: job.row.principal.clone(),
             node: by.claims.issuer.clone(),
             client: by.client,
+            partition: by.node.partition.clone(),
+            uses: by.node.uses.clone(),
         }),
     }
 }

@@ -365,6 +365,31 @@ async fn az_13_copying_up_is_fine_and_copying_down_is_not() {
 }
 
 #[tokio::test]
+async fn az_12_a_copy_leads_out_of_no_use_class() {
+    let world = world().await;
+    let exporter = world.draft("oscar", "exporter");
+    world.make_grant(exporter).await.unwrap();
+    let call = world.call(Some("olivia"));
+    let made = world.vault.create_dataset(&call, "icu--low", false).await;
+    made.unwrap();
+    let class = |name: Option<&str>| CardChange {
+        use_class: Some(name.map(|name| name.parse().unwrap())),
+        ..CardChange::default()
+    };
+    assert_eq!(copy(&world, BUCKET, "icu--low").await, None);
+    set(&world, "olivia", class(Some("defence"))).await.unwrap();
+    let refused = Some(ErrorKind::AccessDenied);
+    assert_eq!(copy(&world, BUCKET, "icu--low").await, refused);
+    for (other, taken) in [(Some("civil"), refused), (Some("defence"), None)] {
+        let said = set_of(&world, "olivia", "low", class(other)).await;
+        said.unwrap();
+        assert_eq!(copy(&world, BUCKET, "icu--low").await, taken, "{other:?}");
+    }
+    set(&world, "olivia", class(None)).await.unwrap();
+    assert_eq!(copy(&world, BUCKET, "icu--low").await, None);
+}
+
+#[tokio::test]
 async fn az_13_the_ceiling_refuses_before_the_first_byte() {
     let mut world = world().await;
     set(&world, "olivia", to("secret")).await.unwrap();
