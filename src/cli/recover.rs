@@ -194,7 +194,10 @@ async fn rebuild(
     drop(opened);
     let found = found?;
     closed.map_err(|error| journal(&error))?;
-    if !dry {
+    let nothing = found.snapshots == 0;
+    if nothing {
+        clear(&new)?;
+    } else if !dry {
         put_in_place(&new, path).await?;
     }
     let later = changes_after(config, key, found.newest);
@@ -213,7 +216,7 @@ async fn recover(opened: &Opened, dry: bool, output: &mut Output) -> Result<Reco
     opened.vault.record_act(&call, what).await?;
     let mut steps = output.steps();
     let found = opened.vault.recover(|step| steps.tell(step)).await?;
-    if !dry {
+    if !dry && found.snapshots > 0 {
         // Whoever served this vault before stops when it finds this.
         opened.vault.claim().await?;
         if found.fork.is_some() {
@@ -359,8 +362,9 @@ fn report(
             "what was written after {newest} is not in the result"
         ));
     }
-    if dry {
-        output.note("a dry run: nothing was written");
+    if dry || found.snapshots == 0 {
+        let why = if dry { "a dry run: " } else { "" };
+        output.note(&format!("{why}nothing was written"));
     } else {
         output.note(&format!("the catalog is in {}", path.display()));
         if found.is_doubtful() {

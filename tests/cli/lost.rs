@@ -171,9 +171,17 @@ fn another_key_ring_recovers_nothing() {
     fs::remove_dir_all(vault.path("data/store")).expect("removed");
     fs::rename(other.path("data/store"), vault.path("data/store")).expect("moved");
     lose(&vault, "data/catalog.sqlite");
-    vault
-        .run(&["recover"])
-        .expect(1, &["no snapshot was found: another key ring"]);
+    vault.run(&["recover"]).expect(
+        1,
+        &[
+            "no snapshot was found: another key ring",
+            "nothing was written",
+        ],
+    );
+    assert!(
+        !vault.path("data/catalog.sqlite").exists(),
+        "an empty one would be served"
+    );
 }
 
 #[test]

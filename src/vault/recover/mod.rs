@@ -163,7 +163,9 @@ impl Vault {
         loop {
             found.unknown = self.unknown(&listed, found.newest).await?;
             let from = listed.next();
-            if found.unknown.blobs == 0 || !self.find_snapshots(&mut listed, from, search).await {
+            // Without any, that far was looked already.
+            let done = found.unknown.blobs == 0 || listed.found.is_empty();
+            if done || !self.find_snapshots(&mut listed, from, search).await {
                 break;
             }
             self.replay_changes(&listed, &mut replay, &mut found, &mut progress)

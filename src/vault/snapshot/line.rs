@@ -58,6 +58,14 @@ impl Vault {
     pub async fn claim(&self) -> Result<(), VaultError> {
         let mut pending = self.snapshots.turn.lock().await;
         let chain = self.settled(&mut pending).await?;
+        // A listing that is behind must not make it write over what another wrote there.
+        let number = chain.next;
+        let id = self.keyring.snapshot_blob_id(number);
+        match self.store.get(id, 0..1, 1).await {
+            Err(StoreError::NotFound) => {}
+            Ok(_) | Err(StoreError::Length) => return Err(ChainFault::Forked { number }.into()),
+            Err(error) => return Err(error.into()),
+        }
         let upto = chain.upto;
         let none = Body::Changes(Vec::new());
         self.put_next(chain, none, upto, &mut pending).await?;

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::chain::{backup, fault, names, old, put, recover, restore, snapshot};
 use super::keywork::{ask, bucket};
 use super::support::{World, settings};
-use crate::catalog::EraseScope;
+use crate::catalog::{EraseScope, MemoryCatalog, SharedCatalog};
 use crate::store::BlobStore as _;
 use crate::store::fault::{GetFault, Injected, ListFault, PutFault};
 use crate::vault::{ChainFault, ErrorKind, GRACE_MS_MIN, Settings, SweepAsk, Vault};
@@ -294,4 +294,29 @@ async fn a_base_whose_pointer_is_lost_is_found() {
     world.vault.rebase_by(300).await.unwrap();
     assert!(recover(&mut world).await.is_whole());
     assert_eq!(names(&world).await, ["a", "b", "c", "d", "e"]);
+}
+
+/// The store has the newest snapshot and does not list it: a recovery does not write over it.
+#[tokio::test]
+async fn a_recovery_writes_over_nothing_that_is_not_listed() {
+    let mut world = World::new().await;
+    put(&world, &["a"]).await;
+    snapshot(&world).await;
+    let fresh: SharedCatalog = Arc::new(MemoryCatalog::new());
+    restore(&mut world, &fresh);
+    world
+        .faults
+        .on_list(world.faults.calls()[3] + 1, ListFault::Empty);
+    let found = world.vault.recover_within(50, |_| {}).await.unwrap();
+    assert_eq!(found.snapshots, 0);
+    world
+        .faults
+        .on_list(world.faults.calls()[3] + 1, ListFault::Empty);
+    let claimed = world.vault.claim().await.unwrap_err();
+    assert_eq!(
+        claimed.chain_fault(),
+        Some(ChainFault::Forked { number: 0 })
+    );
+    assert!(recover(&mut world).await.is_whole());
+    assert_eq!(names(&world).await, ["a"]);
 }
