@@ -152,8 +152,6 @@ impl BlobStore for MemoryStore {
     }
 }
 
-/// A blob is written once: a second PUT under its name is a fault of the vault.
-
 #[cfg(test)]
 mod tests {
     use super::*;
