@@ -2,14 +2,15 @@
 # Slurm's Epilog: unmounts what the prolog mounted, whatever the job's end was, ends the job's rights here,
 # and leaves nothing behind. Root runs it on each node. What stays mounted fails it, and Slurm drains the node.
 #
-#   kluis-epilog.sh --sweep     the same for jobs that this node no longer has and whose epilog never came to its end;
-#                               the prolog does so first, and a timer may
+#   kluis-epilog.sh --sweep     the same for jobs that this node no longer has and whose epilog never came to its end; of those that
+#                               it has, the mounts' end follows the job's, should its time be changed. The prolog does so first, and
+#                               a timer may
 set -uo pipefail
 CONF=${KLUIS_SLURM_CONF:-/etc/kluis/slurm.conf}
 [ ! -f "$CONF" ] || . "$CONF"
 KLUIS=${KLUIS:-/usr/bin/kluis} LOG=${KLUIS_LOG:-/var/log/kluis}
 RUN=$(realpath -m -- "${KLUIS_RUN:-/run/kluis}")
-NODE=${KLUIS_NODE:-/etc/kluis/node.env} STOP_SECONDS_MAX=${KLUIS_STOP_SECONDS:-10}
+NODE=${KLUIS_NODE:-/etc/kluis/node.env} STOP_SECONDS_MAX=${KLUIS_STOP_SECONDS:-10} GRACE_SECONDS=${KLUIS_GRACE_SECONDS:-600}
 
 # The number may be another's by now.
 is_ours() { tr '\0' '\n' 2>/dev/null <"/proc/$1/cmdline" | grep -qxF -- "$2"; }
@@ -45,7 +46,7 @@ clean() {
         echo "kluis: job $job: it cannot be unmounted: $(standing "$job" | tr '\n' ' ')" >&2
         return 1
     fi
-    rm -f "$list" "$RUN/.$job.again"
+    rm -f "$list" "$RUN/.$job.again" "$RUN/.$job.end"
     # Directories alone are left by then; should anything else be, it stays to be seen.
     find "$RUN/$job" -xdev -depth -type d -exec rmdir {} + 2>/dev/null
     return 0
@@ -57,13 +58,16 @@ if [ "${1:-}" != --sweep ]; then
 fi
 compgen -G "$RUN/.*.mounts" >/dev/null || exit 0
 # A node that cannot ask ends nothing.
-here=$(squeue -h -w "${SLURMD_NODENAME:-$(hostname -s)}" -o %A) || exit 0
+here=$(SLURM_TIME_FORMAT=standard squeue -h -w "${SLURMD_NODENAME:-$(hostname -s)}" -o '%A %e') || exit 0
+while read -r job end; do
+    [ -n "$end" ] && end=$(date -d "$end" +%s 2>/dev/null) && touch -c -d "@$((end + GRACE_SECONDS))" "$RUN/.$job.end"
+done <<<"$here"
 failed=0
 for list in "$RUN"/.*.mounts; do
     job=${list##*/.}
     job=${job%.mounts}
     # Of a job that is only about to begin, anything that stands is of an earlier start.
-    [ "$job" = "${SLURM_JOB_ID:-}" ] || ! grep -qxF -- "$job" <<<"$here" || continue
+    [ "$job" = "${SLURM_JOB_ID:-}" ] || ! grep -q -- "^$job " <<<"$here" || continue
     clean "$job" || failed=1
 done
 exit $failed

@@ -23,8 +23,9 @@ KLUIS=${KLUIS:-/usr/bin/kluis} LOG=${KLUIS_LOG:-/var/log/kluis}
 RUN=$(realpath -m -- "${KLUIS_RUN:-/run/kluis}")
 CREDENTIALS=${KLUIS_CREDENTIALS:-/etc/kluis/credentials} NODE=${KLUIS_NODE:-/etc/kluis/node.env}
 READY_SECONDS_MAX=${KLUIS_READY_SECONDS:-30}
-MEMORY_MIB=${KLUIS_MEMORY_MIB:-256}
-VERSIONS_MAX=16
+MEMORY_MIB=${KLUIS_MEMORY_MIB:-256} GRACE_SECONDS=${KLUIS_GRACE_SECONDS:-600}
+# Of a job without an end: as long as a right lasts at most.
+VERSIONS_MAX=16 LASTS_SECONDS_MAX=$((30 * 86400))
 
 # What a job left whose epilog did not come to its end, also of an earlier start of this one. Where nothing is, this asks nobody.
 sweep=$(dirname "$0")/kluis-epilog.sh
@@ -67,6 +68,11 @@ install -d -m 0700 "$LOG"
 # The epilog cleans after whatever stands here.
 list=$RUN/.$job.mounts
 (umask 077 && : >"$list")
+# Where nothing of Slurm's comes here any more, the mounts end by themselves, soon after the job's time: what this file says.
+end=${SLURM_JOB_END_TIME:-}
+[ -n "$end" ] || end=$(SLURM_TIME_FORMAT=standard squeue -h -j "$job" -o %e 2>/dev/null) || end=
+[[ $end =~ ^[0-9]*$ ]] || end=$(date -d "$end" +%s 2>/dev/null) || end=
+(umask 077 && touch -d "@$((${end:-$(($(date +%s) + LASTS_SECONDS_MAX))} + GRACE_SECONDS))" "$RUN/.$job.end")
 # One that is there already is nobody's that could be believed.
 mkdir -m 0711 "$RUN/$job"
 # A job's mounts share one budget of memory, however many it asks for.
@@ -90,7 +96,7 @@ for word in "${versions[@]}"; do
         [ -z "${KLUIS_CGROUP:-}" ] || echo $BASHPID >>"$KLUIS_CGROUP/cgroup.procs" || exit 3
         echo -900 >/proc/self/oom_score_adj 2>/dev/null || true
         exec setsid "$KLUIS" mount "$version" "$place" "${proof[@]}" --allow-other --supervised \
-            --reader "${SLURM_JOB_UID:-$(id -u "$user")}" "${memory[@]}" ${KLUIS_MOUNT_OPTIONS:-}
+            --while "$RUN/.$job.end" --reader "${SLURM_JOB_UID:-$(id -u "$user")}" "${memory[@]}" ${KLUIS_MOUNT_OPTIONS:-}
     ) </dev/null >>"$LOG/job-$job.log" 2>&1 &
     pid=$!
     echo "$pid $place $user $right" >>"$list"

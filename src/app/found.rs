@@ -1,7 +1,7 @@
 //! Founding a vault: the files that `kluis init` and the demo both make. Nothing that is there
 //! already is overwritten, but for [`write_file`], whose caller owns the file.
 
-use std::fs::{DirBuilder, OpenOptions, Permissions};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
@@ -30,16 +30,50 @@ pub fn create_folder(path: &Path) -> io::Result<()> {
     create_dir(folder(path))
 }
 
+/// A new file that is to be written: whether it can be made is known before there is what goes
+/// into it. It goes with this unless it was written.
+pub struct NewFile {
+    path: PathBuf,
+    file: File,
+    written: bool,
+}
+
+impl NewFile {
+    /// Makes it, empty; one that is there is an error.
+    pub fn create(path: &Path, mode: u32) -> io::Result<Self> {
+        let mut options = OpenOptions::new();
+        let file = options.write(true).create_new(true).mode(mode).open(path)?;
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            written: false,
+        })
+    }
+
+    /// Writes it whole, or takes it away.
+    pub fn write(mut self, bytes: &[u8]) -> io::Result<()> {
+        self.file.write_all(bytes)?;
+        self.file.sync_all()?;
+        self.written = true;
+        File::open(folder(&self.path))?.sync_all()
+    }
+}
+
+impl Drop for NewFile {
+    fn drop(&mut self) {
+        if self.written {
+            return;
+        }
+        if let Err(error) = std::fs::remove_file(&self.path) {
+            let path = self.path.display();
+            tracing::warn!(%error, %path, "a file that was begun is left");
+        }
+    }
+}
+
 /// Writes a new file, whole or not at all; one that is there is an error.
 pub fn create_file(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    let mut file = options.write(true).create_new(true).mode(mode).open(path)?;
-    let written = file.write_all(bytes).and_then(|()| file.sync_all());
-    if let Err(error) = written {
-        std::fs::remove_file(path)?;
-        return Err(error);
-    }
-    std::fs::File::open(folder(path))?.sync_all()
+    NewFile::create(path, mode)?.write(bytes)
 }
 
 /// Writes a whole file or none, in the place of the one that is there.
@@ -112,6 +146,19 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), b"one");
         let mode = std::fs::metadata(&path).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
+    }
+
+    #[test]
+    fn a_new_file_that_was_not_written_is_not_left() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("f");
+        let file = NewFile::create(&path, 0o600).unwrap();
+        assert!(NewFile::create(&path, 0o600).is_err(), "it is taken");
+        assert!(path.exists(), "who is refused takes nothing away");
+        drop(file);
+        assert!(!path.exists());
+        NewFile::create(&path, 0o600).unwrap().write(b"1").unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), b"1");
     }
 
     #[test]

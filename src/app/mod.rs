@@ -36,7 +36,7 @@ pub(crate) use dial::Dial;
 #[cfg(feature = "audit")]
 pub(crate) use fetch::{FetchError, Place, post};
 pub use found::{
-    create_dir, create_file, create_folder, env_lines, make_catalog, make_keys, make_ring,
+    NewFile, create_dir, create_file, create_folder, env_lines, make_catalog, make_keys, make_ring,
     write_file,
 };
 pub use gateway::{Gateway, ServeError};

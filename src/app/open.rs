@@ -446,6 +446,7 @@ fn settings(config: &Config, lane: Lane, keyring: &KeyRing) -> Settings {
         default_project: config.server.default_project.clone(),
         snapshot_wait: config.catalog.snapshot_wait && lane == Lane::Gateway,
         snapshots_kept: true,
+        host_approves: config.policy.host_approves,
         log_origin: super::notary::log_origin(config, keyring),
         straight: config.straight.projects.clone(),
         attempts: config.limits.failed_attempts,

@@ -24,6 +24,7 @@ fn webhook(url: &str) -> Webhook {
         url: SecretText::new(url.to_owned()),
         secret: SecretText::new(SECRET.to_owned()),
         host: "x".to_owned(),
+        sealed: Bytes::new(),
     }
 }
 

@@ -3,9 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::shutdown::Shutdown;
 use crate::types::limits;
-use crate::vault::{SweepAsk, Vault, VaultError};
+use crate::vault::{ErrorKind, SweepAsk, Unopened, Vault, VaultError};
 
 /// How often last uses are written.
 const USES_INTERVAL: Duration = Duration::from_mins(1);
@@ -24,15 +26,24 @@ pub(super) async fn keep_uses(vault: Arc<Vault>, shutdown: Shutdown) {
     }
 }
 
+/// How long work on keys waits that only people can help on.
+const KEY_WORK_HOPELESS: Duration = Duration::from_hours(1);
 /// How often work on keys that another process began, or that a crash left, is looked for.
 const KEY_WORK_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Carries on rotations and erasures, and notices those that other processes did.
 pub(super) async fn work_on_keys(vault: Arc<Vault>, shutdown: Shutdown) {
     let mut seen = None;
+    let mut due = Instant::now();
     loop {
-        if let Err(error) = vault.resume_key_works().await {
+        if due <= Instant::now()
+            && let Err(error) = vault.resume_key_works(Unopened::Wait).await
+        {
             tracing::warn!(reason = error.reason(), "work on keys waits");
+            // It reads each row of a dataset: what only people mend is not tried all the time.
+            if error.kind() == ErrorKind::Integrity {
+                due = Instant::now() + KEY_WORK_HOPELESS;
+            }
         }
         match vault.notice_key_works(&mut seen).await {
             Ok(0) => {}

@@ -50,6 +50,7 @@ impl Mutation {
             | Self::RemoveObject { .. }
             | Self::DeleteVersion { .. }
             | Self::CheckHold(_)
+            | Self::CheckLogTerms { .. }
             | Self::SetAttached { .. }
             | Self::SetRetention { .. }
             | Self::SetHold { .. }

@@ -131,6 +131,8 @@ pub enum Conflict {
     TokenSpent,
     /// The dataset's description was changed meanwhile.
     CardChanged,
+    /// How the project's records are kept was changed meanwhile.
+    LogTermsChanged,
     /// The row of the roster is not the one that was read.
     RosterChanged,
     /// No such approval.

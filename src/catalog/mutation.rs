@@ -106,6 +106,14 @@ pub enum Mutation {
         /// The terms from now on.
         terms: LogTerms,
     },
+    /// Changes nothing; refused unless a project's records are kept on these terms. Before a change
+    /// of them, which was judged on these, it is judged in the same commit.
+    CheckLogTerms {
+        /// The project.
+        project: ProjectName,
+        /// The terms that were read.
+        terms: LogTerms,
+    },
     /// Makes a dataset; its project must exist, its name and id must be new.
     CreateDataset(DatasetRow),
     /// Deletes a dataset, which must hold no object and no upload.

@@ -55,7 +55,7 @@ pub(super) fn run(
             output.rows(COLUMNS, &rows)?;
         }
         DatasetCommand::Show { name } | DatasetCommand::Describe { name } => {
-            super::cards::describe(name, desk, output)?
+            super::cards::describe(name, desk, output)?;
         }
         DatasetCommand::Set { .. } => super::cards::set(command, desk, output)?,
         DatasetCommand::Publish { name, publisher } => publish(name, publisher, desk, output)?,

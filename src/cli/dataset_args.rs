@@ -88,6 +88,10 @@ pub struct Mount {
     /// [default: /var/lib/kluis/seen for root, else nowhere]
     #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
     pub seen: Option<PathBuf>,
+    /// End when this file's time of modification has come, or it is gone; whoever may write it puts
+    /// the end off with `touch`. In Slurm: the end of the job's time
+    #[arg(long = "while", value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub while_file: Option<PathBuf>,
     /// Watch over the mount: one that dies is followed by another, and readers wait meanwhile
     #[arg(long)]
     pub supervised: bool,

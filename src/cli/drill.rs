@@ -57,6 +57,7 @@ pub(super) fn run(
     clippy::disallowed_methods,
     reason = "how long a restore takes is what is asked"
 )]
+#[expect(clippy::future_not_send, reason = "a command has one thread")]
 async fn restore(
     ask: &key_args::Drill,
     config: &Config,

@@ -27,6 +27,10 @@ pub(super) fn refuse(error: &KeeperError) -> CliError {
             Exit::Unavailable,
             "try the token's or plugin's own tool; a PIN may have been counted as refused",
         ),
+        KeeperError::Busy { .. } => (
+            Exit::Unavailable,
+            "one PIN is tried at a time: try again when that is done",
+        ),
         KeeperError::Late { .. } => (
             Exit::Unavailable,
             "is it plugged in, and waits it for a touch? `pkcs11.wait` and `plugin.wait` say how long",
@@ -58,7 +62,7 @@ const fn of_device(refused: &Refused) -> (Exit, &'static str) {
             Exit::Usage,
             "set KLUIS_PIN or a `pin_file`, or run it on a terminal to be asked",
         ),
-        Refused::PinWrong => (
+        Refused::PinWrong | Refused::Login(_) => (
             Exit::No,
             "after two in a row it is not tried again without a person",
         ),

@@ -9,7 +9,7 @@ use crate::catalog::{KeyWorkRow, SharedCatalog};
 use crate::config::Config;
 use crate::keyring::{KeyRing, RootFile};
 use crate::types::{Clock as _, KeyWorkId, PrincipalId, Timestamp, limits};
-use crate::vault::erasure_words;
+use crate::vault::{Unopened, erasure_words};
 
 /// How work on keys is listed.
 pub(super) const COLUMNS: [&str; 8] = [
@@ -46,9 +46,14 @@ pub(super) fn run(
             ));
             output.hint("copies of the catalog from before open nothing of it: take a new one");
         }
-        KeyCommand::Resume => {
+        KeyCommand::Resume { give_up } => {
+            let unopened = if *give_up {
+                Unopened::GiveUp
+            } else {
+                Unopened::Wait
+            };
             let ended = desk.act(output, async |opened| {
-                Ok(opened.vault.resume_key_works().await?)
+                Ok(opened.vault.resume_key_works(unopened).await?)
             })?;
             output.note(&format!(
                 "{ended} pieces of work on keys were carried to their end"
@@ -135,7 +140,9 @@ fn change_root(ask: &ChangeRoot, desk: Desk<'_>, output: &mut Output) -> Result<
         super::unseal::farewell(&how, output);
         (made, how.kind())
     };
-    let dir = &config.keys.dir;
+    let (dir, copies) = (&config.keys.dir, &config.keys.copies);
+    let roots = (&old.identity, &new.identity);
+    KeyRing::may_change_root(dir, copies, roots).map_err(|error| failed(error.into()))?;
     // The record first. Where the ring does not open to the old one any more, this was begun
     // before and is in the log.
     if KeyRing::open(dir, &old.identity).is_ok() {
@@ -150,8 +157,7 @@ fn change_root(ask: &ChangeRoot, desk: Desk<'_>, output: &mut Output) -> Result<
         })?;
     }
     let at = SystemClock.now();
-    KeyRing::change_root(dir, &config.keys.copies, (&old.identity, &new.identity), at)
-        .map_err(|error| failed(error.into()))?;
+    KeyRing::change_root(dir, copies, roots, at).map_err(|error| failed(error.into()))?;
     let (shown, kind) = (to.display(), kind.as_str());
     output.note(&format!("the key ring opens to {shown} alone"));
     output.hint(&format!(

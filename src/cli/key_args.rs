@@ -51,8 +51,15 @@ pub enum KeyCommand {
         approval: ApprovalId,
     },
     /// Carry on rotations and erasures that were interrupted
+    ///
+    /// Where part tables open under no key, nothing is destroyed: a key that is missing may be in a
+    /// copy, a table that is damaged in the snapshots (`kluis recover`).
     #[command(after_long_help = "Example:\n  kluis key resume")]
-    Resume,
+    Resume {
+        /// Destroy the old keys though there are tables that no key opens: these are lost then
+        #[arg(long)]
+        give_up: bool,
+    },
     /// List rotations and erasures, those that are not done too
     #[command(after_long_help = "Example:\n  kluis key works")]
     Works,

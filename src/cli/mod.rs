@@ -51,6 +51,8 @@ mod secret;
 pub(crate) mod serve;
 #[cfg(feature = "mount")]
 mod supervise;
+#[cfg(feature = "mount")]
+mod term;
 mod unseal;
 mod webhook;
 

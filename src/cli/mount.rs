@@ -13,8 +13,8 @@ use super::job;
 use super::node::{gateway_of, newest, open_at, refuse};
 use super::output::{CliError, Exit, Output};
 use super::serve::runtime;
-use super::supervise;
-use crate::app::system::{SystemEntropy, forbid_dumps};
+use super::{supervise, term};
+use crate::app::system::{SystemClock, SystemEntropy, forbid_dumps};
 use crate::app::{log, shutdown};
 use crate::config::{Config, Environment};
 use crate::mount::{MountAsk, Supervised, is_descriptor, serve};
@@ -37,6 +37,11 @@ pub(super) fn run(
     if let Err(error) = forbid_dumps() {
         tracing::warn!(%error, "this process may be dumped, with keys and plaintext");
     }
+    let while_file = ask.while_file.as_deref();
+    if !ask.worker {
+        // One that follows another is ended in order instead.
+        term::check(while_file, &SystemClock)?;
+    }
     if ask.supervised && !ask.worker {
         if is_descriptor(&ask.directory) {
             let message = "a descriptor cannot be supervised: who mounted it holds it";
@@ -44,31 +49,10 @@ pub(super) fn run(
         }
         return supervise::run(&ask.directory, output);
     }
-    let memory = usize::try_from(ask.memory.saturating_mul(MIB)).unwrap_or(usize::MAX);
-    let unguessable = BlobId::random(&SystemEntropy::new()).map_err(|error| usage(&error))?;
-    let cache_bytes = ask.cache_size.saturating_mul(MIB);
-    let disk = ask
-        .cache
-        .as_ref()
-        .map(|path| DiskCache::open(path, cache_bytes));
-    let disk = disk
-        .transpose()
-        .map_err(|error| usage(&error).hint("--cache needs a directory that can be written"))?;
-    let mount = MountAsk {
-        disk,
-        through_gateway: ask.through_gateway,
-        name: format!("kluis-{unguessable}"),
-        directory: ask.directory.clone(),
-        allow_other: ask.allow_other,
-        direct: ask.direct_io,
-        memory_bytes: memory,
-        owner: (
-            rustix::process::getuid().as_raw(),
-            rustix::process::getgid().as_raw(),
-        ),
-        plan_writer: ask.plan_writer,
-        reader: ask.reader,
-    };
+    if ask.worker {
+        supervise::spare_less();
+    }
+    let mount = how(ask)?;
     let supervisor = if ask.worker { Some(line()?) } else { None };
     let supervised = supervisor.as_ref().map(UnixStream::try_clone).transpose()?;
     let supervised = supervised.map(Supervised::begin).transpose()?;
@@ -80,6 +64,7 @@ pub(super) fn run(
             tokio::select! {
                 _ = signals.next() => {}
                 () = supervisor_gone(supervisor.as_ref()) => {}
+                () = term::over(while_file, &SystemClock) => {}
             }
         };
         let shown = ask.directory.display().to_string();
@@ -95,6 +80,36 @@ pub(super) fn run(
         })
     })?;
     Ok(Exit::Done)
+}
+
+/// How it is made.
+fn how(ask: &Mount) -> Result<MountAsk, CliError> {
+    let usage = |error: &dyn std::error::Error| CliError::of(Exit::Usage, error);
+    let memory = usize::try_from(ask.memory.saturating_mul(MIB)).unwrap_or(usize::MAX);
+    let unguessable = BlobId::random(&SystemEntropy::new()).map_err(|error| usage(&error))?;
+    let cache_bytes = ask.cache_size.saturating_mul(MIB);
+    let disk = ask
+        .cache
+        .as_ref()
+        .map(|path| DiskCache::open(path, cache_bytes));
+    let disk = disk
+        .transpose()
+        .map_err(|error| usage(&error).hint("--cache needs a directory that can be written"))?;
+    Ok(MountAsk {
+        disk,
+        through_gateway: ask.through_gateway,
+        name: format!("kluis-{unguessable}"),
+        directory: ask.directory.clone(),
+        allow_other: ask.allow_other,
+        direct: ask.direct_io,
+        memory_bytes: memory,
+        owner: (
+            rustix::process::getuid().as_raw(),
+            rustix::process::getgid().as_raw(),
+        ),
+        plan_writer: ask.plan_writer,
+        reader: ask.reader,
+    })
 }
 
 /// The line to the supervisor.

@@ -238,6 +238,7 @@ fn keys(error: &KeyRingError) -> CliError {
         KeyRingError::NotARoot { .. } => {
             "the file of the root is no secret: every copy of it is as good"
         }
+        KeyRingError::OtherRing { .. } => "`kluis key copy DIR` begins a copy of this vault's keys",
         KeyRingError::OtherRoot => "restore the file of the root from its backup",
         KeyRingError::NotARecipient => "`age-keygen` makes an identity and prints its recipient",
         KeyRingError::ShareLocked { .. } => {

@@ -251,10 +251,10 @@ impl Output {
 
     /// Writes one thing: its JSON where that is wanted, else a line for each of its members.
     pub fn record(&mut self, thing: &Value) -> Result<(), CliError> {
-        match thing {
-            Value::Object(members) if !self.json => self.data(lines(members).as_bytes()),
-            _ => self.value(thing),
+        if let (Value::Object(members), false) = (thing, self.json) {
+            return self.data(lines(members).as_bytes());
         }
+        self.value(thing)
     }
 
     /// Begins to tell the steps of what takes long.

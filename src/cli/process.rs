@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use super::output::{CliError, Exit, Output};
+use crate::app::system::forbid_dumps;
 use crate::app::{KEEPER, serve_keeper};
 use crate::config::Environment;
 
@@ -18,6 +19,8 @@ pub(crate) trait Line: Parser {
 pub(crate) fn run<L: Line>(
     dispatch: impl FnOnce(&L, &Environment, &mut Output) -> Result<Exit, CliError>,
 ) -> ExitCode {
+    // Before a secret is read: what a command holds is in no core and open to no tracer.
+    let open = forbid_dumps().err();
     let environment = Environment::process();
     // What speaks to a token or a plugin is this program, asked by itself.
     if std::env::args_os()
@@ -38,6 +41,9 @@ pub(crate) fn run<L: Line>(
         Err(told) => return Output::of_process(false, &environment).usage(&told),
     };
     let mut output = Output::of_process(line.json(), &environment);
+    if let Some(error) = open {
+        output.note(&format!("this process can be dumped and traced: {error}"));
+    }
     match dispatch(&line, &environment, &mut output) {
         Ok(exit) => exit.into(),
         Err(error) => {

@@ -39,7 +39,8 @@ pub(super) fn run(
                 Ok(made.token)
             };
             hand_over(desk, &token.secret, output, make, async |opened| {
-                end(opened, name).await
+                end(opened, name).await?;
+                Ok("what was made is ended")
             })?;
             output.hint(
                 "its system is told https://GATEWAY/.kluis/v1/scim/v2 and this as a bearer token",
@@ -53,7 +54,8 @@ pub(super) fn run(
                 made.ok_or_else(|| CliError::new(Exit::Unavailable, "no credential was made"))
             };
             hand_over(desk, &token.secret, output, make, async |opened| {
-                end(opened, name).await
+                end(opened, name).await?;
+                Ok("what was made is ended")
             })?;
         }
         ScimCommand::End { name } => {

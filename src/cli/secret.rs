@@ -6,7 +6,7 @@ use clap::{Args, ValueHint};
 
 use super::open::Desk;
 use super::output::{CliError, Exit, Output};
-use crate::app::{Opened, create_file};
+use crate::app::{NewFile, Opened};
 use crate::types::SecretText;
 
 /// Where a secret goes.
@@ -20,13 +20,14 @@ pub struct SecretArgs {
     pub force: bool,
 }
 
-/// Makes a secret and hands it over. One that cannot be handed over is ended.
+/// Makes a secret and hands it over. The file is made first: where it cannot be, nothing is made
+/// and what was there stays. A secret that could still not be written is `ended`, which says so.
 pub(super) fn hand_over(
     desk: Desk<'_>,
     ask: &SecretArgs,
     output: &mut Output,
     make: impl AsyncFnOnce(&Opened) -> Result<SecretText, CliError>,
-    end: impl AsyncFnOnce(&Opened) -> Result<(), CliError>,
+    ended: impl AsyncFnOnce(&Opened) -> Result<&'static str, CliError>,
 ) -> Result<(), CliError> {
     if ask.output.is_none() && output.is_terminal() && !ask.force {
         return Err(
@@ -39,17 +40,21 @@ pub(super) fn hand_over(
         return Err(CliError::new(Exit::Usage, told).hint("nothing is overwritten"));
     }
     let secret = desk.act(output, async |opened| {
-        let secret = make(opened).await?;
         let Some(path) = &ask.output else {
-            return Ok(Some(secret));
+            return make(opened).await.map(Some);
         };
-        let text = zeroize::Zeroizing::new(format!("{}\n", secret.expose()));
-        if let Err(error) = create_file(path, text.as_bytes(), 0o600) {
-            end(opened).await?;
+        let unwritten = |error: std::io::Error| {
             let told = format!("cannot write {}: {error}", path.display());
-            return Err(CliError::new(Exit::Usage, told).hint("what was made is ended"));
+            CliError::new(Exit::Usage, told)
+        };
+        let file = NewFile::create(path, 0o600)
+            .map_err(|error| unwritten(error).hint("nothing was made or changed"))?;
+        let secret = make(opened).await?;
+        let text = zeroize::Zeroizing::new(format!("{}\n", secret.expose()));
+        match file.write(text.as_bytes()) {
+            Ok(()) => Ok(None),
+            Err(error) => Err(unwritten(error).hint(ended(opened).await?)),
         }
-        Ok(None)
     })?;
     match (secret, &ask.output) {
         (Some(secret), _) => {

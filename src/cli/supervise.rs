@@ -29,6 +29,22 @@ const END: Duration = Duration::from_secs(15);
 /// What a process that panicked exits with.
 const PANICKED: i32 = 101;
 
+/// How much a mount is spared when memory is short: less than its supervisor, who takes none and
+/// starts another, so that what one job reads does not end everybody else's processes first.
+const SPARED: i32 = -300;
+
+/// A mount of a supervisor's takes back what it was spared beyond that.
+pub(super) fn spare_less() {
+    const SCORE: &str = "/proc/self/oom_score_adj";
+    let now = std::fs::read_to_string(SCORE).ok();
+    let now = now.and_then(|text| text.trim().parse::<i32>().ok());
+    if now.is_some_and(|now| now < SPARED)
+        && let Err(error) = std::fs::write(SCORE, SPARED.to_string())
+    {
+        tracing::warn!(%error, "the system spares this process more than others");
+    }
+}
+
 /// A line that is listened to beside other things.
 pub(super) fn watched(line: UnixStream) -> io::Result<Line> {
     line.set_nonblocking(true)?;

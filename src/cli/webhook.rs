@@ -77,11 +77,11 @@ pub(super) fn run(
                 let place = (&url, host.as_str());
                 Ok(opened.vault.set_webhook(&call, project, place).await?)
             };
-            let end = async |opened: &app::Opened| {
-                let call = call(opened, "webhook end")?;
-                Ok(opened.vault.end_webhook(&call, project).await?)
+            // Ended, it would take along what waits.
+            let ended = async |_opened: &app::Opened| {
+                Ok("notices are sent there under a key that nobody has: set it again")
             };
-            hand_over(desk, secret, output, make, end)?;
+            hand_over(desk, secret, output, make, ended)?;
             output.note(&format!("notices of {project} are sent to {host}"));
             output.hint(&format!("`kluis webhook try {project}` sends one"));
         }

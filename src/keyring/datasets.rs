@@ -333,7 +333,10 @@ pub(super) fn versions_dir(dir: &Path, id: &DatasetId) -> PathBuf {
 /// The versions that lie in a directory of keys, in order; whatever else lies there is passed over.
 pub(super) fn versions_in(dir: &Path, id: &DatasetId) -> Result<Vec<u32>, KeyRingError> {
     let mut versions = Vec::new();
-    if key_file(dir, id, KEY_FIRST).exists() {
+    let first = key_file(dir, id, KEY_FIRST);
+    // What cannot be looked at is no key that is not there.
+    let there = first.try_exists();
+    if there.map_err(files::io_error("look for the key file", &first))? {
         versions.push(KEY_FIRST);
     }
     let later = versions_dir(dir, id);

@@ -42,6 +42,12 @@ pub enum KeyRingError {
         /// The ring's file.
         path: PathBuf,
     },
+    /// What should be a copy of this ring is the ring of another vault.
+    #[error("this is another vault's key ring, not a copy of this one: name this vault's own in `keys.copies`: path=`{}`", .path.display())]
+    OtherRing {
+        /// That ring's file.
+        path: PathBuf,
+    },
     /// The file is no age identity file with exactly one X25519 identity.
     #[error("this is not an age identity file with one identity (AGE-SECRET-KEY-1...): path=`{}`", .path.display())]
     NotAnIdentity {

@@ -141,10 +141,33 @@ impl KeyRing {
         Self::of(Some(dir.into()), (&ring, mark))
     }
 
+    /// Whether [`Self::change_root`] may begin: each of the `copies` holds the ring of `dir`, under
+    /// the old root or already under the new one. Another vault's would be lost: nobody else has
+    /// what it is to be encrypted from.
+    pub fn may_change_root(
+        dir: &Path,
+        copies: &[PathBuf],
+        roots: (&RootIdentity, &RootIdentity),
+    ) -> Result<(), KeyRingError> {
+        let (ring, _) = open_either(dir, roots)?;
+        for copy in copies {
+            copies::check(copy)?;
+            let path = copy.join("ring.age");
+            match open_either(copy, roots) {
+                Ok((there, _)) if there.same_as(&ring) => {}
+                Ok(_) | Err(KeyRingError::WrongRoot { .. }) => {
+                    return Err(KeyRingError::OtherRing { path });
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
     /// Encrypts the ring to another root identity, in `dir` and in its `copies`; from then on the
     /// old one opens none of them. At whatever step it is cut short, one of the two opens each of
-    /// them, and doing it again ends it. **An older copy of `ring.age` still opens to the old
-    /// one**: destroy those.
+    /// them, and doing it again ends it. A copy of another ring is refused before anything is
+    /// written. **An older copy of `ring.age` still opens to the old one**: destroy those.
     pub fn change_root(
         dir: &Path,
         copies: &[PathBuf],
@@ -158,9 +181,7 @@ impl KeyRing {
             Err(error) => return Err(error),
         };
         let sealed = new.encrypt(&ring::plain(&ring, mark))?;
-        for copy in copies {
-            copies::check(copy)?;
-        }
+        Self::may_change_root(dir, copies, (old, new))?;
         for dir in copies.iter().map(PathBuf::as_path).chain([dir]) {
             // Both names first, so that the ring opens to either whatever stands beside them.
             let both = format!("{}\n{}\n", old.recipient(), new.recipient());
@@ -313,6 +334,17 @@ fn open_ring(dir: &Path, root: &RootIdentity) -> Result<(Secret<32>, RootMark), 
         damaged()
     })?;
     ring::parse(&plain).ok_or_else(damaged)
+}
+
+/// The same, if one of the two does.
+fn open_either(
+    dir: &Path,
+    (old, new): (&RootIdentity, &RootIdentity),
+) -> Result<(Secret<32>, RootMark), KeyRingError> {
+    match open_ring(dir, old) {
+        Err(KeyRingError::WrongRoot { .. }) => open_ring(dir, new),
+        told => told,
+    }
 }
 
 /// Writes whose ring it is.

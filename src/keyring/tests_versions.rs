@@ -22,11 +22,16 @@ struct Disk {
 impl Disk {
     /// A ring with keys for A and B.
     fn new() -> Self {
+        Self::of(1)
+    }
+
+    /// The same, its keys drawn from a seed.
+    fn of(seed: u64) -> Self {
         let disk = Self {
             root: RootIdentity::generate(),
             held: tempfile::tempdir().unwrap(),
         };
-        let draws = Draws::new(1);
+        let draws = Draws::new(seed);
         let ring = KeyRing::create(&disk.dir(), &disk.root, &draws).unwrap();
         ring.create_dataset(&A, &draws).unwrap();
         ring.create_dataset(&B, &draws).unwrap();
@@ -326,6 +331,14 @@ fn cr_5_a_changed_root_opens_the_ring_and_its_copies_and_the_old_one_neither() {
     let third = RootIdentity::generate();
     let refused = KeyRing::change_root(&disk.dir(), &copies, (&disk.root, &third), NOW);
     assert!(matches!(refused, Err(KeyRingError::WrongRoot { .. })));
+    // Cut short between the copy and the directory: the copy opens to the third alone.
+    let kept = fs::read(disk.dir().join("ring.age")).unwrap();
+    KeyRing::change_root(&disk.dir(), &copies, (&new, &third), NOW).unwrap();
+    fs::write(disk.dir().join("ring.age"), &kept).unwrap();
+    KeyRing::change_root(&disk.dir(), &copies, (&new, &third), NOW).unwrap();
+    assert!(KeyRing::open(&disk.copy(), &third).is_ok());
+    let new = third;
+    let third = RootIdentity::generate();
     fs::rename(disk.copy(), disk.held.path().join("away")).unwrap();
     let away = KeyRing::change_root(&disk.dir(), &copies, (&new, &third), NOW);
     assert!(matches!(away, Err(KeyRingError::Io { .. })));
@@ -376,4 +389,30 @@ fn a_copy_of_another_ring_is_refused() {
         ring.mend_copies(),
         Err(KeyRingError::Exists { .. })
     ));
+}
+
+#[test]
+fn a_change_of_the_root_leaves_the_ring_of_another_vault_alone() {
+    let (disk, other) = (Disk::new(), Disk::of(2));
+    let new = RootIdentity::generate();
+    let own = || fs::read(disk.dir().join("ring.age")).unwrap();
+    let before = own();
+    let attempt = |other: &Disk| {
+        let copies = [disk.copy(), other.dir()];
+        KeyRing::change_root(&disk.dir(), &copies, (&disk.root, &new), NOW)
+    };
+    disk.open().begin_copy(&disk.copy()).unwrap();
+    let refused = attempt(&other);
+    assert!(matches!(refused, Err(KeyRingError::OtherRing { .. })));
+    // Nor where one root opens both.
+    KeyRing::change_root(&other.dir(), &[], (&other.root, &disk.root), NOW).unwrap();
+    let refused = attempt(&other);
+    assert!(matches!(refused, Err(KeyRingError::OtherRing { .. })));
+    assert!(KeyRing::open(&other.dir(), &disk.root).is_ok());
+    // Nor one that nobody can tell.
+    fs::write(other.dir().join("ring.age"), "none").unwrap();
+    let refused = attempt(&other);
+    assert!(matches!(refused, Err(KeyRingError::Damaged { .. })));
+    assert_eq!(own(), before, "nothing was written");
+    assert!(KeyRing::open(&disk.copy(), &disk.root).is_ok());
 }

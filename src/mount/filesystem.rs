@@ -241,11 +241,11 @@ impl fuser::Filesystem for Filesystem {
             match opened.await {
                 Ok(open) => {
                     let whole = State::whole(&open).filter(|range| range.len() <= WHOLE_BYTES);
-                    let handle = state.keep(number, open);
+                    let (handle, cached) = state.keep(number, open);
                     if let (Some(open), Some(range)) = (state.open(handle), whole) {
                         state.contents.fetch_ahead(&open, range);
                     }
-                    let how = if direct {
+                    let how = if direct || !cached {
                         FopenFlags::FOPEN_DIRECT_IO
                     } else {
                         FopenFlags::FOPEN_KEEP_CACHE

@@ -4,6 +4,7 @@
 //! attributes are answered on the spot where the page is in memory, everything else on the runtime.
 
 mod attributes;
+mod cached;
 mod device;
 mod filesystem;
 mod handover;
@@ -12,6 +13,7 @@ mod point;
 mod special;
 mod state;
 
+use std::collections::HashSet;
 use std::io;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
@@ -20,7 +22,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use fuser::{Config, MountOption, Session, SessionACL, SessionUnmounter};
+use fuser::{Config, MountOption, Notifier, Session, SessionACL, SessionUnmounter};
 use rustix::process::geteuid;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
@@ -129,7 +131,7 @@ pub async fn serve(
         let new = connection.is_none().then(|| session.as_fd());
         say(line, Word::Mounted, new.as_slice())?;
     }
-    let notifier = session.notifier();
+    let notifier = Arc::new(session.notifier());
     let mut unmounter = session;
     let mut unmount = unmounter.unmount_callable();
     let (ended, mut end) = oneshot::channel();
@@ -149,7 +151,7 @@ pub async fn serve(
         drop(tokio::task::spawn_blocking(move || read_ahead(&directory)));
     }
     mounted();
-    let renewing = tokio::spawn(renew(Arc::clone(&state), notifier));
+    let mut renewing = tokio::spawn(renew(Arc::clone(&state), Arc::clone(&notifier)));
     let reporting = tokio::spawn(report(Arc::clone(&state)));
     let planning = tokio::spawn(plan::watch(Arc::clone(&state)));
     let result = tokio::select! {
@@ -160,7 +162,13 @@ pub async fn serve(
             // What is open keeps the session alive; the directory is gone for everybody else.
             let served = match tokio::time::timeout(FAREWELL, &mut end).await {
                 Ok(result) => result.unwrap_or(Ok(())),
-                Err(_elapsed) => Ok(()),
+                Err(_elapsed) => {
+                    // Else it could renew what ends here.
+                    renewing.abort();
+                    let _aborted = (&mut renewing).await;
+                    leave_nothing(&state, &notifier).await;
+                    Ok(())
+                }
             };
             gone.and(served)
         }
@@ -179,6 +187,17 @@ fn take_down(directory: &Path, own: Option<&mut SessionUnmounter>) -> io::Result
         _ if is_descriptor(directory) => Ok(()),
         Some(own) => own.unmount(),
         None => unmount(directory),
+    }
+}
+
+/// Ends reading, and lets the kernel forget what it has. Who is inside still keeps a descriptor or
+/// a mapping, and nothing behind it: nor can it bring back what the kernel has just forgotten.
+async fn leave_nothing(state: &State, notifier: &Arc<Notifier>) {
+    state.keys.end("the mount has ended".into());
+    state.contents.forget();
+    let all = forget(Arc::clone(notifier), state.drop_open(None));
+    if tokio::time::timeout(FAREWELL, all).await.is_err() {
+        tracing::warn!("the kernel may have pages of what is open still");
     }
 }
 
@@ -270,23 +289,57 @@ fn session<'a>(
     Ok((Session::new(filesystem, &ask.directory, &config)?, None))
 }
 
-/// Renews the lease; when it is refused, lets the kernel forget what it has.
-async fn renew(state: Arc<State>, notifier: fuser::Notifier) {
+/// Renews the lease; of what is refused, one object or all, keys and plaintext are forgotten here
+/// and by the kernel.
+async fn renew(state: Arc<State>, notifier: Arc<Notifier>) {
     let pause = Duration::from_secs(limits::LEASE_SECONDS / 3);
     let mut refused = false;
     loop {
         tokio::time::sleep(pause).await;
-        state.keys.renew(&state.open_keys()).await;
+        let gone: HashSet<String> = state
+            .keys
+            .renew(&state.open_keys())
+            .await
+            .into_iter()
+            .collect();
+        if !gone.is_empty() {
+            for key in &gone {
+                state.error(key, "reading ended: the gateway refuses this object");
+            }
+            // All chunks: which are whose is not kept, and the rest comes again.
+            state.contents.forget();
+            drop(tokio::spawn(forget(
+                Arc::clone(&notifier),
+                state.drop_open(Some(&gone)),
+            )));
+        }
         let now = state.keys.lease().refusal();
         if let Some(code) = now.as_ref().filter(|_| !refused) {
             state.error("", &format!("reading ended: the gateway refuses ({code})"));
             state.contents.forget();
-            for inode in state.take_cached() {
-                // One that the kernel forgot already is no error.
-                let _gone = notifier.inval_inode(fuser::INodeNo(inode), 0, 0);
-            }
+            drop(tokio::spawn(forget(
+                Arc::clone(&notifier),
+                state.drop_open(None),
+            )));
         }
         refused = now.is_some();
+        let crowded = state.crowded();
+        if !crowded.is_empty() {
+            drop(tokio::spawn(forget(Arc::clone(&notifier), crowded)));
+        }
+    }
+}
+
+/// Lets the kernel forget what it has of files. It waits for reads that are under way.
+async fn forget(notifier: Arc<Notifier>, inodes: HashSet<u64>) {
+    let forgotten = tokio::task::spawn_blocking(move || {
+        for inode in inodes {
+            // One that the kernel forgot already is no error.
+            let _gone = notifier.inval_inode(fuser::INodeNo(inode), 0, 0);
+        }
+    });
+    if let Err(error) = forgotten.await {
+        tracing::warn!(%error, "the kernel forgot not all");
     }
 }
 

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::OFlags;
+use tokio::time::Instant;
 
 use super::state::State;
 use crate::node::Version;
@@ -82,7 +83,9 @@ impl PlanFile {
         options.read(true).write(true);
         options.custom_flags(i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or_default());
         let file = options.open(&self.path)?;
-        let mut text = Vec::new();
+        // As long as it is, so that it is not held twice while it grows.
+        let length = file.metadata()?.len().min(limits::PLAN_BYTES_MAX);
+        let mut text = Vec::with_capacity(usize::try_from(length).unwrap_or_default());
         (&file)
             .take(limits::PLAN_BYTES_MAX)
             .read_to_end(&mut text)?;
@@ -108,6 +111,7 @@ pub(super) async fn watch(state: Arc<State>) {
             continue;
         }
         seen = None;
+        let begin = Instant::now();
         match state.plan.take() {
             Ok(text) => {
                 let order = resolve(&state.version, &text).await;
@@ -116,30 +120,59 @@ pub(super) async fn watch(state: Arc<State>) {
             }
             Err(error) => tracing::warn!(%error, "a plan cannot be read"),
         }
+        // Whoever writes plans has a tenth of a core for it, whatever they cost.
+        tokio::time::sleep(begin.elapsed().saturating_mul(9)).await;
     }
 }
 
 /// A path's directory, with its slash, and its name.
 type Parts<'a> = (&'a [u8], &'a [u8]);
 
+/// Where the lines of a plan are in its text: 8 bytes each, whatever they hold.
+fn lines(text: &[u8]) -> Vec<(u32, u32)> {
+    let mut at = 0_usize;
+    let spans = text.split(|byte| *byte == b'\n').map(|line| {
+        let from = at;
+        let to = from.saturating_add(line.len());
+        at = to.saturating_add(1);
+        (from, to)
+    });
+    let spans = spans.filter(|(from, to)| from < to);
+    let spans = spans.filter_map(|(from, to)| Some((from.try_into().ok()?, to.try_into().ok()?)));
+    spans.take(limits::PLAN_FILES_MAX).collect()
+}
+
+fn line(text: &[u8], (from, to): (u32, u32)) -> Parts<'_> {
+    let span = usize::try_from(from).ok().zip(usize::try_from(to).ok());
+    let line = span.and_then(|(from, to)| text.get(from..to));
+    split(clean(line.unwrap_or_default()))
+}
+
 /// The files of a plan, as numbers in the manifest; lines that name none are passed over.
 async fn resolve(version: &Version, text: &[u8]) -> Vec<u32> {
-    let lines = text.split(|byte| *byte == b'\n').map(clean);
-    let lines = lines.filter(|line| !line.is_empty());
-    let lines: Vec<&[u8]> = lines.take(limits::PLAN_FILES_MAX).collect();
+    /// No file's number.
+    const NONE: u32 = u32::MAX;
+    let lines = lines(text);
+    let at = |number: u32| {
+        let span = usize::try_from(number).ok().and_then(|n| lines.get(n));
+        span.copied().unwrap_or_default()
+    };
     // In the manifest's order, so that each of its pages is looked at once.
-    let mut sorted: Vec<(usize, Parts<'_>)> =
-        lines.iter().map(|line| split(line)).enumerate().collect();
-    sorted.sort_by_key(|(_, path)| *path);
-    let mut found: Vec<Option<u32>> = vec![None; lines.len()];
-    for (at, (directory, name)) in sorted {
+    let count = u32::try_from(lines.len()).unwrap_or_default();
+    let mut sorted: Vec<u32> = (0..count).collect();
+    sorted.sort_unstable_by_key(|number| line(text, at(*number)));
+    let mut found: Vec<u32> = vec![NONE; lines.len()];
+    for number in sorted {
+        let (directory, name) = line(text, at(number));
         let entry = version.find(directory, name).await.ok();
-        let number = entry.and_then(|entry| version.number(entry.place));
-        if let (Some(number), Some(slot)) = (number, found.get_mut(at)) {
-            *slot = u32::try_from(number).ok();
+        let file = entry.and_then(|entry| version.number(entry.place));
+        let slot = usize::try_from(number).ok().and_then(|n| found.get_mut(n));
+        if let (Some(file), Some(slot)) = (file, slot) {
+            *slot = u32::try_from(file).unwrap_or(NONE);
         }
     }
-    found.into_iter().flatten().collect()
+    found.retain(|file| *file != NONE);
+    found
 }
 
 /// A line without what editors and shells leave around a path.
@@ -183,6 +216,18 @@ mod tests {
         std::os::unix::fs::symlink(&other, &plan.path).unwrap();
         assert!(plan.written().is_none() && plan.take().is_err());
         assert_eq!(std::fs::read(&other).unwrap(), b"not a plan");
+    }
+
+    #[test]
+    fn lines_are_found_where_they_are_and_bounded() {
+        let text = b"a/b\n\n./c\r\nlast";
+        let found = lines(text);
+        let parts: Vec<Parts<'_>> = found.iter().map(|span| line(text, *span)).collect();
+        let told = [(&b"a/"[..], &b"b"[..]), (b"", b"c"), (b"", b"last")];
+        assert_eq!(parts, told);
+        assert!(lines(b"").is_empty() && lines(b"\n\n").is_empty());
+        let most = lines(&b"a\n".repeat(limits::PLAN_FILES_MAX + 5)).len();
+        assert_eq!(most, limits::PLAN_FILES_MAX);
     }
 
     #[test]

@@ -39,6 +39,16 @@ fn of_roots(directory: &OwnedFd, at: &Path) -> io::Result<()> {
     Err(unsound(&format!("this belongs to account {owner}"), at))
 }
 
+/// Refuses a directory whose entries others than root may exchange: in one that others write, for
+/// each other's unless it is sticky (`/tmp`).
+fn unwritten(directory: &OwnedFd, at: &Path) -> io::Result<()> {
+    let mode = Mode::from_raw_mode(fstat(directory)?.st_mode);
+    if mode.intersects(Mode::WGRP | Mode::WOTH) && !mode.contains(Mode::SVTX) {
+        return Err(unsound("others may write a directory on the way", at));
+    }
+    Ok(())
+}
+
 fn in_proc(directory: &OwnedFd) -> String {
     format!("/proc/self/fd/{}", directory.as_raw_fd())
 }
@@ -64,6 +74,7 @@ impl Point {
                 other => other.into(),
             })?;
             of_roots(&above, &whole)?;
+            unwritten(&above, &whole)?;
         }
         Ok(Self {
             above,
@@ -118,7 +129,7 @@ impl Point {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
 
     use super::*;
 
@@ -158,6 +169,29 @@ mod tests {
         std::os::unix::fs::chown(top.path().join("real"), Some(12345), None).unwrap();
         let below = Point::of(&real).map(drop).unwrap_err();
         assert!(below.to_string().contains("12345"), "{below}");
+    }
+
+    #[test]
+    fn a_directory_that_others_write_is_not_walked_through() {
+        let (top, real, _) = places();
+        if !rustix::process::geteuid().is_root() {
+            assert!(Point::of(&real).is_err(), "this account is another");
+            return;
+        }
+        let above = top.path().join("real");
+        let of_mode = |path: &Path, mode| {
+            std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+            Point::of(&real).map(drop).map_err(|error| error.kind())
+        };
+        for mode in [0o777, 0o775, 0o757, 0o2775, 0o722] {
+            let refused = of_mode(&above, mode);
+            assert_eq!(refused, Err(io::ErrorKind::InvalidInput), "{mode:o}");
+        }
+        for mode in [0o755, 0o700, 0o1777, 0o1775] {
+            assert_eq!(of_mode(&above, mode), Ok(()), "{mode:o}");
+        }
+        // What is mounted on is covered, whoever wrote it.
+        assert_eq!(of_mode(&real, 0o777), Ok(()));
     }
 
     #[test]

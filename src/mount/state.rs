@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::attributes;
+use super::cached::Cached;
 use super::handover::Opened;
 use super::plan::PlanFile;
 use crate::node::{Contents, Keys, NodeError, Open, Orders, Place, Reads, Touched, Version};
@@ -12,11 +13,9 @@ use crate::types::{ByteRange, limits};
 
 /// Errors that `.kluis/errors` shows.
 const ERRORS_KEPT: usize = 100;
-/// Inodes whose pages the kernel may have; beyond, it is let forget them all.
-const CACHED_MAX: usize = 1 << 20;
-
 /// An open file.
 struct Handle {
+    inode: u64,
     open: Arc<Open>,
     /// What of it was told already.
     told: Touched,
@@ -29,9 +28,9 @@ pub(super) struct State {
     pub(super) contents: Arc<Contents>,
     pub(super) reads: Reads,
     handles: Mutex<HashMap<u64, Handle>>,
-    cached: Mutex<HashSet<u64>>,
-    /// For the successor of a mount that dies: what stands in `cached`.
-    list: Option<Opened>,
+    /// Handles whose files are refused, or were: they are opened anew when they are read.
+    dropped: Mutex<HashSet<u64>>,
+    cached: Mutex<Cached>,
     /// Whether it goes on with the session of one that died.
     resumed: bool,
     orders: Mutex<Orders>,
@@ -59,8 +58,8 @@ impl State {
             contents,
             reads: Reads::default(),
             handles: Mutex::default(),
+            dropped: Mutex::default(),
             cached: Mutex::default(),
-            list: None,
             resumed: false,
             orders: Mutex::new(orders),
             plan,
@@ -75,24 +74,34 @@ impl State {
     /// that died, whose handles are others than those to come.
     pub(super) fn supervised(mut self, list: Opened, resumed: bool) -> std::io::Result<Self> {
         if resumed {
-            self.cached = Mutex::new(list.all()?.into_iter().collect());
             self.next = AtomicU64::new((u64::from(std::process::id()) << 32) | 1);
         }
         self.resumed = resumed;
-        self.list = Some(list);
+        self.cached = Mutex::new(Cached::supervised(list, resumed)?);
         Ok(self)
     }
 
-    /// The file of a handle that a mount before this one gave out, opened anew: its key is released
-    /// anew, and that is on the record.
+    /// The file of a handle that a mount before this one gave out, or that was dropped, opened
+    /// anew: its key is released anew, and that is on the record.
     pub(super) async fn adopt(&self, number: u64, inode: u64) -> Result<Arc<Open>, NodeError> {
-        let place = attributes::place(inode).filter(|_| self.resumed);
-        let place = place.ok_or(NodeError::Absent)?;
+        let known = self.resumed || lock(&self.dropped).contains(&number);
+        if !known {
+            // Another read was faster.
+            return self.open(number).ok_or(NodeError::Absent);
+        }
+        let place = attributes::place(inode).ok_or(NodeError::Absent)?;
         let found = self.version.at(place).await?;
         let open = Arc::new(self.contents.open(&found, 1).await?);
         self.opened.fetch_add(1, Ordering::Relaxed);
         let mut handles = lock(&self.handles);
+        // One that was closed meanwhile is kept for nobody.
+        let dropped = lock(&self.dropped).remove(&number);
+        if !dropped && !self.resumed && !handles.contains_key(&number) {
+            return Ok(open);
+        }
+        lock(&self.cached).add(inode);
         let handle = handles.entry(number).or_insert_with(|| Handle {
+            inode,
             open,
             told: Touched::default(),
         });
@@ -106,25 +115,17 @@ impl State {
         format!("{project}/{dataset}@{}", root.number)
     }
 
-    /// Keeps an open file; its number.
-    pub(super) fn keep(&self, inode: u64, open: Open) -> u64 {
+    /// Keeps an open file; its number, and whether the kernel may keep pages of it.
+    pub(super) fn keep(&self, inode: u64, open: Open) -> (u64, bool) {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         self.opened.fetch_add(1, Ordering::Relaxed);
         let handle = Handle {
+            inode,
             open: Arc::new(open),
             told: Touched::default(),
         };
         lock(&self.handles).insert(number, handle);
-        let mut cached = lock(&self.cached);
-        let count = cached.len();
-        if count < CACHED_MAX
-            && cached.insert(inode)
-            && let Some(list) = &self.list
-            && let Err(error) = list.add(count, inode)
-        {
-            tracing::warn!(%error, "what was opened cannot be listed for a successor");
-        }
-        number
+        (number, lock(&self.cached).add(inode))
     }
 
     pub(super) fn open(&self, number: u64) -> Option<Arc<Open>> {
@@ -135,8 +136,27 @@ impl State {
     /// Closes a file and queues what was read through it. That it was opened is said too.
     pub(super) fn close(&self, number: u64) {
         let gone = lock(&self.handles).remove(&number);
+        lock(&self.dropped).remove(&number);
         if let Some(handle) = gone {
             self.tell(&handle.open, &handle.told, true);
+        }
+    }
+
+    /// Lets go of open files, with the keys in them: of those of `refused` keys, or of all. What
+    /// was read through them is told. The inodes whose pages the kernel is to forget.
+    pub(super) fn drop_open(&self, refused: Option<&HashSet<String>>) -> HashSet<u64> {
+        let of_them = |handle: &Handle| refused.is_none_or(|keys| keys.contains(handle.open.key()));
+        let mut handles = lock(&self.handles);
+        let gone: Vec<(u64, Handle)> = handles.extract_if(|_, handle| of_them(handle)).collect();
+        lock(&self.dropped).extend(gone.iter().map(|(number, _)| *number));
+        drop(handles);
+        for (_, handle) in &gone {
+            self.tell(&handle.open, &handle.told, true);
+        }
+        let inodes = gone.iter().map(|(_, handle)| handle.inode);
+        match refused {
+            Some(_) => inodes.collect(),
+            None => inodes.chain(lock(&self.cached).take()).collect(),
         }
     }
 
@@ -172,9 +192,11 @@ impl State {
         keys.into_iter().map(str::to_owned).collect()
     }
 
-    /// Inodes whose contents the kernel may have.
-    pub(super) fn take_cached(&self) -> HashSet<u64> {
-        std::mem::take(&mut lock(&self.cached))
+    /// Inodes whose pages the kernel is to forget because there are many.
+    pub(super) fn crowded(&self) -> HashSet<u64> {
+        let handles = lock(&self.handles);
+        let open = handles.values().map(|handle| handle.inode);
+        lock(&self.cached).crowded(open)
     }
 
     /// Brings what is likely to be opened after the file at a place, without waiting for it.

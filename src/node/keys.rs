@@ -352,8 +352,9 @@ impl Keys {
         Ok(())
     }
 
-    /// Renews the lease for what is open. Call again and again, well within the lease.
-    pub async fn renew(&self, open: &[String]) {
+    /// Renews the lease for what is open; which of it is refused from now on, and was not before:
+    /// its keys are forgotten here. Call again and again, well within the lease.
+    pub async fn renew(&self, open: &[String]) -> Vec<String> {
         let mut batches: Vec<&[String]> = open.chunks(limits::RELEASE_KEYS_MAX).collect();
         if batches.is_empty() {
             batches.push(&[]);
@@ -372,23 +373,28 @@ impl Keys {
                 }
                 Err(GatewayError::Refused { status, code, .. }) if (400..500).contains(&status) => {
                     self.end(code);
-                    return;
+                    return Vec::new();
                 }
                 Err(error) => {
                     tracing::warn!(%error, "the lease is not renewed");
-                    return;
+                    return Vec::new();
                 }
             }
         }
-        *lock(&self.lease.refused) = refused;
+        let before = std::mem::replace(&mut *lock(&self.lease.refused), refused.clone());
         self.lease.term.send_replace(Term {
             until: begin + LEASE,
             refused: None,
         });
+        let mut state = lock(&self.state);
+        for key in &refused {
+            state.tables.remove(key);
+        }
+        refused.difference(&before).cloned().collect()
     }
 
-    /// Ends it: every key is forgotten.
-    fn end(&self, code: String) {
+    /// Ends the lease, until it is renewed: every key is forgotten.
+    pub fn end(&self, code: String) {
         let mut state = lock(&self.state);
         state.tables.clear();
         state.order.clear();

@@ -14,11 +14,15 @@ const QUERY_FIELDS: &[&[u8]] = &[
     b"x-amz-signedheaders",
 ];
 
+/// What names a session beside a signature. A form has none: its fields come behind the look at who
+/// signs.
+const SESSION_TOKEN: &[u8] = b"x-amz-security-token";
+
 /// Refuses a form that is signed elsewhere, too, or comes with headers that its policy does not
 /// cover: all that it asks stands in its fields. The host is not signed in a form.
 pub(super) fn check_form(headers: &HeaderMap, query: &str) -> S3Result<()> {
-    let twice =
-        headers.contains_key(header::AUTHORIZATION) || query.split('&').any(is_signature_field);
+    let of_signing = |pair| is_signature_field(pair) || is_field(pair, SESSION_TOKEN);
+    let twice = headers.contains_key(header::AUTHORIZATION) || query.split('&').any(of_signing);
     if twice {
         return Err(S3Error::with_message(
             S3ErrorCode::InvalidArgument,
@@ -110,10 +114,13 @@ fn decoded(text: &str) -> Vec<u8> {
 }
 
 fn is_signature_field(pair: &str) -> bool {
+    QUERY_FIELDS.iter().any(|field| is_field(pair, field))
+}
+
+/// Whether a pair of a query is this field.
+fn is_field(pair: &str, field: &[u8]) -> bool {
     let name = decoded(pair.split('=').next().unwrap_or_default());
-    QUERY_FIELDS
-        .iter()
-        .any(|field| name.eq_ignore_ascii_case(field))
+    name.eq_ignore_ascii_case(field)
 }
 
 /// `AWS4-HMAC-SHA256 Credential=…, SignedHeaders=a;b, Signature=…`
@@ -148,6 +155,27 @@ mod tests {
     const RIGHT: &str = "AWS4-HMAC-SHA256 Credential=K/20270101/r/s3/aws4_request, \
                          SignedHeaders=host;x-amz-date, Signature=00";
     const QUERY: &str = "X-Amz-Algorithm=AWS4-HMAC-SHA256&X-Amz-SignedHeaders=a%3Bhost";
+
+    #[test]
+    fn nothing_beside_a_forms_fields_says_who_signs() {
+        let none = HeaderMap::new();
+        assert!(check_form(&none, "").is_ok());
+        assert!(check_form(&none, "x-id=PostObject&token=x").is_ok());
+        for query in [
+            QUERY,
+            "X-Amz-Security-Token=t",
+            "a=b&x-amz-security-token=t",
+            "x-amz-security%2Dtoken=t",
+            "x-amz-security-token",
+        ] {
+            assert!(check_form(&none, query).is_err(), "{query}");
+        }
+        for name in ["authorization", "x-amz-security-token", "x-amz-acl"] {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, HeaderValue::from_static("x"));
+            assert!(check_form(&headers, "").is_err(), "{name}");
+        }
+    }
 
     fn code(authorization: &[&str], query: &str) -> Option<String> {
         let value = |text: &&str| (header::AUTHORIZATION, HeaderValue::from_str(text).unwrap());

@@ -72,11 +72,23 @@ impl Asked {
     }
 }
 
-/// Reads a form. A field that comes twice, or that would narrow the session in a way that is not
-/// served, is refused.
+/// Fields that are known, and no more than that many are looked at.
+const FIELDS_MAX: usize = 8;
+/// Bytes of a form: a token's, and as many again for the rest.
+const FORM_BYTES_MAX: usize = 2 * limits::TOKEN_BYTES_MAX;
+
+/// Reads a form, in time that its bounds give: whoever sends it has signed nothing yet. A field
+/// that comes twice, or that would narrow the session in a way that is not served, is refused.
 pub(super) fn read(body: &[u8]) -> Result<Asked, Refusal> {
+    const TOO_MUCH: Refusal = invalid("There are too many parameters, or they are too long.");
+    if body.len() > FORM_BYTES_MAX {
+        return Err(TOO_MUCH);
+    }
     let mut fields: Vec<(String, String)> = Vec::new();
     for (name, value) in form_urlencoded::parse(body) {
+        if fields.len() == FIELDS_MAX {
+            return Err(TOO_MUCH);
+        }
         if fields.iter().any(|(known, _)| *known == name) {
             return Err(invalid("A parameter comes twice."));
         }
@@ -313,6 +325,29 @@ mod tests {
 
     fn code(body: &str) -> Option<&'static str> {
         read(body.as_bytes()).err().map(|refusal| refusal.code)
+    }
+
+    /// With work that grows by their square, the first of these would take minutes.
+    #[test]
+    fn what_nobody_signed_is_bounded_before_it_is_looked_at() {
+        let names = |count: usize| {
+            let fields: Vec<String> = (0..count).map(|n| format!("a{n}=")).collect();
+            fields.join("&")
+        };
+        for much in [
+            names(300_000),
+            names(9),
+            "&".repeat(2 * FORM_BYTES_MAX),
+            format!("{GOOD}&{}", names(4)),
+            format!("{GOOD}&x={}", "x".repeat(FORM_BYTES_MAX)),
+        ] {
+            assert_eq!(code(&much), Some("ValidationError"), "{much:.80}");
+        }
+        let long = GOOD.replace(
+            "Token=t",
+            &format!("Token={}", "t".repeat(limits::TOKEN_BYTES_MAX)),
+        );
+        assert!(read(long.as_bytes()).is_ok());
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! Filters (RFC 7644, section 3.4.2.2): read whole or refused, with bounds on length, terms and
 //! depth; judged on the values that a resource has. No value is ever part of another language.
 
+use std::borrow::Cow;
+
 use super::{GROUP, ScimError, USER};
 use crate::types::{Timestamp, limits};
 
@@ -214,9 +216,11 @@ impl Values for One {
 }
 
 fn compares(there: &Value, operator: Operator, wanted: &Value) -> bool {
-    let (there, wanted) = match (there, wanted) {
-        (Value::Exact(there), Value::Text(wanted)) => (there.clone(), wanted.clone()),
-        (Value::Text(there), Value::Text(wanted)) => (there.to_lowercase(), wanted.to_lowercase()),
+    let (there, wanted): (Cow<'_, str>, Cow<'_, str>) = match (there, wanted) {
+        (Value::Exact(there), Value::Text(wanted)) => (there.into(), wanted.into()),
+        (Value::Text(there), Value::Text(wanted)) => {
+            (there.to_lowercase().into(), wanted.to_lowercase().into())
+        }
         (Value::Moment(there), Value::Text(wanted)) => {
             return moment(wanted).is_some_and(|wanted| ordered(there, operator, &wanted));
         }
@@ -227,9 +231,9 @@ fn compares(there: &Value, operator: Operator, wanted: &Value) -> bool {
         _other => return operator == Operator::Differs,
     };
     match operator {
-        Operator::Contains => there.contains(&wanted),
-        Operator::Begins => there.starts_with(&wanted),
-        Operator::Ends => there.ends_with(&wanted),
+        Operator::Contains => there.contains(&*wanted),
+        Operator::Begins => there.starts_with(&*wanted),
+        Operator::Ends => there.ends_with(&*wanted),
         Operator::Equal
         | Operator::Differs
         | Operator::Greater

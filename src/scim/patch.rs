@@ -2,6 +2,8 @@
 //! operations in any case, truth as a text, names with a point inside a value without a path,
 //! members to remove in the value. All operations of a request, or none.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value as Json;
 
 use super::filter::{Attribute, Filter, Value, Values};
@@ -22,6 +24,8 @@ struct Path {
     attribute: Attribute,
     /// Of its values only those that fit.
     only: Option<Filter>,
+    /// How long it is, in bytes: what it takes to hold it against a value.
+    bytes: usize,
 }
 
 #[derive(Clone, PartialEq, Debug)]
@@ -45,6 +49,7 @@ impl Path {
             return Ok(Self {
                 attribute,
                 only: None,
+                bytes: text.len(),
             });
         };
         let mut attribute = Attribute::read(name).ok_or(ScimError::Path)?;
@@ -61,6 +66,7 @@ impl Path {
         Ok(Self {
             attribute,
             only: Some(filter),
+            bytes: text.len(),
         })
     }
 }
@@ -97,12 +103,17 @@ impl Patch {
     /// What a group is after it.
     pub fn group(&self, before: &Group, id: &PrincipalId) -> Result<Group, ScimError> {
         let mut group = before.clone();
+        let mut members = Members {
+            all: group.members.drain(..).collect(),
+            room: limits::SCIM_FILTERED_MAX,
+        };
         for (verb, path, value) in self.flat(id)? {
-            set_group(&mut group, verb, &path, &value)?;
+            set_group(&mut group, &mut members, verb, (&path, &value))?;
         }
-        if group.members.len() > limits::SCIM_MEMBERS_MAX {
+        if members.all.len() > limits::SCIM_MEMBERS_MAX {
             return Err(ScimError::TooMany);
         }
+        group.members = members.all.into_iter().collect();
         Ok(group)
     }
 
@@ -186,12 +197,17 @@ fn set_user(user: &mut User, verb: Verb, path: &Path, value: &Json) -> Result<()
     Ok(())
 }
 
-fn set_group(group: &mut Group, verb: Verb, path: &Path, value: &Json) -> Result<(), ScimError> {
+fn set_group(
+    group: &mut Group,
+    members: &mut Members,
+    verb: Verb,
+    (path, value): (&Path, &Json),
+) -> Result<(), ScimError> {
     if common(path)? {
         return Ok(());
     }
     if path.attribute.name == "members" {
-        return set_members(&mut group.members, verb, path, value);
+        return members.set(verb, path, value);
     }
     if path.attribute.sub.is_some() || path.only.is_some() {
         return Err(ScimError::Path);
@@ -224,36 +240,55 @@ impl Values for Member<'_> {
     }
 }
 
-fn set_members(
-    members: &mut Vec<PrincipalId>,
-    verb: Verb,
-    path: &Path,
-    value: &Json,
-) -> Result<(), ScimError> {
-    // Who a member is cannot be changed: she is taken out, and another one put in.
-    if path.attribute.sub.is_some() {
-        return Err(ScimError::Mutability);
-    }
-    match (verb, &path.only) {
-        (Verb::Add, Some(_)) => return Err(ScimError::Path),
-        (Verb::Add, None) => members.extend(resource::members(value)?),
-        (Verb::Replace | Verb::Remove, None) if value.is_null() => members.clear(),
-        (Verb::Replace, None) => *members = resource::members(value)?,
-        (Verb::Replace, Some(only)) => {
-            let before = members.len();
-            members.retain(|member| !only.holds(&Member(member)));
-            if members.len() == before {
-                return Err(ScimError::NoTarget);
+/// The members of a group while it is patched.
+struct Members {
+    all: BTreeSet<PrincipalId>,
+    /// What is left of [`limits::SCIM_FILTERED_MAX`].
+    room: usize,
+}
+
+impl Members {
+    fn set(&mut self, verb: Verb, path: &Path, value: &Json) -> Result<(), ScimError> {
+        // Who a member is cannot be changed: she is taken out, and another one put in.
+        if path.attribute.sub.is_some() {
+            return Err(ScimError::Mutability);
+        }
+        match (verb, &path.only) {
+            (Verb::Add, Some(_)) => return Err(ScimError::Path),
+            (Verb::Add, None) => self.all.extend(resource::members(value)?),
+            (Verb::Replace | Verb::Remove, None) if value.is_null() => self.all.clear(),
+            (Verb::Replace, None) => {
+                self.all = resource::members(value)?.into_iter().collect();
             }
-            members.extend(resource::members(value)?);
+            (Verb::Replace, Some(only)) => {
+                let before = self.all.len();
+                self.take_out(only, path.bytes)?;
+                if self.all.len() == before {
+                    return Err(ScimError::NoTarget);
+                }
+                self.all.extend(resource::members(value)?);
+            }
+            (Verb::Remove, Some(only)) => self.take_out(only, path.bytes)?,
+            (Verb::Remove, None) => {
+                for gone in resource::members(value)? {
+                    let _was_there: bool = self.all.remove(&gone);
+                }
+            }
         }
-        (Verb::Remove, Some(only)) => members.retain(|member| !only.holds(&Member(member))),
-        (Verb::Remove, None) => {
-            let gone = resource::members(value)?;
-            members.retain(|member| gone.binary_search(member).is_err());
-        }
+        Ok(())
     }
-    members.sort_unstable();
-    members.dedup();
-    Ok(())
+
+    /// Takes out those whom a filter of so many bytes fits.
+    fn take_out(&mut self, only: &Filter, bytes: usize) -> Result<(), ScimError> {
+        if let Some(one) = only.only("value", None) {
+            let one = one.parse().ok();
+            let one = one.filter(|id: &PrincipalId| only.holds(&Member(id)));
+            let _was_there = one.is_some_and(|id| self.all.remove(&id));
+            return Ok(());
+        }
+        let work = self.all.len().saturating_mul(bytes);
+        self.room = self.room.checked_sub(work).ok_or(ScimError::TooMany)?;
+        self.all.retain(|member| !only.holds(&Member(member)));
+        Ok(())
+    }
 }

@@ -1,5 +1,7 @@
 //! A person and a group, as an organisation states them.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value as Json};
 
 use super::filter::{Attribute, Value, Values};
@@ -110,15 +112,16 @@ pub fn attributes(body: &Json, schema: &str) -> Result<Vec<(String, Json)>, Scim
 /// The attributes of an object. One that is there in two spellings is refused: which one counts
 /// would be anybody's guess.
 pub(super) fn lowered(all: &Map<String, Json>) -> Result<Vec<(String, Json)>, ScimError> {
-    let mut told: Vec<(String, Json)> = Vec::with_capacity(all.len());
+    if all.len() > limits::SCIM_ATTRIBUTES_MAX {
+        return Err(ScimError::TooMany);
+    }
+    let mut told = BTreeMap::new();
     for (name, value) in all {
-        let name = name.to_ascii_lowercase();
-        if told.iter().any(|(known, _)| *known == name) {
+        if let Some(_twice) = told.insert(name.to_ascii_lowercase(), value.clone()) {
             return Err(ScimError::Syntax);
         }
-        told.push((name, value.clone()));
     }
-    Ok(told)
+    Ok(told.into_iter().collect())
 }
 
 /// An attribute of no own meaning here: `true` if it is left out.

@@ -431,6 +431,60 @@ fn members_come_and_go_as_known_clients_send_it() {
     }
 }
 
+#[test]
+fn an_object_of_thousands_of_attributes_is_refused_wherever_it_stands() {
+    let many = |number: usize| -> Json {
+        let all = (0..number).map(|n| (format!("a{n}"), json!(1)));
+        Json::Object(all.collect())
+    };
+    let most = limits::SCIM_ATTRIBUTES_MAX;
+    let told = |number: usize| {
+        let mut body = many(number - 2);
+        body["schemas"] = json!([USER]);
+        body["userName"] = json!("ann");
+        User::read(&body).map(|user| user.user_name)
+    };
+    assert_eq!(told(most).as_deref(), Ok("ann"));
+    assert_eq!(told(most + 1), Err(ScimError::TooMany));
+    let too_many = many(most + 1);
+    for operations in [
+        json!([too_many]),
+        json!([{"op": "add", "value": too_many}]),
+        json!([{"op": "add", "path": "members", "value": [too_many]}]),
+    ] {
+        assert_eq!(regrouped(&operations), Err(ScimError::TooMany));
+    }
+}
+
+#[test]
+fn a_patch_holds_only_so_many_filters_against_members() {
+    let names: Vec<String> = (0..limits::SCIM_MEMBERS_MAX)
+        .map(|n| format!("uni.p{n}"))
+        .collect();
+    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+    let before = group(&names);
+    let patched = |path: &dyn Fn(usize) -> String| {
+        let all = 0..limits::SCIM_OPERATIONS_MAX;
+        let all: Vec<Json> = all
+            .map(|n| json!({"op": "remove", "path": path(n)}))
+            .collect();
+        let body = json!({"schemas": [PATCH], "Operations": all});
+        let after = Patch::read(&body).unwrap().group(&before, &id("uni.team"));
+        after.map(|group| group.members.len())
+    };
+    // What clients send: one after the other, by her id.
+    let one = |n| format!("members[value eq \"uni.p{n}\"]");
+    let left = limits::SCIM_MEMBERS_MAX - limits::SCIM_OPERATIONS_MAX;
+    assert_eq!(patched(&one), Ok(left));
+    let terms = vec!["value eq \"x\""; limits::SCIM_FILTER_TERMS_MAX].join(" or ");
+    assert_eq!(
+        patched(&|_| format!("members[{terms}]")),
+        Err(ScimError::TooMany)
+    );
+    let part = |_| "members[value co \"x\"]".to_owned();
+    assert_eq!(patched(&part), Err(ScimError::TooMany));
+}
+
 fn attribute() -> impl Strategy<Value = Attribute> {
     let name = "[a-z][a-z0-9]{0,6}";
     (name, proptest::option::of(name))

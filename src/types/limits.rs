@@ -118,6 +118,11 @@ pub const SCIM_BODY_BYTES_MAX: usize = 1024 * 1024;
 pub const SCIM_MEMBERS_MAX: usize = 10_000;
 /// Operations of one PATCH; known clients send up to 100.
 pub const SCIM_OPERATIONS_MAX: usize = 1_000;
+/// Attributes of one object; the schemas have some 30.
+pub const SCIM_ATTRIBUTES_MAX: usize = 256;
+/// Members by bytes of filters that one PATCH holds against them: some 50 ms. One member named by
+/// its id is not counted, which is what known clients send.
+pub const SCIM_FILTERED_MAX: usize = 16 * 1024 * 1024;
 /// A filter or path, and in it terms and brackets inside one another: known clients send one term.
 pub const SCIM_FILTER_BYTES_MAX: usize = 2 * 1024;
 /// See [`SCIM_FILTER_BYTES_MAX`].
@@ -128,7 +133,8 @@ pub const SCIM_FILTER_DEPTH_MAX: usize = 8;
 pub const SCIM_TEXT_BYTES_MAX: usize = 256;
 /// Resources on one page.
 pub const SCIM_PAGE_MAX: usize = 200;
-/// Members of all groups on one page: ten of the largest.
+/// Members of all groups on one page, and of all that one list holds a filter against: ten of the
+/// largest.
 pub const SCIM_PAGE_MEMBERS_MAX: usize = 100_000;
 /// Rows that one list looks through: some 0.3 s.
 pub const SCIM_SCAN_MAX: usize = 200_000;
@@ -411,8 +417,9 @@ pub const USE_CLASS_BYTES_MAX: usize = 30;
 pub const NODE_USES_MAX: usize = 16;
 /// Partitions that a grant names.
 pub const GRANT_PARTITIONS_MAX: usize = 16;
-/// Bytes of a plan, and files that it names: the paths of a large training set.
-pub const PLAN_BYTES_MAX: u64 = 128 * 1024 * 1024;
+/// Bytes of a plan, and files that it names: the paths of a large training set. With 16 bytes a
+/// line beside them, a plan stays within what a mount may take beyond its budget.
+pub const PLAN_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// See [`PLAN_BYTES_MAX`].
 pub const PLAN_FILES_MAX: usize = 2 * 1024 * 1024;
 /// Chunks that are read from a disk cache at once: a thread each.

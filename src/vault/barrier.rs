@@ -1,6 +1,7 @@
 //! What keeps a request from a dataset whatever is granted: its label, the installation's ceiling,
-//! what jobs may compute on it for, what was not said of it, its end. Judged behind the decision and before anything is looked up
-//! in the dataset; on a read a comparison of two ranks and of two times.
+//! what jobs may compute on it for, what was not said of it, its end. Judged behind the decision
+//! and before anything is looked up in the dataset; on a read a comparison of two ranks and of two
+//! times.
 
 use super::error::{ErrorKind, VaultError};
 use super::session::JobBounds;

@@ -104,6 +104,7 @@ impl Vault {
         if change == CardChange::default() {
             return Ok((default, None));
         }
+        let _speaker = self.speaker(call, Some(creator))?;
         if default.is_none() && change.owner.is_none() {
             change.owner = Some(creator.clone());
         }
@@ -133,7 +134,7 @@ impl Vault {
     ) -> Result<Described, VaultError> {
         let mut intent = Self::card_intent(call, bucket, Action::DatasetConfigure);
         let checked = async {
-            let by = Self::actor(call, by)?;
+            let by = self.speaker(call, by)?;
             let decision = self
                 .card_right(call, bucket, &by, Action::DatasetConfigure)
                 .await?;
@@ -233,7 +234,7 @@ impl Vault {
         let mut intent = Self::admin_intent(call, Some(project), "defaults");
         intent.action = Some(Action::DatasetConfigure);
         let checked = async {
-            let by = Self::actor(call, by)?;
+            let by = self.speaker(call, by)?;
             let subject = self.guard.subject_of(call, project, &by).await?;
             let decision = subject.decide(&Ask {
                 project,

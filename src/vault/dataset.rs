@@ -3,6 +3,7 @@
 use super::Vault;
 use super::ask::Call;
 use super::error::{ErrorKind, VaultError};
+use super::keywork::Unopened;
 use crate::catalog::{
     Card, DatasetRow, Defaults, KeyWorkRow, ListQuery, Mutation, Page, UploadQuery, VersionPage,
     VersionQuery,
@@ -209,7 +210,7 @@ impl Vault {
             .await;
         self.guard.forget();
         committed?;
-        if let Err(error) = self.carry_on(&work).await {
+        if let Err(error) = self.carry_on(&work, Unopened::Wait).await {
             let reason = error.reason();
             tracing::warn!(reason, "the keys of a deleted dataset are destroyed later");
         }

@@ -324,6 +324,10 @@ const fn of_conflict(conflict: Conflict) -> (ErrorKind, &'static str) {
         Conflict::NoIdentity => (ErrorKind::InvalidArgument, "the subject is not linked"),
         Conflict::TokenSpent => (ErrorKind::AccessDenied, "the token was used before"),
         Conflict::CardChanged => (ErrorKind::Conflict, "the description was changed meanwhile"),
+        Conflict::LogTermsChanged => (
+            ErrorKind::Conflict,
+            "how the project's records are kept was changed meanwhile",
+        ),
         Conflict::RosterChanged => (ErrorKind::Conflict, "another change came in between"),
         Conflict::NoApproval => (ErrorKind::InvalidArgument, "no such approval"),
         Conflict::ApprovalOver => (

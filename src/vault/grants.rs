@@ -113,7 +113,7 @@ impl Vault {
                     ..grant.terms.clone()
                 });
             }
-            Self::actor(call, Some(&grant.approver))?;
+            self.speaker(call, Some(&grant.approver))?;
             check_complete(&self.guard.policy(), &grant)?;
             self.check_approver(call, &grant, &grant.approver).await?;
             Ok(Terms {
@@ -189,7 +189,7 @@ impl Vault {
         let mut intent = Self::admin_intent(call, Some(project), &format!("grant={id}"));
         intent.action = Some(Action::GrantManage);
         let checked = async {
-            let approver = Self::actor(call, approver)?;
+            let approver = self.speaker(call, approver)?;
             let grant = self.find_grant(project, id).await;
             // To who may manage nothing here, what is there and what is not look alike.
             let Ok(grant) = grant else {
@@ -251,7 +251,7 @@ impl Vault {
                     GrantEffect::Deny => Err(MAY_NOT),
                 };
             }
-            let by = Self::actor(call, by)?;
+            let by = self.speaker(call, by)?;
             let Ok(grant) = self.find_grant(project, id).await else {
                 self.manages(call, project, &by).await?;
                 return Err(NO_GRANT);
@@ -373,6 +373,24 @@ impl Vault {
             )),
             (None, _, _) => Err(NOBODY),
         }
+    }
+
+    /// Who acts with the right of an owner. On the host nobody does in another's name, unless this
+    /// vault lets it (`policy.host_approves`): there, who runs the platform could (AZ-3).
+    pub(super) fn speaker(
+        &self,
+        call: &Call,
+        named: Option<&PrincipalId>,
+    ) -> Result<PrincipalId, VaultError> {
+        let who = Self::actor(call, named)?;
+        if call.session.principal.is_none() && !self.settings.host_approves {
+            return Err(VaultError::new(
+                ErrorKind::AccessDenied,
+                "on the vault's host nobody acts in another's name (policy.host_approves is false): \
+                 she signs with her own credential",
+            ));
+        }
+        Ok(who)
     }
 
     async fn find_grant(&self, project: &ProjectName, id: GrantId) -> Result<Grant, VaultError> {

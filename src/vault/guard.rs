@@ -447,6 +447,7 @@ impl Vault {
         }
     }
 
+    #[expect(clippy::too_many_lines, reason = "one decision, a step a line")]
     async fn judge(
         &self,
         call: &Call,

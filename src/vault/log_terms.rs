@@ -80,24 +80,31 @@ impl Vault {
                     Some(self.approved(call, id, &act).await?)
                 }
             };
-            Ok((terms, approved))
+            Ok((row.log, terms, approved))
         };
-        let (terms, approved) = match checked.await {
+        let (was, terms, approved) = match checked.await {
             Ok(checked) => checked,
             Err(error) => return Err(self.turn_away(call, intent, error).await),
         };
-        let mutation = Mutation::SetLogTerms {
-            project: project.clone(),
-            terms,
-        };
+        // Whether this is shorter was judged on what was read: what came in between stands.
+        let changes = vec![
+            Mutation::CheckLogTerms {
+                project: project.clone(),
+                terms: was,
+            },
+            Mutation::SetLogTerms {
+                project: project.clone(),
+                terms,
+            },
+        ];
         let Some(approved) = approved else {
-            self.administer(call, intent, vec![mutation]).await?;
+            self.administer(call, intent, changes).await?;
             return Ok(terms);
         };
         let agreed = format!("{} {}", approved.words(), words(change));
         intent.query = Some(super::cut(&agreed));
         let recorded = self.begin(call, intent).await?;
-        let done = self.carry_out(approved, vec![mutation]).await;
+        let done = self.carry_out(approved, changes).await;
         recorded.settle(done.map(|_done| terms))
     }
 

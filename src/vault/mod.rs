@@ -85,7 +85,7 @@ pub use drill::Drilled;
 pub use error::{ErrorKind, VaultError};
 pub use grants::{GrantDraft, GrantUse, ReviewTimes};
 pub use jobs::{Job, JobAsk, NodeDraft};
-pub use keywork::erasure_words;
+pub use keywork::{Unopened, erasure_words};
 pub use lifecycle::Lifecycled;
 pub use log_terms::LogTermsChange;
 pub use names::LogAsk;
@@ -175,6 +175,8 @@ pub struct Settings {
     /// Whether somebody writes snapshots, in this process or in the gateway that is running: then
     /// no key is destroyed before they hold what replaces it.
     pub snapshots_kept: bool,
+    /// Whether commands on the host may act with an owner's right, in the name that they give.
+    pub host_approves: bool,
     /// When grants lapse that no review confirms.
     pub review: ReviewTimes,
     /// The labels of data.

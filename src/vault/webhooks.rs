@@ -36,6 +36,8 @@ pub struct Webhook {
     pub secret: SecretText,
     /// The address without its path.
     pub host: String,
+    /// What the catalog keeps of it: no two are alike.
+    pub sealed: bytes::Bytes,
 }
 
 /// A notice that is to be sent.
@@ -214,6 +216,7 @@ impl Vault {
             url: SecretText::new(std::mem::take(&mut inside.url)),
             secret: SecretText::new(std::mem::take(&mut inside.secret)),
             host: row.host,
+            sealed: row.sealed,
         })
     }
 
@@ -288,7 +291,8 @@ impl Vault {
     }
 
     /// Begins to send one: the log says so when this returns. `None` for one that is given up, for
-    /// it has nowhere to go or was tried for too long.
+    /// it has nowhere to go or was tried for too long, and for one that waits on, for notices go
+    /// elsewhere since `webhook` was read.
     pub async fn begin_push(
         &self,
         webhook: Option<&Webhook>,
@@ -296,6 +300,11 @@ impl Vault {
     ) -> Result<Option<Trying>, VaultError> {
         let call = self.system_call("notice")?;
         let notice = &push.notice;
+        let now = self.webhook_row(&notice.project).await?;
+        let now = now.as_ref().map(|(row, _)| &row.sealed);
+        if now != webhook.map(|webhook| &webhook.sealed) {
+            return Ok(None);
+        }
         let mut intent = Self::admin_intent(&call, Some(&notice.project), "");
         intent.object.dataset.clone_from(&notice.dataset);
         let over = self.now().since(notice.at) >= limits::WEBHOOK_TRIED_MS;

@@ -314,8 +314,8 @@ impl Vault {
         recorded.settle(result)
     }
 
-    /// That a copy is labelled no lower than its source (AZ-13), and is of its use class if that has
-    /// one (AZ-12); a refusal is in the log.
+    /// That a copy is labelled no lower than its source (AZ-13), and is of its use class if that
+    /// has one (AZ-12); a refusal is in the log.
     pub(super) async fn check_labels(
         &self,
         call: &Call,

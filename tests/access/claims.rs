@@ -65,6 +65,60 @@ async fn reads(world: &World, keys: &Keys) -> bool {
     got.status == 200
 }
 
+/// What is granted outlives the session in which somebody was in a group.
+#[tokio::test]
+async fn nobody_gives_for_good_what_she_has_by_a_claim_for_an_hour() {
+    let (world, provider) = stage().await;
+    group(&world, "data-owners", "owner").await;
+    map(&world, ("sram", "owners"), "data-owners")
+        .await
+        .expect("mapped");
+    world.person("stan").await;
+    let claimed = claiming(&world, &provider, json!(["owners"])).await;
+    let put = asked("PUT", "/icu--ecg/new").body("x");
+    assert_eq!(
+        world.serve(Some(&claimed), &put).await.status,
+        200,
+        "an owner"
+    );
+    let grants = "/.kluis/v1/projects/icu/grants";
+    let body = |who: &str, role: &str| {
+        json!({
+            "principal": who, "role": role, "purpose": "p", "permit": "T",
+            "expires": "2100-01-01T00:00:00Z",
+        })
+        .to_string()
+    };
+    for (who, role) in [
+        ("rosa", "owner"),
+        ("rosa", "reader"),
+        ("stan", "owner"),
+        ("stan", "reader"),
+    ] {
+        let asked = asked("POST", grants).body(body(who, role));
+        let got = world.serve(Some(&claimed), &asked).await;
+        assert_eq!(got.status, 403, "{who} {role}: {}", got.body);
+    }
+    // Nor what another proposed.
+    let olivia = world.keys("olivia", None).await;
+    let proposal = body("stan", "reader").replace('{', "{\"propose\":true,");
+    let proposed = world
+        .serve(Some(&olivia), &asked("POST", grants).body(proposal))
+        .await;
+    assert_eq!(proposed.status, 201, "{}", proposed.body);
+    let id = proposed.json()["grant"].as_str().expect("an id").to_owned();
+    for verb in ["approve", "confirm"] {
+        let asked = asked("POST", format!("{grants}/{id}/{verb}"));
+        assert_eq!(
+            world.serve(Some(&claimed), &asked).await.status,
+            403,
+            "{verb}"
+        );
+    }
+    let approve = asked("POST", format!("{grants}/{id}/approve"));
+    assert_eq!(world.serve(Some(&olivia), &approve).await.status, 200);
+}
+
 #[tokio::test]
 async fn id_3_who_claims_a_group_is_in_it_for_that_session_and_no_longer() {
     let (world, provider) = stage().await;

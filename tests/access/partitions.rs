@@ -22,7 +22,10 @@ async fn set_class(world: &World, class: Option<&str>) {
     let set = world.vault.set_card(&local, &bucket, change, Some(&olivia));
     let told = set.await.expect("described");
     let card = told.row.card.expect("a card");
-    assert_eq!(card.use_class.as_ref().map(|set| set.as_str()), class);
+    assert_eq!(
+        card.use_class.as_ref().map(kluis::types::UseClass::as_str),
+        class
+    );
 }
 
 /// Whether a job of rosa's reads on this node; one that is refused to start does not.

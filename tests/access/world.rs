@@ -195,6 +195,7 @@ impl World {
             default_project: icu(),
             snapshot_wait: false,
             snapshots_kept: false,
+            host_approves: true,
             log_origin: ORIGIN.to_owned(),
             straight: vec![icu()],
             attempts: limits::ATTEMPTS_BURST,

@@ -306,6 +306,38 @@ fn a_credential_that_cannot_be_handed_over_is_not_left() {
 }
 
 #[test]
+fn a_secret_that_cannot_be_handed_over_leaves_what_was_there() {
+    let vault = Vault::founded();
+    let set = |url: &str, file: &str, code: i32, texts: &[&str]| {
+        let file = vault.path(file);
+        let output = file.to_str().expect("a path");
+        let asked = ["webhook", "set", "icu", "--url", url, "--output", output];
+        vault.run(&asked).expect(code, texts)
+    };
+    let list = || vault.run(&["webhook", "list", "--json"]).expect(0, &[]).out;
+    set("https://a.example/hook", "a.secret", 0, &[]);
+    let before = list();
+    assert!(before.contains("https://a.example"), "{before}");
+    let told = ["cannot write", "nothing was made or changed"];
+    set("https://b.example/hook", "no/such/dir.secret", 2, &told);
+    assert_eq!(list(), before, "the receiver is the one of before");
+    // What is refused leaves no file.
+    let nowhere = vault.path("c.secret");
+    vault
+        .run(&[
+            "webhook",
+            "set",
+            "nowhere",
+            "--url",
+            "https://c.example",
+            "--output",
+            nowhere.to_str().expect("a path"),
+        ])
+        .expect(1, &["no such project"]);
+    assert!(!nowhere.exists());
+}
+
+#[test]
 fn policies_that_are_wrong() {
     let vault = Vault::founded();
     let dir = vault.path("policy");

@@ -2,7 +2,7 @@
 # Installs what the tests drive, into ${KLUIS_LAB:-~/.cache/kluis-lab}; what is there already is left alone.
 #
 #   tests/lab/install.sh base nextest python data node aws2 debian valgrind     what tests/run needs
-#   tests/lab/install.sh fuse mount fio slurm  what tests/mount, tests/slurm and tests/kubernetes ask for themselves
+#   tests/lab/install.sh fuse mount fio pjdfstest charliecloud slurm  what tests/mount, tests/slurm and tests/kubernetes ask for themselves
 #   tests/lab/install.sh age bao token    what tests/roots asks for itself
 #   tests/lab/install.sh strace           what tests/keys and tests/chain ask for themselves
 #   tests/lab/install.sh ceph garage more      what tests/run --all adds (garage builds for long, more is 6 GB)
@@ -13,6 +13,7 @@ mkdir -p "$LAB_CACHE/bin"
 
 GARAGE_VERSION=2.5.0
 NEXTEST_VERSION=0.9.143
+PJDFSTEST_VERSION=0.2.2
 S3S_FS_VERSION=0.17.0
 
 # venv NAME: a virtual environment from requirements-NAME.txt, made again only when that file changes.
@@ -140,6 +141,9 @@ for part in "$@"; do
         venv bao
         ln -sf "$LAB_CACHE/bao/bin/bao" "$LAB_CACHE/bin/"
         ;;
+    # Unoptimised: it asks thirteen questions.
+    pjdfstest) cargo_install pjdfstest "$PJDFSTEST_VERSION" --debug ;;
+    charliecloud) command -v ch-run >/dev/null && command -v busybox >/dev/null || apt_get charliecloud busybox-static ;;
     fio) command -v fio >/dev/null && command -v rsync >/dev/null || apt_get fio rsync ;;
     slurm)
         command -v slurmd >/dev/null && [ -f /usr/include/slurm/spank.h ] ||

@@ -1,5 +1,5 @@
 """S6: what every call answers on the mount, held against the kernel's own read-only file system on the same tree: several
-hundred pairs of call and path, by root and by another user. pjdfstest asks the same of file systems that can be written."""
+hundred pairs of call and path, by root and by another user."""
 
 import errno
 import itertools

@@ -1,5 +1,7 @@
 """A mount that root makes: where it is not made, whom it lets in, and how it ends while somebody is inside."""
 
+import contextlib
+import json
 import os
 import pathlib
 import random
@@ -8,8 +10,8 @@ import subprocess
 import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from mounts import Mount, publish, read, upload  # noqa: E402
-from vault import Vault, check, clean, done, scratch, until  # noqa: E402
+from mounts import MIB, Mount, publish, read, upload  # noqa: E402
+from vault import Vault, check, clean, done, say, scratch, until  # noqa: E402
 
 READER, OTHER = 12345, 12346
 
@@ -76,6 +78,52 @@ def busy(vault, version, base, *words: str) -> None:
         mount.stop()
 
 
+def large_plan(vault, version, base) -> None:
+    """A plan of as many lines as fit: what the mount takes for it is bounded."""
+    mount = Mount(vault, version, base / "plans", "--memory", "16").start()
+    try:
+        before = mount.kib()
+        with open(mount.directory / ".kluis/plan", "wb") as file:
+            file.write(b"d/1\n")
+            for _ in range(64):
+                file.write(b"a\n" * MIB)
+        planned = until(100, lambda: json.loads((mount.directory / ".kluis/status").read_text())["plan_files"], 0.2)
+        took = (mount.kib("VmHWM") - before) // 1024
+        check("a plan of 128 MiB is taken as far as it is one", planned == 1, planned)
+        check("S21: and the mount stays within its budget and 128 MiB", took <= 16 + 128, took)
+        say(f"{took} MiB for a plan of 128 MiB")
+    finally:
+        mount.stop()
+
+
+def ends_by_itself(vault, version, base) -> None:
+    """--while: a mount that nobody ends has an end, which can be put off; busy or not, dead before or not."""
+    file, link = base / "end", base / "end.link"
+    link.symlink_to(file)
+    for title, path in (("that is past", file), ("of a link", link), ("of no file", base / "none")):
+        file.touch()
+        os.utime(file, (1, 1) if path == file else None)
+        said = Mount(vault, version, base / "late", "--while", str(path)).refused()
+        check(f"no mount begins at the end {title}", said.startswith("2 ") and "--while" in said and not os.path.ismount(base / "late"), said)
+    for words in ((), ("--supervised",)):
+        kind = " (supervised)" if words else " (alone)"
+        os.utime(file, (2**31, 2**31))
+        mount = Mount(vault, version, base / f"timed{len(words)}", "--while", str(file), *words).start()
+        fd = os.open(mount.directory / "d/1", os.O_RDONLY)
+        try:
+            if words:
+                worker = pathlib.Path(f"/proc/{mount.process.pid}/task/{mount.process.pid}/children").read_text().split()
+                os.kill(int(worker[0]), signal.SIGKILL)
+            os.utime(file, (1, 1))
+            check("S18: at its end a mount ends in order, also while a file is open" + kind,
+                  until(30, lambda: mount.process.poll() == 0) and not mount.is_there(), mount.log.read_text()[-400:])
+        finally:
+            # The connection is gone, which close tells.
+            with contextlib.suppress(OSError):
+                os.close(fd)
+            mount.stop()
+
+
 def main() -> int:
     base = scratch("root")
     for path in (base, *base.parents):
@@ -88,6 +136,8 @@ def main() -> int:
         version = publish(vault)
         not_there(vault, version, base)
         one_reader(vault, version, files, base)
+        large_plan(vault, version, base)
+        ends_by_itself(vault, version, base)
         for words in ((), ("--supervised",)):
             before = len(reads(vault))
             busy(vault, version, base, *words)

@@ -1,4 +1,4 @@
-"""Rows of docs/mount.md that take a scene of their own: a gateway that went back, a directory of thousands, other accounts,
+"""Rows of docs/mount.md that take a scene of their own: a gateway that went back, other accounts,
 memory with many open files, the log held against what was read."""
 
 import ctypes
@@ -18,10 +18,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from crowd import crowd  # noqa: E402
 from mounts import MIB, Mount, lab, publish, upload  # noqa: E402
 from vault import Vault, check, done, say, seed, until  # noqa: E402
 
-ENTRIES = int(os.environ.get("KLUIS_ENTRIES", "5000"))
+ENTRIES = 5000
 BUDGET_MIB, ALLOWANCE_MIB = 32, 128
 LIBC = ctypes.CDLL(None, use_errno=True)
 STRANGER = ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups"]
@@ -89,80 +90,6 @@ def gone_back(base) -> None:
         check("S4: the memory is its owner's alone", modes and not any(modes), modes)
     finally:
         vault.stop()
-
-
-# ---- S8 ----
-
-
-class Directory:
-    """readdir of the C library: what Python's listdir has no words for."""
-
-    class Entry(ctypes.Structure):
-        _fields_ = [("ino", ctypes.c_uint64), ("off", ctypes.c_int64), ("reclen", ctypes.c_uint16), ("kind", ctypes.c_uint8),
-                    ("name", ctypes.c_char * 256)]
-
-    LIBC.opendir.restype = LIBC.readdir.restype = ctypes.c_void_p
-    LIBC.opendir.argtypes = [ctypes.c_char_p]
-    LIBC.telldir.restype = ctypes.c_long
-    LIBC.seekdir.argtypes = [ctypes.c_void_p, ctypes.c_long]
-    for call in (LIBC.readdir, LIBC.telldir, LIBC.rewinddir, LIBC.closedir):
-        call.argtypes = [ctypes.c_void_p]
-
-    def __init__(self, path):
-        self.handle = LIBC.opendir(os.fsencode(path))
-        assert self.handle
-
-    def next(self) -> bytes | None:
-        entry = LIBC.readdir(self.handle)
-        return ctypes.cast(entry, ctypes.POINTER(self.Entry)).contents.name if entry else None
-
-    def tell(self) -> int:
-        return LIBC.telldir(self.handle)
-
-    def seek(self, place: int) -> None:
-        LIBC.seekdir(self.handle, place)
-
-    def rewind(self) -> None:
-        LIBC.rewinddir(self.handle)
-
-    def close(self) -> None:
-        LIBC.closedir(self.handle)
-
-
-def crowd(top, names: set[str], rng) -> None:
-    """One directory of very many."""
-    folder = top / "many"
-    begin = time.monotonic()
-    listed = os.listdir(folder)
-    say(f"{len(listed)} entries listed in {time.monotonic() - begin:.2f} s")
-    check(f"S8: all {len(names)} of a directory, none twice", len(listed) == len(names) and set(listed) == names,
-          (len(listed), len(set(listed) ^ names)))
-    directory = Directory(folder)
-    places, order = [], []
-    while True:
-        place = directory.tell()
-        name = directory.next()
-        if name is None:
-            break
-        places.append(place)
-        order.append(name)
-    check("S8: . and .. are there, once each", sorted(order)[:2] == [b".", b".."] and order.count(b".") == order.count(b"..") == 1)
-    wrong = []
-    for at in rng.sample(range(len(order)), 300):
-        directory.seek(places[at])
-        got = [directory.next() for _ in range(min(3, len(order) - at))]
-        if got != order[at:at + 3]:
-            wrong.append((at, got, order[at:at + 3]))
-    check("S8: telldir and seekdir come back to the same entry, 300 times", not wrong, wrong[:2])
-    directory.rewind()
-    check("S8: rewinddir begins anew", [directory.next() for _ in range(5)] == order[:5])
-    directory.close()
-    program = "import os,sys; print(len(set(os.listdir(sys.argv[1]))), sum(e.stat().st_size for e in os.scandir(sys.argv[1])))"
-    several = [subprocess.Popen([sys.executable, "-c", program, str(folder)], stdout=subprocess.PIPE, text=True) for _ in range(4)]
-    with ThreadPoolExecutor(4) as pool:
-        threads = list(pool.map(lambda _: set(os.listdir(folder)) == names, range(8)))
-    said = {process.communicate(timeout=300)[0] for process in several}
-    check("S8: eight threads and four processes list it at once", all(threads) and said == {f"{len(names)} 0\n"}, said)
 
 
 # ---- S13, S20 ----
@@ -341,7 +268,7 @@ def main() -> int:
         say(f"{len(files) + len(many)} objects in {time.monotonic() - begin:.1f} s")
         mount = Mount(vault, version, base / "data").start()
         on_the_record(vault, version, files | many, base, rng)
-        crowd(mount.directory, names, rng)
+        crowd(mount.directory / "many", names, 0, rng)
         small_print(mount.directory)
         mount.stop()
         memory(vault, version, files, base)

@@ -15,7 +15,7 @@ if [ ! -c /dev/fuse ] || [ "$(id -u)" != 0 ]; then
     exit 0
 fi
 command -v fusermount3 >/dev/null || "$LAB_DIR/install.sh" fuse
-"$LAB_DIR/install.sh" mount fio base python
+"$LAB_DIR/install.sh" mount fio pjdfstest charliecloud base python
 export LAB_CACHE
 
 # with ENVIRONMENT FILE…: with the Python of another environment of the lab.
@@ -50,7 +50,8 @@ together() {
 
 more() {
     KLUIS_MOUNT_OPS=200000 part 1500 "$HERE/semantics.py"
-    KLUIS_ENTRIES=1000000 part 3600 "$HERE/rows.py"
+    (cd "$HERE/../.." && cargo build -q --locked --ignore-rust-version --features measure --bin versions)
+    VERSIONS_BIN=$HERE/../../target/debug/versions part 1800 "$HERE/crowd.py" 1000000
     KLUIS_FIO_MIB=64 part 1500 "$HERE/fio.py"
     "$LAB_DIR/store.sh" start seaweed
     part 1800 "$HERE/heavy.py" "$LAB_RUN/seaweed"
@@ -66,7 +67,7 @@ elif [ $# -gt 0 ]; then
     together "$@"
 else
     # Those that take longest begin first.
-    together semantics crash ahead faults rows part through_s3 errnos unprivileged root independent fio
+    together semantics refused crash ahead faults rows part through_s3 errnos pjdfstest containers unprivileged root independent fio
     with mount "$HERE/tools.py"
 fi
 finish

@@ -9,6 +9,7 @@ import random
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -62,16 +63,15 @@ def any_read(top, files, rng) -> None:
                 with mmap.mmap(fd, 0, prot=mmap.PROT_READ, flags=rng.choice([mmap.MAP_SHARED, mmap.MAP_PRIVATE])) as view:
                     got = view[at:at + count]
             elif how in ("sendfile", "copy_file_range"):
-                out = os.open("/tmp", os.O_TMPFILE | os.O_RDWR)
-                copied = 0
-                while copied < count:
-                    step = (os.sendfile(out, fd, at + copied, count - copied) if how == "sendfile" else
-                            os.copy_file_range(fd, out, count - copied, at + copied, copied)) if at + copied < len(body) else 0
-                    if not step:
-                        break
-                    copied += step
-                got = os.pread(out, count + 1, 0)
-                os.close(out)
+                with tempfile.TemporaryFile(dir="/tmp", buffering=0) as file:
+                    out, copied = file.fileno(), 0
+                    while copied < count:
+                        step = (os.sendfile(out, fd, at + copied, count - copied) if how == "sendfile" else
+                                os.copy_file_range(fd, out, count - copied, at + copied, copied)) if at + copied < len(body) else 0
+                        if not step:
+                            break
+                        copied += step
+                    got = os.pread(out, count + 1, 0)
             elif how == "splice":
                 reader, writer = os.pipe()
                 got = b""

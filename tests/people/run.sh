@@ -29,3 +29,4 @@ for part in compliance revoked; do
         exit 1
     fi
 done
+KLUIS_BIN=$kluis timeout 240 "$LAB_CACHE/people/bin/python" tests/people/notices.py

@@ -51,7 +51,7 @@ class Cluster:
         for name in ("prolog", "epilog"):
             script = base / f"{name}.sh"
             script.write_text(f"#!/bin/sh\nexport KLUIS_SLURM_CONF={base}/kluis.conf SLURM_CONF={base}/slurm.conf\n"
-                              f"exec {DEPLOY}/kluis-{name}.sh 2>>{base}/log/{name}.log\n")
+                              f"exec {DEPLOY}/kluis-{name}.sh \"$@\" 2>>{base}/log/{name}.log\n")
             script.chmod(0o755)
         ctld, node = free_ports(2)
         memory = 1000
@@ -125,11 +125,11 @@ class Cluster:
         path = self.base / "jobs" / f"{job}.out"
         return path.read_text() if path.exists() else ""
 
-    def script(self, name: str, job: str, wanted: str, **environment: str) -> subprocess.CompletedProcess:
+    def script(self, name: str, job: str, wanted: str, *words: str, **environment: str) -> subprocess.CompletedProcess:
         """Prolog or epilog as slurmd runs it, of a job that this cluster does not have."""
         env = {"PATH": os.environ["PATH"], "SLURM_JOB_ID": job, "SLURM_JOB_USER": USER, "SLURM_JOB_UID": str(pwd.getpwnam(USER).pw_uid),
                "SPANK_KLUIS": wanted, "SLURMD_NODENAME": self.host}
-        return subprocess.run([str(self.base / f"{name}.sh")], capture_output=True, text=True, timeout=60, check=False, env=env | environment)
+        return subprocess.run([str(self.base / f"{name}.sh"), *words], capture_output=True, text=True, timeout=60, check=False, env=env | environment)
 
     def stop(self) -> None:
         for process in reversed(self.running):
@@ -149,5 +149,5 @@ def left(cluster, job) -> list[str]:
     """What is left of a job: mounts, processes, directories."""
     run = cluster.base / "run"
     processes = subprocess.run(["pgrep", "-f", f"{run}/{job}/"], capture_output=True, text=True, check=False).stdout.split()
-    places = [str(path) for path in (run / job, run / f".{job}.mounts") if path.exists()]
+    places = [str(path) for path in (run / job, run / f".{job}.mounts", run / f".{job}.end") if path.exists()]
     return [line for line in mounts(cluster.base) if f"/run/{job}/" in line] + processes + places

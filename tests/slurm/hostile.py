@@ -1,8 +1,10 @@
 """What a job's user does to become more than that: directories swapped under root, names that drain nodes, mounts that stay."""
 
+import datetime
 import os
 import pathlib
 import subprocess
+import time
 
 from cluster import USER, left, mounts
 from vault import check, until
@@ -144,6 +146,37 @@ def greedy(cluster, version) -> None:
     check("S18: and all of them end", run.returncode == 0 and not left(cluster, "77005"), (run, left(cluster, "77005")))
 
 
+def out_of_time(cluster, version) -> None:
+    """A mount without a right, on a node that Slurm has left: no epilog and no sweep comes."""
+    soon = str(int(time.time()) + 4)
+    begun = cluster.script("prolog", "77006", version, SLURM_JOB_END_TIME=soon, KLUIS_GRACE_SECONDS="0")
+    stood = "/run/77006/" in str(mounts(cluster.base))
+    gone = until(30, lambda: "/run/77006/" not in str(mounts(cluster.base)))
+    check("S18: where neither epilog nor sweep comes, a mount ends by itself at the end of its job's time", begun.returncode == 0 and stood
+          and gone, (begun, stood, mounts(cluster.base)))
+    pids = until(20, lambda: not [word for word in left(cluster, "77006") if word.isdigit()])
+    check("S18: and its processes with it", pids, left(cluster, "77006"))
+    run = cluster.script("epilog", "77006", "")
+    check("S18: its epilog finds nothing to end", run.returncode == 0 and not left(cluster, "77006"), (run, left(cluster, "77006")))
+
+
+def extended(cluster, version) -> None:
+    """A job whose time is changed while it runs: its mounts' end follows with the next sweep."""
+    job = cluster.submit("sleep 60", "--time=2", lines=f"#SBATCH --kluis={version}")
+    until(20, lambda: cluster.state(job) == "RUNNING" and f"/{job}/" in str(mounts(cluster.base)))
+    file = cluster.base / f"run/.{job}.end"
+    told = cluster.run("squeue", "-h", "-j", job, "-o", "%e").stdout.strip()
+    ends = datetime.datetime.fromisoformat(told).timestamp()
+    check("a job's mounts end ten minutes after its time", abs(file.stat().st_mtime - ends - 600) <= 60, (file.stat().st_mtime, told))
+    cluster.run("scontrol", "update", f"jobid={job}", "timelimit=8")
+    before, swept = file.stat().st_mtime, cluster.script("epilog", "", "", "--sweep")
+    later = file.stat().st_mtime - before
+    check("and later when it is given more time", swept.returncode == 0 and later == 360 and f"/{job}/" in str(mounts(cluster.base)),
+          (swept, later))
+    cluster.run("scancel", job)
+    check("S18: nothing is left of it", until(15, lambda: not left(cluster, job)), left(cluster, job))
+
+
 def run(cluster, version) -> None:
     """All but what is forgotten, which wants a job that runs meanwhile."""
     swapped(cluster, version)
@@ -152,3 +185,5 @@ def run(cluster, version) -> None:
     drained_by_names(cluster, version)
     stays_mounted(cluster)
     greedy(cluster, version)
+    out_of_time(cluster, version)
+    extended(cluster, version)

@@ -100,6 +100,11 @@ def others(cluster, version) -> None:
     score = pathlib.Path(f"/proc/{pid}/oom_score_adj").read_text().strip()
     allowed = subprocess.run(["bash", "-c", "echo -900 >/proc/self/oom_score_adj"], capture_output=True, check=False).returncode == 0
     check("a shortage of memory takes others before the mount, where root may say so", score == ("-900" if allowed else "0"), score)
+    worker = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0]
+    score = pathlib.Path(f"/proc/{worker}/oom_score_adj").read_text().strip()
+    check("but what reads and keeps for the job is spared little", score == ("-300" if allowed else "0"), score)
+    taken = (cluster.base / "cgroup/cgroup.procs").read_text().split()
+    check("the mount is in the cgroup that the node keeps for mounts", pid in taken, (pid, taken))
     begin = time.monotonic()
     cluster.run("scancel", job)
     gone = until(15, lambda: f"/{job}/" not in str(mounts(cluster.base)), 0.02)

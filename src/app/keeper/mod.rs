@@ -32,6 +32,8 @@ use crate::types::SecretText;
 pub(crate) const KEEPER: &str = "--keeper";
 /// Neither side says more: a wrapped root, an identity's file, a PIN and paths.
 const ASK_BYTES_MAX: usize = 48 * 1024;
+/// How often it is looked whether another process is done with its PIN.
+const LOOK_AGAIN: Duration = Duration::from_millis(100);
 
 /// Why a token or a plugin did not open the root, or did not take it.
 #[derive(Debug, thiserror::Error)]
@@ -58,6 +60,12 @@ pub enum KeeperError {
     /// The process that speaks to it did not start.
     #[error("the process that speaks to the keeper of the root failed")]
     Start(#[source] std::io::Error),
+    /// Another process tries a PIN of it, and is not done.
+    #[error("another process tries a PIN, and is not done seconds={}", wait.as_secs())]
+    Busy {
+        /// How long it was waited for.
+        wait: Duration,
+    },
     /// It did not answer in time.
     #[error("the keeper of the root did not answer seconds={}", wait.as_secs())]
     Late {
@@ -138,14 +146,14 @@ struct Speaker<'a> {
     wait: Duration,
     pin_file: Option<&'a Path>,
     named: Cow<'a, str>,
-    tries: Tries,
+    identity: &'a Path,
     from: Asking<'a>,
 }
 
 impl<'a> Speaker<'a> {
     fn new(config: &'a Config, kind: RootKind, from: Asking<'a>) -> Result<Self, KeeperError> {
         let missing = |key| KeeperError::Setting { key };
-        let tries = Tries::look(&config.keys.identity).map_err(KeeperError::Count)?;
+        let identity = config.keys.identity.as_path();
         if kind == RootKind::Pkcs11 {
             let token = &config.pkcs11;
             let module = token.module.as_deref();
@@ -162,24 +170,24 @@ impl<'a> Speaker<'a> {
                 wait: token.wait,
                 pin_file: token.pin_file.as_deref(),
                 named: Cow::Owned(format!("the token {label}")),
-                tries,
+                identity,
                 from,
             });
         }
         let plugin = &config.plugin;
         let file = plugin.identity.as_deref();
         let file = file.ok_or_else(|| missing("plugin.identity"))?;
-        let identity = read_identity(file).map_err(KeeperError::Secret)?;
+        let plugins = read_identity(file).map_err(KeeperError::Secret)?;
         Ok(Self {
             keeper: Foreign::Plugin {
-                identity: Cow::Owned(identity),
+                identity: Cow::Owned(plugins),
                 recipient: plugin.recipient.as_deref().map(Cow::Borrowed),
             },
             dir: plugin.dir.as_deref(),
             wait: plugin.wait,
             pin_file: plugin.pin_file.as_deref(),
             named: Cow::Borrowed("the plugin"),
-            tries,
+            identity,
             from,
         })
     }
@@ -194,18 +202,39 @@ impl<'a> Speaker<'a> {
             Some(pin) => Some(pin),
             None => self.pin_of_file()?,
         };
-        if pin.is_some() && !self.tries.may_try() {
-            let path = self.tries.path().to_owned();
+        let tries = match pin {
+            Some(_) => Some(self.tries().await?),
+            None => None,
+        };
+        if let Some(tries) = tries.as_ref().filter(|tries| !tries.may_try()) {
+            let path = tries.path().to_owned();
             return Err(KeeperError::Tries { path });
         }
-        let told = self.try_pin(recipient, asks, pin.as_ref()).await;
+        let told = self.try_pin(recipient, asks, pin.as_ref().zip(tries)).await;
         if !matches!(told, Err(KeeperError::Refused(Refused::PinMissing))) {
             return told;
         }
         let Some(pin) = (self.from.ask)(Asked::Pin(&self.named)) else {
             return told;
         };
-        self.try_pin(recipient, asks, Some(&pin)).await
+        // Nobody waits for her while she types.
+        let tries = self.tries().await?;
+        self.try_pin(recipient, asks, Some((&pin, tries))).await
+    }
+
+    /// The count of tries, which no other process has until it is dropped.
+    async fn tries(&self) -> Result<Tries, KeeperError> {
+        let free = async {
+            loop {
+                let tries = Tries::take(self.identity).map_err(KeeperError::Count)?;
+                if let Some(tries) = tries {
+                    return Ok(tries);
+                }
+                tokio::time::sleep(LOOK_AGAIN).await;
+            }
+        };
+        let waited = tokio::time::timeout(self.wait, free).await;
+        waited.unwrap_or(Err(KeeperError::Busy { wait: self.wait }))
     }
 
     fn pin_of_file(&self) -> Result<Option<SecretText>, KeeperError> {
@@ -213,15 +242,17 @@ impl<'a> Speaker<'a> {
         pin.map_err(KeeperError::Secret)
     }
 
-    /// One try. A PIN counts as refused until it is known that it was not.
+    /// One try. A PIN counts as refused until it is known that it was not; until then its count is
+    /// no other process's.
     async fn try_pin(
         &self,
         recipient: &str,
         asks: &Asks<'_>,
-        pin: Option<&SecretText>,
+        trying: Option<(&SecretText, Tries)>,
     ) -> Result<zeroize::Zeroizing<Vec<u8>>, KeeperError> {
-        if pin.is_some() {
-            self.tries.begin().map_err(KeeperError::Count)?;
+        let (pin, tries) = trying.unzip();
+        if let Some(tries) = &tries {
+            tries.begin().map_err(KeeperError::Count)?;
         }
         let asked = Ask {
             keeper: self.keeper.clone(),
@@ -239,10 +270,10 @@ impl<'a> Speaker<'a> {
             Ok(Told::Wrapped(_) | Told::Opened(_)) => None,
             Err(_no_answer) => return Err(KeeperError::Answer),
         };
-        let counted = match (&refused, pin) {
-            (_, None) | (Some(Refused::PinWrong), _) => Ok(()),
-            (None, _) => self.tries.forget(),
-            (Some(_), _) => self.tries.undo(),
+        let counted = match (&refused, &tries) {
+            (_, None) | (Some(Refused::PinWrong | Refused::Login(_)), _) => Ok(()),
+            (None, Some(tries)) => tries.forget(),
+            (Some(_), Some(tries)) => tries.undo(),
         };
         counted.map_err(KeeperError::Count)?;
         refused.map_or(Ok(answer), |refused| Err(refused.into()))

@@ -129,8 +129,25 @@ fn log_in(session: &Session, token: &TokenInfo, pin: Option<&str>) -> Result<(),
     };
     match session.login(UserType::User, pin.as_ref()) {
         Err(Error::Pkcs11(RvError::UserAlreadyLoggedIn, _)) => Ok(()),
-        done => done.map_err(failed),
+        done => done.map_err(at_login),
     }
+}
+
+/// What a login's failure means. The PIN may have been judged in each: only a token that is locked,
+/// or not there, judged none.
+fn at_login(error: Error) -> Refused {
+    let broken = matches!(error, Error::Pkcs11(RvError::DeviceError, _));
+    let code = if let Error::Pkcs11(value, _) = &error {
+        format!("{value:?}")
+    } else {
+        "module".to_owned()
+    };
+    let told = failed(error);
+    let judged = matches!(told, Refused::PinWrong | Refused::PinLocked);
+    if judged || told == Refused::TokenGone && !broken {
+        return told;
+    }
+    Refused::Login(code)
 }
 
 fn find_key(session: &Session, label: &str) -> Result<Option<ObjectHandle>, Refused> {
@@ -307,5 +324,22 @@ mod tests {
         assert_eq!(told(RvError::MechanismInvalid), Refused::Mechanism);
         let other = Refused::Failed("GeneralError".to_owned());
         assert_eq!(told(RvError::GeneralError), other);
+    }
+
+    #[test]
+    fn whatever_a_login_says_its_pin_counts_unless_it_was_not_judged() {
+        let told = |value| at_login(Error::Pkcs11(value, cryptoki::context::Function::Login));
+        assert_eq!(told(RvError::PinIncorrect), Refused::PinWrong);
+        assert_eq!(told(RvError::PinLocked), Refused::PinLocked);
+        assert_eq!(told(RvError::DeviceRemoved), Refused::TokenGone);
+        for value in [
+            RvError::FunctionFailed,
+            RvError::GeneralError,
+            RvError::DeviceError,
+            RvError::MechanismInvalid,
+            RvError::VendorDefined(7),
+        ] {
+            assert!(matches!(told(value), Refused::Login(_)), "{value:?}");
+        }
     }
 }

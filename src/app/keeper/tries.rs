@@ -1,23 +1,46 @@
 //! How often a PIN was refused in a row, kept in a file: a gateway that is started again and again
-//! with a wrong PIN would lock its token. The count is durable before a PIN is tried.
+//! with a wrong PIN would lock its token. The count is durable before a PIN is tried, and one
+//! process at a time tries one: two that read the same count would each spend a try of their own.
 
+use std::fs::{File, OpenOptions, TryLockError};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::keyring::{KeyRingError, replace_file, take_file};
 use crate::types::limits::PIN_TRIES_MAX;
 
-/// The count for one vault.
+/// The count for one vault. While this lives no other process has it.
 pub(super) struct Tries {
     path: PathBuf,
     before: u8,
+    /// The count's own file is replaced, so another one is locked.
+    _lock: File,
 }
 
 impl Tries {
-    /// Reads the count that lies beside the root's file; what is none counts as used up.
-    pub(super) fn look(identity: &Path) -> Result<Self, KeyRingError> {
-        let mut path = identity.as_os_str().to_owned();
-        path.push(".tries");
-        let path = PathBuf::from(path);
+    /// Reads the count that lies beside the root's file; what is none counts as used up. `None`
+    /// while another process has it.
+    pub(super) fn take(identity: &Path) -> Result<Option<Self>, KeyRingError> {
+        let beside = |end: &str| {
+            let mut path = identity.as_os_str().to_owned();
+            path.push(end);
+            PathBuf::from(path)
+        };
+        let held = beside(".tries.lock");
+        let failed = |source| KeyRingError::Io {
+            doing: "lock the count of refused PINs",
+            path: held.clone(),
+            source,
+        };
+        let mut options = OpenOptions::new();
+        let options = options.create(true).truncate(false).write(true).mode(0o600);
+        let lock = options.open(&held).map_err(failed)?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        }
+        let path = beside(".tries");
         let before = match take_file(&path)? {
             None => 0,
             Some(text) => {
@@ -25,7 +48,11 @@ impl Tries {
                 text.trim_end().parse().unwrap_or(u8::MAX)
             }
         };
-        Ok(Self { path, before })
+        Ok(Some(Self {
+            path,
+            before,
+            _lock: lock,
+        }))
     }
 
     /// Where it is.
@@ -72,24 +99,48 @@ impl Tries {
 mod tests {
     use super::*;
 
+    fn take(identity: &Path) -> Tries {
+        Tries::take(identity).unwrap().expect("nobody has it")
+    }
+
     #[test]
     fn a_try_counts_until_it_is_known_to_be_right_or_never_judged() {
         let dir = tempfile::tempdir().unwrap();
         let identity = dir.path().join("root.age");
         for before in 0..PIN_TRIES_MAX {
-            let tries = Tries::look(&identity).unwrap();
+            let tries = take(&identity);
             assert!(tries.may_try() && tries.before == before);
             tries.begin().unwrap();
             tries.undo().unwrap();
-            assert_eq!(Tries::look(&identity).unwrap().before, before);
+            drop(tries);
+            let tries = take(&identity);
+            assert_eq!(tries.before, before);
             tries.begin().unwrap();
         }
-        let tries = Tries::look(&identity).unwrap();
+        let tries = take(&identity);
         assert!(!tries.may_try());
         tries.forget().unwrap();
-        assert!(Tries::look(&identity).unwrap().may_try());
         assert!(!dir.path().join("root.age.tries").exists());
         tries.forget().unwrap();
+        drop(tries);
+        assert!(take(&identity).may_try());
+    }
+
+    #[test]
+    fn two_processes_have_the_tries_of_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let identity = dir.path().join("root.age");
+        let mut tried = 0;
+        for _start in 0..4 {
+            let first = take(&identity);
+            assert!(Tries::take(&identity).unwrap().is_none(), "it waits");
+            if first.may_try() {
+                first.begin().unwrap();
+                tried += 1;
+            }
+            drop(first);
+        }
+        assert_eq!(tried, PIN_TRIES_MAX);
     }
 
     #[test]
@@ -98,7 +149,7 @@ mod tests {
         let identity = dir.path().join("root.age");
         for text in [&b""[..], b"-1\n", b"256\n", b"none", &[0xff], b"0 0"] {
             std::fs::write(dir.path().join("root.age.tries"), text).unwrap();
-            assert!(!Tries::look(&identity).unwrap().may_try(), "{text:?}");
+            assert!(!take(&identity).may_try(), "{text:?}");
         }
     }
 }

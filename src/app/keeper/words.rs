@@ -97,6 +97,9 @@ pub enum Refused {
     /// The PIN is wrong.
     #[error("the PIN is wrong")]
     PinWrong,
+    /// The login failed otherwise: its number's name. A module may say so of a wrong PIN.
+    #[error("the token did not take the PIN code={0}")]
+    Login(String),
     /// The token is locked.
     #[error("the token's PIN is locked")]
     PinLocked,

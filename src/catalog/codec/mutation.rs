@@ -149,5 +149,6 @@ mutations! {
         EndKeyWork { work, end } = 76,
         RestoreErased { work, writes, blobs } = 78,
         SetLogTerms { project, terms } = 80,
+        CheckLogTerms { project, terms } = 90,
     }
 }

@@ -69,6 +69,16 @@ fn set_log(days: Option<u32>, pseudonyms: bool) -> Mutation {
     }
 }
 
+fn check_log(days: u32) -> Mutation {
+    Mutation::CheckLogTerms {
+        project: "icu".parse().unwrap(),
+        terms: LogTerms {
+            days: Some(days),
+            pseudonyms: true,
+        },
+    }
+}
+
 fn samples() -> Vec<Mutation> {
     let version = VersionId::from_bytes([4; 16]);
     let mut all = vec![
@@ -101,6 +111,7 @@ fn samples() -> Vec<Mutation> {
         Mutation::RestoreBlobs(vec![(BlobId::from_bytes([3; 16]), Timestamp::default())]),
         Mutation::RestoreSeq(9),
         Mutation::CheckHold(DatasetId::from_bytes([1; 16])),
+        check_log(400),
         Mutation::SetVersioning {
             dataset: DatasetId::from_bytes([1; 16]),
             state: Versioning::Suspended,
@@ -137,6 +148,7 @@ fn samples() -> Vec<Mutation> {
     all
 }
 
+#[expect(clippy::too_many_lines, reason = "a list of samples")]
 fn people() -> Vec<Mutation> {
     vec![
         Mutation::SetTerms {

@@ -1,9 +1,11 @@
 //! Projects, datasets, principals, credentials, grants.
 
+use std::sync::Arc;
+
 use super::samples::*;
 use super::{on_each, refused};
 use crate::catalog::{CatalogError, Conflict, Mutation, SharedCatalog};
-use crate::types::DatasetId;
+use crate::types::{DatasetId, LogTerms};
 
 async fn commit(catalog: &SharedCatalog, mutation: Mutation) -> Result<(), CatalogError> {
     catalog.commit(vec![mutation]).await
@@ -221,6 +223,50 @@ async fn the_generation_follows_access_and_nothing_else() {
             .await
             .unwrap();
         assert_eq!(catalog.generation().await.unwrap(), last);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_project_says_how_its_records_are_kept() {
+    on_each(|catalog| async move {
+        furnish(&catalog).await;
+        let row = |name: &str| {
+            let (catalog, name) = (Arc::clone(&catalog), name.parse().unwrap());
+            async move { catalog.project(&name).await.unwrap().unwrap() }
+        };
+        assert_eq!(row("icu").await.log, LogTerms::default());
+        let before = catalog.generation().await.unwrap();
+        commit(&catalog, keep_log(2_000)).await.unwrap();
+        assert!(catalog.generation().await.unwrap() > before);
+        assert_eq!(row("icu").await.log.kept_days(), 2_000);
+        commit(&catalog, keep_log(2_001)).await.unwrap();
+        assert!(row("icu").await.log.pseudonyms);
+        let listed = catalog.projects(None, 9).await.unwrap();
+        assert!(listed.contains(&row("icu").await));
+        // Of two changes of one reading the second is refused, whole.
+        let read = row("icu").await.log;
+        for (days, expected) in [(4_000, Ok(())), (3_000, refused(Conflict::LogTermsChanged))] {
+            let check = Mutation::CheckLogTerms {
+                project: "icu".parse().unwrap(),
+                terms: read,
+            };
+            let changes = catalog.commit(vec![check, keep_log(days)]).await;
+            assert_eq!(changes.map(drop), expected);
+            assert_eq!(row("icu").await.log.kept_days(), 4_000);
+        }
+        let nowhere = Mutation::CheckLogTerms {
+            project: "nowhere".parse().unwrap(),
+            terms: LogTerms::default(),
+        };
+        let told = commit(&catalog, nowhere).await;
+        assert_eq!(told, refused(Conflict::NoProject));
+        let nowhere = Mutation::SetLogTerms {
+            project: "nowhere".parse().unwrap(),
+            terms: LogTerms::default(),
+        };
+        let told = commit(&catalog, nowhere).await;
+        assert_eq!(told, refused(Conflict::NoProject));
     })
     .await;
 }

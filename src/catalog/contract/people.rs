@@ -1,7 +1,5 @@
 //! Groups and members, suspension, terms of grants, last uses.
 
-use std::sync::Arc;
-
 use super::samples::*;
 use super::{on_each, refused};
 use crate::catalog::{
@@ -9,7 +7,7 @@ use crate::catalog::{
     PrincipalRow, RosterEntry, RosterKind, RosterRow, SharedCatalog, Uses, WebhookRow,
 };
 use crate::policy::{Demand, Standing, Terms};
-use crate::types::{Action, ClaimId, LogTerms, NoticeId, PrincipalId, PrincipalKind};
+use crate::types::{Action, ClaimId, NoticeId, PrincipalId, PrincipalKind};
 
 async fn commit(catalog: &SharedCatalog, mutation: Mutation) -> Result<(), CatalogError> {
     catalog.commit(vec![mutation]).await
@@ -61,43 +59,6 @@ pub(super) fn set_terms(number: u32, terms: Terms) -> Mutation {
         approver: "olga".parse().unwrap(),
         terms,
     }
-}
-
-fn keep_log(days: u32) -> Mutation {
-    Mutation::SetLogTerms {
-        project: "icu".parse().unwrap(),
-        terms: LogTerms {
-            days: Some(days),
-            pseudonyms: days % 2 == 1,
-        },
-    }
-}
-
-#[tokio::test]
-async fn a_project_says_how_its_records_are_kept() {
-    on_each(|catalog| async move {
-        furnish(&catalog).await;
-        let row = |name: &str| {
-            let (catalog, name) = (Arc::clone(&catalog), name.parse().unwrap());
-            async move { catalog.project(&name).await.unwrap().unwrap() }
-        };
-        assert_eq!(row("icu").await.log, LogTerms::default());
-        let before = catalog.generation().await.unwrap();
-        commit(&catalog, keep_log(2_000)).await.unwrap();
-        assert!(catalog.generation().await.unwrap() > before);
-        assert_eq!(row("icu").await.log.kept_days(), 2_000);
-        commit(&catalog, keep_log(2_001)).await.unwrap();
-        assert!(row("icu").await.log.pseudonyms);
-        let listed = catalog.projects(None, 9).await.unwrap();
-        assert!(listed.contains(&row("icu").await));
-        let nowhere = Mutation::SetLogTerms {
-            project: "nowhere".parse().unwrap(),
-            terms: LogTerms::default(),
-        };
-        let told = commit(&catalog, nowhere).await;
-        assert_eq!(told, refused(Conflict::NoProject));
-    })
-    .await;
 }
 
 fn names(texts: &[&str]) -> Vec<PrincipalId> {

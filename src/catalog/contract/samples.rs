@@ -243,3 +243,13 @@ pub(super) async fn known(catalog: &SharedCatalog, numbers: &[u32]) -> Vec<bool>
     let ids: Vec<BlobId> = numbers.iter().copied().map(blob).collect();
     catalog.known_blobs(&ids).await.unwrap()
 }
+
+pub(super) fn keep_log(days: u32) -> Mutation {
+    Mutation::SetLogTerms {
+        project: "icu".parse().unwrap(),
+        terms: LogTerms {
+            days: Some(days),
+            pseudonyms: days % 2 == 1,
+        },
+    }
+}

@@ -3,9 +3,30 @@
 use super::super::{CatalogError, Conflict, IdentityRow, Mutation, RosterEntry, RosterKind, Uses};
 use super::state::{State, must};
 use crate::policy::{GrantEffect, Terms};
-use crate::types::{DatasetId, GrantId, PrincipalId, PrincipalKind, Timestamp, limits};
+use crate::types::{
+    DatasetId, GrantId, LogTerms, PrincipalId, PrincipalKind, ProjectName, Timestamp, limits,
+};
 
 impl State {
+    pub(super) fn keep_log(
+        &mut self,
+        project: &ProjectName,
+        terms: LogTerms,
+    ) -> Result<(), CatalogError> {
+        let row = self.projects.get_mut(project).ok_or(Conflict::NoProject)?;
+        row.log = terms;
+        Ok(())
+    }
+
+    pub(super) fn check_log(
+        &self,
+        project: &ProjectName,
+        terms: LogTerms,
+    ) -> Result<(), CatalogError> {
+        let row = self.projects.get(project).ok_or(Conflict::NoProject)?;
+        Ok(must(row.log == terms, Conflict::LogTermsChanged)?)
+    }
+
     pub(super) fn set_terms(
         &mut self,
         id: &GrantId,

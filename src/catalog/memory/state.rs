@@ -93,11 +93,8 @@ impl State {
                 };
                 insert(&mut self.projects, row.name.clone(), row, exists)
             }
-            Mutation::SetLogTerms { project, terms } => {
-                let row = self.projects.get_mut(&project).ok_or(Conflict::NoProject)?;
-                row.log = terms;
-                Ok(())
-            }
+            Mutation::SetLogTerms { project, terms } => self.keep_log(&project, terms),
+            Mutation::CheckLogTerms { project, terms } => self.check_log(&project, terms),
             Mutation::CreateDataset(row) => self.create_dataset(row),
             Mutation::DeleteDataset(id) => Ok(self.drop_dataset(&id)?),
             Mutation::CheckHold(id) => Ok(self.check_hold(&id)?),

@@ -39,6 +39,15 @@ pub(super) fn keep_log(
     must(changed == 1, Conflict::NoProject)
 }
 
+pub(super) fn check_log(
+    conn: &Connection,
+    project: &ProjectName,
+    terms: LogTerms,
+) -> Result<(), CatalogError> {
+    let row = super::read::project(conn, project)?.ok_or(Conflict::NoProject)?;
+    must(row.log == terms, Conflict::LogTermsChanged)
+}
+
 pub(super) fn suspend(
     conn: &Connection,
     principal: &PrincipalId,

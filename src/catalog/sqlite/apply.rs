@@ -55,6 +55,7 @@ pub(super) fn apply(
             terms,
         } => access::set_terms(conn, grant, approver, terms),
         Mutation::SetLogTerms { project, terms } => access::keep_log(conn, project, *terms),
+        Mutation::CheckLogTerms { project, terms } => access::check_log(conn, project, *terms),
         Mutation::SetSuspended { principal, since } => access::suspend(conn, principal, *since),
         Mutation::AddMember { group, member } => access::add_member(conn, group, member),
         Mutation::RemoveMember { group, member } => access::remove_member(conn, group, member),

@@ -49,11 +49,11 @@ impl Vault {
         uses.dedup();
         let mut what = format!("node={name} cluster={} key={key}", draft.cluster);
         if let Some(partition) = &draft.partition {
-            what.push_str(&format!(" partition={partition}"));
+            what = format!("{what} partition={partition}");
         }
         if !uses.is_empty() {
             let uses: Vec<&str> = uses.iter().map(UseClass::as_str).collect();
-            what.push_str(&format!(" uses={}", uses.join(",")));
+            what = format!("{what} uses={}", uses.join(","));
         }
         let intent = Self::admin_intent(call, None, &what);
         if !is_name(&name) || !is_name(&draft.cluster) {

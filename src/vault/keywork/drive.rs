@@ -3,6 +3,7 @@
 use super::super::error::{ErrorKind, VaultError};
 use super::super::record::Recorded;
 use super::super::{Call, Vault};
+use super::Unopened;
 use crate::catalog::{
     DatasetRow, EraseScope, FLOOR_ERASED, KeyWorkRow, ListQuery, Mutation, UploadQuery,
     VersionQuery, WorkEnd,
@@ -101,8 +102,9 @@ impl Vault {
     pub(in crate::vault) async fn carry_on(
         &self,
         row: &KeyWorkRow,
+        unopened: Unopened,
     ) -> Result<KeyWorkRow, VaultError> {
-        let done = self.do_steps(row).await;
+        let done = self.do_steps(row, unopened).await;
         self.guard.forget();
         let now = self.catalog.key_work(&row.id).await?;
         match (done, now.filter(|now| now.end.is_some())) {
@@ -115,7 +117,7 @@ impl Vault {
         }
     }
 
-    async fn do_steps(&self, row: &KeyWorkRow) -> Result<(), VaultError> {
+    async fn do_steps(&self, row: &KeyWorkRow, unopened: Unopened) -> Result<(), VaultError> {
         if self.settings.snapshots_kept {
             // Never by a catalog that is not the vault's own: the other may need key and blobs.
             self.look_at_chain().await?;
@@ -134,7 +136,7 @@ impl Vault {
             | None => {
                 self.keyring
                     .ensure_key(&row.dataset, row.floor, self.entropy.as_ref())?;
-                self.rewrap_dataset(row).await?;
+                self.rewrap_dataset(row, unopened).await?;
                 // A catalog that is lost now is rebuilt from the snapshots: with tables that open.
                 self.settle_in_snapshots().await?;
                 self.keyring.destroy_below(&row.dataset, row.floor)?;
@@ -245,15 +247,19 @@ impl Vault {
 
     /// Carries on what was begun, for as long as it is not refused, and destroys keys that came
     /// back with a restored directory; how many pieces of work ended.
-    pub async fn resume_key_works(&self) -> Result<usize, VaultError> {
+    pub async fn resume_key_works(&self, unopened: Unopened) -> Result<usize, VaultError> {
         let mut ended: usize = 0;
         let mut failed = None;
         for row in self.catalog.open_key_works().await? {
             let call = self.own_call("key work")?;
-            let intent = Self::work_intent(&call, &row);
+            let mut intent = Self::work_intent(&call, &row);
+            if unopened == Unopened::GiveUp {
+                let words = intent.query.unwrap_or_default();
+                intent.query = Some(format!("{words} giving up what opens under no key"));
+            }
             let recorded = self.begin(&call, intent).await?;
             // What cannot be done now keeps nothing else from being done.
-            match self.finish(&call, recorded, &row).await {
+            match self.finish(&call, recorded, &row, unopened).await {
                 Ok(_) => ended = ended.saturating_add(1),
                 Err(error) => failed = failed.or(Some(error)),
             }
@@ -299,9 +305,10 @@ impl Vault {
         call: &Call,
         recorded: Recorded,
         row: &KeyWorkRow,
+        unopened: Unopened,
     ) -> Result<KeyWorkRow, VaultError> {
         let result = async {
-            let ended = self.carry_on(row).await?;
+            let ended = self.carry_on(row, unopened).await?;
             let certificate = ended.end.as_ref().map(|end| end.certificate.as_str());
             if let Some(hash) = certificate.and_then(hash_of_signed) {
                 let mut noted = Self::work_intent(call, &ended);

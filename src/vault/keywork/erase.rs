@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 use super::super::error::{ErrorKind, VaultError};
 use super::super::guard::circumstances;
 use super::super::{Approved, Call, Done, Vault};
+use super::Unopened;
 use super::drive::Begin;
 use crate::catalog::{EraseScope, KeyWorkRow, Mutation};
 use crate::ledger::{AuthMethod, Nature, Session};
@@ -47,7 +48,7 @@ impl Vault {
             Ok(row)
         };
         match started.await {
-            Ok(row) => self.finish(call, recorded, &row).await,
+            Ok(row) => self.finish(call, recorded, &row, Unopened::Wait).await,
             Err(error) => recorded.settle(Err(error)),
         }
     }
@@ -110,7 +111,7 @@ impl Vault {
             reason: agreed.reason,
         });
         match begun.await {
-            Ok(row) => self.finish(call, recorded, &row).await,
+            Ok(row) => self.finish(call, recorded, &row, Unopened::Wait).await,
             Err(error) => recorded.settle(Err(error)),
         }
     }
@@ -137,7 +138,7 @@ impl Vault {
             .await
         };
         match begun.await {
-            Ok(row) => self.finish(call, recorded, &row).await,
+            Ok(row) => self.finish(call, recorded, &row, Unopened::Wait).await,
             Err(error) => recorded.settle(Err(error)),
         }
     }
@@ -190,6 +191,7 @@ impl Vault {
         project: &ProjectName,
     ) -> Result<Vec<KeyWorkRow>, VaultError> {
         let by = self.signing_person(call).await?;
+        self.own_in(call, &by, project).await?;
         let when = circumstances(call);
         let mut seen: Vec<KeyWorkRow> = Vec::new();
         let mut after = None;

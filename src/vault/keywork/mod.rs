@@ -15,6 +15,15 @@ mod erase;
 mod judge;
 mod rewrap;
 
+/// What becomes of part tables that no key opens any more.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Unopened {
+    /// The work waits, and the old keys stay: a copy of them, or `kluis recover`, may mend it.
+    Wait,
+    /// They are given up together with the old keys.
+    GiveUp,
+}
+
 pub use drive::erasure_words;
 #[cfg(test)]
 pub(super) use erase::Agreed;

@@ -7,6 +7,7 @@ use super::super::Vault;
 use super::super::error::{ErrorKind, VaultError};
 use super::super::read::object_binding;
 use super::super::upload::part_binding;
+use super::Unopened;
 use crate::catalog::{
     KeyWorkRow, Mutation, ObjectRow, PartRow, PublicationRow, UploadQuery, UploadRow,
 };
@@ -20,12 +21,19 @@ const BATCH_BYTES: usize = 4 * 1024 * 1024;
 /// Tables in one commit.
 const BATCH_TABLES: usize = 500;
 
+/// The old keys stay for as long as somebody could still bring back what they open.
+const UNOPENED: VaultError = VaultError::new(
+    ErrorKind::Integrity,
+    "part tables open under no key, so the old keys stay: bring back the missing keys from a copy, \
+     or the catalog by `kluis recover`, then `kluis key resume`; `--give-up` destroys them",
+);
+
 /// Tables that are sealed again and not committed yet.
 #[derive(Default)]
 struct Batch {
     mutations: Vec<Mutation>,
     bytes: usize,
-    /// What did not open under the old key and so is left as it is: it could not be read before.
+    /// What did not open under the old key and so is left as it is.
     unreadable: u64,
 }
 
@@ -58,20 +66,29 @@ fn is_below(version: Option<u32>, row: &KeyWorkRow) -> bool {
 impl Vault {
     /// Seals all tables and index keys of a dataset that are under older keys again. In this order:
     /// what moves from one kind of row to another meanwhile is met in the later one.
-    pub(super) async fn rewrap_dataset(&self, row: &KeyWorkRow) -> Result<(), VaultError> {
+    /// Tables that no key opens are an error at the end, unless they are given up.
+    pub(super) async fn rewrap_dataset(
+        &self,
+        row: &KeyWorkRow,
+        unopened: Unopened,
+    ) -> Result<(), VaultError> {
         let mut batch = Batch::default();
         self.rewrap_parts(row, &mut batch).await?;
         self.rewrap_writes(row, &mut batch).await?;
         self.rewrap_publications(row, &mut batch).await?;
         self.commit_batch(&mut batch).await?;
-        if batch.unreadable > 0 {
-            let tables = batch.unreadable;
-            tracing::warn!(
-                tables,
-                "part tables that no key opens were left as they are"
-            );
+        let tables = batch.unreadable;
+        match unopened {
+            _ if tables == 0 => Ok(()),
+            Unopened::Wait => {
+                tracing::error!(tables, dataset = %row.dataset, "part tables open under no key");
+                Err(UNOPENED)
+            }
+            Unopened::GiveUp => {
+                tracing::warn!(tables, dataset = %row.dataset, "part tables are given up");
+                Ok(())
+            }
         }
-        Ok(())
     }
 
     async fn commit_batch(&self, batch: &mut Batch) -> Result<(), VaultError> {
@@ -301,7 +318,8 @@ impl Vault {
         let Some(issue) = &publication.issue else {
             return Ok(());
         };
-        if !is_below(manifest_key_version(&issue.sealed_key), row) {
+        // One that was erased has left its number, and no key.
+        if issue.sealed_key.is_empty() || !is_below(manifest_key_version(&issue.sealed_key), row) {
             return Ok(());
         }
         let sealed = || {

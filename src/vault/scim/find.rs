@@ -91,8 +91,13 @@ impl ScimAsk {
             .is_none_or(|filter| filter.holds(found))
     }
 
+    /// What `name` must equal in all that fits, whatever else is asked of it.
     fn only(&self, name: &str, sub: Option<&str>) -> Option<&str> {
-        self.filter.as_ref()?.only(name, sub)
+        let filter = self.filter.as_ref()?;
+        if let Filter::And(all) = filter {
+            return all.iter().find_map(|one| one.only(name, sub));
+        }
+        filter.only(name, sub)
     }
 
     fn words(&self) -> String {
@@ -170,25 +175,27 @@ impl Vault {
             };
             return Ok(found.into_iter().filter(|found| ask.fits(found)).collect());
         }
-        let all = self.told_rows(RosterKind::Person, &by.name).await?;
-        let users = all.into_iter().filter_map(|(id, entry)| {
+        let fits = |id, entry: RosterEntry| {
             let RosterRow::Person(row) = entry.row else {
                 return None;
             };
-            Some(Found::of_user(id, &row, entry.revision))
-        });
-        Ok(users.filter(|found| ask.fits(found)).collect())
+            let found = Found::of_user(id, &row, entry.revision);
+            ask.fits(&found).then_some(found)
+        };
+        self.told_rows(RosterKind::Person, &by.name, fits).await
     }
 
-    /// All rows of an organisation.
-    async fn told_rows(
+    /// What is made of an organisation's rows; each is looked at as its page is read, so that no
+    /// more is kept than fits, and others have their turn between two pages.
+    async fn told_rows<T>(
         &self,
         kind: RosterKind,
         source: &str,
-    ) -> Result<Vec<(PrincipalId, RosterEntry)>, ScimRefusal> {
+        kept: impl Fn(PrincipalId, RosterEntry) -> Option<T>,
+    ) -> Result<Vec<T>, ScimRefusal> {
         let begin = format!("{source}.");
         let mut after = begin.clone();
-        let mut all = Vec::new();
+        let (mut all, mut seen) = (Vec::new(), 0_usize);
         loop {
             let page = self
                 .catalog
@@ -201,13 +208,14 @@ impl Vault {
             let beyond = !last.starts_with(&begin);
             for (name, entry) in page {
                 if let (true, Ok(id)) = (name.starts_with(&begin), name.parse()) {
-                    all.push((id, entry));
+                    seen = seen.saturating_add(1);
+                    all.extend(kept(id, entry));
                 }
             }
             if beyond {
                 return Ok(all);
             }
-            if all.len() > limits::SCIM_SCAN_MAX {
+            if seen > limits::SCIM_SCAN_MAX {
                 return Err(ScimError::TooMany.into());
             }
         }
@@ -263,7 +271,6 @@ impl Vault {
             let mut listed = ask.page(self.fitting_groups(by, ask).await?);
             let mut members = 0_usize;
             for found in &mut listed.page {
-                found.what.members.clear();
                 if ask.members {
                     found.what.members = self.all_members(&found.id).await?;
                     members = members.saturating_add(found.what.members.len());
@@ -283,47 +290,68 @@ impl Vault {
         }
     }
 
+    /// The groups that a filter fits, without their members.
     async fn fitting_groups(
         &self,
         by: &Teller,
         ask: &ScimAsk,
     ) -> Result<Vec<Found<Group>>, ScimRefusal> {
-        let names = if let Some(member) = ask.only("members", Some("value")) {
-            match member.parse() {
-                Ok(member) => Some(self.catalog.groups_of(&member).await?),
-                Err(_none) => Some(Vec::new()),
+        let filter = ask.filter.as_ref();
+        let with = filter.is_some_and(|filter| filter.mentions("members"));
+        // Where nothing is asked but that she is in it, she is in each that is found by her.
+        let sole = filter.and_then(|filter| filter.only("members", Some("value")));
+        let sole: Option<PrincipalId> = sole.and_then(|member| member.parse().ok());
+        let (mut all, mut members) = (Vec::new(), 0_usize);
+        for mut found in self.likely_groups(by, ask, with).await? {
+            if let Some(member) = &sole {
+                found.what.members = vec![member.clone()];
+            } else if with {
+                found.what.members = self.all_members(&found.id).await?;
+                members = members.saturating_add(found.what.members.len());
             }
-        } else if let Some(external) = ask.only("externalid", None) {
-            let one = self.called(&by.name, Called::GroupId(external)).await?;
-            Some(one.into_iter().collect())
-        } else {
-            ask.only("id", None)
-                .map(|id| id.parse().into_iter().collect())
-        };
-        let with = ask
-            .filter
-            .as_ref()
-            .is_some_and(|filter| filter.mentions("members"));
-        let mut all = Vec::new();
-        if let Some(names) = names {
-            for id in names {
-                all.extend(self.found_group(by, id.as_str(), with).await?);
+            if members > limits::SCIM_PAGE_MEMBERS_MAX {
+                return Err(ScimError::TooMany.into());
             }
-        } else {
-            for (id, entry) in self.told_rows(RosterKind::Team, &by.name).await? {
-                let RosterRow::Team(row) = entry.row else {
-                    continue;
-                };
-                let members = if with {
-                    self.all_members(&id).await?
-                } else {
-                    Vec::new()
-                };
-                let group = row.group(members);
-                all.push(Found::of_group(id, &row, group, entry.revision));
+            if ask.fits(&found) {
+                found.what.members = Vec::new();
+                all.push(found);
             }
         }
-        all.retain(|found| ask.fits(found));
+        Ok(all)
+    }
+
+    /// The groups among which all are that a filter fits, without their members.
+    async fn likely_groups(
+        &self,
+        by: &Teller,
+        ask: &ScimAsk,
+        with: bool,
+    ) -> Result<Vec<Found<Group>>, ScimRefusal> {
+        let names: Vec<PrincipalId> = if let Some(id) = ask.only("id", None) {
+            id.parse().into_iter().collect()
+        } else if let Some(external) = ask.only("externalid", None) {
+            let one = self.called(&by.name, Called::GroupId(external)).await?;
+            one.into_iter().collect()
+        } else if let Some(member) = ask.only("members", Some("value")) {
+            match member.parse() {
+                Ok(member) => self.catalog.groups_of(&member).await?,
+                Err(_none) => Vec::new(),
+            }
+        } else {
+            let fits = |id, entry: RosterEntry| {
+                let RosterRow::Team(row) = entry.row else {
+                    return None;
+                };
+                let group = row.group(Vec::new());
+                let found = Found::of_group(id, &row, group, entry.revision);
+                (with || ask.fits(&found)).then_some(found)
+            };
+            return self.told_rows(RosterKind::Team, &by.name, fits).await;
+        };
+        let mut all = Vec::new();
+        for id in names {
+            all.extend(self.found_group(by, id.as_str(), false).await?);
+        }
         Ok(all)
     }
 }

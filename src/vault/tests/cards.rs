@@ -306,14 +306,10 @@ async fn az_13_a_label_that_is_no_more_clears_nobody() {
     let mut world = world().await;
     set(&world, "olivia", to("secret")).await.unwrap();
     world.relabel("public < internal < confidential");
-    assert_eq!(
-        kind(world.get("olivia", "a", Span::All).await),
-        Some(ErrorKind::AccessDenied)
-    );
-    assert_eq!(
-        kind(world.get("ruben", "a", Span::All).await),
-        Some(ErrorKind::AccessDenied)
-    );
+    for who in ["olivia", "ruben"] {
+        let told = kind(world.get(who, "a", Span::All).await);
+        assert_eq!(told, Some(ErrorKind::AccessDenied), "{who}");
+    }
 }
 
 async fn copy(world: &World, from: &str, to: &str) -> Option<ErrorKind> {
@@ -340,25 +336,25 @@ async fn copy(world: &World, from: &str, to: &str) -> Option<ErrorKind> {
     kind(told)
 }
 
-#[tokio::test]
-async fn az_13_copying_up_is_fine_and_copying_down_is_not() {
+/// The world with a dataset `low` to copy to, for Oscar, who may.
+async fn with_low() -> World {
     let world = world().await;
     let exporter = world.draft("oscar", "exporter");
     world.make_grant(exporter).await.unwrap();
     let call = world.call(Some("olivia"));
+    let made = world.vault.create_dataset(&call, "icu--low", false).await;
+    made.unwrap();
     world
-        .vault
-        .create_dataset(&call, "icu--low", false)
-        .await
-        .unwrap();
+}
+
+#[tokio::test]
+async fn az_13_copying_up_is_fine_and_copying_down_is_not() {
+    let world = with_low().await;
     set(&world, "olivia", to("confidential")).await.unwrap();
-    assert_eq!(
-        copy(&world, BUCKET, "icu--low").await,
-        Some(ErrorKind::AccessDenied)
-    );
-    set_of(&world, "olivia", "low", to("confidential"))
-        .await
-        .unwrap();
+    let refused = Some(ErrorKind::AccessDenied);
+    assert_eq!(copy(&world, BUCKET, "icu--low").await, refused);
+    let said = set_of(&world, "olivia", "low", to("confidential")).await;
+    said.unwrap();
     assert_eq!(copy(&world, BUCKET, "icu--low").await, None);
     set_of(&world, "olivia", "low", to("secret")).await.unwrap();
     assert_eq!(copy(&world, BUCKET, "icu--low").await, None);
@@ -366,12 +362,7 @@ async fn az_13_copying_up_is_fine_and_copying_down_is_not() {
 
 #[tokio::test]
 async fn az_12_a_copy_leads_out_of_no_use_class() {
-    let world = world().await;
-    let exporter = world.draft("oscar", "exporter");
-    world.make_grant(exporter).await.unwrap();
-    let call = world.call(Some("olivia"));
-    let made = world.vault.create_dataset(&call, "icu--low", false).await;
-    made.unwrap();
+    let world = with_low().await;
     let class = |name: Option<&str>| CardChange {
         use_class: Some(name.map(|name| name.parse().unwrap())),
         ..CardChange::default()

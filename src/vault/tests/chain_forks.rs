@@ -11,7 +11,7 @@ use super::support::{World, settings};
 use crate::catalog::{EraseScope, MemoryCatalog, SharedCatalog};
 use crate::store::BlobStore as _;
 use crate::store::fault::{GetFault, Injected, ListFault, PutFault};
-use crate::vault::{ChainFault, ErrorKind, GRACE_MS_MIN, Settings, SweepAsk, Vault};
+use crate::vault::{ChainFault, ErrorKind, GRACE_MS_MIN, Settings, SweepAsk, Unopened, Vault};
 
 const SWEEP: SweepAsk = SweepAsk {
     grace_ms: 0,
@@ -125,7 +125,11 @@ async fn a_catalog_that_is_not_the_vaults_destroys_no_key_and_deletes_no_blob() 
     assert_eq!(rotated.chain_fault(), Some(ChainFault::Older { number: 1 }));
     assert!(world.keyring.versions_of(&row.id).unwrap().contains(&1));
     for _ in 0..2 {
-        world.vault.resume_key_works().await.unwrap_err();
+        world
+            .vault
+            .resume_key_works(Unopened::Wait)
+            .await
+            .unwrap_err();
     }
     let call = world.call(None);
     let erased = world

@@ -7,7 +7,7 @@ use super::ports::{Gate, Gated};
 use super::support::{BUCKET, World, kind, place};
 use crate::catalog::EraseScope;
 use crate::types::{BucketName, DatasetId};
-use crate::vault::{CardChange, ErrorKind, Vault, WriteConditions};
+use crate::vault::{CardChange, ErrorKind, Unopened, Vault, WriteConditions};
 
 const OTHER: &str = "icu--other";
 
@@ -118,7 +118,7 @@ async fn a_deletion_that_is_cut_short_is_none_or_takes_the_key_in_the_end() {
                 () = gate.stopped() => false,
             };
             world.rewire(|parts| parts);
-            world.vault.resume_key_works().await.unwrap();
+            world.vault.resume_key_works(Unopened::Wait).await.unwrap();
             let there = world.catalog.dataset(&named(OTHER)).await.unwrap();
             let keys = world.keyring.versions_of(&dataset).unwrap();
             assert_eq!(there.is_some(), !keys.is_empty(), "step {at}");

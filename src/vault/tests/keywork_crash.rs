@@ -6,7 +6,7 @@ use super::keywork::{V1, ask, bucket, get, object, stocked};
 use super::ports::{Gate, Gated};
 use super::support::{BUCKET, World, sample};
 use crate::catalog::EraseScope;
-use crate::vault::{ErrorKind, Vault};
+use crate::vault::{ErrorKind, Unopened, Vault};
 
 #[derive(Clone, Copy, Debug)]
 enum Work {
@@ -48,7 +48,7 @@ async fn crash_everywhere(work: Work) {
             world.rewire(|parts| parts);
             check_between(&world, work, at).await;
             let open = world.catalog.open_key_works().await.unwrap();
-            world.vault.resume_key_works().await.unwrap();
+            world.vault.resume_key_works(Unopened::Wait).await.unwrap();
             let begun = !world
                 .catalog
                 .key_works(None, None, 9)

@@ -7,7 +7,7 @@ use super::keywork::{ask, bucket, get, object, stocked};
 use super::support::{BUCKET, World, kind, place, settings};
 use crate::catalog::{EraseScope, MemoryCatalog, SharedCatalog};
 use crate::types::{Lock, Versioning, limits};
-use crate::vault::{ErrorKind, NewObject, Parts, Settings, Vault, Wishes};
+use crate::vault::{ErrorKind, NewObject, Parts, Settings, Unopened, Vault, Wishes};
 
 /// `a` and `b`, which snapshots of the store hold, in a vault that has somebody who writes them.
 async fn kept() -> World {
@@ -91,7 +91,7 @@ async fn cr_5_no_key_goes_while_the_store_takes_no_snapshot() {
     // What is there now opens, and so does what the older snapshot holds.
     assert!(get(&world, BUCKET, "a").await.is_ok());
     tokio::select! {
-        ended = world.vault.resume_key_works() => assert_eq!(ended.unwrap(), 1),
+        ended = world.vault.resume_key_works(Unopened::Wait) => assert_eq!(ended.unwrap(), 1),
         _ = write_snapshots(&world) => {}
     }
     assert_eq!(versions(&world).await, [2]);

@@ -1,6 +1,10 @@
 //! Who says how a project's records are kept, and that nobody shortens it by himself.
 
+use std::sync::Arc;
+
+use super::ports::{Gate, Gated};
 use super::support::World;
+use crate::catalog::SharedCatalog;
 use crate::ledger::Entry;
 use crate::types::limits::LOG_KEPT_DAYS;
 use crate::types::{ActKind, ApprovalId, ProjectName};
@@ -188,5 +192,46 @@ async fn two_persons_shorten_it_once_and_to_exactly_what_they_agreed_on() {
             ErrorKind::InvalidArgument,
             "{days}"
         );
+    }
+}
+
+/// She read the shorter time before the other set the longer one, and wrote it back.
+#[tokio::test]
+async fn a_change_of_what_was_read_before_another_change_undoes_none() {
+    for delay in 0..16 {
+        let mut world = World::new().await;
+        let gate = Gate::polite();
+        world.rewire(|mut parts| {
+            parts.catalog = Arc::new(Gated::<SharedCatalog>::new(parts.catalog, &gate));
+            parts
+        });
+        let names = async {
+            let change = LogTermsChange {
+                pseudonyms: Some(true),
+                ..LogTermsChange::default()
+            };
+            let call = world.call(Some("olivia"));
+            let set = world.vault.set_log_terms(&call, &icu(), change).await;
+            set.map(drop).map_err(|error| error.kind())
+        };
+        let longer = async {
+            for _ in 0..delay {
+                tokio::task::yield_now().await;
+            }
+            keep(&world, None, 3_650).await
+        };
+        let (names, longer) = tokio::join!(names, longer);
+        let told = world.vault.log_terms(&world.call(None), &icu()).await;
+        let terms = told.unwrap();
+        for (made, stands) in [
+            (names, terms.pseudonyms),
+            (longer.map(drop), terms.kept_days() == 3_650),
+        ] {
+            let conflicted = made == Err(ErrorKind::Conflict);
+            assert!(
+                stands == made.is_ok() && (stands || conflicted),
+                "{delay}: {made:?}"
+            );
+        }
     }
 }

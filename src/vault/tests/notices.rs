@@ -139,6 +139,39 @@ async fn a_receiver_that_takes_nothing_is_tried_for_a_day() {
     );
 }
 
+/// A round holds what it read at its beginning, and takes minutes where each answer is slow.
+#[tokio::test]
+async fn a_receiver_that_is_ended_or_replaced_gets_nothing_more_of_a_round() {
+    let world = World::new().await;
+    let (local, project) = (world.call(None), icu());
+    let _secret = set(&world).await;
+    for _notice in 0..3 {
+        assert_eq!(tried(&world).await, None);
+    }
+    let (webhook, pushes) = world.vault.pushes(&project).await.unwrap();
+    let begin = async |which: usize| {
+        let trying = world.vault.begin_push(webhook.as_ref(), &pushes[which]);
+        trying.await.unwrap()
+    };
+    let trying = begin(0).await.expect("it is sent there");
+    world.vault.end_push(trying, true).await.unwrap();
+    world.vault.end_webhook(&local, &project).await.unwrap();
+    assert!(begin(1).await.is_none(), "ended");
+    // The same address again, under another key and the number of before.
+    let _secret = set(&world).await;
+    assert!(begin(1).await.is_none(), "another");
+    assert_eq!(waiting(&world.vault).await, 2, "what was not sent waits");
+    // Nor is given up what was read while there was none.
+    world.vault.end_webhook(&local, &project).await.unwrap();
+    let (none, pushes) = world.vault.pushes(&project).await.unwrap();
+    let _secret = set(&world).await;
+    assert!(none.is_none());
+    let trying = world.vault.begin_push(None, &pushes[0]).await.unwrap();
+    assert!(trying.is_none() && waiting(&world.vault).await == 2);
+    assert!(send(&world, true).await.is_some());
+    assert_eq!(waiting(&world.vault).await, 1);
+}
+
 #[tokio::test]
 async fn only_so_many_wait_and_what_is_told_is_told_all_the_same() {
     let world = World::new().await;

@@ -3,9 +3,9 @@
 use futures_util::StreamExt as _;
 
 use super::support::{World, place, sample};
-use crate::catalog::Linking;
+use crate::catalog::{Linking, Mutation, PrincipalRow, RosterKind};
 use crate::scim::{Filter, Group, ScimError, User};
-use crate::types::{PrincipalId, SecretText, limits};
+use crate::types::{PrincipalId, PrincipalKind, SecretText, limits};
 use crate::vault::{Call, ErrorKind, ReadAsk, ScimAsk, ScimRefusal, SourceDraft, Span, Teller};
 
 fn person(name: &str) -> PrincipalId {
@@ -484,4 +484,87 @@ async fn an_organisation_is_slowed_and_a_peer_that_guesses_is_refused_unseen() {
     );
     world.wait(1_000);
     assert_eq!(ask(&token).await, None, "one a second");
+}
+
+/// Groups that hold more than a list may look through, made where nobody has to be asked.
+async fn large_groups(world: &World, team: &PrincipalId, number: usize) {
+    let people: Vec<PrincipalId> = (0..limits::SCIM_MEMBERS_MAX)
+        .map(|n| person(&format!("uni.p{n}")))
+        .collect();
+    let row = |id: &PrincipalId, kind| {
+        Mutation::CreatePrincipal(PrincipalRow {
+            id: id.clone(),
+            kind,
+            acts_for: None,
+            created: world.vault.now(),
+            suspended: None,
+            clearance: None,
+        })
+    };
+    let rows = people.iter().map(|id| row(id, PrincipalKind::Person));
+    world.catalog.commit(rows.collect()).await.unwrap();
+    let entry = world.catalog.roster(RosterKind::Team, team.as_str()).await;
+    let entry = entry.unwrap();
+    for number in 0..number {
+        let group = person(&format!("uni.large{number}"));
+        let mut changes = vec![
+            row(&group, PrincipalKind::Group),
+            Mutation::SetRoster {
+                kind: RosterKind::Team,
+                name: group.to_string(),
+                was: None,
+                entry: entry.clone(),
+            },
+        ];
+        changes.extend(people.iter().map(|member| Mutation::AddMember {
+            group: group.clone(),
+            member: member.clone(),
+        }));
+        world.catalog.commit(changes).await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_list_of_groups_reads_only_so_many_members() {
+    let world = World::new().await;
+    let token = organisation(&world, "uni").await;
+    let by = by(&world, &token).await;
+    let team = world.vault.scim_create_group(&by, group("team", &[])).await;
+    let team = team.unwrap().id;
+    let large = limits::SCIM_PAGE_MEMBERS_MAX / limits::SCIM_MEMBERS_MAX + 1;
+    large_groups(&world, &team, large).await;
+    let list = async |filter: &str| {
+        let ask = ScimAsk {
+            filter: Some(Filter::read(filter).unwrap()),
+            count: 1,
+            ..ScimAsk::default()
+        };
+        world.vault.scim_groups(&by, &ask).await
+    };
+    for filter in [
+        r#"members co "x""#,
+        r#"members.value sw "uni" or displayName eq "x""#,
+        r#"members.value eq "uni.p1" and members co "x""#,
+    ] {
+        let told = said(list(filter).await);
+        assert_eq!(told, Some(ScimError::TooMany), "{filter}");
+    }
+    // Who is in which is looked up, and so is one group.
+    for (filter, total) in [
+        (r#"members.value eq "uni.p1""#, large),
+        (r#"members[value eq "uni.p1"]"#, large),
+        (r#"members.value eq "uni.nobody""#, 0),
+        (r#"id eq "uni.large1" and members eq "uni.p1""#, 1),
+        (r#"id eq "uni.large1" and members eq "olivia""#, 0),
+        (r#"displayName eq "team""#, large + 1),
+    ] {
+        let listed = list(filter).await.map_err(|_refusal| filter).unwrap();
+        assert_eq!(listed.total, total, "{filter}");
+        assert!(
+            listed
+                .page
+                .iter()
+                .all(|found| found.what.members.is_empty())
+        );
+    }
 }

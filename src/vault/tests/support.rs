@@ -141,10 +141,12 @@ impl World {
     }
 
     fn restart(&mut self, labels: LabelRules) {
-        let settings = Settings {
-            labels,
-            ..settings(false)
-        };
+        self.settings(|settings| Settings { labels, ..settings });
+    }
+
+    /// Starts it again with other settings.
+    pub(in crate::vault) fn settings(&mut self, set: impl FnOnce(Settings) -> Settings) {
+        let settings = set(settings(false));
         self.vault = Arc::new(Vault::new(self.parts(), settings));
     }
 
@@ -409,6 +411,7 @@ pub(in crate::vault) fn settings(snapshot_wait: bool) -> Settings {
         default_project: "icu".parse().unwrap(),
         snapshot_wait,
         snapshots_kept: snapshot_wait,
+        host_approves: true,
         straight: vec!["icu".parse().unwrap()],
         attempts: crate::types::limits::ATTEMPTS_BURST,
         review: REVIEW,

@@ -1,0 +1,73 @@
+//! AZ-3: on the vault's host nobody acts with an owner's right, where the vault says so.
+
+use super::support::{World, kind};
+use crate::policy::{GrantEffect, Standing};
+use crate::types::{BucketName, PrincipalId, ProjectName};
+use crate::vault::{CardChange, ErrorKind, Settings};
+
+async fn closed() -> World {
+    let mut world = World::new().await;
+    world.settings(|settings| Settings {
+        host_approves: false,
+        ..settings
+    });
+    world
+}
+
+const DENIED: Option<ErrorKind> = Some(ErrorKind::AccessDenied);
+
+#[tokio::test]
+async fn az_3_the_host_approves_confirms_and_opens_nothing_in_an_owners_name() {
+    let world = closed().await;
+    let icu: ProjectName = "icu".parse().unwrap();
+    let olivia: PrincipalId = "olivia".parse().unwrap();
+    let host = || world.call(None);
+    let vault = &world.vault;
+    let draft = || world.draft("stan", "reader");
+    assert_eq!(kind(vault.create_grant(&host(), draft()).await), DENIED);
+    let proposed = vault.propose_grant(&host(), draft()).await.unwrap();
+    assert_eq!(proposed.terms.standing, Standing::Proposed, "it may ask");
+    let place = (&icu, proposed.id);
+    let approved = vault.approve_grant(&host(), place, Some(&olivia)).await;
+    assert_eq!(kind(approved), DENIED);
+    let signed = world.call(Some("olivia"));
+    vault.approve_grant(&signed, place, None).await.unwrap();
+    let confirmed = vault.confirm_grant(&host(), place, Some(&olivia)).await;
+    assert_eq!(kind(confirmed), DENIED);
+    // What allows may go on the host's word; what denies may not, by nobody's name.
+    vault.revoke_grant(&host(), place, None).await.unwrap();
+    let denial = crate::policy::Grant {
+        effect: GrantEffect::Deny,
+        ..draft()
+    };
+    let signed = world.call(Some("olivia"));
+    let denial = vault.create_grant(&signed, denial).await.unwrap().id;
+    for by in [None, Some(&olivia)] {
+        let gone = vault.revoke_grant(&host(), (&icu, denial), by).await;
+        assert_eq!(kind(gone), DENIED);
+    }
+}
+
+#[tokio::test]
+async fn az_3_the_host_describes_no_dataset_in_an_owners_name() {
+    let world = closed().await;
+    let olivia: PrincipalId = "olivia".parse().unwrap();
+    let place = |name: &str| BucketName {
+        project: "icu".parse().unwrap(),
+        dataset: name.parse().unwrap(),
+    };
+    let change = || CardChange {
+        source: Some("elsewhere".to_owned()),
+        ..CardChange::default()
+    };
+    let (vault, call, ecg) = (&world.vault, world.call(None), place("ecg"));
+    let set = vault.set_card(&call, &ecg, change(), Some(&olivia));
+    assert_eq!(kind(set.await), DENIED);
+    let made = vault.found_dataset(&call, place("new"), olivia.clone(), change());
+    assert_eq!(kind(made.await), DENIED);
+    let plain = vault.found_dataset(&call, place("new"), olivia, CardChange::default());
+    assert!(plain.await.is_ok(), "with the project's own defaults");
+    let signed = world.call(Some("olivia"));
+    let set = vault.set_card(&signed, &ecg, change(), None);
+    assert!(set.await.is_ok());
+}
