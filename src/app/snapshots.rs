@@ -151,7 +151,10 @@ mod tests {
         let lost = ChainFault::Lost { number: 3, blob };
         let patience = Duration::from_millis(SNAPSHOT_LAG_WARN_MS);
         assert!(!ends(lost, Duration::ZERO));
-        assert!(!ends(lost, patience - Duration::from_millis(1)));
+        assert!(!ends(
+            lost,
+            patience.saturating_sub(Duration::from_millis(1))
+        ));
         assert!(ends(lost, patience));
         for fault in [
             ChainFault::Older { number: 3 },

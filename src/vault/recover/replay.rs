@@ -246,10 +246,9 @@ impl Vault {
             found.newest = found.newest.max(Some(snapshot.created));
             found.was_doubted = snapshot.back.is_some_and(|back| back.doubted);
             if replay.is_adoption(&snapshot) {
-                found.fork.get_or_insert(Fork {
-                    snapshot: *number,
-                    commit: replay.applied.saturating_add(1),
-                });
+                let commit = replay.applied.saturating_add(1);
+                let snapshot = *number;
+                found.fork.get_or_insert(Fork { snapshot, commit });
             }
             let page = matches!(snapshot.body, Body::Page { .. });
             if let Some(link) = &read.link
