@@ -202,20 +202,19 @@ async fn of_two_at_once_one_goes_on_and_the_other_finds_out() {
         snapshot(&world).await;
         let (one, two) = (Arc::clone(&world.catalog), backup(&world.catalog).await);
         gate(&mut world, &Gate::polite());
-        let of = async |key: &str, catalog: &SharedCatalog, late: u64, world: &mut World| {
-            restore(world, catalog);
-            put(world, &[key]).await;
-            let vault = Arc::clone(&world.vault);
-            async move {
-                for _ in 0..late {
-                    tokio::task::yield_now().await;
-                }
-                vault.write_snapshot().await
+        let mut vaults = Vec::new();
+        for (key, catalog) in [("one", &one), ("two", &two)] {
+            restore(&mut world, catalog);
+            put(&world, &[key]).await;
+            vaults.push(Arc::clone(&world.vault));
+        }
+        let second = async {
+            for _ in 0..late {
+                tokio::task::yield_now().await;
             }
+            vaults[1].write_snapshot().await
         };
-        let first = of("one", &one, 0, &mut world).await;
-        let second = of("two", &two, late, &mut world).await;
-        let (first, second) = tokio::join!(first, second);
+        let (first, second) = tokio::join!(vaults[0].write_snapshot(), second);
         assert!(first.is_ok() != second.is_ok(), "{late}");
         let winner = if first.is_ok() { "one" } else { "two" };
         let loser = if first.is_ok() { &two } else { &one };
