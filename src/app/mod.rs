@@ -30,6 +30,7 @@ pub mod tls;
 mod transit;
 mod transit_token;
 mod unseal;
+mod visa_issuers;
 
 #[cfg(feature = "audit")]
 pub(crate) use dial::Dial;

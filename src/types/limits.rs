@@ -101,6 +101,27 @@ pub const CLAIMS_MAX: usize = 256;
 /// Groups of the vault that one session is in by what its token claims: the session's token names
 /// each in 35 bytes, within [`SESSION_TOKEN_BYTES_MAX`].
 pub const CLAIMED_GROUPS_MAX: usize = 32;
+/// A token with a passport: 32 visas of a kilobyte that are written twice in base64.
+pub const PASSPORT_BYTES_MAX: usize = 64 * 1024;
+/// Visas of one passport; those of a person with grants of several committees are below 50.
+pub const VISAS_MAX: usize = 64;
+/// One visa; an RSA key of 8,192 bits leaves 6 KiB for what it says.
+pub const VISA_BYTES_MAX: usize = 8 * 1024;
+/// A text of a visa: 255 characters is GA4GH's own bound for URLs. A list of linked identities that
+/// is longer is no visa here.
+pub const VISA_TEXT_BYTES_MAX: usize = 255;
+/// Conditions of one visa, in all its alternatives; known ones have up to three.
+pub const VISA_CLAUSES_MAX: usize = 16;
+/// What of visas one session rests on: its token and its record name each.
+pub const VISAS_HELD_MAX: usize = 16;
+/// Issuers of visas that one vault believes, and where each may say that its keys are.
+pub const VISA_ISSUERS_MAX: usize = 32;
+/// See [`VISA_ISSUERS_MAX`].
+pub const VISA_PLACES_MAX: usize = 8;
+/// How old what a visa asserts may be if its issuer's entry says nothing, and at most, in days.
+pub const VISA_DAYS: u32 = 365;
+/// See [`VISA_DAYS`].
+pub const VISA_DAYS_MAX: u32 = 3_650;
 /// Claims of one issuer that stand for groups; all are in memory while sessions use them.
 pub const ISSUER_CLAIMS_MAX: usize = 1_000;
 /// Methods of one sign-in, and what a project may demand.
@@ -152,6 +173,9 @@ pub const SCIM_SOURCES_MAX: usize = 64;
 pub const ISSUERS_MAX: usize = 32;
 /// How long a session's credential lives at most, in milliseconds (ID-5: an hour).
 pub const SESSION_MS_MAX: u64 = 60 * 60 * 1_000;
+/// The shortest one by an issuer's word, in milliseconds: clients ask for a new one when the old
+/// one has less left.
+pub const SESSION_MS_MIN: u64 = 15 * 60 * 1_000;
 /// A job's session, in milliseconds: its node renews it by itself, at two thirds of that.
 pub const JOB_SESSION_MS: u64 = 15 * 60 * 1_000;
 /// How long a job may wait: ID-5 asks for 72 h; a queue of a month is the longest that is known.

@@ -16,7 +16,7 @@ pub(super) fn claiming<'a>(
     (own, principal): (Option<&PrincipalId>, &PrincipalId),
 ) -> Option<&'a Word> {
     match &bounds?.rests {
-        Rests::Word(word) if !word.through.is_empty() && own == Some(principal) => Some(word),
+        Rests::Word(word) if word.is_in_groups() && own == Some(principal) => Some(word),
         Rests::Word(_) | Rests::Job(_) => None,
     }
 }
@@ -65,11 +65,12 @@ impl Guard {
             return self.subject(project, principal).await;
         };
         let generation = self.generation().await?;
-        let slot = (project.clone(), principal.clone(), word.through.clone());
+        let ways = (word.through.clone(), word.visas.clone());
+        let slot = (project.clone(), principal.clone(), ways);
         if let Some(subject) = self.cached(|cache| cache.claimants.get(&slot).cloned()) {
             return Ok(subject);
         }
-        let groups = self.claimed_groups(word).await?;
+        let groups = self.claimed_groups(word, principal).await?;
         let (enforcer, subject) = self.make(project, principal, &groups).await?;
         self.keep(generation, |cache| {
             cache.projects.insert(project.clone(), enforcer);

@@ -12,4 +12,5 @@ mod records;
 mod sts;
 mod table;
 mod versions;
+mod visas;
 mod world;
