@@ -96,14 +96,14 @@ pub use part::PartOpening;
 pub use proofs::ProofAsk;
 pub use publish::Published;
 pub use records::{RecordAsk, RecordPage};
-pub use recover::Recovered;
+pub use recover::{Fork, Recovered, Unknown};
 
 pub use crate::journal::Filter as RecordFilter;
 pub use release::{Opening, ReadReport, Released, Run};
 pub use scim::{Found, Listed, NewSource, ScimAsk, ScimRefusal, SourceDraft, Teller};
 pub use session::{Assumed, Bounds, JobBounds, Rests, Word};
 pub use sign_in::AssumeAsk;
-pub use snapshot::Snapshot;
+pub use snapshot::{Adopted, Back, Body, ChainFault, Snapshot};
 pub use straight::{Presigned, StraightAsk};
 pub use sweep::{GRACE_MS_MIN, SweepAsk, Swept};
 pub use visas::{VisaTerms, VisaWord};

@@ -4,7 +4,7 @@
 #   tests/lab/install.sh base nextest python data node aws2 debian valgrind     what tests/run needs
 #   tests/lab/install.sh fuse mount fio pjdfstest charliecloud slurm  what tests/mount, tests/slurm and tests/kubernetes ask for themselves
 #   tests/lab/install.sh age bao token    what tests/roots asks for itself
-#   tests/lab/install.sh strace           what tests/keys asks for itself
+#   tests/lab/install.sh strace           what tests/keys and tests/chain ask for themselves
 #   tests/lab/install.sh faketime         what tests/signin asks for itself
 #   tests/lab/install.sh ceph garage more      what tests/run --all adds (garage builds for long, more is 6 GB)
 #   tests/lab/install.sh nginx s3s-fs     what tests/load/measure.sh adds

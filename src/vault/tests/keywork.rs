@@ -465,10 +465,10 @@ async fn er_3_erasing_data_erases_no_record() {
 #[tokio::test]
 async fn a_lost_catalog_comes_back_as_it_was_after_an_erasure() {
     let mut world = stocked().await;
-    world.vault.write_snapshot(0).await.unwrap();
+    world.vault.write_snapshot().await.unwrap();
     erase(&world, object("a")).await.unwrap();
     rotate(&world).await;
-    world.vault.write_snapshot(1).await.unwrap();
+    world.vault.write_snapshot().await.unwrap();
     let (before, _) = world.catalog.dump(None, usize::MAX).await.unwrap();
     let fresh: SharedCatalog = Arc::new(MemoryCatalog::new());
     world.rewire(|mut parts| {
@@ -486,7 +486,7 @@ async fn a_lost_catalog_comes_back_as_it_was_after_an_erasure() {
 async fn op_3_a_drill_opens_everything_and_names_what_does_not_open() {
     let mut world = stocked().await;
     rotate(&world).await;
-    world.vault.write_snapshot(0).await.unwrap();
+    world.vault.write_snapshot().await.unwrap();
     let fresh: SharedCatalog = Arc::new(MemoryCatalog::new());
     world.rewire(|mut parts| {
         parts.catalog = fresh;
