@@ -167,9 +167,9 @@ async fn a_key_of_a_tool_reads_what_the_tool_may_and_nothing_else_of_her() {
     };
     assert_eq!(uses().await, []);
     assert_eq!(reads(&world, &keys).await, 200);
-    let last = uses().await;
-    assert_eq!(last.len(), 1, "when it was last used");
-    assert_eq!(last[0].0.to_string(), keys.id);
+    let noted = uses().await;
+    assert_eq!(noted.len(), 1, "when it was last used");
+    assert_eq!(noted[0].0.to_string(), keys.id);
     for (method, uri) in [
         ("GET", "/icu--mri/k"),
         ("GET", "/icu--mri"),
