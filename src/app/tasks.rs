@@ -41,7 +41,8 @@ pub(super) async fn work_on_keys(vault: Arc<Vault>, shutdown: Shutdown) {
         {
             tracing::warn!(reason = error.reason(), "work on keys waits");
             // It reads each row of a dataset: what only people mend is not tried all the time.
-            if error.kind() == ErrorKind::Integrity {
+            // A store that lags behind the catalog mends itself.
+            if error.kind() == ErrorKind::Integrity && error.chain_fault().is_none() {
                 due = Instant::now() + KEY_WORK_HOPELESS;
             }
         }
