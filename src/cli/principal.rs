@@ -5,6 +5,7 @@ use super::open::{Desk, absent, call};
 use super::output::{CliError, Exit, Output};
 use crate::catalog::{Mutation, PrincipalRow, SharedCatalog};
 use crate::types::{Label, PrincipalId, PrincipalKind, limits};
+use crate::vault::Adoption;
 
 const COLUMNS: [&str; 6] = [
     "principal",
@@ -56,6 +57,19 @@ pub(super) fn run(
             })?;
             output.note(&format!("{subject} of {issuer} is {name}"));
         }
+        PrincipalCommand::Adopt {
+            name,
+            organisation,
+            user_name,
+            external_id,
+        } => {
+            let adoption = Adoption {
+                source: organisation.clone(),
+                user_name: user_name.clone(),
+                external_id: external_id.clone(),
+            };
+            adopt(name, adoption, desk, output)?;
+        }
         PrincipalCommand::Unlink { issuer, subject } => {
             desk.act(output, async |opened| {
                 let call = call(opened, "principal unlink")?;
@@ -106,6 +120,27 @@ fn create(
         let made = vault.create_principal(&call, name.clone(), acts_for.cloned());
         Ok(made.await?)
     })
+}
+
+fn adopt(
+    name: &PrincipalId,
+    adoption: Adoption,
+    desk: Desk<'_>,
+    output: &mut Output,
+) -> Result<(), CliError> {
+    let told = format!(
+        "{} tells of {name}, as {}",
+        adoption.source, adoption.user_name
+    );
+    desk.act(output, async |opened| {
+        let call = call(opened, "principal adopt")?;
+        Ok(opened
+            .vault
+            .scim_adopt(&call, name.clone(), adoption)
+            .await?)
+    })?;
+    output.note(&told);
+    Ok(())
 }
 
 fn suspend(

@@ -138,6 +138,13 @@ impl Config {
             HOUR,
         );
         label_names(rules, &self.labels);
+        let session_max = Duration::from_millis(limits::JOB_SESSION_MS);
+        rules.hold(
+            (Duration::from_secs(1)..=session_max).contains(&self.jobs.session),
+            "jobs.session",
+            "is out of range",
+            "it is 1s to 15m: a node that is lost is to be worth nothing soon",
+        );
         let long = DAY.saturating_mul(3650);
         for (name, time) in [
             ("policy.review", self.policy.review),
