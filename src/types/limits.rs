@@ -303,6 +303,9 @@ pub const RIGHTS_PIECES_MAX: usize = 1_024;
 pub const JOURNAL_WAIT_MS_MAX: u64 = 5_000;
 /// Commits waiting for the catalog's writer.
 pub const CATALOG_QUEUE_MAX: usize = 4_096;
+/// Their encoded changes, in bytes: seven of the largest completions; 4,096 small ones are a tenth.
+/// One alone may be longer.
+pub const CATALOG_QUEUE_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Commits that share one transaction.
 pub const CATALOG_GROUP_MAX: usize = 512;
 /// Credentials, datasets or subjects that the guard keeps in memory; at the bound it starts anew.
