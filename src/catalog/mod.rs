@@ -427,7 +427,8 @@ pub trait Catalog: Send + Sync + 'static {
     /// an orphan).
     async fn known_blobs(&self, ids: &[BlobId]) -> Result<Vec<bool>, CatalogError>;
     /// Takes up to `limit` blobs that lost their last reference before `before` out of the
-    /// catalog, for good: the caller deletes them from the store.
+    /// catalog, for good: the caller deletes them from the store. Answered behind all commits that
+    /// were asked for before, also where nobody waits for them any more.
     async fn claim_unreferenced(
         &self,
         before: Timestamp,

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use super::Vault;
 use super::error::VaultError;
 use crate::catalog::Mutation;
-use crate::types::{BlobId, limits};
+use crate::types::{BlobId, Timestamp, limits};
 
 /// The least age of what is swept: a day, whatever the configuration says.
 pub const GRACE_MS_MIN: u64 = 24 * 60 * 60 * 1000;
@@ -151,7 +151,7 @@ impl Vault {
                 // First this, then the catalog: what commits in between is known by then.
                 .filter(|id| !self.in_flight.holds(id))
                 .collect();
-            let known = self.catalog.known_blobs(&old).await?;
+            let known = self.surely_known(&old).await?;
             for (blob, known) in old.iter().zip(known) {
                 if !known {
                     self.store.delete(*blob).await?;
@@ -159,5 +159,21 @@ impl Vault {
                 }
             }
         }
+    }
+
+    /// Which of these blobs the catalog knows once all is done that was asked of it before. Who
+    /// goes away while a commit of his waits in the queue has nothing in flight any more, and the
+    /// commit is done all the same.
+    pub(super) async fn surely_known(&self, blobs: &[BlobId]) -> Result<Vec<bool>, VaultError> {
+        let known = self.catalog.known_blobs(blobs).await?;
+        if known.iter().all(|known| *known) {
+            return Ok(known);
+        }
+        // It takes nothing, and is answered when its turn has come.
+        let _none = self
+            .catalog
+            .claim_unreferenced(Timestamp::default(), 0)
+            .await?;
+        Ok(self.catalog.known_blobs(blobs).await?)
     }
 }

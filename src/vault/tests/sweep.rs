@@ -1,9 +1,13 @@
 //! Sweeping: nothing younger than a day, nothing that is referred to, nothing in flight.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 
+use super::ports::{Gate, Gated};
 use super::support::{World, input, place, sample};
+use crate::catalog::SharedCatalog;
 use crate::store::BlobStore as _;
 use crate::store::fault::{DeleteFault, Injected};
 use crate::types::BlobId;
@@ -175,4 +179,37 @@ async fn what_the_store_did_not_delete_is_found_again() {
     assert_eq!(sweep(&world, 0).await.orphans, 1);
     assert_eq!(world.blobs().await.len(), 1);
     assert_eq!(world.get("job-1", "k", Span::All).await.unwrap(), b"new");
+}
+
+/// The request is dropped and its blobs are in flight no more, yet the writer comes to its commit.
+#[tokio::test]
+async fn what_a_queued_commit_refers_to_is_known_though_its_client_went_away() {
+    let mut world = World::new().await;
+    let gate = Gate::new(u64::MAX, false);
+    world.rewire(|mut parts| {
+        parts.catalog = Arc::new(Gated::<SharedCatalog>::new(parts.catalog, &gate));
+        parts
+    });
+    let held = gate.turn().acquire_owned().await.unwrap();
+    let mut put = Box::pin(world.put("olivia", "k", b"kept"));
+    while gate.queued() == 0 {
+        assert!(futures_util::poll!(&mut put).is_pending());
+        tokio::task::yield_now().await;
+    }
+    drop(put);
+    let blobs = world.blobs().await;
+    assert_eq!(blobs.len(), 1);
+    let (known, ()) = tokio::join!(world.vault.surely_known(&blobs), async {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        drop(held);
+    });
+    assert_eq!(known.unwrap(), [true]);
+    let orphan = orphan(&world, 1).await;
+    let known = world.vault.surely_known(&[blobs[0], orphan]).await;
+    assert_eq!(known.unwrap(), [true, false]);
+    world.wait(GRACE_MS_MIN + 1);
+    assert_eq!(sweep(&world, 0).await.orphans, 1);
+    assert_eq!(world.get("job-1", "k", Span::All).await.unwrap(), b"kept");
 }
