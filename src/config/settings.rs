@@ -344,8 +344,8 @@ settings! {
         dir: Option<PathBuf> = None,
         /// How often the files are looked at for a change.
         reload_interval: Duration = seconds(5),
-        /// Whether commands on the vault's host may approve, and describe datasets, in the name that
-        /// they give. With `false` an owner signs herself, and the host founds and proposes.
+        /// Whether commands on the vault's host may approve, and describe datasets, in the name
+        /// that they give. With `false` an owner signs herself, and the host founds and proposes.
         host_approves: bool = true,
         /// A grant that no review confirms lapses so long after its approval; at least a day.
         review: Duration = DAY.saturating_mul(365),
