@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use super::Vault;
 use super::error::VaultError;
 use crate::catalog::Mutation;
-use crate::types::{BlobId, Timestamp, limits};
+use crate::types::{BlobId, limits};
 
 /// The least age of what is swept: a day, whatever the configuration says.
 pub const GRACE_MS_MIN: u64 = 24 * 60 * 60 * 1000;
