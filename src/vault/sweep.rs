@@ -172,7 +172,7 @@ impl Vault {
         // It takes nothing, and is answered when its turn has come.
         let _none = self
             .catalog
-            .claim_unreferenced(Timestamp::default(), 0)
+            .claim_unreferenced(crate::types::Timestamp::default(), 0)
             .await?;
         Ok(self.catalog.known_blobs(blobs).await?)
     }
