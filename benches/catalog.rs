@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use kluis::catalog::{
-    Attached, BlobUse, Condition, DatasetRow, Defaults, ListQuery, Mutation, ObjectMeta, ObjectRow,
-    PrincipalRow, ProjectRow, SharedCatalog, SqliteCatalog,
+    Attached, BlobUse, Chain, Condition, DatasetRow, Defaults, ListQuery, Mutation, ObjectMeta,
+    ObjectRow, PrincipalRow, ProjectRow, SharedCatalog, SqliteCatalog,
 };
 use kluis::types::{
     BlobId, BucketName, Checksums, DatasetId, ETag, LogTerms, PrincipalKind, Timestamp, VersionId,
@@ -128,8 +128,11 @@ async fn fill(catalog: SharedCatalog) {
         let numbers = directory * FILES..(directory + 1) * FILES;
         let commit = numbers.map(|number| put(number, &key(number))).collect();
         catalog.commit(commit).await.expect("a commit");
-        let seq = catalog.change_seq().await.expect("a number");
-        catalog.forget_changes(seq).await.expect("a commit");
+        let chain = Chain {
+            upto: catalog.change_seq().await.expect("a number"),
+            ..Chain::default()
+        };
+        catalog.keep_chain(&chain).await.expect("a commit");
     }
     let seconds = begun.elapsed().as_secs_f64();
     println!("fill: {} objects in {seconds:.1} s", DIRECTORIES * FILES);

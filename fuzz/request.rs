@@ -85,6 +85,7 @@ impl Gateway {
             default_project: "fuzz".parse().expect("a name"),
             snapshot_wait: false,
             snapshots_kept: false,
+            host_approves: true,
             straight: Vec::new(),
             labels: kluis::vault::LabelRules {
                 order: "public < secret".parse().expect("labels"),

@@ -60,7 +60,8 @@ pub(crate) fn snapshot() -> Vec<u8> {
     let snapshot = vault::Snapshot {
         number: 1,
         created: Timestamp::from_millis(2),
-        changes: vec![(3, change().into())],
+        back: None,
+        body: vault::Body::Changes(vec![(3, change().into())]),
     };
     snapshot.encode()
 }

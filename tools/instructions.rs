@@ -87,6 +87,7 @@ fn vault(catalog: &std::path::Path) -> Result<Arc<Vault>, Failure> {
         default_project: "main".parse()?,
         snapshot_wait: false,
         snapshots_kept: false,
+        host_approves: true,
         straight: Vec::new(),
         attempts: 0,
         labels: LabelRules {

@@ -274,8 +274,9 @@ async fn fill(file: &Path, catalog: &SharedCatalog, objects: u64) -> Result<(), 
 async fn flush(catalog: &SharedCatalog, batch: &mut Vec<Mutation>) -> Result<(), CatalogError> {
     catalog.commit(std::mem::take(batch)).await?;
     // Otherwise the log of changes would be most of the file: snapshots shorten it elsewhere.
-    let seq = catalog.change_seq().await?;
-    catalog.forget_changes(seq).await
+    let mut chain = catalog.chain().await?.unwrap_or_default();
+    chain.upto = catalog.change_seq().await?;
+    catalog.keep_chain(&chain).await
 }
 
 // ---- how it is listed ----

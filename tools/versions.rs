@@ -197,8 +197,9 @@ impl Filler {
     async fn flush(&self, batch: &mut Vec<Mutation>) -> Result<(), Failure> {
         self.catalog.commit(std::mem::take(batch)).await?;
         // Otherwise the log of changes would be most of the file: snapshots shorten it elsewhere.
-        let seq = self.catalog.change_seq().await?;
-        self.catalog.forget_changes(seq).await?;
+        let mut chain = self.catalog.chain().await?.unwrap_or_default();
+        chain.upto = self.catalog.change_seq().await?;
+        self.catalog.keep_chain(&chain).await?;
         Ok(())
     }
 }

@@ -21,6 +21,8 @@ struct Asked {
     #[serde(default)]
     dataset: Option<String>,
     #[serde(default)]
+    version: Option<u32>,
+    #[serde(default)]
     prefix: String,
     #[serde(default)]
     deny: bool,
@@ -51,6 +53,7 @@ struct Told {
     principal: String,
     role: String,
     dataset: Option<String>,
+    version: Option<u32>,
     prefix: String,
     effect: &'static str,
     actions: Vec<&'static str>,
@@ -95,6 +98,7 @@ impl From<Grant> for Told {
             principal: grant.principal.to_string(),
             role: grant.role,
             dataset: grant.dataset.map(|name| name.to_string()),
+            version: grant.terms.version,
             prefix: grant.prefix,
             effect: match grant.effect {
                 GrantEffect::Allow => "allow",
@@ -139,6 +143,7 @@ impl Asked {
                 .dataset
                 .map(|name| read("dataset", &name))
                 .transpose()?,
+            version: self.version,
             prefix: self.prefix,
             effect: if self.deny {
                 GrantEffect::Deny

@@ -61,6 +61,7 @@ fn grant() -> Value {
             ("principal", text()),
             ("role", text()),
             ("dataset", text()),
+            ("version", number(1)),
             ("prefix", text()),
             ("deny", json!({"type": "boolean"})),
             ("actions", many.clone()),

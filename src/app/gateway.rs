@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 use sync_wrapper::SyncStream;
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tower::util::MapResponse;
 
@@ -15,9 +16,10 @@ use super::notary::LogKeeper;
 use super::open::{AskPassphrase, Lane, OpenVaultError, Opened, Opening, open_catalog_told};
 use super::root::OpenedRoot;
 use super::shutdown::{Shutdown, Trigger, channel, signals, supervise};
+use super::snapshots::Snapshots;
 use super::streams::StartError;
 use super::system::{forbid_dumps, forbid_huge_pages, raise_open_files};
-use super::tasks::{SnapshotError, Snapshots, keep_uses, millis, sweep, work_on_keys};
+use super::tasks::{keep_uses, millis, sweep, work_on_keys};
 use super::tls::{Tls, TlsError};
 use super::transit_token::keep_token;
 use super::unseal::Sealed;
@@ -30,7 +32,7 @@ use crate::ops::{Check, Checks, Metrics, Operation, router as ops_router};
 use crate::s3::{BuildError, S3Edge, S3Settings, SelfTestError, Served, router};
 use crate::store::StoreError;
 use crate::types::{BlobId, EntropyError, Secret};
-use crate::vault::{SweepAsk, Vault};
+use crate::vault::{ChainFault, SweepAsk, Vault, VaultError};
 
 /// Why a gateway does not serve.
 #[derive(Debug, thiserror::Error)]
@@ -75,9 +77,12 @@ pub enum ServeError {
         #[source]
         source: std::io::Error,
     },
-    /// The number of the next snapshot is not known.
-    #[error("snapshots cannot be kept")]
-    Snapshots(#[from] SnapshotError),
+    /// The snapshots in the store are not looked at, or not the catalog's.
+    #[error("the catalog cannot be served")]
+    Snapshots(#[source] VaultError),
+    /// While it served, another catalog went on with the vault.
+    #[error("this gateway has ended")]
+    Fenced(#[source] ChainFault),
     /// The log cannot be gone on with.
     #[error("the log of the records cannot be kept")]
     Log(#[from] NotaryError),
@@ -100,6 +105,7 @@ pub struct Gateway {
     log: (LogKeeper, tokio::task::JoinHandle<()>),
     wait: std::time::Duration,
     signals: Signals,
+    fenced: watch::Receiver<Option<ChainFault>>,
 }
 
 /// What ends when nothing is served any more, and how it is told.
@@ -167,6 +173,8 @@ impl Gateway {
         })
         .await?;
         probe(&opened).await?;
+        let chained = opened.vault.check_chain().await;
+        chained.map_err(ServeError::Snapshots)?;
         let edge = router(Arc::clone(&opened.vault), &edge_settings(config))?;
         edge.self_test().await?;
         let tls = open_tls(config)?;
@@ -186,15 +194,8 @@ impl Gateway {
             &shutdown,
         );
         let vault = &opened.vault;
-        let snapshots = Snapshots::open(Arc::clone(vault), &config.catalog.path).await?;
-        let snapshots = spawn_keepers(
-            &mut tasks,
-            config,
-            vault,
-            Arc::new(snapshots),
-            &health,
-            &shutdown,
-        );
+        let (fault, fenced) = watch::channel(None);
+        let snapshots = spawn_keepers(&mut tasks, config, (vault, fault), &health, &shutdown);
         spawn_watches(&mut tasks, (&opened, config), &health, &shutdown);
         streams::start(&mut tasks, (&opened, config), &health, &shutdown)?;
         if let Some(tls) = tls {
@@ -212,6 +213,7 @@ impl Gateway {
             log,
             wait,
             signals,
+            fenced,
         })
     }
 
@@ -249,8 +251,16 @@ impl Gateway {
             log,
             wait,
             signals,
+            fenced,
             ..
         } = self;
+        let mut told = fenced.clone();
+        let fault = futures_util::stream::once(async move {
+            if told.wait_for(Option::is_some).await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        });
+        let signals = futures_util::stream::select(signals, Box::pin(fault));
         let supervisor = tokio::spawn(supervise(trigger, wait, signals));
         while let Some(ended) = tasks.join_next().await {
             if let Err(error) = ended {
@@ -270,7 +280,8 @@ impl Gateway {
         keeping.abort();
         log.finish().await;
         tracing::info!("stopped, the log is closed");
-        Ok(())
+        let fault = *fenced.borrow();
+        fault.map_or(Ok(()), |fault| Err(ServeError::Fenced(fault)))
     }
 }
 
@@ -430,15 +441,13 @@ fn spawn_watches(
 fn spawn_keepers(
     tasks: &mut JoinSet<()>,
     config: &Config,
-    vault: &Arc<Vault>,
-    snapshots: Arc<Snapshots>,
+    (vault, fault): (&Arc<Vault>, watch::Sender<Option<ChainFault>>),
     health: &Arc<Health>,
     shutdown: &Shutdown,
 ) -> LastTask {
     let ask = SweepAsk {
         grace_ms: millis(config.sweep.grace),
         upload_ms: millis(config.sweep.upload_age),
-        next_snapshot: 0,
     };
     tasks.spawn(keep_uses(Arc::clone(vault), shutdown.clone()));
     tasks.spawn(work_on_keys(Arc::clone(vault), shutdown.clone()));
@@ -451,15 +460,14 @@ fn spawn_keepers(
         tasks.spawn(issuers::watch(vault, file, interval, shutdown));
     }
     let interval = config.sweep.interval;
-    tasks.spawn(sweep(
-        Arc::clone(vault),
-        Arc::clone(&snapshots),
-        ask,
-        interval,
-        shutdown.clone(),
-    ));
+    tasks.spawn(sweep(Arc::clone(vault), ask, interval, shutdown.clone()));
     let interval = config.catalog.snapshot_interval;
     let (end, ending) = channel();
+    let snapshots = Snapshots {
+        vault: Arc::clone(vault),
+        health: Arc::clone(health),
+        fault,
+    };
     let last = tokio::spawn(async move { snapshots.run(interval, ending).await });
     if let Some(dir) = config.policy.dir.clone() {
         tasks.spawn(policy_files::watch(

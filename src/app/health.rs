@@ -69,6 +69,7 @@ pub struct Health {
     pub(super) volumes: Spot,
     pub(super) syslog: Spot,
     pub(super) otlp: Spot,
+    pub(super) snapshots: Spot,
 }
 
 impl Health {
@@ -81,6 +82,7 @@ impl Health {
                 StoreError::NotFound
                 | StoreError::Length
                 | StoreError::Throttled
+                | StoreError::Taken
                 | StoreError::Aborted(_),
             ) => self.store.note(Ok(())),
             Err(
@@ -108,6 +110,7 @@ impl Health {
             ],
             // The last good policy serves on; a disk that is nearly full still takes records.
             warnings: vec![
+                ("snapshots", spot(|health| &health.snapshots)),
                 ("policy", spot(|health| &health.policy)),
                 ("disk", spot(|health| &health.disk)),
                 ("clock", spot(|health| &health.clock)),

@@ -1,5 +1,5 @@
 //! Who is believed about who people are: the file that names issuers, and their keys, from files or
-//! fetched. All of it beside the requests: none ever waits for an issuer.
+//! fetched; and whose visas. All of it beside the requests: none ever waits for an issuer.
 //!
 //! A broken file, or keys that cannot be had, leave what was good in force; at the start that is
 //! nobody.
@@ -13,7 +13,8 @@ use serde::Deserialize;
 
 use super::fetch::{self, FetchError};
 use super::shutdown::Shutdown;
-use crate::token::{Issuer, Keys, KeysError};
+use super::visa_issuers::{self, VisaEntry};
+use crate::token::{Issuer, Keys, KeysError, VisaIssuer};
 use crate::types::limits;
 use crate::vault::Vault;
 
@@ -74,6 +75,24 @@ pub(super) enum IssuersError {
 struct File {
     #[serde(default)]
     issuer: Vec<Entry>,
+    #[serde(default)]
+    visa_issuer: Vec<VisaEntry>,
+}
+
+/// Where an entry's keys are.
+pub(super) struct KeysAt<'a> {
+    pub(super) name: &'a str,
+    pub(super) file: Option<&'a Path>,
+    pub(super) url: Option<&'a str>,
+    pub(super) ca_file: Option<&'a Path>,
+}
+
+/// What the file says, with keys, and what is wrong with entries that were left out.
+#[derive(Default)]
+struct Loaded {
+    issuers: Vec<Issuer>,
+    visa_issuers: Vec<VisaIssuer>,
+    errors: Vec<IssuersError>,
 }
 
 /// One issuer in the file.
@@ -96,6 +115,20 @@ struct Entry {
     /// The claim that says in which groups somebody is.
     #[serde(default)]
     groups: Option<String>,
+    /// Whether visas that its tokens bring are looked at.
+    #[serde(default)]
+    passports: bool,
+}
+
+impl Entry {
+    fn keys_at(&self) -> KeysAt<'_> {
+        KeysAt {
+            name: &self.name,
+            file: self.jwks_file.as_deref(),
+            url: self.jwks_url.as_deref(),
+            ca_file: self.ca_file.as_deref(),
+        }
+    }
 }
 
 const fn yes() -> bool {
@@ -109,7 +142,7 @@ struct Fetched {
 }
 
 /// Reads the entries; each is whole and its name its own.
-fn entries(path: &Path) -> Result<Vec<Entry>, IssuersError> {
+fn entries(path: &Path) -> Result<File, IssuersError> {
     let text = read(path, limits::TOKEN_KEYS_BYTES_MAX)?;
     let text = String::from_utf8_lossy(&text);
     let file: File = toml::from_str(&text).map_err(|source| IssuersError::File {
@@ -124,7 +157,6 @@ fn entries(path: &Path) -> Result<Vec<Entry>, IssuersError> {
     };
     for (at, entry) in file.issuer.iter().enumerate() {
         let before = file.issuer.iter().take(at);
-        let named = |text: &str| (1..=limits::TOKEN_SUBJECT_BYTES_MAX).contains(&text.len());
         if at >= limits::ISSUERS_MAX {
             return wrong(entry, "is one too many");
         }
@@ -144,7 +176,14 @@ fn entries(path: &Path) -> Result<Vec<Entry>, IssuersError> {
             return wrong(entry, "needs jwks_file or jwks_url, and not both");
         }
     }
-    Ok(file.issuer)
+    let known: Vec<_> = file.issuer.iter().map(|i| (&*i.name, &*i.url)).collect();
+    visa_issuers::check(&file.visa_issuer, &known)?;
+    Ok(file)
+}
+
+/// Whether a text can be a name, or what is compared with one of a token.
+pub(super) fn named(text: &str) -> bool {
+    (1..=limits::TOKEN_SUBJECT_BYTES_MAX).contains(&text.len()) && !text.contains(char::is_control)
 }
 
 fn read(path: &Path, bytes_max: usize) -> Result<Vec<u8>, IssuersError> {
@@ -169,62 +208,64 @@ impl Fetched {
 
     /// Everything the file says, with keys. An issuer whose keys cannot be had is left out, with
     /// the error; if they could be had before, those stay.
-    async fn load(
-        &mut self,
-        path: &Path,
-    ) -> Result<(Vec<Issuer>, Vec<IssuersError>), IssuersError> {
+    async fn load(&mut self, path: &Path) -> Result<Loaded, IssuersError> {
         let folder = path.parent().unwrap_or_else(|| Path::new("."));
-        let (mut issuers, mut errors) = (Vec::new(), Vec::new());
-        for entry in entries(path)? {
-            match self.issuer(&entry, folder).await {
-                Ok((issuer, error)) => {
-                    issuers.push(issuer);
-                    errors.extend(error);
-                }
-                Err(error) => errors.push(error),
+        let mut loaded = Loaded::default();
+        let file = entries(path)?;
+        for entry in file.issuer {
+            let keys = self.keys(&entry.keys_at(), folder).await;
+            if let Some(keys) = loaded.keys(keys) {
+                loaded.issuers.push(Issuer {
+                    name: entry.name,
+                    url: entry.url,
+                    audience: entry.audience,
+                    once: entry.once,
+                    groups: entry.groups,
+                    passports: entry.passports,
+                    keys,
+                });
             }
         }
-        Ok((issuers, errors))
+        for entry in file.visa_issuer {
+            let keys = self.keys(&entry.keys_at(), folder).await;
+            if let Some(keys) = loaded.keys(keys) {
+                loaded.visa_issuers.push(entry.with(keys));
+            }
+        }
+        Ok(loaded)
     }
 
-    async fn issuer(
+    /// An entry's keys; with an error where they are those of before.
+    async fn keys(
         &mut self,
-        entry: &Entry,
+        at: &KeysAt<'_>,
         folder: &Path,
-    ) -> Result<(Issuer, Option<IssuersError>), IssuersError> {
-        let (text, error) = match (&entry.jwks_file, &entry.jwks_url) {
+    ) -> Result<(Keys, Option<IssuersError>), IssuersError> {
+        let (text, error) = match (at.file, at.url) {
             (Some(file), _) => (
                 read(&folder.join(file), limits::TOKEN_KEYS_BYTES_MAX)?,
                 None,
             ),
-            (None, Some(url)) => self.keys(entry, url, folder).await?,
+            (None, Some(url)) => self.fetched(at, url, folder).await?,
             (None, None) => {
                 return Err(IssuersError::Entry {
-                    name: entry.name.clone(),
+                    name: at.name.to_owned(),
                     problem: "has no keys",
                 });
             }
         };
         let keys = Keys::read(&text).map_err(|source| IssuersError::Keys {
-            name: entry.name.clone(),
+            name: at.name.to_owned(),
             source,
         })?;
-        let issuer = Issuer {
-            name: entry.name.clone(),
-            url: entry.url.clone(),
-            audience: entry.audience.clone(),
-            once: entry.once,
-            groups: entry.groups.clone(),
-            keys,
-        };
-        Ok((issuer, error))
+        Ok((keys, error))
     }
 
     /// The text of keys at a URL, fetched again when it is no longer fresh. What cannot be fetched
     /// leaves what was there.
-    async fn keys(
+    async fn fetched(
         &mut self,
-        entry: &Entry,
+        at: &KeysAt<'_>,
         url: &str,
         folder: &Path,
     ) -> Result<(Vec<u8>, Option<IssuersError>), IssuersError> {
@@ -233,7 +274,7 @@ impl Fetched {
         {
             return Ok((text.clone(), None));
         }
-        let ca = entry.ca_file.as_ref().map(|file| folder.join(file));
+        let ca = at.ca_file.map(|file| folder.join(file));
         match fetch::get(url, ca.as_deref(), limits::TOKEN_KEYS_BYTES_MAX).await {
             Ok(text) => {
                 // What is no set of keys does not take the place of one.
@@ -246,13 +287,29 @@ impl Fetched {
             }
             Err(source) => {
                 let error = IssuersError::Fetch {
-                    name: entry.name.clone(),
+                    name: at.name.to_owned(),
                     source,
                 };
                 match self.texts.get(url) {
                     Some((_, text)) => Ok((text.clone(), Some(error))),
                     None => Err(error),
                 }
+            }
+        }
+    }
+}
+
+impl Loaded {
+    /// Keys that could be had; what is wrong is noted.
+    fn keys(&mut self, keys: Result<(Keys, Option<IssuersError>), IssuersError>) -> Option<Keys> {
+        match keys {
+            Ok((keys, error)) => {
+                self.errors.extend(error);
+                Some(keys)
+            }
+            Err(error) => {
+                self.errors.push(error);
+                None
             }
         }
     }
@@ -269,9 +326,15 @@ pub(super) async fn watch(
     let mut alarmed = String::new();
     loop {
         let told = match fetched.load(&file).await {
-            Ok((issuers, errors)) => {
-                vault.replace_issuers(issuers);
-                errors.iter().map(words).collect::<Vec<_>>().join("; ")
+            Ok(loaded) => {
+                vault.replace_issuers(loaded.issuers);
+                vault.replace_visa_issuers(loaded.visa_issuers);
+                loaded
+                    .errors
+                    .iter()
+                    .map(words)
+                    .collect::<Vec<_>>()
+                    .join("; ")
             }
             Err(error) => words(&error),
         };
@@ -324,10 +387,65 @@ mod tests {
         let (_dir, path) = written(&format!(
             "{GOOD}[[issuer]]\nname = 'b'\nurl = 'u'\naudience = 'a'\njwks_file = 'keys.json'\nonce = false\n"
         ));
-        let (issuers, errors) = Fetched::new(KEYS_FRESH).load(&path).await.unwrap();
-        assert!(errors.is_empty());
-        let told: Vec<_> = issuers.iter().map(|i| (i.name.as_str(), i.once)).collect();
+        let loaded = Fetched::new(KEYS_FRESH).load(&path).await.unwrap();
+        assert!(loaded.errors.is_empty());
+        let told: Vec<_> = loaded
+            .issuers
+            .iter()
+            .map(|i| (i.name.as_str(), i.once))
+            .collect();
         assert_eq!(told, [("k8s", true), ("b", false)]);
+    }
+
+    const VISAS: &str = "[[visa_issuer]]\nname = 'ega'\nurl = 'https://ega'\n\
+                         jku = ['https://ega/jwks']\njwks_file = 'keys.json'\n";
+
+    #[tokio::test]
+    async fn issuers_of_visas_come_with_their_keys_and_are_strict_unless_said() {
+        let more = "[[visa_issuer]]\nname = 'k8s'\nurl = 'https://k8s'\njku = ['a', 'b']\n\
+                    jwks_file = 'keys.json'\nsubject = 'same'\nasserted_days_max = 30\n";
+        let (_dir, path) = written(&format!("{GOOD}passports = true\n{VISAS}{more}"));
+        let loaded = Fetched::new(KEYS_FRESH).load(&path).await.unwrap();
+        assert!(loaded.errors.is_empty());
+        assert!(loaded.issuers[0].passports);
+        let day = 24 * 60 * 60 * 1_000;
+        let told = loaded.visa_issuers.iter().map(|issuer| {
+            let days = issuer.asserted_ms_max / day;
+            (
+                &*issuer.name,
+                issuer.places.len(),
+                issuer.same_subject,
+                days,
+            )
+        });
+        let expected = [("ega", 1, false, 365), ("k8s", 2, true, 30)];
+        assert_eq!(told.collect::<Vec<_>>(), expected);
+    }
+
+    #[tokio::test]
+    async fn entries_of_visa_issuers_that_cannot_be_are_refused() {
+        for bad in [
+            VISAS.replace("jku = ['https://ega/jwks']\n", ""),
+            VISAS.replace("['https://ega/jwks']", "[]"),
+            VISAS.replace("'https://ega/jwks'", "''"),
+            VISAS.replace("['https://ega/jwks']", "'https://ega/jwks'"),
+            VISAS.replace("'https://ega/jwks'", &"'x',".repeat(9)),
+            VISAS.replace("jwks_file = 'keys.json'\n", ""),
+            VISAS.replace("'ega'", "''"),
+            VISAS.replace("'ega'", "\"e\\nga\""),
+            format!("{VISAS}jwks_url = 'https://ega/jwks'\n"),
+            format!("{VISAS}subject = 'any'\n"),
+            format!("{VISAS}asserted_days_max = 0\n"),
+            format!("{VISAS}asserted_days_max = 3651\n"),
+            format!("{VISAS}audience = 'kluis'\n"),
+            format!("{VISAS}{VISAS}"),
+            // One name for two, and two names for one.
+            format!("{GOOD}{}", VISAS.replace("'ega'", "'k8s'")),
+            format!("{GOOD}{}", VISAS.replace("'https://ega'", "'https://k8s'")),
+        ] {
+            let (_dir, path) = written(&bad);
+            assert!(Fetched::new(KEYS_FRESH).load(&path).await.is_err(), "{bad}");
+        }
     }
 
     #[tokio::test]
@@ -346,8 +464,9 @@ mod tests {
             assert!(Fetched::new(KEYS_FRESH).load(&path).await.is_err(), "{bad}");
         }
         let (_dir, path) = written(&GOOD.replace("keys.json", "none.json"));
-        let (issuers, errors) = Fetched::new(KEYS_FRESH).load(&path).await.unwrap();
-        assert_eq!((issuers.len(), errors.len()), (0, 1), "nobody is believed");
+        let loaded = Fetched::new(KEYS_FRESH).load(&path).await.unwrap();
+        let told = (loaded.issuers.len(), loaded.errors.len());
+        assert_eq!(told, (0, 1), "nobody is believed");
     }
 
     /// Answers one request each, with these texts.
@@ -379,8 +498,9 @@ mod tests {
             written(&GOOD.replace("jwks_file = 'keys.json'", &format!("jwks_url = '{url}'")));
         let mut fetched = Fetched::new(KEYS_FRESH);
         for (round, errors) in [(0, 0), (1, 0), (2, 1), (3, 0), (4, 1)] {
-            let (issuers, told) = fetched.load(&path).await.unwrap();
-            assert_eq!((issuers.len(), told.len()), (1, errors), "{round}");
+            let loaded = fetched.load(&path).await.unwrap();
+            let told = (loaded.issuers.len(), loaded.errors.len());
+            assert_eq!(told, (1, errors), "{round}");
             if round >= 1 {
                 fetched.fresh = Duration::ZERO;
             }
@@ -399,8 +519,9 @@ mod tests {
             let url = serve(vec![answer.clone()]).await;
             let (_dir, path) =
                 written(&GOOD.replace("jwks_file = 'keys.json'", &format!("jwks_url = '{url}'")));
-            let (issuers, errors) = Fetched::new(KEYS_FRESH).load(&path).await.unwrap();
-            assert_eq!((issuers.len(), errors.len()), (0, 1), "{answer:.40}");
+            let loaded = Fetched::new(KEYS_FRESH).load(&path).await.unwrap();
+            let told = (loaded.issuers.len(), loaded.errors.len());
+            assert_eq!(told, (0, 1), "{answer:.40}");
         }
     }
 }

@@ -47,6 +47,11 @@ impl BlobStore for MeteredStore {
             .await
     }
 
+    async fn put_new(&self, id: BlobId, bytes: u64, body: BlobBody) -> Result<(), StoreError> {
+        self.count(StoreCall::Put, self.inner.put_new(id, bytes, body))
+            .await
+    }
+
     async fn get(
         &self,
         id: BlobId,

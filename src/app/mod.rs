@@ -21,6 +21,7 @@ mod policy_files;
 mod pushes;
 mod root;
 pub mod shutdown;
+mod snapshots;
 mod store_clock;
 mod streams;
 pub mod system;
@@ -29,6 +30,7 @@ pub mod tls;
 mod transit;
 mod transit_token;
 mod unseal;
+mod visa_issuers;
 
 #[cfg(feature = "audit")]
 pub(crate) use dial::Dial;
@@ -54,7 +56,6 @@ pub use pushes::receiver;
 pub use root::{OpenedRoot, kind_of, look_at_root, open_keys, open_root};
 pub use store_clock::store_ahead;
 pub use streams::StartError;
-pub use tasks::{SnapshotError, Snapshots};
 pub use transit::{ReachError, TransitError};
 pub use transit_token::renew_token;
 pub use unseal::{Sealed, Told, UnsealError, hand_over};

@@ -11,7 +11,6 @@ use super::metered::MeteredStore;
 use super::policy_files::{self, PolicyFileError};
 use super::root::{OpenedRoot, open_ring, open_root};
 use super::system::{SystemClock, SystemEntropy};
-use super::tasks::{SnapshotError, Snapshots};
 use super::transit::TransitError;
 use super::unseal::UnsealError;
 use crate::catalog::{CatalogError, OnCommit, SharedCatalog, SqliteCatalog};
@@ -407,8 +406,11 @@ impl Opened {
     /// Ends a command: what it changed is put into a snapshot, unless a gateway is running, which
     /// does so by itself; then the log is closed and its lane free.
     pub async fn finish(self, config: &Config) -> Result<(), FinishError> {
-        self.write_snapshots(config).await?;
-        Ok(self.journal.close().await?)
+        let written = self.write_snapshots(config).await;
+        // Without it the last records may be lost, whatever became of the snapshot.
+        let closed = self.journal.close().await;
+        written?;
+        Ok(closed?)
     }
 
     /// Does a command's work, and writes a snapshot whenever it waits for one.
@@ -428,12 +430,10 @@ impl Opened {
 
     /// Puts what changed into snapshots, unless a gateway is running.
     async fn write_snapshots(&self, config: &Config) -> Result<(), FinishError> {
-        // While its lane is kept here no gateway can begin, so no number is given out twice.
+        // While its lane is kept here no gateway can begin, so nobody else writes one.
         let alone = try_lane(config, Lane::Gateway).map_err(FinishError::Lane)?;
         if !matches!(alone, LaneState::Held) {
-            let vault = Arc::clone(&self.vault);
-            let snapshots = Snapshots::open(vault, &config.catalog.path).await?;
-            while snapshots.write().await? > 0 {}
+            while self.vault.write_snapshot().await? > 0 {}
         }
         drop(alone);
         Ok(())
@@ -472,7 +472,7 @@ pub enum FinishError {
     Lane(#[source] std::io::Error),
     /// The snapshot was not written.
     #[error("no snapshot in the store holds the change yet")]
-    Snapshot(#[from] SnapshotError),
+    Snapshot(#[from] VaultError),
     /// The log does not close.
     #[error("the log does not close")]
     Journal(#[from] JournalError),

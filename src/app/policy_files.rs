@@ -132,3 +132,119 @@ pub(super) async fn watch(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::shutdown::channel;
+    use super::super::system::{SystemClock, SystemEntropy};
+    use super::*;
+    use crate::catalog::MemoryCatalog;
+    use crate::journal::MemoryJournal;
+    use crate::keyring::KeyRing;
+    use crate::store::memory::MemoryStore;
+    use crate::vault::{LabelRules, Parts, ReviewTimes, Settings};
+
+    const LOOK: Duration = Duration::from_secs(5);
+
+    fn vault(policy: Policy) -> Arc<Vault> {
+        let clock: Arc<dyn crate::types::Clock> = Arc::new(SystemClock);
+        let entropy = Arc::new(SystemEntropy::new());
+        let label = |text: &str| text.parse().unwrap();
+        let parts = Parts {
+            store: Arc::new(MemoryStore::new(Arc::clone(&clock))),
+            catalog: Arc::new(MemoryCatalog::new()),
+            journal: MemoryJournal::new(Arc::clone(&clock), 1_000),
+            keyring: Arc::new(KeyRing::in_memory(entropy.as_ref()).unwrap()),
+            policy: Arc::new(policy),
+            clock,
+            entropy,
+        };
+        let settings = Settings {
+            default_project: "icu".parse().unwrap(),
+            snapshot_wait: false,
+            snapshots_kept: false,
+            log_origin: "kluis/test".to_owned(),
+            straight: Vec::new(),
+            host_approves: true,
+            attempts: limits::ATTEMPTS_BURST,
+            review: ReviewTimes {
+                privileged_ms: 1,
+                other_ms: 1,
+            },
+            labels: LabelRules {
+                order: "public < internal".parse().unwrap(),
+                unlabelled: label("internal"),
+                clearance: label("internal"),
+                ceiling: label("internal"),
+            },
+        };
+        Arc::new(Vault::new(parts, settings))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn az_4_a_broken_change_keeps_the_last_good_policy_and_alarms() {
+        let directory = tempfile::tempdir().unwrap();
+        let dir = directory.path().to_owned();
+        let shipped = PolicySource::builtin();
+        std::fs::create_dir(dir.join("roles")).unwrap();
+        std::fs::write(dir.join("model.conf"), &shipped.model).unwrap();
+        let role = |name: &str| dir.join("roles").join(format!("{name}.csv"));
+        for (name, text) in &shipped.roles {
+            std::fs::write(role(name), text).unwrap();
+        }
+        let vault = vault(load(Some(&dir)).unwrap());
+        let (health, good) = (Arc::new(Health::default()), vault.policy().hash());
+        let (trigger, shutdown) = channel();
+        let watching = watch(
+            Arc::clone(&vault),
+            dir.clone(),
+            LOOK,
+            Arc::clone(&health),
+            shutdown,
+        );
+        let watching = tokio::spawn(watching);
+        let looked = || tokio::time::sleep(LOOK * 2);
+        let failures = || health.metrics.policy_reload_failures.get();
+        looked().await;
+        assert_eq!((vault.policy().hash(), failures()), (good, 0));
+        assert_eq!(health.policy.seen(), Ok(()));
+        // No text, gone as a whole, and a model that is no text.
+        let (name, _) = shipped.roles.last().unwrap();
+        let spoilt: [&dyn Fn(); 3] = [
+            &|| std::fs::write(role(name), [0x70, 0x2c, 0xff]).unwrap(),
+            &|| std::fs::remove_dir_all(dir.join("roles")).unwrap(),
+            &|| std::fs::write(dir.join("model.conf"), [0xff, 0xfe]).unwrap(),
+        ];
+        let mut before = failures();
+        for spoil in spoilt {
+            spoil();
+            looked().await;
+            assert_eq!(vault.policy().hash(), good, "the last good one serves");
+            assert!(
+                health
+                    .policy
+                    .seen()
+                    .unwrap_err()
+                    .contains("the last good one stays")
+            );
+            assert!(failures() > before, "it is counted");
+            before = failures();
+        }
+        // Mended, with a role less: the next look puts it in force.
+        std::fs::create_dir(dir.join("roles")).unwrap();
+        std::fs::write(dir.join("model.conf"), &shipped.model).unwrap();
+        for (name, text) in shipped
+            .roles
+            .iter()
+            .filter(|(name, _)| name != "lock-breaker")
+        {
+            std::fs::write(role(name), text).unwrap();
+        }
+        looked().await;
+        assert_ne!(vault.policy().hash(), good);
+        assert_eq!(vault.policy().hash(), load(Some(&dir)).unwrap().hash());
+        assert_eq!(health.policy.seen(), Ok(()));
+        trigger.drain();
+        watching.await.unwrap();
+    }
+}

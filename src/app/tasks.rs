@@ -1,136 +1,13 @@
-//! What runs beside serving: snapshots of the catalog into the store, lifecycles and the sweep.
+//! What runs beside serving: last uses, work on keys, lifecycles, bases of the catalog, the sweep.
 
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::shutdown::Shutdown;
+use crate::types::limits;
 use crate::vault::{ErrorKind, SweepAsk, Unopened, Vault, VaultError};
-
-/// Why the number of the next snapshot is not known.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SnapshotError {
-    /// The file that keeps it cannot be read or written.
-    #[error("cannot keep the snapshot's number file={}", path.display())]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: std::io::Error,
-    },
-    /// The store or the catalog failed.
-    #[error("the snapshot was not written")]
-    Vault(#[from] VaultError),
-}
-
-/// The number of the next snapshot, kept in a file beside the catalog. A number is given out once:
-/// the file says `n + 1` before snapshot `n` is written, so that no blob is ever written twice.
-pub struct Snapshots {
-    vault: Arc<Vault>,
-    file: PathBuf,
-    next: AtomicU64,
-}
-
-impl Snapshots {
-    /// Reads the number; where the file is missing, asks the store.
-    pub async fn open(vault: Arc<Vault>, catalog: &Path) -> Result<Self, SnapshotError> {
-        let file = catalog.with_extension("snapshots");
-        let kept = match std::fs::read_to_string(&file) {
-            Ok(text) => text.trim().parse::<u64>().ok(),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-            Err(source) => return Err(SnapshotError::File { path: file, source }),
-        };
-        let next = match kept {
-            Some(next) => next,
-            None => vault.next_snapshot().await?,
-        };
-        Ok(Self {
-            vault,
-            file,
-            next: AtomicU64::new(next),
-        })
-    }
-
-    /// Keeps the number that a recovery found, for the catalog that it made; a higher one that is
-    /// kept already stays.
-    pub fn restore(catalog: &Path, next: u64) -> Result<u64, SnapshotError> {
-        let file = catalog.with_extension("snapshots");
-        let kept = std::fs::read_to_string(&file)
-            .ok()
-            .and_then(|text| text.trim().parse::<u64>().ok());
-        let next = kept.map_or(next, |kept| kept.max(next));
-        keep(&file, next).map_err(|source| SnapshotError::File { path: file, source })?;
-        Ok(next)
-    }
-
-    /// The number that the next snapshot gets.
-    #[must_use]
-    pub fn next(&self) -> u64 {
-        self.next.load(Ordering::Acquire)
-    }
-
-    /// Writes what changed; returns how many commits that was.
-    pub async fn write(&self) -> Result<usize, SnapshotError> {
-        if !self.vault.has_changes().await? {
-            return Ok(0);
-        }
-        let number = self.next.fetch_add(1, Ordering::AcqRel);
-        keep(&self.file, number.saturating_add(1)).map_err(|source| SnapshotError::File {
-            path: self.file.clone(),
-            source,
-        })?;
-        Ok(self.vault.write_snapshot(number).await?)
-    }
-
-    /// Writes a snapshot every `interval` until the end, and a last one then.
-    pub async fn run(&self, interval: Duration, shutdown: Shutdown) {
-        let mut ended = false;
-        let mut failing = false;
-        while !ended {
-            tokio::select! {
-                () = tokio::time::sleep(interval) => {}
-                () = self.vault.snapshot_wanted() => {}
-                () = shutdown.stopped() => ended = true,
-            }
-            loop {
-                match self.write().await {
-                    Ok(0) => {
-                        failing = false;
-                        break;
-                    }
-                    Ok(commits) => tracing::debug!(commits, "a snapshot is in the store"),
-                    Err(error) => {
-                        if !failing {
-                            let cause = reason(&error);
-                            tracing::error!(%error, cause, "the catalog's snapshot lags");
-                        }
-                        failing = true;
-                        break;
-                    }
-                }
-            }
-        }
-    }
-}
-
-fn reason(error: &SnapshotError) -> String {
-    match error {
-        SnapshotError::File { source, .. } => source.to_string(),
-        SnapshotError::Vault(error) => error.reason(),
-    }
-}
-
-/// Makes the number durable.
-fn keep(file: &Path, next: u64) -> std::io::Result<()> {
-    super::found::write_file(file, format!("{next}\n").as_bytes(), 0o600)?;
-    let folder = file.parent().filter(|path| !path.as_os_str().is_empty());
-    std::fs::File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()
-}
 
 /// How often last uses are written.
 const USES_INTERVAL: Duration = Duration::from_mins(1);
@@ -164,7 +41,8 @@ pub(super) async fn work_on_keys(vault: Arc<Vault>, shutdown: Shutdown) {
         {
             tracing::warn!(reason = error.reason(), "work on keys waits");
             // It reads each row of a dataset: what only people mend is not tried all the time.
-            if error.kind() == ErrorKind::Integrity {
+            // A store that lags behind the catalog mends itself.
+            if error.kind() == ErrorKind::Integrity && error.chain_fault().is_none() {
                 due = Instant::now() + KEY_WORK_HOPELESS;
             }
         }
@@ -188,10 +66,20 @@ pub(super) fn millis(time: Duration) -> u64 {
     u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// Writes a base where one is due, and deletes snapshots that none needs; how many of each.
+async fn rebase(vault: &Vault) -> Result<(u64, u64), VaultError> {
+    let pages = if vault.base_is_due().await? {
+        vault.rebase().await?
+    } else {
+        0
+    };
+    let pruned = vault.prune_snapshots(limits::SNAPSHOT_PRUNE_MAX).await?;
+    Ok((pages, pruned))
+}
+
 /// Applies lifecycles and sweeps every `interval` until the end.
 pub(super) async fn sweep(
     vault: Arc<Vault>,
-    snapshots: Arc<Snapshots>,
     ask: SweepAsk,
     interval: Duration,
     shutdown: Shutdown,
@@ -201,10 +89,6 @@ pub(super) async fn sweep(
             () = tokio::time::sleep(interval) => {}
             () = shutdown.draining() => return,
         }
-        let ask = SweepAsk {
-            next_snapshot: snapshots.next(),
-            ..ask
-        };
         match vault.run_lifecycle(vault.now()).await {
             Ok(done) => tracing::info!(
                 expired = done.expired,
@@ -215,11 +99,17 @@ pub(super) async fn sweep(
             ),
             Err(error) => tracing::warn!(reason = error.reason(), "lifecycles stopped early"),
         }
+        match rebase(&vault).await {
+            Ok((0, 0)) => {}
+            Ok((pages, pruned)) => tracing::info!(pages, pruned, "the catalog's base"),
+            Err(error) => tracing::warn!(reason = error.reason(), "no base of the catalog"),
+        }
         match vault.sweep(ask).await {
             Ok(swept) => tracing::info!(
                 uploads = swept.uploads,
                 unreferenced = swept.unreferenced,
                 orphans = swept.orphans,
+                doubted = swept.doubted,
                 "swept"
             ),
             Err(error) => tracing::warn!(reason = error.reason(), "the sweep stopped early"),

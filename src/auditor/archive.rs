@@ -69,6 +69,7 @@ pub(super) fn away(error: &StoreError) -> CliError {
         | StoreError::Timeout
         | StoreError::Full
         | StoreError::Denied
+        | StoreError::Taken
         | StoreError::Aborted(_)
         | StoreError::Failed { .. } => Exit::Unavailable,
     };

@@ -93,6 +93,9 @@ impl BlobStore for Dying {
         self.step()?;
         self.inner.put(id, bytes, body).await
     }
+    async fn put_new(&self, id: BlobId, bytes: u64, body: BlobBody) -> Result<(), StoreError> {
+        self.put(id, bytes, body).await
+    }
     async fn get(
         &self,
         id: BlobId,

@@ -6,6 +6,7 @@
 mod access_change;
 mod approval;
 mod card;
+mod chain;
 pub mod codec;
 mod entity;
 mod keywork;
@@ -30,6 +31,7 @@ use bytes::Bytes;
 
 pub use approval::{ApprovalRow, ApprovalState, ApprovalStep, NoticeRow};
 pub use card::{Card, CardDefaults, Stage};
+pub use chain::{Attempt, Base, Chain, Link, Since};
 pub use entity::{
     Attached, CredentialRow, DatasetRow, Defaults, Facts, IdentityRow, MarkerRow, ObjectMeta,
     ObjectRow, Origin, PartRow, PrincipalRow, ProjectRow, UploadRow, Uses, Version,
@@ -481,8 +483,11 @@ pub trait Catalog: Send + Sync + 'static {
         after: u64,
         bytes_max: usize,
     ) -> Result<Vec<(u64, Bytes)>, CatalogError>;
-    /// Drops changes up to and including `upto`, once a snapshot holds them.
-    async fn forget_changes(&self, upto: u64) -> Result<(), CatalogError>;
+    /// How far the snapshots are; `None` for a catalog that never had one by this program.
+    async fn chain(&self) -> Result<Option<Chain>, CatalogError>;
+    /// Keeps how far the snapshots are and drops the changes that they hold, those up to and
+    /// including `chain.upto`, in one transaction. It is no commit: it is in no change log.
+    async fn keep_chain(&self, chain: &Chain) -> Result<(), CatalogError>;
     /// The whole catalog as mutations that rebuild it, in pages: `cursor` is what the page before
     /// returned, `None` begins; the returned cursor is `None` at the end. All pages show the
     /// moment of the first, whose first mutation is [`Mutation::RestoreSeq`]: the changes after

@@ -34,6 +34,8 @@ pub enum RosterKind {
     Push,
     /// A grant whose coming end was told, by its id.
     Ending,
+    /// What visas assert and stands for a group, behind the name of the visas' issuer.
+    Visa,
 }
 
 /// A row's value; its kind is the variant's.
@@ -65,6 +67,8 @@ pub enum RosterRow {
     Push(NoticeRow),
     /// A grant whose coming end was told.
     Ending(EndingRow),
+    /// The group that what a visa asserts stands for.
+    Visa(ClaimRow),
 }
 
 /// A row with its revision.
@@ -204,8 +208,8 @@ pub struct AliasRow {
     pub principal: PrincipalId,
 }
 
-/// The group that one which an issuer's tokens claim stands for. Never changed: another group is
-/// another row, of another id.
+/// The group that one which an issuer's tokens claim, or what a visa asserts, stands for. Never
+/// changed: another group is another row, of another id.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ClaimRow {
     /// What sessions name it by.
@@ -257,6 +261,7 @@ impl RosterRow {
             Self::Webhook(_) => RosterKind::Webhook,
             Self::Push(_) => RosterKind::Push,
             Self::Ending(_) => RosterKind::Ending,
+            Self::Visa(_) => RosterKind::Visa,
         }
     }
 
@@ -265,7 +270,9 @@ impl RosterRow {
     pub(super) const fn narrows(&self) -> bool {
         match self {
             // One who is active again is judged anew too; what claims stand for is kept whole.
-            Self::Node(_) | Self::Demand(_) | Self::Person(_) | Self::Claim(_) => true,
+            Self::Node(_) | Self::Demand(_) | Self::Person(_) | Self::Claim(_) | Self::Visa(_) => {
+                true
+            }
             // Looked at by nothing that decides.
             Self::Source(_)
             | Self::Team(_)

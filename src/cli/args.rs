@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueHint};
+use clap::{Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
 
 use super::approval_args::ApprovalCommand;
@@ -18,6 +18,7 @@ use super::job_args::{JobCommand, NodeCommand};
 use super::key_args::{Drill, KeyCommand};
 use super::login_args::{Kept, Login, Whoami};
 use super::project_args::LogArgs;
+use super::recover_args::Recover;
 use super::remote::Caller;
 use super::root_args::Unseal;
 use super::scim_args::ScimCommand;
@@ -243,8 +244,12 @@ pub enum Command {
     /// Rebuild a lost catalog from the store and the keys
     ///
     /// Says how fresh the result is and what cannot be proved. The catalog that the configuration
-    /// names must not exist.
-    #[command(after_long_help = "Example:\n  kluis recover --dry-run\n  kluis recover")]
+    /// names must not exist. Exit 1 says that something is missing; the result is put in place all
+    /// the same. While it is in doubt, the gateway serves it and sweeps nothing.
+    #[command(
+        after_long_help = "Example:\n  kluis recover --dry-run\n  kluis recover\n  \
+        kluis recover --accept"
+    )]
     Recover(Recover),
     /// Restore catalog and keys elsewhere, open every byte, and say how long that took
     ///
@@ -537,14 +542,6 @@ pub enum ConfigCommand {
         #[arg(long)]
         changed: bool,
     },
-}
-
-/// Arguments of `recover`.
-#[derive(Debug, Args)]
-pub struct Recover {
-    /// Say what could be rebuilt and write nothing
-    #[arg(long)]
-    pub dry_run: bool,
 }
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
 //! `kluis credential`: S3 credentials. A secret is handed over once, to a file of its owner or to a
 //! pipe, never to a terminal unasked.
 
+use std::collections::HashMap;
 use std::path::Path;
 
 use super::args::CredentialCommand;
 use super::open::{Desk, absent, call};
-use super::output::{CliError, Exit, Output};
+use super::output::{CliError, Exit, NEVER, Output};
 use super::project::end;
 use crate::app::{Opened, create_file, env_lines};
 use crate::config::Config;
@@ -39,6 +40,9 @@ pub(super) fn run(
                 return Err(unknown(principal));
             }
             let rows = runtime.block_on(catalog.credentials(principal, limits::GUARD_CACHE_MAX))?;
+            let uses =
+                runtime.block_on(catalog.credential_uses(principal, limits::GUARD_CACHE_MAX))?;
+            let last: HashMap<_, _> = uses.into_iter().collect();
             let rows: Vec<_> = rows
                 .iter()
                 .map(|row| {
@@ -46,10 +50,12 @@ pub(super) fn run(
                         row.id.to_string(),
                         row.created.to_string(),
                         end(row.expires),
+                        last.get(&row.id)
+                            .map_or_else(|| NEVER.to_owned(), Timestamp::to_string),
                     ]
                 })
                 .collect();
-            output.rows(["access_key_id", "created", "expires"], &rows)?;
+            output.rows(["access_key_id", "created", "expires", "last_used"], &rows)?;
         }
         CredentialCommand::Revoke { id } => {
             desk.act(output, async |opened| {

@@ -184,6 +184,7 @@ fn worded(opened: &Opened, ask: &GrantArgs, by: &PrincipalId) -> Result<Grant, V
         approver: by.clone(),
         created: opened.vault.now(),
         terms: Terms {
+            version: ask.version,
             actions,
             networks: ask.network.clone(),
             partitions: ask.partition.clone(),
@@ -194,7 +195,9 @@ fn worded(opened: &Opened, ask: &GrantArgs, by: &PrincipalId) -> Result<Grant, V
 
 fn covers(grant: &Grant) -> String {
     let dataset = grant.dataset.as_ref().map_or("*", |name| name.as_str());
-    format!("{dataset}:{}*", grant.prefix)
+    let version = grant.terms.version;
+    let version = version.map_or_else(String::new, |number| format!("--v{number}"));
+    format!("{dataset}{version}:{}*", grant.prefix)
 }
 
 const fn effect(grant: &Grant) -> &'static str {
@@ -283,6 +286,7 @@ fn show(
         "effect": effect(&grant),
         "role": grant.role,
         "dataset": grant.dataset.as_ref().map(DatasetName::as_str),
+        "version": grant.terms.version,
         "prefix": grant.prefix,
         "actions": actions(&grant),
         "networks": texts(&grant.terms.networks),
@@ -401,12 +405,15 @@ mod tests {
     #[test]
     fn a_proposal_has_no_approver_and_shows_its_terms() {
         let mut grant = grant(0, None, proposed());
+        grant.dataset = Some("ecg".parse().unwrap_or_else(|error| panic!("{error}")));
+        grant.terms.version = Some(3);
         grant.terms.networks = vec!["10.12.0.0/16".parse().unwrap_or_else(|e| panic!("{e}"))];
         grant.terms.actions = vec![Action::ObjectRead, Action::ObjectList];
         let row = cells(&grant, NOW);
         let of = |name| row[COLUMNS.iter().position(|column| *column == name).unwrap()].as_str();
         assert_eq!(of("approver"), "");
         assert_eq!(of("networks"), "10.12.0.0/16");
+        assert_eq!(of("covers"), "ecg--v3:*");
         assert_eq!(of("actions"), "object.read,object.list");
         grant.terms.standing = Standing::Approved;
         assert_eq!(cells(&grant, NOW)[12], "ana");

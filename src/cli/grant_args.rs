@@ -105,6 +105,14 @@ pub struct GrantArgs {
     /// One dataset [default: all of the project]
     #[arg(long, value_name = "DATASET", help_heading = "What it covers")]
     pub dataset: Option<DatasetName>,
+    /// Only this published version of the dataset [default: what is current, and all versions]
+    #[arg(
+        long,
+        value_name = "NUMBER",
+        requires = "dataset",
+        help_heading = "What it covers"
+    )]
+    pub version: Option<u32>,
     /// Only keys that begin so
     #[arg(long, value_name = "PREFIX", default_value = "", requires = "dataset")]
     #[arg(help_heading = "What it covers")]
@@ -191,6 +199,54 @@ pub enum GroupCommand {
     /// List what stands for groups
     #[command(after_long_help = "Example:\n  kluis group claims")]
     Claims,
+    /// Let what an issuer's visas assert stand for a group (GA4GH passports)
+    ///
+    /// Whoever signs in with a token that brings such a visa of hers is a member for that session,
+    /// which ends before the visa does. All that is said is compared byte by byte; what is left out
+    /// may be anything. Jobs and acts of two persons do not rest on it.
+    #[command(
+        after_long_help = "Example:\n  kluis group map-visa cardio --issuer ega --type ControlledAccessGrants \\\n    --value https://ega-archive.org/datasets/EGAD00000000432 --by dac"
+    )]
+    MapVisa {
+        /// The group
+        name: PrincipalId,
+        /// What is asserted
+        #[command(flatten)]
+        asserted: AssertedArgs,
+    },
+    /// Remove a visa's group; sessions lose what rests on it within a minute
+    #[command(
+        after_long_help = "Example:\n  kluis group unmap-visa --issuer ega --type ControlledAccessGrants \\\n    --value https://ega-archive.org/datasets/EGAD00000000432 --by dac"
+    )]
+    UnmapVisa {
+        /// What is asserted
+        #[command(flatten)]
+        asserted: AssertedArgs,
+    },
+    /// List what of visas stands for groups, with the ids that records of sign-ins name
+    #[command(after_long_help = "Example:\n  kluis group visas")]
+    Visas,
+}
+
+/// What visas assert.
+#[derive(Debug, Args)]
+pub struct AssertedArgs {
+    /// The visas' issuer, as the issuers' file names it
+    #[arg(long, value_name = "ISSUER")]
+    pub issuer: String,
+    /// Their type: `AffiliationAndRole`, `AcceptedTermsAndPolicies`, `ResearcherStatus`,
+    /// `ControlledAccessGrants`, or a custom one's URL
+    #[arg(long = "type", value_name = "TYPE")]
+    pub kind: String,
+    /// What they assert, as it is written
+    #[arg(long, value_name = "TEXT")]
+    pub value: String,
+    /// Which organisation asserts it; any if not said
+    #[arg(long, value_name = "URL")]
+    pub source: Option<String>,
+    /// On whose authority: self, peer, system, so or dac; any if not said
+    #[arg(long, value_name = "AUTHORITY")]
+    pub by: Option<String>,
 }
 
 /// What tokens claim.

@@ -1,11 +1,12 @@
 //! `kluis group`: groups of principals.
 
-use super::grant_args::{ClaimedArgs, GroupCommand};
+use super::grant_args::{AssertedArgs, ClaimedArgs, GroupCommand};
 use super::open::{Desk, absent, call, collect};
 use super::output::{CliError, Exit, Output};
 use super::scim::{Named, rows};
 use crate::catalog::{RosterKind, RosterRow};
 use crate::types::{PrincipalId, PrincipalKind, limits};
+use crate::vault::VisaTerms;
 
 /// Runs one of its commands.
 pub(super) fn run(
@@ -77,8 +78,74 @@ pub(super) fn run(
             let rows: Vec<[String; 4]> = rows.into_iter().filter_map(claimed).collect();
             output.rows(["issuer", "claim", "group", "created"], &rows)?;
         }
+        GroupCommand::MapVisa { .. } | GroupCommand::UnmapVisa { .. } | GroupCommand::Visas => {
+            return visas(command, desk, output);
+        }
     }
     Ok(Exit::Done)
+}
+
+/// Those of its commands that are about visas.
+fn visas(command: &GroupCommand, desk: Desk<'_>, output: &mut Output) -> Result<Exit, CliError> {
+    if let GroupCommand::MapVisa { name, asserted } = command {
+        desk.act(output, async |opened| {
+            let call = call(opened, "group map-visa")?;
+            let what = (asserted.issuer.as_str(), &terms(asserted));
+            Ok(opened.vault.map_visa(&call, what, name.clone()).await?)
+        })?;
+        let AssertedArgs { issuer, value, .. } = asserted;
+        output.note(&format!(
+            "who brings a visa of {issuer} that asserts {value} is in {name}"
+        ));
+    } else if let GroupCommand::UnmapVisa { asserted } = command {
+        desk.act(output, async |opened| {
+            let call = call(opened, "group unmap-visa")?;
+            let what = (asserted.issuer.as_str(), &terms(asserted));
+            Ok(opened.vault.unmap_visa(&call, what).await?)
+        })?;
+        let AssertedArgs { issuer, value, .. } = asserted;
+        output.note(&format!("{value} of {issuer} stands for no group any more"));
+    } else {
+        let rows = rows(desk, RosterKind::Visa, "")?;
+        let rows: Vec<[String; 8]> = rows.into_iter().filter_map(asserted).collect();
+        let head = [
+            "issuer", "type", "value", "source", "by", "group", "created", "id",
+        ];
+        output.rows(head, &rows)?;
+    }
+    Ok(Exit::Done)
+}
+
+fn terms(asserted: &AssertedArgs) -> VisaTerms {
+    VisaTerms {
+        kind: asserted.kind.clone(),
+        value: asserted.value.clone(),
+        source: asserted.source.clone(),
+        by: asserted.by.clone(),
+    }
+}
+
+fn asserted((name, row): Named) -> Option<[String; 8]> {
+    let (issuer, terms) = VisaTerms::read(&name)?;
+    let RosterRow::Visa(row) = row else {
+        return None;
+    };
+    let VisaTerms {
+        kind,
+        value,
+        source,
+        by,
+    } = terms;
+    Some([
+        issuer,
+        kind,
+        value,
+        source.unwrap_or_default(),
+        by.unwrap_or_default(),
+        row.group.to_string(),
+        row.created.to_string(),
+        row.id.to_string(),
+    ])
 }
 
 fn claimed((name, row): Named) -> Option<[String; 4]> {

@@ -172,7 +172,10 @@ fn of_datasets(opened: &Opened, seen: &Seen) -> Result<Vec<[String; 9]>, CliErro
         let row = named.get(&id);
         let path = |row: &&DatasetRow| format!("{}/{}", row.bucket.project, row.bucket.dataset);
         let of = row.map_or_else(|| "no dataset (deleted)".to_owned(), path);
-        let owner = row.map(|row| row.creator.to_string()).unwrap_or_default();
+        // Who answers for the data; who made it, where nobody was named.
+        let answers =
+            |row: &&DatasetRow| row.card.as_ref().map_or(&row.creator, |c| &c.owner).clone();
+        let owner = row.map_or_else(String::new, |row| answers(row).to_string());
         let name = id.to_string();
         if versions.is_empty() {
             let lost = [

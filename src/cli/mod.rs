@@ -11,6 +11,7 @@ pub mod key_args;
 pub mod login_args;
 pub mod man;
 pub mod output;
+pub mod recover_args;
 pub mod root_args;
 pub mod values;
 

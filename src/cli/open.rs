@@ -14,7 +14,7 @@ use crate::config::{Config, Environment};
 use crate::journal::JournalError;
 use crate::keyring::KeyRingError;
 use crate::policy::PolicyError;
-use crate::vault::{ErrorKind, VaultError};
+use crate::vault::{ChainFault, ErrorKind, VaultError};
 
 /// What a command works on.
 #[derive(Clone, Copy)]
@@ -67,7 +67,13 @@ impl Desk<'_> {
         serve::runtime()?.block_on(async {
             let opened = Opened::open(opening).await;
             let opened = opened.map_err(|error| refuse(&error))?;
-            let result = opened.with_snapshots(config, act(&opened)).await;
+            let result = match apart(&opened).await {
+                None => opened.with_snapshots(config, act(&opened)).await,
+                Some(refused) => {
+                    opened.journal.close().await.map_err(|e| journal(&e))?;
+                    return Err(refused);
+                }
+            };
             if let Err(error) = opened.finish(config).await {
                 unfinished(&error, output);
             }
@@ -76,14 +82,44 @@ impl Desk<'_> {
     }
 }
 
+/// Why nothing is done on a catalog that is not the vault's own: it would be lost. A store that
+/// does not answer says nothing of that.
+async fn apart(opened: &Opened) -> Option<CliError> {
+    let looked = opened.vault.look_at_chain().await;
+    let fault = looked.err()?.chain_fault()?;
+    Some(CliError::of(Exit::No, &fault).hint(chain_hint(fault)))
+}
+
+/// What to do where catalog and store do not belong together.
+pub(crate) const fn chain_hint(fault: ChainFault) -> &'static str {
+    match fault {
+        ChainFault::Older { .. } => {
+            "move the catalog's file away and rebuild it with `kluis recover`, which loses nothing \
+             that a snapshot holds; only where this older state is meant, `kluis recover --adopt`"
+        }
+        ChainFault::Forked { .. } => {
+            "see that one gateway alone serves this vault. What this catalog has and no snapshot \
+             holds is lost to the other: where the other is right, leave this one; where this one \
+             is right, stop the other and run `kluis recover --adopt` here"
+        }
+        ChainFault::Lost { .. } => {
+            "do not move the catalog away: it has more than the store. See that the configuration \
+             names the right store, and whether the store can bring the blob back; where it is gone \
+             for good, `kluis recover --adopt` writes this catalog into the store anew"
+        }
+        ChainFault::Unbased => "run `kluis recover --adopt` again",
+    }
+}
+
 /// The command did its work, and its end failed.
 fn unfinished(error: &FinishError, output: &mut Output) {
     let told = CliError::of(Exit::Unavailable, error);
     output.note(&format!("warning: {}", told.message()));
     match error {
-        FinishError::Snapshot(_) => {
-            output.hint("the change is in the catalog; the next command or gateway tries again");
-        }
+        FinishError::Snapshot(error) => output.hint(error.chain_fault().map_or(
+            "the change is in the catalog; the next command or gateway tries again",
+            chain_hint,
+        )),
         FinishError::Lane(_) | FinishError::Journal(_) => {
             output.hint("`kluis doctor` says what is wrong");
         }
@@ -275,7 +311,10 @@ pub(crate) fn journal(error: &JournalError) -> CliError {
 
 /// A use case that did not do it, in words.
 pub(crate) fn denied(error: &VaultError) -> CliError {
-    CliError::new(exit_of(error.kind()), error.reason())
+    match error.chain_fault() {
+        Some(fault) => CliError::of(Exit::No, &fault).hint(chain_hint(fault)),
+        None => CliError::new(exit_of(error.kind()), error.reason()),
+    }
 }
 
 /// The kind as an exit code: one total table, as every edge has.

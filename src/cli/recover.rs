@@ -7,11 +7,10 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::args;
 use super::open::{Desk, call, journal, refuse};
 use super::output::{CliError, Exit, Output};
-use super::serve;
-use crate::app::{Lane, LaneState, Opened, Opening, Snapshots, open_catalog, try_lane};
+use super::{recover_args, serve};
+use crate::app::{Lane, LaneState, Opened, Opening, open_catalog, try_lane};
 use crate::catalog::{MemoryCatalog, SharedCatalog, SqliteCatalog};
 use crate::config::Config;
 use crate::journal::{Filter, Pairs, Reader};
@@ -27,7 +26,7 @@ const NEW: &str = ".recovering";
 
 /// Rebuilds the catalog.
 pub(super) fn run(
-    ask: &args::Recover,
+    ask: &recover_args::Recover,
     desk: Desk<'_>,
     output: &mut Output,
 ) -> Result<Exit, CliError> {
@@ -42,6 +41,9 @@ pub(super) fn run(
                     .hint("stop it first: what it acknowledges during a recovery would be lost"),
             );
         }
+        if ask.accept || ask.adopt {
+            return keep(ask.adopt, &config, desk, output).await;
+        }
         if !ask.dry_run {
             check_empty(&config).await?;
         }
@@ -52,6 +54,68 @@ pub(super) fn run(
         drop(gateway);
         result
     })
+}
+
+/// Goes on with the catalog that is there: accepts it, or adopts it though it is older than its
+/// snapshots.
+async fn keep(
+    adopt: bool,
+    config: &Config,
+    desk: Desk<'_>,
+    output: &mut Output,
+) -> Result<Exit, CliError> {
+    let opened = Opened::open(opening(config, desk))
+        .await
+        .map_err(|error| refuse(&error))?;
+    let kept = keep_with(&opened, adopt, output).await;
+    let closed = opened.journal.close().await;
+    kept?;
+    closed.map_err(|error| journal(&error))?;
+    Ok(Exit::Done)
+}
+
+async fn keep_with(opened: &Opened, adopt: bool, output: &mut Output) -> Result<(), CliError> {
+    let what = if adopt { "adopt" } else { "accept" };
+    let call = call(opened, "recover")?;
+    opened.vault.record_act(&call, what).await?;
+    if !adopt {
+        let accepted = opened.vault.accept().await?;
+        if output.is_json() {
+            return output.value(&json!({ "accepted": accepted }));
+        }
+        output.note(if accepted {
+            "the catalog is accepted: blobs that it does not know are swept from now on"
+        } else {
+            "there is nothing to accept: no recovery left this catalog in doubt"
+        });
+        return Ok(());
+    }
+    let adopted = opened.vault.adopt().await?;
+    if output.is_json() {
+        return output.value(&json!({
+            "commit": adopted.commit,
+            "snapshots_had": adopted.before,
+            "snapshots_written": adopted.snapshots,
+        }));
+    }
+    output.note(&format!(
+        "the catalog goes on from commit {}; its snapshots had come to commit {}",
+        adopted.commit, adopted.before
+    ));
+    output.hint("what the store has beyond it is kept until `kluis recover --accept`");
+    Ok(())
+}
+
+fn opening<'a>(config: &'a Config, desk: Desk<'a>) -> Opening<'a> {
+    Opening {
+        config,
+        environment: desk.environment,
+        lane: Lane::Admin,
+        ask: &serve::passphrase,
+        root: None,
+        journal: None,
+        health: None,
+    }
 }
 
 /// Nothing is overwritten but a catalog in which nothing stands.
@@ -109,16 +173,7 @@ async fn rebuild(
     let path = &config.catalog.path;
     let new = beside(path, NEW);
     clear(&new)?;
-    let opening = Opening {
-        config,
-        environment: desk.environment,
-        lane: Lane::Admin,
-        ask: &serve::passphrase,
-        root: None,
-        journal: None,
-        health: None,
-    };
-    let opened = Opened::open_on(opening, || {
+    let opened = Opened::open_on(opening(config, desk), || {
         let catalog: SharedCatalog = if dry {
             Arc::new(MemoryCatalog::new())
         } else {
@@ -139,8 +194,11 @@ async fn rebuild(
     drop(opened);
     let found = found?;
     closed.map_err(|error| journal(&error))?;
-    if !dry {
-        put_in_place(&new, path, found.next_snapshot).await?;
+    let nothing = found.snapshots == 0;
+    if nothing {
+        clear(&new)?;
+    } else if !dry {
+        put_in_place(&new, path).await?;
     }
     let later = changes_after(config, key, found.newest);
     report(&found, later, dry, path, output)?;
@@ -158,11 +216,19 @@ async fn recover(opened: &Opened, dry: bool, output: &mut Output) -> Result<Reco
     opened.vault.record_act(&call, what).await?;
     let mut steps = output.steps();
     let found = opened.vault.recover(|step| steps.tell(step)).await?;
+    if !dry && found.snapshots > 0 {
+        // Whoever served this vault before stops when it finds this.
+        opened.vault.claim().await?;
+        if found.fork.is_some() {
+            // Behind a fork the next recovery would read nothing: it is to begin here.
+            opened.vault.rebase().await?;
+        }
+    }
     Ok(found)
 }
 
 /// Gives the new catalog its name, once all of it is in one file.
-async fn put_in_place(new: &Path, path: &Path, next: u64) -> Result<(), CliError> {
+async fn put_in_place(new: &Path, path: &Path) -> Result<(), CliError> {
     let wal = beside(new, "-wal");
     for _ in 0..LOOKS_MAX {
         if !wal.exists() {
@@ -184,8 +250,6 @@ async fn put_in_place(new: &Path, path: &Path, next: u64) -> Result<(), CliError
         std::fs::rename(&left, &kept).map_err(failed(&left))?;
     }
     remove(&beside(path, "-shm"))?;
-    // The number first: a catalog without it would ask the store, which may hide its newest.
-    Snapshots::restore(path, next).map_err(|error| CliError::of(Exit::Unavailable, &error))?;
     let file = std::fs::File::open(new).map_err(failed(new))?;
     file.sync_all().map_err(failed(new))?;
     std::fs::rename(new, path).map_err(failed(path))?;
@@ -213,7 +277,15 @@ pub(super) fn changes_after(
         let Some(request) = pairs.push(record.ok()?) else {
             continue;
         };
-        let later = request.completion.is_some_and(|end| end.time > newest);
+        // What was acknowledged only once a snapshot held it ended after that snapshot was made.
+        let later = request.completion.is_some_and(|end| {
+            let moment = if config.catalog.snapshot_wait {
+                request.intent.time
+            } else {
+                end.time
+            };
+            moment > newest
+        });
         let writes = matches!(
             request.intent.action,
             Some(
@@ -272,7 +344,7 @@ fn report(
             ],
             [
                 "blobs that nothing refers to".to_owned(),
-                found.unknown_blobs.to_string(),
+                found.unknown.blobs.to_string(),
             ],
             ["next snapshot".to_owned(), found.next_snapshot.to_string()],
         ],
@@ -290,10 +362,15 @@ fn report(
             "what was written after {newest} is not in the result"
         ));
     }
-    if dry {
-        output.note("a dry run: nothing was written");
+    if dry || found.snapshots == 0 {
+        let why = if dry { "a dry run: " } else { "" };
+        output.note(&format!("{why}nothing was written"));
     } else {
         output.note(&format!("the catalog is in {}", path.display()));
+        if found.is_doubtful() {
+            output.note("in doubt: nothing is swept, so that another recovery can find more");
+            output.hint("once this is as good as it gets: `kluis recover --accept`");
+        }
         output.hint("`kluis doctor` looks at the whole vault; then `kluis serve`");
     }
     Ok(())
@@ -312,6 +389,25 @@ fn findings(found: &Recovered, later: Option<u64>, output: &mut Output) {
         damaged.len(),
         format!("snapshots that do not authenticate: {damaged:?}"),
     );
+    let damaged = &found.damaged_bases;
+    tell(
+        damaged.len(),
+        format!("pages of the bases that begin with these snapshots: {damaged:?}"),
+    );
+    let broken = &found.broken_links;
+    tell(
+        broken.len(),
+        format!("what these snapshots follow on, lost or replaced: {broken:?}"),
+    );
+    if let Some(fork) = found.fork {
+        tell(
+            1,
+            format!(
+                "{} commits that another catalog wrote, from commit {} in snapshot {} on: a fork",
+                found.forked_commits, fork.commit, fork.snapshot
+            ),
+        );
+    }
     let n = found.missing_commits;
     tell(count(n), format!("{n} commits that no snapshot holds"));
     let n = found.refused_commits;
@@ -331,6 +427,16 @@ fn findings(found: &Recovered, later: Option<u64>, output: &mut Output) {
                 name.project, name.dataset
             ),
         );
+    }
+    let unknown = &found.unknown;
+    if unknown.later > 0 {
+        let missing = if found.is_late() { "missing: " } else { "" };
+        output.note(&format!(
+            "{missing}{} blobs were written after the newest snapshot, over {} seconds: what they \
+             belong to is not in the result",
+            unknown.later,
+            unknown.later_ms / 1000
+        ));
     }
     match later {
         None => output.note("the log of this machine cannot say what came after"),
@@ -354,11 +460,21 @@ fn json_of(found: &Recovered, later: Option<u64>, dry: bool) -> serde_json::Valu
         "commits": found.commits,
         "fresh_as_of": found.newest.map(|time| time.to_string()),
         "blobs": found.blobs,
-        "unknown_blobs": found.unknown_blobs,
+        "unknown_blobs": found.unknown.blobs,
+        "unknown_blobs_after_newest": found.unknown.later,
+        "in_doubt": found.is_doubtful(),
         "missing_blobs": found.missing_blobs,
         "broken": broken.collect::<Vec<_>>(),
         "unused_snapshot_numbers": found.missing_snapshots,
         "damaged_snapshots": found.damaged_snapshots,
+        "base": found.base,
+        "damaged_bases": found.damaged_bases,
+        "broken_links": found.broken_links,
+        "fork": found.fork.map(|fork| json!({
+            "snapshot": fork.snapshot,
+            "commit": fork.commit,
+            "commits_left_out": found.forked_commits,
+        })),
         "missing_commits": found.missing_commits,
         "refused_commits": found.refused_commits,
         "datasets_without_key": found.keyless.iter().map(path).collect::<Vec<_>>(),

@@ -127,6 +127,10 @@ fn refuse(error: &ServeError) -> CliError {
             Exit::Usage,
             "see `[syslog]` and `[otlp]`: the address, and the files that they name",
         ),
+        ServeError::Snapshots(error) if let Some(fault) = error.chain_fault() => {
+            (Exit::No, open::chain_hint(fault))
+        }
+        ServeError::Fenced(fault) => (Exit::No, open::chain_hint(*fault)),
         ServeError::Open(error) => return open::refuse(error),
         ServeError::Entropy(_)
         | ServeError::Edge(_)

@@ -1,7 +1,7 @@
 //! Which requests a reader of the log asks for, and the pairing of intents with completions.
 //! Pure: fed with records, in the order in which they were read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::reader::Record;
@@ -35,6 +35,8 @@ pub struct Filter {
     pub event: Option<EventId>,
     /// It names a dataset at all.
     pub of_dataset: bool,
+    /// It is of none of these datasets of the project, nor copies from one.
+    pub without: BTreeSet<DatasetName>,
     /// This object.
     pub key: Option<ObjectKey>,
     /// An object whose key begins so.
@@ -89,7 +91,15 @@ impl Filter {
                 self.means(s.principal.as_ref(), who) || self.means(s.responsible.as_ref(), who)
             })
         };
-        (object(&intent.object) || intent.source_object.as_ref().is_some_and(object))
+        let barred = |object: &crate::ledger::ObjectRef| {
+            let of = object.dataset.as_ref();
+            fits(self.project.as_ref(), object.project.as_ref())
+                && of.is_some_and(|dataset| self.without.contains(dataset))
+        };
+        let source = intent.source_object.as_ref();
+        (object(&intent.object) || source.is_some_and(object))
+            && !barred(&intent.object)
+            && !source.is_some_and(barred)
             && self.principal.as_ref().is_none_or(asks)
             && self.since.is_none_or(|since| intent.time >= since)
             && self.until.is_none_or(|until| intent.time < until)

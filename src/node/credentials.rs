@@ -325,6 +325,87 @@ mod tests {
         assert!(credentials.current().token.is_none());
     }
 
+    /// A clock that is set; what it draws is always the same.
+    struct Set(std::sync::atomic::AtomicU64);
+
+    impl crate::types::Clock for Set {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_millis(self.0.load(std::sync::atomic::Ordering::SeqCst))
+        }
+    }
+
+    impl crate::types::Entropy for Set {
+        fn fill(&self, out: &mut [u8]) -> Result<(), crate::types::EntropyError> {
+            out.fill(7);
+            Ok(())
+        }
+    }
+
+    /// A session of a quarter of an hour is renewed from ten minutes on; while that fails it goes
+    /// on, and is tried each five seconds, until it is over.
+    #[test]
+    fn a_jobs_session_is_renewed_long_before_its_end_and_a_failure_is_borne_until_then() {
+        use super::super::job::{JobName, NewNode, NodeIdentity};
+        const BEGUN: u64 = 1_000_000;
+        let clock = Arc::new(Set(BEGUN.into()));
+        let drawn = NewNode::draw("gpu-1", "http://127.0.0.1:9", None, clock.as_ref()).unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("node.env");
+        std::fs::write(&path, drawn.text.expose()).unwrap();
+        close(&path, 0o600);
+        let job = JobName {
+            job: "ann/1".into(),
+            number: "7".into(),
+            account: "ann".into(),
+        };
+        let node = NodeIdentity::of_file(&path).unwrap();
+        let credentials = Credentials::of_job(JobSource::new(
+            node,
+            job,
+            Arc::<Set>::clone(&clock),
+            Arc::<Set>::clone(&clock),
+        ));
+        let at = |seconds: u64| {
+            let ms = BEGUN + seconds * 1_000;
+            clock.0.store(ms, std::sync::atomic::Ordering::SeqCst);
+            credentials.due().is_some()
+        };
+        let session = |number: u32| Started {
+            access_key_id: format!("KLUT{number}"),
+            secret_access_key: "s".into(),
+            session_token: format!("t{number}"),
+            expires_in: 900,
+        };
+        let token = || {
+            let current = credentials.current();
+            current
+                .token
+                .as_ref()
+                .map(|token| token.expose().to_owned())
+        };
+        assert!(at(0), "there is none yet");
+        assert!(!credentials.goes_on(), "nor one that could go on");
+        assert!(credentials.due().is_some(), "it is asked for again at once");
+        credentials.renewed(&session(1));
+        assert_eq!(token().as_deref(), Some("t1"));
+        assert!(!at(0) && !at(599) && at(600));
+        // The gateway is away.
+        for seconds in (600..895).step_by(5) {
+            assert!(at(seconds), "{seconds}");
+            assert!(credentials.goes_on(), "{seconds}");
+            assert!(!at(seconds) && !at(seconds + 4), "{seconds}");
+            assert_eq!(token().as_deref(), Some("t1"), "{seconds}");
+        }
+        assert!(at(895) && credentials.goes_on());
+        assert!(at(895), "no waiting past the end");
+        assert!(at(899) && credentials.goes_on());
+        assert!(at(900) && !credentials.goes_on(), "it is over");
+        // It is back.
+        credentials.renewed(&session(2));
+        assert_eq!(token().as_deref(), Some("t2"));
+        assert!(!at(900) && !at(1_499) && at(1_500));
+    }
+
     #[test]
     fn what_is_missing_is_named() {
         for name in [

@@ -112,6 +112,10 @@ metrics! {
     pub journal_records: Counter = Counter::default(),
     /// Commits to the catalog.
     pub catalog_commits: Counter = Counter::default(),
+    /// For how long the catalog's changes could not be put into a snapshot.
+    pub snapshot_lag_seconds: Gauge = Gauge::default(),
+    /// Commits to the catalog that no snapshot held when one was last tried.
+    pub snapshot_waiting: Gauge = Gauge::default(),
     /// Policies that could not be loaded, so that the last good one stayed.
     pub policy_reload_failures: Counter = Counter::default(),
     /// Requests by operation and class of status.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use casbin::rhai::Dynamic;
 
 use super::canon;
-use super::demand::Demand;
+use super::demand::{Assurance, Demand};
 use super::engine::Engine;
 use super::grant::{Circumstances, Grant};
 use super::held::{DENY_LINE, Held, KeyValue, MomentValue, Place, Reach, SubjectValue};
@@ -178,6 +178,12 @@ impl SubjectPolicy {
     #[must_use]
     pub fn cleared_for(self, cleared: Rank) -> Self {
         Self { cleared, ..self }
+    }
+
+    /// Whether she is known as well as the project demands of who does this.
+    #[must_use]
+    pub fn is_assured(&self, action: Action, assurance: Assurance<'_>) -> bool {
+        self.demand.is_met(action, assurance)
     }
 
     /// What she is cleared for; the caller compares it with the data's label.

@@ -18,7 +18,7 @@ const VERSION: &str = "2011-06-15";
 const ROLE: &str = ":role/";
 /// A session lasts so many seconds unless it says otherwise, and at least as many as AWS allows.
 const SECONDS_DEFAULT: u64 = 3_600;
-const SECONDS_MIN: u64 = 900;
+const SECONDS_MIN: u64 = limits::SESSION_MS_MIN / 1_000;
 
 /// Whether a request is for this service: the form of the old query protocol.
 pub(super) fn is_for(method: &Method, uri: &Uri, headers: &HeaderMap) -> bool {
@@ -74,8 +74,8 @@ impl Asked {
 
 /// Fields that are known, and no more than that many are looked at.
 const FIELDS_MAX: usize = 8;
-/// Bytes of a form: a token's, and as many again for the rest.
-const FORM_BYTES_MAX: usize = 2 * limits::TOKEN_BYTES_MAX;
+/// Bytes of a form: a token's with a passport, and a quarter as many for the rest.
+const FORM_BYTES_MAX: usize = limits::PASSPORT_BYTES_MAX + limits::PASSPORT_BYTES_MAX / 4;
 
 /// Reads a form, in time that its bounds give: whoever sends it has signed nothing yet. A field
 /// that comes twice, or that would narrow the session in a way that is not served, is refused.
@@ -345,7 +345,7 @@ mod tests {
         }
         let long = GOOD.replace(
             "Token=t",
-            &format!("Token={}", "t".repeat(limits::TOKEN_BYTES_MAX)),
+            &format!("Token={}", "t".repeat(limits::PASSPORT_BYTES_MAX)),
         );
         assert!(read(long.as_bytes()).is_ok());
     }

@@ -91,6 +91,7 @@ pub(crate) async fn holds(store: SharedStore) {
     listing(&*store, run).await;
     side_by_side(&store, run).await;
     unread_streams(&*store, run).await;
+    taken_names(&*store, run).await;
     store.probe(fresh(run)).await.expect("the probe passes");
 }
 
@@ -242,6 +243,20 @@ async fn side_by_side(store: &SharedStore, run: u64) {
 }
 
 /// A stream that nobody reads to its end costs the store nothing that lasts.
+/// A name is taken once; a store that cannot tell keeps one of both.
+async fn taken_names(store: &dyn BlobStore, run: u64) {
+    let id = fresh(run);
+    store.put_new(id, 5, body(b"first")).await.expect("a PUT");
+    let again = store.put_new(id, 5, body(b"other")).await;
+    let expected: &[u8] = match again {
+        Ok(()) => b"other",
+        Err(StoreError::Taken) => b"first",
+        Err(other) => panic!("{other}"),
+    };
+    assert_eq!(read(store, id, 0..5, 5).await.expect("a GET"), expected);
+    store.delete(id).await.expect("deleted");
+}
+
 async fn unread_streams(store: &dyn BlobStore, run: u64) {
     let id = fresh(run);
     let sample = sample(2_000_000);

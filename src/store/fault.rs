@@ -323,6 +323,11 @@ impl BlobStore for FaultStore {
         }
     }
 
+    /// Counted and planned with the others.
+    async fn put_new(&self, id: BlobId, bytes: u64, body: BlobBody) -> Result<(), StoreError> {
+        self.put(id, bytes, body).await
+    }
+
     async fn get(
         &self,
         id: BlobId,

@@ -90,11 +90,15 @@ impl BlobStore for MemoryStore {
             return Err(StoreError::Full);
         }
         if blobs.by_id.contains_key(&id) {
-            return Err(exists());
+            return Err(StoreError::Taken);
         }
         blobs.by_id.insert(id, Blob { sealed, modified });
         blobs.bytes = total;
         Ok(())
+    }
+
+    async fn put_new(&self, id: BlobId, bytes: u64, body: BlobBody) -> Result<(), StoreError> {
+        self.put(id, bytes, body).await
     }
 
     async fn get(
@@ -145,13 +149,6 @@ impl BlobStore for MemoryStore {
 
     async fn probe(&self, id: BlobId) -> Result<(), StoreError> {
         probe::run(self, id).await
-    }
-}
-
-/// A blob is written once: a second PUT under its name is a fault of the vault.
-pub(super) fn exists() -> StoreError {
-    StoreError::Failed {
-        reason: "a blob of this name exists already".to_owned(),
     }
 }
 

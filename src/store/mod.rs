@@ -72,6 +72,9 @@ pub enum StoreError {
     /// The store refused the gateway's own credential. At fault: configuration.
     #[error("the store refused the gateway's credential")]
     Denied,
+    /// The store has a blob of that name, and keeps it. At fault: whoever else wrote it.
+    #[error("the store has a blob of that name already")]
+    Taken,
     /// The sender of a PUT's body gave up; nothing was stored.
     #[error("the sender of the body gave up")]
     Aborted(#[source] BodyAborted),
@@ -89,6 +92,11 @@ pub trait BlobStore: Send + Sync + 'static {
     /// Stores a blob of exactly `bytes` bytes; durable when it returns `Ok`. A body that is
     /// shorter, longer or aborted leaves nothing visible.
     async fn put(&self, id: BlobId, bytes: u64, body: BlobBody) -> Result<(), StoreError>;
+
+    /// The same for a name that somebody else may take at the same time: a name that is taken is
+    /// [`StoreError::Taken`], and what it holds stays. An S3 store refuses it if it is one that
+    /// can: it is asked once, with a blob of its own.
+    async fn put_new(&self, id: BlobId, bytes: u64, body: BlobBody) -> Result<(), StoreError>;
 
     /// Opens a stream over exactly `range` of a blob's sealed bytes; the range is not empty.
     /// `whole` is how long the blob is as a whole: where the store holds another length, cut or

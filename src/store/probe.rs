@@ -122,6 +122,7 @@ fn lacks(what: &str, error: &StoreError) -> StoreError {
         StoreError::Full => StoreError::Full,
         StoreError::NotFound
         | StoreError::Length
+        | StoreError::Taken
         | StoreError::Aborted(_)
         | StoreError::Failed { .. } => failed(&format!("{what}: {error}")),
     }

@@ -5,10 +5,16 @@
 //! asymmetric algorithm, never `none` and never one with a shared secret; that a key of the issuer
 //! made for that algorithm verifies it; that issuer and audience are exactly those configured; that
 //! it is in its time. A token names no key and no issuer that we would then go and fetch.
+//!
+//! A token may bring a passport: visas, which others signed (`visa.rs`).
 
+mod condition;
 mod provider;
 #[cfg(test)]
 mod tests;
+mod visa;
+#[cfg(test)]
+mod visa_tests;
 
 use data_encoding::BASE64URL_NOPAD;
 use jsonwebtoken::jwk::{
@@ -17,9 +23,12 @@ use jsonwebtoken::jwk::{
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use ring::digest;
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde_json::{Map, Value};
 
 use crate::types::{Timestamp, limits};
+
+pub use visa::{Visa, VisaError, VisaIssuer, session_end, verify_visa, visas_end};
 
 /// How far the clocks of issuer and vault may be apart, in milliseconds.
 const SKEW_MS: u64 = 60_000;
@@ -52,6 +61,9 @@ pub enum TokenError {
     /// The groups that it claims are none, or too many.
     #[error("the token's groups are no bounded list of texts")]
     Groups,
+    /// What it brings of visas is no list of them, or too many.
+    #[error("the token's passport is no bounded list of visas")]
+    Passport,
 }
 
 /// Why an issuer's keys cannot be used. At fault: the issuer, or whoever keeps the file.
@@ -78,6 +90,8 @@ pub struct Issuer {
     pub once: bool,
     /// Which claim of its tokens says in which groups somebody is, if one does.
     pub groups: Option<String>,
+    /// Whether visas that its tokens bring are looked at.
+    pub passports: bool,
     /// Its keys.
     pub keys: Keys,
 }
@@ -111,6 +125,10 @@ pub struct Claims {
     pub amr: Vec<String>,
     /// The groups that it claims, as they are written, each as often as it is.
     pub groups: Vec<String>,
+    /// The visas of its passport as they came: **none of them is believed yet**.
+    pub visas: Vec<String>,
+    /// The audience that it names and that is this vault's.
+    pub audience: String,
 }
 
 #[derive(Deserialize)]
@@ -122,9 +140,12 @@ struct Raw<T> {
     nbf: Option<u64>,
     iat: Option<u64>,
     #[serde(default)]
-    acr: Option<serde_json::Value>,
+    acr: Option<Value>,
     #[serde(default)]
-    amr: Option<serde_json::Value>,
+    amr: Option<Value>,
+    /// A visa vouches for nobody who signs in.
+    #[serde(default, rename = "ga4gh_visa_v1")]
+    visa: Option<IgnoredAny>,
     #[serde(flatten)]
     more: T,
 }
@@ -247,7 +268,7 @@ pub fn verify_with<T: DeserializeOwned>(
     issuers: &[Issuer],
     now: Timestamp,
 ) -> Result<(Claims, T), TokenError> {
-    if token.len() > limits::TOKEN_BYTES_MAX {
+    if token.len() > limits::PASSPORT_BYTES_MAX {
         return Err(TokenError::TooLong);
     }
     provider::install();
@@ -261,42 +282,46 @@ pub fn verify_with<T: DeserializeOwned>(
         jsonwebtoken::dangerous::insecure_decode_claims(token).map_err(malformed)?;
     let issuer = issuers.iter().find(|issuer| issuer.url == unproved.iss);
     let issuer = issuer.ok_or(TokenError::Issuer)?;
+    if token.len() > limits::TOKEN_BYTES_MAX && !issuer.passports {
+        return Err(TokenError::TooLong);
+    }
+    if unproved.visa.is_some() || header.typ.as_deref().is_some_and(visa::is_visa) {
+        return Err(TokenError::Malformed);
+    }
     let named = |key: &&Key| header.kid.is_none() || key.id == header.kid;
     let made_for = |key: &&Key| key.algorithms.contains(&header.alg);
     let keys = issuer.keys.0.iter().filter(named).filter(made_for);
     let raw = keys
         .take(limits::TOKEN_KEYS_MAX)
-        .find_map(|key| proved::<T>(token, header.alg, key))
+        .find_map(|key| proved::<Raw<T>>(token, header.alg, key))
         .ok_or(TokenError::Signature)?;
     judge(&raw, issuer, now)?;
     let subject = raw.sub.filter(|subject| is_subject(subject));
-    // What was signed, and not the signature: of one ECDSA signature anybody can make another.
-    let (signed, _) = token.rsplit_once('.').ok_or(TokenError::Malformed)?;
-    let digest = digest::digest(&digest::SHA256, signed.as_bytes());
-    let mut named = [0; 32];
-    named.copy_from_slice(digest.as_ref());
+    let (groups, visas) = further(token, issuer)?;
     let claims = Claims {
         issuer: issuer.name.clone(),
         subject: subject.ok_or(TokenError::Subject)?,
         expires: seconds(raw.exp.unwrap_or_default()),
-        digest: named,
+        digest: digest_of(token).ok_or(TokenError::Malformed)?,
         once: issuer.once,
         acr: raw.acr.as_ref().and_then(word),
         amr: raw.amr.as_ref().map(words).unwrap_or_default(),
-        groups: claimed_groups(token, issuer)?,
+        groups,
+        visas,
+        audience: issuer.audience.clone(),
     };
     Ok((claims, raw.more))
 }
 
 /// The claims, if this key verifies the token. What they say is judged by the caller, whose clock
 /// is a parameter.
-fn proved<T: DeserializeOwned>(token: &str, algorithm: Algorithm, key: &Key) -> Option<Raw<T>> {
+fn proved<T: DeserializeOwned>(token: &str, algorithm: Algorithm, key: &Key) -> Option<T> {
     let mut only = Validation::new(algorithm);
     only.validate_exp = false;
     only.validate_nbf = false;
     only.validate_aud = false;
     only.required_spec_claims.clear();
-    let token = jsonwebtoken::decode::<Raw<T>>(token, &key.verifies, &only).ok()?;
+    let token = jsonwebtoken::decode::<T>(token, &key.verifies, &only).ok()?;
     Some(token.claims)
 }
 
@@ -316,18 +341,31 @@ fn judge<T>(raw: &Raw<T>, issuer: &Issuer, now: Timestamp) -> Result<(), TokenEr
     Ok(())
 }
 
-/// The groups that a token, **which is believed**, claims: a list of texts, or one. One that is
-/// none, and one too many, spoil the token: nobody is let in without what is denied to her group.
-fn claimed_groups(token: &str, issuer: &Issuer) -> Result<Vec<String>, TokenError> {
-    let Some(name) = &issuer.groups else {
-        return Ok(Vec::new());
-    };
-    let all: serde_json::Map<String, serde_json::Value> =
-        jsonwebtoken::dangerous::insecure_decode_claims(token)
-            .map_err(|_error| TokenError::Malformed)?;
-    let Some(value) = all.get(name) else {
-        return Ok(Vec::new());
-    };
+/// SHA-256 of what was signed, and not of the signature: of one ECDSA signature anybody can make
+/// another.
+fn digest_of(token: &str) -> Option<[u8; 32]> {
+    let (signed, _) = token.rsplit_once('.')?;
+    let digest = digest::digest(&digest::SHA256, signed.as_bytes());
+    digest.as_ref().try_into().ok()
+}
+
+/// The groups and the visas that a token, **which is believed**, brings of what is asked for.
+fn further(token: &str, issuer: &Issuer) -> Result<(Vec<String>, Vec<String>), TokenError> {
+    if issuer.groups.is_none() && !issuer.passports {
+        return Ok((Vec::new(), Vec::new()));
+    }
+    let all: Map<String, Value> = jsonwebtoken::dangerous::insecure_decode_claims(token)
+        .map_err(|_error| TokenError::Malformed)?;
+    let groups = issuer.groups.as_ref().and_then(|name| all.get(name));
+    let groups = groups.map(claimed_groups).transpose()?;
+    let passport = issuer.passports.then(|| all.get(visa::PASSPORT)).flatten();
+    let visas = passport.map(visas_of).transpose()?;
+    Ok((groups.unwrap_or_default(), visas.unwrap_or_default()))
+}
+
+/// A list of texts, or one. One that is none, and one too many, spoil the token: nobody is let in
+/// without what is denied to her group.
+fn claimed_groups(value: &Value) -> Result<Vec<String>, TokenError> {
     let one = std::slice::from_ref(value);
     let claimed = value.as_array().map_or(one, Vec::as_slice);
     if claimed.len() > limits::CLAIMS_MAX {
@@ -336,20 +374,31 @@ fn claimed_groups(token: &str, issuer: &Issuer) -> Result<Vec<String>, TokenErro
     let bounded = |text: &&str| {
         (1..=limits::CLAIM_BYTES_MAX).contains(&text.len()) && !text.contains(char::is_control)
     };
-    let text = |value: &serde_json::Value| value.as_str().filter(bounded).map(str::to_owned);
+    let text = |value: &Value| value.as_str().filter(bounded).map(str::to_owned);
     let texts: Option<Vec<String>> = claimed.iter().map(text).collect();
     texts.ok_or(TokenError::Groups)
 }
 
+/// A passport: a list of texts. What is in one is judged visa by visa.
+fn visas_of(value: &Value) -> Result<Vec<String>, TokenError> {
+    let all = value.as_array().ok_or(TokenError::Passport)?;
+    if all.len() > limits::VISAS_MAX {
+        return Err(TokenError::Passport);
+    }
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    let texts: Option<Vec<String>> = all.iter().map(text).collect();
+    texts.ok_or(TokenError::Passport)
+}
+
 /// A class or method, within its bound.
-fn word(value: &serde_json::Value) -> Option<String> {
+fn word(value: &Value) -> Option<String> {
     let text = value.as_str()?;
     let bounded = (1..=limits::ASSURANCE_BYTES_MAX).contains(&text.len());
     (bounded && !text.chars().any(char::is_control)).then(|| text.to_owned())
 }
 
 /// Methods: a list of them, or one. One that is none makes all of them none.
-fn words(value: &serde_json::Value) -> Vec<String> {
+fn words(value: &Value) -> Vec<String> {
     let one = std::slice::from_ref(value);
     let all = value.as_array().map_or(one, Vec::as_slice);
     if all.len() > limits::ASSURANCES_MAX {

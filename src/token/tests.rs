@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 
 use super::*;
 
-const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
-const URL: &str = "https://id.example.org";
+pub(super) const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+pub(super) const URL: &str = "https://id.example.org";
 
 fn b64(bytes: impl AsRef<[u8]>) -> String {
     BASE64URL_NOPAD.encode(bytes.as_ref())
@@ -23,13 +23,13 @@ fn random() -> SystemRandom {
 }
 
 /// Two keys of an issuer: P-256 and Ed25519.
-struct Signer {
+pub(super) struct Signer {
     ec: EcdsaKeyPair,
     ed: Ed25519KeyPair,
 }
 
 impl Signer {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let random = random();
         let kind = &ECDSA_P256_SHA256_FIXED_SIGNING;
         let ec = EcdsaKeyPair::generate_pkcs8(kind, &random).unwrap();
@@ -40,7 +40,7 @@ impl Signer {
         }
     }
 
-    fn keys(&self) -> Value {
+    pub(super) fn keys(&self) -> Value {
         let point = self.ec.public_key().as_ref();
         json!({"keys": [
             {"kty": "EC", "crv": "P-256", "kid": "ec", "use": "sig", "alg": "ES256",
@@ -50,18 +50,19 @@ impl Signer {
         ]})
     }
 
-    fn issuer(&self) -> Issuer {
+    pub(super) fn issuer(&self) -> Issuer {
         Issuer {
             name: "example".to_owned(),
             url: URL.to_owned(),
             audience: "kluis".to_owned(),
             once: false,
             groups: Some("groups".to_owned()),
+            passports: true,
             keys: Keys::read(self.keys().to_string().as_bytes()).unwrap(),
         }
     }
 
-    fn sign(&self, header: &Value, claims: &Value) -> String {
+    pub(super) fn sign(&self, header: &Value, claims: &Value) -> String {
         let message = format!("{}.{}", b64(header.to_string()), b64(claims.to_string()));
         let signature = match header["alg"].as_str() {
             Some("EdDSA") => b64(self.ed.sign(message.as_bytes())),
@@ -71,9 +72,15 @@ impl Signer {
                 let key = hmac::Key::new(hmac::HMAC_SHA256, self.ec.public_key().as_ref());
                 b64(hmac::sign(&key, message.as_bytes()))
             }
-            _ => b64(self.ec.sign(&random(), message.as_bytes()).unwrap()),
+            _ => return self.sign_raw(&message),
         };
         format!("{message}.{signature}")
+    }
+
+    /// Signs a header and claims as they are, with the P-256 key.
+    pub(super) fn sign_raw(&self, message: &str) -> String {
+        let signature = self.ec.sign(&random(), message.as_bytes()).unwrap();
+        format!("{message}.{}", b64(signature))
     }
 }
 
@@ -82,7 +89,7 @@ fn claims() -> Value {
            "iat": NOW.seconds()})
 }
 
-fn with(name: &str, value: Value) -> Value {
+pub(super) fn with(name: &str, value: Value) -> Value {
     let mut claims = claims();
     claims[name] = value;
     claims
@@ -94,7 +101,7 @@ fn without(name: &str) -> Value {
     claims
 }
 
-fn ec() -> Value {
+pub(super) fn ec() -> Value {
     json!({"alg": "ES256", "kid": "ec"})
 }
 

@@ -9,6 +9,8 @@
 use super::Vault;
 use super::act_terms::{check_draft, gains};
 use super::ask::Call;
+use super::assurance::refusal_or;
+use super::barrier::ABOVE;
 use super::error::{ErrorKind, VaultError};
 use super::guard::{circumstances, policy_ref};
 use crate::catalog::{ApprovalRow, ApprovalState, ApprovalStep, Mutation};
@@ -255,15 +257,43 @@ impl Vault {
         let mut seen = Vec::new();
         for row in self.catalog.approvals(project, most).await? {
             let place = place_of(&row.act);
-            let mut visible = row.asker == by;
-            for action in [Action::ActApprove, Action::ActAsk] {
-                visible = visible || self.decides(place, &by, action, &when).await?.allowed;
-            }
-            if visible {
+            if row.asker == by || self.sees(place, &by, &when).await? {
                 seen.push(row);
             }
         }
         Ok(seen)
+    }
+
+    /// Whether somebody may ask for acts on a place, or approve them: then she is shown what acts
+    /// there are. Of a dataset above her clearance she sees nothing.
+    pub(super) async fn sees(
+        &self,
+        place: (&ProjectName, Option<&DatasetName>),
+        who: &PrincipalId,
+        when: &Circumstances<'_>,
+    ) -> Result<bool, VaultError> {
+        let subject = self.guard.subject(place.0, who).await?;
+        let may = |action| subject.decide(&self.asks(place, who, action, when)).allowed;
+        Ok((may(Action::ActApprove) || may(Action::ActAsk))
+            && !self.guard.is_above(place, who).await?)
+    }
+
+    fn asks<'a>(
+        &self,
+        (project, dataset): (&'a ProjectName, Option<&'a DatasetName>),
+        principal: &'a PrincipalId,
+        action: Action,
+        when: &Circumstances<'a>,
+    ) -> Ask<'a> {
+        Ask {
+            project,
+            principal,
+            dataset,
+            key: "",
+            action,
+            now: self.now(),
+            when: *when,
+        }
     }
 
     /// Proves that two persons agreed on exactly this act, and that both still have the right to:
@@ -425,12 +455,8 @@ impl Vault {
             ActKind::ShortenLog => Action::GrantManage,
         };
         let asks = self.decides(place, who, Action::ActAsk, when).await?;
-        let about = self.decides(place, who, about, when).await?;
-        if asks.allowed && about.allowed {
-            Ok(asks)
-        } else {
-            Err(NO_RIGHT)
-        }
+        self.decides(place, who, about, when).await?;
+        Ok(asks)
     }
 
     async fn may_approve(
@@ -439,32 +465,28 @@ impl Vault {
         who: &PrincipalId,
         when: &Circumstances<'_>,
     ) -> Result<Decision, VaultError> {
-        let place = place_of(act);
-        let decision = self.decides(place, who, Action::ActApprove, when).await?;
-        if decision.allowed {
-            Ok(decision)
-        } else {
-            Err(NO_RIGHT)
-        }
+        self.decides(place_of(act), who, Action::ActApprove, when)
+            .await
     }
 
-    pub(super) async fn decides(
+    /// Decides, and judges the dataset's label behind that: nobody asks for, approves or does an
+    /// act on a dataset above her clearance (AZ-13).
+    async fn decides(
         &self,
-        (project, dataset): (&ProjectName, Option<&DatasetName>),
-        principal: &PrincipalId,
+        place: (&ProjectName, Option<&DatasetName>),
+        who: &PrincipalId,
         action: Action,
         when: &Circumstances<'_>,
     ) -> Result<Decision, VaultError> {
-        let subject = self.guard.subject(project, principal).await?;
-        Ok(subject.decide(&Ask {
-            project,
-            principal,
-            dataset,
-            key: "",
-            action,
-            now: self.now(),
-            when: *when,
-        }))
+        let subject = self.guard.subject(place.0, who).await?;
+        let decision = subject.decide(&self.asks(place, who, action, when));
+        if !decision.allowed {
+            return Err(refusal_or(&decision, NO_RIGHT));
+        }
+        if self.guard.is_above(place, who).await? {
+            return Err(ABOVE);
+        }
+        Ok(decision)
     }
 }
 

@@ -36,15 +36,24 @@ pub(super) fn circumstances(call: &Call) -> Circumstances<'_> {
     when
 }
 
+/// To who has the right and signed in with less than the project demands.
+pub(super) const TOO_LOW: VaultError = VaultError::new(
+    ErrorKind::AssuranceTooLow,
+    "the project demands a sign-in of higher assurance",
+);
+
 /// Why a decision refuses. Who has a right learns that a better sign-in would do; nobody else does.
 pub(super) fn refusal(decision: &Decision) -> VaultError {
+    let denied = VaultError::new(ErrorKind::AccessDenied, "no rule allows it");
+    refusal_or(decision, denied)
+}
+
+/// The same where the refusal has words of its own.
+pub(super) fn refusal_or(decision: &Decision, otherwise: VaultError) -> VaultError {
     if decision.rule == UNASSURED {
-        return VaultError::new(
-            ErrorKind::AssuranceTooLow,
-            "the project demands a sign-in of higher assurance",
-        );
+        return TOO_LOW;
     }
-    VaultError::new(ErrorKind::AccessDenied, "no rule allows it")
+    otherwise
 }
 
 impl Guard {

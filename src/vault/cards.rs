@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::Vault;
 use super::act_terms::is_text;
 use super::ask::Call;
+use super::assurance::refusal_or;
 use super::error::{ErrorKind, VaultError};
 use super::guard::{circumstances, policy_ref};
 use crate::catalog::{Card, CardDefaults, DatasetRow, Mutation, Stage};
@@ -246,7 +247,7 @@ impl Vault {
                 when: circumstances(call),
             });
             if !decision.allowed {
-                return Err(super::grant_checks::MAY_NOT);
+                return Err(refusal_or(&decision, super::grant_checks::MAY_NOT));
             }
             self.check_words(&defaults.label, [&defaults.source, &defaults.basis])?;
             if defaults.days == 0 || defaults.days > limits::RETENTION_DAYS_MAX {
@@ -358,7 +359,7 @@ impl Vault {
         if decision.allowed {
             Ok(decision)
         } else {
-            Err(super::grant_checks::MAY_NOT)
+            Err(refusal_or(&decision, super::grant_checks::MAY_NOT))
         }
     }
 

@@ -1,6 +1,6 @@
-//! Groups by claim (ID-3): what an issuer's tokens claim stands for groups of the vault, as an
-//! administrator said. Whoever signs in with such a token is a member for that session and no
-//! longer.
+//! Groups by claim (ID-3), and what those by visa (ID-6, `visas.rs`) have in common with them: what
+//! an issuer's tokens claim stands for groups of the vault, as an administrator said. Whoever signs
+//! in with such a token is a member for that session and no longer.
 //!
 //! A session keeps by which rows it is in groups, and not in which: a row that is gone puts nobody
 //! into anything, and one that is made again for the same claim is another row. What lasts beyond
@@ -12,13 +12,15 @@ use std::sync::Arc;
 use super::guard::Guard;
 use super::session::Word;
 use super::subjects::claiming;
+use super::visas::VisaWord;
 use super::{Bounds, Call, ErrorKind, Rests, Vault, VaultError};
 use crate::catalog::{ClaimRow, Mutation, RosterEntry, RosterKind, RosterRow};
+use crate::ledger::Intent;
 use crate::types::{ClaimId, PrincipalId, PrincipalKind, ProjectName, limits};
 
-/// In which project who is in groups by which rows.
-pub(super) type Claimant = (ProjectName, PrincipalId, Vec<ClaimId>);
-/// An issuer's rows, by what is claimed.
+/// In which project who is in groups by which rows, of claims and of visas.
+pub(super) type Claimant = (ProjectName, PrincipalId, (Vec<ClaimId>, Vec<VisaWord>));
+/// An issuer's rows, by what is claimed or asserted.
 pub(super) type Claimed = HashMap<String, ClaimRow>;
 
 /// By what a session is in which groups.
@@ -33,17 +35,25 @@ fn begin(issuer: &str) -> String {
     format!("{issuer}\n")
 }
 
-fn bounded(text: &str) -> bool {
+pub(super) fn bounded(text: &str) -> bool {
     (1..=limits::CLAIM_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control)
+}
+
+impl Word {
+    /// Whether the session is in any group by what its token brought.
+    pub(super) const fn is_in_groups(&self) -> bool {
+        !self.through.is_empty() || !self.visas.is_empty()
+    }
 }
 
 impl Call {
     /// The same request by a session that is in no group by what its token claims.
     pub(super) fn without_claims(&self) -> Self {
         let bounds = self.bounds.as_ref().map(|bounds| match &bounds.rests {
-            Rests::Word(word) if !word.through.is_empty() => Arc::new(Bounds {
+            Rests::Word(word) if word.is_in_groups() => Arc::new(Bounds {
                 rests: Rests::Word(Word {
                     through: Vec::new(),
+                    visas: Vec::new(),
                     ..word.clone()
                 }),
                 ..(**bounds).clone()
@@ -69,7 +79,7 @@ impl Guard {
         if let Some(known) = self.cached(|cache| cache.claims.get(issuer).cloned()) {
             return Ok(known);
         }
-        let rows = claim_rows(&self.catalog, issuer).await?;
+        let rows = claim_rows(&self.catalog, (RosterKind::Claim, issuer)).await?;
         let known: Arc<Claimed> = Arc::new(rows.into_iter().collect());
         self.keep(generation, |cache| {
             cache.claims.insert(issuer.to_owned(), Arc::clone(&known));
@@ -77,14 +87,39 @@ impl Guard {
         Ok(known)
     }
 
-    /// The groups that a session is in by its word, as far as they are still groups.
-    pub(super) async fn claimed_groups(&self, word: &Word) -> Result<Vec<PrincipalId>, VaultError> {
-        if word.through.is_empty() {
-            return Ok(Vec::new());
+    /// What an issuer's visas assert and stands for a group, as of now.
+    pub(super) async fn visas_of(&self, issuer: &str) -> Result<Arc<Claimed>, VaultError> {
+        let generation = self.generation().await?;
+        if let Some(known) = self.cached(|cache| cache.visas.get(issuer).cloned()) {
+            return Ok(known);
         }
-        let known = self.claims_of(&word.issuer).await?;
-        let held = known.values().filter(|row| word.through.contains(&row.id));
-        let mut groups: Vec<PrincipalId> = held.map(|row| row.group.clone()).collect();
+        let rows = claim_rows(&self.catalog, (RosterKind::Visa, issuer)).await?;
+        let known: Arc<Claimed> = Arc::new(rows.into_iter().collect());
+        self.keep(generation, |cache| {
+            cache.visas.insert(issuer.to_owned(), Arc::clone(&known));
+        });
+        Ok(known)
+    }
+
+    /// The groups that a principal's session is in by its word, as far as they are still groups.
+    pub(super) async fn claimed_groups(
+        &self,
+        word: &Word,
+        principal: &PrincipalId,
+    ) -> Result<Vec<PrincipalId>, VaultError> {
+        let mut groups = Vec::new();
+        let mut add = |known: &Claimed, ids: &[ClaimId]| {
+            let held = known.values().filter(|row| ids.contains(&row.id));
+            groups.extend(held.map(|row| row.group.clone()));
+        };
+        if !word.through.is_empty() {
+            add(&*self.claims_of(&word.issuer).await?, &word.through);
+        }
+        for visa in &word.visas {
+            if self.is_about(visa, principal).await? {
+                add(&*self.visas_of(&visa.issuer).await?, &visa.through);
+            }
+        }
         groups.sort_unstable();
         groups.dedup();
         Ok(groups)
@@ -96,7 +131,7 @@ impl Guard {
             return Ok(Vec::new());
         };
         match claiming(call.bounds.as_deref(), (Some(own), own)) {
-            Some(word) => self.claimed_groups(word).await,
+            Some(word) => self.claimed_groups(word, own).await,
             None => Ok(Vec::new()),
         }
     }
@@ -105,14 +140,14 @@ impl Guard {
 /// An issuer's rows, each behind what is claimed.
 async fn claim_rows(
     catalog: &crate::catalog::SharedCatalog,
-    issuer: &str,
+    (kind, issuer): (RosterKind, &str),
 ) -> Result<Vec<(String, ClaimRow)>, VaultError> {
     let begin = begin(issuer);
     let most = limits::ISSUER_CLAIMS_MAX;
-    let page = catalog.roster_page(RosterKind::Claim, &begin, most).await?;
+    let page = catalog.roster_page(kind, &begin, most).await?;
     let rows = page.into_iter().map_while(|(name, entry)| {
         let claim = name.strip_prefix(&begin)?.to_owned();
-        if let RosterRow::Claim(row) = entry.row {
+        if let RosterRow::Claim(row) | RosterRow::Visa(row) = entry.row {
             Some((claim, row))
         } else {
             None
@@ -160,11 +195,25 @@ impl Vault {
     ) -> Result<(), VaultError> {
         let what = format!("map issuer={issuer} group={group} claim={claim}");
         let intent = Self::admin_intent(call, None, &what);
+        if !bounded(issuer) || !bounded(claim) {
+            let why = "an issuer or a claim is 1 to 255 bytes, none of them a control";
+            let error = VaultError::new(ErrorKind::InvalidArgument, why);
+            return Err(self.turn_away(call, intent, error).await);
+        }
+        let id = ClaimId::random(self.entropy.as_ref())?;
+        let place = (RosterKind::Claim, issuer, claim);
+        self.map(call, intent, place, (id, group)).await
+    }
+
+    /// Lets what an issuer's tokens claim, or its visas assert, stand for a group.
+    pub(super) async fn map(
+        &self,
+        call: &Call,
+        intent: Intent,
+        (kind, issuer, what): (RosterKind, &str, &str),
+        (id, group): (ClaimId, PrincipalId),
+    ) -> Result<(), VaultError> {
         let checked = async {
-            if !bounded(issuer) || !bounded(claim) {
-                let why = "an issuer or a claim is 1 to 255 bytes, none of them a control";
-                return Err(VaultError::new(ErrorKind::InvalidArgument, why));
-            }
             let known = self.catalog.principal(&group).await?;
             if known.is_none_or(|row| row.kind != PrincipalKind::Group) {
                 let why = "there is no such group";
@@ -173,33 +222,31 @@ impl Vault {
             if self.is_told_of(&group).await? {
                 return Err(super::groups::TOLD);
             }
-            let rows = claim_rows(&self.catalog, issuer).await?;
-            if rows.iter().any(|(known, _)| known == claim) {
-                let why = "the claim stands for a group already";
+            let rows = claim_rows(&self.catalog, (kind, issuer)).await?;
+            if rows.iter().any(|(known, _)| known == what) {
+                let why = "it stands for a group already";
                 return Err(VaultError::new(ErrorKind::Conflict, why));
             }
             if rows.len() >= limits::ISSUER_CLAIMS_MAX {
-                let why = "as many claims of the issuer stand for groups as may";
+                let why = "as much of the issuer stands for groups as may";
                 return Err(VaultError::new(ErrorKind::TooLarge, why));
             }
             Ok(ClaimRow {
-                id: ClaimId::random(self.entropy.as_ref())?,
+                id,
                 group,
                 created: self.now(),
             })
         };
         let row = match checked.await {
-            Ok(row) => row,
+            Ok(row) if kind == RosterKind::Visa => RosterRow::Visa(row),
+            Ok(row) => RosterRow::Claim(row),
             Err(error) => return Err(self.turn_away(call, intent, error).await),
         };
         let change = Mutation::SetRoster {
-            kind: RosterKind::Claim,
-            name: begin(issuer) + claim,
+            kind,
+            name: begin(issuer) + what,
             was: None,
-            entry: Some(RosterEntry {
-                revision: 1,
-                row: RosterRow::Claim(row),
-            }),
+            entry: Some(RosterEntry { revision: 1, row }),
         };
         self.administer(call, intent, vec![change]).await
     }
@@ -213,16 +260,27 @@ impl Vault {
     ) -> Result<(), VaultError> {
         let what = format!("unmap issuer={issuer} claim={claim}");
         let intent = Self::admin_intent(call, None, &what);
-        let change = Mutation::SetRoster {
-            kind: RosterKind::Claim,
-            name: begin(issuer) + claim,
-            was: Some(1),
-            entry: None,
-        };
         if !bounded(issuer) || !bounded(claim) {
             let error = VaultError::new(ErrorKind::InvalidArgument, "no such claim");
             return Err(self.turn_away(call, intent, error).await);
         }
+        let place = (RosterKind::Claim, issuer, claim);
+        self.unmap(call, intent, place).await
+    }
+
+    /// Ends that something stands for a group.
+    pub(super) async fn unmap(
+        &self,
+        call: &Call,
+        intent: Intent,
+        (kind, issuer, what): (RosterKind, &str, &str),
+    ) -> Result<(), VaultError> {
+        let change = Mutation::SetRoster {
+            kind,
+            name: begin(issuer) + what,
+            was: Some(1),
+            entry: None,
+        };
         self.administer(call, intent, vec![change]).await
     }
 }

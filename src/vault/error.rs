@@ -275,6 +275,7 @@ impl From<StoreError> for VaultError {
             StoreError::Full => (ErrorKind::Full, "the store is full"),
             StoreError::Denied => (ErrorKind::Unavailable, "the store refused the gateway"),
             StoreError::Aborted(_) => (ErrorKind::IncompleteBody, "the body was aborted"),
+            StoreError::Taken => (ErrorKind::Unavailable, "the store has that name already"),
             StoreError::Failed { .. } => (ErrorKind::Unavailable, "the store failed"),
         };
         Self::caused(kind, reason, error)

@@ -2,11 +2,14 @@
 
 use super::Vault;
 use super::ask::Call;
+use super::assurance::refusal_or;
 use super::error::{ErrorKind, VaultError};
 use super::guard::circumstances;
 use crate::ledger::AuthMethod;
 use crate::policy::{Ask, Decision, Grant, GrantEffect, Policy, Standing};
-use crate::types::{Action, BucketName, PrincipalId, ProjectName, Timestamp, limits};
+use crate::types::{
+    Action, BucketName, PrincipalId, PrincipalKind, ProjectName, Timestamp, limits,
+};
 
 pub(super) const MAY_NOT: VaultError = VaultError::new(
     ErrorKind::AccessDenied,
@@ -30,6 +33,12 @@ impl Vault {
             || terms.partitions.len() > limits::GRANT_PARTITIONS_MAX
         {
             return wrong("it names too many networks, partitions or actions");
+        }
+        if terms
+            .version
+            .is_some_and(|number| number == 0 || grant.dataset.is_none())
+        {
+            return wrong("a version is one of a dataset, from 1 on");
         }
         if !terms.actions.is_sorted_by(|a, b| a < b) {
             return wrong("its actions are named in order, each once");
@@ -162,7 +171,7 @@ impl Vault {
         if decision.allowed {
             Ok(decision)
         } else {
-            Err(MAY_NOT)
+            Err(refusal_or(&decision, MAY_NOT))
         }
     }
 
@@ -183,10 +192,11 @@ impl Vault {
             now: self.now(),
             when: circumstances(call),
         };
-        if subject.decide(&ask).allowed {
+        let decision = subject.decide(&ask);
+        if decision.allowed {
             Ok(())
         } else {
-            Err(MAY_NOT)
+            Err(refusal_or(&decision, MAY_NOT))
         }
     }
 
@@ -214,6 +224,20 @@ impl Vault {
         };
         let begins = self.now().max(grant.starts);
         Some(begins.plus_millis(after))
+    }
+
+    /// AZ-6: what lets bytes out is for a person by name, no group whose members change and no
+    /// workload. Asked behind the right to grant: it says what somebody is.
+    pub(super) async fn check_named(&self, grant: &Grant) -> Result<(), VaultError> {
+        if grant.effect == GrantEffect::Deny || !self.allows(grant, Action::ObjectExport) {
+            return Ok(());
+        }
+        let row = self.catalog.principal(&grant.principal).await?;
+        if row.is_none_or(|row| row.kind == PrincipalKind::Person) {
+            return Ok(());
+        }
+        let why = "a role that lets bytes out is granted to a person, no group or workload";
+        Err(VaultError::new(ErrorKind::InvalidArgument, why))
     }
 
     /// Whether the grant makes the first owner of a project that holds nothing yet.

@@ -49,6 +49,8 @@ pub struct GrantDraft {
     pub role: String,
     /// One dataset, or all of the project.
     pub dataset: Option<DatasetName>,
+    /// Only this published version of the dataset; `None` for what is current.
+    pub version: Option<u32>,
     /// Only keys that begin so.
     pub prefix: String,
     /// Allow or deny.
@@ -90,6 +92,7 @@ impl Vault {
             approver: by,
             created: self.now(),
             terms: Terms {
+                version: draft.version,
                 actions: draft.actions,
                 networks: draft.networks,
                 partitions: draft.partitions,
@@ -116,6 +119,7 @@ impl Vault {
             self.speaker(call, Some(&grant.approver))?;
             check_complete(&self.guard.policy(), &grant)?;
             self.check_approver(call, &grant, &grant.approver).await?;
+            self.check_named(&grant).await?;
             Ok(Terms {
                 standing: Standing::Approved,
                 lapses: self.lapse(&grant),
@@ -140,6 +144,7 @@ impl Vault {
             self.check_grant(&grant)?;
             check_complete(&self.guard.policy(), &grant)?;
             self.check_proposer(call, &grant, &proposer).await?;
+            self.check_named(&grant).await?;
             Ok(Terms {
                 standing: Standing::Proposed,
                 lapses: None,
@@ -202,6 +207,7 @@ impl Vault {
                 return Err(VaultError::new(ErrorKind::Conflict, why));
             }
             self.check_grant(&grant)?;
+            self.check_named(&grant).await?;
             let terms = Terms {
                 standing: Standing::Approved,
                 lapses: self.lapse(&grant),
@@ -431,11 +437,15 @@ fn words(grant: &Grant) -> String {
     let dataset = grant.dataset.as_ref().map_or("*", |name| name.as_str());
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
     format!(
-        "grant={} principal={} role={} dataset={dataset} approver={} purpose={} permit={} \
+        "grant={} principal={} role={} dataset={dataset}{} approver={} purpose={} permit={} \
          expires={}{}{} prefix={}",
         grant.id,
         grant.principal,
         grant.role,
+        grant
+            .terms
+            .version
+            .map_or_else(String::new, |number| format!(" version={number}")),
         grant.approver,
         text(&grant.purpose),
         text(&grant.permit),

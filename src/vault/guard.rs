@@ -132,6 +132,8 @@ pub(super) struct Cache {
     pub(super) claimants: HashMap<Claimant, Arc<SubjectPolicy>>,
     /// What an issuer's tokens claim and stands for a group.
     pub(super) claims: HashMap<String, Arc<Claimed>>,
+    /// What an issuer's visas assert and stands for a group.
+    pub(super) visas: HashMap<String, Arc<Claimed>>,
     pub(super) sessions: HashMap<AccessKeyId, Arc<Session>>,
     /// By issuer and subject; nobody is kept too.
     pub(super) links: HashMap<(String, String), Option<PrincipalId>>,
@@ -149,6 +151,7 @@ impl Cache {
         self.subjects.clear();
         self.claimants.clear();
         self.claims.clear();
+        self.visas.clear();
         self.sessions.clear();
         self.links.clear();
         self.jobs.clear();

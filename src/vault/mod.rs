@@ -49,6 +49,7 @@ mod release;
 mod scim;
 mod session;
 mod settings;
+mod sign_in;
 mod snapshot;
 mod stages;
 mod straight;
@@ -57,6 +58,7 @@ mod sweep;
 mod tags;
 mod upload;
 mod uses;
+mod visas;
 mod webhooks;
 mod write;
 
@@ -94,15 +96,17 @@ pub use part::PartOpening;
 pub use proofs::ProofAsk;
 pub use publish::Published;
 pub use records::{RecordAsk, RecordPage};
-pub use recover::Recovered;
+pub use recover::{Fork, Recovered, Unknown};
 
 pub use crate::journal::Filter as RecordFilter;
 pub use release::{Opening, ReadReport, Released, Run};
 pub use scim::{Found, Listed, NewSource, ScimAsk, ScimRefusal, SourceDraft, Teller};
-pub use session::{AssumeAsk, Assumed, Bounds, JobBounds, Rests, Word};
-pub use snapshot::Snapshot;
+pub use session::{Assumed, Bounds, JobBounds, Rests, Word};
+pub use sign_in::AssumeAsk;
+pub use snapshot::{Adopted, Back, Body, ChainFault, Snapshot};
 pub use straight::{Presigned, StraightAsk};
 pub use sweep::{GRACE_MS_MIN, SweepAsk, Swept};
+pub use visas::{VisaTerms, VisaWord};
 pub use webhooks::{Push, SECRET_PREFIX, Trying, Webhook};
 
 use crate::catalog::{Mutation, SharedCatalog};
@@ -111,7 +115,7 @@ use crate::keyring::KeyRing;
 use crate::notary::Prover;
 use crate::policy::{Policy, SubjectPolicy};
 use crate::store::SharedStore;
-use crate::token::Issuer;
+use crate::token::{Issuer, VisaIssuer};
 use crate::types::{
     Clock, Entropy, EventId, PrincipalId, ProjectName, SecretText, Timestamp, limits,
 };
@@ -198,6 +202,7 @@ pub struct Vault {
     guard: Arc<guard::Guard>,
     in_flight: Arc<sweep::InFlight>,
     issuers: ArcSwap<Vec<Issuer>>,
+    visa_issuers: ArcSwap<Vec<VisaIssuer>>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     settings: Settings,
@@ -226,6 +231,7 @@ impl Vault {
             guard: Arc::new(guard),
             in_flight: Arc::default(),
             issuers: ArcSwap::default(),
+            visa_issuers: ArcSwap::default(),
             clock: parts.clock,
             entropy: parts.entropy,
             attempts: attempts::Attempts::new(settings.attempts),

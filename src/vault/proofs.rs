@@ -5,8 +5,8 @@
 use std::sync::Arc;
 
 use super::error::{ErrorKind, VaultError};
-use super::guard::policy_ref;
 use super::names::NAMES;
+use super::records::Look;
 use super::{Call, Vault};
 use crate::journal::{Filter, Request};
 use crate::ledger::{Nature, ObjectRef};
@@ -45,26 +45,20 @@ impl Vault {
         intent.nature = Nature::Log;
         let end = if ask.end { " end" } else { "" };
         intent.query = Some(format!("prove event={}{end}", ask.event));
-        let looks = self.may_look(call, &ask.project, ask.dataset.as_ref());
-        let (action, decision, hidden) = match looks.await {
-            Ok(decided) => decided,
+        let place = (&ask.project, ask.dataset.as_ref());
+        let look = match self.may_look(call, place, &mut intent).await {
+            Ok(look) => look,
             Err(error) => return Err(self.turn_away(call, intent, error).await),
         };
-        intent.action = Some(action);
-        intent.policy = Some(policy_ref(&decision));
-        if !decision.allowed {
-            let denied = VaultError::new(ErrorKind::AccessDenied, "no grant to read this log");
-            return Err(self.turn_away(call, intent, denied).await);
-        }
-        if hidden.is_some() {
+        if look.hidden.is_some() {
             return Err(self.turn_away(call, intent, NAMES).await);
         }
         let recorded = self.begin(call, intent).await?;
-        let proof = self.proof_of(action == Action::LogRead, ask).await;
+        let proof = self.proof_of(look, ask).await;
         recorded.settle(proof)
     }
 
-    async fn proof_of(&self, auditor: bool, ask: ProofAsk) -> Result<String, VaultError> {
+    async fn proof_of(&self, look: Look, ask: ProofAsk) -> Result<String, VaultError> {
         const NOWHERE: VaultError =
             VaultError::new(ErrorKind::Unavailable, "this process proves no records");
         const ABSENT: VaultError =
@@ -78,7 +72,8 @@ impl Vault {
                 project: Some(ask.project.clone()),
                 dataset: ask.dataset,
                 event: Some(ask.event),
-                of_dataset: !auditor,
+                of_dataset: !look.auditor,
+                without: look.without,
                 since: Some(Timestamp::from_millis(about.saturating_sub(APART_MS))),
                 until: Some(Timestamp::from_millis(about.saturating_add(APART_MS))),
                 ..Filter::default()

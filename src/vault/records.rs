@@ -3,18 +3,21 @@
 //! grants sees what was done with it, without asking anyone (AU-13). Each look-up stands in the log
 //! before it is answered (AU-16).
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde_json::Value;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::assurance::{TOO_LOW, refusal_or};
+use super::barrier::ABOVE;
 use super::error::{ErrorKind, VaultError};
 use super::guard::{circumstances, policy_ref};
 use super::{Call, Vault};
 use crate::journal::{Cursor, EndedRight, Filter, Page, Pages, Request};
-use crate::ledger::{Nature, ObjectRef, Pseudonyms};
-use crate::policy::{Ask, Decision};
-use crate::types::{Action, DatasetName, ProjectName, limits};
+use crate::ledger::{Intent, Nature, ObjectRef, Pseudonyms};
+use crate::policy::{Ask, UNASSURED};
+use crate::types::{Action, BucketName, DatasetName, PrincipalId, ProjectName, limits};
 
 /// A question about a project's records.
 pub struct RecordAsk {
@@ -44,6 +47,16 @@ pub struct RecordPage {
     pub open: u64,
 }
 
+/// What somebody sees who may look at a project's log.
+pub(super) struct Look {
+    /// All that is asked for; an owner sees what was done with datasets.
+    pub(super) auditor: bool,
+    /// What hides people from her.
+    pub(super) hidden: Option<Arc<Pseudonyms>>,
+    /// Datasets of which an owner sees nothing: their labels are above her clearance (AZ-13).
+    pub(super) without: BTreeSet<DatasetName>,
+}
+
 /// Where records are read.
 pub(super) struct Records {
     pages: Arc<Pages>,
@@ -68,21 +81,13 @@ impl Vault {
         intent.object.dataset.clone_from(&ask.filter.dataset);
         intent.nature = Nature::Log;
         intent.query = Some(super::cut(&ask.words));
-        let dataset = ask.filter.dataset.as_ref();
-        let (action, decision, hidden) = match self.may_look(call, &ask.project, dataset).await {
-            Ok(decided) => decided,
+        let place = (&ask.project, ask.filter.dataset.as_ref());
+        let look = match self.may_look(call, place, &mut intent).await {
+            Ok(look) => look,
             Err(error) => return Err(self.turn_away(call, intent, error).await),
         };
-        intent.action = Some(action);
-        intent.policy = Some(policy_ref(&decision));
-        if !decision.allowed {
-            let denied = VaultError::new(ErrorKind::AccessDenied, "no grant to read this log");
-            return Err(self.turn_away(call, intent, denied).await);
-        }
         let recorded = self.begin(call, intent).await?;
-        let page = self
-            .read_page((action == Action::LogRead, hidden), ask)
-            .await;
+        let page = self.read_page(look, ask).await;
         recorded.settle(page)
     }
 
@@ -96,14 +101,16 @@ impl Vault {
         Ok((Arc::clone(&records.pages), permit.map_err(|_none| busy)?))
     }
 
-    /// Whether the caller may look, by which right (an auditor's, or a dataset's owner's), and what
-    /// hides people from her.
+    /// Whether the caller may look, by an auditor's right or a dataset's owner's, and what she sees
+    /// then. By which it was decided stands in the intent.
+    ///
+    /// A label hides nothing from an auditor: else an owner could keep her out by raising one.
     pub(super) async fn may_look(
         &self,
         call: &Call,
-        project: &ProjectName,
-        dataset: Option<&DatasetName>,
-    ) -> Result<(Action, Decision, Option<Arc<Pseudonyms>>), VaultError> {
+        (project, dataset): (&ProjectName, Option<&DatasetName>),
+        intent: &mut Intent,
+    ) -> Result<Look, VaultError> {
         let principal = call.session.principal.as_ref().ok_or(super::NOBODY)?;
         let subject = self.guard.subject_of(call, project, principal).await?;
         let decide = |action| {
@@ -118,22 +125,70 @@ impl Vault {
             })
         };
         let auditor = decide(Action::LogRead);
-        if !auditor.allowed {
-            let owner = decide(Action::GrantManage);
-            if owner.allowed {
-                return Ok((Action::GrantManage, owner, None));
-            }
+        intent.policy = Some(policy_ref(&auditor));
+        if auditor.allowed {
+            let reader = (&*subject, principal);
+            let hidden = self.hidden(call, reader, (project, dataset)).await?;
+            let without = BTreeSet::new();
+            return Ok(Look {
+                auditor: true,
+                hidden,
+                without,
+            });
         }
-        let reader = (&*subject, principal);
-        let hidden = self.hidden(call, reader, (project, dataset)).await?;
-        Ok((Action::LogRead, auditor, hidden))
+        let denied = VaultError::new(ErrorKind::AccessDenied, "no grant to read this log");
+        let owner = decide(Action::GrantManage);
+        if !owner.allowed && owner.rule != UNASSURED {
+            return Err(refusal_or(&auditor, denied));
+        }
+        intent.action = Some(Action::GrantManage);
+        intent.policy = Some(policy_ref(&owner));
+        // What is demanded of who reads the log is demanded of her, too (ID-2).
+        if !owner.allowed || !subject.is_assured(Action::LogRead, circumstances(call).assurance) {
+            return Err(TOO_LOW);
+        }
+        let without = self.above(project, principal).await?;
+        if dataset.is_some_and(|dataset| without.contains(dataset)) {
+            return Err(ABOVE);
+        }
+        Ok(Look {
+            auditor: false,
+            hidden: None,
+            without,
+        })
     }
 
-    async fn read_page(
+    /// The datasets of a project whose labels are above somebody's clearance.
+    async fn above(
         &self,
-        (auditor, hidden): (bool, Option<Arc<Pseudonyms>>),
-        ask: RecordAsk,
-    ) -> Result<RecordPage, VaultError> {
+        project: &ProjectName,
+        who: &PrincipalId,
+    ) -> Result<BTreeSet<DatasetName>, VaultError> {
+        let cleared = self.clearance(who).await?;
+        let mut above = BTreeSet::new();
+        let mut after: Option<BucketName> = None;
+        loop {
+            let most = limits::PAGE_ENTRIES_MAX;
+            let page = self.catalog.datasets(after.as_ref(), most).await?;
+            let Some(last) = page.last() else {
+                return Ok(above);
+            };
+            after = Some(last.bucket.clone());
+            for row in page {
+                let rank = self.settings.labels.of_data(row.card.as_deref());
+                if row.bucket.project == *project && rank > cleared {
+                    above.insert(row.bucket.dataset);
+                }
+            }
+        }
+    }
+
+    async fn read_page(&self, look: Look, ask: RecordAsk) -> Result<RecordPage, VaultError> {
+        let Look {
+            auditor,
+            hidden,
+            without,
+        } = look;
         let ended = if ask.after_expiry {
             Some(self.ended_rights(&ask.project).await?)
         } else {
@@ -145,6 +200,7 @@ impl Vault {
             of_dataset: !auditor,
             ended,
             hidden: hidden.clone(),
+            without,
             ..ask.filter
         };
         let (pages, permit) = self.reader()?;

@@ -15,10 +15,9 @@ use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
 use super::assurance::Assured;
 use super::guard::Guard;
-use super::{Call, ErrorKind, Identity, Vault, VaultError};
-use crate::catalog::{IdentityRow, Mutation};
+use super::visas::VisaWord;
+use super::{ErrorKind, Identity, Vault, VaultError};
 use crate::policy::{Assurance, Circumstances, Ground, Within};
-use crate::token::{self, Claims, Issuer, TokenError};
 use crate::types::{
     AccessKeyId, ClaimId, DatasetName, PartitionName, PrincipalId, ProjectName, SecretText,
     Timestamp, UseClass, limits,
@@ -64,6 +63,8 @@ pub struct Word {
     pub subject: String,
     /// By which of its claims the session is in groups, each in order and once.
     pub through: Vec<ClaimId>,
+    /// And by which visas that it brought.
+    pub visas: Vec<VisaWord>,
 }
 
 /// A job on a node.
@@ -102,20 +103,6 @@ impl Bounds {
     }
 }
 
-/// A session that is asked for with an issuer's token.
-pub struct AssumeAsk<'a> {
-    /// The issuer's token.
-    pub token: &'a str,
-    /// Only this project.
-    pub project: Option<ProjectName>,
-    /// Only this dataset of it.
-    pub dataset: Option<DatasetName>,
-    /// Only grants of this purpose.
-    pub purpose: Option<String>,
-    /// For how long, in milliseconds; at most an hour.
-    pub lasts_ms: u64,
-}
-
 /// A session as it is handed out, once.
 pub struct Assumed {
     /// The public half of its credential.
@@ -147,6 +134,9 @@ struct Sealed {
     word: Option<(String, String)>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     through: Vec<String>,
+    /// Of each: the issuer, the subject if it is linked, and what it is in groups by.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    visas: Vec<(String, Option<String>, Vec<String>)>,
     job: Option<SealedJob>,
 }
 
@@ -228,32 +218,13 @@ fn context(id: &AccessKeyId) -> String {
     format!("session/{id}")
 }
 
-const fn why(error: TokenError) -> &'static str {
-    match error {
-        TokenError::TooLong => "the token is too long",
-        TokenError::Malformed => "the token is malformed, or its algorithm is not accepted",
-        TokenError::Issuer => "the token is of another issuer",
-        TokenError::Audience => "the token is for another audience",
-        TokenError::Signature => "no key of the issuer verifies the token",
-        TokenError::Time => "the token is not in its time",
-        TokenError::Subject => "the token names no subject",
-        TokenError::Groups => "the token's groups are no bounded list of texts",
-    }
-}
-
-fn disbelief(error: TokenError) -> VaultError {
-    let kind = if error == TokenError::Time {
-        ErrorKind::TokenExpired
-    } else {
-        ErrorKind::TokenInvalid
-    };
-    VaultError::caused(kind, why(error), error)
-}
-
 impl Guard {
     /// Whom an issuer's subject is, as of now.
-    pub(super) async fn linked(&self, word: &Word) -> Result<Option<PrincipalId>, VaultError> {
-        let slot = (word.issuer.clone(), word.subject.clone());
+    pub(super) async fn linked(
+        &self,
+        (issuer, subject): (&str, &str),
+    ) -> Result<Option<PrincipalId>, VaultError> {
+        let slot = (issuer.to_owned(), subject.to_owned());
         let generation = self.generation().await?;
         if let Some(found) = self.cached(|cache| cache.links.get(&slot).cloned()) {
             return Ok(found);
@@ -264,6 +235,15 @@ impl Guard {
             let _before = cache.links.insert(slot, principal.clone());
         });
         Ok(principal)
+    }
+
+    /// Whether an issuer's subject is this principal.
+    pub(super) async fn is_linked(
+        &self,
+        subject: (&str, &str),
+        principal: &PrincipalId,
+    ) -> Result<bool, VaultError> {
+        Ok(self.linked(subject).await?.as_ref() == Some(principal))
     }
 
     /// Whether a session of this principal goes on.
@@ -277,107 +257,16 @@ impl Guard {
             return Ok(false);
         }
         match &bounds.rests {
-            Rests::Word(word) => Ok(self.linked(word).await?.as_ref() == Some(principal)),
+            Rests::Word(word) => {
+                let whose = (word.issuer.as_str(), word.subject.as_str());
+                self.is_linked(whose, principal).await
+            }
             Rests::Job(job) => self.job_runs(job, now).await,
         }
     }
 }
 
 impl Vault {
-    /// Who is believed about who people are, from now on.
-    pub fn replace_issuers(&self, issuers: Vec<Issuer>) {
-        self.issuers.store(Arc::new(issuers));
-    }
-
-    /// Makes a session for whoever the token names. A refusal is in the log when this returns.
-    pub async fn assume(&self, call: &Call, ask: AssumeAsk<'_>) -> Result<Assumed, VaultError> {
-        let now = self.now();
-        let mut intent = Self::admin_intent(call, ask.project.as_ref(), "session");
-        intent.object.dataset.clone_from(&ask.dataset);
-        if let Err(error) = self.attempt(call) {
-            return Err(self.turn_away(call, intent, error).await);
-        }
-        let claims = match token::verify(ask.token, &self.issuers.load(), now) {
-            Ok(claims) => claims,
-            Err(error) => {
-                let error = self.failed_attempt(call, disbelief(error));
-                return Err(self.turn_away(call, intent, error).await);
-            }
-        };
-        let whose = format!(
-            "session issuer={} subject={} acr={} amr={}",
-            claims.issuer,
-            claims.subject,
-            claims.acr.as_deref().unwrap_or_default(),
-            claims.amr.join("+")
-        );
-        intent.query = Some(super::cut(&whose));
-        let believed = async {
-            let principal = self.believed(&claims).await?;
-            let through = self.through(&claims.issuer, &claims.groups).await?;
-            Ok((principal, through))
-        };
-        let (principal, through) = match believed.await {
-            Ok(believed) => believed,
-            Err(error) => return Err(self.turn_away(call, intent, error).await),
-        };
-        let groups = through.groups.join(",");
-        let bounds = Bounds {
-            project: ask.project,
-            dataset: ask.dataset,
-            version: None,
-            purpose: ask.purpose,
-            assured: Assured {
-                acr: claims.acr,
-                amr: claims.amr,
-            },
-            expires: now.plus_millis(ask.lasts_ms.min(limits::SESSION_MS_MAX)),
-            rests: Rests::Word(Word {
-                issuer: claims.issuer,
-                subject: claims.subject,
-                through: through.ids,
-            }),
-        };
-        let minted = match self.mint(&principal, bounds) {
-            Ok(minted) => minted,
-            Err(error) => return Err(self.turn_away(call, intent, error).await),
-        };
-        let told = format!(
-            "{whose} principal={principal} credential={} expires={} groups={groups}",
-            minted.id, minted.bounds.expires
-        );
-        intent.query = Some(super::cut(&told));
-        let recorded = self.begin(call, intent).await?;
-        let spent = if claims.once {
-            let spend = Mutation::SpendToken {
-                token: claims.digest,
-                expires: claims.expires,
-                now,
-            };
-            self.commit(vec![spend]).await
-        } else {
-            Ok(())
-        };
-        recorded.settle(spent.map(|()| minted))
-    }
-
-    /// Whom the claims are about here; nobody who is not linked, or is suspended.
-    async fn believed(&self, claims: &Claims) -> Result<PrincipalId, VaultError> {
-        let row = self
-            .catalog
-            .identity(&claims.issuer, &claims.subject)
-            .await?;
-        let nobody = VaultError::new(ErrorKind::AccessDenied, "the subject is nobody here");
-        let principal = row.ok_or(nobody)?.principal;
-        if self.guard.bar(&principal).await?.is_some() {
-            return Err(VaultError::new(
-                ErrorKind::AccessDenied,
-                "the principal is suspended",
-            ));
-        }
-        Ok(principal)
-    }
-
     /// Makes a session of these bounds.
     pub(super) fn mint(
         &self,
@@ -397,9 +286,16 @@ impl Vault {
             Rests::Word(word) => (Some((word.issuer.clone(), word.subject.clone())), None),
             Rests::Job(job) => (None, Some(SealedJob::of(job))),
         };
-        let through = match &bounds.rests {
-            Rests::Word(word) => word.through.iter().map(ToString::to_string).collect(),
-            Rests::Job(_) => Vec::new(),
+        let texts = |ids: &[ClaimId]| ids.iter().map(ToString::to_string).collect();
+        let (through, visas) = match &bounds.rests {
+            Rests::Word(word) => {
+                let seal = |by: &VisaWord| {
+                    let (issuer, subject) = (by.issuer.clone(), by.subject.clone());
+                    (issuer, subject, texts(&by.through))
+                };
+                (texts(&word.through), word.visas.iter().map(seal).collect())
+            }
+            Rests::Job(_) => (Vec::new(), Vec::new()),
         };
         let inside = Sealed {
             principal: principal.to_string(),
@@ -413,6 +309,7 @@ impl Vault {
             amr: bounds.assured.amr.clone(),
             word,
             through,
+            visas,
             job,
         };
         let unwritten = |error| VaultError::caused(ErrorKind::Internal, "not a session", error);
@@ -514,11 +411,22 @@ impl Vault {
         let name = |text: &Option<String>| text.as_deref().map(str::parse).transpose();
         let rests = match (inside.word.take(), inside.job.take()) {
             (Some((issuer, subject)), None) => {
-                let through = inside.through.iter().map(|id| id.parse());
+                let ids = |texts: &[String]| {
+                    let ids = texts.iter().map(|id| id.parse());
+                    ids.collect::<Result<Vec<ClaimId>, _>>().ok()
+                };
+                let visas = inside.visas.iter().map(|(issuer, subject, through)| {
+                    Some(VisaWord {
+                        issuer: issuer.clone(),
+                        subject: subject.clone(),
+                        through: ids(through)?,
+                    })
+                });
                 Rests::Word(Word {
                     issuer,
                     subject,
-                    through: through.collect::<Result<_, _>>().ok()?,
+                    through: ids(&inside.through)?,
+                    visas: visas.collect::<Option<_>>()?,
                 })
             }
             (None, Some(job)) => Rests::Job(job.open()?),
@@ -541,46 +449,5 @@ impl Vault {
             }),
             secret: SecretText::new(std::mem::take(&mut inside.secret)),
         })
-    }
-
-    /// Says whom an issuer's subject is.
-    pub async fn link_identity(
-        &self,
-        call: &Call,
-        (issuer, subject): (&str, &str),
-        principal: PrincipalId,
-    ) -> Result<(), VaultError> {
-        let what = format!("link issuer={issuer} subject={subject} principal={principal}");
-        let intent = Self::admin_intent(call, None, &what);
-        let names = [issuer, subject];
-        let bounded = |text: &&str| (1..=limits::TOKEN_SUBJECT_BYTES_MAX).contains(&text.len());
-        if !names.iter().all(bounded) || names.iter().any(|t| t.chars().any(char::is_control)) {
-            let why = "an issuer or a subject is 1 to 255 characters, none of them a control";
-            let error = VaultError::new(ErrorKind::InvalidArgument, why);
-            return Err(self.turn_away(call, intent, error).await);
-        }
-        let row = IdentityRow {
-            issuer: issuer.to_owned(),
-            subject: subject.to_owned(),
-            principal,
-            linked: self.now(),
-        };
-        self.administer(call, intent, vec![Mutation::LinkIdentity(row)])
-            .await
-    }
-
-    /// Ends that; sessions on its word end with it.
-    pub async fn unlink_identity(
-        &self,
-        call: &Call,
-        (issuer, subject): (&str, &str),
-    ) -> Result<(), VaultError> {
-        let what = format!("unlink issuer={issuer} subject={subject}");
-        let intent = Self::admin_intent(call, None, &what);
-        let change = Mutation::UnlinkIdentity {
-            issuer: issuer.to_owned(),
-            subject: subject.to_owned(),
-        };
-        self.administer(call, intent, vec![change]).await
     }
 }

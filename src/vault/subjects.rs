@@ -8,7 +8,7 @@ use super::session::Word;
 use super::{Bounds, Call, Rests, VaultError};
 use crate::catalog::{RosterKind, RosterRow};
 use crate::policy::{Bar, Grant, GrantEffect, ProjectPolicy, SubjectPolicy};
-use crate::types::{Action, PrincipalId, ProjectName, Rank};
+use crate::types::{Action, BucketName, DatasetName, PrincipalId, ProjectName, Rank};
 
 /// The word that a principal's own session rests on, if it puts her into groups.
 pub(super) fn claiming<'a>(
@@ -16,7 +16,7 @@ pub(super) fn claiming<'a>(
     (own, principal): (Option<&PrincipalId>, &PrincipalId),
 ) -> Option<&'a Word> {
     match &bounds?.rests {
-        Rests::Word(word) if !word.through.is_empty() && own == Some(principal) => Some(word),
+        Rests::Word(word) if word.is_in_groups() && own == Some(principal) => Some(word),
         Rests::Word(_) | Rests::Job(_) => None,
     }
 }
@@ -65,11 +65,12 @@ impl Guard {
             return self.subject(project, principal).await;
         };
         let generation = self.generation().await?;
-        let slot = (project.clone(), principal.clone(), word.through.clone());
+        let ways = (word.through.clone(), word.visas.clone());
+        let slot = (project.clone(), principal.clone(), ways);
         if let Some(subject) = self.cached(|cache| cache.claimants.get(&slot).cloned()) {
             return Ok(subject);
         }
-        let groups = self.claimed_groups(word).await?;
+        let groups = self.claimed_groups(word, principal).await?;
         let (enforcer, subject) = self.make(project, principal, &groups).await?;
         self.keep(generation, |cache| {
             cache.projects.insert(project.clone(), enforcer);
@@ -175,6 +176,23 @@ impl Guard {
             .as_ref()
             .map(|own| self.labels.of_person(Some(own)));
         Ok(own.map_or(persons, |own| own.min(persons)))
+    }
+
+    /// Whether a dataset's label is above somebody's clearance (AZ-13). What is not there has none.
+    pub(super) async fn is_above(
+        &self,
+        (project, dataset): (&ProjectName, Option<&DatasetName>),
+        who: &PrincipalId,
+    ) -> Result<bool, VaultError> {
+        let Some(dataset) = dataset.cloned() else {
+            return Ok(false);
+        };
+        let project = project.clone();
+        let placed = self.dataset(&BucketName { project, dataset }).await?;
+        let Some((_, rank)) = placed else {
+            return Ok(false);
+        };
+        Ok(rank > self.clearance(who).await?)
     }
 
     /// Why a principal may do nothing at all, if so. A workload falls with its person.

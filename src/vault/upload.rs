@@ -187,12 +187,11 @@ impl Vault {
             .await?;
         self.check_labels(call, &source.read, &proof).await?;
         let intent = source.told(call, Self::intent_of(call, &proof));
-        let mut recorded = self.begin(call, intent).await?;
+        let span = from.span;
+        let (whole, table, mut recorded) = self.begin_copy(call, &source, from, intent).await?;
         let result = async {
             check_part_number(number)?;
             let upload = self.find_upload(call, &proof, upload).await?;
-            let span = from.span;
-            let (whole, table) = self.open_source(&source.read, from).await?;
             check_copied(span, whole.bytes)?;
             check_body_bytes(table.bytes())?;
             recorded.count(table.bytes());

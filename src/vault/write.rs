@@ -11,7 +11,7 @@ use super::error::{ErrorKind, VaultError};
 use super::guard::Authorized;
 use super::intake::Owner;
 use super::lock::{check_wishes, facts};
-use super::read::{hits, object_binding};
+use super::read::{hits, note_key, object_binding};
 use super::record::{Recorded, nature_of};
 use super::tags::check_tags;
 use crate::catalog::{
@@ -19,7 +19,7 @@ use crate::catalog::{
 };
 use crate::ledger::Intent;
 use crate::policy::Decision;
-use crate::seal::{BlobKind, Table, seal_table};
+use crate::seal::{BlobKind, Table, seal_table, table_key_version};
 use crate::types::{Action, BlobId, ByteRange, Checksums, ETag, VersionId, Versioning, limits};
 
 /// What a write knows of its object before its blobs are there.
@@ -286,7 +286,7 @@ impl Vault {
         let version = VersionId::random(self.entropy.as_ref())?;
         let mut intent = source.told(call, Self::intent_of(call, &proof));
         intent.object.version = Some(version);
-        let mut recorded = self.begin(call, intent).await?;
+        let (seen, table, mut recorded) = self.begin_copy(call, &source, from, intent).await?;
         let result = async {
             let condition = condition(&conditions)?;
             if let Some(meta) = &meta {
@@ -294,7 +294,6 @@ impl Vault {
             }
             check_tags(tags.as_deref().unwrap_or_default(), limits::OBJECT_TAGS_MAX)?;
             check_wishes(proof.dataset()?, &wishes, self.now())?;
-            let (seen, table) = self.open_source(&source.read, from).await?;
             recorded.count(table.bytes());
             let draft = Draft {
                 meta: meta.unwrap_or_else(|| seen.meta.clone()),
@@ -365,8 +364,26 @@ impl Vault {
         Ok(Source { read, export })
     }
 
+    /// Begins a copy: its source is looked up and its table opened before, so that the record says
+    /// under which key (CR-5). No byte of it is read.
+    pub(super) async fn begin_copy(
+        &self,
+        call: &Call,
+        source: &Source,
+        from: CopySource<'_>,
+        mut intent: Intent,
+    ) -> Result<(Arc<ObjectRow>, Table, Recorded), VaultError> {
+        match self.open_source(&source.read, from).await {
+            Ok((seen, table)) => {
+                note_key(&mut intent, table_key_version(&seen.sealed_table));
+                Ok((seen, table, self.begin(call, intent).await?))
+            }
+            Err(error) => Err(self.turn_away(call, intent, error).await),
+        }
+    }
+
     /// A copy's source as it is now, and the part table of the bytes asked for.
-    pub(super) async fn open_source(
+    async fn open_source(
         &self,
         source: &Authorized,
         from: CopySource<'_>,

@@ -3,6 +3,9 @@
 
 mod assurance;
 mod claims;
+mod clearance;
+mod depositor;
+mod forms;
 mod grants;
 mod jobs;
 mod partitions;
@@ -12,4 +15,5 @@ mod records;
 mod sts;
 mod table;
 mod versions;
+mod visas;
 mod world;

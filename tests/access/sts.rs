@@ -37,6 +37,7 @@ impl Provider {
             audience: "kluis".to_owned(),
             once,
             groups: Some("groups".to_owned()),
+            passports: true,
             keys: IssuerKeys::read(keys.to_string().as_bytes()).expect("keys"),
         }
     }

@@ -138,7 +138,7 @@ pub(crate) fn icu() -> ProjectName {
     clippy::disallowed_methods,
     reason = "signatures are checked by the wall clock"
 )]
-fn wall() -> SystemTime {
+pub(crate) fn wall() -> SystemTime {
     SystemTime::now()
 }
 

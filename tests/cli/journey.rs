@@ -173,6 +173,11 @@ fn a_secret_is_in_its_file_and_nowhere_else() {
     let secret = identity.lines().find(|line| line.starts_with("AGE-SECRET"));
     canaries.push(secret.expect("an identity").to_owned());
     let id = value(&made.out, "AWS_ACCESS_KEY_ID");
+    let listed = vault.run(&["credential", "list", "ana"]);
+    assert!(
+        listed.expect(0, &[]).out.contains("never"),
+        "nobody used it"
+    );
     let mut all = String::new();
     for args in [
         &["credential", "list", "ana"][..],

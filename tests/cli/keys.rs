@@ -45,6 +45,9 @@ fn keys_are_listed_replaced_and_copied() {
     vault
         .run(&["dataset", "create", "icu/ecg", "--creator", "ana"])
         .expect(0, &[]);
+    vault.run(&["principal", "create", "ola"]).expect(0, &[]);
+    let owner = ["dataset", "set", "icu/ecg", "--by", "ana", "--owner", "ola"];
+    vault.run(&owner).expect(0, &[]);
     copy(&vault);
     let copied = keys(&vault, "copy");
     assert_eq!((copied.len(), &copied), (1, &keys(&vault, "data/keys")));
@@ -54,7 +57,7 @@ fn keys_are_listed_replaced_and_copied() {
     let dataset = of("icu/ecg").expect("the dataset's key");
     assert_eq!(
         (dataset["version"].as_u64(), dataset["owner"].as_str()),
-        (Some(1), Some("ana"))
+        (Some(1), Some("ola"))
     );
     assert_eq!(dataset["algorithm"], "AES-256-GCM");
     for key in ["root", "ring", "journal", "log", "publisher", "snapshots"] {

@@ -53,8 +53,6 @@ fn a_lost_catalog_comes_back_and_stays_recoverable() {
         let told = vault.run(&["recover", "--json"]).expect(0, &[]);
         let found: serde_json::Value = serde_json::from_str(&told.out).expect("JSON");
         assert_eq!(found["whole"], true, "{found}");
-        let next = fs::read_to_string(vault.path("data/catalog.snapshots")).expect("read");
-        assert_eq!(found["next_snapshot"].to_string(), next.trim());
         assert_eq!(vault.run(&["project", "show", "icu", "--json"]).out, before);
         vault.run(&["principal", "list"]).expect(0, &["ana", round]);
         let left = fs::read_dir(vault.path("data")).expect("read");
@@ -64,6 +62,55 @@ fn a_lost_catalog_comes_back_and_stays_recoverable() {
         }
     }
     vault.run(&["doctor"]).expect(0, &[]);
+}
+
+#[test]
+fn a_restored_older_catalog_is_refused_until_it_is_adopted() {
+    let vault = Vault::founded();
+    let (catalog, older) = (
+        vault.path("data/catalog.sqlite"),
+        vault.path("older.sqlite"),
+    );
+    fs::copy(&catalog, &older).expect("copied");
+    vault.run(&["principal", "create", "bob"]).expect(0, &[]);
+    lose(&vault, "data/catalog.sqlite");
+    fs::copy(&older, &catalog).expect("restored");
+    vault.run(&["serve"]).expect(
+        1,
+        &["the catalog is older than its snapshots", "kluis recover"],
+    );
+    vault.run(&["doctor"]).expect(
+        1,
+        &["the store has snapshot", "which the catalog does not know"],
+    );
+    vault
+        .run(&["principal", "create", "dora"])
+        .expect(1, &["older than its snapshots", "kluis recover"]);
+    vault
+        .run(&["recover", "--adopt", "--dry-run"])
+        .expect(2, &["cannot be used with"]);
+    vault
+        .run(&["recover", "--adopt"])
+        .expect(0, &["goes on from commit", "--accept"]);
+    vault.run(&["principal", "create", "carl"]).expect(0, &[]);
+    vault
+        .run(&["doctor"])
+        .expect(0, &["the catalog is in doubt"]);
+    vault
+        .run(&["recover", "--accept"])
+        .expect(0, &["is accepted"]);
+    vault
+        .run(&["recover", "--accept"])
+        .expect(0, &["nothing to accept"]);
+    lose(&vault, "data/catalog.sqlite");
+    let told = vault.run(&["recover", "--json"]).expect(0, &[]);
+    let found: serde_json::Value = serde_json::from_str(&told.out).expect("JSON");
+    assert_eq!(
+        (&found["whole"], &found["fork"]),
+        (&true.into(), &serde_json::Value::Null)
+    );
+    let list = vault.run(&["principal", "list"]).expect(0, &["carl"]);
+    assert!(!list.out.contains("bob"), "the older state was meant");
 }
 
 #[test]
@@ -124,9 +171,17 @@ fn another_key_ring_recovers_nothing() {
     fs::remove_dir_all(vault.path("data/store")).expect("removed");
     fs::rename(other.path("data/store"), vault.path("data/store")).expect("moved");
     lose(&vault, "data/catalog.sqlite");
-    vault
-        .run(&["recover"])
-        .expect(1, &["no snapshot was found: another key ring"]);
+    vault.run(&["recover"]).expect(
+        1,
+        &[
+            "no snapshot was found: another key ring",
+            "nothing was written",
+        ],
+    );
+    assert!(
+        !vault.path("data/catalog.sqlite").exists(),
+        "an empty one would be served"
+    );
 }
 
 #[test]

@@ -6,6 +6,7 @@ away has its record, and those that the kill cut off are closed as open at crash
 
 import collections
 import datetime
+import json
 import os
 import random
 import sys
@@ -87,6 +88,7 @@ def main() -> int:
         log = vault.audit()
         code = vault.stop()
         doctor = vault.command("doctor")
+        recovered = vault.command("--json", "recover", "--dry-run")
     finally:
         vault.kill()
     titles = {
@@ -105,6 +107,9 @@ def main() -> int:
     check("the load was one", story.writes > 5 * ROUNDS and story.reads > 5 * ROUNDS, vars(story) | {"may": ""})
     check("stopped in peace, the server ends with 0", code == 0, f"{code} {vault.log_tail()}")
     check("the doctor passes at the end", doctor.returncode == 0, f"{doctor.stdout[-400:]} {doctor.stderr[-400:]}")
+    found = json.loads(recovered.stdout or "{}")
+    check("a recovery would be whole, and no number of a snapshot was burnt",
+          recovered.returncode == 0 and found["whole"] and not found["unused_snapshot_numbers"], f"{found} {recovered.stderr[-400:]}")
     check("no panic", "panicked" not in vault.log.read_text(errors="replace"), vault.log_tail())
     say(f"{story.writes} writes acknowledged, {story.reads} reads, {story.crashed} requests open at a crash, "
         f"{len(log)} requests in the log")

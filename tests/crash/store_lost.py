@@ -6,6 +6,7 @@ Requests end with an answer within bounds, nothing acknowledged is lost, and ser
 """
 
 import collections
+import json
 import os
 import pathlib
 import random
@@ -100,6 +101,10 @@ def main() -> int:
         check("store lost: every request has its completion in the log", not still, still[:3])
         code = vault.stop()
         check("store lost: stopped in peace, the server ends with 0", code == 0, f"{code} {vault.log_tail()}")
+        recovered = vault.command("--json", "recover", "--dry-run")
+        found = json.loads(recovered.stdout or "{}")
+        check("store lost: a recovery would be whole, and no number of a snapshot was burnt",
+              recovered.returncode == 0 and found["whole"] and not found["unused_snapshot_numbers"], f"{found} {recovered.stderr[-400:]}")
         check("store lost: no panic", "panicked" not in vault.log.read_text(errors="replace"), vault.log_tail())
     finally:
         vault.kill()

@@ -19,7 +19,7 @@ from vault import KLUIS, check, clean, done, say, scratch
 CALLS = "fsync,fdatasync,rename,renameat,renameat2,unlink,unlinkat"
 KILLED = (137, -9)
 # What any command does, whatever it is for.
-PASSED_OVER = re.compile(r"/journal|/log/|\.tmp$|/store/tmp|-shm|/catalog\.snapshots|/data$|/catalog\.sqlite$|\.new$")
+PASSED_OVER = re.compile(r"/journal|/log/|\.tmp$|/store/tmp|-shm|/data$|/catalog\.sqlite$|\.new$")
 
 
 def traced(copy: Copy, words: list[str], *options: str) -> tuple[subprocess.CompletedProcess, pathlib.Path]:

@@ -4,7 +4,8 @@
 #   tests/lab/install.sh base nextest python data node aws2 debian valgrind     what tests/run needs
 #   tests/lab/install.sh fuse mount fio pjdfstest charliecloud slurm  what tests/mount, tests/slurm and tests/kubernetes ask for themselves
 #   tests/lab/install.sh age bao token    what tests/roots asks for itself
-#   tests/lab/install.sh strace           what tests/keys asks for itself
+#   tests/lab/install.sh strace           what tests/keys and tests/chain ask for themselves
+#   tests/lab/install.sh faketime         what tests/signin asks for itself
 #   tests/lab/install.sh ceph garage more      what tests/run --all adds (garage builds for long, more is 6 GB)
 #   tests/lab/install.sh nginx s3s-fs     what tests/load/measure.sh adds
 set -euo pipefail
@@ -129,6 +130,7 @@ for part in "$@"; do
     aws2) [ -x /usr/bin/aws ] || apt_get awscli ;;
     ceph) command -v radosgw >/dev/null || apt_get ceph-mon ceph-osd radosgw ceph-common ;;
     valgrind) command -v valgrind >/dev/null || apt_get valgrind ;;
+    faketime) command -v faketime >/dev/null || apt_get faketime ;;
     strace) command -v strace >/dev/null || apt_get strace ;;
     fuse) command -v fusermount3 >/dev/null || apt_get fuse3 ;;
     rsyslog) compgen -G '/usr/lib/*/rsyslog/lmnsd_gtls.so' >/dev/null || apt_get rsyslog rsyslog-gnutls ;;

@@ -129,16 +129,18 @@ issuer = provider.stdout.readline().strip()
 server, lying = liar()
 
 
-def token(subject, audience=CLIENT, seconds=300):
-    print(subject, audience, seconds, file=provider.stdin, flush=True)
+def token(subject, audience=CLIENT, seconds=300, **more):
+    print(subject, audience, seconds, json.dumps(more, separators=(",", ":")), file=provider.stdin, flush=True)
     return provider.stdout.readline().strip()
 
 
 try:
     person = claims(token("x"))["sub"] and "johndoe"  # whom the provider's page signs in
     pathlib.Path(DIR, "issuers.toml").write_text(
-        f'[[issuer]]\nname = "idp"\nurl = "{issuer}"\naudience = "{CLIENT}"\njwks_url = "{issuer}/jwks"\n')
+        f'[[issuer]]\nname = "idp"\nurl = "{issuer}"\naudience = "{CLIENT}"\njwks_url = "{issuer}/jwks"\n'
+        f'[[issuer]]\nname = "device"\nurl = "{lying}"\naudience = "{CLIENT}"\njwks_url = "{issuer}/jwks"\n')
     host("principal", "create", "cara")
+    host("principal", "link", "cara", "--issuer", "device", "--subject", "cara-by-device")
     host("principal", "link", "cara", "--issuer", "idp", "--subject", person)
     asking = ["login", "--issuer", issuer, "--client-id", CLIENT, "--endpoint", ENDPOINT]
 
@@ -209,8 +211,20 @@ try:
     check("a provider that says it is another is refused", code == 2 and "it is issuer" in err, err)
 
     Liar.issuer = lying
-    fresh = lambda **more: [{"id_token": bent(token(person), **{"iss": lying, **more})}]  # noqa: E731
     device = ["login", "--device", "--issuer", lying, "--client-id", CLIENT]
+    deadline = time.monotonic() + 20
+    while True:
+        Liar.polls = [{"error": "authorization_pending"}, {"id_token": token("cara-by-device", iss=lying)}]
+        code, out, err = run(*device)
+        if code == 0 or time.monotonic() > deadline:
+            break
+        time.sleep(0.3)
+    check("a person signs in by another device", code == 0 and "BDWP-HQPK" in err and out == "", (code, err))
+    renewed = SESSION.read_text()
+    check("and has a session of her own by it", renewed != text and "eyJ" not in renewed)
+    code, out, err = run("whoami", "--json")
+    check("which is hers", code == 0 and json.loads(out)["principal"] == "cara", (out, err))
+    fresh = lambda **more: [{"id_token": bent(token(person), **{"iss": lying, **more})}]  # noqa: E731
     Liar.polls = [{"error": "authorization_pending"}] + fresh()
     code, _, err = run(*device)
     check("a device shows the code, waits, and asks the gateway, which believes no bent token",

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Sign-in with a real OpenID provider (npm oauth2-mock-server): boto3's own web-identity provider, and `kluis login`.
+# Sign-in with a real OpenID provider (npm oauth2-mock-server): boto3's own web-identity provider, `kluis login`, and
+# passports with visas of a second issuer (npm jose), with a vault and a clock of their own.
 #
 #   tests/signin/run.sh
 #
-# Needs tests/lab/install.sh base python node; KLUIS_BIN names the program (target/release/kluis).
+# Needs tests/lab/install.sh base python node (and installs faketime); KLUIS_BIN names the program (target/release/kluis).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 . tests/lab/common.sh
@@ -32,3 +33,7 @@ for part in web_identity login; do
         exit 1
     fi
 done
+
+tests/lab/install.sh faketime
+faketime=$(compgen -G '/usr/lib/*/faketime/libfaketimeMT.so.1')
+timeout 100 "$LAB_CACHE/clients/bin/python" tests/signin/visas.py "$kluis" "$dir" "$PWD/tests/signin/provider.mjs" "$faketime"

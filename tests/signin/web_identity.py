@@ -90,6 +90,15 @@ try:
     check("boto3 exchanges the token by itself and reads", read == b"sealed bytes", read)
     method = job.get_credentials().method
     check("its credentials are of the web identity", method == "assume-role-with-web-identity", method)
+    script = """
+        const load = require('module').createRequire(process.env.LAB_CACHE + '/node/x.js');
+        const { S3Client, GetObjectCommand } = load('@aws-sdk/client-s3');
+        const client = new S3Client({ forcePathStyle: true });
+        client.send(new GetObjectCommand({ Bucket: 'icu--ecg', Key: 'k' }))
+            .then(got => got.Body.transformToString()).then(text => console.log(text));
+    """
+    node = subprocess.run(["node", "-e", script], capture_output=True, text=True, timeout=60, check=False)
+    check("the SDK for JavaScript does so, too", node.stdout == "sealed bytes\n", node)
     told = job.client("sts", config=plain).get_caller_identity()["Arn"]
     check("GetCallerIdentity names the principal", told.endswith("user/train-job"), told)
     check("a write is refused", code(s3.put_object, Bucket="icu--ecg", Key="n", Body=b"x") == "AccessDenied")
@@ -138,6 +147,15 @@ try:
     kluis("group", "unmap", "--issuer", "idp", "--claim", "umc:readers")
     got = within_a_second("AccessDenied", member.get_object, Bucket="icu--ecg", Key="k")
     check("a claim that stands for nothing any more opens nothing", got == "AccessDenied", got)
+
+    # No request waits for the provider: its keys are here.
+    last = token("system:serviceaccount:icu:train")
+    provider.stdin.close()
+    provider.wait(timeout=10)
+    got = code(s3.get_object, Bucket="icu--ecg", Key="k")
+    check("with the provider away what is signed in reads", got == "served", got)
+    got = code(sts.assume_role_with_web_identity, WebIdentityToken=last, **asking)
+    check("and signs in", got == "served", got)
 
     kluis("principal", "suspend", "bob")
     got = within_a_second("AccessDenied", s3.get_object, Bucket="icu--ecg", Key="k")

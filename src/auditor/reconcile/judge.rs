@@ -11,6 +11,9 @@ use super::line::{Access, Op};
 use crate::types::limits::RECONCILE_WINDOWS_MAX;
 use crate::types::{BlobId, BucketName, Timestamp};
 
+/// Bytes of a snapshot that tell nothing but that it is there.
+const LOOK_BYTES: u64 = 1;
+
 /// What a blob is to the catalog.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(super) struct Known {
@@ -214,6 +217,8 @@ impl Judge<'_> {
         let used = self.windows.any(access.at, self.slack_ms);
         if self.snapshots.contains(&id) {
             return match access.op {
+                // A gateway looks again and again whether its newest one is there.
+                Op::Read if access.sent.is_some_and(|sent| sent <= LOOK_BYTES) => Judged::Covered,
                 Op::Read => Judged::Around(Kind::Read),
                 Op::Write | Op::Delete | Op::Bucket | Op::Change => Judged::Covered,
             };
@@ -295,6 +300,7 @@ mod tests {
             op,
             bucket: "blobs".to_owned(),
             key: String::new(),
+            sent: None,
         }
     }
 
@@ -352,6 +358,30 @@ mod tests {
             let told = judged(&[], &access(Op::Read, ms), Name::Blob(id(n)));
             assert_eq!(told, verdict, "{n} {ms}");
         }
+    }
+
+    #[test]
+    fn au_8_a_look_at_a_snapshot_is_the_gateways_and_a_read_of_one_is_not() {
+        let around = Judged::Around(Kind::Read);
+        for (sent, verdict) in [
+            (Some(0), Judged::Covered),
+            (Some(1), Judged::Covered),
+            (Some(2), around),
+            (Some(4_096), around),
+            (None, around),
+        ] {
+            let access = Access {
+                sent,
+                ..access(Op::Read, 15_000)
+            };
+            assert_eq!(judged(&[], &access, Name::Blob(id(4))), verdict);
+        }
+        // Of what holds data a byte is one too many.
+        let byte = Access {
+            sent: Some(1),
+            ..access(Op::Read, 30_000)
+        };
+        assert_eq!(judged(&[], &byte, Name::Blob(id(1))), around);
     }
 
     #[test]

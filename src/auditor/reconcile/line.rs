@@ -37,6 +37,16 @@ pub(super) struct Access {
     pub(super) bucket: String,
     /// The object's key; empty where the line is about a bucket.
     pub(super) key: String,
+    /// How many bytes were sent; `None` where the line does not say.
+    pub(super) sent: Option<u64>,
+}
+
+/// How many bytes a field says that were sent; none are written as `-`.
+fn sent(field: Option<&str>) -> Option<u64> {
+    match field? {
+        "-" => Some(0),
+        digits => digits.parse().ok(),
+    }
 }
 
 /// A line that is none of its form.
@@ -144,7 +154,7 @@ pub(super) fn aws(line: &str) -> Result<Option<Access>, NoLine> {
         _uri,
         status,
         _error,
-        ..,
+        ref rest @ ..,
     ] = *fields
     else {
         return Err(NoLine);
@@ -164,6 +174,7 @@ pub(super) fn aws(line: &str) -> Result<Option<Access>, NoLine> {
         op: aws_op(operation, &key),
         bucket: bucket.to_owned(),
         key,
+        sent: sent(rest.first().copied()),
     }))
 }
 
@@ -185,7 +196,7 @@ fn aws_op(operation: &str, key: &str) -> Op {
 /// A line of a server in front of a store; `None` for a request that was not served.
 pub(super) fn combined(line: &str) -> Result<Option<Access>, NoLine> {
     let fields = fields(line)?;
-    let [from, _ident, _user, at, request, status, _bytes, ..] = *fields else {
+    let [from, _ident, _user, at, request, status, bytes, ..] = *fields else {
         return Err(NoLine);
     };
     let at = moment(at).ok_or(NoLine)?;
@@ -208,6 +219,7 @@ pub(super) fn combined(line: &str) -> Result<Option<Access>, NoLine> {
         op: http_op(method, &key, query),
         bucket: decoded(bucket).ok_or(NoLine)?,
         key,
+        sent: sent(Some(bytes)),
     }))
 }
 
@@ -279,10 +291,16 @@ mod tests {
         assert_eq!(access.at.to_string(), "2027-02-06T00:00:38.000Z");
         assert_eq!((&*access.from, access.op), ("192.0.2.3", Op::Read));
         assert_eq!((&*access.bucket, &*access.key), ("blobs", "kluis/00ff"));
+        assert_eq!(access.sent, Some(113));
         let access = combined(NGINX).unwrap().unwrap();
         assert_eq!(access.at.to_string(), "2026-11-22T12:00:00.000Z");
         assert_eq!((&*access.from, access.op), ("127.0.0.1", Op::Read));
         assert_eq!((&*access.bucket, &*access.key), ("blobs", "k/00ff"));
+        assert_eq!(access.sent, Some(100));
+        for (bytes, sent) in [("-", Some(0)), ("1", Some(1)), ("-1", None), ("x", None)] {
+            let line = NGINX.replace(" 206 100 ", &format!(" 206 {bytes} "));
+            assert_eq!(combined(&line).unwrap().unwrap().sent, sent, "{bytes}");
+        }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use super::archive::{Archive, LogKeys};
 use super::args::{self, LogForm};
 use super::hot::Hot;
 use super::rows::{Span, volumes};
-use crate::app::{Opened, Snapshots};
+use crate::app::Opened;
 use crate::archive::Row;
 use crate::catalog::{BlobUse, Mutation, SharedCatalog};
 use crate::cli::open::{Desk, call};
@@ -57,7 +57,7 @@ pub(super) fn run(
     let (keys, catalog) = desk.act(output, async |opened| {
         let call = call(opened, "audit reconcile")?;
         opened.vault.record_log_reading(&call, &question).await?;
-        let catalog = Catalog::read(opened, wanted.as_ref(), &config).await?;
+        let catalog = Catalog::read(opened, wanted.as_ref()).await?;
         Ok((LogKeys::of(&config, opened).await?, catalog))
     })?;
     let slack_ms = u64::try_from(ask.slack.as_millis()).unwrap_or(u64::MAX);
@@ -264,19 +264,12 @@ struct Catalog {
 }
 
 impl Catalog {
-    async fn read(
-        opened: &Opened,
-        wanted: Option<&HashSet<BlobId>>,
-        config: &Config,
-    ) -> Result<Self, CliError> {
-        let snapshots = Snapshots::open(std::sync::Arc::clone(&opened.vault), &config.catalog.path);
-        let snapshots = snapshots.await;
+    async fn read(opened: &Opened, wanted: Option<&HashSet<BlobId>>) -> Result<Self, CliError> {
+        let snapshots = opened.vault.snapshot_names().await;
         let snapshots = snapshots.map_err(|error| CliError::of(Exit::Unavailable, &error))?;
-        let snapshots = snapshots.next();
-        let ids = (0..=snapshots).map(|number| opened.keyring.snapshot_blob_id(number));
         Ok(Self {
             known: Holders::read(&opened.catalog, wanted).await?,
-            snapshots: ids.collect(),
+            snapshots,
         })
     }
 

@@ -5,6 +5,7 @@
 //! encoding, so `encode(decode(x)) == x` for every `x` that decodes. The decoder trusts nothing:
 //! no length is believed beyond the bytes that are there, and trailing bytes are an error.
 
+mod chain;
 mod keywork;
 mod mutation;
 mod roster;

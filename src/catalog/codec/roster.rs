@@ -21,6 +21,7 @@ bytes!(RosterKind {
     Webhook = 8,
     Push = 9,
     Ending = 10,
+    Visa = 11,
 });
 fields!(RosterEntry { revision, row });
 fields!(NodeRow {
@@ -111,7 +112,7 @@ impl Wire for RosterRow {
             Self::Person(row) => row.write(out),
             Self::Team(row) => row.write(out),
             Self::Alias(row) => row.write(out),
-            Self::Claim(row) => row.write(out),
+            Self::Claim(row) | Self::Visa(row) => row.write(out),
             Self::Webhook(row) => row.write(out),
             Self::Push(row) => row.write(out),
             Self::Ending(row) => row.write(out),
@@ -135,6 +136,7 @@ impl Wire for RosterRow {
             RosterKind::Webhook => Self::Webhook(Wire::read(reader)?),
             RosterKind::Push => Self::Push(Wire::read(reader)?),
             RosterKind::Ending => Self::Ending(Wire::read(reader)?),
+            RosterKind::Visa => Self::Visa(Wire::read(reader)?),
         })
     }
 }

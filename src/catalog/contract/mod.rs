@@ -11,6 +11,7 @@ mod people;
 mod publications;
 mod rebuild;
 mod samples;
+mod subjects;
 mod sweep;
 mod uploads;
 mod versions;

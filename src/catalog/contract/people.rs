@@ -158,6 +158,15 @@ fn claim(name: &str) -> Mutation {
     )
 }
 
+fn visa(name: &str) -> Mutation {
+    let row = RosterRow::Visa(ClaimRow {
+        id: ClaimId::from_bytes([10; 16]),
+        group: "team".parse().unwrap(),
+        created: at(1),
+    });
+    told(RosterKind::Visa, name, row)
+}
+
 fn told(kind: RosterKind, name: &str, row: RosterRow) -> Mutation {
     set(kind, name, None, Some(RosterEntry { revision: 1, row }))
 }
@@ -226,6 +235,7 @@ pub(super) fn life() -> Vec<Vec<Mutation>> {
         vec![set(RosterKind::Push, "icu/1", Some(1), None)],
         vec![claim("sram\nreaders"), claim("sram\nothers")],
         vec![set(RosterKind::Claim, "sram\nothers", Some(1), None)],
+        vec![visa("ega\nType\nvalue\n\n")],
         vec![Mutation::CreateGrant(grant(8, "icu", "team"))],
         vec![set_terms(8, terms())],
         vec![Mutation::NoteUses(Uses {

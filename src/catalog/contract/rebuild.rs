@@ -7,8 +7,8 @@ use bytes::Bytes;
 use super::samples::*;
 use super::{on_each, refused};
 use crate::catalog::{
-    Attached, CatalogError, Condition, Conflict, MemoryCatalog, Mutation, Setting, SettingKind,
-    SharedCatalog, SqliteCatalog, codec,
+    Attached, CatalogError, Chain, Condition, Conflict, MemoryCatalog, Mutation, Setting,
+    SettingKind, SharedCatalog, SqliteCatalog, codec,
 };
 use crate::types::{VersionName, Versioning};
 
@@ -284,12 +284,23 @@ async fn changes_are_forgotten_and_numbers_are_not() {
             .await;
         assert_eq!(refusal, refused(Conflict::ProjectExists));
         assert_eq!(catalog.change_seq().await.unwrap(), 5);
-        catalog.forget_changes(3).await.unwrap();
+        assert_eq!(catalog.chain().await.unwrap(), None);
+        let chain = Chain {
+            upto: 3,
+            next: 7,
+            ..Chain::default()
+        };
+        catalog.keep_chain(&chain).await.unwrap();
+        assert_eq!(catalog.chain().await.unwrap(), Some(chain.clone()));
         let left = changes(&catalog, 1 << 20).await;
         let numbers: Vec<u64> = left.iter().map(|(seq, _)| *seq).collect();
         assert_eq!(numbers, [4, 5]);
         assert_eq!(catalog.change_seq().await.unwrap(), 5);
-        catalog.forget_changes(u64::MAX).await.unwrap();
+        let all = Chain {
+            upto: u64::MAX,
+            ..chain
+        };
+        catalog.keep_chain(&all).await.unwrap();
         assert!(changes(&catalog, 1 << 20).await.is_empty());
         catalog.commit(vec![delete("k", 9)]).await.unwrap();
         assert_eq!(catalog.change_seq().await.unwrap(), 6);

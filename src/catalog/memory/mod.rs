@@ -6,6 +6,7 @@
 mod access;
 mod approvals;
 mod cards;
+mod chain;
 mod dump;
 mod keywork;
 mod paging;
@@ -21,7 +22,7 @@ use bytes::Bytes;
 
 use super::codec::encode_value;
 use super::{
-    ApprovalRow, Catalog, CatalogError, CredentialRow, DatasetRow, ErasedWrite, IdentityRow,
+    ApprovalRow, Catalog, CatalogError, Chain, CredentialRow, DatasetRow, ErasedWrite, IdentityRow,
     KeyWorkRow, ListQuery, MarkerRow, Mutation, NoticeRow, ObjectRow, Origin, Page, PartPage,
     PrincipalRow, ProjectRow, PublicationRow, RosterEntry, RosterKind, Setting, SettingKind,
     UploadPage, UploadQuery, UploadRow, Version, VersionPage, VersionQuery, encode_change,
@@ -551,21 +552,15 @@ impl Catalog for MemoryCatalog {
         after: u64,
         bytes_max: usize,
     ) -> Result<Vec<(u64, Bytes)>, CatalogError> {
-        let state = self.state();
-        let mut bytes = 0_usize;
-        let later = state
-            .changes
-            .range((Bound::Excluded(after), Bound::Unbounded));
-        let wanted = later.take_while(|(_, change)| {
-            let fits = bytes == 0 || bytes <= bytes_max;
-            bytes = bytes.saturating_add(change.len());
-            fits
-        });
-        Ok(wanted.map(|(seq, change)| (*seq, change.clone())).collect())
+        Ok(self.state().changes_after(after, bytes_max))
     }
 
-    async fn forget_changes(&self, upto: u64) -> Result<(), CatalogError> {
-        self.state().changes.retain(|seq, _| *seq > upto);
+    async fn chain(&self) -> Result<Option<Chain>, CatalogError> {
+        Ok(self.state().chain.clone())
+    }
+
+    async fn keep_chain(&self, chain: &Chain) -> Result<(), CatalogError> {
+        self.state().keep_chain(chain);
         Ok(())
     }
 

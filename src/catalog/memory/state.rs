@@ -10,7 +10,7 @@ use super::super::{
     ProjectRow, PublicationRow, RosterEntry, RosterKind, Setting, SettingKind, UploadRow,
 };
 use super::keywork::Work;
-use super::versions::Older;
+use super::versions::{Older, judge, unlocked};
 use crate::policy::{Grant, Terms};
 use crate::types::{
     AccessKeyId, ApprovalId, BlobId, BucketName, DatasetId, GrantId, KeyWorkId, LogTerms, NoticeId,
@@ -24,6 +24,7 @@ pub(super) type Blobs = BTreeSet<BlobId>;
 pub(super) struct State {
     pub(super) seq: u64,
     pub(super) generation: u64,
+    pub(super) chain: Option<crate::catalog::Chain>,
     pub(super) projects: BTreeMap<ProjectName, ProjectRow>,
     pub(super) datasets: BTreeMap<BucketName, DatasetRow>,
     pub(super) principals: BTreeMap<PrincipalId, PrincipalRow>,
@@ -584,14 +585,4 @@ impl State {
             self.blobs.insert(id, Some(now));
         }
     }
-}
-
-/// An object may go only if nothing locks it.
-pub(super) fn unlocked(row: &ObjectRow, now: Timestamp) -> Result<(), Conflict> {
-    must(!row.attached.facts.lock.holds(now), Conflict::Locked)
-}
-
-/// Judges a condition on an object, or on there being none.
-pub(super) fn judge(when: &Condition, there: Option<&ObjectRow>) -> Result<(), Conflict> {
-    when.judge(there.map(|row| (row.etag.as_str(), row.modified, row.bytes)))
 }

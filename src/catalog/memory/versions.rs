@@ -6,7 +6,7 @@ use super::super::{
     VersionEntry, VersionPage, VersionQuery, listing,
 };
 use super::page;
-use super::state::{Blobs, State, must, unlocked};
+use super::state::{Blobs, State, must};
 use crate::types::{DatasetId, ObjectKey, Timestamp, VersionId, VersionName, Versioning, limits};
 
 type Place = (DatasetId, ObjectKey);
@@ -163,7 +163,7 @@ impl State {
             Some(Version::Object(row)) => Some(row),
             Some(Version::Marker(_)) | None => None,
         };
-        super::state::judge(condition, object)?;
+        judge(condition, object)?;
         let current = self.objects.get(place).map(|(row, _)| row.name());
         let lost = if current == Some(*wanted) {
             let gone = self.objects.remove(place);
@@ -321,4 +321,14 @@ impl State {
         let (entries, more) = page(entries.into_iter(), limit);
         VersionPage { entries, more }
     }
+}
+
+/// An object may go only if nothing locks it.
+pub(super) fn unlocked(row: &ObjectRow, now: Timestamp) -> Result<(), Conflict> {
+    must(!row.attached.facts.lock.holds(now), Conflict::Locked)
+}
+
+/// Judges a condition on an object, or on there being none.
+pub(super) fn judge(when: &Condition, there: Option<&ObjectRow>) -> Result<(), Conflict> {
+    when.judge(there.map(|row| (row.etag.as_str(), row.modified, row.bytes)))
 }

@@ -48,8 +48,9 @@ use self::dumps::Dumps;
 use self::readers::Readers;
 pub use self::writer::OnCommit;
 use self::writer::{Work, Writer};
+use super::codec::encode_value;
 use super::{
-    ApprovalRow, Catalog, CatalogError, CredentialRow, DatasetRow, ErasedWrite, IdentityRow,
+    ApprovalRow, Catalog, CatalogError, Chain, CredentialRow, DatasetRow, ErasedWrite, IdentityRow,
     KeyWorkRow, ListQuery, MarkerRow, Mutation, NoticeRow, ObjectRow, Origin, Page, PartPage,
     PrincipalRow, ProjectRow, PublicationRow, RosterEntry, RosterKind, Setting, SettingKind,
     UploadPage, UploadQuery, UploadRow, Version, VersionPage, VersionQuery, encode_change,
@@ -550,8 +551,16 @@ impl Catalog for SqliteCatalog {
             .await
     }
 
-    async fn forget_changes(&self, upto: u64) -> Result<(), CatalogError> {
-        self.writer.run(Work::Forget { upto }).await.map(drop)
+    async fn chain(&self) -> Result<Option<Chain>, CatalogError> {
+        self.readers.with(read::chain)
+    }
+
+    async fn keep_chain(&self, chain: &Chain) -> Result<(), CatalogError> {
+        let work = Work::Chain {
+            state: encode_value(chain),
+            upto: chain.upto,
+        };
+        self.writer.run(work).await.map(drop)
     }
 
     async fn dump(

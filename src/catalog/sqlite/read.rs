@@ -5,7 +5,7 @@ use rusqlite::{Connection, params};
 
 use super::{rows, sql};
 use crate::catalog::{
-    CatalogError, CredentialRow, DatasetRow, ObjectRow, PrincipalRow, ProjectRow, UploadRow,
+    CatalogError, Chain, CredentialRow, DatasetRow, ObjectRow, PrincipalRow, ProjectRow, UploadRow,
 };
 use crate::policy::Grant;
 use crate::types::{
@@ -175,6 +175,11 @@ pub(super) fn known_blobs(conn: &Connection, ids: &[BlobId]) -> Result<Vec<bool>
     ids.iter()
         .map(|id| sql::exists(conn, select, [id.as_bytes()]))
         .collect()
+}
+
+pub(super) fn chain(conn: &Connection) -> Result<Option<Chain>, CatalogError> {
+    let select = "SELECT state FROM chain";
+    sql::one(conn, select, [], |row| sql::get_encoded(row, 0))
 }
 
 pub(super) fn changes(

@@ -27,8 +27,8 @@ pub(super) enum Work {
     },
     /// Take out blobs that lost their last reference before a time; answers which.
     Claim { before: Timestamp, limit: usize },
-    /// Drop changes up to this one.
-    Forget { upto: u64 },
+    /// Keep the state of the chain of snapshots, and drop changes up to this one.
+    Chain { state: Vec<u8>, upto: u64 },
 }
 
 /// The blobs that were claimed; none for other work.
@@ -226,7 +226,9 @@ fn run_work(conn: &Connection, counters: &mut Counters, work: &Work) -> Answer {
             }
             Ok(claimed)
         }
-        Work::Forget { upto } => {
+        Work::Chain { state, upto } => {
+            let keep = "INSERT OR REPLACE INTO chain (id, state) VALUES (1, ?1)";
+            sql::exec(conn, keep, [state])?;
             let upto = sql::int(*upto).unwrap_or(i64::MAX);
             sql::exec(conn, "DELETE FROM changes WHERE seq <= ?1", [upto])?;
             Ok(Vec::new())

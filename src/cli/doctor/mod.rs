@@ -5,6 +5,7 @@ pub(super) mod certificate;
 mod disk;
 mod keys;
 mod log;
+mod snapshots;
 mod store;
 
 use serde_json::json;
@@ -99,7 +100,7 @@ pub(super) fn run(desk: Desk<'_>, output: &mut Output) -> Result<Exit, CliError>
 fn examine(config: &Config, desk: Desk<'_>, report: &mut Report) -> Result<(), CliError> {
     let ring = keys::look(config, desk, report);
     serve::runtime()?.block_on(store::look(config, desk, report));
-    catalog(config, ring.as_deref(), report)?;
+    catalog(config, desk, ring.as_deref(), report)?;
     policy(config, report);
     log::look(config, ring.as_deref(), report);
     disk::look(config, report);
@@ -134,7 +135,12 @@ fn print(report: &Report, output: &mut Output) -> Result<Exit, CliError> {
     Ok(if failed { Exit::No } else { Exit::Done })
 }
 
-fn catalog(config: &Config, ring: Option<&KeyRing>, report: &mut Report) -> Result<(), CliError> {
+fn catalog(
+    config: &Config,
+    desk: Desk<'_>,
+    ring: Option<&KeyRing>,
+    report: &mut Report,
+) -> Result<(), CliError> {
     let path = &config.catalog.path;
     if !path.exists() {
         report.fail(
@@ -167,6 +173,10 @@ fn catalog(config: &Config, ring: Option<&KeyRing>, report: &mut Report) -> Resu
         match runtime.block_on(super::dataset::of(&catalog, None)) {
             Ok(datasets) => keys::of_datasets(ring, &datasets, report),
             Err(error) => report.fail("catalog", error.message(), "`kluis recover` rebuilds it"),
+        }
+        let looked = snapshots::look(&catalog, (config, desk), ring, report);
+        if let Err(error) = runtime.block_on(looked) {
+            report.error("snapshots", &error, catalog_mend(&error));
         }
         keys::of_copies(ring, report);
         match runtime.block_on(catalog.open_key_works()) {

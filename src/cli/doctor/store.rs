@@ -68,6 +68,7 @@ const fn mend(error: &StoreError) -> &'static str {
         StoreError::Throttled | StoreError::Timeout => "the store is overloaded or out of reach",
         StoreError::NotFound
         | StoreError::Length
+        | StoreError::Taken
         | StoreError::Aborted(_)
         | StoreError::Failed { .. } => {
             "the store must keep what is written to it and list it at once"

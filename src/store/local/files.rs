@@ -16,7 +16,6 @@ use rustix::fs::{
 };
 use rustix::io::{Errno, ReadWriteFlags, pread, preadv2, writev};
 
-use crate::store::memory::exists;
 use crate::store::{BlobEntry, StoreError};
 use crate::types::limits::STORE_SWEEP_FILES_MAX;
 use crate::types::{BlobId, Timestamp};
@@ -30,6 +29,8 @@ const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 
 /// Milliseconds for which a temporary file may belong to a running upload: a day.
 const SWEEP_AGE_MS: u64 = 24 * 60 * 60 * 1000;
+/// Temporary files of one blob that crashes may leave before they are swept.
+const LEFT_MAX: u32 = 1_000;
 /// Slices of one `writev` (POSIX guarantees 16, Linux takes 1,024).
 const SLICES_MAX: usize = 64;
 
@@ -243,24 +244,34 @@ pub(super) struct Writing {
     files: Arc<Files>,
     file: OwnedFd,
     id: BlobId,
-    /// Whether the temporary name is still there.
+    /// Its temporary name.
+    name: String,
+    /// Whether that is still there.
     pending: bool,
 }
 
 impl Writing {
-    /// Makes the temporary file.
+    /// Makes the temporary file. A write of the same name that a crash cut short has left its own,
+    /// until it is swept: it must not keep the name from being written.
     pub(super) fn begin(files: Arc<Files>, id: BlobId) -> Result<Self, StoreError> {
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let file = openat(&files.tmp, id.to_string(), flags, FILE_MODE).map_err(|e| match e {
-            Errno::EXIST => exists(),
-            other => failed("making a temporary file", other),
-        })?;
-        Ok(Self {
-            files,
-            file,
-            id,
-            pending: true,
-        })
+        let mut name = id.to_string();
+        for number in 1..=LEFT_MAX {
+            match openat(&files.tmp, &name, flags, FILE_MODE) {
+                Ok(file) => {
+                    return Ok(Self {
+                        files,
+                        file,
+                        id,
+                        name,
+                        pending: true,
+                    });
+                }
+                Err(Errno::EXIST) => name = format!("{id}.{number}"),
+                Err(other) => return Err(failed("making a temporary file", other)),
+            }
+        }
+        Err(StoreError::Taken)
     }
 
     /// Appends chunks with as few system calls as they need.
@@ -291,17 +302,17 @@ impl Writing {
     /// Renames without replacing; file systems that cannot, link and unlink.
     fn publish(&mut self) -> Result<(), StoreError> {
         let (tmp, fan) = (&self.files.tmp, self.files.fan(self.id)?);
-        let name = self.id.to_string();
-        let linked = match renameat_with(tmp, &name, fan, &name, RenameFlags::NOREPLACE) {
+        let (from, to) = (&self.name, self.id.to_string());
+        let linked = match renameat_with(tmp, from, fan, &to, RenameFlags::NOREPLACE) {
             Ok(()) => {
                 self.pending = false;
                 return Ok(());
             }
-            Err(Errno::INVAL | Errno::NOSYS) => linkat(tmp, &name, fan, &name, AtFlags::empty()),
+            Err(Errno::INVAL | Errno::NOSYS) => linkat(tmp, from, fan, &to, AtFlags::empty()),
             Err(e) => Err(e),
         };
         linked.map_err(|e| match e {
-            Errno::EXIST => exists(),
+            Errno::EXIST => StoreError::Taken,
             other => failed("publishing a blob", other),
         })
     }
@@ -310,7 +321,7 @@ impl Writing {
 impl Drop for Writing {
     fn drop(&mut self) {
         if self.pending {
-            let gone = unlinkat(&self.files.tmp, self.id.to_string(), AtFlags::empty());
+            let gone = unlinkat(&self.files.tmp, &self.name, AtFlags::empty());
             if let Err(e) = gone {
                 tracing::warn!(error = %e, "a temporary file of the store stays until swept");
             }

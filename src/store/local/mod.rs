@@ -79,6 +79,10 @@ impl BlobStore for LocalStore {
         .await
     }
 
+    async fn put_new(&self, id: BlobId, bytes: u64, body: BlobBody) -> Result<(), StoreError> {
+        self.put(id, bytes, body).await
+    }
+
     async fn get(
         &self,
         id: BlobId,
@@ -248,6 +252,28 @@ mod tests {
         assert!(file.exists());
         LocalStore::open(&root, &At(written + 86_402_000)).unwrap();
         assert!(!file.exists());
+    }
+
+    /// A snapshot is written under the same name again until it is there.
+    #[tokio::test]
+    async fn what_a_crash_left_of_a_blob_does_not_keep_it_from_being_written() {
+        let (dir, store) = store();
+        let tmp = dir.path().join("store/tmp");
+        for round in 0..3_u8 {
+            let name = id(1).to_string();
+            let left = if round == 0 {
+                name
+            } else {
+                format!("{name}.{round}")
+            };
+            fs::write(tmp.join(left), b"cut").unwrap();
+            store.put_new(id(1), 5, body(b"whole")).await.unwrap();
+            assert_eq!(read(&store, id(1), 0..5, 5).await.unwrap(), b"whole");
+            let again = store.put_new(id(1), 5, body(b"other")).await;
+            assert!(matches!(again, Err(StoreError::Taken)), "{again:?}");
+            assert_eq!(fs::read_dir(&tmp).unwrap().count(), usize::from(round) + 1);
+            store.delete(id(1)).await.unwrap();
+        }
     }
 
     #[tokio::test]

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
-use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, HOST, RANGE};
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION, CONTENT_LENGTH, HOST};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -15,8 +15,18 @@ use super::outgoing::{Outgoing, Upload};
 use super::pool::{Link, Pool};
 use super::retry::{Again, Refusal, Retries};
 use super::sign::{EMPTY_PAYLOAD, Parts, Signer, UNSIGNED_PAYLOAD};
+use crate::store::StoreError;
 use crate::types::limits::STORE_ERROR_BYTES_MAX;
 use crate::types::{BlobId, Clock, Entropy};
+
+/// Under which names a blob may be written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Taking {
+    /// Any: it is random, and nobody else's.
+    Any,
+    /// One that the store has not: it is asked to refuse another.
+    New,
+}
 
 /// Everything that requests share.
 pub(super) struct Client {
@@ -48,7 +58,8 @@ impl Client {
         let part = (range.start, range.end) != (0, whole);
         let last = range.end.saturating_sub(1);
         let wanted = part.then(|| format!("bytes={}-{last}", range.start));
-        let request = self.request(&Method::GET, id, wanted.as_deref(), upload.begin())?;
+        let more = wanted.as_deref().map(|range| ("range", range));
+        let request = self.request(&Method::GET, id, more, upload.begin())?;
         let (link, answer) = self.pool.send(request, &upload).await?;
         if !answer.status().is_success() {
             return Err(self.refused(link, answer).await);
@@ -59,11 +70,24 @@ impl Client {
     }
 
     /// One try to store a blob.
-    pub(super) async fn store(&self, id: BlobId, upload: &Arc<Upload>) -> Result<(), Refusal> {
-        let request = self.request(&Method::PUT, id, None, upload.begin())?;
+    pub(super) async fn store(
+        &self,
+        id: BlobId,
+        upload: &Arc<Upload>,
+        taking: Taking,
+    ) -> Result<(), Refusal> {
+        let more = (taking == Taking::New).then_some(("if-none-match", "*"));
+        let request = self.request(&Method::PUT, id, more, upload.begin())?;
         let (link, answer) = self.pool.send(request, upload).await?;
-        if answer.status() != StatusCode::OK {
-            return Err(self.refused(link, answer).await);
+        let status = answer.status();
+        if status != StatusCode::OK {
+            let refusal = self.refused(link, answer).await;
+            let taken = more.is_some() && status == StatusCode::PRECONDITION_FAILED;
+            return Err(if taken {
+                Refusal::last(StoreError::Taken)
+            } else {
+                refusal
+            });
         }
         if !upload.is_sent() {
             let reason = "the store acknowledged a blob before it had all of it";
@@ -85,12 +109,13 @@ impl Client {
         Ok(())
     }
 
-    /// A signed request for a blob.
+    /// A signed request for a blob; `more` is a header that it has besides, whose name stands
+    /// between `host` and `x-amz-content-sha256`.
     fn request(
         &self,
         method: &Method,
         id: BlobId,
-        range: Option<&str>,
+        more: Option<(&'static str, &str)>,
         body: Outgoing,
     ) -> Result<Request<Outgoing>, Refusal> {
         let path = format!("{}{id}", self.base);
@@ -100,13 +125,13 @@ impl Client {
             ("host", self.authority.as_str()),
             ("x-amz-content-sha256", payload),
         ];
-        let ranged = [plain[0], ("range", range.unwrap_or_default()), plain[1]];
+        let longer = [plain[0], more.unwrap_or_default(), plain[1]];
         let signature = self.signer.sign(
             &Parts {
                 method: method.as_str(),
                 path: &path,
                 query: "",
-                headers: if range.is_some() { &ranged } else { &plain },
+                headers: if more.is_some() { &longer } else { &plain },
                 payload,
             },
             self.clock.now(),
@@ -125,8 +150,8 @@ impl Client {
         } else {
             request.header(CONTENT_LENGTH, bytes)
         };
-        if let Some(range) = range {
-            request = request.header(RANGE, range);
+        if let Some((name, value)) = more {
+            request = request.header(name, value);
         }
         let invalid = |e: http::Error| Refusal::failed(&e.to_string(), Again::Never);
         request.body(body).map_err(invalid)

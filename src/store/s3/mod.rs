@@ -23,8 +23,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use aws_sdk_s3::types::{BucketLocationConstraint, CreateBucketConfiguration, Object};
+use bytes::Bytes;
+use futures_util::stream;
+use tokio::sync::OnceCell;
 
-use self::client::Client;
+use self::client::{Client, Taking};
 use self::config::Target;
 pub use self::config::{S3ConfigError, S3StoreConfig};
 #[doc(hidden)]
@@ -52,6 +55,8 @@ pub struct S3Store {
     public: Target,
     /// Set when a bucket must be told where it is to be.
     location: Option<BucketLocationConstraint>,
+    /// Whether it refuses a name that is taken when it is asked to; found out when it matters.
+    refuses_taken: OnceCell<bool>,
 }
 
 impl S3Store {
@@ -91,6 +96,7 @@ impl S3Store {
             prefix: config.prefix.clone(),
             public,
             location,
+            refuses_taken: OnceCell::new(),
         })
     }
 
@@ -133,6 +139,49 @@ impl S3Store {
                 return Ok(false);
             }
             retries.after(refusal).await?;
+        }
+    }
+
+    /// Sends a blob until it is there or will not be.
+    async fn send(
+        &self,
+        id: BlobId,
+        bytes: u64,
+        body: BlobBody,
+        taking: Taking,
+    ) -> Result<(), StoreError> {
+        let body = Exact::new(bytes, body);
+        let upload = if bytes <= STORE_REPLAY_BYTES_MAX || taking == Taking::New {
+            Upload::whole(body.gather().await.map_err(StoreError::Aborted)?)
+        } else {
+            Upload::stream(bytes, body)
+        };
+        let mut retries = self.client.retries();
+        loop {
+            let Err(refusal) = self.client.store(id, &upload, taking).await else {
+                return Ok(());
+            };
+            if !upload.replayable() {
+                return Err(refusal.error);
+            }
+            retries.after(refusal).await?;
+        }
+    }
+
+    /// Writes a blob twice, under a name of its own: whether the second is refused.
+    async fn find_refusal(&self) -> Result<bool, StoreError> {
+        let id = BlobId::random(self.client.entropy.as_ref())
+            .map_err(|_none| failed("there is no randomness for the name of a blob"))?;
+        let body = || Box::pin(stream::iter([Ok(Bytes::from_static(b"?"))]));
+        let first = self.send(id, 1, body(), Taking::New).await;
+        let second = self.send(id, 1, body(), Taking::New).await;
+        self.delete(id).await?;
+        match (first, second) {
+            (Ok(()), Err(StoreError::Taken)) => Ok(true),
+            (Ok(()), Ok(()))
+            | (Err(StoreError::Failed { .. }), _)
+            | (_, Err(StoreError::Failed { .. })) => Ok(false),
+            (Err(error), _) | (Ok(()), Err(error)) => Err(error),
         }
     }
 
@@ -196,22 +245,17 @@ impl S3Store {
 #[async_trait]
 impl BlobStore for S3Store {
     async fn put(&self, id: BlobId, bytes: u64, body: BlobBody) -> Result<(), StoreError> {
-        let body = Exact::new(bytes, body);
-        let upload = if bytes <= STORE_REPLAY_BYTES_MAX {
-            Upload::whole(body.gather().await.map_err(StoreError::Aborted)?)
+        self.send(id, bytes, body, Taking::Any).await
+    }
+
+    async fn put_new(&self, id: BlobId, bytes: u64, body: BlobBody) -> Result<(), StoreError> {
+        let refuses = self.refuses_taken.get_or_try_init(|| self.find_refusal());
+        let taking = if *refuses.await? {
+            Taking::New
         } else {
-            Upload::stream(bytes, body)
+            Taking::Any
         };
-        let mut retries = self.client.retries();
-        loop {
-            let Err(refusal) = self.client.store(id, &upload).await else {
-                return Ok(());
-            };
-            if !upload.replayable() {
-                return Err(refusal.error);
-            }
-            retries.after(refusal).await?;
-        }
+        self.send(id, bytes, body, taking).await
     }
 
     async fn get(

@@ -156,6 +156,7 @@ fn copy(refusal: &Refusal) -> Refusal {
         StoreError::Timeout => StoreError::Timeout,
         StoreError::Full => StoreError::Full,
         StoreError::Denied => StoreError::Denied,
+        StoreError::Taken => StoreError::Taken,
         StoreError::Aborted(BodyAborted) => StoreError::Aborted(BodyAborted),
         StoreError::Failed { reason } => StoreError::Failed {
             reason: reason.clone(),

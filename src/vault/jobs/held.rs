@@ -6,10 +6,10 @@ use std::sync::Arc;
 
 use super::super::VaultError;
 use super::super::guard::Guard;
-use super::super::session::{JobBounds, Word};
+use super::super::session::JobBounds;
 use super::node::is_at;
 use crate::catalog::{JobRow, NodeRow, RosterKind, RosterRow};
-use crate::types::{PrincipalId, Timestamp};
+use crate::types::Timestamp;
 
 impl Guard {
     /// Whether a job still runs on a node that is still enrolled.
@@ -52,20 +52,6 @@ impl Guard {
             Some((issuer, subject)) => self.is_linked((issuer, subject), &row.principal).await,
             None => Ok(true),
         }
-    }
-
-    /// Whether an issuer's subject is this principal.
-    pub(super) async fn is_linked(
-        &self,
-        (issuer, subject): (&str, &str),
-        principal: &PrincipalId,
-    ) -> Result<bool, VaultError> {
-        let word = Word {
-            issuer: issuer.to_owned(),
-            subject: subject.to_owned(),
-            through: Vec::new(),
-        };
-        Ok(self.linked(&word).await?.as_ref() == Some(principal))
     }
 
     async fn enrolled(&self, name: &str) -> Result<Option<Arc<NodeRow>>, VaultError> {

@@ -260,6 +260,7 @@ impl Vault {
             audience: AUDIENCE.to_owned(),
             once: true,
             groups: None,
+            passports: false,
             keys,
         };
         let now = self.now();

@@ -118,6 +118,10 @@ impl Vault {
     }
 
     async fn do_steps(&self, row: &KeyWorkRow, unopened: Unopened) -> Result<(), VaultError> {
+        if self.settings.snapshots_kept {
+            // Never by a catalog that is not the vault's own: the other may need key and blobs.
+            self.look_at_chain().await?;
+        }
         match &row.scope {
             // Empty, or its deletion would not stand: there is nothing else to do.
             None if row.is_of_deleted() => {

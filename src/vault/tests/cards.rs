@@ -4,10 +4,9 @@ use futures_util::StreamExt as _;
 
 use super::support::*;
 use crate::catalog::{CardDefaults, Stage};
-use crate::ledger::Entry;
 use crate::types::{ActKind, ApprovalId, BucketName, Label, Timestamp, limits};
 use crate::vault::{
-    ActDraft, CardChange, CopySource, Described, ErrorKind, Place, Span, VaultError,
+    ActDraft, CardChange, CopySource, Described, ErrorKind, NewObject, Place, Span, VaultError,
     WriteConditions,
 };
 
@@ -22,7 +21,11 @@ fn label(name: &str) -> Label {
     name.parse().unwrap()
 }
 
-async fn set(world: &World, who: &str, change: CardChange) -> Result<Described, ErrorKind> {
+pub(super) async fn set(
+    world: &World,
+    who: &str,
+    change: CardChange,
+) -> Result<Described, ErrorKind> {
     set_of(world, who, "ecg", change).await
 }
 
@@ -41,7 +44,7 @@ async fn set_of(
     told.map_err(|error| error.kind())
 }
 
-fn to(name: &str) -> CardChange {
+pub(super) fn to(name: &str) -> CardChange {
     CardChange {
         label: Some(label(name)),
         ..CardChange::default()
@@ -58,7 +61,7 @@ async fn clear(world: &World, who: &str, name: Option<&str>) {
 }
 
 /// Oscar, an owner beside olivia; all three who read are cleared for everything.
-async fn world() -> World {
+pub(super) async fn world() -> World {
     let world = World::new().await;
     let local = world.call(None);
     world
@@ -118,7 +121,7 @@ async fn up_6_nothing_is_taken_before_all_is_said() {
     let call = world.call(Some("olivia"));
     let begun = world
         .vault
-        .create_upload(&call, place("a"), crate::vault::NewObject::default(), None)
+        .create_upload(&call, place("a"), NewObject::default(), None)
         .await;
     assert_eq!(kind(begun), Some(ErrorKind::NotDescribed));
     assert_eq!(world.blobs().await, before, "not a byte");
@@ -312,7 +315,7 @@ async fn az_13_a_label_that_is_no_more_clears_nobody() {
     }
 }
 
-async fn copy(world: &World, from: &str, to: &str) -> Option<ErrorKind> {
+pub(super) async fn copy(world: &World, from: &str, to: &str) -> Option<ErrorKind> {
     let source = CopySource {
         place: Place {
             bucket: from,
@@ -561,39 +564,4 @@ async fn er_2_a_dataset_ends_by_the_clock_unless_it_is_held() {
     .await
     .unwrap();
     assert_eq!((stage().await, read().await), (Stage::Active, None));
-}
-
-#[tokio::test]
-async fn er_2_each_step_is_logged_once() {
-    let world = world().await;
-    let day = limits::DAY_MS;
-    let ends = world.vault.now().plus_millis(40 * day);
-    let change = CardChange {
-        ends: Some(ends),
-        ..CardChange::default()
-    };
-    set(&world, "olivia", change).await.unwrap();
-    let steps = async || world.vault.run_stages(world.vault.now()).await.unwrap();
-    assert_eq!(steps().await, 0);
-    for stage in ["notice", "quarantine", "ended"] {
-        world.wait(if stage == "notice" {
-            10 * day
-        } else {
-            30 * day
-        });
-        assert_eq!(steps().await, 1, "{stage}");
-        assert_eq!(steps().await, 0, "{stage}");
-        let told = world
-            .journal
-            .entries()
-            .into_iter()
-            .rev()
-            .find_map(|entry| match entry {
-                Entry::Intent { intent, .. } => Some(intent),
-                _ => None,
-            })
-            .unwrap();
-        assert_eq!(told.operation, "dataset stage");
-        assert!(told.query.unwrap().starts_with(&format!("stage={stage} ")));
-    }
 }

@@ -8,7 +8,7 @@ use super::support::{World, place, sample};
 use crate::catalog::{RosterKind, RosterRow};
 use crate::ledger::AuthMethod;
 use crate::types::{ClaimId, PrincipalId};
-use crate::vault::{Assured, Bounds, Call, ReadAsk, Rests, Word};
+use crate::vault::{Assured, Bounds, Call, ReadAsk, Rests, VisaTerms, VisaWord, Word};
 
 fn readers() -> PrincipalId {
     "readers".parse().unwrap()
@@ -44,6 +44,10 @@ async fn stage() -> (World, ClaimId) {
 }
 
 fn session(world: &World, through: Vec<ClaimId>) -> Call {
+    session_by(world, through, Vec::new())
+}
+
+fn session_by(world: &World, through: Vec<ClaimId>, visas: Vec<VisaWord>) -> Call {
     let call = world.call(Some("stan"));
     assert_ne!(call.session.auth, AuthMethod::Local);
     let bounds = Bounds {
@@ -57,6 +61,7 @@ fn session(world: &World, through: Vec<ClaimId>) -> Call {
             issuer: "sram".to_owned(),
             subject: "s|1".to_owned(),
             through,
+            visas,
         }),
     };
     Call {
@@ -120,6 +125,7 @@ async fn a_claim_is_its_own_issuers_alone() {
             issuer: "idp".to_owned(),
             subject: "s|1".to_owned(),
             through: vec![claim],
+            visas: Vec::new(),
         }),
         ..(**member.bounds.as_ref().unwrap()).clone()
     };
@@ -131,4 +137,106 @@ async fn a_claim_is_its_own_issuers_alone() {
         .vault
         .read_object(&other, place("big"), ReadAsk::default());
     assert!(read.await.is_err(), "another issuer's");
+}
+
+#[tokio::test]
+async fn id_6_what_runs_by_a_visa_ends_with_what_it_rests_on() {
+    let (world, claim) = stage().await;
+    let local = world.call(None);
+    let vault = &world.vault;
+    let terms = VisaTerms {
+        kind: "ControlledAccessGrants".to_owned(),
+        value: "https://ega/d/1".to_owned(),
+        source: None,
+        by: Some("dac".to_owned()),
+    };
+    let said = ("ega", &terms);
+    vault.map_visa(&local, said, readers()).await.unwrap();
+    let stan = || "stan".parse().unwrap();
+    let linked = vault.link_identity(&local, ("ega", "e|1"), stan());
+    linked.await.unwrap();
+    let rows = world
+        .catalog
+        .roster_page(RosterKind::Visa, "ega\n", 9)
+        .await;
+    let Some((name, RosterRow::Visa(row))) = rows.unwrap().pop().map(|(n, e)| (n, e.row)) else {
+        panic!("no visa")
+    };
+    assert_eq!(
+        VisaTerms::read(&name),
+        Some(("ega".to_owned(), terms.clone()))
+    );
+    let by = |issuer: &str, subject: Option<&str>, through: ClaimId| {
+        let held = VisaWord {
+            issuer: issuer.to_owned(),
+            subject: subject.map(str::to_owned),
+            through: vec![through],
+        };
+        session_by(&world, Vec::new(), vec![held])
+    };
+    let reads = async |call: &Call| {
+        let read = vault.read_object(call, place("big"), ReadAsk::default());
+        read.await.is_ok()
+    };
+    let (own, linked) = (by("ega", None, row.id), by("ega", Some("e|1"), row.id));
+    assert!(reads(&own).await);
+    assert!(reads(&linked).await);
+    // Not by another issuer's, another's subject, or what stands for a claim.
+    for other in [
+        by("sram", None, row.id),
+        by("ega", Some("e|2"), row.id),
+        by("sram", Some("e|1"), row.id),
+        by("ega", None, claim),
+        session(&world, vec![row.id]),
+    ] {
+        assert!(!reads(&other).await, "{:?}", other.bounds);
+    }
+
+    let unlinked = cut_after(&world, &linked, async || {
+        let ended = vault.unlink_identity(&local, ("ega", "e|1"));
+        ended.await.unwrap();
+    });
+    assert!(unlinked.await <= 60_000);
+    assert!(!reads(&linked).await);
+    assert!(reads(&own).await, "what rests on no link goes on");
+
+    let unmapped = cut_after(&world, &own, async || {
+        vault.unmap_visa(&local, said).await.unwrap();
+    });
+    assert!(unmapped.await <= 60_000);
+    assert!(!reads(&own).await);
+}
+
+#[tokio::test]
+async fn what_a_visa_opens_is_cut_when_the_session_ends() {
+    let (world, _claim) = stage().await;
+    let local = world.call(None);
+    let terms = VisaTerms {
+        kind: "ResearcherStatus".to_owned(),
+        value: "v".to_owned(),
+        source: None,
+        by: None,
+    };
+    let mapped = world.vault.map_visa(&local, ("ega", &terms), readers());
+    mapped.await.unwrap();
+    let rows = world.catalog.roster_page(RosterKind::Visa, "", 9).await;
+    let Some((_, RosterRow::Visa(row))) = rows.unwrap().pop().map(|(n, e)| (n, e.row)) else {
+        panic!("no visa")
+    };
+    let held = VisaWord {
+        issuer: "ega".to_owned(),
+        subject: None,
+        through: vec![row.id],
+    };
+    let call = session_by(&world, Vec::new(), vec![held]);
+    let bounds = Bounds {
+        expires: world.vault.now().plus_millis(20_000),
+        ..(**call.bounds.as_ref().unwrap()).clone()
+    };
+    let short = Call {
+        bounds: Some(Arc::new(bounds)),
+        ..call
+    };
+    let ran = cut_after(&world, &short, async || {});
+    assert!(ran.await <= 20_000 + 60_000);
 }

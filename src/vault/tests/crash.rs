@@ -28,7 +28,7 @@ enum Op {
     Keep,
     /// Delete the newest version of a key for good.
     DropNewest(&'static str),
-    Snapshot(u64),
+    Snapshot,
     Sweep,
 }
 
@@ -37,13 +37,13 @@ const SCRIPT: [Op; 22] = [
     Op::Put("b", 300),
     Op::Put("a", 200),
     Op::Get("b"),
-    Op::Snapshot(0),
+    Op::Snapshot,
     Op::Copy("b", "c"),
     Op::Delete("b"),
     Op::Get("c"),
     Op::Multipart("m", [66, 5]),
     Op::MakeSet,
-    Op::Snapshot(1),
+    Op::Snapshot,
     Op::Sweep,
     Op::Put("c", 3),
     Op::DropSet,
@@ -84,7 +84,7 @@ fn apply(model: &mut Model, op: Op) {
         }
         Op::MakeSet => model.1 = true,
         Op::DropSet => model.1 = false,
-        Op::Get(_) | Op::Snapshot(_) | Op::Sweep | Op::Keep => {}
+        Op::Get(_) | Op::Snapshot | Op::Sweep | Op::Keep => {}
     }
 }
 
@@ -152,13 +152,13 @@ async fn step(world: &World, op: Op, seen: &Mutex<Seen>) {
         }
         Op::MakeSet => drop(vault.create_dataset(&call, OTHER, false).await.unwrap()),
         Op::DropSet => vault.delete_dataset(&call, OTHER).await.unwrap(),
-        Op::Snapshot(number) => {
-            vault.write_snapshot(number).await.unwrap();
+        Op::Snapshot => {
+            vault.write_snapshot().await.unwrap();
             return;
         }
         Op::Sweep => {
             world.wait(2 * 24 * 60 * 60 * 1000);
-            sweep(vault, 2).await;
+            sweep(vault).await;
             return;
         }
     }
@@ -183,11 +183,10 @@ async fn newest(world: &World, key: &str) -> VersionName {
     }
 }
 
-async fn sweep(vault: &Vault, next_snapshot: u64) {
+async fn sweep(vault: &Vault) {
     let ask = SweepAsk {
         grace_ms: 0,
         upload_ms: 1,
-        next_snapshot,
     };
     vault.sweep(ask).await.unwrap();
 }
@@ -285,7 +284,7 @@ async fn crash(at: u64, after: bool) -> Option<u64> {
     // Nothing that counts is swept, and nothing that does not is kept.
     for _ in 0..2 {
         world.wait(2 * 24 * 60 * 60 * 1000);
-        sweep(&world.vault, 2).await;
+        sweep(&world.vault).await;
     }
     assert!(state(&world).await == found, "{why}");
     let mut stored = world.blobs().await;

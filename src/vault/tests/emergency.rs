@@ -1,11 +1,12 @@
 //! AZ-11: break-glass is for minutes, on two persons' word, and its owner knows.
 
+use super::published::run;
 use super::support::*;
 use crate::ledger::{Entry, Nature};
 use crate::policy::GrantEffect;
 use crate::types::{ActKind, ApprovalId, ProjectName};
 use crate::vault::{
-    ActDraft, CardChange, CopySource, ErrorKind, ReadConditions, Span, WriteConditions,
+    ActDraft, Call, CardChange, CopySource, ErrorKind, ReadConditions, Span, WriteConditions,
 };
 
 fn icu() -> ProjectName {
@@ -139,6 +140,52 @@ async fn az_11_a_copy_of_what_it_opens_is_flagged() {
     assert_eq!(copy().await, (None, Some(Nature::Emergency)));
 }
 
+/// What a mount asks for: the version's root, its keys, its lease.
+#[tokio::test]
+async fn az_11_a_mount_by_it_is_flagged() {
+    let world = world().await;
+    let published = world
+        .vault
+        .publish(&world.call(Some("olivia")), BUCKET)
+        .await;
+    published.unwrap();
+    let id = approved(&world, "stan", 30).await;
+    assert_eq!(glass(&world, "rita", id).await, None);
+    let version = "icu--ecg--v1";
+    let natures = |call: &Call| -> Vec<Nature> {
+        let entries = world.journal.entries().into_iter();
+        let by = entries.filter_map(|entry| match entry {
+            Entry::Intent { intent, .. } | Entry::Whole { intent, .. }
+                if intent.operation == call.operation =>
+            {
+                Some(intent.nature)
+            }
+            _ => None,
+        });
+        by.collect()
+    };
+    let call = |operation| Call {
+        operation,
+        ..world.call(Some("stan"))
+    };
+    let open = call("OpenVersion");
+    world.vault.open_version(&open, version).await.unwrap();
+    let release = call("ReleaseKeys");
+    let runs = vec![run("a", 1)];
+    let released = world.vault.release_keys(&release, version, runs).await;
+    assert_eq!(released.unwrap().len(), 1);
+    let renew = call("RenewLease");
+    let renewed = world.vault.renew(&renew, (version, ""), &[]).await;
+    assert_eq!(renewed.unwrap(), []);
+    for call in [&open, &release, &renew] {
+        let natures = natures(call);
+        assert!(!natures.is_empty(), "{}", call.operation);
+        for nature in natures {
+            assert_eq!(nature, Nature::Emergency, "{}", call.operation);
+        }
+    }
+}
+
 #[tokio::test]
 async fn az_11_the_owner_is_told_at_once() {
     let world = world().await;
@@ -222,16 +269,14 @@ async fn az_11_it_breaks_neither_a_denial_nor_a_label() {
     assert_eq!(read(&world, "stan").await, Some(ErrorKind::AccessDenied));
 
     let world = self::world().await;
-    let local = world.call(None);
-    world
-        .vault
-        .clear(
-            &local,
-            "olivia".parse().unwrap(),
-            Some("secret".parse().unwrap()),
-        )
-        .await
-        .unwrap();
+    // All but whom it is for are cleared for it.
+    for who in ["olivia", "rita", "oona"] {
+        let (local, secret) = (world.call(None), "secret".parse().unwrap());
+        let cleared = world
+            .vault
+            .clear(&local, who.parse().unwrap(), Some(secret));
+        cleared.await.unwrap();
+    }
     let bucket = crate::types::BucketName {
         project: icu(),
         dataset: "ecg".parse().unwrap(),

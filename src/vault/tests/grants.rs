@@ -369,7 +369,7 @@ async fn what_lets_out_or_shows_the_log_is_reviewed_sooner_and_never_by_itself()
     let through = propose(
         &world,
         Some("olivia"),
-        draft(&world, "olivia", "team", "exporter"),
+        draft(&world, "olivia", "team", "auditor"),
     );
     let through = through.await.unwrap();
     assert_eq!(

@@ -59,7 +59,7 @@ async fn erase(world: &World, scope: EraseScope) -> Result<KeyWorkRow, VaultErro
     erased
 }
 
-async fn rotate(world: &World) -> KeyWorkRow {
+pub(super) async fn rotate(world: &World) -> KeyWorkRow {
     let call = world.call(None);
     world.vault.rotate_key(&call, &bucket()).await.unwrap()
 }
@@ -144,7 +144,7 @@ async fn put_in(world: &World, bucket: &str, key: &str, bytes: &[u8]) -> Version
     put.await.unwrap().version
 }
 
-async fn begin(world: &World, key: &str) -> String {
+pub(super) async fn begin(world: &World, key: &str) -> String {
     let call = world.call(Some("olivia"));
     let new = NewObject::default();
     let upload = world.vault.create_upload(&call, place(key), new, None);
@@ -465,10 +465,10 @@ async fn er_3_erasing_data_erases_no_record() {
 #[tokio::test]
 async fn a_lost_catalog_comes_back_as_it_was_after_an_erasure() {
     let mut world = stocked().await;
-    world.vault.write_snapshot(0).await.unwrap();
+    world.vault.write_snapshot().await.unwrap();
     erase(&world, object("a")).await.unwrap();
     rotate(&world).await;
-    world.vault.write_snapshot(1).await.unwrap();
+    world.vault.write_snapshot().await.unwrap();
     let (before, _) = world.catalog.dump(None, usize::MAX).await.unwrap();
     let fresh: SharedCatalog = Arc::new(MemoryCatalog::new());
     world.rewire(|mut parts| {
@@ -486,7 +486,7 @@ async fn a_lost_catalog_comes_back_as_it_was_after_an_erasure() {
 async fn op_3_a_drill_opens_everything_and_names_what_does_not_open() {
     let mut world = stocked().await;
     rotate(&world).await;
-    world.vault.write_snapshot(0).await.unwrap();
+    world.vault.write_snapshot().await.unwrap();
     let fresh: SharedCatalog = Arc::new(MemoryCatalog::new());
     world.rewire(|mut parts| {
         parts.catalog = fresh;

@@ -12,7 +12,7 @@ use crate::vault::{ErrorKind, NewObject, Parts, Settings, Unopened, Vault, Wishe
 /// `a` and `b`, which snapshots of the store hold, in a vault that has somebody who writes them.
 async fn kept() -> World {
     let mut world = stocked().await;
-    world.vault.write_snapshot(0).await.unwrap();
+    world.vault.write_snapshot().await.unwrap();
     let kept = Settings {
         snapshots_kept: true,
         ..settings(false)
@@ -21,14 +21,13 @@ async fn kept() -> World {
     world
 }
 
-/// Writes snapshots from `next` on, when one is wanted, for ever.
-async fn write_snapshots(world: &World, mut next: u64) -> ! {
+/// Writes snapshots when one is wanted, for ever.
+async fn write_snapshots(world: &World) -> ! {
     loop {
         world.vault.snapshot_wanted().await;
         let versions = versions(world).await;
         assert!(versions.contains(&1), "the old key stays until now");
-        world.vault.write_snapshot(next).await.unwrap();
-        next += 1;
+        world.vault.write_snapshot().await.unwrap();
     }
 }
 
@@ -55,7 +54,7 @@ async fn cr_5_a_catalog_that_is_lost_after_a_rotation_comes_back_with_tables_tha
     let bucket = bucket();
     tokio::select! {
         rotated = world.vault.rotate_key(&call, &bucket) => assert_eq!(kind(rotated), None),
-        _ = write_snapshots(&world, 1) => {}
+        _ = write_snapshots(&world) => {}
     }
     assert_eq!(versions(&world).await, [2]);
     lose(&mut world).await;
@@ -71,7 +70,7 @@ async fn er_1_a_catalog_that_is_lost_after_an_erasure_has_the_rest() {
     let bucket = bucket();
     tokio::select! {
         erased = world.vault.erase_agreed(&call, &bucket, agreed) => assert_eq!(kind(erased), None),
-        _ = write_snapshots(&world, 1) => {}
+        _ = write_snapshots(&world) => {}
     }
     lose(&mut world).await;
     assert_eq!(
@@ -93,7 +92,7 @@ async fn cr_5_no_key_goes_while_the_store_takes_no_snapshot() {
     assert!(get(&world, BUCKET, "a").await.is_ok());
     tokio::select! {
         ended = world.vault.resume_key_works(Unopened::Wait) => assert_eq!(ended.unwrap(), 1),
-        _ = write_snapshots(&world, 1) => {}
+        _ = write_snapshots(&world) => {}
     }
     assert_eq!(versions(&world).await, [2]);
     lose(&mut world).await;

@@ -20,6 +20,7 @@ fn within(world: &World, who: &str, project: &str) -> Call {
             issuer: "sram".to_owned(),
             subject: "o|1".to_owned(),
             through: Vec::new(),
+            visas: Vec::new(),
         }),
     };
     Call {

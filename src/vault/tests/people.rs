@@ -13,7 +13,7 @@ fn person(name: &str) -> PrincipalId {
 }
 
 /// An organisation `uni` whose people sign in at `sram` under their external ids.
-async fn organisation(world: &World, name: &str) -> SecretText {
+pub(super) async fn organisation(world: &World, name: &str) -> SecretText {
     let draft = SourceDraft {
         name: name.parse().unwrap(),
         acts_for: person("olivia"),
@@ -24,7 +24,7 @@ async fn organisation(world: &World, name: &str) -> SecretText {
     made.unwrap().token
 }
 
-async fn by(world: &World, token: &SecretText) -> Teller {
+pub(super) async fn by(world: &World, token: &SecretText) -> Teller {
     let call = Call {
         operation: "Scim",
         ..world.call(None)
@@ -32,7 +32,7 @@ async fn by(world: &World, token: &SecretText) -> Teller {
     world.vault.teller(&call, Some(token)).await.unwrap()
 }
 
-fn user(name: &str) -> User {
+pub(super) fn user(name: &str) -> User {
     User {
         user_name: name.to_owned(),
         external_id: Some(format!("x-{name}")),
@@ -49,7 +49,7 @@ fn group(name: &str, members: &[&PrincipalId]) -> Group {
     }
 }
 
-fn said<T>(result: Result<T, ScimRefusal>) -> Option<ScimError> {
+pub(super) fn said<T>(result: Result<T, ScimRefusal>) -> Option<ScimError> {
     match result {
         Ok(_) => None,
         Err(ScimRefusal::Said(error)) => Some(error),

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use tokio::sync::{Notify, Semaphore};
 
 use crate::catalog::{
-    ApprovalRow, Catalog, CatalogError, CredentialRow, DatasetRow, ErasedWrite, IdentityRow,
+    ApprovalRow, Catalog, CatalogError, Chain, CredentialRow, DatasetRow, ErasedWrite, IdentityRow,
     KeyWorkRow, ListQuery, MarkerRow, Mutation, NoticeRow, ObjectRow, Origin, Page, PartPage,
     PrincipalRow, ProjectRow, PublicationRow, RosterEntry, RosterKind, Setting, SettingKind,
     SharedCatalog, UploadPage, UploadQuery, UploadRow, Version, VersionPage, VersionQuery,
@@ -128,6 +128,10 @@ impl BlobStore for Gated<SharedStore> {
 
     async fn put(&self, id: BlobId, bytes: u64, body: BlobBody) -> Result<(), StoreError> {
         self.gate.pass(self.inner.put(id, bytes, body)).await
+    }
+
+    async fn put_new(&self, id: BlobId, bytes: u64, body: BlobBody) -> Result<(), StoreError> {
+        self.gate.pass(self.inner.put_new(id, bytes, body)).await
     }
 
     async fn get(
@@ -283,7 +287,8 @@ gated! {
     known_blobs(ids: &[BlobId]) -> Vec<bool>;
     change_seq() -> u64;
     changes(after: u64, bytes_max: usize) -> Vec<(u64, Bytes)>;
-    forget_changes(upto: u64) -> ();
+    chain() -> Option<Chain>;
+    keep_chain(chain: &Chain) -> ();
     publication(dataset: &DatasetId, number: u32) -> Option<PublicationRow>;
     publications(dataset: &DatasetId, after: u32, limit: usize) -> Vec<PublicationRow>;
     stale_publications(before: Timestamp, limit: usize) -> Vec<PublicationRow>;

@@ -104,7 +104,6 @@ async fn a_version_stays_as_it_was_published_and_its_blobs_with_it() {
     let ask = SweepAsk {
         grace_ms: 0,
         upload_ms: 1,
-        next_snapshot: 0,
     };
     let swept = world.vault.sweep(ask).await.unwrap();
     assert_eq!((swept.unreferenced, swept.orphans), (0, 0));
@@ -438,7 +437,6 @@ async fn a_publication_that_is_cut_short_anywhere_is_no_version_or_a_whole_one()
         let ask = SweepAsk {
             grace_ms: 0,
             upload_ms: 1,
-            next_snapshot: 0,
         };
         world.vault.sweep(ask).await.unwrap();
         world.wait(3 * 24 * 60 * 60 * 1000);

@@ -312,4 +312,8 @@ async fn er_2_of_a_dataset_that_has_ended_nothing_sealed_is_handed_on() {
     let call = world.call(Some("job-1"));
     let keys = world.vault.release_keys(&call, V1, vec![run("b", 1)]).await;
     assert_eq!(kind(keys), ended);
+    // By this a mount learns that it is over.
+    let call = world.call(Some("job-1"));
+    let renewed = world.vault.renew(&call, (V1, ""), &[]).await;
+    assert_eq!(kind(renewed), ended);
 }

@@ -20,15 +20,10 @@ use crate::vault::{
 const ASK: SweepAsk = SweepAsk {
     grace_ms: 0,
     upload_ms: 7 * GRACE_MS_MIN,
-    next_snapshot: 0,
 };
 
-async fn sweep(world: &World, next_snapshot: u64) -> Swept {
-    let ask = SweepAsk {
-        next_snapshot,
-        ..ASK
-    };
-    world.vault.sweep(ask).await.unwrap()
+async fn sweep(world: &World) -> Swept {
+    world.vault.sweep(ASK).await.unwrap()
 }
 
 async fn orphan(world: &World, n: u8) -> BlobId {
@@ -44,13 +39,13 @@ async fn an_orphan_lives_a_day() {
     world.put("olivia", "k", b"kept").await.unwrap();
     orphan(&world, 1).await;
     for _ in 0..2 {
-        assert_eq!(sweep(&world, 0).await, Swept::default());
+        assert_eq!(sweep(&world).await, Swept::default());
         world.wait(GRACE_MS_MIN / 2);
     }
-    assert_eq!(sweep(&world, 0).await, Swept::default(), "a day to the ms");
+    assert_eq!(sweep(&world).await, Swept::default(), "a day to the ms");
     world.wait(1);
-    assert_eq!(sweep(&world, 0).await.orphans, 1);
-    assert_eq!(sweep(&world, 0).await, Swept::default());
+    assert_eq!(sweep(&world).await.orphans, 1);
+    assert_eq!(sweep(&world).await, Swept::default());
     assert_eq!(world.get("job-1", "k", Span::All).await.unwrap(), b"kept");
 }
 
@@ -60,11 +55,11 @@ async fn what_lost_its_last_reference_lives_a_day() {
     world.put("olivia", "k", b"old").await.unwrap();
     world.wait(9 * GRACE_MS_MIN);
     world.put("olivia", "k", b"new").await.unwrap();
-    assert_eq!(sweep(&world, 0).await, Swept::default());
+    assert_eq!(sweep(&world).await, Swept::default());
     world.wait(GRACE_MS_MIN);
-    assert_eq!(sweep(&world, 0).await, Swept::default());
+    assert_eq!(sweep(&world).await, Swept::default());
     world.wait(1);
-    let swept = sweep(&world, 0).await;
+    let swept = sweep(&world).await;
     assert_eq!((swept.unreferenced, swept.orphans), (1, 0));
     assert_eq!(world.blobs().await.len(), 1);
     assert_eq!(world.get("job-1", "k", Span::All).await.unwrap(), b"new");
@@ -91,7 +86,7 @@ async fn a_copy_keeps_its_blobs() {
         let deleted = world.vault.delete_object(&call, place(key), none(), false);
         deleted.await.unwrap();
         world.wait(2 * GRACE_MS_MIN);
-        sweep(&world, 0).await;
+        sweep(&world).await;
         assert_eq!(world.blobs().await.len(), left);
         if left == 1 {
             assert!(world.get("job-1", "to", Span::All).await.unwrap() == data);
@@ -122,24 +117,23 @@ async fn a_body_in_flight_is_left_alone_however_slow() {
     let shown = Box::pin(stream::iter([Ok(Bytes::from_static(b"early"))]));
     world.store.put(flying, 5, shown).await.unwrap();
     world.wait(3 * GRACE_MS_MIN);
-    assert_eq!(sweep(&world, 0).await.orphans, 0);
+    assert_eq!(sweep(&world).await.orphans, 0);
     drop(slow);
     assert!(world.vault.in_flight.first().is_none());
-    assert_eq!(sweep(&world, 0).await.orphans, 1);
+    assert_eq!(sweep(&world).await.orphans, 1);
 }
 
 #[tokio::test]
 async fn snapshots_are_kept() {
     let world = World::new().await;
-    for number in 0..3 {
+    for _ in 0..3 {
         world.put("olivia", "k", &sample(100)).await.unwrap();
-        world.vault.write_snapshot(number).await.unwrap();
+        world.vault.write_snapshot().await.unwrap();
     }
     world.wait(9 * GRACE_MS_MIN);
-    let swept = sweep(&world, 3).await;
+    let swept = sweep(&world).await;
     assert_eq!((swept.unreferenced, swept.orphans), (2, 0));
     assert_eq!(world.blobs().await.len(), 1 + 3);
-    assert_eq!(world.vault.next_snapshot().await.unwrap(), 3);
 }
 
 #[tokio::test]
@@ -156,12 +150,12 @@ async fn abandoned_uploads_are_reaped_with_their_parts() {
         .put_part(&call, place("k"), &upload, 1, input(b"part", 9));
     part.await.unwrap();
     world.wait(7 * GRACE_MS_MIN);
-    assert_eq!(sweep(&world, 0).await, Swept::default());
+    assert_eq!(sweep(&world).await, Swept::default());
     world.wait(1);
-    assert_eq!(sweep(&world, 0).await.uploads, 1);
+    assert_eq!(sweep(&world).await.uploads, 1);
     assert_eq!(world.blobs().await.len(), 1, "its part lives another day");
     world.wait(GRACE_MS_MIN + 1);
-    assert_eq!(sweep(&world, 0).await.unreferenced, 1);
+    assert_eq!(sweep(&world).await.unreferenced, 1);
     assert!(world.blobs().await.is_empty());
 }
 
@@ -176,7 +170,7 @@ async fn what_the_store_did_not_delete_is_found_again() {
         .on_delete(1, DeleteFault::Error(Injected::Timeout));
     world.vault.sweep(ASK).await.unwrap_err();
     assert_eq!(world.blobs().await.len(), 2);
-    assert_eq!(sweep(&world, 0).await.orphans, 1);
+    assert_eq!(sweep(&world).await.orphans, 1);
     assert_eq!(world.blobs().await.len(), 1);
     assert_eq!(world.get("job-1", "k", Span::All).await.unwrap(), b"new");
 }

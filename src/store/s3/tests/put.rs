@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 
+use super::super::client::Taking;
 use super::super::outgoing::Upload;
 use super::{ID, Server, Step, open, send};
 use crate::store::contract::{body, chunks, sample};
@@ -63,12 +64,16 @@ async fn a_refusal_before_the_body_was_sent_loses_none_of_it() {
     let chunk = Bytes::from(vec![b'x'; 10_000]);
     let upload = Upload::whole(vec![chunk; WHOLE / 10_000]);
     let store = server.store(0);
-    store.client.store(ID, &upload).await.unwrap_err();
+    store
+        .client
+        .store(ID, &upload, Taking::Any)
+        .await
+        .unwrap_err();
     // Time for the server to make room on the first connection.
     for _ in 0..1_000 {
         tokio::task::yield_now().await;
     }
-    store.client.store(ID, &upload).await.unwrap();
+    store.client.store(ID, &upload, Taking::Any).await.unwrap();
     let seen = server.seen(1);
     let (_, sent) = seen.split_once("\r\n\r\n").unwrap();
     assert!(sent.len() == WHOLE && sent.bytes().all(|b| b == b'x'));
@@ -205,4 +210,77 @@ async fn a_store_that_takes_nothing_or_never_acknowledges_times_out() {
         let fine = matches!(put, Err(StoreError::Timeout));
         assert!(fine, "{bytes}: {put:?}");
     }
+}
+
+const TAKEN: &str = "HTTP/1.1 412 Precondition Failed\r\nContent-Length: 0\r\n\r\n";
+const DELETED: &str = "HTTP/1.1 204 No Content\r\n\r\n";
+
+/// What a store answers to two blobs under one name, to their deletion, and to a third blob.
+fn asked(second: &str, third: &str) -> Server {
+    Server::start(vec![
+        vec![Step::Head, Step::Body(1), send(OK)],
+        vec![Step::Head, Step::Body(1), send(second)],
+        vec![Step::Head, send(DELETED)],
+        vec![Step::Head, Step::Body(5), send(third)],
+        vec![Step::Head, Step::Body(5), send(third)],
+    ])
+}
+
+#[tokio::test]
+async fn a_store_that_can_is_asked_to_refuse_a_name_that_is_taken() {
+    let server = asked(TAKEN, TAKEN);
+    let store = server.store(0);
+    for _ in 0..2 {
+        let put = store.put_new(ID, 5, body(b"bytes")).await;
+        assert!(matches!(put, Err(StoreError::Taken)), "{put:?}");
+    }
+    for n in [0, 1, 3, 4] {
+        let head = server.seen(n).to_lowercase();
+        assert!(head.contains("if-none-match: *\r\n"), "{head}");
+        let signed = "signedheaders=host;if-none-match;x-amz-content-sha256;x-amz-date";
+        assert!(head.contains(signed), "{head}");
+    }
+    assert!(server.seen(2).starts_with("DELETE "), "{}", server.seen(2));
+    assert!(server.seen(3).contains(&ID.to_string()));
+    assert!(
+        !server.seen(0).contains(&ID.to_string()),
+        "a name of its own"
+    );
+}
+
+#[tokio::test]
+async fn a_store_that_does_not_refuse_a_name_is_not_asked_to() {
+    for second in [
+        OK,
+        "HTTP/1.1 501 Not Implemented\r\nContent-Length: 0\r\n\r\n",
+    ] {
+        let server = asked(second, OK);
+        let store = server.store(0);
+        for n in [3, 4] {
+            store.put_new(ID, 5, body(b"bytes")).await.unwrap();
+            assert!(!server.seen(n).to_lowercase().contains("if-none-match"));
+        }
+    }
+}
+
+/// Nothing is decided by a store that is away for a moment.
+#[tokio::test]
+async fn a_store_that_does_not_answer_is_asked_again() {
+    let mut scripts = vec![
+        vec![Step::Head, Step::Body(1), send(OK)],
+        vec![Step::Head, Step::Body(1), send(SLOW)],
+        vec![Step::Head, send(DELETED)],
+    ];
+    scripts.extend([
+        vec![Step::Head, Step::Body(1), send(OK)],
+        vec![Step::Head, Step::Body(1), send(TAKEN)],
+        vec![Step::Head, send(DELETED)],
+        vec![Step::Head, Step::Body(5), send(TAKEN)],
+    ]);
+    let server = Server::start(scripts);
+    let store = server.store(0);
+    let put = store.put_new(ID, 5, body(b"bytes")).await;
+    assert!(matches!(put, Err(StoreError::Throttled)), "{put:?}");
+    let put = store.put_new(ID, 5, body(b"bytes")).await;
+    assert!(matches!(put, Err(StoreError::Taken)), "{put:?}");
 }

@@ -70,6 +70,9 @@ pub struct Swept {
     pub unreferenced: u64,
     /// Blobs deleted that no row ever referred to: what crashes left.
     pub orphans: u64,
+    /// Nothing was done: the catalog was made by a recovery that left something open, or adopted,
+    /// and nobody has accepted it yet.
+    pub doubted: bool,
 }
 
 /// What is swept at which age.
@@ -79,14 +82,17 @@ pub struct SweepAsk {
     pub grace_ms: u64,
     /// Uploads begun this long ago, in ms.
     pub upload_ms: u64,
-    /// Snapshots have numbers below this.
-    pub next_snapshot: u64,
 }
 
 impl Vault {
-    /// Aborts abandoned uploads and deletes what nothing refers to.
+    /// Aborts abandoned uploads and deletes what nothing refers to: only where the catalog is the
+    /// vault's own, and whole. What another one, or a better recovery, needs must stay.
     pub async fn sweep(&self, ask: SweepAsk) -> Result<Swept, VaultError> {
         let mut swept = Swept::default();
+        if self.check_chain().await?.doubted.is_some() {
+            swept.doubted = true;
+            return Ok(swept);
+        }
         let now = self.now().millis();
         let before = |age: u64| crate::types::Timestamp::from_millis(now.saturating_sub(age));
         let grace = ask.grace_ms.max(GRACE_MS_MIN);
@@ -114,6 +120,7 @@ impl Vault {
             self.commit(vec![undo]).await?;
         }
         loop {
+            self.look_at_chain().await?;
             let blobs = self.catalog.claim_unreferenced(before(grace), 100).await?;
             if blobs.is_empty() {
                 break;
@@ -123,19 +130,12 @@ impl Vault {
                 swept.unreferenced += 1;
             }
         }
-        swept.orphans = self.sweep_orphans(before(grace), ask.next_snapshot).await?;
+        swept.orphans = self.sweep_orphans(before(grace)).await?;
         Ok(swept)
     }
 
-    async fn sweep_orphans(
-        &self,
-        before: crate::types::Timestamp,
-        next_snapshot: u64,
-    ) -> Result<u64, VaultError> {
-        let mut snapshots = HashSet::new();
-        for number in 0..next_snapshot.saturating_add(1) {
-            snapshots.insert(self.keyring.snapshot_blob_id(number));
-        }
+    async fn sweep_orphans(&self, before: crate::types::Timestamp) -> Result<u64, VaultError> {
+        let snapshots = self.snapshot_names().await?;
         let mut swept = 0;
         let mut after = None;
         loop {
@@ -152,11 +152,15 @@ impl Vault {
                 .filter(|id| !self.in_flight.holds(id))
                 .collect();
             let known = self.surely_known(&old).await?;
-            for (blob, known) in old.iter().zip(known) {
-                if !known {
-                    self.store.delete(*blob).await?;
-                    swept += 1;
-                }
+            let orphans = old.iter().zip(known).filter(|(_, known)| !known);
+            let orphans: Vec<BlobId> = orphans.map(|(blob, _)| *blob).collect();
+            if !orphans.is_empty() {
+                // A walk through a large store takes long, and the vault may be another's by now.
+                self.look_at_chain().await?;
+            }
+            for blob in orphans {
+                self.store.delete(blob).await?;
+                swept += 1;
             }
         }
     }

@@ -1,6 +1,10 @@
 //! Every bound of the vault, in one place. A loop over foreign input, a queue or a buffer without
 //! a bound here is a fault.
 
+mod node;
+
+pub use node::*;
+
 /// A project's name: 30 + 2 + 31 = 63, S3's bound for a bucket.
 pub const PROJECT_NAME_BYTES_MAX: usize = 30;
 /// A dataset's name.
@@ -101,6 +105,27 @@ pub const CLAIMS_MAX: usize = 256;
 /// Groups of the vault that one session is in by what its token claims: the session's token names
 /// each in 35 bytes, within [`SESSION_TOKEN_BYTES_MAX`].
 pub const CLAIMED_GROUPS_MAX: usize = 32;
+/// A token with a passport: 32 visas of a kilobyte that are written twice in base64.
+pub const PASSPORT_BYTES_MAX: usize = 64 * 1024;
+/// Visas of one passport; those of a person with grants of several committees are below 50.
+pub const VISAS_MAX: usize = 64;
+/// One visa; an RSA key of 8,192 bits leaves 6 KiB for what it says.
+pub const VISA_BYTES_MAX: usize = 8 * 1024;
+/// A text of a visa: 255 characters is GA4GH's own bound for URLs. A list of linked identities that
+/// is longer is no visa here.
+pub const VISA_TEXT_BYTES_MAX: usize = 255;
+/// Conditions of one visa, in all its alternatives; known ones have up to three.
+pub const VISA_CLAUSES_MAX: usize = 16;
+/// What of visas one session rests on: its token and its record name each.
+pub const VISAS_HELD_MAX: usize = 16;
+/// Issuers of visas that one vault believes, and where each may say that its keys are.
+pub const VISA_ISSUERS_MAX: usize = 32;
+/// See [`VISA_ISSUERS_MAX`].
+pub const VISA_PLACES_MAX: usize = 8;
+/// How old what a visa asserts may be if its issuer's entry says nothing, and at most, in days.
+pub const VISA_DAYS: u32 = 365;
+/// See [`VISA_DAYS`].
+pub const VISA_DAYS_MAX: u32 = 3_650;
 /// Claims of one issuer that stand for groups; all are in memory while sessions use them.
 pub const ISSUER_CLAIMS_MAX: usize = 1_000;
 /// Methods of one sign-in, and what a project may demand.
@@ -152,6 +177,9 @@ pub const SCIM_SOURCES_MAX: usize = 64;
 pub const ISSUERS_MAX: usize = 32;
 /// How long a session's credential lives at most, in milliseconds (ID-5: an hour).
 pub const SESSION_MS_MAX: u64 = 60 * 60 * 1_000;
+/// The shortest one by an issuer's word, in milliseconds: clients ask for a new one when the old
+/// one has less left.
+pub const SESSION_MS_MIN: u64 = 15 * 60 * 1_000;
 /// A job's session, in milliseconds: its node renews it by itself, at two thirds of that.
 pub const JOB_SESSION_MS: u64 = 15 * 60 * 1_000;
 /// How long a job may wait: ID-5 asks for 72 h; a queue of a month is the longest that is known.
@@ -312,6 +340,29 @@ pub const CATALOG_GROUP_MAX: usize = 512;
 pub const GUARD_CACHE_MAX: usize = 100_000;
 /// Encoded changes in one snapshot of the catalog, unless one commit alone is larger.
 pub const SNAPSHOT_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// For how long snapshots may fail before readiness warns: two dozen of them at the usual interval.
+pub const SNAPSHOT_LAG_WARN_MS: u64 = 2 * 60 * 1000;
+/// How far this machine's clock and the store's are thought to lie apart: S3 refuses who is further
+/// away. A blob this much older than the newest snapshot may still have come after it.
+pub const SNAPSHOT_CLOCKS_APART_MS: u64 = 15 * 60 * 1000;
+/// How far beyond a snapshot's number another one is looked for: what a program of before burnt in
+/// six days without a store. Fewer in tests, whose names are slow.
+pub const SNAPSHOT_GAP: u64 = if cfg!(test) { 200 } else { 100_000 };
+/// Names of snapshots to come that the sweep spares: those of a day at the usual interval. What
+/// another catalog wrote before that is found, and ends the sweep. Fewer in tests, as above.
+pub const SNAPSHOT_AHEAD: u64 = if cfg!(test) { 20 } else { 20_000 };
+/// How far a recovery looks while blobs in the store are unexplained: 120 days of burnt numbers.
+pub const SNAPSHOT_SEARCH_MAX: u64 = 2_000_000;
+/// How far beyond a pointer to a base another one is looked for: one is lost with a lost answer.
+pub const SNAPSHOT_POINTER_GAP: u64 = if cfg!(test) { 8 } else { 256 };
+/// Snapshots between two bases, at the least (a busy day) ...
+pub const SNAPSHOT_BASE_COUNT_MIN: u64 = 20_000;
+/// ... and at the most, however few bytes they hold: 20 minutes of a recovery at 5 ms each.
+pub const SNAPSHOT_BASE_COUNT_MAX: u64 = 240_000;
+/// Snapshots that one sweep deletes: 6 times what the busiest hour writes.
+pub const SNAPSHOT_PRUNE_MAX: u64 = 4_320;
+/// Commits that a recovery remembers, 40 bytes each, to tell what two snapshots hold from a fork.
+pub const RECOVER_REMEMBERED_MAX: usize = 100_000;
 /// Part tables in one page of the catalog, beside the last: a page of a thousand of the largest
 /// would be 9 GB.
 pub const PAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -363,32 +414,6 @@ pub const PACK_OBJECT_BYTES_MAX: u64 = 1024 * 1024;
 /// Sealed bytes of one pack.
 pub const PACK_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
-/// Connections of one mount to its gateway; as many chunks are on their way at most.
-pub const NODE_CONNECTIONS_MAX: usize = 16;
-/// Bytes a second that an answer to a mount brings at least, after the first 20 s.
-pub const NODE_PACE_BYTES: usize = 4 * 1024;
-/// What hyper buffers of one of them.
-pub const NODE_WIRE_BUFFER_BYTES: usize = 512 * 1024;
-/// Plaintext bytes that a mount fetches and keeps as one: 16 segments.
-pub const NODE_CHUNK_BYTES: u64 = 1024 * 1024;
-/// Chunks that one open file is read ahead of its reader: what 15 ms hold at 4 GiB a second.
-pub const NODE_AHEAD_CHUNKS_MAX: u64 = 64;
-/// Plaintext bytes that are fetched for a read that stands alone: two segments.
-pub const NODE_PART_BYTES: u64 = 128 * 1024;
-/// Buffers of chunks that are kept to be used again.
-pub const NODE_BUFFERS_MAX: usize = 32;
-/// Chunks that are fetched by one request.
-pub const NODE_STRETCH_CHUNKS_MAX: u64 = 16;
-/// Objects whose keys are asked for ahead of a reader that goes through a directory.
-pub const NODE_AHEAD_KEYS_MAX: usize = 256;
-/// Batches of files that are brought at once ahead of their readers; a pack each.
-pub const NODE_BRINGING_MAX: usize = 3;
-/// Files of one of them.
-pub const NODE_BROUGHT_MAX: usize = 256;
-/// Files that are brought ahead of one reader.
-pub const NODE_WINDOW_FILES_MAX: u64 = 512;
-/// Opens that a mount remembers to know their order again; some 20 bytes each.
-pub const NODE_LEARNED_MAX: usize = 2 * 1024 * 1024;
 /// Letters of a partition's name.
 pub const PARTITION_NAME_BYTES_MAX: usize = 30;
 /// Letters of a use class.
@@ -397,46 +422,6 @@ pub const USE_CLASS_BYTES_MAX: usize = 30;
 pub const NODE_USES_MAX: usize = 16;
 /// Partitions that a grant names.
 pub const GRANT_PARTITIONS_MAX: usize = 16;
-/// Bytes of a plan, and files that it names: the paths of a large training set. With 16 bytes a
-/// line beside them, a plan stays within what a mount may take beyond its budget.
-pub const PLAN_BYTES_MAX: u64 = 64 * 1024 * 1024;
-/// See [`PLAN_BYTES_MAX`].
-pub const PLAN_FILES_MAX: usize = 2 * 1024 * 1024;
-/// Chunks that are read from a disk cache at once: a thread each.
-pub const DISK_READERS_MAX: usize = 8;
-/// Chunks that are written to a disk cache at once: a thread each.
-pub const DISK_WRITERS_MAX: usize = 8;
-/// KiB of chunks that wait for a disk cache: one answer brings hundreds of small files at once.
-/// What comes while the disk is further behind is not kept.
-pub const DISK_WAITING_KIB_MAX: usize = 32 * 1024;
-/// Files of a disk cache; beyond, further ones are removed.
-pub const DISK_FILES_MAX: usize = 8 * 1024 * 1024;
-/// Folders of a disk cache that are looked into: 256, and what others left there.
-pub const DISK_FOLDERS_MAX: usize = 1024;
-/// Tables of keys that a mount keeps; some 100 bytes each.
-pub const NODE_KEYS_MAX: usize = 100_000;
-/// Ranges of one open file that are told apart in its report; beyond, the closest become one.
-pub const NODE_RANGES_MAX: usize = 64;
-/// Reports of reads that wait for the gateway.
-pub const NODE_REPORTS_MAX: usize = 100_000;
-
-/// What a node keeps of one dataset's versions that it has seen: 140 bytes each.
-pub const NODE_SEEN_BYTES_MAX: u64 = 8 * 1024 * 1024;
-
-/// Threads that serve one mount's requests.
-pub const MOUNT_THREADS_MAX: usize = 8;
-/// Inodes of what was opened through one mount, 8 bytes each, that its successor is told.
-pub const MOUNT_OPENED_BYTES_MAX: u64 = 8 * 1024 * 1024;
-/// Deaths of a mount within [`MOUNT_DEATHS_SECONDS`] after which its supervisor gives up.
-pub const MOUNT_DEATHS_MAX: usize = 5;
-/// See [`MOUNT_DEATHS_MAX`].
-pub const MOUNT_DEATHS_SECONDS: u64 = 60;
-/// Pages of the manifest that a mount keeps.
-pub const MOUNT_PAGES_BYTES: usize = 32 * 1024 * 1024;
-/// What the kernel reads ahead of a program, in KiB, where the mount may tell it: one request.
-pub const MOUNT_READAHEAD_KIB: u32 = 1024;
-/// What the kernel may read ahead of a program in one mount, where it is allowed to.
-pub const MOUNT_READAHEAD_BYTES: u32 = 4 * 1024 * 1024;
 
 /// One entry of the log (c2sp.org/tlog-tiles): its length is written in two bytes.
 pub const LOG_ENTRY_BYTES_MAX: usize = 65_535;

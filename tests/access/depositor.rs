@@ -1,0 +1,80 @@
+//! UP-5: who may only bring data sees nothing of what is there, by whatever door: **every operation
+//! is asked.**
+
+use crate::table::{Else, check, fill, operations, request};
+use crate::world::World;
+
+/// What brings data, and what says that the dataset is there; none of it names what is in it.
+const HERS: [&str; 5] = [
+    "ListBuckets",
+    "PutObject",
+    "CreateMultipartUpload",
+    "ListMultipartUploads",
+    "HeadBucket",
+];
+
+/// Another's upload: it looks absent.
+const ANOTHERS: [&str; 4] = [
+    "UploadPart",
+    "CompleteMultipartUpload",
+    "AbortMultipartUpload",
+    "ListParts",
+];
+/// What is told of a dataset to who may know that it is there: settings, versions, and of objects
+/// nothing, since each is decided on by itself.
+const OF_THE_DATASET: [&str; 15] = [
+    "GetBucketLocation",
+    "GetBucketVersioning",
+    "GetBucketEncryption",
+    "GetPublicAccessBlock",
+    "GetBucketOwnershipControls",
+    "GetBucketPolicyStatus",
+    "GetBucketAcl",
+    "GetObjectLockConfiguration",
+    "ListPublished",
+    "DescribeDataset",
+    "ReleaseKeys",
+    "GetPack",
+    "GetUrls",
+    "ReportReads",
+    "SubmitJob",
+];
+
+#[tokio::test]
+async fn up_5_a_depositor_is_refused_whatever_shows_what_is_there() {
+    let world = World::with_records().await;
+    let olivia = world.keys("olivia", None).await;
+    let there = fill(&world, &olivia).await;
+    let dora = world.member("dora", "depositor").await;
+    let mut wrong = Vec::new();
+    for operation in operations() {
+        let (request, expected) = request(operation, &there).expect("in the table");
+        let got = world.serve(Some(&dora), &request).await;
+        for shown in ["secret bytes", "secret-other", "zoe"] {
+            assert!(!got.body.contains(shown), "{operation}: {}", got.body);
+        }
+        if operation == "ListMultipartUploads" {
+            assert_eq!(
+                got.body.matches("<Upload>").count(),
+                1,
+                "her own: {}",
+                got.body
+            );
+        }
+        if HERS.contains(&operation) {
+            assert!(got.status < 300, "{operation}: {} {}", got.status, got.body);
+        } else if ANOTHERS.contains(&operation) {
+            assert_eq!(got.status, 404, "{operation}: {}", got.body);
+        } else if OF_THE_DATASET.contains(&operation) {
+            assert!(got.status < 300, "{operation}: {} {}", got.status, got.body);
+            assert!(!got.body.contains("secret"), "{operation}: {}", got.body);
+        } else if matches!(expected, Else::Refused | Else::OfTheLog) {
+            if got.status != 403 {
+                wrong.push((operation, got.status, got.body));
+            }
+        } else {
+            check("depositor", operation, expected, &got);
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
