@@ -418,12 +418,6 @@ pub trait Catalog: Send + Sync + 'static {
         after: u32,
         limit: usize,
     ) -> Result<PartPage, CatalogError>;
-    /// Uploads begun before `before`, at most `limit`: what the reaper aborts.
-    async fn stale_uploads(
-        &self,
-        before: Timestamp,
-        limit: usize,
-    ) -> Result<Vec<UploadRow>, CatalogError>;
 
     /// Which of these blobs the catalog knows, in their order (the sweeper asks before it deletes
     /// an orphan).

@@ -52,7 +52,7 @@ struct Room {
 }
 
 impl Room {
-    /// Takes them, if there is room or nothing else is there.
+    /// Takes them, if there is room.
     fn take(taken: &Arc<AtomicUsize>, bytes: usize) -> Option<Self> {
         let before = taken.fetch_add(bytes, Ordering::Relaxed);
         let room = Self {
@@ -60,7 +60,7 @@ impl Room {
             taken: Arc::clone(taken),
         };
         let fits = before.saturating_add(bytes) <= limits::CATALOG_QUEUE_BYTES_MAX;
-        (fits || before == 0).then_some(room)
+        fits.then_some(room)
     }
 }
 

@@ -283,7 +283,6 @@ gated! {
     upload(id: &UploadId) -> Option<UploadRow>;
     uploads(dataset: &DatasetId, query: &UploadQuery) -> UploadPage;
     parts(upload: &UploadId, after: u32, limit: usize) -> PartPage;
-    stale_uploads(before: Timestamp, limit: usize) -> Vec<UploadRow>;
     known_blobs(ids: &[BlobId]) -> Vec<bool>;
     change_seq() -> u64;
     changes(after: u64, bytes_max: usize) -> Vec<(u64, Bytes)>;
