@@ -534,6 +534,8 @@ mod tests {
             ("[journal]\nwait = '6s'", "journal.wait"),
             ("[sweep]\ngrace = '23h'", "sweep.grace"),
             ("[sweep]\nupload_age = '1h'", "sweep.upload_age"),
+            ("[jobs]\nsession = '900ms'", "jobs.session"),
+            ("[jobs]\nsession = '901s'", "jobs.session"),
             (
                 "[policy]\nreload_interval = '1ms'",
                 "policy.reload_interval",
