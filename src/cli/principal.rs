@@ -49,12 +49,7 @@ pub(super) fn run(
             issuer,
             subject,
         } => {
-            desk.act(output, async |opened| {
-                let call = call(opened, "principal link")?;
-                let place = (issuer.as_str(), subject.as_str());
-                let vault = &opened.vault;
-                Ok(vault.link_identity(&call, place, name.clone()).await?)
-            })?;
+            link((issuer, subject), Some(name), desk, output)?;
             output.note(&format!("{subject} of {issuer} is {name}"));
         }
         PrincipalCommand::Adopt {
@@ -71,11 +66,7 @@ pub(super) fn run(
             adopt(name, adoption, desk, output)?;
         }
         PrincipalCommand::Unlink { issuer, subject } => {
-            desk.act(output, async |opened| {
-                let call = call(opened, "principal unlink")?;
-                let place = (issuer.as_str(), subject.as_str());
-                Ok(opened.vault.unlink_identity(&call, place).await?)
-            })?;
+            link((issuer, subject), None, desk, output)?;
             output.note(&format!("{subject} of {issuer} is nobody any more"));
         }
         PrincipalCommand::Links { name } => {
@@ -119,6 +110,24 @@ fn create(
         let vault = &opened.vault;
         let made = vault.create_principal(&call, name.clone(), acts_for.cloned());
         Ok(made.await?)
+    })
+}
+
+/// Links a subject to somebody, or to nobody any more.
+fn link(
+    place: (&str, &str),
+    name: Option<&PrincipalId>,
+    desk: Desk<'_>,
+    output: &mut Output,
+) -> Result<(), CliError> {
+    desk.act(output, async |opened| {
+        let vault = &opened.vault;
+        let Some(name) = name else {
+            let call = call(opened, "principal unlink")?;
+            return Ok(vault.unlink_identity(&call, place).await?);
+        };
+        let call = call(opened, "principal link")?;
+        Ok(vault.link_identity(&call, place, name.clone()).await?)
     })
 }
 

@@ -138,13 +138,7 @@ impl Config {
             HOUR,
         );
         label_names(rules, &self.labels);
-        let session_max = Duration::from_millis(limits::JOB_SESSION_MS);
-        rules.hold(
-            (Duration::from_secs(1)..=session_max).contains(&self.jobs.session),
-            "jobs.session",
-            "is out of range",
-            "it is 1s to 15m: a node that is lost is to be worth nothing soon",
-        );
+        sessions(rules, self.jobs.session);
         let long = DAY.saturating_mul(3650);
         for (name, time) in [
             ("policy.review", self.policy.review),
@@ -171,6 +165,16 @@ impl Config {
             "it is at least 1d: an upload may rest over night",
         );
     }
+}
+
+fn sessions(rules: &mut Rules, session: Duration) {
+    let most = Duration::from_millis(limits::JOB_SESSION_MS);
+    rules.hold(
+        (Duration::from_secs(1)..=most).contains(&session),
+        "jobs.session",
+        "is out of range",
+        "it is 1s to 15m: a node that is lost is to be worth nothing soon",
+    );
 }
 
 fn label_names(rules: &mut Rules, labels: &LabelSection) {
@@ -534,8 +538,6 @@ mod tests {
             ("[journal]\nwait = '6s'", "journal.wait"),
             ("[sweep]\ngrace = '23h'", "sweep.grace"),
             ("[sweep]\nupload_age = '1h'", "sweep.upload_age"),
-            ("[jobs]\nsession = '900ms'", "jobs.session"),
-            ("[jobs]\nsession = '901s'", "jobs.session"),
             (
                 "[policy]\nreload_interval = '1ms'",
                 "policy.reload_interval",
@@ -549,6 +551,8 @@ mod tests {
     #[test]
     fn rules_of_the_root_and_of_the_log_are_told_too() {
         for (text, key) in [
+            ("[jobs]\nsession = '900ms'", "jobs.session"),
+            ("[jobs]\nsession = '901s'", "jobs.session"),
             ("[keys]\nroot = 'transit'", "transit.url"),
             (
                 "[keys]\nroot = 'transit'\n[transit]\nurl = 'https://b'",

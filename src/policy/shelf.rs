@@ -44,14 +44,14 @@ struct Group {
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 struct Slot {
-    from: From,
+    from: Whence,
     /// The purpose's number; 0 for whatever it is.
     purpose: u32,
     version: Option<u32>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-enum From {
+enum Whence {
     /// Grants that name no network.
     Anywhere,
     /// Those that name this one.
@@ -66,6 +66,9 @@ struct Rest {
     actions: Vec<Action>,
     partitions: Vec<PartitionName>,
 }
+
+/// A grant with its place in the order.
+type Placed<'a> = (usize, &'a Cover);
 
 /// From each moment until the next one: the first grant that is live.
 #[derive(Debug)]
@@ -157,7 +160,7 @@ impl Group {
     ) -> Self {
         let plain = Terms::default();
         let mut group = Self::default();
-        let mut slots: HashMap<Slot, BTreeMap<Rest, Vec<(usize, &Cover)>>> = HashMap::new();
+        let mut slots: HashMap<Slot, BTreeMap<Rest, Vec<Placed<'_>>>> = HashMap::new();
         for (at, cover) in all.iter().filter_map(|at| Some((*at, covers.get(*at)?))) {
             let terms = cover.terms.as_ref().unwrap_or(&plain);
             let rest = Rest {
@@ -167,10 +170,10 @@ impl Group {
             let networks: BTreeSet<Network> = terms.networks.iter().copied().collect();
             group.lengths.extend(networks.iter().map(Network::length));
             let (named, without) = (!networks.is_empty(), networks.is_empty());
-            let within = networks.into_iter().map(From::Within);
+            let within = networks.into_iter().map(Whence::Within);
             let from = within
-                .chain(without.then_some(From::Anywhere))
-                .chain((named && denies).then_some(From::Somewhere));
+                .chain(without.then_some(Whence::Anywhere))
+                .chain((named && denies).then_some(Whence::Somewhere));
             let own = cover.purpose.as_ref().and_then(|own| purposes.get(own));
             for from in from {
                 for purpose in [Some(&0), own].into_iter().flatten() {
@@ -184,7 +187,7 @@ impl Group {
                 }
             }
         }
-        let timed = |rests: BTreeMap<Rest, Vec<(usize, &Cover)>>| {
+        let timed = |rests: BTreeMap<Rest, Vec<Placed<'_>>>| {
             let timed = rests.into_iter();
             timed
                 .map(|(rest, all)| (rest, Timeline::new(&all)))
@@ -199,12 +202,12 @@ impl Group {
 
     fn find(&self, place: &Place<'_>, purpose: u32, denies: bool) -> Option<usize> {
         let nowhere = place.when.client.is_none() && denies;
-        let somewhere = nowhere.then_some(From::Somewhere);
+        let somewhere = nowhere.then_some(Whence::Somewhere);
         let nets = place.when.client.into_iter().flat_map(|client| {
             let around = move |length: &u8| Network::around(client, *length);
-            self.lengths.iter().filter_map(around).map(From::Within)
+            self.lengths.iter().filter_map(around).map(Whence::Within)
         });
-        let from = [From::Anywhere].into_iter().chain(somewhere).chain(nets);
+        let from = [Whence::Anywhere].into_iter().chain(somewhere).chain(nets);
         let versions = [None, place.when.version];
         let versions = versions.get(..=usize::from(place.when.version.is_some()));
         let slots = from.flat_map(|from| {
@@ -231,8 +234,7 @@ impl Rest {
 }
 
 impl Timeline {
-    /// Of grants with their places in the order.
-    fn new(all: &[(usize, &Cover)]) -> Self {
+    fn new(all: &[Placed<'_>]) -> Self {
         let mut moments: BTreeMap<Timestamp, (Vec<usize>, Vec<usize>)> = BTreeMap::new();
         for (at, cover) in all {
             if cover.ends.is_some_and(|end| end <= cover.starts) {
@@ -243,19 +245,19 @@ impl Timeline {
                 moments.entry(end).or_default().1.push(*at);
             }
         }
-        let mut live = BTreeSet::new();
-        let mut line: Vec<(Timestamp, Option<usize>)> = Vec::new();
+        let mut standing = BTreeSet::new();
+        let mut changes: Vec<(Timestamp, Option<usize>)> = Vec::new();
         for (moment, (begun, ended)) in moments {
-            live.extend(begun);
+            standing.extend(begun);
             for at in ended {
-                let _there: bool = live.remove(&at);
+                let _there: bool = standing.remove(&at);
             }
-            let first = live.first().copied();
-            if line.last().is_none_or(|(_, before)| *before != first) {
-                line.push((moment, first));
+            let first = standing.first().copied();
+            if changes.last().is_none_or(|(_, before)| *before != first) {
+                changes.push((moment, first));
             }
         }
-        Self(line)
+        Self(changes)
     }
 
     fn at(&self, now: Timestamp) -> Option<usize> {
@@ -310,10 +312,10 @@ mod tests {
         );
         prop::option::of(
             terms.prop_map(|(networks, partitions, actions, version)| Terms {
+                version,
+                actions,
                 networks,
                 partitions,
-                actions,
-                version,
                 ..Terms::default()
             }),
         )

@@ -168,12 +168,11 @@ impl Vault {
             let linked = self.catalog.identity(issuer, subject).await?;
             let linked = linked.map(|link| link.principal);
             // Whoever is linked stays so; nobody new is, where another organisation speaks first.
-            let taken = match &linked {
-                Some(principal) => Some(principal) != own,
-                None => {
-                    let since = Some(by.row.created);
-                    self.is_linked_elsewhere(&by.name, &by.row, since).await?
-                }
+            let taken = if linked.is_some() {
+                linked.as_ref() != own
+            } else {
+                let since = Some(by.row.created);
+                self.is_linked_elsewhere(&by.name, &by.row, since).await?
             };
             if taken {
                 return Err(ScimError::Uniqueness.into());

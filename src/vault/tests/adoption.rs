@@ -57,13 +57,6 @@ async fn may_head(world: &World, who: &str) -> Option<ErrorKind> {
     )
 }
 
-fn inactive(old: &User, _: &PrincipalId) -> Result<User, ScimError> {
-    Ok(User {
-        active: false,
-        ..old.clone()
-    })
-}
-
 #[tokio::test]
 async fn an_adopted_person_keeps_what_she_has_and_falls_with_her_organisation() {
     let world = World::new().await;
@@ -105,6 +98,12 @@ async fn an_adopted_person_keeps_what_she_has_and_falls_with_her_organisation() 
     let changed = vault.scim_change_user(&teller, "stan", None, nobody).await;
     assert_eq!(said(changed), Some(ScimError::Mutability));
     assert_eq!(whose(&world, "sram", "9").await, None);
+    let inactive = |old: &User, _: &PrincipalId| {
+        Ok(User {
+            active: false,
+            ..old.clone()
+        })
+    };
     let changed = vault.scim_change_user(&teller, "stan", None, inactive);
     changed.await.unwrap();
     let denied = Some(ErrorKind::AccessDenied);
