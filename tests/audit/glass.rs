@@ -47,7 +47,7 @@ fn lists(vault: &Vault, address: &str, file: &str) -> u16 {
     let (signature, _) = sign(signable, &params).expect("signed").into_parts();
     let mut lines = format!("GET {path} HTTP/1.1\r\nconnection: close\r\n");
     for (name, value) in fixed.into_iter().chain(signature.headers()) {
-        lines.push_str(&format!("{name}: {value}\r\n"));
+        lines = format!("{lines}{name}: {value}\r\n");
     }
     let mut stream = TcpStream::connect(address).expect("it listens");
     stream
