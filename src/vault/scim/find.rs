@@ -201,8 +201,8 @@ impl Vault {
         Ok(all)
     }
 
-    /// What is made of the rows whose names begin so; each is looked at as its page is read, so that
-    /// no more is kept than fits, and others have their turn between two pages.
+    /// What is made of the rows whose names begin so; each is looked at as its page is read, so
+    /// that no more is kept than fits, and others have their turn between two pages.
     async fn told_rows<T>(
         &self,
         kind: RosterKind,
