@@ -187,14 +187,13 @@ impl Locks {
             let strict = there.filter(|there| there.mode == RetentionMode::Compliance);
             let mode = strict.map_or(mode, |there| there.mode);
             let retained = self.place.retain(id, version, Retention { mode, until });
-            retained.await.map_err(|error| match error {
-                StoreError::Denied => CliError::new(
-                    Exit::No,
-                    format!("the store refuses to lock volume {id} until {until}"),
-                )
-                .hint("its credential needs the right to set retentions"),
-                error => away(&error),
-            })?;
+            let retained = retained.await;
+            if matches!(retained, Err(StoreError::Denied)) {
+                let what = format!("the store refuses to lock volume {id} until {until}");
+                return Err(CliError::new(Exit::No, what)
+                    .hint("its credential needs the right to set retentions"));
+            }
+            retained.map_err(|error| away(&error))?;
             let told = self.place.retention(id, version).await;
             there = told.map_err(|error| away(&error))?;
         }

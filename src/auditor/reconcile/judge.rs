@@ -435,6 +435,13 @@ mod tests {
                 Judged::Around(Kind::Changed),
             ),
             (Op::Bucket, Name::Bucket, 15_000, Judged::Covered),
+            (Op::Retain, Name::Volume(id(5)), 15_000, Judged::Undecided),
+            (
+                Op::Retain,
+                Name::Blob(id(1)),
+                15_000,
+                Judged::Around(Kind::Changed),
+            ),
         ] {
             assert_eq!(
                 judged(&[], &access(op, ms), name),

@@ -175,7 +175,8 @@ impl LockStore for LockMemory {
         if bytes != whole || range.is_empty() || range.end > whole {
             return Err(StoreError::Length);
         }
-        let part = kept.bytes.slice(range.start as usize..range.end as usize);
+        let at = |offset: u64| usize::try_from(offset).unwrap();
+        let part = kept.bytes.slice(at(range.start)..at(range.end));
         Ok(Box::pin(stream::iter([Ok(part)])))
     }
 

@@ -18,12 +18,10 @@ use super::sdk::judged;
 use super::{S3Store, failed};
 use crate::store::locked::{After, LockStore, Version, VersionId, Versions};
 use crate::store::{BlobStream, StoreError};
-use crate::types::limits::STORE_ANSWER_BYTES_MAX;
 use crate::types::{BlobId, Retention, RetentionMode, Timestamp};
 
-/// What is asked for at once: half of what an answer may have.
+/// What is asked for at once: half of what an answer may have (`STORE_ANSWER_BYTES_MAX`).
 const PIECE_BYTES: u64 = 2 * 1024 * 1024;
-const _: () = assert!(PIECE_BYTES * 2 == STORE_ANSWER_BYTES_MAX as u64);
 /// Versions that S3 lists at once.
 const PAGE_VERSIONS: i32 = 1_000;
 
