@@ -63,7 +63,8 @@ impl Swept {
     pub(super) fn tell(&self, output: &mut Output) {
         if let Some(until) = self.until {
             output.note(&format!(
-                "{} volumes that were replaced are locked in the store and go when their locks end, the first after {until}",
+                "{} volumes that were replaced are locked in the store and go when their locks \
+                 end, the first after {until}",
                 self.waiting
             ));
         }
@@ -72,7 +73,8 @@ impl Swept {
         }
         if self.strangers > 0 {
             output.hint(&format!(
-                "{} such findings: Kluis does none of it. Every locked volume is read by its version; the store's access log says who it was (`kluis-audit reconcile`)",
+                "{} such findings: Kluis does none of it. Every locked volume is read by its \
+                 version; the store's access log says who it was (`kluis-audit reconcile`)",
                 self.strangers
             ));
         }
@@ -80,7 +82,7 @@ impl Swept {
 }
 
 /// Until when a volume is locked: until the first of its records may go, and for as long as writing
-/// it again without them may take. The clock bounds it: a segment from the future locks nothing longer.
+/// it again without them may take. The clock bounds it: no segment from the future locks longer.
 pub(super) fn held_until(segments: &[Segment], place: &Place, keys: &LogKeys) -> Timestamp {
     let key = keys.notary.scope_key();
     let named: BTreeMap<_, Scope> = keys.kept.scopes().map(|s| (key.tag(&s), s)).collect();
@@ -218,8 +220,8 @@ impl Locks {
         Ok((of_volumes.collect(), page.next))
     }
 
-    /// As [`Archive::find`], whatever marks are in front. Of two versions of one run the one that is
-    /// locked for longer counts.
+    /// As [`Archive::find`], whatever marks are in front. Of two versions of one run the one that
+    /// is locked for longer counts.
     pub(super) async fn find(&self, keys: &LogKeys) -> Result<Vec<Place>, CliError> {
         let mut found = Vec::new();
         let mut after = None;

@@ -160,7 +160,7 @@ async fn au_9_what_is_over_waits_calmly_for_its_lock_and_goes_then() {
 }
 
 /// The margin is what keeps a record from being without a lock: on the day that something else in
-/// its volume is over, the volume is written again, and locked anew, while the old lock still holds.
+/// its volume is over, the volume is written again, and locked anew, while the old lock holds.
 #[tokio::test]
 async fn au_9_no_record_is_without_a_lock_while_another_projects_go() {
     let memory = LockMemory::at(after(0));

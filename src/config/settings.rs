@@ -303,7 +303,8 @@ settings! {
     /// The log's volumes in the store, and their locks (`docs/audit.md`).
     volumes: Volumes {
         /// The bucket that they are in; none for `store.bucket`. It has the same endpoint and
-        /// credential. Choose it before the first volume is written: they do not move by themselves.
+        /// credential. Choose it before the first volume is written: they do not move by
+        /// themselves.
         bucket: Option<String> = None,
         /// Whether they are under Object Lock until their time is over: "off", "try" (where the
         /// bucket has it and keeps it), or "require": otherwise neither the gateway nor `ship`

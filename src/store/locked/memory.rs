@@ -35,6 +35,10 @@ pub(crate) enum Lie {
     Loses,
     /// It does not answer.
     Silent,
+    /// It breaks where something is to be locked.
+    Breaks,
+    /// It breaks where something is to be deleted.
+    BreaksOnDeletes,
 }
 
 struct Kept {
@@ -151,6 +155,9 @@ impl LockStore for LockMemory {
         if matches!(self.answer()?, Some(Lie::NoLocks | Lie::RefusesLocks)) {
             return Err(failed("400"));
         }
+        if self.answer()? == Some(Lie::Breaks) {
+            return Err(failed("it answered 500 InternalError"));
+        }
         if retention.until <= self.now() {
             return Err(failed("a lock must end in the future"));
         }
@@ -229,6 +236,9 @@ impl LockStore for LockMemory {
         bypass: bool,
     ) -> Result<(), StoreError> {
         let lie = self.answer()?;
+        if lie == Some(Lie::BreaksOnDeletes) {
+            return Err(failed("it answered 503 Unavailable"));
+        }
         let now = self.now();
         let mut inner = self.lock();
         let at = inner

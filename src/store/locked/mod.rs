@@ -1,8 +1,8 @@
 //! The port to a place that keeps versions of blobs and locks them (S3 Object Lock): what is locked
 //! there is refused to everybody who wants it gone before its moment, to Kluis too.
 //!
-//! It stands beside [`BlobStore`](super::BlobStore), whose reads and writes know nothing of it. What
-//! the place says of its locks is believed only as far as `prove` has seen it refuse.
+//! It stands beside [`BlobStore`](super::BlobStore), whose reads and writes know nothing of it.
+//! What the place says of its locks is believed only as far as `prove` has seen it refuse.
 
 #[cfg(test)]
 pub(crate) mod contract;
@@ -31,7 +31,7 @@ pub type SharedLocks = Arc<dyn LockStore>;
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct VersionId(String);
 
-/// The longest name of a version that is taken from a store: S3's are opaque, of 1,024 bytes at most.
+/// The longest name of a version that is taken from a store: S3's have at most 1,024 bytes.
 const VERSION_BYTES_MAX: usize = 1_024;
 
 impl VersionId {

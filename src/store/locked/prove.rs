@@ -1,5 +1,5 @@
-//! Whether a place keeps its locks. A bucket's own word is not enough: a blob is locked for minutes,
-//! and everything that must be refused is tried on it.
+//! Whether a place keeps its locks. A bucket's own word is not enough: a blob is locked for
+//! minutes, and everything that must be refused is tried on it.
 //!
 //! The blob stays behind, since nothing can remove it; the next proof removes those of before.
 
@@ -33,7 +33,8 @@ fn lacks(what: &str) -> Proved {
     Proved::Lacks(what.to_owned())
 }
 
-/// Locks a blob in this mode and tries what must fail. An error is a place that cannot be asked now.
+/// Locks a blob in this mode and tries what must fail. An error is a place that cannot be asked
+/// now.
 pub async fn prove(
     place: &dyn LockStore,
     mode: RetentionMode,
@@ -50,7 +51,7 @@ pub async fn prove(
     let put = place.put_locked(PROBE, Bytes::from_static(BYTES), retention);
     let version = match put.await {
         Ok(version) => version,
-        Err(StoreError::Failed { reason }) => {
+        Err(StoreError::Failed { reason }) if is_final(&reason) => {
             return Ok(Proved::Lacks(format!("a lock is refused: {reason}")));
         }
         Err(other) => return Err(other),
@@ -119,12 +120,18 @@ async fn lost(place: &dyn LockStore, version: &VersionId) -> Result<Option<Prove
     Ok((read != BYTES).then(|| lacks("what it has locked came back as other bytes")))
 }
 
+/// Whether an answer means it: a server that fails may say something else the next time.
+fn is_final(reason: &str) -> bool {
+    !reason.starts_with("it answered 5") || reason.starts_with("it answered 501")
+}
+
 /// Whether the place said no. That it does not answer is no refusal.
 fn is_refused(answer: Result<(), StoreError>) -> Result<bool, StoreError> {
     match answer {
         Ok(()) => Ok(false),
+        Err(StoreError::Denied) => Ok(true),
         // AWS and most refuse with 403, some with 400 or 409.
-        Err(StoreError::Denied | StoreError::Failed { .. }) => Ok(true),
+        Err(StoreError::Failed { reason }) if is_final(&reason) => Ok(true),
         Err(other) => Err(other),
     }
 }
@@ -202,9 +209,12 @@ mod tests {
 
     #[tokio::test]
     async fn a_place_that_does_not_answer_proves_nothing() {
-        let place = LockMemory::new();
-        place.lie(Some(Lie::Silent));
-        let told = prove(&*place, RetentionMode::Compliance, place.now()).await;
-        assert!(matches!(told, Err(StoreError::Timeout)), "{told:?}");
+        for lie in [Lie::Silent, Lie::Breaks, Lie::BreaksOnDeletes] {
+            let place = LockMemory::new();
+            place.lie(Some(lie));
+            let told = prove(&*place, RetentionMode::Compliance, place.now()).await;
+            let silent = matches!(told, Err(StoreError::Timeout | StoreError::Failed { .. }));
+            assert!(silent, "{lie:?}: {told:?}");
+        }
     }
 }
