@@ -72,6 +72,20 @@ fn grant() -> Value {
             ("starts", json!({"type": "string", "format": "date-time"})),
             ("expires", json!({"type": "string", "format": "date-time"})),
             ("propose", json!({"type": "boolean"})),
+            ("dry_run", json!({"type": "boolean"})),
+        ],
+    )
+}
+
+fn defaults() -> Value {
+    let days = json!({"type": "integer", "minimum": 1, "maximum": limits::RETENTION_DAYS_MAX});
+    object(
+        4,
+        &[
+            ("label", text()),
+            ("source", text()),
+            ("basis", text()),
+            ("days", days),
         ],
     )
 }
@@ -180,6 +194,12 @@ fn about(endpoint: &Endpoint) -> About {
         "ProveRecord" => asked(
             &super::records::PROVED,
             of("The proof that a request's record is in the log", None, 200),
+        ),
+        "ListDatasets" => of("The datasets that the caller may know of", None, 200),
+        "SetDefaults" => of(
+            "What a project's datasets are that say nothing themselves",
+            Some(defaults()),
+            204,
         ),
         "ListJobs" => of("The caller's jobs that wait or run", None, 200),
         "SubmitJob" => of("Lets a job read in the caller's name", Some(job()), 201),

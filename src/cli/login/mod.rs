@@ -354,7 +354,10 @@ pub(super) fn whoami(
 }
 
 /// Who signs, and until when, where that is known.
-fn signed_by(ask: &Whoami, environment: &Environment) -> Result<(Caller, String), CliError> {
+pub(super) fn signed_by(
+    ask: &Whoami,
+    environment: &Environment,
+) -> Result<(Caller, String), CliError> {
     if ask.caller.credentials.is_some() {
         let credentials = ask.caller.credentials.clone();
         return Ok((Caller { credentials }, String::new()));

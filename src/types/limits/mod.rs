@@ -468,6 +468,14 @@ pub const ARCHIVE_HOT_RECORDS_MAX: usize = 2_000_000;
 pub const RECORDS_SCAN_MAX: usize = 100_000;
 /// Requests on one page: some 1.5 KiB of JSON each.
 pub const RECORDS_PAGE_MAX: usize = 1_000;
+/// Requests of the log that a command asks a gateway for at once, on a page of at most so many
+/// bytes: records of 16 KiB each, written as JSON.
+pub const COMMAND_PAGE_RECORDS: usize = 250;
+/// See [`COMMAND_PAGE_RECORDS`].
+pub const COMMAND_PAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Pages that a command reads before it takes a gateway's log for one without end: 10,000,000,000
+/// records, since a page reads 100,000.
+pub const COMMAND_PAGES_MAX: usize = 100_000;
 /// Records that the proof of one reads at most: for its end, and for what its neighbours in the
 /// log's entry belong to. Some 2 s of one core.
 pub const PROOF_SCAN_MAX: usize = 1_000_000;
