@@ -201,20 +201,33 @@ fn about(endpoint: &Endpoint) -> About {
             Some(defaults()),
             204,
         ),
-        "ListJobs" => of("The caller's jobs that wait or run", None, 200),
-        "SubmitJob" => of("Lets a job read in the caller's name", Some(job()), 201),
-        "CancelJob" => of("Ends a job of the caller's", None, 204),
-        "StartJob" => of(
+        "ListJobs" | "SubmitJob" | "CancelJob" | "StartJob" | "EndJob" => about_job(endpoint),
+        other => of(other, has_body(&endpoint.method).then(|| json!({})), 200),
+    }
+}
+
+/// The same of jobs.
+fn about_job(endpoint: &Endpoint) -> About {
+    let (summary, takes, status) = match endpoint.operation {
+        "ListJobs" => ("The caller's jobs that wait or run", None, 200),
+        "SubmitJob" => ("Lets a job read in the caller's name", Some(job()), 201),
+        "CancelJob" => ("Ends a job of the caller's", None, 204),
+        "StartJob" => (
             "A job's session, on a node's statement",
             Some(statement()),
             200,
         ),
-        "EndJob" => of(
+        _ => (
             "A node's statement that a job has ended",
             Some(statement()),
             204,
         ),
-        other => of(other, has_body(&endpoint.method).then(|| json!({})), 200),
+    };
+    About {
+        summary,
+        takes,
+        status,
+        ..About::default()
     }
 }
 

@@ -21,7 +21,7 @@ pub(super) const COLUMNS: [&str; 5] = ["dataset", "bucket", "creator", "created"
 /// Runs one of its commands.
 pub(super) fn run(
     command: &DatasetCommand,
-    signed: &Signed,
+    who: &Signed,
     desk: Desk<'_>,
     output: &mut Output,
 ) -> Result<Exit, CliError> {
@@ -47,7 +47,7 @@ pub(super) fn run(
         | DatasetCommand::Versions { .. }
         | DatasetCommand::Delete { .. } => {}
     }
-    let way = Way::of(signed, desk)?;
+    let way = Way::of(who, desk)?;
     match command {
         DatasetCommand::Diff { .. } | DatasetCommand::Verify { .. } => {}
         DatasetCommand::Create {
@@ -209,14 +209,13 @@ fn publish(
     let version = match way {
         Way::Host(desk) => {
             let publisher = way::named("--publisher", publisher)?;
-            let published = desk.act(output, async |opened| {
+            let made = desk.act(output, async |opened| {
                 let call = call(opened, "dataset publish")?;
                 let vault = &opened.vault;
                 Ok(vault.publish_for(&call, name, publisher.clone()).await?)
             });
-            let published =
-                published.map_err(|error| way::herself(error, "--publisher", publisher))?;
-            Told::of(&published)
+            let made = made.map_err(|error| way::herself(error, "--publisher", publisher))?;
+            Told::of(&made)
         }
         Way::Signed(signer) => {
             unnamed("--publisher", publisher)?;

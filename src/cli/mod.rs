@@ -64,6 +64,7 @@ use crate::config::Environment;
 use args::{Cli, Command};
 use output::{CliError, Exit, Output};
 use process::Line;
+use way::Way;
 
 /// Runs the command.
 #[must_use]
@@ -95,7 +96,7 @@ fn dispatch(cli: &Cli, environment: &Environment, output: &mut Output) -> Result
         Command::Mount(ask) => mount::run(ask, environment, output),
         Command::Principal { command } => principal::run(command, desk, output),
         Command::Credential { command } => credential::run(command, desk, output),
-        Command::Grant { signed, command } => grant::run(command, signed, desk, output),
+        Command::Grant { signed, command } => grant::run(command, &Way::of(signed, desk)?, output),
         Command::Notices(caller) => approval::notices(caller, environment, output),
         Command::Approval { command } => approval::run(command, environment, output),
         Command::Webhook { command } => webhook::run(command, desk, output),
@@ -109,7 +110,7 @@ fn dispatch(cli: &Cli, environment: &Environment, output: &mut Output) -> Result
         Command::Key { command } => key::run(command, desk, output),
         Command::Init(ask) => init::run(ask, environment, output),
         Command::Policy { command } => policy::run(command, desk, output),
-        Command::Audit { signed, command } => audit::run(command, signed, desk, output),
+        Command::Audit { signed, command } => audit::run(command, &Way::of(signed, desk)?, output),
         Command::Recover(ask) => recover::run(ask, desk, output),
         Command::Drill(ask) => drill::run(ask, desk, output),
         Command::Doctor => doctor::run(desk, output),

@@ -1,6 +1,7 @@
 //! What the command says. Standard output carries data only; messages go to standard error as
 //! `kluis: error: …` and `kluis: hint: …`; colour and progress are for terminals alone.
 
+use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write};
 use std::process::ExitCode;
 
@@ -347,7 +348,8 @@ fn plain_json(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         if c.is_control() {
-            out.push_str(&format!("\\u{:04x}", u32::from(c)));
+            // Writing to a text cannot fail.
+            let _written = write!(out, "\\u{:04x}", u32::from(c)).is_ok();
         } else {
             out.push(c);
         }

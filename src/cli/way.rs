@@ -48,7 +48,7 @@ pub(super) struct Signer<'a> {
 
 impl<'a> Way<'a> {
     /// A credential that is named goes before all else; then the configuration, if it is there.
-    pub(super) fn of(signed: &Signed, desk: Desk<'a>) -> Result<Self, CliError> {
+    pub(super) fn of(who: &Signed, desk: Desk<'a>) -> Result<Self, CliError> {
         let environment = desk.environment;
         let by = |caller| {
             Ok(Self::Signed(Signer {
@@ -56,8 +56,8 @@ impl<'a> Way<'a> {
                 environment,
             }))
         };
-        if signed.credentials.is_some() {
-            let credentials = signed.credentials.clone();
+        if who.credentials.is_some() {
+            let credentials = who.credentials.clone();
             return by(Caller { credentials });
         }
         // One that is named, or cannot be looked for, is an error of its own where it is missing.

@@ -122,7 +122,6 @@ pub(crate) fn request(operation: &str, there: &There) -> Option<(Asked, Else)> {
         "ListMultipartUploads" => asked("GET", of("uploads")),
         "GetPublicAccessBlock" => asked("GET", of("publicAccessBlock")),
         "GetBucketOwnershipControls" => asked("GET", of("ownershipControls")),
-        "GetBucketPolicyStatus" => asked("GET", of("policyStatus")),
         "GetObjectAcl" => asked("GET", on("acl")),
         "GetBucketAcl" => asked("GET", of("acl")),
         "PutObjectTagging" => asked("PUT", on("tagging")).body(TAGS),
@@ -162,6 +161,7 @@ fn setting(operation: &str) -> Option<Asked> {
         "GetObjectLegalHold" => asked("GET", locked("legal-hold")),
         "PutObjectLegalHold" => hashed("PUT", locked("legal-hold"), HOLD),
         "GetBucketPolicy" => asked("GET", of("policy")),
+        "GetBucketPolicyStatus" => asked("GET", of("policyStatus")),
         _ => return None,
     })
 }

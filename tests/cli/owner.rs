@@ -75,7 +75,7 @@ impl Far {
 
     /// A file there for its owner alone.
     fn write(&self, name: &str, text: &str) {
-        use std::os::unix::fs::PermissionsExt as _;
+        use std::os::unix::fs::PermissionsExt;
         let file = self.desk.path().join(name);
         std::fs::write(&file, text).expect("written");
         std::fs::set_permissions(&file, PermissionsExt::from_mode(0o600)).expect("closed");

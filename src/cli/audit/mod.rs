@@ -6,9 +6,8 @@ mod signed;
 use serde_json::Value;
 
 use super::audit_args::{AuditCommand, AuditFilters};
-use super::open::Desk;
 use super::output::{CliError, Exit, Output};
-use super::way::{Signed, Way};
+use super::way::Way;
 use crate::journal::Filter;
 use crate::ledger::line;
 use crate::types::EventId;
@@ -16,11 +15,9 @@ use crate::types::EventId;
 /// Runs one of its commands.
 pub(super) fn run(
     command: &AuditCommand,
-    signed: &Signed,
-    desk: Desk<'_>,
+    way: &Way<'_>,
     output: &mut Output,
 ) -> Result<Exit, CliError> {
-    let way = Way::of(signed, desk)?;
     match command {
         AuditCommand::Tail {
             project,
@@ -34,14 +31,14 @@ pub(super) fn run(
                 ..Filter::default()
             };
             let asked = (*lines, *follow);
-            match &way {
+            match way {
                 Way::Host(desk) => host::tail(filter, asked, *desk, output),
                 Way::Signed(signer) => signed::tail(&filter, asked, signer, output),
             }
         }
         AuditCommand::Show { event, filters } => {
             let filter = filter(*event, filters);
-            match &way {
+            match way {
                 Way::Host(desk) => host::show(filter, *desk, output),
                 Way::Signed(signer) => signed::show(&filter, signer, output),
             }

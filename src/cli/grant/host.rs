@@ -61,8 +61,8 @@ pub(super) fn approve(
     let done = desk.act(output, async |opened| {
         let call = call(opened, "grant approve")?;
         let vault = &opened.vault;
-        let approved = vault.approve_grant(&call, (project, id), Some(approver));
-        Ok(approved.await.map(drop)?)
+        let settled = vault.approve_grant(&call, (project, id), Some(approver));
+        Ok(settled.await.map(drop)?)
     });
     done.map_err(|error| way::herself(error, "--approver", approver))
 }

@@ -6,10 +6,9 @@ mod signed;
 pub(super) mod table;
 mod words;
 
-use super::grant_args::{GrantCommand, GrantPlace};
-use super::open::Desk;
+use super::grant_args::{GrantArgs, GrantCommand, GrantPlace};
 use super::output::{CliError, Exit, Output};
-use super::way::{Signed, Way};
+use super::way::Way;
 use crate::app::system::SystemClock;
 use crate::types::{Clock as _, GrantId, ProjectName};
 
@@ -19,29 +18,14 @@ type Place<'a> = (&'a ProjectName, GrantId);
 /// Runs one of its commands.
 pub(super) fn run(
     command: &GrantCommand,
-    signed: &Signed,
-    desk: Desk<'_>,
+    way: &Way<'_>,
     output: &mut Output,
 ) -> Result<Exit, CliError> {
-    let way = Way::of(signed, desk)?;
     let now = SystemClock.now();
     match command {
-        GrantCommand::Create(ask) => {
-            let id = match &way {
-                Way::Host(desk) => host::create(ask, *desk, output)?,
-                Way::Signed(signer) => signed::create(ask, signer, output)?,
-            };
-            output.rows(["grant"], &[[id.to_string()]])?;
-            if ask.propose || ask.proposer.is_some() {
-                output.note("it gives nothing until an owner approves it");
-                output.hint(&format!(
-                    "an owner runs `kluis grant approve {} {id}`, from any machine",
-                    ask.project
-                ));
-            }
-        }
+        GrantCommand::Create(ask) => create(ask, way, output)?,
         GrantCommand::List { project } => {
-            let grants = match &way {
+            let grants = match way {
                 Way::Host(desk) => host::list(&desk.catalog()?, project)?,
                 Way::Signed(signer) => {
                     let rows = signed::list(project, signer)?;
@@ -52,7 +36,7 @@ pub(super) fn run(
         }
         GrantCommand::Show(GrantPlace { project, grant }) => {
             let place = (project, *grant);
-            let grant = match &way {
+            let grant = match way {
                 Way::Host(desk) => host::find(place, *desk)?,
                 Way::Signed(signer) => signed::find(place, signer)?.grant,
             };
@@ -64,7 +48,7 @@ pub(super) fn run(
             yes,
         } => {
             let (place, approver) = (place.both(), approver.as_ref());
-            match &way {
+            match way {
                 Way::Host(desk) => host::approve(place, approver, *desk, output)?,
                 Way::Signed(signer) => signed::approve(place, (approver, *yes), signer, output)?,
             }
@@ -72,7 +56,7 @@ pub(super) fn run(
         }
         GrantCommand::Withdraw { place, approver } => {
             let (place, approver) = (place.both(), approver.as_ref());
-            match &way {
+            match way {
                 Way::Host(desk) => host::withdraw(place, approver, *desk, output)?,
                 Way::Signed(signer) => signed::withdraw(place, approver, signer)?,
             }
@@ -88,7 +72,7 @@ pub(super) fn run(
             approver,
         } => {
             let asked = (confirm.as_slice(), approver.as_ref());
-            let rows = match &way {
+            let rows = match way {
                 Way::Host(desk) => host::review(project, asked, *desk, output)?,
                 Way::Signed(signer) => signed::review(project, asked, signer)?,
             };
@@ -96,4 +80,20 @@ pub(super) fn run(
         }
     }
     Ok(Exit::Done)
+}
+
+fn create(ask: &GrantArgs, way: &Way<'_>, output: &mut Output) -> Result<(), CliError> {
+    let id = match way {
+        Way::Host(desk) => host::create(ask, *desk, output)?,
+        Way::Signed(signer) => signed::create(ask, signer, output)?,
+    };
+    output.rows(["grant"], &[[id.to_string()]])?;
+    if ask.propose || ask.proposer.is_some() {
+        output.note("it gives nothing until an owner approves it");
+        output.hint(&format!(
+            "an owner runs `kluis grant approve {} {id}`, from any machine",
+            ask.project
+        ));
+    }
+    Ok(())
 }
