@@ -87,7 +87,7 @@ pub use drill::Drilled;
 pub use error::{ErrorKind, VaultError};
 pub use grants::{GrantDraft, GrantUse, NOBODY_SPEAKS, ReviewTimes};
 pub use jobs::{Job, JobAsk, NodeDraft};
-pub use keywork::{Unopened, erasure_words};
+pub use keywork::{Noticed, Unopened, erasure_words};
 pub use lifecycle::Lifecycled;
 pub use log_terms::LogTermsChange;
 pub use names::LogAsk;

@@ -331,6 +331,9 @@ pub const RIGHTS_PIECES_MAX: usize = 1_024;
 pub const JOURNAL_WAIT_MS_MAX: u64 = 5_000;
 /// Commits waiting for the catalog's writer.
 pub const CATALOG_QUEUE_MAX: usize = 4_096;
+/// Their encoded changes, in bytes: seven of the largest completions; 4,096 small ones are a tenth.
+/// As long as the longest commit ([`CATALOG_CHANGE_BYTES_MAX`]), which has room alone.
+pub const CATALOG_QUEUE_BYTES_MAX: usize = CATALOG_CHANGE_BYTES_MAX;
 /// Commits that share one transaction.
 pub const CATALOG_GROUP_MAX: usize = 512;
 /// Credentials, datasets or subjects that the guard keeps in memory; at the bound it starts anew.
@@ -356,6 +359,8 @@ pub const SNAPSHOT_POINTER_GAP: u64 = if cfg!(test) { 8 } else { 256 };
 pub const SNAPSHOT_BASE_COUNT_MIN: u64 = 20_000;
 /// ... and at the most, however few bytes they hold: 20 minutes of a recovery at 5 ms each.
 pub const SNAPSHOT_BASE_COUNT_MAX: u64 = 240_000;
+/// Blobs in a row that a store may refuse to delete before a sweep takes it that it deletes none.
+pub const SWEEP_REFUSALS_MAX: u64 = 1_000;
 /// Snapshots that one sweep deletes: 6 times what the busiest hour writes.
 pub const SNAPSHOT_PRUNE_MAX: u64 = 4_320;
 /// Commits that a recovery remembers, 40 bytes each, to tell what two snapshots hold from a fork.
