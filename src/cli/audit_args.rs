@@ -32,8 +32,8 @@ pub enum AuditCommand {
     },
     /// Show one request, or those that filters name
     ///
-    /// Over the network who may read a project's log sees its records, and who manages the grants of
-    /// a dataset what was done with it, and by whom. Reading the log is itself recorded.
+    /// Over the network who may read a project's log sees its records, and who manages the grants
+    /// of a dataset what was done with it, and by whom. Reading the log is itself recorded.
     #[command(
         after_long_help = "Example:\n  kluis audit show 0198f0c27a1e7c3b9d510c6a5d0f2b11\n  kluis audit show --principal a.jansen --since 2027-03-01 --outcome refused\n  kluis audit show --project icu-sepsis --action object.read --credentials a.jansen.env"
     )]
