@@ -1,5 +1,5 @@
-//! How a record is shown: as `kluis.audit/1` JSON (the names of `docs/audit.md`), and of that as one
-//! line of text for a terminal (`line.rs`).
+//! How a record is shown: as `kluis.audit/1` JSON (the names of `docs/audit.md`), and of that as
+//! one line of text for a terminal (`line.rs`).
 
 use std::fmt;
 

@@ -1,4 +1,5 @@
-//! Commands before a gateway that lies: rubbish, endless answers, texts that would steer a terminal.
+//! Commands before a gateway that lies: rubbish, endless answers, texts that would steer a
+//! terminal.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};

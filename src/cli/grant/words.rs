@@ -13,8 +13,8 @@ const GRAVE: [Action; 6] = [
     Action::GrantManage,
 ];
 
-/// Who may do what with which data, for what, on which permit, until when; and what it does not let.
-/// `reach` is what the gateway's policy makes of its role, where it said so.
+/// Who may do what with which data, for what, on which permit, until when; and what it does not
+/// let. `reach` is what the gateway's policy makes of its role, where it said so.
 pub(super) fn summary(grant: &Grant, reach: Option<&[Action]>) -> [String; 2] {
     let who = &grant.principal;
     let deeds = reach.map_or_else(
