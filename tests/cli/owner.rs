@@ -323,7 +323,7 @@ fn nobody_else_does_anything_there() {
 
 #[test]
 fn it_says_whose_word_it_takes() {
-    let mut far = Far::founded();
+    let far = Far::founded();
     let approver = far.grant("ana", "rob", "reader", &["--approver", "ana"]);
     approver.expect(
         2,
@@ -366,7 +366,11 @@ fn it_says_whose_word_it_takes() {
     far.vault
         .run(&["dataset", "publish", "icu/ecg"])
         .expect(2, &["`--publisher` says on whose word"]);
+}
 
+#[test]
+fn it_says_where_it_acts_and_why_it_cannot() {
+    let mut far = Far::founded();
     // Neither a configuration nor somebody who signs.
     let both = [
         "hint: from anywhere: `--credentials FILE`",
