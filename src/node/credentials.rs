@@ -1,6 +1,6 @@
 //! The job's credential: a session that its node asks for by itself, as a job's or for the token of
-//! a service account; or a file of `NAME=value` lines, read again when it changes, so that a renewed
-//! credential needs no new mount.
+//! a service account; or a file of `NAME=value` lines, read again when it changes, so that a
+//! renewed credential needs no new mount.
 
 use std::fs::{File, Metadata};
 use std::io::Read as _;
