@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use data_encoding::HEXLOWER;
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, HOST};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::credentials::Credentials;
+use super::credentials::{Credentials, Source};
 use super::job::{Act, JobSource, Started};
 use super::line::{Lines, Patience, Take};
+use super::web_identity::element;
 use crate::store::s3::{Dialer, EMPTY_PAYLOAD, Parts, S3ConfigError};
 use crate::types::{Clock, limits};
 
@@ -33,6 +34,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// An answer that is read whole: 1,000 tables of several extents each.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// What asks for a session of a token.
+const FORM: &str = "application/x-www-form-urlencoded";
 /// Of what a refusal says, the part that is shown.
 const TITLE_CHARS_MAX: usize = 400;
 
@@ -181,7 +184,7 @@ impl Gateway {
         Ok(answer.freeze())
     }
 
-    /// Sees that a job's session is fresh, long before the last one ends.
+    /// Sees that a session is fresh, long before the last one ends.
     async fn refresh(&self) -> Result<(), GatewayError> {
         if self.credentials.due().is_none() {
             return Ok(());
@@ -190,25 +193,35 @@ impl Gateway {
         let Some(source) = self.credentials.due() else {
             return Ok(());
         };
-        let answer = self.state_job(source, Act::Start).await;
-        let started = answer.and_then(|answer| {
-            serde_json::from_slice::<Started>(&answer)
-                .map_err(|_not_json| GatewayError::Unreachable("no session came".into()))
-        });
-        match started {
+        match self.start(source).await {
             Ok(started) => self.credentials.renewed(&started),
             // Asked for long before the end: somebody else's haste is not to end a job.
             Err(error) if self.credentials.goes_on() => {
-                tracing::warn!(%error, "the job's session is not renewed yet");
+                tracing::warn!(%error, "the session is not renewed yet");
             }
             Err(error) => return Err(error),
         }
         Ok(())
     }
 
+    async fn start(&self, source: &Source) -> Result<Started, GatewayError> {
+        let started = match source {
+            Source::Job(job) => {
+                let answer = self.state_job(job, Act::Start).await?;
+                serde_json::from_slice(&answer).ok()
+            }
+            Source::Web(web) => {
+                let body = web.asked().map_err(|error| GatewayError::broken(&error))?;
+                let answer = self.post("/", Some(FORM), &body).await?;
+                web.started(&answer)
+            }
+        };
+        started.ok_or_else(|| GatewayError::Unreachable("no session came".into()))
+    }
+
     /// Says that the job has ended here, or will start again.
     pub async fn end_job(&self, act: Act) -> Result<(), GatewayError> {
-        let Some(source) = self.credentials.source() else {
+        let Some(source) = self.credentials.job() else {
             return Ok(());
         };
         let mut tries = self.tries();
@@ -227,10 +240,23 @@ impl Gateway {
         };
         let body = source.stated(act);
         let body = body.map_err(|error| GatewayError::broken(&error))?;
+        self.post(path, None, &body).await
+    }
+
+    /// Asks once, unsigned, for a session or its end; the whole answer.
+    async fn post(
+        &self,
+        path: &str,
+        kind: Option<&'static str>,
+        body: &Bytes,
+    ) -> Result<Bytes, GatewayError> {
         let authority = self.lines.authority();
         let make = || {
             let request = Request::builder().method(Method::POST).uri(path);
-            let request = request.header(HOST, authority);
+            let mut request = request.header(HOST, authority);
+            if let Some(kind) = kind {
+                request = request.header(CONTENT_TYPE, kind);
+            }
             let request = request.header(CONTENT_LENGTH, body.len());
             let made = request.body(Full::new(body.clone()));
             made.map_err(|error| GatewayError::broken(&error))
@@ -344,12 +370,13 @@ async fn refused(status: StatusCode, mut body: Incoming) -> GatewayError {
     let (code, title) = problem.map_or_else(
         |_not_json| {
             let text = String::from_utf8_lossy(&text);
-            let element = |name: &str| {
-                let (_, rest) = text.split_once(&format!("<{name}>"))?;
-                Some(rest.split_once(&format!("</{name}>"))?.0.to_owned())
-            };
-            let code = element("Code").unwrap_or_else(|| status.to_string());
-            (code, element("Message").unwrap_or_default())
+            let code = element(&text, "Code").map(str::to_owned);
+            let message = text.split_once("<Message>");
+            let message = message.and_then(|(_, rest)| rest.split_once("</Message>"));
+            (
+                code.unwrap_or_else(|| status.to_string()),
+                message.map_or_else(String::new, |(inside, _)| inside.to_owned()),
+            )
         },
         |problem| (problem.code, problem.title),
     );
