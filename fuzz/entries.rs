@@ -7,6 +7,8 @@ pub(crate) mod files;
 pub(crate) mod request;
 #[path = "seeds.rs"]
 pub(crate) mod seeds;
+#[path = "tokens.rs"]
+pub(crate) mod tokens;
 
 use std::path::Path;
 
@@ -15,6 +17,7 @@ use kluis::{catalog, config, ledger, policy, s3, scim, seal, store, types, vault
 
 pub(crate) use files::{journal, keys};
 pub(crate) use request::request;
+pub(crate) use tokens::tokens;
 
 /// A stream of the same bytes again and again, for keys that need not be secret here.
 struct Foretold(u8);
@@ -185,8 +188,9 @@ pub(crate) fn people(data: &[u8]) {
 type Named = (&'static str, fn(&[u8]));
 
 /// Every entry.
-pub(crate) const ALL: [Named; 15] = [
+pub(crate) const ALL: [Named; 16] = [
     ("people", people),
+    ("tokens", tokens),
     ("blob", blob),
     ("seal_decoders", seal_decoders),
     ("part_table", part_table),

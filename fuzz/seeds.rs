@@ -4,7 +4,7 @@ use bytes::BytesMut;
 use kluis::types::{BlobId, DatasetId, ETag, ObjectKey, Timestamp, VersionId};
 use kluis::{catalog, ledger, policy, seal, vault};
 
-use super::{binding, data_key, dataset_key, files, request};
+use super::{binding, data_key, dataset_key, files, request, tokens};
 
 /// A blob of `bytes` bytes, sealed under the key that the entries open with.
 pub(crate) fn sealed_blob(bytes: usize) -> Vec<u8> {
@@ -112,6 +112,7 @@ pub(crate) fn all() -> Vec<(&'static str, Vec<u8>)> {
         ),
     ];
     seeds.extend(files::key_seeds().into_iter().map(|seed| ("keys", seed)));
+    seeds.extend(tokens::SEEDS.map(|seed| ("tokens", seed.to_vec())));
     seeds.extend(request::SEEDS.map(|seed| ("request", seed.into())));
     seeds
 }

@@ -56,6 +56,7 @@ fn the_seeds_are_valid() {
     assert!(catalog::codec::decode(&seeds::change()).is_ok());
     assert!(ledger::decode(&seeds::record()).is_ok());
     assert!(vault::Snapshot::decode(&seeds::snapshot()).is_some());
+    entries::tokens::seeds_are_believed();
     let kept = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("seeds");
     for (number, (name, seed)) in seeds::all().into_iter().enumerate() {
         for (_, entry) in ALL {

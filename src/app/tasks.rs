@@ -1,13 +1,14 @@
 //! What runs beside serving: last uses, work on keys, lifecycles, bases of the catalog, the sweep.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
 use super::shutdown::Shutdown;
-use crate::types::limits;
-use crate::vault::{ErrorKind, SweepAsk, Unopened, Vault, VaultError};
+use crate::types::{KeyWorkId, limits};
+use crate::vault::{ErrorKind, Noticed, SweepAsk, Unopened, Vault, VaultError};
 
 /// How often last uses are written.
 const USES_INTERVAL: Duration = Duration::from_mins(1);
@@ -31,22 +32,43 @@ const KEY_WORK_HOPELESS: Duration = Duration::from_hours(1);
 /// How often work on keys that another process began, or that a crash left, is looked for.
 const KEY_WORK_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Carries on rotations and erasures, and notices those that other processes did.
-pub(super) async fn work_on_keys(vault: Arc<Vault>, shutdown: Shutdown) {
-    let mut seen = None;
-    let mut due = Instant::now();
-    loop {
-        if due <= Instant::now()
-            && let Err(error) = vault.resume_key_works(Unopened::Wait).await
-        {
-            tracing::warn!(reason = error.reason(), "work on keys waits");
-            // It reads each row of a dataset: what only people mend is not tried all the time.
-            // A store that lags behind the catalog mends itself.
-            if error.kind() == ErrorKind::Integrity && error.chain_fault().is_none() {
-                due = Instant::now() + KEY_WORK_HOPELESS;
+/// When work on keys is tried again that only people can help on. Each piece has its own time.
+#[derive(Default)]
+struct Later(HashMap<KeyWorkId, Instant>);
+
+impl Later {
+    /// Carries on all work that is due.
+    async fn carry_on(&mut self, vault: &Vault) -> Result<(), VaultError> {
+        let open = vault.open_key_works().await?;
+        self.0.retain(|id, _| open.iter().any(|row| row.id == *id));
+        for row in open {
+            let due = self.0.get(&row.id);
+            if due.is_some_and(|due| Instant::now() < *due) {
+                continue;
+            }
+            if let Err(error) = vault.resume_key_work(&row, Unopened::Wait).await {
+                let (work, dataset) = (row.id, row.dataset);
+                tracing::warn!(%work, %dataset, reason = error.reason(), "work on keys waits");
+                // It reads each row of a dataset: what only people mend is not tried all the time.
+                // A store that lags behind the catalog mends itself.
+                if error.kind() == ErrorKind::Integrity && error.chain_fault().is_none() {
+                    self.0.insert(work, Instant::now() + KEY_WORK_HOPELESS);
+                }
             }
         }
-        match vault.notice_key_works(&mut seen).await {
+        Ok(())
+    }
+}
+
+/// Carries on rotations and erasures, and notices those that other processes did.
+pub(super) async fn work_on_keys(vault: Arc<Vault>, shutdown: Shutdown) {
+    let mut noticed = Noticed::default();
+    let mut later = Later::default();
+    loop {
+        if let Err(error) = later.carry_on(&vault).await {
+            tracing::warn!(reason = error.reason(), "work on keys waits");
+        }
+        match vault.notice_key_works(&mut noticed).await {
             Ok(0) => {}
             Ok(keys) => tracing::warn!(keys, "destroyed keys were back and are destroyed again"),
             Err(error) => {
@@ -109,6 +131,7 @@ pub(super) async fn sweep(
                 uploads = swept.uploads,
                 unreferenced = swept.unreferenced,
                 orphans = swept.orphans,
+                refused = swept.refused,
                 doubted = swept.doubted,
                 "swept"
             ),

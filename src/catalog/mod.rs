@@ -418,18 +418,13 @@ pub trait Catalog: Send + Sync + 'static {
         after: u32,
         limit: usize,
     ) -> Result<PartPage, CatalogError>;
-    /// Uploads begun before `before`, at most `limit`: what the reaper aborts.
-    async fn stale_uploads(
-        &self,
-        before: Timestamp,
-        limit: usize,
-    ) -> Result<Vec<UploadRow>, CatalogError>;
 
     /// Which of these blobs the catalog knows, in their order (the sweeper asks before it deletes
     /// an orphan).
     async fn known_blobs(&self, ids: &[BlobId]) -> Result<Vec<bool>, CatalogError>;
     /// Takes up to `limit` blobs that lost their last reference before `before` out of the
-    /// catalog, for good: the caller deletes them from the store.
+    /// catalog, for good: the caller deletes them from the store. Answered behind all commits that
+    /// were asked for before, also where nobody waits for them any more.
     async fn claim_unreferenced(
         &self,
         before: Timestamp,

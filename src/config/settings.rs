@@ -391,7 +391,8 @@ settings! {
         grace: Duration = DAY,
         /// How often it runs; the lifecycles of datasets are applied before.
         interval: Duration = Duration::from_hours(1),
-        /// How old an unfinished upload is before it is aborted.
+        /// How long nothing came of an unfinished upload before it is aborted.
+        /// A legal hold on its dataset keeps it.
         upload_age: Duration = DAY.saturating_mul(7),
     }
     /// The operator's log. It is not the audit log, and holds no names and no secrets.

@@ -267,18 +267,3 @@ async fn uploads_are_listed_by_key_and_beginning() {
     })
     .await;
 }
-
-#[tokio::test]
-async fn stale_uploads_are_the_oldest() {
-    on_each(|catalog| async move {
-        furnish(&catalog).await;
-        for number in [5, 2, 9, 7] {
-            begin(&catalog, number, "k").await;
-        }
-        let stale = catalog.stale_uploads(at(7), 9).await.unwrap();
-        assert_eq!(stale, [upload(2, "k"), upload(5, "k")]);
-        let one = catalog.stale_uploads(at(100), 1).await.unwrap();
-        assert_eq!(one, [upload(2, "k")]);
-    })
-    .await;
-}

@@ -463,18 +463,6 @@ impl Catalog for MemoryCatalog {
         Ok(PartPage { parts, more })
     }
 
-    async fn stale_uploads(
-        &self,
-        before: Timestamp,
-        limit: usize,
-    ) -> Result<Vec<UploadRow>, CatalogError> {
-        let state = self.state();
-        let rows = state.uploads.values();
-        let mut old: Vec<&UploadRow> = rows.filter(|row| row.initiated < before).collect();
-        old.sort_unstable_by_key(|row| (row.initiated, row.id));
-        Ok(old.into_iter().take(limit).cloned().collect())
-    }
-
     async fn known_blobs(&self, ids: &[BlobId]) -> Result<Vec<bool>, CatalogError> {
         let state = self.state();
         Ok(ids.iter().map(|id| state.blobs.contains_key(id)).collect())

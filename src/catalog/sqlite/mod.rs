@@ -470,15 +470,6 @@ impl Catalog for SqliteCatalog {
             .await
     }
 
-    async fn stale_uploads(
-        &self,
-        before: Timestamp,
-        limit: usize,
-    ) -> Result<Vec<UploadRow>, CatalogError> {
-        self.scan(move |conn| read::stale_uploads(conn, before, limit))
-            .await
-    }
-
     async fn known_blobs(&self, ids: &[BlobId]) -> Result<Vec<bool>, CatalogError> {
         let ids = ids.to_vec();
         self.scan(move |conn| read::known_blobs(conn, &ids)).await

@@ -9,8 +9,8 @@ use crate::catalog::{
 };
 use crate::policy::Grant;
 use crate::types::{
-    AccessKeyId, BlobId, BucketName, DatasetId, ObjectKey, PrincipalId, ProjectName, Timestamp,
-    UploadId, limits,
+    AccessKeyId, BlobId, BucketName, DatasetId, ObjectKey, PrincipalId, ProjectName, UploadId,
+    limits,
 };
 
 pub(super) fn generation(conn: &Connection) -> Result<u64, CatalogError> {
@@ -157,17 +157,6 @@ pub(super) fn object(
 pub(super) fn upload(conn: &Connection, id: &UploadId) -> Result<Option<UploadRow>, CatalogError> {
     let select = "SELECT id, dataset, row, tags, facts FROM uploads WHERE id = ?1";
     sql::one(conn, select, [id.as_bytes()], rows::upload)
-}
-
-pub(super) fn stale_uploads(
-    conn: &Connection,
-    before: Timestamp,
-    limit: usize,
-) -> Result<Vec<UploadRow>, CatalogError> {
-    let select = "SELECT id, dataset, row, tags, facts FROM uploads
-        WHERE initiated < ?1 ORDER BY initiated, id LIMIT ?2";
-    let bounds = params![sql::time(before)?, sql::limit(limit)];
-    sql::all(conn, select, bounds, rows::upload)
 }
 
 pub(super) fn known_blobs(conn: &Connection, ids: &[BlobId]) -> Result<Vec<bool>, CatalogError> {

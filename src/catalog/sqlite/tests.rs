@@ -9,8 +9,8 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 
 use super::*;
-use crate::catalog::{Conflict, Defaults, Facts, ObjectMeta};
-use crate::types::{LogTerms, PrincipalKind, Timestamp, Versioning};
+use crate::catalog::{Attached, BlobUse, Condition, Conflict, Defaults, Facts, ObjectMeta};
+use crate::types::{Checksums, ETag, LogTerms, PrincipalKind, Timestamp, Versioning};
 
 struct Place {
     directory: TempDir,
@@ -262,5 +262,49 @@ async fn a_full_queue_refuses_and_recovers() {
     assert_eq!(busy + done, many);
     let rows = catalog.projects(None, many).await.unwrap().len();
     assert_eq!(rows, done);
+    assert_eq!(catalog.commit(project("later")).await, Ok(()));
+}
+
+/// A write with a part table of so many bytes, to a dataset that is not there.
+fn large(bytes: usize) -> Vec<Mutation> {
+    vec![Mutation::PutObject {
+        row: ObjectRow {
+            dataset: DatasetId::from_bytes([7; 16]),
+            key: "k".parse().unwrap(),
+            version: VersionId::from_bytes([4; 16]),
+            bytes: 1,
+            etag: ETag::of(&VersionId::from_bytes([4; 16]), 1),
+            modified: Timestamp::from_millis(1),
+            meta: ObjectMeta::default(),
+            checksums: Checksums::default(),
+            part_bytes: Vec::new(),
+            sealed_table: Bytes::from(vec![0; bytes]),
+            versioned: false,
+            attached: Attached::default(),
+        },
+        blobs: BlobUse::default(),
+        condition: Condition::None,
+    }]
+}
+
+/// Rows of 9 MiB for a request of 500 bytes each: the queue is bounded in bytes, too.
+#[tokio::test]
+async fn a_queue_of_large_commits_is_bounded_in_bytes() {
+    let place = Place::new();
+    let catalog = place.open();
+    let other = Connection::open(place.path()).unwrap();
+    other.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let size = limits::CATALOG_QUEUE_BYTES_MAX / 8;
+    let commits = (0..12).map(|_| catalog.commit(large(size)));
+    let (answers, ()) = tokio::join!(futures_util::future::join_all(commits), async {
+        other.execute_batch("ROLLBACK").unwrap();
+    });
+    let absent = Err(CatalogError::from(Conflict::NoDataset));
+    assert_eq!(answers.iter().filter(|told| **told == absent).count(), 7);
+    let busy = Err(CatalogError::Busy);
+    assert_eq!(answers.iter().filter(|told| **told == busy).count(), 5);
+    // All of it is given back: the longest there may be, with what surrounds its table, fits.
+    let longest = limits::CATALOG_CHANGE_BYTES_MAX - 1024;
+    assert_eq!(catalog.commit(large(longest)).await, absent);
     assert_eq!(catalog.commit(project("later")).await, Ok(()));
 }

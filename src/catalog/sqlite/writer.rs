@@ -5,6 +5,7 @@
 //! transaction is durable, not even who is refused: the refusal may rest on a neighbour's commit.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 
@@ -35,7 +36,38 @@ type Answer = Result<Vec<BlobId>, CatalogError>;
 
 struct Job {
     work: Work,
-    reply: oneshot::Sender<Answer>,
+    reply: Reply,
+}
+
+/// Whom to answer, and how much of the queue his work takes until then.
+struct Reply {
+    to: oneshot::Sender<Answer>,
+    _room: Room,
+}
+
+/// Bytes of the queue that are taken; given back when this is dropped.
+struct Room {
+    bytes: usize,
+    taken: Arc<AtomicUsize>,
+}
+
+impl Room {
+    /// Takes them, if there is room.
+    fn take(taken: &Arc<AtomicUsize>, bytes: usize) -> Option<Self> {
+        let before = taken.fetch_add(bytes, Ordering::Relaxed);
+        let room = Self {
+            bytes,
+            taken: Arc::clone(taken),
+        };
+        let fits = before.saturating_add(bytes) <= limits::CATALOG_QUEUE_BYTES_MAX;
+        fits.then_some(room)
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        let _before = self.taken.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
 }
 
 /// Told of each transaction that is durable: how many commits shared it.
@@ -45,6 +77,8 @@ pub type OnCommit = Arc<dyn Fn(u32) + Send + Sync>;
 pub(super) struct Writer {
     queue: Option<SyncSender<Job>>,
     thread: Option<JoinHandle<()>>,
+    /// Bytes of what waits.
+    taken: Arc<AtomicUsize>,
 }
 
 fn stopped() -> CatalogError {
@@ -66,13 +100,21 @@ impl Writer {
         Ok(Self {
             queue: Some(queue),
             thread: Some(thread),
+            taken: Arc::default(),
         })
     }
 
     /// Queues work and waits until it is durable. Once queued it is done even if the caller stops
     /// waiting.
     pub(super) async fn run(&self, work: Work) -> Answer {
-        let (reply, answer) = oneshot::channel();
+        let bytes = if let Work::Commit { change, .. } = &work {
+            change.len()
+        } else {
+            0
+        };
+        let room = Room::take(&self.taken, bytes).ok_or(CatalogError::Busy)?;
+        let (to, answer) = oneshot::channel();
+        let reply = Reply { to, _room: room };
         let queue = self.queue.as_ref().ok_or_else(stopped)?;
         queue
             .try_send(Job { work, reply })
@@ -114,7 +156,7 @@ fn serve(conn: &Connection, jobs: &Receiver<Job>, told: Option<&OnCommit>) {
         });
         for (reply, answer) in replies.into_iter().zip(answers) {
             // Who does not wait any more needs no answer.
-            drop(reply.send(answer));
+            drop(reply.to.send(answer));
         }
     }
 }

@@ -331,6 +331,9 @@ pub const RIGHTS_PIECES_MAX: usize = 1_024;
 pub const JOURNAL_WAIT_MS_MAX: u64 = 5_000;
 /// Commits waiting for the catalog's writer.
 pub const CATALOG_QUEUE_MAX: usize = 4_096;
+/// Their encoded changes, in bytes: seven of the largest completions; 4,096 small ones are a tenth.
+/// As long as the longest commit ([`CATALOG_CHANGE_BYTES_MAX`]), which has room alone.
+pub const CATALOG_QUEUE_BYTES_MAX: usize = CATALOG_CHANGE_BYTES_MAX;
 /// Commits that share one transaction.
 pub const CATALOG_GROUP_MAX: usize = 512;
 /// Credentials, datasets or subjects that the guard keeps in memory; at the bound it starts anew.
@@ -356,6 +359,8 @@ pub const SNAPSHOT_POINTER_GAP: u64 = if cfg!(test) { 8 } else { 256 };
 pub const SNAPSHOT_BASE_COUNT_MIN: u64 = 20_000;
 /// ... and at the most, however few bytes they hold: 20 minutes of a recovery at 5 ms each.
 pub const SNAPSHOT_BASE_COUNT_MAX: u64 = 240_000;
+/// Blobs in a row that a store may refuse to delete before a sweep takes it that it deletes none.
+pub const SWEEP_REFUSALS_MAX: u64 = 1_000;
 /// Snapshots that one sweep deletes: 6 times what the busiest hour writes.
 pub const SNAPSHOT_PRUNE_MAX: u64 = 4_320;
 /// Commits that a recovery remembers, 40 bytes each, to tell what two snapshots hold from a fork.
@@ -462,11 +467,11 @@ pub const ARCHIVE_VOLUMES_MAX: usize = 50_000;
 /// and are not written.
 pub const ARCHIVE_VOLUME_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 /// For how much longer than its records a volume is locked: so long what is over of it may take to
-/// be written again without it, and be locked anew, before anything of it is without a lock. Nothing
-/// is in the store for longer than this after its time.
+/// be written again without it, and be locked anew, before anything of it is without a lock.
+/// Nothing is in the store for longer than this after its time.
 pub const WORM_MARGIN_MS: u64 = 3 * 24 * 60 * 60 * 1000;
-/// For how long a volume is locked while it is read back and held against the log; one that does not
-/// hold can be removed then.
+/// For how long a volume is locked while it is read back and held against the log; one that does
+/// not hold can be removed then.
 pub const WORM_TRIAL_MS: u64 = 2 * 24 * 60 * 60 * 1000;
 /// Strange versions in the store that are named one by one.
 pub const WORM_NAMED_MAX: usize = 10;
@@ -477,6 +482,14 @@ pub const ARCHIVE_HOT_RECORDS_MAX: usize = 2_000_000;
 pub const RECORDS_SCAN_MAX: usize = 100_000;
 /// Requests on one page: some 1.5 KiB of JSON each.
 pub const RECORDS_PAGE_MAX: usize = 1_000;
+/// Requests of the log that a command asks a gateway for at once, on a page of at most so many
+/// bytes: records of 16 KiB each, written as JSON.
+pub const COMMAND_PAGE_RECORDS: usize = 250;
+/// See [`COMMAND_PAGE_RECORDS`].
+pub const COMMAND_PAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Pages that a command reads before it takes a gateway's log for one without end: 10,000,000,000
+/// records, since a page reads 100,000.
+pub const COMMAND_PAGES_MAX: usize = 100_000;
 /// Records that the proof of one reads at most: for its end, and for what its neighbours in the
 /// log's entry belong to. Some 2 s of one core.
 pub const PROOF_SCAN_MAX: usize = 1_000_000;

@@ -3,7 +3,7 @@
 use super::super::error::{ErrorKind, VaultError};
 use super::super::record::Recorded;
 use super::super::{Call, Vault};
-use super::Unopened;
+use super::{Noticed, Unopened};
 use crate::catalog::{
     DatasetRow, EraseScope, FLOOR_ERASED, KeyWorkRow, ListQuery, Mutation, UploadQuery,
     VersionQuery, WorkEnd,
@@ -11,8 +11,10 @@ use crate::catalog::{
 use crate::ledger::erasure::{Certificate, hash_of_signed};
 use crate::ledger::tlog::{KeyKind, Signer};
 use crate::ledger::{Intent, ObjectRef};
-use crate::types::{BucketName, DatasetId, KeyWorkId, PrincipalId, Timestamp, limits};
+use crate::types::{BucketName, DatasetId, KeyWorkId, PrincipalId, limits};
 
+/// How far the clocks of two processes, and the order of their commits, may be apart.
+const NOTICE_LAG_MS: u64 = 60_000;
 /// Rows of an erased dataset that one commit takes out.
 const ERASE_ROWS: u32 = 1_000;
 
@@ -245,58 +247,87 @@ impl Vault {
         })
     }
 
-    /// Carries on what was begun, for as long as it is not refused, and destroys keys that came
-    /// back with a restored directory; how many pieces of work ended.
+    /// Carries on all that was begun; how many pieces of work ended. What cannot be done now keeps
+    /// nothing else from being done.
     pub async fn resume_key_works(&self, unopened: Unopened) -> Result<usize, VaultError> {
         let mut ended: usize = 0;
         let mut failed = None;
-        for row in self.catalog.open_key_works().await? {
-            let call = self.own_call("key work")?;
-            let mut intent = Self::work_intent(&call, &row);
-            if unopened == Unopened::GiveUp {
-                let words = intent.query.unwrap_or_default();
-                intent.query = Some(format!("{words} giving up what opens under no key"));
-            }
-            let recorded = self.begin(&call, intent).await?;
-            // What cannot be done now keeps nothing else from being done.
-            match self.finish(&call, recorded, &row, unopened).await {
-                Ok(_) => ended = ended.saturating_add(1),
+        for row in self.open_key_works().await? {
+            match self.resume_key_work(&row, unopened).await {
+                Ok(()) => ended = ended.saturating_add(1),
                 Err(error) => failed = failed.or(Some(error)),
             }
         }
         failed.map_or(Ok(ended), Err)
     }
 
-    /// Looks at work that came after what was `seen`, at all of it the first time: forgets keys
-    /// that another process replaced, and destroys those that are back although work that has ended
-    /// destroyed them, as from a backup that nobody manages; how many there were.
-    pub async fn notice_key_works(
+    /// Work on keys that is not done.
+    pub async fn open_key_works(&self) -> Result<Vec<KeyWorkRow>, VaultError> {
+        Ok(self.catalog.open_key_works().await?)
+    }
+
+    /// Carries on one piece of it, under a record of its own.
+    pub async fn resume_key_work(
         &self,
-        seen: &mut Option<(Timestamp, KeyWorkId)>,
-    ) -> Result<usize, VaultError> {
+        row: &KeyWorkRow,
+        unopened: Unopened,
+    ) -> Result<(), VaultError> {
+        let call = self.own_call("key work")?;
+        let mut intent = Self::work_intent(&call, row);
+        if unopened == Unopened::GiveUp {
+            let words = intent.query.unwrap_or_default();
+            intent.query = Some(format!("{words} giving up what opens under no key"));
+        }
+        let recorded = self.begin(&call, intent).await?;
+        self.finish(&call, recorded, row, unopened).await.map(drop)
+    }
+
+    /// Looks at work that has ended since the last look, at all of it the first time: forgets keys
+    /// that another process replaced, and destroys those that are back although that work
+    /// destroyed them, as from a backup that nobody manages; how many there were.
+    pub async fn notice_key_works(&self, noticed: &mut Noticed) -> Result<usize, VaultError> {
         let mut destroyed: usize = 0;
+        for id in noticed.open.clone() {
+            let row = self.catalog.key_work(&id).await?;
+            if row.as_ref().is_none_or(|row| row.end.is_some()) {
+                if let Some(row) = &row {
+                    destroyed = destroyed.saturating_add(self.notice_key_work(row)?);
+                }
+                noticed.open.remove(&id);
+            }
+        }
+        // Of two that began at one time, the later to be committed may come first.
+        let settled = self.now().millis().saturating_sub(NOTICE_LAG_MS);
+        let mut after = noticed.upto;
         loop {
             let page = self
                 .catalog
-                .key_works(None, *seen, limits::PAGE_ENTRIES_MAX)
+                .key_works(None, after, limits::PAGE_ENTRIES_MAX)
                 .await?;
             for row in &page {
-                // What is not done is looked at again.
                 if row.end.is_none() {
-                    return Ok(destroyed);
+                    noticed.open.insert(row.id);
+                } else {
+                    destroyed = destroyed.saturating_add(self.notice_key_work(row)?);
                 }
-                self.keyring.forget_dataset(&row.dataset);
-                let versions = self.keyring.versions_of(&row.dataset)?;
-                if versions.iter().any(|version| *version < row.floor) {
-                    let gone = self.keyring.destroy_below(&row.dataset, row.floor)?;
-                    destroyed = destroyed.saturating_add(gone);
+                after = Some((row.begun, row.id));
+                if row.begun.millis() < settled {
+                    noticed.upto = after;
                 }
-                *seen = Some((row.begun, row.id));
             }
             if page.is_empty() {
                 return Ok(destroyed);
             }
         }
+    }
+
+    fn notice_key_work(&self, row: &KeyWorkRow) -> Result<usize, VaultError> {
+        self.keyring.forget_dataset(&row.dataset);
+        let versions = self.keyring.versions_of(&row.dataset)?;
+        if versions.iter().any(|version| *version < row.floor) {
+            return Ok(self.keyring.destroy_below(&row.dataset, row.floor)?);
+        }
+        Ok(0)
     }
 
     /// Carries it on under its record, and puts the certificate's hash into the log.

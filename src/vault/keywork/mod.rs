@@ -15,6 +15,10 @@ mod erase;
 mod judge;
 mod rewrap;
 
+use std::collections::BTreeSet;
+
+use crate::types::{KeyWorkId, Timestamp};
+
 /// What becomes of part tables that no key opens any more.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Unopened {
@@ -22,6 +26,15 @@ pub enum Unopened {
     Wait,
     /// They are given up together with the old keys.
     GiveUp,
+}
+
+/// Work on keys that a process has seen.
+#[derive(Clone, Default, Debug)]
+pub struct Noticed {
+    /// All work up to here, in the order of its beginning.
+    upto: Option<(Timestamp, KeyWorkId)>,
+    /// Of it, what had not ended.
+    open: BTreeSet<KeyWorkId>,
 }
 
 pub use drive::erasure_words;

@@ -33,12 +33,31 @@ pub struct Lifecycled {
     pub refused: u64,
 }
 
-/// One deletion.
-struct Deletion<'a> {
-    rule: &'a LifecycleRule,
-    action: Action,
-    object: ObjectRef,
-    mutation: Mutation,
+/// One deletion that the vault does by itself.
+pub(in crate::vault) struct Deletion {
+    /// As the log calls it.
+    pub(in crate::vault) operation: &'static str,
+    /// By what rule it is allowed.
+    pub(in crate::vault) rule: String,
+    /// What else the log is told.
+    pub(in crate::vault) words: String,
+    pub(in crate::vault) action: Action,
+    pub(in crate::vault) object: ObjectRef,
+    pub(in crate::vault) mutation: Mutation,
+}
+
+impl Deletion {
+    fn by(rule: &LifecycleRule, (action, object): (Action, ObjectRef), mutation: Mutation) -> Self {
+        let id = &rule.id;
+        Self {
+            operation: "LifecycleExpiration",
+            rule: format!("lifecycle:{id}"),
+            words: format!("rule={id}"),
+            action,
+            object,
+            mutation,
+        }
+    }
 }
 
 impl Vault {
@@ -162,7 +181,7 @@ impl Vault {
             let Some(deletion) = self.deletion(dataset, due, now).await? else {
                 return Ok((deed, false));
             };
-            self.delete_by_rule(dataset, deletion)
+            self.delete_by_itself(dataset, deletion)
                 .await
                 .map(|gone| (deed, gone))
         });
@@ -180,12 +199,12 @@ impl Vault {
     }
 
     /// The deletion of a version that is due; `None` while Object Lock keeps it.
-    async fn deletion<'a>(
+    async fn deletion(
         &self,
         dataset: &DatasetRow,
-        due: Due<'a>,
+        due: Due<'_>,
         now: Timestamp,
-    ) -> Result<Option<Deletion<'a>>, VaultError> {
+    ) -> Result<Option<Deletion>, VaultError> {
         let Ok(key) = due.version.key.parse::<ObjectKey>() else {
             return Ok(None);
         };
@@ -238,16 +257,11 @@ impl Vault {
                 (Action::VersionDelete, gone, mutation)
             }
         };
-        Ok(Some(Deletion {
-            rule: due.rule,
-            action,
-            object: ObjectRef {
-                key: Some(key),
-                version,
-                ..object_of(dataset)
-            },
-            mutation,
-        }))
+        let object = ObjectRef {
+            version,
+            ..object_of(dataset, key)
+        };
+        Ok(Some(Deletion::by(due.rule, (action, object), mutation)))
     }
 
     async fn run_uploads(
@@ -278,19 +292,13 @@ impl Vault {
                 let Some(rule) = abandoned(&row) else {
                     continue;
                 };
-                let deletion = Deletion {
-                    rule,
-                    action: Action::UploadManage,
-                    object: ObjectRef {
-                        key: Some(row.key.clone()),
-                        ..object_of(dataset)
-                    },
-                    mutation: Mutation::AbortUpload {
-                        upload: row.id,
-                        now,
-                    },
+                let abort = Mutation::AbortUpload {
+                    upload: row.id,
+                    now,
                 };
-                let counter = if self.delete_by_rule(dataset, deletion).await? {
+                let object = object_of(dataset, row.key);
+                let deletion = Deletion::by(rule, (Action::UploadManage, object), abort);
+                let counter = if self.delete_by_itself(dataset, deletion).await? {
                     &mut done.uploads
                 } else {
                     &mut done.refused
@@ -304,18 +312,17 @@ impl Vault {
     }
 
     /// Deletes, with its record; whether it happened. A log that takes no record ends the run.
-    async fn delete_by_rule(
+    pub(in crate::vault) async fn delete_by_itself(
         &self,
         dataset: &DatasetRow,
-        deletion: Deletion<'_>,
+        deletion: Deletion,
     ) -> Result<bool, VaultError> {
-        let call = self.system_call("LifecycleExpiration")?;
-        let rule = &deletion.rule.id;
+        let call = self.system_call(deletion.operation)?;
         let mut intent = Self::intent(&call, Some(deletion.action), deletion.object);
-        intent.query = Some(super::cut(&format!("rule={rule}")));
+        intent.query = Some(super::cut(&deletion.words));
         intent.policy = Some(PolicyRef {
             allowed: true,
-            rule: super::cut(&format!("lifecycle:{rule}")),
+            rule: super::cut(&deletion.rule),
             version: self.policy().hash(),
             grant: None,
             purpose: None,
@@ -330,7 +337,7 @@ impl Vault {
             Err(error) if error.kind() == ErrorKind::LogUnavailable => Err(error),
             Err(error) => {
                 let dataset = dataset.id;
-                tracing::warn!(%dataset, reason = %error.reason(), "a rule's deletion failed");
+                tracing::warn!(%dataset, reason = %error.reason(), "a deletion by the vault itself failed");
                 Ok(false)
             }
         }
@@ -362,11 +369,12 @@ impl Vault {
     }
 }
 
-fn object_of(dataset: &DatasetRow) -> ObjectRef {
+/// An object of a dataset, as the log names it.
+pub(in crate::vault) fn object_of(dataset: &DatasetRow, key: ObjectKey) -> ObjectRef {
     ObjectRef {
         project: Some(dataset.bucket.project.clone()),
         dataset: Some(dataset.bucket.dataset.clone()),
-        key: None,
+        key: Some(key),
         version: None,
     }
 }

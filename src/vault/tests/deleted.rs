@@ -7,7 +7,7 @@ use super::ports::{Gate, Gated};
 use super::support::{BUCKET, World, kind, place};
 use crate::catalog::EraseScope;
 use crate::types::{BucketName, DatasetId};
-use crate::vault::{CardChange, ErrorKind, Unopened, Vault, WriteConditions};
+use crate::vault::{CardChange, ErrorKind, Noticed, Unopened, Vault, WriteConditions};
 
 const OTHER: &str = "icu--other";
 
@@ -55,7 +55,14 @@ async fn er_2_a_deleted_dataset_leaves_no_key_behind_and_none_comes_back() {
         .await
         .unwrap();
     assert_ne!(again.id, dataset);
-    assert_eq!(world.vault.notice_key_works(&mut None).await.unwrap(), 0);
+    assert_eq!(
+        world
+            .vault
+            .notice_key_works(&mut Noticed::default())
+            .await
+            .unwrap(),
+        0
+    );
     assert_eq!(world.keyring.versions_of(&again.id).unwrap(), [1]);
 }
 

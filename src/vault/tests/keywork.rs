@@ -20,7 +20,7 @@ use crate::types::{
 };
 use crate::vault::keywork::Agreed;
 use crate::vault::{
-    ActDraft, CompletedPart, Completing, CopySource, ErrorKind, NewObject, Place, ReadAsk,
+    ActDraft, CompletedPart, Completing, CopySource, ErrorKind, NewObject, Noticed, Place, ReadAsk,
     ReadConditions, Span, Vault, VaultError, WriteConditions,
 };
 
@@ -45,11 +45,15 @@ pub(super) fn object(key: &str) -> EraseScope {
 /// `a` and `b` in the dataset, and both published.
 pub(super) async fn stocked() -> World {
     let world = World::new().await;
+    stock(&world).await;
+    world
+}
+
+pub(super) async fn stock(world: &World) {
     world.put("olivia", "a", &sample(70_000)).await.unwrap();
     world.put("olivia", "b", &sample(300)).await.unwrap();
     let call = world.call(Some("olivia"));
     world.vault.publish(&call, BUCKET).await.unwrap();
-    world
 }
 
 async fn erase(world: &World, scope: EraseScope) -> Result<KeyWorkRow, VaultError> {
@@ -521,9 +525,9 @@ async fn work_is_one_at_a_time_and_a_key_that_returns_is_destroyed_again() {
     let world = stocked().await;
     let dataset = id(&world).await;
     rotate(&world).await;
-    let mut seen = None;
-    assert_eq!(world.vault.notice_key_works(&mut seen).await.unwrap(), 0);
-    assert!(seen.is_some());
+    let mut noticed = Noticed::default();
+    let noted = world.vault.notice_key_works(&mut noticed).await;
+    assert_eq!(noted.unwrap(), 0);
     assert_eq!(world.keyring.versions_of(&dataset).unwrap(), [2]);
     let none = WriteConditions::default();
     let call = world.call(Some("olivia"));

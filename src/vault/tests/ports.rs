@@ -6,7 +6,7 @@ use std::{future::pending, ops::Range, sync::Arc};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 
 use crate::catalog::{
     ApprovalRow, Catalog, CatalogError, Chain, CredentialRow, DatasetRow, ErasedWrite, IdentityRow,
@@ -33,6 +33,10 @@ pub(super) struct Gate {
     /// Whether each call lets other tasks go first.
     polite: bool,
     stopped: Notify,
+    /// The turn of the catalog's one writer.
+    turn: Arc<Semaphore>,
+    /// Commits that were asked for.
+    queued: AtomicU64,
 }
 
 impl Gate {
@@ -43,6 +47,8 @@ impl Gate {
             after,
             polite: false,
             stopped: Notify::new(),
+            turn: Arc::new(Semaphore::new(1)),
+            queued: AtomicU64::new(0),
         })
     }
 
@@ -54,7 +60,18 @@ impl Gate {
             after: false,
             polite: true,
             stopped: Notify::new(),
+            turn: Arc::new(Semaphore::new(1)),
+            queued: AtomicU64::new(0),
         })
+    }
+
+    /// The writer's turn: while a test has it, commits wait.
+    pub(super) fn turn(&self) -> Arc<Semaphore> {
+        Arc::clone(&self.turn)
+    }
+
+    pub(super) fn queued(&self) -> u64 {
+        self.queued.load(Ordering::SeqCst)
     }
 
     pub(super) fn calls(&self) -> u64 {
@@ -200,6 +217,32 @@ macro_rules! gated {
                 Ok(row)
             }
 
+            /// Done in its turn, whether or not anybody still waits for it.
+            async fn commit(&self, mutations: Vec<Mutation>) -> Result<(), CatalogError> {
+                let (inner, turn) = (Arc::clone(&self.inner), self.gate.turn());
+                let commit = async {
+                    let queued = tokio::task::spawn(async move {
+                        let _turn = turn.acquire().await;
+                        inner.commit(mutations).await
+                    });
+                    let _before = self.gate.queued.fetch_add(1, Ordering::SeqCst);
+                    queued.await.expect("it does not panic")
+                };
+                self.gate.pass(commit).await
+            }
+
+            async fn claim_unreferenced(
+                &self,
+                before: Timestamp,
+                limit: usize,
+            ) -> Result<Vec<BlobId>, CatalogError> {
+                let claim = async {
+                    let _turn = self.gate.turn.acquire().await;
+                    self.inner.claim_unreferenced(before, limit).await
+                };
+                self.gate.pass(claim).await
+            }
+
             $(async fn $name(&self, $($arg: $type),*) -> Result<$out, CatalogError> {
                 self.gate.pass(self.inner.$name($($arg),*)).await
             })*
@@ -208,7 +251,6 @@ macro_rules! gated {
 }
 
 gated! {
-    commit(mutations: Vec<Mutation>) -> ();
     generation() -> u64;
     project(name: &ProjectName) -> Option<ProjectRow>;
     projects(after: Option<&ProjectName>, limit: usize) -> Vec<ProjectRow>;
@@ -241,9 +283,7 @@ gated! {
     upload(id: &UploadId) -> Option<UploadRow>;
     uploads(dataset: &DatasetId, query: &UploadQuery) -> UploadPage;
     parts(upload: &UploadId, after: u32, limit: usize) -> PartPage;
-    stale_uploads(before: Timestamp, limit: usize) -> Vec<UploadRow>;
     known_blobs(ids: &[BlobId]) -> Vec<bool>;
-    claim_unreferenced(before: Timestamp, limit: usize) -> Vec<BlobId>;
     change_seq() -> u64;
     changes(after: u64, bytes_max: usize) -> Vec<(u64, Bytes)>;
     chain() -> Option<Chain>;

@@ -74,13 +74,18 @@ impl World {
 
     /// A vault with nothing in it.
     pub(in crate::vault) fn empty() -> Self {
+        Self::keyed(|entropy| KeyRing::in_memory(entropy).unwrap())
+    }
+
+    /// The same with this key ring.
+    pub(in crate::vault) fn keyed(ring: impl FnOnce(&dyn Entropy) -> KeyRing) -> Self {
         let clock = Arc::new(TestClock(AtomicU64::new(START)));
         let entropy = Arc::new(TestEntropy(AtomicU64::new(7)));
         let store = Arc::new(MemoryStore::new(Arc::clone(&clock) as Arc<dyn Clock>));
         let faults = Arc::new(FaultStore::new(Arc::clone(&store) as SharedStore));
         let catalog: SharedCatalog = Arc::new(MemoryCatalog::new());
         let journal = MemoryJournal::new(Arc::clone(&clock) as Arc<dyn Clock>, 10_000);
-        let keyring = Arc::new(KeyRing::in_memory(entropy.as_ref()).unwrap());
+        let keyring = Arc::new(ring(entropy.as_ref()));
         let parts = Parts {
             store: Arc::clone(&faults) as SharedStore,
             catalog: Arc::clone(&catalog),

@@ -1,12 +1,17 @@
 //! Sweeping: nothing younger than a day, nothing that is referred to, nothing in flight.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 
+use super::ports::{Gate, Gated};
 use super::support::{World, input, place, sample};
+use crate::catalog::SharedCatalog;
+use crate::ledger::Entry;
 use crate::store::BlobStore as _;
 use crate::store::fault::{DeleteFault, Injected};
-use crate::types::BlobId;
+use crate::types::{BlobId, limits};
 use crate::vault::{
     BodyChecks, BodyError, CopySource, GRACE_MS_MIN, Input, NewObject, ReadConditions, Span,
     SweepAsk, Swept, WriteConditions,
@@ -155,6 +160,110 @@ async fn abandoned_uploads_are_reaped_with_their_parts() {
     assert!(world.blobs().await.is_empty());
 }
 
+/// Of an upload of `k`: its identity.
+async fn begin(world: &World) -> String {
+    let call = world.call(Some("dirk"));
+    let new = NewObject::default();
+    let upload = world.vault.create_upload(&call, place("k"), new, None);
+    upload.await.unwrap().id.to_string()
+}
+
+async fn part(world: &World, upload: &str, number: u32) {
+    let call = world.call(Some("dirk"));
+    let body = input(b"part", 9);
+    let part = world
+        .vault
+        .put_part(&call, place("k"), upload, number, body);
+    part.await.unwrap();
+}
+
+/// The log's word of uploads that were aborted for their age.
+fn told(world: &World) -> Vec<String> {
+    let entries = world.journal.entries();
+    let intents = entries.iter().filter_map(|entry| match entry {
+        Entry::Intent { intent, .. } if intent.operation == "AbortAbandonedUpload" => Some(intent),
+        _ => None,
+    });
+    let words = intents.map(|intent| {
+        let key = intent.object.key.as_ref().unwrap();
+        let rule = &intent.policy.as_ref().unwrap().rule;
+        format!("{key} {rule} {}", intent.query.as_deref().unwrap())
+    });
+    words.collect()
+}
+
+#[tokio::test]
+async fn an_upload_that_goes_on_for_weeks_is_not_reaped() {
+    let world = World::new().await;
+    let upload = begin(&world).await;
+    for number in 1..=5 {
+        world.wait(7 * GRACE_MS_MIN);
+        assert_eq!(sweep(&world).await, Swept::default(), "week {number}");
+        part(&world, &upload, number).await;
+    }
+    world.wait(7 * GRACE_MS_MIN);
+    assert_eq!(sweep(&world).await, Swept::default());
+    assert_eq!(told(&world), [""; 0]);
+    world.wait(1);
+    assert_eq!(sweep(&world).await.uploads, 1);
+    let words = format!("k sweep:abandoned upload={upload}");
+    assert_eq!(told(&world), [words], "the log says who aborted it");
+}
+
+#[tokio::test]
+async fn er_2_a_hold_keeps_an_abandoned_upload() {
+    let world = World::new().await;
+    let upload = begin(&world).await;
+    part(&world, &upload, 1).await;
+    world.hold("case 7").await;
+    world.wait(30 * GRACE_MS_MIN);
+    assert_eq!(sweep(&world).await, Swept::default());
+    assert_eq!(world.blobs().await.len(), 1);
+    world.hold("").await;
+    assert_eq!(sweep(&world).await.uploads, 1);
+}
+
+#[tokio::test]
+async fn a_blob_that_the_store_keeps_holds_up_no_other() {
+    let world = World::new().await;
+    world.put("olivia", "k", b"old").await.unwrap();
+    world.put("olivia", "k", b"new").await.unwrap();
+    for n in 1..=3 {
+        orphan(&world, n).await;
+    }
+    world.wait(2 * GRACE_MS_MIN);
+    for k in 1..=2 {
+        world
+            .faults
+            .on_delete(k, DeleteFault::Error(Injected::Denied));
+    }
+    let swept = sweep(&world).await;
+    // What lost its reference and was not deleted is an orphan to the walk behind it.
+    assert_eq!((swept.unreferenced, swept.refused), (0, 2));
+    assert_eq!(swept.orphans, 3);
+    assert_eq!(sweep(&world).await.orphans, 1);
+    assert_eq!(world.blobs().await.len(), 1);
+    assert_eq!(world.get("job-1", "k", Span::All).await.unwrap(), b"new");
+}
+
+#[tokio::test]
+async fn a_store_that_deletes_nothing_ends_the_sweep() {
+    let world = World::new().await;
+    for n in 0..=limits::SWEEP_REFUSALS_MAX {
+        let id = BlobId::from_bytes(u128::from(n).to_be_bytes());
+        let body = Box::pin(stream::iter([Ok(Bytes::from_static(b"left"))]));
+        world.store.put(id, 4, body).await.unwrap();
+    }
+    world.wait(2 * GRACE_MS_MIN);
+    world
+        .faults
+        .always_delete(DeleteFault::Error(Injected::Denied));
+    world.vault.sweep(ASK).await.unwrap_err();
+    world.faults.heal();
+    let swept = sweep(&world).await;
+    assert_eq!(swept.orphans, limits::SWEEP_REFUSALS_MAX + 1);
+}
+
 #[tokio::test]
 async fn what_the_store_did_not_delete_is_found_again() {
     let world = World::new().await;
@@ -169,4 +278,37 @@ async fn what_the_store_did_not_delete_is_found_again() {
     assert_eq!(sweep(&world).await.orphans, 1);
     assert_eq!(world.blobs().await.len(), 1);
     assert_eq!(world.get("job-1", "k", Span::All).await.unwrap(), b"new");
+}
+
+/// The request is dropped and its blobs are in flight no more, yet the writer comes to its commit.
+#[tokio::test]
+async fn what_a_queued_commit_refers_to_is_known_though_its_client_went_away() {
+    let mut world = World::new().await;
+    let gate = Gate::new(u64::MAX, false);
+    world.rewire(|mut parts| {
+        parts.catalog = Arc::new(Gated::<SharedCatalog>::new(parts.catalog, &gate));
+        parts
+    });
+    let held = gate.turn().acquire_owned().await.unwrap();
+    let mut put = Box::pin(world.put("olivia", "k", b"kept"));
+    while gate.queued() == 0 {
+        assert!(futures_util::poll!(&mut put).is_pending());
+        tokio::task::yield_now().await;
+    }
+    drop(put);
+    let blobs = world.blobs().await;
+    assert_eq!(blobs.len(), 1);
+    let (known, ()) = tokio::join!(world.vault.surely_known(&blobs), async {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        drop(held);
+    });
+    assert_eq!(known.unwrap(), [true]);
+    let orphan = orphan(&world, 1).await;
+    let known = world.vault.surely_known(&[blobs[0], orphan]).await;
+    assert_eq!(known.unwrap(), [true, false]);
+    world.wait(GRACE_MS_MIN + 1);
+    assert_eq!(sweep(&world).await.orphans, 1);
+    assert_eq!(world.get("job-1", "k", Span::All).await.unwrap(), b"kept");
 }

@@ -1,13 +1,16 @@
 //! Sweeping: what nothing refers to any more is deleted from the store, never earlier than a day
 //! after it lost its last reference or was written.
 
+mod uploads;
+
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
 
 use super::Vault;
 use super::error::VaultError;
 use crate::catalog::Mutation;
-use crate::types::{BlobId, limits};
+use crate::store::StoreError;
+use crate::types::{BlobId, Timestamp, limits};
 
 /// The least age of what is swept: a day, whatever the configuration says.
 pub const GRACE_MS_MIN: u64 = 24 * 60 * 60 * 1000;
@@ -70,6 +73,8 @@ pub struct Swept {
     pub unreferenced: u64,
     /// Blobs deleted that no row ever referred to: what crashes left.
     pub orphans: u64,
+    /// Blobs that the store did not delete; the next sweep tries them again.
+    pub refused: u64,
     /// Nothing was done: the catalog was made by a recovery that left something open, or adopted,
     /// and nobody has accepted it yet.
     pub doubted: bool,
@@ -80,8 +85,15 @@ pub struct Swept {
 pub struct SweepAsk {
     /// Blobs this old, in ms; raised to [`GRACE_MS_MIN`].
     pub grace_ms: u64,
-    /// Uploads begun this long ago, in ms.
+    /// Uploads of which nothing came for this long, in ms.
     pub upload_ms: u64,
+}
+
+/// What the store did not delete.
+#[derive(Debug, Default, Clone, Copy)]
+struct Refusals {
+    all: u64,
+    in_a_row: u64,
 }
 
 impl Vault {
@@ -94,47 +106,36 @@ impl Vault {
             return Ok(swept);
         }
         let now = self.now().millis();
-        let before = |age: u64| crate::types::Timestamp::from_millis(now.saturating_sub(age));
+        let before = |age: u64| Timestamp::from_millis(now.saturating_sub(age));
         let grace = ask.grace_ms.max(GRACE_MS_MIN);
-        loop {
-            let stale = self
-                .catalog
-                .stale_uploads(before(ask.upload_ms), 100)
-                .await?;
-            if stale.is_empty() {
-                break;
-            }
-            for upload in stale {
-                let abort = Mutation::AbortUpload {
-                    upload: upload.id,
-                    now: self.now(),
-                };
-                self.commit(vec![abort]).await?;
-                swept.uploads += 1;
-            }
-        }
+        swept.uploads = self.sweep_uploads(before(ask.upload_ms)).await?;
         let unissued = self.catalog.stale_publications(before(grace), 100).await?;
         for row in unissued {
             let (publication, now) = (row.id, self.now());
             let undo = Mutation::DropPublication { publication, now };
             self.commit(vec![undo]).await?;
         }
+        let mut refusals = Refusals::default();
         loop {
             self.look_at_chain().await?;
             let blobs = self.catalog.claim_unreferenced(before(grace), 100).await?;
             if blobs.is_empty() {
                 break;
             }
-            for blob in &blobs {
-                self.store.delete(*blob).await?;
-                swept.unreferenced += 1;
+            for blob in blobs {
+                swept.unreferenced += self.sweep_blob(blob, &mut refusals).await?;
             }
         }
-        swept.orphans = self.sweep_orphans(before(grace)).await?;
+        swept.orphans = self.sweep_orphans(before(grace), &mut refusals).await?;
+        swept.refused = refusals.all;
         Ok(swept)
     }
 
-    async fn sweep_orphans(&self, before: crate::types::Timestamp) -> Result<u64, VaultError> {
+    async fn sweep_orphans(
+        &self,
+        before: Timestamp,
+        refusals: &mut Refusals,
+    ) -> Result<u64, VaultError> {
         let snapshots = self.snapshot_names().await?;
         let mut swept = 0;
         let mut after = None;
@@ -151,7 +152,7 @@ impl Vault {
                 // First this, then the catalog: what commits in between is known by then.
                 .filter(|id| !self.in_flight.holds(id))
                 .collect();
-            let known = self.catalog.known_blobs(&old).await?;
+            let known = self.surely_known(&old).await?;
             let orphans = old.iter().zip(known).filter(|(_, known)| !known);
             let orphans: Vec<BlobId> = orphans.map(|(blob, _)| *blob).collect();
             if !orphans.is_empty() {
@@ -159,9 +160,47 @@ impl Vault {
                 self.look_at_chain().await?;
             }
             for blob in orphans {
-                self.store.delete(blob).await?;
-                swept += 1;
+                swept += self.sweep_blob(blob, refusals).await?;
             }
         }
+    }
+
+    /// Deletes a blob from the store; how many that were: 1, or 0 where the store keeps this one
+    /// for reasons of its own, such as a retention, which keeps none after it from going. A store
+    /// that is away, or keeps all, ends the sweep.
+    async fn sweep_blob(&self, blob: BlobId, refusals: &mut Refusals) -> Result<u64, VaultError> {
+        let error = match self.store.delete(blob).await {
+            Ok(()) => {
+                refusals.in_a_row = 0;
+                return Ok(1);
+            }
+            Err(error @ (StoreError::Throttled | StoreError::Timeout)) => return Err(error.into()),
+            Err(error) => error,
+        };
+        refusals.all += 1;
+        refusals.in_a_row += 1;
+        if refusals.in_a_row >= limits::SWEEP_REFUSALS_MAX {
+            return Err(error.into());
+        }
+        if refusals.all == 1 {
+            tracing::warn!(%blob, %error, "the store keeps what nothing refers to");
+        }
+        Ok(0)
+    }
+
+    /// Which of these blobs the catalog knows once all is done that was asked of it before. Who
+    /// goes away while a commit of his waits in the queue has nothing in flight any more, and the
+    /// commit is done all the same.
+    pub(super) async fn surely_known(&self, blobs: &[BlobId]) -> Result<Vec<bool>, VaultError> {
+        let known = self.catalog.known_blobs(blobs).await?;
+        if known.iter().all(|known| *known) {
+            return Ok(known);
+        }
+        // It takes nothing, and is answered when its turn has come.
+        let _none = self
+            .catalog
+            .claim_unreferenced(Timestamp::default(), 0)
+            .await?;
+        Ok(self.catalog.known_blobs(blobs).await?)
     }
 }

@@ -1,0 +1,8 @@
+//! Fuzzes tokens and visas.
+#![no_main]
+
+#[allow(dead_code, reason = "each target calls one entry")]
+#[path = "../entries.rs"]
+mod entries;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| entries::tokens(data));
