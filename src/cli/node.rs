@@ -14,7 +14,7 @@ use crate::app::system::SystemClock;
 use crate::config::{Environment, Variable};
 use crate::manifest::{Entry, FileEntry};
 use crate::node::{Credentials, Gateway, NodeError, Version, VersionAsk};
-use crate::types::{BucketName, limits};
+use crate::types::{BucketName, Clock, limits};
 
 /// How differences are shown.
 const COLUMNS: [&str; 3] = ["change", "key", "bytes"];
@@ -72,14 +72,15 @@ pub(super) fn gateway(
     environment: &Environment,
     patience: Duration,
 ) -> Result<Gateway, CliError> {
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let credentials = match credentials {
-        Some(path) => Credentials::of_file(path),
-        None => Credentials::of_variables(&|name| variable(environment, name)),
+        Some(path) => Credentials::of_file(path, &clock),
+        None => Credentials::of_variables(&|name| variable(environment, name), &clock),
     };
     let usage = |error: &dyn std::error::Error| CliError::of(Exit::Usage, error);
     let credentials = credentials
         .map_err(|error| usage(&error).hint("--credentials names a file that has it"))?;
-    Gateway::new(credentials, Arc::new(SystemClock), patience).map_err(|error| usage(&error))
+    Gateway::new(credentials, clock, patience).map_err(|error| usage(&error))
 }
 
 fn variable(environment: &Environment, name: &str) -> Option<String> {

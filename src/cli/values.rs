@@ -173,12 +173,7 @@ pub fn time(text: &str) -> Result<Timestamp, ValueError> {
     } else {
         text.to_owned()
     };
-    let format = &time::format_description::well_known::Rfc3339;
-    let moment = time::OffsetDateTime::parse(&moment, format).map_err(|_time| ValueError::Time)?;
-    let millis = moment.unix_timestamp_nanos().div_euclid(1_000_000);
-    u64::try_from(millis)
-        .map(Timestamp::from_millis)
-        .map_err(|_before_1970| ValueError::Time)
+    Timestamp::parse(&moment).ok_or(ValueError::Time)
 }
 
 /// Reads a time that passes: `90s`, `15m`, `1h`, `7d`; a whole number of one unit, a year at most.

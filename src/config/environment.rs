@@ -23,6 +23,12 @@ pub enum Variable {
     AwsSecretAccessKey,
     /// The session token of a mount with a temporary credential.
     AwsSessionToken,
+    /// Where the token of a mount's service account lies.
+    AwsWebIdentityTokenFile,
+    /// The role that its sessions are under.
+    AwsRoleArn,
+    /// What its sessions are called.
+    AwsRoleSessionName,
     /// Certificates that a mount trusts besides those of the machine.
     AwsCaBundle,
     /// Where a person's session is kept.
@@ -33,7 +39,7 @@ pub enum Variable {
 
 impl Variable {
     /// Every variable.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::StoreAccessKeyId,
         Self::StoreSecretAccessKey,
         Self::Passphrase,
@@ -43,6 +49,9 @@ impl Variable {
         Self::AwsAccessKeyId,
         Self::AwsSecretAccessKey,
         Self::AwsSessionToken,
+        Self::AwsWebIdentityTokenFile,
+        Self::AwsRoleArn,
+        Self::AwsRoleSessionName,
         Self::AwsCaBundle,
         Self::Home,
         Self::NoColor,
@@ -61,6 +70,9 @@ impl Variable {
             Self::AwsAccessKeyId => "AWS_ACCESS_KEY_ID",
             Self::AwsSecretAccessKey => "AWS_SECRET_ACCESS_KEY",
             Self::AwsSessionToken => "AWS_SESSION_TOKEN",
+            Self::AwsWebIdentityTokenFile => "AWS_WEB_IDENTITY_TOKEN_FILE",
+            Self::AwsRoleArn => "AWS_ROLE_ARN",
+            Self::AwsRoleSessionName => "AWS_ROLE_SESSION_NAME",
             Self::AwsCaBundle => "AWS_CA_BUNDLE",
             Self::Home => "HOME",
             Self::NoColor => "NO_COLOR",
@@ -80,6 +92,9 @@ impl Variable {
             | Self::AwsSessionToken => true,
             Self::AwsEndpointUrl
             | Self::AwsRegion
+            | Self::AwsWebIdentityTokenFile
+            | Self::AwsRoleArn
+            | Self::AwsRoleSessionName
             | Self::AwsCaBundle
             | Self::Home
             | Self::NoColor => false,
@@ -99,6 +114,12 @@ impl Variable {
             Self::AwsAccessKeyId => "The access key id of a mount.",
             Self::AwsSecretAccessKey => "The secret access key of a mount.",
             Self::AwsSessionToken => "The session token of a mount with a temporary credential.",
+            Self::AwsWebIdentityTokenFile => {
+                "Without an access key: the file of a service account's token, which is exchanged \
+                 for sessions of 15 minutes."
+            }
+            Self::AwsRoleArn => "How far these reach: `arn:aws:iam::kluis:role/PROJECT/DATASET`.",
+            Self::AwsRoleSessionName => "What they are called in the log; `kluis` if not said.",
             Self::AwsCaBundle => "Certificates that a mount trusts besides those of the machine.",
             Self::Home => "Where `kluis login` keeps a person's session: `.kluis/session.env`.",
             Self::NoColor => "Set and not empty: no colour on a terminal.",

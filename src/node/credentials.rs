@@ -1,5 +1,6 @@
-//! The job's credential: a session that its node asks for by itself; or a file of `NAME=value`
-//! lines, read again when it changes, so that a renewed credential needs no new mount.
+//! The job's credential: a session that its node asks for by itself, as a job's or for the token of
+//! a service account; or a file of `NAME=value` lines, read again when it changes, so that a
+//! renewed credential needs no new mount.
 
 use std::fs::{File, Metadata};
 use std::io::Read as _;
@@ -9,8 +10,9 @@ use std::sync::{Arc, Mutex};
 use std::time::SystemTime;
 
 use super::job::{JobSource, Started, renewal_ms};
+use super::web_identity::WebIdentity;
 use crate::store::s3::Signer;
-use crate::types::{SecretText, Timestamp};
+use crate::types::{Clock, SecretText, Timestamp};
 
 /// A credential file beyond this is none.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
@@ -57,11 +59,35 @@ pub struct Credentials {
     endpoint: String,
     ca_file: Option<PathBuf>,
     state: Mutex<(Option<SystemTime>, Arc<Current>)>,
-    /// Of a job: who asks for sessions, and when the next one is due.
-    job: Option<(JobSource, Mutex<Due>)>,
+    /// Who asks for sessions, and when the next one is due.
+    sessions: Option<(Source, Mutex<Due>)>,
 }
 
-/// When a job's session is to be renewed, and when it ends.
+/// On what word sessions are asked for.
+pub(super) enum Source {
+    /// A node's, of a job.
+    Job(JobSource),
+    /// An issuer's, of a service account.
+    Web(WebIdentity),
+}
+
+impl Source {
+    fn now(&self) -> Timestamp {
+        match self {
+            Self::Job(job) => job.clock.now(),
+            Self::Web(web) => web.clock.now(),
+        }
+    }
+
+    fn region(&self) -> &str {
+        match self {
+            Self::Job(job) => &job.node.region,
+            Self::Web(web) => &web.region,
+        }
+    }
+}
+
+/// When a session is to be renewed, and when it ends.
 #[derive(Clone, Copy, Default)]
 struct Due {
     at: Timestamp,
@@ -73,9 +99,12 @@ const AGAIN_MS: u64 = 5_000;
 
 impl Credentials {
     /// Out of a file, as `kluis credential create --output` writes it.
-    pub fn of_file(path: &Path) -> Result<Self, CredentialsError> {
+    pub fn of_file(path: &Path, clock: &Arc<dyn Clock>) -> Result<Self, CredentialsError> {
         let (metadata, text) = read(path)?;
-        let mut credentials = Self::of_variables(&|name| variable(&text, name))?;
+        let mut credentials = Self::of_variables(&|name| variable(&text, name), clock)?;
+        if credentials.sessions.is_some() {
+            return Ok(credentials);
+        }
         credentials.file = Some(path.to_owned());
         credentials.state = Mutex::new((metadata.modified().ok(), credentials.current()));
         Ok(credentials)
@@ -83,57 +112,59 @@ impl Credentials {
 
     /// Out of variables: `AWS_ENDPOINT_URL`, `AWS_REGION`, `AWS_ACCESS_KEY_ID`,
     /// `AWS_SECRET_ACCESS_KEY`, and if there are such `AWS_SESSION_TOKEN` and `AWS_CA_BUNDLE`.
+    /// Without an access key `AWS_WEB_IDENTITY_TOKEN_FILE`, `AWS_ROLE_ARN` and
+    /// `AWS_ROLE_SESSION_NAME` say whose token is good for sessions, in the order of AWS's SDKs.
     pub fn of_variables(
         variable: &dyn Fn(&str) -> Option<String>,
+        clock: &Arc<dyn Clock>,
     ) -> Result<Self, CredentialsError> {
-        let current = Arc::new(signer(variable)?);
+        let web = if variable("AWS_ACCESS_KEY_ID").is_none() {
+            WebIdentity::of_variables(variable, region(variable), clock)?
+        } else {
+            None
+        };
+        let current = match &web {
+            Some(_) => nobody(),
+            None => signer(variable)?,
+        };
         let endpoint = variable("AWS_ENDPOINT_URL_S3").or_else(|| variable("AWS_ENDPOINT_URL"));
         Ok(Self {
             file: None,
             endpoint: endpoint.ok_or(CredentialsError::Missing("AWS_ENDPOINT_URL"))?,
             ca_file: variable("AWS_CA_BUNDLE").map(PathBuf::from),
-            state: Mutex::new((None, current)),
-            job: None,
+            state: Mutex::new((None, Arc::new(current))),
+            sessions: web.map(|web| (Source::Web(web), Mutex::default())),
         })
     }
 
     /// Of a job on this node; there is none before the first session.
     #[must_use]
     pub fn of_job(source: JobSource) -> Self {
-        let nobody = Current {
-            signer: Signer::new(
-                String::new(),
-                SecretText::new(String::new()),
-                "kluis".into(),
-                "s3",
-            ),
-            token: None,
-        };
         Self {
             file: None,
             endpoint: source.node.endpoint.clone(),
             ca_file: source.node.ca_file.clone(),
-            state: Mutex::new((None, Arc::new(nobody))),
-            job: Some((source, Mutex::default())),
+            state: Mutex::new((None, Arc::new(nobody()))),
+            sessions: Some((Source::Job(source), Mutex::default())),
         }
     }
 
     /// Who asks for a session, if one is due by now.
-    pub(super) fn due(&self) -> Option<&JobSource> {
-        let (source, due) = self.job.as_ref()?;
+    pub(super) fn due(&self) -> Option<&Source> {
+        let (source, due) = self.sessions.as_ref()?;
         let due = due
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner)
             .at;
-        (due <= source.clock.now()).then_some(source)
+        (due <= source.now()).then_some(source)
     }
 
     /// A renewal failed. Whether the session that is there goes on, and is renewed later.
     pub(super) fn goes_on(&self) -> bool {
-        let Some((source, due)) = &self.job else {
+        let Some((source, due)) = &self.sessions else {
             return true;
         };
-        let now = source.clock.now();
+        let now = source.now();
         let mut due = due
             .lock()
             .unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -145,22 +176,25 @@ impl Credentials {
     }
 
     /// Who vouches for the job, if it is a job's.
-    pub(super) fn source(&self) -> Option<&JobSource> {
-        self.job.as_ref().map(|(source, _)| source)
+    pub(super) const fn job(&self) -> Option<&JobSource> {
+        match &self.sessions {
+            Some((Source::Job(job), _)) => Some(job),
+            Some((Source::Web(_), _)) | None => None,
+        }
     }
 
     /// Takes a session.
     pub(super) fn renewed(&self, started: &Started) {
-        let Some((source, due)) = &self.job else {
+        let Some((source, due)) = &self.sessions else {
             return;
         };
         let secret = SecretText::new(started.secret_access_key.clone());
-        let (id, region) = (started.access_key_id.clone(), source.node.region.clone());
+        let (id, region) = (started.access_key_id.clone(), source.region().to_owned());
         let current = Current {
             signer: Signer::new(id, secret, region, "s3"),
             token: Some(SecretText::new(started.session_token.clone())),
         };
-        let now = source.clock.now();
+        let now = source.now();
         let next = Due {
             at: now.plus_millis(renewal_ms(started.expires_in)),
             ends: now.plus_millis(started.expires_in.saturating_mul(1_000)),
@@ -238,13 +272,26 @@ pub fn variable(text: &str, name: &str) -> Option<String> {
     })
 }
 
+fn region(variable: &dyn Fn(&str) -> Option<String>) -> String {
+    let region = variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION"));
+    region.unwrap_or_else(|| "kluis".into())
+}
+
+/// Before the first session.
+fn nobody() -> Current {
+    let none = SecretText::new(String::new());
+    Current {
+        signer: Signer::new(String::new(), none, "kluis".into(), "s3"),
+        token: None,
+    }
+}
+
 fn signer(variable: &dyn Fn(&str) -> Option<String>) -> Result<Current, CredentialsError> {
     let needs = |name: &'static str| variable(name).ok_or(CredentialsError::Missing(name));
-    let region = variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION"));
-    let region = region.unwrap_or_else(|| "kluis".into());
+    let id = needs("AWS_ACCESS_KEY_ID")?;
     let secret = SecretText::new(needs("AWS_SECRET_ACCESS_KEY")?);
     Ok(Current {
-        signer: Signer::new(needs("AWS_ACCESS_KEY_ID")?, secret, region, "s3"),
+        signer: Signer::new(id, secret, region(variable), "s3"),
         token: variable("AWS_SESSION_TOKEN").map(SecretText::new),
     })
 }
@@ -260,6 +307,10 @@ mod tests {
 
     const FILE: &str = "# a comment\nexport AWS_ACCESS_KEY_ID='KLUS'\nAWS_SECRET_ACCESS_KEY=\"s\"\n\
         AWS_ENDPOINT_URL=http://127.0.0.1:1\nAWS_SESSION_TOKEN=\n";
+
+    fn clock() -> Arc<dyn Clock> {
+        Arc::new(Set(0.into()))
+    }
 
     #[test]
     fn a_file_is_read_as_a_shell_would() {
@@ -278,7 +329,7 @@ mod tests {
         let path = directory.path().join("job.env");
         std::fs::write(&path, FILE).unwrap();
         close(&path, 0o600);
-        let credentials = Credentials::of_file(&path).unwrap();
+        let credentials = Credentials::of_file(&path, &clock()).unwrap();
         assert!(credentials.current().token.is_none());
         let change = |text: String, age: u64| {
             std::fs::write(&path, text).unwrap();
@@ -301,7 +352,7 @@ mod tests {
         std::fs::write(&path, FILE).unwrap();
         for mode in [0o644, 0o604, 0o602, 0o601] {
             close(&path, mode);
-            let refused = Credentials::of_file(&path).map(drop).unwrap_err();
+            let refused = Credentials::of_file(&path, &clock()).map(drop).unwrap_err();
             assert!(
                 matches!(refused, CredentialsError::Exposed { .. }),
                 "{mode:o}"
@@ -311,13 +362,13 @@ mod tests {
         // A link to it is read as what it leads to.
         let link = directory.path().join("link");
         std::os::unix::fs::symlink(&path, &link).unwrap();
-        assert!(Credentials::of_file(&link).is_err());
+        assert!(Credentials::of_file(&link, &clock()).is_err());
         for mode in [0o600, 0o640, 0o400] {
             close(&path, mode);
-            assert!(Credentials::of_file(&link).is_ok(), "{mode:o}");
+            assert!(Credentials::of_file(&link, &clock()).is_ok(), "{mode:o}");
         }
         // One that was closed, and is opened to others later on, is not read again.
-        let credentials = Credentials::of_file(&path).unwrap();
+        let credentials = Credentials::of_file(&path, &clock()).unwrap();
         std::fs::write(&path, FILE.replace("TOKEN=", "TOKEN=t")).unwrap();
         let file = File::options().append(true).open(&path).unwrap();
         file.set_modified(SystemTime::UNIX_EPOCH).unwrap();
@@ -328,7 +379,7 @@ mod tests {
     /// A clock that is set; what it draws is always the same.
     struct Set(std::sync::atomic::AtomicU64);
 
-    impl crate::types::Clock for Set {
+    impl Clock for Set {
         fn now(&self) -> Timestamp {
             Timestamp::from_millis(self.0.load(std::sync::atomic::Ordering::SeqCst))
         }
@@ -406,6 +457,27 @@ mod tests {
         assert!(!at(900) && !at(1_499) && at(1_500));
     }
 
+    /// As AWS's SDKs: a key that is named goes first, and a file may name either.
+    #[test]
+    fn a_service_accounts_token_stands_in_for_a_key() {
+        let web = "AWS_ENDPOINT_URL=http://127.0.0.1:1\nAWS_WEB_IDENTITY_TOKEN_FILE=/t\n\
+                   AWS_ROLE_ARN=arn:aws:iam::kluis:role/icu\n";
+        let of = |text: String| Credentials::of_variables(&|name| variable(&text, name), &clock());
+        let credentials = of(web.to_owned()).unwrap();
+        assert!(matches!(credentials.due(), Some(Source::Web(_))));
+        assert!(credentials.job().is_none(), "there is no job to end");
+        let both = of(format!("{web}{FILE}")).unwrap();
+        assert!(both.due().is_none(), "a key is there");
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("job.env");
+        std::fs::write(&path, web).unwrap();
+        close(&path, 0o600);
+        let credentials = Credentials::of_file(&path, &clock()).unwrap();
+        assert!(matches!(credentials.due(), Some(Source::Web(_))));
+        let refused = of(web.replace("AWS_ROLE_ARN", "OTHER")).map(drop);
+        assert!(refused.unwrap_err().to_string().contains("AWS_ROLE_ARN"));
+    }
+
     #[test]
     fn what_is_missing_is_named() {
         for name in [
@@ -414,7 +486,9 @@ mod tests {
             "AWS_ENDPOINT_URL",
         ] {
             let less = |asked: &str| variable(FILE, asked).filter(|_| asked != name);
-            let refused = Credentials::of_variables(&less).map(drop).unwrap_err();
+            let refused = Credentials::of_variables(&less, &clock())
+                .map(drop)
+                .unwrap_err();
             assert!(refused.to_string().contains(name), "{refused}");
         }
     }

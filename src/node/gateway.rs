@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use data_encoding::HEXLOWER;
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, HOST};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::credentials::Credentials;
+use super::credentials::{Credentials, Source};
 use super::job::{Act, JobSource, Started};
 use super::line::{Lines, Patience, Take};
+use super::web_identity::element;
 use crate::store::s3::{Dialer, EMPTY_PAYLOAD, Parts, S3ConfigError};
 use crate::types::{Clock, limits};
 
@@ -33,6 +34,8 @@ const PAUSE_MAX: Duration = Duration::from_secs(2);
 /// An answer that is read whole: 1,000 tables of several extents each.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// What asks for a session of a token.
+const FORM: &str = "application/x-www-form-urlencoded";
 /// Of what a refusal says, the part that is shown.
 const TITLE_CHARS_MAX: usize = 400;
 
@@ -69,15 +72,17 @@ impl GatewayError {
     }
 }
 
-/// A request of the API.
+/// A request to the gateway.
 #[derive(Clone)]
-pub(super) struct Asking {
-    pub(super) method: Method,
+pub struct Asking {
+    /// The method.
+    pub method: Method,
     /// Percent-encoded.
-    pub(super) path: String,
+    pub path: String,
     /// Percent-encoded and in order of name.
-    pub(super) query: String,
-    pub(super) body: Bytes,
+    pub query: String,
+    /// The body.
+    pub body: Bytes,
 }
 
 /// What is left of the patience with one request.
@@ -148,27 +153,28 @@ impl Gateway {
         }
     }
 
-    /// One request of a person's own: asked once, since it may change something.
-    pub async fn call(
-        &self,
-        method: Method,
-        path: String,
-        body: Bytes,
-    ) -> Result<Bytes, GatewayError> {
-        self.once(&Asking {
-            method,
-            path,
-            query: String::new(),
-            body,
-        })
-        .await
+    /// The same, which waits so long for an answer to begin: what is asked takes long.
+    #[must_use]
+    pub const fn waiting(mut self, head: Duration) -> Self {
+        self.lines.wait(head);
+        self
+    }
+
+    /// One request of a person's own: asked once, since it may change something. An answer longer
+    /// than `most` bytes is none.
+    pub async fn call(&self, asking: &Asking, most: usize) -> Result<Bytes, GatewayError> {
+        self.bounded(asking, most.min(ANSWER_BYTES_MAX)).await
     }
 
     /// Asks once; the whole answer.
     pub(super) async fn once(&self, asking: &Asking) -> Result<Bytes, GatewayError> {
+        self.bounded(asking, ANSWER_BYTES_MAX).await
+    }
+
+    async fn bounded(&self, asking: &Asking, most: usize) -> Result<Bytes, GatewayError> {
         let mut answer = BytesMut::new();
         self.read(asking, &mut |piece| {
-            if answer.len().saturating_add(piece.len()) > ANSWER_BYTES_MAX {
+            if answer.len().saturating_add(piece.len()) > most {
                 return Err(GatewayError::Unreachable("too long an answer".into()));
             }
             answer.extend_from_slice(piece);
@@ -178,7 +184,7 @@ impl Gateway {
         Ok(answer.freeze())
     }
 
-    /// Sees that a job's session is fresh, long before the last one ends.
+    /// Sees that a session is fresh, long before the last one ends.
     async fn refresh(&self) -> Result<(), GatewayError> {
         if self.credentials.due().is_none() {
             return Ok(());
@@ -187,25 +193,35 @@ impl Gateway {
         let Some(source) = self.credentials.due() else {
             return Ok(());
         };
-        let answer = self.state_job(source, Act::Start).await;
-        let started = answer.and_then(|answer| {
-            serde_json::from_slice::<Started>(&answer)
-                .map_err(|_not_json| GatewayError::Unreachable("no session came".into()))
-        });
-        match started {
+        match self.start(source).await {
             Ok(started) => self.credentials.renewed(&started),
             // Asked for long before the end: somebody else's haste is not to end a job.
             Err(error) if self.credentials.goes_on() => {
-                tracing::warn!(%error, "the job's session is not renewed yet");
+                tracing::warn!(%error, "the session is not renewed yet");
             }
             Err(error) => return Err(error),
         }
         Ok(())
     }
 
+    async fn start(&self, source: &Source) -> Result<Started, GatewayError> {
+        let started = match source {
+            Source::Job(job) => {
+                let answer = self.state_job(job, Act::Start).await?;
+                serde_json::from_slice(&answer).ok()
+            }
+            Source::Web(web) => {
+                let body = web.asked().map_err(|error| GatewayError::broken(&error))?;
+                let answer = self.post("/", Some(FORM), &body).await?;
+                web.started(&answer)
+            }
+        };
+        started.ok_or_else(|| GatewayError::Unreachable("no session came".into()))
+    }
+
     /// Says that the job has ended here, or will start again.
     pub async fn end_job(&self, act: Act) -> Result<(), GatewayError> {
-        let Some(source) = self.credentials.source() else {
+        let Some(source) = self.credentials.job() else {
             return Ok(());
         };
         let mut tries = self.tries();
@@ -224,10 +240,23 @@ impl Gateway {
         };
         let body = source.stated(act);
         let body = body.map_err(|error| GatewayError::broken(&error))?;
+        self.post(path, None, &body).await
+    }
+
+    /// Asks once, unsigned, for a session or its end; the whole answer.
+    async fn post(
+        &self,
+        path: &str,
+        kind: Option<&'static str>,
+        body: &Bytes,
+    ) -> Result<Bytes, GatewayError> {
         let authority = self.lines.authority();
         let make = || {
             let request = Request::builder().method(Method::POST).uri(path);
-            let request = request.header(HOST, authority);
+            let mut request = request.header(HOST, authority);
+            if let Some(kind) = kind {
+                request = request.header(CONTENT_TYPE, kind);
+            }
             let request = request.header(CONTENT_LENGTH, body.len());
             let made = request.body(Full::new(body.clone()));
             made.map_err(|error| GatewayError::broken(&error))
@@ -337,8 +366,18 @@ async fn refused(status: StatusCode, mut body: Incoming) -> GatewayError {
         }
     }
     let problem: Result<Problem, _> = serde_json::from_slice(&text);
+    // What fails before an endpoint has it, and what S3 has words for, is answered in S3's.
     let (code, title) = problem.map_or_else(
-        |_not_json| (status.to_string(), String::new()),
+        |_not_json| {
+            let text = String::from_utf8_lossy(&text);
+            let code = element(&text, "Code").map(str::to_owned);
+            let message = text.split_once("<Message>");
+            let message = message.and_then(|(_, rest)| rest.split_once("</Message>"));
+            (
+                code.unwrap_or_else(|| status.to_string()),
+                message.map_or_else(String::new, |(inside, _)| inside.to_owned()),
+            )
+        },
         |problem| (problem.code, problem.title),
     );
     let title = title

@@ -25,11 +25,12 @@ mod straight;
 mod stretch;
 mod tree;
 mod version;
+mod web_identity;
 
 pub use content::{Contents, Open, Plain};
 pub use credentials::{Credentials, CredentialsError, variable as variable_of};
 pub use disk::DiskCache;
-pub use gateway::{Gateway, GatewayError};
+pub use gateway::{Asking, Gateway, GatewayError};
 pub use job::{Act, JobName, JobSource, NewNode, NodeIdentity};
 pub use keys::{Keys, Lease};
 pub use order::Orders;
@@ -37,6 +38,7 @@ pub use reads::{Reads, Touched};
 pub use seen::{Seen, SeenError};
 pub use tree::{Found, Kind, Place};
 pub use version::{Version, VersionAsk};
+pub use web_identity::{Assumed, element, form as session_form};
 
 /// Why something of a version cannot be had.
 #[derive(Debug, thiserror::Error)]

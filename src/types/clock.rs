@@ -13,6 +13,15 @@ impl Timestamp {
         Self(millis)
     }
 
+    /// Reads RFC 3339; nothing for what is none, or before 1970.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let format = &time::format_description::well_known::Rfc3339;
+        let moment = time::OffsetDateTime::parse(text, format).ok()?;
+        let millis = moment.unix_timestamp_nanos().div_euclid(1_000_000);
+        u64::try_from(millis).ok().map(Self)
+    }
+
     /// Milliseconds since the epoch.
     #[must_use]
     pub const fn millis(self) -> u64 {

@@ -19,7 +19,7 @@ use crate::app::fetch::{self, FetchError};
 use crate::app::system::{SystemClock, SystemEntropy};
 use crate::app::{create_folder, write_file};
 use crate::config::{Environment, Variable};
-use crate::node::variable_of;
+use crate::node::{Assumed, element, session_form, variable_of};
 use crate::types::{Clock as _, Entropy as _, SecretText, limits};
 use browser::Waiting;
 use oidc::{Answer, Device, LoginError, Once, Provider};
@@ -195,32 +195,13 @@ async fn by_device(place: &Place, output: &mut Output) -> Result<SecretText, Cli
     Err(LoginError::Expired.into())
 }
 
-/// A session as the vault gave it.
-struct Told {
-    id: String,
-    secret: SecretText,
-    token: SecretText,
-    expires: String,
-}
-
-/// The text of an element of an answer.
-fn element<'a>(text: &'a str, name: &str) -> Option<&'a str> {
-    let (_, rest) = text.split_once(&format!("<{name}>"))?;
-    let (inside, _) = rest.split_once(&format!("</{name}>"))?;
-    // What it is made of has no letter that XML would write otherwise, nor one that a shell obeys.
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"+/=-_:.".contains(&b);
-    inside.bytes().all(plain).then_some(inside)
-}
-
-async fn exchange(place: &Place, token: &SecretText, role: Option<&str>) -> Result<Told, CliError> {
+async fn exchange(
+    place: &Place,
+    token: &SecretText,
+    role: Option<&str>,
+) -> Result<Assumed, CliError> {
     let role = format!("arn:aws:iam::kluis:role/{}", role.unwrap_or("kluis"));
-    let form = form_urlencoded::Serializer::new(String::new())
-        .append_pair("Action", "AssumeRoleWithWebIdentity")
-        .append_pair("Version", "2011-06-15")
-        .append_pair("RoleArn", &role)
-        .append_pair("RoleSessionName", "kluis-login")
-        .append_pair("WebIdentityToken", token.expose())
-        .finish();
+    let form = session_form(token, (&role, "kluis-login"), None);
     let url = format!("{}/", place.endpoint.trim_end_matches('/'));
     let answer = fetch::post_form(
         &url,
@@ -230,8 +211,8 @@ async fn exchange(place: &Place, token: &SecretText, role: Option<&str>) -> Resu
     )
     .await;
     let (status, body) = answer.map_err(|error| unreachable("the gateway", &error))?;
-    let text = String::from_utf8_lossy(&body);
     if status != 200 {
+        let text = String::from_utf8_lossy(&body);
         let code = element(&text, "Code").unwrap_or("no reason");
         let exit = if status >= 500 {
             Exit::Unavailable
@@ -241,20 +222,12 @@ async fn exchange(place: &Place, token: &SecretText, role: Option<&str>) -> Resu
         return Err(CliError::new(exit, format!("the gateway refuses: {code}"))
             .hint("its log says why: is the provider believed, and the subject linked?"));
     }
-    let part = |name: &str| {
-        let bad = || CliError::new(Exit::Unavailable, "the gateway's answer is no session");
-        element(&text, name).map(str::to_owned).ok_or_else(bad)
-    };
-    Ok(Told {
-        id: part("AccessKeyId")?,
-        secret: SecretText::new(part("SecretAccessKey")?),
-        token: SecretText::new(part("SessionToken")?),
-        expires: part("Expiration")?,
-    })
+    let bad = || CliError::new(Exit::Unavailable, "the gateway's answer is no session");
+    Assumed::read(&body).ok_or_else(bad)
 }
 
 /// Writes the session, whole or not at all, for its owner alone.
-fn keep(place: &Place, told: &Told, file: &Path) -> Result<(), CliError> {
+fn keep(place: &Place, told: &Assumed, file: &Path) -> Result<(), CliError> {
     let mut lines = vec![
         format!("AWS_ENDPOINT_URL={}", place.endpoint),
         format!("AWS_REGION={REGION}"),
@@ -353,8 +326,17 @@ pub(super) fn whoami(
     Ok(Exit::Done)
 }
 
+/// Whether the environment has a credential, or the token of a service account.
+fn names_somebody(environment: &Environment) -> bool {
+    let any = [Variable::AwsAccessKeyId, Variable::AwsWebIdentityTokenFile];
+    any.into_iter().any(|name| environment.has(name))
+}
+
 /// Who signs, and until when, where that is known.
-fn signed_by(ask: &Whoami, environment: &Environment) -> Result<(Caller, String), CliError> {
+pub(super) fn signed_by(
+    ask: &Whoami,
+    environment: &Environment,
+) -> Result<(Caller, String), CliError> {
     if ask.caller.credentials.is_some() {
         let credentials = ask.caller.credentials.clone();
         return Ok((Caller { credentials }, String::new()));
@@ -366,7 +348,7 @@ fn signed_by(ask: &Whoami, environment: &Environment) -> Result<(Caller, String)
             let credentials = Some(file);
             Ok((Caller { credentials }, until))
         }
-        Err(_nobody) if ask.kept.session.is_none() && environment.has(Variable::AwsAccessKeyId) => {
+        Err(_nobody) if ask.kept.session.is_none() && names_somebody(environment) => {
             Ok((Caller { credentials: None }, String::new()))
         }
         Err(nobody) => Err(nobody.hint("`--credentials FILE` asks with a lasting credential")),
