@@ -9,8 +9,20 @@ use serde::{Deserialize, Serialize};
 use super::answer::{ApiError, json};
 use super::ask::Ask;
 use super::grants::{read, time, told};
+use crate::catalog::CardDefaults;
 use crate::types::BucketRef;
 use crate::vault::{CardChange, Described, Vault};
+
+/// What a project's datasets are that say nothing themselves.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Defaults {
+    label: String,
+    source: String,
+    basis: String,
+    /// For how long they are kept, from their making.
+    days: u32,
+}
 
 /// What is to change; what is left out stays.
 #[derive(Deserialize)]
@@ -45,6 +57,7 @@ struct Asked {
 struct Told {
     dataset: String,
     bucket: String,
+    id: String,
     creator: String,
     created: String,
     owner: Option<String>,
@@ -58,6 +71,11 @@ struct Told {
     next_stage: Option<String>,
 }
 
+#[derive(Serialize)]
+struct List {
+    datasets: Vec<Told>,
+}
+
 impl From<Described> for Told {
     fn from(told: Described) -> Self {
         let Described { row, stage, next } = told;
@@ -65,6 +83,7 @@ impl From<Described> for Told {
         Self {
             dataset: format!("{}/{}", row.bucket.project, row.bucket.dataset),
             bucket: row.bucket.to_string(),
+            id: row.id.to_string(),
             creator: row.creator.to_string(),
             created: row.created.to_string(),
             owner: card.map(|card| card.owner.to_string()),
@@ -117,6 +136,14 @@ fn place(vault: &Vault, ask: &Ask) -> Result<BucketRef, ApiError> {
         .ok_or_else(|| ApiError::bad("The path's bucket is no dataset's.".to_owned()))
 }
 
+/// The datasets that the caller may know of, as S3's list of buckets has them.
+pub(super) async fn list(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {
+    let rows = vault.list_datasets(&ask.call).await?;
+    let datasets = rows.into_iter().map(|row| vault.described(row).into());
+    let datasets = datasets.collect();
+    Ok(json(StatusCode::OK, &List { datasets }))
+}
+
 pub(super) async fn get(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {
     let bucket = place(&vault, &ask)?.bucket;
     let row = vault
@@ -134,4 +161,23 @@ pub(super) async fn set(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, A
         .await
         .map_err(told)?;
     Ok(json(StatusCode::OK, &Told::from(row)))
+}
+
+/// Says what a project's datasets are that say nothing themselves.
+pub(super) async fn defaults(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {
+    let asked: Defaults = ask.json()?;
+    let defaults = CardDefaults {
+        label: read("label", &asked.label)?,
+        source: asked.source,
+        basis: asked.basis,
+        days: asked.days,
+    };
+    let project = ask.parameter("project")?;
+    vault
+        .set_defaults(&ask.call, &project, defaults, None)
+        .await
+        .map_err(told)?;
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    Ok(response)
 }

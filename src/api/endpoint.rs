@@ -207,6 +207,15 @@ pub(super) static ENDPOINTS: &[Endpoint] = &[
     unsigned(Method::POST, "jobs/end", "EndJob", |vault, ask| {
         Box::pin(jobs::end(vault, ask))
     }),
+    signed(Method::GET, "datasets", "ListDatasets", |vault, ask| {
+        Box::pin(datasets::list(vault, ask))
+    }),
+    signed(
+        Method::PUT,
+        "projects/{project}/defaults",
+        "SetDefaults",
+        |vault, ask| Box::pin(datasets::defaults(vault, ask)),
+    ),
     signed(
         Method::GET,
         "datasets/{bucket}",

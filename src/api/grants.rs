@@ -43,6 +43,9 @@ struct Asked {
     /// Only ask: an owner approves it later.
     #[serde(default)]
     propose: bool,
+    /// Only say what it would be: it is judged as for making it, and not made.
+    #[serde(default)]
+    dry_run: bool,
 }
 
 /// A grant as it is shown.
@@ -69,6 +72,33 @@ struct Told {
     /// Nobody, of a proposal.
     approver: Option<String>,
     created: String,
+}
+
+/// One grant, with what it lets (or denies) by the policy of now.
+#[derive(Serialize)]
+struct Whole {
+    #[serde(flatten)]
+    told: Told,
+    lets: Vec<&'static str>,
+}
+
+impl Whole {
+    fn of(vault: &Vault, grant: Grant) -> Self {
+        let lets = vault.reach(&grant);
+        Self {
+            lets: lets.iter().map(|action| action.as_str()).collect(),
+            told: grant.into(),
+        }
+    }
+}
+
+/// One grant as a review has it, with what it lets.
+#[derive(Serialize)]
+struct WholeReviewed {
+    #[serde(flatten)]
+    whole: Whole,
+    last_used: Option<String>,
+    privileged: bool,
 }
 
 /// A grant in a review.
@@ -211,21 +241,31 @@ pub(super) async fn get(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, A
         .show_grant(&ask.call, (&project, id))
         .await
         .map_err(told)?;
-    Ok(json(StatusCode::OK, &Reviewed::from(row)))
+    let shown = WholeReviewed {
+        last_used: row.used.map(|at| at.to_string()),
+        privileged: row.privileged,
+        whole: Whole::of(&vault, row.grant),
+    };
+    Ok(json(StatusCode::OK, &shown))
 }
 
 pub(super) async fn create(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {
     let asked: Asked = ask.json()?;
-    let propose = asked.propose;
+    let (propose, dry_run) = (asked.propose, asked.dry_run);
     let draft = asked.draft(ask.parameter("project")?)?;
     let grant = vault.word_grant(&ask.call, draft).map_err(told)?;
+    if dry_run {
+        let tried = vault.try_grant(&ask.call, grant, propose).await;
+        let whole = Whole::of(&vault, tried.map_err(told)?);
+        return Ok(json(StatusCode::OK, &whole));
+    }
     let made = if propose {
         vault.propose_grant(&ask.call, grant).await
     } else {
         vault.create_grant(&ask.call, grant).await
     };
     let grant = made.map_err(told)?;
-    Ok(json(StatusCode::CREATED, &Told::from(grant)))
+    Ok(json(StatusCode::CREATED, &Whole::of(&vault, grant)))
 }
 
 pub(super) async fn withdraw(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {
@@ -245,7 +285,7 @@ pub(super) async fn approve(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body
         .approve_grant(&ask.call, (&project, id), None)
         .await
         .map_err(told)?;
-    Ok(json(StatusCode::OK, &Told::from(grant)))
+    Ok(json(StatusCode::OK, &Whole::of(&vault, grant)))
 }
 
 pub(super) async fn confirm(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {
@@ -254,5 +294,5 @@ pub(super) async fn confirm(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body
         .confirm_grant(&ask.call, (&project, id), None)
         .await
         .map_err(told)?;
-    Ok(json(StatusCode::OK, &Told::from(grant)))
+    Ok(json(StatusCode::OK, &Whole::of(&vault, grant)))
 }

@@ -72,6 +72,20 @@ fn grant() -> Value {
             ("starts", json!({"type": "string", "format": "date-time"})),
             ("expires", json!({"type": "string", "format": "date-time"})),
             ("propose", json!({"type": "boolean"})),
+            ("dry_run", json!({"type": "boolean"})),
+        ],
+    )
+}
+
+fn defaults() -> Value {
+    let days = json!({"type": "integer", "minimum": 1, "maximum": limits::RETENTION_DAYS_MAX});
+    object(
+        4,
+        &[
+            ("label", text()),
+            ("source", text()),
+            ("basis", text()),
+            ("days", days),
         ],
     )
 }
@@ -181,20 +195,39 @@ fn about(endpoint: &Endpoint) -> About {
             &super::records::PROVED,
             of("The proof that a request's record is in the log", None, 200),
         ),
-        "ListJobs" => of("The caller's jobs that wait or run", None, 200),
-        "SubmitJob" => of("Lets a job read in the caller's name", Some(job()), 201),
-        "CancelJob" => of("Ends a job of the caller's", None, 204),
-        "StartJob" => of(
+        "ListDatasets" => of("The datasets that the caller may know of", None, 200),
+        "SetDefaults" => of(
+            "What a project's datasets are that say nothing themselves",
+            Some(defaults()),
+            204,
+        ),
+        "ListJobs" | "SubmitJob" | "CancelJob" | "StartJob" | "EndJob" => about_job(endpoint),
+        other => of(other, has_body(&endpoint.method).then(|| json!({})), 200),
+    }
+}
+
+/// The same of jobs.
+fn about_job(endpoint: &Endpoint) -> About {
+    let (summary, takes, status) = match endpoint.operation {
+        "ListJobs" => ("The caller's jobs that wait or run", None, 200),
+        "SubmitJob" => ("Lets a job read in the caller's name", Some(job()), 201),
+        "CancelJob" => ("Ends a job of the caller's", None, 204),
+        "StartJob" => (
             "A job's session, on a node's statement",
             Some(statement()),
             200,
         ),
-        "EndJob" => of(
+        _ => (
             "A node's statement that a job has ended",
             Some(statement()),
             204,
         ),
-        other => of(other, has_body(&endpoint.method).then(|| json!({})), 200),
+    };
+    About {
+        summary,
+        takes,
+        status,
+        ..About::default()
     }
 }
 

@@ -187,7 +187,10 @@ pub async fn open_store(
     }
 }
 
-fn s3_config(config: &Config, environment: &Environment) -> Result<S3StoreConfig, OpenVaultError> {
+pub(super) fn s3_config(
+    config: &Config,
+    environment: &Environment,
+) -> Result<S3StoreConfig, OpenVaultError> {
     let set = &config.store;
     let need =
         |value: &Option<String>, key| value.clone().ok_or(OpenVaultError::StoreSetting { key });

@@ -17,12 +17,13 @@ pub use super::init_args::{Demo, Init, StoreArgs};
 use super::job_args::{JobCommand, NodeCommand};
 use super::key_args::{Drill, KeyCommand};
 use super::login_args::{Kept, Login, Whoami};
-use super::project_args::LogArgs;
+use super::project_args::{DefaultsArgs, LogArgs};
 use super::recover_args::Recover;
 use super::remote::Caller;
 use super::root_args::Unseal;
 use super::scim_args::ScimCommand;
 use super::values;
+use super::way::{CONFIG, Signed};
 use super::webhook::WebhookCommand;
 use crate::types::{
     AccessKeyId, Action, BucketName, Label, ObjectKey, PartitionName, PrincipalId, ProjectName,
@@ -53,7 +54,7 @@ Example:
 #[command(arg_required_else_help = true, infer_subcommands = false)]
 pub struct Cli {
     /// The configuration file
-    #[arg(long, global = true, value_name = "PATH", default_value = "kluis.toml")]
+    #[arg(long, global = true, value_name = "PATH", default_value = CONFIG)]
     #[arg(value_hint = ValueHint::FilePath, help_heading = "Global options")]
     pub config: PathBuf,
     /// Print data as JSON, one object a line: numbers are numbers, what is not there is null
@@ -107,8 +108,14 @@ pub enum Command {
         command: ProjectCommand,
     },
     /// Grants: who may do what, for which purpose, on which permit, until when
+    ///
+    /// A data owner works from any machine, signed with her own credential; on the vault's host the
+    /// operator sees them, proposes, and withdraws what allows.
     #[command(after_long_help = "Example:\n  kluis grant list icu-sepsis")]
     Grant {
+        /// Who signs.
+        #[command(flatten)]
+        signed: Signed,
         /// What to do with grants
         #[command(subcommand)]
         command: GrantCommand,
@@ -116,6 +123,9 @@ pub enum Command {
     /// Datasets: make, list, show, delete
     #[command(after_long_help = "Example:\n  kluis dataset list --project icu-sepsis")]
     Dataset {
+        /// Who signs.
+        #[command(flatten)]
+        signed: Signed,
         /// What to do with datasets
         #[command(subcommand)]
         command: DatasetCommand,
@@ -230,6 +240,9 @@ pub enum Command {
     /// The log of requests
     #[command(after_long_help = "Example:\n  kluis audit tail --project icu-sepsis")]
     Audit {
+        /// Who signs.
+        #[command(flatten)]
+        signed: Signed,
         /// What to do with the log
         #[command(subcommand)]
         command: AuditCommand,
@@ -294,27 +307,9 @@ pub enum ProjectCommand {
     /// defaults, one that is made by S3's `CreateBucket` has them from its first moment, its maker
     /// being its owner; those that nobody described get them now.
     #[command(
-        after_long_help = "Example:\n  kluis project defaults icu-sepsis --label internal --source icu-monitors --basis consent-protocol-12 --days 3650 --by a.jansen"
+        after_long_help = "Example:\n  kluis project defaults icu-sepsis --label internal --source icu-monitors --basis consent-protocol-12 --days 3650 --credentials a.jansen.env"
     )]
-    Defaults {
-        /// Its name
-        name: ProjectName,
-        /// How confidential they are
-        #[arg(long, value_name = "LABEL")]
-        label: Label,
-        /// Where they come from
-        #[arg(long, value_name = "TEXT")]
-        source: String,
-        /// On which legal basis they are kept
-        #[arg(long, value_name = "TEXT")]
-        basis: String,
-        /// For how many days, from their making
-        #[arg(long, value_name = "DAYS")]
-        days: u32,
-        /// Who says so; must have the right to
-        #[arg(long, value_name = "PERSON")]
-        by: PrincipalId,
-    },
+    Defaults(DefaultsArgs),
     /// List projects
     #[command(after_long_help = "Example:\n  kluis project list --json")]
     List,

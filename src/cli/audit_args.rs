@@ -13,25 +13,29 @@ pub enum AuditCommand {
     ///
     /// Reading the log is itself recorded.
     #[command(
-        after_long_help = "Example:\n  kluis audit tail --project icu-sepsis -n 50\n  kluis audit tail --follow --json"
+        after_long_help = "Example:\n  kluis audit tail --project icu-sepsis -n 50\n  kluis audit tail --project icu-sepsis --dataset ecg-2024 --credentials a.jansen.env\n  kluis audit tail --follow --json"
     )]
     Tail {
-        /// Of one project [default: all]
+        /// Of one project; over the network it is needed [default: all]
         #[arg(long, value_name = "NAME")]
         project: Option<ProjectName>,
+        /// Of one dataset of it
+        #[arg(long, value_name = "DATASET")]
+        dataset: Option<DatasetName>,
         /// How many
         #[arg(short = 'n', long, value_name = "N", default_value_t = 20)]
         #[arg(value_parser = clap::value_parser!(u32).range(1..=100_000))]
         lines: u32,
-        /// Go on until interrupted
+        /// Go on until interrupted; on the vault's host
         #[arg(short, long)]
         follow: bool,
     },
     /// Show one request, or those that filters name
     ///
-    /// Reading the log is itself recorded.
+    /// Over the network who may read a project's log sees its records, and who manages the grants
+    /// of a dataset what was done with it, and by whom. Reading the log is itself recorded.
     #[command(
-        after_long_help = "Example:\n  kluis audit show 0198f0c27a1e7c3b9d510c6a5d0f2b11\n  kluis audit show --principal a.jansen --since 2027-03-01 --outcome refused"
+        after_long_help = "Example:\n  kluis audit show 0198f0c27a1e7c3b9d510c6a5d0f2b11\n  kluis audit show --principal a.jansen --since 2027-03-01 --outcome refused\n  kluis audit show --project icu-sepsis --action object.read --credentials a.jansen.env"
     )]
     Show {
         /// The event's id, as `tail` shows it
@@ -45,10 +49,10 @@ pub enum AuditCommand {
 
 /// Which requests of the log.
 #[derive(Debug, Args)]
-#[group(id = "filters", multiple = true, conflicts_with = "event")]
+#[group(id = "filters", multiple = true)]
 #[command(next_help_heading = "Filters, all of which must hold")]
 pub struct AuditFilters {
-    /// On a project
+    /// On a project; over the network it is needed
     #[arg(long, value_name = "NAME")]
     pub project: Option<ProjectName>,
     /// On a dataset of this name

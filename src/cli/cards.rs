@@ -1,14 +1,83 @@
-//! What datasets are: `kluis dataset describe` and `set`, `kluis project defaults`.
+//! What datasets are: `kluis dataset describe` and `set`, `kluis project defaults`; on the vault's
+//! host or, in one's own name, over the network.
 
-use serde_json::json;
+use http::Method;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::dataset::{missing, path};
 use super::dataset_args::{CardArgs, DatasetCommand};
 use super::open::{Desk, call};
-use super::output::{CliError, Output};
+use super::output::{CliError, Exit, Output};
+use super::project_args::DefaultsArgs;
+use super::remote::Question;
+use super::way::{self, Signer, Way, no_answer, unnamed};
 use crate::catalog::CardDefaults;
-use crate::types::{BucketName, Label, PrincipalId, ProjectName};
+use crate::types::{ApprovalId, BucketName};
 use crate::vault::{CardChange, Described};
+
+/// A dataset as it is shown, and as the API tells it (`docs/api.md`).
+#[derive(Serialize, Deserialize)]
+pub(super) struct Shown {
+    pub(super) dataset: String,
+    pub(super) bucket: String,
+    pub(super) id: String,
+    pub(super) creator: String,
+    pub(super) created: String,
+    owner: Option<String>,
+    label: Option<String>,
+    source: Option<String>,
+    basis: Option<String>,
+    ends: Option<String>,
+    use_class: Option<String>,
+    hold: Option<String>,
+    stage: String,
+    next_stage: Option<String>,
+}
+
+impl Shown {
+    fn of(told: &Described) -> Self {
+        let row = &told.row;
+        let card = row.card.as_deref();
+        Self {
+            dataset: path(&row.bucket),
+            bucket: row.bucket.to_string(),
+            id: row.id.to_string(),
+            creator: row.creator.to_string(),
+            created: row.created.to_string(),
+            owner: card.map(|card| card.owner.to_string()),
+            label: card.map(|card| card.label.to_string()),
+            source: card.map(|card| card.source.clone()),
+            basis: card.map(|card| card.basis.clone()),
+            ends: card.map(|card| card.ends.to_string()),
+            use_class: card.and_then(|card| Some(card.use_class.as_ref()?.to_string())),
+            hold: card.and_then(|card| card.held.clone()),
+            stage: card
+                .map_or("undescribed", |_| told.stage.as_str())
+                .to_owned(),
+            next_stage: told.next.map(|at| at.to_string()),
+        }
+    }
+
+    fn show(&self, output: &mut Output) -> Result<(), CliError> {
+        let value = serde_json::to_value(self);
+        output.record(&value.map_err(|error| CliError::of(Exit::Unavailable, &error))?)
+    }
+
+    /// Whether anything is said of it.
+    pub(super) const fn is_described(&self) -> bool {
+        self.owner.is_some()
+    }
+
+    /// That it is the dataset that was asked for.
+    fn of_name(self, name: &BucketName) -> Result<Self, CliError> {
+        if self.dataset == path(name) {
+            Ok(self)
+        } else {
+            Err(no_answer())
+        }
+    }
+}
 
 impl CardArgs {
     pub(super) fn change(&self) -> CardChange {
@@ -26,11 +95,40 @@ impl CardArgs {
             ..CardChange::default()
         }
     }
+
+    /// The same as the API takes it; empty where nothing is said.
+    pub(super) fn body(&self) -> serde_json::Map<String, Value> {
+        let said = [
+            ("owner", self.owner.as_ref().map(ToString::to_string)),
+            ("label", self.label.as_ref().map(ToString::to_string)),
+            ("source", self.source.clone()),
+            ("basis", self.basis.clone()),
+            ("ends", self.ends.map(|time| time.to_string())),
+            (
+                "use_class",
+                match (&self.use_class, self.any_use) {
+                    (Some(class), _) => Some(class.to_string()),
+                    (None, true) => Some(String::new()),
+                    (None, false) => None,
+                },
+            ),
+        ];
+        let said = said.into_iter();
+        said.filter_map(|(name, value)| Some((name.to_owned(), json!(value?))))
+            .collect()
+    }
+}
+
+/// What is to change beside the card.
+struct Beside<'a> {
+    hold: Option<&'a String>,
+    release: bool,
+    approval: Option<ApprovalId>,
 }
 
 pub(super) fn set(
     command: &DatasetCommand,
-    desk: Desk<'_>,
+    way: &Way<'_>,
     output: &mut Output,
 ) -> Result<(), CliError> {
     let DatasetCommand::Set {
@@ -44,78 +142,129 @@ pub(super) fn set(
     else {
         return Ok(());
     };
-    let held = match (hold, release) {
+    let beside = Beside {
+        hold: hold.as_ref(),
+        release: *release,
+        approval: *approval,
+    };
+    let desk = match way {
+        Way::Host(desk) => desk,
+        Way::Signed(signer) => {
+            unnamed("--by", by.as_ref())?;
+            return set_signed(name, (card, &beside), signer)?.show(output);
+        }
+    };
+    let by = way::named("--by", by.as_ref())?;
+    let held = match (beside.hold, beside.release) {
         (Some(why), _) => Some(Some(why.clone())),
         (None, true) => Some(None),
         (None, false) => None,
     };
     let change = CardChange {
         held,
-        approval: *approval,
+        approval: beside.approval,
         ..card.change()
     };
     let told = desk.act(output, async |opened| {
         let call = call(opened, "dataset set")?;
         let vault = &opened.vault;
         Ok(vault.set_card(&call, name, change, Some(by)).await?)
-    })?;
-    show(&told, output)
+    });
+    let told = told.map_err(|error| way::herself(error, "--by", by))?;
+    Shown::of(&told).show(output)
+}
+
+fn set_signed(
+    name: &BucketName,
+    (card, beside): (&CardArgs, &Beside<'_>),
+    signer: &Signer<'_>,
+) -> Result<Shown, CliError> {
+    let mut body = card.body();
+    let mut put = |name: &str, value: Value| drop(body.insert(name.to_owned(), value));
+    if let Some(why) = beside.hold {
+        put("hold", json!(why));
+    }
+    if beside.release {
+        put("release", json!(true));
+    }
+    if let Some(id) = beside.approval {
+        put("approval", json!(id.to_string()));
+    }
+    say(name, body, signer)
+}
+
+/// Says over the network what a dataset is.
+pub(super) fn say(
+    name: &BucketName,
+    body: serde_json::Map<String, Value>,
+    signer: &Signer<'_>,
+) -> Result<Shown, CliError> {
+    let bucket = name.to_string();
+    let path = ["datasets", &bucket];
+    let shown: Shown = signer.say((Method::POST, &path), Value::Object(body))?;
+    shown.of_name(name)
+}
+
+/// What a dataset is, as the gateway tells who signs.
+pub(super) fn ask(name: &BucketName, signer: &Signer<'_>) -> Result<Shown, CliError> {
+    let bucket = name.to_string();
+    let path = ["datasets", &bucket];
+    let shown: Shown = signer.ask(Question::of(Method::GET, &path))?;
+    shown.of_name(name)
 }
 
 pub(super) fn describe(
     name: &BucketName,
-    desk: Desk<'_>,
+    way: &Way<'_>,
     output: &mut Output,
 ) -> Result<(), CliError> {
-    let told = desk.act(output, async |opened| {
-        let vault = &opened.vault;
-        let row = vault.catalog().dataset(name).await?;
-        Ok(vault.described(row.ok_or_else(|| missing(name))?))
-    })?;
-    show(&told, output)
-}
-
-fn show(told: &Described, output: &mut Output) -> Result<(), CliError> {
-    let row = &told.row;
-    let card = row.card.as_deref();
-    output.record(&json!({
-        "dataset": path(&row.bucket),
-        "bucket": row.bucket.to_string(),
-        "id": row.id.to_string(),
-        "creator": row.creator.as_str(),
-        "created": row.created.to_string(),
-        "owner": card.map(|card| card.owner.as_str()),
-        "label": card.map(|card| card.label.as_str()),
-        "source": card.map(|card| card.source.as_str()),
-        "basis": card.map(|card| card.basis.as_str()),
-        "ends": card.map(|card| card.ends.to_string()),
-        "use_class": card.and_then(|card| Some(card.use_class.as_ref()?.as_str())),
-        "hold": card.and_then(|card| card.held.as_deref()),
-        "stage": card.map_or("undescribed", |_| told.stage.as_str()),
-        "next_stage": told.next.map(|at| at.to_string()),
-    }))
+    let shown = match way {
+        Way::Host(desk) => Shown::of(&desk.act(output, async |opened| {
+            let vault = &opened.vault;
+            let row = vault.catalog().dataset(name).await?;
+            Ok(vault.described(row.ok_or_else(|| missing(name))?))
+        })?),
+        Way::Signed(signer) => ask(name, signer)?,
+    };
+    shown.show(output)
 }
 
 /// What a project's datasets are that say nothing themselves.
 pub(super) fn defaults(
-    (project, by): (&ProjectName, &PrincipalId),
-    (label, source, basis, days): (&Label, &str, &str, u32),
+    ask: &DefaultsArgs,
     desk: Desk<'_>,
     output: &mut Output,
 ) -> Result<(), CliError> {
-    let defaults = CardDefaults {
-        label: label.clone(),
-        source: source.to_owned(),
-        basis: basis.to_owned(),
-        days,
-    };
-    desk.act(output, async |opened| {
-        let call = call(opened, "project defaults")?;
-        let vault = &opened.vault;
-        Ok(vault
-            .set_defaults(&call, project, defaults, Some(by))
-            .await?)
-    })?;
+    let project = &ask.name;
+    match Way::of(&ask.signed, desk)? {
+        Way::Signed(signer) => {
+            unnamed("--by", ask.by.as_ref())?;
+            let path = ["projects", project.as_str(), "defaults"];
+            signer.send(Question {
+                body: Some(json!({
+                    "label": ask.label.as_str(), "source": ask.source, "basis": ask.basis,
+                    "days": ask.days,
+                })),
+                ..Question::of(Method::PUT, &path)
+            })?;
+        }
+        Way::Host(desk) => {
+            let by = way::named("--by", ask.by.as_ref())?;
+            let defaults = CardDefaults {
+                label: ask.label.clone(),
+                source: ask.source.clone(),
+                basis: ask.basis.clone(),
+                days: ask.days,
+            };
+            let set = desk.act(output, async |opened| {
+                let call = call(opened, "project defaults")?;
+                let vault = &opened.vault;
+                let set = vault.set_defaults(&call, project, defaults, Some(by));
+                Ok(set.await?)
+            });
+            set.map_err(|error| way::herself(error, "--by", by))?;
+        }
+    }
     output.note(&format!(
         "new datasets of {project} are so, and those that nobody had described"
     ));

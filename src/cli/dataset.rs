@@ -1,9 +1,16 @@
-//! `kluis dataset`: make, list, show, delete.
+//! `kluis dataset`: make, list, show, publish, delete; on the vault's host or over the network.
+
+use http::Method;
+use serde::Deserialize;
 
 use super::args::DatasetCommand;
+use super::cards::{self, Shown};
+use super::dataset_args::CardArgs;
 use super::open::{Desk, absent, call, collect};
 use super::output::{CliError, Exit, Output};
 use super::project;
+use super::remote::Question;
+use super::way::{self, LONG, Signed, Signer, Way, no_answer, unnamed};
 use crate::catalog::{DatasetRow, SharedCatalog};
 use crate::types::{BucketName, PrincipalId, ProjectName, limits};
 use crate::vault::Published;
@@ -14,52 +21,12 @@ pub(super) const COLUMNS: [&str; 5] = ["dataset", "bucket", "creator", "created"
 /// Runs one of its commands.
 pub(super) fn run(
     command: &DatasetCommand,
+    who: &Signed,
     desk: Desk<'_>,
     output: &mut Output,
 ) -> Result<Exit, CliError> {
+    // These ask a gateway in any case, as nodes do.
     match command {
-        DatasetCommand::Create {
-            name,
-            creator,
-            card,
-        } => {
-            let row = desk.act(output, async |opened| {
-                let catalog = opened.vault.catalog();
-                project::there(catalog, &name.project).await?;
-                if catalog.principal(creator).await?.is_none() {
-                    return Err(absent("principal", creator)
-                        .hint(format!("`kluis principal create {creator}` makes it")));
-                }
-                let call = call(opened, "dataset create")?;
-                let vault = &opened.vault;
-                let made = vault.found_dataset(&call, name.clone(), creator.clone(), card.change());
-                Ok(made.await?)
-            })?;
-            if row.card.is_none() {
-                output.note("it takes no data before it is described");
-                output.hint(&format!(
-                    "`kluis dataset set {}` says owner, label, source, legal basis and end",
-                    path(name)
-                ));
-            }
-            output.rows(COLUMNS, &[cells(&row)])?;
-        }
-        DatasetCommand::List { project } => {
-            let catalog = desk.catalog()?;
-            let runtime = super::serve::runtime()?;
-            if let Some(name) = project {
-                runtime.block_on(project::there(&catalog, name))?;
-            }
-            let rows = runtime.block_on(of(&catalog, project.as_ref()))?;
-            let rows: Vec<_> = rows.iter().map(cells).collect();
-            output.rows(COLUMNS, &rows)?;
-        }
-        DatasetCommand::Show { name } | DatasetCommand::Describe { name } => {
-            super::cards::describe(name, desk, output)?;
-        }
-        DatasetCommand::Set { .. } => super::cards::set(command, desk, output)?,
-        DatasetCommand::Publish { name, publisher } => publish(name, publisher, desk, output)?,
-        DatasetCommand::Versions { name } => versions(name, desk, output)?,
         DatasetCommand::Diff { from, to, remote } => {
             return super::node::diff((from, to), remote, desk.environment, output);
         }
@@ -71,34 +38,197 @@ pub(super) fn run(
             let environment = desk.environment;
             return super::node::verify(version, (directory, remote), environment, output);
         }
-        DatasetCommand::Delete { name } => {
-            desk.act(output, async |opened| {
-                if opened.vault.catalog().dataset(name).await?.is_none() {
-                    return Err(missing(name));
+        DatasetCommand::Create { .. }
+        | DatasetCommand::Describe { .. }
+        | DatasetCommand::Set { .. }
+        | DatasetCommand::List { .. }
+        | DatasetCommand::Show { .. }
+        | DatasetCommand::Publish { .. }
+        | DatasetCommand::Versions { .. }
+        | DatasetCommand::Delete { .. } => {}
+    }
+    let way = Way::of(who, desk)?;
+    match command {
+        DatasetCommand::Diff { .. } | DatasetCommand::Verify { .. } => {}
+        DatasetCommand::Create {
+            name,
+            creator,
+            card,
+        } => {
+            let row = match &way {
+                Way::Host(desk) => found(name, (creator.as_ref(), card), *desk, output)?,
+                Way::Signed(signer) => {
+                    unnamed("--creator", creator.as_ref())?;
+                    make(name, card, signer, output)?
                 }
-                let call = call(opened, "dataset delete")?;
-                Ok(opened.vault.remove_dataset(&call, name).await?)
-            })?;
+            };
+            output.rows(COLUMNS, &[row])?;
+        }
+        DatasetCommand::List { project } => {
+            let rows = match &way {
+                Way::Host(desk) => there(project.as_ref(), *desk)?,
+                Way::Signed(signer) => known(project.as_ref(), signer)?,
+            };
+            output.rows(COLUMNS, &rows)?;
+        }
+        DatasetCommand::Show { name } | DatasetCommand::Describe { name } => {
+            cards::describe(name, &way, output)?;
+        }
+        DatasetCommand::Set { .. } => cards::set(command, &way, output)?,
+        DatasetCommand::Publish { name, publisher } => {
+            publish(name, publisher.as_ref(), &way, output)?;
+        }
+        DatasetCommand::Versions { name } => versions(name, &way, output)?,
+        DatasetCommand::Delete { name } => {
+            match &way {
+                Way::Host(desk) => desk.act(output, async |opened| {
+                    if opened.vault.catalog().dataset(name).await?.is_none() {
+                        return Err(missing(name));
+                    }
+                    let call = call(opened, "dataset delete")?;
+                    Ok(opened.vault.remove_dataset(&call, name).await?)
+                })?,
+                Way::Signed(signer) => bucket(Method::DELETE, name, signer)?,
+            }
             output.note(&format!("dataset {} is deleted", path(name)));
         }
     }
     Ok(Exit::Done)
 }
 
-fn publish(
+/// Makes a dataset on the host.
+fn found(
     name: &BucketName,
-    publisher: &PrincipalId,
+    (creator, card): (Option<&PrincipalId>, &CardArgs),
     desk: Desk<'_>,
     output: &mut Output,
-) -> Result<(), CliError> {
-    let version = desk.act(output, async |opened| {
-        let call = call(opened, "dataset publish")?;
+) -> Result<[String; 5], CliError> {
+    let creator = way::named("--creator", creator)?;
+    let made = desk.act(output, async |opened| {
+        let catalog = opened.vault.catalog();
+        project::there(catalog, &name.project).await?;
+        if catalog.principal(creator).await?.is_none() {
+            return Err(absent("principal", creator)
+                .hint(format!("`kluis principal create {creator}` makes it")));
+        }
+        let call = call(opened, "dataset create")?;
         let vault = &opened.vault;
-        Ok(vault.publish_for(&call, name, publisher.clone()).await?)
-    })?;
-    output.rows(VERSION_COLUMNS, &[version_cells(&version)])?;
-    if version.root.hidden > 0 {
-        let hidden = version.root.hidden;
+        let made = vault.found_dataset(&call, name.clone(), creator.clone(), card.change());
+        Ok(made.await?)
+    });
+    let row = made.map_err(|error| way::herself(error, "--creator", creator))?;
+    if row.card.is_none() {
+        undescribed(name, output);
+    }
+    Ok(cells(&row))
+}
+
+fn undescribed(name: &BucketName, output: &mut Output) {
+    output.note("it takes no data before it is described");
+    output.hint(&format!(
+        "`kluis dataset set {}` says owner, label, source, legal basis and end",
+        path(name)
+    ));
+}
+
+/// Makes a dataset over the network, as S3 makes a bucket, and says what it is.
+fn make(
+    name: &BucketName,
+    card: &CardArgs,
+    signer: &Signer<'_>,
+    output: &mut Output,
+) -> Result<[String; 5], CliError> {
+    // S3 makes a bucket again for who made it, and what it is must not change by that.
+    match cards::ask(name, signer) {
+        Ok(_there) => return Err(CliError::new(Exit::No, "the dataset is there already")),
+        Err(error) if error.exit() == Exit::Unavailable => return Err(error),
+        Err(_absent) => bucket(Method::PUT, name, signer)?,
+    }
+    let body = card.body();
+    let shown = if body.is_empty() {
+        cards::ask(name, signer)?
+    } else {
+        cards::say(name, body, signer).map_err(|error| {
+            error.hint(format!(
+                "the dataset was made; `kluis dataset set {}` says what it is",
+                path(name)
+            ))
+        })?
+    };
+    if !shown.is_described() {
+        undescribed(name, output);
+    }
+    Ok(row(shown))
+}
+
+/// What S3 does with a bucket.
+fn bucket(method: Method, name: &BucketName, signer: &Signer<'_>) -> Result<(), CliError> {
+    let bucket = name.to_string();
+    let path = [bucket.as_str()];
+    let question = Question {
+        s3: true,
+        ..Question::of(method, &path)
+    };
+    signer.send(question).map(drop)
+}
+
+fn there(project: Option<&ProjectName>, desk: Desk<'_>) -> Result<Vec<[String; 5]>, CliError> {
+    let catalog = desk.catalog()?;
+    let runtime = super::serve::runtime()?;
+    if let Some(name) = project {
+        runtime.block_on(project::there(&catalog, name))?;
+    }
+    let rows = runtime.block_on(of(&catalog, project))?;
+    Ok(rows.iter().map(cells).collect())
+}
+
+/// The datasets that who signs may know of.
+fn known(project: Option<&ProjectName>, signer: &Signer<'_>) -> Result<Vec<[String; 5]>, CliError> {
+    #[derive(Deserialize)]
+    struct List {
+        datasets: Vec<Shown>,
+    }
+    let told: List = signer.ask(Question::of(Method::GET, &["datasets"]))?;
+    let of = project.map(|name| format!("{name}/"));
+    let rows = told.datasets.into_iter();
+    Ok(rows
+        .filter(|shown| {
+            of.as_ref()
+                .is_none_or(|name| shown.dataset.starts_with(name))
+        })
+        .map(row)
+        .collect())
+}
+
+fn publish(
+    name: &BucketName,
+    publisher: Option<&PrincipalId>,
+    way: &Way<'_>,
+    output: &mut Output,
+) -> Result<(), CliError> {
+    let version = match way {
+        Way::Host(desk) => {
+            let publisher = way::named("--publisher", publisher)?;
+            let made = desk.act(output, async |opened| {
+                let call = call(opened, "dataset publish")?;
+                let vault = &opened.vault;
+                Ok(vault.publish_for(&call, name, publisher.clone()).await?)
+            });
+            let made = made.map_err(|error| way::herself(error, "--publisher", publisher))?;
+            Told::of(&made)
+        }
+        Way::Signed(signer) => {
+            unnamed("--publisher", publisher)?;
+            let bucket = name.to_string();
+            signer.ask(Question {
+                patience: LONG,
+                ..Question::of(Method::POST, &["versions", &bucket])
+            })?
+        }
+    };
+    let hidden = version.hidden;
+    output.rows(VERSION_COLUMNS, &[version.cells(name)?])?;
+    if hidden > 0 {
         output.note(&format!(
             "{hidden} objects have names that no directory can show: S3 reads them, a mount does not"
         ));
@@ -106,15 +236,30 @@ fn publish(
     Ok(())
 }
 
-fn versions(name: &BucketName, desk: Desk<'_>, output: &mut Output) -> Result<(), CliError> {
-    let versions = desk.act(output, async |opened| {
-        let vault = &opened.vault;
-        let row = vault.catalog().dataset(name).await?;
-        let row = row.ok_or_else(|| missing(name))?;
-        Ok(vault.published(&row.id).await?)
-    })?;
-    let versions: Vec<_> = versions.iter().map(version_cells).collect();
-    output.rows(VERSION_COLUMNS, &versions)
+fn versions(name: &BucketName, way: &Way<'_>, output: &mut Output) -> Result<(), CliError> {
+    #[derive(Deserialize)]
+    struct List {
+        versions: Vec<Told>,
+    }
+    let versions = match way {
+        Way::Host(desk) => {
+            let versions = desk.act(output, async |opened| {
+                let vault = &opened.vault;
+                let row = vault.catalog().dataset(name).await?;
+                let row = row.ok_or_else(|| missing(name))?;
+                Ok(vault.published(&row.id).await?)
+            })?;
+            versions.iter().map(Told::of).collect()
+        }
+        Way::Signed(signer) => {
+            let bucket = name.to_string();
+            let path = ["versions", &bucket];
+            let told: List = signer.ask(Question::of(Method::GET, &path))?;
+            told.versions
+        }
+    };
+    let rows: Result<Vec<_>, CliError> = versions.into_iter().map(|one| one.cells(name)).collect();
+    output.rows(VERSION_COLUMNS, &rows?)
 }
 
 /// How versions are listed.
@@ -127,16 +272,47 @@ const VERSION_COLUMNS: [&str; 6] = [
     "root",
 ];
 
-fn version_cells(published: &Published) -> [String; 6] {
-    let root = &published.root;
-    [
-        format!("{}@{}", path(&root.bucket), root.number),
-        root.objects.to_string(),
-        root.bytes.to_string(),
-        root.frozen.to_string(),
-        published.publisher.to_string(),
-        data_encoding::HEXLOWER.encode(&published.digest),
-    ]
+/// A published version as it is shown, and as the API tells it (`docs/api.md`).
+#[derive(Deserialize)]
+struct Told {
+    version: String,
+    objects: u64,
+    bytes: u64,
+    published: String,
+    publisher: String,
+    root: String,
+    #[serde(default)]
+    hidden: u64,
+}
+
+impl Told {
+    fn of(published: &Published) -> Self {
+        let root = &published.root;
+        Self {
+            version: format!("{}@{}", path(&root.bucket), root.number),
+            objects: root.objects,
+            bytes: root.bytes,
+            published: root.frozen.to_string(),
+            publisher: published.publisher.to_string(),
+            root: data_encoding::HEXLOWER.encode(&published.digest),
+            hidden: root.hidden,
+        }
+    }
+
+    /// As a row of a table, if it is a version of this dataset.
+    fn cells(self, name: &BucketName) -> Result<[String; 6], CliError> {
+        if !self.version.starts_with(&format!("{}@", path(name))) {
+            return Err(no_answer());
+        }
+        Ok([
+            self.version,
+            self.objects.to_string(),
+            self.bytes.to_string(),
+            self.published,
+            self.publisher,
+            self.root,
+        ])
+    }
 }
 
 pub(super) fn path(name: &BucketName) -> String {
@@ -169,5 +345,16 @@ pub(super) fn cells(row: &DatasetRow) -> [String; 5] {
         row.creator.to_string(),
         row.created.to_string(),
         row.id.to_string(),
+    ]
+}
+
+/// The same of what a gateway told.
+fn row(shown: Shown) -> [String; 5] {
+    [
+        shown.dataset,
+        shown.bucket,
+        shown.creator,
+        shown.created,
+        shown.id,
     ]
 }

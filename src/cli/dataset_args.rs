@@ -135,15 +135,15 @@ pub struct CardArgs {
 pub enum DatasetCommand {
     /// Make a dataset
     #[command(
-        after_long_help = "Example:\n  kluis dataset create icu-sepsis/ecg-2024 --creator a.jansen\n  kluis dataset create icu-sepsis/ct-2025 --creator a.jansen --label confidential --source PACS --basis consent-protocol-12 --ends 2037-12-31"
+        after_long_help = "Example:\n  kluis dataset create icu-sepsis/ct-2025 --label confidential --source PACS --basis consent-protocol-12 --ends 2037-12-31 --credentials a.jansen.env\n  kluis dataset create icu-sepsis/ecg-2024 --creator a.jansen"
     )]
     Create {
         /// The dataset, as project/dataset
         #[arg(value_parser = values::dataset, value_name = "PROJECT/DATASET")]
         name: BucketName,
-        /// Who makes it
+        /// On the vault's host: who makes it
         #[arg(long, value_name = "PRINCIPAL")]
-        creator: PrincipalId,
+        creator: Option<PrincipalId>,
         /// What it is.
         #[command(flatten)]
         card: CardArgs,
@@ -161,15 +161,15 @@ pub enum DatasetCommand {
     /// and cuts what runs above it; lowering it takes two persons (`kluis approval ask
     /// label.lower`).
     #[command(
-        after_long_help = "Example:\n  kluis dataset set icu-sepsis/ecg-2024 --label confidential --by a.jansen\n  kluis dataset set icu-sepsis/ecg-2024 --hold case-2027-81 --by a.jansen"
+        after_long_help = "Example:\n  kluis dataset set icu-sepsis/ecg-2024 --label confidential --credentials a.jansen.env\n  kluis dataset set icu-sepsis/ecg-2024 --hold case-2027-81 --credentials a.jansen.env"
     )]
     Set {
         /// The dataset, as project/dataset
         #[arg(value_parser = values::dataset, value_name = "PROJECT/DATASET")]
         name: BucketName,
-        /// Who says so; must have the right to
+        /// On the vault's host: who says so; must have the right to
         #[arg(long, value_name = "PERSON")]
-        by: PrincipalId,
+        by: Option<PrincipalId>,
         /// What it is.
         #[command(flatten)]
         card: CardArgs,
@@ -183,7 +183,7 @@ pub enum DatasetCommand {
         #[arg(long, value_name = "APPROVAL")]
         approval: Option<ApprovalId>,
     },
-    /// List datasets
+    /// List datasets: over the network those that you may know of
     #[command(after_long_help = "Example:\n  kluis dataset list --project icu-sepsis")]
     List {
         /// Of one project [default: all]
@@ -199,15 +199,15 @@ pub enum DatasetCommand {
     },
     /// Freeze a dataset as a numbered version that never changes
     #[command(
-        after_long_help = "Example:\n  kluis dataset publish icu-sepsis/ecg-2024 --publisher a.jansen"
+        after_long_help = "Example:\n  kluis dataset publish icu-sepsis/ecg-2024 --credentials a.jansen.env"
     )]
     Publish {
         /// The dataset, as project/dataset
         #[arg(value_parser = values::dataset, value_name = "PROJECT/DATASET")]
         name: BucketName,
-        /// Who publishes it; must have the right to
+        /// On the vault's host: who publishes it; must have the right to
         #[arg(long, value_name = "PRINCIPAL")]
-        publisher: PrincipalId,
+        publisher: Option<PrincipalId>,
     },
     /// List a dataset's published versions, their signatures verified
     #[command(after_long_help = "Example:\n  kluis dataset versions icu-sepsis/ecg-2024")]

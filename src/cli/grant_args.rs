@@ -12,17 +12,22 @@ use crate::types::{
 pub enum GrantCommand {
     /// Make a grant, or propose one for an owner to approve
     ///
-    /// With `--approver` it is in force at once; the approver must manage grants over all that it
-    /// covers. With `--proposer` it gives nothing until `kluis grant approve`.
+    /// Over the network who signs approves it, with `--propose` proposes it: she must manage grants
+    /// over all that it covers, and on a terminal she sees what it is before it is made. On the
+    /// vault's host `--proposer` names who asks; `--approver` names who approves only where the
+    /// configuration says `policy.host_approves = true`.
     #[command(
-        after_long_help = "Example:\n  kluis grant create icu-sepsis --to train-job --role job --dataset ecg-2024 \\\n    --purpose ehds:scientific-research --permit HDAB-NL-2026-0417 --expires 2027-12-31 \\\n    --approver a.jansen\n  kluis grant create icu-sepsis --to b.devries --role reader --dataset ecg-2024 \\\n    --network 10.12.0.0/16 --purpose ehds:scientific-research \\\n    --permit HDAB-NL-2026-0417 --expires 2027-12-31 --proposer b.devries"
+        after_long_help = "Example:\n  kluis grant create icu-sepsis --to train-job --role job --dataset ecg-2024 \\\n    --purpose ehds:scientific-research --permit HDAB-NL-2026-0417 --expires 2027-12-31 \\\n    --credentials a.jansen.env\n  kluis grant create icu-sepsis --to b.devries --role reader --dataset ecg-2024 \\\n    --network 10.12.0.0/16 --purpose ehds:scientific-research \\\n    --permit HDAB-NL-2026-0417 --expires 2027-12-31 --propose"
     )]
     Create(Box<GrantArgs>),
     /// List a project's grants and proposals: what stands behind each, and whether it is in force
     ///
     /// `in force`; `proposed` waits for an owner; `not yet` begins later; `ended` is over; `lapsed`
     /// was not confirmed by a review. What was withdrawn is in the log alone (`kluis-audit query`).
-    #[command(after_long_help = "Example:\n  kluis grant list icu-sepsis --json")]
+    /// Over the network: all to who manages grants of the project, to others their own.
+    #[command(
+        after_long_help = "Example:\n  kluis grant list icu-sepsis --json\n  kluis grant list icu-sepsis --credentials a.jansen.env"
+    )]
     List {
         /// The project
         project: ProjectName,
@@ -31,24 +36,23 @@ pub enum GrantCommand {
     #[command(
         after_long_help = "Example:\n  kluis grant show icu-sepsis 0123456789abcdef0123456789abcdef"
     )]
-    Show {
-        /// The project
-        project: ProjectName,
-        /// The grant, as `list` shows it
-        grant: GrantId,
-    },
+    Show(GrantPlace),
     /// Approve a proposed grant: it is in force from then on
+    ///
+    /// On a terminal it shows first what the grant is, and asks.
     #[command(
-        after_long_help = "Example:\n  kluis grant approve icu-sepsis 0123456789abcdef0123456789abcdef --approver a.jansen"
+        after_long_help = "Example:\n  kluis grant approve icu-sepsis 0123456789abcdef0123456789abcdef --credentials a.jansen.env"
     )]
     Approve {
-        /// The project
-        project: ProjectName,
-        /// The grant
-        grant: GrantId,
-        /// Who approves it
+        /// Which.
+        #[command(flatten)]
+        place: GrantPlace,
+        /// On the vault's host: who approves it
         #[arg(long, value_name = "PERSON")]
-        approver: PrincipalId,
+        approver: Option<PrincipalId>,
+        /// Do not ask
+        #[arg(long)]
+        yes: bool,
     },
     /// Withdraw a grant or a proposal
     ///
@@ -57,28 +61,42 @@ pub enum GrantCommand {
         after_long_help = "Example:\n  kluis grant withdraw icu-sepsis 0123456789abcdef0123456789abcdef"
     )]
     Withdraw {
-        /// The project
-        project: ProjectName,
-        /// The grant
-        grant: GrantId,
-        /// On whose word; needed for a grant that denies
+        /// Which.
+        #[command(flatten)]
+        place: GrantPlace,
+        /// On the vault's host: on whose word; needed for a grant that denies
         #[arg(long, value_name = "PERSON")]
         approver: Option<PrincipalId>,
     },
     /// Review a project's grants: when each was last used and when it lapses; confirm some
     #[command(
-        after_long_help = "Example:\n  kluis grant review icu-sepsis\n  kluis grant review icu-sepsis --confirm 0123456789abcdef0123456789abcdef --approver a.jansen"
+        after_long_help = "Example:\n  kluis grant review icu-sepsis\n  kluis grant review icu-sepsis --confirm 0123456789abcdef0123456789abcdef --credentials a.jansen.env"
     )]
     Review {
         /// The project
         project: ProjectName,
-        /// Confirm that this grant is still needed
-        #[arg(long, value_name = "GRANT", requires = "approver")]
+        /// Confirm that this grant is still needed; may be repeated
+        #[arg(long, value_name = "GRANT")]
         confirm: Vec<GrantId>,
-        /// Who confirms it
+        /// On the vault's host: who confirms it
         #[arg(long, value_name = "PERSON", requires = "confirm")]
         approver: Option<PrincipalId>,
     },
+}
+
+/// One grant.
+#[derive(Debug, Args)]
+pub struct GrantPlace {
+    /// The project
+    pub project: ProjectName,
+    /// The grant, as `list` shows it
+    pub grant: GrantId,
+}
+
+impl GrantPlace {
+    pub(super) const fn both(&self) -> (&ProjectName, GrantId) {
+        (&self.project, self.grant)
+    }
 }
 
 /// Arguments of `grant create`.
@@ -93,12 +111,18 @@ pub struct GrantArgs {
     /// auditor, operator, officer, responder, lock-breaker
     #[arg(long, value_name = "ROLE")]
     pub role: String,
-    /// Who approves it
-    #[arg(long, value_name = "PERSON", required_unless_present = "proposer")]
+    /// On the vault's host: who approves it
+    #[arg(long, value_name = "PERSON")]
     pub approver: Option<PrincipalId>,
-    /// Who asks for it, for an owner to approve
+    /// On the vault's host: who asks for it, for an owner to approve
     #[arg(long, value_name = "PERSON", conflicts_with = "approver")]
     pub proposer: Option<PrincipalId>,
+    /// Over the network: only ask for it, for an owner to approve
+    #[arg(long, conflicts_with_all = ["approver", "proposer"])]
+    pub propose: bool,
+    /// Do not ask
+    #[arg(long)]
+    pub yes: bool,
     /// Deny what the role allows, whatever else is granted
     #[arg(long)]
     pub deny: bool,

@@ -1,7 +1,6 @@
 //! `kluis init`: makes a vault where there is none. Configuration is written last, so that a
 //! directory with a `kluis.toml` holds a whole vault.
 
-use std::io::{BufRead as _, IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use super::args;
@@ -9,7 +8,7 @@ use super::credential::hand_over;
 use super::open::{Desk, refuse};
 use super::output::{CliError, Exit, Output};
 use super::root_args::KeeperArgs;
-use super::{project, serve, unseal};
+use super::{project, question, serve, unseal};
 use crate::app::{
     Asking, NewRoot, OpenedRoot, create_dir, create_file, create_folder, make_catalog, make_ring,
     open_store,
@@ -81,10 +80,13 @@ fn failed(path: &Path, error: &std::io::Error) -> CliError {
 
 /// What the options say; a terminal is asked for the rest.
 fn plan(ask: &args::Init, environment: &Environment) -> Result<Plan, CliError> {
-    let interactive = std::io::stdin().is_terminal() && std::io::stderr().is_terminal();
+    let interactive = question::interactive();
     let dir = match &ask.dir {
         Some(dir) => dir.clone(),
-        None if interactive => question("Directory of the vault", ".")?.into(),
+        None if interactive => match question::asked("Directory of the vault [.]:")? {
+            said if said.is_empty() => ".".into(),
+            said => said.into(),
+        },
         None => ".".into(),
     };
     Ok(Plan {
@@ -92,16 +94,6 @@ fn plan(ask: &args::Init, environment: &Environment) -> Result<Plan, CliError> {
         first: ask.project.clone().zip(ask.owner.clone()),
         dir,
     })
-}
-
-fn question(what: &str, default: &str) -> Result<String, CliError> {
-    let mut err = std::io::stderr();
-    write!(err, "{what} [{default}]: ")?;
-    err.flush()?;
-    let mut line = String::new();
-    std::io::stdin().lock().read_line(&mut line)?;
-    let line = line.trim();
-    Ok(if line.is_empty() { default } else { line }.to_owned())
 }
 
 /// Asks for a passphrase, twice, unless the environment has it.

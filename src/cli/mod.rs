@@ -43,6 +43,7 @@ mod principal;
 pub(crate) mod process;
 pub(crate) mod project;
 mod project_args;
+mod question;
 mod recover;
 pub mod remote;
 mod scim;
@@ -54,6 +55,7 @@ mod supervise;
 #[cfg(feature = "mount")]
 mod term;
 mod unseal;
+pub mod way;
 mod webhook;
 
 use std::process::ExitCode;
@@ -62,6 +64,7 @@ use crate::config::Environment;
 use args::{Cli, Command};
 use output::{CliError, Exit, Output};
 use process::Line;
+use way::Way;
 
 /// Runs the command.
 #[must_use]
@@ -88,12 +91,12 @@ fn dispatch(cli: &Cli, environment: &Environment, output: &mut Output) -> Result
         Command::Unseal(ask) => unseal::run(ask, desk, output),
         Command::Demo(ask) => serve::demo(ask, environment, output),
         Command::Project { command } => project::run(command, desk, output),
-        Command::Dataset { command } => dataset::run(command, desk, output),
+        Command::Dataset { signed, command } => dataset::run(command, signed, desk, output),
         #[cfg(feature = "mount")]
         Command::Mount(ask) => mount::run(ask, environment, output),
         Command::Principal { command } => principal::run(command, desk, output),
         Command::Credential { command } => credential::run(command, desk, output),
-        Command::Grant { command } => grant::run(command, desk, output),
+        Command::Grant { signed, command } => grant::run(command, &Way::of(signed, desk)?, output),
         Command::Notices(caller) => approval::notices(caller, environment, output),
         Command::Approval { command } => approval::run(command, environment, output),
         Command::Webhook { command } => webhook::run(command, desk, output),
@@ -107,7 +110,7 @@ fn dispatch(cli: &Cli, environment: &Environment, output: &mut Output) -> Result
         Command::Key { command } => key::run(command, desk, output),
         Command::Init(ask) => init::run(ask, environment, output),
         Command::Policy { command } => policy::run(command, desk, output),
-        Command::Audit { command } => audit::run(command, desk, output),
+        Command::Audit { signed, command } => audit::run(command, &Way::of(signed, desk)?, output),
         Command::Recover(ask) => recover::run(ask, desk, output),
         Command::Drill(ask) => drill::run(ask, desk, output),
         Command::Doctor => doctor::run(desk, output),

@@ -1,6 +1,7 @@
 //! What the command says. Standard output carries data only; messages go to standard error as
 //! `kluis: error: …` and `kluis: hint: …`; colour and progress are for terminals alone.
 
+use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write};
 use std::process::ExitCode;
 
@@ -174,7 +175,7 @@ impl Output {
     pub fn value(&mut self, value: &impl Serialize) -> Result<(), CliError> {
         let text =
             serde_json::to_string(value).map_err(|error| CliError::of(Exit::Usage, &error))?;
-        writeln!(self.out, "{text}")?;
+        writeln!(self.out, "{}", plain_json(&text))?;
         Ok(())
     }
 
@@ -212,6 +213,15 @@ impl Output {
         if error.exit == Exit::Done {
             return;
         }
+        if self.json {
+            let hint = (!error.hints.is_empty()).then(|| error.hints.join("\n"));
+            let told = serde_json::json!({
+                "error": error.message, "hint": hint, "exit": error.exit.code(),
+            });
+            // Standard error is the last resort: where it fails there is none other.
+            let _said = writeln!(self.err, "{}", plain_json(&told.to_string())).is_ok();
+            return;
+        }
         let mark = if self.terminal.colour {
             "\u{1b}[1;31merror:\u{1b}[0m "
         } else {
@@ -230,6 +240,17 @@ impl Output {
         let text = told.render();
         if told.use_stderr() {
             let text = text.to_string();
+            if self.json {
+                let text = text.trim_end().trim_start_matches("error: ");
+                let (error, hint) = text.split_once("\n\n").unwrap_or((text, ""));
+                let told = CliError::new(Exit::Usage, error);
+                self.error(&if hint.is_empty() {
+                    told
+                } else {
+                    told.hint(hint)
+                });
+                return Exit::Usage.into();
+            }
             for line in text.trim_end().lines() {
                 let line = line.strip_prefix("error: ").map_or_else(
                     || line.to_owned(),
@@ -319,6 +340,21 @@ fn typed(name: &str, cell: &str) -> Value {
         return number.into();
     }
     cell.into()
+}
+
+/// JSON that a terminal may show: what it leaves as it is of control characters (DEL and C1, which
+/// stand within texts alone) is written as JSON may, too.
+fn plain_json(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() {
+            // Writing to a text cannot fail.
+            let _written = write!(out, "\\u{:04x}", u32::from(c)).is_ok();
+        } else {
+            out.push(c);
+        }
+    }
+    out
 }
 
 /// The members of one thing, a line each.
@@ -458,6 +494,35 @@ pub(super) mod tests {
             err.text(),
             "kluis: error: cannot read the configuration file=k.toml: disk\u{fffd} gone\n\
              kluis: hint: look there\n"
+        );
+    }
+
+    #[test]
+    fn errors_are_json_where_data_is() {
+        let (mut output, out, err) = captured(true);
+        let error = CliError::new(Exit::No, "no such \u{1b}[2J\u{9b}1m")
+            .hint("a")
+            .hint("b");
+        output.error(&error);
+        output.error(&CliError::new(Exit::Unavailable, "busy"));
+        assert_eq!(out.text(), "");
+        let told = err.text();
+        assert!(
+            !told.chars().any(|c| c.is_control() && c != '\n'),
+            "{told:?}"
+        );
+        let lines: Vec<Value> = told
+            .lines()
+            .map(|l| serde_json::from_str(l).unwrap())
+            .collect();
+        assert_eq!(lines[0]["error"], "no such \u{1b}[2J\u{9b}1m");
+        assert_eq!(
+            (&lines[0]["hint"], &lines[0]["exit"]),
+            (&"a\nb".into(), &1.into())
+        );
+        assert_eq!(
+            (&lines[1]["hint"], &lines[1]["exit"]),
+            (&Value::Null, &3.into())
         );
     }
 

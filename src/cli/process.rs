@@ -38,7 +38,10 @@ pub(crate) fn run<L: Line>(
     }
     let line = match L::try_parse() {
         Ok(line) => line,
-        Err(told) => return Output::of_process(false, &environment).usage(&told),
+        Err(told) => {
+            let json = std::env::args_os().any(|word| word == "--json");
+            return Output::of_process(json, &environment).usage(&told);
+        }
     };
     let mut output = Output::of_process(line.json(), &environment);
     if let Some(error) = open {

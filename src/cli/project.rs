@@ -5,9 +5,10 @@ use super::open::{Desk, absent, call, collect};
 use super::output::{CliError, Exit, Output};
 use super::project_args::{LogArgs, Switch};
 use crate::app::Opened;
+use crate::app::system::SystemClock;
 use crate::catalog::{ProjectRow, SharedCatalog};
 use crate::policy::{Demand, Grant, GrantEffect, Terms};
-use crate::types::{GrantId, PrincipalId, ProjectName, Timestamp, limits};
+use crate::types::{Clock as _, GrantId, PrincipalId, ProjectName, Timestamp, limits};
 use crate::vault::LogTermsChange;
 
 /// The role of those who decide who may use a project's data.
@@ -27,18 +28,11 @@ pub(super) fn run(
                 "`kluis credential create {owner} --output {owner}.env` lets the owner in"
             ));
             output.hint(&format!(
-                "`kluis project defaults {name} --by {owner} …` says what its datasets are; without \
-                 that each is described before it takes data"
+                "with it {owner} says what the project's datasets are (`kluis project defaults {name} \
+                 …`); without that each is described before it takes data"
             ));
         }
-        ProjectCommand::Defaults {
-            name,
-            label,
-            source,
-            basis,
-            days,
-            by,
-        } => super::cards::defaults((name, by), (label, source, basis, *days), desk, output)?,
+        ProjectCommand::Defaults(ask) => super::cards::defaults(ask, desk, output)?,
         ProjectCommand::Demand {
             name,
             acr,
@@ -165,7 +159,8 @@ fn show(catalog: &SharedCatalog, name: &ProjectName, output: &mut Output) -> Res
     if !output.is_json() {
         output.line("")?;
     }
-    super::grant::list(catalog, name, output)
+    let grants = super::grant::host::list(catalog, name)?;
+    super::grant::table::list(&grants, SystemClock.now(), output)
 }
 
 /// When something ends, for a table.

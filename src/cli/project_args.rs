@@ -1,8 +1,34 @@
-//! The arguments of `kluis project log`, without logic.
+//! The arguments of `kluis project defaults` and `log`, without logic.
 
 use clap::{Args, ValueEnum};
 
-use crate::types::{ApprovalId, ProjectName};
+use super::way::Signed;
+use crate::types::{ApprovalId, Label, PrincipalId, ProjectName};
+
+/// What a project's datasets are that say nothing themselves.
+#[derive(Debug, Args)]
+pub struct DefaultsArgs {
+    /// Its name
+    pub name: ProjectName,
+    /// How confidential they are
+    #[arg(long, value_name = "LABEL")]
+    pub label: Label,
+    /// Where they come from
+    #[arg(long, value_name = "TEXT")]
+    pub source: String,
+    /// On which legal basis they are kept
+    #[arg(long, value_name = "TEXT")]
+    pub basis: String,
+    /// For how many days, from their making
+    #[arg(long, value_name = "DAYS")]
+    pub days: u32,
+    /// On the vault's host: who says so; must have the right to
+    #[arg(long, value_name = "PERSON")]
+    pub by: Option<PrincipalId>,
+    /// Who signs.
+    #[command(flatten)]
+    pub signed: Signed,
+}
 
 /// How a project's records are kept and shown.
 #[derive(Debug, Args)]

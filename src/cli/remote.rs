@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::output::{CliError, Exit};
 use super::serve::runtime;
 use crate::config::Environment;
-use crate::node::GatewayError;
+use crate::node::{Asking, GatewayError};
 
 /// Where the API lies on a gateway.
 const PREFIX: &str = "/.kluis/v1/";
@@ -28,41 +28,103 @@ pub struct Caller {
     pub credentials: Option<PathBuf>,
 }
 
+/// One request of a command. Of a path each part is one text, whatever stands in it.
+pub(super) struct Question<'a> {
+    pub(super) method: Method,
+    /// Below the API, or (`s3`) of S3.
+    pub(super) path: &'a [&'a str],
+    pub(super) s3: bool,
+    pub(super) query: Vec<(&'static str, String)>,
+    pub(super) body: Option<Value>,
+    /// For how long it is waited for.
+    pub(super) patience: Duration,
+    /// The longest answer that is one.
+    pub(super) bytes_max: usize,
+}
+
+impl<'a> Question<'a> {
+    /// One of the API, answered soon.
+    pub(super) const fn of(method: Method, path: &'a [&'a str]) -> Self {
+        Self {
+            method,
+            path,
+            s3: false,
+            query: Vec::new(),
+            body: None,
+            patience: PATIENCE,
+            bytes_max: usize::MAX,
+        }
+    }
+
+    fn asking(self) -> Asking {
+        let parts = self.path.iter().map(|part| encoded(part));
+        let prefix = if self.s3 { "/" } else { PREFIX };
+        let path = format!("{prefix}{}", parts.collect::<Vec<_>>().join("/"));
+        // What is signed is in order of name.
+        let mut query = self.query;
+        query.sort_unstable();
+        let query = query
+            .iter()
+            .map(|(name, value)| format!("{name}={}", encoded(value)));
+        Asking {
+            method: self.method,
+            path,
+            query: query.collect::<Vec<_>>().join("&"),
+            body: self
+                .body
+                .map_or_else(Bytes::new, |body| Bytes::from(body.to_string())),
+        }
+    }
+}
+
+/// A text as a part of a signed path or query. Names hold hyphens, which are left as they are.
+fn encoded(text: &str) -> String {
+    let encoded = utf8_percent_encode(text, NON_ALPHANUMERIC).to_string();
+    encoded
+        .replace("%2D", "-")
+        .replace("%2E", ".")
+        .replace("%5F", "_")
+        .replace("%7E", "~")
+}
+
 impl Caller {
-    /// Asks the gateway: the answer's JSON, `null` where there is none. Of `path` each part is one
-    /// text, whatever stands in it.
+    /// Asks the gateway: the answer's JSON, `null` where there is none.
     pub(super) fn ask(
         &self,
         environment: &Environment,
         (method, path): (Method, &[&str]),
         body: Option<&Value>,
     ) -> Result<Value, CliError> {
-        let credentials = self.credentials.as_deref();
-        let gateway = super::node::gateway(credentials, environment, PATIENCE)?;
-        let parts = path.iter().map(|part| {
-            // Names of projects hold hyphens, which a signed path leaves as they are.
-            let encoded = utf8_percent_encode(part, NON_ALPHANUMERIC).to_string();
-            encoded
-                .replace("%2D", "-")
-                .replace("%2E", ".")
-                .replace("%5F", "_")
-                .replace("%7E", "~")
-        });
-        let path = format!("{PREFIX}{}", parts.collect::<Vec<_>>().join("/"));
-        let body = body.map_or_else(Bytes::new, |body| Bytes::from(body.to_string()));
-        let answer = runtime()?.block_on(gateway.call(method, path, body));
-        let answer = answer.map_err(|error| refused(&error))?;
+        let question = Question {
+            body: body.cloned(),
+            ..Question::of(method, path)
+        };
+        let answer = self.send(environment, question)?;
         if answer.is_empty() {
             return Ok(Value::Null);
         }
         serde_json::from_slice(&answer).map_err(|error| CliError::of(Exit::Unavailable, &error))
+    }
+
+    /// Asks the gateway: its answer as it came.
+    pub(super) fn send(
+        &self,
+        environment: &Environment,
+        question: Question<'_>,
+    ) -> Result<Bytes, CliError> {
+        let credentials = self.credentials.as_deref();
+        let gateway = super::node::gateway(credentials, environment, question.patience)?;
+        let (patience, most) = (question.patience, question.bytes_max);
+        let asking = question.asking();
+        let answer = runtime()?.block_on(gateway.waiting(patience).call(&asking, most));
+        answer.map_err(|error| refused(&error))
     }
 }
 
 fn refused(error: &GatewayError) -> CliError {
     match error {
         GatewayError::Refused { status, title, .. } => {
-            let exit = if *status >= 500 {
+            let exit = if *status >= 500 || *status == 429 {
                 Exit::Unavailable
             } else {
                 Exit::No
@@ -94,6 +156,23 @@ pub(super) fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_stands_in_a_path_or_query_is_one_text() {
+        let asking = Question {
+            query: vec![
+                ("since", "2027-01-01T00:00:00Z".to_owned()),
+                ("key", "a b&c=/é".to_owned()),
+            ],
+            ..Question::of(Method::GET, &["projects", "icu-1/../x", "records"])
+        };
+        let asking = asking.asking();
+        assert_eq!(asking.path, "/.kluis/v1/projects/icu-1%2F..%2Fx/records");
+        assert_eq!(
+            asking.query,
+            "key=a%20b%26c%3D%2F%C3%A9&since=2027-01-01T00%3A00%3A00Z"
+        );
+    }
 
     #[test]
     fn a_refusal_says_what_the_gateway_says_and_no_more() {

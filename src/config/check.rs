@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::problem::{Fault, Problem};
-use super::settings::{Config, LabelSection, Limits, Server, Store, Straight};
-use super::value::{ByteSize, PlainHttp, RootKind, StoreKind};
+use super::settings::{Config, LabelSection, Limits, Server, Store, Straight, Volumes};
+use super::value::{ByteSize, PlainHttp, RootKind, StoreKind, Worm};
 use crate::types::{Label, Labels, ProjectName, limits};
 
 const DAY: Duration = Duration::from_hours(24);
@@ -89,6 +89,7 @@ impl Config {
         );
         store(&mut rules, &self.store);
         straight(&mut rules, &self.straight, &self.store);
+        volumes(&mut rules, &self.volumes, &self.store);
         root(&mut rules, self);
         keepers(&mut rules, self);
         self.rest(&mut rules);
@@ -268,6 +269,24 @@ fn straight(rules: &mut Rules, straight: &Straight, store: &Store) {
     );
 }
 
+fn volumes(rules: &mut Rules, volumes: &Volumes, store: &Store) {
+    let s3 = store.kind == StoreKind::S3;
+    rules.hold(
+        s3 || volumes.worm != Worm::Require,
+        "volumes.worm",
+        "needs an S3 store",
+        "a directory locks nothing that its owner cannot unlock: use a bucket with Object Lock, \
+         or set volumes.worm = \"try\"",
+    );
+    let name = volumes.bucket.as_deref();
+    rules.hold(
+        name.is_none_or(|name| s3 && is_bucket(name)),
+        "volumes.bucket",
+        "is not a bucket of an S3 store",
+        "3 to 63 of a-z, 0-9, . and -, with `store.kind = \"s3\"`",
+    );
+}
+
 /// What keeps the root is described where it is needed.
 fn root(rules: &mut Rules, config: &Config) {
     let transit = &config.transit;
@@ -348,6 +367,10 @@ fn endpoint(url: &str) -> bool {
     host.is_some_and(|host| !host.is_empty() && !host.contains(['?', '#', '@', ' ']))
 }
 
+fn is_bucket(name: &str) -> bool {
+    (3..=63).contains(&name.len()) && name.split('.').all(|part| word(part, 63))
+}
+
 fn store(rules: &mut Rules, store: &Store) {
     if store.kind == StoreKind::S3 {
         rules.hold(
@@ -358,7 +381,7 @@ fn store(rules: &mut Rules, store: &Store) {
         );
         let bucket = store.bucket.as_deref().unwrap_or_default();
         rules.hold(
-            (3..=63).contains(&bucket.len()) && bucket.split('.').all(|part| word(part, 63)),
+            is_bucket(bucket),
             "store.bucket",
             "is not the name of a bucket",
             "3 to 63 of a-z, 0-9, - and .; the bucket must be there",

@@ -8,6 +8,7 @@ pub mod erasure;
 pub mod evidence;
 pub mod export;
 mod hash;
+mod line;
 mod pseudonym;
 mod record;
 mod retention;
@@ -21,6 +22,7 @@ mod words;
 
 pub use codec::{CodecError, clip, decode, encode, encode_completion};
 pub use hash::{LeafHash, leaf_hash, session_hash};
+pub use line::line;
 pub use pseudonym::{Cover, Pseudonyms};
 pub use record::{
     AuthMethod, Completion, Entry, Intent, MarkKind, Nature, ObjectRef, Outcome, PolicyRef,

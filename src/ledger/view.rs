@@ -1,7 +1,7 @@
-//! How a record is shown: as `kluis.audit/1` JSON (the names of `docs/audit.md`) and as one line
-//! of text for a terminal. Neither can carry a control character out of a record.
+//! How a record is shown: as `kluis.audit/1` JSON (the names of `docs/audit.md`), and of that as
+//! one line of text for a terminal (`line.rs`).
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use data_encoding::HEXLOWER;
 use serde_json::{Map, Value, json};
@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::record::{
     AuthMethod, Completion, Entry, Intent, MarkKind, Nature, ObjectRef, Outcome, PolicyRef, Session,
 };
-use crate::types::{Action, EventId, PrincipalId, ProjectName, Timestamp};
+use crate::types::{Action, EventId, PrincipalId, ProjectName};
 
 /// The schema's name.
 const SCHEMA: &str = "kluis.audit/1";
@@ -291,90 +291,9 @@ impl fmt::Display for MarkKind {
 }
 
 impl fmt::Display for View<'_> {
-    /// `time outcome who operation object status bytes rule-or-reason`, blank where unknown.
+    /// [`line`](super::line()) of its JSON.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let time = self
-            .intent
-            .map(|i| i.time)
-            .or_else(|| self.completion.map(|c| c.time));
-        let outcome = self
-            .completion
-            .map_or("intent", |c| outcome_word(c.outcome));
-        let who = self
-            .session
-            .and_then(|s| s.principal.as_ref())
-            .map_or("-", |p| p.as_str());
-        write!(
-            f,
-            "{} {outcome:<13} {who}",
-            time.unwrap_or(Timestamp::from_millis(0))
-        )?;
-        if let Some(session) = self.session {
-            write!(f, " {}", Plain(&session.client_ip))?;
-        }
-        if let Some(intent) = self.intent {
-            write!(f, " {}", Plain(&intent.operation))?;
-            write_object(f, &intent.object)?;
-            if let Some(range) = intent.range {
-                write!(f, " [{}+{}]", range.start(), range.len())?;
-            }
-            if let Some(query) = &intent.query {
-                write!(f, " query={}", Plain(query))?;
-            }
-        }
-        if let Some(completion) = self.completion {
-            write!(f, " {} {} B", completion.status, completion.bytes)?;
-            if !completion.reason.is_empty() {
-                write!(f, " reason={}", Plain(&completion.reason))?;
-            }
-        }
-        if let Some(policy) = self.intent.and_then(|i| i.policy.as_ref()) {
-            write!(f, " rule={}", Plain(&policy.rule))?;
-        }
-        match self.event() {
-            Some(event) => write!(f, " event={event}"),
-            None => Ok(()),
-        }
-    }
-}
-
-fn write_object(f: &mut fmt::Formatter<'_>, object: &ObjectRef) -> fmt::Result {
-    let Some(project) = &object.project else {
-        return Ok(());
-    };
-    write!(f, " {project}")?;
-    if let Some(dataset) = &object.dataset {
-        write!(f, "/{dataset}")?;
-    }
-    match &object.key {
-        Some(key) => write!(f, ":{}", Plain(key.as_str())),
-        None => Ok(()),
-    }
-}
-
-/// A foreign text for a terminal: control characters, and those that turn the direction of writing
-/// or hide, are escaped, so that no record can move the cursor or pass for another line.
-struct Plain<'a>(&'a str);
-
-impl fmt::Display for Plain<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for c in self.0.chars() {
-            match c {
-                '\\' => f.write_str("\\\\")?,
-                '\u{ad}'
-                | '\u{61c}'
-                | '\u{200b}'..='\u{200f}'
-                | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}'
-                | '\u{feff}'
-                | '\u{fff9}'..='\u{fffb}' => {
-                    write!(f, "{}", c.escape_unicode())?;
-                }
-                c if c.is_control() => write!(f, "{}", c.escape_default())?,
-                c => f.write_char(c)?,
-            }
-        }
-        Ok(())
+        f.write_str(&super::line(&self.json()))
     }
 }
 

@@ -72,15 +72,17 @@ impl GatewayError {
     }
 }
 
-/// A request of the API.
+/// A request to the gateway.
 #[derive(Clone)]
-pub(super) struct Asking {
-    pub(super) method: Method,
+pub struct Asking {
+    /// The method.
+    pub method: Method,
     /// Percent-encoded.
-    pub(super) path: String,
+    pub path: String,
     /// Percent-encoded and in order of name.
-    pub(super) query: String,
-    pub(super) body: Bytes,
+    pub query: String,
+    /// The body.
+    pub body: Bytes,
 }
 
 /// What is left of the patience with one request.
@@ -151,27 +153,28 @@ impl Gateway {
         }
     }
 
-    /// One request of a person's own: asked once, since it may change something.
-    pub async fn call(
-        &self,
-        method: Method,
-        path: String,
-        body: Bytes,
-    ) -> Result<Bytes, GatewayError> {
-        self.once(&Asking {
-            method,
-            path,
-            query: String::new(),
-            body,
-        })
-        .await
+    /// The same, which waits so long for an answer to begin: what is asked takes long.
+    #[must_use]
+    pub const fn waiting(mut self, head: Duration) -> Self {
+        self.lines.wait(head);
+        self
+    }
+
+    /// One request of a person's own: asked once, since it may change something. An answer longer
+    /// than `most` bytes is none.
+    pub async fn call(&self, asking: &Asking, most: usize) -> Result<Bytes, GatewayError> {
+        self.bounded(asking, most.min(ANSWER_BYTES_MAX)).await
     }
 
     /// Asks once; the whole answer.
     pub(super) async fn once(&self, asking: &Asking) -> Result<Bytes, GatewayError> {
+        self.bounded(asking, ANSWER_BYTES_MAX).await
+    }
+
+    async fn bounded(&self, asking: &Asking, most: usize) -> Result<Bytes, GatewayError> {
         let mut answer = BytesMut::new();
         self.read(asking, &mut |piece| {
-            if answer.len().saturating_add(piece.len()) > ANSWER_BYTES_MAX {
+            if answer.len().saturating_add(piece.len()) > most {
                 return Err(GatewayError::Unreachable("too long an answer".into()));
             }
             answer.extend_from_slice(piece);
@@ -363,12 +366,17 @@ async fn refused(status: StatusCode, mut body: Incoming) -> GatewayError {
         }
     }
     let problem: Result<Problem, _> = serde_json::from_slice(&text);
+    // What fails before an endpoint has it, and what S3 has words for, is answered in S3's.
     let (code, title) = problem.map_or_else(
-        // What no endpoint of the API has seen is refused in XML.
         |_not_json| {
             let text = String::from_utf8_lossy(&text);
             let code = element(&text, "Code").map(str::to_owned);
-            (code.unwrap_or_else(|| status.to_string()), String::new())
+            let message = text.split_once("<Message>");
+            let message = message.and_then(|(_, rest)| rest.split_once("</Message>"));
+            (
+                code.unwrap_or_else(|| status.to_string()),
+                message.map_or_else(String::new, |(inside, _)| inside.to_owned()),
+            )
         },
         |problem| (problem.code, problem.title),
     );

@@ -64,6 +64,11 @@ impl Lines {
         }
     }
 
+    /// Waits so long for the head of an answer.
+    pub(super) const fn wait(&mut self, head: Duration) {
+        self.patience.head = head;
+    }
+
     /// The `Host` header.
     pub(super) fn authority(&self) -> &str {
         self.dialer.authority()

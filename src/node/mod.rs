@@ -30,7 +30,7 @@ mod web_identity;
 pub use content::{Contents, Open, Plain};
 pub use credentials::{Credentials, CredentialsError, variable as variable_of};
 pub use disk::DiskCache;
-pub use gateway::{Gateway, GatewayError};
+pub use gateway::{Asking, Gateway, GatewayError};
 pub use job::{Act, JobName, JobSource, NewNode, NodeIdentity};
 pub use keys::{Keys, Lease};
 pub use order::Orders;

@@ -71,6 +71,10 @@ pub struct GrantDraft {
     pub partitions: Vec<PartitionName>,
 }
 
+/// Why nothing is done on the host in an owner's name.
+pub const NOBODY_SPEAKS: &str = "on the vault's host nobody acts in another's name \
+    (policy.host_approves is false): she signs with her own credential";
+
 const NO_GRANT: VaultError = VaultError::new(ErrorKind::InvalidArgument, "no such grant");
 
 impl Vault {
@@ -106,27 +110,7 @@ impl Vault {
     /// needs none: so an operator can found a project and cannot afterwards let anyone in (AZ-3).
     pub async fn create_grant(&self, call: &Call, grant: Grant) -> Result<Grant, VaultError> {
         let intent = Self::grant_intent(call, &grant);
-        let checked = async {
-            self.check_grant(&grant)?;
-            // On the vault's own host alone: over the network nobody lets herself in.
-            if call.session.auth == AuthMethod::Local && self.is_founding(&grant).await? {
-                return Ok(Terms {
-                    standing: Standing::Approved,
-                    lapses: None,
-                    ..grant.terms.clone()
-                });
-            }
-            self.speaker(call, Some(&grant.approver))?;
-            check_complete(&self.guard.policy(), &grant)?;
-            self.check_approver(call, &grant, &grant.approver).await?;
-            self.check_named(&grant).await?;
-            Ok(Terms {
-                standing: Standing::Approved,
-                lapses: self.lapse(&grant),
-                ..grant.terms.clone()
-            })
-        };
-        match checked.await {
+        match self.judge_made(call, &grant).await {
             Ok(terms) => {
                 self.make_grant(call, intent, Grant { terms, ..grant })
                     .await
@@ -139,26 +123,85 @@ impl Vault {
     /// dataset already, or manage its grants; on the host anyone may.
     pub async fn propose_grant(&self, call: &Call, grant: Grant) -> Result<Grant, VaultError> {
         let intent = Self::grant_intent(call, &grant);
-        let checked = async {
-            let proposer = Self::actor(call, Some(&grant.approver))?;
-            self.check_grant(&grant)?;
-            check_complete(&self.guard.policy(), &grant)?;
-            self.check_proposer(call, &grant, &proposer).await?;
-            self.check_named(&grant).await?;
-            Ok(Terms {
-                standing: Standing::Proposed,
-                lapses: None,
-                proposer: Some(proposer),
-                ..grant.terms.clone()
-            })
-        };
-        match checked.await {
+        match self.judge_proposed(call, &grant).await {
             Ok(terms) => {
                 self.make_grant(call, intent, Grant { terms, ..grant })
                     .await
             }
             Err(error) => Err(self.turn_away(call, intent, error).await),
         }
+    }
+
+    /// The grant as it would be made, or proposed: judged as for that, recorded, and not made.
+    pub async fn try_grant(
+        &self,
+        call: &Call,
+        grant: Grant,
+        propose: bool,
+    ) -> Result<Grant, VaultError> {
+        let mut intent = Self::grant_intent(call, &grant);
+        let said = format!("dry_run {}", words(&grant));
+        intent.query = Some(super::cut(&said));
+        let judged = if propose {
+            self.judge_proposed(call, &grant).await
+        } else {
+            self.judge_made(call, &grant).await
+        };
+        match judged {
+            Ok(terms) => {
+                self.note(call, intent, Ok(())).await?;
+                Ok(Grant { terms, ..grant })
+            }
+            Err(error) => Err(self.turn_away(call, intent, error).await),
+        }
+    }
+
+    /// What a grant's role and its own narrowing let through, or deny, by the policy of now.
+    pub fn reach(&self, grant: &Grant) -> Vec<Action> {
+        let (policy, terms) = (self.guard.policy(), &grant.terms);
+        let reaches = |action: &Action| {
+            policy.role_allows(&grant.role, *action)
+                && (terms.actions.is_empty() || terms.actions.contains(action))
+                && (terms.version.is_none() || action.only_reads())
+        };
+        Action::ALL.iter().copied().filter(reaches).collect()
+    }
+
+    /// The terms of a grant that may be made.
+    async fn judge_made(&self, call: &Call, grant: &Grant) -> Result<Terms, VaultError> {
+        self.check_grant(grant)?;
+        // On the vault's own host alone: over the network nobody lets herself in.
+        if call.session.auth == AuthMethod::Local && self.is_founding(grant).await? {
+            return Ok(Terms {
+                standing: Standing::Approved,
+                lapses: None,
+                ..grant.terms.clone()
+            });
+        }
+        self.speaker(call, Some(&grant.approver))?;
+        check_complete(&self.guard.policy(), grant)?;
+        self.check_approver(call, grant, &grant.approver).await?;
+        self.check_named(grant).await?;
+        Ok(Terms {
+            standing: Standing::Approved,
+            lapses: self.lapse(grant),
+            ..grant.terms.clone()
+        })
+    }
+
+    /// The terms of a grant that may be proposed.
+    async fn judge_proposed(&self, call: &Call, grant: &Grant) -> Result<Terms, VaultError> {
+        let proposer = Self::actor(call, Some(&grant.approver))?;
+        self.check_grant(grant)?;
+        check_complete(&self.guard.policy(), grant)?;
+        self.check_proposer(call, grant, &proposer).await?;
+        self.check_named(grant).await?;
+        Ok(Terms {
+            standing: Standing::Proposed,
+            lapses: None,
+            proposer: Some(proposer),
+            ..grant.terms.clone()
+        })
     }
 
     /// Approves a proposal: it is in force from now on.
@@ -390,11 +433,7 @@ impl Vault {
     ) -> Result<PrincipalId, VaultError> {
         let who = Self::actor(call, named)?;
         if call.session.principal.is_none() && !self.settings.host_approves {
-            return Err(VaultError::new(
-                ErrorKind::AccessDenied,
-                "on the vault's host nobody acts in another's name (policy.host_approves is false): \
-                 she signs with her own credential",
-            ));
+            return Err(VaultError::new(ErrorKind::AccessDenied, NOBODY_SPEAKS));
         }
         Ok(who)
     }

@@ -85,7 +85,7 @@ pub use cards::{CardChange, Described};
 pub use cors::CorsAsk;
 pub use drill::Drilled;
 pub use error::{ErrorKind, VaultError};
-pub use grants::{GrantDraft, GrantUse, ReviewTimes};
+pub use grants::{GrantDraft, GrantUse, NOBODY_SPEAKS, ReviewTimes};
 pub use jobs::{Job, JobAsk, NodeDraft};
 pub use keywork::{Noticed, Unopened, erasure_words};
 pub use lifecycle::Lifecycled;

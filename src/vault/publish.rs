@@ -91,6 +91,7 @@ impl Vault {
         intent.object.dataset = Some(bucket.dataset.clone());
         intent.action = Some(Action::DatasetPublish);
         let checked = async {
+            let _speaker = self.speaker(call, Some(&publisher))?;
             let subject = self.guard.subject(&bucket.project, &publisher).await?;
             let decision = subject.decide(&Ask {
                 project: &bucket.project,

@@ -80,6 +80,7 @@ pub(crate) fn request(operation: &str, there: &There) -> Option<(Asked, Else)> {
         "ListJobs" => return Some((asked("GET", "/.kluis/v1/jobs"), Else::Herself)),
         "ListApprovals" => return Some((asked("GET", APPROVALS), Else::Nothing)),
         "ListNotices" => return Some((asked("GET", "/.kluis/v1/notices"), Else::Herself)),
+        "ListDatasets" => return Some((asked("GET", "/.kluis/v1/datasets"), Else::Nothing)),
         "ListErasures" => return Some((asked("GET", ERASURES), Else::Nothing)),
         "ListGrants" => return Some((asked("GET", GRANTS), Else::Nothing)),
         "ListRecords" => return Some((asked("GET", RECORDS), Else::OfTheLog)),
@@ -121,7 +122,6 @@ pub(crate) fn request(operation: &str, there: &There) -> Option<(Asked, Else)> {
         "ListMultipartUploads" => asked("GET", of("uploads")),
         "GetPublicAccessBlock" => asked("GET", of("publicAccessBlock")),
         "GetBucketOwnershipControls" => asked("GET", of("ownershipControls")),
-        "GetBucketPolicyStatus" => asked("GET", of("policyStatus")),
         "GetObjectAcl" => asked("GET", on("acl")),
         "GetBucketAcl" => asked("GET", of("acl")),
         "PutObjectTagging" => asked("PUT", on("tagging")).body(TAGS),
@@ -161,6 +161,7 @@ fn setting(operation: &str) -> Option<Asked> {
         "GetObjectLegalHold" => asked("GET", locked("legal-hold")),
         "PutObjectLegalHold" => hashed("PUT", locked("legal-hold"), HOLD),
         "GetBucketPolicy" => asked("GET", of("policy")),
+        "GetBucketPolicyStatus" => asked("GET", of("policyStatus")),
         _ => return None,
     })
 }
@@ -209,6 +210,10 @@ fn approving(operation: &str, there: &There) -> Option<Asked> {
         "DescribeDataset" => asked("GET", "/.kluis/v1/datasets/icu--ecg"),
         "SetDescription" => {
             asked("POST", "/.kluis/v1/datasets/icu--ecg").body(r#"{"source": "another"}"#)
+        }
+        "SetDefaults" => {
+            let body = r#"{"label": "internal", "source": "s", "basis": "b", "days": 9}"#;
+            asked("PUT", "/.kluis/v1/projects/icu/defaults").body(body)
         }
         "BreakGlass" => asked("POST", format!("{APPROVALS}/{}/break-glass", there.glass)),
         "GetApproval" => asked("GET", on("")),

@@ -1,10 +1,12 @@
 //! The command itself, run as its users run it, each test in a directory of its own.
 
 mod beside;
+mod hostile;
 mod journey;
 mod keys;
 mod lost;
 mod mistakes;
+mod owner;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
@@ -66,10 +68,16 @@ impl Vault {
     }
 
     /// A vault with project `icu` of owner `ana`, who has a credential in `ana.env`.
-    pub(crate) fn founded() -> Self {
+    pub(crate) fn init() -> Self {
         let vault = Self::nothing();
         let dir = vault.dir.path().to_str().expect("a path");
         run(&["init", "--dir", dir, "--project", "icu", "--owner", "ana"]).expect(0, &["back up"]);
+        vault
+    }
+
+    /// The same, with what the project's datasets are.
+    pub(crate) fn founded() -> Self {
+        let vault = Self::init();
         let defaults = [
             "--label", "internal", "--source", "monitors", "--basis", "consent",
         ];

@@ -333,7 +333,10 @@ fn names_somebody(environment: &Environment) -> bool {
 }
 
 /// Who signs, and until when, where that is known.
-fn signed_by(ask: &Whoami, environment: &Environment) -> Result<(Caller, String), CliError> {
+pub(super) fn signed_by(
+    ask: &Whoami,
+    environment: &Environment,
+) -> Result<(Caller, String), CliError> {
     if ask.caller.credentials.is_some() {
         let credentials = ask.caller.credentials.clone();
         return Ok((Caller { credentials }, String::new()));

@@ -466,6 +466,15 @@ pub const ARCHIVE_VOLUMES_MAX: usize = 50_000;
 /// One volume in the store: 262,144 records of 16 KiB that nothing compresses would be beyond it,
 /// and are not written.
 pub const ARCHIVE_VOLUME_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// For how much longer than its records a volume is locked: so long what is over of it may take to
+/// be written again without it, and be locked anew, before anything of it is without a lock.
+/// Nothing is in the store for longer than this after its time.
+pub const WORM_MARGIN_MS: u64 = 3 * 24 * 60 * 60 * 1000;
+/// For how long a volume is locked while it is read back and held against the log; one that does
+/// not hold can be removed then.
+pub const WORM_TRIAL_MS: u64 = 2 * 24 * 60 * 60 * 1000;
+/// Strange versions in the store that are named one by one.
+pub const WORM_NAMED_MAX: usize = 10;
 /// Records behind the volumes that one query reads from the journal: about 700 MB as columns.
 pub const ARCHIVE_HOT_RECORDS_MAX: usize = 2_000_000;
 /// Records that one page of the log over HTTP reads, and again as many for the ends of its
@@ -473,6 +482,14 @@ pub const ARCHIVE_HOT_RECORDS_MAX: usize = 2_000_000;
 pub const RECORDS_SCAN_MAX: usize = 100_000;
 /// Requests on one page: some 1.5 KiB of JSON each.
 pub const RECORDS_PAGE_MAX: usize = 1_000;
+/// Requests of the log that a command asks a gateway for at once, on a page of at most so many
+/// bytes: records of 16 KiB each, written as JSON.
+pub const COMMAND_PAGE_RECORDS: usize = 250;
+/// See [`COMMAND_PAGE_RECORDS`].
+pub const COMMAND_PAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// Pages that a command reads before it takes a gateway's log for one without end: 10,000,000,000
+/// records, since a page reads 100,000.
+pub const COMMAND_PAGES_MAX: usize = 100_000;
 /// Records that the proof of one reads at most: for its end, and for what its neighbours in the
 /// log's entry belong to. Some 2 s of one core.
 pub const PROOF_SCAN_MAX: usize = 1_000_000;

@@ -48,5 +48,6 @@ mod stages;
 mod straight;
 pub(super) mod support;
 mod sweep;
+mod tried;
 mod uploads;
 mod versions;

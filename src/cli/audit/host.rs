@@ -1,58 +1,33 @@
-//! `kluis audit`: reads the log of all lanes. That it is read stands in the log before anything is
-//! shown (AU-16).
+//! The log on the vault's host: all lanes are read. That it is read stands in the log before
+//! anything is shown (AU-16).
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use super::audit_args::{AuditCommand, AuditFilters};
-use super::open::{Desk, call, journal};
-use super::output::{CliError, Exit, Output};
-use super::serve;
+use super::super::open::{Desk, call, journal};
+use super::super::output::{CliError, Exit, Output};
+use super::super::serve;
+use super::{absent, print, whole};
 use crate::journal::{Filter, JournalError, Pairs, Reader, Request};
 use crate::types::EventId;
 
 /// How often `--follow` looks for more.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// Runs one of its commands.
-pub(super) fn run(
-    command: &AuditCommand,
+/// Shows the last requests, and those to come where `follow` says so.
+pub(super) fn tail(
+    filter: Filter,
+    (lines, follow): (u32, bool),
     desk: Desk<'_>,
     output: &mut Output,
 ) -> Result<Exit, CliError> {
-    match command {
-        AuditCommand::Tail {
-            project,
-            lines,
-            follow,
-        } => {
-            let filter = Filter {
-                project: project.clone(),
-                ..Filter::default()
-            };
-            let mut log = Log::open(desk, "audit tail", filter, output)?;
-            log.tail(*lines, *follow, output)
-        }
-        AuditCommand::Show { event, filters } => {
-            let filter = filter(*event, filters);
-            let log = Log::open(desk, "audit show", filter, output)?;
-            log.show(*event, output)
-        }
-    }
+    Log::open(desk, "audit tail", filter, output)?.tail(lines, follow, output)
 }
 
-fn filter(event: Option<EventId>, filters: &AuditFilters) -> Filter {
-    Filter {
-        project: filters.project.clone(),
-        dataset: filters.dataset.clone(),
-        principal: filters.principal.clone(),
-        since: filters.since,
-        until: filters.until,
-        action: filters.action,
-        outcome: filters.outcome,
-        event,
-        ..Filter::default()
-    }
+/// Shows one request, or those that fit.
+pub(super) fn show(filter: Filter, desk: Desk<'_>, output: &mut Output) -> Result<Exit, CliError> {
+    let event = filter.event;
+    Log::open(desk, "audit show", filter, output)?.show(event, output)
 }
 
 /// The question as the log keeps it.
@@ -140,7 +115,7 @@ impl Log {
         let open: Vec<Request> = self.pairs.open().cloned().collect();
         let hidden = (last.len().saturating_add(open.len())).saturating_sub(most);
         for request in last.iter().chain(&open).skip(hidden) {
-            print(request, output)?;
+            print(&request.view().json(), output)?;
         }
         self.tell(output);
         if follow {
@@ -153,7 +128,7 @@ impl Log {
     async fn follow(&mut self, output: &mut Output) -> Result<(), CliError> {
         loop {
             while let Some(request) = self.next() {
-                print(&request, output)?;
+                print(&request.view().json(), output)?;
             }
             self.tell(output);
             tokio::time::sleep(LOOK).await;
@@ -164,16 +139,15 @@ impl Log {
         let mut shown = 0_u64;
         while let Some(request) = self.next() {
             shown = shown.saturating_add(1);
-            whole(&request, event.is_some(), output)?;
+            whole(&request.view().json(), event.is_some(), output)?;
         }
         for request in self.pairs.open() {
             shown = shown.saturating_add(1);
-            whole(request, event.is_some(), output)?;
+            whole(&request.view().json(), event.is_some(), output)?;
         }
         self.tell(output);
         if let (Some(event), 0) = (event, shown) {
-            return Err(CliError::new(Exit::No, format!("no such event: {event}"))
-                .hint("`kluis audit tail` shows the newest, each with its event"));
+            return Err(absent(event));
         }
         Ok(self.exit())
     }
@@ -192,25 +166,4 @@ impl Log {
             Exit::No
         }
     }
-}
-
-fn print(request: &Request, output: &mut Output) -> Result<(), CliError> {
-    if output.is_json() {
-        output.value(&request.view().json())
-    } else {
-        output.line(&request.view().to_string())
-    }
-}
-
-/// One request with every field, for a person; a line where there are many.
-fn whole(request: &Request, one: bool, output: &mut Output) -> Result<(), CliError> {
-    if output.is_json() || !one {
-        return print(request, output);
-    }
-    let text = serde_json::to_string_pretty(&request.view().json())
-        .map_err(|error| CliError::of(Exit::Unavailable, &error))?;
-    for line in text.lines() {
-        output.line(line)?;
-    }
-    Ok(())
 }

@@ -1,0 +1,321 @@
+//! Grants over the network, in the name of who signs. What a gateway answers is read into the
+//! vault's own types, or it is no answer: so a table is made of it as of the catalog's own rows.
+
+use http::Method;
+use serde::Deserialize;
+use serde_json::json;
+
+use super::super::grant_args::GrantArgs;
+use super::super::output::{CliError, Exit, Output};
+use super::super::question;
+use super::super::remote::Question;
+use super::super::values::time;
+use super::super::way::{Signer, no_answer, unnamed};
+use super::{Place, words};
+use crate::policy::{Grant, GrantEffect, Standing, Terms};
+use crate::types::{Action, GrantId, PrincipalId, ProjectName, Timestamp};
+use crate::vault::GrantUse;
+
+/// A grant as the API tells it (`docs/api.md`).
+#[derive(Deserialize)]
+struct Told {
+    grant: String,
+    project: String,
+    principal: String,
+    role: String,
+    dataset: Option<String>,
+    version: Option<u32>,
+    prefix: String,
+    effect: String,
+    actions: Vec<String>,
+    networks: Vec<String>,
+    partitions: Vec<String>,
+    purpose: Option<String>,
+    permit: Option<String>,
+    starts: String,
+    expires: Option<String>,
+    lapses: Option<String>,
+    standing: String,
+    proposer: Option<String>,
+    approver: Option<String>,
+    created: String,
+    last_used: Option<String>,
+    #[serde(default)]
+    privileged: bool,
+    /// Of one grant.
+    lets: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+struct List {
+    grants: Vec<Told>,
+}
+
+/// A grant, its last use, and what it lets where that was told.
+pub(super) struct Found {
+    pub(super) grant: Grant,
+    row: (Option<Timestamp>, bool),
+    lets: Option<Vec<Action>>,
+}
+
+fn read<T: std::str::FromStr>(text: &str) -> Result<T, CliError> {
+    text.parse().map_err(|_unread| no_answer())
+}
+
+fn all<T: std::str::FromStr>(texts: &[String]) -> Result<Vec<T>, CliError> {
+    texts.iter().map(|text| read(text)).collect()
+}
+
+fn some<T: std::str::FromStr>(text: Option<&String>) -> Result<Option<T>, CliError> {
+    text.map(|text| read(text)).transpose()
+}
+
+fn moment(text: Option<&String>) -> Result<Option<Timestamp>, CliError> {
+    let read = text.map(|text| time(text).map_err(|_unread| no_answer()));
+    read.transpose()
+}
+
+impl Told {
+    fn found(self) -> Result<Found, CliError> {
+        let at = |text: &String| time(text).map_err(|_unread| no_answer());
+        let standing = match self.standing.as_str() {
+            "proposed" => Standing::Proposed,
+            "approved" => Standing::Approved,
+            _ => return Err(no_answer()),
+        };
+        let effect = match self.effect.as_str() {
+            "allow" => GrantEffect::Allow,
+            "deny" => GrantEffect::Deny,
+            _ => return Err(no_answer()),
+        };
+        let proposer: Option<PrincipalId> = some(self.proposer.as_ref())?;
+        // A proposal has no approver; its place is its proposer's, as in the catalog.
+        let approver = some(self.approver.as_ref())?.or_else(|| proposer.clone());
+        let grant = Grant {
+            id: read(&self.grant)?,
+            project: read(&self.project)?,
+            principal: read(&self.principal)?,
+            role: self.role,
+            dataset: some(self.dataset.as_ref())?,
+            prefix: self.prefix,
+            effect,
+            purpose: self.purpose,
+            permit: self.permit,
+            starts: at(&self.starts)?,
+            expires: moment(self.expires.as_ref())?,
+            approver: approver.ok_or_else(no_answer)?,
+            created: at(&self.created)?,
+            terms: Terms {
+                version: self.version,
+                actions: all(&self.actions)?,
+                networks: all(&self.networks)?,
+                partitions: all(&self.partitions)?,
+                standing,
+                lapses: moment(self.lapses.as_ref())?,
+                proposer,
+            },
+        };
+        Ok(Found {
+            grant,
+            row: (moment(self.last_used.as_ref())?, self.privileged),
+            lets: self.lets.map(|texts| all(&texts)).transpose()?,
+        })
+    }
+}
+
+/// Makes a grant, once who signs has seen what it is; or proposes one.
+pub(super) fn create(
+    ask: &GrantArgs,
+    signer: &Signer<'_>,
+    output: &mut Output,
+) -> Result<GrantId, CliError> {
+    unnamed("--approver", ask.approver.as_ref())?;
+    unnamed("--proposer", ask.proposer.as_ref())
+        .map_err(|error| error.hint("`--propose` asks for it in the name of who signs"))?;
+    let path = ["projects", ask.project.as_str(), "grants"];
+    let post = |dry_run: bool| -> Result<Found, CliError> {
+        let told: Told = signer.say((Method::POST, &path), body(ask, dry_run))?;
+        told.found()
+    };
+    if !ask.propose {
+        let would = post(true)?;
+        agree(&would, "Make this grant?", ask.yes, output)?;
+    }
+    Ok(post(false)?.grant.id)
+}
+
+fn body(ask: &GrantArgs, dry_run: bool) -> serde_json::Value {
+    let actions: Vec<&str> = ask.action.iter().map(|action| action.as_str()).collect();
+    let networks: Vec<String> = ask.network.iter().map(ToString::to_string).collect();
+    let partitions: Vec<String> = ask.partition.iter().map(ToString::to_string).collect();
+    json!({
+        "principal": ask.to.as_str(),
+        "role": ask.role,
+        "dataset": ask.dataset.as_ref().map(ToString::to_string),
+        "version": ask.version,
+        "prefix": ask.prefix,
+        "deny": ask.deny,
+        "actions": actions,
+        "networks": networks,
+        "partitions": partitions,
+        "purpose": ask.purpose,
+        "permit": ask.permit,
+        "starts": ask.starts.map(|time| time.to_string()),
+        "expires": ask.expires.map(|time| time.to_string()),
+        "propose": ask.propose,
+        "dry_run": dry_run,
+    })
+}
+
+/// Tells in two sentences what a grant is, and asks where somebody can answer.
+fn agree(found: &Found, asked: &str, yes: bool, output: &mut Output) -> Result<(), CliError> {
+    for sentence in words::summary(&found.grant, found.lets.as_deref()) {
+        output.note(&sentence);
+    }
+    if yes || !question::interactive() || question::agreed(asked)? {
+        return Ok(());
+    }
+    Err(CliError::new(Exit::No, "nothing was granted"))
+}
+
+/// The grants of a project that who signs may see.
+pub(super) fn list(project: &ProjectName, signer: &Signer<'_>) -> Result<Vec<GrantUse>, CliError> {
+    let path = ["projects", project.as_str(), "grants"];
+    let told: List = signer.ask(Question::of(Method::GET, &path))?;
+    let rows = told.grants.into_iter().map(|told| {
+        let Found { grant, row, .. } = told.found()?;
+        let (used, privileged) = row;
+        Ok(GrantUse {
+            grant,
+            used,
+            privileged,
+        })
+    });
+    rows.collect()
+}
+
+/// One grant.
+pub(super) fn find((project, id): Place<'_>, signer: &Signer<'_>) -> Result<Found, CliError> {
+    let id_text = id.to_string();
+    let path = ["projects", project.as_str(), "grants", &id_text];
+    let told: Told = signer.ask(Question::of(Method::GET, &path))?;
+    let found = told.found()?;
+    // What is approved next is what was shown.
+    if found.grant.id != id || found.grant.project != *project {
+        return Err(no_answer());
+    }
+    Ok(found)
+}
+
+/// Approves a proposal, once who signs has seen what it is.
+pub(super) fn approve(
+    place: Place<'_>,
+    (approver, yes): (Option<&PrincipalId>, bool),
+    signer: &Signer<'_>,
+    output: &mut Output,
+) -> Result<(), CliError> {
+    unnamed("--approver", approver)?;
+    let found = find(place, signer)?;
+    if found.grant.terms.standing == Standing::Proposed {
+        agree(&found, "Approve this grant?", yes, output)?;
+    }
+    settle(place, "approve", signer)
+}
+
+/// Takes a step with a grant.
+fn settle((project, id): Place<'_>, verb: &str, signer: &Signer<'_>) -> Result<(), CliError> {
+    let id_text = id.to_string();
+    let path = ["projects", project.as_str(), "grants", &id_text, verb];
+    let told: Told = signer.ask(Question::of(Method::POST, &path))?;
+    let settled = told.found()?.grant;
+    if settled.id == id && settled.terms.standing == Standing::Approved {
+        Ok(())
+    } else {
+        Err(no_answer())
+    }
+}
+
+/// Withdraws a grant.
+pub(super) fn withdraw(
+    (project, id): Place<'_>,
+    approver: Option<&PrincipalId>,
+    signer: &Signer<'_>,
+) -> Result<(), CliError> {
+    unnamed("--approver", approver)?;
+    let id_text = id.to_string();
+    let path = ["projects", project.as_str(), "grants", &id_text];
+    signer.send(Question::of(Method::DELETE, &path)).map(drop)
+}
+
+/// Confirms what is to be confirmed, and gives all.
+pub(super) fn review(
+    project: &ProjectName,
+    (confirm, approver): (&[GrantId], Option<&PrincipalId>),
+    signer: &Signer<'_>,
+) -> Result<Vec<GrantUse>, CliError> {
+    unnamed("--approver", approver)?;
+    for id in confirm {
+        settle((project, *id), "confirm", signer)?;
+    }
+    list(project, signer)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::Value;
+
+    use super::*;
+
+    fn answer() -> Value {
+        json!({
+            "grant": "07070707070707070707070707070707", "project": "icu", "principal": "bob",
+            "role": "reader", "dataset": "ecg", "version": null, "prefix": "adults/",
+            "effect": "allow", "actions": [], "networks": ["10.0.0.0/8"], "partitions": [],
+            "purpose": "p", "permit": "q", "starts": "2027-01-01T00:00:00.001Z",
+            "expires": "2027-12-31T00:00:00.000Z", "lapses": null, "standing": "approved",
+            "proposer": null, "approver": "ana", "created": "2027-01-01T00:00:00Z",
+        })
+    }
+
+    fn found(value: Value) -> Option<Found> {
+        serde_json::from_value::<Told>(value).ok()?.found().ok()
+    }
+
+    #[test]
+    fn an_answer_becomes_a_grant() {
+        let found = found(answer()).expect("a grant");
+        assert_eq!(found.grant.prefix, "adults/");
+        assert_eq!(found.grant.terms.networks.len(), 1);
+        assert_eq!(found.grant.starts.to_string(), "2027-01-01T00:00:00.001Z");
+        assert!(found.lets.is_none() && !found.row.1);
+    }
+
+    #[test]
+    fn what_is_no_grant_is_no_answer() {
+        for (member, value) in [
+            ("grant", json!("7")),
+            ("project", json!("ICU/..")),
+            ("principal", json!("bob\u{1b}[2J")),
+            ("dataset", json!("../etc")),
+            ("version", json!(-1)),
+            ("effect", json!("perhaps")),
+            ("actions", json!(["object.steal"])),
+            ("networks", json!(["everywhere"])),
+            ("partitions", json!(["a b\n"])),
+            ("starts", json!("tomorrow")),
+            ("expires", json!(7)),
+            ("lapses", json!("1969-01-01T00:00:00Z")),
+            ("standing", json!("in force")),
+            ("proposer", json!("\u{0}")),
+            ("approver", json!(null)),
+            ("created", json!("")),
+            ("last_used", json!("never")),
+            ("lets", json!(["*"])),
+        ] {
+            let mut bent = answer();
+            bent[member] = value.clone();
+            assert!(found(bent).is_none(), "{member}: {value}");
+        }
+        assert!(found(json!([])).is_none() && found(json!(null)).is_none());
+    }
+}
