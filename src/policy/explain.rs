@@ -142,7 +142,18 @@ impl SubjectPolicy {
                 Verdict::OtherNetwork | Verdict::OtherPartition => Some(Near::Elsewhere),
                 Verdict::NotYet { .. } => Some(Near::NotYet),
                 Verdict::Expired { .. } | Verdict::Lapsed { .. } => Some(Near::Over),
-                _other => None,
+                Verdict::NotAsked
+                | Verdict::RoleUnknown
+                | Verdict::OtherDataset
+                | Verdict::PrefixDiffers
+                | Verdict::Proposed
+                | Verdict::OtherPurpose
+                | Verdict::OtherAction
+                | Verdict::OtherVersion
+                | Verdict::RoleLacksAction
+                | Verdict::ModelExcludes
+                | Verdict::Allows
+                | Verdict::Denies => None,
             }
         };
         self.grants.iter().enumerate().filter_map(near).min()
