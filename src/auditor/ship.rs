@@ -21,6 +21,7 @@ use crate::cli::output::{CliError, Exit, Output};
 use crate::cli::serve::runtime;
 use crate::config::Config;
 use crate::journal::{Found, Prunable, Tail, lanes, prunable, prune};
+use crate::ledger::evidence::Source as _;
 use crate::ledger::{DAY_MS, Segment};
 use crate::types::{Clock as _, Timestamp};
 
@@ -66,7 +67,8 @@ pub(super) fn run(ask: &args::Ship, desk: Desk<'_>, output: &mut Output) -> Resu
         if !ask.watch {
             return Ok(Exit::Done);
         }
-        if SystemClock.now() >= expires {
+        let begun = shipper.next.is_some();
+        if begun && SystemClock.now() >= expires {
             let all = args::Expire { dry_run: false };
             let again = match super::expire::remove(&all, desk, output) {
                 Ok(kept) => {
@@ -112,6 +114,10 @@ impl Shipper {
         let public = keys.notary.public(&keys.origin);
         let public = public.map_err(|error| CliError::of(Exit::Usage, &error))?;
         let mut log = DirSource::new(&self.config.proof.dir);
+        if ask.watch && log.read("checkpoint")?.is_none() {
+            // It may have been started beside a gateway that signs its first one in a moment.
+            return Ok(0);
+        }
         let (_, checkpoint) = signed(&mut log, "checkpoint", &public)?;
         let mut closed = Vec::new();
         let (volumes, waiting) = (&self.archive.index, &mut self.waiting);

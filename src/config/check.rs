@@ -520,6 +520,13 @@ mod tests {
             ("[limits]\nrequest_time = '1ms'", "limits.request_time"),
             ("[store]\nkind = 's3'", "store.endpoint"),
             ("[straight]\nprojects = ['icu']", "straight.projects"),
+            ("[volumes]\nworm = 'require'", "volumes.worm"),
+            ("[volumes]\nbucket = 'icu-log'", "volumes.bucket"),
+            (
+                "[store]\nkind = 's3'\nendpoint = 'https://x'\nbucket = 'abc'\n\
+                 [volumes]\nbucket = 'A'",
+                "volumes.bucket",
+            ),
             ("[straight]\nendpoint = 'https://u@x'", "straight.endpoint"),
             (
                 "[store]\nkind = 's3'\nendpoint = 'ftp://x'\nbucket = 'abc'",
