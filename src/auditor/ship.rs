@@ -83,8 +83,13 @@ pub(super) fn run(ask: &args::Ship, desk: Desk<'_>, output: &mut Output) -> Resu
             };
             expires = SystemClock.now().plus_millis(again);
         }
-        runtime.block_on(tokio::time::sleep(LOOK));
+        rest(&runtime, LOOK);
     }
+}
+
+/// Waits. A timer begins within a runtime or not at all.
+fn rest(runtime: &Runtime, time: Duration) {
+    runtime.block_on(async { tokio::time::sleep(time).await });
 }
 
 struct Shipper {
@@ -258,5 +263,15 @@ impl Shipper {
             self.tails.insert(segment.lane.clone(), tail);
         }
         Ok(lost)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_watches_rests_and_goes_on() {
+        rest(&runtime().unwrap(), Duration::from_millis(1));
     }
 }

@@ -378,6 +378,12 @@ settings! {
         /// The highest label that may be uploaded.
         ceiling: Label = super::check::label("secret"),
     }
+    /// Jobs of schedulers (`docs/jobs.md`).
+    jobs: Jobs {
+        /// How long a job's session is good for; its node renews it at two thirds of that. 1s to
+        /// 15m.
+        session: Duration = Duration::from_millis(crate::types::limits::JOB_SESSION_MS),
+    }
     /// Who is believed about who people are.
     identity: Identity {
         /// A file that names issuers of tokens and their keys (`docs/sign-in.md`); none for none.

@@ -13,9 +13,10 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "lab"))
-from vault import Client, Vault, check, clean, done, say, scratch  # noqa: E402
+from vault import Client, Vault, check, clean, done, say, scratch, until  # noqa: E402
 
 AUDIT = os.environ["KLUIS_AUDIT_BIN"]
 CALLS = "fsync,fdatasync,rename,renameat,renameat2,unlink,unlinkat"
@@ -106,8 +107,49 @@ class Trial:
                     (swept.stderr[-300:], stored, named))
 
 
+class Watched:
+    """A vault whose records are shipped by a watch that was begun with it, and goes on."""
+
+    def __init__(self, place: pathlib.Path):
+        self.vault = Vault(place).start()
+        command = [AUDIT, "--config", str(place / "kluis.toml"), "ship", "--watch", "--every", "1s"]
+        with (place / "watch.log").open("wb") as log:
+            self.watch = subprocess.Popen(command, env=self.vault.environment, stdin=subprocess.DEVNULL, stdout=log,
+                                          stderr=log)
+
+    def shipped(self) -> int:
+        """The newest moment that is in a volume of the gateway's, in milliseconds."""
+        index = self.vault.dir / "data" / "log" / "volumes"
+        volumes = json.loads(index.read_text())["volumes"] if index.exists() else []
+        return max((one["newest_ms"] for one in volumes if one["meta"]["lane"] == "gateway"), default=0)
+
+    def looks(self, when: str) -> None:
+        """What comes now is in a volume after the next look."""
+        since = time.time() * 1000
+        Client(self.vault.identity()).request("PUT", "now", body=b"x")
+        told = until(60, lambda: self.watch.poll() is not None or self.shipped() >= since - 1)
+        check(f"who watches ships what comes, {when}", told and self.watch.poll() is None,
+              (self.vault.dir / "watch.log").read_text()[-400:])
+
+    def end(self) -> None:
+        self.watch.terminate()
+        self.watch.wait()
+        self.vault.stop()
+
+
 def main() -> None:
     place = scratch("shipping")
+    watched = Watched(place / "watched")
+    try:
+        watched.looks("at first")
+        killed_at_each_step(place)
+        watched.looks("and later")
+    finally:
+        watched.end()
+    clean(place)
+
+
+def killed_at_each_step(place: pathlib.Path) -> None:
     vault = Vault(place / "stock").start()
     client = Client(vault.identity())
     made = set()
@@ -129,7 +171,6 @@ def main() -> None:
         check(f"killed at {call} {number} of {name}: nothing is lost or doubled, and the log verifies",
               not trial.faults, trial.faults[:3])
     check("the kills met their steps", killed >= len(steps) - 1, (killed, len(steps)))
-    clean(place)
 
 
 main()

@@ -180,7 +180,8 @@ pub const SESSION_MS_MAX: u64 = 60 * 60 * 1_000;
 /// The shortest one by an issuer's word, in milliseconds: clients ask for a new one when the old
 /// one has less left.
 pub const SESSION_MS_MIN: u64 = 15 * 60 * 1_000;
-/// A job's session, in milliseconds: its node renews it by itself, at two thirds of that.
+/// A job's session, in milliseconds, at most and if nothing is said: its node renews it by itself,
+/// at two thirds of that.
 pub const JOB_SESSION_MS: u64 = 15 * 60 * 1_000;
 /// How long a job may wait: ID-5 asks for 72 h; a queue of a month is the longest that is known.
 pub const JOB_WAITS_MS_MAX: u64 = 30 * 24 * 60 * 60 * 1_000;
