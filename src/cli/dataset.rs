@@ -144,10 +144,15 @@ fn make(
         Err(error) if error.exit() == Exit::Unavailable => return Err(error),
         Err(_absent) => bucket(Method::PUT, name, signer)?,
     }
-    let body = card.body();
+    let made = cards::ask(name, signer)?;
+    let mut body = card.body();
     let shown = if body.is_empty() {
-        cards::ask(name, signer)?
+        made
     } else {
+        // On the host the maker is the owner where nobody else is; so here.
+        if !made.is_described() && card.owner.is_none() {
+            let _none = body.insert("owner".to_owned(), made.person(signer)?.into());
+        }
         cards::say(name, body, signer).map_err(|error| {
             error.hint(format!(
                 "the dataset was made; `kluis dataset set {}` says what it is",
