@@ -80,6 +80,7 @@ impl Gateway {
             entropy,
         };
         let settings = Settings {
+            job_session_ms: kluis::types::limits::JOB_SESSION_MS,
             attempts: 0,
             log_origin: "kluis/fuzz".to_owned(),
             default_project: "fuzz".parse().expect("a name"),

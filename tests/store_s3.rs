@@ -6,13 +6,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use kluis::store::locked::{LockStore, Proved, VersionId, prove};
 use kluis::store::s3::{S3Store, S3StoreConfig};
 // The contract suite names these through its parent.
 use kluis::store::{BlobBody, BlobStore, BodyAborted, SharedStore, StoreError};
-use kluis::types::{BlobId, Clock, Entropy, EntropyError, SecretText, Timestamp};
+use kluis::types::{
+    BlobId, Clock, Entropy, EntropyError, Retention, RetentionMode, SecretText, Timestamp,
+};
 
 #[path = "../src/store/contract.rs"]
 mod contract;
+#[path = "../src/store/locked/contract.rs"]
+mod locks;
 
 struct WallClock;
 
@@ -65,6 +70,25 @@ async fn open(config: &S3StoreConfig) -> S3Store {
 #[tokio::test]
 async fn a_real_store_keeps_the_contract() {
     contract::holds(Arc::new(open(&config("contract/")).await)).await;
+}
+
+/// In a bucket of its own for this process: what is locked in it outlives the test.
+#[tokio::test]
+async fn a_real_store_refuses_to_delete_what_is_locked() {
+    let mut settings = config("log/");
+    settings.bucket = format!("locked-{}", std::process::id());
+    let entropy = Arc::new(contract::CountingEntropy::default());
+    let store = S3Store::open(&settings, Arc::new(WallClock), entropy).expect("valid");
+    assert!(store.ensure_locking_bucket().await.expect("a bucket"));
+    locks::holds(&store, WallClock.now()).await;
+    // A bucket like any other has none, and says so.
+    let store = open(&config("log/")).await;
+    for mode in [RetentionMode::Compliance, RetentionMode::Governance] {
+        let told = prove(&store, mode, WallClock.now())
+            .await
+            .expect("an answer");
+        assert!(matches!(told, Proved::Lacks(_)), "{told:?}");
+    }
 }
 
 #[tokio::test]

@@ -89,6 +89,7 @@ fn vault(catalog: &std::path::Path) -> Result<Arc<Vault>, Failure> {
         snapshots_kept: false,
         host_approves: true,
         straight: Vec::new(),
+        job_session_ms: kluis::types::limits::JOB_SESSION_MS,
         attempts: 0,
         labels: LabelRules {
             order: "public < internal < confidential < secret".parse()?,

@@ -21,13 +21,20 @@ struct Shown {
     root: String,
     published: String,
     publisher: String,
+    #[serde(flatten)]
+    counts: Option<Counts>,
+}
+
+/// How much is in a version; for who may list all of it.
+#[derive(Serialize)]
+struct Counts {
     objects: u64,
     bytes: u64,
     hidden: u64,
 }
 
 impl Shown {
-    fn of(published: &Published) -> Self {
+    fn of(published: &Published, counts: bool) -> Self {
         let root = &published.root;
         let (project, dataset) = (&root.bucket.project, &root.bucket.dataset);
         Self {
@@ -36,9 +43,11 @@ impl Shown {
             root: HEXLOWER.encode(&published.digest),
             published: root.frozen.to_string(),
             publisher: published.publisher.to_string(),
-            objects: root.objects,
-            bytes: root.bytes,
-            hidden: root.hidden,
+            counts: counts.then_some(Counts {
+                objects: root.objects,
+                bytes: root.bytes,
+                hidden: root.hidden,
+            }),
         }
     }
 }
@@ -46,7 +55,7 @@ impl Shown {
 pub(super) async fn publish(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {
     let bucket: String = ask.parameter("bucket")?;
     let published = vault.publish(&ask.call, &bucket).await?;
-    Ok(json(StatusCode::CREATED, &Shown::of(&published)))
+    Ok(json(StatusCode::CREATED, &Shown::of(&published, true)))
 }
 
 #[derive(Serialize)]
@@ -56,8 +65,9 @@ struct Listing {
 
 pub(super) async fn list(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {
     let bucket: String = ask.parameter("bucket")?;
-    let versions = vault.list_published(&ask.call, &bucket).await?;
-    let versions = versions.iter().map(Shown::of).collect();
+    let (versions, counts) = vault.list_published(&ask.call, &bucket).await?;
+    let versions = versions.iter().map(|version| Shown::of(version, counts));
+    let versions = versions.collect();
     Ok(json(StatusCode::OK, &Listing { versions }))
 }
 

@@ -10,7 +10,7 @@ use super::health::Health;
 use super::shutdown::Shutdown;
 use crate::types::limits::{CLOCK_JUMP_MS, CLOCK_WARN_MS};
 use crate::types::{Clock, Timestamp};
-use crate::vault::Vault;
+use crate::vault::{Vault, VaultError};
 
 /// How often one looks.
 const LOOK: Duration = Duration::from_secs(1);
@@ -48,6 +48,21 @@ pub(super) async fn watch(
     health: Arc<Health>,
     shutdown: Shutdown,
 ) {
+    let record = move |moved| {
+        let vault = Arc::clone(&vault);
+        async move { vault.record_clock(moved).await }
+    };
+    looks((record, clock), health, shutdown).await;
+}
+
+/// The same with another keeper of the record.
+async fn looks<F>(
+    (record, clock): (impl Fn(i64) -> F, Arc<dyn Clock>),
+    health: Arc<Health>,
+    shutdown: Shutdown,
+) where
+    F: Future<Output = Result<(), VaultError>>,
+{
     let mut last = (clock.now(), Instant::now());
     let mut drift = Drift::default();
     let mut told: Option<Instant> = None;
@@ -67,7 +82,7 @@ pub(super) async fn watch(
                 .clock
                 .note(Err(format!("the clock moved by {moved} ms at {}", now.0)));
             tracing::error!(moved_ms = moved, "the clock of this machine moved");
-            if let Err(error) = vault.record_clock(moved).await {
+            if let Err(error) = record(moved).await {
                 tracing::error!(
                     reason = error.reason(),
                     "that the clock moved is not recorded"
@@ -99,6 +114,74 @@ mod tests {
         // A machine that stood still while the clock went on.
         assert_eq!(moved(at(0), at(3_600_000), second), 3_599_000);
         assert!(moved(at(u64::MAX), at(0), Duration::MAX) < 0);
+    }
+
+    /// A clock that gains so many milliseconds each second, and was set once.
+    struct Bent {
+        begin: Instant,
+        gains: i64,
+        /// From which second on it is how far off.
+        step: (u64, i64),
+    }
+
+    impl Clock for Bent {
+        fn now(&self) -> Timestamp {
+            let passed = Instant::now().saturating_duration_since(self.begin);
+            let millis = i64::try_from(passed.as_millis()).unwrap();
+            let step = if passed.as_secs() >= self.step.0 {
+                self.step.1
+            } else {
+                0
+            };
+            let now = 1_800_000_000_000 + millis + millis * self.gains / 1_000 + step;
+            Timestamp::from_millis(u64::try_from(now).unwrap())
+        }
+    }
+
+    /// What is recorded of such a clock within so many seconds, and what health says at the end.
+    async fn told(gains: i64, step: (u64, i64), seconds: u64) -> (Vec<i64>, u64, bool) {
+        let health = Arc::<Health>::default();
+        let (trigger, shutdown) = super::super::shutdown::channel();
+        let begin = Instant::now();
+        let clock = Arc::new(Bent { begin, gains, step });
+        let recorded = std::sync::Mutex::new(Vec::new());
+        let record = |moved| {
+            recorded.lock().unwrap().push(moved);
+            std::future::ready(Ok(()))
+        };
+        let end = async {
+            sleep(Duration::from_millis(seconds * 1_000 + 500)).await;
+            trigger.stop();
+        };
+        let looking = looks((record, clock), Arc::clone(&health), shutdown);
+        tokio::join!(looking, end);
+        let jumps = health.metrics.clock_jumps.get();
+        let recorded = recorded.lock().unwrap().clone();
+        (recorded, jumps, health.clock.seen().is_ok())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn au_14_a_clock_that_gains_slowly_is_told_recorded_and_counted_each_second_more() {
+        assert_eq!(told(0, (0, 0), 600).await, (vec![], 0, true));
+        // 50 ms each second: by the 21st it is 1.05 s off.
+        assert_eq!(told(50, (0, 0), 20).await, (vec![], 0, true));
+        assert_eq!(told(50, (0, 0), 21).await, (vec![1_050], 1, false));
+        assert_eq!(told(50, (0, 0), 63).await, (vec![1_050; 3], 3, false));
+        assert_eq!(told(-50, (0, 0), 42).await, (vec![-1_050; 2], 2, false));
+        // The slower, the later, and never not at all.
+        assert_eq!(told(1, (0, 0), 1_001).await, (vec![1_001], 1, false));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn au_14_a_clock_that_is_set_is_told_once_and_well_again_after_an_hour() {
+        assert_eq!(told(0, (30, 1_001), 60).await, (vec![1_001], 1, false));
+        assert_eq!(
+            told(0, (30, -3_600_000), 60).await,
+            (vec![-3_600_000], 1, false)
+        );
+        assert_eq!(told(0, (30, 1_000), 60).await, (vec![], 0, true));
+        let (recorded, jumps, well) = told(0, (30, 5_000), 3_700).await;
+        assert_eq!((recorded, jumps, well), (vec![5_000], 1, true));
     }
 
     #[test]

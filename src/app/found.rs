@@ -76,7 +76,8 @@ pub fn create_file(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     NewFile::create(path, mode)?.write(bytes)
 }
 
-/// Writes a whole file or none, in the place of the one that is there.
+/// Writes a whole file or none, in the place of the one that is there; which of both is there is
+/// durable when it returns: what the old one named may go.
 pub fn write_file(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     let mut name = path.as_os_str().to_owned();
     name.push(".new");
@@ -88,7 +89,8 @@ pub fn write_file(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     create_file(&beside, bytes, mode)?;
     // The umask may have taken bits away that were asked for.
     std::fs::set_permissions(&beside, Permissions::from_mode(mode))?;
-    std::fs::rename(&beside, path)
+    std::fs::rename(&beside, path)?;
+    File::open(folder(path))?.sync_all()
 }
 
 /// Makes a root identity in a plain file and the key ring; each is made only if it is not there.

@@ -18,20 +18,21 @@ use super::root::OpenedRoot;
 use super::shutdown::{Shutdown, Trigger, channel, signals, supervise};
 use super::snapshots::Snapshots;
 use super::streams::StartError;
-use super::system::{forbid_dumps, forbid_huge_pages, raise_open_files};
+use super::system::{SystemClock, forbid_dumps, forbid_huge_pages, raise_open_files};
 use super::tasks::{keep_uses, millis, sweep, work_on_keys};
 use super::tls::{Tls, TlsError};
 use super::transit_token::keep_token;
 use super::unseal::Sealed;
+use super::volumes::{Unlocked, demand_locks, open_volumes, prove_locks};
 use super::{clock, issuers, policy_files, pushes, store_clock, streams};
 use crate::catalog::{OnCommit, SharedCatalog};
-use crate::config::{Config, Environment, PlainHttp, RootKind};
+use crate::config::{Config, Environment, PlainHttp, RootKind, StoreKind, Worm};
 use crate::journal::SharedJournal;
 use crate::notary::NotaryError;
 use crate::ops::{Check, Checks, Metrics, Operation, router as ops_router};
 use crate::s3::{BuildError, S3Edge, S3Settings, SelfTestError, Served, router};
 use crate::store::StoreError;
-use crate::types::{BlobId, EntropyError, Secret};
+use crate::types::{BlobId, Clock as _, EntropyError, Secret};
 use crate::vault::{ChainFault, SweepAsk, Vault, VaultError};
 
 /// Why a gateway does not serve.
@@ -44,6 +45,9 @@ pub enum ServeError {
     /// The store lacks what Kluis needs, or cannot be reached.
     #[error("the store failed its probe")]
     Probe(#[source] StoreError),
+    /// The log's volumes are to be locked and cannot be.
+    #[error("the log's volumes are not safe in the store")]
+    Worm(#[from] Unlocked),
     /// The system gives no randomness.
     #[error("the system gives no randomness")]
     Entropy(#[from] EntropyError),
@@ -173,6 +177,7 @@ impl Gateway {
         })
         .await?;
         probe(&opened).await?;
+        look_at_locks(config, environment).await?;
         let chained = opened.vault.check_chain().await;
         chained.map_err(ServeError::Snapshots)?;
         let edge = router(Arc::clone(&opened.vault), &edge_settings(config))?;
@@ -322,6 +327,28 @@ async fn unseal(
 async fn probe(opened: &Opened) -> Result<(), ServeError> {
     let probe = BlobId::random(opened.entropy.as_ref())?;
     opened.store.probe(probe).await.map_err(ServeError::Probe)
+}
+
+/// Asks the place of the log's volumes for its locks, where they are wanted.
+async fn look_at_locks(config: &Config, environment: &Environment) -> Result<(), ServeError> {
+    let (kind, worm) = (config.store.kind, config.volumes.worm);
+    if kind == StoreKind::Local || worm == Worm::Off {
+        return Ok(());
+    }
+    // A bucket of their own is made with locks before the first volume needs it.
+    let volumes = open_volumes(config, environment, true).await?;
+    match prove_locks(config, &volumes, SystemClock.now()).await {
+        Ok(told) => {
+            demand_locks(config, &told)?;
+            match told {
+                Ok(mode) => tracing::info!(?mode, "the log's volumes are locked in the store"),
+                Err(why) => tracing::info!(%why, "the log's volumes are not locked in the store"),
+            }
+        }
+        Err(error) if worm == Worm::Require => return Err(ServeError::Probe(error)),
+        Err(error) => tracing::warn!(%error, "whether the log's volumes are locked is not known"),
+    }
+    Ok(())
 }
 
 fn check_addresses(config: &Config) -> Result<(), ServeError> {

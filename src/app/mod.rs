@@ -31,6 +31,7 @@ mod transit;
 mod transit_token;
 mod unseal;
 mod visa_issuers;
+mod volumes;
 
 #[cfg(feature = "audit")]
 pub(crate) use dial::Dial;
@@ -59,3 +60,6 @@ pub use streams::StartError;
 pub use transit::{ReachError, TransitError};
 pub use transit_token::renew_token;
 pub use unseal::{Sealed, Told, UnsealError, hand_over};
+pub use volumes::{
+    Unlocked, VolumeStore, Wormed, demand_locks, open_volumes, prove_locks, worm_mode,
+};

@@ -187,7 +187,10 @@ pub async fn open_store(
     }
 }
 
-fn s3_config(config: &Config, environment: &Environment) -> Result<S3StoreConfig, OpenVaultError> {
+pub(super) fn s3_config(
+    config: &Config,
+    environment: &Environment,
+) -> Result<S3StoreConfig, OpenVaultError> {
     let set = &config.store;
     let need =
         |value: &Option<String>, key| value.clone().ok_or(OpenVaultError::StoreSetting { key });
@@ -449,6 +452,7 @@ fn settings(config: &Config, lane: Lane, keyring: &KeyRing) -> Settings {
         host_approves: config.policy.host_approves,
         log_origin: super::notary::log_origin(config, keyring),
         straight: config.straight.projects.clone(),
+        job_session_ms: super::tasks::millis(config.jobs.session),
         attempts: config.limits.failed_attempts,
         review: ReviewTimes {
             privileged_ms: super::tasks::millis(config.policy.review_privileged),

@@ -166,6 +166,7 @@ mod tests {
             log_origin: "kluis/test".to_owned(),
             straight: Vec::new(),
             host_approves: true,
+            job_session_ms: limits::JOB_SESSION_MS,
             attempts: limits::ATTEMPTS_BURST,
             review: ReviewTimes {
                 privileged_ms: 1,

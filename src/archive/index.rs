@@ -47,6 +47,19 @@ pub struct Place {
     pub newest_ms: u64,
     /// How many rows it has.
     pub rows: u64,
+    /// Its version under a lock, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Held>,
+}
+
+/// A volume's version in the store, which is locked there.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Held {
+    /// What the store calls it.
+    pub version: String,
+    /// Until when it was locked at least, in milliseconds since the epoch.
+    pub until_ms: u64,
 }
 
 impl Place {
@@ -60,7 +73,15 @@ impl Place {
             oldest_ms: times.0,
             newest_ms: times.1,
             rows,
+            held: None,
         }
+    }
+
+    /// The same, locked.
+    #[must_use]
+    pub fn held(mut self, held: Option<Held>) -> Self {
+        self.held = held;
+        self
     }
 
     /// Its name in the store.
@@ -76,6 +97,9 @@ pub struct Index {
     schema: String,
     /// The log.
     pub origin: String,
+    /// The terms by which its locks were last looked at; none where nothing is locked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub terms: Option<String>,
     /// By lane, in the order of their records.
     volumes: Vec<Place>,
 }
@@ -87,6 +111,7 @@ impl Index {
         Self {
             schema: SCHEMA.to_owned(),
             origin: origin.to_owned(),
+            terms: None,
             volumes: Vec::new(),
         }
     }
@@ -122,6 +147,7 @@ impl Index {
             return Err(IndexError::Malformed);
         }
         let mut index = Self::new(&read.origin);
+        index.terms = read.terms;
         for place in read.volumes {
             place.blob()?;
             index.push(place)?;
@@ -165,6 +191,17 @@ impl Index {
         };
         let at = self.volumes.iter_mut().find(there).ok_or(gap)?;
         *at = place;
+        Ok(())
+    }
+
+    /// Writes down by which version a volume is locked now.
+    pub fn hold(&mut self, meta: &Meta, held: Held) -> Result<(), IndexError> {
+        let there = self.volumes.iter_mut().find(|known| known.meta == *meta);
+        let gap = IndexError::Gap {
+            lane: meta.lane.clone(),
+            at: meta.first,
+        };
+        there.ok_or(gap)?.held = Some(held);
         Ok(())
     }
 

@@ -26,7 +26,7 @@ pub use columns::{batch, schema};
 pub use expire::remaining;
 pub use file::{Meta, Volume, VolumeKeys, is_sealed, read_meta, write_volume};
 pub use fold::{Fold, Row};
-pub use index::{Index, IndexError, Place};
+pub use index::{Held, Index, IndexError, Place};
 pub use read::rows_of;
 pub use texts::texts_of;
 

@@ -10,17 +10,19 @@ use futures_util::{StreamExt as _, stream};
 
 use super::entries::broken;
 use super::expire::kept_by;
+use super::worm::{Locks, Settled, Swept, held_until};
 use crate::app::system::{SystemClock, SystemEntropy};
-use crate::app::{Opened, create_dir, log_keys, log_origin, open_store, write_file};
+use crate::app::{Opened, VolumeStore, create_dir, log_keys, log_origin, open_volumes, write_file};
 use crate::archive::{
     ArchiveError, Index, Meta, Place, Row, Volume, VolumeKeys, rows_of, write_volume,
 };
 use crate::cli::open::{Desk, refuse};
 use crate::cli::output::{CliError, Exit};
-use crate::config::{Config, StoreKind};
-use crate::ledger::Kept;
+use crate::config::Config;
+use crate::ledger::{Kept, Segment};
 use crate::notary::NotaryKeys;
-use crate::store::{SharedStore, StoreError};
+use crate::store::locked::VersionId;
+use crate::store::{BlobStream, SharedStore, StoreError};
 use crate::types::limits::{ARCHIVE_VOLUME_BYTES_MAX, ARCHIVE_VOLUMES_MAX, PAGE_ENTRIES_MAX};
 use crate::types::{BlobId, Clock as _, Entropy as _, Timestamp};
 
@@ -51,7 +53,10 @@ impl LogKeys {
 pub(super) struct Archive {
     pub(super) keys: LogKeys,
     pub(super) index: Index,
+    /// The store, in which locked volumes are read by their versions.
     pub(super) store: SharedStore,
+    /// Its locks, where it is of a kind that can have them.
+    pub(super) locks: Option<Locks>,
     path: PathBuf,
 }
 
@@ -85,38 +90,27 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, CliError> {
     }
 }
 
-/// The store of volumes: the vault's own, below `log`.
-fn beside(config: &Config) -> Config {
-    let mut config = config.clone();
-    match config.store.kind {
-        StoreKind::Local => config.store.path.push("log"),
-        StoreKind::S3 => {
-            let prefix = config.store.prefix.take().unwrap_or_default();
-            config.store.prefix = Some(format!("{prefix}log/"));
-        }
-    }
-    config
-}
-
 impl Archive {
     /// Opens it; makes the index again where there is none.
     pub(super) async fn open(desk: Desk<'_>, keys: LogKeys) -> Result<Self, CliError> {
         let config = desk.config()?;
-        let store = open_store(&beside(&config), desk.environment, true).await;
-        let store = store.map_err(|error| refuse(&error))?;
-        Self::over(store, (&config.proof.dir, &config.journal.dir), keys).await
+        let volumes = open_volumes(&config, desk.environment, true).await;
+        let volumes = volumes.map_err(|error| refuse(&error))?;
+        Self::over(volumes, (&config.proof.dir, &config.journal.dir), keys).await
     }
 
     /// Opens the one in this store, whose index is beside this log. An index that is made again
     /// lacks what the store took away, so it must hold all that is in the log and not over.
     pub(super) async fn over(
-        store: SharedStore,
+        volumes: impl Into<VolumeStore>,
         (log, journal): (&Path, &Path),
         keys: LogKeys,
     ) -> Result<Self, CliError> {
+        let (store, locks) = Locks::over(volumes.into());
         let mut archive = Self {
             index: Index::new(&keys.origin),
             store,
+            locks,
             path: log.join("volumes"),
             keys,
         };
@@ -131,6 +125,7 @@ impl Archive {
             None => Index::of(&archive.keys.origin, archive.find().await?),
         };
         archive.index = index.map_err(|error| wrong(&error))?;
+        archive.pin()?;
         if kept.is_none() {
             super::whole::check(&archive.index, (log, journal), &archive.keys)?;
         }
@@ -146,7 +141,14 @@ impl Archive {
             let index = Index::parse(&bytes);
             self.index = index.map_err(|error| CliError::of(Exit::No, &error))?;
         }
-        Ok(())
+        self.pin()
+    }
+
+    /// Locked volumes are read by their versions from here on.
+    fn pin(&self) -> Result<(), CliError> {
+        self.locks
+            .as_ref()
+            .map_or(Ok(()), |locks| locks.pin(&self.index))
     }
 
     /// Keeps others from working on the volumes while the file lives; the index is as they left it.
@@ -168,6 +170,11 @@ impl Archive {
 
     /// Looks at everything that is in the store. What does not open there is not this log's.
     async fn find(&self) -> Result<Vec<Place>, CliError> {
+        if let Some(locks) = &self.locks
+            && locks.are_there().await?
+        {
+            return locks.find(&self.keys).await;
+        }
         let mut found = Vec::new();
         let mut after = None;
         loop {
@@ -193,17 +200,9 @@ impl Archive {
         }
     }
 
-    async fn get(&self, id: BlobId, bytes: u64) -> Result<Bytes, CliError> {
-        if bytes == 0 || bytes > ARCHIVE_VOLUME_BYTES_MAX {
-            return Err(broken("a volume has a length that none has"));
-        }
-        let stream = self.store.get(id, 0..bytes, bytes).await;
-        let mut stream = stream.map_err(|error| away(&error))?;
-        let mut whole = BytesMut::new();
-        while let Some(piece) = stream.next().await {
-            whole.extend_from_slice(&piece.map_err(|error| away(&error))?);
-        }
-        Ok(whole.freeze())
+    pub(super) async fn get(&self, id: BlobId, bytes: u64) -> Result<Bytes, CliError> {
+        within(bytes)?;
+        gather(self.store.get(id, 0..bytes, bytes).await).await
     }
 
     /// Reads a volume whole.
@@ -217,67 +216,99 @@ impl Archive {
     }
 
     /// Writes a volume into the store; it is no part of the log yet.
-    pub(super) async fn put(&self, bytes: Bytes) -> Result<BlobId, CliError> {
+    async fn put(&self, bytes: Bytes) -> Result<(BlobId, Option<VersionId>), CliError> {
         let mut id = [0; 16];
         let drawn = SystemEntropy::new().fill(&mut id);
         drawn.map_err(|error| CliError::of(Exit::Unavailable, &error))?;
         let id = BlobId::from_bytes(id);
         let len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        if len > ARCHIVE_VOLUME_BYTES_MAX {
-            return Err(CliError::new(Exit::No, "a volume is too large"));
+        within(len)?;
+        if let Some(locks) = &self.locks
+            && let Some(mode) = locks.mode
+        {
+            let version = locks.try_out(id, bytes, (mode, self.keys.now)).await?;
+            return Ok((id, Some(version)));
         }
         let body = Box::pin(stream::once(std::future::ready(Ok(bytes))));
         let put = self.store.put(id, len, body).await;
         put.map_err(|error| away(&error))?;
-        Ok(id)
+        Ok((id, None))
     }
 
-    /// Writes a volume and reads it back from the store; what came back, its name and length.
-    pub(super) async fn settle(
-        &self,
-        meta: &Meta,
-        rows: &[Row],
-    ) -> Result<(Volume, BlobId, u64), CliError> {
+    /// Writes a volume and reads it back from the store: what came back.
+    pub(super) async fn settle(&self, meta: &Meta, rows: &[Row]) -> Result<Settled, CliError> {
         let bytes = write_volume(&self.keys.volumes, meta, rows, &SystemEntropy::new());
         let bytes = bytes.map_err(|error| unreadable(&error))?;
         let len = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
-        let id = self.put(bytes).await?;
-        let place = Place::new(meta.clone(), id, len, (0, 0), 0);
-        Ok((self.volume(&place).await?, id, len))
+        let (id, version) = self.put(bytes).await?;
+        let back = match (&self.locks, &version) {
+            (Some(locks), Some(version)) => locks.get(id, version, len).await?,
+            (Some(_) | None, _) => self.get(id, len).await?,
+        };
+        let volume = Volume::open(&self.keys.volumes, meta, back);
+        Ok(Settled {
+            volume: volume.map_err(|error| unreadable(&error))?,
+            id,
+            bytes: len,
+            version,
+        })
+    }
+
+    /// Where what was settled is, locked for as long as its records are kept.
+    async fn place(&self, settled: &Settled, segments: &[Segment]) -> Result<Place, CliError> {
+        let place = placed(&settled.volume, settled.id, settled.bytes);
+        let place = place.map_err(|error| unreadable(&error))?;
+        let (Some(locks), Some(version)) = (&self.locks, &settled.version) else {
+            return Ok(place);
+        };
+        let until = held_until(segments, &place, &self.keys);
+        let held = locks.hold(settled.id, version, until).await?;
+        Ok(place.held(Some(held)))
+    }
+
+    /// Where terms have changed since the locks were looked at, they are looked at again.
+    fn note_terms(&mut self) {
+        let terms = self.keys.kept.terms();
+        self.index.terms = self.index.terms.take().filter(|known| *known == terms);
     }
 
     /// Puts a volume that holds less in the place of the one of its run: from here on it counts.
-    pub(super) fn replace(
+    pub(super) async fn replace(
         &mut self,
-        volume: &Volume,
-        id: BlobId,
-        bytes: u64,
+        settled: &Settled,
+        segments: &[Segment],
     ) -> Result<(), CliError> {
-        let place = placed(volume, id, bytes).map_err(|error| unreadable(&error))?;
+        let place = self.place(settled, segments).await?;
         let wrong = |error| CliError::of(Exit::No, &error);
         self.index.replace(place).map_err(wrong)?;
+        self.note_terms();
         self.save()
     }
 
     /// Leaves out what holds nothing any more and removes everything from the store that the index
-    /// has no use for: what was replaced, and what a crash left. How many volumes that was.
+    /// has no use for: what was replaced, and what a crash left. What is locked there waits.
     ///
     /// Of what is not in the index only a volume of this log goes whose records all come before the
     /// end of the indexed ones: an index that is older than the store loses nothing.
-    pub(super) async fn sweep(&mut self, over: Timestamp) -> Result<u64, CliError> {
+    pub(super) async fn sweep(&mut self, over: Timestamp) -> Result<Swept, CliError> {
         if !self.index.forget_empty().is_empty() {
             self.save()?;
+        }
+        if let Some(locks) = &self.locks
+            && locks.are_there().await?
+        {
+            return locks.sweep(self, over).await;
         }
         let named: Result<BTreeSet<BlobId>, _> =
             self.index.volumes().iter().map(Place::blob).collect();
         let named = named.map_err(|error| CliError::of(Exit::No, &error))?;
-        let mut gone = 0_u64;
+        let mut swept = Swept::default();
         let mut after = None;
         loop {
             let page = self.store.list(after, PAGE_ENTRIES_MAX).await;
             let page = page.map_err(|error| away(&error))?;
             let Some(last) = page.last() else {
-                return Ok(gone);
+                return Ok(swept);
             };
             after = Some(last.id);
             for entry in page.iter().filter(|entry| !named.contains(&entry.id)) {
@@ -288,7 +319,7 @@ impl Archive {
                 if self.is_superseded(&volume, over)? {
                     let deleted = self.store.delete(entry.id).await;
                     deleted.map_err(|error| away(&error))?;
-                    gone = gone.saturating_add(1);
+                    swept.gone = swept.gone.saturating_add(1);
                 }
             }
         }
@@ -296,7 +327,7 @@ impl Archive {
 
     /// Whether the index holds these records in another volume, or let them go with the time of all
     /// that was recorded `over` then.
-    fn is_superseded(&self, volume: &Volume, over: Timestamp) -> Result<bool, CliError> {
+    pub(super) fn is_superseded(&self, volume: &Volume, over: Timestamp) -> Result<bool, CliError> {
         let meta = &volume.meta;
         let lane: Vec<&Place> = self.index.of_lane(&meta.lane).collect();
         let (Some(first), Some(last)) = (lane.first(), lane.last()) else {
@@ -318,10 +349,15 @@ impl Archive {
     }
 
     /// Adds a volume that was read back and held against the log: from here on it counts.
-    pub(super) fn add(&mut self, volume: &Volume, id: BlobId, bytes: u64) -> Result<(), CliError> {
-        let place = placed(volume, id, bytes).map_err(|error| unreadable(&error))?;
+    pub(super) async fn add(
+        &mut self,
+        settled: &Settled,
+        segments: &[Segment],
+    ) -> Result<(), CliError> {
+        let place = self.place(settled, segments).await?;
         let wrong = |error| CliError::of(Exit::No, &error);
         self.index.push(place).map_err(wrong)?;
+        self.note_terms();
         self.save()
     }
 
@@ -329,7 +365,8 @@ impl Archive {
     pub(super) fn save(&self) -> Result<(), CliError> {
         let bytes = self.index.encode();
         let bytes = bytes.map_err(|error| CliError::of(Exit::No, &error))?;
-        Ok(write_file(&self.path, &bytes, 0o600)?)
+        write_file(&self.path, &bytes, 0o600)?;
+        self.pin()
     }
 
     /// The requests of a lane that are open where its volumes end.
@@ -350,8 +387,26 @@ impl Archive {
     }
 }
 
+/// A volume's length, if one can have it.
+pub(super) fn within(bytes: u64) -> Result<(), CliError> {
+    if bytes == 0 || bytes > ARCHIVE_VOLUME_BYTES_MAX {
+        return Err(broken("a volume has a length that none has"));
+    }
+    Ok(())
+}
+
+/// Reads a stream of the store to its end.
+pub(super) async fn gather(stream: Result<BlobStream, StoreError>) -> Result<Bytes, CliError> {
+    let mut stream = stream.map_err(|error| away(&error))?;
+    let mut whole = BytesMut::new();
+    while let Some(piece) = stream.next().await {
+        whole.extend_from_slice(&piece.map_err(|error| away(&error))?);
+    }
+    Ok(whole.freeze())
+}
+
 /// Where a volume is, with the moments that are in it.
-fn placed(volume: &Volume, id: BlobId, bytes: u64) -> Result<Place, ArchiveError> {
+pub(super) fn placed(volume: &Volume, id: BlobId, bytes: u64) -> Result<Place, ArchiveError> {
     let mut times = (u64::MAX, 0_u64);
     let mut rows = 0_u64;
     rows_of(volume, |row| {

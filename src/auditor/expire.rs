@@ -27,6 +27,15 @@ pub(super) fn run(
     desk: Desk<'_>,
     output: &mut Output,
 ) -> Result<Exit, CliError> {
+    remove(ask, desk, output).map(|_kept| Exit::Done)
+}
+
+/// The same; for how long records are kept today.
+pub(super) fn remove(
+    ask: &args::Expire,
+    desk: Desk<'_>,
+    output: &mut Output,
+) -> Result<Kept, CliError> {
     let config = desk.config()?;
     let keys = desk.act(output, async |opened| {
         let call = call(opened, "audit expire")?;
@@ -40,9 +49,14 @@ pub(super) fn run(
     let runtime = runtime()?;
     let mut archive = runtime.block_on(Archive::open(desk, keys))?;
     let _kept = archive.lock()?;
+    let mut log = DirSource::new(&config.proof.dir);
+    if !ask.dry_run {
+        runtime.block_on(archive.arm(&config, output))?;
+        told_renewed(runtime.block_on(archive.renew(&mut log))?, output);
+    }
     let mut removal = Removal {
         archive,
-        log: DirSource::new(&config.proof.dir),
+        log,
         kept,
         now: SystemClock.now(),
     };
@@ -50,7 +64,7 @@ pub(super) fn run(
     let told: Vec<_> = due.words.iter().map(|word| [word.clone()]).collect();
     if ask.dry_run {
         output.rows(["due"], &told)?;
-        return Ok(Exit::Done);
+        return Ok(removal.kept);
     }
     if !due.volumes.is_empty() {
         desk.act(output, async |opened| {
@@ -65,7 +79,7 @@ pub(super) fn run(
             Ok(())
         })?;
     }
-    let gone = runtime.block_on(async {
+    let swept = runtime.block_on(async {
         for due in &due.volumes {
             removal.rewrite(due).await?;
         }
@@ -77,9 +91,18 @@ pub(super) fn run(
     }
     let written = due.volumes.len();
     output.note(&format!(
-        "{written} volumes were written again without what is over; {gone} were removed from the store"
+        "{written} volumes were written again without what is over; {} were removed from the store",
+        swept.gone
     ));
-    Ok(Exit::Done)
+    swept.tell(output);
+    Ok(removal.kept)
+}
+
+/// Says how many locks became longer.
+pub(super) fn told_renewed(renewed: u64, output: &mut Output) {
+    if renewed > 0 {
+        output.note(&format!("{renewed} volumes are locked for longer now"));
+    }
 }
 
 /// What the projects ask of the log.
@@ -92,7 +115,7 @@ pub(super) async fn kept_by(opened: &Opened) -> Result<Kept, CliError> {
 /// A volume with scopes whose time is over.
 pub(super) struct Due {
     place: Place,
-    segments: Vec<Segment>,
+    pub(super) segments: Vec<Segment>,
     /// All of them, those that went before too.
     expired: BTreeSet<Tag>,
 }
@@ -187,9 +210,9 @@ impl Removal {
         read.map_err(|error| unreadable(&error))?;
         let rows = remaining(rows, &key, &due.expired);
         let meta = due.place.meta.without(&due.expired);
-        let (volume, id, bytes) = archive.settle(&meta, &rows).await?;
-        let checked = check(&volume, &due.segments, &key, |_, _, _, _, _| {});
+        let settled = archive.settle(&meta, &rows).await?;
+        let checked = check(&settled.volume, &due.segments, &key, |_, _, _, _, _| {});
         checked.map_err(|error| unreadable(&error))?;
-        archive.replace(&volume, id, bytes)
+        archive.replace(&settled, &due.segments).await
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
@@ -11,16 +11,19 @@ use super::archive::{Archive, LogKeys};
 use super::entries::{each, segments_of, signed};
 use super::expire::Removal;
 use super::source::DirSource;
+use crate::app::VolumeStore;
 use crate::app::system::SystemEntropy;
 use crate::archive::{Fold, Meta, VolumeKeys, check, records_of};
 use crate::cli::output::CliError;
 use crate::journal::{Found, Journal as _, Tail, Wal, WalConfig};
 use crate::ledger::{DAY_MS, Kept, Scope, samples};
 use crate::notary::{DirShelf, Lane, Notary, NotaryKeys, NotaryParts};
+use crate::store::locked::SharedLocks;
+use crate::store::locked::memory::LockMemory;
 use crate::store::memory::MemoryStore;
 use crate::store::{BlobBody, BlobEntry, BlobStore, BlobStream, SharedStore, StoreError};
 use crate::types::limits::{JOURNAL_FILE_BYTES_MIN, LOG_KEPT_DAYS};
-use crate::types::{BlobId, Clock, EventId, Secret, Timestamp};
+use crate::types::{BlobId, Clock, EventId, RetentionMode, Secret, Timestamp};
 
 const ORIGIN: &str = "vault.example/log";
 const BEGIN: u64 = 1_600_000_000_000;
@@ -47,22 +50,22 @@ fn notary_keys() -> NotaryKeys {
 }
 
 /// Projects, and for how many days each has its records kept.
-fn kept(icu: u32) -> Kept {
-    let terms = [("icu", icu), ("lab", LOG_KEPT_DAYS)];
+fn kept((icu, lab): (u32, u32)) -> Kept {
+    let terms = [("icu", icu), ("lab", lab)];
     Kept::new(terms.map(|(name, days)| (name.parse().unwrap(), days)))
 }
 
 /// So many days after the world began.
-fn after(days: u64) -> Timestamp {
+pub(super) fn after(days: u64) -> Timestamp {
     Timestamp::from_millis(BEGIN + 60_000 + days * DAY_MS)
 }
 
-fn keys((days, icu): (u64, u32)) -> LogKeys {
+fn keys((days, icu): (u64, u32), lab: u32) -> LogKeys {
     LogKeys {
         origin: ORIGIN.to_owned(),
         notary: notary_keys(),
         volumes: VolumeKeys::new(secret(5)),
-        kept: kept(icu),
+        kept: kept((icu, lab)),
         now: after(days),
     }
 }
@@ -123,20 +126,41 @@ impl BlobStore for Dying {
 }
 
 /// A log of two volumes with records of `icu`, `lab` and a copy from the one to the other.
-struct World {
+pub(super) struct World {
     dir: tempfile::TempDir,
-    store: SharedStore,
+    pub(super) store: SharedStore,
+    /// The same place with its locks, where volumes are locked; its clock is the world's.
+    locks: Option<Arc<LockMemory>>,
     /// How many days have passed, and how many icu's records are kept.
-    at: Mutex<(u64, u32)>,
+    pub(super) at: Mutex<(u64, u32)>,
+    /// How many lab's are.
+    lab: AtomicU32,
 }
 
 impl World {
     async fn new() -> Self {
+        let clock = Arc::new(Ticking(AtomicU64::new(BEGIN)));
+        Self::over(Arc::new(MemoryStore::new(clock)), None).await
+    }
+
+    /// On this store, with these locks.
+    pub(super) async fn over(store: SharedStore, locks: Option<&Arc<LockMemory>>) -> Self {
+        Self::over_kept(store, locks, LOG_KEPT_DAYS).await
+    }
+
+    /// The same, of which icu's records are kept for so many days from the beginning.
+    pub(super) async fn over_kept(
+        store: SharedStore,
+        locks: Option<&Arc<LockMemory>>,
+        icu: u32,
+    ) -> Self {
         let clock = || Arc::new(Ticking(AtomicU64::new(BEGIN)));
         let world = Self {
             dir: tempfile::tempdir().unwrap(),
-            store: Arc::new(MemoryStore::new(clock())),
-            at: Mutex::new((0, LOG_KEPT_DAYS)),
+            store,
+            locks: locks.cloned(),
+            at: Mutex::new((0, icu)),
+            lab: AtomicU32::new(LOG_KEPT_DAYS),
         };
         let config = WalConfig {
             file_bytes: JOURNAL_FILE_BYTES_MIN,
@@ -168,17 +192,39 @@ impl World {
         world
     }
 
-    fn path(&self, name: &str) -> std::path::PathBuf {
+    /// The same world, whose volumes are locked from here on.
+    pub(super) fn locked(mut self, locks: &Arc<LockMemory>) -> Self {
+        self.locks = Some(Arc::clone(locks));
+        self
+    }
+
+    pub(super) fn set_lab(&self, days: u32) {
+        self.lab.store(days, Ordering::SeqCst);
+    }
+
+    pub(super) fn path(&self, name: &str) -> std::path::PathBuf {
         self.dir.path().join(name)
     }
 
     /// Opens the volumes after so many days.
     async fn opened(&self, store: &SharedStore, at: (u64, u32)) -> Result<Archive, CliError> {
-        let (store, log) = (Arc::clone(store), self.path("log"));
-        Archive::over(store, (&log, &self.path("journal")), keys(at)).await
+        let log = self.path("log");
+        let keys = keys(at, self.lab.load(Ordering::SeqCst));
+        if let Some(locks) = &self.locks {
+            locks.set(keys.now);
+        }
+        let volumes = VolumeStore {
+            store: Arc::clone(store),
+            locks: self.locks.clone().map(|locks| -> SharedLocks { locks }),
+        };
+        let mut archive = Archive::over(volumes, (&log, &self.path("journal")), keys).await?;
+        if let Some(locks) = &mut archive.locks {
+            locks.mode = Some(RetentionMode::Compliance);
+        }
+        Ok(archive)
     }
 
-    async fn open(&self, store: &SharedStore) -> Archive {
+    pub(super) async fn open(&self, store: &SharedStore) -> Archive {
         let at = *self.at.lock().unwrap();
         self.opened(store, at).await.unwrap()
     }
@@ -205,21 +251,26 @@ impl World {
             fold.push(record.seq, record.entry, record.session).unwrap();
         }
         let meta = Meta::new(ORIGIN, "gateway", (from, end), Vec::new());
-        let (volume, id, bytes) = archive.settle(&meta, fold.rows()).await.unwrap();
-        archive.add(&volume, id, bytes).unwrap();
+        let settled = archive.settle(&meta, fold.rows()).await.unwrap();
+        archive.add(&settled, &segments).await.unwrap();
     }
 
-    async fn removal(&self, store: &SharedStore, days: u64, icu: u32) -> Removal {
+    pub(super) async fn removal(&self, store: &SharedStore, days: u64, icu: u32) -> Removal {
         Removal {
             archive: self.opened(store, (days, icu)).await.unwrap(),
             log: DirSource::new(&self.path("log")),
-            kept: kept(icu),
+            kept: kept((icu, self.lab.load(Ordering::SeqCst))),
             now: after(days),
         }
     }
 
     /// Removes what is over after so many days.
-    async fn expire(&self, store: &SharedStore, days: u64, icu: u32) -> Result<usize, ()> {
+    pub(super) async fn expire(
+        &self,
+        store: &SharedStore,
+        days: u64,
+        icu: u32,
+    ) -> Result<usize, ()> {
         *self.at.lock().unwrap() = (days, icu);
         let mut removal = self.removal(store, days, icu).await;
         let due = removal.due().map_err(drop)?;
@@ -233,7 +284,7 @@ impl World {
 
     /// Every record that the index leads to, by its number and projects, each volume held against
     /// the log.
-    async fn records(&self) -> BTreeSet<(u64, String)> {
+    pub(super) async fn records(&self) -> BTreeSet<(u64, String)> {
         let archive = self.open(&self.store).await;
         let mut log = DirSource::new(&self.path("log"));
         let size = size(&mut log);
@@ -258,7 +309,7 @@ impl World {
     }
 }
 
-fn size(log: &mut DirSource) -> u64 {
+pub(super) fn size(log: &mut DirSource) -> u64 {
     let public = notary_keys().public(ORIGIN).unwrap();
     signed(log, "checkpoint", &public).unwrap().1.size
 }
@@ -374,8 +425,9 @@ async fn a_volume_that_does_not_hold_is_left_as_it_is() {
     })
     .unwrap();
     rows.pop();
-    let (bent, id, bytes) = archive.settle(&place.meta, &rows).await.unwrap();
-    removal.archive.replace(&bent, id, bytes).unwrap();
+    let bent = archive.settle(&place.meta, &rows).await.unwrap();
+    let segments = &due.volumes[0].segments;
+    removal.archive.replace(&bent, segments).await.unwrap();
     let mut removal = world.removal(&world.store, 365, 365).await;
     let fresh = removal.due().unwrap();
     assert!(removal.rewrite(&fresh.volumes[0]).await.is_err());

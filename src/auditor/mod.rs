@@ -28,6 +28,9 @@ mod source;
 mod verify;
 mod whole;
 mod witness;
+mod worm;
+#[cfg(test)]
+mod worm_tests;
 
 use std::process::ExitCode;
 use std::sync::Arc;

@@ -5,9 +5,12 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use tokio::runtime::Runtime;
+
 use super::archive::{Archive, LogKeys, unreadable};
 use super::args;
 use super::entries::{broken, each, segments_of, signed};
+use super::expire::told_renewed;
 use super::runs::Runs;
 use super::source::DirSource;
 use crate::app::Shipped;
@@ -35,7 +38,8 @@ pub(super) fn run(ask: &args::Ship, desk: Desk<'_>, output: &mut Output) -> Resu
         LogKeys::of(&config, opened).await
     })?;
     let runtime = runtime()?;
-    let archive = runtime.block_on(Archive::open(desk, keys))?;
+    let mut archive = runtime.block_on(Archive::open(desk, keys))?;
+    runtime.block_on(archive.arm(&config, output))?;
     let mut shipper = Shipper {
         archive,
         config,
@@ -44,10 +48,12 @@ pub(super) fn run(ask: &args::Ship, desk: Desk<'_>, output: &mut Output) -> Resu
         next: None,
     };
     let mut expires = SystemClock.now();
+    shipper.renew(&runtime, output)?;
     loop {
         let (made, freed) = runtime.block_on(async {
             // Others may work on the volumes in between.
             let _kept = shipper.archive.lock()?;
+            shipper.archive.keys.now = SystemClock.now();
             let made = shipper.round(ask).await?;
             Ok::<_, CliError>((made, shipper.prune(ask.keep).await?))
         })?;
@@ -62,8 +68,11 @@ pub(super) fn run(ask: &args::Ship, desk: Desk<'_>, output: &mut Output) -> Resu
         }
         if SystemClock.now() >= expires {
             let all = args::Expire { dry_run: false };
-            let again = match super::expire::run(&all, desk, output) {
-                Ok(_) => DAY_MS,
+            let again = match super::expire::remove(&all, desk, output) {
+                Ok(kept) => {
+                    shipper.archive.keys.kept = kept;
+                    DAY_MS
+                }
                 // What is over waits an hour; what is new goes on into volumes.
                 Err(error) => {
                     output.error(&error);
@@ -86,6 +95,17 @@ struct Shipper {
 }
 
 impl Shipper {
+    /// Locks what is not locked yet, before what it was made of may go.
+    fn renew(&mut self, runtime: &Runtime, output: &mut Output) -> Result<(), CliError> {
+        let _kept = self.archive.lock()?;
+        let mut log = DirSource::new(&self.config.proof.dir);
+        if self.archive.index.volumes().is_empty() {
+            return Ok(());
+        }
+        told_renewed(runtime.block_on(self.archive.renew(&mut log))?, output);
+        Ok(())
+    }
+
     /// Closes what is to be closed; how many volumes that made.
     async fn round(&mut self, ask: &args::Ship) -> Result<u64, CliError> {
         let keys = &self.archive.keys;
@@ -161,6 +181,7 @@ impl Shipper {
             if meta.first > at {
                 break;
             }
+            self.archive.must_be_held(place)?;
             let segments = segments_of(&mut log, checkpoint.size, place)?;
             let volume = self.archive.volume(place).await?;
             let checked = check(
@@ -191,12 +212,12 @@ impl Shipper {
         let gone = self.read(segments, &mut fold)?;
         let keys = &self.archive.keys;
         let meta = Meta::new(&keys.origin, &lane, (first.first, newest.end()), gone);
-        let (volume, id, len) = self.archive.settle(&meta, fold.rows()).await?;
+        let settled = self.archive.settle(&meta, fold.rows()).await?;
         drop(fold);
         let scopes = self.archive.keys.notary.scope_key();
-        let checked = check(&volume, segments, &scopes, |_, _, _, _, _| {});
+        let checked = check(&settled.volume, segments, &scopes, |_, _, _, _, _| {});
         checked.map_err(|error| unreadable(&error))?;
-        self.archive.add(&volume, id, len)
+        self.archive.add(&settled, segments).await
     }
 
     /// Reads the journal's records of these segments; which of them are lost.

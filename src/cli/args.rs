@@ -400,6 +400,29 @@ pub enum PrincipalCommand {
         #[arg(long, value_name = "SUBJECT")]
         subject: String,
     },
+    /// Let an organisation tell of a person who was made here (SCIM)
+    ///
+    /// From then on it finds her under her user name, may set her inactive, end her and put her
+    /// into its groups; what she was granted stays hers. Where it links people at an issuer she
+    /// signs in there as the subject that these names say, which the organisation cannot change.
+    /// Refused where an organisation tells of her already, or a name or the subject is somebody
+    /// else's.
+    #[command(
+        after_long_help = "Example:\n  kluis principal adopt a.jansen --organisation sram --user-name a.jansen@umc.example --external-id 8f2c…"
+    )]
+    Adopt {
+        /// Whom it is to tell of
+        name: PrincipalId,
+        /// The organisation, as `kluis scim list` names it
+        #[arg(long, value_name = "NAME")]
+        organisation: ProjectName,
+        /// Her user name there
+        #[arg(long, value_name = "NAME")]
+        user_name: String,
+        /// What its own system calls her
+        #[arg(long, value_name = "ID")]
+        external_id: Option<String>,
+    },
     /// Remove a subject's link and end its sessions
     #[command(
         after_long_help = "Example:\n  kluis principal unlink --issuer k8s --subject system:serviceaccount:icu:train"

@@ -52,7 +52,7 @@ fn every_command_is_listed_here() {
         kluis principal; \
         kluis principal create; kluis principal list; kluis principal suspend; \
         kluis principal clear; \
-        kluis principal link; kluis principal unlink; kluis principal links; \
+        kluis principal link; kluis principal adopt; kluis principal unlink; kluis principal links; \
         kluis principal resume; kluis group; kluis group create; kluis group show; \
         kluis group add; kluis group remove; kluis group map; kluis group unmap; kluis group claims; \
         kluis group map-visa; kluis group unmap-visa; kluis group visas; \

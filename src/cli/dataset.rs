@@ -231,7 +231,7 @@ fn publish(
             })?
         }
     };
-    let hidden = version.hidden;
+    let hidden = version.hidden.unwrap_or_default();
     output.rows(VERSION_COLUMNS, &[version.cells(name)?])?;
     if hidden > 0 {
         output.note(&format!(
@@ -281,13 +281,13 @@ const VERSION_COLUMNS: [&str; 6] = [
 #[derive(Deserialize)]
 struct Told {
     version: String,
-    objects: u64,
-    bytes: u64,
+    /// How much is in it; told to who may list all of it.
+    objects: Option<u64>,
+    bytes: Option<u64>,
+    hidden: Option<u64>,
     published: String,
     publisher: String,
     root: String,
-    #[serde(default)]
-    hidden: u64,
 }
 
 impl Told {
@@ -295,12 +295,12 @@ impl Told {
         let root = &published.root;
         Self {
             version: format!("{}@{}", path(&root.bucket), root.number),
-            objects: root.objects,
-            bytes: root.bytes,
+            objects: Some(root.objects),
+            bytes: Some(root.bytes),
             published: root.frozen.to_string(),
             publisher: published.publisher.to_string(),
             root: data_encoding::HEXLOWER.encode(&published.digest),
-            hidden: root.hidden,
+            hidden: Some(root.hidden),
         }
     }
 
@@ -311,8 +311,8 @@ impl Told {
         }
         Ok([
             self.version,
-            self.objects.to_string(),
-            self.bytes.to_string(),
+            self.objects.map_or_else(String::new, |n| n.to_string()),
+            self.bytes.map_or_else(String::new, |n| n.to_string()),
             self.published,
             self.publisher,
             self.root,

@@ -5,6 +5,7 @@ use super::open::{Desk, absent, call};
 use super::output::{CliError, Exit, Output};
 use crate::catalog::{Mutation, PrincipalRow, SharedCatalog};
 use crate::types::{Label, PrincipalId, PrincipalKind, limits};
+use crate::vault::Adoption;
 
 const COLUMNS: [&str; 6] = [
     "principal",
@@ -48,20 +49,24 @@ pub(super) fn run(
             issuer,
             subject,
         } => {
-            desk.act(output, async |opened| {
-                let call = call(opened, "principal link")?;
-                let place = (issuer.as_str(), subject.as_str());
-                let vault = &opened.vault;
-                Ok(vault.link_identity(&call, place, name.clone()).await?)
-            })?;
+            link((issuer, subject), Some(name), desk, output)?;
             output.note(&format!("{subject} of {issuer} is {name}"));
         }
+        PrincipalCommand::Adopt {
+            name,
+            organisation,
+            user_name,
+            external_id,
+        } => {
+            let adoption = Adoption {
+                source: organisation.clone(),
+                user_name: user_name.clone(),
+                external_id: external_id.clone(),
+            };
+            adopt(name, adoption, desk, output)?;
+        }
         PrincipalCommand::Unlink { issuer, subject } => {
-            desk.act(output, async |opened| {
-                let call = call(opened, "principal unlink")?;
-                let place = (issuer.as_str(), subject.as_str());
-                Ok(opened.vault.unlink_identity(&call, place).await?)
-            })?;
+            link((issuer, subject), None, desk, output)?;
             output.note(&format!("{subject} of {issuer} is nobody any more"));
         }
         PrincipalCommand::Links { name } => {
@@ -106,6 +111,45 @@ fn create(
         let made = vault.create_principal(&call, name.clone(), acts_for.cloned());
         Ok(made.await?)
     })
+}
+
+/// Links a subject to somebody, or to nobody any more.
+fn link(
+    place: (&str, &str),
+    name: Option<&PrincipalId>,
+    desk: Desk<'_>,
+    output: &mut Output,
+) -> Result<(), CliError> {
+    desk.act(output, async |opened| {
+        let vault = &opened.vault;
+        let Some(name) = name else {
+            let call = call(opened, "principal unlink")?;
+            return Ok(vault.unlink_identity(&call, place).await?);
+        };
+        let call = call(opened, "principal link")?;
+        Ok(vault.link_identity(&call, place, name.clone()).await?)
+    })
+}
+
+fn adopt(
+    name: &PrincipalId,
+    adoption: Adoption,
+    desk: Desk<'_>,
+    output: &mut Output,
+) -> Result<(), CliError> {
+    let told = format!(
+        "{} tells of {name}, as {}",
+        adoption.source, adoption.user_name
+    );
+    desk.act(output, async |opened| {
+        let call = call(opened, "principal adopt")?;
+        Ok(opened
+            .vault
+            .scim_adopt(&call, name.clone(), adoption)
+            .await?)
+    })?;
+    output.note(&told);
+    Ok(())
 }
 
 fn suspend(

@@ -94,8 +94,10 @@ fn show(command: &ScimCommand, desk: Desk<'_>, output: &mut Output) -> Result<()
             output.rows(columns, &rows)?;
         }
         ScimCommand::People { name } => {
-            let rows = rows(desk, RosterKind::Person, &format!("{name}."))?;
-            let rows: Vec<[String; 6]> = rows.into_iter().filter_map(person).collect();
+            // Whoever was adopted is called otherwise.
+            let rows = rows(desk, RosterKind::Person, "")?.into_iter();
+            let rows = rows.filter_map(|row| person(name.as_str(), row));
+            let rows: Vec<[String; 6]> = rows.collect();
             let columns = [
                 "principal",
                 "user_name",
@@ -166,10 +168,13 @@ fn source((name, row): Named) -> Option<[String; 6]> {
     ])
 }
 
-fn person((name, row): Named) -> Option<[String; 6]> {
+fn person(of: &str, (name, row): Named) -> Option<[String; 6]> {
     let RosterRow::Person(row) = row else {
         return None;
     };
+    if row.source != of {
+        return None;
+    }
     Some([
         name,
         row.user_name,

@@ -105,6 +105,11 @@ fn refuse(error: &ServeError) -> CliError {
             Exit::Unavailable,
             "another program may listen there: choose another address",
         ),
+        ServeError::Worm(_) => (
+            Exit::Usage,
+            "name a bucket with Object Lock in `volumes.bucket`, or set volumes.worm = \"try\"; \
+             docs/audit.md says what each is worth",
+        ),
         ServeError::Probe(_) => (
             Exit::Unavailable,
             "`kluis doctor` says what the store lacks",

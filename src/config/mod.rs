@@ -22,10 +22,11 @@ pub use render::{documentation, template};
 pub use secrets::{SecretError, StoreCredentials, read_secret_file, store_credentials};
 pub use settings::{
     Catalog, Config, Journal, Keys, LabelSection, Limits, Log, Ops, Otlp, Pkcs11, Plugin, Policy,
-    Proof, Row, Server, Store, Sweep, Syslog, Transit,
+    Proof, Row, Server, Store, Sweep, Syslog, Transit, Volumes,
 };
 pub use value::{
-    ByteSize, LogFormat, LogLevel, PlainHttp, RootKind, StoreKind, StreamForm, TlsVersion,
+    ByteSize, LogFormat, LogLevel, PlainHttp, RootKind, StoreKind, StreamForm, TlsVersion, Worm,
+    WormMode,
 };
 
 /// A configuration file is never larger; a larger one is another file, named by mistake.

@@ -10,6 +10,7 @@ use super::problem::Problem;
 use super::reader::{Document, Section};
 use super::value::{
     ByteSize, LogFormat, LogLevel, PlainHttp, RootKind, StoreKind, StreamForm, TlsVersion, Value,
+    Worm, WormMode,
 };
 use crate::types::{Label, Labels, ProjectName};
 
@@ -299,6 +300,20 @@ settings! {
         /// How often what was recorded since is put under a new checkpoint.
         interval: Duration = seconds(1),
     }
+    /// The log's volumes in the store, and their locks (`docs/audit.md`).
+    volumes: Volumes {
+        /// The bucket that they are in; none for `store.bucket`. It has the same endpoint and
+        /// credential. Choose it before the first volume is written: they do not move by
+        /// themselves.
+        bucket: Option<String> = None,
+        /// Whether they are under Object Lock until their time is over: "off", "try" (where the
+        /// bucket has it and keeps it), or "require": otherwise neither the gateway nor `ship`
+        /// starts.
+        worm: Worm = Worm::Try,
+        /// Whether nobody can take a lock off before its end, or who holds a right of the store's
+        /// to do so.
+        worm_mode: WormMode = WormMode::Compliance,
+    }
     /// The log, streamed to a receiver of syslog over TLS as it grows (RFC 5424, RFC 5425).
     syslog: Syslog {
         /// The receiver, `siem.example.org:6514`; none for no stream.
@@ -364,6 +379,12 @@ settings! {
         clearance: Label = super::check::label("internal"),
         /// The highest label that may be uploaded.
         ceiling: Label = super::check::label("secret"),
+    }
+    /// Jobs of schedulers (`docs/jobs.md`).
+    jobs: Jobs {
+        /// How long a job's session is good for; its node renews it at two thirds of that. 1s to
+        /// 15m.
+        session: Duration = Duration::from_millis(crate::types::limits::JOB_SESSION_MS),
     }
     /// Who is believed about who people are.
     identity: Identity {

@@ -329,6 +329,22 @@ words! {
         /// An `age` plugin (`[plugin]`).
         Plugin = "plugin",
     }
+    /// Whether the log's volumes are locked in the store.
+    Worm, "\"off\", \"try\" or \"require\"" {
+        /// Never.
+        Off = "off",
+        /// Where the bucket has Object Lock and keeps it.
+        Try = "try",
+        /// Always: where that cannot be, nothing starts.
+        Require = "require",
+    }
+    /// Who may take a lock off before its end.
+    WormMode, "\"compliance\" or \"governance\"" {
+        /// Nobody.
+        Compliance = "compliance",
+        /// Who holds a right of the store's to do so.
+        Governance = "governance",
+    }
     /// How log lines look.
     LogFormat, "\"auto\", \"text\" or \"json\"" {
         /// Text on a terminal, JSON elsewhere.

@@ -3,6 +3,9 @@
 
 use std::collections::BTreeMap;
 
+use data_encoding::HEXLOWER;
+use ring::digest::{Context, SHA256};
+
 use super::scope::Scope;
 use crate::types::limits::LOG_KEPT_DAYS;
 use crate::types::{ProjectName, Timestamp};
@@ -53,6 +56,16 @@ impl Kept {
         back(now, self.shortest)
     }
 
+    /// All terms in one word, which is another one where any of them is.
+    #[must_use]
+    pub fn terms(&self) -> String {
+        let mut context = Context::new(&SHA256);
+        for (name, days) in &self.days {
+            context.update(format!("{name} {days}\n").as_bytes());
+        }
+        HEXLOWER.encode(context.finish().as_ref())
+    }
+
     /// What came into the log before this moment is over.
     #[must_use]
     pub fn since(&self, scope: &Scope, now: Timestamp) -> Timestamp {
@@ -97,6 +110,8 @@ mod tests {
         assert_eq!(kept.since(&project("icu"), now), at(9_600));
         assert_eq!(kept.any_since(now), at(9_600));
         assert_eq!(kept.scopes().count(), 3);
+        let other = Kept::new(terms.map(|(name, days)| (name.parse().unwrap(), days + 1)));
+        assert_ne!(kept.terms(), other.terms());
         let none = Kept::new([]);
         assert_eq!(none.days(&Scope::Vault), LOG_KEPT_DAYS);
         // A clock at the epoch lets nothing go.

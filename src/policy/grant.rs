@@ -168,13 +168,7 @@ impl Terms {
         if !from {
             return Some(Excluded::Network);
         }
-        let there = match when.ground {
-            _ if self.partitions.is_empty() => true,
-            Ground::In(partition) => self.partitions.contains(partition),
-            Ground::Unplaced => !denies,
-            Ground::Elsewhere => denies,
-        };
-        if !there {
+        if !is_there(&self.partitions, when.ground, denies) {
             return Some(Excluded::Partition);
         }
         if !self.actions.is_empty() && !self.actions.contains(&action) {
@@ -184,6 +178,16 @@ impl Terms {
             .version
             .is_some_and(|version| when.version != Some(version));
         other.then_some(Excluded::Version)
+    }
+}
+
+/// Whether what names these partitions covers what is asked on this ground.
+pub(super) fn is_there(partitions: &[PartitionName], ground: Ground<'_>, denies: bool) -> bool {
+    match ground {
+        _ if partitions.is_empty() => true,
+        Ground::In(partition) => partitions.contains(partition),
+        Ground::Unplaced => !denies,
+        Ground::Elsewhere => denies,
     }
 }
 

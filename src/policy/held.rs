@@ -9,6 +9,7 @@ use casbin::rhai::{Dynamic, ImmutableString};
 
 use super::demand::Assurance;
 use super::grant::{Circumstances, Grant, GrantEffect, Ground, Standing, Terms};
+use super::shelf::Shelf;
 use super::source::Policy;
 use crate::types::{Action, IpAddr, PartitionName, ProjectName, Timestamp};
 
@@ -26,7 +27,7 @@ pub(super) const DENY_LINE: &str = "deny-line:";
 #[derive(Debug)]
 pub(super) struct Held {
     project: ProjectName,
-    roles: HashMap<String, HashMap<Scope, Vec<Cover>>>,
+    roles: HashMap<String, HashMap<Scope, Shelf>>,
 }
 
 /// A dataset's name, or nothing for the whole project.
@@ -34,16 +35,16 @@ type Scope = String;
 
 /// What a grant covers within its dataset.
 #[derive(Debug)]
-struct Cover {
-    prefix: String,
-    starts: Timestamp,
-    ends: Option<Timestamp>,
+pub(super) struct Cover {
+    pub(super) prefix: String,
+    pub(super) starts: Timestamp,
+    pub(super) ends: Option<Timestamp>,
     /// The one purpose that it allows; a denial is for every purpose.
-    purpose: Option<String>,
+    pub(super) purpose: Option<String>,
     /// What narrows it; most say nothing.
-    terms: Option<Terms>,
+    pub(super) terms: Option<Terms>,
     /// Where the grant stands in the subject's list.
-    grant: usize,
+    pub(super) grant: usize,
 }
 
 /// The part of a request that a grant must cover.
@@ -169,14 +170,15 @@ impl Held {
                     });
             }
         }
-        // The narrowest grant speaks first, so that a record names the most telling one; among
-        // equals the one that stands first.
-        for covers in roles.values_mut().flat_map(HashMap::values_mut) {
-            covers.sort_by_key(|cover| (std::cmp::Reverse(cover.prefix.len()), cover.grant));
-        }
+        let shelved = |(role, scopes): (String, HashMap<Scope, Vec<Cover>>)| {
+            let denies = denies(&role);
+            let scopes = scopes.into_iter();
+            let scopes = scopes.map(|(scope, covers)| (scope, Shelf::new(covers, denies)));
+            (role, scopes.collect())
+        };
         Self {
             project: project.clone(),
-            roles,
+            roles: roles.into_iter().map(shelved).collect(),
         }
     }
 
@@ -193,23 +195,23 @@ impl Held {
             return None;
         }
         let scopes = self.roles.get(role)?;
-        // No role's name holds a colon: it marks what denies.
-        let denies = role.contains(':');
-        let of = |scope: &str| {
-            let covers = scopes.get(scope)?;
-            covers.iter().find(|cover| cover.covers(place, denies))
-        };
+        let of = |scope: &str| scopes.get(scope)?.find(&place, denies(role));
         let narrow = if place.dataset.is_empty() {
             None
         } else {
             of(place.dataset)
         };
-        narrow.or_else(|| of("")).map(|cover| cover.grant)
+        narrow.or_else(|| of(""))
     }
 }
 
+/// Whether lines under this name deny: no role's own name holds a colon.
+fn denies(role: &str) -> bool {
+    role.contains(':')
+}
+
 impl Cover {
-    fn covers(&self, place: Place<'_>, denies: bool) -> bool {
+    pub(super) fn covers(&self, place: Place<'_>, denies: bool) -> bool {
         place.is_within(&self.prefix, denies)
             && is_live(self.starts, self.ends, place.now)
             && (denies || place.is_for(self.purpose.as_deref()))

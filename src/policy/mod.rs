@@ -27,6 +27,7 @@ mod matcher;
 mod model;
 mod project;
 mod roles;
+mod shelf;
 mod source;
 #[cfg(test)]
 mod testkit;

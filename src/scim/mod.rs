@@ -14,7 +14,7 @@ mod tests;
 
 pub use filter::{Attribute, Filter, Operator, Value, Values};
 pub use patch::Patch;
-pub use resource::{Group, User, attributes, folded, is_shown_name, is_user_name};
+pub use resource::{Group, User, attributes, folded, is_external_id, is_shown_name, is_user_name};
 
 /// The schema of a person.
 pub const USER: &str = "urn:ietf:params:scim:schemas:core:2.0:User";

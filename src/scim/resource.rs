@@ -146,7 +146,8 @@ pub(super) fn text(value: &Json, fits: fn(&str) -> bool) -> Result<Option<String
 }
 
 /// An external id is a subject where sign-in is linked by it: bounded, no control, kept as it is.
-pub(super) fn is_external_id(text: &str) -> bool {
+#[must_use]
+pub fn is_external_id(text: &str) -> bool {
     let bounded = (1..=limits::TOKEN_SUBJECT_BYTES_MAX).contains(&text.len());
     bounded && !text.chars().any(char::is_control)
 }

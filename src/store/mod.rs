@@ -8,6 +8,7 @@ mod body;
 mod contract;
 pub mod fault;
 pub mod local;
+pub mod locked;
 pub mod memory;
 mod probe;
 pub mod s3;

@@ -18,6 +18,20 @@ pub struct Network {
 }
 
 impl Network {
+    /// The network of this length around an address; `None` for a length that it cannot have. It
+    /// contains the address, and is the only one of the length that does.
+    #[must_use]
+    pub fn around(address: IpAddr, length: u8) -> Option<Self> {
+        let address = masked(address.to_canonical(), length)?;
+        Some(Self { address, length })
+    }
+
+    /// How many bits its addresses share.
+    #[must_use]
+    pub const fn length(&self) -> u8 {
+        self.length
+    }
+
     /// Whether an address lies in it. An IPv4 address that came as IPv6 (`::ffff:…`) is IPv4.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {

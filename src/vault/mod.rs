@@ -100,7 +100,7 @@ pub use recover::{Fork, Recovered, Unknown};
 
 pub use crate::journal::Filter as RecordFilter;
 pub use release::{Opening, ReadReport, Released, Run};
-pub use scim::{Found, Listed, NewSource, ScimAsk, ScimRefusal, SourceDraft, Teller};
+pub use scim::{Adoption, Found, Listed, NewSource, ScimAsk, ScimRefusal, SourceDraft, Teller};
 pub use session::{Assumed, Bounds, JobBounds, Rests, Word};
 pub use sign_in::AssumeAsk;
 pub use snapshot::{Adopted, Back, Body, ChainFault, Snapshot};
@@ -189,6 +189,9 @@ pub struct Settings {
     pub log_origin: String,
     /// Projects whose nodes may read sealed bytes from the store itself.
     pub straight: Vec<ProjectName>,
+    /// How long a job's session is good for, in milliseconds; never longer than
+    /// [`limits::JOB_SESSION_MS`](crate::types::limits::JOB_SESSION_MS).
+    pub job_session_ms: u64,
     /// Attempts to be somebody that may fail from one peer at once; 0 for no bound.
     pub attempts: u32,
 }

@@ -298,18 +298,23 @@ impl Vault {
             .collect()
     }
 
-    /// A dataset's published versions, for who may know of the dataset.
+    /// A dataset's published versions, for who may know of the dataset; and whether the caller may
+    /// know how much is in them, which only who may list all of it does (UP-5).
     pub async fn list_published(
         &self,
         call: &Call,
         bucket: &str,
-    ) -> Result<Vec<Published>, VaultError> {
+    ) -> Result<(Vec<Published>, bool), VaultError> {
         let proof = self
             .authorize(call, bucket, None, Action::DatasetHead)
             .await?;
+        let who = call.session.principal.as_ref().ok_or(super::NOBODY)?;
+        let whole = (who, &proof.bucket, "");
+        let counts = self.may(call, whole, Action::ObjectList).await?;
         let recorded = self.begin(call, Self::intent_of(call, &proof)).await?;
         let dataset = proof.dataset()?.id;
-        recorded.settle(self.published(&dataset).await)
+        let published = self.published(&dataset).await;
+        recorded.settle(published.map(|versions| (versions, counts)))
     }
 
     async fn write_manifest(&self, row: &PublicationRow) -> Result<Written, VaultError> {

@@ -68,6 +68,15 @@ async fn up_5_a_depositor_is_refused_whatever_shows_what_is_there() {
         } else if OF_THE_DATASET.contains(&operation) {
             assert!(got.status < 300, "{operation}: {} {}", got.status, got.body);
             assert!(!got.body.contains("secret"), "{operation}: {}", got.body);
+            if operation == "ListPublished" {
+                assert!(got.body.contains("@1"), "a version: {}", got.body);
+                let counts = ["\"objects\"", "\"bytes\"", "\"hidden\""];
+                assert!(
+                    !counts.iter().any(|it| got.body.contains(it)),
+                    "{}",
+                    got.body
+                );
+            }
         } else if matches!(expected, Else::Refused | Else::OfTheLog) {
             if got.status != 403 {
                 wrong.push((operation, got.status, got.body));

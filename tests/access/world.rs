@@ -198,6 +198,7 @@ impl World {
             host_approves: true,
             log_origin: ORIGIN.to_owned(),
             straight: vec![icu()],
+            job_session_ms: limits::JOB_SESSION_MS,
             attempts: limits::ATTEMPTS_BURST,
             review: ReviewTimes {
                 privileged_ms: 92 * DAY_MS,

@@ -6,10 +6,10 @@ use std::process::{Child, Stdio};
 use super::{Vault, audit, command, told};
 
 /// A gateway that runs until it is told to stop.
-struct Serving(Child);
+pub(super) struct Serving(Child);
 
 impl Vault {
-    fn serve(&self) -> Serving {
+    pub(super) fn serve(&self) -> Serving {
         let mut command = command(env!("CARGO_BIN_EXE_kluis"));
         command.arg("--config").arg(self.path("kluis.toml"));
         let child = command
@@ -39,7 +39,7 @@ impl Vault {
         Serving(child)
     }
 
-    fn tells(&self, args: &[&str]) -> String {
+    pub(super) fn tells(&self, args: &[&str]) -> String {
         let mut command = command(env!("CARGO_BIN_EXE_kluis"));
         command
             .arg("--config")
@@ -84,7 +84,7 @@ impl Drop for Serving {
     }
 }
 
-fn field(told: &str, name: &str) -> String {
+pub(super) fn field(told: &str, name: &str) -> String {
     let line = told.lines().next().expect("a line");
     let value: serde_json::Value = serde_json::from_str(line).expect("JSON");
     value[name].as_str().expect(name).to_owned()

@@ -11,6 +11,8 @@ mod volumes;
 mod witness;
 
 #[cfg(feature = "sql")]
+mod glass;
+#[cfg(feature = "sql")]
 mod query;
 
 use std::io::{BufRead as _, BufReader};

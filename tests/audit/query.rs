@@ -4,7 +4,7 @@ use super::{Vault, told};
 
 impl Vault {
     #[track_caller]
-    fn asks(&self, args: &[&str]) -> String {
+    pub(super) fn asks(&self, args: &[&str]) -> String {
         let hers = ["--json", "query", "--project", "icu", "--auditor", "tess"];
         told(&self.audit(&[&hers[..], args].concat()), 0, "")
     }

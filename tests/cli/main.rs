@@ -1,6 +1,7 @@
 //! The command itself, run as its users run it, each test in a directory of its own.
 
 mod beside;
+mod grants;
 mod host;
 mod hostile;
 mod journey;

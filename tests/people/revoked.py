@@ -121,7 +121,32 @@ again = scim.post("Users", json={"schemas": [USER], "userName": "ann@uni.example
 check("a name is never given twice", again["id"] == "uni.ann@uni.example.2", again)
 listed = kluis("--json", "scim", "people", "uni")
 check("the host lists whom an organisation tells of", '"uni.ann@uni.example.2"' in listed, listed)
+# One who was made here by hand, with a grant and a credential, is handed to her organisation.
+kluis("principal", "create", "dee")
+kluis("grant", "create", "icu", "--to", "dee", "--role", "reader", "--purpose", "test", "--permit", "T-2",
+      "--expires", "2099-01-01T00:00:00Z", "--approver", "ana")
+reader = client(kluis("credential", "create", "dee"))
+check("made by hand, she reads", within_a_second(True) is True, reads())
+found = scim.get("Users", params={"filter": 'userName eq "dee@uni.example"'}).json()
+check("the organisation knows nothing of her", found["totalResults"] == 0, found)
+kluis("principal", "adopt", "dee", "--organisation", "uni", "--user-name", "Dee@Uni.example")
+found = scim.get("Users", params={"filter": 'userName eq "dee@uni.example"'}).json()
+check("adopted, it finds her under her user name", [user["id"] for user in found["Resources"]] == ["dee"], found)
+check("and lists her", "dee" in [user["id"] for user in scim.get("Users").json()["Resources"]])
+twice = scim.post("Users", json={"schemas": [USER], "userName": "dee@uni.example"}).status_code
+check("it makes no second one of her", twice == 409, twice)
+check("what was hers is hers", reads() is True, reads())
+patch("Users/dee", {"op": "replace", "path": "active", "value": False})
+check("set inactive, she is refused", within_a_second("AccessDenied") == "AccessDenied", reads())
+patch("Users/dee", {"op": "replace", "path": "active", "value": True})
+check("and back", within_a_second(True) is True, reads())
+again = subprocess.run([KLUIS, "--config", f"{DIR}/kluis.toml", "principal", "adopt", "dee", "--organisation", "uni", "--user-name", "other"],
+                       capture_output=True, text=True, timeout=60)
+check("nobody is adopted twice", again.returncode == 1 and "tells of her already" in again.stderr, again)
+listed = kluis("--json", "scim", "people", "uni")
+check("the host lists her among its people", '"principal":"dee"' in listed.replace(" ", ""), listed)
 log = kluis("audit", "tail", "--lines", "200")
+check("her adoption is in the log", "scim=uni adopt user=dee" in log, log[-500:])
 check("what it told is in the log", "scim=uni delete user=uni.ann@uni.example" in log or "ScimDeleteUser" in log, log[-500:])
 kluis("scim", "end", "uni")
 end = time.monotonic() + 1

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Sign-in with a real OpenID provider (npm oauth2-mock-server): boto3's own web-identity provider, `kluis login`, and
-# passports with visas of a second issuer (npm jose), with a vault and a clock of their own.
+# Sign-in with a real OpenID provider (npm oauth2-mock-server): web-identity providers of boto3, the JavaScript SDK and the AWS CLI, `kluis login`,
+# and passports with visas of a second issuer (npm jose), with a vault and a clock of their own.
 #
 #   tests/signin/run.sh
 #

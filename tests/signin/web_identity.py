@@ -99,6 +99,19 @@ try:
     """
     node = subprocess.run(["node", "-e", script], capture_output=True, text=True, timeout=60, check=False)
     check("the SDK for JavaScript does so, too", node.stdout == "sealed bytes\n", node)
+    # The command of AWS, by its own provider: the same variables, no line of configuration.
+    aws = [f"{os.environ['LAB_CACHE']}/aws1/bin/aws"]
+    listed = subprocess.run([*aws, "s3", "ls", "s3://icu--ecg"], capture_output=True, text=True, timeout=60, check=False)
+    check("aws s3 ls does so, too", listed.returncode == 0 and listed.stdout.split()[-2:] == ["12", "k"], listed)
+    fetched = subprocess.run([*aws, "s3", "cp", "s3://icu--ecg/k", "-"], capture_output=True, timeout=60, check=False)
+    check("and aws s3 cp", fetched.stdout == b"sealed bytes", fetched)
+    refused_put = subprocess.run([*aws, "s3", "cp", f"{DIR}/issuers.toml", "s3://icu--ecg/n"], capture_output=True, text=True, timeout=60, check=False)
+    check("but not what the job may not", refused_put.returncode != 0 and "AccessDenied" in refused_put.stderr, refused_put)
+    forged = {**os.environ, "AWS_WEB_IDENTITY_TOKEN_FILE": f"{DIR}/forged"}
+    with open(f"{DIR}/forged", "w") as file:
+        file.write(token("system:serviceaccount:icu:train", "other"))
+    listed = subprocess.run([*aws, "s3", "ls", "s3://icu--ecg"], capture_output=True, text=True, timeout=60, check=False, env=forged)
+    check("nor with a token for another audience", listed.returncode != 0 and "InvalidIdentityToken" in listed.stderr, listed)
     told = job.client("sts", config=plain).get_caller_identity()["Arn"]
     check("GetCallerIdentity names the principal", told.endswith("user/train-job"), told)
     check("a write is refused", code(s3.put_object, Bucket="icu--ecg", Key="n", Body=b"x") == "AccessDenied")

@@ -188,15 +188,20 @@ impl Judge<'_> {
             Name::Bucket if access.op == Op::Change => Judged::Around(Kind::Changed),
             Name::Bucket => Judged::Covered,
             _ if access.op == Op::Change => Judged::Around(Kind::Changed),
+            // Kluis locks volumes, and longer; who made a lock shorter a log does not say.
+            Name::Volume(_) if access.op == Op::Retain => Judged::Undecided,
+            _ if access.op == Op::Retain => Judged::Around(Kind::Changed),
             Name::Foreign => match access.op {
                 Op::Write => Judged::Around(Kind::Appeared),
-                Op::Read | Op::Delete | Op::Change => Judged::Around(Kind::Read),
+                Op::Read | Op::Delete | Op::Change | Op::Retain => Judged::Around(Kind::Read),
                 Op::Bucket => Judged::Covered,
             },
             Name::Volume(id) => match access.op {
                 Op::Delete if self.volumes.contains(&id) => Judged::Around(Kind::Vanished),
                 Op::Write if !self.volumes.contains(&id) => Judged::Undecided,
-                Op::Read | Op::Write | Op::Delete | Op::Bucket | Op::Change => Judged::Covered,
+                Op::Read | Op::Write | Op::Delete | Op::Bucket | Op::Change | Op::Retain => {
+                    Judged::Covered
+                }
             },
             Name::Blob(id) => self.blob(access, id),
         }
@@ -220,7 +225,7 @@ impl Judge<'_> {
                 // A gateway looks again and again whether its newest one is there.
                 Op::Read if access.sent.is_some_and(|sent| sent <= LOOK_BYTES) => Judged::Covered,
                 Op::Read => Judged::Around(Kind::Read),
-                Op::Write | Op::Delete | Op::Bucket | Op::Change => Judged::Covered,
+                Op::Write | Op::Delete | Op::Bucket | Op::Change | Op::Retain => Judged::Covered,
             };
         }
         match (access.op, self.known.get(&id)) {
@@ -241,7 +246,7 @@ impl Judge<'_> {
             (Op::Read | Op::Write, _) if self.passing.contains(&id) && !used => Judged::Covered,
             (Op::Read, _) if !used => Judged::Around(Kind::Read),
             (Op::Write, None) if !used => Judged::Around(Kind::Appeared),
-            (Op::Read | Op::Write | Op::Bucket | Op::Change, _) => Judged::Undecided,
+            (Op::Read | Op::Write | Op::Bucket | Op::Change | Op::Retain, _) => Judged::Undecided,
         }
     }
 }
@@ -430,6 +435,13 @@ mod tests {
                 Judged::Around(Kind::Changed),
             ),
             (Op::Bucket, Name::Bucket, 15_000, Judged::Covered),
+            (Op::Retain, Name::Volume(id(5)), 15_000, Judged::Undecided),
+            (
+                Op::Retain,
+                Name::Blob(id(1)),
+                15_000,
+                Judged::Around(Kind::Changed),
+            ),
         ] {
             assert_eq!(
                 judged(&[], &access(op, ms), name),

@@ -21,7 +21,9 @@ pub(super) enum Op {
     Delete,
     /// Names were handed out, or something about the bucket.
     Bucket,
-    /// Something else was done to an object: rights, tags, locks.
+    /// Until when an object is locked was set.
+    Retain,
+    /// Something else was done to an object: rights, tags, holds.
     Change,
 }
 
@@ -189,6 +191,7 @@ fn aws_op(operation: &str, key: &str) -> Op {
         ("PUT" | "POST" | "COPY", "OBJECT" | "PART" | "UPLOAD" | "UPLOADS") => Op::Write,
         ("DELETE", "OBJECT" | "UPLOAD") | ("EXPIRE" | "CREATE", _) => Op::Delete,
         ("GET" | "HEAD", _) => Op::Read,
+        ("PUT", "OBJECT_RETENTION") => Op::Retain,
         _ => Op::Change,
     }
 }
@@ -224,15 +227,19 @@ pub(super) fn combined(line: &str) -> Result<Option<Access>, NoLine> {
 }
 
 fn http_op(method: &str, key: &str, query: &str) -> Op {
-    let mut words = query
-        .split('&')
-        .map(|word| word.split('=').next().unwrap_or(""));
-    let about = words.any(|word| {
-        matches!(
-            word,
-            "acl" | "tagging" | "retention" | "legal-hold" | "torrent" | "restore"
-        )
-    });
+    let named = |name: &str| {
+        let mut words = query.split('&');
+        words.any(|word| word.split('=').next() == Some(name))
+    };
+    let all = [
+        "acl",
+        "tagging",
+        "retention",
+        "legal-hold",
+        "torrent",
+        "restore",
+    ];
+    let about = all.iter().any(|name| named(name));
     match method {
         "DELETE" if !key.is_empty() => Op::Delete,
         // Which keys a POST of many deletions names, the log does not say.
@@ -240,6 +247,7 @@ fn http_op(method: &str, key: &str, query: &str) -> Op {
         _ if key.is_empty() => Op::Bucket,
         "GET" | "HEAD" => Op::Read,
         "PUT" | "POST" if !about => Op::Write,
+        "PUT" if named("retention") => Op::Retain,
         _ => Op::Change,
     }
 }
@@ -317,6 +325,8 @@ mod tests {
             ("S3.EXPIRE.OBJECT", Op::Delete),
             ("S3.CREATE.DELETEMARKER", Op::Delete),
             ("REST.PUT.ACL", Op::Change),
+            ("REST.PUT.OBJECT_RETENTION", Op::Retain),
+            ("REST.PUT.OBJECT_LEGAL_HOLD", Op::Change),
             ("WEBSITE", Op::Change),
         ] {
             let line = AWS.replace("REST.GET.OBJECT", operation);
@@ -328,6 +338,9 @@ mod tests {
             ("GET /b", Op::Bucket),
             ("PUT /b/k", Op::Write),
             ("PUT /b/k?acl", Op::Change),
+            ("PUT /b/k?legal-hold", Op::Change),
+            ("PUT /b/k?versionId=1&retention", Op::Retain),
+            ("POST /b/k?retention", Op::Change),
             ("POST /b/k?uploads", Op::Write),
             ("DELETE /b/k", Op::Delete),
             ("POST /b/?delete", Op::Change),

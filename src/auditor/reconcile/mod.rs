@@ -98,6 +98,8 @@ pub(super) fn run(
 struct Place {
     bucket: String,
     prefix: String,
+    /// The bucket of the log's volumes, where they have one of their own.
+    volumes: Option<String>,
 }
 
 impl Place {
@@ -107,12 +109,28 @@ impl Place {
             (StoreKind::S3, Some(bucket)) => Ok(Self {
                 bucket,
                 prefix: config.store.prefix.clone().unwrap_or_default(),
+                volumes: config.volumes.bucket.clone(),
             }),
             _ => Err(CliError::new(
                 Exit::Usage,
                 "a directory keeps no log of who reads it; this is for S3 stores",
             )),
         }
+    }
+}
+
+impl Place {
+    /// What a key of a bucket stands for; `None` for what is elsewhere.
+    fn name(&self, bucket: &str, key: &str) -> Option<Name> {
+        if bucket == self.bucket {
+            return name(key, &self.prefix);
+        }
+        let volumes = self.volumes.as_deref();
+        let found = name(key, &self.prefix).filter(|_| volumes == Some(bucket));
+        found.map(|found| match found {
+            Name::Volume(_) | Name::Bucket => found,
+            Name::Blob(_) | Name::Foreign => Name::Foreign,
+        })
     }
 }
 
@@ -165,10 +183,7 @@ impl Log {
             match read(text) {
                 Err(_none) => told.unreadable(number),
                 Ok(None) => told.refused = told.refused.saturating_add(1),
-                Ok(Some(access)) if access.bucket != place.bucket => {
-                    told.elsewhere = told.elsewhere.saturating_add(1);
-                }
-                Ok(Some(access)) => match name(&access.key, &place.prefix) {
+                Ok(Some(access)) => match place.name(&access.bucket, &access.key) {
                     None => told.elsewhere = told.elsewhere.saturating_add(1),
                     Some(name) => log.accesses.push((number, access, name)),
                 },
@@ -235,7 +250,7 @@ impl Listed {
                 return Ok(());
             };
             listed.newest = listed.newest.max(at.unwrap_or_default());
-            match name(&key, &place.prefix).filter(|_| bucket == place.bucket) {
+            match place.name(&bucket, &key) {
                 Some(Name::Blob(id)) => drop(listed.blobs.insert(id, at)),
                 Some(Name::Foreign) => told.foreign.push((number, key)),
                 Some(Name::Volume(_) | Name::Bucket) | None => {

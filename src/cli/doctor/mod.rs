@@ -1,5 +1,5 @@
 //! `kluis doctor`: looks at everything that a vault stands on, says what is wrong and how to mend
-//! it. It changes nothing but a probe of its own in the store, which it deletes again.
+//! it. It changes nothing but probes of its own in the store, which are deleted again.
 
 pub(super) mod certificate;
 mod disk;
@@ -7,6 +7,7 @@ mod keys;
 mod log;
 mod snapshots;
 mod store;
+mod volumes;
 
 use serde_json::json;
 
@@ -99,7 +100,10 @@ pub(super) fn run(desk: Desk<'_>, output: &mut Output) -> Result<Exit, CliError>
 
 fn examine(config: &Config, desk: Desk<'_>, report: &mut Report) -> Result<(), CliError> {
     let ring = keys::look(config, desk, report);
-    serve::runtime()?.block_on(store::look(config, desk, report));
+    serve::runtime()?.block_on(async {
+        store::look(config, desk, report).await;
+        volumes::look(config, desk, report).await;
+    });
     catalog(config, desk, ring.as_deref(), report)?;
     policy(config, report);
     log::look(config, ring.as_deref(), report);

@@ -59,7 +59,7 @@ fn content_length(headers: &HeaderMap) -> Result<Option<u64>, Refusal> {
 
 /// The first and last offset of `bytes 0-99/1000` or `bytes 0-99/*` (RFC 9110, section 14.4), and
 /// the length of the whole.
-fn content_range(text: &str) -> Option<(u64, u64, Option<u64>)> {
+pub(super) fn content_range(text: &str) -> Option<(u64, u64, Option<u64>)> {
     let (range, total) = text.strip_prefix("bytes ")?.split_once('/')?;
     let (first, last) = range.split_once('-')?;
     let (first, last) = (digits(first)?, digits(last)?);

@@ -7,6 +7,7 @@ mod client;
 mod config;
 mod download;
 mod fuzz;
+mod locked;
 mod outgoing;
 mod parking;
 mod pool;
@@ -108,6 +109,10 @@ impl S3Store {
 
     /// Makes the bucket if there is none; true if it was made.
     pub async fn ensure_bucket(&self) -> Result<bool, StoreError> {
+        self.make_bucket(false).await
+    }
+
+    async fn make_bucket(&self, locks: bool) -> Result<bool, StoreError> {
         if self.bucket_exists().await? {
             return Ok(false);
         }
@@ -119,7 +124,9 @@ impl S3Store {
         let mut retries = self.client.retries();
         loop {
             let request = self.sdk.create_bucket().bucket(&self.bucket);
-            let request = request.set_create_bucket_configuration(location.clone());
+            let request = request
+                .set_create_bucket_configuration(location.clone())
+                .set_object_lock_enabled_for_bucket(locks.then_some(true));
             match request.send().await {
                 Ok(_) => return Ok(true),
                 Err(e) => retries.after(judged(&e)).await?,

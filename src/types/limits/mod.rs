@@ -180,7 +180,8 @@ pub const SESSION_MS_MAX: u64 = 60 * 60 * 1_000;
 /// The shortest one by an issuer's word, in milliseconds: clients ask for a new one when the old
 /// one has less left.
 pub const SESSION_MS_MIN: u64 = 15 * 60 * 1_000;
-/// A job's session, in milliseconds: its node renews it by itself, at two thirds of that.
+/// A job's session, in milliseconds, at most and if nothing is said: its node renews it by itself,
+/// at two thirds of that.
 pub const JOB_SESSION_MS: u64 = 15 * 60 * 1_000;
 /// How long a job may wait: ID-5 asks for 72 h; a queue of a month is the longest that is known.
 pub const JOB_WAITS_MS_MAX: u64 = 30 * 24 * 60 * 60 * 1_000;
@@ -466,6 +467,15 @@ pub const ARCHIVE_VOLUMES_MAX: usize = 50_000;
 /// One volume in the store: 262,144 records of 16 KiB that nothing compresses would be beyond it,
 /// and are not written.
 pub const ARCHIVE_VOLUME_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// For how much longer than its records a volume is locked: so long what is over of it may take to
+/// be written again without it, and be locked anew, before anything of it is without a lock.
+/// Nothing is in the store for longer than this after its time.
+pub const WORM_MARGIN_MS: u64 = 3 * 24 * 60 * 60 * 1000;
+/// For how long a volume is locked while it is read back and held against the log; one that does
+/// not hold can be removed then.
+pub const WORM_TRIAL_MS: u64 = 2 * 24 * 60 * 60 * 1000;
+/// Strange versions in the store that are named one by one.
+pub const WORM_NAMED_MAX: usize = 10;
 /// Records behind the volumes that one query reads from the journal: about 700 MB as columns.
 pub const ARCHIVE_HOT_RECORDS_MAX: usize = 2_000_000;
 /// Records that one page of the log over HTTP reads, and again as many for the ends of its

@@ -115,7 +115,8 @@ impl Vault {
         intent.object.project = Some(job.row.project.clone());
         intent.object.dataset = Some(job.row.dataset.clone());
         let over = started(&job.row, &by, now).over.unwrap_or_default();
-        let lasts = limits::JOB_SESSION_MS.min(over.since(now));
+        let lives = self.settings.job_session_ms.min(limits::JOB_SESSION_MS);
+        let lasts = lives.min(over.since(now));
         let workload = workload(&by.stated, &by.claims.issuer, &job.row.cluster)?;
         let bounds = bounds(&job, &by, now.plus_millis(lasts));
         let minted = self.mint(&workload, bounds)?;

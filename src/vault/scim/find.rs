@@ -175,26 +175,41 @@ impl Vault {
             };
             return Ok(found.into_iter().filter(|found| ask.fits(found)).collect());
         }
-        let fits = |id, entry: RosterEntry| {
+        let own = format!("{}.", by.name);
+        let fits = |name: &str, entry: RosterEntry| {
             let RosterRow::Person(row) = entry.row else {
                 return None;
             };
+            // A name that was given here may begin so, and be another organisation's by now.
+            let id = name.parse().ok().filter(|_| row.source == by.name)?;
             let found = Found::of_user(id, &row, entry.revision);
             ask.fits(&found).then_some(found)
         };
-        self.told_rows(RosterKind::Person, &by.name, fits).await
+        let mut all = self.told_rows(RosterKind::Person, &own, fits).await?;
+        let adopted = |_: &str, entry: RosterEntry| {
+            let RosterRow::Alias(alias) = entry.row else {
+                return None;
+            };
+            let listed = alias.principal.as_str().starts_with(&own);
+            (!listed).then_some(alias.principal)
+        };
+        let begin = Called::Adopted("").key(&by.name);
+        for id in self.told_rows(RosterKind::Alias, &begin, adopted).await? {
+            let found = self.found_user(by, id.as_str()).await?;
+            all.extend(found.into_iter().filter(|found| ask.fits(found)));
+        }
+        Ok(all)
     }
 
-    /// What is made of an organisation's rows; each is looked at as its page is read, so that no
-    /// more is kept than fits, and others have their turn between two pages.
+    /// What is made of the rows whose names begin so; each is looked at as its page is read, so
+    /// that no more is kept than fits, and others have their turn between two pages.
     async fn told_rows<T>(
         &self,
         kind: RosterKind,
-        source: &str,
-        kept: impl Fn(PrincipalId, RosterEntry) -> Option<T>,
+        begin: &str,
+        kept: impl Fn(&str, RosterEntry) -> Option<T>,
     ) -> Result<Vec<T>, ScimRefusal> {
-        let begin = format!("{source}.");
-        let mut after = begin.clone();
+        let mut after = begin.to_owned();
         let (mut all, mut seen) = (Vec::new(), 0_usize);
         loop {
             let page = self
@@ -205,11 +220,11 @@ impl Vault {
                 return Ok(all);
             };
             after.clone_from(last);
-            let beyond = !last.starts_with(&begin);
+            let beyond = !last.starts_with(begin);
             for (name, entry) in page {
-                if let (true, Ok(id)) = (name.starts_with(&begin), name.parse()) {
+                if name.starts_with(begin) {
                     seen = seen.saturating_add(1);
-                    all.extend(kept(id, entry));
+                    all.extend(kept(&name, entry));
                 }
             }
             if beyond {
@@ -338,15 +353,17 @@ impl Vault {
                 Err(_none) => Vec::new(),
             }
         } else {
-            let fits = |id, entry: RosterEntry| {
+            let fits = |name: &str, entry: RosterEntry| {
                 let RosterRow::Team(row) = entry.row else {
                     return None;
                 };
+                let id = name.parse().ok()?;
                 let group = row.group(Vec::new());
                 let found = Found::of_group(id, &row, group, entry.revision);
                 (with || ask.fits(&found)).then_some(found)
             };
-            return self.told_rows(RosterKind::Team, &by.name, fits).await;
+            let own = format!("{}.", by.name);
+            return self.told_rows(RosterKind::Team, &own, fits).await;
         };
         let mut all = Vec::new();
         for id in names {

@@ -2,15 +2,17 @@
 //! deleted, or taken out of a group loses what she had, on transfers within a minute (ID-3).
 //!
 //! An organisation has a name, and every principal that it makes is called `NAME.…`: no
-//! organisation can make, change or speak of another one's, nor of those that were made here. A
-//! principal's name is never given twice; one who is deleted stays, suspended, so that nobody
-//! inherits what she was granted. `docs/people.md` has the whole.
+//! organisation can make, change or speak of another one's, nor of those that were made here, but
+//! for whom an operator lets it adopt. A principal's name is never given twice; one who is deleted
+//! stays, suspended, so that nobody inherits what she was granted. `docs/people.md` has the whole.
 
+mod adopt;
 mod find;
 mod groups;
 mod source;
 mod users;
 
+pub use adopt::Adoption;
 pub use find::{Found, Listed, ScimAsk};
 pub use source::{NewSource, SourceDraft, Teller};
 
@@ -86,6 +88,8 @@ enum Called<'a> {
     UserId(&'a str),
     /// A group's external id.
     GroupId(&'a str),
+    /// The principal of a person who was made here and adopted.
+    Adopted(&'a str),
 }
 
 impl Called<'_> {
@@ -94,6 +98,7 @@ impl Called<'_> {
             Self::User(name) => format!("{source}/u/{name}"),
             Self::UserId(id) => format!("{source}/x/{id}"),
             Self::GroupId(id) => format!("{source}/g/{id}"),
+            Self::Adopted(id) => format!("{source}/a/{id}"),
         }
     }
 

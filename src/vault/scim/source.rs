@@ -14,7 +14,7 @@ use crate::catalog::{
     Linking, Mutation, PrincipalRow, RosterEntry, RosterKind, RosterRow, SourceRow,
 };
 use crate::ledger::{AuthMethod, Intent, Nature, Session};
-use crate::types::{PrincipalId, PrincipalKind, ProjectName, SecretText, limits};
+use crate::types::{PrincipalId, PrincipalKind, ProjectName, SecretText, Timestamp, limits};
 
 /// What a credential begins with, so that one that leaked is known for what it is.
 const PREFIX: &str = "kscim_";
@@ -24,6 +24,13 @@ const SECRET_BYTES: usize = 32;
 const UNKNOWN: VaultError = VaultError::new(
     ErrorKind::TokenInvalid,
     "no organisation has this credential",
+);
+
+/// Two organisations would speak of one issuer's subjects.
+pub(super) const ISSUER_TAKEN: VaultError = VaultError::new(
+    ErrorKind::InvalidArgument,
+    "another organisation links people at this issuer: make this one without the issuer, and link \
+     its people by hand",
 );
 
 /// An organisation that is to tell who its people are.
@@ -84,10 +91,7 @@ impl Vault {
                 let why = "an organisation acts for a person";
                 return Err(VaultError::new(ErrorKind::InvalidArgument, why));
             }
-            let page = self
-                .catalog
-                .roster_page(RosterKind::Source, "", limits::SCIM_SOURCES_MAX);
-            if page.await?.len() >= limits::SCIM_SOURCES_MAX {
+            if self.sources().await?.len() >= limits::SCIM_SOURCES_MAX {
                 let why = "there are as many organisations as there may be";
                 return Err(VaultError::new(ErrorKind::InvalidArgument, why));
             }
@@ -101,6 +105,9 @@ impl Vault {
                 created: now,
                 expires: now.plus_millis(days(draft.days)?),
             };
+            if self.is_linked_elsewhere(name, &row, None).await? {
+                return Err(ISSUER_TAKEN);
+            }
             Ok(NewSource { token, row })
         };
         let made = match checked.await {
@@ -142,6 +149,11 @@ impl Vault {
                 source.key = None;
                 return Ok((None, source, was));
             };
+            // One that had ended may have been followed by another.
+            let ended = source.key.is_none();
+            if ended && self.is_linked_elsewhere(name, &source, None).await? {
+                return Err(ISSUER_TAKEN);
+            }
             let (token, key) = self.draw_token(name)?;
             source.key = Some(key);
             source.expires = self.now().plus_millis(days(lasts)?);
@@ -165,7 +177,44 @@ impl Vault {
         Ok((token, hashed(&secret)))
     }
 
-    async fn source(&self, name: &str) -> Result<Option<(SourceRow, u64)>, VaultError> {
+    /// All organisations.
+    async fn sources(&self) -> Result<Vec<(String, SourceRow)>, VaultError> {
+        let page = self
+            .catalog
+            .roster_page(RosterKind::Source, "", limits::SCIM_SOURCES_MAX);
+        let rows = page.await?.into_iter();
+        let source = |(name, entry): (String, RosterEntry)| {
+            let RosterRow::Source(row) = entry.row else {
+                return None;
+            };
+            Some((name, row))
+        };
+        Ok(rows.filter_map(source).collect())
+    }
+
+    /// Whether another organisation, which was there before `since` if that is said, links people
+    /// at this one's issuer. Two could not both say whose subject is whose: one would be believed
+    /// about the other's people (ID-7).
+    pub(super) async fn is_linked_elsewhere(
+        &self,
+        name: &str,
+        row: &SourceRow,
+        since: Option<Timestamp>,
+    ) -> Result<bool, VaultError> {
+        if row.issuer.is_none() || row.linking == Linking::ByHand {
+            return Ok(false);
+        }
+        let links = |(other, there): &(String, SourceRow)| {
+            other != name
+                && there.key.is_some()
+                && there.linking != Linking::ByHand
+                && there.issuer == row.issuer
+                && since.is_none_or(|since| (there.created, other.as_str()) < (since, name))
+        };
+        Ok(self.sources().await?.iter().any(links))
+    }
+
+    pub(super) async fn source(&self, name: &str) -> Result<Option<(SourceRow, u64)>, VaultError> {
         let entry = self.catalog.roster(RosterKind::Source, name).await?;
         let Some(RosterEntry {
             revision,

@@ -5,12 +5,13 @@ use super::find::Found;
 use super::{Called, ScimRefusal, Teller, row};
 use crate::catalog::{
     IdentityRow, Linking, Mutation, PersonRow, PrincipalRow, RosterEntry, RosterKind, RosterRow,
+    SourceRow,
 };
 use crate::scim::{ScimError, User, folded};
 use crate::types::{PrincipalId, PrincipalKind, Timestamp};
 
 impl PersonRow {
-    fn of(source: &str, user: User, created: Timestamp, modified: Timestamp) -> Self {
+    pub(super) fn of(source: &str, user: User, created: Timestamp, modified: Timestamp) -> Self {
         Self {
             source: source.to_owned(),
             user_name: user.user_name,
@@ -33,7 +34,7 @@ impl PersonRow {
 }
 
 /// What the record says of a person.
-fn said(id: &PrincipalId, user: &User) -> String {
+pub(super) fn said(id: &PrincipalId, user: &User) -> String {
     let external = user.external_id.as_deref().unwrap_or("-");
     format!(
         "user={id} name={} external={external} active={}",
@@ -44,8 +45,15 @@ fn said(id: &PrincipalId, user: &User) -> String {
 impl Teller {
     /// As whom a person signs in, if the organisation's word links her.
     fn subject<'a>(&'a self, user: &'a User) -> Option<(&'a str, &'a str)> {
-        let issuer = self.row.issuer.as_deref()?;
-        let subject = match self.row.linking {
+        self.row.subject(user)
+    }
+}
+
+impl SourceRow {
+    /// As whom a person signs in, if the organisation's word links her.
+    pub(super) fn subject<'a>(&'a self, user: &'a User) -> Option<(&'a str, &'a str)> {
+        let issuer = self.issuer.as_deref()?;
+        let subject = match self.linking {
             Linking::ByHand => None,
             Linking::UserName => Some(user.user_name.as_str()),
             Linking::ExternalId => user.external_id.as_deref(),
@@ -158,7 +166,15 @@ impl Vault {
         }
         if let Some((issuer, subject)) = by.subject(user) {
             let linked = self.catalog.identity(issuer, subject).await?;
-            if linked.is_some_and(|link| Some(&link.principal) != own) {
+            let linked = linked.map(|link| link.principal);
+            // Whoever is linked stays so; nobody new is, where another organisation speaks first.
+            let taken = if linked.is_some() {
+                linked.as_ref() != own
+            } else {
+                let since = Some(by.row.created);
+                self.is_linked_elsewhere(&by.name, &by.row, since).await?
+            };
+            if taken {
                 return Err(ScimError::Uniqueness.into());
             }
         }
@@ -205,6 +221,9 @@ impl Vault {
             if user == old {
                 let found = Found::of_user(id, &before, was);
                 return Ok((found, changes));
+            }
+            if by.subject(&user) != by.subject(&old) && self.is_adopted(&by.name, &id).await? {
+                return Err(ScimError::Mutability.into());
             }
             self.user_is_new(by, &user, Some(&id)).await?;
             self.unname_user(by, &id, &old, &mut changes).await?;
@@ -255,6 +274,9 @@ impl Vault {
             }
             self.unname_user(by, &id, &before.user(), &mut changes)
                 .await?;
+            if self.is_adopted(&by.name, &id).await? {
+                changes.push(Called::Adopted(id.as_str()).means_nobody(&by.name));
+            }
             changes.push(row(RosterKind::Person, id.as_str(), Some(was), None));
             Ok((id, changes))
         };

@@ -12,16 +12,27 @@ fn person(name: &str) -> PrincipalId {
     name.parse().unwrap()
 }
 
-/// An organisation `uni` whose people sign in at `sram` under their external ids.
+/// An organisation whose people sign in under their external ids: `uni` at `sram`, each other one
+/// at an issuer of its own.
 pub(super) async fn organisation(world: &World, name: &str) -> SecretText {
+    let issuer = if name == "uni" { "sram" } else { name };
+    organisation_at(world, name, Some(issuer)).await.unwrap()
+}
+
+/// One whose people sign in there.
+pub(super) async fn organisation_at(
+    world: &World,
+    name: &str,
+    issuer: Option<&str>,
+) -> Result<SecretText, ErrorKind> {
     let draft = SourceDraft {
         name: name.parse().unwrap(),
         acts_for: person("olivia"),
-        linked: Some(("sram".to_owned(), Linking::ExternalId)),
+        linked: issuer.map(|issuer| (issuer.to_owned(), Linking::ExternalId)),
         days: 30,
     };
     let made = world.vault.create_source(&world.call(None), draft).await;
-    made.unwrap().token
+    made.map(|made| made.token).map_err(|error| error.kind())
 }
 
 pub(super) async fn by(world: &World, token: &SecretText) -> Teller {
@@ -271,12 +282,11 @@ async fn id_7_an_organisation_speaks_of_nobody_elses() {
     let all = vault.scim_users(&lab, &asked).await.unwrap();
     assert_eq!((all.total, all.page[0].id.as_str()), (1, "lab.ann"));
     // An issuer's subject is one person's, whoever says so.
-    let taken = User {
-        user_name: "eve".to_owned(),
-        ..user("ann")
-    };
+    let local = world.call(None);
+    let stan = vault.link_identity(&local, ("lab", "x-eve"), person("stan"));
+    stan.await.unwrap();
     assert_eq!(
-        said(vault.scim_create_user(&lab, taken).await),
+        said(vault.scim_create_user(&lab, user("eve")).await),
         Some(ScimError::Uniqueness)
     );
     // What an organisation keeps is kept by it alone.

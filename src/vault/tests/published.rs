@@ -460,3 +460,21 @@ async fn a_publication_that_is_cut_short_anywhere_is_no_version_or_a_whole_one()
         at += 1;
     }
 }
+
+#[tokio::test]
+async fn up_5_only_who_may_list_all_is_told_how_much_is_published() {
+    let world = published().await;
+    let mut part = world.draft("stan", "reader");
+    part.prefix = "a/".to_owned();
+    world.make_grant(part).await.unwrap();
+    for (who, counts) in [
+        ("olivia", true),
+        ("job-1", true),
+        ("dirk", false),
+        ("stan", false),
+    ] {
+        let call = world.call(Some(who));
+        let (versions, told) = world.vault.list_published(&call, BUCKET).await.unwrap();
+        assert_eq!((versions.len(), told), (1, counts), "{who}");
+    }
+}

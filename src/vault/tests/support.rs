@@ -418,6 +418,7 @@ pub(in crate::vault) fn settings(snapshot_wait: bool) -> Settings {
         snapshots_kept: snapshot_wait,
         host_approves: true,
         straight: vec!["icu".parse().unwrap()],
+        job_session_ms: crate::types::limits::JOB_SESSION_MS,
         attempts: crate::types::limits::ATTEMPTS_BURST,
         review: REVIEW,
         labels: labels(),

@@ -1,0 +1,502 @@
+//! Locks on the log's volumes (S3 Object Lock): each is locked until the first of what it holds is
+//! over, and a little longer; longer terms lengthen the locks, shorter ones leave them. A locked
+//! volume is read by its version, so that a mark in front of it or another version over it hides
+//! nothing; both are somebody's doing, and told.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::archive::{Archive, LogKeys, away, gather, placed, unreadable, within};
+use super::entries::{segments_of, signed};
+use super::source::DirSource;
+use crate::app::{VolumeStore, Wormed, demand_locks, prove_locks};
+use crate::archive::{Held, Index, Place, Volume};
+use crate::cli::output::{CliError, Exit, Output};
+use crate::config::{Config, StoreKind};
+use crate::ledger::{DAY_MS, Scope, Segment};
+use crate::store::locked::{After, PROBE, PinnedStore, SharedLocks, Version, VersionId};
+use crate::store::{SharedStore, StoreError};
+use crate::types::limits::{
+    ARCHIVE_VOLUMES_MAX, STORE_LIST_PAGES_MAX, WORM_MARGIN_MS, WORM_NAMED_MAX, WORM_TRIAL_MS,
+};
+use crate::types::{BlobId, Retention, RetentionMode, Timestamp};
+
+/// A volume that was written and came back.
+pub(super) struct Settled {
+    pub(super) volume: Volume,
+    pub(super) id: BlobId,
+    pub(super) bytes: u64,
+    /// Its version, where it is under a lock.
+    pub(super) version: Option<VersionId>,
+}
+
+/// What a sweep did and saw.
+#[derive(Default, Debug, PartialEq, Eq)]
+pub(super) struct Swept {
+    /// Volumes that were removed.
+    pub(super) gone: u64,
+    /// Volumes that nothing needs any more and that are locked, and when the first may go.
+    pub(super) waiting: u64,
+    pub(super) until: Option<Timestamp>,
+    /// What others did to the volumes: the first of it in words, and how much there is.
+    pub(super) strange: Vec<String>,
+    pub(super) strangers: u64,
+}
+
+impl Swept {
+    fn wait(&mut self, until: Timestamp) {
+        self.waiting = self.waiting.saturating_add(1);
+        self.until = Some(self.until.map_or(until, |first| first.min(until)));
+    }
+
+    fn accuse(&mut self, words: String) {
+        self.strangers = self.strangers.saturating_add(1);
+        if self.strange.len() < WORM_NAMED_MAX {
+            self.strange.push(words);
+        }
+    }
+
+    /// Says what waits, and what somebody did.
+    pub(super) fn tell(&self, output: &mut Output) {
+        if let Some(until) = self.until {
+            output.note(&format!(
+                "{} volumes that were replaced are locked in the store and go when their locks \
+                 end, the first after {until}",
+                self.waiting
+            ));
+        }
+        for words in &self.strange {
+            output.note(&format!("warning: {words}"));
+        }
+        if self.strangers > 0 {
+            output.hint(&format!(
+                "{} such findings: Kluis does none of it. Every locked volume is read by its \
+                 version; the store's access log says who it was (`kluis-audit reconcile`)",
+                self.strangers
+            ));
+        }
+    }
+}
+
+/// Until when a volume is locked: until the first of its records may go, and for as long as writing
+/// it again without them may take. The clock bounds it: no segment from the future locks longer.
+pub(super) fn held_until(segments: &[Segment], place: &Place, keys: &LogKeys) -> Timestamp {
+    let key = keys.notary.scope_key();
+    let named: BTreeMap<_, Scope> = keys.kept.scopes().map(|s| (key.tag(&s), s)).collect();
+    let expired = place.meta.expired();
+    let tags = segments.iter().flat_map(|segment| &segment.scopes);
+    let left = tags.filter(|root| !expired.contains(&root.tag));
+    // Of a scope whose name is not known nothing is known: it is kept as long as any.
+    let days = left.map(|root| {
+        keys.kept
+            .days(named.get(&root.tag).unwrap_or(&Scope::Vault))
+    });
+    let newest = segments.iter().map(|segment| segment.time).max();
+    let newest = newest.unwrap_or(keys.now).min(keys.now);
+    let Some(days) = days.min() else {
+        // It holds nothing any more.
+        return newest;
+    };
+    let term = DAY_MS.saturating_mul(u64::from(days));
+    newest.plus_millis(term.saturating_add(WORM_MARGIN_MS))
+}
+
+/// The locks of the volumes' place.
+pub(super) struct Locks {
+    place: SharedLocks,
+    pinned: Arc<PinnedStore>,
+    /// How volumes are locked; `None` where they are not.
+    pub(super) mode: Option<RetentionMode>,
+}
+
+impl Locks {
+    /// The store as volumes are read from it, and its locks.
+    pub(super) fn over(volumes: VolumeStore) -> (SharedStore, Option<Self>) {
+        let Some(place) = volumes.locks else {
+            return (volumes.store, None);
+        };
+        let pinned = Arc::new(PinnedStore::new(volumes.store, Arc::clone(&place)));
+        let store: SharedStore = Arc::<PinnedStore>::clone(&pinned);
+        let locks = Self {
+            place,
+            pinned,
+            mode: None,
+        };
+        (store, Some(locks))
+    }
+
+    /// Reads these volumes by their versions from here on.
+    pub(super) fn pin(&self, index: &Index) -> Result<(), CliError> {
+        let mut pins = BTreeMap::new();
+        for place in index.volumes() {
+            if let Some(held) = &place.held {
+                pins.insert(blob(place)?, version(held)?);
+            }
+        }
+        self.pinned.pin(pins);
+        Ok(())
+    }
+
+    /// Whether the place has locks at all: then it has versions, too.
+    pub(super) async fn are_there(&self) -> Result<bool, CliError> {
+        let there = self.place.has_locks().await;
+        there.map_err(|error| away(&error))
+    }
+
+    /// Writes a volume under a lock for as long as it takes to see whether it holds.
+    pub(super) async fn try_out(
+        &self,
+        id: BlobId,
+        bytes: Bytes,
+        (mode, now): (RetentionMode, Timestamp),
+    ) -> Result<VersionId, CliError> {
+        let retention = Retention {
+            mode,
+            until: now.plus_millis(WORM_TRIAL_MS),
+        };
+        let put = self.place.put_locked(id, bytes, retention).await;
+        put.map_err(|error| away(&error))
+    }
+
+    pub(super) async fn get(
+        &self,
+        id: BlobId,
+        version: &VersionId,
+        bytes: u64,
+    ) -> Result<Bytes, CliError> {
+        within(bytes)?;
+        let stream = self.place.get_version(id, version, 0..bytes, bytes);
+        gather(stream.await).await
+    }
+
+    /// Locks a version until then at least, and sees that the store tells of it.
+    pub(super) async fn hold(
+        &self,
+        id: BlobId,
+        version: &VersionId,
+        until: Timestamp,
+    ) -> Result<Held, CliError> {
+        let Some(mode) = self.mode else {
+            return Err(CliError::new(Exit::No, "volumes are not locked here"));
+        };
+        let there = self.place.retention(id, version).await;
+        let mut there = there.map_err(|error| away(&error))?;
+        if !there.is_some_and(|there| holds(there, mode, until)) {
+            // What is under compliance stays under it.
+            let strict = there.filter(|there| there.mode == RetentionMode::Compliance);
+            let mode = strict.map_or(mode, |there| there.mode);
+            let retained = self.place.retain(id, version, Retention { mode, until });
+            let retained = retained.await;
+            if matches!(retained, Err(StoreError::Denied)) {
+                let what = format!("the store refuses to lock volume {id} until {until}");
+                return Err(CliError::new(Exit::No, what)
+                    .hint("its credential needs the right to set retentions"));
+            }
+            retained.map_err(|error| away(&error))?;
+            let told = self.place.retention(id, version).await;
+            there = told.map_err(|error| away(&error))?;
+        }
+        match there.filter(|there| holds(*there, mode, until)) {
+            Some(_) => Ok(Held {
+                version: version.as_str().to_owned(),
+                until_ms: until.millis(),
+            }),
+            None => Err(CliError::new(
+                Exit::No,
+                "the store took a lock on a volume and does not tell of it",
+            )
+            .hint("`kluis doctor` says what the store lacks")),
+        }
+    }
+
+    /// Every version in the place, page by page.
+    async fn page(&self, after: Option<After>) -> Result<(Vec<Version>, Option<After>), CliError> {
+        let page = self.place.versions(after).await;
+        let page = page.map_err(|error| away(&error))?;
+        let of_volumes = page.found.into_iter().filter(|seen| seen.id != PROBE);
+        Ok((of_volumes.collect(), page.next))
+    }
+
+    /// As [`Archive::find`], whatever marks are in front. Of two versions of one run the one that
+    /// is locked for longer counts.
+    pub(super) async fn find(&self, keys: &LogKeys) -> Result<Vec<Place>, CliError> {
+        let mut found = Vec::new();
+        let mut after = None;
+        for _ in 0..STORE_LIST_PAGES_MAX {
+            let (page, next) = self.page(after).await?;
+            for seen in &page {
+                let Some(bytes) = seen.bytes.filter(|bytes| within(*bytes).is_ok()) else {
+                    continue;
+                };
+                let whole = self.get(seen.id, &seen.version, bytes).await?;
+                let Ok(volume) = Volume::find(&keys.volumes, whole) else {
+                    continue;
+                };
+                if volume.meta.origin != keys.origin {
+                    continue;
+                }
+                let place = placed(&volume, seen.id, bytes).map_err(|e| unreadable(&e))?;
+                let lock = self.place.retention(seen.id, &seen.version).await;
+                let lock = lock.map_err(|error| away(&error))?;
+                found.push(place.held(Some(Held {
+                    version: seen.version.as_str().to_owned(),
+                    until_ms: lock.map_or(0, |lock| lock.until.millis()),
+                })));
+            }
+            if found.len() > ARCHIVE_VOLUMES_MAX {
+                return Err(CliError::new(Exit::No, "too many volumes"));
+            }
+            after = next;
+            if after.is_none() {
+                let until = |place: &Place| place.held.as_ref().map_or(0, |held| held.until_ms);
+                found.sort_by_key(|place| Reverse(until(place)));
+                return Ok(found);
+            }
+        }
+        Err(CliError::new(Exit::No, "too many versions of volumes"))
+    }
+
+    /// As [`Archive::sweep`], of versions: what is locked waits, and what others did is told.
+    pub(super) async fn sweep(
+        &self,
+        archive: &Archive,
+        over: Timestamp,
+    ) -> Result<Swept, CliError> {
+        let mut named: BTreeMap<BlobId, Option<String>> = BTreeMap::new();
+        for place in archive.index.volumes() {
+            let held = place.held.as_ref().map(|held| held.version.clone());
+            named.insert(blob(place)?, held);
+        }
+        let mut swept = Swept::default();
+        let mut missing: BTreeSet<BlobId> = named.keys().copied().collect();
+        let mut after = None;
+        for _ in 0..STORE_LIST_PAGES_MAX {
+            let (page, next) = self.page(after).await?;
+            for seen in page {
+                let known = named.get(&seen.id);
+                let Some(bytes) = seen.bytes else {
+                    // What Kluis removes it removes by its version, and nothing that it needs.
+                    if known.is_some() {
+                        swept.accuse(format!(
+                            "volume {} was deleted in the store at {}, by somebody else than Kluis",
+                            seen.id, seen.modified
+                        ));
+                    }
+                    continue;
+                };
+                let own = known.is_some_and(|held| {
+                    held.as_deref()
+                        .is_none_or(|held| held == seen.version.as_str())
+                });
+                if own {
+                    missing.remove(&seen.id);
+                    continue;
+                }
+                self.one(archive, (&seen, bytes), (known.is_some(), over), &mut swept)
+                    .await?;
+            }
+            after = next;
+            if after.is_none() {
+                for id in missing {
+                    swept.accuse(format!("volume {id} is not in the store any more"));
+                }
+                return Ok(swept);
+            }
+        }
+        Err(CliError::new(Exit::No, "too many versions of volumes"))
+    }
+
+    /// Removes one version that the index does not name, if nothing needs it and no lock holds it.
+    async fn one(
+        &self,
+        archive: &Archive,
+        (seen, bytes): (&Version, u64),
+        (known, over): (bool, Timestamp),
+        swept: &mut Swept,
+    ) -> Result<(), CliError> {
+        let lock = self.place.retention(seen.id, &seen.version).await;
+        let lock = match lock {
+            Ok(lock) => lock.filter(|lock| lock.until > archive.keys.now),
+            Err(StoreError::NotFound) => return Ok(()),
+            Err(error) => return Err(away(&error)),
+        };
+        if let Some(lock) = lock {
+            swept.wait(lock.until);
+            return Ok(());
+        }
+        let volume = match within(bytes) {
+            Ok(()) => {
+                let whole = self.get(seen.id, &seen.version, bytes).await?;
+                Volume::find(&archive.keys.volumes, whole).ok()
+            }
+            Err(_length) => None,
+        };
+        let Some(volume) = volume else {
+            if known {
+                swept.accuse(format!(
+                    "volume {} was written over in the store at {}, by somebody else than Kluis",
+                    seen.id, seen.modified
+                ));
+            }
+            return Ok(());
+        };
+        if archive.is_superseded(&volume, over)? {
+            match self
+                .place
+                .delete_version(seen.id, &seen.version, false)
+                .await
+            {
+                Ok(()) => swept.gone = swept.gone.saturating_add(1),
+                // Its lock ends by the store's clock.
+                Err(StoreError::Denied) => swept.wait(archive.keys.now),
+                Err(error) => return Err(away(&error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// The version of a volume that was written before volumes were locked: the one that opens.
+    async fn version_of(&self, keys: &LogKeys, place: &Place) -> Result<VersionId, CliError> {
+        let id = blob(place)?;
+        let mut after = None;
+        for _ in 0..STORE_LIST_PAGES_MAX {
+            let (page, next) = self.page(after).await?;
+            for seen in page {
+                if seen.id != id || seen.bytes != Some(place.bytes) {
+                    continue;
+                }
+                let whole = self.get(id, &seen.version, place.bytes).await?;
+                if Volume::open(&keys.volumes, &place.meta, whole).is_ok() {
+                    return Ok(seen.version);
+                }
+            }
+            after = next;
+            if after.is_none() {
+                break;
+            }
+        }
+        Err(away(&StoreError::NotFound))
+    }
+}
+
+/// Whether a lock is as strict and as long as is asked for. Compliance is governance and more.
+fn holds(there: Retention, mode: RetentionMode, until: Timestamp) -> bool {
+    let strict = there.mode == mode || there.mode == RetentionMode::Compliance;
+    strict && there.until >= until
+}
+
+fn blob(place: &Place) -> Result<BlobId, CliError> {
+    let id = place.blob();
+    id.map_err(|error| CliError::of(Exit::No, &error))
+}
+
+fn version(held: &Held) -> Result<VersionId, CliError> {
+    let wrong = || CliError::new(Exit::No, "the index of volumes has not its form");
+    VersionId::new(&held.version).ok_or_else(wrong)
+}
+
+impl Archive {
+    /// Whether what is written from here on is locked. **Every command that writes volumes asks.**
+    pub(super) async fn arm(
+        &mut self,
+        config: &Config,
+        output: &mut Output,
+    ) -> Result<(), CliError> {
+        let place = self.locks.as_ref().map(|locks| Arc::clone(&locks.place));
+        let volumes = VolumeStore {
+            store: Arc::clone(&self.store),
+            locks: place,
+        };
+        let told = prove_locks(config, &volumes, self.keys.now).await;
+        let told = told.map_err(|error| away(&error))?;
+        demand_locks(config, &told).map_err(|error| {
+            CliError::of(Exit::Usage, &error)
+                .hint("name a bucket with Object Lock in `volumes.bucket`; docs/audit.md")
+        })?;
+        self.tell(config, &told, output);
+        if let Some(locks) = &mut self.locks {
+            locks.mode = told.ok();
+        }
+        Ok(())
+    }
+
+    fn tell(&self, config: &Config, told: &Wormed, output: &mut Output) {
+        let locked = self
+            .index
+            .volumes()
+            .iter()
+            .any(|place| place.held.is_some());
+        match told {
+            Err(why) if locked => output.note(&format!(
+                "warning: volumes were locked here before, and new ones are not: {why}"
+            )),
+            Err(why) if config.store.kind == StoreKind::S3 => {
+                output.note(&format!("volumes are not locked in the store: {why}"));
+            }
+            Ok(_) | Err(_) => {}
+        }
+    }
+
+    /// Locks what is not locked yet, and for longer what is kept for longer now; how many volumes
+    /// that was. A shorter term changes no lock.
+    pub(super) async fn renew(&mut self, log: &mut DirSource) -> Result<u64, CliError> {
+        let Some(locks) = self.locks.as_ref().filter(|locks| locks.mode.is_some()) else {
+            return Ok(0);
+        };
+        let terms = self.keys.kept.terms();
+        let same = self.index.terms.as_ref() == Some(&terms);
+        let due = |place: &&Place| place.rows > 0 && (!same || place.held.is_none());
+        let due: Vec<Place> = self.index.volumes().iter().filter(due).cloned().collect();
+        if due.is_empty() && same {
+            return Ok(0);
+        }
+        let mut held = Vec::new();
+        if !due.is_empty() {
+            let public = self.keys.notary.public(&self.keys.origin);
+            let public = public.map_err(|error| CliError::of(Exit::Usage, &error))?;
+            let (_, checkpoint) = signed(log, "checkpoint", &public)?;
+            for place in due {
+                let segments = segments_of(log, checkpoint.size, &place)?;
+                let until = held_until(&segments, &place, &self.keys);
+                let kept = place.held.as_ref().map_or(0, |held| held.until_ms);
+                // What is over is written again without it, and locked then.
+                if until <= self.keys.now || (place.held.is_some() && kept >= until.millis()) {
+                    continue;
+                }
+                let version = match &place.held {
+                    Some(held) => version(held)?,
+                    None => locks.version_of(&self.keys, &place).await?,
+                };
+                let lock = locks.hold(blob(&place)?, &version, until).await?;
+                held.push((place.meta, lock));
+            }
+        }
+        let renewed = u64::try_from(held.len()).unwrap_or(u64::MAX);
+        for (meta, lock) in held {
+            let wrong = |error| CliError::of(Exit::No, &error);
+            self.index.hold(&meta, lock).map_err(wrong)?;
+        }
+        self.index.terms = Some(terms);
+        self.save()?;
+        Ok(renewed)
+    }
+
+    /// Refuses where volumes are locked and this one is not: what it was made of must not go yet.
+    pub(super) fn must_be_held(&self, place: &Place) -> Result<(), CliError> {
+        let armed = self
+            .locks
+            .as_ref()
+            .is_some_and(|locks| locks.mode.is_some());
+        let held = place.held.as_ref().is_some_and(|held| held.until_ms > 0);
+        if armed && place.rows > 0 && !held {
+            return Err(CliError::new(
+                Exit::Unavailable,
+                "a volume is not locked yet",
+            ));
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,255 @@
+//! Locked volumes: what nobody can take away, what still goes at its time, and who is accused.
+
+use std::sync::Arc;
+
+use super::archive::Archive;
+use super::expire_tests::{World, after};
+use super::source::DirSource;
+use super::worm::Swept;
+use crate::archive::Place;
+use crate::ledger::{DAY_MS, Scope};
+use crate::store::BlobStore as _;
+use crate::store::locked::memory::{Lie, LockMemory};
+use crate::store::locked::{LockStore as _, VersionId};
+use crate::types::limits::{LOG_KEPT_DAYS, WORM_MARGIN_MS, WORM_TRIAL_MS};
+use crate::types::{BlobId, Clock as _, Retention, RetentionMode};
+
+const LONG: u64 = LOG_KEPT_DAYS as u64;
+
+async fn world() -> (World, Arc<LockMemory>) {
+    let memory = LockMemory::at(after(0));
+    let world = World::over(Arc::<LockMemory>::clone(&memory), Some(&memory)).await;
+    (world, memory)
+}
+
+async fn archive(world: &World) -> Archive {
+    world.open(&world.store).await
+}
+
+fn held(place: &Place) -> (BlobId, VersionId, u64) {
+    let held = place.held.as_ref().expect("it is locked");
+    let version = VersionId::new(&held.version).expect("a name");
+    (place.blob().expect("a name"), version, held.until_ms)
+}
+
+async fn sweep(world: &World) -> Swept {
+    let mut archive = archive(world).await;
+    let over = archive.keys.kept.since(&Scope::Vault, archive.keys.now);
+    archive.sweep(over).await.expect("a sweep")
+}
+
+/// How many locks became longer, with these terms after so many days.
+async fn renewed(world: &World, at: (u64, u32)) -> u64 {
+    *world.at.lock().unwrap() = at;
+    let mut log = DirSource::new(&world.path("log"));
+    archive(world).await.renew(&mut log).await.expect("renewed")
+}
+
+/// When a lock ends, as the place itself tells it.
+async fn told(memory: &LockMemory, place: &Place) -> Retention {
+    let (id, version, _) = held(place);
+    let told = memory.retention(id, &version).await.expect("an answer");
+    told.expect("a lock")
+}
+
+#[tokio::test]
+async fn au_9_what_is_locked_is_refused_to_everybody_until_its_time() {
+    let (world, memory) = world().await;
+    let before = world.records().await;
+    let places = archive(&world).await.index.volumes().to_vec();
+    assert_eq!(places.len(), 2);
+    for place in &places {
+        let (id, version, until) = held(place);
+        let lock = told(&memory, place).await;
+        assert_eq!(lock.mode, RetentionMode::Compliance);
+        // From the newest segment on, for as long as all of it is kept, and a little longer.
+        let term = LONG * DAY_MS + WORM_MARGIN_MS;
+        assert!(until <= lock.until.millis() && until > after(0).millis() - DAY_MS + term);
+        assert!(until <= after(0).millis() + term);
+        for bypass in [false, true] {
+            assert!(memory.delete_version(id, &version, bypass).await.is_err());
+        }
+        // The door that is open to who may delete: a mark in front, another version over it.
+        memory.delete(id).await.expect("a mark");
+        let evil: crate::store::BlobBody =
+            Box::pin(futures_util::stream::iter([Ok("evil".into())]));
+        memory.put(id, 4, evil).await.expect("written over");
+    }
+    assert_eq!(
+        world.records().await,
+        before,
+        "all of it is read by its versions"
+    );
+    let swept = sweep(&world).await;
+    assert_eq!((swept.gone, swept.strangers), (0, 4), "{swept:?}");
+    assert!(
+        swept
+            .strange
+            .iter()
+            .any(|words| words.contains("deleted in the store"))
+    );
+    assert!(
+        swept
+            .strange
+            .iter()
+            .any(|words| words.contains("written over"))
+    );
+    // The index is lost, too: what is in front of a volume does not hide it.
+    std::fs::remove_file(world.path("log/volumes")).expect("removed");
+    assert_eq!(world.records().await, before);
+}
+
+#[tokio::test]
+async fn au_9_longer_terms_lengthen_locks_and_shorter_ones_leave_them() {
+    let (world, memory) = world().await;
+    // Looked at once, they are as the terms ask.
+    assert_eq!(renewed(&world, (1, LOG_KEPT_DAYS)).await, 0);
+    let until = |place: &Place| held(place).2;
+    let first = archive(&world).await.index.volumes().to_vec();
+    // A project keeps its records for longer; what another keeps as before goes at its time.
+    assert_eq!(renewed(&world, (1, LOG_KEPT_DAYS + 1_000)).await, 0);
+    world.set_lab(LOG_KEPT_DAYS + 500);
+    assert_eq!(renewed(&world, (1, LOG_KEPT_DAYS + 1_000)).await, 2);
+    let longer = archive(&world).await.index.volumes().to_vec();
+    for (old, new) in first.iter().zip(&longer) {
+        assert_eq!(until(new) - until(old), 500 * DAY_MS);
+        assert!(told(&memory, new).await.until.millis() >= until(new));
+    }
+    assert_eq!(renewed(&world, (2, LOG_KEPT_DAYS + 1_000)).await, 0, "once");
+    // Two persons shorten it: what is locked stays locked.
+    assert_eq!(renewed(&world, (3, 365)).await, 0);
+    assert_eq!(archive(&world).await.index.volumes(), longer);
+    for place in &longer {
+        assert!(told(&memory, place).await.until.millis() >= until(place));
+    }
+}
+
+#[tokio::test]
+async fn au_9_what_is_over_waits_calmly_for_its_lock_and_goes_then() {
+    let (world, memory) = world().await;
+    let all = world.records().await;
+    // After two persons shortened it: the records go from the volumes, and the locked ones stay.
+    assert_eq!(world.expire(&world.store, 400, 365).await, Ok(2));
+    let left = world.records().await;
+    assert!(left.len() < all.len() && left.iter().all(|(_, scopes)| scopes != "icu"));
+    for _ in 0..3 {
+        let swept = sweep(&world).await;
+        assert_eq!(
+            (swept.gone, swept.waiting, swept.strangers),
+            (0, 2, 0),
+            "{swept:?}"
+        );
+        let until = swept.until.expect("a moment").millis();
+        assert!(until > after(LONG).millis() && until <= after(LONG).millis() + WORM_MARGIN_MS);
+    }
+    assert_eq!(memory.count(), 4);
+    // The new ones are locked for what is left of them.
+    for place in archive(&world).await.index.volumes() {
+        assert!(held(place).2 > after(LONG).millis());
+    }
+    *world.at.lock().unwrap() = (LONG + 4, 365);
+    let swept = sweep(&world).await;
+    assert_eq!((swept.gone, swept.waiting), (2, 0), "{swept:?}");
+    assert_eq!(world.records().await, left);
+    // At last all of it is over; the last volume says where the lane goes on.
+    assert_eq!(world.expire(&world.store, LONG + 5, 365).await, Ok(2));
+    *world.at.lock().unwrap() = (LONG + 8, 365);
+    sweep(&world).await;
+    assert_eq!(memory.count(), 1);
+    assert!(world.records().await.is_empty());
+}
+
+/// The margin is what keeps a record from being without a lock: on the day that something else in
+/// its volume is over, the volume is written again, and locked anew, while the old lock holds.
+#[tokio::test]
+async fn au_9_no_record_is_without_a_lock_while_another_projects_go() {
+    let memory = LockMemory::at(after(0));
+    let world = World::over_kept(Arc::<LockMemory>::clone(&memory), Some(&memory), 365).await;
+    for day in [0, 364, 365, 366, 367, 370, LONG - 1] {
+        assert!(world.expire(&world.store, day, 365).await.is_ok());
+        let archive = archive(&world).await;
+        assert!(archive.index.volumes().iter().all(|place| place.rows > 0));
+        for place in archive.index.volumes() {
+            assert!(told(&memory, place).await.until > after(day), "day {day}");
+        }
+    }
+    // What was replaced went when its lock ended, days and not years later.
+    assert_eq!(memory.count(), 2);
+}
+
+#[tokio::test]
+async fn volumes_that_were_written_without_a_lock_get_one() {
+    let memory = LockMemory::at(after(0));
+    let world = World::over(Arc::<LockMemory>::clone(&memory), None).await;
+    assert!(
+        archive(&world)
+            .await
+            .index
+            .volumes()
+            .iter()
+            .all(|place| place.held.is_none())
+    );
+    let world = world.locked(&memory);
+    let before = world.records().await;
+    for place in archive(&world).await.index.volumes() {
+        assert!(
+            archive(&world).await.must_be_held(place).is_err(),
+            "the journal stays for now"
+        );
+    }
+    assert_eq!(renewed(&world, (1, LOG_KEPT_DAYS)).await, 2);
+    for place in archive(&world).await.index.volumes() {
+        assert!(archive(&world).await.must_be_held(place).is_ok());
+        assert!(told(&memory, place).await.until > after(LONG));
+        memory.delete(place.blob().unwrap()).await.unwrap();
+    }
+    assert_eq!(world.records().await, before);
+}
+
+#[tokio::test]
+async fn a_store_that_takes_a_lock_and_forgets_it_gets_no_volume_into_the_index() {
+    let (world, memory) = world().await;
+    for lie in [
+        Lie::ForgetsLocks,
+        Lie::Silent,
+        Lie::RefusesLocks,
+        Lie::RefusesToHold,
+    ] {
+        let before = std::fs::read(world.path("log/volumes")).unwrap();
+        let mut removal = world.removal(&world.store, 365, 365).await;
+        let due = removal.due().unwrap();
+        memory.lie(Some(lie));
+        assert!(removal.rewrite(&due.volumes[0]).await.is_err(), "{lie:?}");
+        memory.lie(None);
+        assert_eq!(std::fs::read(world.path("log/volumes")).unwrap(), before);
+    }
+    assert_eq!(memory.count(), 4, "two of them were written");
+    // What such tries leave is locked for two days, not for years, and goes by itself.
+    assert_eq!(WORM_TRIAL_MS, 2 * DAY_MS);
+    assert_eq!(world.expire(&world.store, 366, 365).await, Ok(2));
+    assert_eq!(sweep(&world).await.waiting, 3);
+    *world.at.lock().unwrap() = (368, 365);
+    let swept = sweep(&world).await;
+    assert_eq!(
+        (swept.gone, swept.waiting, swept.strangers),
+        (1, 2, 0),
+        "{swept:?}"
+    );
+    assert_eq!(memory.count(), 4);
+}
+
+#[tokio::test]
+async fn a_clock_from_the_future_locks_nothing_for_longer() {
+    let (world, memory) = world().await;
+    let archive = archive(&world).await;
+    let mut log = DirSource::new(&world.path("log"));
+    let place = archive.index.volumes()[0].clone();
+    let size = super::expire_tests::size(&mut log);
+    let mut segments = super::entries::segments_of(&mut log, size, &place).unwrap();
+    let honest = super::worm::held_until(&segments, &place, &archive.keys);
+    for segment in &mut segments {
+        segment.time = segment.time.plus_millis(50 * 365 * DAY_MS);
+    }
+    let until = super::worm::held_until(&segments, &place, &archive.keys);
+    assert!(until >= honest && until.since(memory.now()) <= LONG * DAY_MS + WORM_MARGIN_MS);
+}
