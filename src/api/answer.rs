@@ -108,6 +108,12 @@ const fn said(kind: ErrorKind) -> (&'static str, &'static str) {
             "AssuranceTooLow",
             "The project demands a sign-in of higher assurance.",
         ),
+        ErrorKind::GrantOver => ("GrantOver", "The grant that allowed this has ended."),
+        ErrorKind::GrantNotYet => ("GrantNotYet", "The grant that allows this has not begun."),
+        ErrorKind::GrantElsewhere => (
+            "GrantElsewhere",
+            "The grant that allows this is for other networks or partitions.",
+        ),
         ErrorKind::TokenInvalid => ("InvalidToken", "The token is not accepted."),
         ErrorKind::TokenExpired => ("ExpiredToken", "The token is not in its time."),
         ErrorKind::NoSuchDataset => ("NoSuchDataset", "There is no such dataset."),

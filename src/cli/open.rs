@@ -323,6 +323,9 @@ const fn exit_of(kind: ErrorKind) -> Exit {
         ErrorKind::InvalidName | ErrorKind::InvalidBucket | ErrorKind::KeyTooLong => Exit::Usage,
         ErrorKind::AccessDenied
         | ErrorKind::AssuranceTooLow
+        | ErrorKind::GrantOver
+        | ErrorKind::GrantNotYet
+        | ErrorKind::GrantElsewhere
         | ErrorKind::TokenInvalid
         | ErrorKind::TokenExpired
         | ErrorKind::NoSuchDataset

@@ -29,6 +29,17 @@ pub struct Considered {
     pub verdict: Verdict,
 }
 
+/// What keeps a grant from allowing that would; the nearest first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum Near {
+    /// It is for other networks, or for jobs on other partitions.
+    Elsewhere,
+    /// It has not begun.
+    NotYet,
+    /// It has ended, or lapsed.
+    Over,
+}
+
 /// Why a grant applied or did not: the first reason that holds, in this order.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Verdict {
@@ -115,6 +126,37 @@ impl SubjectPolicy {
             decision,
             considered,
         }
+    }
+
+    /// Of a question that no line allows or denies: what keeps that grant of the subject from
+    /// allowing it which comes nearest, because it holds from elsewhere, later, or did before.
+    #[must_use]
+    pub fn nearly(&self, ask: &Ask<'_>, decision: &Decision) -> Option<Near> {
+        if decision.allowed || !decision.rule.is_empty() || !self.is_about(ask) {
+            return None;
+        }
+        let near = |(index, grant): (usize, &Grant)| {
+            let (allows, _) = self.effects(grant, ask.action);
+            let verdict = self.verdict(index, ask, decision).filter(|_| allows)?;
+            match verdict {
+                Verdict::OtherNetwork | Verdict::OtherPartition => Some(Near::Elsewhere),
+                Verdict::NotYet { .. } => Some(Near::NotYet),
+                Verdict::Expired { .. } | Verdict::Lapsed { .. } => Some(Near::Over),
+                Verdict::NotAsked
+                | Verdict::RoleUnknown
+                | Verdict::OtherDataset
+                | Verdict::PrefixDiffers
+                | Verdict::Proposed
+                | Verdict::OtherPurpose
+                | Verdict::OtherAction
+                | Verdict::OtherVersion
+                | Verdict::RoleLacksAction
+                | Verdict::ModelExcludes
+                | Verdict::Allows
+                | Verdict::Denies => None,
+            }
+        };
+        self.grants.iter().enumerate().filter_map(near).min()
     }
 
     fn consider(
@@ -294,6 +336,80 @@ mod tests {
         ask.principal = &bob;
         let of_bob = view.explain(&ask).considered;
         assert!(of_bob.iter().all(|c| c.verdict == Verdict::NotAsked));
+    }
+
+    /// To the holder alone, of what her grant is about alone, and never beside a denial.
+    #[test]
+    fn what_comes_nearest_is_told_and_nothing_else() {
+        let over = |id, on| Grant {
+            expires: Some(NOW),
+            ..grant(id, "reader", on)
+        };
+        let soon = Grant {
+            starts: NOW.plus_millis(1),
+            ..grant(2, "reader", "ecg")
+        };
+        let away = narrowed(3, |terms| {
+            terms.networks = vec!["10.0.0.0/8".parse().unwrap()];
+        });
+        let lapsed = narrowed(4, |terms| terms.lapses = Some(NOW));
+        let proposed = narrowed(5, |terms| terms.standing = Standing::Proposed);
+        let read = Action::ObjectRead;
+        let cases = [
+            (vec![], read, "ecg/a", None),
+            (vec![over(1, "ecg")], read, "ecg/a", Some(Near::Over)),
+            (vec![over(1, "*")], read, "absent/a", Some(Near::Over)),
+            (vec![lapsed], read, "ecg/a", Some(Near::Over)),
+            (vec![soon.clone()], read, "ecg/a", Some(Near::NotYet)),
+            (
+                vec![over(1, "ecg"), soon.clone()],
+                read,
+                "ecg/a",
+                Some(Near::NotYet),
+            ),
+            (
+                vec![away.clone(), soon],
+                read,
+                "ecg/a",
+                Some(Near::Elsewhere),
+            ),
+            (vec![over(1, "mri")], read, "ecg/a", None),
+            (vec![over(1, "ecg/b/")], read, "ecg/a", None),
+            (vec![over(1, "ecg")], Action::ObjectWrite, "ecg/a", None),
+            (vec![away], Action::ObjectWrite, "ecg/a", None),
+            (vec![proposed], read, "ecg/a", None),
+            (
+                vec![over(1, "ecg"), deny(6, "reader", "ecg")],
+                read,
+                "ecg/a",
+                None,
+            ),
+            (
+                vec![over(1, "ecg"), grant(7, "reader", "ecg")],
+                read,
+                "ecg/a",
+                None,
+            ),
+        ];
+        let (icu, bob) = (project("icu"), person("bob"));
+        for (number, (grants, action, on, told)) in cases.into_iter().enumerate() {
+            let view = ana(&builtin(), grants);
+            let (name, key) = on.split_once('/').unwrap();
+            let (name, whose) = (dataset(name), person("ana"));
+            let mut ask = Ask {
+                project: &icu,
+                principal: &whose,
+                dataset: Some(&name),
+                key,
+                action,
+                now: NOW,
+                when: Circumstances::default(),
+            };
+            let near = view.nearly(&ask, &view.decide(&ask));
+            assert_eq!(near, told, "case {number}");
+            ask.principal = &bob;
+            assert_eq!(view.nearly(&ask, &view.decide(&ask)), None, "case {number}");
+        }
     }
 
     #[test]

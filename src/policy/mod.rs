@@ -39,7 +39,7 @@ pub use check::{Finding, FindingKind, Severity, check, check_grants};
 pub use decide::{Ask, Bar, Decision, SubjectPolicy, UNASSURED};
 pub use error::{ModelFault, PolicyError, RoleFault};
 pub use expect::{ExpectError, Miss, Outcome, Report, run_expectations};
-pub use explain::{Considered, Explanation, Verdict};
+pub use explain::{Considered, Explanation, Near, Verdict};
 
 pub use demand::{Assurance, Demand};
 #[doc(hidden)]

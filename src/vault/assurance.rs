@@ -5,7 +5,7 @@ use super::session::narrowed;
 use super::{Call, ErrorKind, Vault, VaultError};
 use crate::catalog::{Mutation, RosterEntry, RosterKind, RosterRow};
 use crate::ledger::AuthMethod;
-use crate::policy::{Assurance, Circumstances, Decision, Demand, UNASSURED};
+use crate::policy::{Assurance, Circumstances, Decision, Demand, Near, UNASSURED};
 use crate::types::{ProjectName, limits};
 
 /// What a sign-in said of itself.
@@ -42,10 +42,16 @@ pub(super) const TOO_LOW: VaultError = VaultError::new(
     "the project demands a sign-in of higher assurance",
 );
 
-/// Why a decision refuses. Who has a right learns that a better sign-in would do; nobody else does.
-pub(super) fn refusal(decision: &Decision) -> VaultError {
-    let denied = VaultError::new(ErrorKind::AccessDenied, "no rule allows it");
-    refusal_or(decision, denied)
+/// Why a decision refuses. Who has a right learns that a better sign-in would do, and who holds a
+/// grant that it is over, or not for now or here; nobody else learns anything.
+pub(super) fn refusal(decision: &Decision, near: Option<Near>) -> VaultError {
+    let (kind, reason) = match near {
+        None => (ErrorKind::AccessDenied, "no rule allows it"),
+        Some(Near::Over) => (ErrorKind::GrantOver, "the grant that allowed it is over"),
+        Some(Near::NotYet) => (ErrorKind::GrantNotYet, "its grant has not begun"),
+        Some(Near::Elsewhere) => (ErrorKind::GrantElsewhere, "its grant is for elsewhere"),
+    };
+    refusal_or(decision, VaultError::new(kind, reason))
 }
 
 /// The same where the refusal has words of its own.

@@ -21,6 +21,12 @@ pub enum ErrorKind {
     AccessDenied,
     /// Allowed, had the caller signed in as the project demands.
     AssuranceTooLow,
+    /// Not allowed any more, said to who held the grant.
+    GrantOver,
+    /// Not allowed yet, said to who holds the grant.
+    GrantNotYet,
+    /// Not allowed from here, said to who holds the grant.
+    GrantElsewhere,
     /// A token that says who somebody is is not believed.
     TokenInvalid,
     /// It is not in its time: get another one.
@@ -133,6 +139,9 @@ impl ErrorKind {
             | Self::BodyTimeout => 400,
             Self::AccessDenied
             | Self::AssuranceTooLow
+            | Self::GrantOver
+            | Self::GrantNotYet
+            | Self::GrantElsewhere
             | Self::BodySignature
             | Self::Locked
             | Self::AboveCeiling

@@ -485,7 +485,7 @@ impl Vault {
         if matches!(name, Name::Job) {
             when.ground = Ground::Unplaced;
         }
-        let decision = subject.decide(&Ask {
+        let ask = Ask {
             project: &bucket.project,
             principal,
             dataset: Some(&bucket.dataset),
@@ -493,9 +493,11 @@ impl Vault {
             action,
             now,
             when,
-        });
+        };
+        let decision = subject.decide(&ask);
         if !decision.allowed {
-            let denied = super::assurance::refusal(&decision);
+            let near = subject.nearly(&ask, &decision);
+            let denied = super::assurance::refusal(&decision, near);
             return Err((object, Some(decision), denied));
         }
         let found = self.locate(&bucket, version, action).await;

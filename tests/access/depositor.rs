@@ -5,8 +5,9 @@ use crate::table::{Else, check, fill, operations, request};
 use crate::world::World;
 
 /// What brings data, and what says that the dataset is there; none of it names what is in it.
-const HERS: [&str; 5] = [
+const HERS: [&str; 6] = [
     "ListBuckets",
+    "ListDatasets",
     "PutObject",
     "CreateMultipartUpload",
     "ListMultipartUploads",

@@ -102,7 +102,7 @@ async fn az_11_it_is_for_minutes_and_every_record_is_flagged() {
     world.wait(30 * 60_000);
     assert_eq!(
         read(&world, "stan").await,
-        Some(ErrorKind::AccessDenied),
+        Some(ErrorKind::GrantOver),
         "time is up"
     );
     assert_eq!(

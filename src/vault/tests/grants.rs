@@ -512,9 +512,9 @@ async fn az_12_a_grant_for_a_network_holds_for_requests_from_there() {
     world.make_grant(grant).await.unwrap();
     for (address, expected) in [
         ("10.12.4.17", None),
-        ("10.13.0.1", Some(ErrorKind::AccessDenied)),
-        ("", Some(ErrorKind::AccessDenied)),
-        ("10.12.4.17, 10.13.0.1", Some(ErrorKind::AccessDenied)),
+        ("10.13.0.1", Some(ErrorKind::GrantElsewhere)),
+        ("", Some(ErrorKind::GrantElsewhere)),
+        ("10.12.4.17, 10.13.0.1", Some(ErrorKind::GrantElsewhere)),
     ] {
         let mut call = world.call(Some("stan"));
         let mut session = (*call.session).clone();

@@ -35,6 +35,7 @@ mod lying_catalog;
 mod lying_store;
 mod model;
 mod namesakes;
+mod near;
 mod notices;
 mod objects;
 mod part;

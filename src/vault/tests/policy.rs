@@ -25,14 +25,8 @@ async fn a_grant_ends_at_its_millisecond() {
     grant.starts = Timestamp::from_millis(start + 10);
     grant.expires = Some(Timestamp::from_millis(start + 1010));
     world.make_grant(grant).await.unwrap();
-    let denied = Some(ErrorKind::AccessDenied);
-    for (wait, end) in [
-        (9, denied),
-        (1, None),
-        (999, None),
-        (1, denied),
-        (9, denied),
-    ] {
+    let (early, over) = (Some(ErrorKind::GrantNotYet), Some(ErrorKind::GrantOver));
+    for (wait, end) in [(9, early), (1, None), (999, None), (1, over), (9, over)] {
         world.wait(wait);
         let got = world.get("stan", "k", Span::All).await;
         assert_eq!(kind(got), end, "{} ms", world.vault.now().millis() - start);
