@@ -21,6 +21,7 @@ use crate::cli::output::{CliError, Exit, Output};
 use crate::cli::serve::runtime;
 use crate::config::Config;
 use crate::journal::{Found, Prunable, Tail, lanes, prunable, prune};
+use crate::ledger::evidence::Source as _;
 use crate::ledger::{DAY_MS, Segment};
 use crate::types::{Clock as _, Timestamp};
 
@@ -66,7 +67,8 @@ pub(super) fn run(ask: &args::Ship, desk: Desk<'_>, output: &mut Output) -> Resu
         if !ask.watch {
             return Ok(Exit::Done);
         }
-        if SystemClock.now() >= expires {
+        let begun = shipper.next.is_some();
+        if begun && SystemClock.now() >= expires {
             let all = args::Expire { dry_run: false };
             let again = match super::expire::remove(&all, desk, output) {
                 Ok(kept) => {
@@ -81,8 +83,13 @@ pub(super) fn run(ask: &args::Ship, desk: Desk<'_>, output: &mut Output) -> Resu
             };
             expires = SystemClock.now().plus_millis(again);
         }
-        runtime.block_on(tokio::time::sleep(LOOK));
+        rest(&runtime, LOOK);
     }
+}
+
+/// Waits. A timer begins within a runtime or not at all.
+fn rest(runtime: &Runtime, time: Duration) {
+    runtime.block_on(async { tokio::time::sleep(time).await });
 }
 
 struct Shipper {
@@ -112,6 +119,10 @@ impl Shipper {
         let public = keys.notary.public(&keys.origin);
         let public = public.map_err(|error| CliError::of(Exit::Usage, &error))?;
         let mut log = DirSource::new(&self.config.proof.dir);
+        if ask.watch && log.read("checkpoint")?.is_none() {
+            // It may have been started beside a gateway that signs its first one in a moment.
+            return Ok(0);
+        }
         let (_, checkpoint) = signed(&mut log, "checkpoint", &public)?;
         let mut closed = Vec::new();
         let (volumes, waiting) = (&self.archive.index, &mut self.waiting);
@@ -252,5 +263,15 @@ impl Shipper {
             self.tails.insert(segment.lane.clone(), tail);
         }
         Ok(lost)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_watches_rests_and_goes_on() {
+        rest(&runtime().unwrap(), Duration::from_millis(1));
     }
 }

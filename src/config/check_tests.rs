@@ -45,6 +45,24 @@ fn health_and_metrics_beyond_loopback_must_be_asked_for() {
 }
 
 #[test]
+fn locks_that_a_store_cannot_have_are_refused() {
+    for (text, key) in [
+        ("[volumes]\nworm = 'require'", "volumes.worm"),
+        ("[volumes]\nbucket = 'icu-log'", "volumes.bucket"),
+        (
+            "[store]\nkind = 's3'\nendpoint = 'https://x'\nbucket = 'abc'\n\
+             [volumes]\nbucket = 'A'",
+            "volumes.bucket",
+        ),
+    ] {
+        assert!(refused(text).contains(key), "{text}");
+    }
+    let good = "[store]\nkind = 's3'\nendpoint = 'https://x'\nbucket = 'abc'\n\
+                [volumes]\nbucket = 'icu-log'\nworm = 'require'\nworm_mode = 'governance'";
+    assert!(Config::parse(good, Path::new("")).is_ok());
+}
+
+#[test]
 fn broken_rules_are_told_with_the_way_to_mend_them() {
     for (text, key) in [
         ("[server]\ntls_cert = 'c'", "server.tls_cert"),

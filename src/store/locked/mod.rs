@@ -66,8 +66,8 @@ pub struct Version {
 /// Where a listing of versions goes on: behind this key and version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct After {
-    pub(super) key: String,
-    pub(super) version: String,
+    pub(in crate::store) key: String,
+    pub(in crate::store) version: String,
 }
 
 /// A page of a listing of versions.

@@ -2,6 +2,7 @@
 
 mod admin;
 mod get;
+mod locked;
 mod put;
 mod tls;
 
