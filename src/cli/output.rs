@@ -10,6 +10,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::config::{Environment, Variable};
+use crate::ledger::is_hidden;
 
 /// Columns that hold numbers, and that JSON has as numbers.
 const NUMBERS: [&str; 6] = ["objects", "bytes", "days", "writes", "number", "version"];
@@ -377,11 +378,14 @@ fn plain(value: &Value) -> String {
     }
 }
 
-/// A text as a terminal may show it: what others wrote must not move its cursor.
+/// Characters of a cell of a table: all cells of a column are made as wide as its widest.
+const CELL_CHARS_MAX: usize = 512;
+
+/// A text as a terminal may show it: what others wrote must not move its cursor, or hide.
 fn shown(text: &str) -> String {
     text.chars()
         .map(|c| {
-            if c.is_control() && c != '\t' {
+            if (c.is_control() && c != '\t') || is_hidden(c) {
                 '\u{fffd}'
             } else {
                 c
@@ -390,12 +394,20 @@ fn shown(text: &str) -> String {
         .collect()
 }
 
+/// A cell's text in its bound.
+fn cut(text: &str) -> String {
+    match text.char_indices().nth(CELL_CHARS_MAX) {
+        Some((at, _)) => format!("{}…", text.get(..at).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}
+
 /// Columns padded to their widest cell; the last is not padded.
 fn table<const N: usize>(names: [&str; N], rows: &[[String; N]]) -> String {
     let mut lines: Vec<[String; N]> = vec![names.map(str::to_uppercase)];
     lines.extend(
         rows.iter()
-            .map(|row| row.each_ref().map(|cell| shown(cell))),
+            .map(|row| row.each_ref().map(|cell| cut(&shown(cell)))),
     );
     let mut widths = [0; N];
     for line in &lines {
@@ -459,6 +471,18 @@ pub(super) mod tests {
 
     fn row(name: &str, kind: &str) -> [String; 2] {
         [name.to_owned(), kind.to_owned()]
+    }
+
+    #[test]
+    fn what_others_wrote_hides_nothing_and_widens_nothing() {
+        let wide = "w".repeat(1_000_000);
+        let rows = [
+            [wide, "b".to_owned()],
+            ["a\u{202e}\u{200b}\x1b".to_owned(), "c".to_owned()],
+        ];
+        let told = table(["one", "two"], &rows);
+        assert!(told.len() < 4 * 4 * CELL_CHARS_MAX, "{}", told.len());
+        assert!(told.contains('…') && told.contains("a\u{fffd}\u{fffd}\u{fffd}"));
     }
 
     #[test]
