@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 
 use super::dial::Dial;
+use crate::types::is_this_machine;
 
 /// How long all of it may take.
 const TIME_MAX: Duration = Duration::from_secs(10);
@@ -82,10 +83,7 @@ impl Place {
         let uri: Uri = url.parse().map_err(|_no_url| FetchError::Url)?;
         let host = uri.host().ok_or(FetchError::Url)?;
         let host = host.trim_start_matches('[').trim_end_matches(']');
-        let local = host == "localhost"
-            || host
-                .parse()
-                .is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
+        let local = is_this_machine(host);
         let tls = match uri.scheme_str() {
             Some("https") => true,
             Some("http") if local => false,

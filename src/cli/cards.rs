@@ -69,6 +69,21 @@ impl Shown {
         self.owner.is_some()
     }
 
+    /// The person who made it: who signs, or acts for her.
+    pub(super) fn person(&self, signer: &Signer<'_>) -> Result<String, CliError> {
+        #[derive(Deserialize)]
+        struct Told {
+            principal: String,
+            acts_for: Option<String>,
+        }
+        let told: Told = signer.ask(Question::of(Method::GET, &["identity"]))?;
+        if told.principal == self.creator {
+            Ok(told.acts_for.unwrap_or(told.principal))
+        } else {
+            Err(no_answer())
+        }
+    }
+
     /// That it is the dataset that was asked for.
     fn of_name(self, name: &BucketName) -> Result<Self, CliError> {
         if self.dataset == path(name) {

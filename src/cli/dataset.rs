@@ -144,10 +144,15 @@ fn make(
         Err(error) if error.exit() == Exit::Unavailable => return Err(error),
         Err(_absent) => bucket(Method::PUT, name, signer)?,
     }
-    let body = card.body();
+    let made = cards::ask(name, signer)?;
+    let mut body = card.body();
     let shown = if body.is_empty() {
-        cards::ask(name, signer)?
+        made
     } else {
+        // On the host the maker is the owner where nobody else is; so here.
+        if !made.is_described() && card.owner.is_none() {
+            let _none = body.insert("owner".to_owned(), made.person(signer)?.into());
+        }
         cards::say(name, body, signer).map_err(|error| {
             error.hint(format!(
                 "the dataset was made; `kluis dataset set {}` says what it is",
@@ -226,7 +231,7 @@ fn publish(
             })?
         }
     };
-    let hidden = version.hidden;
+    let hidden = version.hidden.unwrap_or_default();
     output.rows(VERSION_COLUMNS, &[version.cells(name)?])?;
     if hidden > 0 {
         output.note(&format!(
@@ -276,13 +281,13 @@ const VERSION_COLUMNS: [&str; 6] = [
 #[derive(Deserialize)]
 struct Told {
     version: String,
-    objects: u64,
-    bytes: u64,
+    /// How much is in it; told to who may list all of it.
+    objects: Option<u64>,
+    bytes: Option<u64>,
+    hidden: Option<u64>,
     published: String,
     publisher: String,
     root: String,
-    #[serde(default)]
-    hidden: u64,
 }
 
 impl Told {
@@ -290,12 +295,12 @@ impl Told {
         let root = &published.root;
         Self {
             version: format!("{}@{}", path(&root.bucket), root.number),
-            objects: root.objects,
-            bytes: root.bytes,
+            objects: Some(root.objects),
+            bytes: Some(root.bytes),
             published: root.frozen.to_string(),
             publisher: published.publisher.to_string(),
             root: data_encoding::HEXLOWER.encode(&published.digest),
-            hidden: root.hidden,
+            hidden: Some(root.hidden),
         }
     }
 
@@ -306,8 +311,8 @@ impl Told {
         }
         Ok([
             self.version,
-            self.objects.to_string(),
-            self.bytes.to_string(),
+            self.objects.map_or_else(String::new, |n| n.to_string()),
+            self.bytes.map_or_else(String::new, |n| n.to_string()),
             self.published,
             self.publisher,
             self.root,

@@ -253,7 +253,11 @@ fn farewell(plan: &Plan, file: &Path, config: &Config, env: Option<&Path>, outpu
         );
     }
     if let Some(env) = env {
-        output.note(&format!("the owner's credential is in {}", env.display()));
+        output.note(&format!(
+            "the owner's credential is in {}: it is hers alone, and with it she works from any machine \
+             (`--credentials FILE`)",
+            env.display()
+        ));
     } else {
         output.hint(&format!(
             "`{kluis} project create NAME --owner PERSON` makes the first project"

@@ -140,5 +140,7 @@ pub(super) fn of_node(job: &OnNode) -> Result<Option<Credentials>, CliError> {
     };
     let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy::new()));
     let source = JobSource::new(node, name, clock, entropy);
-    Ok(Some(Credentials::of_job(source)))
+    Credentials::of_job(source)
+        .map(Some)
+        .map_err(|error| unusable(&error))
 }

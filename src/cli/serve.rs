@@ -82,6 +82,9 @@ pub(super) fn demo(
             | DemoError::Entropy(_)
             | DemoError::Name(_)
             | DemoError::Id(_)
+            | DemoError::Credential(_)
+            | DemoError::Endpoint(_)
+            | DemoError::Owner(_)
             | DemoError::Show(_) => CliError::of(Exit::Unavailable, &error),
         })?;
     Ok(Exit::Done)

@@ -359,9 +359,11 @@ settings! {
         dir: Option<PathBuf> = None,
         /// How often the files are looked at for a change.
         reload_interval: Duration = seconds(5),
-        /// Whether commands on the vault's host may approve, and describe datasets, in the name
-        /// that they give. With `false` an owner signs herself, and the host founds and proposes.
-        host_approves: bool = true,
+        /// Whether commands on the vault's host may approve, describe and publish in the name that
+        /// they give. Without it an owner signs herself, and the host founds, proposes and
+        /// withdraws. `true` lets who runs the platform act for an owner: for a vault that is one
+        /// person's alone, and for tests.
+        host_approves: bool = false,
         /// A grant that no review confirms lapses so long after its approval; at least a day.
         review: Duration = DAY.saturating_mul(365),
         /// The same of a grant that lets bytes out or shows the log.

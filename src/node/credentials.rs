@@ -12,7 +12,7 @@ use std::time::SystemTime;
 use super::job::{JobSource, Started, renewal_ms};
 use super::web_identity::WebIdentity;
 use crate::store::s3::Signer;
-use crate::types::{Clock, SecretText, Timestamp};
+use crate::types::{Clock, SecretText, Timestamp, is_this_machine};
 
 /// A credential file beyond this is none.
 const FILE_BYTES_MAX: u64 = 64 * 1024;
@@ -44,6 +44,12 @@ pub enum CredentialsError {
     /// A variable is missing.
     #[error("the credential names no {0}")]
     Missing(&'static str),
+    /// Tokens and secrets of sessions would cross the network in clear.
+    #[error("sessions are asked for over https, or on this machine, not at {endpoint}")]
+    InClear {
+        /// Where.
+        endpoint: String,
+    },
 }
 
 /// What one reading gave.
@@ -128,9 +134,13 @@ impl Credentials {
             None => signer(variable)?,
         };
         let endpoint = variable("AWS_ENDPOINT_URL_S3").or_else(|| variable("AWS_ENDPOINT_URL"));
+        let endpoint = endpoint.ok_or(CredentialsError::Missing("AWS_ENDPOINT_URL"))?;
+        if web.is_some() {
+            check_closed(&endpoint)?;
+        }
         Ok(Self {
             file: None,
-            endpoint: endpoint.ok_or(CredentialsError::Missing("AWS_ENDPOINT_URL"))?,
+            endpoint,
             ca_file: variable("AWS_CA_BUNDLE").map(PathBuf::from),
             state: Mutex::new((None, Arc::new(current))),
             sessions: web.map(|web| (Source::Web(web), Mutex::default())),
@@ -138,15 +148,15 @@ impl Credentials {
     }
 
     /// Of a job on this node; there is none before the first session.
-    #[must_use]
-    pub fn of_job(source: JobSource) -> Self {
-        Self {
+    pub fn of_job(source: JobSource) -> Result<Self, CredentialsError> {
+        check_closed(&source.node.endpoint)?;
+        Ok(Self {
             file: None,
             endpoint: source.node.endpoint.clone(),
             ca_file: source.node.ca_file.clone(),
             state: Mutex::new((None, Arc::new(nobody()))),
             sessions: Some((Source::Job(source), Mutex::default())),
-        }
+        })
     }
 
     /// Who asks for a session, if one is due by now.
@@ -270,6 +280,22 @@ pub fn variable(text: &str, name: &str) -> Option<String> {
         let value = value.trim().trim_matches(['"', '\'']);
         (found.trim() == name && !value.is_empty()).then(|| value.to_owned())
     })
+}
+
+/// That nobody reads what goes to an endpoint and comes from there. A signed request shows no
+/// secret, and the answer that is a session does.
+fn check_closed(endpoint: &str) -> Result<(), CredentialsError> {
+    let uri = endpoint.parse::<http::Uri>().ok();
+    let closed = uri.is_some_and(|uri| match uri.scheme_str() {
+        Some("https") => true,
+        Some("http") => uri.host().is_some_and(is_this_machine),
+        _other => false,
+    });
+    if closed {
+        return Ok(());
+    }
+    let endpoint = endpoint.to_owned();
+    Err(CredentialsError::InClear { endpoint })
 }
 
 fn region(variable: &dyn Fn(&str) -> Option<String>) -> String {
@@ -416,6 +442,7 @@ mod tests {
             Arc::<Set>::clone(&clock),
             Arc::<Set>::clone(&clock),
         ));
+        let credentials = credentials.unwrap();
         let at = |seconds: u64| {
             let ms = BEGUN + seconds * 1_000;
             clock.0.store(ms, std::sync::atomic::Ordering::SeqCst);
@@ -474,6 +501,26 @@ mod tests {
         close(&path, 0o600);
         let credentials = Credentials::of_file(&path, &clock()).unwrap();
         assert!(matches!(credentials.due(), Some(Source::Web(_))));
+        for host in [
+            "http://kluis:9000",
+            "http://10.0.0.1",
+            "ftp://127.0.0.1",
+            "x",
+        ] {
+            let away = of(web.replace("http://127.0.0.1:1", host)).map(drop);
+            let told = away.unwrap_err();
+            assert!(matches!(told, CredentialsError::InClear { .. }), "{host}");
+        }
+        for host in [
+            "https://kluis.example.org",
+            "http://localhost:9000",
+            "http://[::1]:9",
+        ] {
+            assert!(
+                of(web.replace("http://127.0.0.1:1", host)).is_ok(),
+                "{host}"
+            );
+        }
         let refused = of(web.replace("AWS_ROLE_ARN", "OTHER")).map(drop);
         assert!(refused.unwrap_err().to_string().contains("AWS_ROLE_ARN"));
     }

@@ -28,8 +28,9 @@ struct Index {
     prefixes: HashMap<String, Group>,
     /// The lengths of these, the longest first: a longer one speaks first.
     lengths: Vec<usize>,
-    /// All of them, for questions to which every prefix is an answer.
-    any: Group,
+    /// All of them, for questions to which every prefix is an answer; nothing where all have one
+    /// prefix.
+    any: Option<Group>,
     /// A number for each purpose, from 1.
     purposes: HashMap<String, u32>,
 }
@@ -124,7 +125,7 @@ impl Index {
         Self {
             prefixes: prefixes.collect(),
             lengths: lengths.into_iter().rev().collect(),
-            any: group(&all),
+            any: (by_prefix.len() > 1).then(|| group(&all)),
             purposes,
         }
     }
@@ -137,11 +138,11 @@ impl Index {
         };
         if place.reach == Reach::Existence {
             let group = if denies {
-                self.prefixes.get("")?
+                self.prefixes.get("")
             } else {
-                &self.any
+                self.any.as_ref().or_else(|| self.prefixes.values().next())
             };
-            return group.find(place, purpose, denies);
+            return group?.find(place, purpose, denies);
         }
         // What stands under a longer prefix comes first in the order.
         self.lengths.iter().find_map(|length| {

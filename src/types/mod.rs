@@ -31,7 +31,7 @@ pub use log_terms::LogTerms;
 pub use name::{
     BucketName, BucketRef, DatasetName, NameError, ObjectKey, PartitionName, ProjectName, UseClass,
 };
-pub use network::{Network, NetworkError};
+pub use network::{Network, NetworkError, is_this_machine};
 // An address is a value; only sockets are I/O.
 pub use principal::{AccessKeyId, PrincipalId, PrincipalKind};
 pub use range::ByteRange;

@@ -4,6 +4,14 @@ use std::fmt;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+/// Whether a host of a URL, in brackets or without them, names this machine itself: what goes there
+/// crosses no network.
+#[must_use]
+pub fn is_this_machine(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+}
+
 /// Why a network was refused.
 #[derive(Debug, thiserror::Error, PartialEq, Eq, Clone, Copy)]
 #[error("a network is written 10.12.0.0/16 or 2001:db8::/32, with no bit set beyond its length")]

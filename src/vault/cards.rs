@@ -304,12 +304,7 @@ impl Vault {
         let Some(defaults) = row.and_then(|row| row.defaults) else {
             return Ok(None);
         };
-        let person = self
-            .catalog
-            .principal(creator)
-            .await?
-            .and_then(|row| row.acts_for);
-        let owner = person.unwrap_or_else(|| creator.clone());
+        let owner = self.guard.answers_for(creator).await?;
         Ok(Some(defaults.card(owner, self.now())))
     }
 

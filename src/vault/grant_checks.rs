@@ -62,6 +62,25 @@ impl Vault {
         Ok(())
     }
 
+    /// That there is whom it is for, and what it covers: else it is a slip of the pen.
+    pub(super) async fn check_there(&self, grant: &Grant) -> Result<(), VaultError> {
+        let wrong = |why| Err(VaultError::new(ErrorKind::InvalidArgument, why));
+        if self.catalog.principal(&grant.principal).await?.is_none() {
+            return wrong("no such principal");
+        }
+        let Some(dataset) = &grant.dataset else {
+            return Ok(());
+        };
+        let bucket = BucketName {
+            project: grant.project.clone(),
+            dataset: dataset.clone(),
+        };
+        match self.catalog.dataset(&bucket).await? {
+            Some(_) => Ok(()),
+            None => wrong("no such dataset"),
+        }
+    }
+
     pub(super) async fn check_proposer(
         &self,
         call: &Call,

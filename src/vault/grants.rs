@@ -142,12 +142,16 @@ impl Vault {
         let mut intent = Self::grant_intent(call, &grant);
         let said = format!("dry_run {}", words(&grant));
         intent.query = Some(super::cut(&said));
-        let judged = if propose {
-            self.judge_proposed(call, &grant).await
-        } else {
-            self.judge_made(call, &grant).await
+        let judged = async {
+            let terms = if propose {
+                self.judge_proposed(call, &grant).await?
+            } else {
+                self.judge_made(call, &grant).await?
+            };
+            self.check_there(&grant).await?;
+            Ok(terms)
         };
-        match judged {
+        match judged.await {
             Ok(terms) => {
                 self.note(call, intent, Ok(())).await?;
                 Ok(Grant { terms, ..grant })

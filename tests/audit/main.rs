@@ -60,6 +60,9 @@ impl Vault {
         let file = vault.path("kluis.toml");
         let text = std::fs::read_to_string(&file).expect("read");
         let text = text.replace("# listen = \"127.0.0.1:9001\"", "listen = \"127.0.0.1:0\"");
+        // The world is made on the host, by one person who is everybody.
+        assert!(text.contains("# host_approves = false"), "{text}");
+        let text = text.replace("# host_approves = false", "host_approves = true");
         std::fs::write(&file, text).expect("written");
         vault.kluis(&["principal", "create", "tess"], "person");
         let grant = [

@@ -14,7 +14,7 @@ pub(crate) struct Far {
     desk: tempfile::TempDir,
 }
 
-const RESTS: [&str; 6] = [
+pub(crate) const RESTS: [&str; 6] = [
     "--purpose",
     "ehds:scientific-research",
     "--permit",
@@ -23,12 +23,12 @@ const RESTS: [&str; 6] = [
     "2199-12-31",
 ];
 
-fn words<'a>(line: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+pub(crate) fn words<'a>(line: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     line.split(' ').chain(more.iter().copied()).collect()
 }
 
 /// A port that is free now.
-fn port() -> u16 {
+pub(crate) fn port() -> u16 {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
     taken.local_addr().expect("an address").port()
 }
@@ -99,7 +99,7 @@ impl Far {
         self.run(&[args, &["--credentials", &file]].concat())
     }
 
-    fn grant(&self, who: &str, to: &str, role: &str, more: &[&str]) -> Told {
+    pub(crate) fn grant(&self, who: &str, to: &str, role: &str, more: &[&str]) -> Told {
         let args = ["grant", "create", "icu", "--to", to, "--role", role];
         let place = ["--dataset", "ecg"];
         self.by(who, &[&args[..], &place, &RESTS, more].concat())
@@ -117,7 +117,7 @@ impl Far {
     }
 }
 
-fn id(told: &Told) -> String {
+pub(crate) fn id(told: &Told) -> String {
     let line = told.out.lines().nth(1).expect("an id");
     assert_eq!(line.len(), 32, "{line}");
     line.to_owned()
@@ -137,6 +137,22 @@ fn an_owner_grants_approves_reviews_and_withdraws_from_her_own_machine() {
         ],
     );
     let reads = id(&made);
+    for (who, dataset, why) in [("zoe", "ecg", "principal"), ("rob", "egc", "dataset")] {
+        let slip = [
+            "grant",
+            "create",
+            "icu",
+            "--to",
+            who,
+            "--role",
+            "reader",
+            "--dataset",
+            dataset,
+        ];
+        let told = far.by("ana", &[&slip[..], &RESTS].concat());
+        let told = told.expect(1, &[&format!("no such {why}")]);
+        assert!(!told.err.contains("may read"), "{}", told.err);
+    }
     let asked = far.grant("rob", "rob", "contributor", &["--propose"]);
     let asked = id(&asked.expect(0, &["nothing until an owner approves it"]));
     far.by("ana", &["grant", "list", "icu"])
@@ -178,7 +194,7 @@ fn an_owner_grants_approves_reviews_and_withdraws_from_her_own_machine() {
     let made: Vec<_> = made.collect();
     assert!(made.iter().all(|r| r["auth"]["method"] == "sigv4-header"));
     let tried = |r: &&&Value| r["query"].as_str().unwrap().starts_with("dry_run grant=");
-    assert_eq!((made.len(), made.iter().filter(tried).count()), (3, 1));
+    assert_eq!((made.len(), made.iter().filter(tried).count()), (6, 4));
 }
 
 #[test]
@@ -212,6 +228,27 @@ fn an_owner_describes_publishes_and_reads_the_log_from_her_own_machine() {
     far.by("ana", &["dataset", "show", "icu/none"])
         .expect(1, &["404 NoSuchDataset"]);
 
+    // Where a project has no defaults, who describes a dataset owns it.
+    let bare = words(
+        "dataset create lab/x --label internal --source s --basis b --ends 2198-01-01",
+        &[],
+    );
+    far.by("laura", &bare).expect(0, &["lab--x"]);
+    far.by("laura", &["dataset", "show", "lab/x"])
+        .expect(0, &["owner       laura"]);
+    far.by("laura", &["dataset", "create", "lab/y"])
+        .expect(0, &["lab--y", "takes no data before it is described"]);
+}
+
+#[test]
+fn an_owner_sees_what_was_done_with_her_data_from_her_own_machine() {
+    let far = Far::founded();
+    far.by("ana", &["dataset", "create", "icu/ct"])
+        .expect(0, &[]);
+    far.by("ana", &["dataset", "set", "icu/ct", "--source", "PACS"])
+        .expect(0, &["PACS"]);
+    far.by("ana", &["dataset", "publish", "icu/ct"])
+        .expect(0, &["icu/ct@1"]);
     let log = ["audit", "show", "--project", "icu", "--dataset", "ct"];
     let told = far
         .by("ana", &log)

@@ -134,6 +134,7 @@ class Vault:
             "server": {"listen": self.listen, "default_project": "demo"}, "ops": {"listen": self.ops},
             "store": {"kind": "local", "path": "store"}, "catalog": {"path": "catalog.sqlite"},
             "keys": {"dir": "keys", "identity": "root.age"}, "journal": {"dir": "journal"},
+            "policy": {"host_approves": True},  # a suite is everybody: its commands name who approves
         }
         if store:
             env = read_env(store)

@@ -30,6 +30,7 @@ class House:
                                "--owner", "ana", *options)
         if self.made.returncode == 0:
             self.edit("# listen = \"127.0.0.1:9001\"", f"listen = \"{self.ops}\"")
+            self.edit("# host_approves = false", "host_approves = true")  # the suite is everybody
 
     def edit(self, old: str, new: str) -> None:
         file = self.dir / "kluis.toml"

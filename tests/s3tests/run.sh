@@ -58,7 +58,7 @@ kluis() { (
 ); }
 if [ ! -f "$dir/suite.env" ]; then
     kluis principal create suite
-    for role in owner exporter lock-breaker; do kluis grant create demo --to suite --role "$role" --purpose test:s3 --permit s3-tests --expires 2199-12-31 --approver olivia; done
+    for role in owner exporter lock-breaker; do kluis grant create demo --to suite --role "$role" --purpose test:s3 --permit s3-tests --expires 2199-12-31 --credentials "$dir/owner.env"; done
     kluis dataset delete demo/wdbc
     kluis credential create suite --output "$dir/suite.env"
 fi

@@ -4,18 +4,24 @@
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
+
+use http::Method;
+use serde_json::{Value, json};
 
 use super::DemoAsk;
 use super::show::ShowError;
 use crate::app::log::LogError;
-use crate::app::system::SystemEntropy;
+use crate::app::system::{SystemClock, SystemEntropy};
 use crate::app::{self, Gateway, OpenVaultError, ServeError, open_store};
-use crate::catalog::{CardDefaults, SharedCatalog};
+use crate::catalog::SharedCatalog;
 use crate::config::{Config, ConfigError, Environment};
 use crate::keyring::KeyRingError;
+use crate::node::{self, Asking, Credentials, CredentialsError, GatewayError};
 use crate::policy::{Grant, GrantEffect, Terms};
+use crate::store::s3::S3ConfigError;
 use crate::types::{
-    BucketName, EntropyError, GrantId, IdError, NameError, PrincipalId, ProjectName,
+    BucketName, Clock, EntropyError, GrantId, IdError, NameError, PrincipalId, ProjectName, limits,
 };
 use crate::vault::{CardChange, Vault, VaultError};
 
@@ -29,6 +35,11 @@ const MARK: &str = "# Written by `kluis demo`.";
 
 /// How long the demo's grants hold.
 const YEAR_MS: u64 = 365 * 24 * 60 * 60 * 1000;
+/// What they are for, and on what they rest.
+const PURPOSE: &str = "demo:try-it-out";
+const PERMIT: &str = "demo";
+/// The demo's own gateway answers at once.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Who is in the demo: file, principal, the person a workload acts for, role.
 const PEOPLE: [(&str, &str, Option<&str>, Option<&str>); 5] = [
@@ -85,6 +96,15 @@ pub(in crate::cli) enum DemoError {
     /// A built-in id is none. At fault: the build.
     #[error("an id of the demo is none")]
     Id(#[from] IdError),
+    /// The owner's credential cannot be read back.
+    #[error("the owner's credential cannot be used")]
+    Credential(#[from] CredentialsError),
+    /// The demo's own address is none.
+    #[error("the endpoint of the demo cannot be used")]
+    Endpoint(#[from] S3ConfigError),
+    /// The demo's own gateway did not do what its owner asked.
+    #[error("what the owner says is not done")]
+    Owner(#[from] GatewayError),
     /// The show found something else than it promises.
     #[error("the show failed")]
     Show(#[from] ShowError),
@@ -202,7 +222,7 @@ pub(super) async fn people(gateway: &Gateway, dir: &Path, endpoint: &str) -> Res
             .await?;
     }
     let owner: PrincipalId = "olivia".parse()?;
-    for (_, principal, acts_for, role) in PEOPLE {
+    for (_, principal, acts_for, _) in PEOPLE {
         let principal: PrincipalId = principal.parse()?;
         let acts_for = acts_for.map(str::parse).transpose()?;
         if catalog
@@ -215,21 +235,30 @@ pub(super) async fn people(gateway: &Gateway, dir: &Path, endpoint: &str) -> Res
                 .create_principal(&local(vault)?, principal.clone(), acts_for)
                 .await?;
         }
-        let held = catalog
-            .grants_of(&project, &principal)
-            .await
-            .map_err(VaultError::from)?;
-        if let (Some(role), true) = (role, held.is_empty()) {
-            let grant = grant(vault, &project, &principal, role, &owner)?;
-            vault.create_grant(&local(vault)?, grant).await?;
+    }
+    if !holds(catalog, &project, &owner).await? {
+        let founding = founding(vault, &project, &owner)?;
+        vault.create_grant(&local(vault)?, founding).await?;
+    }
+    for (file, principal, _, _) in PEOPLE {
+        credential(vault, catalog, &env_of(dir, file), principal, endpoint).await?;
+    }
+    // From here on it is the owner's to say, and she says it over the network as any owner does.
+    let olivia = Owner::of(dir)?;
+    for (_, principal, _, role) in PEOPLE {
+        let id: PrincipalId = principal.parse()?;
+        if let (Some(role), false) = (role, holds(catalog, &project, &id).await?) {
+            let end = vault.now().plus_millis(YEAR_MS).to_string();
+            let grant = json!({
+                "principal": principal, "role": role, "purpose": PURPOSE, "permit": PERMIT,
+                "expires": end,
+            });
+            olivia.says(Method::POST, "grants", &grant).await?;
         }
     }
     let there = catalog.project(&project).await.map_err(VaultError::from)?;
     if there.is_some_and(|row| row.defaults.is_none()) {
-        let defaults = defaults()?;
-        vault
-            .set_defaults(&local(vault)?, &project, defaults, Some(&owner))
-            .await?;
+        olivia.says(Method::PUT, "defaults", &defaults()).await?;
     }
     let bucket = BucketName::parse(BUCKET, &project)?;
     if catalog
@@ -244,19 +273,47 @@ pub(super) async fn people(gateway: &Gateway, dir: &Path, endpoint: &str) -> Res
             .found_dataset(&call, bucket, owner, as_defaults)
             .await?;
     }
-    for (file, principal, _, _) in PEOPLE {
-        credential(vault, catalog, &env_of(dir, file), principal, endpoint).await?;
-    }
     Ok(())
 }
 
+/// Whether somebody holds anything in the project.
+async fn holds(
+    catalog: &SharedCatalog,
+    project: &ProjectName,
+    who: &PrincipalId,
+) -> Result<bool, DemoError> {
+    let held = catalog.grants_of(project, who).await;
+    Ok(!held.map_err(VaultError::from)?.is_empty())
+}
+
+/// The owner, at the demo's own gateway: on the host nobody speaks in her name.
+struct Owner(node::Gateway);
+
+impl Owner {
+    fn of(dir: &Path) -> Result<Self, DemoError> {
+        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let credentials = Credentials::of_file(&env_of(dir, "owner"), &clock)?;
+        Ok(Self(node::Gateway::new(credentials, clock, PATIENCE)?))
+    }
+
+    /// Asks for something in her project.
+    async fn says(&self, method: Method, what: &str, body: &Value) -> Result<(), DemoError> {
+        let asking = Asking {
+            method,
+            path: format!("/.kluis/v1/projects/{PROJECT}/{what}"),
+            query: String::new(),
+            body: body.to_string().into(),
+        };
+        let answer = self.0.call(&asking, limits::STORE_ERROR_BYTES_MAX).await;
+        answer.map(drop).map_err(DemoError::from)
+    }
+}
+
 /// What the demo's datasets are, so that any client may make a bucket and fill it.
-fn defaults() -> Result<CardDefaults, DemoError> {
-    Ok(CardDefaults {
-        label: "internal".parse()?,
-        source: "whatever is tried out".to_owned(),
-        basis: "a demonstration".to_owned(),
-        days: 3_650,
+fn defaults() -> Value {
+    json!({
+        "label": "internal", "source": "whatever is tried out", "basis": "a demonstration",
+        "days": 3_650,
     })
 }
 
@@ -264,26 +321,21 @@ fn local(vault: &Arc<Vault>) -> Result<crate::vault::Call, VaultError> {
     crate::cli::call::local(vault, "demo")
 }
 
-fn grant(
-    vault: &Vault,
-    project: &ProjectName,
-    principal: &PrincipalId,
-    role: &str,
-    approver: &PrincipalId,
-) -> Result<Grant, DemoError> {
+/// The grant that makes the project's first owner.
+fn founding(vault: &Vault, project: &ProjectName, owner: &PrincipalId) -> Result<Grant, DemoError> {
     Ok(Grant {
         id: GrantId::random(&SystemEntropy::new())?,
         project: project.clone(),
-        principal: principal.clone(),
-        role: role.to_owned(),
+        principal: owner.clone(),
+        role: "owner".to_owned(),
         dataset: None,
         prefix: String::new(),
         effect: GrantEffect::Allow,
-        purpose: Some("demo:try-it-out".to_owned()),
-        permit: Some("demo".to_owned()),
+        purpose: Some(PURPOSE.to_owned()),
+        permit: Some(PERMIT.to_owned()),
         starts: vault.now(),
         expires: Some(vault.now().plus_millis(YEAR_MS)),
-        approver: approver.clone(),
+        approver: owner.clone(),
         created: vault.now(),
         terms: Terms::default(),
     })

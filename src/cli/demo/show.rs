@@ -264,7 +264,8 @@ fn paste(dir: &Path, endpoint: &str, output: &mut Output) -> Result<(), ShowErro
          \n  rclone lsl ':s3,provider=Other,env_auth=true,region=kluis,endpoint=\"{endpoint}\":{BUCKET}'\n\
          \n  python3 -c 'import boto3; print(boto3.client(\"s3\", region_name=\"kluis\")\
          .get_object(Bucket=\"{BUCKET}\", Key=\"wdbc.csv\")[\"Body\"].read(80))'\n\
-         \n  kluis --config {config} audit tail     # with `cargo kluis` where kluis is not installed\n\
+         \n  kluis grant list demo --credentials {owner}     # with `cargo kluis` where kluis is not installed\n\
+         \n  kluis --config {config} audit tail\n\
          \nIt serves until you press Ctrl-C, and goes on where it was when started again.\n",
             owner = env("owner"),
             config = dir.join("kluis.toml").display(),

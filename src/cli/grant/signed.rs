@@ -137,8 +137,8 @@ pub(super) fn create(
         let told: Told = signer.say((Method::POST, &path), body(ask, dry_run))?;
         told.found()
     };
+    let would = post(true)?;
     if !ask.propose {
-        let would = post(true)?;
         agree(&would, "Make this grant?", ask.yes, output)?;
     }
     Ok(post(false)?.grant.id)

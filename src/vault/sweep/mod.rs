@@ -165,17 +165,17 @@ impl Vault {
         }
     }
 
-    /// Deletes a blob from the store; how many that were: 1, or 0 where the store keeps this one
-    /// for reasons of its own, such as a retention, which keeps none after it from going. A store
-    /// that is away, or keeps all, ends the sweep.
+    /// Deletes a blob from the store; how many that were: 1, or 0 where the store denies it for
+    /// this one, as under a retention, which keeps none after it from going. A store that fails, or
+    /// denies all, ends the sweep.
     async fn sweep_blob(&self, blob: BlobId, refusals: &mut Refusals) -> Result<u64, VaultError> {
         let error = match self.store.delete(blob).await {
             Ok(()) => {
                 refusals.in_a_row = 0;
                 return Ok(1);
             }
-            Err(error @ (StoreError::Throttled | StoreError::Timeout)) => return Err(error.into()),
-            Err(error) => error,
+            Err(error @ StoreError::Denied) => error,
+            Err(error) => return Err(error.into()),
         };
         refusals.all += 1;
         refusals.in_a_row += 1;

@@ -31,6 +31,12 @@ impl Vault {
         dataset: &DatasetRow,
         before: Timestamp,
     ) -> Result<u64, VaultError> {
+        // What is held is not even tried: each try would stand in the log. The commit asks again.
+        let held = |row: &DatasetRow| row.card.as_ref().is_some_and(|card| card.held.is_some());
+        let there = self.catalog.dataset(&dataset.bucket).await?;
+        if there.is_none_or(|row| row.id != dataset.id || held(&row)) {
+            return Ok(0);
+        }
         let mut swept = 0;
         let mut query = UploadQuery {
             limit: limits::PAGE_ENTRIES_MAX,

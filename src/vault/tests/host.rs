@@ -71,3 +71,20 @@ async fn az_3_the_host_describes_no_dataset_in_an_owners_name() {
     let set = vault.set_card(&signed, &ecg, change(), None);
     assert!(set.await.is_ok());
 }
+
+#[tokio::test]
+async fn az_3_the_host_publishes_nothing_in_an_owners_name() {
+    let world = closed().await;
+    let olivia: PrincipalId = "olivia".parse().unwrap();
+    let ecg = BucketName {
+        project: "icu".parse().unwrap(),
+        dataset: "ecg".parse().unwrap(),
+    };
+    let published = world
+        .vault
+        .publish_for(&world.call(None), &ecg, olivia)
+        .await;
+    assert_eq!(kind(published), DENIED);
+    let signed = world.call(Some("olivia"));
+    assert!(world.vault.publish(&signed, "icu--ecg").await.is_ok());
+}

@@ -217,7 +217,10 @@ async fn er_2_a_hold_keeps_an_abandoned_upload() {
     part(&world, &upload, 1).await;
     world.hold("case 7").await;
     world.wait(30 * GRACE_MS_MIN);
+    let before = world.journal.entries().len();
     assert_eq!(sweep(&world).await, Swept::default());
+    let after = world.journal.entries().len();
+    assert_eq!(before, after, "nor is it tried in the log each hour");
     assert_eq!(world.blobs().await.len(), 1);
     world.hold("").await;
     assert_eq!(sweep(&world).await.uploads, 1);
@@ -244,6 +247,22 @@ async fn a_blob_that_the_store_keeps_holds_up_no_other() {
     assert_eq!(sweep(&world).await.orphans, 1);
     assert_eq!(world.blobs().await.len(), 1);
     assert_eq!(world.get("job-1", "k", Span::All).await.unwrap(), b"new");
+}
+
+#[tokio::test]
+async fn a_store_that_fails_ends_the_sweep_at_once() {
+    let world = World::new().await;
+    for n in 1..=3 {
+        orphan(&world, n).await;
+    }
+    world.wait(2 * GRACE_MS_MIN);
+    for error in [Injected::Timeout, Injected::Throttled, Injected::Failed] {
+        world.faults.always_delete(DeleteFault::Error(error));
+        world.vault.sweep(ASK).await.unwrap_err();
+        world.faults.heal();
+        assert_eq!(world.blobs().await.len(), 3, "{error:?}");
+    }
+    assert_eq!(sweep(&world).await.orphans, 3);
 }
 
 #[tokio::test]

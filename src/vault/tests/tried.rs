@@ -45,8 +45,15 @@ async fn az_3_who_may_not_make_it_may_not_try_it() {
         purpose: None,
         ..world.draft("stan", "reader")
     };
-    let tried = world.vault.try_grant(&olivia, open, false).await;
-    assert_eq!(kind(tried), Some(ErrorKind::InvalidArgument));
+    let mut absent = world.draft("stan", "reader");
+    absent.dataset = Some("no-such".parse().unwrap());
+    let nobody = world.draft("no.such", "reader");
+    for slip in [open, absent, nobody] {
+        for propose in [false, true] {
+            let tried = world.vault.try_grant(&olivia, slip.clone(), propose).await;
+            assert_eq!(kind(tried), Some(ErrorKind::InvalidArgument), "{slip:?}");
+        }
+    }
 }
 
 #[tokio::test]
