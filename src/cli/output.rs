@@ -9,8 +9,8 @@ use indicatif::{ProgressBar, ProgressDrawTarget};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::table::{shown, table};
 use crate::config::{Environment, Variable};
-use crate::ledger::is_hidden;
 
 /// Columns that hold numbers, and that JSON has as numbers.
 const NUMBERS: [&str; 6] = ["objects", "bytes", "days", "writes", "number", "version"];
@@ -378,55 +378,6 @@ fn plain(value: &Value) -> String {
     }
 }
 
-/// Characters of a cell of a table: all cells of a column are made as wide as its widest.
-const CELL_CHARS_MAX: usize = 512;
-
-/// A text as a terminal may show it: what others wrote must not move its cursor, or hide.
-fn shown(text: &str) -> String {
-    text.chars()
-        .map(|c| {
-            if (c.is_control() && c != '\t') || is_hidden(c) {
-                '\u{fffd}'
-            } else {
-                c
-            }
-        })
-        .collect()
-}
-
-/// A cell's text in its bound.
-fn cut(text: &str) -> String {
-    match text.char_indices().nth(CELL_CHARS_MAX) {
-        Some((at, _)) => format!("{}…", text.get(..at).unwrap_or_default()),
-        None => text.to_owned(),
-    }
-}
-
-/// Columns padded to their widest cell; the last is not padded.
-fn table<const N: usize>(names: [&str; N], rows: &[[String; N]]) -> String {
-    let mut lines: Vec<[String; N]> = vec![names.map(str::to_uppercase)];
-    lines.extend(
-        rows.iter()
-            .map(|row| row.each_ref().map(|cell| cut(&shown(cell)))),
-    );
-    let mut widths = [0; N];
-    for line in &lines {
-        for (width, cell) in widths.iter_mut().zip(line) {
-            *width = cell.chars().count().max(*width);
-        }
-    }
-    let mut out = String::new();
-    for line in &lines {
-        let cells = line
-            .iter()
-            .zip(widths)
-            .map(|(cell, width)| format!("{cell:width$}"));
-        out.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
-        out.push('\n');
-    }
-    out
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use std::sync::{Arc, Mutex};
@@ -471,28 +422,6 @@ pub(super) mod tests {
 
     fn row(name: &str, kind: &str) -> [String; 2] {
         [name.to_owned(), kind.to_owned()]
-    }
-
-    #[test]
-    fn what_others_wrote_hides_nothing_and_widens_nothing() {
-        let wide = "w".repeat(1_000_000);
-        let rows = [
-            [wide, "b".to_owned()],
-            ["a\u{202e}\u{200b}\x1b".to_owned(), "c".to_owned()],
-        ];
-        let told = table(["one", "two"], &rows);
-        assert!(told.len() < 4 * 4 * CELL_CHARS_MAX, "{}", told.len());
-        assert!(told.contains('…') && told.contains("a\u{fffd}\u{fffd}\u{fffd}"));
-    }
-
-    #[test]
-    fn tables_are_padded_and_cannot_be_broken_by_their_cells() {
-        let rows = [row("a\u{1b}[2J\nb", "x"), row("ключ", "yy")];
-        let text = table(["name", "kind"], &rows);
-        assert_eq!(
-            text,
-            "NAME     KIND\na\u{fffd}[2J\u{fffd}b  x\nключ     yy\n"
-        );
     }
 
     #[test]
