@@ -206,6 +206,13 @@ const fn catalog_mend(error: &CatalogError) -> &'static str {
 
 fn policy(config: &Config, report: &mut Report) {
     const MEND: &str = "`kluis policy check` names every fault; docs/policy.md explains the files";
+    if config.policy.host_approves {
+        report.warn(
+            "policy",
+            "commands on this host may approve in an owner's name",
+            "where owners are other people, `policy.host_approves = false`",
+        );
+    }
     let dir = config.policy.dir.as_deref();
     let source = match read_policy(dir) {
         Ok(source) => source,
@@ -230,6 +237,19 @@ fn policy(config: &Config, report: &mut Report) {
 mod tests {
     use super::super::output::tests::captured;
     use super::*;
+
+    #[test]
+    fn a_host_that_may_approve_for_owners_is_told() {
+        let told = |setting: &str| {
+            let text = format!("[policy]\nhost_approves = {setting}\n");
+            let config = Config::parse(&text, std::path::Path::new("etc")).unwrap();
+            let mut report = Report::default();
+            policy(&config, &mut report);
+            let warned = |line: &Line| line.state == State::Warn && line.says.contains("owner");
+            report.0.iter().any(warned)
+        };
+        assert!(told("true") && !told("false"));
+    }
 
     #[test]
     fn a_warning_is_no_failure_and_a_failure_is_one() {
