@@ -150,7 +150,7 @@ pub struct Settings {
     /// Projects whose nodes may read sealed bytes from the store itself.
     pub straight: Vec<ProjectName>,
     /// How long a job's session is good for, in milliseconds; never longer than
-    /// [`limits::JOB_SESSION_MS`](crate::types::limits::JOB_SESSION_MS).
+    /// [`limits::JOB_SESSION_MS`].
     pub job_session_ms: u64,
     /// Attempts to be somebody that may fail from one peer at once; 0 for no bound.
     pub attempts: u32,
