@@ -135,7 +135,9 @@ pub enum Command {
     /// Runs until a signal or until it is unmounted. Names and sizes come from the version's signed
     /// manifest, contents as sealed bytes that are opened here. The credential comes from a file as
     /// `kluis credential create --output` writes it, read again when it changes, or from the
-    /// environment (`AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`).
+    /// environment (`AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`). Either may
+    /// name a service account's token in the key's place (`AWS_WEB_IDENTITY_TOKEN_FILE`,
+    /// `AWS_ROLE_ARN`), which is exchanged for short sessions.
     #[cfg(feature = "mount")]
     #[command(
         after_long_help = "Example:\n  kluis mount icu-sepsis/ecg-2024@3 /data/ecg --credentials job.env"

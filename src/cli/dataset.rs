@@ -9,7 +9,7 @@ use super::dataset_args::CardArgs;
 use super::open::{Desk, absent, call, collect};
 use super::output::{CliError, Exit, Output};
 use super::project;
-use super::remote::Question;
+use super::remote::{Question, is_absent};
 use super::way::{self, LONG, Signed, Signer, Way, no_answer, unnamed};
 use crate::catalog::{DatasetRow, SharedCatalog};
 use crate::types::{BucketName, PrincipalId, ProjectName, limits};
@@ -141,8 +141,8 @@ fn make(
     // S3 makes a bucket again for who made it, and what it is must not change by that.
     match cards::ask(name, signer) {
         Ok(_there) => return Err(CliError::new(Exit::No, "the dataset is there already")),
-        Err(error) if error.exit() == Exit::Unavailable => return Err(error),
-        Err(_absent) => bucket(Method::PUT, name, signer)?,
+        Err(error) if is_absent(&error) => bucket(Method::PUT, name, signer)?,
+        Err(error) => return Err(error),
     }
     let made = cards::ask(name, signer)?;
     let mut body = card.body();

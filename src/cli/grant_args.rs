@@ -39,7 +39,7 @@ pub enum GrantCommand {
     Show(GrantPlace),
     /// Approve a proposed grant: it is in force from then on
     ///
-    /// On a terminal it shows first what the grant is, and asks.
+    /// Over the network, on a terminal, it shows first what the grant is, and asks.
     #[command(
         after_long_help = "Example:\n  kluis grant approve icu-sepsis 0123456789abcdef0123456789abcdef --credentials a.jansen.env"
     )]
@@ -50,7 +50,7 @@ pub enum GrantCommand {
         /// On the vault's host: who approves it
         #[arg(long, value_name = "PERSON")]
         approver: Option<PrincipalId>,
-        /// Do not ask
+        /// Do not ask over the network
         #[arg(long)]
         yes: bool,
     },

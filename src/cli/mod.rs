@@ -52,6 +52,7 @@ mod secret;
 pub(crate) mod serve;
 #[cfg(feature = "mount")]
 mod supervise;
+mod table;
 #[cfg(feature = "mount")]
 mod term;
 mod unseal;

@@ -9,6 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::table::{shown, table};
 use crate::config::{Environment, Variable};
 
 /// Columns that hold numbers, and that JSON has as numbers.
@@ -377,44 +378,6 @@ fn plain(value: &Value) -> String {
     }
 }
 
-/// A text as a terminal may show it: what others wrote must not move its cursor.
-fn shown(text: &str) -> String {
-    text.chars()
-        .map(|c| {
-            if c.is_control() && c != '\t' {
-                '\u{fffd}'
-            } else {
-                c
-            }
-        })
-        .collect()
-}
-
-/// Columns padded to their widest cell; the last is not padded.
-fn table<const N: usize>(names: [&str; N], rows: &[[String; N]]) -> String {
-    let mut lines: Vec<[String; N]> = vec![names.map(str::to_uppercase)];
-    lines.extend(
-        rows.iter()
-            .map(|row| row.each_ref().map(|cell| shown(cell))),
-    );
-    let mut widths = [0; N];
-    for line in &lines {
-        for (width, cell) in widths.iter_mut().zip(line) {
-            *width = cell.chars().count().max(*width);
-        }
-    }
-    let mut out = String::new();
-    for line in &lines {
-        let cells = line
-            .iter()
-            .zip(widths)
-            .map(|(cell, width)| format!("{cell:width$}"));
-        out.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
-        out.push('\n');
-    }
-    out
-}
-
 #[cfg(test)]
 pub(super) mod tests {
     use std::sync::{Arc, Mutex};
@@ -459,16 +422,6 @@ pub(super) mod tests {
 
     fn row(name: &str, kind: &str) -> [String; 2] {
         [name.to_owned(), kind.to_owned()]
-    }
-
-    #[test]
-    fn tables_are_padded_and_cannot_be_broken_by_their_cells() {
-        let rows = [row("a\u{1b}[2J\nb", "x"), row("ключ", "yy")];
-        let text = table(["name", "kind"], &rows);
-        assert_eq!(
-            text,
-            "NAME     KIND\na\u{fffd}[2J\u{fffd}b  x\nключ     yy\n"
-        );
     }
 
     #[test]

@@ -14,6 +14,7 @@ use super::output::{CliError, Exit};
 use super::serve::runtime;
 use crate::config::Environment;
 use crate::node::{Asking, GatewayError};
+use crate::types::limits;
 
 /// Where the API lies on a gateway.
 const PREFIX: &str = "/.kluis/v1/";
@@ -52,7 +53,7 @@ impl<'a> Question<'a> {
             query: Vec::new(),
             body: None,
             patience: PATIENCE,
-            bytes_max: usize::MAX,
+            bytes_max: limits::COMMAND_LIST_BYTES_MAX,
         }
     }
 
@@ -141,6 +142,11 @@ fn refused(error: &GatewayError) -> CliError {
     }
 }
 
+/// Whether a refusal is that what was asked for is not there, which only who may know is told.
+pub(super) fn is_absent(error: &CliError) -> bool {
+    error.message().starts_with("the gateway refuses: 404 ")
+}
+
 /// A text member of an answer; empty for none.
 pub(super) fn text(value: &Value, name: &str) -> String {
     let found = value.get(name).and_then(Value::as_str);
@@ -187,6 +193,7 @@ mod tests {
         let words = "the gateway refuses: 403 AccessDenied: Access denied.";
         assert_eq!((told.message(), told.exit()), (words, Exit::No));
         assert!(told.hints().is_empty(), "a title is no hint");
+        assert!(!is_absent(&told) && is_absent(&refusal(404, "none")));
         let bare = refusal(503, "");
         assert_eq!(bare.exit(), Exit::Unavailable);
         let away = refused(&GatewayError::Unreachable("refused".to_owned()));

@@ -87,20 +87,27 @@ fn write_object(out: &mut String, record: &Value) -> fmt::Result {
 #[derive(Clone, Copy)]
 struct Plain<'a>(&'a str);
 
+/// Whether a character is not seen itself, and moves or hides others.
+#[must_use]
+pub const fn is_hidden(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}'
+            | '\u{61c}'
+            | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}'
+            | '\u{feff}'
+            | '\u{fff9}'..='\u{fffb}'
+    )
+}
+
 impl fmt::Display for Plain<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for c in self.0.chars() {
             match c {
                 '\\' => f.write_str("\\\\")?,
-                '\u{ad}'
-                | '\u{61c}'
-                | '\u{200b}'..='\u{200f}'
-                | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}'
-                | '\u{feff}'
-                | '\u{fff9}'..='\u{fffb}' => {
-                    write!(f, "{}", c.escape_unicode())?;
-                }
+                c if is_hidden(c) => write!(f, "{}", c.escape_unicode())?,
                 c if c.is_control() => write!(f, "{}", c.escape_default())?,
                 c => f.write_char(c)?,
             }

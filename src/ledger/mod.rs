@@ -22,7 +22,7 @@ mod words;
 
 pub use codec::{CodecError, clip, decode, encode, encode_completion};
 pub use hash::{LeafHash, leaf_hash, session_hash};
-pub use line::line;
+pub use line::{is_hidden, line};
 pub use pseudonym::{Cover, Pseudonyms};
 pub use record::{
     AuthMethod, Completion, Entry, Intent, MarkKind, Nature, ObjectRef, Outcome, PolicyRef,

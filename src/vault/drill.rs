@@ -3,7 +3,7 @@
 
 use super::Vault;
 use super::error::{ErrorKind, VaultError};
-use super::reading::Plaintext;
+use super::objects::reading::Plaintext;
 use crate::catalog::ObjectRow;
 use crate::types::{BucketName, ByteRange, limits};
 

@@ -1,66 +1,26 @@
 //! Use cases: decide, record, do, record. Written once; every edge calls these and no other way
 //! leads to an object.
 
-mod act_terms;
+mod access;
+mod acts;
 mod admin;
-mod approvals;
 mod ask;
-mod assurance;
-mod attempts;
-mod barrier;
-mod cards;
-mod checksum;
-mod claims;
-mod completion;
-mod cors;
-mod dataset;
-mod delete;
+mod datasets;
 mod drill;
-mod emergency;
 mod error;
-mod grant_checks;
 mod grants;
-mod groups;
-mod guard;
-mod identity;
-mod intake;
 mod jobs;
-mod kept;
 mod keywork;
-mod known;
-mod lease;
 mod lifecycle;
-mod lock;
-mod log_terms;
-mod names;
+mod log;
 mod notices;
-mod own;
-mod pace;
-mod pack;
-mod part;
-mod proofs;
-mod publish;
-mod read;
-mod reading;
-mod record;
-mod records;
+mod objects;
+mod people;
 mod recover;
-mod release;
 mod scim;
-mod session;
-mod settings;
-mod sign_in;
 mod snapshot;
-mod stages;
-mod straight;
-mod subjects;
 mod sweep;
-mod tags;
-mod upload;
-mod uses;
-mod visas;
-mod webhooks;
-mod write;
+mod versions;
 
 #[cfg(test)]
 mod tests;
@@ -72,42 +32,42 @@ use arc_swap::ArcSwap;
 use bytes::Bytes;
 use futures_util::Stream;
 
+pub use access::barrier::LabelRules;
+pub use acts::{ActDraft, Approved, Done};
 pub use admin::NewCredential;
-pub use approvals::{ActDraft, Approved, Done};
 pub use ask::{
     AtEnd, BodyChecks, BodyError, Call, CompletedPart, Completing, CopySource, Deleted, Doomed,
     Holding, Input, InputBody, KeyWish, NewObject, Place, ReadAsk, ReadConditions, Reading,
     Removed, Replaced, Seen, Span, TagMatch, Tags, Turned, Wishes, WriteConditions,
 };
-pub use assurance::Assured;
-pub use barrier::LabelRules;
-pub use cards::{CardChange, Described};
-pub use cors::CorsAsk;
+pub use datasets::cards::{CardChange, Described};
+pub use datasets::cors::CorsAsk;
 pub use drill::Drilled;
 pub use error::{ErrorKind, VaultError};
 pub use grants::{GrantDraft, GrantUse, NOBODY_SPEAKS, ReviewTimes};
 pub use jobs::{Job, JobAsk, NodeDraft};
 pub use keywork::{Noticed, Unopened, erasure_words};
 pub use lifecycle::Lifecycled;
-pub use log_terms::LogTermsChange;
-pub use names::LogAsk;
+pub use log::names::LogAsk;
+pub use log::proofs::ProofAsk;
+pub use log::records::{RecordAsk, RecordPage};
+pub use log::terms::LogTermsChange;
 pub use notices::EndingsSeen;
-pub use part::PartOpening;
-pub use proofs::ProofAsk;
-pub use publish::Published;
-pub use records::{RecordAsk, RecordPage};
+pub use people::assurance::Assured;
 pub use recover::{Fork, Recovered, Unknown};
+pub use versions::part::PartOpening;
+pub use versions::publish::Published;
 
 pub use crate::journal::Filter as RecordFilter;
-pub use release::{Opening, ReadReport, Released, Run};
+pub use notices::webhooks::{Push, SECRET_PREFIX, Trying, Webhook};
+pub use people::session::{Assumed, Bounds, JobBounds, Rests, Word};
+pub use people::sign_in::AssumeAsk;
+pub use people::visas::{VisaTerms, VisaWord};
 pub use scim::{Adoption, Found, Listed, NewSource, ScimAsk, ScimRefusal, SourceDraft, Teller};
-pub use session::{Assumed, Bounds, JobBounds, Rests, Word};
-pub use sign_in::AssumeAsk;
 pub use snapshot::{Adopted, Back, Body, ChainFault, Snapshot};
-pub use straight::{Presigned, StraightAsk};
 pub use sweep::{GRACE_MS_MIN, SweepAsk, Swept};
-pub use visas::{VisaTerms, VisaWord};
-pub use webhooks::{Push, SECRET_PREFIX, Trying, Webhook};
+pub use versions::release::{Opening, ReadReport, Released, Run};
+pub use versions::straight::{Presigned, StraightAsk};
 
 use crate::catalog::{Mutation, SharedCatalog};
 use crate::journal::SharedJournal;
@@ -202,7 +162,7 @@ pub struct Vault {
     catalog: SharedCatalog,
     journal: SharedJournal,
     keyring: Arc<KeyRing>,
-    guard: Arc<guard::Guard>,
+    guard: Arc<access::guard::Guard>,
     in_flight: Arc<sweep::InFlight>,
     issuers: ArcSwap<Vec<Issuer>>,
     visa_issuers: ArcSwap<Vec<VisaIssuer>>,
@@ -210,13 +170,13 @@ pub struct Vault {
     entropy: Arc<dyn Entropy>,
     settings: Settings,
     snapshots: snapshot::Progress,
-    indexes: release::Indexes,
-    made: part::Parts,
-    records: OnceLock<records::Records>,
+    indexes: versions::release::Indexes,
+    made: versions::part::Parts,
+    records: OnceLock<log::records::Records>,
     prover: OnceLock<Arc<Prover>>,
-    attempts: attempts::Attempts,
+    attempts: people::attempts::Attempts,
     /// How often organisations ask.
-    tellers: pace::Pace<String>,
+    tellers: people::pace::Pace<String>,
     /// One change of an organisation's people after the other.
     scim_turn: tokio::sync::Mutex<()>,
 }
@@ -225,7 +185,7 @@ impl Vault {
     /// Builds a vault of its parts.
     #[must_use]
     pub fn new(parts: Parts, settings: Settings) -> Self {
-        let guard = guard::Guard::new(&parts, settings.labels.clone());
+        let guard = access::guard::Guard::new(&parts, settings.labels.clone());
         Self {
             store: parts.store,
             catalog: parts.catalog,
@@ -237,14 +197,14 @@ impl Vault {
             visa_issuers: ArcSwap::default(),
             clock: parts.clock,
             entropy: parts.entropy,
-            attempts: attempts::Attempts::new(settings.attempts),
+            attempts: people::attempts::Attempts::new(settings.attempts),
             settings,
             snapshots: snapshot::Progress::default(),
-            indexes: release::Indexes::default(),
-            made: part::Parts::default(),
+            indexes: versions::release::Indexes::default(),
+            made: versions::part::Parts::default(),
             records: OnceLock::new(),
             prover: OnceLock::new(),
-            tellers: pace::Pace::new(
+            tellers: people::pace::Pace::new(
                 limits::SCIM_BURST,
                 limits::SCIM_PER_SECOND,
                 limits::SCIM_SOURCES_MAX,

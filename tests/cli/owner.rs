@@ -130,9 +130,9 @@ fn an_owner_grants_approves_reviews_and_withdraws_from_her_own_machine() {
     let made = made.expect(
         0,
         &[
-            "rob may read objects and see what is there in icu/ecg, for ehds:scientific-research, \
-             on permit P-7, until 2199-12-31",
-            "It does not let rob write objects, delete objects, copy objects out of their dataset, \
+            "rob may read objects and see what is there in icu/ecg, for \"ehds:scientific-research\", \
+             on permit \"P-7\", until 2199-12-31",
+            "It does not let rob (of a group: its members) write objects, delete objects, copy objects out of their dataset, \
              read the log or decide who may use the data",
         ],
     );

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Sign-in with a real OpenID provider (npm oauth2-mock-server): web-identity providers of boto3, the JavaScript SDK and the AWS CLI, `kluis login`,
-# and passports with visas of a second issuer (npm jose), with a vault and a clock of their own.
+# Sign-in with real OpenID providers (npm oauth2-mock-server, and the certified oidc-provider): the web-identity providers of SDKs,
+# `kluis login`, and passports with visas of a second issuer (npm jose), with a vault and a clock of their own.
 #
 #   tests/signin/run.sh
 #
@@ -28,7 +28,7 @@ for _ in $(seq 100); do
     sleep 0.1
 done
 export KLUIS_ENDPOINT=http://127.0.0.1:$port
-for part in web_identity login; do
+for part in web_identity login certified; do
     if ! timeout 100 "$LAB_CACHE/clients/bin/python" "tests/signin/$part.py" "$kluis" "$dir" "$PWD/tests/signin/provider.mjs"; then
         tail -n 20 "$dir/gateway.log"
         exit 1

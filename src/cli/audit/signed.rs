@@ -1,7 +1,7 @@
 //! The log over the network, page by page, as far as who signs may see it. The gateway records each
 //! page before it answers (AU-16).
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use http::Method;
 use serde::Deserialize;
@@ -65,6 +65,7 @@ fn read(
 ) -> Result<u64, CliError> {
     let path = ["projects", place(filter)?.as_str(), "records"];
     let (mut cursor, mut missing) = (None::<String>, 0_u64);
+    let mut seen = BTreeSet::new();
     for _ in 0..limits::COMMAND_PAGES_MAX {
         let mut query = query(filter);
         query.push(("limit", limits::COMMAND_PAGE_RECORDS.to_string()));
@@ -77,7 +78,9 @@ fn read(
         missing = missing.max(page.missing);
         page.records.into_iter().try_for_each(&mut *take)?;
         // One that leads back is no end, and no page either.
-        if page.next.is_some() && page.next == cursor {
+        if let Some(next) = &page.next
+            && !seen.insert(next.clone())
+        {
             return Err(no_answer());
         }
         cursor = page.next;

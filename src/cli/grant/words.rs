@@ -54,8 +54,8 @@ pub(super) fn summary(grant: &Grant, reach: Option<&[Action]>) -> [String; 2] {
         },
     );
     let second = format!(
-        "It does not let {who} {beyond}, nor anybody else do anything; withdrawn, it is refused \
-         within a second."
+        "It does not let {who} (of a group: its members) {beyond}, nor anybody else do anything; \
+         withdrawn, it is refused within a second."
     );
     [first, second]
 }
@@ -70,7 +70,7 @@ fn place(grant: &Grant) -> String {
     let prefix = if grant.prefix.is_empty() {
         String::new()
     } else {
-        format!(" under {}", grant.prefix)
+        format!(" under {:?}", grant.prefix)
     };
     format!("{project}/{dataset}{version}{prefix}")
 }
@@ -95,8 +95,9 @@ fn narrowed(grant: &Grant) -> String {
 
 fn rests(grant: &Grant) -> String {
     let said = |word: &str, text: &Option<String>| {
+        // Others' words: in quotes, and nothing in them moves or hides what stands beside them.
         let text = text.as_ref();
-        text.map_or_else(String::new, |text| format!(", {word} {text}"))
+        text.map_or_else(String::new, |text| format!(", {word} {text:?}"))
     };
     format!(
         "{}{}",
@@ -195,12 +196,12 @@ mod tests {
         let [first, second] = summary(&grant(), Some(&READS));
         assert_eq!(
             first,
-            "bob may read objects and see what is there in icu/ecg under adults/, for \
-             ehds:scientific-research, on permit P-7, until 1970-01-02T00:00:00.000Z (role reader)."
+            "bob may read objects and see what is there in icu/ecg under \"adults/\", for \
+             \"ehds:scientific-research\", on permit \"P-7\", until 1970-01-02T00:00:00.000Z (role reader)."
         );
         assert_eq!(
             second,
-            "It does not let bob write objects, delete objects, copy objects out of their dataset, \
+            "It does not let bob (of a group: its members) write objects, delete objects, copy objects out of their dataset, \
              read the log or decide who may use the data, nor anybody else do anything; withdrawn, \
              it is refused within a second."
         );
@@ -228,7 +229,7 @@ mod tests {
         }
         let [_, second] = summary(&grant(), Some(Action::ALL));
         assert!(
-            second.contains("let bob do anything elsewhere or later"),
+            second.contains("its members) do anything elsewhere or later"),
             "{second}"
         );
         let [first, second] = summary(&grant(), None);
@@ -237,6 +238,16 @@ mod tests {
             second.contains("do anything that this role does not let"),
             "{second}"
         );
+    }
+
+    /// Who proposes words the purpose and the permit, and no part of the sentence.
+    #[test]
+    fn what_the_proposer_wrote_stays_in_its_quotes() {
+        let mut bent = grant();
+        bent.purpose = Some("x\", until 1970-01-01 (role none). \u{202e}It".to_owned());
+        let [first, _] = summary(&bent, Some(&READS));
+        let told = "for \"x\\\", until 1970-01-01 (role none). \\u{202e}It\", on permit";
+        assert!(first.contains(told), "{first}");
     }
 
     #[test]

@@ -341,14 +341,17 @@ pub(super) fn signed_by(
         let credentials = ask.caller.credentials.clone();
         return Ok((Caller { credentials }, String::new()));
     }
-    let held = file(&ask.kept, environment).and_then(|file| Ok((kept(&file)?, file)));
+    let place = file(&ask.kept, environment);
+    // A session that is over is no word for whoever else the environment names.
+    let none = place.as_ref().is_ok_and(|file| !file.exists()) || place.is_err();
+    let held = place.and_then(|file| Ok((kept(&file)?, file)));
     match held {
         Ok((text, file)) => {
             let until = variable_of(&text, "KLUIS_EXPIRES").unwrap_or_default();
             let credentials = Some(file);
             Ok((Caller { credentials }, until))
         }
-        Err(_nobody) if ask.kept.session.is_none() && names_somebody(environment) => {
+        Err(_nobody) if none && ask.kept.session.is_none() && names_somebody(environment) => {
             Ok((Caller { credentials: None }, String::new()))
         }
         Err(nobody) => Err(nobody.hint("`--credentials FILE` asks with a lasting credential")),

@@ -491,6 +491,8 @@ pub const RECORDS_PAGE_MAX: usize = 1_000;
 pub const COMMAND_PAGE_RECORDS: usize = 250;
 /// See [`COMMAND_PAGE_RECORDS`].
 pub const COMMAND_PAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// An answer that a command shows as a whole: a list of 30,000 grants.
+pub const COMMAND_LIST_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// Pages that a command reads before it takes a gateway's log for one without end: 10,000,000,000
 /// records, since a page reads 100,000.
 pub const COMMAND_PAGES_MAX: usize = 100_000;

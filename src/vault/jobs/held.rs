@@ -5,8 +5,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::super::VaultError;
-use super::super::guard::Guard;
-use super::super::session::JobBounds;
+use super::super::access::guard::Guard;
+use super::super::people::session::JobBounds;
 use super::node::is_at;
 use crate::catalog::{JobRow, NodeRow, RosterKind, RosterRow};
 use crate::types::Timestamp;

@@ -11,8 +11,8 @@ mod run;
 
 pub use node::NodeDraft;
 
-use super::own::is_within;
-use super::session::Rests;
+use super::access::own::is_within;
+use super::people::session::Rests;
 use super::{Call, ErrorKind, NOBODY, Vault, VaultError};
 use crate::catalog::{JobRow, Mutation, RosterEntry, RosterKind, RosterRow};
 use crate::types::{BucketRef, EventId, PrincipalId, Timestamp, limits};

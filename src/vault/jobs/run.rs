@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde::Deserialize;
 
-use super::super::assurance::Assured;
-use super::super::session::{Assumed, Bounds, JobBounds, Rests};
+use super::super::people::assurance::Assured;
+use super::super::people::session::{Assumed, Bounds, JobBounds, Rests};
 use super::super::{Call, ErrorKind, Vault, VaultError};
 use super::{Job, bad, denied};
 use crate::catalog::{JobRow, Mutation, NodeRow};

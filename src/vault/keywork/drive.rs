@@ -1,7 +1,7 @@
 //! Doing what was begun, step by step, each of which may have been done before.
 
 use super::super::error::{ErrorKind, VaultError};
-use super::super::record::Recorded;
+use super::super::log::record::Recorded;
 use super::super::{Call, Vault};
 use super::{Noticed, Unopened};
 use crate::catalog::{

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use super::super::Vault;
 use super::super::error::{ErrorKind, VaultError};
-use super::super::read::object_binding;
-use super::super::upload::part_binding;
+use super::super::objects::read::object_binding;
+use super::super::objects::upload::part_binding;
 use super::Unopened;
 use crate::catalog::{
     KeyWorkRow, Mutation, ObjectRow, PartRow, PublicationRow, UploadQuery, UploadRow,

@@ -411,7 +411,7 @@ pub(super) fn check_lifecycle(rules: &[LifecycleRule]) -> Result<(), VaultError>
             || rule.lone_markers
             || rule.noncurrent.is_some()
             || rule.abort_days.is_some();
-        let tags = super::tags::check_tags(&filter.tags, limits::OBJECT_TAGS_MAX).is_ok();
+        let tags = super::objects::tags::check_tags(&filter.tags, limits::OBJECT_TAGS_MAX).is_ok();
         // A marker and an upload have no tags and no size yet.
         let sized = filter.larger.is_some() || filter.smaller.is_some();
         let untagged = filter.tags.is_empty() || !(rule.lone_markers || rule.abort_days.is_some());

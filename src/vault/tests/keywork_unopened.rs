@@ -9,7 +9,7 @@ use crate::catalog::{Mutation, ObjectRow};
 use crate::keyring::{KeyRing, RootIdentity};
 use crate::seal::{open_table, seal_table};
 use crate::types::DatasetId;
-use crate::vault::read::object_binding;
+use crate::vault::objects::read::object_binding;
 use crate::vault::{ErrorKind, Noticed, Unopened};
 
 async fn dataset(world: &World) -> DatasetId {

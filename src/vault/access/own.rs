@@ -1,0 +1,43 @@
+//! What a principal may do without a right, since it is about her own: see her notices, her grants
+//! and her jobs, take back what she asked for. No decision stands before it, so that what every
+//! decision begins with is asked here: whether she may do anything at all, and where.
+
+use crate::types::{PrincipalId, ProjectName};
+use crate::vault::error::{ErrorKind, VaultError};
+use crate::vault::{Call, Vault};
+
+impl Vault {
+    /// Refuses who is suspended, or whose person is.
+    pub(in crate::vault) async fn unbarred(&self, who: &PrincipalId) -> Result<(), VaultError> {
+        match self.guard.bar(who).await? {
+            None => Ok(()),
+            Some(_why) => Err(VaultError::new(
+                ErrorKind::AccessDenied,
+                "the principal is suspended, or unknown",
+            )),
+        }
+    }
+
+    /// Refuses the suspended, and a session that is for another project.
+    pub(in crate::vault) async fn own_in(
+        &self,
+        call: &Call,
+        who: &PrincipalId,
+        project: &ProjectName,
+    ) -> Result<(), VaultError> {
+        if !is_within(call, project) {
+            return Err(VaultError::new(
+                ErrorKind::AccessDenied,
+                "the session is for another project",
+            ));
+        }
+        self.unbarred(who).await
+    }
+}
+
+/// Whether what is in a project may be shown to the caller's session.
+pub(in crate::vault) fn is_within(call: &Call, project: &ProjectName) -> bool {
+    let bounds = call.bounds.as_deref();
+    let only = bounds.and_then(|bounds| bounds.project.as_ref());
+    only.is_none_or(|only| only == project)
+}

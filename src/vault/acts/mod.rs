@@ -1,0 +1,504 @@
+//! Acts that take two persons (AZ-10): one asks for exactly this, another approves it, it is done
+//! once and in time.
+//!
+//! Both sign: a command on the vault's host names nobody here, so that who runs the platform can
+//! neither ask nor approve. The use case of an act takes an [`Approved`] by value, which
+//! [`Vault::approved`] alone makes, and spends it with [`Vault::carry_out`] in the commit that does
+//! the act.
+
+pub(in crate::vault) mod emergency;
+pub(in crate::vault) mod terms;
+
+use super::Vault;
+use super::access::barrier::ABOVE;
+use super::access::guard::{circumstances, policy_ref};
+use super::acts::terms::{check_draft, gains};
+use super::ask::Call;
+use super::error::{ErrorKind, VaultError};
+use super::people::assurance::refusal_or;
+use crate::catalog::{ApprovalRow, ApprovalState, ApprovalStep, Mutation};
+use crate::ledger::{AuthMethod, Intent};
+use crate::policy::{Ask, Assurance, Circumstances, Decision};
+use crate::types::{
+    Act, ActKind, Action, ApprovalId, BucketName, DatasetName, PrincipalId, PrincipalKind,
+    ProjectName, limits,
+};
+
+/// An act as somebody words it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ActDraft {
+    /// Its kind.
+    pub kind: ActKind,
+    /// The project.
+    pub project: ProjectName,
+    /// The dataset, where the kind is about one.
+    pub dataset: Option<DatasetName>,
+    /// The value of each of the kind's terms, by name.
+    pub terms: Vec<(String, String)>,
+    /// Why.
+    pub reason: String,
+}
+
+/// Proof that two persons agreed on one act. **Made by [`Vault::approved`] and by nothing else,
+/// bound to that act, spent by value.**
+///
+/// ```compile_fail
+/// fn forge(row: kluis::catalog::ApprovalRow) -> kluis::vault::Approved {
+///     kluis::vault::Approved { row, by: row.asker.clone() }
+/// }
+/// ```
+///
+/// ```compile_fail
+/// async fn twice(vault: &kluis::vault::Vault, approved: kluis::vault::Approved) {
+///     let _one = vault.carry_out(approved, Vec::new()).await;
+///     let _two = vault.carry_out(approved, Vec::new()).await;
+/// }
+/// ```
+#[must_use]
+#[derive(Debug)]
+pub struct Approved {
+    row: ApprovalRow,
+    by: PrincipalId,
+}
+
+impl Approved {
+    /// The act, exactly.
+    #[must_use]
+    pub const fn act(&self) -> &Act {
+        &self.row.act
+    }
+
+    /// What the act's record says of it.
+    #[must_use]
+    pub fn words(&self) -> String {
+        words(&self.row)
+    }
+}
+
+/// Proof that an approval was spent, durably. What does an act outside the catalog takes it.
+#[must_use]
+#[derive(Debug)]
+pub struct Done {
+    row: ApprovalRow,
+}
+
+impl Done {
+    /// The act that may be done now.
+    #[must_use]
+    pub const fn act(&self) -> &Act {
+        &self.row.act
+    }
+
+    /// The row as it was approved: who asked, who approved, why.
+    #[must_use]
+    pub const fn row(&self) -> &ApprovalRow {
+        &self.row
+    }
+}
+
+const NO_APPROVAL: VaultError = VaultError::new(ErrorKind::AccessDenied, "no such approval");
+const NO_RIGHT: VaultError = VaultError::new(
+    ErrorKind::AccessDenied,
+    "who asks or approves has no right to",
+);
+const OVER: VaultError = VaultError::new(
+    ErrorKind::Conflict,
+    "the approval is over, or not where it must be",
+);
+
+impl Vault {
+    /// Asks for an act. It is done only after another person approved it.
+    pub async fn ask_act(&self, call: &Call, draft: ActDraft) -> Result<ApprovalRow, VaultError> {
+        let mut intent = Self::act_intent(call, &draft.project, draft.dataset.as_ref());
+        intent.action = Some(Action::ActAsk);
+        intent.query = Some(super::cut(&format!("{} {}", draft.kind, draft.reason)));
+        let checked = async {
+            let asker = self.signing_person(call).await?;
+            check_draft(&draft)?;
+            let place = (&draft.project, draft.dataset.as_ref());
+            let decision = self
+                .may_ask(place, draft.kind, &asker, &circumstances(call))
+                .await?;
+            let row = self.word_act(draft, asker).await?;
+            self.check_room(&row.act.project).await?;
+            Ok((row, decision))
+        };
+        let (row, decision) = match checked.await {
+            Ok(checked) => checked,
+            Err(error) => return Err(self.turn_away(call, intent, error).await),
+        };
+        intent.policy = Some(policy_ref(&decision));
+        intent.query = Some(super::cut(&words(&row)));
+        let (asked, now) = (row.clone(), self.now());
+        self.administer(call, intent, vec![Mutation::AskApproval { row, now }])
+            .await?;
+        Ok(asked)
+    }
+
+    /// Approves what another person asked for.
+    pub async fn approve_act(
+        &self,
+        call: &Call,
+        place: (&ProjectName, ApprovalId),
+    ) -> Result<ApprovalRow, VaultError> {
+        self.step_act(call, place, ApprovalState::Approved).await
+    }
+
+    /// Refuses it, before it is approved or after.
+    pub async fn refuse_act(
+        &self,
+        call: &Call,
+        place: (&ProjectName, ApprovalId),
+    ) -> Result<ApprovalRow, VaultError> {
+        self.step_act(call, place, ApprovalState::Refused).await
+    }
+
+    /// Takes back what one asked for oneself.
+    pub async fn withdraw_act(
+        &self,
+        call: &Call,
+        place: (&ProjectName, ApprovalId),
+    ) -> Result<ApprovalRow, VaultError> {
+        self.step_act(call, place, ApprovalState::Withdrawn).await
+    }
+
+    async fn step_act(
+        &self,
+        call: &Call,
+        (project, id): (&ProjectName, ApprovalId),
+        to: ApprovalState,
+    ) -> Result<ApprovalRow, VaultError> {
+        let mut intent = Self::act_intent(call, project, None);
+        intent.action = Some(Action::ActApprove);
+        intent.query = Some(format!("approval={id} to={to:?}"));
+        let checked = async {
+            let by = self.signing_person(call).await?;
+            self.own_in(call, &by, project).await?;
+            let row = self.find_act(project, id).await?;
+            let decision = match to {
+                ApprovalState::Withdrawn if row.asker == by => None,
+                ApprovalState::Asked
+                | ApprovalState::Approved
+                | ApprovalState::Refused
+                | ApprovalState::Withdrawn
+                | ApprovalState::Spent => Some(
+                    self.may_approve(&row.act, &by, &circumstances(call))
+                        .await?,
+                ),
+            };
+            if to == ApprovalState::Approved && (row.asker == by || gains(&row.act, &by)) {
+                let same = "who asks, or gains, is not the second person";
+                return Err(VaultError::new(ErrorKind::AccessDenied, same));
+            }
+            if to == ApprovalState::Withdrawn && row.asker != by {
+                return Err(NO_APPROVAL);
+            }
+            let now = self.now();
+            let due = now.plus_millis(limits::APPROVAL_GOOD_MS);
+            Ok((row, decision, ApprovalStep { to, by, due, now }))
+        };
+        let (row, decision, step) = match checked.await {
+            Ok(checked) => checked,
+            Err(error) => return Err(self.turn_away(call, intent, error).await),
+        };
+        intent.policy = decision.as_ref().map(policy_ref);
+        intent.object.dataset = row.act.dataset.as_ref().map(|(name, _)| name.clone());
+        intent.query = Some(super::cut(&format!("to={to:?} {}", words(&row))));
+        let change = Mutation::StepApproval { approval: id, step };
+        self.administer(call, intent, vec![change]).await?;
+        self.find_act(project, id).await
+    }
+
+    /// The acts of a project: all of it that the caller may ask for or approve, and her own.
+    pub async fn acts(
+        &self,
+        call: &Call,
+        project: &ProjectName,
+    ) -> Result<Vec<ApprovalRow>, VaultError> {
+        let mut intent = Self::act_intent(call, project, None);
+        intent.action = Some(Action::ActAsk);
+        match self.seen_acts(call, project).await {
+            Ok(rows) => {
+                self.note(call, intent, Ok(())).await?;
+                Ok(rows)
+            }
+            Err(error) => Err(self.turn_away(call, intent, error).await),
+        }
+    }
+
+    /// One of them.
+    pub async fn show_act(
+        &self,
+        call: &Call,
+        (project, id): (&ProjectName, ApprovalId),
+    ) -> Result<ApprovalRow, VaultError> {
+        let mut intent = Self::act_intent(call, project, None);
+        intent.action = Some(Action::ActAsk);
+        intent.query = Some(format!("approval={id}"));
+        let found = async {
+            let rows = self.seen_acts(call, project).await?;
+            rows.into_iter().find(|row| row.id == id).ok_or(NO_APPROVAL)
+        };
+        match found.await {
+            Ok(row) => {
+                self.note(call, intent, Ok(())).await?;
+                Ok(row)
+            }
+            Err(error) => Err(self.turn_away(call, intent, error).await),
+        }
+    }
+
+    async fn seen_acts(
+        &self,
+        call: &Call,
+        project: &ProjectName,
+    ) -> Result<Vec<ApprovalRow>, VaultError> {
+        let by = self.signing_person(call).await?;
+        self.own_in(call, &by, project).await?;
+        let most = limits::APPROVALS_TOLD_MAX;
+        let when = circumstances(call);
+        let mut seen = Vec::new();
+        for row in self.catalog.approvals(project, most).await? {
+            let place = place_of(&row.act);
+            if row.asker == by || self.sees(place, &by, &when).await? {
+                seen.push(row);
+            }
+        }
+        Ok(seen)
+    }
+
+    /// Whether somebody may ask for acts on a place, or approve them: then she is shown what acts
+    /// there are. Of a dataset above her clearance she sees nothing.
+    pub(super) async fn sees(
+        &self,
+        place: (&ProjectName, Option<&DatasetName>),
+        who: &PrincipalId,
+        when: &Circumstances<'_>,
+    ) -> Result<bool, VaultError> {
+        let subject = self.guard.subject(place.0, who).await?;
+        let may = |action| subject.decide(&self.asks(place, who, action, when)).allowed;
+        Ok((may(Action::ActApprove) || may(Action::ActAsk))
+            && !self.guard.is_above(place, who).await?)
+    }
+
+    fn asks<'a>(
+        &self,
+        (project, dataset): (&'a ProjectName, Option<&'a DatasetName>),
+        principal: &'a PrincipalId,
+        action: Action,
+        when: &Circumstances<'a>,
+    ) -> Ask<'a> {
+        Ask {
+            project,
+            principal,
+            dataset,
+            key: "",
+            action,
+            now: self.now(),
+            when: *when,
+        }
+    }
+
+    /// Proves that two persons agreed on exactly this act, and that both still have the right to:
+    /// for the use case that does it. Who asked does it herself; a command on the host may, once
+    /// they agreed. A refusal is the caller's to record.
+    pub async fn approved(
+        &self,
+        call: &Call,
+        id: ApprovalId,
+        act: &Act,
+    ) -> Result<Approved, VaultError> {
+        let row = self.find_act(&act.project, id).await?;
+        if row.act != *act {
+            let other = "the approval is for another act";
+            return Err(VaultError::new(ErrorKind::AccessDenied, other));
+        }
+        let by = match (&call.session.principal, call.session.auth) {
+            (Some(who), _) if *who == row.asker => who.clone(),
+            (None, AuthMethod::Local) => row.asker.clone(),
+            _ => return Err(NO_APPROVAL),
+        };
+        if row.state != ApprovalState::Approved || row.due <= self.now() {
+            return Err(OVER);
+        }
+        let when = circumstances(call);
+        self.may_ask(place_of(act), act.kind, &row.asker, &when)
+            .await?;
+        // Her own credential's bounds are not those of the second person, whose sign-in was judged
+        // when she approved.
+        let bare = Circumstances {
+            client: when.client,
+            assurance: Assurance::Host,
+            ..Circumstances::default()
+        };
+        let approver = row.approver.as_ref().ok_or(OVER)?;
+        self.may_approve(act, approver, &bare).await?;
+        Ok(Approved { row, by })
+    }
+
+    /// Spends an approval in one commit with what the act changes in the catalog: all of it or
+    /// nothing, once. What is done elsewhere is done behind it, with the [`Done`].
+    pub async fn carry_out(
+        &self,
+        approved: Approved,
+        mutations: Vec<Mutation>,
+    ) -> Result<Done, VaultError> {
+        let Approved { row, by } = approved;
+        let now = self.now();
+        let step = ApprovalStep {
+            to: ApprovalState::Spent,
+            by,
+            due: row.due,
+            now,
+        };
+        let approval = row.id;
+        let spend = Mutation::StepApproval { approval, step };
+        let committed = self.commit(std::iter::once(spend).chain(mutations).collect());
+        let committed = committed.await;
+        self.guard.forget();
+        committed.map(|()| Done { row })
+    }
+
+    fn act_intent(call: &Call, project: &ProjectName, dataset: Option<&DatasetName>) -> Intent {
+        let mut intent = Self::admin_intent(call, Some(project), "");
+        intent.query = None;
+        intent.object.dataset = dataset.cloned();
+        intent
+    }
+
+    /// The person who signed. Neither the host nor a workload is one, nor who is suspended.
+    pub(super) async fn signing_person(&self, call: &Call) -> Result<PrincipalId, VaultError> {
+        const NO_PERSON: VaultError =
+            VaultError::new(ErrorKind::AccessDenied, "two persons sign for this");
+        let session = &call.session;
+        let signed = session.auth == AuthMethod::SigV4Header && session.responsible.is_none();
+        let who = session.principal.as_ref().filter(|_| signed);
+        let who = who.ok_or(NO_PERSON)?;
+        let row = self.catalog.principal(who).await?;
+        let person = row.is_some_and(|row| row.kind == PrincipalKind::Person);
+        if person {
+            self.unbarred(who).await?;
+            Ok(who.clone())
+        } else {
+            Err(NO_PERSON)
+        }
+    }
+
+    pub(super) async fn find_act(
+        &self,
+        project: &ProjectName,
+        id: ApprovalId,
+    ) -> Result<ApprovalRow, VaultError> {
+        let found = self.catalog.approval(&id).await?;
+        found
+            .filter(|row| row.act.project == *project)
+            .ok_or(NO_APPROVAL)
+    }
+
+    async fn word_act(
+        &self,
+        draft: ActDraft,
+        asker: PrincipalId,
+    ) -> Result<ApprovalRow, VaultError> {
+        let dataset = match draft.dataset {
+            None => None,
+            Some(dataset) => {
+                let project = draft.project.clone();
+                let bucket = BucketName { project, dataset };
+                let absent = VaultError::new(ErrorKind::NoSuchDataset, "no such dataset");
+                let row = self.catalog.dataset(&bucket).await?.ok_or(absent)?;
+                Some((row.bucket.dataset, row.id))
+            }
+        };
+        let now = self.now();
+        Ok(ApprovalRow {
+            id: ApprovalId::random(self.entropy.as_ref())?,
+            act: Act {
+                kind: draft.kind,
+                project: draft.project,
+                dataset,
+                terms: draft.terms.into_iter().map(|(_, value)| value).collect(),
+            },
+            asker,
+            reason: draft.reason,
+            asked: now,
+            state: ApprovalState::Asked,
+            due: now.plus_millis(limits::APPROVAL_WAIT_MS),
+            approver: None,
+            settled: None,
+        })
+    }
+
+    /// That not too many acts wait already.
+    async fn check_room(&self, project: &ProjectName) -> Result<(), VaultError> {
+        let rows = self.catalog.approvals(project, limits::APPROVALS_TOLD_MAX);
+        let now = self.now();
+        let waits = |row: &&ApprovalRow| {
+            matches!(row.state, ApprovalState::Asked | ApprovalState::Approved) && row.due > now
+        };
+        if rows.await?.iter().filter(waits).count() < limits::APPROVALS_OPEN_MAX {
+            return Ok(());
+        }
+        let why = "too many acts wait for a second person";
+        Err(VaultError::new(ErrorKind::Conflict, why))
+    }
+
+    /// That somebody may ask for acts here, and has the right to what this one is about.
+    async fn may_ask(
+        &self,
+        place: (&ProjectName, Option<&DatasetName>),
+        kind: ActKind,
+        who: &PrincipalId,
+        when: &Circumstances<'_>,
+    ) -> Result<Decision, VaultError> {
+        let about = match kind {
+            ActKind::LowerLabel => Action::DatasetConfigure,
+            ActKind::Erase => Action::DatasetDelete,
+            ActKind::BreakGlass => Action::ActAsk,
+            ActKind::ShortenLog => Action::GrantManage,
+        };
+        let asks = self.decides(place, who, Action::ActAsk, when).await?;
+        self.decides(place, who, about, when).await?;
+        Ok(asks)
+    }
+
+    async fn may_approve(
+        &self,
+        act: &Act,
+        who: &PrincipalId,
+        when: &Circumstances<'_>,
+    ) -> Result<Decision, VaultError> {
+        self.decides(place_of(act), who, Action::ActApprove, when)
+            .await
+    }
+
+    /// Decides, and judges the dataset's label behind that: nobody asks for, approves or does an
+    /// act on a dataset above her clearance (AZ-13).
+    async fn decides(
+        &self,
+        place: (&ProjectName, Option<&DatasetName>),
+        who: &PrincipalId,
+        action: Action,
+        when: &Circumstances<'_>,
+    ) -> Result<Decision, VaultError> {
+        let subject = self.guard.subject(place.0, who).await?;
+        let decision = subject.decide(&self.asks(place, who, action, when));
+        if !decision.allowed {
+            return Err(refusal_or(&decision, NO_RIGHT));
+        }
+        if self.guard.is_above(place, who).await? {
+            return Err(ABOVE);
+        }
+        Ok(decision)
+    }
+}
+
+fn place_of(act: &Act) -> (&ProjectName, Option<&DatasetName>) {
+    (&act.project, act.dataset.as_ref().map(|(name, _)| name))
+}
+
+fn words(row: &ApprovalRow) -> String {
+    let approver = row.approver.as_ref().map_or("", PrincipalId::as_str);
+    let (id, act, asker, reason) = (row.id, &row.act, &row.asker, &row.reason);
+    format!("approval={id} {act} asker={asker} approver={approver} reason={reason}")
+}

@@ -1,0 +1,513 @@
+//! Grants: proposed, approved by an owner, confirmed in reviews, withdrawn.
+//!
+//! Who acts is proved by the request's signature. On the vault's own host, where nobody signs, the
+//! command names her, and the record says that it was so (`docs/decisions/0012-approvers.md`).
+
+pub(in crate::vault) mod checks;
+
+use std::collections::HashMap;
+
+use super::access::guard::policy_ref;
+use super::ask::Call;
+use super::error::{ErrorKind, VaultError};
+use super::grants::checks::{MAY_NOT, check_complete};
+use super::{NOBODY, Vault};
+use crate::catalog::Mutation;
+use crate::ledger::{AuthMethod, Intent};
+use crate::policy::{Grant, GrantEffect, Standing, Terms};
+use crate::types::{
+    Action, DatasetName, GrantId, Network, PartitionName, PrincipalId, ProjectName, Timestamp,
+    limits,
+};
+
+/// When a grant lapses that no review confirms.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct ReviewTimes {
+    /// Of what lets bytes out or shows the log, in milliseconds.
+    pub privileged_ms: u64,
+    /// Of every other grant, in milliseconds.
+    pub other_ms: u64,
+}
+
+/// A grant as a review shows it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct GrantUse {
+    /// The grant.
+    pub grant: Grant,
+    /// When a request was last allowed by it, to the minute or so.
+    pub used: Option<Timestamp>,
+    /// Whether its role lets bytes out, shows the log or manages grants.
+    pub privileged: bool,
+}
+
+/// A grant as somebody words it, who is to be its approver or proposer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct GrantDraft {
+    /// The project.
+    pub project: ProjectName,
+    /// Who is to hold it.
+    pub principal: PrincipalId,
+    /// The role.
+    pub role: String,
+    /// One dataset, or all of the project.
+    pub dataset: Option<DatasetName>,
+    /// Only this published version of the dataset; `None` for what is current.
+    pub version: Option<u32>,
+    /// Only keys that begin so.
+    pub prefix: String,
+    /// Allow or deny.
+    pub effect: GrantEffect,
+    /// For what.
+    pub purpose: Option<String>,
+    /// The permit.
+    pub permit: Option<String>,
+    /// From when; now if not said.
+    pub starts: Option<Timestamp>,
+    /// Until when.
+    pub expires: Option<Timestamp>,
+    /// Only these of the role's actions.
+    pub actions: Vec<Action>,
+    /// Only from these networks.
+    pub networks: Vec<Network>,
+    /// Only for jobs on these partitions.
+    pub partitions: Vec<PartitionName>,
+}
+
+/// Why nothing is done on the host in an owner's name.
+pub const NOBODY_SPEAKS: &str = "on the vault's host nobody acts in another's name \
+    (policy.host_approves is false): she signs with her own credential";
+
+const NO_GRANT: VaultError = VaultError::new(ErrorKind::InvalidArgument, "no such grant");
+
+impl Vault {
+    /// A grant on the word of who signed.
+    pub fn word_grant(&self, call: &Call, draft: GrantDraft) -> Result<Grant, VaultError> {
+        let by = Self::actor(call, None)?;
+        Ok(Grant {
+            id: GrantId::random(self.entropy.as_ref())?,
+            project: draft.project,
+            principal: draft.principal,
+            role: draft.role,
+            dataset: draft.dataset,
+            prefix: draft.prefix,
+            effect: draft.effect,
+            purpose: draft.purpose,
+            permit: draft.permit,
+            starts: draft.starts.unwrap_or_else(|| self.now()),
+            expires: draft.expires,
+            approver: by,
+            created: self.now(),
+            terms: Terms {
+                version: draft.version,
+                actions: draft.actions,
+                networks: draft.networks,
+                partitions: draft.partitions,
+                ..Terms::default()
+            },
+        })
+    }
+
+    /// Makes a grant, in force at once. Its approver must be one who may manage grants in the
+    /// project; only a project's first grant, which makes its first owner and is made on the host,
+    /// needs none: so an operator can found a project and cannot afterwards let anyone in (AZ-3).
+    pub async fn create_grant(&self, call: &Call, grant: Grant) -> Result<Grant, VaultError> {
+        let intent = Self::grant_intent(call, &grant);
+        match self.judge_made(call, &grant).await {
+            Ok(terms) => {
+                self.make_grant(call, intent, Grant { terms, ..grant })
+                    .await
+            }
+            Err(error) => Err(self.turn_away(call, intent, error).await),
+        }
+    }
+
+    /// Asks for a grant. It gives nothing until an owner approves it. Whoever asks must know of the
+    /// dataset already, or manage its grants; on the host anyone may.
+    pub async fn propose_grant(&self, call: &Call, grant: Grant) -> Result<Grant, VaultError> {
+        let intent = Self::grant_intent(call, &grant);
+        match self.judge_proposed(call, &grant).await {
+            Ok(terms) => {
+                self.make_grant(call, intent, Grant { terms, ..grant })
+                    .await
+            }
+            Err(error) => Err(self.turn_away(call, intent, error).await),
+        }
+    }
+
+    /// The grant as it would be made, or proposed: judged as for that, recorded, and not made.
+    pub async fn try_grant(
+        &self,
+        call: &Call,
+        grant: Grant,
+        propose: bool,
+    ) -> Result<Grant, VaultError> {
+        let mut intent = Self::grant_intent(call, &grant);
+        let said = format!("dry_run {}", words(&grant));
+        intent.query = Some(super::cut(&said));
+        let judged = async {
+            let terms = if propose {
+                self.judge_proposed(call, &grant).await?
+            } else {
+                self.judge_made(call, &grant).await?
+            };
+            self.check_there(&grant).await?;
+            Ok(terms)
+        };
+        match judged.await {
+            Ok(terms) => {
+                self.note(call, intent, Ok(())).await?;
+                Ok(Grant { terms, ..grant })
+            }
+            Err(error) => Err(self.turn_away(call, intent, error).await),
+        }
+    }
+
+    /// What a grant's role and its own narrowing let through, or deny, by the policy of now.
+    pub fn reach(&self, grant: &Grant) -> Vec<Action> {
+        let (policy, terms) = (self.guard.policy(), &grant.terms);
+        let reaches = |action: &Action| {
+            policy.role_allows(&grant.role, *action)
+                && (terms.actions.is_empty() || terms.actions.contains(action))
+                && (terms.version.is_none() || action.only_reads())
+        };
+        Action::ALL.iter().copied().filter(reaches).collect()
+    }
+
+    /// The terms of a grant that may be made.
+    async fn judge_made(&self, call: &Call, grant: &Grant) -> Result<Terms, VaultError> {
+        self.check_grant(grant)?;
+        // On the vault's own host alone: over the network nobody lets herself in.
+        if call.session.auth == AuthMethod::Local && self.is_founding(grant).await? {
+            return Ok(Terms {
+                standing: Standing::Approved,
+                lapses: None,
+                ..grant.terms.clone()
+            });
+        }
+        self.speaker(call, Some(&grant.approver))?;
+        check_complete(&self.guard.policy(), grant)?;
+        self.check_approver(call, grant, &grant.approver).await?;
+        self.check_named(grant).await?;
+        Ok(Terms {
+            standing: Standing::Approved,
+            lapses: self.lapse(grant),
+            ..grant.terms.clone()
+        })
+    }
+
+    /// The terms of a grant that may be proposed.
+    async fn judge_proposed(&self, call: &Call, grant: &Grant) -> Result<Terms, VaultError> {
+        let proposer = Self::actor(call, Some(&grant.approver))?;
+        self.check_grant(grant)?;
+        check_complete(&self.guard.policy(), grant)?;
+        self.check_proposer(call, grant, &proposer).await?;
+        self.check_named(grant).await?;
+        Ok(Terms {
+            standing: Standing::Proposed,
+            lapses: None,
+            proposer: Some(proposer),
+            ..grant.terms.clone()
+        })
+    }
+
+    /// Approves a proposal: it is in force from now on.
+    pub async fn approve_grant(
+        &self,
+        call: &Call,
+        (project, id): (&ProjectName, GrantId),
+        approver: Option<&PrincipalId>,
+    ) -> Result<Grant, VaultError> {
+        self.settle_grant(call, (project, id), approver, Standing::Proposed)
+            .await
+    }
+
+    /// Confirms in a review that a grant is still needed: it lapses a period later.
+    pub async fn confirm_grant(
+        &self,
+        call: &Call,
+        (project, id): (&ProjectName, GrantId),
+        approver: Option<&PrincipalId>,
+    ) -> Result<Grant, VaultError> {
+        self.settle_grant(call, (project, id), approver, Standing::Approved)
+            .await
+    }
+
+    /// Puts a grant that stands as `from` in force on the word of who calls.
+    async fn settle_grant(
+        &self,
+        call: &Call,
+        (project, id): (&ProjectName, GrantId),
+        approver: Option<&PrincipalId>,
+        from: Standing,
+    ) -> Result<Grant, VaultError> {
+        let mut intent = Self::admin_intent(call, Some(project), &format!("grant={id}"));
+        intent.action = Some(Action::GrantManage);
+        let checked = async {
+            let approver = self.speaker(call, approver)?;
+            let grant = self.find_grant(project, id).await;
+            // To who may manage nothing here, what is there and what is not look alike.
+            let Ok(grant) = grant else {
+                self.manages(call, project, &approver).await?;
+                return Err(NO_GRANT);
+            };
+            let decision = self.check_approver(call, &grant, &approver).await?;
+            if grant.terms.standing != from {
+                let why = "it does not stand as it must for this";
+                return Err(VaultError::new(ErrorKind::Conflict, why));
+            }
+            self.check_grant(&grant)?;
+            self.check_named(&grant).await?;
+            let terms = Terms {
+                standing: Standing::Approved,
+                lapses: self.lapse(&grant),
+                ..grant.terms.clone()
+            };
+            Ok((
+                Grant {
+                    approver,
+                    terms,
+                    ..grant
+                },
+                decision,
+            ))
+        };
+        let (grant, decision) = match checked.await {
+            Ok(settled) => settled,
+            Err(error) => return Err(self.turn_away(call, intent, error).await),
+        };
+        intent.policy = Some(policy_ref(&decision));
+        intent.query = Some(super::cut(&words(&grant)));
+        intent.object.dataset.clone_from(&grant.dataset);
+        let change = Mutation::SetTerms {
+            grant: id,
+            approver: grant.approver.clone(),
+            terms: grant.terms.clone(),
+        };
+        self.administer(call, intent, vec![change]).await?;
+        Ok(grant)
+    }
+
+    /// Withdraws a grant. Who manages grants here may, and who proposed it may take it back; on the
+    /// host anyone may, except that a denial falls only on an owner's word.
+    pub async fn revoke_grant(
+        &self,
+        call: &Call,
+        (project, id): (&ProjectName, GrantId),
+        by: Option<&PrincipalId>,
+    ) -> Result<(), VaultError> {
+        let mut intent = Self::admin_intent(call, Some(project), &format!("grant={id}"));
+        intent.action = Some(Action::GrantManage);
+        let checked = async {
+            let local = call.session.auth == AuthMethod::Local && by.is_none();
+            if local {
+                let grant = self.find_grant(project, id).await?;
+                return match grant.effect {
+                    GrantEffect::Allow => Ok(()),
+                    GrantEffect::Deny => Err(MAY_NOT),
+                };
+            }
+            let by = self.speaker(call, by)?;
+            let Ok(grant) = self.find_grant(project, id).await else {
+                self.manages(call, project, &by).await?;
+                return Err(NO_GRANT);
+            };
+            let own = grant.terms.standing == Standing::Proposed
+                && grant.terms.proposer.as_ref() == Some(&by);
+            if own {
+                self.own_in(call, &by, project).await
+            } else {
+                self.decide_managing(call, &grant, &by).await.map(drop)
+            }
+        };
+        if let Err(error) = checked.await {
+            return Err(self.turn_away(call, intent, error).await);
+        }
+        self.administer(call, intent, vec![Mutation::DeleteGrant(id)])
+            .await
+    }
+
+    /// The grants of a project with their last uses, for a review: all to who manages grants of the
+    /// whole project, and to others what they hold or asked for.
+    pub async fn review_grants(
+        &self,
+        call: &Call,
+        project: &ProjectName,
+        by: Option<&PrincipalId>,
+    ) -> Result<Vec<GrantUse>, VaultError> {
+        let mut intent = Self::admin_intent(call, Some(project), "grants");
+        intent.action = Some(Action::GrantManage);
+        let read = async {
+            let by = match (by, call.session.auth) {
+                (None, AuthMethod::Local) => None,
+                (by, _) => Some(Self::actor(call, by)?),
+            };
+            self.seen_grants(call, project, by).await
+        };
+        match read.await {
+            Ok(rows) => {
+                self.note(call, intent, Ok(())).await?;
+                Ok(rows)
+            }
+            Err(error) => Err(self.turn_away(call, intent, error).await),
+        }
+    }
+
+    async fn seen_grants(
+        &self,
+        call: &Call,
+        project: &ProjectName,
+        by: Option<PrincipalId>,
+    ) -> Result<Vec<GrantUse>, VaultError> {
+        let all = match &by {
+            None => true,
+            Some(by) => self.manages(call, project, by).await.is_ok(),
+        };
+        let mut mine: Vec<PrincipalId> = Vec::new();
+        if let Some(by) = by.filter(|_| !all) {
+            self.own_in(call, &by, project).await?;
+            mine = self.catalog.groups_of(&by).await?;
+            if call.session.principal.as_ref() == Some(&by) {
+                mine.extend(self.guard.claimed_in(call).await?);
+            }
+            mine.push(by);
+        }
+        let most = limits::GUARD_CACHE_MAX;
+        let grants = self.catalog.grants(project, most).await?;
+        let uses = self.catalog.grant_uses(project, most).await?;
+        let uses: HashMap<GrantId, Timestamp> = uses.into_iter().collect();
+        let seen = grants.into_iter().filter(|grant| {
+            let asked = grant.terms.proposer.as_ref();
+            all || mine.contains(&grant.principal) || asked.is_some_and(|p| mine.contains(p))
+        });
+        let shown = seen.map(|grant| GrantUse {
+            used: uses.get(&grant.id).copied(),
+            privileged: self.is_privileged(&grant) || self.allows(&grant, Action::GrantManage),
+            grant,
+        });
+        Ok(shown.collect())
+    }
+
+    /// One grant with its last use, to those who see it in a review.
+    pub async fn show_grant(
+        &self,
+        call: &Call,
+        (project, id): (&ProjectName, GrantId),
+    ) -> Result<GrantUse, VaultError> {
+        let mut intent = Self::admin_intent(call, Some(project), &format!("grant={id}"));
+        intent.action = Some(Action::GrantManage);
+        let found = async {
+            let by = Self::actor(call, None)?;
+            let rows = self.seen_grants(call, project, Some(by)).await?;
+            // Absent, or another's: alike to who may not know.
+            rows.into_iter()
+                .find(|row| row.grant.id == id)
+                .ok_or(MAY_NOT)
+        };
+        match found.await {
+            Ok(row) => {
+                self.note(call, intent, Ok(())).await?;
+                Ok(row)
+            }
+            Err(error) => Err(self.turn_away(call, intent, error).await),
+        }
+    }
+
+    /// Who acts: the one who signed, or, on the host, the one who is named. Nobody acts for
+    /// another by naming her.
+    pub(super) fn actor(
+        call: &Call,
+        named: Option<&PrincipalId>,
+    ) -> Result<PrincipalId, VaultError> {
+        match (&call.session.principal, named, call.session.auth) {
+            (Some(signed), None, _) => Ok(signed.clone()),
+            (Some(signed), Some(named), _) if signed == named => Ok(signed.clone()),
+            (None, Some(named), AuthMethod::Local) => Ok(named.clone()),
+            (Some(_), Some(_), _) => Err(VaultError::new(
+                ErrorKind::AccessDenied,
+                "the approver is another than who signed",
+            )),
+            (None, _, _) => Err(NOBODY),
+        }
+    }
+
+    /// Who acts with the right of an owner. On the host nobody does in another's name, unless this
+    /// vault lets it (`policy.host_approves`): there, who runs the platform could (AZ-3).
+    pub(super) fn speaker(
+        &self,
+        call: &Call,
+        named: Option<&PrincipalId>,
+    ) -> Result<PrincipalId, VaultError> {
+        let who = Self::actor(call, named)?;
+        if call.session.principal.is_none() && !self.settings.host_approves {
+            return Err(VaultError::new(ErrorKind::AccessDenied, NOBODY_SPEAKS));
+        }
+        Ok(who)
+    }
+
+    async fn find_grant(&self, project: &ProjectName, id: GrantId) -> Result<Grant, VaultError> {
+        let found = self.catalog.grant(&id).await?;
+        found
+            .filter(|grant| grant.project == *project)
+            .ok_or(NO_GRANT)
+    }
+
+    fn grant_intent(call: &Call, grant: &Grant) -> Intent {
+        let mut intent = Self::admin_intent(call, Some(&grant.project), &words(grant));
+        intent.action = Some(Action::GrantManage);
+        intent.object.dataset.clone_from(&grant.dataset);
+        intent
+    }
+
+    async fn make_grant(
+        &self,
+        call: &Call,
+        intent: Intent,
+        grant: Grant,
+    ) -> Result<Grant, VaultError> {
+        let id = grant.id;
+        let terms = (grant.terms != Terms::default()).then(|| Mutation::SetTerms {
+            grant: id,
+            approver: grant.approver.clone(),
+            terms: grant.terms.clone(),
+        });
+        let create = Mutation::CreateGrant(grant.clone());
+        let mutations = std::iter::once(create).chain(terms).collect();
+        self.administer(call, intent, mutations).await?;
+        Ok(grant)
+    }
+}
+
+/// What the record says of a grant that is made or approved.
+fn words(grant: &Grant) -> String {
+    let dataset = grant.dataset.as_ref().map_or("*", |name| name.as_str());
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    format!(
+        "grant={} principal={} role={} dataset={dataset}{} approver={} purpose={} permit={} \
+         expires={}{}{} prefix={}",
+        grant.id,
+        grant.principal,
+        grant.role,
+        grant
+            .terms
+            .version
+            .map_or_else(String::new, |number| format!(" version={number}")),
+        grant.approver,
+        text(&grant.purpose),
+        text(&grant.permit),
+        grant
+            .expires
+            .map_or_else(String::new, |end| end.to_string()),
+        some("networks", &grant.terms.networks),
+        some("partitions", &grant.terms.partitions),
+        grant.prefix,
+    )
+}
+
+/// A word for what a grant is narrowed by, if it is.
+fn some<T: ToString>(name: &str, all: &[T]) -> String {
+    if all.is_empty() {
+        return String::new();
+    }
+    let all: Vec<String> = all.iter().map(ToString::to_string).collect();
+    format!(" {name}={}", all.join(","))
+}

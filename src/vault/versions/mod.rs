@@ -1,0 +1,7 @@
+//! Published versions: frozen, opened, and handed to nodes.
+
+pub(in crate::vault) mod pack;
+pub(in crate::vault) mod part;
+pub(in crate::vault) mod publish;
+pub(in crate::vault) mod release;
+pub(in crate::vault) mod straight;
