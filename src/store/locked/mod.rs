@@ -137,7 +137,8 @@ pub trait LockStore: Send + Sync + 'static {
         version: &VersionId,
     ) -> Result<Option<Retention>, StoreError>;
 
-    /// Locks a version, or lengthens its lock. An error that [`says_no`] where that would shorten it.
+    /// Locks a version, or lengthens its lock. An error that [`says_no`] where that would shorten
+    /// it.
     async fn retain(
         &self,
         id: BlobId,
