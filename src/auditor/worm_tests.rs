@@ -256,7 +256,7 @@ async fn a_clock_from_the_future_locks_nothing_for_longer() {
     assert!(until >= honest && until.since(memory.now()) <= LONG * DAY_MS + WORM_MARGIN_MS);
 }
 
-/// MinIO says 400 where others say 403: what is locked waits, and no sweep ends in an error.
+/// `MinIO` says 400 where others say 403: what is locked waits, and no sweep ends in an error.
 #[tokio::test]
 async fn what_a_store_refuses_with_400_waits_as_calmly() {
     let (world, memory) = world().await;

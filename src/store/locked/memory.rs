@@ -45,7 +45,7 @@ pub(crate) enum Lie {
     Unreachable,
     /// It cuts the line where a lock is to be changed or something deleted.
     Resets,
-    /// It refuses what a lock forbids as MinIO does, which says 400.
+    /// It refuses what a lock forbids as `MinIO` does, which says 400.
     Says400,
     /// It lets governance become compliance.
     Raises,

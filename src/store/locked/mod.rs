@@ -80,7 +80,7 @@ pub struct Versions {
 }
 
 /// Whether the place said no, and will again: that it breaks, is busy or cannot be reached is no
-/// answer. What a lock forbids AWS and most refuse with 403, some with 409, MinIO with 400.
+/// answer. What a lock forbids AWS and most refuse with 403, some with 409, `MinIO` with 400.
 #[must_use]
 pub fn says_no(error: &StoreError) -> bool {
     let passing = [

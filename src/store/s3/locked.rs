@@ -126,6 +126,7 @@ fn lock_of(told: Option<&ObjectLockRetention>) -> Option<Retention> {
 }
 
 /// Whether a store that answers so to a question about locks knows none.
+#[must_use]
 pub fn knows_no_locks(error: &StoreError) -> bool {
     let unknown = |reason: &str| {
         let answers = ["it answered 400", "it answered 405", "it answered 501"];
