@@ -336,7 +336,15 @@ async fn look_at_locks(config: &Config, environment: &Environment) -> Result<(),
         return Ok(());
     }
     // A bucket of their own is made with locks before the first volume needs it.
-    let volumes = open_volumes(config, environment, true).await?;
+    let volumes = match open_volumes(config, environment, true).await {
+        Ok(volumes) => volumes,
+        // Who only tries serves all the same: no read or write of a client needs that bucket.
+        Err(error) if worm != Worm::Require => {
+            tracing::warn!(%error, "the place of the log's volumes cannot be had");
+            return Ok(());
+        }
+        Err(error) => return Err(error.into()),
+    };
     match prove_locks(config, &volumes, SystemClock.now()).await {
         Ok(told) => {
             demand_locks(config, &told)?;
@@ -520,5 +528,25 @@ mod tests {
         answer.extensions_mut().insert(Served("GetObject"));
         let operation = counted(answer).extensions().get::<Operation>().copied();
         assert_eq!(operation, Some(Operation("GetObject")));
+    }
+
+    #[tokio::test]
+    async fn who_only_tries_to_lock_the_log_serves_without_its_bucket() {
+        let environment = || {
+            Environment::of(&[
+                ("KLUIS_STORE_ACCESS_KEY_ID", "key"),
+                ("KLUIS_STORE_SECRET_ACCESS_KEY", "secret"),
+            ])
+        };
+        for (worm, serves) in [("off", true), ("try", true), ("require", false)] {
+            // Nobody listens there.
+            let text = format!(
+                "[store]\nkind = \"s3\"\nendpoint = \"http://127.0.0.1:1\"\nbucket = \"blobs\"\n\
+                 retries = 0\n[volumes]\nbucket = \"icu-log\"\nworm = \"{worm}\"\n"
+            );
+            let config = Config::parse(&text, std::path::Path::new("/vault")).unwrap();
+            let looked = look_at_locks(&config, &environment()).await;
+            assert_eq!(looked.is_ok(), serves, "{worm}: {looked:?}");
+        }
     }
 }

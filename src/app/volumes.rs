@@ -8,7 +8,7 @@ use super::system::{SystemClock, SystemEntropy};
 use crate::config::{Config, Environment, StoreKind, Worm, WormMode};
 use crate::store::local::LocalStore;
 use crate::store::locked::{Proved, SharedLocks, prove};
-use crate::store::s3::S3Store;
+use crate::store::s3::{S3Store, knows_no_locks};
 use crate::store::{SharedStore, StoreError};
 use crate::types::{RetentionMode, Timestamp};
 
@@ -70,13 +70,18 @@ async fn make_bucket(config: &Config, store: &S3Store) -> Result<(), StoreError>
     if own && config.volumes.worm != Worm::Off {
         match store.ensure_locking_bucket().await {
             Ok(_) => return Ok(()),
-            // It knows no locks: whether that matters is judged by who asks for them.
-            Err(StoreError::Failed { .. }) => {}
-            Err(other) => return Err(other),
+            // A bucket gets locks when it is made or never: only where it knows none at all, and
+            // none are required, is one made without.
+            Err(error) if !goes_without(config, &error) => return Err(error),
+            Err(_knows_none) => {}
         }
     }
     store.ensure_bucket().await?;
     Ok(())
+}
+
+fn goes_without(config: &Config, error: &StoreError) -> bool {
+    config.volumes.worm != Worm::Require && knows_no_locks(error)
 }
 
 /// The mode that is asked for.
@@ -148,6 +153,11 @@ mod tests {
             ("try", None, true, true),
             ("try", Some(Lie::NoLocks), false, true),
             ("try", Some(Lie::Deletes), false, true),
+            // A credential from before locks: as it was.
+            ("try", Some(Lie::MayNotAsk), false, true),
+            ("try", Some(Lie::Says400), true, true),
+            ("require", Some(Lie::Says400), true, true),
+            ("require", Some(Lie::MayNotAsk), false, false),
             ("require", None, true, true),
             ("require", Some(Lie::NoLocks), false, false),
             ("require", Some(Lie::Shortens), false, false),
@@ -176,10 +186,33 @@ mod tests {
 
     #[tokio::test]
     async fn a_store_that_does_not_answer_is_no_store_without_locks() {
-        let memory = LockMemory::new();
-        memory.lie(Some(Lie::Silent));
-        let told = prove_locks(&config("try", "compliance"), &place(&memory), memory.now()).await;
-        assert!(matches!(told, Err(StoreError::Timeout)));
+        for lie in [Lie::Silent, Lie::Unreachable, Lie::Resets] {
+            let memory = LockMemory::new();
+            memory.lie(Some(lie));
+            let config = config("try", "compliance");
+            let told = prove_locks(&config, &place(&memory), memory.now()).await;
+            assert!(told.is_err(), "{lie:?}: {told:?}");
+        }
+    }
+
+    #[test]
+    fn a_bucket_without_locks_is_made_only_where_the_store_knows_none() {
+        let failed = |reason: &str| StoreError::Failed {
+            reason: reason.to_owned(),
+        };
+        for (error, may) in [
+            (failed("it answered 501 NotImplemented"), true),
+            (failed("it answered 400 InvalidRequest"), true),
+            (failed("it answered 400 RequestTimeout"), false),
+            (failed("it answered 409 OperationAborted"), false),
+            (failed("it answered 500 InternalError"), false),
+            (failed("no connection: Connection refused"), false),
+            (StoreError::Timeout, false),
+            (StoreError::Denied, false),
+        ] {
+            let goes = |worm| goes_without(&config(worm, "compliance"), &error);
+            assert_eq!((goes("try"), goes("require")), (may, false), "{error}");
+        }
     }
 
     #[tokio::test]

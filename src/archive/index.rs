@@ -60,6 +60,9 @@ pub struct Held {
     pub version: String,
     /// Until when it was locked at least, in milliseconds since the epoch.
     pub until_ms: u64,
+    /// Whether in compliance mode.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub compliance: bool,
 }
 
 impl Place {
@@ -116,7 +119,9 @@ impl Index {
         }
     }
 
-    /// Of these volumes; one that repeats the records of others is left out.
+    /// Of these volumes; one that repeats the records of others is left out, and so is what a lane
+    /// has before a gap: what was replaced goes when its lock ends, not in order. Whether all is
+    /// there that must be is judged by the log.
     pub fn of(origin: &str, mut volumes: Vec<Place>) -> Result<Self, IndexError> {
         volumes.sort_by(|a, b| {
             // Of two of the same run the one that holds less is the newer.
@@ -133,7 +138,11 @@ impl Index {
         });
         let mut index = Self::new(origin);
         for place in volumes {
-            if place.meta.first >= index.end_of(&place.meta.lane) {
+            let end = index.end_of(&place.meta.lane);
+            if place.meta.first > end {
+                index.volumes.retain(|p| p.meta.lane != place.meta.lane);
+            }
+            if place.meta.first >= end {
                 index.push(place)?;
             }
         }
@@ -309,7 +318,11 @@ mod tests {
             .map(|p| (p.meta.first, p.meta.end))
             .collect();
         assert_eq!(spans, [(0, 4), (4, 6), (0, 3)]);
-        assert!(Index::of("log", vec![place("a", 0, 2), place("a", 3, 4)]).is_err());
+        let gaps = [(0, 2), (3, 4), (4, 6), (8, 9), (9, 11)].map(|(f, e)| place("a", f, e));
+        let mut there = gaps.to_vec();
+        there.push(place("b", 0, 1));
+        let index = Index::of("log", there).unwrap();
+        assert_eq!(index.volumes(), [&gaps[3..], &[place("b", 0, 1)]].concat());
     }
 
     #[test]

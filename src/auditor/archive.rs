@@ -171,7 +171,7 @@ impl Archive {
     /// Looks at everything that is in the store. What does not open there is not this log's.
     async fn find(&self) -> Result<Vec<Place>, CliError> {
         if let Some(locks) = &self.locks
-            && locks.are_there().await?
+            && locks.are_there(&self.index).await?
         {
             return locks.find(&self.keys).await;
         }
@@ -268,8 +268,11 @@ impl Archive {
 
     /// Where terms have changed since the locks were looked at, they are looked at again.
     fn note_terms(&mut self) {
-        let terms = self.keys.kept.terms();
-        self.index.terms = self.index.terms.take().filter(|known| *known == terms);
+        let mode = self.locks.as_ref().and_then(|locks| locks.mode);
+        let terms = mode.map(|mode| super::renew::terms(&self.keys, mode));
+        if self.index.terms != terms {
+            self.index.terms = None;
+        }
     }
 
     /// Puts a volume that holds less in the place of the one of its run: from here on it counts.
@@ -295,7 +298,7 @@ impl Archive {
             self.save()?;
         }
         if let Some(locks) = &self.locks
-            && locks.are_there().await?
+            && locks.are_there(&self.index).await?
         {
             return locks.sweep(self, over).await;
         }

@@ -27,15 +27,15 @@ pub(super) fn run(
     desk: Desk<'_>,
     output: &mut Output,
 ) -> Result<Exit, CliError> {
-    remove(ask, desk, output).map(|_kept| Exit::Done)
+    remove(ask, desk, output).map(|(_kept, end)| end)
 }
 
-/// The same; for how long records are kept today.
+/// The same; for how long records are kept today, and how it ended.
 pub(super) fn remove(
     ask: &args::Expire,
     desk: Desk<'_>,
     output: &mut Output,
-) -> Result<Kept, CliError> {
+) -> Result<(Kept, Exit), CliError> {
     let config = desk.config()?;
     let keys = desk.act(output, async |opened| {
         let call = call(opened, "audit expire")?;
@@ -50,9 +50,10 @@ pub(super) fn remove(
     let mut archive = runtime.block_on(Archive::open(desk, keys))?;
     let _kept = archive.lock()?;
     let mut log = DirSource::new(&config.proof.dir);
+    let mut end = Exit::Done;
     if !ask.dry_run {
         runtime.block_on(archive.arm(&config, output))?;
-        told_renewed(runtime.block_on(archive.renew(&mut log))?, output);
+        end = runtime.block_on(archive.renew(&mut log))?.tell(output);
     }
     let mut removal = Removal {
         archive,
@@ -64,7 +65,7 @@ pub(super) fn remove(
     let told: Vec<_> = due.words.iter().map(|word| [word.clone()]).collect();
     if ask.dry_run {
         output.rows(["due"], &told)?;
-        return Ok(removal.kept);
+        return Ok((removal.kept, end));
     }
     if !due.volumes.is_empty() {
         desk.act(output, async |opened| {
@@ -95,14 +96,7 @@ pub(super) fn remove(
         swept.gone
     ));
     swept.tell(output);
-    Ok(removal.kept)
-}
-
-/// Says how many locks became longer.
-pub(super) fn told_renewed(renewed: u64, output: &mut Output) {
-    if renewed > 0 {
-        output.note(&format!("{renewed} volumes are locked for longer now"));
-    }
+    Ok((removal.kept, end))
 }
 
 /// What the projects ask of the log.

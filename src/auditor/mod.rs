@@ -20,6 +20,7 @@ mod pseudonym;
 mod query;
 mod reconcile;
 mod records;
+mod renew;
 mod replay;
 mod rows;
 mod runs;

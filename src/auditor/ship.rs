@@ -10,7 +10,6 @@ use tokio::runtime::Runtime;
 use super::archive::{Archive, LogKeys, unreadable};
 use super::args;
 use super::entries::{broken, each, segments_of, signed};
-use super::expire::told_renewed;
 use super::runs::Runs;
 use super::source::DirSource;
 use crate::app::Shipped;
@@ -49,7 +48,7 @@ pub(super) fn run(ask: &args::Ship, desk: Desk<'_>, output: &mut Output) -> Resu
         next: None,
     };
     let mut expires = SystemClock.now();
-    shipper.renew(&runtime, output)?;
+    let locked = shipper.renew(&runtime, output)?;
     loop {
         let (made, freed) = runtime.block_on(async {
             // Others may work on the volumes in between.
@@ -65,15 +64,15 @@ pub(super) fn run(ask: &args::Ship, desk: Desk<'_>, output: &mut Output) -> Resu
             output.note(&format!("{made} volumes were added"));
         }
         if !ask.watch {
-            return Ok(Exit::Done);
+            return Ok(locked);
         }
         let begun = shipper.next.is_some();
         if begun && SystemClock.now() >= expires {
             let all = args::Expire { dry_run: false };
             let again = match super::expire::remove(&all, desk, output) {
-                Ok(kept) => {
+                Ok((kept, end)) => {
                     shipper.archive.keys.kept = kept;
-                    DAY_MS
+                    if end == Exit::Done { DAY_MS } else { HOUR_MS }
                 }
                 // What is over waits an hour; what is new goes on into volumes.
                 Err(error) => {
@@ -102,15 +101,15 @@ struct Shipper {
 }
 
 impl Shipper {
-    /// Locks what is not locked yet, before what it was made of may go.
-    fn renew(&mut self, runtime: &Runtime, output: &mut Output) -> Result<(), CliError> {
+    /// Locks what is not locked yet, before what it was made of may go; how it ended.
+    fn renew(&mut self, runtime: &Runtime, output: &mut Output) -> Result<Exit, CliError> {
         let _kept = self.archive.lock()?;
         let mut log = DirSource::new(&self.config.proof.dir);
         if self.archive.index.volumes().is_empty() {
-            return Ok(());
+            return Ok(Exit::Done);
         }
-        told_renewed(runtime.block_on(self.archive.renew(&mut log))?, output);
-        Ok(())
+        let renewed = runtime.block_on(self.archive.renew(&mut log))?;
+        Ok(renewed.tell(output))
     }
 
     /// Closes what is to be closed; how many volumes that made.

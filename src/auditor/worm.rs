@@ -10,14 +10,12 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::archive::{Archive, LogKeys, away, gather, placed, unreadable, within};
-use super::entries::{segments_of, signed};
-use super::source::DirSource;
 use crate::app::{VolumeStore, Wormed, demand_locks, prove_locks};
 use crate::archive::{Held, Index, Place, Volume};
 use crate::cli::output::{CliError, Exit, Output};
 use crate::config::{Config, StoreKind};
 use crate::ledger::{DAY_MS, Scope, Segment};
-use crate::store::locked::{After, PROBE, PinnedStore, SharedLocks, Version, VersionId};
+use crate::store::locked::{After, PROBE, PinnedStore, SharedLocks, Version, VersionId, says_no};
 use crate::store::{SharedStore, StoreError};
 use crate::types::limits::{
     ARCHIVE_VOLUMES_MAX, STORE_LIST_PAGES_MAX, WORM_MARGIN_MS, WORM_NAMED_MAX, WORM_TRIAL_MS,
@@ -44,6 +42,8 @@ pub(super) struct Swept {
     /// What others did to the volumes: the first of it in words, and how much there is.
     pub(super) strange: Vec<String>,
     pub(super) strangers: u64,
+    /// Locked versions that were read to see whose they are.
+    looked: usize,
 }
 
 impl Swept {
@@ -140,10 +140,13 @@ impl Locks {
         Ok(())
     }
 
-    /// Whether the place has locks at all: then it has versions, too.
-    pub(super) async fn are_there(&self) -> Result<bool, CliError> {
-        let there = self.place.has_locks().await;
-        there.map_err(|error| away(&error))
+    /// Whether the place has locks at all: then it has versions, too. Who may not ask has them
+    /// where the index names what is locked, and nowhere else.
+    pub(super) async fn are_there(&self, index: &Index) -> Result<bool, CliError> {
+        match self.place.has_locks().await {
+            Err(StoreError::Denied) => Ok(index.volumes().iter().any(|place| place.held.is_some())),
+            there => there.map_err(|error| away(&error)),
+        }
     }
 
     /// Writes a volume under a lock for as long as it takes to see whether it holds.
@@ -172,14 +175,21 @@ impl Locks {
         gather(stream.await).await
     }
 
-    /// Locks a version until then at least, and sees that the store tells of it.
+    /// Whether a version needs no other lock: it has one until then, as strict as is asked for.
+    pub(super) fn keeps(&self, held: &Held, until: Timestamp) -> bool {
+        let strict = held.compliance || self.mode != Some(RetentionMode::Compliance);
+        strict && held.until_ms >= until.millis()
+    }
+
+    /// Locks a version until then at least, and sees that the store tells of it. What is locked in
+    /// governance mode and may not become stricter stays so, for longer.
     pub(super) async fn hold(
         &self,
         id: BlobId,
         version: &VersionId,
         until: Timestamp,
     ) -> Result<Held, CliError> {
-        let Some(mode) = self.mode else {
+        let Some(mut mode) = self.mode else {
             return Err(CliError::new(Exit::No, "volumes are not locked here"));
         };
         let there = self.place.retention(id, version).await;
@@ -187,22 +197,17 @@ impl Locks {
         if !there.is_some_and(|there| holds(there, mode, until)) {
             // What is under compliance stays under it.
             let strict = there.filter(|there| there.mode == RetentionMode::Compliance);
-            let mode = strict.map_or(mode, |there| there.mode);
-            let retained = self.place.retain(id, version, Retention { mode, until });
-            let retained = retained.await;
-            if matches!(retained, Err(StoreError::Denied)) {
-                let what = format!("the store refuses to lock volume {id} until {until}");
-                return Err(CliError::new(Exit::No, what)
-                    .hint("its credential needs the right to set retentions"));
-            }
-            retained.map_err(|error| away(&error))?;
+            mode = strict.map_or(mode, |there| there.mode);
+            let wanted = Retention { mode, until };
+            mode = self.retain((id, version), there, wanted).await?;
             let told = self.place.retention(id, version).await;
             there = told.map_err(|error| away(&error))?;
         }
         match there.filter(|there| holds(*there, mode, until)) {
-            Some(_) => Ok(Held {
+            Some(there) => Ok(Held {
                 version: version.as_str().to_owned(),
                 until_ms: until.millis(),
+                compliance: there.mode == RetentionMode::Compliance,
             }),
             None => Err(CliError::new(
                 Exit::No,
@@ -212,9 +217,45 @@ impl Locks {
         }
     }
 
+    /// Sets a lock in the mode that is wanted, or in that of the one that is there; in which.
+    async fn retain(
+        &self,
+        (id, version): (BlobId, &VersionId),
+        there: Option<Retention>,
+        wanted: Retention,
+    ) -> Result<RetentionMode, CliError> {
+        let mut mode = wanted.mode;
+        let mut told = self.place.retain(id, version, wanted).await;
+        if told.as_ref().is_err_and(says_no)
+            && let Some(there) = there.filter(|there| there.mode != wanted.mode)
+        {
+            mode = there.mode;
+            let until = wanted.until;
+            if there.until >= until {
+                return Ok(mode);
+            }
+            told = self
+                .place
+                .retain(id, version, Retention { mode, until })
+                .await;
+        }
+        match told {
+            Ok(()) => Ok(mode),
+            Err(error) if says_no(&error) => Err(CliError::new(
+                Exit::No,
+                format!(
+                    "the store refuses to lock volume {id} until {}",
+                    wanted.until
+                ),
+            )
+            .hint("its credential needs the right to set retentions")),
+            Err(error) => Err(away(&error)),
+        }
+    }
+
     /// Every version in the place, page by page.
     async fn page(&self, after: Option<After>) -> Result<(Vec<Version>, Option<After>), CliError> {
-        let page = self.place.versions(after).await;
+        let page = self.place.versions(None, after).await;
         let page = page.map_err(|error| away(&error))?;
         let of_volumes = page.found.into_iter().filter(|seen| seen.id != PROBE);
         Ok((of_volumes.collect(), page.next))
@@ -244,6 +285,7 @@ impl Locks {
                 found.push(place.held(Some(Held {
                     version: seen.version.as_str().to_owned(),
                     until_ms: lock.map_or(0, |lock| lock.until.millis()),
+                    compliance: lock.is_some_and(|lock| lock.mode == RetentionMode::Compliance),
                 })));
             }
             if found.len() > ARCHIVE_VOLUMES_MAX {
@@ -265,10 +307,9 @@ impl Locks {
         archive: &Archive,
         over: Timestamp,
     ) -> Result<Swept, CliError> {
-        let mut named: BTreeMap<BlobId, Option<String>> = BTreeMap::new();
+        let mut named: BTreeMap<BlobId, &Place> = BTreeMap::new();
         for place in archive.index.volumes() {
-            let held = place.held.as_ref().map(|held| held.version.clone());
-            named.insert(blob(place)?, held);
+            named.insert(blob(place)?, place);
         }
         let mut swept = Swept::default();
         let mut missing: BTreeSet<BlobId> = named.keys().copied().collect();
@@ -276,7 +317,7 @@ impl Locks {
         for _ in 0..STORE_LIST_PAGES_MAX {
             let (page, next) = self.page(after).await?;
             for seen in page {
-                let known = named.get(&seen.id);
+                let known = named.get(&seen.id).copied();
                 let Some(bytes) = seen.bytes else {
                     // What Kluis removes it removes by its version, and nothing that it needs.
                     if known.is_some() {
@@ -287,15 +328,15 @@ impl Locks {
                     }
                     continue;
                 };
-                let own = known.is_some_and(|held| {
-                    held.as_deref()
-                        .is_none_or(|held| held == seen.version.as_str())
+                let own = known.is_some_and(|place| {
+                    let held = place.held.as_ref();
+                    held.is_none_or(|held| held.version == seen.version.as_str())
                 });
                 if own {
                     missing.remove(&seen.id);
                     continue;
                 }
-                self.one(archive, (&seen, bytes), (known.is_some(), over), &mut swept)
+                self.one(archive, (&seen, bytes), (known, over), &mut swept)
                     .await?;
             }
             after = next;
@@ -314,7 +355,7 @@ impl Locks {
         &self,
         archive: &Archive,
         (seen, bytes): (&Version, u64),
-        (known, over): (bool, Timestamp),
+        (known, over): (Option<&Place>, Timestamp),
         swept: &mut Swept,
     ) -> Result<(), CliError> {
         let lock = self.place.retention(seen.id, &seen.version).await;
@@ -324,23 +365,30 @@ impl Locks {
             Err(error) => return Err(away(&error)),
         };
         if let Some(lock) = lock {
-            swept.wait(lock.until);
+            // Kluis writes each volume under a name of its own: another version of one that is in
+            // the index is a PUT of the same bytes that was tried again, or somebody else's.
+            let strange = match known {
+                Some(place) if place.bytes != bytes => true,
+                Some(place) if swept.looked < WORM_NAMED_MAX => {
+                    swept.looked = swept.looked.saturating_add(1);
+                    let volume = self.opened(archive, (seen, bytes)).await?;
+                    volume.is_none_or(|volume| volume.meta != place.meta)
+                }
+                Some(_) | None => false,
+            };
+            if strange {
+                swept.accuse(written_over(seen));
+            } else {
+                swept.wait(lock.until);
+            }
             return Ok(());
         }
-        let volume = match within(bytes) {
-            Ok(()) => {
-                let whole = self.get(seen.id, &seen.version, bytes).await?;
-                Volume::find(&archive.keys.volumes, whole).ok()
-            }
-            Err(_length) => None,
-        };
+        let volume = self.opened(archive, (seen, bytes)).await?;
+        let same = |place: &Place| volume.as_ref().is_some_and(|v| v.meta == place.meta);
+        if known.is_some_and(|place| !same(place)) {
+            swept.accuse(written_over(seen));
+        }
         let Some(volume) = volume else {
-            if known {
-                swept.accuse(format!(
-                    "volume {} was written over in the store at {}, by somebody else than Kluis",
-                    seen.id, seen.modified
-                ));
-            }
             return Ok(());
         };
         if archive.is_superseded(&volume, over)? {
@@ -351,21 +399,39 @@ impl Locks {
             {
                 Ok(()) => swept.gone = swept.gone.saturating_add(1),
                 // Its lock ends by the store's clock.
-                Err(StoreError::Denied) => swept.wait(archive.keys.now),
+                Err(error) if says_no(&error) => swept.wait(archive.keys.now),
                 Err(error) => return Err(away(&error)),
             }
         }
         Ok(())
     }
 
+    /// What a version is, if it is a volume at all.
+    async fn opened(
+        &self,
+        archive: &Archive,
+        (seen, bytes): (&Version, u64),
+    ) -> Result<Option<Volume>, CliError> {
+        if within(bytes).is_err() {
+            return Ok(None);
+        }
+        let whole = self.get(seen.id, &seen.version, bytes).await?;
+        Ok(Volume::find(&archive.keys.volumes, whole).ok())
+    }
+
     /// The version of a volume that was written before volumes were locked: the one that opens.
-    async fn version_of(&self, keys: &LogKeys, place: &Place) -> Result<VersionId, CliError> {
+    pub(super) async fn version_of(
+        &self,
+        keys: &LogKeys,
+        place: &Place,
+    ) -> Result<VersionId, CliError> {
         let id = blob(place)?;
         let mut after = None;
         for _ in 0..STORE_LIST_PAGES_MAX {
-            let (page, next) = self.page(after).await?;
-            for seen in page {
-                if seen.id != id || seen.bytes != Some(place.bytes) {
+            let page = self.place.versions(Some(id), after).await;
+            let page = page.map_err(|error| away(&error))?;
+            for seen in page.found {
+                if seen.bytes != Some(place.bytes) {
                     continue;
                 }
                 let whole = self.get(id, &seen.version, place.bytes).await?;
@@ -373,7 +439,7 @@ impl Locks {
                     return Ok(seen.version);
                 }
             }
-            after = next;
+            after = page.next;
             if after.is_none() {
                 break;
             }
@@ -382,18 +448,25 @@ impl Locks {
     }
 }
 
+fn written_over(seen: &Version) -> String {
+    format!(
+        "volume {} was written over in the store at {}, by somebody else than Kluis",
+        seen.id, seen.modified
+    )
+}
+
 /// Whether a lock is as strict and as long as is asked for. Compliance is governance and more.
 fn holds(there: Retention, mode: RetentionMode, until: Timestamp) -> bool {
     let strict = there.mode == mode || there.mode == RetentionMode::Compliance;
     strict && there.until >= until
 }
 
-fn blob(place: &Place) -> Result<BlobId, CliError> {
+pub(super) fn blob(place: &Place) -> Result<BlobId, CliError> {
     let id = place.blob();
     id.map_err(|error| CliError::of(Exit::No, &error))
 }
 
-fn version(held: &Held) -> Result<VersionId, CliError> {
+pub(super) fn version(held: &Held) -> Result<VersionId, CliError> {
     let wrong = || CliError::new(Exit::No, "the index of volumes has not its form");
     VersionId::new(&held.version).ok_or_else(wrong)
 }
@@ -438,50 +511,6 @@ impl Archive {
             }
             Ok(_) | Err(_) => {}
         }
-    }
-
-    /// Locks what is not locked yet, and for longer what is kept for longer now; how many volumes
-    /// that was. A shorter term changes no lock.
-    pub(super) async fn renew(&mut self, log: &mut DirSource) -> Result<u64, CliError> {
-        let Some(locks) = self.locks.as_ref().filter(|locks| locks.mode.is_some()) else {
-            return Ok(0);
-        };
-        let terms = self.keys.kept.terms();
-        let same = self.index.terms.as_ref() == Some(&terms);
-        let due = |place: &&Place| place.rows > 0 && (!same || place.held.is_none());
-        let due: Vec<Place> = self.index.volumes().iter().filter(due).cloned().collect();
-        if due.is_empty() && same {
-            return Ok(0);
-        }
-        let mut held = Vec::new();
-        if !due.is_empty() {
-            let public = self.keys.notary.public(&self.keys.origin);
-            let public = public.map_err(|error| CliError::of(Exit::Usage, &error))?;
-            let (_, checkpoint) = signed(log, "checkpoint", &public)?;
-            for place in due {
-                let segments = segments_of(log, checkpoint.size, &place)?;
-                let until = held_until(&segments, &place, &self.keys);
-                let kept = place.held.as_ref().map_or(0, |held| held.until_ms);
-                // What is over is written again without it, and locked then.
-                if until <= self.keys.now || (place.held.is_some() && kept >= until.millis()) {
-                    continue;
-                }
-                let version = match &place.held {
-                    Some(held) => version(held)?,
-                    None => locks.version_of(&self.keys, &place).await?,
-                };
-                let lock = locks.hold(blob(&place)?, &version, until).await?;
-                held.push((place.meta, lock));
-            }
-        }
-        let renewed = u64::try_from(held.len()).unwrap_or(u64::MAX);
-        for (meta, lock) in held {
-            let wrong = |error| CliError::of(Exit::No, &error);
-            self.index.hold(&meta, lock).map_err(wrong)?;
-        }
-        self.index.terms = Some(terms);
-        self.save()?;
-        Ok(renewed)
     }
 
     /// Refuses where volumes are locked and this one is not: what it was made of must not go yet.

@@ -42,7 +42,9 @@ async fn sweep(world: &World) -> Swept {
 async fn renewed(world: &World, at: (u64, u32)) -> u64 {
     *world.at.lock().unwrap() = at;
     let mut log = DirSource::new(&world.path("log"));
-    archive(world).await.renew(&mut log).await.expect("renewed")
+    let renewed = archive(world).await.renew(&mut log).await.expect("renewed");
+    assert_eq!((renewed.failed, renewed.weaker), (0, 0), "{renewed:?}");
+    renewed.held
 }
 
 /// When a lock ends, as the place itself tells it.
@@ -252,4 +254,141 @@ async fn a_clock_from_the_future_locks_nothing_for_longer() {
     }
     let until = super::worm::held_until(&segments, &place, &archive.keys);
     assert!(until >= honest && until.since(memory.now()) <= LONG * DAY_MS + WORM_MARGIN_MS);
+}
+
+/// `MinIO` says 400 where others say 403: what is locked waits, and no sweep ends in an error.
+#[tokio::test]
+async fn what_a_store_refuses_with_400_waits_as_calmly() {
+    let (world, memory) = world().await;
+    assert_eq!(world.expire(&world.store, 400, 365).await, Ok(2));
+    memory.lie(Some(Lie::Says400));
+    *world.at.lock().unwrap() = (LONG + 4, 365);
+    // By the store's clock the locks have not ended yet.
+    let mut archive = archive(&world).await;
+    memory.set(after(400));
+    let over = archive.keys.kept.since(&Scope::Vault, archive.keys.now);
+    let swept = archive.sweep(over).await.expect("a sweep");
+    assert_eq!((swept.gone, swept.waiting), (0, 2), "{swept:?}");
+    memory.set(after(LONG + 4));
+    let swept = archive.sweep(over).await.expect("a sweep");
+    assert_eq!((swept.gone, swept.waiting), (2, 0), "{swept:?}");
+}
+
+#[tokio::test]
+async fn one_volume_that_is_missing_keeps_no_other_from_its_lock() {
+    let memory = LockMemory::at(after(0));
+    let world = World::over(Arc::<LockMemory>::clone(&memory), None).await;
+    let world = world.locked(&memory);
+    let places = archive(&world).await.index.volumes().to_vec();
+    let gone = places[0].blob().unwrap();
+    let seen = memory.versions(Some(gone), None).await.unwrap().found;
+    let deleted = memory.delete_version(gone, &seen[0].version, false).await;
+    deleted.expect("it has no lock yet");
+    for at in [1, 2] {
+        *world.at.lock().unwrap() = (at, LOG_KEPT_DAYS);
+        let mut log = DirSource::new(&world.path("log"));
+        let mut archive = archive(&world).await;
+        let renewed = archive.renew(&mut log).await.expect("it goes on");
+        // The other one once, the missing one each time: it is told until somebody has seen to it.
+        assert_eq!((renewed.held, renewed.failed), (2 - at, 1), "{renewed:?}");
+        assert!(renewed.words[0].contains("records 0 to"), "{renewed:?}");
+        assert_eq!(archive.index.terms, None);
+    }
+    let now = archive(&world).await.index.volumes().to_vec();
+    assert!(now[0].held.is_none() && told(&memory, &now[1]).await.until > after(LONG));
+}
+
+#[tokio::test]
+async fn who_may_not_ask_for_locks_goes_on_without() {
+    let memory = LockMemory::at(after(0));
+    let world = World::over(Arc::<LockMemory>::clone(&memory), None).await;
+    let before = world.records().await;
+    let world = world.locked(&memory);
+    memory.lie(Some(Lie::MayNotAsk));
+    assert_eq!(sweep(&world).await, Swept::default());
+    // Nor does it need to, to make an index again.
+    std::fs::remove_file(world.path("log/volumes")).expect("removed");
+    assert_eq!(world.records().await, before);
+    // Where something is locked, what cannot be seen is no sweep.
+    memory.lie(None);
+    assert_eq!(renewed(&world, (1, LOG_KEPT_DAYS)).await, 2);
+    memory.lie(Some(Lie::MayNotAsk));
+    let mut archive = archive(&world).await;
+    assert!(archive.sweep(after(0)).await.is_err());
+}
+
+#[tokio::test]
+async fn who_writes_over_a_volume_under_a_lock_is_accused_all_the_same() {
+    let (world, memory) = world().await;
+    let places = archive(&world).await.index.volumes().to_vec();
+    let [first, second] = [&places[0], &places[1]].map(held);
+    let long = Retention {
+        mode: RetentionMode::Compliance,
+        until: after(100 * 365),
+    };
+    let garbage = |bytes: u64| bytes::Bytes::from(vec![7; usize::try_from(bytes).unwrap()]);
+    for bytes in [4, places[0].bytes] {
+        let put = memory.put_locked(first.0, garbage(bytes), long);
+        put.await.expect("a PUT");
+    }
+    // Another volume under its name.
+    let whole = archive(&world).await.get(second.0, places[1].bytes).await;
+    let put = memory.put_locked(first.0, whole.expect("bytes"), long);
+    put.await.expect("a PUT");
+    // The same one, as by a PUT that was tried again, is nobody's doing.
+    let whole = archive(&world).await.get(second.0, places[1].bytes).await;
+    let put = memory.put_locked(second.0, whole.expect("bytes"), long);
+    put.await.expect("a PUT");
+    let swept = sweep(&world).await;
+    assert_eq!(
+        (swept.gone, swept.waiting, swept.strangers),
+        (0, 1, 3),
+        "{swept:?}"
+    );
+    let over = |words: &String| words.contains("written over");
+    assert!(swept.strange.iter().all(over), "{swept:?}");
+}
+
+#[tokio::test]
+async fn a_stricter_mode_reaches_what_is_locked_and_says_where_it_does_not() {
+    for (lie, weaker) in [(None, 2), (Some(Lie::Raises), 0)] {
+        let memory = LockMemory::at(after(0));
+        let world = World::over(Arc::<LockMemory>::clone(&memory), None).await;
+        let world = world.locked(&memory);
+        let renew = async |mode, lab| {
+            world.set_lab(lab);
+            let mut archive = archive(&world).await;
+            archive.locks.as_mut().expect("locks").mode = Some(mode);
+            let mut log = DirSource::new(&world.path("log"));
+            archive.renew(&mut log).await.expect("renewed")
+        };
+        let first = renew(RetentionMode::Governance, LOG_KEPT_DAYS).await;
+        assert_eq!((first.held, first.weaker, first.failed), (2, 0, 0));
+        memory.lie(lie);
+        let stricter = renew(RetentionMode::Compliance, LOG_KEPT_DAYS).await;
+        assert_eq!(
+            (stricter.held, stricter.weaker, stricter.failed),
+            (2, weaker, 0)
+        );
+        let mode = match lie {
+            None => RetentionMode::Governance,
+            Some(_) => RetentionMode::Compliance,
+        };
+        // Whatever the mode: longer terms lengthen the locks.
+        *world.at.lock().unwrap() = (1, LOG_KEPT_DAYS + 900);
+        let longer = renew(RetentionMode::Compliance, LOG_KEPT_DAYS + 900).await;
+        assert_eq!((longer.held, longer.failed), (2, 0));
+        for place in archive(&world).await.index.volumes() {
+            let lock = told(&memory, place).await;
+            assert_eq!(lock.mode, mode);
+            assert!(lock.until > after(LONG + 890));
+            let held = place.held.as_ref().expect("held");
+            assert_eq!(held.compliance, mode == RetentionMode::Compliance);
+        }
+        // Governance asked for once more loosens nothing.
+        renew(RetentionMode::Governance, LOG_KEPT_DAYS + 900).await;
+        for place in archive(&world).await.index.volumes() {
+            assert_eq!(told(&memory, place).await.mode, mode);
+        }
+    }
 }

@@ -13,7 +13,7 @@ use crate::config::{Config, StoreKind, Worm};
 use crate::store::StoreError;
 use crate::store::locked::{LockStore, Versions};
 use crate::types::limits::{STORE_LIST_PAGES_MAX, WORM_NAMED_MAX};
-use crate::types::{BlobId, Clock as _};
+use crate::types::{BlobId, Clock as _, RetentionMode};
 
 const MEND: &str =
     "a bucket with Object Lock in `volumes.bucket`; docs/audit.md says what it is worth";
@@ -27,6 +27,30 @@ struct Known {
 #[derive(Deserialize)]
 struct Volume {
     blob: String,
+    held: Option<Held>,
+}
+
+#[derive(Deserialize)]
+struct Held {
+    #[serde(default)]
+    compliance: bool,
+}
+
+impl Known {
+    /// How many volumes are locked less strictly than in this mode: what was locked in governance
+    /// mode stays so where the store makes no lock stricter.
+    fn weaker(&self, mode: RetentionMode) -> usize {
+        let weak = |volume: &&Volume| volume.held.as_ref().is_some_and(|held| !held.compliance);
+        match mode {
+            RetentionMode::Compliance => self.volumes.iter().filter(weak).count(),
+            RetentionMode::Governance => 0,
+        }
+    }
+
+    fn ids(&self) -> BTreeSet<BlobId> {
+        let ids = self.volumes.iter().map(|volume| volume.blob.parse().ok());
+        ids.flatten().collect()
+    }
 }
 
 /// Asks the place of the volumes for its locks, and looks at what stands there.
@@ -46,13 +70,22 @@ pub(super) async fn look(config: &Config, desk: Desk<'_>, report: &mut Report) {
     if let Err(error) = demand_locks(config, &told) {
         return report.error("worm", &error, MEND);
     }
-    match told {
-        Ok(mode) => report.ok("worm", format!("the log's volumes are locked ({mode:?})")),
+    let mode = match told {
+        Ok(mode) => mode,
         Err(why) => return report.ok("worm", format!("the log's volumes are not locked: {why}")),
-    }
+    };
+    report.ok("worm", format!("the log's volumes are locked ({mode:?})"));
     let Some(locks) = &volumes.locks else { return };
     let Some(known) = known(config) else { return };
-    match deleted(&**locks, &known).await {
+    let weaker = known.weaker(mode);
+    if weaker > 0 {
+        report.warn(
+            "worm",
+            format!("{weaker} volumes are locked in governance mode alone, from before"),
+            "`kluis-audit ship` locks them in compliance mode, where the store allows it",
+        );
+    }
+    match deleted(&**locks, &known.ids()).await {
         Ok(found) if found.is_empty() => {}
         Ok(found) => report.warn(
             "worm",
@@ -74,15 +107,9 @@ pub(super) async fn look(config: &Config, desk: Desk<'_>, report: &mut Report) {
 }
 
 /// The volumes that the index beside the log names; none where nothing was shipped.
-fn known(config: &Config) -> Option<BTreeSet<BlobId>> {
+fn known(config: &Config) -> Option<Known> {
     let bytes = std::fs::read(config.proof.dir.join("volumes")).ok()?;
-    let known: Known = serde_json::from_slice(&bytes).ok()?;
-    let volumes = known.volumes.iter();
-    Some(
-        volumes
-            .filter_map(|volume| volume.blob.parse().ok())
-            .collect(),
-    )
+    serde_json::from_slice(&bytes).ok()
 }
 
 /// The marks in front of these volumes: Kluis leaves none.
@@ -93,7 +120,7 @@ async fn deleted(
     let mut found = Vec::new();
     let mut after = None;
     for _ in 0..STORE_LIST_PAGES_MAX {
-        let Versions { found: page, next } = locks.versions(after).await?;
+        let Versions { found: page, next } = locks.versions(None, after).await?;
         let marks = page
             .iter()
             .filter(|seen| seen.bytes.is_none() && known.contains(&seen.id));
@@ -111,7 +138,16 @@ mod tests {
     use super::*;
     use crate::store::BlobStore as _;
     use crate::store::locked::memory::LockMemory;
-    use crate::types::{Retention, RetentionMode};
+    use crate::types::Retention;
+
+    #[test]
+    fn what_is_locked_less_strictly_than_asked_for_is_counted() {
+        let known = r#"{"volumes": [{"blob": "x"}, {"blob": "y", "held": {"version": "1"}},
+            {"blob": "z", "held": {"compliance": true}}]}"#;
+        let known: Known = serde_json::from_str(known).unwrap();
+        assert_eq!(known.weaker(RetentionMode::Compliance), 1);
+        assert_eq!(known.weaker(RetentionMode::Governance), 0);
+    }
 
     #[tokio::test]
     async fn a_mark_in_front_of_a_volume_is_seen_and_no_other() {

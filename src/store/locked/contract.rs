@@ -93,8 +93,13 @@ async fn locked(place: &dyn LockStore, id: BlobId, mode: RetentionMode, now: Tim
     );
     let shorter = place.retain(id, &first, until(1)).await;
     assert!(shorter.is_err(), "{mode:?}: a lock was shortened");
-    let seen = place.versions(None).await.expect("a listing").found;
-    let of_it: Vec<_> = seen.iter().filter(|seen| seen.id == id).collect();
+    let seen = place
+        .versions(Some(id), None)
+        .await
+        .expect("a listing")
+        .found;
+    assert!(seen.iter().all(|seen| seen.id == id));
+    let of_it: Vec<_> = seen.iter().collect();
     for (version, bytes) in [(&first, whole), (&other, 5)] {
         let entry = of_it.iter().find(|seen| seen.version == *version);
         assert_eq!(entry.expect("it is listed").bytes, Some(bytes));
@@ -108,7 +113,7 @@ async fn listing(place: &dyn LockStore, now: Timestamp) {
     let mut listed = Vec::new();
     let mut after = None;
     for _ in 0..1_000 {
-        let page = place.versions(after).await.expect("a page");
+        let page = place.versions(None, after).await.expect("a page");
         listed.extend(page.found);
         after = page.next;
         if after.is_none() {

@@ -12,7 +12,7 @@ use futures_util::stream;
 use super::{After, LockStore, Version, VersionId, Versions};
 use crate::store::body::Exact;
 use crate::store::{BlobBody, BlobEntry, BlobStore, BlobStream, StoreError, probe};
-use crate::types::{BlobId, Clock, Lock, Retention, Timestamp};
+use crate::types::{BlobId, Clock, Lock, Retention, RetentionMode, Timestamp};
 
 /// What it does other than it should.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +39,18 @@ pub(crate) enum Lie {
     Breaks,
     /// It breaks where something is to be deleted.
     BreaksOnDeletes,
+    /// It breaks where something is to be deleted that is locked no more.
+    BreaksOnOld,
+    /// It has no line left where something is to be locked.
+    Unreachable,
+    /// It cuts the line where a lock is to be changed or something deleted.
+    Resets,
+    /// It refuses what a lock forbids as `MinIO` does, which says 400.
+    Says400,
+    /// It lets governance become compliance.
+    Raises,
+    /// The credential may not ask for locks and versions.
+    MayNotAsk,
 }
 
 struct Kept {
@@ -107,6 +119,14 @@ impl LockMemory {
         }
     }
 
+    /// The same, of what a credential may lack the right to.
+    fn may_ask(&self) -> Result<Option<Lie>, StoreError> {
+        match self.answer()? {
+            Some(Lie::MayNotAsk) => Err(StoreError::Denied),
+            lie => Ok(lie),
+        }
+    }
+
     fn push(&self, id: BlobId, bytes: Option<Bytes>, retention: Option<Retention>) -> VersionId {
         let modified = self.now();
         let mut inner = self.lock();
@@ -140,10 +160,19 @@ fn failed(reason: &str) -> StoreError {
     }
 }
 
+/// What is said to whoever wants what a lock forbids.
+fn forbidden(lie: Option<Lie>) -> StoreError {
+    if lie == Some(Lie::Says400) {
+        let words = "Object is WORM protected and cannot be overwritten";
+        return failed(&format!("it answered 400 InvalidRequest: {words}"));
+    }
+    StoreError::Denied
+}
+
 #[async_trait]
 impl LockStore for LockMemory {
     async fn has_locks(&self) -> Result<bool, StoreError> {
-        Ok(self.answer()? != Some(Lie::NoLocks))
+        Ok(self.may_ask()? != Some(Lie::NoLocks))
     }
 
     async fn put_locked(
@@ -153,13 +182,18 @@ impl LockStore for LockMemory {
         retention: Retention,
     ) -> Result<VersionId, StoreError> {
         if matches!(self.answer()?, Some(Lie::NoLocks | Lie::RefusesLocks)) {
-            return Err(failed("400"));
+            let words = "it answered 400 InvalidRequest: Bucket is missing ObjectLockConfiguration";
+            return Err(failed(words));
         }
         if self.answer()? == Some(Lie::Breaks) {
             return Err(failed("it answered 500 InternalError"));
         }
+        if self.answer()? == Some(Lie::Unreachable) {
+            return Err(failed("no connection: Connection refused (os error 111)"));
+        }
         if retention.until <= self.now() {
-            return Err(failed("a lock must end in the future"));
+            let words = "it answered 400 InvalidArgument: The date must be in the future";
+            return Err(failed(words));
         }
         Ok(self.push(id, Some(bytes), Some(retention)))
     }
@@ -192,7 +226,7 @@ impl LockStore for LockMemory {
         id: BlobId,
         version: &VersionId,
     ) -> Result<Option<Retention>, StoreError> {
-        self.answer()?;
+        self.may_ask()?;
         let inner = self.lock();
         let mut all = inner.versions.iter();
         let kept = all.find(|kept| kept.seen.id == id && kept.seen.version == *version);
@@ -205,9 +239,12 @@ impl LockStore for LockMemory {
         version: &VersionId,
         retention: Retention,
     ) -> Result<(), StoreError> {
-        let lie = self.answer()?;
+        let lie = self.may_ask()?;
         if lie == Some(Lie::RefusesToHold) {
-            return Err(failed("400"));
+            return Err(failed("it answered 400 InvalidRequest"));
+        }
+        if lie == Some(Lie::Resets) {
+            return Err(failed("connection closed before message completed"));
         }
         let now = self.now();
         let mut inner = self.lock();
@@ -218,10 +255,13 @@ impl LockStore for LockMemory {
             retention: kept.retention,
             hold: false,
         };
-        if !lock.may_become(Some(retention), lie == Some(Lie::Shortens), now)
-            && lie != Some(Lie::Shortens)
-        {
-            return Err(StoreError::Denied);
+        let raised = lie == Some(Lie::Raises)
+            && retention.mode == RetentionMode::Compliance
+            && kept
+                .retention
+                .is_none_or(|old| old.until <= retention.until);
+        if !lock.may_become(Some(retention), false, now) && !raised && lie != Some(Lie::Shortens) {
+            return Err(forbidden(lie));
         }
         if lie != Some(Lie::ForgetsLocks) {
             kept.retention = Some(retention);
@@ -237,7 +277,10 @@ impl LockStore for LockMemory {
     ) -> Result<(), StoreError> {
         let lie = self.answer()?;
         if lie == Some(Lie::BreaksOnDeletes) {
-            return Err(failed("it answered 503 Unavailable"));
+            return Err(failed("it answered 500 InternalError"));
+        }
+        if lie == Some(Lie::Resets) {
+            return Err(failed("connection closed before message completed"));
         }
         let now = self.now();
         let mut inner = self.lock();
@@ -252,26 +295,28 @@ impl LockStore for LockMemory {
             retention,
             hold: false,
         };
+        if lie == Some(Lie::BreaksOnOld) && !lock.holds(now) {
+            return Err(failed("it answered 500 InternalError"));
+        }
         let bypassed = bypass && (lie == Some(Lie::Bypasses) || lock.may_become(None, true, now));
         let gone = !lock.holds(now) || bypassed || lie == Some(Lie::Deletes);
         if gone || lie == Some(Lie::Loses) {
             inner.versions.remove(at);
         }
-        if gone {
-            Ok(())
-        } else {
-            Err(StoreError::Denied)
-        }
+        if gone { Ok(()) } else { Err(forbidden(lie)) }
     }
 
-    async fn versions(&self, _after: Option<After>) -> Result<Versions, StoreError> {
-        self.answer()?;
-        let mut found: Vec<Version> = self
-            .lock()
-            .versions
-            .iter()
-            .map(|k| k.seen.clone())
-            .collect();
+    async fn versions(
+        &self,
+        of: Option<BlobId>,
+        _after: Option<After>,
+    ) -> Result<Versions, StoreError> {
+        self.may_ask()?;
+        let inner = self.lock();
+        let wanted = |kept: &&Kept| of.is_none_or(|of| kept.seen.id == of);
+        let kept = inner.versions.iter().filter(wanted);
+        let mut found: Vec<Version> = kept.map(|kept| kept.seen.clone()).collect();
+        drop(inner);
         found.reverse();
         found.sort_by_key(|version| version.id);
         Ok(Versions { found, next: None })
@@ -319,7 +364,17 @@ impl BlobStore for LockMemory {
         limit: usize,
     ) -> Result<Vec<BlobEntry>, StoreError> {
         let mut entries = Vec::new();
-        for seen in self.versions(None).await?.found {
+        self.answer()?;
+        let mut all: Vec<Version> = {
+            let inner = self.lock();
+            inner
+                .versions
+                .iter()
+                .map(|kept| kept.seen.clone())
+                .collect()
+        };
+        all.sort_by_key(|seen| seen.id);
+        for seen in all {
             let newest = self.newest(seen.id);
             if newest.as_ref() == Some(&seen.version) && after.is_none_or(|after| seen.id > after) {
                 entries.push(BlobEntry {

@@ -79,6 +79,34 @@ pub struct Versions {
     pub next: Option<After>,
 }
 
+/// Whether the place said no, and will again: that it breaks, is busy or cannot be reached is no
+/// answer. What a lock forbids AWS and most refuse with 403, some with 409, `MinIO` with 400.
+#[must_use]
+pub fn says_no(error: &StoreError) -> bool {
+    let passing = [
+        "408",
+        "425",
+        "429",
+        "400 RequestTimeout",
+        "409 OperationAborted",
+    ];
+    match error {
+        StoreError::Denied => true,
+        StoreError::Failed { reason } => {
+            let word = reason.strip_prefix("it answered ").unwrap_or_default();
+            let final_word = word.starts_with('4') || word.starts_with("501");
+            final_word && !passing.iter().any(|passing| word.starts_with(passing))
+        }
+        StoreError::NotFound
+        | StoreError::Length
+        | StoreError::Throttled
+        | StoreError::Timeout
+        | StoreError::Full
+        | StoreError::Taken
+        | StoreError::Aborted(_) => false,
+    }
+}
+
 /// A place whose blobs have versions and locks.
 #[async_trait]
 pub trait LockStore: Send + Sync + 'static {
@@ -109,7 +137,8 @@ pub trait LockStore: Send + Sync + 'static {
         version: &VersionId,
     ) -> Result<Option<Retention>, StoreError>;
 
-    /// Locks a version, or lengthens its lock. [`StoreError::Denied`] where that would shorten it.
+    /// Locks a version, or lengthens its lock. An error that [`says_no`] where that would shorten
+    /// it.
     async fn retain(
         &self,
         id: BlobId,
@@ -117,8 +146,8 @@ pub trait LockStore: Send + Sync + 'static {
         retention: Retention,
     ) -> Result<(), StoreError>;
 
-    /// Deletes one version. [`StoreError::Denied`] while it is locked. `bypass` asks for what only
-    /// governance may grant, and only `prove` asks for it.
+    /// Deletes one version. An error that [`says_no`] while it is locked. `bypass` asks for what
+    /// only governance may grant, and only `prove` asks for it.
     async fn delete_version(
         &self,
         id: BlobId,
@@ -126,6 +155,56 @@ pub trait LockStore: Send + Sync + 'static {
         bypass: bool,
     ) -> Result<(), StoreError>;
 
-    /// Versions in order of their blobs' names, a page of them.
-    async fn versions(&self, after: Option<After>) -> Result<Versions, StoreError>;
+    /// Versions in order of their blobs' names, a page of them: of one blob, or of all.
+    async fn versions(
+        &self,
+        of: Option<BlobId>,
+        after: Option<After>,
+    ) -> Result<Versions, StoreError>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_is_an_answer_and_final_is_a_no() {
+        let failed = |reason: &str| StoreError::Failed {
+            reason: reason.to_owned(),
+        };
+        for no in [
+            "it answered 400 InvalidRequest: Object is WORM protected and cannot be overwritten",
+            "it answered 409 InvalidObjectState",
+            "it answered 405 MethodNotAllowed",
+            "it answered 501 NotImplemented",
+        ] {
+            assert!(says_no(&failed(no)), "{no}");
+        }
+        assert!(says_no(&StoreError::Denied));
+        for other in [
+            "it answered 500 InternalError",
+            "it answered 503",
+            "it answered 408",
+            "it answered 429",
+            "it answered 400 RequestTimeout: no data",
+            "it answered 409 OperationAborted: try again",
+            "no connection: Connection refused (os error 111)",
+            "connection closed before message completed",
+            "its answer cannot be understood",
+            "its answer was cut",
+            "the store's answer is too long",
+            "the bucket does not exist",
+            "",
+        ] {
+            assert!(!says_no(&failed(other)), "{other}");
+        }
+        for other in [
+            StoreError::NotFound,
+            StoreError::Timeout,
+            StoreError::Throttled,
+            StoreError::Length,
+        ] {
+            assert!(!says_no(&other), "{other}");
+        }
+    }
 }

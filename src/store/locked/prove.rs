@@ -6,7 +6,7 @@
 use bytes::Bytes;
 use futures_util::StreamExt as _;
 
-use super::{LockStore, VersionId};
+use super::{LockStore, VersionId, says_no};
 use crate::store::StoreError;
 use crate::types::{BlobId, Retention, RetentionMode, Timestamp};
 
@@ -40,6 +40,20 @@ pub async fn prove(
     mode: RetentionMode,
     now: Timestamp,
 ) -> Result<Proved, StoreError> {
+    match asked(place, mode, now).await {
+        // Who may not ask for locks locks nothing here, whatever the place could do.
+        Err(StoreError::Denied) => Ok(lacks(
+            "the store refuses its credential what locks need (docs/audit.md, \"Locks\")",
+        )),
+        told => told,
+    }
+}
+
+async fn asked(
+    place: &dyn LockStore,
+    mode: RetentionMode,
+    now: Timestamp,
+) -> Result<Proved, StoreError> {
     if !place.has_locks().await? {
         return Ok(lacks("its bucket has no Object Lock"));
     }
@@ -51,20 +65,29 @@ pub async fn prove(
     let put = place.put_locked(PROBE, Bytes::from_static(BYTES), retention);
     let version = match put.await {
         Ok(version) => version,
-        Err(StoreError::Failed { reason }) if is_final(&reason) => {
-            return Ok(Proved::Lacks(format!("a lock is refused: {reason}")));
+        Err(error) if says_no(&error) => {
+            return Ok(Proved::Lacks(format!("a lock is refused: {error}")));
         }
         Err(other) => return Err(other),
     };
     let proved = tried(place, &version, retention).await?;
+    clean(place, left).await;
+    Ok(proved)
+}
+
+/// Removes what earlier proofs left. That it cannot proves nothing: the next one tries again.
+async fn clean(place: &dyn LockStore, left: Vec<VersionId>) {
     for old in left {
         match place.delete_version(PROBE, &old, false).await {
+            Ok(()) | Err(StoreError::NotFound) => {}
             // Its minutes are not over.
-            Ok(()) | Err(StoreError::Denied | StoreError::NotFound) => {}
-            Err(other) => return Err(other),
+            Err(error) if says_no(&error) => {}
+            Err(error) => {
+                tracing::warn!(%error, "what an earlier proof of locks left stays for now");
+                return;
+            }
         }
     }
-    Ok(proved)
 }
 
 async fn tried(
@@ -120,25 +143,18 @@ async fn lost(place: &dyn LockStore, version: &VersionId) -> Result<Option<Prove
     Ok((read != BYTES).then(|| lacks("what it has locked came back as other bytes")))
 }
 
-/// Whether an answer means it: a server that fails may say something else the next time.
-fn is_final(reason: &str) -> bool {
-    !reason.starts_with("it answered 5") || reason.starts_with("it answered 501")
-}
-
 /// Whether the place said no. That it does not answer is no refusal.
 fn is_refused(answer: Result<(), StoreError>) -> Result<bool, StoreError> {
     match answer {
         Ok(()) => Ok(false),
-        Err(StoreError::Denied) => Ok(true),
-        // AWS and most refuse with 403, some with 400 or 409.
-        Err(StoreError::Failed { reason }) if is_final(&reason) => Ok(true),
+        Err(error) if says_no(&error) => Ok(true),
         Err(other) => Err(other),
     }
 }
 
-/// The versions that earlier proofs left. The probe's name is the first of all names.
+/// The versions that earlier proofs left.
 async fn left(place: &dyn LockStore) -> Result<Vec<VersionId>, StoreError> {
-    let page = place.versions(None).await?;
+    let page = place.versions(Some(PROBE), None).await?;
     let of_probes = page.found.into_iter().filter(|version| version.id == PROBE);
     Ok(of_probes
         .map(|version| version.version)
@@ -162,10 +178,14 @@ mod tests {
 
     #[tokio::test]
     async fn a_place_that_keeps_its_locks_is_told_apart_and_what_is_left_goes_the_next_time() {
-        for mode in BOTH {
+        for (mode, lie) in BOTH
+            .into_iter()
+            .flat_map(|mode| [(mode, None), (mode, Some(Lie::Says400))])
+        {
             let place = LockMemory::new();
+            place.lie(lie);
             for _ in 0..3 {
-                assert_eq!(proved(&place, mode).await, Proved::Keeps);
+                assert_eq!(proved(&place, mode).await, Proved::Keeps, "{lie:?}");
             }
             assert_eq!(place.count(), 3, "none of them can be removed yet");
             place.pass(DAY_MS);
@@ -175,9 +195,26 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn what_cannot_be_cleaned_up_now_takes_nothing_from_a_proof() {
+        let place = LockMemory::new();
+        proved(&place, RetentionMode::Compliance).await;
+        place.pass(DAY_MS);
+        place.lie(Some(Lie::BreaksOnOld));
+        assert_eq!(
+            proved(&place, RetentionMode::Compliance).await,
+            Proved::Keeps
+        );
+        assert_eq!(place.count(), 2);
+        place.lie(None);
+        proved(&place, RetentionMode::Compliance).await;
+        assert_eq!(place.count(), 2, "the next one removes it");
+    }
+
+    #[tokio::test]
     async fn a_place_that_only_says_so_is_found_out() {
         for (lie, says) in [
             (Lie::NoLocks, "no Object Lock"),
+            (Lie::MayNotAsk, "credential"),
             (Lie::RefusesLocks, "a lock is refused"),
             (Lie::ForgetsLocks, "does not tell of it"),
             (Lie::Shortens, "shortens"),
@@ -209,7 +246,13 @@ mod tests {
 
     #[tokio::test]
     async fn a_place_that_does_not_answer_proves_nothing() {
-        for lie in [Lie::Silent, Lie::Breaks, Lie::BreaksOnDeletes] {
+        for lie in [
+            Lie::Silent,
+            Lie::Breaks,
+            Lie::BreaksOnDeletes,
+            Lie::Unreachable,
+            Lie::Resets,
+        ] {
             let place = LockMemory::new();
             place.lie(Some(lie));
             let told = prove(&*place, RetentionMode::Compliance, place.now()).await;

@@ -125,13 +125,15 @@ fn lock_of(told: Option<&ObjectLockRetention>) -> Option<Retention> {
     })
 }
 
-/// Whether a bucket that answers so to a question about locks knows none.
-fn knows_no_locks(error: &StoreError) -> bool {
+/// Whether a store that answers so to a question about locks knows none.
+#[must_use]
+pub fn knows_no_locks(error: &StoreError) -> bool {
     let unknown = |reason: &str| {
         let answers = ["it answered 400", "it answered 405", "it answered 501"];
         answers.iter().any(|answer| reason.starts_with(answer))
     };
     match error {
+        StoreError::Failed { reason } if reason.contains("RequestTimeout") => false,
         StoreError::NotFound => true,
         StoreError::Failed { reason } => unknown(reason),
         StoreError::Length
@@ -281,7 +283,12 @@ impl LockStore for S3Store {
         }
     }
 
-    async fn versions(&self, after: Option<After>) -> Result<Versions, StoreError> {
+    async fn versions(
+        &self,
+        of: Option<BlobId>,
+        after: Option<After>,
+    ) -> Result<Versions, StoreError> {
+        let prefix = of.map_or_else(|| self.prefix.clone(), |id| self.key(id));
         let mut retries = self.client.retries();
         let (key, version) = match &after {
             Some(after) => (Some(after.key.clone()), Some(after.version.clone())),
@@ -290,7 +297,7 @@ impl LockStore for S3Store {
         let page = loop {
             let request = self.sdk.list_object_versions().bucket(&self.bucket);
             let request = request
-                .set_prefix((!self.prefix.is_empty()).then(|| self.prefix.clone()))
+                .set_prefix((!prefix.is_empty()).then(|| prefix.clone()))
                 .set_key_marker(key.clone())
                 .set_version_id_marker(version.clone())
                 .max_keys(PAGE_VERSIONS);
@@ -312,6 +319,7 @@ impl LockStore for S3Store {
             self.version(seen.key(), seen.version_id(), None, seen.last_modified())
         });
         let mut found = blobs.chain(marks).collect::<Result<Vec<_>, _>>()?;
+        found.retain(|seen| of.is_none_or(|of| seen.id == of));
         found.sort_by_key(|seen| seen.id);
         let Some(more) = page.is_truncated() else {
             return Err(failed("its listing of versions cannot be understood"));

@@ -33,6 +33,7 @@ use self::config::Target;
 pub use self::config::{S3ConfigError, S3StoreConfig};
 #[doc(hidden)]
 pub use self::fuzz::fuzz_answer;
+pub use self::locked::knows_no_locks;
 use self::outgoing::Upload;
 use self::pool::Pool;
 use self::sdk::{judged, sdk};

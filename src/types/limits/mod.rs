@@ -474,7 +474,10 @@ pub const WORM_MARGIN_MS: u64 = 3 * 24 * 60 * 60 * 1000;
 /// For how long a volume is locked while it is read back and held against the log; one that does
 /// not hold can be removed then.
 pub const WORM_TRIAL_MS: u64 = 2 * 24 * 60 * 60 * 1000;
-/// Strange versions in the store that are named one by one.
+/// Volumes in a row that cannot be had from the store before their locks are left for the next run:
+/// each is asked for with all its tries, and a store that is away has none of them.
+pub const WORM_AWAY_MAX: usize = 20;
+/// Strange versions in the store that are named one by one, and locked ones that are read for it.
 pub const WORM_NAMED_MAX: usize = 10;
 /// Records behind the volumes that one query reads from the journal: about 700 MB as columns.
 pub const ARCHIVE_HOT_RECORDS_MAX: usize = 2_000_000;

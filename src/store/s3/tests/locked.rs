@@ -199,7 +199,7 @@ async fn a_listing_of_versions_that_lies_is_an_error() {
         (format!("{end}{}", entry("Version", "elsewhere", "")), true),
     ] {
         let server = server(vec![page(&inner)]);
-        let told = server.store(0).versions(Some(after())).await;
+        let told = server.store(0).versions(None, Some(after())).await;
         assert_eq!(told.is_ok(), good, "{inner}: {told:?}");
     }
     let both = format!(
@@ -209,7 +209,8 @@ async fn a_listing_of_versions_that_lies_is_an_error() {
         entry("Version", "note.txt", "v1")
     );
     let server = server(vec![page(&both)]);
-    let told = server.store(0).versions(None).await.unwrap();
+    let told = server.store(0).versions(Some(ID), None).await.unwrap();
+    assert!(server.seen(0).contains(&format!("prefix={ID}")));
     let seen: Vec<_> = told
         .found
         .iter()
