@@ -14,6 +14,22 @@ use crate::types::{Action, Network, PartitionName, Timestamp};
 /// Up to so many grants are walked: cheaper than looking them up.
 const WALKED: usize = 32;
 
+/// So many places of an index for each grant, and lengths of prefixes, are the most that one has:
+/// beyond, the grants are walked, or their owner could fill the memory of who asks.
+const PLACES_MAX: usize = 8;
+/// See [`PLACES_MAX`].
+const LENGTHS_MAX: usize = 64;
+
+/// Whether grants are found faster by an index, at a size that is in proportion.
+fn pays(covers: &[Cover]) -> bool {
+    let networks = |cover: &Cover| cover.terms.as_ref().map_or(0, |terms| terms.networks.len());
+    let places: usize = covers.iter().map(|cover| networks(cover).max(1)).sum();
+    let lengths: BTreeSet<usize> = covers.iter().map(|cover| cover.prefix.len()).collect();
+    covers.len() > WALKED
+        && places <= covers.len().saturating_mul(PLACES_MAX)
+        && lengths.len() <= LENGTHS_MAX
+}
+
 /// Grants in the order in which they speak.
 #[derive(Debug)]
 pub(super) struct Shelf {
@@ -81,7 +97,7 @@ impl Shelf {
         // The narrowest grant speaks first, so that a record names the most telling one; among
         // equals the one that stands first.
         covers.sort_by_key(|cover| (std::cmp::Reverse(cover.prefix.len()), cover.grant));
-        let index = (covers.len() > WALKED).then(|| Index::new(&covers, denies));
+        let index = pays(&covers).then(|| Index::new(&covers, denies));
         Self { covers, index }
     }
 
@@ -407,5 +423,32 @@ mod tests {
         let shelf = |count: usize| Shelf::new((0..count).map(cover).collect(), false);
         assert!(shelf(WALKED).index.is_none());
         assert!(shelf(WALKED + 1).index.is_some());
+    }
+
+    /// What an owner words does not fill the memory of who asks, nor make each look-up long.
+    #[test]
+    fn an_index_is_in_proportion_to_what_it_finds() {
+        let networks = |count: u8| {
+            let network = |n: u8| format!("10.{n}.0.0/16").parse().unwrap();
+            (0..count).map(network).collect::<Vec<Network>>()
+        };
+        let indexed = |count: usize, each: u8, lengths: usize| {
+            let cover = |grant: usize| Cover {
+                prefix: "p".repeat(grant % lengths),
+                starts: Timestamp::default(),
+                ends: None,
+                purpose: Some("p".to_owned()),
+                terms: Some(Terms {
+                    networks: networks(each),
+                    ..Terms::default()
+                }),
+                grant,
+            };
+            let shelf = Shelf::new((0..count).map(cover).collect(), false);
+            shelf.index.is_some()
+        };
+        assert!(indexed(500, 8, 64), "at the bounds");
+        assert!(!indexed(500, 9, 1), "more networks than that each");
+        assert!(!indexed(500, 1, 65), "more lengths of prefixes");
     }
 }

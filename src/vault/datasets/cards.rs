@@ -74,7 +74,7 @@ impl Vault {
         said_of_it: CardChange,
     ) -> Result<DatasetRow, VaultError> {
         let mut made = Self::card_intent(call, &bucket, Action::DatasetCreate);
-        made.query = Some("dataset".to_owned());
+        made.query = Some(crate::vault::cut(&format!("dataset creator={creator}")));
         let checked = self.founding(call, &bucket, &creator, said_of_it).await;
         let (card, described) = match checked {
             Ok(checked) => checked,

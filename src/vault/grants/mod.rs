@@ -150,7 +150,10 @@ impl Vault {
             } else {
                 self.judge_made(call, &grant).await?
             };
-            self.check_there(&grant).await?;
+            // Who only asks does not learn who there is, at no cost and unseen.
+            if !propose {
+                self.check_there(&grant).await?;
+            }
             Ok(terms)
         };
         match judged.await {

@@ -73,7 +73,8 @@ impl Vault {
         let source = by.name.as_str();
         let mut intent = by.intent("user");
         let checked = async {
-            self.user_is_new(by, &user, None).await?;
+            self.names_are_new(by, &user, None).await?;
+            self.subject_is_new(by, &user, None).await?;
             Ok(self.new_name(source, &folded(&user.user_name)).await?)
         };
         let id = match checked.await {
@@ -95,6 +96,7 @@ impl Vault {
         let entry = Some(RosterRow::Person(person));
         changes.push(row(RosterKind::Person, id.as_str(), None, entry));
         self.name_user(by, &id, &user, &mut changes);
+        self.link_user(by, &id, &user, &mut changes);
         self.administer(&by.call, intent, changes).await?;
         Ok(Found {
             id,
@@ -105,13 +107,17 @@ impl Vault {
         })
     }
 
-    /// What makes a person found under her names, and lets her sign in.
+    /// What makes a person found under her names.
     fn name_user(&self, by: &Teller, id: &PrincipalId, user: &User, changes: &mut Vec<Mutation>) {
         let source = by.name.as_str();
         changes.push(Called::User(&folded(&user.user_name)).now_means(source, id));
         if let Some(external) = &user.external_id {
             changes.push(Called::UserId(external).now_means(source, id));
         }
+    }
+
+    /// What lets her sign in.
+    fn link_user(&self, by: &Teller, id: &PrincipalId, user: &User, changes: &mut Vec<Mutation>) {
         if let Some((issuer, subject)) = by.subject(user) {
             changes.push(Mutation::LinkIdentity(IdentityRow {
                 issuer: issuer.to_owned(),
@@ -122,19 +128,23 @@ impl Vault {
         }
     }
 
-    /// What ends that.
-    async fn unname_user(
+    /// What ends that she is found under them.
+    fn unname_user(by: &Teller, user: &User, changes: &mut Vec<Mutation>) {
+        let source = by.name.as_str();
+        changes.push(Called::User(&folded(&user.user_name)).means_nobody(source));
+        if let Some(external) = &user.external_id {
+            changes.push(Called::UserId(external).means_nobody(source));
+        }
+    }
+
+    /// What ends that she may sign in.
+    async fn unlink_user(
         &self,
         by: &Teller,
         id: &PrincipalId,
         user: &User,
         changes: &mut Vec<Mutation>,
     ) -> Result<(), VaultError> {
-        let source = by.name.as_str();
-        changes.push(Called::User(&folded(&user.user_name)).means_nobody(source));
-        if let Some(external) = &user.external_id {
-            changes.push(Called::UserId(external).means_nobody(source));
-        }
         if let Some((issuer, subject)) = by.subject(user) {
             // By hand she may have been linked otherwise.
             let linked = self.catalog.identity(issuer, subject).await?;
@@ -149,7 +159,7 @@ impl Vault {
     }
 
     /// Refuses names that mean another one.
-    async fn user_is_new(
+    async fn names_are_new(
         &self,
         by: &Teller,
         user: &User,
@@ -164,6 +174,16 @@ impl Vault {
                 return Err(ScimError::Uniqueness.into());
             }
         }
+        Ok(())
+    }
+
+    /// Refuses a subject that is another's.
+    async fn subject_is_new(
+        &self,
+        by: &Teller,
+        user: &User,
+        own: Option<&PrincipalId>,
+    ) -> Result<(), ScimRefusal> {
         if let Some((issuer, subject)) = by.subject(user) {
             let linked = self.catalog.identity(issuer, subject).await?;
             let linked = linked.map(|link| link.principal);
@@ -222,12 +242,19 @@ impl Vault {
                 let found = Found::of_user(id, &before, was);
                 return Ok((found, changes));
             }
-            if by.subject(&user) != by.subject(&old) && self.is_adopted(&by.name, &id).await? {
-                return Err(ScimError::Mutability.into());
-            }
-            self.user_is_new(by, &user, Some(&id)).await?;
-            self.unname_user(by, &id, &old, &mut changes).await?;
+            self.names_are_new(by, &user, Some(&id)).await?;
+            Self::unname_user(by, &old, &mut changes);
             self.name_user(by, &id, &user, &mut changes);
+            // Who may sign in as her is judged where that is what changes, and else left as it is:
+            // an operator may have linked or unlinked her by hand.
+            if by.subject(&user) != by.subject(&old) {
+                if self.is_adopted(&by.name, &id).await? {
+                    return Err(ScimError::Mutability.into());
+                }
+                self.subject_is_new(by, &user, Some(&id)).await?;
+                self.unlink_user(by, &id, &old, &mut changes).await?;
+                self.link_user(by, &id, &user, &mut changes);
+            }
             let after = PersonRow::of(&by.name, user, before.created, self.now());
             let found = Found::of_user(id, &after, was.saturating_add(1));
             let entry = Some(RosterRow::Person(after));
@@ -272,8 +299,9 @@ impl Vault {
                 let member = id.clone();
                 changes.push(Mutation::RemoveMember { group, member });
             }
-            self.unname_user(by, &id, &before.user(), &mut changes)
-                .await?;
+            let old = before.user();
+            Self::unname_user(by, &old, &mut changes);
+            self.unlink_user(by, &id, &old, &mut changes).await?;
             if self.is_adopted(&by.name, &id).await? {
                 changes.push(Called::Adopted(id.as_str()).means_nobody(&by.name));
             }

@@ -274,3 +274,43 @@ async fn id_7_of_two_that_link_at_one_issuer_the_first_is_believed() {
     let first = by(&world, &uni).await;
     vault.scim_create_user(&first, user("ann")).await.unwrap();
 }
+
+/// An operator unlinks a subject that was the wrong one, or moves it: no change of hers undoes
+/// that, and none is refused for it.
+#[tokio::test]
+async fn what_was_unlinked_by_hand_stays_so_and_hinders_no_change() {
+    let world = World::new().await;
+    let uni = organisation(&world, "uni").await;
+    adopt(&world, "stan@uni", Some("4711")).await.unwrap();
+    let teller = by(&world, &uni).await;
+    let vault = &world.vault;
+    let ann = User {
+        external_id: Some("12".to_owned()),
+        ..user("ann")
+    };
+    let ann = vault.scim_create_user(&teller, ann).await.unwrap().id;
+    assert_eq!(whose(&world, "sram", "12").await, Some(ann.to_string()));
+    for subject in ["4711", "12"] {
+        let call = world.call(None);
+        let unlinked = vault.unlink_identity(&call, ("sram", subject)).await;
+        unlinked.unwrap();
+    }
+    // Ann's is somebody else's by now.
+    let call = world.call(None);
+    let linked = vault.link_identity(&call, ("sram", "12"), person("ruben"));
+    linked.await.unwrap();
+    let renamed = |old: &User, _: &PrincipalId| {
+        Ok(User {
+            display_name: Some("new".to_owned()),
+            active: false,
+            ..old.clone()
+        })
+    };
+    for who in ["stan", ann.as_str()] {
+        let changed = vault.scim_change_user(&teller, who, None, renamed).await;
+        assert_eq!(said(changed), None, "{who}");
+        assert!(may_head(&world, who).await.is_some(), "{who} is not active");
+    }
+    assert_eq!(whose(&world, "sram", "4711").await, None);
+    assert_eq!(whose(&world, "sram", "12").await.as_deref(), Some("ruben"));
+}
