@@ -154,6 +154,15 @@ impl World {
         locks: Option<&Arc<LockMemory>>,
         icu: u32,
     ) -> Self {
+        Self::over_many(store, locks, (icu, 2)).await
+    }
+
+    /// The same, of so many volumes.
+    pub(super) async fn over_many(
+        store: SharedStore,
+        locks: Option<&Arc<LockMemory>>,
+        (icu, volumes): (u32, u8),
+    ) -> Self {
         let clock = || Arc::new(Ticking(AtomicU64::new(BEGIN)));
         let world = Self {
             dir: tempfile::tempdir().unwrap(),
@@ -177,7 +186,7 @@ impl World {
             entropy: Arc::new(SystemEntropy::new()),
         })
         .unwrap();
-        for volume in 0..2 {
+        for volume in 0..volumes {
             for (n, project, source) in
                 [(1, "icu", None), (2, "lab", None), (3, "icu", Some("lab"))]
             {

@@ -392,3 +392,50 @@ async fn a_stricter_mode_reaches_what_is_locked_and_says_where_it_does_not() {
         }
     }
 }
+
+/// What is replaced goes when its lock ends, so gaps come and go, and whoever kept a copy of a
+/// volume can make one: neither keeps an index from being made again.
+#[tokio::test]
+async fn an_index_is_made_again_behind_a_gap_of_what_is_over() {
+    let memory = LockMemory::at(after(0));
+    let store = Arc::<LockMemory>::clone(&memory);
+    let world = World::over_many(store, Some(&memory), (LOG_KEPT_DAYS, 3)).await;
+    let places = archive(&world).await.index.volumes().to_vec();
+    assert_eq!(places.len(), 3);
+    let (id, version, _) = held(&places[0]);
+    let locks = archive(&world).await;
+    let whole = locks.locks.as_ref().expect("locks");
+    let whole = whole.get(id, &version, places[0].bytes).await;
+    let whole = whole.expect("bytes");
+    let copied = async |until| {
+        let mode = RetentionMode::Compliance;
+        let name = BlobId::from_bytes([9; 16]);
+        let put = memory.put_locked(name, whole.clone(), Retention { mode, until });
+        put.await.expect("a PUT")
+    };
+    let again = async || {
+        std::fs::remove_file(world.path("log/volumes")).expect("removed");
+        world.records().await
+    };
+    // A copy of what is there repeats it.
+    let all = world.records().await;
+    copied(after(1)).await;
+    assert_eq!(again().await, all);
+    assert_eq!(
+        world.expire(&world.store, LONG + 1, LOG_KEPT_DAYS).await,
+        Ok(3)
+    );
+    *world.at.lock().unwrap() = (LONG + 8, LOG_KEPT_DAYS);
+    sweep(&world).await;
+    assert_eq!(
+        memory.count(),
+        1,
+        "the last volume says where the lane goes on"
+    );
+    copied(after(LONG + 1_000)).await;
+    assert!(again().await.is_empty());
+    // It goes once its lock has ended.
+    assert_eq!(sweep(&world).await.waiting, 1);
+    *world.at.lock().unwrap() = (LONG + 1_001, LOG_KEPT_DAYS);
+    assert_eq!(sweep(&world).await.gone, 1);
+}
