@@ -64,9 +64,13 @@ impl Vault {
     }
 
     /// That there is whom it is for, and what it covers: else it is a slip of the pen.
-    pub(in crate::vault) async fn check_there(&self, grant: &Grant) -> Result<(), VaultError> {
+    pub(in crate::vault) async fn check_there(
+        &self,
+        grant: &Grant,
+        people: bool,
+    ) -> Result<(), VaultError> {
         let wrong = |why| Err(VaultError::new(ErrorKind::InvalidArgument, why));
-        if self.catalog.principal(&grant.principal).await?.is_none() {
+        if people && self.catalog.principal(&grant.principal).await?.is_none() {
             return wrong("no such principal");
         }
         let Some(dataset) = &grant.dataset else {

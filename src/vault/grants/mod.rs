@@ -150,10 +150,9 @@ impl Vault {
             } else {
                 self.judge_made(call, &grant).await?
             };
-            // Who only asks does not learn who there is, at no cost and unseen.
-            if !propose {
-                self.check_there(&grant).await?;
-            }
+            // Who could not make it herself does not learn who there is, at no cost and unseen.
+            let makes = !propose || self.judge_made(call, &grant).await.is_ok();
+            self.check_there(&grant, makes).await?;
             Ok(terms)
         };
         match judged.await {

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use super::Vault;
 use super::error::VaultError;
 use crate::catalog::Mutation;
-use crate::store::StoreError;
+use crate::store::locked::says_no;
 use crate::types::{BlobId, Timestamp, limits};
 
 /// The least age of what is swept: a day, whatever the configuration says.
@@ -174,7 +174,7 @@ impl Vault {
                 refusals.in_a_row = 0;
                 return Ok(1);
             }
-            Err(error @ StoreError::Denied) => error,
+            Err(error) if says_no(&error) => error,
             Err(error) => return Err(error.into()),
         };
         refusals.all += 1;

@@ -56,6 +56,22 @@ async fn az_3_who_may_not_make_it_may_not_try_it() {
     }
 }
 
+/// A reader may ask for a grant. Whether there is such a person is not said to her.
+#[tokio::test]
+async fn a_try_of_a_proposal_names_nobody_to_who_could_not_make_it() {
+    let world = World::new().await;
+    let ruben = world.call(Some("ruben"));
+    for to in ["stan", "no.such"] {
+        let draft = Grant {
+            dataset: Some("ecg".parse().unwrap()),
+            approver: "ruben".parse().unwrap(),
+            ..world.draft(to, "reader")
+        };
+        let tried = world.vault.try_grant(&ruben, draft, true).await;
+        assert_eq!(kind(tried), None, "{to}");
+    }
+}
+
 #[tokio::test]
 async fn a_grant_reaches_what_its_role_and_its_terms_let() {
     let world = World::new().await;
