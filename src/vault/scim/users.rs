@@ -95,7 +95,7 @@ impl Vault {
         let person = PersonRow::of(source, user.clone(), now, now);
         let entry = Some(RosterRow::Person(person));
         changes.push(row(RosterKind::Person, id.as_str(), None, entry));
-        self.name_user(by, &id, &user, &mut changes);
+        Self::name_user(by, &id, &user, &mut changes);
         self.link_user(by, &id, &user, &mut changes);
         self.administer(&by.call, intent, changes).await?;
         Ok(Found {
@@ -108,7 +108,7 @@ impl Vault {
     }
 
     /// What makes a person found under her names.
-    fn name_user(&self, by: &Teller, id: &PrincipalId, user: &User, changes: &mut Vec<Mutation>) {
+    fn name_user(by: &Teller, id: &PrincipalId, user: &User, changes: &mut Vec<Mutation>) {
         let source = by.name.as_str();
         changes.push(Called::User(&folded(&user.user_name)).now_means(source, id));
         if let Some(external) = &user.external_id {
@@ -244,7 +244,7 @@ impl Vault {
             }
             self.names_are_new(by, &user, Some(&id)).await?;
             Self::unname_user(by, &old, &mut changes);
-            self.name_user(by, &id, &user, &mut changes);
+            Self::name_user(by, &id, &user, &mut changes);
             // Who may sign in as her is judged where that is what changes, and else left as it is:
             // an operator may have linked or unlinked her by hand.
             if by.subject(&user) != by.subject(&old) {
