@@ -22,7 +22,7 @@ use kluis::ledger::{AuthMethod, Nature, Session};
 use kluis::policy::{Grant, GrantEffect, Policy, Terms};
 use kluis::s3::{S3Edge, S3Settings, router};
 use kluis::store::memory::MemoryStore;
-use kluis::types::GrantId;
+use kluis::types::{GrantId, KeyScope};
 use kluis::vault::{Call, NewCredential, Parts, Settings, Vault};
 
 /// The bucket that is there when a request comes, with one object in it.
@@ -258,7 +258,9 @@ async fn found(vault: &Arc<Vault>) -> NewCredential {
         .await;
     set.expect("defaults");
     let call = || self::call(vault);
-    let made = vault.create_credential(&call(), owner(), None).await;
+    let made = vault
+        .create_credential(&call(), owner(), (None, KeyScope::default()))
+        .await;
     made.expect("a credential")
 }
 

@@ -31,7 +31,7 @@ use kluis::ledger::{AuthMethod, Nature, Session};
 use kluis::policy::{Grant, GrantEffect, Policy, Terms};
 use kluis::s3::{S3Edge, S3Settings, router};
 use kluis::store::memory::MemoryStore;
-use kluis::types::{GrantId, SecretText};
+use kluis::types::{GrantId, KeyScope, SecretText};
 use kluis::vault::{Call, LabelRules, NewCredential, Parts, Settings, Vault};
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
@@ -157,7 +157,7 @@ async fn found(vault: &Arc<Vault>) -> Result<NewCredential, Failure> {
         .set_defaults(&call()?, &bench, defaults, Some(&olivia))
         .await?;
     Ok(vault
-        .create_credential(&call()?, "olivia".parse()?, None)
+        .create_credential(&call()?, "olivia".parse()?, (None, KeyScope::default()))
         .await?)
 }
 

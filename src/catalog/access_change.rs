@@ -16,6 +16,7 @@ impl Mutation {
             | Self::DeleteDataset(_)
             | Self::CreatePrincipal(_)
             | Self::CreateCredential(_)
+            | Self::ScopeCredential { .. }
             | Self::DeleteCredential(_)
             | Self::CreateGrant(_)
             | Self::DeleteGrant(_)

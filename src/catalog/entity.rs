@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use super::card::{Card, CardDefaults};
 use crate::types::{
-    AccessKeyId, BucketName, ChecksumKind, Checksums, DatasetId, ETag, GrantId, Label, Lock,
-    LockDefaults, LogTerms, ObjectKey, PrincipalId, PrincipalKind, ProjectName, Timestamp,
+    AccessKeyId, BucketName, ChecksumKind, Checksums, DatasetId, ETag, GrantId, KeyScope, Label,
+    Lock, LockDefaults, LogTerms, ObjectKey, PrincipalId, PrincipalKind, ProjectName, Timestamp,
     UploadId, VersionId, VersionName, Versioning,
 };
 
@@ -87,6 +87,9 @@ pub struct CredentialRow {
     pub created: Timestamp,
     /// After this moment it is refused.
     pub expires: Option<Timestamp>,
+    /// Which part of its owner's rights it carries; `None` for all of them. Set by
+    /// [`super::Mutation::ScopeCredential`] alone, in the commit that makes it.
+    pub scope: Option<Box<KeyScope>>,
 }
 
 /// Whom an issuer's subject is here. Two subjects are never one by a change of letters: both are

@@ -16,9 +16,9 @@ use crate::policy::{Grant, Terms};
 #[cfg(doc)]
 use crate::types::limits;
 use crate::types::{
-    AccessKeyId, ApprovalId, BlobId, DatasetId, ETag, GrantId, KeyWorkId, Label, LockDefaults,
-    LogTerms, ObjectKey, PrincipalId, ProjectName, PublicationId, Retention, Timestamp, UploadId,
-    VersionId, VersionName, Versioning,
+    AccessKeyId, ApprovalId, BlobId, DatasetId, ETag, GrantId, KeyScope, KeyWorkId, Label,
+    LockDefaults, LogTerms, ObjectKey, PrincipalId, ProjectName, PublicationId, Retention,
+    Timestamp, UploadId, VersionId, VersionName, Versioning,
 };
 
 /// The blobs that a row refers to. The catalog counts references by the row's version.
@@ -125,6 +125,13 @@ pub enum Mutation {
     CreatePrincipal(PrincipalRow),
     /// Makes a credential; its principal must exist.
     CreateCredential(CredentialRow),
+    /// Narrows a credential to a part of its owner's rights; once, and it is never widened.
+    ScopeCredential {
+        /// Which.
+        credential: AccessKeyId,
+        /// The scope.
+        scope: KeyScope,
+    },
     /// Deletes a credential, which must exist.
     DeleteCredential(AccessKeyId),
     /// Makes a grant; project and principal must exist.

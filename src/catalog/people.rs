@@ -1,6 +1,6 @@
 //! How a dump puts projects, people and what they hold back.
 
-use super::entity::{PrincipalRow, ProjectRow};
+use super::entity::{CredentialRow, PrincipalRow, ProjectRow};
 use super::mutation::Mutation;
 use crate::policy::{Grant, Terms};
 use crate::types::LogTerms;
@@ -36,6 +36,16 @@ pub(super) fn granting(grant: Grant) -> Vec<Mutation> {
         ..grant
     });
     std::iter::once(create).chain(set).collect()
+}
+
+/// The mutations that put a credential back, as a dump lists them.
+pub(super) fn keying(row: CredentialRow) -> Vec<Mutation> {
+    let narrow = row.scope.as_deref().map(|scope| Mutation::ScopeCredential {
+        credential: row.id.clone(),
+        scope: scope.clone(),
+    });
+    let create = Mutation::CreateCredential(CredentialRow { scope: None, ..row });
+    std::iter::once(create).chain(narrow).collect()
 }
 
 /// The mutations that put a principal back, as a dump lists them.

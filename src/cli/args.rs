@@ -9,6 +9,7 @@ use clap_complete::Shell;
 
 use super::approval_args::ApprovalCommand;
 pub use super::audit_args::AuditCommand;
+use super::credential_args::CredentialCommand;
 #[cfg(feature = "mount")]
 pub use super::dataset_args::Mount;
 pub use super::dataset_args::{DatasetCommand, Remote};
@@ -26,8 +27,7 @@ use super::values;
 use super::way::{CONFIG, Signed};
 use super::webhook::WebhookCommand;
 use crate::types::{
-    AccessKeyId, Action, BucketName, Label, ObjectKey, PartitionName, PrincipalId, ProjectName,
-    Timestamp,
+    Action, BucketName, Label, ObjectKey, PartitionName, PrincipalId, ProjectName, Timestamp,
 };
 
 const AFTER: &str = "\
@@ -448,44 +448,6 @@ pub enum PrincipalCommand {
     Resume {
         /// Its name
         name: PrincipalId,
-    },
-}
-
-/// Commands on credentials.
-#[derive(Debug, Subcommand)]
-pub enum CredentialCommand {
-    /// Make a credential and hand it over, once
-    ///
-    /// The secret is written to a file that nobody else can read, or to standard output where that
-    /// is no terminal. It cannot be shown again.
-    #[command(
-        after_long_help = "Example:\n  kluis credential create train-job --expires 2027-12-31 --output job.env"
-    )]
-    Create {
-        /// Whose it is
-        principal: PrincipalId,
-        /// After this moment it is refused [default: no end]
-        #[arg(long, value_name = "TIME", value_parser = values::time)]
-        expires: Option<Timestamp>,
-        /// Write it to this new file, as lines for a shell
-        #[arg(long, visible_alias = "out", value_name = "FILE", value_hint = ValueHint::FilePath)]
-        output: Option<PathBuf>,
-        /// Show the secret even on a terminal
-        #[arg(long, conflicts_with = "output")]
-        force: bool,
-    },
-    /// List a principal's credentials, without their secrets
-    #[command(after_long_help = "Example:\n  kluis credential list train-job")]
-    List {
-        /// Whose they are
-        principal: PrincipalId,
-    },
-    /// Revoke a credential
-    #[command(after_long_help = "Example:\n  kluis credential revoke KLUS23456789ABCDEFGH")]
-    Revoke {
-        /// The access key's id, as `list` shows it
-        #[arg(value_parser = values::access_key)]
-        id: AccessKeyId,
     },
 }
 

@@ -4,13 +4,16 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use super::args::CredentialCommand;
+use super::credential_args::CredentialCommand;
 use super::open::{Desk, absent, call};
 use super::output::{CliError, Exit, NEVER, Output};
 use super::project::end;
 use crate::app::{Opened, create_file, env_lines};
 use crate::config::Config;
-use crate::types::{PrincipalId, Timestamp, limits};
+use crate::types::{KeyScope, PrincipalId, Timestamp, limits};
+
+/// Until when a credential is good, and for what.
+pub(super) type KeyTerms = (Option<Timestamp>, KeyScope);
 
 /// Runs one of its commands.
 pub(super) fn run(
@@ -24,6 +27,7 @@ pub(super) fn run(
             expires,
             output: file,
             force,
+            scope,
         } => {
             if file.is_none() && output.is_terminal() && !force {
                 return Err(
@@ -31,7 +35,8 @@ pub(super) fn run(
                         .hint("write it to a file with `--output FILE`, or insist with `--force`"),
                 );
             }
-            create(desk, principal, *expires, file.as_deref(), output)?;
+            let terms = (*expires, KeyScope::from(&**scope));
+            create(desk, (principal, terms), file.as_deref(), output)?;
         }
         CredentialCommand::List { principal } => {
             let catalog = desk.catalog()?;
@@ -50,12 +55,16 @@ pub(super) fn run(
                         row.id.to_string(),
                         row.created.to_string(),
                         end(row.expires),
+                        row.scope.as_deref().map_or_else(all, KeyScope::to_string),
                         last.get(&row.id)
                             .map_or_else(|| NEVER.to_owned(), Timestamp::to_string),
                     ]
                 })
                 .collect();
-            output.rows(["access_key_id", "created", "expires", "last_used"], &rows)?;
+            output.rows(
+                ["access_key_id", "created", "expires", "scope", "last_used"],
+                &rows,
+            )?;
         }
         CredentialCommand::Revoke { id } => {
             desk.act(output, async |opened| {
@@ -74,10 +83,14 @@ fn unknown(principal: &PrincipalId) -> CliError {
     absent("principal", principal).hint(format!("`kluis principal create {principal}` makes it"))
 }
 
+/// The scope of a credential that carries all its owner's rights.
+fn all() -> String {
+    "all".to_owned()
+}
+
 fn create(
     desk: Desk<'_>,
-    principal: &PrincipalId,
-    expires: Option<Timestamp>,
+    (principal, terms): (&PrincipalId, KeyTerms),
     file: Option<&Path>,
     output: &mut Output,
 ) -> Result<(), CliError> {
@@ -89,7 +102,7 @@ fn create(
         if opened.vault.catalog().principal(principal).await?.is_none() {
             return Err(unknown(principal));
         }
-        hand_over(opened, &config, (principal, expires), file).await
+        hand_over(opened, &config, (principal, terms), file).await
     })?;
     match (file, text) {
         (Some(path), _) => output.note(&format!("the credential is in {}", path.display())),
@@ -109,7 +122,7 @@ fn there(path: &Path) -> CliError {
 pub(super) async fn hand_over(
     opened: &Opened,
     config: &Config,
-    (principal, expires): (&PrincipalId, Option<Timestamp>),
+    (principal, terms): (&PrincipalId, KeyTerms),
     file: Option<&Path>,
 ) -> Result<Option<crate::types::SecretText>, CliError> {
     let vault = &opened.vault;
@@ -117,7 +130,7 @@ pub(super) async fn hand_over(
         .create_credential(
             &call(opened, "credential create")?,
             principal.clone(),
-            expires,
+            terms,
         )
         .await?;
     let endpoint = endpoint(config);

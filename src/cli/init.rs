@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use super::args;
-use super::credential::hand_over;
+use super::credential::{KeyTerms, hand_over};
 use super::open::{Desk, refuse};
 use super::output::{CliError, Exit, Output};
 use super::root_args::KeeperArgs;
@@ -229,7 +229,7 @@ fn first(
     let env = plan.dir.join(format!("{owner}.env"));
     desk.act_on((config, Some(root)), output, async |opened| {
         project::create(opened, project, owner).await?;
-        hand_over(opened, config, (owner, None), Some(&env)).await
+        hand_over(opened, config, (owner, KeyTerms::default()), Some(&env)).await
     })?;
     Ok(Some(env))
 }

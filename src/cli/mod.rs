@@ -21,6 +21,7 @@ mod call;
 mod cards;
 mod cluster;
 mod credential;
+mod credential_args;
 mod dataset;
 mod dataset_args;
 mod demo;

@@ -201,13 +201,13 @@ impl SubjectPolicy {
         if *ask.principal != self.principal {
             return self.deny(FAULT_PRINCIPAL);
         }
-        if !ask.when.admit(ask.project, ask.dataset, ask.action) {
+        let place = place(ask);
+        if ask.when.within.is_some_and(|only| !only.admits(&place)) {
             return self.deny(OUTSIDE);
         }
         if let Some(bar) = self.barred {
             return self.deny(bar.rule());
         }
-        let place = place(ask);
         let Some(verdict) = self
             .engine
             .ask(ask.action.as_str(), self.request(place, ask.action))

@@ -1,9 +1,10 @@
 //! Grants: the rows that owners make. The catalog keeps them, the policy reads them.
 
 use super::demand::Assurance;
+use super::held::Place;
 use crate::types::{
     Action, DatasetName, GrantId, IpAddr, Network, PartitionName, PrincipalId, ProjectName,
-    Timestamp,
+    Timestamp, is_from,
 };
 
 /// Whether a grant gives or takes.
@@ -110,29 +111,37 @@ pub enum Ground<'a> {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Within<'a> {
     /// The only project.
-    pub project: &'a ProjectName,
+    pub project: Option<&'a ProjectName>,
     /// The only dataset of it.
     pub dataset: Option<&'a DatasetName>,
     /// The only version of that.
     pub version: Option<u32>,
+    /// What all keys begin with that it is for; empty for all keys.
+    pub prefix: &'a str,
     /// Whether it is for reading alone.
     pub only_reads: bool,
+    /// The only networks that it is used from; empty for any.
+    pub networks: &'a [Network],
 }
 
-impl Circumstances<'_> {
-    /// Whether the caller's credential is for this place at all.
-    pub(super) fn admit(
-        &self,
-        project: &ProjectName,
-        dataset: Option<&DatasetName>,
-        action: Action,
-    ) -> bool {
-        self.within.is_none_or(|only| {
-            project == only.project
-                && only.dataset.is_none_or(|set| dataset == Some(set))
-                && (only.version.is_none() || self.version == only.version)
-                && (!only.only_reads || action.only_reads())
-        })
+impl Within<'_> {
+    /// Whether a credential that reaches so far is for this place at all, in the same sense as a
+    /// grant over it would be.
+    pub(super) fn admits(&self, place: &Place<'_>) -> bool {
+        let Self {
+            project,
+            dataset,
+            version,
+            prefix,
+            only_reads,
+            networks,
+        } = self;
+        project.is_none_or(|only| place.project == only.as_str())
+            && dataset.is_none_or(|only| place.dataset == only.as_str())
+            && (version.is_none() || place.when.version == *version)
+            && place.is_within(prefix, false)
+            && (!only_reads || place.action.only_reads())
+            && is_from(networks, place.when.client)
     }
 }
 

@@ -28,7 +28,7 @@ use super::grant::{Circumstances, Grant, Ground, Within};
 use super::project::ProjectPolicy;
 use super::source::{Policy, sha256};
 use crate::types::limits::{POLICY_TEXT_BYTES_MAX, RIGHTS_PIECES_MAX};
-use crate::types::{AccessKeyId, DatasetName, PartitionName, PrincipalId, ProjectName};
+use crate::types::{AccessKeyId, DatasetName, Network, PartitionName, PrincipalId, ProjectName};
 
 const RIGHTS: &str = "kluis-rights 1 ";
 const CREDENTIAL: &str = "kluis-credential 1 ";
@@ -224,6 +224,10 @@ pub struct CredentialScope {
     pub amr: Vec<String>,
     /// The partition that its job runs in.
     pub partition: Option<PartitionName>,
+    /// Only keys that begin so.
+    pub prefix: String,
+    /// Only from these networks; empty for any.
+    pub networks: Vec<Network>,
 }
 
 /// Its texts, in order, which still have to be checked.
@@ -238,6 +242,8 @@ struct ScopeFields(
     Option<String>,
     Vec<String>,
     #[serde(default)] Option<String>,
+    #[serde(default)] String,
+    #[serde(default)] Vec<String>,
 );
 
 impl CredentialScope {
@@ -254,9 +260,14 @@ impl CredentialScope {
             json!(self.acr),
             json!(self.amr),
         ];
-        // Only where there is one, so that what was kept before there were any stands.
-        if let Some(partition) = &self.partition {
-            fields.push(json!(partition.as_str()));
+        // Only where there are some, so that what was kept before there were any stands.
+        let narrower = !self.prefix.is_empty() || !self.networks.is_empty();
+        if self.partition.is_some() || narrower {
+            fields.push(json!(self.partition.as_ref().map(PartitionName::as_str)));
+        }
+        if narrower {
+            let networks: Vec<String> = self.networks.iter().map(ToString::to_string).collect();
+            fields.extend([json!(self.prefix), json!(networks)]);
         }
         format!("{CREDENTIAL}{}\n", json!(fields))
     }
@@ -289,7 +300,10 @@ impl CredentialScope {
                 acr,
                 amr,
                 partition,
+                prefix,
+                networks,
             ) = fields;
+            let networks: Result<_, _> = networks.iter().map(|net| net.parse()).collect();
             Some(Self {
                 credential: credential.parse().ok()?,
                 project: project.map(|name| name.parse()).transpose().ok()?,
@@ -300,6 +314,8 @@ impl CredentialScope {
                 acr,
                 amr,
                 partition: partition.map(|name| name.parse()).transpose().ok()?,
+                prefix,
+                networks: networks.ok()?,
             })
         };
         let scope = fields.and_then(read).ok_or(PolicyError::NotCanonical)?;
@@ -312,14 +328,15 @@ impl CredentialScope {
     /// Adds it to what a request brings.
     #[must_use]
     pub fn narrow<'a>(&'a self, when: Circumstances<'a>) -> Circumstances<'a> {
-        let project = self.project.as_ref();
         Circumstances {
             purpose: self.purpose.as_deref(),
-            within: project.map(|project| Within {
-                project,
+            within: Some(Within {
+                project: self.project.as_ref(),
                 dataset: self.dataset.as_ref(),
                 version: self.version,
+                prefix: &self.prefix,
                 only_reads: self.only_reads,
+                networks: &self.networks,
             }),
             assurance: Assurance::Told {
                 acr: self.acr.as_deref(),
@@ -462,12 +479,27 @@ mod tests {
             acr: None,
             amr: vec!["mfa".to_owned()],
             partition: None,
+            prefix: String::new(),
+            networks: Vec::new(),
         };
         assert!(scope.text().ends_with(",[\"mfa\"]]\n"), "as it was");
         let scope = CredentialScope {
             partition: Some("civil".parse().unwrap()),
             ..scope
         };
+        assert!(
+            scope.text().ends_with(",[\"mfa\"],\"civil\"]\n"),
+            "as it was"
+        );
+        let narrower = CredentialScope {
+            partition: None,
+            prefix: "2024/".to_owned(),
+            networks: vec!["10.0.0.0/8".parse().unwrap()],
+            ..scope.clone()
+        };
+        let text = narrower.text();
+        let read = CredentialScope::read(&CredentialScope::version(&text), &text);
+        assert_eq!(read.unwrap(), narrower);
         let text = scope.text();
         let version = CredentialScope::version(&text);
         assert_eq!(CredentialScope::read(&version, &text).unwrap(), scope);

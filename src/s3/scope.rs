@@ -244,7 +244,7 @@ impl Scope {
 
     /// Whether a token came with a credential that is no session's.
     pub(super) fn has_stray_token(&self) -> bool {
-        let of_session = |claim: &Claim| claim.bounds.is_some();
+        let of_session = |claim: &Claim| !Vault::can_be_guessed(&claim.key);
         self.origin.token.is_some() && !self.state().claim.as_ref().is_some_and(of_session)
     }
 

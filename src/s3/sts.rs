@@ -247,7 +247,7 @@ fn told(assumed: &Assumed, session: &str, event: EventId) -> String {
     let principal = &assumed.principal;
     let word = match &assumed.bounds.rests {
         Rests::Word(word) => (word.subject.as_str(), word.issuer.as_str()),
-        Rests::Job(_) => ("", ""),
+        Rests::Job(_) | Rests::Key(_) => ("", ""),
     };
     let fields = [
         ("AccessKeyId", assumed.id.as_str()),

@@ -7,6 +7,9 @@ use std::fmt;
 pub struct Timestamp(u64);
 
 impl Timestamp {
+    /// Later than every moment: the end of what has none.
+    pub const MAX: Self = Self(u64::MAX);
+
     /// Wraps milliseconds since the epoch.
     #[must_use]
     pub const fn from_millis(millis: u64) -> Self {

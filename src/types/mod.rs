@@ -6,6 +6,7 @@ mod checksum;
 mod clock;
 mod etag;
 mod id;
+mod key_scope;
 mod label;
 pub mod limits;
 mod log_terms;
@@ -26,12 +27,13 @@ pub use id::{
     ApprovalId, BlobId, ClaimId, DatasetId, EventId, GrantId, IdError, KeyWorkId, NoticeId,
     PublicationId, UploadId, VersionId,
 };
+pub use key_scope::{KeyScope, KeyScopeError, is_reference};
 pub use label::{Label, Labels, Rank};
 pub use log_terms::LogTerms;
 pub use name::{
     BucketName, BucketRef, DatasetName, NameError, ObjectKey, PartitionName, ProjectName, UseClass,
 };
-pub use network::{Network, NetworkError, is_this_machine};
+pub use network::{Network, NetworkError, is_from, is_this_machine};
 // An address is a value; only sockets are I/O.
 pub use principal::{AccessKeyId, PrincipalId, PrincipalKind};
 pub use range::ByteRange;

@@ -47,6 +47,14 @@ impl Network {
     }
 }
 
+/// Whether somebody at this address is in one of the networks, where any are named. Whom nobody
+/// knows the address of is in none.
+#[must_use]
+pub fn is_from(networks: &[Network], client: Option<IpAddr>) -> bool {
+    let within = |client| networks.iter().any(|net| net.contains(client));
+    networks.is_empty() || client.is_some_and(within)
+}
+
 /// The address without the bits beyond `length`; `None` for a length that it cannot have.
 fn masked(address: IpAddr, length: u8) -> Option<IpAddr> {
     match address {

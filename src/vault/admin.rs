@@ -9,8 +9,8 @@ use super::error::{ErrorKind, VaultError};
 use crate::catalog::{CredentialRow, Mutation, PrincipalRow, ProjectRow};
 use crate::ledger::{Intent, ObjectRef};
 use crate::types::{
-    AccessKeyId, Action, BucketName, LogTerms, PrincipalId, PrincipalKind, ProjectName, SecretText,
-    Timestamp,
+    AccessKeyId, Action, BucketName, KeyScope, LogTerms, PrincipalId, PrincipalKind, ProjectName,
+    SecretText, Timestamp,
 };
 
 /// A credential as it is handed out, once.
@@ -96,12 +96,12 @@ impl Vault {
         Ok(row)
     }
 
-    /// Makes an S3 credential for a principal.
+    /// Makes an S3 credential for a principal, of this scope, which it keeps for ever.
     pub async fn create_credential(
         &self,
         call: &Call,
         principal: PrincipalId,
-        expires: Option<Timestamp>,
+        (expires, scope): (Option<Timestamp>, KeyScope),
     ) -> Result<NewCredential, VaultError> {
         let mut random = [0_u8; 10];
         self.entropy.fill(&mut random)?;
@@ -125,16 +125,27 @@ impl Vault {
             sealed_secret: sealed,
             created: self.now(),
             expires,
+            scope: None,
         };
-        let what = format!("credential={id} principal={}", row.principal);
-        let intent = Self::admin_intent(call, None, &what);
+        let what = format!("credential={id} principal={} {scope}", row.principal);
+        let intent = Self::admin_intent(call, None, what.trim_end());
+        if let Err(error) = scope.check() {
+            let error = VaultError::caused(ErrorKind::InvalidArgument, "no such scope", error);
+            return Err(self.turn_away(call, intent, error).await);
+        }
         let owner = self.catalog.principal(&row.principal).await?;
         if owner.is_some_and(|owner| owner.kind == PrincipalKind::Group) {
             let error = VaultError::new(ErrorKind::InvalidArgument, "a group has no credential");
             return Err(self.turn_away(call, intent, error).await);
         }
-        self.administer(call, intent, vec![Mutation::CreateCredential(row)])
-            .await?;
+        let mut changes = vec![Mutation::CreateCredential(row)];
+        if !scope.is_everything() {
+            changes.push(Mutation::ScopeCredential {
+                credential: id.clone(),
+                scope,
+            });
+        }
+        self.administer(call, intent, changes).await?;
         Ok(NewCredential { id, secret })
     }
 

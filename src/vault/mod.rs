@@ -108,7 +108,7 @@ pub struct Identity {
     pub responsible: Option<PrincipalId>,
     /// The credential's secret half.
     pub secret: SecretText,
-    /// What a session is bound to; `None` for a lasting credential.
+    /// What it is bound to; `None` for a lasting credential that carries all its owner's rights.
     pub bounds: Option<Arc<Bounds>>,
 }
 

@@ -24,7 +24,7 @@ use kluis::notary::{DirShelf, Lane, Notary, NotaryParts, Prover};
 use kluis::policy::{Grant, GrantEffect, Policy, Terms};
 use kluis::s3::{S3Edge, S3Settings, router};
 use kluis::store::memory::MemoryStore;
-use kluis::types::{Clock, GrantId, PrincipalId, ProjectName, Timestamp, limits};
+use kluis::types::{Clock, GrantId, KeyScope, PrincipalId, ProjectName, Timestamp, limits};
 use kluis::vault::{Call, LabelRules, NewCredential, Parts, ReviewTimes, Settings, Vault};
 use ring::digest;
 
@@ -269,7 +269,9 @@ impl World {
 
     pub(crate) async fn keys(&self, whose: &str, expires: Option<Timestamp>) -> Keys {
         let local = self.local();
-        let made = self.vault.create_credential(&local, name(whose), expires);
+        let made =
+            self.vault
+                .create_credential(&local, name(whose), (expires, KeyScope::default()));
         made.await.expect("a credential").into()
     }
 

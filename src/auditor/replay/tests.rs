@@ -197,6 +197,8 @@ fn what_a_credential_was_bound_to_counts() {
         acr: None,
         amr: Vec::new(),
         partition: None,
+        prefix: String::new(),
+        networks: Vec::new(),
     };
     let text = scope.text();
     again.take(CredentialScope::version(&text), &text).unwrap();

@@ -129,6 +129,7 @@ mutations! {
         SetDefaults { project, defaults } = 62,
         SetCard { dataset, was, card } = 63,
         SetClearance { principal, clearance } = 64,
+        ScopeCredential { credential, scope } = 86,
         RestoreVersion { row, versioned, current, blobs } = 23,
         Issue { publication, issue, blobs } = 51,
         DropPublication { publication, now } = 52,

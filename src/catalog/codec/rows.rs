@@ -10,8 +10,8 @@ use crate::catalog::{
 };
 use crate::policy::{Grant, GrantEffect, Standing, Terms};
 use crate::types::{
-    Act, ActKind, Action, BucketName, ChecksumKind, Checksums, Lock, LockDefaults, LogTerms,
-    Network, Period, PrincipalKind, Retention, RetentionMode, VersionName, Versioning,
+    Act, ActKind, Action, BucketName, ChecksumKind, Checksums, KeyScope, Lock, LockDefaults,
+    LogTerms, Network, Period, PrincipalKind, Retention, RetentionMode, VersionName, Versioning,
 };
 
 /// Taking a value apart field by field, so that a new field cannot be forgotten. Those behind
@@ -337,6 +337,15 @@ fields!(CredentialRow {
     sealed_secret,
     created,
     expires,
+} else { scope });
+fields!(KeyScope {
+    project,
+    dataset,
+    version,
+    prefix,
+    only_reads,
+    purpose,
+    networks,
 });
 fields!(Grant {
     id,

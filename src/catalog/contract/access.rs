@@ -144,6 +144,17 @@ async fn credentials_come_and_go() {
         );
         let two = catalog.credentials(&second.principal, 2).await.unwrap();
         assert_eq!(two, [credential(1, "ann"), second.clone()]);
+        let narrow = |number| Mutation::ScopeCredential {
+            credential: credential(number, "ann").id,
+            scope: key_scope(),
+        };
+        assert_eq!(commit(&catalog, narrow(2)).await, Ok(()));
+        let narrowed = catalog.credential(&second.id).await.unwrap().unwrap();
+        assert_eq!(narrowed.scope.as_deref(), Some(&key_scope()));
+        for never in [narrow(2), narrow(9)] {
+            let twice = commit(&catalog, never).await;
+            assert!(matches!(twice, Err(CatalogError::Failed { .. })));
+        }
         let drop_it = || commit(&catalog, Mutation::DeleteCredential(second.id.clone()));
         assert_eq!(drop_it().await, Ok(()));
         assert_eq!(drop_it().await, refused(Conflict::NoCredential));

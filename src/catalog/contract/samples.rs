@@ -8,8 +8,8 @@ use crate::catalog::{
 };
 use crate::policy::{Grant, GrantEffect, Terms};
 use crate::types::{
-    BlobId, BucketName, ChecksumKind, Checksums, DatasetId, ETag, GrantId, LogTerms, PrincipalKind,
-    Timestamp, UploadId, VersionId, Versioning,
+    BlobId, BucketName, ChecksumKind, Checksums, DatasetId, ETag, GrantId, KeyScope, LogTerms,
+    PrincipalKind, Timestamp, UploadId, VersionId, Versioning,
 };
 
 pub(super) const DATASET: DatasetId = DatasetId::from_bytes([1; 16]);
@@ -89,6 +89,19 @@ pub(super) fn credential(number: u32, principal: &str) -> CredentialRow {
         sealed_secret: Bytes::from_static(b"sealed"),
         created: at(4),
         expires: number.is_multiple_of(2).then(|| at(u64::from(number))),
+        scope: None,
+    }
+}
+
+pub(super) fn key_scope() -> KeyScope {
+    KeyScope {
+        project: Some("icu".parse().unwrap()),
+        dataset: Some("ecg".parse().unwrap()),
+        version: Some(3),
+        prefix: "2024/".to_owned(),
+        only_reads: true,
+        purpose: Some("sepsis".to_owned()),
+        networks: vec!["10.0.0.0/8".parse().unwrap()],
     }
 }
 

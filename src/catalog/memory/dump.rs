@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::super::people::{founding, granting, naming};
+use super::super::people::{founding, granting, keying, naming};
 use super::super::rebuild::{beginning, furnishing, rebuilding};
 use super::super::{BlobUse, Mutation, ObjectRow, Version};
 use super::state::State;
@@ -15,12 +15,7 @@ impl State {
         out.extend(self.projects.values().cloned().flat_map(founding));
         out.extend(self.datasets.values().cloned().map(Mutation::CreateDataset));
         out.extend(self.principals.values().cloned().flat_map(naming));
-        out.extend(
-            self.credentials
-                .values()
-                .cloned()
-                .map(Mutation::CreateCredential),
-        );
+        out.extend(self.credentials.values().cloned().flat_map(keying));
         out.extend(self.grants.values().cloned().flat_map(granting));
         out.extend(self.dump_access());
         out.extend(self.dump_approvals());

@@ -13,8 +13,9 @@ use super::keywork::Work;
 use super::versions::{Older, judge, unlocked};
 use crate::policy::{Grant, Terms};
 use crate::types::{
-    AccessKeyId, ApprovalId, BlobId, BucketName, DatasetId, GrantId, KeyWorkId, LogTerms, NoticeId,
-    ObjectKey, PrincipalId, ProjectName, PublicationId, Timestamp, UploadId, VersionId, Versioning,
+    AccessKeyId, ApprovalId, BlobId, BucketName, DatasetId, GrantId, KeyScope, KeyWorkId, LogTerms,
+    NoticeId, ObjectKey, PrincipalId, ProjectName, PublicationId, Timestamp, UploadId, VersionId,
+    Versioning,
 };
 
 pub(super) type Blobs = BTreeSet<BlobId>;
@@ -108,6 +109,9 @@ impl State {
                 insert(&mut self.principals, row.id.clone(), row, exists)
             }
             Mutation::CreateCredential(row) => self.create_credential(row),
+            Mutation::ScopeCredential { credential, scope } => {
+                self.scope_credential(&credential, scope)
+            }
             Mutation::DeleteCredential(id) => {
                 let _gone: Option<Timestamp> = self.credential_uses.remove(&id);
                 Ok(remove(&mut self.credentials, &id, Conflict::NoCredential).map(drop)?)
@@ -387,7 +391,15 @@ impl State {
     fn create_credential(&mut self, row: CredentialRow) -> Result<(), CatalogError> {
         self.need_principal(&row.principal)?;
         let repeated = CatalogError::repeated("credential");
+        let row = CredentialRow { scope: None, ..row };
         insert(&mut self.credentials, row.id.clone(), row, repeated)
+    }
+
+    fn scope_credential(&mut self, id: &AccessKeyId, scope: KeyScope) -> Result<(), CatalogError> {
+        let row = self.credentials.get_mut(id);
+        let row = row.filter(|row| row.scope.is_none());
+        row.ok_or(CatalogError::repeated("scope"))?.scope = Some(Box::new(scope));
+        Ok(())
     }
 
     fn create_grant(&mut self, grant: Grant) -> Result<(), CatalogError> {

@@ -11,7 +11,10 @@ use crate::catalog::{
     CatalogError, Conflict, CredentialRow, DatasetRow, Mutation, PrincipalRow, ProjectRow,
 };
 use crate::policy::{Grant, GrantEffect};
-use crate::types::{DatasetId, DatasetName, PrincipalId, PrincipalKind, ProjectName, Timestamp};
+use crate::types::{
+    AccessKeyId, DatasetId, DatasetName, KeyScope, PrincipalId, PrincipalKind, ProjectName,
+    Timestamp,
+};
 
 /// The two counters of the table `meta`.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -39,6 +42,9 @@ pub(super) fn apply(
         Mutation::CheckHold(id) => keywork::check_hold(conn, id),
         Mutation::CreatePrincipal(row) => create_principal(conn, row),
         Mutation::CreateCredential(row) => create_credential(conn, row),
+        Mutation::ScopeCredential { credential, scope } => {
+            scope_credential(conn, credential, scope)
+        }
         Mutation::DeleteCredential(id) => {
             let delete = "DELETE FROM credentials WHERE id = ?1";
             let deleted = sql::exec(conn, delete, [id.as_str()])?;
@@ -352,6 +358,16 @@ fn create_principal(conn: &Connection, row: &PrincipalRow) -> Result<(), Catalog
         ],
     )?;
     must(inserted == 1, Conflict::PrincipalExists)
+}
+
+fn scope_credential(
+    conn: &Connection,
+    id: &AccessKeyId,
+    scope: &KeyScope,
+) -> Result<(), CatalogError> {
+    let update = "UPDATE credentials SET scope = ?2 WHERE id = ?1 AND scope IS NULL";
+    let scoped = sql::exec(conn, update, params![id.as_str(), encode_value(scope)])?;
+    must_insert(scoped, "scope")
 }
 
 fn create_credential(conn: &Connection, row: &CredentialRow) -> Result<(), CatalogError> {

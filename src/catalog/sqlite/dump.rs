@@ -9,7 +9,7 @@ use rusqlite::{Connection, Row, Rows, params_from_iter};
 
 use super::{access, approvals, keywork, read, roster, rows, sql};
 use crate::catalog::codec::encode_value;
-use crate::catalog::people::{founding, granting, naming};
+use crate::catalog::people::{founding, granting, keying, naming};
 use crate::catalog::rebuild::{beginning, furnishing, rebuilding};
 use crate::catalog::{BlobUse, CatalogError, DoomedBlob, Mutation, Setting, Uses, Version};
 use crate::types::{BlobId, DatasetId, GrantId, KeyWorkId, PublicationId, Timestamp, limits};
@@ -137,13 +137,9 @@ const STAGES: [Stage; 25] = [
         fill: |rows, sink| fill_many(rows, sink, [0, 0, 0], |r| rows::principal(r).map(naming)),
     },
     Stage {
-        select: "SELECT id, principal, sealed_secret, created, expires FROM credentials
+        select: "SELECT id, principal, sealed_secret, created, expires, scope FROM credentials
             WHERE id > ?1 ORDER BY id",
-        fill: |rows, sink| {
-            fill(rows, sink, [0, 0], |r| {
-                rows::credential(r).map(Mutation::CreateCredential)
-            })
-        },
+        fill: |rows, sink| fill_many(rows, sink, [0, 0, 0], |r| rows::credential(r).map(keying)),
     },
     Stage {
         select: "SELECT id, project, principal, row, terms FROM grants WHERE id > ?1 ORDER BY id",

@@ -82,7 +82,7 @@ pub(super) fn credential(
     conn: &Connection,
     id: &AccessKeyId,
 ) -> Result<Option<CredentialRow>, CatalogError> {
-    let select = "SELECT id, principal, sealed_secret, created, expires FROM credentials
+    let select = "SELECT id, principal, sealed_secret, created, expires, scope FROM credentials
         WHERE id = ?1";
     sql::one(conn, select, [id.as_str()], rows::credential)
 }
@@ -92,7 +92,7 @@ pub(super) fn credentials(
     principal: &PrincipalId,
     limit: usize,
 ) -> Result<Vec<CredentialRow>, CatalogError> {
-    let select = "SELECT id, principal, sealed_secret, created, expires FROM credentials
+    let select = "SELECT id, principal, sealed_secret, created, expires, scope FROM credentials
         WHERE principal = ?1 ORDER BY id LIMIT ?2";
     let bounds = params![principal.as_str(), sql::limit(limit)];
     sql::all(conn, select, bounds, rows::credential)

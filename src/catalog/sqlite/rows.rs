@@ -150,7 +150,7 @@ pub(super) fn principal(row: &Row<'_>) -> Result<PrincipalRow, CatalogError> {
     })
 }
 
-/// `id, principal, sealed_secret, created, expires`.
+/// `id, principal, sealed_secret, created, expires, scope`.
 pub(super) fn credential(row: &Row<'_>) -> Result<CredentialRow, CatalogError> {
     Ok(CredentialRow {
         id: get_name(row, 0)?,
@@ -158,6 +158,10 @@ pub(super) fn credential(row: &Row<'_>) -> Result<CredentialRow, CatalogError> {
         sealed_secret: get_bytes(row, 2)?,
         created: get_time(row, 3)?,
         expires: get_time_or_none(row, 4)?,
+        scope: match row.get_ref(5)? {
+            rusqlite::types::ValueRef::Null => None,
+            _ => Some(Box::new(get_encoded(row, 5)?)),
+        },
     })
 }
 

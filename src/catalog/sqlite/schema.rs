@@ -339,8 +339,14 @@ CREATE TABLE chain (
 ) STRICT;
 ";
 
+/// Version 15: scopes of credentials, `NULL` for none; and rows of the roster of kind 12. An older
+/// program, which would see the credential and not its scope, must not open the file.
+const V15: &str = "ALTER TABLE credentials ADD COLUMN scope BLOB;";
+
 /// Every step, oldest first.
-pub(super) const STEPS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7, V8, V9, V10, V11, V12, V13, V14];
+pub(super) const STEPS: &[&str] = &[
+    V1, V2, V3, V4, V5, V6, V7, V8, V9, V10, V11, V12, V13, V14, V15,
+];
 
 /// Brings a file, an empty one too, to the newest version; refuses a newer and a foreign one.
 pub(super) fn migrate(conn: &Connection, steps: &[&str]) -> Result<(), CatalogError> {
@@ -402,7 +408,7 @@ mod tests {
     /// A step that a later version might bring.
     const NEXT: &str = "ALTER TABLE projects ADD COLUMN note TEXT;";
     /// The newest version.
-    const KNOWN: u32 = 14;
+    const KNOWN: u32 = 15;
 
     /// The steps of a program that is newer by one, and by another that fails.
     fn newer<'a>(more: &[&'a str]) -> Vec<&'a str> {

@@ -21,7 +21,8 @@ use crate::node::{self, Asking, Credentials, CredentialsError, GatewayError};
 use crate::policy::{Grant, GrantEffect, Terms};
 use crate::store::s3::S3ConfigError;
 use crate::types::{
-    BucketName, Clock, EntropyError, GrantId, IdError, NameError, PrincipalId, ProjectName, limits,
+    BucketName, Clock, EntropyError, GrantId, IdError, KeyScope, NameError, PrincipalId,
+    ProjectName, limits,
 };
 use crate::vault::{CardChange, Vault, VaultError};
 
@@ -368,7 +369,11 @@ async fn credential(
         return write_env(path, endpoint, id.as_str(), &secret);
     }
     let made = vault
-        .create_credential(&local(vault)?, principal.parse()?, None)
+        .create_credential(
+            &local(vault)?,
+            principal.parse()?,
+            (None, KeyScope::default()),
+        )
         .await?;
     write_env(path, endpoint, made.id.as_str(), made.secret.expose())
 }

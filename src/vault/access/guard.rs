@@ -108,6 +108,8 @@ struct Known {
     row: CredentialRow,
     responsible: Option<PrincipalId>,
     secret: crate::types::SecretText,
+    /// What its scope binds it to; `None` for a credential that carries all its owner's rights.
+    bounds: Option<Arc<Bounds>>,
 }
 
 /// What an answer was read under: what is kept of it must not outlive either.
@@ -334,6 +336,7 @@ impl Guard {
         };
         let secret = vault.open_credential(&row)?;
         let known = Arc::new(Known {
+            bounds: Bounds::of_key(&row).map(Arc::new),
             row,
             responsible: owner.acts_for,
             secret,
@@ -358,11 +361,14 @@ impl Vault {
         if known.row.expires.is_some_and(|end| end <= self.now()) {
             return Ok(None);
         }
+        if let Some(bounds) = &known.bounds {
+            self.guard.keep_scope(id, bounds).await?;
+        }
         Ok(Some(Identity {
             principal: known.row.principal.clone(),
             responsible: known.responsible.clone(),
             secret: known.secret.duplicate(),
-            bounds: None,
+            bounds: known.bounds.clone(),
         }))
     }
 

@@ -61,16 +61,16 @@ impl Lease {
     }
 
     async fn holds(&self, now: Timestamp) -> Result<bool, VaultError> {
-        if let Some(bounds) = &self.bounds {
-            let holds = self.guard.session_holds(bounds, &self.principal, now);
-            if !holds.await? {
-                return Ok(false);
+        let goes_on = match (&self.bounds, &self.access_key) {
+            (Some(bounds), _) => {
+                let held = self.guard.bounds_hold(bounds, &self.principal, now);
+                held.await?
             }
-        } else if let Some(id) = &self.access_key {
-            let row = self.guard.catalog.credential(id).await?;
-            if row.is_none_or(|row| row.expires.is_some_and(|end| end <= now)) {
-                return Ok(false);
-            }
+            (None, Some(id)) => self.guard.credential_holds(id, now).await?,
+            (None, None) => true,
+        };
+        if !goes_on {
+            return Ok(false);
         }
         let whose = (Some(&self.principal), &self.principal);
         let word = claiming(self.bounds.as_deref(), whose);

@@ -2,13 +2,31 @@
 //! and her jobs, take back what she asked for. No decision stands before it, so that what every
 //! decision begins with is asked here: whether she may do anything at all, and where.
 
-use crate::types::{PrincipalId, ProjectName};
+use crate::types::{PrincipalId, ProjectName, is_from};
 use crate::vault::error::{ErrorKind, VaultError};
-use crate::vault::{Call, Vault};
+use crate::vault::{Bounds, Call, Vault};
 
 impl Vault {
-    /// Refuses who is suspended, or whose person is.
-    pub(in crate::vault) async fn unbarred(&self, who: &PrincipalId) -> Result<(), VaultError> {
+    /// Refuses who is suspended, or whose person is, and a credential whose scope leaves out what
+    /// is her own: one that is narrower than a project.
+    pub(in crate::vault) async fn own(
+        &self,
+        call: &Call,
+        who: &PrincipalId,
+    ) -> Result<(), VaultError> {
+        let bounds = call.bounds.as_deref();
+        let scope = bounds.and_then(Bounds::scope);
+        let client = call.session.client_ip.parse().ok();
+        if scope.is_some_and(|scope| !scope.is_of_projects() || !is_from(&scope.networks, client)) {
+            return Err(VaultError::new(
+                ErrorKind::AccessDenied,
+                "the credential's scope leaves out its owner's own affairs",
+            ));
+        }
+        self.unbarred(who).await
+    }
+
+    async fn unbarred(&self, who: &PrincipalId) -> Result<(), VaultError> {
         match self.guard.bar(who).await? {
             None => Ok(()),
             Some(_why) => Err(VaultError::new(
@@ -31,7 +49,7 @@ impl Vault {
                 "the session is for another project",
             ));
         }
-        self.unbarred(who).await
+        self.own(call, who).await
     }
 }
 

@@ -17,7 +17,7 @@ pub(in crate::vault) fn claiming<'a>(
 ) -> Option<&'a Word> {
     match &bounds?.rests {
         Rests::Word(word) if word.is_in_groups() && own == Some(principal) => Some(word),
-        Rests::Word(_) | Rests::Job(_) => None,
+        Rests::Word(_) | Rests::Job(_) | Rests::Key(_) => None,
     }
 }
 

@@ -377,7 +377,7 @@ impl Vault {
         let row = self.catalog.principal(who).await?;
         let person = row.is_some_and(|row| row.kind == PrincipalKind::Person);
         if person {
-            self.unbarred(who).await?;
+            self.own(call, who).await?;
             Ok(who.clone())
         } else {
             Err(NO_PERSON)

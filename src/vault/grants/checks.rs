@@ -3,7 +3,7 @@
 use crate::ledger::AuthMethod;
 use crate::policy::{Ask, Decision, Grant, GrantEffect, Policy, Standing};
 use crate::types::{
-    Action, BucketName, PrincipalId, PrincipalKind, ProjectName, Timestamp, limits,
+    Action, BucketName, PrincipalId, PrincipalKind, ProjectName, Timestamp, is_reference, limits,
 };
 use crate::vault::Vault;
 use crate::vault::access::guard::circumstances;
@@ -303,10 +303,4 @@ pub(in crate::vault) fn check_complete(policy: &Policy, grant: &Grant) -> Result
         ErrorKind::InvalidArgument,
         "a grant says its purpose, its permit and its end",
     ))
-}
-
-/// Whether a text can stand as a purpose or a permit.
-fn is_reference(text: &str) -> bool {
-    let bounded = (1..=limits::GRANT_TEXT_BYTES_MAX).contains(&text.len());
-    bounded && text.trim() == text && !text.chars().any(char::is_control)
 }

@@ -121,6 +121,8 @@ impl Vault {
         let bounds = call.bounds.as_deref();
         let word = match bounds.map(|bounds| &bounds.rests) {
             Some(Rests::Job(_)) => return Err(denied("a job lets no other job read")),
+            // A job's right knows neither prefix nor networks: it would reach further.
+            Some(Rests::Key(_)) => return Err(denied("a credential with a scope submits no job")),
             Some(Rests::Word(word)) => Some((word.issuer.clone(), word.subject.clone())),
             None => None,
         };
@@ -200,7 +202,7 @@ impl Vault {
             return Err(self.turn_away(call, intent, NOBODY).await);
         };
         let own = async {
-            self.unbarred(principal).await?;
+            self.own(call, principal).await?;
             self.own_jobs(principal).await
         };
         let mut own = match own.await {

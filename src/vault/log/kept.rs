@@ -76,22 +76,25 @@ impl Guard {
             .await
     }
 
-    /// Puts the scope of a session's credential into the log.
+    /// Puts the scope of a credential into the log.
     pub(in crate::vault) async fn keep_scope(
         &self,
         id: &AccessKeyId,
         bounds: &Bounds,
     ) -> Result<(), VaultError> {
+        let scope = bounds.scope();
         let scope = CredentialScope {
             credential: id.clone(),
             project: bounds.project.clone(),
             dataset: bounds.dataset.clone(),
             version: bounds.version,
-            only_reads: bounds.person().is_some(),
+            only_reads: bounds.only_reads(),
             purpose: bounds.purpose.clone(),
             acr: bounds.assured.acr.clone(),
             amr: bounds.assured.amr.clone(),
             partition: bounds.job().and_then(|job| job.partition.clone()),
+            prefix: scope.map_or_else(String::new, |scope| scope.prefix.clone()),
+            networks: scope.map_or_else(Vec::new, |scope| scope.networks.clone()),
         };
         let text = scope.text();
         let version = CredentialScope::version(&text);

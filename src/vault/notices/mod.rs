@@ -79,7 +79,7 @@ impl Vault {
             return Err(self.turn_away(call, intent, super::NOBODY).await);
         };
         let told = async {
-            self.unbarred(who).await?;
+            self.own(call, who).await?;
             let rows = self.catalog.notices(who, limits::NOTICES_TOLD_MAX).await?;
             let mine = rows.into_iter();
             Ok(mine.filter(|row| is_within(call, &row.project)).collect())

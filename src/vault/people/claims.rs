@@ -58,7 +58,7 @@ impl Call {
                 }),
                 ..(**bounds).clone()
             }),
-            Rests::Word(_) | Rests::Job(_) => Arc::clone(bounds),
+            Rests::Word(_) | Rests::Job(_) | Rests::Key(_) => Arc::clone(bounds),
         });
         Self {
             session: Arc::clone(&self.session),

@@ -13,10 +13,11 @@ use serde::{Deserialize, Serialize};
 use subtle::ConstantTimeEq as _;
 use zeroize::{Zeroize, ZeroizeOnDrop, Zeroizing};
 
+use crate::catalog::CredentialRow;
 use crate::policy::{Assurance, Circumstances, Ground, Within};
 use crate::types::{
-    AccessKeyId, ClaimId, DatasetName, PartitionName, PrincipalId, ProjectName, SecretText,
-    Timestamp, UseClass, limits,
+    AccessKeyId, ClaimId, DatasetName, KeyScope, PartitionName, PrincipalId, ProjectName,
+    SecretText, Timestamp, UseClass, limits,
 };
 use crate::vault::access::guard::Guard;
 use crate::vault::people::assurance::Assured;
@@ -26,7 +27,8 @@ use crate::vault::{ErrorKind, Identity, Vault, VaultError};
 /// What a session's access key begins with; those of lasting credentials begin with `KLUS`.
 const PREFIX: &str = "KLUT";
 
-/// What a session is bound to, beyond its principal's rights.
+/// What a credential is bound to, beyond its principal's rights: a session, or a lasting one with a
+/// scope.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Bounds {
     /// Only this project.
@@ -52,6 +54,17 @@ pub enum Rests {
     Word(Word),
     /// A job that runs on a node.
     Job(JobBounds),
+    /// A lasting credential that is there.
+    Key(KeyBounds),
+}
+
+/// A lasting credential, and how far it reaches beyond what every session says of itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct KeyBounds {
+    /// The credential.
+    pub id: AccessKeyId,
+    /// Its scope.
+    pub scope: KeyScope,
 }
 
 /// An issuer's word for a principal.
@@ -89,7 +102,7 @@ impl Bounds {
     pub(in crate::vault) const fn job(&self) -> Option<&JobBounds> {
         match &self.rests {
             Rests::Job(job) => Some(job),
-            Rests::Word(_) => None,
+            Rests::Word(_) | Rests::Key(_) => None,
         }
     }
 
@@ -98,7 +111,50 @@ impl Bounds {
     pub const fn person(&self) -> Option<&PrincipalId> {
         match &self.rests {
             Rests::Job(job) => Some(&job.person),
-            Rests::Word(_) => None,
+            Rests::Word(_) | Rests::Key(_) => None,
+        }
+    }
+
+    /// The scope of a lasting credential.
+    pub(in crate::vault) const fn scope(&self) -> Option<&KeyScope> {
+        match &self.rests {
+            Rests::Key(key) => Some(&key.scope),
+            Rests::Word(_) | Rests::Job(_) => None,
+        }
+    }
+
+    /// Those of a lasting credential with a scope.
+    pub(in crate::vault) fn of_key(row: &CredentialRow) -> Option<Self> {
+        let scope = row.scope.as_deref()?;
+        Some(Self {
+            project: scope.project.clone(),
+            dataset: scope.dataset.clone(),
+            version: scope.version,
+            purpose: scope.purpose.clone(),
+            assured: Assured::default(),
+            expires: row.expires.unwrap_or(Timestamp::MAX),
+            rests: Rests::Key(KeyBounds {
+                id: row.id.clone(),
+                scope: scope.clone(),
+            }),
+        })
+    }
+
+    /// Whether it changes nothing, whatever its principal may.
+    pub(in crate::vault) fn only_reads(&self) -> bool {
+        self.person().is_some() || self.scope().is_some_and(|scope| scope.only_reads)
+    }
+
+    /// How far it reaches.
+    fn within(&self) -> Within<'_> {
+        let scope = self.scope();
+        Within {
+            project: self.project.as_ref(),
+            dataset: self.dataset.as_ref(),
+            version: self.version,
+            prefix: scope.map_or("", |scope| &scope.prefix),
+            only_reads: self.only_reads(),
+            networks: scope.map_or(&[], |scope| &scope.networks),
         }
     }
 }
@@ -176,14 +232,7 @@ pub(in crate::vault) fn narrowed(
         purpose: bounds.and_then(|bounds| bounds.purpose.as_deref()),
         version: None,
         assurance: bounds.map_or_else(Assurance::default, |bounds| bounds.assured.as_told()),
-        within: bounds.and_then(|bounds| {
-            Some(Within {
-                project: bounds.project.as_ref()?,
-                dataset: bounds.dataset.as_ref(),
-                version: bounds.version,
-                only_reads: bounds.person().is_some(),
-            })
-        }),
+        within: bounds.map(Bounds::within),
         ground: bounds
             .and_then(|bounds| bounds.job()?.partition.as_ref())
             .map_or(Ground::Elsewhere, Ground::In),
@@ -249,8 +298,8 @@ impl Guard {
         Ok(self.linked(subject).await?.as_ref() == Some(principal))
     }
 
-    /// Whether a session of this principal goes on.
-    pub(in crate::vault) async fn session_holds(
+    /// Whether what such bounds rest on goes on.
+    pub(in crate::vault) async fn bounds_hold(
         &self,
         bounds: &Bounds,
         principal: &PrincipalId,
@@ -265,7 +314,18 @@ impl Guard {
                 self.is_linked(whose, principal).await
             }
             Rests::Job(job) => self.job_runs(job, now).await,
+            Rests::Key(key) => self.credential_holds(&key.id, now).await,
         }
+    }
+
+    /// Whether a lasting credential is there and not over, as the catalog has it now.
+    pub(in crate::vault) async fn credential_holds(
+        &self,
+        id: &AccessKeyId,
+        now: Timestamp,
+    ) -> Result<bool, VaultError> {
+        let row = self.catalog.credential(id).await?;
+        Ok(row.is_some_and(|row| row.expires.is_none_or(|end| now < end)))
     }
 }
 
@@ -288,6 +348,10 @@ impl Vault {
         let (word, job) = match &bounds.rests {
             Rests::Word(word) => (Some((word.issuer.clone(), word.subject.clone())), None),
             Rests::Job(job) => (None, Some(SealedJob::of(job))),
+            Rests::Key(_) => {
+                let lasting = "a lasting credential is no session";
+                return Err(VaultError::new(ErrorKind::Internal, lasting));
+            }
         };
         let texts = |ids: &[ClaimId]| ids.iter().map(ToString::to_string).collect();
         let (through, visas) = match &bounds.rests {
@@ -298,7 +362,7 @@ impl Vault {
                 };
                 (texts(&word.through), word.visas.iter().map(seal).collect())
             }
-            Rests::Job(_) => (Vec::new(), Vec::new()),
+            Rests::Job(_) | Rests::Key(_) => (Vec::new(), Vec::new()),
         };
         let inside = Sealed {
             principal: principal.to_string(),
@@ -381,7 +445,7 @@ impl Vault {
         };
         let holds = self
             .guard
-            .session_holds(&session.bounds, &session.principal, self.now());
+            .bounds_hold(&session.bounds, &session.principal, self.now());
         if !holds.await? {
             return Ok(None);
         }

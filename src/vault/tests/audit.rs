@@ -99,7 +99,11 @@ async fn stage() -> Stage {
     let part = vault.put_part(&call, place("k"), &upload, 1, input(b"part", 9));
     let etag = part.await.unwrap().0.etag.to_string();
     let call = world.call(None);
-    let made = vault.create_credential(&call, "olivia".parse().unwrap(), None);
+    let made = vault.create_credential(
+        &call,
+        "olivia".parse().unwrap(),
+        (None, crate::types::KeyScope::default()),
+    );
     let access_key = made.await.unwrap().id;
     let grant = world.grant("stan", "operator").await;
     Stage {
@@ -241,7 +245,7 @@ async fn elsewhere(
             .await
             .map(drop),
         Use::CreateCredential => vault
-            .create_credential(call, olivia(), None)
+            .create_credential(call, olivia(), (None, crate::types::KeyScope::default()))
             .await
             .map(drop),
         Use::RevokeCredential => {
@@ -573,9 +577,11 @@ async fn the_log_holds_neither_contents_nor_secrets() {
     world.put("olivia", "k", canary).await.unwrap();
     world.drain("job-1", "k", Span::All).await;
     let call = world.call(None);
-    let made = world
-        .vault
-        .create_credential(&call, "olivia".parse().unwrap(), None);
+    let made = world.vault.create_credential(
+        &call,
+        "olivia".parse().unwrap(),
+        (None, crate::types::KeyScope::default()),
+    );
     let secret = made.await.unwrap().secret;
     world.vault.identity(&stage.access_key).await.unwrap();
     let mut log = Vec::new();

@@ -414,7 +414,10 @@ async fn a_member_reads_while_she_is_one() {
         .await
         .unwrap();
     assert_eq!(seen, []);
-    let told = world.vault.create_credential(&local(), team, None).await;
+    let told = world
+        .vault
+        .create_credential(&local(), team, (None, crate::types::KeyScope::default()))
+        .await;
     assert_eq!(
         told.err().map(|e| e.kind()),
         Some(ErrorKind::InvalidArgument)

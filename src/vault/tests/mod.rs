@@ -22,6 +22,7 @@ mod deleted;
 mod emergency;
 mod grants;
 mod host;
+mod key_scope;
 mod keywork;
 mod keywork_crash;
 mod keywork_lost;

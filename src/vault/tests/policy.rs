@@ -114,7 +114,11 @@ async fn a_withdrawn_credential_cuts_what_runs_under_it() {
     let olivia = || "olivia".parse().unwrap();
     let made = world
         .vault
-        .create_credential(&world.call(None), olivia(), None)
+        .create_credential(
+            &world.call(None),
+            olivia(),
+            (None, crate::types::KeyScope::default()),
+        )
         .await;
     let id = made.unwrap().id;
     let mut call = world.call(Some("olivia"));
