@@ -39,12 +39,16 @@ pub enum EraseScope {
 }
 
 impl EraseScope {
-    /// Reads it as an approval words it: `dataset`, `object=KEY`, `version=N` (a published one), or
+    /// How an approval words the keys of a dataset that was deleted before: they are all that is
+    /// left of it.
+    pub const DELETED: &'static str = "deleted";
+
+    /// Reads it as an approval words it: `dataset`, `deleted`, `object=KEY`, `version=N` (a published one), or
     /// `write=VERSION:KEY` (one version of an object, `null` too).
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         match text.split_once('=') {
-            None => (text == "dataset").then_some(Self::Dataset),
+            None => matches!(text, "dataset" | Self::DELETED).then_some(Self::Dataset),
             Some(("object", key)) => key.parse().ok().map(Self::Object),
             Some(("version", number)) => {
                 let number: u32 = number.parse().ok()?;
@@ -79,8 +83,8 @@ pub struct KeyWorkRow {
     pub dataset: DatasetId,
     /// What the dataset was called.
     pub bucket: BucketName,
-    /// What is erased; `None` for a rotation, and for the keys of a dataset that was deleted, with
-    /// [`FLOOR_ERASED`] as the floor.
+    /// What is erased; `None` for a rotation. Vaults of before, where one person's deletion of an
+    /// empty dataset destroyed its keys, have `None` with [`FLOOR_ERASED`] as the floor for that.
     pub scope: Option<EraseScope>,
     /// The dataset's keys below this version are destroyed by it, and nothing sealed under them is
     /// written any more; [`FLOOR_ERASED`] where no key is left.
@@ -101,7 +105,8 @@ pub struct KeyWorkRow {
 }
 
 impl KeyWorkRow {
-    /// Whether it destroys the keys of a dataset that was deleted when it was empty.
+    /// Whether it destroys the keys of a dataset that was deleted when it was empty, in a vault of
+    /// before.
     #[must_use]
     pub const fn is_of_deleted(&self) -> bool {
         self.scope.is_none() && self.floor == FLOOR_ERASED

@@ -46,8 +46,8 @@ pub use query::{
 };
 pub(crate) use rebuild::attaching;
 pub use roster::{
-    AliasRow, ClaimRow, EndingRow, JobRow, Linking, NodeRow, PersonRow, RosterEntry, RosterKind,
-    RosterRow, SourceRow, TeamRow, WebhookRow,
+    AliasRow, ClaimRow, DeletedRow, EndingRow, JobRow, Linking, NodeRow, PersonRow, RosterEntry,
+    RosterKind, RosterRow, SourceRow, TeamRow, WebhookRow,
 };
 pub use setting::{
     CorsRule, Expiry, FilterForm, LifecycleFilter, LifecycleRule, Noncurrent, Setting, SettingKind,

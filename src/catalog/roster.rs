@@ -6,7 +6,8 @@ use bytes::Bytes;
 use super::approval::NoticeRow;
 use crate::policy::Demand;
 use crate::types::{
-    ClaimId, DatasetName, Network, PartitionName, PrincipalId, ProjectName, Timestamp, UseClass,
+    BucketName, ClaimId, DatasetId, DatasetName, Network, PartitionName, PrincipalId, ProjectName,
+    Timestamp, UseClass,
 };
 
 /// Which kind of row. Its number is in files and is never given to another.
@@ -36,6 +37,8 @@ pub enum RosterKind {
     Ending,
     /// What visas assert and stands for a group, behind the name of the visas' issuer.
     Visa,
+    /// A dataset that was deleted and whose keys are there, by [`DeletedRow::name`].
+    Deleted,
 }
 
 /// A row's value; its kind is the variant's.
@@ -69,6 +72,8 @@ pub enum RosterRow {
     Ending(EndingRow),
     /// The group that what a visa asserts stands for.
     Visa(ClaimRow),
+    /// A dataset that was deleted and whose keys are there.
+    Deleted(DeletedRow),
 }
 
 /// A row with its revision.
@@ -78,6 +83,34 @@ pub struct RosterEntry {
     pub revision: u64,
     /// The row.
     pub row: RosterRow,
+}
+
+/// A dataset that was deleted when it was empty. Its keys are there until two persons erase them:
+/// with a copy of catalog and store from before, what it held can be read again until then.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct DeletedRow {
+    /// Its identity, under which its keys are kept.
+    pub dataset: DatasetId,
+    /// What it was called; another may be called so by now.
+    pub bucket: BucketName,
+    /// When it was deleted.
+    pub at: Timestamp,
+    /// By whom; nobody who is known, on the vault's host.
+    pub by: Option<PrincipalId>,
+}
+
+impl DeletedRow {
+    /// What the names of all that were called so begin with.
+    #[must_use]
+    pub fn names_of(bucket: &BucketName) -> String {
+        format!("{}/{}\n", bucket.project, bucket.dataset)
+    }
+
+    /// Its name in the roster.
+    #[must_use]
+    pub fn name(bucket: &BucketName, dataset: &DatasetId) -> String {
+        format!("{}{dataset}", Self::names_of(bucket))
+    }
 }
 
 /// A compute node whose key an operator has enrolled.
@@ -241,7 +274,7 @@ pub struct EndingRow {
 impl RosterKind {
     /// Whether what is taken out of the roster can have given somebody something.
     pub(super) const fn gives(self) -> bool {
-        !matches!(self, Self::Push | Self::Ending)
+        !matches!(self, Self::Push | Self::Ending | Self::Deleted)
     }
 }
 
@@ -262,6 +295,7 @@ impl RosterRow {
             Self::Push(_) => RosterKind::Push,
             Self::Ending(_) => RosterKind::Ending,
             Self::Visa(_) => RosterKind::Visa,
+            Self::Deleted(_) => RosterKind::Deleted,
         }
     }
 
@@ -279,7 +313,8 @@ impl RosterRow {
             | Self::Alias(_)
             | Self::Webhook(_)
             | Self::Push(_)
-            | Self::Ending(_) => false,
+            | Self::Ending(_)
+            | Self::Deleted(_) => false,
             Self::Job(job) => job.ended.is_some() || job.left > 0,
         }
     }

@@ -90,7 +90,12 @@ pub(super) fn run(
                 })?,
                 Way::Signed(signer) => bucket(Method::DELETE, name, signer)?,
             }
-            output.note(&format!("dataset {} is deleted", path(name)));
+            output.note(&format!(
+                "dataset {} is deleted; its keys stay until two persons erase them \
+                 (`kluis approval ask erase {} what=deleted`)",
+                path(name),
+                path(name)
+            ));
         }
     }
     Ok(Exit::Done)

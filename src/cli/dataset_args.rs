@@ -247,6 +247,9 @@ pub enum DatasetCommand {
         remote: Remote,
     },
     /// Delete an empty dataset
+    ///
+    /// Its keys stay until two persons erase them: with a copy of catalog and store from before,
+    /// what it held can be read again until then.
     #[command(after_long_help = "Example:\n  kluis dataset delete icu-sepsis/ecg-2024")]
     Delete {
         /// The dataset, as project/dataset

@@ -8,7 +8,7 @@ use super::doctor::certificate;
 use super::open::{Desk, call};
 use super::output::{CliError, Exit, Output};
 use crate::app::Opened;
-use crate::catalog::{DatasetRow, KeyWorkRow};
+use crate::catalog::{DatasetRow, DeletedRow, KeyWorkRow};
 use crate::config::Config;
 use crate::types::{DatasetId, Timestamp};
 
@@ -28,6 +28,7 @@ const COLUMNS: [&str; 9] = [
 /// What is read of a vault.
 struct Seen {
     datasets: Vec<DatasetRow>,
+    deleted: Vec<DeletedRow>,
     works: Vec<KeyWorkRow>,
 }
 
@@ -51,8 +52,13 @@ pub(super) fn run(desk: Desk<'_>, output: &mut Output) -> Result<Exit, CliError>
 
 async fn look(opened: &Opened) -> Result<Seen, CliError> {
     let datasets = super::dataset::of(&opened.catalog, None).await?;
+    let deleted = opened.vault.deleted_datasets().await?;
     let works = super::key::all_works(&opened.catalog).await?;
-    Ok(Seen { datasets, works })
+    Ok(Seen {
+        datasets,
+        deleted,
+        works,
+    })
 }
 
 /// When a file was last written.
@@ -171,7 +177,15 @@ fn of_datasets(opened: &Opened, seen: &Seen) -> Result<Vec<[String; 9]>, CliErro
         let versions = opened.keyring.versions_of(&id).map_err(unread)?;
         let row = named.get(&id);
         let path = |row: &&DatasetRow| format!("{}/{}", row.bucket.project, row.bucket.dataset);
-        let of = row.map_or_else(|| "no dataset (deleted)".to_owned(), path);
+        let left = seen.deleted.iter().find(|left| left.dataset == id);
+        let of = match (row, left) {
+            (Some(row), _) => path(row),
+            (None, Some(left)) => {
+                let (project, dataset) = (&left.bucket.project, &left.bucket.dataset);
+                format!("{project}/{dataset} (deleted {})", left.at)
+            }
+            (None, None) => "no dataset".to_owned(),
+        };
         // Who answers for the data; who made it, where nobody was named.
         let answers =
             |row: &&DatasetRow| row.card.as_ref().map_or(&row.creator, |c| &c.owner).clone();

@@ -8,6 +8,7 @@ mod depositor;
 mod forms;
 mod grants;
 mod jobs;
+mod key_scopes;
 mod partitions;
 mod people;
 mod proofs;

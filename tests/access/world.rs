@@ -268,10 +268,17 @@ impl World {
     }
 
     pub(crate) async fn keys(&self, whose: &str, expires: Option<Timestamp>) -> Keys {
+        self.lend(whose, (expires, KeyScope::default())).await
+    }
+
+    /// A credential that carries a part of its owner's rights.
+    pub(crate) async fn scoped(&self, whose: &str, scope: KeyScope) -> Keys {
+        self.lend(whose, (None, scope)).await
+    }
+
+    async fn lend(&self, whose: &str, terms: (Option<Timestamp>, KeyScope)) -> Keys {
         let local = self.local();
-        let made =
-            self.vault
-                .create_credential(&local, name(whose), (expires, KeyScope::default()));
+        let made = self.vault.create_credential(&local, name(whose), terms);
         made.await.expect("a credential").into()
     }
 

@@ -180,26 +180,30 @@ fn a_changed_root_opens_the_vault_and_the_old_one_does_not() {
 }
 
 #[test]
-fn the_keys_of_a_deleted_dataset_go_with_it_when_their_copy_is_back() {
+fn the_keys_of_a_deleted_dataset_stay_and_are_named() {
     let vault = Vault::founded();
     vault
         .run(&["dataset", "create", "icu/ecg", "--creator", "ana"])
         .expect(0, &[]);
     copy(&vault);
-    fs::rename(vault.path("copy"), vault.path("away")).expect("moved");
-    vault
-        .run(&["dataset", "delete", "icu/ecg"])
-        .expect(0, &["is deleted"]);
-    vault
-        .run(&["key", "works"])
-        .expect(0, &["delete", "not done"]);
-    assert_eq!(keys(&vault, "away").len(), 1, "it could not be reached");
-    fs::rename(vault.path("away"), vault.path("copy")).expect("moved back");
-    vault.run(&["key", "resume"]).expect(0, &["1 pieces"]);
+    vault.run(&["dataset", "delete", "icu/ecg"]).expect(
+        0,
+        &[
+            "is deleted; its keys stay",
+            "kluis approval ask erase icu/ecg what=deleted",
+        ],
+    );
+    vault.run(&["key", "resume"]).expect(0, &[]);
     for dir in ["data/keys", "copy"] {
-        assert!(keys(&vault, dir).is_empty(), "{dir}");
+        assert_eq!(keys(&vault, dir).len(), 1, "{dir}");
     }
-    let told = vault.run(&["key", "inventory"]).expect(0, &[]);
-    assert!(!told.out.contains("no dataset"), "{}", told.out);
+    vault
+        .run(&["key", "inventory"])
+        .expect(0, &["icu/ecg (deleted 2"]);
+    // The next of its name has its own.
+    vault
+        .run(&["dataset", "create", "icu/ecg", "--creator", "ana"])
+        .expect(0, &[]);
+    assert_eq!(keys(&vault, "copy").len(), 2);
     vault.run(&["doctor"]).expect(0, &[]);
 }

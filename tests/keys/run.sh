@@ -12,4 +12,5 @@ HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 part 400 "$HERE/steps.py"
 part 120 "$HERE/moments.py"
 part 60 "$HERE/yesterday.py"
+part 60 "$HERE/deleted.py"
 finish

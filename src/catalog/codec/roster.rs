@@ -4,8 +4,8 @@ use super::CodecError;
 use super::rows::{bytes, fields};
 use super::wire::{Reader, Wire};
 use crate::catalog::{
-    AliasRow, ClaimRow, EndingRow, JobRow, Linking, NodeRow, PersonRow, RosterEntry, RosterKind,
-    RosterRow, SourceRow, TeamRow, WebhookRow,
+    AliasRow, ClaimRow, DeletedRow, EndingRow, JobRow, Linking, NodeRow, PersonRow, RosterEntry,
+    RosterKind, RosterRow, SourceRow, TeamRow, WebhookRow,
 };
 use crate::policy::Demand;
 
@@ -22,6 +22,7 @@ bytes!(RosterKind {
     Push = 9,
     Ending = 10,
     Visa = 11,
+    Deleted = 12,
 });
 fields!(RosterEntry { revision, row });
 fields!(NodeRow {
@@ -67,6 +68,12 @@ fields!(WebhookRow {
     created,
 });
 fields!(EndingRow { ends });
+fields!(DeletedRow {
+    dataset,
+    bucket,
+    at,
+    by,
+});
 fields!(ClaimRow { id, group, created });
 fields!(JobRow {
     principal,
@@ -116,6 +123,7 @@ impl Wire for RosterRow {
             Self::Webhook(row) => row.write(out),
             Self::Push(row) => row.write(out),
             Self::Ending(row) => row.write(out),
+            Self::Deleted(row) => row.write(out),
         }
     }
 
@@ -137,6 +145,7 @@ impl Wire for RosterRow {
             RosterKind::Push => Self::Push(Wire::read(reader)?),
             RosterKind::Ending => Self::Ending(Wire::read(reader)?),
             RosterKind::Visa => Self::Visa(Wire::read(reader)?),
+            RosterKind::Deleted => Self::Deleted(Wire::read(reader)?),
         })
     }
 }

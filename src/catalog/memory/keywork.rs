@@ -2,8 +2,8 @@
 
 use super::super::keywork::{index_sealed_under, sealed_under};
 use super::super::{
-    CatalogError, Conflict, DoomedBlob, EraseScope, ErasedWrite, FLOOR_ERASED, Issue, KeyWorkRow,
-    Mutation, ObjectRow, PublicationRow, Tally, Version, WorkEnd,
+    CatalogError, Conflict, DeletedRow, DoomedBlob, EraseScope, ErasedWrite, FLOOR_ERASED, Issue,
+    KeyWorkRow, Mutation, ObjectRow, PublicationRow, RosterKind, Tally, Version, WorkEnd,
 };
 use super::state::{Blobs, State, insert, must};
 use crate::types::{
@@ -52,14 +52,30 @@ impl State {
     /// Deletes an empty dataset that is under no legal hold.
     pub(super) fn drop_dataset(&mut self, dataset: &DatasetId) -> Result<(), Conflict> {
         self.check_hold(dataset)?;
+        let idle = self.works_on(dataset).all(KeyWorkRow::is_of_deleted);
+        must(idle, Conflict::KeyWork)?;
         self.delete_dataset(dataset)
     }
 
+    /// Work on a dataset's keys that is not done.
+    fn works_on(&self, dataset: &DatasetId) -> impl Iterator<Item = &KeyWorkRow> {
+        let rows = self.key_works.values().map(|work| &work.row);
+        rows.filter(|row| row.dataset == *dataset && row.end.is_none())
+    }
+
+    /// Whether all that is left of a dataset are the keys that this erases.
+    fn is_left(&self, row: &KeyWorkRow) -> bool {
+        let name = DeletedRow::name(&row.bucket, &row.dataset);
+        let left = self.roster.contains_key(&(RosterKind::Deleted, name));
+        left && row.scope == Some(EraseScope::Dataset)
+    }
+
     pub(super) fn begin_key_work(&mut self, row: KeyWorkRow) -> Result<(), CatalogError> {
-        self.need_dataset(&row.dataset)?;
-        let mut works = self.key_works.values();
-        let busy = works.any(|work| work.row.dataset == row.dataset && work.row.end.is_none());
-        must(!busy, Conflict::KeyWork)?;
+        if !self.is_left(&row) {
+            self.need_dataset(&row.dataset)?;
+        }
+        let idle = self.works_on(&row.dataset).next().is_none();
+        must(idle, Conflict::KeyWork)?;
         must(row.floor > self.floor(&row.dataset), Conflict::KeyRetired)?;
         let row = KeyWorkRow {
             tally: Tally::default(),
@@ -309,7 +325,7 @@ impl State {
             Conflict::KeyWork,
         )?;
         let row = work.row.clone();
-        if row.scope == Some(EraseScope::Dataset) {
+        if row.scope == Some(EraseScope::Dataset) && !self.is_left(&row) {
             let ended = self.delete_dataset(&row.dataset);
             ended.map_err(|conflict| {
                 let full = conflict == Conflict::DatasetNotEmpty;

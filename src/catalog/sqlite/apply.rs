@@ -37,6 +37,7 @@ pub(super) fn apply(
         Mutation::CreateDataset(row) => create_dataset(conn, row),
         Mutation::DeleteDataset(id) => {
             keywork::check_hold(conn, id)?;
+            keywork::check_idle(conn, id)?;
             delete_dataset(conn, id)
         }
         Mutation::CheckHold(id) => keywork::check_hold(conn, id),

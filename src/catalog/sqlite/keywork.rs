@@ -5,12 +5,12 @@ use rusqlite::{Connection, Row, params};
 use super::apply::{must, must_insert, need_dataset};
 use super::apply_object::Place;
 use super::erase::{Erasing, add_erased, erase_key, erase_published};
-use super::{publications, rows, sql};
+use super::{publications, roster, rows, sql};
 use crate::catalog::codec::encode_value;
 use crate::catalog::keywork::sealed_under;
 use crate::catalog::{
-    Card, CatalogError, Conflict, DoomedBlob, EraseScope, ErasedWrite, Facts, Issue, KeyWorkRow,
-    ObjectRow, PartRow, PublicationRow, Tally, Version, WorkEnd,
+    Card, CatalogError, Conflict, DeletedRow, DoomedBlob, EraseScope, ErasedWrite, Facts, Issue,
+    KeyWorkRow, ObjectRow, PartRow, PublicationRow, RosterKind, Tally, Version, WorkEnd,
 };
 use crate::types::{
     BlobId, DatasetId, KeyWorkId, PublicationId, Timestamp, UploadId, VersionId, VersionName,
@@ -33,12 +33,37 @@ pub(super) fn check_floor(
     )
 }
 
+/// Whether all that is left of a dataset are the keys that this erases.
+fn is_left(conn: &Connection, row: &KeyWorkRow) -> Result<bool, CatalogError> {
+    let name = DeletedRow::name(&row.bucket, &row.dataset);
+    let left = roster::get(conn, RosterKind::Deleted, &name)?.is_some();
+    Ok(left && row.scope == Some(EraseScope::Dataset))
+}
+
+/// Work on a dataset's keys that is not done.
+fn works_on(conn: &Connection, dataset: &DatasetId) -> Result<Vec<KeyWorkRow>, CatalogError> {
+    let select = "SELECT row FROM key_works WHERE dataset = ?1 AND open = 1";
+    sql::all(conn, select, [dataset.as_bytes()], |row| {
+        sql::get_encoded(row, 0)
+    })
+}
+
+/// A dataset whose keys are worked on is not deleted meanwhile. In a vault of before, what destroys
+/// them was begun in the commit that deletes it.
+pub(super) fn check_idle(conn: &Connection, dataset: &DatasetId) -> Result<(), CatalogError> {
+    let works = works_on(conn, dataset)?;
+    must(
+        works.iter().all(KeyWorkRow::is_of_deleted),
+        Conflict::KeyWork,
+    )
+}
+
 /// Begins work on a dataset's keys.
 pub(super) fn begin(conn: &Connection, row: &KeyWorkRow) -> Result<(), CatalogError> {
-    need_dataset(conn, &row.dataset)?;
-    let open = "SELECT 1 FROM key_works WHERE dataset = ?1 AND open = 1";
-    let busy = sql::exists(conn, open, [row.dataset.as_bytes()])?;
-    must(!busy, Conflict::KeyWork)?;
+    if !is_left(conn, row)? {
+        need_dataset(conn, &row.dataset)?;
+    }
+    must(works_on(conn, &row.dataset)?.is_empty(), Conflict::KeyWork)?;
     let select = "SELECT key_floor FROM datasets WHERE id = ?1";
     let floor: Option<u32> =
         sql::one(
@@ -244,7 +269,7 @@ pub(super) fn end(conn: &Connection, work: &KeyWorkId, end: &WorkEnd) -> Result<
     must(!left, Conflict::KeyWork)?;
     let delete = "DELETE FROM doomed WHERE work = ?1";
     sql::exec(conn, delete, [work.as_bytes()])?;
-    if row.scope == Some(EraseScope::Dataset) {
+    if row.scope == Some(EraseScope::Dataset) && !is_left(conn, &row)? {
         super::apply::delete_dataset(conn, &row.dataset).map_err(|error| {
             let full = error == Conflict::DatasetNotEmpty.into();
             if full {

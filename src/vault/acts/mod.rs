@@ -16,7 +16,7 @@ use super::acts::terms::{check_draft, gains};
 use super::ask::Call;
 use super::error::{ErrorKind, VaultError};
 use super::people::assurance::refusal_or;
-use crate::catalog::{ApprovalRow, ApprovalState, ApprovalStep, Mutation};
+use crate::catalog::{ApprovalRow, ApprovalState, ApprovalStep, EraseScope, Mutation};
 use crate::ledger::{AuthMethod, Intent};
 use crate::policy::{Ask, Assurance, Circumstances, Decision};
 use crate::types::{
@@ -406,8 +406,14 @@ impl Vault {
                 let project = draft.project.clone();
                 let bucket = BucketName { project, dataset };
                 let absent = VaultError::new(ErrorKind::NoSuchDataset, "no such dataset");
-                let row = self.catalog.dataset(&bucket).await?.ok_or(absent)?;
-                Some((row.bucket.dataset, row.id))
+                let is_left = |(_, value): &(String, String)| value == EraseScope::DELETED;
+                let left = draft.kind == ActKind::Erase && draft.terms.iter().any(is_left);
+                let id = if left {
+                    self.last_deleted(&bucket).await?.map(|row| row.dataset)
+                } else {
+                    self.catalog.dataset(&bucket).await?.map(|row| row.id)
+                };
+                Some((bucket.dataset, id.ok_or(absent)?))
             }
         };
         let now = self.now();

@@ -2,16 +2,15 @@
 
 pub(in crate::vault) mod cards;
 pub(in crate::vault) mod cors;
+mod deleted;
 pub(in crate::vault) mod settings;
 pub(in crate::vault) mod stages;
 
 use super::Vault;
 use super::ask::Call;
 use super::error::{ErrorKind, VaultError};
-use super::keywork::Unopened;
 use crate::catalog::{
-    Card, DatasetRow, Defaults, KeyWorkRow, ListQuery, Mutation, Page, UploadQuery, VersionPage,
-    VersionQuery,
+    Card, DatasetRow, Defaults, ListQuery, Mutation, Page, VersionPage, VersionQuery,
 };
 use crate::ledger::ObjectRef;
 use crate::types::{Action, DatasetId, LockDefaults, PrincipalId, Versioning, limits};
@@ -172,26 +171,8 @@ impl Vault {
         }
     }
 
-    /// What deletes a dataset, and with it its keys. Uploads under way hold no object and go with
-    /// it (S3); a dataset with more of them than a page is not empty.
-    async fn dropping(&self, id: DatasetId, work: KeyWorkRow) -> Result<Vec<Mutation>, VaultError> {
-        let all = UploadQuery {
-            limit: limits::PAGE_ENTRIES_MAX,
-            ..UploadQuery::default()
-        };
-        let page = self.catalog.uploads(&id, &all).await?;
-        let now = self.now();
-        let aborts = page.uploads.into_iter().map(|row| Mutation::AbortUpload {
-            upload: row.id,
-            now,
-        });
-        let last = [Mutation::BeginKeyWork(work), Mutation::DeleteDataset(id)];
-        Ok(aborts.chain(last).collect())
-    }
-
-    /// Deletes an empty dataset that is under no legal hold. Its keys are destroyed, in the ring
-    /// and its copies, by work that the same commit begins: where that fails, as while a copy is
-    /// away, the deletion stands and the work is carried on by whoever runs.
+    /// Deletes an empty dataset that is under no legal hold. Its keys stay until two persons erase
+    /// them.
     pub async fn delete_dataset(&self, call: &Call, bucket: &str) -> Result<(), VaultError> {
         let proof = self
             .authorize(call, bucket, None, Action::DatasetDelete)
@@ -201,24 +182,5 @@ impl Vault {
             .drop_dataset(proof.dataset()?, call.session.principal.as_ref())
             .await;
         recorded.settle(result)
-    }
-
-    /// The same, decided and recorded before.
-    pub(super) async fn drop_dataset(
-        &self,
-        row: &DatasetRow,
-        by: Option<&PrincipalId>,
-    ) -> Result<(), VaultError> {
-        let work = self.prepare_forgetting(row, by)?;
-        let committed = self
-            .commit(self.dropping(row.id, work.clone()).await?)
-            .await;
-        self.guard.forget();
-        committed?;
-        if let Err(error) = self.carry_on(&work, Unopened::Wait).await {
-            let reason = error.reason();
-            tracing::warn!(reason, "the keys of a deleted dataset are destroyed later");
-        }
-        Ok(())
     }
 }

@@ -5,8 +5,7 @@ use super::super::log::record::Recorded;
 use super::super::{Call, Vault};
 use super::{Noticed, Unopened};
 use crate::catalog::{
-    DatasetRow, EraseScope, FLOOR_ERASED, KeyWorkRow, ListQuery, Mutation, UploadQuery,
-    VersionQuery, WorkEnd,
+    EraseScope, FLOOR_ERASED, KeyWorkRow, ListQuery, Mutation, UploadQuery, VersionQuery, WorkEnd,
 };
 use crate::ledger::erasure::{Certificate, hash_of_signed};
 use crate::ledger::tlog::{KeyKind, Signer};
@@ -68,28 +67,6 @@ impl Vault {
         })
     }
 
-    /// What destroys the keys of a dataset in the commit that deletes it: its deletion is the word
-    /// of who may delete it, and all that it held is gone.
-    pub(in crate::vault) fn prepare_forgetting(
-        &self,
-        dataset: &DatasetRow,
-        by: Option<&PrincipalId>,
-    ) -> Result<KeyWorkRow, VaultError> {
-        Ok(KeyWorkRow {
-            id: KeyWorkId::random(self.entropy.as_ref())?,
-            dataset: dataset.id,
-            bucket: dataset.bucket.clone(),
-            scope: None,
-            floor: FLOOR_ERASED,
-            keys: self.keyring.versions_of(&dataset.id)?,
-            persons: by.into_iter().cloned().collect(),
-            reason: "the dataset was deleted".to_owned(),
-            begun: self.now(),
-            tally: crate::catalog::Tally::default(),
-            end: None,
-        })
-    }
-
     /// Begins it without asking anybody.
     pub(super) async fn begin_key_work(&self, begin: Begin) -> Result<KeyWorkRow, VaultError> {
         let row = self.prepare_key_work(begin).await?;
@@ -125,7 +102,7 @@ impl Vault {
             self.look_at_chain().await?;
         }
         match &row.scope {
-            // Empty, or its deletion would not stand: there is nothing else to do.
+            // Of before: empty, or its deletion would not stand.
             None if row.is_of_deleted() => {
                 self.keyring.destroy_below(&row.dataset, row.floor)?;
             }
@@ -150,7 +127,11 @@ impl Vault {
             certificate: self.certify(row, kept).await?,
         };
         let work = row.id;
-        self.commit(vec![Mutation::EndKeyWork { work, end }]).await
+        let mut last = vec![Mutation::EndKeyWork { work, end }];
+        if row.scope == Some(EraseScope::Dataset) {
+            last.extend(self.forgetting(&row.bucket, &row.dataset).await?);
+        }
+        self.commit(last).await
     }
 
     /// Takes the rows of an erased dataset out of the catalog, some in each commit.

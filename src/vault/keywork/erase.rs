@@ -73,14 +73,19 @@ impl Vault {
             project: project.clone(),
             dataset: name.clone(),
         };
-        let there = self.catalog.dataset(&bucket).await?;
-        if there.is_none_or(|there| there.id != *dataset) {
+        let what = row.act.terms.first().ok_or(OTHER)?;
+        let there = if what == EraseScope::DELETED {
+            self.forgetting(&bucket, dataset).await?.is_some()
+        } else {
+            let there = self.catalog.dataset(&bucket).await?;
+            there.is_some_and(|there| there.id == *dataset)
+        };
+        if !there {
             return Err(VaultError::new(
                 ErrorKind::NoSuchDataset,
                 "the dataset is gone, or another has its name",
             ));
         }
-        let what = row.act.terms.first().ok_or(OTHER)?;
         let begin = Begin {
             dataset: *dataset,
             bucket,

@@ -14,7 +14,12 @@ impl Vault {
     pub(super) async fn judge_work(&self, begin: &Begin) -> Result<(), VaultError> {
         let there = self.catalog.dataset(&begin.bucket).await?;
         let there = there.filter(|row| row.id == begin.dataset);
-        must(there.is_some(), Conflict::NoDataset)?;
+        let left = begin.scope == Some(EraseScope::Dataset)
+            && self
+                .forgetting(&begin.bucket, &begin.dataset)
+                .await?
+                .is_some();
+        must(there.is_some() || left, Conflict::NoDataset)?;
         let works = self.catalog.open_key_works().await?;
         let busy = works.iter().any(|work| work.dataset == begin.dataset);
         must(!busy, Conflict::KeyWork)?;

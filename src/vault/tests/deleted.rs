@@ -1,13 +1,13 @@
-//! A dataset that is deleted takes its keys along, unless it is under legal hold.
+//! A dataset that is deleted leaves its keys, which two persons erase; one under legal hold stays.
 
 use std::sync::Arc;
 
 use super::keywork::{ask, bucket, get, object, stocked};
 use super::ports::{Gate, Gated};
 use super::support::{BUCKET, World, kind, place};
-use crate::catalog::EraseScope;
-use crate::types::{BucketName, DatasetId};
-use crate::vault::{CardChange, ErrorKind, Noticed, Unopened, Vault, WriteConditions};
+use crate::catalog::{EraseScope, KeyWorkRow, Mutation, Tally};
+use crate::types::{ActKind, ApprovalId, BucketName, DatasetId, KeyWorkId, ProjectName};
+use crate::vault::{ActDraft, CardChange, ErrorKind, Noticed, Unopened, Vault, WriteConditions};
 
 const OTHER: &str = "icu--other";
 
@@ -28,42 +28,171 @@ async fn delete(world: &World, vault: &Vault) -> Option<ErrorKind> {
     kind(vault.delete_dataset(&call, OTHER).await)
 }
 
-#[tokio::test]
-async fn er_2_a_deleted_dataset_leaves_no_key_behind_and_none_comes_back() {
-    let (world, dataset) = emptied().await;
-    assert_eq!(world.keyring.versions_of(&dataset).unwrap(), [1]);
-    assert_eq!(delete(&world, &world.vault).await, None);
-    assert!(world.keyring.versions_of(&dataset).unwrap().is_empty());
-    assert!(world.catalog.open_key_works().await.unwrap().is_empty());
-    let works = world.catalog.key_works(None, None, 9).await.unwrap();
-    let told: Vec<_> = works
-        .iter()
-        .map(|row| (row.word(), row.persons.len()))
-        .collect();
-    assert_eq!(told, [("delete", 1)]);
-    let certificate = world.vault.erasure_certificate(&works[0].id).await.unwrap();
-    assert_eq!(
-        certificate, None,
-        "one person deletes what is empty, two erase"
-    );
-    // The other dataset and its name are as before; the name can be taken again.
-    assert_eq!(get(&world, BUCKET, "a").await.unwrap().len(), 70_000);
+/// What two persons agree on about the other dataset; `ida` is an owner too.
+async fn agree(world: &World, what: &str) -> Result<ApprovalId, ErrorKind> {
+    let project: ProjectName = "icu".parse().unwrap();
+    let draft = ActDraft {
+        kind: ActKind::Erase,
+        project: project.clone(),
+        dataset: Some("other".parse().unwrap()),
+        terms: vec![("what".to_owned(), what.to_owned())],
+        reason: "its end".to_owned(),
+    };
+    let asker = world.call(Some("olivia"));
+    let asked = world.vault.ask_act(&asker, draft).await;
+    let id = asked.map_err(|error| error.kind())?.id;
+    let call = world.call(Some("ida"));
+    let approved = world.vault.approve_act(&call, (&project, id)).await;
+    approved.map_err(|error| error.kind())?;
+    Ok(id)
+}
+
+async fn erase(world: &World, id: ApprovalId) -> Result<KeyWorkRow, ErrorKind> {
+    let project = "icu".parse().unwrap();
     let call = world.call(Some("olivia"));
-    let again = world
+    let erased = world.vault.erase(&call, (&project, id)).await;
+    erased.map_err(|error| error.kind())
+}
+
+async fn second_owner(world: &World) {
+    let ida = "ida".parse().unwrap();
+    let local = world.call(None);
+    let made = world.vault.create_principal(&local, ida, None).await;
+    made.unwrap();
+    world.grant("ida", "owner").await;
+}
+
+#[tokio::test]
+async fn az_10_one_person_deletes_a_dataset_and_two_destroy_its_keys() {
+    let (world, dataset) = emptied().await;
+    second_owner(&world).await;
+    assert_eq!(
+        agree(&world, "deleted").await,
+        Err(ErrorKind::NoSuchDataset)
+    );
+    assert_eq!(delete(&world, &world.vault).await, None);
+    assert_eq!(world.keyring.versions_of(&dataset).unwrap(), [1], "kept");
+    let left = world.vault.deleted_datasets().await.unwrap();
+    let told: Vec<_> = left.iter().map(|row| (row.dataset, &row.bucket)).collect();
+    assert_eq!(told, [(dataset, &named(OTHER))]);
+    assert_eq!(left[0].by, Some("olivia".parse().unwrap()));
+    // Neither restarts nor work on keys that is resumed take what nobody agreed on.
+    world
         .vault
-        .create_dataset(&call, OTHER, false)
+        .resume_key_works(Unopened::GiveUp)
         .await
         .unwrap();
-    assert_ne!(again.id, dataset);
+    let mut noticed = Noticed::default();
+    let back = world.vault.notice_key_works(&mut noticed).await;
+    assert_eq!(back.unwrap(), 0);
+    assert_eq!(world.keyring.versions_of(&dataset).unwrap(), [1]);
+
+    let work = erase(&world, agree(&world, "deleted").await.unwrap())
+        .await
+        .unwrap();
+    assert!(world.keyring.versions_of(&dataset).unwrap().is_empty());
+    assert_eq!((work.dataset, work.persons.len()), (dataset, 2));
+    let certificate = world.vault.erasure_certificate(&work.id).await.unwrap();
+    assert!(certificate.is_some_and(|text| text.contains(&dataset.to_string())));
+    assert!(world.vault.deleted_datasets().await.unwrap().is_empty());
     assert_eq!(
-        world
-            .vault
-            .notice_key_works(&mut Noticed::default())
-            .await
-            .unwrap(),
-        0
+        agree(&world, "deleted").await,
+        Err(ErrorKind::NoSuchDataset)
     );
-    assert_eq!(world.keyring.versions_of(&again.id).unwrap(), [1]);
+    // The other dataset is as before.
+    assert_eq!(get(&world, BUCKET, "a").await.unwrap().len(), 70_000);
+}
+
+#[tokio::test]
+async fn the_keys_of_a_deleted_dataset_are_not_those_of_the_next_of_its_name() {
+    let (world, first) = emptied().await;
+    second_owner(&world).await;
+    assert_eq!(delete(&world, &world.vault).await, None);
+    let early = agree(&world, "deleted").await.unwrap();
+    world.wait(1_000);
+    let make = async || {
+        let call = world.call(Some("olivia"));
+        let made = world.vault.create_dataset(&call, OTHER, false).await;
+        made.unwrap().id
+    };
+    let second = make().await;
+    assert_eq!(delete(&world, &world.vault).await, None);
+    let living = make().await;
+    // Agreed on before the second was deleted: it is the first's, whatever came between.
+    assert_eq!(erase(&world, early).await.unwrap().dataset, first);
+    assert_eq!(world.keyring.versions_of(&second).unwrap(), [1]);
+    assert_eq!(erase(&world, early).await, Err(ErrorKind::Conflict), "once");
+    let next = agree(&world, "deleted").await.unwrap();
+    assert_eq!(erase(&world, next).await.unwrap().dataset, second);
+    assert!(world.keyring.versions_of(&second).unwrap().is_empty());
+    assert_eq!(
+        world.keyring.versions_of(&living).unwrap(),
+        [1],
+        "untouched"
+    );
+    assert!(
+        world
+            .catalog
+            .dataset(&named(OTHER))
+            .await
+            .unwrap()
+            .is_some()
+    );
+    assert_eq!(
+        agree(&world, "deleted").await,
+        Err(ErrorKind::NoSuchDataset)
+    );
+}
+
+#[tokio::test]
+async fn what_was_agreed_on_for_a_living_dataset_erases_no_deleted_one() {
+    let (world, dataset) = emptied().await;
+    second_owner(&world).await;
+    let living = agree(&world, "dataset").await.unwrap();
+    assert_eq!(delete(&world, &world.vault).await, None);
+    assert_eq!(erase(&world, living).await, Err(ErrorKind::NoSuchDataset));
+    assert_eq!(world.keyring.versions_of(&dataset).unwrap(), [1]);
+    for other in ["object=a", "version=1", "dataset"] {
+        assert_eq!(
+            agree(&world, other).await,
+            Err(ErrorKind::NoSuchDataset),
+            "{other}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_dataset_is_not_deleted_while_its_keys_are_worked_on() {
+    let (world, dataset) = emptied().await;
+    let work = KeyWorkRow {
+        id: KeyWorkId::from_bytes([9; 16]),
+        dataset,
+        bucket: named(OTHER),
+        scope: None,
+        floor: 2,
+        keys: vec![1],
+        persons: Vec::new(),
+        reason: String::new(),
+        begun: world.vault.now(),
+        tally: Tally::default(),
+        end: None,
+    };
+    let begun = world.catalog.commit(vec![Mutation::BeginKeyWork(work)]);
+    begun.await.unwrap();
+    assert_eq!(
+        delete(&world, &world.vault).await,
+        Some(ErrorKind::Conflict)
+    );
+    assert!(
+        world
+            .catalog
+            .dataset(&named(OTHER))
+            .await
+            .unwrap()
+            .is_some()
+    );
+    world.vault.resume_key_works(Unopened::Wait).await.unwrap();
+    assert_eq!(delete(&world, &world.vault).await, None);
 }
 
 #[tokio::test]
@@ -107,11 +236,10 @@ async fn er_2_what_is_under_legal_hold_is_neither_deleted_nor_erased() {
     let free = world.vault.set_card(&call, &name, change(None), None);
     free.await.unwrap();
     assert_eq!(delete(&world, &world.vault).await, None);
-    assert!(world.keyring.versions_of(&dataset).unwrap().is_empty());
 }
 
 #[tokio::test]
-async fn a_deletion_that_is_cut_short_is_none_or_takes_the_key_in_the_end() {
+async fn a_deletion_that_is_cut_short_is_none_or_whole_and_remembered() {
     for after in [false, true] {
         for at in 1.. {
             let (mut world, dataset) = emptied().await;
@@ -127,10 +255,11 @@ async fn a_deletion_that_is_cut_short_is_none_or_takes_the_key_in_the_end() {
             world.rewire(|parts| parts);
             world.vault.resume_key_works(Unopened::Wait).await.unwrap();
             let there = world.catalog.dataset(&named(OTHER)).await.unwrap();
-            let keys = world.keyring.versions_of(&dataset).unwrap();
-            assert_eq!(there.is_some(), !keys.is_empty(), "step {at}");
+            let left = world.vault.deleted_datasets().await.unwrap();
+            assert_eq!(there.is_some(), left.is_empty(), "step {at}");
+            assert_eq!(world.keyring.versions_of(&dataset).unwrap(), [1]);
             if finished {
-                assert!(there.is_none() && at > 3);
+                assert!(there.is_none() && at > 2);
                 break;
             }
         }
