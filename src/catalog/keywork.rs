@@ -43,8 +43,8 @@ impl EraseScope {
     /// left of it.
     pub const DELETED: &'static str = "deleted";
 
-    /// Reads it as an approval words it: `dataset`, `deleted`, `object=KEY`, `version=N` (a published one), or
-    /// `write=VERSION:KEY` (one version of an object, `null` too).
+    /// Reads it as an approval words it: `dataset`, `deleted`, `object=KEY`, `version=N` (a
+    /// published one), or `write=VERSION:KEY` (one version of an object, `null` too).
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         match text.split_once('=') {

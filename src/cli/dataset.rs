@@ -90,15 +90,18 @@ pub(super) fn run(
                 })?,
                 Way::Signed(signer) => bucket(Method::DELETE, name, signer)?,
             }
-            output.note(&format!(
-                "dataset {} is deleted; its keys stay until two persons erase them \
-                 (`kluis approval ask erase {} what=deleted`)",
-                path(name),
-                path(name)
-            ));
+            output.note(&deleted(name));
         }
     }
     Ok(Exit::Done)
+}
+
+fn deleted(name: &BucketName) -> String {
+    let name = path(name);
+    format!(
+        "dataset {name} is deleted; its keys stay until two persons erase them \
+         (`kluis approval ask erase {name} what=deleted`)"
+    )
 }
 
 /// Makes a dataset on the host.

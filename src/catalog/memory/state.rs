@@ -398,7 +398,7 @@ impl State {
     fn scope_credential(&mut self, id: &AccessKeyId, scope: KeyScope) -> Result<(), CatalogError> {
         let row = self.credentials.get_mut(id);
         let row = row.filter(|row| row.scope.is_none());
-        row.ok_or(CatalogError::repeated("scope"))?.scope = Some(Box::new(scope));
+        row.ok_or_else(|| CatalogError::repeated("scope"))?.scope = Some(Box::new(scope));
         Ok(())
     }
 

@@ -158,9 +158,10 @@ pub(super) fn credential(row: &Row<'_>) -> Result<CredentialRow, CatalogError> {
         sealed_secret: get_bytes(row, 2)?,
         created: get_time(row, 3)?,
         expires: get_time_or_none(row, 4)?,
-        scope: match row.get_ref(5)? {
-            rusqlite::types::ValueRef::Null => None,
-            _ => Some(Box::new(get_encoded(row, 5)?)),
+        scope: if row.get_ref(5)? == rusqlite::types::ValueRef::Null {
+            None
+        } else {
+            Some(Box::new(get_encoded(row, 5)?))
         },
     })
 }

@@ -39,8 +39,8 @@ async fn agree(world: &World, what: &str) -> Result<ApprovalId, ErrorKind> {
         reason: "its end".to_owned(),
     };
     let asker = world.call(Some("olivia"));
-    let asked = world.vault.ask_act(&asker, draft).await;
-    let id = asked.map_err(|error| error.kind())?.id;
+    let row = world.vault.ask_act(&asker, draft).await;
+    let id = row.map_err(|error| error.kind())?.id;
     let call = world.call(Some("ida"));
     let approved = world.vault.approve_act(&call, (&project, id)).await;
     approved.map_err(|error| error.kind())?;

@@ -138,7 +138,7 @@ async fn a_scope_of_a_dataset_reaches_no_other() {
         .list_objects(&project, OTHER, ListQuery::default());
     assert!(other.await.is_ok(), "all of the project");
     let elsewhere = key(&world, |scope| {
-        scope.project = Some("onco".parse().unwrap())
+        scope.project = Some("onco".parse().unwrap());
     })
     .await;
     assert!(!reads(&world, &elsewhere, BUCKET, "raw/a").await);
@@ -198,7 +198,7 @@ async fn a_scope_of_a_purpose_uses_no_grant_of_another() {
     let same = key(&world, |scope| scope.purpose = Some("test:try".to_owned())).await;
     assert!(reads(&world, &same, BUCKET, "raw/a").await);
     let other = key(&world, |scope| {
-        scope.purpose = Some("test:other".to_owned())
+        scope.purpose = Some("test:other".to_owned());
     })
     .await;
     assert!(!reads(&world, &other, BUCKET, "raw/a").await);
