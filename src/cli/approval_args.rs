@@ -14,7 +14,8 @@ pub enum ApprovalCommand {
     /// label.lower PROJECT/DATASET to=LABEL; break-glass PROJECT/DATASET who=PERSON minutes=N;
     /// erase PROJECT/DATASET what=dataset (or what=object=KEY, what=write=VERSION:KEY for one
     /// version of an object, what=version=N for a published version, what=deleted for the keys of
-    /// the dataset of that name that was deleted last); log.shorten PROJECT days=N. Nothing of it can be changed once it is asked.
+    /// the dataset of that name that was deleted last); log.shorten PROJECT days=N.
+    /// Nothing of it can be changed once it is asked.
     #[command(
         after_long_help = "Example:\n  kluis approval ask label.lower icu-sepsis/ecg-2024 to=internal --reason DPIA-12 --credentials ana.env\n  kluis approval ask break-glass icu-sepsis/ecg-2024 who=b.devries minutes=60 --reason theatre-3"
     )]
