@@ -121,9 +121,7 @@ pub enum NodeCommand {
         output: PathBuf,
     },
     /// Enrol a node: what its key signs about jobs of its cluster is believed
-    #[command(
-        after_long_help = "Example:\n  kluis node enrol gpu-017 --cluster hpc1 --key AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA="
-    )]
+    #[command(after_long_help = "Example:\n  kluis node enrol gpu-017 --cluster hpc1 --key KEY")]
     Enrol {
         /// Its name
         name: String,

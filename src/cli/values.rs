@@ -8,6 +8,7 @@ use crate::keyring::is_recipient;
 use crate::ledger::{Outcome, parse_event};
 use crate::types::{
     AccessKeyId, BucketName, BucketRef, DatasetName, EventId, PrincipalId, ProjectName, Timestamp,
+    is_small_order,
 };
 
 /// Why a value was refused.
@@ -31,8 +32,8 @@ pub enum ValueError {
     /// A hash that is not 64 hex digits.
     #[error("a SHA-256 is written as 64 lower-case hex digits")]
     Digest,
-    /// A key that is not 32 bytes in base64.
-    #[error("a node's key is 32 bytes in base64, as `kluis node init` prints it")]
+    /// A key that is not 32 bytes in base64, or that anybody can sign under.
+    #[error("a node's key is 32 bytes in base64, as `kluis node init` prints it; no other")]
     NodeKey,
     /// A term that is not written `name=value`.
     #[error("a term is written name=value")]
@@ -163,7 +164,11 @@ pub fn digest(text: &str) -> Result<[u8; 32], ValueError> {
 pub fn node_key(text: &str) -> Result<[u8; 32], ValueError> {
     let bytes = data_encoding::BASE64.decode(text.as_bytes());
     let bytes = bytes.map_err(|_not_base64| ValueError::NodeKey)?;
-    bytes.try_into().map_err(|_length| ValueError::NodeKey)
+    let key = bytes.try_into().map_err(|_length| ValueError::NodeKey)?;
+    if is_small_order(&key) {
+        return Err(ValueError::NodeKey);
+    }
+    Ok(key)
 }
 
 /// Reads a date, which begins at midnight UTC, or a moment (RFC 3339).

@@ -5,7 +5,9 @@ use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 use super::ManifestError;
 use super::part::Part;
 use super::wire::{Reader, put_short};
-use crate::types::{BlobId, BucketName, DatasetId, PublicationId, Secret, Timestamp};
+use crate::types::{
+    BlobId, BucketName, DatasetId, PublicationId, Secret, Timestamp, is_small_order,
+};
 
 /// SHA-256.
 pub type Digest = [u8; 32];
@@ -196,6 +198,9 @@ impl SignerKey {
         let (signed, signature) = split(envelope)?;
         //= src/manifest/FORMAT.md#root
         //# A reader MUST verify the signature before it believes a byte of the root.
+        if is_small_order(&self.0) {
+            return Err(ManifestError::Signature);
+        }
         UnparsedPublicKey::new(&ED25519, &self.0)
             .verify(signed, signature)
             .map_err(|_unspecified| ManifestError::Signature)?;

@@ -26,7 +26,7 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde_json::{Map, Value};
 
-use crate::types::{Timestamp, limits};
+use crate::types::{Timestamp, is_small_order, limits};
 
 pub use visa::{Visa, VisaError, VisaIssuer, session_end, verify_visa, visas_end};
 
@@ -229,6 +229,10 @@ impl Key {
                 _other => return None,
             },
             AlgorithmParameters::OctetKeyPair(pair) if pair.curve == EllipticCurve::Ed25519 => {
+                let point = BASE64URL_NOPAD.decode(pair.x.as_bytes()).ok()?;
+                if is_small_order(point.first_chunk().filter(|_| point.len() == 32)?) {
+                    return None;
+                }
                 vec![Algorithm::EdDSA]
             }
             // Secrets, other curves, and what the library learns later.

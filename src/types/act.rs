@@ -68,7 +68,7 @@ impl FromStr for ActKind {
 
     fn from_str(text: &str) -> Result<Self, IdError> {
         let mut all = Self::ALL.iter().copied();
-        all.find(|kind| kind.as_str() == text).ok_or(IdError)
+        all.find(|kind| kind.as_str() == text).ok_or(IdError::Act)
     }
 }
 
@@ -123,7 +123,7 @@ mod tests {
             assert_eq!(kind.as_str().parse(), Ok(*kind));
         }
         for bad in ["", "erase ", "Erase", "label"] {
-            assert_eq!(bad.parse::<ActKind>(), Err(IdError), "{bad}");
+            assert_eq!(bad.parse::<ActKind>(), Err(IdError::Act), "{bad}");
         }
     }
 

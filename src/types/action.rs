@@ -28,7 +28,7 @@ macro_rules! actions {
             type Err = IdError;
 
             fn from_str(text: &str) -> Result<Self, IdError> {
-                match text { $($text => Ok(Self::$name),)* _ => Err(IdError) }
+                match text { $($text => Ok(Self::$name),)* _ => Err(IdError::Action) }
             }
         }
     };

@@ -32,9 +32,9 @@ impl FromStr for ETag {
 
     /// Reads a tag that this type printed.
     fn from_str(text: &str) -> Result<Self, IdError> {
-        let (id, parts) = text.split_once('-').ok_or(IdError)?;
+        let (id, parts) = text.split_once('-').ok_or(IdError::ETag)?;
         let _: VersionId = id.parse()?;
-        let _: u32 = parts.parse().map_err(|_not_a_number| IdError)?;
+        let _: u32 = parts.parse().map_err(|_not_a_number| IdError::ETag)?;
         Ok(Self(text.into()))
     }
 }

@@ -7,10 +7,34 @@ use data_encoding::HEXLOWER;
 
 use super::{Entropy, EntropyError};
 
-/// A text that is not 32 lower-case hex digits.
+/// A text that names nothing of its kind.
 #[derive(Debug, thiserror::Error, PartialEq, Eq, Clone, Copy)]
-#[error("an identifier is 32 lower-case hex digits")]
-pub struct IdError;
+pub enum IdError {
+    /// Not 32 lower-case hex digits.
+    #[error("an identifier is 32 lower-case hex digits")]
+    Id,
+    /// A principal's name is another text.
+    #[error("a name of a person, workload or group is 1 to 128 of a-z, 0-9 and . _ @ -")]
+    Principal,
+    /// An access key is another text.
+    #[error("an access key is 20 of A-Z and 0-9")]
+    AccessKey,
+    /// No action.
+    #[error("no action is called so; docs/policy.md has them all, as object.read")]
+    Action,
+    /// No act of two persons.
+    #[error("an act of two persons is label.lower, break-glass, erase or log.shorten")]
+    Act,
+    /// A label is another text.
+    #[error("a label is 1 to 32 of a-z, 0-9 and -")]
+    Label,
+    /// An order of labels is written otherwise.
+    #[error("labels are written `public < internal < secret`: 1 to 16, each once")]
+    Labels,
+    /// No `ETag` of this vault.
+    #[error("an ETag of this vault is an identifier, a dash and a number")]
+    ETag,
+}
 
 macro_rules! id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -55,8 +79,8 @@ macro_rules! id {
             type Err = IdError;
 
             fn from_str(text: &str) -> Result<Self, IdError> {
-                let bytes = HEXLOWER.decode(text.as_bytes()).map_err(|_not_hex| IdError)?;
-                bytes.try_into().map(Self).map_err(|_wrong_length| IdError)
+                let bytes = HEXLOWER.decode(text.as_bytes()).map_err(|_not_hex| IdError::Id)?;
+                bytes.try_into().map(Self).map_err(|_wrong_length| IdError::Id)
             }
         }
     };
@@ -137,7 +161,7 @@ mod tests {
             &format!("{good}00"),
             &good.replace('b', "g"),
         ] {
-            assert_eq!(bad.parse::<BlobId>(), Err(IdError), "{bad}");
+            assert_eq!(bad.parse::<BlobId>(), Err(IdError::Id), "{bad}");
         }
     }
 }

@@ -24,7 +24,7 @@ impl FromStr for Label {
     fn from_str(text: &str) -> Result<Self, IdError> {
         let ok = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-');
         if text.is_empty() || text.len() > limits::LABEL_BYTES_MAX || !text.bytes().all(ok) {
-            return Err(IdError);
+            return Err(IdError::Label);
         }
         Ok(Self(text.into()))
     }
@@ -79,7 +79,7 @@ impl FromStr for Labels {
             later.into_iter().any(|other| other == name)
         });
         if twice || names.len() > limits::LABELS_MAX {
-            return Err(IdError);
+            return Err(IdError::Labels);
         }
         Ok(Self(names))
     }

@@ -4,6 +4,7 @@ mod act;
 mod action;
 mod checksum;
 mod clock;
+mod ed25519;
 mod etag;
 mod id;
 mod key_scope;
@@ -22,6 +23,7 @@ pub use act::{Act, ActKind};
 pub use action::Action;
 pub use checksum::{ChecksumKind, Checksums};
 pub use clock::{Clock, Entropy, EntropyError, Timestamp};
+pub use ed25519::is_small_order;
 pub use etag::ETag;
 pub use id::{
     ApprovalId, BlobId, ClaimId, DatasetId, EventId, GrantId, IdError, KeyWorkId, NoticeId,

@@ -25,7 +25,7 @@ impl FromStr for PrincipalId {
     fn from_str(text: &str) -> Result<Self, IdError> {
         let ok = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'@' | b'-');
         if text.is_empty() || text.len() > limits::PRINCIPAL_BYTES_MAX || !text.bytes().all(ok) {
-            return Err(IdError);
+            return Err(IdError::Principal);
         }
         Ok(Self(text.into()))
     }
@@ -67,7 +67,7 @@ impl FromStr for AccessKeyId {
     fn from_str(text: &str) -> Result<Self, IdError> {
         let ok = |b: u8| matches!(b, b'A'..=b'Z' | b'0'..=b'9');
         if text.len() != 20 || !text.bytes().all(ok) {
-            return Err(IdError);
+            return Err(IdError::AccessKey);
         }
         Ok(Self(text.into()))
     }

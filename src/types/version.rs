@@ -76,7 +76,7 @@ mod tests {
             assert_eq!(name.to_string().parse(), Ok(name));
         }
         for bad in ["", "Null", "3/L4kqtJlcpXroDTDmJ", "ab", "null "] {
-            assert_eq!(bad.parse::<VersionName>(), Err(IdError), "{bad}");
+            assert_eq!(bad.parse::<VersionName>(), Err(IdError::Id), "{bad}");
         }
         assert!(VersionName::Null.names(&id, false) && !VersionName::Null.names(&id, true));
         assert!(VersionName::Id(id).names(&id, true) && !VersionName::Id(id).names(&id, false));

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use super::question::{Question, questions};
+use super::question::{Question, in_her_name, questions};
 use crate::ledger::{AuthMethod, Completion, Intent, PolicyRef, Session};
 use crate::policy::{
     Ask, Assurance, Circumstances, CredentialScope, Decision, Ground, Pieces, Policy, PolicyError,
@@ -205,20 +205,22 @@ impl Again {
         policy: &PolicyRef,
         project: &ProjectName,
         principal: &PrincipalId,
-    ) -> Result<(Arc<SubjectPolicy>, Arc<Rights>), Verdict> {
+    ) -> Result<Option<(Arc<SubjectPolicy>, Arc<Rights>)>, Verdict> {
         let (text, rights) = self.open(&policy.version)?;
         let slot = (policy.version, project.clone(), principal.clone());
         if let Some(subject) = self.subjects.get(&slot) {
-            return Ok((Arc::clone(subject), rights));
+            return Ok(Some((Arc::clone(subject), rights)));
         }
-        let subject = rights.subject(&text, project, principal);
-        // Grants of another project under this version: it was not one of this project.
-        let subject = Arc::new(subject.map_err(|_foreign| ALTERED)?);
+        // Grants of another project or holder under this version: it was not one of hers here.
+        let Ok(subject) = rights.subject(&text, project, principal) else {
+            return Ok(None);
+        };
+        let subject = Arc::new(subject);
         if self.subjects.len() >= REPLAY_SUBJECTS_MAX {
             self.subjects.clear();
         }
         self.subjects.insert(slot, Arc::clone(&subject));
-        Ok((subject, rights))
+        Ok(Some((subject, rights)))
     }
 
     /// Decides a recorded request again; `None` where nothing was decided.
@@ -245,10 +247,14 @@ impl Again {
         let project = intent.object.project.as_ref();
         let project = project.ok_or(Verdict::Unclear("the record names no project"))?;
         let asked = questions(session, intent).map_err(Verdict::Unclear)?;
+        let hers = in_her_name(session, &asked);
         let scope = self.scope(session)?;
         let mut other = None;
-        for question in asked {
-            let (subject, rights) = self.subject(recorded, project, &question.principal)?;
+        for question in asked.into_iter().chain(hers) {
+            let found = self.subject(recorded, project, &question.principal)?;
+            let Some((subject, rights)) = found else {
+                continue;
+            };
             for now in moments(intent.time, end, &rights) {
                 let ask = ask((project, session, intent), (&question, now), scope.as_ref());
                 let again = subject.decide(&ask);
@@ -258,7 +264,8 @@ impl Again {
                 other.get_or_insert(again);
             }
         }
-        Ok(other.map_or(GONE, |again| Verdict::Different(Box::new(again))))
+        // Rights of nobody who can have been asked about.
+        Ok(other.map_or(ALTERED, |again| Verdict::Different(Box::new(again))))
     }
 
     /// What the credential was bound to: known of each that a session was made for.

@@ -104,6 +104,21 @@ pub(super) fn questions(session: &Session, intent: &Intent) -> Result<Vec<Questi
     Ok(found)
 }
 
+/// The same about the person in whose name the session's principal acts: of a job it is hers that
+/// counts. Which of the two was asked about says the version of the rights, which is one person's.
+pub(super) fn in_her_name(session: &Session, asked: &[Question]) -> Vec<Question> {
+    let person = session.responsible.as_ref();
+    let person = person.filter(|_| session.auth != AuthMethod::Local);
+    let hers = |person: &PrincipalId| {
+        let of = |question: &Question| Question {
+            principal: person.clone(),
+            ..question.clone()
+        };
+        asked.iter().map(of).collect()
+    };
+    person.map_or_else(Vec::new, hers)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -181,6 +181,26 @@ fn the_moment_is_any_between_begin_and_end() {
     );
 }
 
+/// A scheduler's job reads by its person's rights, under a name of its own.
+#[test]
+fn a_jobs_decision_is_its_persons() {
+    let subject = subject(vec![grant(2_000_000)]);
+    let (mut session, intent) = record(&decide(&subject, BEGUN, None));
+    session.principal = Some("job-7@n2.c1".parse().unwrap());
+    session.responsible = Some("ana".parse().unwrap());
+    let mut again = kept(&subject);
+    assert_eq!(
+        judged(&mut again, &(session.clone(), intent.clone())),
+        Verdict::Same
+    );
+    // In nobody else's name, and in hers only where the record says so.
+    for person in [None, Some("olga")] {
+        session.responsible = person.map(|name| name.parse().unwrap());
+        let told = judged(&mut again, &(session.clone(), intent.clone()));
+        assert!(matches!(told, Verdict::Altered(_)), "{told:?}");
+    }
+}
+
 #[test]
 fn what_a_credential_was_bound_to_counts() {
     let subject = subject(vec![grant(2_000_000)]);

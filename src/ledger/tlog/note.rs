@@ -7,8 +7,8 @@ use data_encoding::{BASE64, HEXLOWER};
 use ring::digest::{Context, SHA256};
 use ring::signature::{ED25519, Ed25519KeyPair, KeyPair as _, UnparsedPublicKey};
 
-use crate::types::Secret;
 use crate::types::limits::{NOTE_BYTES_MAX, NOTE_SIGNATURES_MAX};
+use crate::types::{Secret, is_small_order};
 
 /// How a line of signature begins.
 const DASH: &str = "— ";
@@ -237,9 +237,12 @@ pub struct VerifierKey {
 }
 
 impl VerifierKey {
-    /// A key under a name.
+    /// A key under a name; one that anybody can sign under is none.
     pub fn new(name: &str, kind: KeyKind, key: [u8; 32]) -> Result<Self, NoteError> {
         check_name(name)?;
+        if is_small_order(&key) {
+            return Err(NoteError::Key);
+        }
         Ok(Self {
             id: key_id(name, kind, &key),
             name: name.to_owned(),

@@ -9,9 +9,9 @@ use crate::vault::Vault;
 use crate::vault::error::VaultError;
 
 impl Vault {
-    /// What deletes a dataset and remembers whose keys are left. Uploads under way and what is being
-    /// published hold no object and go with it (S3); a dataset with more of them than a page is not
-    /// empty.
+    /// What deletes a dataset and remembers whose keys are left. Uploads under way, and what is
+    /// being published, hold no object and go with it (S3); a dataset with more of them than a page
+    /// is not empty.
     async fn dropping(
         &self,
         row: &DatasetRow,

@@ -1,7 +1,7 @@
 //! What must hold of a grant, and of whoever proposes, approves or withdraws it.
 
 use crate::ledger::AuthMethod;
-use crate::policy::{Ask, Decision, Grant, GrantEffect, Policy, Standing};
+use crate::policy::{Ask, Decision, Grant, GrantEffect, Policy, Standing, Terms};
 use crate::types::{
     Action, BucketName, PrincipalId, PrincipalKind, ProjectName, Timestamp, is_reference, limits,
 };
@@ -262,6 +262,52 @@ impl Vault {
         }
         let why = "a role that lets bytes out is granted to a person, no group or workload";
         Err(VaultError::new(ErrorKind::InvalidArgument, why))
+    }
+
+    /// That a project has an owner without this grant, too: one who manages grants of all of it now,
+    /// from anywhere, and is not suspended. Without one it would be closed for ever.
+    pub(in crate::vault) async fn check_owned_without(
+        &self,
+        grant: &Grant,
+    ) -> Result<(), VaultError> {
+        if !self.makes_owner(grant) {
+            return Ok(());
+        }
+        let all = limits::CATALOG_GRANTS_MAX;
+        let others = self.catalog.grants(&grant.project, all).await?;
+        let others = others.iter().filter(|other| other.id != grant.id);
+        for other in others.filter(|other| self.makes_owner(other)) {
+            if self.guard.bar(&other.principal).await?.is_none() {
+                return Ok(());
+            }
+        }
+        let why = "the project would have no owner: make another one first";
+        Err(VaultError::new(ErrorKind::InvalidArgument, why))
+    }
+
+    /// Whether it makes somebody manage grants of all of a project now, from anywhere.
+    fn makes_owner(&self, grant: &Grant) -> bool {
+        let now = self.now();
+        let Terms {
+            networks,
+            partitions,
+            actions,
+            version: _,
+            standing,
+            lapses: _,
+            proposer: _,
+        } = &grant.terms;
+        let manages = Action::GrantManage;
+        grant.effect == GrantEffect::Allow
+            && *standing == Standing::Approved
+            && self.allows(grant, manages)
+            && (actions.is_empty() || actions.contains(&manages))
+            && grant.dataset.is_none()
+            && grant.prefix.is_empty()
+            && networks.is_empty()
+            && partitions.is_empty()
+            && grant.starts <= now
+            && grant.ends().is_none_or(|end| now < end)
     }
 
     /// Whether the grant makes the first owner of a project that holds nothing yet.

@@ -124,6 +124,7 @@ impl Vault {
     /// Asks for a grant. It gives nothing until an owner approves it. Whoever asks must know of the
     /// dataset already, or manage its grants; on the host anyone may.
     pub async fn propose_grant(&self, call: &Call, grant: Grant) -> Result<Grant, VaultError> {
+        let grant = as_proposal(grant);
         let intent = Self::grant_intent(call, &grant);
         match self.judge_proposed(call, &grant).await {
             Ok(terms) => {
@@ -141,6 +142,7 @@ impl Vault {
         grant: Grant,
         propose: bool,
     ) -> Result<Grant, VaultError> {
+        let grant = if propose { as_proposal(grant) } else { grant };
         let mut intent = Self::grant_intent(call, &grant);
         let said = format!("dry_run {}", words(&grant));
         intent.query = Some(super::cut(&said));
@@ -254,8 +256,11 @@ impl Vault {
             };
             let decision = self.check_approver(call, &grant, &approver).await?;
             if grant.terms.standing != from {
-                let why = "it does not stand as it must for this";
-                return Err(VaultError::new(ErrorKind::Conflict, why));
+                let why = match from {
+                    Standing::Proposed => "the grant is in force already",
+                    Standing::Approved => "the grant is proposed: it is approved first",
+                };
+                return Err(VaultError::new(ErrorKind::InvalidArgument, why));
             }
             self.check_grant(&grant)?;
             self.check_named(&grant).await?;
@@ -304,7 +309,7 @@ impl Vault {
             if local {
                 let grant = self.find_grant(project, id).await?;
                 return match grant.effect {
-                    GrantEffect::Allow => Ok(()),
+                    GrantEffect::Allow => self.check_owned_without(&grant).await,
                     GrantEffect::Deny => Err(MAY_NOT),
                 };
             }
@@ -318,7 +323,8 @@ impl Vault {
             if own {
                 self.own_in(call, &by, project).await
             } else {
-                self.decide_managing(call, &grant, &by).await.map(drop)
+                self.decide_managing(call, &grant, &by).await?;
+                self.check_owned_without(&grant).await
             }
         };
         if let Err(error) = checked.await {
@@ -479,13 +485,29 @@ impl Vault {
     }
 }
 
-/// What the record says of a grant that is made or approved.
+/// The grant as its proposer asks for it: nobody has approved it.
+fn as_proposal(grant: Grant) -> Grant {
+    let terms = Terms {
+        standing: Standing::Proposed,
+        proposer: Some(grant.approver.clone()),
+        ..grant.terms
+    };
+    Grant { terms, ..grant }
+}
+
+/// What the record says of a grant that is made, proposed or approved.
 fn words(grant: &Grant) -> String {
     let dataset = grant.dataset.as_ref().map_or("*", |name| name.as_str());
     let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    let (approver, proposer) = match (grant.terms.standing, &grant.terms.proposer) {
+        (Standing::Proposed, Some(proposer)) => (String::new(), format!(" proposer={proposer}")),
+        (Standing::Proposed, None) | (Standing::Approved, _) => {
+            (grant.approver.to_string(), String::new())
+        }
+    };
     format!(
-        "grant={} principal={} role={} dataset={dataset}{} approver={} purpose={} permit={} \
-         expires={}{}{} prefix={}",
+        "grant={} principal={} role={} dataset={dataset}{} approver={approver}{proposer} \
+         purpose={} permit={} expires={}{}{} prefix={}",
         grant.id,
         grant.principal,
         grant.role,
@@ -493,7 +515,6 @@ fn words(grant: &Grant) -> String {
             .terms
             .version
             .map_or_else(String::new, |number| format!(" version={number}")),
-        grant.approver,
         text(&grant.purpose),
         text(&grant.permit),
         grant

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use super::super::{Call, ErrorKind, Vault, VaultError};
 use crate::catalog::{Mutation, NodeRow, RosterEntry, RosterKind, RosterRow};
-use crate::types::{Network, PartitionName, UseClass, limits};
+use crate::types::{Network, PartitionName, UseClass, is_small_order, limits};
 
 /// Whether a text can name a node, cluster or account: it becomes part of a principal's name.
 pub(super) fn is_name(text: &str) -> bool {
@@ -58,6 +58,11 @@ impl Vault {
         let intent = Self::admin_intent(call, None, &what);
         if !is_name(&name) || !is_name(&draft.cluster) {
             let why = "a node or cluster is 1 to 40 of a-z, 0-9 and . _ -";
+            let error = VaultError::new(ErrorKind::InvalidArgument, why);
+            return Err(self.turn_away(call, intent, error).await);
+        }
+        if is_small_order(&draft.key) {
+            let why = "anybody can sign under this key: a node's is what `kluis node init` prints";
             let error = VaultError::new(ErrorKind::InvalidArgument, why);
             return Err(self.turn_away(call, intent, error).await);
         }
