@@ -114,9 +114,17 @@ const fn said(kind: ErrorKind) -> (&'static str, &'static str) {
             "GrantElsewhere",
             "The grant that allows this is for other networks or partitions.",
         ),
+        ErrorKind::TakesTwo => (
+            "TakesTwo",
+            "It takes two persons: one asks for it (`kluis approval ask`), another approves.",
+        ),
         ErrorKind::TokenInvalid => ("InvalidToken", "The token is not accepted."),
         ErrorKind::TokenExpired => ("ExpiredToken", "The token is not in its time."),
         ErrorKind::NoSuchDataset => ("NoSuchDataset", "There is no such dataset."),
+        ErrorKind::NoSuchPublication => (
+            "NoSuchVersion",
+            "The dataset has no such published version; `kluis dataset versions` lists them.",
+        ),
         ErrorKind::NoSuchObject => ("NoSuchObject", "There is no such object."),
         ErrorKind::NoSuchVersion | ErrorKind::IsMarker => {
             ("NoSuchVersion", "There is no such version.")

@@ -114,6 +114,18 @@ pub enum OpenVaultError {
         /// The file.
         path: PathBuf,
     },
+    /// An older program serves the catalog, which this one would bring to a schema that the older
+    /// one cannot open again.
+    #[error("a gateway serves the catalog, of schema {found}; this program would make it {known}")]
+    CatalogServed {
+        /// The schema that it has.
+        found: u32,
+        /// The one that this program needs.
+        known: u32,
+    },
+    /// Whether a gateway serves the catalog cannot be seen.
+    #[error("the lane of the gateway cannot be looked at")]
+    Lane(#[source] std::io::Error),
     /// The store does not open.
     #[error("the store does not open")]
     Store(#[from] StoreError),
@@ -228,6 +240,17 @@ pub(super) fn open_catalog_told(
     if !path.exists() {
         return Err(OpenVaultError::CatalogMissing { path: path.clone() });
     }
+    // Nobody begins to serve it meanwhile, either.
+    let _alone = match SqliteCatalog::behind(path)? {
+        None => None,
+        Some((found, known)) => {
+            let lane = try_lane(config, Lane::Gateway);
+            match lane.map_err(OpenVaultError::Lane)? {
+                LaneState::Kept(lock) => Some(lock),
+                LaneState::Held => return Err(OpenVaultError::CatalogServed { found, known }),
+            }
+        }
+    };
     Ok(SqliteCatalog::open_told(path, told)?)
 }
 

@@ -121,7 +121,9 @@ pub enum NodeCommand {
         output: PathBuf,
     },
     /// Enrol a node: what its key signs about jobs of its cluster is believed
-    #[command(after_long_help = "Example:\n  kluis node enrol gpu-017 --cluster hpc1 --key KEY")]
+    #[command(
+        after_long_help = "Example:\n  kluis node enrol gpu-017 --cluster hpc1 --key LkNjc+qlZmqL8sUaN57/FHde+Vz7sm2Cf9OEk/86rWI="
+    )]
     Enrol {
         /// Its name
         name: String,

@@ -52,6 +52,10 @@ pub(super) fn run(
     if ask.worker {
         supervise::spare_less();
     }
+    if !is_descriptor(&ask.directory) && !ask.directory.is_dir() {
+        let message = format!("{} is no directory", ask.directory.display());
+        return Err(CliError::new(Exit::Usage, message).hint("`mkdir` makes one to mount on"));
+    }
     let mount = how(ask)?;
     let supervisor = if ask.worker { Some(line()?) } else { None };
     let supervised = supervisor.as_ref().map(UnixStream::try_clone).transpose()?;
@@ -152,6 +156,9 @@ async fn version(ask: &Mount, environment: &Environment) -> Result<Version, CliE
     };
     let opened = open_at(gateway, &wanted, limits::MOUNT_PAGES_BYTES).await;
     let version = opened.map_err(|error| {
+        if error.message().contains("NoSuchVersion") {
+            return error;
+        }
         error.hint(
             "a mount takes the right to list and read the whole dataset; a right to a prefix mounts \
              what lies under it: --prefix PREFIX",

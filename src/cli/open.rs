@@ -162,6 +162,14 @@ pub(crate) fn refuse(error: &OpenVaultError) -> CliError {
             Exit::Usage,
             "`kluis init` makes a vault; `kluis recover` rebuilds a catalog that was lost",
         ),
+        OpenVaultError::CatalogServed { .. } => (
+            Exit::Usage,
+            "stop the gateway, replace its program too, and start it: docs/upgrading.md",
+        ),
+        OpenVaultError::Lane(_) => (
+            Exit::Usage,
+            "may this user read and write the journal's directory?",
+        ),
         OpenVaultError::Store(_) => (
             Exit::Unavailable,
             "`kluis doctor` says what the store lacks",
@@ -326,9 +334,11 @@ const fn exit_of(kind: ErrorKind) -> Exit {
         | ErrorKind::GrantOver
         | ErrorKind::GrantNotYet
         | ErrorKind::GrantElsewhere
+        | ErrorKind::TakesTwo
         | ErrorKind::TokenInvalid
         | ErrorKind::TokenExpired
         | ErrorKind::NoSuchDataset
+        | ErrorKind::NoSuchPublication
         | ErrorKind::NoSuchObject
         | ErrorKind::NoSuchVersion
         | ErrorKind::IsMarker

@@ -69,9 +69,19 @@ const fn answer(kind: ErrorKind) -> Answer {
             FORBIDDEN,
             "GrantElsewhere: the grant that allows this is for other networks or partitions.",
         ),
+        ErrorKind::TakesTwo => no(
+            Code::AccessDenied,
+            FORBIDDEN,
+            "TakesTwo: it takes two persons, one who asks and another who approves.",
+        ),
         ErrorKind::TokenInvalid => no(Code::InvalidToken, BAD, "The token is not accepted."),
         ErrorKind::TokenExpired => no(Code::ExpiredToken, BAD, "The token is not in its time."),
         ErrorKind::NoSuchDataset => no(Code::NoSuchBucket, ABSENT, "There is no such bucket."),
+        ErrorKind::NoSuchPublication => no(
+            Code::NoSuchBucket,
+            ABSENT,
+            "The dataset has no such published version.",
+        ),
         ErrorKind::NoSuchObject => no(Code::NoSuchKey, ABSENT, "There is no such object."),
         ErrorKind::NoSuchVersion => no(Code::NoSuchVersion, ABSENT, "There is no such version."),
         ErrorKind::IsMarker => no(
@@ -319,6 +329,8 @@ mod tests {
     const TABLE: &[(ErrorKind, &str, u16)] = &[
         (ErrorKind::AccessDenied, "AccessDenied", 403),
         (ErrorKind::NoSuchDataset, "NoSuchBucket", 404),
+        (ErrorKind::NoSuchPublication, "NoSuchBucket", 404),
+        (ErrorKind::TakesTwo, "AccessDenied", 403),
         (ErrorKind::NoSuchObject, "NoSuchKey", 404),
         (ErrorKind::NoSuchVersion, "NoSuchVersion", 404),
         (ErrorKind::IsMarker, "MethodNotAllowed", 405),

@@ -129,6 +129,10 @@ impl Vault {
         };
         let what = format!("credential={id} principal={} {scope}", row.principal);
         let intent = Self::admin_intent(call, None, what.trim_end());
+        if expires.is_some_and(|end| end <= self.now()) {
+            let error = VaultError::new(ErrorKind::InvalidArgument, "its end is over already");
+            return Err(self.turn_away(call, intent, error).await);
+        }
         if let Err(error) = scope.check() {
             let error = VaultError::caused(ErrorKind::InvalidArgument, "no such scope", error);
             return Err(self.turn_away(call, intent, error).await);

@@ -27,12 +27,16 @@ pub enum ErrorKind {
     GrantNotYet,
     /// Not allowed from here, said to who holds the grant.
     GrantElsewhere,
+    /// Allowed to her, once another person has approved it (AZ-10).
+    TakesTwo,
     /// A token that says who somebody is is not believed.
     TokenInvalid,
     /// It is not in its time: get another one.
     TokenExpired,
     /// No such dataset, said to who may know.
     NoSuchDataset,
+    /// No such published version of a dataset, said to who may know.
+    NoSuchPublication,
     /// No such object, said to who may know.
     NoSuchObject,
     /// No such version of an object, said to who may know.
@@ -142,11 +146,13 @@ impl ErrorKind {
             | Self::GrantOver
             | Self::GrantNotYet
             | Self::GrantElsewhere
+            | Self::TakesTwo
             | Self::BodySignature
             | Self::Locked
             | Self::AboveCeiling
             | Self::Quarantined => 403,
             Self::NoSuchDataset
+            | Self::NoSuchPublication
             | Self::NoSuchObject
             | Self::NoSuchVersion
             | Self::NoSuchSetting

@@ -552,3 +552,23 @@ async fn every_attempt_is_refused_and_stands_in_the_log() {
         assert_eq!(world.last_intent().0.operation, "StartJob");
     }
 }
+
+/// Under a point of small order anybody makes signatures that hold: such a node would be everybody.
+#[tokio::test]
+async fn a_key_that_anybody_can_sign_under_is_no_nodes() {
+    let world = World::new().await;
+    let mut least = [0; 32];
+    least[0] = 1;
+    for key in [[0; 32], least] {
+        let draft = NodeDraft {
+            name: "gpu-9".to_owned(),
+            cluster: "hpc".to_owned(),
+            key,
+            networks: Vec::new(),
+            partition: None,
+            uses: Vec::new(),
+        };
+        let made = world.vault.enrol_node(&world.local(), draft).await;
+        assert!(made.is_err());
+    }
+}

@@ -106,3 +106,36 @@ fn many_commands_at_once_all_do_their_work() {
         .run(&["recover", "--dry-run"])
         .expect(0, &["blobs that are missing        0"]);
 }
+
+/// A program that is newer than the gateway beside it leaves the catalog as it is: the gateway could
+/// not open it again.
+#[test]
+fn a_catalog_that_is_served_is_not_brought_to_another_schema() {
+    let vault = Vault::founded();
+    let file = vault.path("data/catalog.sqlite");
+    let older = "ALTER TABLE credentials DROP COLUMN scope;
+        PRAGMA user_version = 14; UPDATE meta SET schema = 14;";
+    let conn = rusqlite::Connection::open(&file).expect("opened");
+    conn.execute_batch(older).expect("as it was before");
+    drop(conn);
+    let lock = vault.path("data/journal/gateway");
+    std::fs::create_dir_all(&lock).expect("made");
+    let lock = std::fs::File::create(lock.join("lock")).expect("a lock");
+    lock.lock().expect("locked");
+    vault.run(&["principal", "create", "bob"]).expect(
+        2,
+        &[
+            "a gateway serves the catalog, of schema 14",
+            "hint: stop the gateway",
+        ],
+    );
+    let schema = || {
+        let conn = rusqlite::Connection::open(&file).expect("opened");
+        conn.pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0))
+            .expect("a version")
+    };
+    assert_eq!(schema(), 14);
+    drop(lock);
+    vault.run(&["principal", "create", "bob"]).expect(0, &[]);
+    assert_eq!(schema(), 15);
+}

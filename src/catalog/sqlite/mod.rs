@@ -90,6 +90,15 @@ impl SqliteCatalog {
         }))
     }
 
+    /// The schema that a file has and the one that opening it would bring it to, where that is
+    /// another.
+    pub fn behind(path: &Path) -> Result<Option<(u32, u32)>, CatalogError> {
+        let conn = open::reader(path)?;
+        let known = u32::try_from(schema::STEPS.len()).unwrap_or(u32::MAX);
+        let found = schema::version(&conn, known)?;
+        Ok((found < known).then_some((found, known)))
+    }
+
     /// Looks at a file without changing it: its schema, and whether its pages are sound. Reads all
     /// of it; what is wrong, in `SQLite`'s words, nothing if all is well.
     pub fn inspect(path: &Path) -> Result<Vec<String>, CatalogError> {

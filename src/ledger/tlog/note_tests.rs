@@ -151,8 +151,11 @@ fn other_texts_are_no_keys() {
     refused("PeterNeumann+173116ae+ZRpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW");
     refused(&PETER.to_uppercase());
     for name in ["", "a b", "a+b", "a\n", "\u{a0}"] {
-        assert!(VerifierKey::new(name, KeyKind::Note, [0; 32]).is_err());
+        assert!(VerifierKey::new(name, KeyKind::Note, [7; 32]).is_err());
     }
+    // Under a point of small order anybody signs.
+    assert!(VerifierKey::new("a", KeyKind::Note, [7; 32]).is_ok());
+    assert!(VerifierKey::new("a", KeyKind::Note, [0; 32]).is_err());
 }
 
 /// c2sp.org/tlog-checkpoint and /tlog-cosignature: the example's text; its keys are not published.

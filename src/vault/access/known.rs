@@ -31,7 +31,7 @@ impl Vault {
         let Some(number) = version else {
             return Ok((Some(row), None, rank));
         };
-        let absent = VaultError::new(ErrorKind::NoSuchDataset, "no such published version");
+        let absent = VaultError::new(ErrorKind::NoSuchPublication, "no such published version");
         let publication = self
             .guard
             .publication(row.id, number)

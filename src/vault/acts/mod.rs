@@ -188,7 +188,7 @@ impl Vault {
             };
             if to == ApprovalState::Approved && (row.asker == by || gains(&row.act, &by)) {
                 let same = "who asks, or gains, is not the second person";
-                return Err(VaultError::new(ErrorKind::AccessDenied, same));
+                return Err(VaultError::new(ErrorKind::TakesTwo, same));
             }
             if to == ApprovalState::Withdrawn && row.asker != by {
                 return Err(NO_APPROVAL);

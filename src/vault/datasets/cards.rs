@@ -58,7 +58,7 @@ const NO_LABEL: VaultError = VaultError::new(
     "no such label; `labels.order` has those there are",
 );
 const TWO: VaultError = VaultError::new(
-    ErrorKind::AccessDenied,
+    ErrorKind::TakesTwo,
     "lowering a label takes two persons: `kluis approval ask label.lower`",
 );
 const ABSENT: VaultError = VaultError::new(ErrorKind::NoSuchDataset, "no such dataset");
@@ -391,6 +391,10 @@ impl Vault {
                 .unwrap_or_else(|| old.and_then(|c| c.use_class.clone())),
             told: old.map_or(Stage::Active, |c| c.told),
         };
+        if change.ends.is_some_and(|end| end <= self.now()) {
+            let why = "a dataset's end is to come: this moment is over";
+            return Err(VaultError::new(ErrorKind::InvalidArgument, why));
+        }
         self.check_words(&card.label, [&card.source, &card.basis])?;
         if !card
             .held

@@ -39,6 +39,7 @@ mod namesakes;
 mod near;
 mod notices;
 mod objects;
+mod owners;
 mod part;
 mod people;
 mod policy;
