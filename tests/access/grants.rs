@@ -51,7 +51,7 @@ async fn proposed_approved_used_reviewed_withdrawn() {
     assert_eq!(world.serve(Some(&rosa), &approve).await.status, 403);
     let approved = world.serve(Some(&olivia), &approve).await;
     assert_eq!(approved.json()["approver"], "olivia", "{}", approved.body);
-    assert_eq!(world.serve(Some(&olivia), &approve).await.status, 409);
+    assert_eq!(world.serve(Some(&olivia), &approve).await.status, 400);
     assert_eq!(reads(&world, &rosa).await, 200);
     let (intent, session) = world.last_intent();
     let policy = intent.policy.expect("a decision");

@@ -3,6 +3,7 @@
 
 use kluis::types::KeyScope;
 
+use crate::table::Stranger;
 use crate::world::{Asked, Keys, World, asked, icu};
 
 fn of_ecg(bend: impl FnOnce(&mut KeyScope)) -> KeyScope {
@@ -14,6 +15,44 @@ fn of_ecg(bend: impl FnOnce(&mut KeyScope)) -> KeyScope {
     bend(&mut scope);
     scope
 }
+
+/// An owner's credentials whose scopes leave all of this out.
+pub(crate) async fn strangers(world: &World) -> Vec<Stranger> {
+    world.member("sofie", "owner").await;
+    let dataset = KeyScope {
+        project: Some(icu()),
+        dataset: Some("another".parse().expect("a name")),
+        ..KeyScope::default()
+    };
+    let project = KeyScope {
+        project: Some("lab".parse().expect("a name")),
+        ..KeyScope::default()
+    };
+    let network = KeyScope {
+        networks: vec!["10.0.0.0/8".parse().expect("a network")],
+        ..KeyScope::default()
+    };
+    let purpose = KeyScope {
+        purpose: Some("another:purpose".to_owned()),
+        ..KeyScope::default()
+    };
+    vec![
+        (
+            "key of another project",
+            Some(world.scoped("sofie", project).await),
+        ),
+        (NARROW[0], Some(world.scoped("sofie", dataset).await)),
+        (NARROW[1], Some(world.scoped("sofie", network).await)),
+        (NARROW[2], Some(world.scoped("sofie", purpose).await)),
+    ]
+}
+
+/// To these scopes their owner's own affairs are closed, too.
+pub(crate) const NARROW: [&str; 3] = [
+    "key of another dataset",
+    "key for another network",
+    "key for another purpose",
+];
 
 /// Olivia's dataset with an object under each of two prefixes.
 async fn stage() -> (World, Keys) {

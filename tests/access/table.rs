@@ -6,9 +6,10 @@ use std::collections::BTreeSet;
 use kluis::api::Api;
 use kluis::policy::{Grant, Standing};
 use kluis::s3::SERVED;
-use kluis::types::{GrantId, KeyScope};
+use kluis::types::GrantId;
 use kluis::vault::Vault;
 
+use crate::key_scopes;
 use crate::sts::{self, Provider, link};
 use crate::versions;
 use crate::world::{Asked, DAY_MS, Keys, World, asked, icu, name};
@@ -384,7 +385,7 @@ pub(crate) async fn strangers(world: &World, olivia: &Keys) -> Vec<Stranger> {
     ];
     all.extend(ended(world).await);
     all.extend(narrowed(world).await);
-    all.extend(scoped(world).await);
+    all.extend(key_scopes::strangers(world).await);
     all.extend(sessions(world).await);
     all
 }
@@ -446,53 +447,6 @@ async fn narrowed(world: &World) -> Vec<Stranger> {
     ]
 }
 
-/// An owner's credentials whose scopes leave all of this out.
-async fn scoped(world: &World) -> Vec<Stranger> {
-    world.member("sofie", "owner").await;
-    let dataset = KeyScope {
-        project: Some(icu()),
-        dataset: Some("another".parse().expect("a name")),
-        ..KeyScope::default()
-    };
-    let project = KeyScope {
-        project: Some("lab".parse().expect("a name")),
-        ..KeyScope::default()
-    };
-    let network = KeyScope {
-        networks: vec!["10.0.0.0/8".parse().expect("a network")],
-        ..KeyScope::default()
-    };
-    let purpose = KeyScope {
-        purpose: Some("another:purpose".to_owned()),
-        ..KeyScope::default()
-    };
-    vec![
-        (
-            "key of another project",
-            Some(world.scoped("sofie", project).await),
-        ),
-        (
-            ELSEWHERE_KEYS[0],
-            Some(world.scoped("sofie", dataset).await),
-        ),
-        (
-            ELSEWHERE_KEYS[1],
-            Some(world.scoped("sofie", network).await),
-        ),
-        (
-            ELSEWHERE_KEYS[2],
-            Some(world.scoped("sofie", purpose).await),
-        ),
-    ]
-}
-
-/// To these scopes their owner's own affairs are closed, too.
-const ELSEWHERE_KEYS: [&str; 3] = [
-    "key of another dataset",
-    "key for another network",
-    "key for another purpose",
-];
-
 /// An owner's sessions, each with something wrong. An hour passes.
 async fn sessions(world: &World) -> Vec<Stranger> {
     let provider = Provider::new();
@@ -535,7 +489,7 @@ pub(crate) fn check(who: &str, operation: &str, expected: Else, got: &crate::wor
             | "expired session"
             | "session without its token"
     );
-    let only_told = who == "suspended" || ELSEWHERE_KEYS.contains(&who);
+    let only_told = who == "suspended" || key_scopes::NARROW.contains(&who);
     match expected {
         // Who is suspended is told who she is, and nothing more.
         Else::Herself if recognised && (!only_told || operation == "GetIdentity") => {

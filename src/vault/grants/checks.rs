@@ -264,8 +264,8 @@ impl Vault {
         Err(VaultError::new(ErrorKind::InvalidArgument, why))
     }
 
-    /// That a project has an owner without this grant, too: one who manages grants of all of it now,
-    /// from anywhere, and is not suspended. Without one it would be closed for ever.
+    /// That a project has an owner without this grant, too: one who manages grants of all of it
+    /// now, from anywhere, and is not suspended. Without one it would be closed for ever.
     pub(in crate::vault) async fn check_owned_without(
         &self,
         grant: &Grant,

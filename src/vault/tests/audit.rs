@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use futures_util::StreamExt as _;
 use tokio::sync::Semaphore;
 
-use super::support::{BUCKET, World, input, kind, place, sample};
+use super::support::{BUCKET, World, input, kind, place, sample, unbound};
 use crate::catalog::{ListQuery, UploadQuery};
 use crate::journal::{Durable, Journal, JournalError, MemoryJournal, SharedJournal};
 use crate::ledger::{Completion, Entry, Intent, Outcome, Session, encode};
@@ -99,11 +99,7 @@ async fn stage() -> Stage {
     let part = vault.put_part(&call, place("k"), &upload, 1, input(b"part", 9));
     let etag = part.await.unwrap().0.etag.to_string();
     let call = world.call(None);
-    let made = vault.create_credential(
-        &call,
-        "olivia".parse().unwrap(),
-        (None, crate::types::KeyScope::default()),
-    );
+    let made = vault.create_credential(&call, "olivia".parse().unwrap(), unbound());
     let access_key = made.await.unwrap().id;
     let grant = world.grant("stan", "operator").await;
     Stage {
@@ -245,7 +241,7 @@ async fn elsewhere(
             .await
             .map(drop),
         Use::CreateCredential => vault
-            .create_credential(call, olivia(), (None, crate::types::KeyScope::default()))
+            .create_credential(call, olivia(), unbound())
             .await
             .map(drop),
         Use::RevokeCredential => {
@@ -577,11 +573,9 @@ async fn the_log_holds_neither_contents_nor_secrets() {
     world.put("olivia", "k", canary).await.unwrap();
     world.drain("job-1", "k", Span::All).await;
     let call = world.call(None);
-    let made = world.vault.create_credential(
-        &call,
-        "olivia".parse().unwrap(),
-        (None, crate::types::KeyScope::default()),
-    );
+    let made = world
+        .vault
+        .create_credential(&call, "olivia".parse().unwrap(), unbound());
     let secret = made.await.unwrap().secret;
     world.vault.identity(&stage.access_key).await.unwrap();
     let mut log = Vec::new();

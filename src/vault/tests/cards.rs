@@ -424,7 +424,7 @@ async fn az_10_lowering_a_label_takes_two_persons() {
     set(&world, "olivia", to("secret")).await.unwrap();
     assert_eq!(
         set(&world, "olivia", to("internal")).await.unwrap_err(),
-        ErrorKind::AccessDenied
+        ErrorKind::TakesTwo
     );
     let id = asked(&world, "internal").await;
     let by = |approval, name: &str| CardChange {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 
-use super::support::{BUCKET, REVIEW, World, kind, place, sample};
+use super::support::{BUCKET, REVIEW, World, kind, place, sample, unbound};
 use crate::ledger::{Entry, Intent};
 use crate::policy::{Grant, GrantEffect, Standing};
 use crate::types::{GrantId, PrincipalId, ProjectName, Timestamp};
@@ -98,7 +98,7 @@ async fn az_3_a_proposal_takes_effect_when_an_owner_approves_it() {
     assert_eq!(granted.terms.proposer, Some(person("stan")));
     assert_eq!(
         approve(&world, "olivia", id).await,
-        Err(ErrorKind::Conflict)
+        Err(ErrorKind::InvalidArgument)
     );
 }
 
@@ -416,7 +416,7 @@ async fn a_member_reads_while_she_is_one() {
     assert_eq!(seen, []);
     let told = world
         .vault
-        .create_credential(&local(), team, (None, crate::types::KeyScope::default()))
+        .create_credential(&local(), team, unbound())
         .await;
     assert_eq!(
         told.err().map(|e| e.kind()),

@@ -3,8 +3,8 @@
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 
-use super::support::{BUCKET, World, input, kind, place, sample};
-use crate::catalog::{ListQuery, UploadQuery};
+use super::support::{BUCKET, World, input, kind, place, sample, unbound};
+use crate::catalog::{ListQuery, Mutation, UploadQuery};
 use crate::ledger::Outcome;
 use crate::policy::GrantEffect;
 use crate::types::{BucketName, Entropy as _, Timestamp};
@@ -114,11 +114,7 @@ async fn a_withdrawn_credential_cuts_what_runs_under_it() {
     let olivia = || "olivia".parse().unwrap();
     let made = world
         .vault
-        .create_credential(
-            &world.call(None),
-            olivia(),
-            (None, crate::types::KeyScope::default()),
-        )
+        .create_credential(&world.call(None), olivia(), unbound())
         .await;
     let id = made.unwrap().id;
     let mut call = world.call(Some("olivia"));
@@ -266,10 +262,10 @@ async fn a_project_is_founded_once_and_by_an_owner() {
     let first = world.grant("olivia", "owner").await;
     let call = world.call(Some("olivia"));
     vault.create_dataset(&call, BUCKET, false).await.unwrap();
-    let revoked = vault
-        .revoke_grant(&world.call(None), (&project(), first), None)
-        .await;
-    revoked.unwrap();
+    // As a grant that ends leaves it, or a person who is gone.
+    let gone = vec![Mutation::DeleteGrant(first)];
+    world.catalog.commit(gone).await.unwrap();
+    world.vault.guard.forget();
     let mut again = world.draft("mallory", "owner");
     again.approver = "mallory".parse().unwrap();
     assert_eq!(

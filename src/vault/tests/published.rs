@@ -114,7 +114,7 @@ async fn a_version_stays_as_it_was_published_and_its_blobs_with_it() {
     assert_eq!(read(&world, BUCKET, "a/2").await.unwrap(), b"new");
     assert_eq!(
         read(&world, "icu--ecg--v2", "b").await,
-        Err(ErrorKind::NoSuchDataset)
+        Err(ErrorKind::NoSuchPublication)
     );
     let all = ListQuery {
         limit: 100,
@@ -431,7 +431,11 @@ async fn a_publication_that_is_cut_short_anywhere_is_no_version_or_a_whole_one()
         let whole = read(&world, V1, "b").await;
         match &whole {
             Ok(bytes) => assert_eq!(*bytes, sample(200_000), "at {at}"),
-            Err(error) => assert_eq!((*error, done), (ErrorKind::NoSuchDataset, false), "at {at}"),
+            Err(error) => assert_eq!(
+                (*error, done),
+                (ErrorKind::NoSuchPublication, false),
+                "at {at}"
+            ),
         }
         world.wait(3 * 24 * 60 * 60 * 1000);
         let ask = SweepAsk {

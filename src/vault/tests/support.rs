@@ -14,7 +14,9 @@ use crate::policy::{Grant, GrantEffect, Policy, Terms};
 use crate::store::fault::FaultStore;
 use crate::store::memory::MemoryStore;
 use crate::store::{BlobStore as _, SharedStore};
-use crate::types::{BlobId, BucketName, Clock, Entropy, EntropyError, GrantId, Timestamp};
+use crate::types::{
+    BlobId, BucketName, Clock, Entropy, EntropyError, GrantId, KeyScope, Timestamp,
+};
 use crate::vault::{
     BodyChecks, Call, CardChange, ErrorKind, Input, LabelRules, NewObject, Parts, Place, ReadAsk,
     ReviewTimes, Settings, Span, Vault, VaultError,
@@ -23,6 +25,11 @@ use crate::vault::{
 /// When each test begins: 2027-01-15.
 const START: u64 = 1_800_000_000_000;
 pub(in crate::vault) const BUCKET: &str = "icu--ecg";
+
+/// For ever, and for all that its owner may: a credential's terms.
+pub(in crate::vault) fn unbound() -> (Option<Timestamp>, KeyScope) {
+    (None, KeyScope::default())
+}
 
 /// A clock that a test sets.
 pub(in crate::vault) struct TestClock(pub(in crate::vault) AtomicU64);
