@@ -107,8 +107,8 @@ fn many_commands_at_once_all_do_their_work() {
         .expect(0, &["blobs that are missing        0"]);
 }
 
-/// A program that is newer than the gateway beside it leaves the catalog as it is: the gateway could
-/// not open it again.
+/// A program that is newer than the gateway beside it leaves the catalog as it is: the gateway
+/// could not open it again.
 #[test]
 fn a_catalog_that_is_served_is_not_brought_to_another_schema() {
     let vault = Vault::founded();
