@@ -165,7 +165,7 @@ fn an_owner_grants_approves_reviews_and_withdraws_from_her_own_machine() {
     far.by("ana", &["grant", "approve", "icu", &asked])
         .expect(0, &["rob may read objects", "write objects", "is in force"]);
     far.by("ana", &["grant", "approve", "icu", &asked])
-        .expect(1, &["409"]);
+        .expect(1, &["in force already"]);
     far.by("ana", &["grant", "review", "icu", "--confirm", &reads])
         .expect(0, &[&reads, "LAPSES"]);
     for args in [
