@@ -35,6 +35,9 @@ pub mod archive;
 // Use cases: decide, record, do, record.
 pub mod vault;
 
+// The journal's bytes in the store as well, before anybody is told.
+pub mod gate;
+
 // The journal's records put under signed checkpoints, and sent to receivers elsewhere.
 pub mod notary;
 pub mod stream;

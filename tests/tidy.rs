@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// The rooms from the bottom up, each with the rooms below it that it may name.
-const HOUSE: [(&str, &[&str]); 24] = [
+const HOUSE: [(&str, &[&str]); 25] = [
     ("types", &[]),
     ("seal", &["types"]),
     ("policy", &["types"]),
@@ -18,6 +18,10 @@ const HOUSE: [(&str, &[&str]); 24] = [
     ("keyring", &["seal", "types"]),
     ("journal", &["ledger", "types"]),
     ("notary", &["journal", "ledger", "seal", "types"]),
+    (
+        "gate",
+        &["notary", "journal", "store", "ledger", "seal", "types"],
+    ),
     ("stream", &["notary", "journal", "ledger", "types"]),
     ("archive", &["ledger", "seal", "types"]),
     (
@@ -42,22 +46,22 @@ const HOUSE: [(&str, &[&str]); 24] = [
     (
         "app",
         &[
-            "s3", "ops", "config", "vault", "stream", "notary", "catalog", "store", "keyring",
-            "journal", "ledger", "policy", "token", "types",
+            "s3", "ops", "config", "vault", "stream", "gate", "notary", "catalog", "store",
+            "keyring", "journal", "ledger", "policy", "token", "types",
         ],
     ),
     (
         "cli",
         &[
-            "app", "config", "mount", "node", "manifest", "vault", "notary", "catalog", "store",
-            "keyring", "journal", "ledger", "policy", "types",
+            "app", "config", "mount", "node", "manifest", "vault", "gate", "notary", "catalog",
+            "store", "keyring", "journal", "ledger", "policy", "types",
         ],
     ),
     (
         "auditor",
         &[
-            "cli", "app", "config", "ops", "vault", "archive", "notary", "catalog", "store",
-            "keyring", "journal", "ledger", "policy", "types",
+            "cli", "app", "config", "ops", "vault", "archive", "gate", "notary", "catalog",
+            "store", "keyring", "journal", "ledger", "policy", "types",
         ],
     ),
 ];

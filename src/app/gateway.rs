@@ -24,7 +24,7 @@ use super::tls::{Tls, TlsError};
 use super::transit_token::keep_token;
 use super::unseal::Sealed;
 use super::volumes::{Unlocked, demand_locks, open_volumes, prove_locks};
-use super::{clock, issuers, policy_files, pushes, store_clock, streams};
+use super::{clock, gate, issuers, policy_files, pushes, store_clock, streams};
 use crate::catalog::{OnCommit, SharedCatalog};
 use crate::config::{Config, Environment, PlainHttp, RootKind, StoreKind, Worm};
 use crate::journal::SharedJournal;
@@ -177,6 +177,7 @@ impl Gateway {
         })
         .await?;
         probe(&opened).await?;
+        gate::none_left(config, environment).await?;
         look_at_locks(config, environment).await?;
         let chained = opened.vault.check_chain().await;
         chained.map_err(ServeError::Snapshots)?;
@@ -188,7 +189,8 @@ impl Gateway {
         let ops = bind(config.ops.listen, None, Bounds::of_ops(), &metrics).await?;
         let address = bound(&s3, config.server.listen)?;
         let ops_address = bound(&ops, config.ops.listen)?;
-        let log = LogKeeper::open(&opened, config, &health)?.start(config.proof.interval);
+        let log = LogKeeper::open(&opened, config, &health).await?;
+        let log = log.start(config.proof.interval);
         let (trigger, shutdown) = channel();
         let mut tasks = JoinSet::new();
         spawn_listeners(
@@ -202,6 +204,7 @@ impl Gateway {
         let (fault, fenced) = watch::channel(None);
         let snapshots = spawn_keepers(&mut tasks, config, (vault, fault), &health, &shutdown);
         spawn_watches(&mut tasks, (&opened, config), &health, &shutdown);
+        gate::spawn_keep(&mut tasks, (&opened, config), &shutdown);
         streams::start(&mut tasks, (&opened, config), &health, &shutdown)?;
         if let Some(tls) = tls {
             let interval = config.server.tls_reload_interval;

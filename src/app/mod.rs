@@ -4,6 +4,7 @@ mod clock;
 mod dial;
 pub(crate) mod fetch;
 mod found;
+mod gate;
 mod gateway;
 mod health;
 mod issuers;
@@ -41,6 +42,7 @@ pub use found::{
     NewFile, create_dir, create_file, create_folder, env_lines, make_catalog, make_keys, make_ring,
     write_file,
 };
+pub use gate::open_gate;
 pub use gateway::{Gateway, ServeError};
 pub use health::Health;
 pub(crate) use keeper::KEEPER;
@@ -50,7 +52,7 @@ pub use new_root::{NewRoot, Sharing};
 pub use notary::{log_keys, log_origin};
 pub use open::{
     AskPassphrase, Asked, FinishError, Lane, LaneState, OpenVaultError, Opened, Opening,
-    open_catalog, open_journal, open_store, try_lane,
+    open_catalog, open_store, try_lane,
 };
 pub use policy_files::{PolicyFileError, load as load_policy, read as read_policy};
 pub use pushes::receiver;

@@ -4,13 +4,16 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use super::gate::settle;
+use super::gateway::ServeError;
 use super::health::Health;
-use super::open::{Lane, Opened};
+use super::open::{Lane, OpenVaultError, Opened};
 use crate::config::Config;
+use crate::gate::StoreShelf;
 use crate::journal::SharedJournal;
 use crate::keyring::KeyRing;
 use crate::notary::{
-    DirShelf, Lane as Written, Made, Notary, NotaryError, NotaryKeys, NotaryParts,
+    DirShelf, Lane as Written, Made, Notary, NotaryError, NotaryKeys, NotaryParts, Rebuild, Shelf,
 };
 use crate::types::Clock;
 use crate::types::limits::LOG_CHECKPOINT_LAG_WARN_MS;
@@ -43,20 +46,44 @@ pub(super) struct LogKeeper {
 }
 
 impl LogKeeper {
-    /// Opens the log, or begins it.
-    pub(super) fn open(
+    /// Opens the log, or begins it. Where the store is the gate, it is made again from there first.
+    pub(super) async fn open(
         opened: &Opened,
         config: &Config,
         health: &Arc<Health>,
-    ) -> Result<Self, NotaryError> {
-        let notary = Notary::open(NotaryParts {
-            journal: config.journal.dir.clone(),
-            origin: log_origin(config, &opened.keyring),
-            keys: log_keys(&opened.keyring),
-            shelf: Box::new(DirShelf::keep(&config.proof.dir)?),
-            clock: Arc::clone(&opened.clock),
-            entropy: Arc::clone(&opened.entropy),
-        })?;
+    ) -> Result<Self, ServeError> {
+        let (origin, keys) = (
+            log_origin(config, &opened.keyring),
+            log_keys(&opened.keyring),
+        );
+        let (gate, dir) = (opened.gate.clone(), config.proof.dir.clone());
+        let journal = config.journal.dir.clone();
+        let (clock, entropy) = (Arc::clone(&opened.clock), Arc::clone(&opened.entropy));
+        let open = tokio::task::spawn_blocking(move || {
+            let mut shelf: Box<dyn Shelf> = Box::new(DirShelf::keep(&dir)?);
+            if let Some(gate) = &gate {
+                let rebuild = Rebuild {
+                    origin: &origin,
+                    keys: &keys,
+                };
+                let kept = StoreShelf::open(gate, shelf, &rebuild);
+                shelf = Box::new(kept.map_err(OpenVaultError::from)?);
+            }
+            let settle = gate.map(|gate| settle(&gate, &journal));
+            let parts = NotaryParts {
+                journal,
+                origin,
+                keys,
+                shelf,
+                settle,
+                clock,
+                entropy,
+            };
+            Ok::<_, ServeError>(Notary::open(parts)?)
+        });
+        let notary = open.await.map_err(|died| NotaryError::Internal {
+            what: died.to_string(),
+        })??;
         Ok(Self {
             notary: Arc::new(Mutex::new(notary)),
             journal: Arc::clone(&opened.journal),

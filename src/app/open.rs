@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::gate::{complete, open_gate};
 use super::health::Health;
 use super::keeper::KeeperError;
 use super::metered::MeteredStore;
@@ -14,7 +15,8 @@ use super::system::{SystemClock, SystemEntropy};
 use super::transit::TransitError;
 use super::unseal::UnsealError;
 use crate::catalog::{CatalogError, OnCommit, SharedCatalog, SqliteCatalog};
-use crate::config::{Config, Environment, SecretError, StoreKind, store_credentials};
+use crate::config::{Config, Environment, GateKind, SecretError, StoreKind, store_credentials};
+use crate::gate::{Gate, GateError, OnPut};
 use crate::journal::{JournalError, OnSync, Pages, SharedJournal, Wal, WalConfig};
 use crate::keyring::{KeyRing, KeyRingError};
 use crate::notary::Prover;
@@ -34,10 +36,18 @@ pub enum Lane {
 }
 
 impl Lane {
-    pub(super) const fn name(self) -> &'static str {
+    pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Gateway => "gateway",
             Self::Admin => "admin",
+        }
+    }
+
+    /// The one that another process writes.
+    const fn other(self) -> Self {
+        match self {
+            Self::Gateway => Self::Admin,
+            Self::Admin => Self::Gateway,
         }
     }
 
@@ -135,6 +145,9 @@ pub enum OpenVaultError {
     /// The journal does not open.
     #[error("the journal does not open")]
     Journal(#[from] JournalError),
+    /// The store cannot be the gate of the journal.
+    #[error("the gate of the journal cannot be had")]
+    Gate(#[from] GateError),
     /// The policy does not load: nothing would be allowed.
     #[error("the policy does not load")]
     Policy(#[from] PolicyFileError),
@@ -150,6 +163,8 @@ pub struct Opened {
     pub catalog: SharedCatalog,
     /// Its journal.
     pub journal: SharedJournal,
+    /// The journal's gate in the store, where there is one.
+    pub gate: Option<Gate>,
     /// Its keys.
     pub keyring: Arc<KeyRing>,
     /// The clock.
@@ -254,18 +269,27 @@ pub(super) fn open_catalog_told(
     Ok(SqliteCatalog::open_told(path, told)?)
 }
 
+/// Who counts what a journal does.
+#[derive(Clone, Default)]
+struct Counts {
+    sync: Option<OnSync>,
+    put: Option<OnPut>,
+}
+
 /// Opens a lane of the journal.
-pub fn open_journal(
+fn open_journal(
     config: &Config,
-    keyring: &KeyRing,
+    (keyring, gate): (&KeyRing, Option<&Gate>),
     lane: Lane,
-    on_sync: Option<OnSync>,
+    counts: Counts,
 ) -> Result<Arc<Wal>, OpenVaultError> {
     let dir = config.journal.dir.clone();
     let wal = WalConfig {
         file_bytes: config.journal.file_bytes.get(),
         wait_ms: u64::try_from(config.journal.wait.as_millis()).unwrap_or(u64::MAX),
-        on_sync,
+        on_sync: counts.sync,
+        replica: gate.map(|gate| gate.replica(lane.name(), counts.put)),
+        synced: config.journal.gate != GateKind::Store,
         ..WalConfig::new(dir, lane.name().to_owned(), keyring.log_key())
     };
     let wal = match lane {
@@ -284,22 +308,28 @@ pub fn open_journal(
     )?)
 }
 
-/// Counts the journal's syncs.
-fn on_sync(health: &Arc<Health>) -> OnSync {
-    let metrics = Arc::clone(&health.metrics);
-    Arc::new(move |records, time| metrics.journal_synced(records, time))
+impl Counts {
+    fn of(health: &Arc<Health>) -> Self {
+        let (syncs, puts) = (Arc::clone(&health.metrics), Arc::clone(&health.metrics));
+        Self {
+            sync: Some(Arc::new(move |records, time| {
+                syncs.journal_synced(records, time);
+            })),
+            put: Some(Arc::new(move |time| puts.journal_put(time))),
+        }
+    }
 }
 
 /// Opens a lane of the journal, and waits within bounds for the process that holds it.
 async fn take_journal(
     config: &Config,
-    keyring: &KeyRing,
+    kept: (&KeyRing, Option<&Gate>),
     lane: Lane,
-    on_sync: Option<OnSync>,
+    counts: Counts,
 ) -> Result<Arc<Wal>, OpenVaultError> {
     let mut waited = Duration::ZERO;
     loop {
-        match open_journal(config, keyring, lane, on_sync.clone()) {
+        match open_journal(config, kept, lane, counts.clone()) {
             Err(OpenVaultError::Journal(JournalError::Locked)) if waited < lane.patience() => {
                 tokio::time::sleep(LOOK).await;
                 waited = waited.saturating_add(LOOK);
@@ -398,9 +428,15 @@ impl Opened {
             store = Arc::new(MeteredStore::new(store, Arc::clone(health)));
         }
         let catalog = catalog()?;
-        let journal: SharedJournal = match journal {
-            Some(journal) => Arc::clone(journal),
-            None => take_journal(config, &keyring, lane, health.map(on_sync)).await?,
+        let gate = open_gate(config, environment, &keyring)?;
+        if let Some(gate) = &gate {
+            complete(config, gate, lane.other())?;
+        }
+        let journal: SharedJournal = if let Some(journal) = journal {
+            Arc::clone(journal)
+        } else {
+            let counts = health.map(Counts::of).unwrap_or_default();
+            take_journal(config, (&keyring, gate.as_ref()), lane, counts).await?
         };
         journal.policy(policy.hash(), policy.text()).await?;
         let clock: Arc<dyn Clock> = Arc::new(SystemClock);
@@ -423,6 +459,7 @@ impl Opened {
             store,
             catalog,
             journal,
+            gate,
             keyring,
             clock,
             entropy,

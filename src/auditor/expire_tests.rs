@@ -182,6 +182,7 @@ impl World {
             origin: ORIGIN.into(),
             keys: notary_keys(),
             shelf: Box::new(DirShelf::keep(&world.path("log")).unwrap()),
+            settle: None,
             clock: clock(),
             entropy: Arc::new(SystemEntropy::new()),
         })

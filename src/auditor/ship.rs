@@ -15,10 +15,11 @@ use super::source::DirSource;
 use crate::app::Shipped;
 use crate::app::system::SystemClock;
 use crate::archive::{Fold, Meta, check};
-use crate::cli::open::{Desk, call, journal};
+use crate::cli::open::{Desk, call, gate as refuse_gate, journal};
 use crate::cli::output::{CliError, Exit, Output};
 use crate::cli::serve::runtime;
 use crate::config::Config;
+use crate::gate::Gate;
 use crate::journal::{Found, Prunable, Tail, lanes, prunable, prune};
 use crate::ledger::evidence::Source as _;
 use crate::ledger::{DAY_MS, Segment};
@@ -32,10 +33,10 @@ const HOUR_MS: u64 = 60 * 60 * 1000;
 /// Runs it.
 pub(super) fn run(ask: &args::Ship, desk: Desk<'_>, output: &mut Output) -> Result<Exit, CliError> {
     let config = desk.config()?;
-    let keys = desk.act(output, async |opened| {
+    let (keys, gate) = desk.act(output, async |opened| {
         let call = call(opened, "audit ship")?;
         opened.vault.record_act(&call, "the log's volumes").await?;
-        LogKeys::of(&config, opened).await
+        Ok((LogKeys::of(&config, opened).await?, opened.gate.clone()))
     })?;
     let runtime = runtime()?;
     let mut archive = runtime.block_on(Archive::open(desk, keys))?;
@@ -43,6 +44,7 @@ pub(super) fn run(ask: &args::Ship, desk: Desk<'_>, output: &mut Output) -> Resu
     let mut shipper = Shipper {
         archive,
         config,
+        gate,
         tails: BTreeMap::new(),
         waiting: Runs::default(),
         next: None,
@@ -94,6 +96,8 @@ fn rest(runtime: &Runtime, time: Duration) {
 struct Shipper {
     archive: Archive,
     config: Config,
+    /// Where the journal is kept, too.
+    gate: Option<Gate>,
     tails: BTreeMap<String, Tail>,
     waiting: Runs,
     /// The log's entry that was not looked at yet.
@@ -168,8 +172,16 @@ impl Shipper {
             let range = prunable(&dir, &lane, key(), limits).map_err(|error| journal(&error))?;
             if let Some(range) = range {
                 self.vouch(&lane, range).await?;
+                // First where the lane begins in the store, then the files, then their batches.
+                if let Some(gate) = &self.gate {
+                    gate.mark(&dir, &lane, range.end)
+                        .map_err(|e| refuse_gate(&e))?;
+                }
             }
             let gone = prune(&dir, &lane, key(), limits).map_err(|error| journal(&error))?;
+            if let Some(gate) = self.gate.as_ref().filter(|_| gone > 0) {
+                gate.prune(&lane).map_err(|error| refuse_gate(&error))?;
+            }
             freed = freed.saturating_add(gone);
         }
         Ok(freed)

@@ -11,6 +11,7 @@ use crate::app::{
 };
 use crate::catalog::{CatalogError, SharedCatalog};
 use crate::config::{Config, Environment};
+use crate::gate::GateError;
 use crate::journal::JournalError;
 use crate::keyring::KeyRingError;
 use crate::policy::PolicyError;
@@ -126,6 +127,32 @@ fn unfinished(error: &FinishError, output: &mut Output) {
     }
 }
 
+/// What to do about a gate that cannot be had.
+pub(crate) fn gate(error: &GateError) -> CliError {
+    let (exit, hint) = match error {
+        GateError::Journal(error) => return journal(error),
+        GateError::Unfit { .. } => (
+            Exit::Usage,
+            "use a store with conditional writes and a read that sees each write, or set \
+             journal.gate = \"local\" on a disk that stays; docs/audit.md names stores",
+        ),
+        GateError::Left => (
+            Exit::Usage,
+            "set `journal.gate` to what it was; docs/audit.md, \"Leaving the gate\", says how to \
+             go back to the directory alone",
+        ),
+        GateError::Broken { .. } => (
+            Exit::No,
+            "docs/audit.md, \"The gate in the store\", says which of the two to keep",
+        ),
+        GateError::Store(_) | GateError::System(_) => (
+            Exit::Unavailable,
+            "`kluis doctor` says what the store lacks",
+        ),
+    };
+    CliError::of(exit, error).hint(hint)
+}
+
 /// A vault that does not open, in words.
 pub(crate) fn refuse(error: &OpenVaultError) -> CliError {
     let (exit, hint) = match error {
@@ -134,6 +161,7 @@ pub(crate) fn refuse(error: &OpenVaultError) -> CliError {
             "set KLUIS_PASSPHRASE or `keys.passphrase_file`, or start it on a terminal",
         ),
         OpenVaultError::Keys(error) => return keys(error),
+        OpenVaultError::Gate(error) => return gate(error),
         OpenVaultError::RootKind { .. } => (
             Exit::Usage,
             "set `keys.root` to what keeps the root; a file that was changed unasked is to be \
@@ -310,6 +338,19 @@ pub(crate) fn journal(error: &JournalError) -> CliError {
         JournalError::Busy | JournalError::Timeout => {
             (Exit::Unavailable, "the disk of the journal is slow")
         }
+        JournalError::Replica { .. } => (
+            Exit::Unavailable,
+            "`journal.gate` needs the store: see that it is reached and durable (docs/audit.md, \
+             \"The gate in the store\")",
+        ),
+        JournalError::Superseded => (
+            Exit::Unavailable,
+            "stop the other gateway, then start again: what it wrote is taken over",
+        ),
+        JournalError::Diverged { .. } => (
+            Exit::No,
+            "docs/audit.md, \"The gate in the store\", says which of the two to keep",
+        ),
         JournalError::TooLarge | JournalError::Failed { .. } => {
             (Exit::Unavailable, "`kluis doctor` looks closer")
         }

@@ -188,6 +188,12 @@ async fn rebuild(
     })
     .await
     .map_err(|error| refuse(&error))?;
+    if let Some(gate) = &opened.gate {
+        // This process holds the lane of the gateway as well: what a lost directory held of it is
+        // read below.
+        let lane = gate.complete(&config.journal.dir, Lane::Gateway.name());
+        lane.map_err(|error| journal(&error))?;
+    }
     let found = recover(&opened, dry, output).await;
     let key = opened.keyring.log_key();
     let closed = opened.journal.close().await;

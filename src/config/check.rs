@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::problem::{Fault, Problem};
 use super::settings::{Config, LabelSection, Limits, Server, Store, Straight, Volumes};
-use super::value::{ByteSize, PlainHttp, RootKind, StoreKind, Worm};
+use super::value::{ByteSize, GateKind, PlainHttp, RootKind, StoreKind, Worm};
 use crate::types::{Label, Labels, ProjectName, limits};
 
 const DAY: Duration = Duration::from_hours(24);
@@ -102,21 +102,7 @@ impl Config {
             self.catalog.snapshot_interval,
             DAY,
         );
-        let file = limits::JOURNAL_FILE_BYTES..=limits::JOURNAL_FILE_BYTES_MAX;
-        rules.hold(
-            file.contains(&self.journal.file_bytes.get()),
-            "journal.file_bytes",
-            "is out of range",
-            "it is 16MiB to 64MiB: half of a file holds the completions of all open requests, and \
-             no reader opens a larger one",
-        );
-        let wait_max = Duration::from_millis(limits::JOURNAL_WAIT_MS_MAX);
-        rules.hold(
-            (TICK..=wait_max).contains(&self.journal.wait),
-            "journal.wait",
-            "is out of range",
-            "it is 100ms to 5s: a client that waits longer has gone",
-        );
+        journal(rules, self);
         rules.time("proof.interval", self.proof.interval, HOUR);
         let origin = self.proof.origin.as_deref().unwrap_or("kluis");
         rules.hold(
@@ -277,6 +263,31 @@ fn straight(rules: &mut Rules, straight: &Straight, store: &Store) {
         "straight.endpoint",
         "is not the URL of an S3 store",
         "write it like \"https://s3.example.org\"; credentials do not belong in it",
+    );
+}
+
+fn journal(rules: &mut Rules, config: &Config) {
+    let file = limits::JOURNAL_FILE_BYTES..=limits::JOURNAL_FILE_BYTES_MAX;
+    rules.hold(
+        file.contains(&config.journal.file_bytes.get()),
+        "journal.file_bytes",
+        "is out of range",
+        "it is 16MiB to 64MiB: half of a file holds the completions of all open requests, and \
+         no reader opens a larger one",
+    );
+    let wait_max = Duration::from_millis(limits::JOURNAL_WAIT_MS_MAX);
+    rules.hold(
+        (TICK..=wait_max).contains(&config.journal.wait),
+        "journal.wait",
+        "is out of range",
+        "it is 100ms to 5s: a client that waits longer has gone",
+    );
+    rules.hold(
+        config.journal.gate != GateKind::Store || config.catalog.snapshot_wait,
+        "journal.gate",
+        "is \"store\", and the catalog's changes are not waited for",
+        "set catalog.snapshot_wait = true: a lost directory takes the catalog with it, and what \
+         was acknowledged must be in the store; or journal.gate = \"both\" on a disk that stays",
     );
 }
 

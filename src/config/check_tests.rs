@@ -63,6 +63,21 @@ fn locks_that_a_store_cannot_have_are_refused() {
 }
 
 #[test]
+fn a_gate_in_the_store_alone_needs_a_catalog_that_is_waited_for() {
+    let told = refused("[journal]\ngate = 'store'");
+    assert!(
+        told.contains("journal.gate") && told.contains("snapshot_wait"),
+        "{told}"
+    );
+    for good in [
+        "[journal]\ngate = 'store'\n[catalog]\nsnapshot_wait = true",
+        "[journal]\ngate = 'both'",
+    ] {
+        assert!(Config::parse(good, Path::new("")).is_ok(), "{good}");
+    }
+}
+
+#[test]
 fn broken_rules_are_told_with_the_way_to_mend_them() {
     for (text, key) in [
         ("[server]\ntls_cert = 'c'", "server.tls_cert"),

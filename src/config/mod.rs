@@ -25,8 +25,8 @@ pub use settings::{
     Proof, Row, Server, Store, Sweep, Syslog, Transit, Volumes,
 };
 pub use value::{
-    ByteSize, LogFormat, LogLevel, PlainHttp, RootKind, StoreKind, StreamForm, TlsVersion, Worm,
-    WormMode,
+    ByteSize, GateKind, LogFormat, LogLevel, PlainHttp, RootKind, StoreKind, StreamForm,
+    TlsVersion, Worm, WormMode,
 };
 
 /// A configuration file is never larger; a larger one is another file, named by mistake.

@@ -9,8 +9,8 @@ use std::time::Duration;
 use super::problem::Problem;
 use super::reader::{Document, Section};
 use super::value::{
-    ByteSize, LogFormat, LogLevel, PlainHttp, RootKind, StoreKind, StreamForm, TlsVersion, Value,
-    Worm, WormMode,
+    ByteSize, GateKind, LogFormat, LogLevel, PlainHttp, RootKind, StoreKind, StreamForm,
+    TlsVersion, Value, Worm, WormMode,
 };
 use crate::types::{Label, Labels, ProjectName};
 
@@ -283,6 +283,11 @@ settings! {
     }
     /// The durable log of requests.
     journal: Journal {
+        /// What makes a record durable before its request is served: "local" (the directory below),
+        /// "store" (the store; the directory may be lost, as that of a gateway without a disk), or
+        /// "both". Keep "store" and "both" to stores that keep what they acknowledge
+        /// (`docs/audit.md`, "The gate in the store").
+        gate: GateKind = GateKind::Local,
         /// Its directory.
         dir: PathBuf = "data/journal".into(),
         /// Bytes of one file before the next is begun, 16MiB to 64MiB.

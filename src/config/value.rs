@@ -329,6 +329,15 @@ words! {
         /// An `age` plugin (`[plugin]`).
         Plugin = "plugin",
     }
+    /// What makes a record durable before its request is served.
+    GateKind, "\"local\", \"store\" or \"both\"" {
+        /// The journal's directory.
+        Local = "local",
+        /// The store.
+        Store = "store",
+        /// The two, side by side.
+        Both = "both",
+    }
     /// Whether the log's volumes are locked in the store.
     Worm, "\"off\", \"try\" or \"require\"" {
         /// Never.

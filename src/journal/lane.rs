@@ -8,15 +8,18 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use super::JournalError;
 use super::disk::{Disk, DiskFile};
-use super::file::{LogFile, Step, failed, file_name, files_of, no_space};
+use super::fault::Fault;
+use super::file::{LogFile, Step, failed, file_name, files_of};
 use super::format::{FRAME_OVERHEAD, FrameKey, HEADER_BYTES, Header, Link, LogKey};
+use super::framer::{Framer, Fresh};
 use super::prune::begin;
 use super::queue::{Effect, Queued};
+use super::{JournalError, Late, Replica};
 use crate::ledger::{self, Completion, Entry, MarkKind, Outcome, Session, SessionHash};
-use crate::types::limits::{JOURNAL_SESSIONS_MAX, RECORD_EVENTS_MAX};
+use crate::types::limits::RECORD_EVENTS_MAX;
 use crate::types::{Clock, Entropy, EventId};
 
 /// The file that will be the next one, while it is prepared.
@@ -26,39 +29,6 @@ const LOCK: &str = "lock";
 /// Zeros are written in pieces of this size.
 static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
-/// Why the lane could not be written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Fault {
-    /// No space.
-    Full,
-    /// Anything else.
-    Failed(String),
-}
-
-impl Fault {
-    pub(super) fn of(error: &io::Error) -> Self {
-        if no_space(error) {
-            Self::Full
-        } else {
-            Self::Failed(error.to_string())
-        }
-    }
-
-    /// A broken invariant: a bug, not a circumstance.
-    fn internal(what: &str) -> Self {
-        Self::Failed(format!("internal: {what}; please report"))
-    }
-}
-
-impl From<Fault> for JournalError {
-    fn from(fault: Fault) -> Self {
-        match fault {
-            Fault::Full => Self::Full,
-            Fault::Failed(reason) => Self::Failed { reason },
-        }
-    }
-}
-
 /// Where a lane is and how large its files are.
 pub(super) struct Place {
     /// Its directory.
@@ -67,11 +37,27 @@ pub(super) struct Place {
     pub(super) name: String,
     /// Bytes of one file.
     pub(super) capacity: usize,
+    /// How long a group waits for the second place.
+    pub(super) patience: Duration,
 }
+
+/// What was sent to the second place and is not known to be there.
+struct UnderWay {
+    /// Behind it, where it stands in the file as well; `None` where the file failed meanwhile and
+    /// it belongs to no log.
+    link: Option<Link>,
+    /// What it does to the open events; of a file's beginning nothing.
+    group: Option<Vec<Effect>>,
+}
+
+/// How long the next attempt of what is under way is waited for.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// The file that is being written.
 struct Active {
     file: Box<dyn DiskFile>,
+    /// The number of its first record, which is its name.
+    first: u64,
     key: FrameKey,
     /// Where the next group goes; everything before is durable.
     offset: usize,
@@ -84,36 +70,6 @@ struct Spare {
     file: Box<dyn DiskFile>,
     /// So many bytes of it are zeros and durable.
     zeroed: usize,
-}
-
-/// The sessions that a group brings; known once the group is durable.
-#[derive(Default)]
-struct Fresh {
-    /// The dictionary was full and begins anew within the group.
-    renewed: bool,
-    sessions: HashSet<SessionHash>,
-}
-
-impl Fresh {
-    /// Whether the session must be written before its use. Readers follow the same rule.
-    fn needs(&mut self, known: &HashSet<SessionHash>, hash: &SessionHash) -> bool {
-        if (!self.renewed && known.contains(hash)) || self.sessions.contains(hash) {
-            return false;
-        }
-        let before = if self.renewed { 0 } else { known.len() };
-        if before.saturating_add(self.sessions.len()) >= JOURNAL_SESSIONS_MAX {
-            self.renewed = true;
-            self.sessions.clear();
-        }
-        self.sessions.insert(*hash)
-    }
-
-    fn join(self, known: &mut HashSet<SessionHash>) {
-        if self.renewed {
-            known.clear();
-        }
-        known.extend(self.sessions);
-    }
 }
 
 /// The one writer of a lane.
@@ -135,16 +91,19 @@ pub(super) struct Lane {
     /// Events whose intent is durable and whose completion is not.
     open: BTreeSet<EventId>,
     buffer: Vec<u8>,
+    replica: Option<Box<dyn Replica>>,
+    under_way: Option<UnderWay>,
     /// Held until the lane is dropped.
     _lock: File,
 }
 
 impl Lane {
-    /// Takes the lane's lock and reads its last file. Writes nothing but the directory.
+    /// Takes the lane's lock and reads its last file. Writes nothing but the directory, and what
+    /// a replica has and the directory lacks.
     pub(super) fn recover(
         disk: Box<dyn Disk>,
         place: Place,
-        key: LogKey,
+        (key, replica): (LogKey, Option<Box<dyn Replica>>),
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Self, JournalError> {
@@ -164,8 +123,13 @@ impl Lane {
             ahead_failed: false,
             open: BTreeSet::new(),
             buffer: Vec::new(),
+            replica,
+            under_way: None,
             _lock: lock,
         };
+        if let Some(replica) = &mut lane.replica {
+            replica.reconcile(&lane.place.dir)?;
+        }
         lane.scan()?;
         Ok(lane)
     }
@@ -291,6 +255,7 @@ impl Lane {
         &mut self,
         group: impl Iterator<Item = &'q Queued> + Clone,
     ) -> Result<(), Fault> {
+        self.owed()?;
         let (mut link, mut fresh) = self.frame(group.clone())?;
         if self.buffer.len() > self.left() {
             self.resume(MarkKind::Continued)?;
@@ -303,19 +268,47 @@ impl Lane {
             return Err(Fault::internal("no file"));
         };
         let offset = u64::try_from(active.offset).unwrap_or(u64::MAX);
+        // The two side by side.
+        if let Some(replica) = &mut self.replica {
+            let begun = replica.begin(active.first, offset, &self.buffer);
+            begun.map_err(Fault::Replica)?;
+            let group = Some(Vec::new());
+            self.under_way = Some(UnderWay { link: None, group });
+        }
         let written = active
             .file
             .write_at(&self.buffer, offset)
             .and_then(|()| active.file.sync());
         if let Err(error) = written {
             self.active = None;
+            if let Some(under_way) = &mut self.under_way {
+                under_way.group = None;
+            }
             return Err(Fault::of(&error));
         }
         active.offset = active.offset.saturating_add(self.buffer.len());
         fresh.join(&mut active.sessions);
-        self.settle(link);
-        for queued in group {
-            match queued.effect {
+        let effects = group.map(|queued| queued.effect);
+        self.under_way = Some(UnderWay {
+            link: Some(link),
+            group: Some(effects.collect()),
+        });
+        self.arrive(self.place.patience)
+    }
+
+    /// Waits for the second place, where there is one; then what was under way is durable.
+    fn arrive(&mut self, patience: Duration) -> Result<(), Fault> {
+        if let Some(replica) = &mut self.replica {
+            replica.settle(patience).map_err(Fault::Replica)?;
+        }
+        let Some(UnderWay { link, group }) = self.under_way.take() else {
+            return Ok(());
+        };
+        if let Some(link) = link {
+            self.settle(link);
+        }
+        for effect in group.into_iter().flatten() {
+            match effect {
                 Effect::Opens(event) => {
                     self.open.insert(event);
                 }
@@ -326,6 +319,27 @@ impl Lane {
             }
         }
         Ok(())
+    }
+
+    /// Waits a moment for what the second place was sent and has not confirmed.
+    pub(super) fn catch_up(&mut self) -> Result<(), Fault> {
+        if self.under_way.is_none() {
+            return Ok(());
+        }
+        self.arrive(AGAIN.min(self.place.patience))
+    }
+
+    /// Errs while something is under way: nothing may be written behind it.
+    pub(super) fn owed(&self) -> Result<(), Fault> {
+        match &self.under_way {
+            None => Ok(()),
+            Some(_) => Err(Fault::Replica(Late::Slow)),
+        }
+    }
+
+    /// Whether that is a group that stands in the file.
+    pub(super) fn owes_group(&self) -> bool {
+        self.under_way.as_ref().is_some_and(|u| u.group.is_some())
     }
 
     /// Seals a group into the buffer, each new session before its first use.
@@ -418,6 +432,7 @@ impl Lane {
     /// Turns the spare into the active file. Header and beginning are durable **before** the file
     /// gets its name, so that a named file always begins well.
     fn begin_file(&mut self, kind: MarkKind, extra: &[Entry]) -> Result<(), Fault> {
+        self.owed()?;
         // From here on the file before is history, whether or not this one comes to be.
         self.active = None;
         let Some(Spare { file, .. }) = self.spare.take() else {
@@ -462,22 +477,32 @@ impl Lane {
         if out.len() > self.place.capacity {
             return Err(Fault::internal("a beginning is larger than a file"));
         }
+        let first = self.link.next;
+        if let Some(replica) = &mut self.replica {
+            replica.begin(first, 0, &out).map_err(Fault::Replica)?;
+            let (link, group) = (None, None);
+            self.under_way = Some(UnderWay { link, group });
+        }
         let publish = file.write_at(&out, 0).and_then(|()| {
             file.sync()?;
-            let name = self.place.dir.join(file_name(self.link.next));
+            let name = self.place.dir.join(file_name(first));
             self.disk.rename(&self.place.dir.join(SPARE), &name)?;
             self.disk.sync_dir(&self.place.dir)
         });
         publish.map_err(|error| Fault::of(&error))?;
-        self.settle(link);
         self.previous_damaged = false;
         self.active = Some(Active {
             file,
+            first,
             key,
             offset: out.len(),
             sessions: HashSet::new(),
         });
-        Ok(())
+        self.under_way = Some(UnderWay {
+            link: Some(link),
+            group: None,
+        });
+        self.arrive(self.place.patience)
     }
 
     /// Marks the lane as closed in good order and gives the prepared space back.
@@ -496,28 +521,6 @@ impl Lane {
         let marked = self.commit(std::iter::once(&queued));
         let removed = self.disk.remove(&self.place.dir.join(SPARE));
         marked.and_then(|()| removed.map_err(|error| Fault::of(&error)))
-    }
-}
-
-/// Seals the frames of one group, one after another.
-struct Framer<'a> {
-    key: &'a FrameKey,
-    link: Link,
-    back: u32,
-    out: &'a mut Vec<u8>,
-}
-
-impl Framer<'_> {
-    fn record(&mut self, record: &[u8]) -> Result<(), Fault> {
-        let sealed = self.key.seal(&mut self.link, self.back, record, self.out);
-        self.back = self.back.saturating_add(1);
-        sealed.ok_or_else(|| Fault::internal("a record cannot be sealed"))
-    }
-
-    fn entry(&mut self, entry: &Entry) -> Result<(), Fault> {
-        let mut bytes = Vec::new();
-        ledger::encode(entry, &mut bytes).map_err(|error| Fault::internal(&error.to_string()))?;
-        self.record(&bytes)
     }
 }
 
@@ -543,44 +546,5 @@ pub(super) fn lock(dir: &Path) -> Result<File, JournalError> {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(JournalError::Locked),
         Err(TryLockError::Error(error)) => Err(failed(error)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// Readers know what the writer believes that they know, across renewals and given-up groups.
-    #[test]
-    fn the_dictionary_is_the_same_on_both_sides() {
-        let mut writer = HashSet::new();
-        let mut reader = HashSet::new();
-        let hash = |n: usize| {
-            let mut hash = [0; 32];
-            hash[..8].copy_from_slice(&(n * n % 9_973).to_be_bytes());
-            hash
-        };
-        let mut written = 0;
-        for group in 0..300usize {
-            let mut fresh = Fresh::default();
-            let mut read = reader.clone();
-            for n in group * 97..group * 97 + 120 {
-                if fresh.needs(&writer, &hash(n)) {
-                    written += 1;
-                    if read.len() >= JOURNAL_SESSIONS_MAX {
-                        read.clear();
-                    }
-                    read.insert(hash(n));
-                }
-                assert!(read.contains(&hash(n)), "group {group}");
-            }
-            // Every third group fails: it is in neither.
-            if group % 3 != 0 {
-                fresh.join(&mut writer);
-                reader = read;
-                assert_eq!(writer, reader);
-            }
-        }
-        assert!(written > 2 * JOURNAL_SESSIONS_MAX, "{written}");
     }
 }

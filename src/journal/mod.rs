@@ -12,14 +12,18 @@ use crate::ledger::{Completion, Intent, Session};
 
 mod anchor;
 mod disk;
+mod extent;
+mod fault;
 mod file;
 mod format;
+mod framer;
 mod lane;
 mod memory;
 mod pages;
 mod prune;
 mod queue;
 mod reader;
+mod replica;
 mod select;
 mod tail;
 mod wal;
@@ -28,10 +32,12 @@ mod wal;
 mod tests;
 
 pub use anchor::{Anchor, newest, still_holds};
+pub use extent::{Extent, FILE_HEADER_BYTES, LaneFiles};
 pub use memory::MemoryJournal;
 pub use pages::{Cursor, Page, Pages};
 pub use prune::{Prunable, begins, prunable, prune};
 pub use reader::{Reader, Record};
+pub use replica::{Late, Replica};
 pub use select::{EndedRight, Filter, Pairs, Request};
 pub use tail::{Found, Rest, Tail, lanes};
 pub use wal::{OnSync, Wal, WalConfig};
@@ -66,6 +72,21 @@ pub enum JournalError {
     /// Another process writes this lane.
     #[error("another process holds this journal")]
     Locked,
+    /// The store, which is to hold each record too, has not taken one. Try again.
+    #[error("the store does not take the journal's records: {reason}")]
+    Replica {
+        /// What it said.
+        reason: String,
+    },
+    /// Another gateway writes this lane in the store. At fault: who started two.
+    #[error("another gateway writes this journal in the store")]
+    Superseded,
+    /// Directory and store hold what cannot be of one journal. At fault: who altered one of them.
+    #[error("the journal and its copy in the store do not belong together: {what}")]
+    Diverged {
+        /// What does not fit.
+        what: String,
+    },
     /// Any other fault of the disk.
     #[error("the journal failed: {reason}")]
     Failed {

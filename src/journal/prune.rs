@@ -22,8 +22,8 @@ use super::file::{LogFile, failed, files_of};
 use super::format::{Link, LogKey};
 use crate::types::{Secret, Timestamp};
 
-const NAME: &str = "pruned";
-const BESIDE: &str = "pruned.tmp";
+pub(super) const NAME: &str = "pruned";
+pub(super) const BESIDE: &str = "pruned.tmp";
 const MAGIC: &[u8; 8] = b"KLUISPRN";
 /// Magic, number, file, chain.
 const BODY_BYTES: usize = 8 + 8 + 16 + 32;
@@ -39,7 +39,7 @@ fn bound(body: &[u8], lane: &str) -> Vec<u8> {
     [body, lane.as_bytes()].concat()
 }
 
-fn encode(link: &Link, lane: &str, key: &LogKey) -> Option<Vec<u8>> {
+pub(super) fn encode(link: &Link, lane: &str, key: &LogKey) -> Option<Vec<u8>> {
     let mut out = MAGIC.to_vec();
     out.extend_from_slice(&link.next.to_be_bytes());
     out.extend_from_slice(&link.file);
@@ -49,7 +49,7 @@ fn encode(link: &Link, lane: &str, key: &LogKey) -> Option<Vec<u8>> {
     Some(out)
 }
 
-fn decode(bytes: &[u8], lane: &str, key: &LogKey) -> Option<Link> {
+pub(super) fn decode(bytes: &[u8], lane: &str, key: &LogKey) -> Option<Link> {
     let (body, tag) = bytes.split_at_checked(BODY_BYTES)?;
     let rest = body.strip_prefix(MAGIC)?;
     let (next, rest) = rest.split_first_chunk()?;

@@ -7,8 +7,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::fault::Fault;
 use super::format::FRAME_OVERHEAD;
-use super::lane::Fault;
 use super::{CompletionSlot, JournalError};
 use crate::ledger::{Completion, Entry, Outcome, Session, SessionHash, clip, encode};
 use crate::types::limits::{JOURNAL_LINGER_MS, JOURNAL_QUEUE_BYTES_MAX, RECORD_REASON_BYTES_MAX};

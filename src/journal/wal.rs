@@ -10,11 +10,12 @@ use async_trait::async_trait;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-use super::disk::{Disk, HostDisk};
+use super::disk::{CacheDisk, Disk, HostDisk};
+use super::fault::Fault;
 use super::format::LogKey;
-use super::lane::{Fault, Lane, Place};
+use super::lane::{Lane, Place};
 use super::queue::{Answer, Bounds, Effect, Queue, Queued, Waiting, Work, clipped};
-use super::{CompletionSlot, Durable, Journal, JournalError};
+use super::{CompletionSlot, Durable, Journal, JournalError, Replica};
 use crate::ledger::{
     CodecError, Completion, Entry, Intent, MarkKind, Session, encode, session_hash,
 };
@@ -51,6 +52,10 @@ pub struct WalConfig {
     pub wait_ms: u64,
     /// Who counts the syncs.
     pub on_sync: Option<OnSync>,
+    /// Where each record is to be as well before it counts.
+    pub replica: Option<Box<dyn Replica>>,
+    /// Whether the files themselves are made durable; not, only where there is a replica.
+    pub synced: bool,
 }
 
 impl WalConfig {
@@ -66,6 +71,8 @@ impl WalConfig {
             open_max: JOURNAL_OPEN_MAX,
             wait_ms: JOURNAL_WAIT_MS_MAX,
             on_sync: None,
+            replica: None,
+            synced: true,
         }
     }
 
@@ -82,6 +89,9 @@ impl WalConfig {
             .all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'-'));
         if self.lane.is_empty() || self.lane.len() > 63 || !letters {
             return wrong("a lane's name is 1 to 63 of a-z, 0-9 and -");
+        }
+        if !self.synced && self.replica.is_none() {
+            return wrong("a journal that is not synced needs a second place");
         }
         if !(JOURNAL_FILE_BYTES_MIN..=JOURNAL_FILE_BYTES_MAX).contains(&self.file_bytes) {
             return wrong("a journal file has 256 KiB to 64 MiB");
@@ -108,7 +118,12 @@ impl Wal {
         clock: Arc<dyn Clock>,
         entropy: Arc<dyn Entropy>,
     ) -> Result<Arc<Self>, JournalError> {
-        Self::open_on(Box::new(HostDisk), config, clock, entropy)
+        let disk: Box<dyn Disk> = if config.synced {
+            Box::new(HostDisk)
+        } else {
+            Box::new(CacheDisk)
+        };
+        Self::open_on(disk, config, clock, entropy)
     }
 
     /// The same on another disk.
@@ -132,8 +147,10 @@ impl Wal {
             dir: config.dir.join(&config.lane),
             name: config.lane,
             capacity: config.file_bytes,
+            patience: Duration::from_millis(config.wait_ms),
         };
-        let mut lane = Lane::recover(disk, place, key, Arc::clone(&clock), entropy)?;
+        let with = (key, config.replica);
+        let mut lane = Lane::recover(disk, place, with, Arc::clone(&clock), entropy)?;
         lane.start()?;
         let durable = lane.durable();
         let queue = Arc::new(Queue::new(bounds, Arc::clone(&clock)));
@@ -300,6 +317,8 @@ pub(super) struct Writer {
     on_sync: Option<OnSync>,
     /// When the newest group began.
     began: Option<Instant>,
+    /// The group that the replica is not known to have: answered once it has.
+    held: Option<(Vec<Queued>, Vec<Waiting>)>,
 }
 
 /// However the thread ends, nobody waits for it any more.
@@ -320,6 +339,7 @@ impl Writer {
             retry: None,
             on_sync: None,
             began: None,
+            held: None,
         }
     }
 
@@ -382,6 +402,10 @@ impl Writer {
         if written.is_ok() {
             self.queue.done(&work.completions, waiting);
             self.lane.prepare_ahead();
+        } else if self.lane.owes_group() && self.held.is_none() {
+            // It stands in the file and may be in the replica: it is no other's to write again.
+            // Who waits is refused by his own bound.
+            self.held = Some((work.completions, waiting));
         } else {
             self.queue.keep(work.completions);
             self.queue
@@ -403,6 +427,8 @@ impl Writer {
         if completions.is_empty() && waiting.is_empty() {
             return Ok(());
         }
+        // Once is enough to have waited for.
+        self.lane.owed()?;
         let group = completions.iter().chain(waiting.iter().map(|w| &w.queued));
         let begin = Instant::now();
         self.began = Some(begin);
@@ -414,8 +440,12 @@ impl Writer {
         Ok(())
     }
 
-    /// A new file, if the last one failed.
+    /// What the replica owes, and a new file, if the last one failed.
     fn revive(&mut self) -> Result<(), Fault> {
+        self.lane.catch_up()?;
+        if let Some((completions, waiting)) = self.held.take() {
+            self.queue.done(&completions, waiting);
+        }
         if self.lane.is_up() {
             Ok(())
         } else {

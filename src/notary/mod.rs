@@ -13,6 +13,7 @@
 
 mod entries;
 mod prove;
+mod rebuild;
 mod round;
 mod shelf;
 mod state;
@@ -27,6 +28,7 @@ use std::sync::Arc;
 
 pub use entries::{EntryError, begin, bundle, node, tile};
 pub use prove::{ProveAsk, ProveError, Prover};
+pub use rebuild::{NextBundle, Rebuild};
 pub use round::{Lane, Made, Notary};
 pub use shelf::{DirShelf, Shelf};
 
@@ -35,6 +37,11 @@ use crate::ledger::CodecError;
 use crate::ledger::tlog::{CheckpointError, NoteError, Signer, TileError, VerifierKey};
 use crate::ledger::{ScopeKey, tlog::KeyKind};
 use crate::types::{Clock, Entropy, Secret};
+
+/// The file of a log's state.
+pub const STATE: &str = "state";
+/// The file of its newest checkpoint.
+pub const CHECKPOINT: &str = "checkpoint";
 
 /// Why the log does not grow. Serving goes on: the journal holds every record.
 #[derive(Debug, thiserror::Error)]
@@ -128,6 +135,9 @@ impl NotaryKeys {
     }
 }
 
+/// Asked of a lane that nobody writes, before it is read: all that stands in its files then counts.
+pub type SettleLane = Box<dyn Fn(&str) -> Result<(), JournalError> + Send>;
+
 /// What a notary stands on.
 pub struct NotaryParts {
     /// The journal's directory.
@@ -138,6 +148,8 @@ pub struct NotaryParts {
     pub keys: NotaryKeys,
     /// Where the log is written.
     pub shelf: Box<dyn Shelf>,
+    /// What a lane of others is settled with, where its files alone do not count.
+    pub settle: Option<SettleLane>,
     /// The clock.
     pub clock: Arc<dyn Clock>,
     /// Randomness.

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::state::{Covered, State};
-use super::{NotaryError, NotaryKeys, NotaryParts, Shelf};
+use super::{
+    CHECKPOINT, EntryError, NotaryError, NotaryKeys, NotaryParts, STATE, SettleLane, Shelf,
+};
 use crate::journal::{Found, Rest, Tail, lanes, newest, still_holds};
 use crate::ledger::tlog::{Checkpoint, Growth, Hash, Note, Signer, Tile, VerifierKey};
 use crate::ledger::{ScopeKey, Scopes, Segment, SegmentTrees};
@@ -14,9 +16,6 @@ use crate::types::limits::{
     LOG_ROUND_SEGMENTS_MAX, LOG_SCOPES_MAX, LOG_SEGMENT_BYTES_MAX, LOG_SEGMENT_RECORDS_MAX,
 };
 use crate::types::{Clock, Entropy, Secret, Timestamp};
-
-const STATE: &str = "state";
-const CHECKPOINT: &str = "checkpoint";
 
 /// A lane that this process writes itself, and how far it is durable.
 #[derive(Clone, Copy, Debug)]
@@ -51,6 +50,7 @@ pub struct Notary {
     scope_key: ScopeKey,
     signer: Signer,
     shelf: Box<dyn Shelf>,
+    settle: Option<SettleLane>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     tails: BTreeMap<String, Tail>,
@@ -76,6 +76,7 @@ impl Notary {
             origin,
             keys,
             shelf,
+            settle,
             clock,
             entropy,
         } = parts;
@@ -94,6 +95,7 @@ impl Notary {
             scope_key,
             signer,
             shelf,
+            settle,
             clock,
             entropy,
             tails: BTreeMap::new(),
@@ -221,6 +223,9 @@ impl Notary {
     fn hold(&mut self, name: &str, covered: Covered) -> Result<(), NotaryError> {
         let newest = newest(&self.journal, name, &self.journal_key)?;
         if self.seen.get(name) != Some(&newest) {
+            if let Some(settle) = &self.settle {
+                settle(name)?;
+            }
             self.holds(name, covered)?;
             // What was read of it before may be of files that are no more.
             self.tails.remove(name);
@@ -341,9 +346,12 @@ impl Notary {
     }
 
     fn tile(&self, tile: &Tile) -> Result<Vec<u8>, NotaryError> {
-        self.shelf
-            .read(&tile.to_string())?
-            .ok_or_else(|| rolled_back("a tile is missing"))
+        // A partial one that became full in the state's own round is gone already.
+        match super::tile(&mut |name| self.shelf.read(name), tile) {
+            Ok(bytes) => Ok(bytes),
+            Err(EntryError::Io(error)) => Err(error.into()),
+            Err(_missing) => Err(rolled_back("a tile is missing")),
+        }
     }
 }
 
@@ -368,7 +376,7 @@ const fn shorter() -> NotaryError {
     rolled_back("the journal is shorter than the log, or another one")
 }
 
-const fn rolled_back(what: &'static str) -> NotaryError {
+pub(super) const fn rolled_back(what: &'static str) -> NotaryError {
     NotaryError::RolledBack { what }
 }
 

@@ -130,6 +130,7 @@ pub(super) fn log_on(dir: &Path, shelf: &MemoryShelf) -> Result<Notary, NotaryEr
         origin: ORIGIN.to_owned(),
         keys: keys(),
         shelf: Box::new(shelf.clone()),
+        settle: None,
         clock: ticking(),
         entropy: ticking(),
     })

@@ -124,6 +124,8 @@ metrics! {
     request_seconds: Histograms = Histograms::new_with_constructor(seconds),
     /// Time of making records durable.
     journal_fsync_seconds: Histogram = seconds(),
+    /// Time until the store has a batch of records, where it is the gate of the journal.
+    journal_put_seconds: Histogram = seconds(),
     /// Failed calls to the store.
     store_errors: Family<[Label; 1], Counter> = Family::default(),
     /// Time of a call to the store.
@@ -225,6 +227,11 @@ impl Metrics {
         self.journal_fsync_seconds.observe(time.as_secs_f64());
     }
 
+    /// The store has a batch of the journal's records.
+    pub fn journal_put(&self, time: Duration) {
+        self.journal_put_seconds.observe(time.as_secs_f64());
+    }
+
     /// The catalog committed a group.
     pub fn catalog_committed(&self, commits: u32) {
         self.catalog_commits.inc_by(u64::from(commits));
@@ -254,6 +261,7 @@ mod tests {
         metrics.store_call(StoreCall::Get, MILLI, true);
         metrics.store_call(StoreCall::Get, MILLI, false);
         metrics.journal_synced(7, MILLI);
+        metrics.journal_put(MILLI);
         metrics.catalog_committed(3);
         metrics.sent_bytes.inc_by(4096);
         metrics.connections.inc();
@@ -266,6 +274,7 @@ mod tests {
             r#"kluis_store_errors_total{call="get"} 1"#,
             "kluis_journal_records_total 7",
             "kluis_journal_fsync_seconds_count 1",
+            "kluis_journal_put_seconds_count 1",
             "kluis_catalog_commits_total 3",
             "kluis_catalog_group_sum 3.0",
             "kluis_sent_bytes_total 4096",

@@ -5,7 +5,8 @@
 //!                                  ├─ RingSecrets ───► seals credentials' secrets (record Secret)
 //!                                  ├─ RingSnapshots ─► seals snapshots (record Snapshot)
 //!                                  ├─ RingNames ─────► names snapshots in the store (HMAC)
-//!                                  ├─ RingLog ───────► the log's key
+//!                                  ├─ RingLog ───────► the log's key ─┬─ GateBlobs ► its blobs
+//!                                  │                                  └─ GateNames ► their names
 //!                                  ├─ RingLogSign ───► signs the log's checkpoints (Ed25519 seed)
 //!                                  ├─ RingLogScopes ─► tags and salts of the log's scopes (HMAC)
 //!                                  ├─ RingLogState ──► seals the log's state
@@ -53,6 +54,9 @@ pub(crate) enum Label {
     RingPublish,
     ManifestKey,
     RingPrint,
+    GateBlobs,
+    GateNames,
+    GateBlob,
 }
 
 impl Label {
@@ -80,6 +84,9 @@ impl Label {
             Self::RingPublish => "kluis v1 ring publisher",
             Self::ManifestKey => "kluis v1 manifest key",
             Self::RingPrint => "kluis v1 ring fingerprint",
+            Self::GateBlobs => "kluis v1 gate blobs",
+            Self::GateNames => "kluis v1 gate names",
+            Self::GateBlob => "kluis v1 gate blob",
         }
     }
 }
@@ -122,7 +129,7 @@ pub(crate) fn mac(key: &Secret<32>, parts: &[&[u8]]) -> Secret<32> {
 mod tests {
     use super::*;
 
-    const ALL: [Label; 22] = [
+    const ALL: [Label; 25] = [
         Label::BlobSegments,
         Label::BlobDescription,
         Label::BlobCommitment,
@@ -145,6 +152,9 @@ mod tests {
         Label::RingPublish,
         Label::ManifestKey,
         Label::RingPrint,
+        Label::GateBlobs,
+        Label::GateNames,
+        Label::GateBlob,
     ];
 
     #[test]

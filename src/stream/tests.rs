@@ -75,6 +75,7 @@ impl World {
             origin: ORIGIN.into(),
             keys: keys(),
             shelf: Box::new(DirShelf::keep(&dir.path().join("log")).unwrap()),
+            settle: None,
             clock: ticking(),
             entropy: ticking(),
         });

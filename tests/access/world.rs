@@ -371,6 +371,7 @@ impl World {
             origin: ORIGIN.to_owned(),
             keys: log_keys(&self.keyring),
             shelf: Box::new(DirShelf::keep(&dir.path().join("log")).expect("a place")),
+            settle: None,
             clock: Arc::<Ahead>::clone(&self.ahead),
             entropy: Arc::new(SystemEntropy::new()),
         })

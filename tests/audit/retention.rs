@@ -55,6 +55,7 @@ impl Vault {
             origin: log_origin(&config, &ring),
             keys: log_keys(&ring),
             shelf: Box::new(DirShelf::keep(&config.proof.dir).expect("a log")),
+            settle: None,
             clock: clock(),
             entropy: entropy(),
         })

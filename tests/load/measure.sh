@@ -4,6 +4,7 @@
 #
 #   tests/load/measure.sh [--store seaweed|s3s-fs] [--seconds N] [--large-mib N] [CASE…]
 #   tests/load/measure.sh [--store seaweed|s3s-fs] [--seconds N] [--rounds N] journal
+#   tests/load/measure.sh [--store seaweed] [--seconds N] [--rounds N] gate
 #
 # Cases: get-small put-small head get-large put-large stalled. Small is 4 KiB over 16 connections, large is
 # --large-mib (1024) over 8. All on loopback: the load generator shares the machine with what it measures, so
@@ -14,6 +15,9 @@
 # its journal on the disk and one with it in memory (tools/memory_journal.rs), --rounds times. Without --store
 # theirs is a directory, the fastest there is, so that the journal weighs the most that it can. Figures are
 # medians, and so is the ratio, of each round's own.
+#
+# The case gate stands alone, too: small GETs over 16 and over 64 connections from three gateways on one store in
+# turn, with `journal.gate` local, both and store, --rounds times.
 set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 export KLUIS_LAB_RUN=${KLUIS_LAB_RUN:-$(mktemp -d -t kluis-load-XXXXXX)}
@@ -33,19 +37,22 @@ while [ $# -gt 0 ]; do
     *) cases+=("$1"); shift ;;
     esac
 done
-case " ${cases[*]} " in " journal ") ;; *" journal "*) die "journal is measured alone" ;; esac
+case " ${cases[*]} " in
+" journal " | " gate ") ;;
+*" journal "* | *" gate "*) die "journal and gate are measured alone" ;;
+esac
 [ "${cases[*]}" = journal ] || store=${store:-seaweed}
 [ ${#cases[@]} -gt 0 ] || cases=(get-small put-small head get-large put-large)
 [ -x "$KLOAD" ] && [ -x "$KLUIS_BIN" ] || die "build kluis and kload first (see the head of measure.sh)"
 
 kluis=$KLUIS_LAB_RUN/kluis memory=$KLUIS_LAB_RUN/kluis-memory-journal
 clean_up() {
-    "$LAB/kluis.sh" stop "$kluis" || true
+    for name in kluis gate-local gate-both gate-store; do "$LAB/kluis.sh" stop "$KLUIS_LAB_RUN/$name" || true; done
     end_pid "$memory/kluis.pid"
     for name in rclone-crypt nginx $store; do
         [ ! -d "$KLUIS_LAB_RUN/$name" ] || "$LAB/store.sh" stop $name || true
     done
-    rm -rf "$kluis" "$memory"
+    rm -rf "$kluis" "$memory" "$KLUIS_LAB_RUN"/gate-{local,both,store}
     rmdir "$KLUIS_LAB_RUN" 2>/dev/null || true
 }
 trap clean_up EXIT
@@ -82,6 +89,24 @@ start_journals() {
     wait_http "$(sed -n 's/^AWS_ENDPOINT_URL=//p' "$memory/owner.env")" 30 "$memory/kluis.log"
 }
 
+# Three vaults on one store, each with a bucket of its own; founded alike, then served with their gates.
+start_gates() {
+    local gate
+    start_store
+    for gate in local both store; do
+        make_bucket "$KLUIS_LAB_RUN/$store/owner.env" "blobs-$gate"
+        export KLUIS_STORE_BUCKET=blobs-$gate
+        "$LAB/kluis.sh" start "$KLUIS_LAB_RUN/gate-$gate" "$KLUIS_LAB_RUN/$store"
+        "$LAB/kluis.sh" stop "$KLUIS_LAB_RUN/gate-$gate"
+        printf '\n' >>"$KLUIS_LAB_RUN/gate-$gate/kluis.toml"
+        sed -i -e "s/^\[journal\]/&\ngate = \"$gate\"/" -e 's/^\[catalog\]/&\nsnapshot_wait = true/' \
+            "$KLUIS_LAB_RUN/gate-$gate/kluis.toml"
+        grep -q '^gate = ' "$KLUIS_LAB_RUN/gate-$gate/kluis.toml" || die "no section [journal] to set the gate in"
+        "$LAB/kluis.sh" start "$KLUIS_LAB_RUN/gate-$gate" "$KLUIS_LAB_RUN/$store"
+    done
+    unset KLUIS_STORE_BUCKET
+}
+
 # A server's directory and its processes: nginx forks workers, which do the work.
 dir_of() { case $1 in direct) echo "$KLUIS_LAB_RUN/$store" ;; kluis) echo "$kluis" ;; *) echo "$KLUIS_LAB_RUN/$1" ;; esac; }
 pids_of() {
@@ -106,15 +131,17 @@ measure() {
     load "$server" "$op" "$size" "$objects" "$connections" "$seconds"
 }
 
-# journal CONNECTIONS: both in turn, and in the other order in every second round.
-measure_journal() {
-    local round server servers
-    for server in kluis-memory-journal kluis; do load "$server" fill 4096 512 "$1" 0 >/dev/null; done
+# in_turn CASE CONNECTIONS SERVER…: small GETs from all in turn, and in the other order in every second round.
+in_turn() {
+    local case=$1 connections=$2 round server servers
+    shift 2
+    for server in "$@"; do load "$server" fill 4096 512 "$connections" 0 >/dev/null; done
     for round in $(seq "$rounds"); do
-        servers=(kluis-memory-journal kluis)
-        [ $((round % 2)) = 1 ] || servers=(kluis kluis-memory-journal)
+        servers=("$@")
+        [ $((round % 2)) = 1 ] || mapfile -t servers < <(printf '%s\n' "$@" | tac)
         for server in "${servers[@]}"; do
-            printf 'journal-%s\t%s\t%s\n' "$1" "$server" "$(load "$server" get 4096 512 "$1" "$seconds")" >>"$results"
+            printf '%s-%s\t%s\t%s\n' "$case" "$connections" "$server" \
+                "$(load "$server" get 4096 512 "$connections" "$seconds")" >>"$results"
         done
     done
 }
@@ -124,7 +151,14 @@ if [ "${cases[*]}" = journal ]; then
     start_journals >&2
     for connections in 16 64; do
         say "journal: $connections connections" >&2
-        measure_journal $connections
+        in_turn journal $connections kluis-memory-journal kluis
+    done
+    cases=()
+elif [ "${cases[*]}" = gate ]; then
+    start_gates >&2
+    for connections in 16 64; do
+        say "gate: $connections connections" >&2
+        in_turn gate $connections gate-local gate-both gate-store
     done
     cases=()
 else

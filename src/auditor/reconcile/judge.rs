@@ -135,6 +135,8 @@ pub(super) enum Name {
     Blob(BlobId),
     /// A volume of the log.
     Volume(BlobId),
+    /// A blob of the journal's gate.
+    Gate,
     /// The bucket, or the prefix as a whole.
     Bucket,
     /// Nothing that Kluis writes.
@@ -152,6 +154,9 @@ pub(super) fn name(key: &str, prefix: &str) -> Option<Name> {
             .ok()
             .filter(|id| id.to_string() == text)
     };
+    if let Some(gate) = rest.strip_prefix("gate/") {
+        return Some(id(gate).map_or(Name::Foreign, |_blob| Name::Gate));
+    }
     Some(match rest.strip_prefix("log/") {
         Some(volume) => id(volume).map_or(Name::Foreign, Name::Volume),
         None => id(rest).map_or(Name::Foreign, Name::Blob),
@@ -191,6 +196,8 @@ impl Judge<'_> {
             // Kluis locks volumes, and longer; who made a lock shorter a log does not say.
             Name::Volume(_) if access.op == Op::Retain => Judged::Undecided,
             _ if access.op == Op::Retain => Judged::Around(Kind::Changed),
+            // Its batches come and go; what another did there the gate finds at the next start.
+            Name::Gate => Judged::Covered,
             Name::Foreign => match access.op {
                 Op::Write => Judged::Around(Kind::Appeared),
                 Op::Read | Op::Delete | Op::Change | Op::Retain => Judged::Around(Kind::Read),
@@ -495,11 +502,13 @@ mod tests {
             name(&format!("k/log/{hex}"), "k/"),
             Some(Name::Volume(id(0xab)))
         );
+        assert_eq!(name(&format!("k/gate/{hex}"), "k/"), Some(Name::Gate));
         assert_eq!(name("", "k/"), Some(Name::Bucket));
         assert_eq!(name(&hex, "k/"), None);
         for foreign in [
             "x",
             "log/x",
+            "gate/x",
             &hex.to_uppercase(),
             &format!("{hex}0"),
             &format!("/{hex}"),

@@ -129,7 +129,7 @@ impl Place {
         let found = name(key, &self.prefix).filter(|_| volumes == Some(bucket));
         found.map(|found| match found {
             Name::Volume(_) | Name::Bucket => found,
-            Name::Blob(_) | Name::Foreign => Name::Foreign,
+            Name::Blob(_) | Name::Gate | Name::Foreign => Name::Foreign,
         })
     }
 }
@@ -196,7 +196,7 @@ impl Log {
     fn blobs(&self) -> HashSet<BlobId> {
         let named = self.accesses.iter().filter_map(|(_, _, name)| match name {
             Name::Blob(id) => Some(*id),
-            Name::Volume(_) | Name::Bucket | Name::Foreign => None,
+            Name::Volume(_) | Name::Gate | Name::Bucket | Name::Foreign => None,
         });
         named.collect()
     }
@@ -210,7 +210,7 @@ impl Log {
                 .filter(|(_, access, _)| access.op == op);
             let named = these.filter_map(|(_, _, name)| match name {
                 Name::Blob(id) => Some(*id),
-                Name::Volume(_) | Name::Bucket | Name::Foreign => None,
+                Name::Volume(_) | Name::Gate | Name::Bucket | Name::Foreign => None,
             });
             named.collect()
         };
@@ -253,7 +253,7 @@ impl Listed {
             match place.name(&bucket, &key) {
                 Some(Name::Blob(id)) => drop(listed.blobs.insert(id, at)),
                 Some(Name::Foreign) => told.foreign.push((number, key)),
-                Some(Name::Volume(_) | Name::Bucket) | None => {
+                Some(Name::Volume(_) | Name::Gate | Name::Bucket) | None => {
                     told.elsewhere = told.elsewhere.saturating_add(1);
                 }
             }
@@ -494,6 +494,7 @@ impl Told {
         let object = match name {
             Name::Blob(id) => catalog.object(id),
             Name::Volume(_) => Some("a volume of the log".to_owned()),
+            Name::Gate => Some("a batch of the journal".to_owned()),
             Name::Bucket | Name::Foreign => None,
         };
         if output.is_json() {

@@ -3,6 +3,7 @@
 
 pub(super) mod certificate;
 mod disk;
+mod gate;
 mod keys;
 mod log;
 mod snapshots;
@@ -104,6 +105,7 @@ fn examine(config: &Config, desk: Desk<'_>, report: &mut Report) -> Result<(), C
         store::look(config, desk, report).await;
         volumes::look(config, desk, report).await;
     });
+    gate::look(config, desk, ring.as_deref(), report);
     catalog(config, desk, ring.as_deref(), report)?;
     policy(config, report);
     log::look(config, ring.as_deref(), report);

@@ -6,13 +6,16 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::ErrorKind;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use super::support::{Counter, Cut, HandClock, TestDisk, config, event, read_good, secret};
-use crate::journal::CompletionSlot;
+use super::support::{
+    Counter, Cut, HandClock, TestDisk, TestReplica, config, event, read_good, secret,
+};
 use crate::journal::format::LogKey;
 use crate::journal::lane::{Lane, Place};
 use crate::journal::queue::{Bounds, Effect, Queue, Queued, Slot};
 use crate::journal::wal::Writer;
+use crate::journal::{CompletionSlot, Replica};
 use crate::ledger::{Entry, Outcome, encode, samples, session_hash};
 use crate::types::{Clock, EventId};
 
@@ -48,6 +51,15 @@ impl Harness {
         entropy: &Arc<Counter>,
         told: &Arc<Mutex<Told>>,
     ) -> Option<Self> {
+        Self::open_with(dir, (disk, None), entropy, told)
+    }
+
+    fn open_with(
+        dir: &Path,
+        (disk, replica): (&TestDisk, Option<Box<dyn Replica>>),
+        entropy: &Arc<Counter>,
+        told: &Arc<Mutex<Told>>,
+    ) -> Option<Self> {
         let clock = HandClock::new();
         let shared: Arc<dyn Clock> = Arc::<HandClock>::clone(&clock);
         let capacity = config(dir).file_bytes;
@@ -55,10 +67,12 @@ impl Harness {
             dir: dir.join("gw-1"),
             name: "gw-1".into(),
             capacity,
+            patience: Duration::from_secs(5),
         };
         let key = LogKey::new(secret()).unwrap();
         let (disk, entropy) = (Box::new(disk.clone()), Arc::<Counter>::clone(entropy));
-        let mut lane = Lane::recover(disk, place, key, Arc::clone(&shared), entropy).ok()?;
+        let mut lane =
+            Lane::recover(disk, place, (key, replica), Arc::clone(&shared), entropy).ok()?;
         lane.start().ok()?;
         let queue = Arc::new(Queue::new(BOUNDS, Arc::clone(&shared)));
         let writer = Writer::new(lane, Arc::clone(&queue), shared);
@@ -96,7 +110,8 @@ impl Harness {
         let mut answer = self.queue.push(queued).unwrap();
         self.turn();
         let mut told = self.told.lock().unwrap();
-        let Ok(slot) = answer.try_recv().unwrap() else {
+        // Without an answer yet its maker gives up, as at the end of his bound.
+        let Ok(Ok(slot)) = answer.try_recv() else {
             told.refused += 1;
             return false;
         };
@@ -131,7 +146,7 @@ impl Harness {
         };
         let mut answer = self.queue.push(queued).unwrap();
         self.turn();
-        if answer.try_recv().unwrap().is_ok() {
+        if matches!(answer.try_recv(), Ok(Ok(_))) {
             self.told.lock().unwrap().policies.insert(n);
         }
     }
@@ -336,4 +351,87 @@ fn completions_have_room_when_the_disk_is_full() {
     disk.fail_creating(false);
     assert!(harness.begin(6000), "resumes");
     assert!(harness.queue.ready().is_ok());
+}
+
+/// The same with a second place, whose own steps fail like those of the disk. At the end, and at
+/// each step, a journal made of that place alone has all that was acknowledged.
+fn run_beside(fail: Option<(u64, u64)>) -> u64 {
+    let dir = tempfile::tempdir().unwrap();
+    let (disk, entropy, told) = (TestDisk::default(), Counter::new(), Arc::default());
+    let beside = TestReplica::new(&disk);
+    if let Some((from, to)) = fail {
+        disk.fail(from, to, ErrorKind::Other);
+    }
+    let context = format!("beside {fail:?}");
+    // A start that fails is another process's to repeat, on what both places hold.
+    let mut harness = loop {
+        let with = (&disk, Some(beside.port()));
+        if let Some(harness) = Harness::open_with(dir.path(), with, &entropy, &told) {
+            break harness;
+        }
+        beside.forget();
+        std::fs::remove_dir_all(dir.path().join("gw-1")).unwrap();
+        beside.rebuild(dir.path());
+    };
+    script(&mut harness);
+    disk.heal();
+    assert!(harness.begin(1000), "{context}: resumes");
+    while !harness.slots.is_empty() {
+        harness.complete_oldest();
+    }
+    harness.close();
+    assert_eq!(beside.under_way(), None, "{context}");
+    check(dir.path(), &told.lock().unwrap(), &context);
+    let copy = tempfile::tempdir().unwrap();
+    beside.rebuild(copy.path());
+    restart(copy.path(), &entropy);
+    check(
+        copy.path(),
+        &told.lock().unwrap(),
+        &format!("{context}, rebuilt"),
+    );
+    disk.steps()
+}
+
+#[test]
+fn beside_a_second_place_every_step_of_either_may_fail() {
+    let steps = run_beside(None);
+    assert!(steps > run(None) + 40, "{steps} steps");
+    for step in 1..=steps {
+        run_beside(Some((step, step + 1)));
+    }
+    for step in (20..=steps).step_by(3) {
+        run_beside(Some((step, step + 7)));
+    }
+}
+
+#[test]
+fn every_step_of_either_place_may_be_the_last_before_a_crash() {
+    let dir = tempfile::tempdir().unwrap();
+    let (disk, entropy) = (TestDisk::default(), Counter::new());
+    let told: Arc<Mutex<Told>> = Arc::default();
+    let images = Arc::new(Mutex::new(0));
+    let beside = TestReplica::new(&disk);
+    let (seen, seeds, count) = (Arc::clone(&told), Arc::clone(&entropy), Arc::clone(&images));
+    let there = beside.clone();
+    disk.watch(Box::new(move |step, image| {
+        let told = seen.lock().unwrap();
+        // The disk is lost.
+        let copy = tempfile::tempdir().unwrap();
+        there.rebuild(copy.path());
+        restart(copy.path(), &seeds);
+        check(copy.path(), &told, &format!("step {step}, rebuilt"));
+        // The store is lost: where both are the gate, the disk alone has all of it.
+        let copy = tempfile::tempdir().unwrap();
+        std::fs::create_dir(copy.path().join("gw-1")).unwrap();
+        image(Cut::Nothing, &copy.path().join("gw-1"));
+        restart(copy.path(), &seeds);
+        check(copy.path(), &told, &format!("step {step}, disk alone"));
+        *count.lock().unwrap() += 1;
+    }));
+    let with = (&disk, Some(beside.port()));
+    let mut harness = Harness::open_with(dir.path(), with, &entropy, &told).unwrap();
+    script(&mut harness);
+    assert_eq!(told.lock().unwrap().begun.len(), 18);
+    assert!(*images.lock().unwrap() > 100);
 }

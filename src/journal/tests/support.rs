@@ -6,9 +6,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
 use crate::journal::disk::{Disk, DiskFile, HostDisk};
-use crate::journal::{JournalError, Reader, Record, WalConfig};
+use crate::journal::file::file_name;
+use crate::journal::{JournalError, Late, Reader, Record, Replica, WalConfig};
 use crate::types::limits::JOURNAL_FILE_BYTES_MIN;
 use crate::types::{Clock, Entropy, EntropyError, EventId, Secret, Timestamp};
 
@@ -278,5 +280,92 @@ impl Disk for TestDisk {
 
     fn sync_file(&self, _path: &Path) -> io::Result<()> {
         self.step()
+    }
+}
+
+/// Bytes of a lane's file: its first record, where, and what.
+type Run = (u64, u64, Vec<u8>);
+
+/// A second place in memory. Each run takes two steps of a disk's: before it is there, and before
+/// that is known.
+#[derive(Clone)]
+pub(in crate::journal) struct TestReplica {
+    disk: TestDisk,
+    there: Arc<Mutex<Vec<Run>>>,
+    under_way: Arc<Mutex<Option<Run>>>,
+}
+
+impl TestReplica {
+    pub(in crate::journal) fn new(disk: &TestDisk) -> Self {
+        Self {
+            disk: disk.clone(),
+            there: Arc::default(),
+            under_way: Arc::default(),
+        }
+    }
+
+    pub(in crate::journal) fn port(&self) -> Box<dyn Replica> {
+        Box::new(self.clone())
+    }
+
+    pub(in crate::journal) fn under_way(&self) -> Option<u64> {
+        let under_way = self.under_way.lock().unwrap();
+        under_way.as_ref().map(|(first, ..)| *first)
+    }
+
+    /// The process is gone, and with it what it had to send again.
+    pub(in crate::journal) fn forget(&self) {
+        *self.under_way.lock().unwrap() = None;
+    }
+
+    /// Makes a journal of what is there.
+    pub(in crate::journal) fn rebuild(&self, dir: &Path) {
+        let lane = dir.join("gw-1");
+        std::fs::create_dir_all(&lane).unwrap();
+        let mut files: BTreeMap<u64, Vec<u8>> = BTreeMap::new();
+        for (first, offset, bytes) in &*self.there.lock().unwrap() {
+            let file = files.entry(*first).or_default();
+            if *offset == 0 {
+                file.clear();
+            }
+            assert_eq!(u64::try_from(file.len()), Ok(*offset), "no gap");
+            file.extend_from_slice(bytes);
+        }
+        for (first, bytes) in files {
+            std::fs::write(lane.join(file_name(first)), bytes).unwrap();
+        }
+    }
+}
+
+impl Replica for TestReplica {
+    fn reconcile(&mut self, _lane: &Path) -> Result<(), JournalError> {
+        Ok(())
+    }
+
+    fn begin(&mut self, first: u64, offset: u64, bytes: &[u8]) -> Result<(), Late> {
+        let before = self
+            .under_way
+            .lock()
+            .unwrap()
+            .replace((first, offset, bytes.to_vec()));
+        assert_eq!(before, None, "one at a time");
+        Ok(())
+    }
+
+    fn settle(&mut self, _patience: Duration) -> Result<(), Late> {
+        let Some(run) = self.under_way.lock().unwrap().clone() else {
+            return Ok(());
+        };
+        let failed = |error: io::Error| Late::Failed(error.to_string());
+        self.disk.step().map_err(failed)?;
+        {
+            let mut there = self.there.lock().unwrap();
+            if there.last() != Some(&run) {
+                there.push(run);
+            }
+        }
+        self.disk.step().map_err(failed)?;
+        *self.under_way.lock().unwrap() = None;
+        Ok(())
     }
 }

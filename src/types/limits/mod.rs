@@ -313,6 +313,18 @@ pub const JOURNAL_LINGER_MS: u64 = 100;
 pub const JOURNAL_PACE_US: u64 = 1_000;
 /// The longest pause between two attempts to write again after a fault.
 pub const JOURNAL_RETRY_MS_MAX: u64 = 5_000;
+/// How long one try of a batch of the gate is waited for before the same bytes are sent again.
+pub const GATE_PUT_MS_MAX: u64 = 20_000;
+/// How long any other work on the gate's place may take: a listing of 100,000 blobs, 16 reads of
+/// whole files.
+pub const GATE_CALL_MS_MAX: u64 = 120_000;
+/// Blobs of the gate that are read or removed side by side: 16 files of 64 MiB are 1 GiB at most,
+/// while a lost directory is made again.
+pub const GATE_GETS: usize = 16;
+/// What a journal that the store lacks is sent in.
+pub const GATE_PIECE_BYTES: u64 = 4 * 1024 * 1024;
+/// The largest blob of the gate: a whole file, its seal and what stands in front.
+pub const GATE_BLOB_BYTES_MAX: u64 = 64 * 1024 * 1024 + 4_096;
 /// Free bytes of the journal's disk below which the operator is warned: a million requests of
 /// about 1 KiB of records each.
 pub const JOURNAL_FREE_BYTES_WARN: u64 = 1024 * 1024 * 1024;
