@@ -82,12 +82,12 @@ impl StoreShelf {
     /// The store has no round: what the shelf has begins there.
     fn send_all(&self, listing: &Listing, rebuild: &Rebuild<'_>) -> Result<(), GateError> {
         let Some(state) = self.inner.read(STATE).map_err(disk)? else {
-            return match listing.is_empty() {
-                true => Ok(()),
-                false => Err(broken(
-                    "the store has entries of the log and no round of it",
-                )),
-            };
+            if listing.is_empty() {
+                return Ok(());
+            }
+            return Err(broken(
+                "the store has entries of the log and no round of it",
+            ));
         };
         let base = rebuild.sizes(&state).map_err(log)?.0;
         for index in 0..base.div_ceil(256) {

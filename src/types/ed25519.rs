@@ -3,7 +3,7 @@
 /// The encodings of the points of the curve (RFC 8032, section 5.1) whose order divides 8,
 /// canonical or not, without the bit of the sign; y = p and y = p + 1 decode as 0 and 1. For such a
 /// key A, S = 0 and R = -kA fit each message whose k does (Chalkias, Garillot, Nikolaenko 2020,
-/// "Taming the many EdDSAs", section 4).
+/// "Taming the many `EdDSAs`", section 4).
 const SMALL_ORDER: [[u8; 32]; 7] = [
     edge(0x00, 0x00, 0x00),
     edge(0x01, 0x00, 0x00),

@@ -106,6 +106,8 @@ pub(in crate::auditor) struct TooMuch;
 
 /// Rights and the policy that they are under.
 type Opened = (Arc<Policy>, Arc<Rights>);
+/// Whom a record is judged for, and the rights that it is judged by.
+type Judged = (Arc<SubjectPolicy>, Arc<Rights>);
 
 /// The texts that the log keeps, and the views that were made of them.
 #[derive(Default)]
@@ -205,7 +207,7 @@ impl Again {
         policy: &PolicyRef,
         project: &ProjectName,
         principal: &PrincipalId,
-    ) -> Result<Option<(Arc<SubjectPolicy>, Arc<Rights>)>, Verdict> {
+    ) -> Result<Option<Judged>, Verdict> {
         let (text, rights) = self.open(&policy.version)?;
         let slot = (policy.version, project.clone(), principal.clone());
         if let Some(subject) = self.subjects.get(&slot) {
