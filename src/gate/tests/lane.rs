@@ -133,7 +133,7 @@ async fn the_store_may_fail_at_each_batch_and_the_disk_be_lost_behind_it() {
 /// Zeros in the place of the newest file's last bytes, as a power cut may leave them.
 fn cut_the_newest(world: &World) {
     let files = world.files();
-    let newest = files.iter().rfind(|(name, _)| name.ends_with(".wal"));
+    let newest = files.iter().rfind(|(name, _)| *name != "pruned");
     let Some((name, bytes)) = newest else { return };
     let path = world.journal().join(LANE).join(name);
     let mut all = std::fs::read(&path).unwrap();

@@ -184,7 +184,11 @@ impl World {
         for entry in std::fs::read_dir(self.journal().join(LANE)).unwrap() {
             let entry = entry.unwrap();
             let name = entry.file_name().into_string().unwrap();
-            if name.ends_with(".wal") || name == "pruned" {
+            let wal = entry
+                .path()
+                .extension()
+                .is_some_and(|ending| ending == "wal");
+            if wal || name == "pruned" {
                 let mut bytes = std::fs::read(entry.path()).unwrap();
                 let end = bytes
                     .iter()
