@@ -35,6 +35,8 @@ async fn grant_of(world: &World, name: &str) -> GrantId {
     grants[0].id
 }
 
+type Bend = fn(&mut Grant);
+
 #[tokio::test]
 async fn az_3_the_last_owner_stays_whoever_withdraws() {
     let world = World::new().await;
@@ -44,17 +46,16 @@ async fn az_3_the_last_owner_stays_whoever_withdraws() {
         assert_eq!(told, Some(ErrorKind::InvalidArgument), "{by:?}");
     }
     // None of these owns all of the project, now and from anywhere.
-    type Bend = fn(&mut Grant);
     let bends: [(&str, Bend); 5] = [
         ("oa", |grant| grant.dataset = Some("ecg".parse().unwrap())),
         ("ob", |grant| {
-            grant.expires = Some(Timestamp::from_millis(1_800_000_000_001))
+            grant.expires = Some(Timestamp::from_millis(1_800_000_000_001));
         }),
         ("oc", |grant| {
-            grant.starts = grant.starts.plus_millis(86_400_000)
+            grant.starts = grant.starts.plus_millis(86_400_000);
         }),
         ("od", |grant| {
-            grant.terms.networks = vec!["10.0.0.0/8".parse().unwrap()]
+            grant.terms.networks = vec!["10.0.0.0/8".parse().unwrap()];
         }),
         ("oe", |_suspended| ()),
     ];
