@@ -83,6 +83,7 @@ impl Health {
                 | StoreError::Length
                 | StoreError::Throttled
                 | StoreError::Taken
+                | StoreError::Kept { .. }
                 | StoreError::Aborted(_),
             ) => self.store.note(Ok(())),
             Err(

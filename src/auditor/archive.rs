@@ -10,7 +10,7 @@ use futures_util::{StreamExt as _, stream};
 
 use super::entries::broken;
 use super::expire::kept_by;
-use super::worm::{Locks, Settled, Swept, held_until};
+use super::worm::{Locks, Settled, Swept, blob, held_until};
 use crate::app::system::{SystemClock, SystemEntropy};
 use crate::app::{Opened, VolumeStore, create_dir, log_keys, log_origin, open_volumes, write_file};
 use crate::archive::{
@@ -21,8 +21,8 @@ use crate::cli::output::{CliError, Exit};
 use crate::config::Config;
 use crate::ledger::{Kept, Segment};
 use crate::notary::NotaryKeys;
-use crate::store::locked::VersionId;
-use crate::store::{BlobStream, SharedStore, StoreError};
+use crate::store::locked::{VersionId, says_no};
+use crate::store::{BlobEntry, BlobStream, SharedStore, StoreError};
 use crate::types::limits::{ARCHIVE_VOLUME_BYTES_MAX, ARCHIVE_VOLUMES_MAX, PAGE_ENTRIES_MAX};
 use crate::types::{BlobId, Clock as _, Entropy as _, Timestamp};
 
@@ -75,6 +75,7 @@ pub(super) fn away(error: &StoreError) -> CliError {
         | StoreError::Full
         | StoreError::Denied
         | StoreError::Taken
+        | StoreError::Kept { .. }
         | StoreError::Aborted(_)
         | StoreError::Failed { .. } => Exit::Unavailable,
     };
@@ -205,12 +206,16 @@ impl Archive {
         gather(self.store.get(id, 0..bytes, bytes).await).await
     }
 
+    /// That the store has a volume, as long as the index says; no more than its beginning is read.
+    pub(super) async fn look_for(&self, place: &Place) -> Result<(), CliError> {
+        within(place.bytes)?;
+        let stream = self.store.get(blob(place)?, 0..1, place.bytes).await;
+        gather(stream).await.map(drop)
+    }
+
     /// Reads a volume whole.
     pub(super) async fn volume(&self, place: &Place) -> Result<Volume, CliError> {
-        let id = place
-            .blob()
-            .map_err(|error| CliError::of(Exit::No, &error))?;
-        let bytes = self.get(id, place.bytes).await?;
+        let bytes = self.get(blob(place)?, place.bytes).await?;
         let volume = Volume::open(&self.keys.volumes, &place.meta, bytes);
         volume.map_err(|error| unreadable(&error))
     }
@@ -266,13 +271,18 @@ impl Archive {
         Ok(place.held(Some(held)))
     }
 
-    /// Where terms have changed since the locks were looked at, they are looked at again.
-    fn note_terms(&mut self) {
+    /// Puts another index in the place of this one: on disk first, so that nothing is done by one
+    /// that the next process does not find. Where terms have changed since the locks were looked
+    /// at, they are looked at again.
+    fn succeed(&mut self, mut next: Index) -> Result<(), CliError> {
         let mode = self.locks.as_ref().and_then(|locks| locks.mode);
         let terms = mode.map(|mode| super::renew::terms(&self.keys, mode));
-        if self.index.terms != terms {
-            self.index.terms = None;
+        if next.terms != terms {
+            next.terms = None;
         }
+        self.write(&next)?;
+        self.index = next;
+        self.pin()
     }
 
     /// Puts a volume that holds less in the place of the one of its run: from here on it counts.
@@ -283,9 +293,9 @@ impl Archive {
     ) -> Result<(), CliError> {
         let place = self.place(settled, segments).await?;
         let wrong = |error| CliError::of(Exit::No, &error);
-        self.index.replace(place).map_err(wrong)?;
-        self.note_terms();
-        self.save()
+        let mut next = self.index.clone();
+        next.replace(place).map_err(wrong)?;
+        self.succeed(next)
     }
 
     /// Leaves out what holds nothing any more and removes everything from the store that the index
@@ -306,26 +316,50 @@ impl Archive {
             self.index.volumes().iter().map(Place::blob).collect();
         let named = named.map_err(|error| CliError::of(Exit::No, &error))?;
         let mut swept = Swept::default();
+        let mut missing = named.clone();
         let mut after = None;
         loop {
             let page = self.store.list(after, PAGE_ENTRIES_MAX).await;
             let page = page.map_err(|error| away(&error))?;
             let Some(last) = page.last() else {
+                swept.missing.extend(missing);
                 return Ok(swept);
             };
             after = Some(last.id);
-            for entry in page.iter().filter(|entry| !named.contains(&entry.id)) {
-                let bytes = self.get(entry.id, entry.bytes).await?;
-                let Ok(volume) = Volume::find(&self.keys.volumes, bytes) else {
-                    continue;
-                };
-                if self.is_superseded(&volume, over)? {
-                    let deleted = self.store.delete(entry.id).await;
-                    deleted.map_err(|error| away(&error))?;
-                    swept.gone = swept.gone.saturating_add(1);
+            for entry in &page {
+                if named.contains(&entry.id) {
+                    missing.remove(&entry.id);
+                } else {
+                    self.sweep_one(entry, over, &mut swept).await?;
                 }
             }
         }
+    }
+
+    /// Removes one that the index does not name, if it is a volume that nothing needs. One that
+    /// cannot be read or removed keeps no other.
+    async fn sweep_one(
+        &self,
+        entry: &BlobEntry,
+        over: Timestamp,
+        swept: &mut Swept,
+    ) -> Result<(), CliError> {
+        let bytes = match self.get(entry.id, entry.bytes).await {
+            Ok(bytes) => bytes,
+            Err(error) if error.exit() == Exit::No => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let Ok(volume) = Volume::find(&self.keys.volumes, bytes) else {
+            return Ok(());
+        };
+        if self.is_superseded(&volume, over)? {
+            match self.store.delete(entry.id).await {
+                Ok(()) => swept.gone = swept.gone.saturating_add(1),
+                Err(error) if says_no(&error) => swept.kept = swept.kept.saturating_add(1),
+                Err(error) => return Err(away(&error)),
+            }
+        }
+        Ok(())
     }
 
     /// Whether the index holds these records in another volume, or let them go with the time of all
@@ -359,17 +393,21 @@ impl Archive {
     ) -> Result<(), CliError> {
         let place = self.place(settled, segments).await?;
         let wrong = |error| CliError::of(Exit::No, &error);
-        self.index.push(place).map_err(wrong)?;
-        self.note_terms();
-        self.save()
+        let mut next = self.index.clone();
+        next.push(place).map_err(wrong)?;
+        self.succeed(next)
     }
 
     /// Writes the index.
     pub(super) fn save(&self) -> Result<(), CliError> {
-        let bytes = self.index.encode();
-        let bytes = bytes.map_err(|error| CliError::of(Exit::No, &error))?;
-        write_file(&self.path, &bytes, 0o600)?;
+        self.write(&self.index)?;
         self.pin()
+    }
+
+    fn write(&self, index: &Index) -> Result<(), CliError> {
+        let bytes = index.encode();
+        let bytes = bytes.map_err(|error| CliError::of(Exit::No, &error))?;
+        Ok(write_file(&self.path, &bytes, 0o600)?)
     }
 
     /// The requests of a lane that are open where its volumes end.

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::archive::{Archive, LogKeys, unreadable};
 use super::args;
 use super::entries::{segments_of, signed};
+use super::failures::{Failures, worse};
 use super::source::DirSource;
 use crate::app::Opened;
 use crate::app::system::SystemClock;
@@ -61,15 +62,18 @@ pub(super) fn remove(
         kept,
         now: SystemClock.now(),
     };
-    let due = removal.due()?;
-    let told: Vec<_> = due.words.iter().map(|word| [word.clone()]).collect();
+    let mut due = removal.due()?;
+    let mut failures = Failures::default();
+    runtime.block_on(removal.look_for(&mut due, &mut failures));
+    let words = removal.words(&due);
+    let told: Vec<_> = words.iter().map(|(_, word)| [word.clone()]).collect();
     if ask.dry_run {
         output.rows(["due"], &told)?;
-        return Ok((removal.kept, end));
+        return Ok((removal.kept, worse(end, failures.tell(output))));
     }
     if !due.volumes.is_empty() {
         desk.act(output, async |opened| {
-            for (scope, word) in due.scopes.iter().zip(&due.words) {
+            for (scope, word) in &words {
                 let call = call(opened, "audit expire")?;
                 let project = match scope {
                     Scope::Vault => None,
@@ -80,23 +84,21 @@ pub(super) fn remove(
             Ok(())
         })?;
     }
-    let swept = runtime.block_on(async {
-        for due in &due.volumes {
-            removal.rewrite(due).await?;
-        }
+    let (written, swept) = runtime.block_on(async {
+        let written = removal.rewrite_all(&due, &mut failures).await;
         let over = removal.kept.since(&Scope::Vault, removal.now);
-        removal.archive.sweep(over).await
-    })?;
+        (written, removal.archive.sweep(over).await)
+    });
     for [word] in &told {
         output.note(word);
     }
-    let written = due.volumes.len();
+    let end = worse(end, failures.tell(output));
+    let swept = swept?;
     output.note(&format!(
         "{written} volumes were written again without what is over; {} were removed from the store",
         swept.gone
     ));
-    swept.tell(output);
-    Ok((removal.kept, end))
+    Ok((removal.kept, worse(end, swept.tell(output))))
 }
 
 /// What the projects ask of the log.
@@ -112,14 +114,13 @@ pub(super) struct Due {
     pub(super) segments: Vec<Segment>,
     /// All of them, those that went before too.
     expired: BTreeSet<Tag>,
+    /// Those that go now and whose name is known, each with how many records.
+    goes: BTreeMap<Scope, u64>,
 }
 
 /// What is to go.
 pub(super) struct Dues {
     pub(super) volumes: Vec<Due>,
-    /// Whose records, and what the log says of each.
-    scopes: Vec<Scope>,
-    words: Vec<String>,
 }
 
 /// Removes what is over.
@@ -141,7 +142,6 @@ impl Removal {
         let named = self.kept.scopes().map(|scope| (key.tag(&scope), scope));
         let named: BTreeMap<Tag, Scope> = named.collect();
         let young = self.kept.any_since(self.now).millis();
-        let mut rows: BTreeMap<Scope, u64> = BTreeMap::new();
         let mut volumes = Vec::new();
         for place in self.archive.index.volumes() {
             if place.rows == 0 || place.newest_ms >= young {
@@ -152,6 +152,7 @@ impl Removal {
             let newest = newest.unwrap_or(self.now);
             let mut expired = place.meta.expired();
             let before = expired.len();
+            let mut goes: BTreeMap<Scope, u64> = BTreeMap::new();
             for root in segments.iter().flat_map(|segment| &segment.scopes) {
                 // Of one whose name is not known nothing is known.
                 let scope = named.get(&root.tag);
@@ -159,7 +160,7 @@ impl Removal {
                 if newest < since && !place.meta.expired().contains(&root.tag) {
                     expired.insert(root.tag);
                     if let Some(scope) = scope {
-                        let count = rows.entry(scope.clone()).or_default();
+                        let count = goes.entry(scope.clone()).or_default();
                         *count = count.saturating_add(root.count);
                     }
                 }
@@ -170,8 +171,38 @@ impl Removal {
                     place,
                     segments,
                     expired,
+                    goes,
                 });
             }
+        }
+        Ok(Dues { volumes })
+    }
+
+    /// Leaves out what the store does not have: of what is lost the log must not say that it goes.
+    pub(super) async fn look_for(&self, due: &mut Dues, failures: &mut Failures) {
+        let mut there = Vec::new();
+        for due in std::mem::take(&mut due.volumes) {
+            match self.archive.look_for(&due.place).await {
+                Ok(()) => {
+                    failures.went();
+                    there.push(due);
+                }
+                Err(error) => {
+                    if !failures.note(&due.place.meta, "cannot be had", &error) {
+                        break;
+                    }
+                }
+            }
+        }
+        due.volumes = there;
+    }
+
+    /// Whose records go, and what the log says of each.
+    fn words(&self, due: &Dues) -> Vec<(Scope, String)> {
+        let mut rows: BTreeMap<&Scope, u64> = BTreeMap::new();
+        for (scope, more) in due.volumes.iter().flat_map(|due| &due.goes) {
+            let count = rows.entry(scope).or_default();
+            *count = count.saturating_add(*more);
         }
         let words = rows.iter().map(|(scope, count)| {
             let (days, since) = (self.kept.days(scope), self.kept.since(scope, self.now));
@@ -179,13 +210,29 @@ impl Removal {
                 Scope::Vault => "vault".to_owned(),
                 Scope::Project(name) => format!("project={name}"),
             };
-            format!("{name} kept={days} days before={since} records={count}")
+            let word = format!("{name} kept={days} days before={since} records={count}");
+            ((*scope).clone(), word)
         });
-        Ok(Dues {
-            volumes,
-            words: words.collect(),
-            scopes: rows.keys().cloned().collect(),
-        })
+        words.collect()
+    }
+
+    /// Writes each volume again, as far as that can be done; how many those were.
+    pub(super) async fn rewrite_all(&mut self, due: &Dues, failures: &mut Failures) -> usize {
+        let mut written = 0_usize;
+        for due in &due.volumes {
+            match self.rewrite(due).await {
+                Ok(()) => {
+                    failures.went();
+                    written = written.saturating_add(1);
+                }
+                Err(error) => {
+                    if !failures.note(&due.place.meta, "still holds what is over", &error) {
+                        break;
+                    }
+                }
+            }
+        }
+        written
     }
 
     /// Writes a volume again without what is over.

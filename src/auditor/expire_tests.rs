@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use super::archive::{Archive, LogKeys};
 use super::entries::{each, segments_of, signed};
 use super::expire::Removal;
+use super::failures::Failures;
 use super::source::DirSource;
 use crate::app::VolumeStore;
 use crate::app::system::SystemEntropy;
@@ -71,9 +72,9 @@ fn keys((days, icu): (u64, u32), lab: u32) -> LogKeys {
 }
 
 /// A store that does so many operations and fails from then on, as for a process that died.
-struct Dying {
-    inner: SharedStore,
-    left: AtomicI64,
+pub(super) struct Dying {
+    pub(super) inner: SharedStore,
+    pub(super) left: AtomicI64,
 }
 
 impl Dying {
@@ -138,7 +139,7 @@ pub(super) struct World {
 }
 
 impl World {
-    async fn new() -> Self {
+    pub(super) async fn new() -> Self {
         let clock = Arc::new(Ticking(AtomicU64::new(BEGIN)));
         Self::over(Arc::new(MemoryStore::new(clock)), None).await
     }
@@ -283,13 +284,16 @@ impl World {
     ) -> Result<usize, ()> {
         *self.at.lock().unwrap() = (days, icu);
         let mut removal = self.removal(store, days, icu).await;
-        let due = removal.due().map_err(drop)?;
-        for due in &due.volumes {
-            removal.rewrite(due).await.map_err(drop)?;
-        }
+        let mut failures = Failures::default();
+        let mut due = removal.due().map_err(drop)?;
+        removal.look_for(&mut due, &mut failures).await;
+        let written = removal.rewrite_all(&due, &mut failures).await;
         let over = removal.kept.since(&Scope::Vault, removal.now);
-        removal.archive.sweep(over).await.map_err(drop)?;
-        Ok(due.volumes.len())
+        let swept = removal.archive.sweep(over).await.map_err(drop)?;
+        if failures.count > 0 || !swept.missing.is_empty() {
+            return Err(());
+        }
+        Ok(written)
     }
 
     /// Every record that the index leads to, by its number and projects, each volume held against
@@ -495,4 +499,70 @@ async fn an_index_is_made_again_from_a_whole_store() {
         world.opened(&world.store, (0, 365)).await.is_ok(),
         "no log, nothing to lack"
     );
+}
+
+/// One that the store lost is told each time, and what is over goes from all others.
+#[tokio::test]
+async fn au_9_a_volume_that_is_missing_keeps_nothing_from_expiring() {
+    let clock = Arc::new(Ticking(AtomicU64::new(BEGIN)));
+    let store: SharedStore = Arc::new(MemoryStore::new(clock));
+    let world = World::over_many(store, None, (LOG_KEPT_DAYS, 3)).await;
+    let before = world.records().await;
+    let lost = world.open(&world.store).await.index.volumes()[0].clone();
+    world.store.delete(lost.blob().unwrap()).await.unwrap();
+    let mut removal = world.removal(&world.store, 365, 365).await;
+    let mut failures = Failures::default();
+    let mut due = removal.due().unwrap();
+    assert_eq!(due.volumes.len(), 3);
+    removal.look_for(&mut due, &mut failures).await;
+    assert_eq!((due.volumes.len(), failures.count), (2, 1));
+    assert!(failures.words[0].contains("records 0 to"), "{failures:?}");
+    assert_eq!(removal.rewrite_all(&due, &mut failures).await, 2);
+    let over = removal.kept.since(&Scope::Vault, removal.now);
+    let swept = removal.archive.sweep(over).await.unwrap();
+    assert_eq!((swept.gone, swept.missing.len()), (2, 1), "{swept:?}");
+    assert!(swept.missing.contains(&lost.blob().unwrap()));
+    // The index goes on naming it: nobody takes it for something that was never there.
+    assert!(
+        world
+            .open(&world.store)
+            .await
+            .index
+            .volumes()
+            .contains(&lost)
+    );
+    assert_eq!(world.expire(&world.store, 366, 365).await, Err(()));
+    let archive = world.open(&world.store).await;
+    let mut left = BTreeSet::new();
+    for place in &archive.index.volumes()[1..] {
+        let volume = archive.volume(place).await.unwrap();
+        records_of(&volume, |record| {
+            let scopes: Vec<&str> = record.scopes.iter().map(Scope::name).collect();
+            left.insert((record.seq, scopes.join("+")));
+            Ok(())
+        })
+        .unwrap();
+    }
+    let stays = |row: &&(u64, String)| row.0 >= lost.meta.end && row.1 != "icu";
+    assert_eq!(left, before.iter().filter(stays).cloned().collect());
+}
+
+/// A store that is away is not asked for each volume, and nothing is lost by it.
+#[tokio::test]
+async fn a_store_that_is_away_ends_an_expiry_soon_and_harms_nothing() {
+    let world = World::new().await;
+    let before = world.records().await;
+    let dying = Arc::new(Dying {
+        inner: Arc::clone(&world.store),
+        left: AtomicI64::new(0),
+    });
+    let away: SharedStore = Arc::<Dying>::clone(&dying);
+    let mut removal = world.removal(&away, 365, 365).await;
+    let mut failures = Failures::default();
+    let mut due = removal.due().unwrap();
+    removal.look_for(&mut due, &mut failures).await;
+    assert_eq!((due.volumes.len(), failures.count), (0, 2));
+    assert_eq!(world.records().await, before);
+    dying.left.store(1_000, Ordering::SeqCst);
+    assert_eq!(world.expire(&away, 365, 365).await, Ok(2));
 }

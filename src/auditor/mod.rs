@@ -1,5 +1,6 @@
 //! `kluis-audit`: hands out evidence of the log on the vault's host, and checks it anywhere.
 
+mod again;
 mod archive;
 mod args;
 mod args_of_proof;
@@ -11,6 +12,7 @@ mod expire;
 #[cfg(test)]
 mod expire_tests;
 mod export;
+mod failures;
 mod hot;
 mod look;
 mod pages;

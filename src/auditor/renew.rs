@@ -4,12 +4,12 @@
 
 use super::archive::{Archive, LogKeys};
 use super::entries::{segments_of, signed};
+use super::failures::Failures;
 use super::source::DirSource;
 use super::worm::{blob, held_until, version};
 use crate::archive::{Held, Place};
 use crate::cli::output::{CliError, Exit, Output};
 use crate::types::RetentionMode;
-use crate::types::limits::{WORM_AWAY_MAX, WORM_NAMED_MAX};
 
 /// What came of it.
 #[derive(Default, Debug)]
@@ -18,24 +18,11 @@ pub(super) struct Renewed {
     pub(super) held: u64,
     /// Of these, such as stay in governance mode where compliance is asked for.
     pub(super) weaker: u64,
-    /// Volumes that could not be locked: the first of them in words, and how many.
-    pub(super) words: Vec<String>,
-    pub(super) failed: u64,
+    /// Volumes that could not be locked.
+    pub(super) failures: Failures,
 }
 
 impl Renewed {
-    fn fail(&mut self, place: &Place, error: &CliError) {
-        self.failed = self.failed.saturating_add(1);
-        if self.words.len() < WORM_NAMED_MAX {
-            let (lane, first, end) = (&place.meta.lane, place.meta.first, place.meta.end);
-            self.words.push(format!(
-                "the volume of records {first} to {end} of lane {lane} is not locked as it must \
-                 be: {}",
-                error.message()
-            ));
-        }
-    }
-
     /// Says it; how a command ends that did all else.
     pub(super) fn tell(&self, output: &mut Output) -> Exit {
         if self.held > 0 {
@@ -47,17 +34,7 @@ impl Renewed {
                 self.weaker
             ));
         }
-        for words in &self.words {
-            output.note(&format!("warning: {words}"));
-        }
-        if self.failed == 0 {
-            return Exit::Done;
-        }
-        output.hint(&format!(
-            "{} such volumes: all others are locked; the next run tries again",
-            self.failed
-        ));
-        Exit::No
+        self.failures.tell(output)
     }
 }
 
@@ -89,7 +66,7 @@ impl Archive {
             self.renew_all(log, &due, (mode, &mut renewed)).await?;
         }
         // What failed is looked at again.
-        if renewed.failed == 0 {
+        if renewed.failures.count == 0 {
             self.index.terms = Some(terms);
         }
         self.save()?;
@@ -105,12 +82,11 @@ impl Archive {
         let public = self.keys.notary.public(&self.keys.origin);
         let public = public.map_err(|error| CliError::of(Exit::Usage, &error))?;
         let (_, checkpoint) = signed(log, "checkpoint", &public)?;
-        let mut away = 0_usize;
         for place in due {
             match self.renew_one(log, checkpoint.size, place).await {
                 Ok(None) => {}
                 Ok(Some(held)) => {
-                    away = 0;
+                    renewed.failures.went();
                     renewed.held = renewed.held.saturating_add(1);
                     if mode == RetentionMode::Compliance && !held.compliance {
                         renewed.weaker = renewed.weaker.saturating_add(1);
@@ -119,10 +95,8 @@ impl Archive {
                     self.index.hold(&place.meta, held).map_err(wrong)?;
                 }
                 Err(error) => {
-                    renewed.fail(place, &error);
-                    let is_away = error.exit() == Exit::Unavailable;
-                    away = if is_away { away.saturating_add(1) } else { 0 };
-                    if away >= WORM_AWAY_MAX {
+                    let what = "is not locked as it must be";
+                    if !renewed.failures.note(&place.meta, what, &error) {
                         return Ok(());
                     }
                 }

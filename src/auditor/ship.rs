@@ -2,14 +2,17 @@
 //! counts once it was read back from the store and every record in it, made again from its columns,
 //! was held against the log. Then journal files that hold nothing else can go.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
+use tokio::time::Instant;
 
+use super::again::Pauses;
 use super::archive::{Archive, LogKeys, unreadable};
 use super::args;
 use super::entries::{broken, each, segments_of, signed};
+use super::failures::worse;
 use super::runs::Runs;
 use super::source::DirSource;
 use crate::app::Shipped;
@@ -20,13 +23,15 @@ use crate::cli::output::{CliError, Exit, Output};
 use crate::cli::serve::runtime;
 use crate::config::Config;
 use crate::gate::Gate;
-use crate::journal::{Found, Prunable, Tail, lanes, prunable, prune};
+use crate::journal::{Found, Prunable, Tail, lanes as lanes_of, prunable, prune};
 use crate::ledger::evidence::Source as _;
 use crate::ledger::{DAY_MS, Segment};
 use crate::types::{Clock as _, Timestamp};
 
 /// How often `--watch` looks for a volume to be closed.
 const LOOK: Duration = Duration::from_secs(10);
+/// What nothing goes on without: the log, the index, what it is begun with.
+const WHOLE: &str = "";
 /// When what could not be removed is tried again.
 const HOUR_MS: u64 = 60 * 60 * 1000;
 
@@ -39,37 +44,38 @@ pub(super) fn run(ask: &args::Ship, desk: Desk<'_>, output: &mut Output) -> Resu
         Ok((LogKeys::of(&config, opened).await?, opened.gate.clone()))
     })?;
     let runtime = runtime()?;
-    let mut archive = runtime.block_on(Archive::open(desk, keys))?;
-    runtime.block_on(archive.arm(&config, output))?;
+    let archive = runtime.block_on(Archive::open(desk, keys))?;
     let mut shipper = Shipper {
         archive,
         config,
         gate,
         tails: BTreeMap::new(),
         waiting: Runs::default(),
+        ready: BTreeMap::new(),
         next: None,
+        pauses: Pauses::default(),
     };
     let mut expires = SystemClock.now();
-    let locked = shipper.renew(&runtime, output)?;
+    let begun = loop {
+        match shipper.begin(&runtime, output) {
+            Ok(begun) => break begun,
+            Err(error) => shipper.wait(error, ask, (&runtime, output))?,
+        }
+    };
     loop {
-        let (made, freed) = runtime.block_on(async {
-            // Others may work on the volumes in between.
-            let _kept = shipper.archive.lock()?;
-            shipper.archive.keys.now = SystemClock.now();
-            let made = shipper.round(ask).await?;
-            Ok::<_, CliError>((made, shipper.prune(ask.keep).await?))
-        })?;
-        if freed > 0 {
-            output.note(&format!("{freed} files of the journal were removed"));
-        }
-        if made > 0 || !ask.watch {
-            output.note(&format!("{made} volumes were added"));
-        }
+        let looked = match runtime.block_on(shipper.look(ask)) {
+            Ok(looked) => looked,
+            Err(error) => {
+                shipper.wait(error, ask, (&runtime, output))?;
+                continue;
+            }
+        };
+        shipper.pauses.went(WHOLE);
+        let end = looked.tell(ask, output);
         if !ask.watch {
-            return Ok(locked);
+            return Ok(worse(begun, end));
         }
-        let begun = shipper.next.is_some();
-        if begun && SystemClock.now() >= expires {
+        if shipper.next.is_some() && SystemClock.now() >= expires {
             let all = args::Expire { dry_run: false };
             let again = match super::expire::remove(&all, desk, output) {
                 Ok((kept, end)) => {
@@ -93,6 +99,48 @@ fn rest(runtime: &Runtime, time: Duration) {
     runtime.block_on(async { tokio::time::sleep(time).await });
 }
 
+/// What a look came to. Lanes stand each for itself.
+#[derive(Default)]
+struct Looked {
+    /// Volumes that were added.
+    made: u64,
+    /// Files of the journal that were removed.
+    freed: usize,
+    /// What failed, and for how long it is left alone.
+    failed: Vec<(CliError, Duration)>,
+}
+
+impl Looked {
+    /// Says it; how a command ends that looked once.
+    fn tell(self, ask: &args::Ship, output: &mut Output) -> Exit {
+        if self.freed > 0 {
+            output.note(&format!("{} files of the journal were removed", self.freed));
+        }
+        if self.made > 0 || !ask.watch {
+            output.note(&format!("{} volumes were added", self.made));
+        }
+        let mut end = Exit::Done;
+        for (error, pause) in self.failed {
+            end = worse(end, error.exit());
+            output.error(&error);
+            if ask.watch {
+                again(pause, output);
+            }
+        }
+        end
+    }
+}
+
+fn again(pause: Duration, output: &mut Output) {
+    output.note(&format!("tried again in {} s", pause.as_secs()));
+}
+
+/// An error with what it keeps from being done.
+fn about(what: &str, error: &CliError) -> CliError {
+    let told = CliError::new(error.exit(), format!("{what}: {}", error.message()));
+    error.hints().iter().fold(told, CliError::hint)
+}
+
 struct Shipper {
     archive: Archive,
     config: Config,
@@ -100,11 +148,37 @@ struct Shipper {
     gate: Option<Gate>,
     tails: BTreeMap<String, Tail>,
     waiting: Runs,
+    /// Runs that are to be volumes, lane by lane and in order.
+    ready: BTreeMap<String, VecDeque<Vec<Segment>>>,
     /// The log's entry that was not looked at yet.
     next: Option<u64>,
+    pauses: Pauses,
 }
 
 impl Shipper {
+    /// Sees whether volumes are locked here, and that those that are there are.
+    fn begin(&mut self, runtime: &Runtime, output: &mut Output) -> Result<Exit, CliError> {
+        runtime.block_on(self.archive.arm(&self.config, output))?;
+        self.renew(runtime, output)
+    }
+
+    /// Waits before another try where one may help and somebody watches; else gives the error back.
+    fn wait(
+        &mut self,
+        error: CliError,
+        ask: &args::Ship,
+        (runtime, output): (&Runtime, &mut Output),
+    ) -> Result<(), CliError> {
+        if !ask.watch || error.exit() != Exit::Unavailable {
+            return Err(error);
+        }
+        output.error(&error);
+        let pause = self.pauses.failed(WHOLE, Instant::now());
+        again(pause, output);
+        rest(runtime, pause);
+        Ok(())
+    }
+
     /// Locks what is not locked yet, before what it was made of may go; how it ended.
     fn renew(&mut self, runtime: &Runtime, output: &mut Output) -> Result<Exit, CliError> {
         let _kept = self.archive.lock()?;
@@ -116,15 +190,51 @@ impl Shipper {
         Ok(renewed.tell(output))
     }
 
-    /// Closes what is to be closed; how many volumes that made.
-    async fn round(&mut self, ask: &args::Ship) -> Result<u64, CliError> {
+    /// Closes what is to be closed, and removes what is in volumes from the journal. Others may
+    /// work on the volumes between two looks.
+    async fn look(&mut self, ask: &args::Ship) -> Result<Looked, CliError> {
+        let _kept = self.archive.lock()?;
+        self.archive.keys.now = SystemClock.now();
+        self.gather(ask)?;
+        let mut looked = Looked::default();
+        let lanes: Vec<String> = self.ready.keys().cloned().collect();
+        for lane in lanes {
+            let what = format!("lane {lane} waits for a volume");
+            if self.pauses.is_due(&what, Instant::now()) {
+                let shipped = self.ship(&lane, &mut looked.made).await;
+                self.note(&what, shipped, &mut looked);
+            }
+        }
+        for lane in lanes_of(&self.config.journal.dir).map_err(|error| journal(&error))? {
+            let what = format!("the journal of lane {lane} keeps what is in volumes");
+            if self.pauses.is_due(&what, Instant::now()) {
+                let freed = self.prune(&lane, ask.keep).await;
+                let freed = freed.map(|freed| looked.freed = looked.freed.saturating_add(freed));
+                self.note(&what, freed, &mut looked);
+            }
+        }
+        Ok(looked)
+    }
+
+    fn note(&mut self, what: &str, done: Result<(), CliError>, looked: &mut Looked) {
+        match done {
+            Ok(()) => self.pauses.went(what),
+            Err(error) => {
+                let pause = self.pauses.failed(what, Instant::now());
+                looked.failed.push((about(what, &error), pause));
+            }
+        }
+    }
+
+    /// Finds in the log what is to be closed.
+    fn gather(&mut self, ask: &args::Ship) -> Result<(), CliError> {
         let keys = &self.archive.keys;
         let public = keys.notary.public(&keys.origin);
         let public = public.map_err(|error| CliError::of(Exit::Usage, &error))?;
         let mut log = DirSource::new(&self.config.proof.dir);
         if ask.watch && log.read("checkpoint")?.is_none() {
             // It may have been started beside a gateway that signs its first one in a moment.
-            return Ok(0);
+            return Ok(());
         }
         let (_, checkpoint) = signed(&mut log, "checkpoint", &public)?;
         let mut closed = Vec::new();
@@ -138,19 +248,47 @@ impl Shipper {
             Ok(())
         })?;
         self.next = Some(checkpoint.size);
+        self.queue(closed);
         self.say(ask)?;
-        closed.extend(self.waiting.due(SystemClock.now(), ask.every, ask.all));
-        let mut made = 0_u64;
+        let due = self.waiting.due(SystemClock.now(), ask.every, ask.all);
+        self.queue(due);
+        Ok(())
+    }
+
+    fn queue(&mut self, closed: Vec<Vec<Segment>>) {
         for run in closed {
-            self.close(&run).await?;
-            made = made.saturating_add(1);
+            if let Some(first) = run.first() {
+                let lane = self.ready.entry(first.lane.clone()).or_default();
+                lane.push_back(run);
+            }
         }
-        Ok(made)
+    }
+
+    /// Closes the runs of a lane, in order. One that cannot be closed yet stays, and those behind.
+    async fn ship(&mut self, lane: &str, made: &mut u64) -> Result<(), CliError> {
+        while let Some(run) = self.ready.get_mut(lane).and_then(VecDeque::pop_front) {
+            if let Err(error) = self.close(&run).await {
+                self.queue_again(lane, run);
+                return Err(error);
+            }
+            *made = made.saturating_add(1);
+        }
+        self.ready.remove(lane);
+        Ok(())
+    }
+
+    fn queue_again(&mut self, lane: &str, run: Vec<Segment>) {
+        if let Some(runs) = self.ready.get_mut(lane) {
+            runs.push_front(run);
+        }
     }
 
     /// Says beside the log what waits for a volume, for who watches over it.
     fn say(&self, ask: &args::Ship) -> Result<(), CliError> {
-        let oldest = self.waiting.oldest().map(Timestamp::millis);
+        let ready = self.ready.values().filter_map(VecDeque::front);
+        let ready = ready.filter_map(|run| run.first()).map(|first| first.time);
+        let oldest = ready.chain(self.waiting.oldest()).min();
+        let oldest = oldest.map(Timestamp::millis);
         let shipped = Shipped {
             looked: SystemClock.now().millis(),
             waiting: oldest.filter(|_| !ask.all),
@@ -158,33 +296,29 @@ impl Shipper {
         Ok(shipped.write(&self.config.proof.dir)?)
     }
 
-    /// Removes journal files that hold nothing but what is in volumes; how many that was. Each
-    /// volume is read again and held against the log before what it was made of goes.
-    async fn prune(&self, keep: Duration) -> Result<usize, CliError> {
-        let dir = self.config.journal.dir.clone();
+    /// Removes a lane's journal files that hold nothing but what is in volumes; how many that was.
+    /// Each volume is read again and held against the log before what it was made of goes.
+    async fn prune(&self, lane: &str, keep: Duration) -> Result<usize, CliError> {
+        let dir = &self.config.journal.dir;
         let keep = u64::try_from(keep.as_millis()).unwrap_or(u64::MAX);
         let before = SystemClock.now().millis().saturating_sub(keep);
         let before = Timestamp::from_millis(before);
-        let mut freed = 0_usize;
-        for lane in lanes(&dir).map_err(|error| journal(&error))? {
-            let key = || self.archive.keys.notary.journal.duplicate();
-            let limits = (self.archive.index.end_of(&lane), before);
-            let range = prunable(&dir, &lane, key(), limits).map_err(|error| journal(&error))?;
-            if let Some(range) = range {
-                self.vouch(&lane, range).await?;
-                // First where the lane begins in the store, then the files, then their batches.
-                if let Some(gate) = &self.gate {
-                    gate.mark(&dir, &lane, range.end)
-                        .map_err(|e| refuse_gate(&e))?;
-                }
+        let key = || self.archive.keys.notary.journal.duplicate();
+        let limits = (self.archive.index.end_of(lane), before);
+        let range = prunable(dir, lane, key(), limits).map_err(|error| journal(&error))?;
+        if let Some(range) = range {
+            self.vouch(lane, range).await?;
+            // First where the lane begins in the store, then the files, then their batches.
+            if let Some(gate) = &self.gate {
+                gate.mark(dir, lane, range.end)
+                    .map_err(|e| refuse_gate(&e))?;
             }
-            let gone = prune(&dir, &lane, key(), limits).map_err(|error| journal(&error))?;
-            if let Some(gate) = self.gate.as_ref().filter(|_| gone > 0) {
-                gate.prune(&lane).map_err(|error| refuse_gate(&error))?;
-            }
-            freed = freed.saturating_add(gone);
         }
-        Ok(freed)
+        let gone = prune(dir, lane, key(), limits).map_err(|error| journal(&error))?;
+        if let Some(gate) = self.gate.as_ref().filter(|_| gone > 0) {
+            gate.prune(lane).map_err(|error| refuse_gate(&error))?;
+        }
+        Ok(gone)
     }
 
     /// That the volumes hold all records of a run, and that the log says so.
@@ -227,6 +361,10 @@ impl Shipper {
             return Ok(());
         };
         let lane = first.lane.clone();
+        if newest.end() <= self.archive.index.end_of(&lane) {
+            // The try before came so far as to add it.
+            return Ok(());
+        }
         if first.first != self.archive.index.end_of(&lane) {
             return Err(broken("the log does not go on where the volumes end"));
         }
@@ -279,10 +417,118 @@ impl Shipper {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicI64, Ordering};
+
+    use super::super::expire_tests::{Dying, World};
     use super::*;
+    use crate::app::LogLags;
+    use crate::store::SharedStore;
 
     #[test]
     fn who_watches_rests_and_goes_on() {
         rest(&runtime().unwrap(), Duration::from_millis(1));
+    }
+
+    const WATCH: args::Ship = args::Ship {
+        every: Duration::ZERO,
+        all: false,
+        keep: Duration::from_hours(24 * 365 * 100),
+        watch: true,
+    };
+
+    /// Records, each with its projects.
+    type Records = std::collections::BTreeSet<(u64, String)>;
+
+    /// A log of which nothing is in volumes, and a store that dies when it is told.
+    async fn unshipped() -> (World, Arc<Dying>, Shipper, Records) {
+        let world = World::new().await;
+        let records = world.records().await;
+        for place in world.open(&world.store).await.index.volumes() {
+            let id = place.blob().unwrap();
+            world.store.delete(id).await.unwrap();
+        }
+        std::fs::remove_file(world.path("log/volumes")).unwrap();
+        let dying = Arc::new(Dying {
+            inner: Arc::clone(&world.store),
+            left: AtomicI64::new(1_000),
+        });
+        let store: SharedStore = Arc::<Dying>::clone(&dying);
+        let mut config = Config::default();
+        config.proof.dir = world.path("log");
+        config.journal.dir = world.path("journal");
+        let shipper = Shipper {
+            archive: world.open(&store).await,
+            config,
+            gate: None,
+            tails: BTreeMap::new(),
+            waiting: Runs::default(),
+            ready: BTreeMap::new(),
+            next: None,
+            pauses: Pauses::default(),
+        };
+        (world, dying, shipper, records)
+    }
+
+    /// An outage of the store of any length, at any step, ends no watch and loses nothing; what
+    /// waits is told to who watches over it.
+    #[tokio::test]
+    async fn a_store_that_is_away_is_waited_for() {
+        for step in 0..6 {
+            let (world, dying, mut shipper, records) = unshipped().await;
+            tokio::time::pause();
+            dying.left.store(step, Ordering::SeqCst);
+            for pause in [10, 20, 40] {
+                let looked = shipper.look(&WATCH).await.unwrap();
+                assert_eq!(looked.failed.len(), 1, "step {step}");
+                let (error, again) = &looked.failed[0];
+                assert_eq!((error.exit(), again.as_secs()), (Exit::Unavailable, pause));
+                assert!(
+                    error
+                        .message()
+                        .starts_with("lane gateway waits for a volume")
+                );
+                let lags = LogLags::of(&shipper.config.proof.dir, SystemClock.now());
+                assert!(lags.volumes.unwrap() > Duration::from_hours(24), "{lags:?}");
+                // Before it is due it is not tried.
+                let looked = shipper.look(&WATCH).await.unwrap();
+                assert_eq!((looked.made, looked.failed.len()), (0, 0));
+                dying.left.store(0, Ordering::SeqCst);
+                tokio::time::advance(*again).await;
+            }
+            dying.left.store(1_000, Ordering::SeqCst);
+            tokio::time::advance(Duration::from_secs(40)).await;
+            let looked = shipper.look(&WATCH).await.unwrap();
+            assert!(looked.made > 0 && looked.failed.is_empty(), "step {step}");
+            assert!(shipper.ready.is_empty());
+            assert_eq!(world.records().await, records, "step {step}");
+            let looked = shipper.look(&WATCH).await.unwrap();
+            assert_eq!((looked.made, looked.failed.len()), (0, 0));
+            tokio::time::resume();
+        }
+    }
+
+    /// What can only be mended by somebody is told as that, and the other lanes go on; so does a
+    /// watch. Once, it ends as a loss does.
+    #[tokio::test]
+    async fn a_lane_that_cannot_go_on_is_told_and_holds_up_no_other() {
+        let (world, _dying, mut shipper, records) = unshipped().await;
+        shipper.gather(&WATCH).unwrap();
+        let runs = shipper.ready.get("gateway").unwrap().clone();
+        let mut other = runs[0].clone();
+        for segment in &mut other {
+            segment.lane = "admin".to_owned();
+        }
+        shipper
+            .ready
+            .entry("admin".to_owned())
+            .or_default()
+            .push_back(other);
+        let looked = shipper.look(&WATCH).await.unwrap();
+        assert_eq!(looked.made, u64::try_from(runs.len()).unwrap());
+        assert_eq!(looked.failed.len(), 1);
+        assert!(looked.failed[0].0.message().contains("lane admin"));
+        assert_eq!(shipper.ready.len(), 1, "it stays and is tried again");
+        assert_eq!(world.records().await, records);
     }
 }

@@ -42,6 +42,10 @@ pub(super) struct Swept {
     /// What others did to the volumes: the first of it in words, and how much there is.
     pub(super) strange: Vec<String>,
     pub(super) strangers: u64,
+    /// Volumes of the index that are not in the store any more.
+    pub(super) missing: BTreeSet<BlobId>,
+    /// Volumes that nothing needs any more and that the store does not let go.
+    pub(super) kept: u64,
     /// Locked versions that were read to see whose they are.
     looked: usize,
 }
@@ -59,8 +63,8 @@ impl Swept {
         }
     }
 
-    /// Says what waits, and what somebody did.
-    pub(super) fn tell(&self, output: &mut Output) {
+    /// Says what waits, what somebody did and what is lost; how a command ends that saw it.
+    pub(super) fn tell(&self, output: &mut Output) -> Exit {
         if let Some(until) = self.until {
             output.note(&format!(
                 "{} volumes that were replaced are locked in the store and go when their locks \
@@ -78,6 +82,27 @@ impl Swept {
                 self.strangers
             ));
         }
+        if self.kept > 0 {
+            output.note(&format!(
+                "warning: the store does not let {} volumes go that were replaced; the next run \
+                 tries again",
+                self.kept
+            ));
+        }
+        for id in self.missing.iter().take(WORM_NAMED_MAX) {
+            output.note(&format!(
+                "warning: volume {id} is not in the store any more"
+            ));
+        }
+        if self.missing.is_empty() {
+            return Exit::Done;
+        }
+        output.hint(&format!(
+            "{} volumes are missing: Kluis removes none that the index names. Bring them back from \
+             a copy of the store; the log still proves what was in them",
+            self.missing.len()
+        ));
+        Exit::No
     }
 }
 
@@ -341,9 +366,7 @@ impl Locks {
             }
             after = next;
             if after.is_none() {
-                for id in missing {
-                    swept.accuse(format!("volume {id} is not in the store any more"));
-                }
+                swept.missing = missing;
                 return Ok(swept);
             }
         }

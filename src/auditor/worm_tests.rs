@@ -43,7 +43,11 @@ async fn renewed(world: &World, at: (u64, u32)) -> u64 {
     *world.at.lock().unwrap() = at;
     let mut log = DirSource::new(&world.path("log"));
     let renewed = archive(world).await.renew(&mut log).await.expect("renewed");
-    assert_eq!((renewed.failed, renewed.weaker), (0, 0), "{renewed:?}");
+    assert_eq!(
+        (renewed.failures.count, renewed.weaker),
+        (0, 0),
+        "{renewed:?}"
+    );
     renewed.held
 }
 
@@ -290,8 +294,15 @@ async fn one_volume_that_is_missing_keeps_no_other_from_its_lock() {
         let mut archive = archive(&world).await;
         let renewed = archive.renew(&mut log).await.expect("it goes on");
         // The other one once, the missing one each time: it is told until somebody has seen to it.
-        assert_eq!((renewed.held, renewed.failed), (2 - at, 1), "{renewed:?}");
-        assert!(renewed.words[0].contains("records 0 to"), "{renewed:?}");
+        assert_eq!(
+            (renewed.held, renewed.failures.count),
+            (2 - at, 1),
+            "{renewed:?}"
+        );
+        assert!(
+            renewed.failures.words[0].contains("records 0 to"),
+            "{renewed:?}"
+        );
         assert_eq!(archive.index.terms, None);
     }
     let now = archive(&world).await.index.volumes().to_vec();
@@ -363,11 +374,11 @@ async fn a_stricter_mode_reaches_what_is_locked_and_says_where_it_does_not() {
             archive.renew(&mut log).await.expect("renewed")
         };
         let first = renew(RetentionMode::Governance, LOG_KEPT_DAYS).await;
-        assert_eq!((first.held, first.weaker, first.failed), (2, 0, 0));
+        assert_eq!((first.held, first.weaker, first.failures.count), (2, 0, 0));
         memory.lie(lie);
         let stricter = renew(RetentionMode::Compliance, LOG_KEPT_DAYS).await;
         assert_eq!(
-            (stricter.held, stricter.weaker, stricter.failed),
+            (stricter.held, stricter.weaker, stricter.failures.count),
             (2, weaker, 0)
         );
         let mode = match lie {
@@ -377,7 +388,7 @@ async fn a_stricter_mode_reaches_what_is_locked_and_says_where_it_does_not() {
         // Whatever the mode: longer terms lengthen the locks.
         *world.at.lock().unwrap() = (1, LOG_KEPT_DAYS + 900);
         let longer = renew(RetentionMode::Compliance, LOG_KEPT_DAYS + 900).await;
-        assert_eq!((longer.held, longer.failed), (2, 0));
+        assert_eq!((longer.held, longer.failures.count), (2, 0));
         for place in archive(&world).await.index.volumes() {
             let lock = told(&memory, place).await;
             assert_eq!(lock.mode, mode);

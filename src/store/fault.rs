@@ -33,6 +33,8 @@ pub enum Injected {
     Full,
     /// [`StoreError::Denied`]
     Denied,
+    /// [`StoreError::Kept`]
+    Kept,
     /// [`StoreError::Aborted`]
     Aborted,
     /// [`StoreError::Failed`]
@@ -41,13 +43,14 @@ pub enum Injected {
 
 impl Injected {
     /// Every error that a store may give.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::NotFound,
         Self::Length,
         Self::Throttled,
         Self::Timeout,
         Self::Full,
         Self::Denied,
+        Self::Kept,
         Self::Aborted,
         Self::Failed,
     ];
@@ -62,6 +65,9 @@ impl From<Injected> for StoreError {
             Injected::Timeout => Self::Timeout,
             Injected::Full => Self::Full,
             Injected::Denied => Self::Denied,
+            Injected::Kept => Self::Kept {
+                reason: "injected".to_owned(),
+            },
             Injected::Aborted => Self::Aborted(BodyAborted),
             Injected::Failed => Self::Failed {
                 reason: "injected".to_owned(),

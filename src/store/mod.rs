@@ -76,6 +76,13 @@ pub enum StoreError {
     /// The store has a blob of that name, and keeps it. At fault: whoever else wrote it.
     #[error("the store has a blob of that name already")]
     Taken,
+    /// It keeps this one blob that it was told to delete, as a file that the system does not let
+    /// go. At fault: whoever protected it. Of others it says nothing.
+    #[error("the store keeps a blob that is to go: {reason}")]
+    Kept {
+        /// What it said, for the operator's log; never shown to a client.
+        reason: String,
+    },
     /// The sender of a PUT's body gave up; nothing was stored.
     #[error("the sender of the body gave up")]
     Aborted(#[source] BodyAborted),
@@ -111,7 +118,8 @@ pub trait BlobStore: Send + Sync + 'static {
         whole: u64,
     ) -> Result<BlobStream, StoreError>;
 
-    /// Deletes a blob; deleting what is absent is no error.
+    /// Deletes a blob; deleting what is absent is no error. [`StoreError::Kept`] where this one
+    /// stays whatever becomes of others.
     async fn delete(&self, id: BlobId) -> Result<(), StoreError>;
 
     /// Up to `limit` blobs in order of their names, those after `after`. Foreign files in the

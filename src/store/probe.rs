@@ -123,6 +123,7 @@ fn lacks(what: &str, error: &StoreError) -> StoreError {
         StoreError::NotFound
         | StoreError::Length
         | StoreError::Taken
+        | StoreError::Kept { .. }
         | StoreError::Aborted(_)
         | StoreError::Failed { .. } => failed(&format!("{what}: {error}")),
     }

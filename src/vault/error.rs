@@ -291,6 +291,7 @@ impl From<StoreError> for VaultError {
             StoreError::Denied => (ErrorKind::Unavailable, "the store refused the gateway"),
             StoreError::Aborted(_) => (ErrorKind::IncompleteBody, "the body was aborted"),
             StoreError::Taken => (ErrorKind::Unavailable, "the store has that name already"),
+            StoreError::Kept { .. } => (ErrorKind::Unavailable, "the store keeps what is to go"),
             StoreError::Failed { .. } => (ErrorKind::Unavailable, "the store failed"),
         };
         Self::caused(kind, reason, error)

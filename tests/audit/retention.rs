@@ -286,6 +286,57 @@ fn a_volume_that_was_lost_or_bent_keeps_the_journal_whole() {
     assert!(files(&vault.path("data/journal")).len() >= wals);
 }
 
+/// A volume that the store lost is evidence, told plainly, and keeps nothing else from its end.
+#[test]
+fn a_volume_that_is_missing_is_told_and_the_others_expire() {
+    let vault = Vault::founded();
+    vault.was_there_long_ago();
+    vault.ships();
+    let before = vault.volumes();
+    vault.serves_once();
+    vault.ships();
+    let young = vault.volumes();
+    let young = young.into_iter().find(|file| !before.contains(file));
+    let young = young.expect("another volume");
+    let kept = std::fs::read(&young).expect("read");
+    std::fs::remove_file(&young).expect("removed");
+    let expired = vault.audit(&["expire"]);
+    for words in [
+        "is not in the store any more",
+        "1 volumes are missing",
+        "1 volumes were written again",
+        "project=icu",
+    ] {
+        told(&expired, 1, words);
+    }
+    let again = vault.audit(&["expire"]);
+    told(&again, 1, "is not in the store any more");
+    std::fs::write(&young, kept).expect("brought back");
+    told(&vault.audit(&["expire"]), 0, "0 volumes were written again");
+
+    // One that is due itself: its records are gone, and not by their time.
+    let vault = Vault::founded();
+    vault.was_there_long_ago();
+    vault.ships();
+    let index = std::fs::read(vault.path("data/log/volumes")).expect("an index");
+    let index: serde_json::Value = serde_json::from_slice(&index).expect("JSON");
+    let volumes = index["volumes"].as_array().expect("volumes");
+    let due = volumes.iter().find(|one| one["meta"]["lane"] == "gateway");
+    let due = due.expect("of then")["blob"].as_str().expect("a name");
+    let file = vault.volumes();
+    let file = file.into_iter().find(|file| file.ends_with(due));
+    std::fs::remove_file(file.expect("in the store")).expect("removed");
+    for args in [&["expire", "--dry-run"][..], &["expire"]] {
+        let expired = vault.audit(args);
+        told(&expired, 1, "of lane gateway cannot be had");
+        let all = String::from_utf8_lossy(&[expired.stdout, expired.stderr].concat()).into_owned();
+        assert!(!all.contains("records=10"), "nothing of it expires: {all}");
+    }
+    // What comes goes on into volumes; the lane whose last one is lost says so.
+    let shipped = vault.audit(&["ship", "--all"]);
+    told(&shipped, 0, "volumes were added");
+}
+
 /// Who ships needs no one to remove what is over: it goes the same day.
 #[test]
 fn a_watch_over_the_volumes_removes_what_is_over() {

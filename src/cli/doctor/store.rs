@@ -65,6 +65,7 @@ const fn mend(error: &StoreError) -> &'static str {
     match error {
         StoreError::Denied => "the store's credential must read, write, list and delete there",
         StoreError::Full => "make room in the store",
+        StoreError::Kept { .. } => "the gateway's account must be able to delete what it wrote",
         StoreError::Throttled | StoreError::Timeout => "the store is overloaded or out of reach",
         StoreError::NotFound
         | StoreError::Length

@@ -86,7 +86,7 @@ impl Files {
     pub(super) fn delete(&self, id: BlobId) -> Result<(), StoreError> {
         match unlinkat(self.fan(id)?, id.to_string(), AtFlags::empty()) {
             Ok(()) | Err(Errno::NOENT) => Ok(()),
-            Err(e) => Err(failed("deleting a blob", e)),
+            Err(e) => Err(stays(e)),
         }
     }
 
@@ -127,7 +127,13 @@ impl Files {
             };
             let regular = FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile;
             if regular && now.since(modified(&stat)) > SWEEP_AGE_MS {
-                unlinkat(&self.tmp, found.file_name(), AtFlags::empty()).map_err(wrap)?;
+                match unlinkat(&self.tmp, found.file_name(), AtFlags::empty()).map_err(stays) {
+                    Ok(()) => {}
+                    Err(error @ StoreError::Kept { .. }) => {
+                        tracing::warn!(%error, "a temporary file of the store stays");
+                    }
+                    Err(error) => return Err(error),
+                }
             }
         }
         Ok(())
@@ -339,6 +345,20 @@ fn failed(what: &str, e: Errno) -> StoreError {
     }
 }
 
+/// Words why a file was not removed. What the system denies it denies of this file: one that is
+/// immutable, in use, or no file at all keeps no other from going. A disk that fails or takes no
+/// changes is no such case.
+fn stays(e: Errno) -> StoreError {
+    match e {
+        Errno::PERM | Errno::ACCESS | Errno::ISDIR | Errno::BUSY | Errno::TXTBSY => {
+            StoreError::Kept {
+                reason: io::Error::from(e).to_string(),
+            }
+        }
+        other => failed("deleting a file", other),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -353,6 +373,22 @@ mod tests {
             other.starts_with("the store failed: writing a blob: "),
             "{other}"
         );
+    }
+
+    #[test]
+    fn a_denial_is_of_one_file_and_a_failing_disk_of_all() {
+        for e in [
+            Errno::PERM,
+            Errno::ACCESS,
+            Errno::ISDIR,
+            Errno::BUSY,
+            Errno::TXTBSY,
+        ] {
+            assert!(matches!(stays(e), StoreError::Kept { .. }), "{e}");
+        }
+        for e in [Errno::ROFS, Errno::IO, Errno::STALE, Errno::NOTDIR] {
+            assert!(matches!(stays(e), StoreError::Failed { .. }), "{e}");
+        }
     }
 
     #[test]

@@ -91,7 +91,7 @@ pub fn says_no(error: &StoreError) -> bool {
         "409 OperationAborted",
     ];
     match error {
-        StoreError::Denied => true,
+        StoreError::Denied | StoreError::Kept { .. } => true,
         StoreError::Failed { reason } => {
             let word = reason.strip_prefix("it answered ").unwrap_or_default();
             let final_word = word.starts_with('4') || word.starts_with("501");

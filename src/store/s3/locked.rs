@@ -142,6 +142,7 @@ pub fn knows_no_locks(error: &StoreError) -> bool {
         | StoreError::Full
         | StoreError::Denied
         | StoreError::Taken
+        | StoreError::Kept { .. }
         | StoreError::Aborted(_) => false,
     }
 }

@@ -158,6 +158,9 @@ fn copy(refusal: &Refusal) -> Refusal {
         StoreError::Denied => StoreError::Denied,
         StoreError::Taken => StoreError::Taken,
         StoreError::Aborted(BodyAborted) => StoreError::Aborted(BodyAborted),
+        StoreError::Kept { reason } => StoreError::Kept {
+            reason: reason.clone(),
+        },
         StoreError::Failed { reason } => StoreError::Failed {
             reason: reason.clone(),
         },

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex};
 use super::Vault;
 use super::error::VaultError;
 use crate::catalog::Mutation;
+use crate::store::StoreError;
 use crate::store::locked::says_no;
 use crate::types::{BlobId, Timestamp, limits};
 
@@ -167,7 +168,7 @@ impl Vault {
 
     /// Deletes a blob from the store; how many that were: 1, or 0 where the store denies it for
     /// this one, as under a retention, which keeps none after it from going. A store that fails, or
-    /// denies all, ends the sweep.
+    /// denies all, ends the sweep; a file that the system keeps says nothing of any other.
     async fn sweep_blob(&self, blob: BlobId, refusals: &mut Refusals) -> Result<u64, VaultError> {
         let error = match self.store.delete(blob).await {
             Ok(()) => {
@@ -178,7 +179,7 @@ impl Vault {
             Err(error) => return Err(error.into()),
         };
         refusals.all += 1;
-        refusals.in_a_row += 1;
+        refusals.in_a_row += u64::from(!matches!(error, StoreError::Kept { .. }));
         if refusals.in_a_row >= limits::SWEEP_REFUSALS_MAX {
             return Err(error.into());
         }

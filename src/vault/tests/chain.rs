@@ -9,7 +9,7 @@ use super::support::{World, sample};
 use crate::catalog::{MemoryCatalog, Mutation, SharedCatalog};
 use crate::seal::seal_snapshot;
 use crate::store::BlobStore as _;
-use crate::store::fault::{Injected, PutFault};
+use crate::store::fault::{DeleteFault, Injected, PutFault};
 use crate::types::BlobId;
 use crate::vault::{
     Body, ChainFault, Fork, GRACE_MS_MIN, Recovered, Snapshot, Span, SweepAsk, Swept,
@@ -277,6 +277,36 @@ async fn a_recovery_begins_with_the_newest_base_and_what_is_older_goes() {
     snapshot(&world).await;
     assert!(recover(&mut world).await.is_whole());
     assert_eq!(names(&world).await, ["a", "a2", "b", "b2", "c", "c2", "d"]);
+}
+
+/// One that the store keeps holds up neither those after it nor a recovery, and the sweep tries it
+/// again.
+#[tokio::test]
+async fn an_old_snapshot_that_the_store_keeps_holds_up_no_other() {
+    for swept in [true, false] {
+        let mut world = World::new().await;
+        for round in ["a", "b", "c"] {
+            put(&world, &[round]).await;
+            snapshot(&world).await;
+            small_base(&world).await;
+        }
+        let next = world.faults.calls()[2] + 2;
+        let kept = DeleteFault::Error(Injected::Kept);
+        world.faults.on_delete(next, kept);
+        while world.vault.prune_snapshots(1_000).await.unwrap() > 0 {}
+        let there = |number| {
+            let id = world.keyring.snapshot_blob_id(number);
+            world.store.sealed(id).is_some()
+        };
+        assert_eq!([0, 1, 2].map(there), [false, true, false]);
+        world.wait(9 * GRACE_MS_MIN);
+        if swept {
+            assert_eq!(sweep(&world).await.orphans, 1);
+            assert_eq!([0, 1, 2].map(there), [false; 3]);
+        }
+        assert!(recover(&mut world).await.is_whole());
+        assert_eq!(names(&world).await, ["a", "b", "c"]);
+    }
 }
 
 #[tokio::test]

@@ -191,7 +191,9 @@ const fn kind_of(error: Injected) -> ErrorKind {
     match error {
         Injected::NotFound | Injected::Length => ErrorKind::Integrity,
         Injected::Throttled => ErrorKind::SlowDown,
-        Injected::Timeout | Injected::Denied | Injected::Failed => ErrorKind::Unavailable,
+        Injected::Timeout | Injected::Denied | Injected::Kept | Injected::Failed => {
+            ErrorKind::Unavailable
+        }
         Injected::Full => ErrorKind::Full,
         Injected::Aborted => ErrorKind::IncompleteBody,
     }

@@ -9,11 +9,12 @@ use super::ports::{Gate, Gated};
 use super::support::{World, input, place, sample};
 use crate::catalog::SharedCatalog;
 use crate::ledger::Entry;
-use crate::store::BlobStore as _;
 use crate::store::fault::{DeleteFault, Injected};
+use crate::store::local::LocalStore;
+use crate::store::{BlobStore as _, SharedStore};
 use crate::types::{BlobId, limits};
 use crate::vault::{
-    BodyChecks, BodyError, CopySource, GRACE_MS_MIN, Input, NewObject, ReadConditions, Span,
+    BodyChecks, BodyError, CopySource, GRACE_MS_MIN, Input, NewObject, Parts, ReadConditions, Span,
     SweepAsk, Swept, WriteConditions,
 };
 
@@ -297,6 +298,59 @@ async fn what_the_store_did_not_delete_is_found_again() {
     assert_eq!(sweep(&world).await.orphans, 1);
     assert_eq!(world.blobs().await.len(), 1);
     assert_eq!(world.get("job-1", "k", Span::All).await.unwrap(), b"new");
+}
+
+/// A retention that denies is asked about no more than so often; a file costs no way to a store.
+#[tokio::test]
+async fn files_that_the_system_keeps_hold_up_none_however_many_they_are() {
+    let world = World::new().await;
+    for n in 0..=limits::SWEEP_REFUSALS_MAX + 4 {
+        let id = BlobId::from_bytes(u128::from(n).to_be_bytes());
+        let body = Box::pin(stream::iter([Ok(Bytes::from_static(b"left"))]));
+        world.store.put(id, 4, body).await.unwrap();
+    }
+    world.wait(2 * GRACE_MS_MIN);
+    for k in 1..=limits::SWEEP_REFUSALS_MAX + 3 {
+        world
+            .faults
+            .on_delete(k, DeleteFault::Error(Injected::Kept));
+    }
+    let swept = sweep(&world).await;
+    let kept = limits::SWEEP_REFUSALS_MAX + 3;
+    assert_eq!((swept.orphans, swept.refused), (2, kept));
+    assert_eq!(sweep(&world).await.orphans, kept, "each is tried again");
+    assert!(world.blobs().await.is_empty());
+}
+
+/// A directory has the name of a blob: to unlink it is refused whoever asks, root too.
+#[tokio::test]
+async fn a_file_that_the_system_keeps_holds_up_no_other() {
+    let mut world = World::new().await;
+    let dir = tempfile::tempdir().unwrap();
+    let root = dir.path().join("store");
+    let local = Arc::new(LocalStore::open(&root, world.clock.as_ref()).unwrap());
+    let store: SharedStore = Arc::<LocalStore>::clone(&local);
+    world.rewire(|parts| Parts { store, ..parts });
+    for key in ["a", "b", "c"] {
+        world.put("olivia", key, b"old").await.unwrap();
+    }
+    let olds = local.list(None, 9).await.unwrap();
+    for key in ["a", "b", "c"] {
+        world.put("olivia", key, b"new").await.unwrap();
+    }
+    let path = |id: BlobId| {
+        let name = id.to_string();
+        root.join(&name[..2]).join(name)
+    };
+    let stays = path(olds[0].id);
+    std::fs::remove_file(&stays).unwrap();
+    std::fs::create_dir(&stays).unwrap();
+    world.wait(2 * GRACE_MS_MIN);
+    let swept = sweep(&world).await;
+    assert_eq!((swept.unreferenced, swept.refused), (2, 1));
+    assert_eq!(local.list(None, 9).await.unwrap().len(), 3);
+    assert!(stays.exists() && !path(olds[1].id).exists() && !path(olds[2].id).exists());
+    assert_eq!(world.get("job-1", "a", Span::All).await.unwrap(), b"new");
 }
 
 /// The request is dropped and its blobs are in flight no more, yet the writer comes to its commit.
