@@ -30,35 +30,26 @@ impl Vault {
     /// catalog does not answer; what does not authenticate, or has no key or blob, is counted.
     pub async fn drill(&self, progress: impl Fn(&str)) -> Result<Drilled, VaultError> {
         let mut found = Drilled::default();
-        let mut after: Option<BucketName> = None;
-        loop {
-            let page = self
-                .catalog
-                .datasets(after.as_ref(), limits::PAGE_ENTRIES_MAX)
-                .await?;
-            let Some(last) = page.last() else {
-                return Ok(found);
-            };
-            after = Some(last.bucket.clone());
-            for dataset in &page {
-                found.datasets = found.datasets.saturating_add(1);
-                progress(&format!("reading {}", dataset.bucket));
-                let mut key = String::new();
-                loop {
-                    let rows = self
-                        .catalog
-                        .writes(&dataset.id, &key, limits::PAGE_ENTRIES_MAX)
-                        .await?;
-                    let Some(last) = rows.last() else { break };
-                    last.key.as_str().clone_into(&mut key);
-                    self.drill_rows(&dataset.bucket, &rows, &mut found).await?;
-                }
-                for version in self.versions_of(&dataset.id).await? {
-                    self.drill_frozen(&dataset.bucket, &version.id, &mut found)
-                        .await?;
-                }
+        let mut all = self.all_datasets();
+        while let Some(dataset) = all.next().await? {
+            found.datasets = found.datasets.saturating_add(1);
+            progress(&format!("reading {}", dataset.bucket));
+            let mut key = String::new();
+            loop {
+                let rows = self
+                    .catalog
+                    .writes(&dataset.id, &key, limits::PAGE_ENTRIES_MAX)
+                    .await?;
+                let Some(last) = rows.last() else { break };
+                last.key.as_str().clone_into(&mut key);
+                self.drill_rows(&dataset.bucket, &rows, &mut found).await?;
+            }
+            for version in self.versions_of(&dataset.id).await? {
+                self.drill_frozen(&dataset.bucket, &version.id, &mut found)
+                    .await?;
             }
         }
+        Ok(found)
     }
 
     async fn drill_frozen(

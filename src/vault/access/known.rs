@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::catalog::{DatasetRow, PublicationRow};
 use crate::policy::Ask;
-use crate::types::{Action, BucketName, PrincipalId, ProjectName, Rank, Versioning, limits};
+use crate::types::{Action, BucketName, PrincipalId, ProjectName, Rank, Versioning};
 use crate::vault::access::guard::circumstances;
 use crate::vault::error::{ErrorKind, VaultError};
 use crate::vault::{Bounds, Call, Vault};
@@ -54,27 +54,17 @@ impl Vault {
             projects.extend(self.catalog.projects_of(&group).await?);
         }
         let mut visible = Vec::new();
-        let mut after: Option<BucketName> = None;
-        loop {
-            let page = self
-                .catalog
-                .datasets(after.as_ref(), limits::PAGE_ENTRIES_MAX)
-                .await?;
-            let last = page.len() < limits::PAGE_ENTRIES_MAX;
-            after = page.last().map(|row| row.bucket.clone());
-            for row in page {
-                if projects.contains(&row.bucket.project)
-                    && self
-                        .may(call, (principal, &row.bucket, ""), Action::DatasetHead)
-                        .await?
-                {
-                    visible.push(row);
-                }
-            }
-            if last {
-                return Ok(visible);
+        let mut all = self.all_datasets();
+        while let Some(row) = all.next().await? {
+            if projects.contains(&row.bucket.project)
+                && self
+                    .may(call, (principal, &row.bucket, ""), Action::DatasetHead)
+                    .await?
+            {
+                visible.push(row);
             }
         }
+        Ok(visible)
     }
 
     /// Whether `principal` may do `action` on a dataset, with no record: for filters and for

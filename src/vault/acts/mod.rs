@@ -239,13 +239,8 @@ impl Vault {
             let rows = self.seen_acts(call, project).await?;
             rows.into_iter().find(|row| row.id == id).ok_or(NO_APPROVAL)
         };
-        match found.await {
-            Ok(row) => {
-                self.note(call, intent, Ok(())).await?;
-                Ok(row)
-            }
-            Err(error) => Err(self.turn_away(call, intent, error).await),
-        }
+        let row = found.await;
+        self.noted(call, intent, row).await
     }
 
     async fn seen_acts(

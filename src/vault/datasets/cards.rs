@@ -435,23 +435,17 @@ impl Vault {
         defaults: &CardDefaults,
     ) -> Result<Vec<Mutation>, VaultError> {
         let mut changes = Vec::new();
-        let mut after: Option<BucketName> = None;
-        loop {
-            let most = limits::PAGE_ENTRIES_MAX;
-            let page = self.catalog.datasets(after.as_ref(), most).await?;
-            let Some(last) = page.last() else {
-                return Ok(changes);
-            };
-            after = Some(last.bucket.clone());
-            let bare = page.iter().filter(|row| row.bucket.project == *project);
-            for row in bare.filter(|row| row.card.is_none()) {
+        let mut all = self.all_datasets();
+        while let Some(row) = all.next().await? {
+            if row.bucket.project == *project && row.card.is_none() {
                 changes.push(Mutation::SetCard {
                     dataset: row.id,
                     was: None,
-                    card: defaults.card(row.creator.clone(), self.now()),
+                    card: defaults.card(row.creator, self.now()),
                 });
             }
         }
+        Ok(changes)
     }
 
     /// What somebody is cleared for. A workload never more than its person.

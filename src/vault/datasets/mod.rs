@@ -5,6 +5,7 @@ pub(in crate::vault) mod cors;
 mod deleted;
 pub(in crate::vault) mod settings;
 pub(in crate::vault) mod stages;
+pub(in crate::vault) mod walk;
 
 use super::Vault;
 use super::ask::Call;

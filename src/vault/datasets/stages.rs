@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use crate::catalog::{Card, DatasetRow, Mutation};
-use crate::types::{BucketName, Timestamp, limits};
+use crate::types::Timestamp;
 use crate::vault::Vault;
 use crate::vault::datasets::cards::said;
 use crate::vault::error::{ErrorKind, VaultError};
@@ -14,20 +14,13 @@ impl Vault {
     /// Logs the steps that datasets have taken by `now`; how many there were.
     pub async fn run_stages(&self, now: Timestamp) -> Result<usize, VaultError> {
         let mut steps = 0_usize;
-        let mut after: Option<BucketName> = None;
-        loop {
-            let most = limits::PAGE_ENTRIES_MAX;
-            let page = self.catalog.datasets(after.as_ref(), most).await?;
-            let Some(last) = page.last() else {
-                return Ok(steps);
-            };
-            after = Some(last.bucket.clone());
-            for row in page {
-                if self.step_stage(row, now).await? {
-                    steps = steps.saturating_add(1);
-                }
+        let mut all = self.all_datasets();
+        while let Some(row) = all.next().await? {
+            if self.step_stage(row, now).await? {
+                steps = steps.saturating_add(1);
             }
         }
+        Ok(steps)
     }
 
     /// Logs one dataset's step, if it took one. Of two gateways one does.

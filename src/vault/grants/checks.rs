@@ -320,20 +320,13 @@ impl Vault {
             return Ok(false);
         }
         // A project that has lost its owners and holds data is nobody's to take over.
-        let mut after: Option<BucketName> = None;
-        loop {
-            let page = self
-                .catalog
-                .datasets(after.as_ref(), limits::PAGE_ENTRIES_MAX)
-                .await?;
-            if page.iter().any(|row| row.bucket.project == grant.project) {
+        let mut all = self.all_datasets();
+        while let Some(row) = all.next().await? {
+            if row.bucket.project == grant.project {
                 return Ok(false);
             }
-            match page.last() {
-                Some(last) => after = Some(last.bucket.clone()),
-                None => return Ok(true),
-            }
         }
+        Ok(true)
     }
 }
 

@@ -157,13 +157,9 @@ impl Vault {
             self.check_there(&grant, makes).await?;
             Ok(terms)
         };
-        match judged.await {
-            Ok(terms) => {
-                self.note(call, intent, Ok(())).await?;
-                Ok(Grant { terms, ..grant })
-            }
-            Err(error) => Err(self.turn_away(call, intent, error).await),
-        }
+        let judged = judged.await;
+        let terms = self.noted(call, intent, judged).await?;
+        Ok(Grant { terms, ..grant })
     }
 
     /// What a grant's role and its own narrowing let through, or deny, by the policy of now.
@@ -351,13 +347,8 @@ impl Vault {
             };
             self.seen_grants(call, project, by).await
         };
-        match read.await {
-            Ok(rows) => {
-                self.note(call, intent, Ok(())).await?;
-                Ok(rows)
-            }
-            Err(error) => Err(self.turn_away(call, intent, error).await),
-        }
+        let rows = read.await;
+        self.noted(call, intent, rows).await
     }
 
     async fn seen_grants(
@@ -411,13 +402,8 @@ impl Vault {
                 .find(|row| row.grant.id == id)
                 .ok_or(MAY_NOT)
         };
-        match found.await {
-            Ok(row) => {
-                self.note(call, intent, Ok(())).await?;
-                Ok(row)
-            }
-            Err(error) => Err(self.turn_away(call, intent, error).await),
-        }
+        let row = found.await;
+        self.noted(call, intent, row).await
     }
 
     /// Who acts: the one who signed, or, on the host, the one who is named. Nobody acts for

@@ -181,13 +181,8 @@ impl Vault {
             }
             self.erasure_certificate(&work).await?.ok_or(ABSENT)
         };
-        match found.await {
-            Ok(file) => {
-                self.note(call, intent, Ok(())).await?;
-                Ok(file)
-            }
-            Err(error) => Err(self.turn_away(call, intent, error).await),
-        }
+        let file = found.await;
+        self.noted(call, intent, file).await
     }
 
     async fn seen_erasures(

@@ -18,7 +18,7 @@ use crate::catalog::{
     Version, VersionEntry, VersionQuery,
 };
 use crate::ledger::{AuthMethod, Nature, ObjectRef, PolicyRef, Session};
-use crate::types::{Action, BucketName, ObjectKey, Timestamp, VersionId, VersionName, limits};
+use crate::types::{Action, ObjectKey, Timestamp, VersionId, VersionName, limits};
 
 /// What a run did.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -64,34 +64,21 @@ impl Vault {
     /// Deletes what is due by the rules of every dataset.
     pub async fn run_lifecycle(&self, now: Timestamp) -> Result<Lifecycled, VaultError> {
         let mut done = Lifecycled::default();
-        let mut after: Option<BucketName> = None;
-        loop {
-            let page = self
-                .catalog
-                .datasets(after.as_ref(), limits::PAGE_ENTRIES_MAX)
-                .await?;
-            let Some(last) = page.last() else {
-                return Ok(done);
-            };
-            after = Some(last.bucket.clone());
-            for dataset in &page {
-                let rules = self.rules_in_force(dataset).await?;
-                if !rules.is_empty() {
-                    self.run_versions(dataset, &rules, now, &mut done).await?;
-                    self.run_uploads(dataset, &rules, now, &mut done).await?;
-                }
+        let mut all = self.all_datasets();
+        while let Some(dataset) = all.next().await? {
+            let rules = self.rules_in_force(&dataset).await?;
+            if !rules.is_empty() {
+                self.run_versions(&dataset, &rules, now, &mut done).await?;
+                self.run_uploads(&dataset, &rules, now, &mut done).await?;
             }
         }
+        Ok(done)
     }
 
     /// The rules of a dataset as they are now; none where it is gone, or where a legal hold on it
     /// keeps all of it (ER-2).
     async fn rules_in_force(&self, dataset: &DatasetRow) -> Result<Vec<LifecycleRule>, VaultError> {
-        let there = self.catalog.dataset(&dataset.bucket).await?;
-        let free = there.is_some_and(|row| {
-            row.id == dataset.id && row.card.is_none_or(|card| card.held.is_none())
-        });
-        if !free {
+        if !self.is_free(dataset).await? {
             return Ok(Vec::new());
         }
         let kind = SettingKind::Lifecycle;

@@ -207,6 +207,22 @@ impl Vault {
         }
     }
 
+    /// Records a request that changes nothing, by what came of it: that it was let, or its refusal.
+    pub(in crate::vault) async fn noted<T>(
+        &self,
+        call: &Call,
+        intent: Intent,
+        result: Result<T, VaultError>,
+    ) -> Result<T, VaultError> {
+        match result {
+            Ok(found) => {
+                self.note(call, intent, Ok(())).await?;
+                Ok(found)
+            }
+            Err(error) => Err(self.turn_away(call, intent, error).await),
+        }
+    }
+
     /// Records a request that the edge refused before any use case saw it: a wrong signature, an
     /// unknown operation, XML that is none.
     pub async fn record_turned(&self, call: &Call, turned: Turned<'_>) -> Result<(), VaultError> {

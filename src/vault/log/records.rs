@@ -12,7 +12,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::journal::{Cursor, EndedRight, Filter, Page, Pages, Request};
 use crate::ledger::{Intent, Nature, ObjectRef, Pseudonyms};
 use crate::policy::{Ask, UNASSURED};
-use crate::types::{Action, BucketName, DatasetName, PrincipalId, ProjectName, limits};
+use crate::types::{Action, DatasetName, PrincipalId, ProjectName, limits};
 use crate::vault::access::barrier::ABOVE;
 use crate::vault::access::guard::{circumstances, policy_ref};
 use crate::vault::error::{ErrorKind, VaultError};
@@ -172,21 +172,14 @@ impl Vault {
     ) -> Result<BTreeSet<DatasetName>, VaultError> {
         let cleared = self.clearance(who).await?;
         let mut above = BTreeSet::new();
-        let mut after: Option<BucketName> = None;
-        loop {
-            let most = limits::PAGE_ENTRIES_MAX;
-            let page = self.catalog.datasets(after.as_ref(), most).await?;
-            let Some(last) = page.last() else {
-                return Ok(above);
-            };
-            after = Some(last.bucket.clone());
-            for row in page {
-                let rank = self.settings.labels.of_data(row.card.as_deref());
-                if row.bucket.project == *project && rank > cleared {
-                    above.insert(row.bucket.dataset);
-                }
+        let mut all = self.all_datasets();
+        while let Some(row) = all.next().await? {
+            let rank = self.settings.labels.of_data(row.card.as_deref());
+            if row.bucket.project == *project && rank > cleared {
+                above.insert(row.bucket.dataset);
             }
         }
+        Ok(above)
     }
 
     async fn read_page(&self, look: Look, ask: RecordAsk) -> Result<RecordPage, VaultError> {

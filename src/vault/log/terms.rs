@@ -42,13 +42,8 @@ impl Vault {
     ) -> Result<LogTerms, VaultError> {
         let mut intent = Self::admin_intent(call, Some(project), "log terms");
         intent.action = Some(Action::GrantManage);
-        match self.its_log(call, project).await {
-            Ok(row) => {
-                self.note(call, intent, Ok(())).await?;
-                Ok(row.log)
-            }
-            Err(error) => Err(self.turn_away(call, intent, error).await),
-        }
+        let row = self.its_log(call, project).await;
+        Ok(self.noted(call, intent, row).await?.log)
     }
 
     /// Says how a project's records are kept from now on, those that are there too. **Nobody keeps

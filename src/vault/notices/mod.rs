@@ -84,13 +84,8 @@ impl Vault {
             let mine = rows.into_iter();
             Ok(mine.filter(|row| is_within(call, &row.project)).collect())
         };
-        match told.await {
-            Ok(rows) => {
-                self.note(call, intent, Ok(())).await?;
-                Ok(rows)
-            }
-            Err(error) => Err(self.turn_away(call, intent, error).await),
-        }
+        let rows = told.await;
+        self.noted(call, intent, rows).await
     }
 
     /// Tells owners of grants that are about to end; how many. Each end is told once.

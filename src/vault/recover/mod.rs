@@ -306,20 +306,12 @@ impl Vault {
     }
 
     async fn check_keys(&self, found: &mut Recovered) -> Result<(), VaultError> {
-        let mut after: Option<BucketName> = None;
-        loop {
-            let page = self
-                .catalog
-                .datasets(after.as_ref(), limits::PAGE_ENTRIES_MAX)
-                .await?;
-            let Some(last) = page.last() else {
-                return Ok(());
-            };
-            after = Some(last.bucket.clone());
-            let keyless = page
-                .iter()
-                .filter(|row| self.keyring.dataset(&row.id).is_err());
-            found.keyless.extend(keyless.map(|row| row.bucket.clone()));
+        let mut all = self.all_datasets();
+        while let Some(row) = all.next().await? {
+            if self.keyring.dataset(&row.id).is_err() {
+                found.keyless.push(row.bucket);
+            }
         }
+        Ok(())
     }
 }

@@ -1,7 +1,7 @@
 //! Uploads that nobody goes on with: aborted by their last sign of life, each with its record.
 
 use crate::catalog::{DatasetRow, Mutation, UploadQuery, UploadRow};
-use crate::types::{Action, BucketName, Timestamp, limits};
+use crate::types::{Action, Timestamp, limits};
 use crate::vault::lifecycle::{Deletion, object_of};
 use crate::vault::{Vault, VaultError};
 
@@ -10,20 +10,11 @@ impl Vault {
     /// A legal hold on their dataset keeps them.
     pub(super) async fn sweep_uploads(&self, before: Timestamp) -> Result<u64, VaultError> {
         let mut swept = 0;
-        let mut after: Option<BucketName> = None;
-        loop {
-            let page = self
-                .catalog
-                .datasets(after.as_ref(), limits::PAGE_ENTRIES_MAX)
-                .await?;
-            let Some(last) = page.last() else {
-                return Ok(swept);
-            };
-            after = Some(last.bucket.clone());
-            for dataset in &page {
-                swept += self.sweep_uploads_of(dataset, before).await?;
-            }
+        let mut all = self.all_datasets();
+        while let Some(dataset) = all.next().await? {
+            swept += self.sweep_uploads_of(&dataset, before).await?;
         }
+        Ok(swept)
     }
 
     async fn sweep_uploads_of(
@@ -31,12 +22,6 @@ impl Vault {
         dataset: &DatasetRow,
         before: Timestamp,
     ) -> Result<u64, VaultError> {
-        // What is held is not even tried: each try would stand in the log. The commit asks again.
-        let held = |row: &DatasetRow| row.card.as_ref().is_some_and(|card| card.held.is_some());
-        let there = self.catalog.dataset(&dataset.bucket).await?;
-        if there.is_none_or(|row| row.id != dataset.id || held(&row)) {
-            return Ok(0);
-        }
         let mut swept = 0;
         let mut query = UploadQuery {
             limit: limits::PAGE_ENTRIES_MAX,
@@ -48,6 +33,11 @@ impl Vault {
                 query.after = Some((row.key.to_string(), Some(row.id)));
                 if self.is_alive(&row, before).await? {
                     continue;
+                }
+                // What is held is not even tried: each try would stand in the log. The commit asks
+                // again.
+                if !self.is_free(dataset).await? {
+                    return Ok(swept);
                 }
                 let deletion = Deletion {
                     operation: "AbortAbandonedUpload",

@@ -106,13 +106,8 @@ impl Vault {
                 straight: self.is_straight(&proof),
             })
         };
-        match opened.await {
-            Ok(opening) => {
-                self.note(call, intent, Ok(())).await?;
-                Ok(opening)
-            }
-            Err(error) => Err(self.turn_away(call, intent, error).await),
-        }
+        let opening = opened.await;
+        self.noted(call, intent, opening).await
     }
 
     /// The index of a part, in clear: it holds the keys of the pages that lie within the prefix.

@@ -142,13 +142,8 @@ impl Vault {
                 straight: self.is_straight(&proof),
             })
         };
-        match opened.await {
-            Ok(opening) => {
-                self.note(call, intent, Ok(())).await?;
-                Ok(opening)
-            }
-            Err(error) => Err(self.turn_away(call, intent, error).await),
-        }
+        let opening = opened.await;
+        self.noted(call, intent, opening).await
     }
 
     pub(in crate::vault) fn index_key(&self, row: &PublicationRow) -> Result<DataKey, VaultError> {
@@ -470,13 +465,8 @@ impl Vault {
             }
             Ok(refused)
         };
-        match judged.await {
-            Ok(refused) => {
-                self.note(call, intent, Ok(())).await?;
-                Ok(refused)
-            }
-            Err(error) => Err(self.turn_away(call, intent, error).await),
-        }
+        let refused = judged.await;
+        self.noted(call, intent, refused).await
     }
 
     /// Puts into the log what a node says was read. The release of the keys is the proof that it
