@@ -65,8 +65,9 @@ struct Listing {
 
 pub(super) async fn list(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {
     let bucket: String = ask.parameter("bucket")?;
-    let (versions, counts) = vault.list_published(&ask.call, &bucket).await?;
-    let versions = versions.iter().map(|version| Shown::of(version, counts));
+    let versions = vault.list_published(&ask.call, &bucket).await?;
+    let versions = versions.iter();
+    let versions = versions.map(|(version, counts)| Shown::of(version, *counts));
     let versions = versions.collect();
     Ok(json(StatusCode::OK, &Listing { versions }))
 }

@@ -252,6 +252,14 @@ impl SubjectPolicy {
         self.version
     }
 
+    /// The published versions of a dataset that grants are narrowed to. What they give is decided
+    /// as ever.
+    pub fn versions<'a>(&'a self, dataset: &'a DatasetName) -> impl Iterator<Item = u32> + 'a {
+        let of_it = move |grant: &&Grant| grant.dataset.as_ref().is_none_or(|name| name == dataset);
+        let grants = self.grants.iter().filter(of_it);
+        grants.filter_map(|grant| grant.terms.version)
+    }
+
     /// The grants in canonical form, which [`grants_from_text`](super::grants_from_text) reads;
     /// [`SubjectPolicy::version`] hashes them after the policy's hash.
     #[must_use]

@@ -229,11 +229,19 @@ async fn a_grant_of_a_version_opens_that_version_alone() {
         ("/icu--ecg--v3/k".to_owned(), 403),
         ("/icu--ecg/k".to_owned(), 403),
         ("/icu--ecg".to_owned(), 403),
-        ("/.kluis/v1/versions/icu--ecg".to_owned(), 403),
+        ("/.kluis/v1/datasets/icu--ecg".to_owned(), 403),
     ] {
         let got = world.serve(Some(&rosa), &asked("GET", &path)).await;
         assert_eq!(got.status, status, "{path} {}", got.body);
     }
+    // Of the versions she is shown this one, and nothing of how many there are.
+    let versions = asked("GET", "/.kluis/v1/versions/icu--ecg");
+    let listed = world.serve(Some(&rosa), &versions).await;
+    assert_eq!(listed.status, 200, "{}", listed.body);
+    let listed = listed.json()["versions"].as_array().cloned();
+    let listed = listed.unwrap_or_default();
+    assert_eq!(listed.len(), 1, "{listed:?}");
+    assert_eq!(listed[0]["number"], 1);
     let list = world.serve(Some(&rosa), &asked("GET", "/")).await;
     assert!(!list.body.contains("icu--ecg"), "{}", list.body);
 }

@@ -31,7 +31,7 @@ fn principal(session: &Session, action: Action, query: &str) -> Option<Principal
     let named: &[&str] = if action == Action::DatasetConfigure {
         &["by="]
     } else {
-        &["auditor=", "approver=", "publisher="]
+        &["auditor=", "approver=", "publisher=", "creator="]
     };
     let named = named.iter().find_map(|name| word(query, name));
     session
@@ -200,5 +200,9 @@ mod tests {
             (found[0].principal.as_str(), found[0].version),
             ("olivia", None)
         );
+        intent.action = Some(Action::DatasetCreate);
+        intent.query = Some("dataset creator=dirk".to_owned());
+        let found = questions(&session, &intent).unwrap();
+        assert_eq!(found[0].principal.as_str(), "dirk");
     }
 }

@@ -101,6 +101,16 @@ enum Name<'a> {
     Prefix(&'a str),
     /// The dataset itself, for a job that nobody has placed yet.
     Job,
+    /// Those of its published versions that the caller may know of.
+    Versions,
+}
+
+impl Name<'_> {
+    /// Whether it is of one state of the dataset: of what is current, or of the version that is
+    /// named.
+    const fn is_of_one(self) -> bool {
+        !matches!(self, Self::Versions)
+    }
 }
 
 /// A credential with what its owner is.
@@ -176,8 +186,29 @@ pub(in crate::vault) struct Guard {
     pub(in crate::vault) kept: Kept,
 }
 
-/// The same, about a published version.
-fn about(call: &Call, version: Option<u32>) -> Circumstances<'_> {
+/// The decision about a question. Whoever may know of a version alone may ask which there are: then
+/// it is decided as a question about the first such version, by what is granted and nothing else.
+fn decided<'a>(
+    subject: &SubjectPolicy,
+    ask: Ask<'a>,
+    name: Name<'_>,
+) -> (Option<u32>, Ask<'a>, Decision) {
+    let decision = subject.decide(&ask);
+    let narrow = !name.is_of_one() && !decision.allowed;
+    let dataset = ask.dataset.filter(|_| narrow);
+    for number in dataset.into_iter().flat_map(|of| subject.versions(of)) {
+        let mut ask = ask;
+        ask.when.version = Some(number);
+        let decision = subject.decide(&ask);
+        if decision.allowed {
+            return (ask.when.version, ask, decision);
+        }
+    }
+    (ask.when.version, ask, decision)
+}
+
+/// What is known of a request, about a published version.
+pub(in crate::vault) fn about(call: &Call, version: Option<u32>) -> Circumstances<'_> {
     Circumstances {
         version,
         ..circumstances(call)
@@ -419,6 +450,17 @@ impl Vault {
             .await
     }
 
+    /// Decides whether the caller may know of a dataset, or of any of its published versions: which
+    /// those are is for who asks to find out, version by version.
+    pub(in crate::vault) async fn authorize_versions(
+        &self,
+        call: &Call,
+        bucket: &str,
+    ) -> Result<Authorized, VaultError> {
+        self.prove(call, bucket, Name::Versions, Action::DatasetHead)
+            .await
+    }
+
     /// Decides whether the caller may do `action` with all that begins with `prefix`.
     pub(in crate::vault) async fn authorize_under(
         &self,
@@ -445,9 +487,10 @@ impl Vault {
                 let named = BucketRef::parse(bucket, &self.settings.default_project);
                 let under = match name {
                     Name::Prefix(prefix) => Some(prefix),
-                    Name::Dataset | Name::Key(_) | Name::Job => None,
+                    Name::Dataset | Name::Key(_) | Name::Job | Name::Versions => None,
                 };
-                intent.query = asked(named.ok().and_then(|named| named.version), under);
+                let version = named.ok().and_then(|named| named.version);
+                intent.query = asked(version.filter(|_| name.is_of_one()), under);
                 if matches!(name, Name::Job) {
                     let version = intent.query.unwrap_or_default();
                     intent.query = Some(format!("job= {version}"));
@@ -476,10 +519,11 @@ impl Vault {
         }
         let named = BucketRef::parse(bucket, &self.settings.default_project);
         let BucketRef { bucket, version } = or_refuse!(named, None);
+        let version = version.filter(|_| name.is_of_one());
         object.project = Some(bucket.project.clone());
         object.dataset = Some(bucket.dataset.clone());
         let (key_name, text) = match name {
-            Name::Dataset | Name::Job => (None, ""),
+            Name::Dataset | Name::Job | Name::Versions => (None, ""),
             Name::Key(text) => (Some(or_refuse!(text.parse::<ObjectKey>(), None)), text),
             Name::Prefix(text) => (None, text),
         };
@@ -501,7 +545,7 @@ impl Vault {
             now,
             when,
         };
-        let decision = subject.decide(&ask);
+        let (decided_of, ask, decision) = decided(&subject, ask, name);
         if !decision.allowed {
             let near = subject.nearly(&ask, &decision);
             let denied = crate::vault::people::assurance::refusal(&decision, near);
@@ -523,7 +567,7 @@ impl Vault {
                 access_key: call.session.access_key.clone(),
                 bounds: call.bounds.clone(),
                 client: when.client,
-                version,
+                version: decided_of,
                 bucket: bucket.clone(),
                 key: key_name.clone(),
                 action,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::catalog::{DatasetRow, PublicationRow};
 use crate::policy::Ask;
 use crate::types::{Action, BucketName, PrincipalId, ProjectName, Rank, Versioning};
-use crate::vault::access::guard::circumstances;
+use crate::vault::access::guard::about;
 use crate::vault::error::{ErrorKind, VaultError};
 use crate::vault::{Bounds, Call, Vault};
 
@@ -72,7 +72,18 @@ impl Vault {
     pub(in crate::vault) async fn may(
         &self,
         call: &Call,
+        place: (&PrincipalId, &BucketName, &str),
+        action: Action,
+    ) -> Result<bool, VaultError> {
+        self.may_of(call, place, None, action).await
+    }
+
+    /// The same of a published version.
+    pub(in crate::vault) async fn may_of(
+        &self,
+        call: &Call,
         (principal, bucket, key): (&PrincipalId, &BucketName, &str),
+        version: Option<u32>,
         action: Action,
     ) -> Result<bool, VaultError> {
         let subject = self
@@ -86,7 +97,7 @@ impl Vault {
             key,
             action,
             now: self.now(),
-            when: circumstances(call),
+            when: about(call, version),
         };
         let labels = &self.settings.labels;
         let placed = self.guard.dataset(bucket).await?;

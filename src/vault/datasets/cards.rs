@@ -61,11 +61,20 @@ const TWO: VaultError = VaultError::new(
     ErrorKind::TakesTwo,
     "lowering a label takes two persons: `kluis approval ask label.lower`",
 );
+const MAY_NOT: VaultError = VaultError::new(
+    ErrorKind::AccessDenied,
+    "nothing that is granted lets it be done in this name",
+);
+const NO_CREATOR: VaultError = VaultError::new(
+    ErrorKind::InvalidArgument,
+    "a dataset is made by a person or a workload",
+);
 const ABSENT: VaultError = VaultError::new(ErrorKind::NoSuchDataset, "no such dataset");
 
 impl Vault {
-    /// Makes a dataset from the vault's own host, with what its creator says of it beyond her
-    /// project's defaults. One commit does both: what is refused leaves nothing behind.
+    /// Makes a dataset from the vault's own host in the name of who may make it there herself, with
+    /// what she says of it beyond her project's defaults. One commit does both: what is refused
+    /// leaves nothing behind.
     pub async fn found_dataset(
         &self,
         call: &Call,
@@ -75,11 +84,16 @@ impl Vault {
     ) -> Result<DatasetRow, VaultError> {
         let mut made = Self::card_intent(call, &bucket, Action::DatasetCreate);
         made.query = Some(crate::vault::cut(&format!("dataset creator={creator}")));
-        let checked = self.founding(call, &bucket, &creator, said_of_it).await;
-        let (card, described) = match checked {
+        let checked = async {
+            let decision = self.may_found(call, &bucket, &creator).await?;
+            let founding = self.founding(call, &bucket, &creator, said_of_it);
+            founding.await.map(|checked| (decision, checked))
+        };
+        let (decision, (card, described)) = match checked.await {
             Ok(checked) => checked,
             Err(error) => return Err(self.turn_away(call, made, error).await),
         };
+        made.policy = Some(policy_ref(&decision));
         let recorded = self.begin(call, made).await?;
         let described = match described {
             Some(intent) => Some(self.begin(call, intent).await?),
@@ -90,6 +104,22 @@ impl Vault {
             Some(described) => recorded.settle(described.settle(result)),
             None => recorded.settle(result),
         }
+    }
+
+    /// That who is named could make this dataset over the network: somebody who can sign, with the
+    /// right to.
+    async fn may_found(
+        &self,
+        call: &Call,
+        bucket: &BucketName,
+        creator: &PrincipalId,
+    ) -> Result<Decision, VaultError> {
+        let row = self.catalog.principal(creator).await?;
+        if row.is_none_or(|row| row.kind == PrincipalKind::Group) {
+            return Err(NO_CREATOR);
+        }
+        self.card_right(call, bucket, creator, Action::DatasetCreate)
+            .await
     }
 
     /// The description of a dataset that is to be made, and what the log says of it where it is
@@ -247,7 +277,7 @@ impl Vault {
                 when: circumstances(call),
             });
             if !decision.allowed {
-                return Err(refusal_or(&decision, crate::vault::grants::checks::MAY_NOT));
+                return Err(refusal_or(&decision, MAY_NOT));
             }
             self.check_words(&defaults.label, [&defaults.source, &defaults.basis])?;
             if defaults.days == 0 || defaults.days > limits::RETENTION_DAYS_MAX {
@@ -354,7 +384,7 @@ impl Vault {
         if decision.allowed {
             Ok(decision)
         } else {
-            Err(refusal_or(&decision, crate::vault::grants::checks::MAY_NOT))
+            Err(refusal_or(&decision, MAY_NOT))
         }
     }
 

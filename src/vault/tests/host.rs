@@ -88,3 +88,38 @@ async fn az_3_the_host_publishes_nothing_in_an_owners_name() {
     let signed = world.call(Some("olivia"));
     assert!(world.vault.publish(&signed, "icu--ecg").await.is_ok());
 }
+
+/// As over the network: whoever may not make it there is not named as its maker here.
+#[tokio::test]
+async fn az_1_the_host_makes_no_dataset_for_who_may_not() {
+    let world = World::new().await;
+    let vault = &world.vault;
+    let host = || world.call(None);
+    let nurses: PrincipalId = "nurses".parse().unwrap();
+    vault.create_group(&host(), nurses.clone()).await.unwrap();
+    let owning = world.draft("nurses", "owner");
+    vault.create_grant(&host(), owning).await.unwrap();
+    let found = async |who: &str, name: &str| {
+        let bucket = BucketName::parse(name, &"icu".parse().unwrap()).unwrap();
+        let who = who.parse().unwrap();
+        let call = host();
+        let made = vault.found_dataset(&call, bucket, who, CardChange::default());
+        kind(made.await)
+    };
+    // She who reads, who holds nothing, a job of a reader, and an owner elsewhere.
+    for who in ["stan", "ruben", "job-1", "anna"] {
+        assert_eq!(found(who, "icu--new").await, DENIED, "{who}");
+        let signed = world.call(Some(who));
+        let made = vault.create_dataset(&signed, "icu--new", false).await;
+        assert_eq!(kind(made), DENIED, "{who}");
+    }
+    for nobody in ["nobody", "nurses"] {
+        let none = Some(ErrorKind::InvalidArgument);
+        assert_eq!(found(nobody, "icu--new").await, none, "{nobody}");
+    }
+    assert_eq!(found("olivia", "lab--new").await, DENIED, "elsewhere");
+    assert_eq!(found("olivia", "icu--new").await, None);
+    let olivia: PrincipalId = "olivia".parse().unwrap();
+    vault.suspend(&host(), olivia, true).await.unwrap();
+    assert_eq!(found("olivia", "icu--newer").await, DENIED, "suspended");
+}

@@ -478,7 +478,87 @@ async fn up_5_only_who_may_list_all_is_told_how_much_is_published() {
         ("stan", false),
     ] {
         let call = world.call(Some(who));
-        let (versions, told) = world.vault.list_published(&call, BUCKET).await.unwrap();
-        assert_eq!((versions.len(), told), (1, counts), "{who}");
+        let told = world.vault.list_published(&call, BUCKET).await.unwrap();
+        let told: Vec<bool> = told.into_iter().map(|(_, counts)| counts).collect();
+        assert_eq!(told, [counts], "{who}");
     }
+}
+
+/// Who may know of one version knows of no other, nor of how many there are.
+#[tokio::test]
+async fn az_7_each_version_is_listed_for_who_may_know_of_it() {
+    let world = published().await;
+    for _ in 2..=3 {
+        let call = world.call(Some("olivia"));
+        world.vault.publish(&call, BUCKET).await.unwrap();
+    }
+    let listed = async |who: &str, bucket: &str| {
+        let call = world.call(Some(who));
+        let listed = world.vault.list_published(&call, bucket).await;
+        assert!(call.is_recorded());
+        let told = listed.map_err(|error| error.kind())?.into_iter();
+        Ok::<Vec<_>, ErrorKind>(
+            told.map(|(one, counts)| (one.root.number, counts))
+                .collect(),
+        )
+    };
+    let all = Ok(vec![(1, true), (2, true), (3, true)]);
+    let of = |version: u32, prefix: &str| {
+        let mut grant = world.draft("stan", "reader");
+        grant.dataset = Some("ecg".parse().unwrap());
+        grant.terms.version = Some(version);
+        grant.prefix = prefix.to_owned();
+        grant
+    };
+    assert_eq!(listed("stan", BUCKET).await, Err(ErrorKind::AccessDenied));
+    let second = world.make_grant(of(2, "")).await.unwrap();
+    for (bucket, seen) in [(BUCKET, Ok(vec![(2, true)])), (V1, Ok(vec![(2, true)]))] {
+        assert_eq!(listed("stan", bucket).await, seen, "{bucket}");
+    }
+    // Neither what is current nor another dataset, whether it is there or not.
+    for other in ["icu--other", "lab--ecg"] {
+        let refused = listed("stan", other).await;
+        assert_eq!(refused, Err(ErrorKind::AccessDenied), "{other}");
+    }
+    let head = world
+        .vault
+        .head_dataset(&world.call(Some("stan")), BUCKET)
+        .await;
+    assert_eq!(kind(head), Some(ErrorKind::AccessDenied));
+    let entries = world.journal.entries().into_iter();
+    let asked = entries.filter_map(|entry| match entry {
+        Entry::Intent { intent, .. } => intent.query,
+        _ => None,
+    });
+    assert_eq!(
+        asked.filter(|asked| asked == "version=2").count(),
+        2,
+        "by what it was decided"
+    );
+    // Of a part she knows that it is there, and not how much is beside it.
+    world.make_grant(of(3, "a/")).await.unwrap();
+    let seen = listed("stan", BUCKET).await;
+    assert_eq!(seen, Ok(vec![(2, true), (3, false)]));
+    // What is granted ahead tells of nothing before it is there.
+    world.make_grant(of(9, "")).await.unwrap();
+    assert_eq!(
+        listed("stan", BUCKET).await,
+        Ok(vec![(2, true), (3, false)])
+    );
+    let icu = "icu".parse().unwrap();
+    let olivia = world.call(Some("olivia"));
+    let gone = world.vault.revoke_grant(&olivia, (&icu, second), None);
+    gone.await.unwrap();
+    assert_eq!(listed("stan", BUCKET).await, Ok(vec![(3, false)]));
+    // A denial of one version hides that one.
+    assert_eq!(listed("ruben", BUCKET).await, all);
+    let mut denied = of(2, "");
+    denied.principal = "ruben".parse().unwrap();
+    denied.effect = GrantEffect::Deny;
+    world.make_grant(denied).await.unwrap();
+    assert_eq!(
+        listed("ruben", BUCKET).await,
+        Ok(vec![(1, true), (3, true)])
+    );
+    assert_eq!(listed("olivia", BUCKET).await, all);
 }

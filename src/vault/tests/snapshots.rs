@@ -268,9 +268,9 @@ async fn a_version_whose_snapshot_never_comes_keeps_its_number() {
     let again = world.vault.publish(&call, BUCKET).await.unwrap();
     assert_eq!(again.root.number, 2);
     let call = world.call(Some("olivia"));
-    let (all, _) = world.vault.list_published(&call, BUCKET).await.unwrap();
+    let all = world.vault.list_published(&call, BUCKET).await.unwrap();
     assert_eq!(
-        all.iter().map(|v| v.root.number).collect::<Vec<_>>(),
+        all.iter().map(|(v, _)| v.root.number).collect::<Vec<_>>(),
         [1, 2]
     );
 }

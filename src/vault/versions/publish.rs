@@ -19,7 +19,7 @@ use crate::types::{
     VersionId, limits,
 };
 use crate::vault::Vault;
-use crate::vault::access::guard::circumstances;
+use crate::vault::access::guard::{Authorized, circumstances};
 use crate::vault::ask::Call;
 use crate::vault::error::{ErrorKind, VaultError};
 use crate::vault::sweep::Flight;
@@ -298,27 +298,38 @@ impl Vault {
             .collect()
     }
 
-    /// A dataset's published versions, for who may know of the dataset; and whether the caller may
-    /// know how much is in them, which only who may list all of it does (UP-5).
+    /// The published versions of a dataset that the caller may know of, each judged for itself
+    /// (AZ-7); and whether she may know how much is in it, which only who may list all of it does
+    /// (UP-5).
     pub async fn list_published(
         &self,
         call: &Call,
         bucket: &str,
-    ) -> Result<(Vec<Published>, bool), VaultError> {
-        let proof = self
-            .authorize(call, bucket, None, Action::DatasetHead)
-            .await?;
-        let who = call
-            .session
-            .principal
-            .as_ref()
-            .ok_or(crate::vault::NOBODY)?;
+    ) -> Result<Vec<(Published, bool)>, VaultError> {
+        let proof = self.authorize_versions(call, bucket).await?;
+        let mut intent = Self::intent_of(call, &proof);
+        intent.query = crate::vault::asked(proof.circumstances(call).version, None);
+        let recorded = self.begin(call, intent).await?;
+        recorded.settle(self.known_versions(call, &proof).await)
+    }
+
+    async fn known_versions(
+        &self,
+        call: &Call,
+        proof: &Authorized,
+    ) -> Result<Vec<(Published, bool)>, VaultError> {
+        let who = call.subject().ok_or(crate::vault::NOBODY)?;
         let whole = (who, &proof.bucket, "");
-        let counts = self.may(call, whole, Action::ObjectList).await?;
-        let recorded = self.begin(call, Self::intent_of(call, &proof)).await?;
-        let dataset = proof.dataset()?.id;
-        let published = self.published(&dataset).await;
-        recorded.settle(published.map(|versions| (versions, counts)))
+        let mut known = Vec::new();
+        for version in self.published(&proof.dataset()?.id).await? {
+            let number = Some(version.root.number);
+            let may = |action| self.may_of(call, whole, number, action);
+            if may(Action::DatasetHead).await? {
+                let counts = may(Action::ObjectList).await?;
+                known.push((version, counts));
+            }
+        }
+        Ok(known)
     }
 
     async fn write_manifest(&self, row: &PublicationRow) -> Result<Written, VaultError> {
