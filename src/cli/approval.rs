@@ -5,8 +5,9 @@ use serde_json::{Value, json};
 
 use super::approval_args::ApprovalCommand;
 use super::output::{CliError, Exit, Output};
-use super::remote::{Caller, list, text};
+use super::remote::{Caller, Question, list, text};
 use super::values::Spot;
+use super::way::{Signer, no_answer};
 use crate::config::Environment;
 use crate::types::{ApprovalId, ProjectName};
 
@@ -20,70 +21,50 @@ pub(super) fn run(
     environment: &Environment,
     output: &mut Output,
 ) -> Result<Exit, CliError> {
+    let signer = Signer::of(command.caller(), environment, output)?;
     match command {
         ApprovalCommand::Ask {
             act,
             place,
             terms,
             reason,
-            caller,
+            ..
         } => {
             let spoken = (act.as_str(), place, terms.as_slice(), reason.as_str());
-            ask(caller, environment, spoken, output)?;
+            ask(&signer, spoken, output)?;
         }
-        ApprovalCommand::List { project, caller } => {
+        ApprovalCommand::List { project, .. } => {
             let path = ["projects", project.as_str(), "approvals"];
-            let all = caller.ask(environment, (Method::GET, &path), None)?;
-            let rows: Vec<_> = list(&all, "approvals").iter().map(cells).collect();
+            let all: Value = signer.ask(Question::of(Method::GET, &path))?;
+            let rows: Vec<_> = list(&all, "approvals")?.iter().map(cells).collect();
             output.rows(COLUMNS, &rows)?;
         }
         ApprovalCommand::Show {
-            project,
-            approval,
-            caller,
-        } => {
-            let id = approval.to_string();
-            let path = ["projects", project.as_str(), "approvals", &id];
-            let row = caller.ask(environment, (Method::GET, &path), None)?;
-            output.record(&row)?;
-        }
+            project, approval, ..
+        } => output.record(&step(&signer, (project, *approval), Step::Look)?)?,
         ApprovalCommand::Approve {
-            project,
-            approval,
-            caller,
+            project, approval, ..
         } => {
-            step(caller, environment, (project, *approval), "approve", output)?;
+            let row = step(&signer, (project, *approval), Step::Take("approve"))?;
+            output.rows(COLUMNS, &[cells(&row)])?;
             output.note("approved: it can be done once within 24 hours, by who asked");
         }
         ApprovalCommand::Refuse {
-            project,
-            approval,
-            caller,
-        } => step(caller, environment, (project, *approval), "refuse", output)?,
-        ApprovalCommand::BreakGlass {
-            project,
-            approval,
-            caller,
+            project, approval, ..
         } => {
-            let id = approval.to_string();
-            let path = [
-                "projects",
-                project.as_str(),
-                "approvals",
-                &id,
-                "break-glass",
-            ];
-            let broken = caller.ask(environment, (Method::POST, &path), None)?;
+            let row = step(&signer, (project, *approval), Step::Take("refuse"))?;
+            output.rows(COLUMNS, &[cells(&row)])?;
+        }
+        ApprovalCommand::BreakGlass {
+            project, approval, ..
+        } => {
+            let broken = step(&signer, (project, *approval), Step::Take("break-glass"))?;
             output.record(&broken)?;
         }
         ApprovalCommand::Withdraw {
-            project,
-            approval,
-            caller,
+            project, approval, ..
         } => {
-            let id = approval.to_string();
-            let path = ["projects", project.as_str(), "approvals", &id];
-            let row = caller.ask(environment, (Method::DELETE, &path), None)?;
+            let row = step(&signer, (project, *approval), Step::Withdraw)?;
             output.rows(COLUMNS, &[cells(&row)])?;
         }
     }
@@ -91,8 +72,7 @@ pub(super) fn run(
 }
 
 fn ask(
-    caller: &Caller,
-    environment: &Environment,
+    signer: &Signer<'_>,
     (act, place, terms, reason): (&str, &Spot, &[(String, String)], &str),
     output: &mut Output,
 ) -> Result<(), CliError> {
@@ -107,7 +87,10 @@ fn ask(
         "reason": reason,
     });
     let path = ["projects", project.as_str(), "approvals"];
-    let asked = caller.ask(environment, (Method::POST, &path), Some(&body))?;
+    let asked: Value = signer.say((Method::POST, &path), body)?;
+    if !is_act(&asked) {
+        return Err(no_answer());
+    }
     output.rows(COLUMNS, &[cells(&asked)])?;
     let id = text(&asked, "approval");
     output.note("nothing is done until another person approves it, within 72 hours");
@@ -117,17 +100,37 @@ fn ask(
     Ok(())
 }
 
+/// What is done with one act.
+#[derive(Clone, Copy)]
+enum Step {
+    Look,
+    Take(&'static str),
+    Withdraw,
+}
+
 fn step(
-    caller: &Caller,
-    environment: &Environment,
+    signer: &Signer<'_>,
     (project, approval): (&ProjectName, ApprovalId),
-    verb: &str,
-    output: &mut Output,
-) -> Result<(), CliError> {
+    step: Step,
+) -> Result<Value, CliError> {
     let id = approval.to_string();
-    let path = ["projects", project.as_str(), "approvals", &id, verb];
-    let row = caller.ask(environment, (Method::POST, &path), None)?;
-    output.rows(COLUMNS, &[cells(&row)])
+    let (method, verb) = match step {
+        Step::Look => (Method::GET, None),
+        Step::Take(verb) => (Method::POST, Some(verb)),
+        Step::Withdraw => (Method::DELETE, None),
+    };
+    let path = ["projects", project.as_str(), "approvals", &id];
+    let path: Vec<&str> = path.into_iter().chain(verb).collect();
+    let told: Value = signer.ask(Question::of(method, &path))?;
+    is_act(&told).then_some(told).ok_or_else(no_answer)
+}
+
+/// Whether an answer tells of an act, or of what one opened.
+fn is_act(told: &Value) -> bool {
+    let names = ["approval", "grant"];
+    names
+        .into_iter()
+        .any(|name| told.get(name).is_some_and(Value::is_string))
 }
 
 fn cells(row: &Value) -> [String; 7] {
@@ -141,9 +144,10 @@ pub(super) fn notices(
     output: &mut Output,
 ) -> Result<Exit, CliError> {
     const NOTICES: [&str; 4] = ["at", "project", "dataset", "text"];
-    let all = caller.ask(environment, (Method::GET, &["notices"]), None)?;
+    let signer = Signer::of(caller, environment, output)?;
+    let all: Value = signer.ask(Question::of(Method::GET, &["notices"]))?;
     let cells = |row: &Value| NOTICES.map(|name| text(row, name));
-    let rows: Vec<_> = list(&all, "notices").iter().map(cells).collect();
+    let rows: Vec<_> = list(&all, "notices")?.iter().map(cells).collect();
     output.rows(NOTICES, &rows)?;
     Ok(Exit::Done)
 }

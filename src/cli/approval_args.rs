@@ -114,3 +114,18 @@ pub enum ApprovalCommand {
         caller: Caller,
     },
 }
+
+impl ApprovalCommand {
+    /// Who signs.
+    pub(super) const fn caller(&self) -> &Caller {
+        match self {
+            Self::Ask { caller, .. }
+            | Self::List { caller, .. }
+            | Self::Show { caller, .. }
+            | Self::Approve { caller, .. }
+            | Self::Refuse { caller, .. }
+            | Self::Withdraw { caller, .. }
+            | Self::BreakGlass { caller, .. } => caller,
+        }
+    }
+}

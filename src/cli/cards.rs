@@ -71,14 +71,9 @@ impl Shown {
 
     /// The person who made it: who signs, or acts for her.
     pub(super) fn person(&self, signer: &Signer<'_>) -> Result<String, CliError> {
-        #[derive(Deserialize)]
-        struct Told {
-            principal: String,
-            acts_for: Option<String>,
-        }
-        let told: Told = signer.ask(Question::of(Method::GET, &["identity"]))?;
-        if told.principal == self.creator {
-            Ok(told.acts_for.unwrap_or(told.principal))
+        let (principal, acts_for) = signer.person();
+        if principal == self.creator {
+            Ok(acts_for.unwrap_or(principal).to_owned())
         } else {
             Err(no_answer())
         }
@@ -251,7 +246,7 @@ pub(super) fn defaults(
     output: &mut Output,
 ) -> Result<(), CliError> {
     let project = &ask.name;
-    match Way::of(&ask.signed, desk)? {
+    match Way::of(&ask.signed, desk, output)? {
         Way::Signed(signer) => {
             unnamed("--by", ask.by.as_ref())?;
             let path = ["projects", project.as_str(), "defaults"];

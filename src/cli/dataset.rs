@@ -47,7 +47,7 @@ pub(super) fn run(
         | DatasetCommand::Versions { .. }
         | DatasetCommand::Delete { .. } => {}
     }
-    let way = Way::of(who, desk)?;
+    let way = Way::of(who, desk, output)?;
     match command {
         DatasetCommand::Diff { .. } | DatasetCommand::Verify { .. } => {}
         DatasetCommand::Create {

@@ -8,7 +8,9 @@ use serde::Deserialize;
 
 use super::job_args::{JobCommand, OnNode, Submit};
 use super::output::{CliError, Exit, Output};
+use super::remote::Question;
 use super::serve::runtime;
+use super::way::Signer;
 use crate::app::system::{SystemClock, SystemEntropy};
 use crate::config::Environment;
 use crate::node::{
@@ -46,15 +48,16 @@ pub(super) fn run(
     match command {
         JobCommand::Submit(ask) => submit(ask, environment, output)?,
         JobCommand::List { caller } => {
-            let told = caller.ask(environment, (Method::GET, &["jobs"]), None)?;
-            let told: List = read(told)?;
+            let signer = Signer::of(caller, environment, output)?;
+            let told: List = signer.ask(Question::of(Method::GET, &["jobs"]))?;
             let rows: Vec<_> = told.jobs.into_iter().map(cells).collect();
             output.rows(COLUMNS, &rows)?;
         }
         JobCommand::Cancel { job, caller } => {
             let unwritten = || CliError::new(Exit::Usage, "a job is written person/id");
             let (person, id) = job.split_once('/').ok_or_else(unwritten)?;
-            let _null = caller.ask(environment, (Method::DELETE, &["jobs", person, id]), None)?;
+            let signer = Signer::of(caller, environment, output)?;
+            let _none = signer.send(Question::of(Method::DELETE, &["jobs", person, id]))?;
             output.note(&format!(
                 "{job} has ended; what it reads is cut within a minute"
             ));
@@ -88,18 +91,13 @@ fn submit(wanted: &Submit, environment: &Environment, output: &mut Output) -> Re
         "lasts_seconds": wanted.lasts.as_secs(),
         "purpose": wanted.purpose,
     });
-    let place = (Method::POST, &["jobs"][..]);
-    let told: Told = read(wanted.caller.ask(environment, place, Some(&body))?)?;
+    let signer = Signer::of(&wanted.caller, environment, output)?;
+    let told: Told = signer.say((Method::POST, &["jobs"]), body)?;
     if output.is_json() {
         return output.rows(COLUMNS, &[cells(told)]);
     }
     // A job's name has no space and no comma: one word of a scheduler's comment.
     output.data(format!("{}:{}\n", told.version, told.job).as_bytes())
-}
-
-fn read<T: serde::de::DeserializeOwned>(told: serde_json::Value) -> Result<T, CliError> {
-    serde_json::from_value(told)
-        .map_err(|_other| CliError::new(Exit::Unavailable, "the gateway's answer is none"))
 }
 
 fn cells(told: Told) -> [String; 7] {

@@ -98,7 +98,10 @@ fn dispatch(cli: &Cli, environment: &Environment, output: &mut Output) -> Result
         Command::Mount(ask) => mount::run(ask, environment, output),
         Command::Principal { command } => principal::run(command, desk, output),
         Command::Credential { command } => credential::run(command, desk, output),
-        Command::Grant { signed, command } => grant::run(command, &Way::of(signed, desk)?, output),
+        Command::Grant { signed, command } => {
+            let way = Way::of(signed, desk, output)?;
+            grant::run(command, &way, output)
+        }
         Command::Notices(caller) => approval::notices(caller, environment, output),
         Command::Approval { command } => approval::run(command, environment, output),
         Command::Webhook { command } => webhook::run(command, desk, output),
@@ -112,7 +115,10 @@ fn dispatch(cli: &Cli, environment: &Environment, output: &mut Output) -> Result
         Command::Key { command } => key::run(command, desk, output),
         Command::Init(ask) => init::run(ask, environment, output),
         Command::Policy { command } => policy::run(command, desk, output),
-        Command::Audit { signed, command } => audit::run(command, &Way::of(signed, desk)?, output),
+        Command::Audit { signed, command } => {
+            let way = Way::of(signed, desk, output)?;
+            audit::run(command, &way, output)
+        }
         Command::Recover(ask) => recover::run(ask, desk, output),
         Command::Drill(ask) => drill::run(ask, desk, output),
         Command::Doctor => doctor::run(desk, output),

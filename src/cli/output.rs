@@ -204,6 +204,21 @@ impl Output {
         self.say("", message);
     }
 
+    /// Says at which gateway and as whom a command acts, before it does; with JSON in one line of
+    /// it, apart from the data.
+    pub(super) fn signed(&mut self, at: &str, principal: &str, acts_for: Option<&str>) {
+        if self.json {
+            let told = serde_json::json!({ "at": at, "as": principal, "acts_for": acts_for });
+            // Standard error is the last resort: where it fails there is none other.
+            let _said = writeln!(self.err, "{}", plain_json(&told.to_string())).is_ok();
+            return;
+        }
+        self.note(&match acts_for {
+            None => format!("at {at} as person {principal}"),
+            Some(person) => format!("at {at} as workload {principal} of {person}"),
+        });
+    }
+
     /// Says how to mend something.
     pub fn hint(&mut self, message: &str) {
         self.say("hint: ", message);

@@ -1,7 +1,7 @@
 //! A command that a person runs from anywhere, signed with her own credential: one request to the
 //! gateway's API.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use super::output::{CliError, Exit};
 use super::serve::runtime;
+use super::way::no_answer;
 use crate::config::Environment;
 use crate::node::{Asking, GatewayError};
 use crate::types::limits;
@@ -24,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// Who signs, and where the gateway is.
 #[derive(Debug, Args)]
 pub struct Caller {
-    /// The credential file of who acts [default: the environment]
+    /// The credential file of who acts [default: as `kluis whoami` says]
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub credentials: Option<PathBuf>,
 }
@@ -88,38 +89,34 @@ fn encoded(text: &str) -> String {
         .replace("%7E", "~")
 }
 
-impl Caller {
-    /// Asks the gateway: the answer's JSON, `null` where there is none.
-    pub(super) fn ask(
-        &self,
-        environment: &Environment,
-        (method, path): (Method, &[&str]),
-        body: Option<&Value>,
-    ) -> Result<Value, CliError> {
-        let question = Question {
-            body: body.cloned(),
-            ..Question::of(method, path)
-        };
-        let answer = self.send(environment, question)?;
-        if answer.is_empty() {
-            return Ok(Value::Null);
-        }
-        serde_json::from_slice(&answer).map_err(|error| CliError::of(Exit::Unavailable, &error))
-    }
+/// Asks the gateway that a credential names, in a file or else in the environment: its answer as it
+/// came.
+pub(super) fn send(
+    (credentials, environment): (Option<&Path>, &Environment),
+    question: Question<'_>,
+) -> Result<Bytes, CliError> {
+    let gateway = super::node::gateway(credentials, environment, question.patience)?;
+    let (patience, most) = (question.patience, question.bytes_max);
+    let asking = question.asking();
+    let answer = runtime()?.block_on(gateway.waiting(patience).call(&asking, most));
+    answer.map_err(|error| refused(&error))
+}
 
-    /// Asks the gateway: its answer as it came.
-    pub(super) fn send(
-        &self,
-        environment: &Environment,
-        question: Question<'_>,
-    ) -> Result<Bytes, CliError> {
-        let credentials = self.credentials.as_deref();
-        let gateway = super::node::gateway(credentials, environment, question.patience)?;
-        let (patience, most) = (question.patience, question.bytes_max);
-        let asking = question.asking();
-        let answer = runtime()?.block_on(gateway.waiting(patience).call(&asking, most));
-        answer.map_err(|error| refused(&error))
-    }
+/// Where that is, as it may be shown.
+pub(super) fn place(
+    (credentials, environment): (Option<&Path>, &Environment),
+) -> Result<String, CliError> {
+    let gateway = super::node::gateway(credentials, environment, PATIENCE)?;
+    let endpoint = gateway.endpoint();
+    // A URL may hold a name and a password before its host.
+    let shown = endpoint.parse::<http::Uri>().ok().and_then(|uri| {
+        let (scheme, authority) = (uri.scheme_str()?, uri.authority()?.as_str());
+        let host = authority
+            .rsplit_once('@')
+            .map_or(authority, |(_, host)| host);
+        Some(format!("{scheme}://{host}"))
+    });
+    shown.ok_or_else(|| CliError::new(Exit::Usage, "the gateway's address is none"))
 }
 
 fn refused(error: &GatewayError) -> CliError {
@@ -154,9 +151,9 @@ pub(super) fn text(value: &Value, name: &str) -> String {
 }
 
 /// The members of an answer's list.
-pub(super) fn list<'a>(value: &'a Value, name: &str) -> &'a [Value] {
+pub(super) fn list<'a>(value: &'a Value, name: &str) -> Result<&'a [Value], CliError> {
     let found = value.get(name).and_then(Value::as_array);
-    found.map_or(&[], Vec::as_slice)
+    found.map(Vec::as_slice).ok_or_else(no_answer)
 }
 
 #[cfg(test)]

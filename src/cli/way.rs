@@ -7,14 +7,14 @@ use std::time::Duration;
 use bytes::Bytes;
 use clap::{Args, ValueHint};
 use http::Method;
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::login;
-use super::login_args::{Kept, Whoami};
 use super::open::Desk;
-use super::output::{CliError, Exit};
-use super::remote::{Caller, Question};
+use super::output::{CliError, Exit, Output};
+use super::remote::{self, Caller, Question};
 use crate::config::Environment;
 use crate::types::PrincipalId;
 use crate::vault::NOBODY_SPEAKS;
@@ -40,51 +40,102 @@ pub(super) enum Way<'a> {
     Signed(Signer<'a>),
 }
 
-/// Who signs.
+/// Who signs, and whom the gateway takes that for.
 pub(super) struct Signer<'a> {
-    caller: Caller,
+    credentials: Option<PathBuf>,
     environment: &'a Environment,
+    person: Told,
+}
+
+/// What the API tells who signs of herself (`docs/api.md`).
+#[derive(Deserialize, Default)]
+struct Told {
+    principal: String,
+    /// The person a workload acts for.
+    acts_for: Option<String>,
 }
 
 impl<'a> Way<'a> {
     /// A credential that is named goes before all else; then the configuration, if it is there.
-    pub(super) fn of(who: &Signed, desk: Desk<'a>) -> Result<Self, CliError> {
-        let environment = desk.environment;
-        let by = |caller| {
-            Ok(Self::Signed(Signer {
-                caller,
-                environment,
-            }))
-        };
-        if who.credentials.is_some() {
-            let credentials = who.credentials.clone();
-            return by(Caller { credentials });
-        }
+    pub(super) fn of(who: &Signed, desk: Desk<'a>, output: &mut Output) -> Result<Self, CliError> {
         // One that is named, or cannot be looked for, is an error of its own where it is missing.
         let absent = matches!(desk.path.try_exists(), Ok(false));
-        if desk.path != Path::new(CONFIG) || !absent {
+        let here = desk.path != Path::new(CONFIG) || !absent;
+        if who.credentials.is_none() && here {
             return Ok(Self::Host(desk));
         }
-        let nobody = Whoami {
-            kept: Kept { session: None },
-            caller: Caller { credentials: None },
-        };
-        match login::signed_by(&nobody, environment) {
-            Ok((caller, _until)) => by(caller),
-            Err(error) => Err(CliError::new(
-                Exit::Usage,
-                format!("there is no {CONFIG} here, and {}", error.message()),
-            )
-            .hint("from anywhere: `--credentials FILE`, or sign in with `kluis login`")
-            .hint("on the vault's host: `--config PATH` names its configuration")),
-        }
+        let named = (who.credentials.as_deref(), None);
+        let found = login::signed_by(named, desk.environment).map_err(|error| {
+            let told = format!("there is no {CONFIG} here, and {}", error.message());
+            CliError::new(Exit::Usage, told)
+                .hint(FROM_ANYWHERE)
+                .hint("on the vault's host: `--config PATH` names its configuration")
+        });
+        Signer::known(found?.0, desk.environment, output).map(Self::Signed)
     }
 }
 
-impl Signer<'_> {
+/// How somebody signs who does not yet.
+const FROM_ANYWHERE: &str = "from anywhere: `--credentials FILE`, or sign in with `kluis login`";
+
+impl<'a> Signer<'a> {
+    /// Who signs, found as by every command that acts over the network: by the credential that is
+    /// named, by the session of `kluis login`, or by what the environment has.
+    pub(super) fn of(
+        caller: &Caller,
+        environment: &'a Environment,
+        output: &mut Output,
+    ) -> Result<Self, CliError> {
+        let named = (caller.credentials.as_deref(), None);
+        let found = login::signed_by(named, environment);
+        let found = found.map_err(|error| {
+            CliError::new(Exit::Usage, error.message().to_owned()).hint(FROM_ANYWHERE)
+        });
+        Self::known(found?.0, environment, output)
+    }
+
+    /// The same, once it is found. Where that is and whom the gateway takes it for is asked and
+    /// said before anything is done.
+    pub(super) fn known(
+        credentials: Option<PathBuf>,
+        environment: &'a Environment,
+        output: &mut Output,
+    ) -> Result<Self, CliError> {
+        let mut signer = Self {
+            credentials,
+            environment,
+            person: Told::default(),
+        };
+        let at = remote::place(signer.source())?;
+        signer.person = signer.ask(Question::of(Method::GET, &["identity"]))?;
+        let Told {
+            principal,
+            acts_for,
+        } = &signer.person;
+        let is_named = |name: &String| name.parse::<PrincipalId>().is_ok();
+        if !is_named(principal) || !acts_for.iter().all(is_named) {
+            return Err(no_answer());
+        }
+        output.signed(&at, principal, acts_for.as_deref());
+        Ok(signer)
+    }
+
+    fn source(&self) -> (Option<&Path>, &Environment) {
+        (self.credentials.as_deref(), self.environment)
+    }
+
+    /// Whom the gateway takes it for, and whom that acts for.
+    pub(super) fn person(&self) -> (&str, Option<&str>) {
+        let Told {
+            principal,
+            acts_for,
+        } = &self.person;
+        (principal, acts_for.as_deref())
+    }
+
     /// Asks the gateway.
     pub(super) fn send(&self, question: Question<'_>) -> Result<Bytes, CliError> {
-        self.caller.send(self.environment, question)
+        remote::send(self.source(), question)
     }
 
     /// Asks the gateway; what it answers, if that is what was asked for.

@@ -136,6 +136,12 @@ impl Gateway {
         self.credentials.ca_file().map(std::path::Path::to_owned)
     }
 
+    /// Where it is, as the credential names it.
+    #[must_use]
+    pub fn endpoint(&self) -> &str {
+        self.credentials.endpoint()
+    }
+
     /// How long a request is tried.
     #[must_use]
     pub const fn patience(&self) -> Duration {

@@ -3,70 +3,124 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::sync::Arc;
+use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 
 use crate::{Told, kluis};
 
 /// Answers every request so, and counts what was taken of it.
-struct Liar {
+pub(crate) struct Liar {
     endpoint: String,
     taken: Arc<AtomicUsize>,
+    seen: Arc<Mutex<Vec<String>>>,
 }
 
 /// What a request is answered with.
 #[derive(Clone)]
-enum Lie {
+pub(crate) enum Lie {
     Answer(&'static str, String),
+    /// One after the other, and again from the first.
+    Turns(&'static [&'static str]),
     /// Says 10 GiB, and sends on for as long as anybody takes it.
     Endless,
     Bytes(&'static [u8]),
 }
 
+/// What an honest gateway says to who asks whom it takes her for.
+const HONEST: &str =
+    r#"{"principal": "b", "acts_for": null, "access_key_id": "KLUS2222222222222222"}"#;
+
 impl Liar {
-    fn telling(lie: Lie) -> Self {
+    /// Lies, except on whom it takes the caller for.
+    pub(crate) fn telling(lie: Lie) -> Self {
+        Self::answering(Lie::Answer("200 OK", HONEST.to_owned()), lie)
+    }
+
+    /// Answers who asks whom it takes her for, and all else.
+    fn answering(identity: Lie, lie: Lie) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let endpoint = format!("http://{}", listener.local_addr().expect("an address"));
-        let taken = Arc::new(AtomicUsize::new(0));
-        let count = Arc::clone(&taken);
+        let liar = Self {
+            endpoint,
+            taken: Arc::default(),
+            seen: Arc::default(),
+        };
+        let (count, seen) = (Arc::clone(&liar.taken), Arc::clone(&liar.seen));
         // It ends with the test's process.
         std::thread::spawn(move || {
+            let mut turn = 0;
             for wire in listener.incoming().map_while(Result::ok) {
+                let Ok(head) = head(&wire) else { continue };
+                let asks = head.starts_with("GET /.kluis/v1/identity ");
+                seen.lock().expect("no panic").push(head);
                 // Whoever leaves early is why it is told.
-                let _left = tell(&wire, &lie, &count).is_err();
+                let _left = if asks {
+                    tell(&wire, &identity, (0, &count)).is_err()
+                } else {
+                    turn += 1;
+                    tell(&wire, &lie, (turn, &count)).is_err()
+                };
             }
         });
-        Self { endpoint, taken }
+        liar
+    }
+
+    /// The heads of all requests so far.
+    pub(crate) fn seen(&self) -> Vec<String> {
+        self.seen.lock().expect("no panic").clone()
+    }
+
+    /// A command on a machine that names a credential in its environment.
+    pub(crate) fn command(&self, home: &Path, args: &[&str]) -> Command {
+        let mut command = kluis();
+        command
+            .current_dir(home)
+            .args(args)
+            .env("HOME", home)
+            .env("AWS_ENDPOINT_URL", &self.endpoint)
+            .env("AWS_ACCESS_KEY_ID", "KLUS2222222222222222")
+            .env("AWS_SECRET_ACCESS_KEY", "a secret of nobody")
+            .env("AWS_REGION", "kluis");
+        command
+    }
+
+    pub(crate) fn endpoint(&self) -> &str {
+        &self.endpoint
     }
 
     fn run(&self, args: &[&str]) -> Told {
         let dir = tempfile::tempdir().expect("a directory");
-        let output = kluis()
-            .current_dir(dir.path())
-            .args(args)
-            .env("AWS_ENDPOINT_URL", &self.endpoint)
-            .env("AWS_ACCESS_KEY_ID", "KLUS2222222222222222")
-            .env("AWS_SECRET_ACCESS_KEY", "a secret of nobody")
-            .env("AWS_REGION", "kluis")
-            .output()
-            .expect("it runs");
-        Told::of(&output)
+        Told::of(&self.command(dir.path(), args).output().expect("it runs"))
     }
 }
 
-fn tell(mut wire: &TcpStream, lie: &Lie, taken: &AtomicUsize) -> std::io::Result<()> {
-    let mut head = BufReader::new(wire).lines();
-    while head
-        .next()
-        .transpose()?
-        .is_some_and(|line| !line.is_empty())
-    {}
-    match lie {
-        Lie::Answer(status, body) => write!(
+fn head(wire: &TcpStream) -> std::io::Result<String> {
+    let mut head = String::new();
+    let mut lines = BufReader::new(wire).lines();
+    while let Some(line) = lines.next().transpose()?.filter(|line| !line.is_empty()) {
+        head += &line;
+        head.push('\n');
+    }
+    Ok(head)
+}
+
+fn tell(
+    mut wire: &TcpStream,
+    lie: &Lie,
+    (turn, taken): (usize, &AtomicUsize),
+) -> std::io::Result<()> {
+    let whole = |mut wire: &TcpStream, status: &str, body: &str| {
+        write!(
             wire,
             "HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{body}",
             body.len()
-        ),
+        )
+    };
+    match lie {
+        Lie::Answer(status, body) => whole(wire, status, body),
+        Lie::Turns(bodies) => whole(wire, "200 OK", bodies[turn % bodies.len()]),
         Lie::Bytes(bytes) => wire.write_all(bytes),
         Lie::Endless => {
             write!(
@@ -85,7 +139,7 @@ fn tell(mut wire: &TcpStream, lie: &Lie, taken: &AtomicUsize) -> std::io::Result
 const ID: &str = "0123456789abcdef0123456789abcdef";
 
 /// Every command that asks a gateway and shows what it says.
-const COMMANDS: [&[&str]; 13] = [
+pub(crate) const COMMANDS: [&[&str]; 20] = [
     &["grant", "list", "icu"],
     &["grant", "show", "icu", ID],
     &["grant", "approve", "icu", ID],
@@ -99,6 +153,21 @@ const COMMANDS: [&[&str]; 13] = [
     &["dataset", "versions", "icu/ecg"],
     &["audit", "tail", "--project", "icu"],
     &["audit", "show", ID, "--project", "icu"],
+    &["approval", "list", "icu"],
+    &["approval", "show", "icu", ID],
+    &["approval", "approve", "icu", ID],
+    &["approval", "withdraw", "icu", ID],
+    &["job", "list"],
+    &[
+        "job",
+        "submit",
+        "icu/ecg@1",
+        "--cluster",
+        "c",
+        "--account",
+        "a",
+    ],
+    &["notices"],
 ];
 
 fn is_harmless(told: &Told, what: &str) {
@@ -123,24 +192,48 @@ fn an_answer_that_is_none_is_an_error_and_nothing_is_shown() {
         Lie::Bytes(b""),
     ];
     for lie in answers {
-        let liar = Liar::telling(lie);
-        for command in COMMANDS {
-            let told = liar.run(command);
-            let what = format!("{command:?}");
-            assert!(
-                [1, 3].contains(&told.code),
-                "{what}: {} {}",
-                told.code,
-                told.err
-            );
-            assert_eq!(told.out, "", "{what}");
-            assert!(
-                told.err.starts_with("kluis: error: "),
-                "{what}: {}",
-                told.err
-            );
-            is_harmless(&told, &what);
+        // Of all of it, and of all but whom it takes the caller for.
+        for liar in [
+            Liar::answering(lie.clone(), lie.clone()),
+            Liar::telling(lie.clone()),
+        ] {
+            for command in COMMANDS {
+                let told = liar.run(command);
+                let what = format!("{command:?}");
+                assert!(
+                    [1, 3].contains(&told.code),
+                    "{what}: {} {}",
+                    told.code,
+                    told.err
+                );
+                assert_eq!(told.out, "", "{what}");
+                let said = format!("kluis: at {} as person b\n", liar.endpoint);
+                let err = told.err.strip_prefix(&said).unwrap_or(&told.err);
+                assert!(err.starts_with("kluis: error: "), "{what}: {}", told.err);
+                is_harmless(&told, &what);
+            }
         }
+    }
+}
+
+/// Whom the gateway takes the caller for stands before what is done, and steers no terminal.
+#[test]
+fn a_name_that_is_none_is_an_error_before_anything_is_asked() {
+    for told in [
+        r#"{"principal": "b\u001b[2J", "acts_for": null}"#,
+        r#"{"principal": "", "acts_for": null}"#,
+        r#"{"principal": "b", "acts_for": "a\nkluis: done"}"#,
+        r#"{"acts_for": null}"#,
+    ] {
+        let lie = Lie::Answer("200 OK", told.to_owned());
+        let liar = Liar::answering(lie.clone(), lie);
+        for command in COMMANDS {
+            let told = liar
+                .run(command)
+                .expect(3, &["the gateway's answer is none"]);
+            is_harmless(&told, &format!("{command:?}"));
+        }
+        assert_eq!(liar.seen().len(), COMMANDS.len(), "nothing else was asked");
     }
 }
 
@@ -224,6 +317,13 @@ fn an_answers_texts_cannot_steer_a_terminal() {
     }
 }
 
+/// Pages that lead back to the first by the last.
+const PAGES: [&str; 3] = [
+    r#"{"records": [], "next": "a", "open": 0}"#,
+    r#"{"records": [], "next": "b", "open": 0}"#,
+    r#"{"records": [], "next": "c", "open": 0}"#,
+];
+
 #[test]
 fn another_grant_or_dataset_than_was_asked_for_is_no_answer() {
     let other = ID.replace('0', "1");
@@ -244,4 +344,9 @@ fn another_grant_or_dataset_than_was_asked_for_is_no_answer() {
     let liar = Liar::telling(Lie::Answer("200 OK", page));
     liar.run(COMMANDS[12])
         .expect(3, &["the gateway's answer is none"]);
+    // Nor has one that leads back by others: each is asked for once.
+    let liar = Liar::telling(Lie::Turns(&PAGES));
+    liar.run(COMMANDS[12])
+        .expect(3, &["the gateway's answer is none"]);
+    assert_eq!(liar.seen().len(), 1 + 4);
 }

@@ -9,6 +9,7 @@ mod keys;
 mod lost;
 mod mistakes;
 mod owner;
+mod session;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

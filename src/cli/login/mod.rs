@@ -8,13 +8,12 @@ mod oidc;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use http::Method;
 use serde_json::json;
 
 use super::login_args::{Kept, Login, Whoami};
 use super::output::{CliError, Exit, Output};
-use super::remote::{Caller, text};
 use super::serve::runtime;
+use super::way::Signer;
 use crate::app::fetch::{self, FetchError};
 use crate::app::system::{SystemClock, SystemEntropy};
 use crate::app::{create_folder, write_file};
@@ -64,7 +63,7 @@ pub(super) fn run(
     environment: &Environment,
     output: &mut Output,
 ) -> Result<Exit, CliError> {
-    let file = file(&ask.kept, environment)?;
+    let file = file(ask.kept.session.as_deref(), environment)?;
     if ask.env || ask.process {
         return show(ask, &file, output);
     }
@@ -84,9 +83,9 @@ pub(super) fn run(
     Ok(Exit::Done)
 }
 
-fn file(kept: &Kept, environment: &Environment) -> Result<PathBuf, CliError> {
-    if let Some(path) = &kept.session {
-        return Ok(path.clone());
+fn file(session: Option<&Path>, environment: &Environment) -> Result<PathBuf, CliError> {
+    if let Some(path) = session {
+        return Ok(path.to_owned());
     }
     let home = environment.get(Variable::Home);
     let home = home.ok_or_else(|| CliError::new(Exit::Usage, "there is no home directory"));
@@ -301,7 +300,7 @@ pub(super) fn logout(
     environment: &Environment,
     output: &mut Output,
 ) -> Result<Exit, CliError> {
-    let file = file(kept, environment)?;
+    let file = file(kept.session.as_deref(), environment)?;
     match std::fs::remove_file(&file) {
         Ok(()) => output.note("the session is forgotten here; at the gateway it ends by itself"),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -319,10 +318,16 @@ pub(super) fn whoami(
     environment: &Environment,
     output: &mut Output,
 ) -> Result<Exit, CliError> {
-    let (caller, until) = signed_by(ask, environment)?;
-    let told = caller.ask(environment, (Method::GET, &["identity"]), None)?;
-    let row = [text(&told, "principal"), text(&told, "acts_for"), until];
-    output.rows(["principal", "acts_for", "until"], &[row])?;
+    let named = ask.caller.credentials.as_deref();
+    let session = ask.kept.session.as_deref();
+    let (credentials, until) = signed_by((named, session), environment)?;
+    let signer = Signer::known(credentials, environment, output)?;
+    let (principal, acts_for) = signer.person();
+    let row = [principal, acts_for.unwrap_or_default(), &until];
+    output.rows(
+        ["principal", "acts_for", "until"],
+        &[row.map(str::to_owned)],
+    )?;
     Ok(Exit::Done)
 }
 
@@ -332,27 +337,26 @@ fn names_somebody(environment: &Environment) -> bool {
     any.into_iter().any(|name| environment.has(name))
 }
 
-/// Who signs, and until when, where that is known.
+/// The file of the credential that signs, if it is not the environment's, and until when it does,
+/// where that is known. **The one place that says who signs.**
 pub(super) fn signed_by(
-    ask: &Whoami,
+    (credentials, session): (Option<&Path>, Option<&Path>),
     environment: &Environment,
-) -> Result<(Caller, String), CliError> {
-    if ask.caller.credentials.is_some() {
-        let credentials = ask.caller.credentials.clone();
-        return Ok((Caller { credentials }, String::new()));
+) -> Result<(Option<PathBuf>, String), CliError> {
+    if let Some(credentials) = credentials {
+        return Ok((Some(credentials.to_owned()), String::new()));
     }
-    let place = file(&ask.kept, environment);
+    let place = file(session, environment);
     // A session that is over is no word for whoever else the environment names.
     let none = place.as_ref().is_ok_and(|file| !file.exists()) || place.is_err();
     let held = place.and_then(|file| Ok((kept(&file)?, file)));
     match held {
         Ok((text, file)) => {
             let until = variable_of(&text, "KLUIS_EXPIRES").unwrap_or_default();
-            let credentials = Some(file);
-            Ok((Caller { credentials }, until))
+            Ok((Some(file), until))
         }
-        Err(_nobody) if none && ask.kept.session.is_none() && names_somebody(environment) => {
-            Ok((Caller { credentials: None }, String::new()))
+        Err(_nobody) if none && session.is_none() && names_somebody(environment) => {
+            Ok((None, String::new()))
         }
         Err(nobody) => Err(nobody.hint("`--credentials FILE` asks with a lasting credential")),
     }
