@@ -11,6 +11,7 @@ mod auth;
 mod body;
 mod cors;
 mod error;
+mod form;
 mod framing;
 mod fuzz;
 mod headers;

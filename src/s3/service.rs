@@ -26,6 +26,7 @@ use super::access::Gate;
 use super::answer::{self, Asked};
 use super::auth::Credentials;
 use super::cors::{self, Page};
+use super::form::{self, Led};
 use super::ops::Handlers;
 use super::route::ApiRoute;
 use super::scope::{Origin, Recorder, Scope, Sessions, within};
@@ -230,11 +231,17 @@ impl S3Edge {
         let _none: Option<Arc<Scope>> = parts.extensions.insert(Arc::clone(&scope));
         let has_body = !body.is_end_stream();
         let may_close = has_body && parts.version < Version::HTTP_2;
-        let body = if has_body {
-            Body::http_body_unsync(Watched::new(body, watch))
-        } else {
-            watch.nothing_comes();
-            Body::empty()
+        let lead = form::lead(&mut parts, asked.bucket());
+        let is_unclear = lead.is_err();
+        let body = match lead {
+            Ok(Some(lead)) if has_body => {
+                Body::http_body_unsync(Led::new(lead, Watched::new(body, watch)))
+            }
+            _ if has_body => Body::http_body_unsync(Watched::new(body, watch)),
+            _ => {
+                watch.nothing_comes();
+                Body::empty()
+            }
         };
         let edge = self.clone();
         let own = Arc::clone(&scope);
@@ -247,6 +254,10 @@ impl S3Edge {
             } else if is_endless_form(&parts) {
                 Ok(Ok(answer::of_error(
                     S3ErrorCode::MissingContentLength.into(),
+                )))
+            } else if is_unclear {
+                Ok(Ok(answer::of_error(
+                    S3ErrorCode::MalformedPOSTRequest.into(),
                 )))
             } else {
                 let call = edge.library.call(Request::from_parts(parts, body));

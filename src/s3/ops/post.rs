@@ -1,6 +1,6 @@
 //! Forms that a browser uploads (POST policy). The library has compared every field with the signed
-//! policy; what is left is a write like any other. Fields are called as headers are: of `acl` and
-//! `tagging`, the forms' own words, the library shows nothing.
+//! policy, the bucket among them (`s3::form`); what is left is a write like any other. Fields are
+//! called as headers are: of `acl` and `tagging`, the forms' own words, the library shows nothing.
 
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use s3s::dto::{PostObjectInput, PostObjectOutput};
