@@ -177,7 +177,6 @@ impl Gateway {
         })
         .await?;
         probe(&opened).await?;
-        gate::none_left(config, environment).await?;
         look_at_locks(config, environment).await?;
         let chained = opened.vault.check_chain().await;
         chained.map_err(ServeError::Snapshots)?;

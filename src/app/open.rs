@@ -427,6 +427,8 @@ impl Opened {
         if let Some(health) = health {
             store = Arc::new(MeteredStore::new(store, Arc::clone(health)));
         }
+        // Before anything is written that the store would contradict for ever.
+        super::gate::none_left(config, environment).await?;
         let catalog = catalog()?;
         let gate = open_gate(config, environment, &keyring)?;
         if let Some(gate) = &gate {

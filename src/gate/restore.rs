@@ -16,6 +16,10 @@ const BOTH: &str = "the directory and the store hold different records; if no ga
                     without the store, move the lane's directory away: it is made again from the \
                     store";
 
+/// What a file that is put together has as a blob beside its bytes: the seal's 48 bytes, and the 48
+/// in front of them.
+const WHOLE_OVERHEAD: u64 = 96;
+
 /// A file of a lane as the store has it.
 #[derive(Clone, Copy, Debug)]
 struct Stored {
@@ -193,8 +197,16 @@ fn lost(lane: &str, item: Item) -> GateError {
     ))
 }
 
-/// Does it for a lane whose lock is held; how far the lane is in the store then.
+/// Does it for a lane whose lock is held; how far the lane is in the store then. A listing comes in
+/// pages, and full files may be put together beside it: what does not fit is looked at again.
 pub(super) fn reconcile(place: &Place, lane: &str, files: &LaneFiles) -> Result<Head, GateError> {
+    match compare(place, lane, files) {
+        Err(GateError::Broken { .. }) => compare(place, lane, files),
+        done => done,
+    }
+}
+
+fn compare(place: &Place, lane: &str, files: &LaneFiles) -> Result<Head, GateError> {
     let (shelved, mark) = Shelved::of(lane, place.list(lane)?)?;
     marks(place, lane, files, mark)?;
     let ours = Ours { place, lane, files };
@@ -207,16 +219,8 @@ pub(super) fn reconcile(place: &Place, lane: &str, files: &LaneFiles) -> Result<
         let behind = next.is_some_and(|next| next.first > begun.first);
         // One that was begun again was never written on; one in front of the mark is done with.
         let void = next.is_some_and(|next| next.first == begun.first) || begun.first < from;
-        let seen = ours.file(&shelved, *stored, (begun, behind, void))?;
-        if let (Some(next), Some(seen)) = (next, &seen)
-            && !seen.ends.contains(&next.previous)
-        {
-            return Err(broken(format!(
-                "file {} of `{lane}` does not follow the one before: the store has lost the end \
-                 of that, or holds an older copy",
-                stored.ordinal.saturating_add(1)
-            )));
-        }
+        let after = next.map(|next| &next.previous);
+        let seen = ours.file(&shelved, *stored, (begun, behind, void), after)?;
         head = Head {
             ordinal: stored.ordinal.saturating_add(1),
             index: stored.batches,
@@ -299,23 +303,45 @@ fn length(bytes: &[u8]) -> u64 {
 }
 
 impl Ours<'_> {
+    /// Refuses a file of the store that the next one, which names the digest before it, does not
+    /// follow. **Asked before anything here is written**: the directory may hold what the store has
+    /// lost.
+    fn must_lead_to(
+        &self,
+        ordinal: u64,
+        ends: &[Digest],
+        after: Option<&Digest>,
+    ) -> Result<(), GateError> {
+        if after.is_none_or(|after| ends.contains(after)) {
+            return Ok(());
+        }
+        Err(broken(format!(
+            "file {} of `{}` does not follow the one before: the store has lost the end of that, \
+             or holds an older copy",
+            ordinal.saturating_add(1),
+            self.lane
+        )))
+    }
+
     /// Holds a file of the directory against the store's; `None` where the store's need not be
-    /// read.
+    /// read. `after`: the digest that the store's next file names.
     fn file(
         &self,
         shelved: &Shelved,
         stored: Stored,
         (head, behind, void): (&Batch, bool, bool),
+        after: Option<&Digest>,
     ) -> Result<Option<Held>, GateError> {
         let Some(bytes) = stored.whole else {
             let (bytes, ends) = shelved.batches((self.place, self.lane), stored, head)?;
+            self.must_lead_to(stored.ordinal, &ends, after)?;
             if !void {
                 self.hold(head.first, &bytes, behind)?;
             }
             let len = length(&bytes);
             return Ok(Some(Held { ends, len }));
         };
-        let same = !void && self.begins_so(head)?;
+        let same = !void && self.begins_so(head)? && self.is_as_long(head.first, bytes)?;
         if behind && (void || same) {
             return Ok(None);
         }
@@ -325,6 +351,7 @@ impl Ours<'_> {
             .filter(|whole| whole.first == head.first && whole.bytes.starts_with(&head.bytes));
         let wrong = || broken(format!("{} of `{}` is another", word(at.0), self.lane));
         let whole = whole.ok_or_else(wrong)?;
+        self.must_lead_to(stored.ordinal, &[whole.last], after)?;
         if !void && !same {
             self.files.restore(whole.first, &whole.bytes)?;
         }
@@ -333,8 +360,7 @@ impl Ours<'_> {
         Ok(Some(Held { ends, len }))
     }
 
-    /// Whether the file is there and begins as it must. One that is put together in the store was
-    /// durable here before, and its frames are bound by those behind them.
+    /// Whether the file is there and begins as it must; its frames are bound by those behind them.
     fn begins_so(&self, head: &Batch) -> Result<bool, GateError> {
         if self.files.measure(head.first)?.is_none() {
             return Ok(false);
@@ -343,6 +369,13 @@ impl Ours<'_> {
             return Ok(true);
         }
         Err(self.contradicts(head.first))
+    }
+
+    /// Whether the file has all that the store's has, which is this long as a blob: one of an older
+    /// copy of the directory lacks its end.
+    fn is_as_long(&self, first: u64, blob: u64) -> Result<bool, GateError> {
+        let here = self.files.measure(first)?.map_or(0, |extent| extent.end);
+        Ok(here >= blob.saturating_sub(WHOLE_OVERHEAD))
     }
 
     fn contradicts(&self, first: u64) -> GateError {
@@ -370,8 +403,14 @@ impl Ours<'_> {
             return Err(self.contradicts(first));
         }
         // More than the store has was never acknowledged. In the newest file it is sent; where the
-        // lane went on behind it, it belongs to no log.
+        // lane went on behind it, it belongs to no log, and is kept beside.
         if behind {
+            tracing::warn!(
+                lane = self.lane,
+                first,
+                "a file that goes on where the store's has ended is set aside"
+            );
+            self.files.set_aside(first)?;
             self.files.restore(first, stored)?;
         }
         Ok(())
@@ -419,7 +458,13 @@ impl Ours<'_> {
                 Some(_) | None => return Err(self.contradicts(first)),
             };
             while at < extent.end {
-                let end = extent.end.min(at.saturating_add(GATE_PIECE_BYTES));
+                // A file's first batch is read at each start: its header alone.
+                let most = if at == 0 {
+                    FILE_HEADER_BYTES.try_into().unwrap_or(u64::MAX)
+                } else {
+                    GATE_PIECE_BYTES
+                };
+                let end = extent.end.min(at.saturating_add(most));
                 let piece = self.files.read(first, at..end)?;
                 self.put(head, (first, at), &piece)?;
                 at = end;

@@ -38,8 +38,9 @@ struct Line {
     next: u64,
     previous: Digest,
     under_way: Option<UnderWay>,
-    /// A bundle became full: older rounds can go.
-    full: bool,
+    /// The number of the newest round that filled a bundle: the entries of all rounds before it are
+    /// in full bundles, so that these can go.
+    full: Option<u64>,
 }
 
 /// A shelf whose log the store holds as well.
@@ -139,8 +140,8 @@ impl StoreShelf {
             let (base, end) = rebuild.sizes(here).map_err(log)?;
             if base.max(end) > rebuild.sizes(newest).map_err(log)?.1 {
                 return Err(broken(
-                    "the log's directory is ahead of the store: it was kept without the gate; \
-                     empty the gate's place in the store, and all of it is sent again",
+                    "the log's directory is ahead of the store: the store lost or hides its newest \
+                     rounds, or the log was kept without the gate; docs/audit.md says what to do",
                 ));
             }
         }
@@ -212,16 +213,15 @@ impl StoreShelf {
         Ok(())
     }
 
-    /// Removes rounds whose entries are all in full bundles: those before the newest.
-    fn clear(&self) -> Result<(), GateError> {
-        let newest = self.line().next.saturating_sub(1);
+    /// Removes the rounds before this one, which filled a bundle.
+    fn clear(&self, filled: u64) -> Result<(), GateError> {
         let listing = self.place.list(LOG)?;
         let full = listing
             .keys()
             .filter(|item| item.kind == Kind::Bundle && item.number % 256 == 0);
         let full = u64::try_from(full.count()).unwrap_or(0);
         let gone = listing.keys().filter(|item| match item.kind {
-            Kind::Round => item.number < newest,
+            Kind::Round => item.number < filled,
             Kind::Bundle => item.number % 256 > 0 && item.number / 256 < full,
             Kind::Batch | Kind::Whole | Kind::Mark => false,
         });
@@ -300,13 +300,15 @@ impl Shelf for StoreShelf {
             let item = bundle(full.index, full.width);
             let put = self.place.put(LOG, item, &encode_bundle(bytes));
             put.map_err(told)?;
-            self.line().full = true;
+            let mut line = self.line();
+            line.full = line.next.checked_sub(1);
         }
         self.inner.put(name, bytes)?;
-        if name == CHECKPOINT && self.line().full {
-            // What is not removed now is removed with the next full bundle.
-            match self.clear() {
-                Ok(()) => self.line().full = false,
+        let filled = self.line().full;
+        if let Some(filled) = filled.filter(|_| name == CHECKPOINT) {
+            // What is not removed now is removed at a later checkpoint.
+            match self.clear(filled) {
+                Ok(()) => self.line().full = None,
                 Err(error) => tracing::debug!(%error, "rounds of the log stay in the store"),
             }
         }

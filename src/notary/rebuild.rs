@@ -44,28 +44,33 @@ impl Rebuild<'_> {
     ) -> Result<(), NotaryError> {
         let mut growth = Growth::new();
         let mut partial = BTreeMap::new();
+        let Some(newest) = states.last() else {
+            return Ok(());
+        };
+        // Who opens the log begins with the tiles before its newest round, wherever that lies in the
+        // bundles.
+        let begins = self.sizes(newest)?.0;
         while let Some((width, bytes)) = next().map_err(|what| NotaryError::Internal { what })? {
             for entry in decode_bundle(width, &bytes)? {
+                if growth.size() == begins {
+                    flush(place, &mut growth, &mut partial)?;
+                }
                 growth.push(entry.to_vec())?;
             }
             write(place, &mut growth, &mut partial)?;
         }
-        for (at, sealed) in states.iter().enumerate() {
+        for sealed in states {
             let state = self.state(sealed)?;
             let had = growth.size().checked_sub(state.base);
             let had = had.ok_or_else(|| rolled_back("entries of the log are missing"))?;
             let had = usize::try_from(had).unwrap_or(usize::MAX);
-            if at.saturating_add(1) == states.len() {
-                // Who opens the log begins with the tiles before its newest round.
-                flush(place, &mut growth, &mut partial)?;
-            }
             for entry in state.entries.into_iter().skip(had) {
+                if growth.size() == begins {
+                    flush(place, &mut growth, &mut partial)?;
+                }
                 growth.push(entry)?;
             }
         }
-        let Some(newest) = states.last() else {
-            return Ok(());
-        };
         if self.sizes(newest)?.1 != growth.size() {
             return Err(rolled_back(
                 "there are entries of the log beyond its newest state",

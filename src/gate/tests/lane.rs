@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::support::{LANE, World, close, event, fill, note};
-use crate::gate::names::Kind;
+use crate::gate::names::{Kind, batch_of};
 use crate::journal::{Journal as _, JournalError};
+use crate::store::BlobStore as _;
 use crate::store::fault::{GetFault, Injected, ListFault, PutFault};
 
 /// Three files of records.
@@ -298,6 +299,33 @@ async fn a_store_that_acknowledged_and_lost_is_found_out() {
     copy.lose_the_disk();
     close(&copy, copy.open().unwrap()).await.unwrap();
     assert_eq!(copy.events(), [event(1), event(2)]);
+}
+
+/// The directory may hold the only copy: nothing there is touched before the store's files are known
+/// to follow one another.
+#[tokio::test]
+async fn a_store_that_lost_the_end_of_a_file_takes_nothing_from_the_directory() {
+    let world = World::new();
+    written(&world).await;
+    let items = world.items(LANE).await;
+    let batches = |file: u64| {
+        let of = items
+            .iter()
+            .filter(move |(item, _)| item.kind == Kind::Batch && batch_of(item.number).0 == file);
+        of.map(|(_, id)| *id).collect::<Vec<_>>()
+    };
+    for file in [0, 1] {
+        for lost in 1..=2 {
+            let copy = world.copy_whole().await;
+            for id in batches(file).iter().rev().take(lost) {
+                copy.memory.delete(*id).await.unwrap();
+            }
+            let before = copy.files();
+            let told = copy.open().map(drop).unwrap_err();
+            assert!(matches!(told, JournalError::Diverged { .. }), "{told}");
+            assert_eq!(copy.files(), before, "file {file}, {lost} batches");
+        }
+    }
 }
 
 #[tokio::test]

@@ -100,7 +100,7 @@ async fn grow(world: &World, gate: &Gate, rounds: std::ops::Range<u32>) {
 #[tokio::test]
 async fn a_lost_log_is_made_again_and_grows_on_from_its_last_checkpoint() {
     // Below a full bundle, about one, and beyond two.
-    for rounds in [3, 254, 255, 256, 257, 530] {
+    for rounds in [3, 254, 255, 256, 257, 510, 511, 512, 513, 530] {
         let world = World::new();
         let gate = world.gate();
         grow(&world, &gate, 0..rounds).await;
