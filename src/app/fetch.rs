@@ -26,7 +26,7 @@ pub(crate) enum FetchError {
     #[error("a URL is https://…, or http:// to this machine")]
     Url,
     /// The certificates to trust cannot be read.
-    #[error("no certificate to trust path={}", path.display())]
+    #[error("no certificate to trust in {}", path.display())]
     Trust {
         /// Which file, or nothing for the system's.
         path: PathBuf,

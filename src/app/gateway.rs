@@ -61,19 +61,19 @@ pub enum ServeError {
     #[error("TLS cannot be set up")]
     Tls(#[from] TlsError),
     /// Plain HTTP beyond loopback, not allowed.
-    #[error("plain HTTP on an address that other machines reach address={address}")]
+    #[error("plain HTTP on {address}, which other machines reach")]
     PlainHttp {
         /// The address.
         address: SocketAddr,
     },
     /// The operator's listener beyond loopback, not allowed.
-    #[error("the ops listener is on an address that other machines reach address={address}")]
+    #[error("the ops listener is on {address}, which other machines reach")]
     OpsRemote {
         /// The address.
         address: SocketAddr,
     },
     /// An address cannot be listened on.
-    #[error("cannot listen on address={address}")]
+    #[error("cannot listen on {address}")]
     Bind {
         /// The address.
         address: SocketAddr,

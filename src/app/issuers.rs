@@ -25,7 +25,7 @@ const KEYS_FRESH: Duration = Duration::from_mins(5);
 #[derive(Debug, thiserror::Error)]
 pub(super) enum IssuersError {
     /// A file cannot be read.
-    #[error("cannot read path={}", path.display())]
+    #[error("cannot read {}", path.display())]
     Read {
         /// Which.
         path: PathBuf,
@@ -34,7 +34,7 @@ pub(super) enum IssuersError {
         source: std::io::Error,
     },
     /// The file does not say what issuers are.
-    #[error("the issuers' file is at fault path={}", path.display())]
+    #[error("the issuers' file {} is at fault", path.display())]
     File {
         /// Which.
         path: PathBuf,

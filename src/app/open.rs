@@ -72,7 +72,7 @@ const ADMIN_OPEN_MAX: usize = 128;
 #[non_exhaustive]
 pub enum OpenVaultError {
     /// The root identity has a passphrase and none was given.
-    #[error("the root identity has a passphrase file={}", path.display())]
+    #[error("the root identity {} has a passphrase", path.display())]
     PassphraseNeeded {
         /// The identity's file.
         path: PathBuf,
@@ -113,13 +113,13 @@ pub enum OpenVaultError {
     #[error("the store's settings cannot be used")]
     StoreConfig(#[from] S3ConfigError),
     /// The directory of a local store is not there: not mounted, or another was meant.
-    #[error("the directory of the store is not there path={}", path.display())]
+    #[error("the directory of the store is not there: {}", path.display())]
     StoreMissing {
         /// The directory.
         path: PathBuf,
     },
     /// The catalog's file is not there: lost, or another was meant.
-    #[error("the catalog is not there file={}", path.display())]
+    #[error("the catalog is not there: {}", path.display())]
     CatalogMissing {
         /// The file.
         path: PathBuf,

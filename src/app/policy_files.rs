@@ -16,7 +16,7 @@ use crate::vault::Vault;
 #[non_exhaustive]
 pub enum PolicyFileError {
     /// A file or the directory cannot be read.
-    #[error("cannot read path={}", path.display())]
+    #[error("cannot read {}", path.display())]
     Read {
         /// Which.
         path: PathBuf,
@@ -25,7 +25,7 @@ pub enum PolicyFileError {
         source: std::io::Error,
     },
     /// More or larger files than a policy has.
-    #[error("the policy is too large path={}", path.display())]
+    #[error("the policy is too large: {}", path.display())]
     TooLarge {
         /// Where.
         path: PathBuf,

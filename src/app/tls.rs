@@ -30,7 +30,7 @@ const PEM_BYTES_MAX: u64 = 1024 * 1024;
 #[non_exhaustive]
 pub enum TlsError {
     /// A file cannot be read.
-    #[error("cannot read file={}", path.display())]
+    #[error("cannot read {}", path.display())]
     Read {
         /// Which file.
         path: PathBuf,
@@ -39,7 +39,7 @@ pub enum TlsError {
         source: std::io::Error,
     },
     /// A file is not PEM, or holds none of what is looked for.
-    #[error("no certificate or key in PEM in file={}", path.display())]
+    #[error("no certificate or key in PEM in {}", path.display())]
     Pem {
         /// Which file.
         path: PathBuf,
@@ -48,7 +48,7 @@ pub enum TlsError {
         source: pem::Error,
     },
     /// A file is too large, or its chain too long.
-    #[error("more than a certificate chain in file={}", path.display())]
+    #[error("more than a certificate chain in {}", path.display())]
     TooLarge {
         /// Which file.
         path: PathBuf,

@@ -38,7 +38,7 @@ const ASK: &str = "state";
 #[non_exhaustive]
 pub enum UnsealError {
     /// The socket cannot be used.
-    #[error("the socket for the custodians' shares cannot be used path={}", path.display())]
+    #[error("the socket for the custodians' shares cannot be used: {}", path.display())]
     Socket {
         /// Where.
         path: PathBuf,
@@ -47,13 +47,13 @@ pub enum UnsealError {
         source: io::Error,
     },
     /// Another process waits at the socket.
-    #[error("another process waits for the custodians at path={}", path.display())]
+    #[error("another process waits for the custodians at {}", path.display())]
     Busy {
         /// Where.
         path: PathBuf,
     },
     /// Nobody waits at the socket.
-    #[error("nothing waits for shares at path={}", path.display())]
+    #[error("nothing waits for shares at {}", path.display())]
     Nobody {
         /// Where.
         path: PathBuf,
@@ -70,7 +70,7 @@ pub enum UnsealError {
         needed: u8,
     },
     /// What answered is not a process that waits.
-    #[error("the answer at the socket is none path={}", path.display())]
+    #[error("the answer at the socket {} is none", path.display())]
     Answer {
         /// Where.
         path: PathBuf,

@@ -22,8 +22,8 @@ Exit codes:
   3  unavailable: try again
 
 Example:
-  kluis-audit --config kluis.toml key > log.vkey
-  kluis-audit --config kluis.toml bundle --project icu --auditor t.visser --out icu-audit
+  kluis-audit key > log.vkey
+  kluis-audit bundle --project icu --auditor t.visser --out icu-audit
   kluis-audit verify icu-audit --log log.vkey --kept seen/";
 
 /// Evidence of Kluis's log: handed out on the vault's host, checked anywhere
@@ -53,7 +53,7 @@ pub(super) enum Command {
     /// The certificate alone shows what the log's key has signed. With a bundle it is also shown
     /// that the log has a record of it.
     #[command(
-        after_long_help = "Example:\n  kluis-audit verify-erasure certificate.txt --log log.vkey --bundle bundle/\n  kluis-audit verify-erasure certificate.txt --log log.vkey --dataset icu-sepsis/ecg-2024 --what object=patients/7.dcm"
+        after_long_help = "Example:\n  kluis-audit verify-erasure certificate.txt --log log.vkey --bundle bundle/\n  kluis-audit verify-erasure certificate.txt --log log.vkey \\\n    --dataset icu-sepsis/ecg-2024 --what object=patients/7.dcm"
     )]
     VerifyErasure(VerifyErasure),
     /// Check the proof of one record; needs neither the vault nor a network
@@ -343,7 +343,7 @@ impl Export {
 #[command(
     after_help = "Prints each decision that is not the same, and counts; exit code 1 if \
                         there is one.\n\nExample:\n  kluis-audit replay --project icu \
-                        --auditor t.visser --since 2027-03-01 --until 2027-04-01"
+                        --auditor t.visser \\\n    --since 2027-03-01 --until 2027-04-01"
 )]
 pub(super) struct Replay {
     /// Whose records.
@@ -544,7 +544,7 @@ them, and of every other record its leaf: that nothing was altered or left out i
 not shown is not told.
 
 Example:
-  kluis-audit bundle --project icu --auditor t.visser --permit HDAB-7 --out hdab-7"
+  kluis-audit bundle --project icu --auditor t.visser --permit HDAB-7 \\\n    --out hdab-7"
 )]
 pub(super) struct Bundle {
     /// Whose records.
@@ -582,3 +582,7 @@ pub(super) enum CheckpointCommand {
         dir: Option<PathBuf>,
     },
 }
+
+#[cfg(test)]
+#[path = "args_tests.rs"]
+mod tests;

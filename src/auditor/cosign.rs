@@ -10,9 +10,10 @@ use http::{HeaderValue, header};
 
 use super::args;
 use super::source::DirSource;
+use super::verify::trusted;
 use crate::app::{Dial, FetchError, Place, post, write_file};
 use crate::cli::open::Desk;
-use crate::cli::output::{CliError, Exit, Output};
+use crate::cli::output::{CliError, Exit, Output, count};
 use crate::cli::serve::runtime;
 use crate::ledger::evidence::Source as _;
 use crate::ledger::tlog::{
@@ -20,7 +21,7 @@ use crate::ledger::tlog::{
     read_cosignature,
 };
 use crate::notary::EntryError;
-use crate::types::limits::{NOTE_BYTES_MAX, TRUST_BYTES_MAX};
+use crate::types::limits::NOTE_BYTES_MAX;
 
 /// How long one witness may take for one answer.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -34,12 +35,7 @@ pub(super) fn run(
     output: &mut Output,
 ) -> Result<Exit, CliError> {
     let dir = desk.config()?.proof.dir;
-    let text = std::fs::read_to_string(&ask.trust)?;
-    if text.len() > TRUST_BYTES_MAX {
-        return Err(CliError::new(Exit::Usage, "the policy is too long"));
-    }
-    let policy = TrustPolicy::parse(&text);
-    let policy = policy.map_err(|error| CliError::of(Exit::Usage, &error))?;
+    let policy = trusted(None, Some(&ask.trust))?;
     runtime()?.block_on(async {
         let mut asked = Asked {
             ways: ways(&policy, ask.ca.as_deref())?,
@@ -163,9 +159,9 @@ async fn round(
     })?;
     write_file(&dir.join("cosigned"), note.to_string().as_bytes(), 0o644)?;
     output.note(&format!(
-        "size {} is cosigned by {} witnesses",
+        "size {} is cosigned by {}",
         checkpoint.size,
-        judged.cosigned.len()
+        count(judged.cosigned.len(), "witness", "witnesses")
     ));
     *last = Some(checkpoint);
     Ok(Exit::Done)

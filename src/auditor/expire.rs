@@ -68,7 +68,11 @@ pub(super) fn remove(
     let words = removal.words(&due);
     let told: Vec<_> = words.iter().map(|(_, word)| [word.clone()]).collect();
     if ask.dry_run {
-        output.rows(["due"], &told)?;
+        if told.is_empty() && !output.is_json() {
+            output.note("nothing is due");
+        } else {
+            output.rows(["due"], &told)?;
+        }
         return Ok((removal.kept, worse(end, failures.tell(output))));
     }
     if !due.volumes.is_empty() {

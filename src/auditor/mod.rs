@@ -54,6 +54,8 @@ pub fn main() -> ExitCode {
 }
 
 impl Line for Cli {
+    const PROGRAM: &'static str = "kluis-audit";
+
     fn json(&self) -> bool {
         self.json
     }

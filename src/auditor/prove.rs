@@ -9,7 +9,7 @@ use super::records::{Held, Records};
 use super::source::DirSource;
 use super::verify::{text, trusted};
 use crate::cli::open::{Desk, call};
-use crate::cli::output::{CliError, Exit, Output};
+use crate::cli::output::{CliError, Exit, Output, count};
 use crate::ledger::evidence::RecordProof;
 use crate::ledger::tlog::{
     AddCheckpoint, LogProof, Note, VerifierKey, consistency_proof, inclusion_proof,
@@ -192,11 +192,11 @@ pub(super) fn verify(ask: &VerifyRecord, output: &mut Output) -> Result<Exit, Cl
         }
     }
     output.note(&format!(
-        "the record is in entry {} of {} of log {}, cosigned by {} witnesses",
+        "the record is in entry {} of {} of log {}, cosigned by {}",
         proven.index,
         proven.judged.checkpoint.size,
         proven.judged.checkpoint.origin,
-        proven.judged.cosigned.len()
+        count(proven.judged.cosigned.len(), "witness", "witnesses")
     ));
     Ok(Exit::Done)
 }

@@ -9,7 +9,7 @@ use super::replay::{Again, Counts, Verdict};
 use super::source::DirSource;
 use crate::app::system::SystemClock;
 use crate::app::{create_dir, write_file};
-use crate::cli::output::{CliError, Exit, Output};
+use crate::cli::output::{CliError, Exit, Output, count};
 use crate::journal::{Filter, Pairs, Record, Request};
 use crate::ledger::evidence::{
     Demand, Finding, FindingKind, Report, RowsError, STATED, Source as _, Statement,
@@ -271,11 +271,11 @@ fn tell(report: &Report, requests: bool, output: &mut Output) -> Result<(), CliE
 fn tell_counts(report: &Report, checkpoint: &Checkpoint, output: &mut Output) {
     let (first, end) = report.entries;
     output.note(&format!(
-        "log {} of {} entries, cosigned by {} witnesses, a continuation of {} kept checkpoints",
+        "log {} of {}, cosigned by {}, a continuation of {}",
         checkpoint.origin,
-        checkpoint.size,
-        report.cosigned.len(),
-        report.kept
+        count(checkpoint.size, "entry", "entries"),
+        count(report.cosigned.len(), "witness", "witnesses"),
+        count(report.kept, "kept checkpoint", "kept checkpoints")
     ));
     for scope in &report.scopes {
         let whose = if scope.is_empty() {
@@ -284,33 +284,35 @@ fn tell_counts(report: &Report, checkpoint: &Checkpoint, output: &mut Output) {
             scope.as_str()
         };
         output.note(&format!(
-            "{whose}: {} records of {} requests in entries {first} to {end}, {} not ended",
-            report.rows, report.requests, report.open
+            "{whose}: {} of {} in entries {first} to {end}, {} not ended",
+            count(report.rows, "record", "records"),
+            count(report.requests, "request", "requests"),
+            report.open
         ));
     }
     if let Some(shown) = &report.shown {
         output.note(&format!(
-            "shown is {}; of {} other records the leaves are here",
+            "shown is {}; of {} the leaves are here",
             shown.escape_debug(),
-            report.hidden
+            count(report.hidden, "other record", "other records")
         ));
     }
     if report.others > 0 {
         output.note(&format!(
-            "{} records in these entries are of other projects, and are no part of it",
-            report.others
+            "beside them {} of other projects, or of none (people, keys, the host): no part of it",
+            count(report.others, "record", "records")
         ));
     }
     if report.expired > 0 {
         output.note(&format!(
-            "{} records went when their time was over",
-            report.expired
+            "{} went when their time was over",
+            count(report.expired, "record", "records")
         ));
     }
     if report.clock_set_back > 0 {
         output.note(&format!(
-            "the clock was set back {} times",
-            report.clock_set_back
+            "the clock was set back {}",
+            count(report.clock_set_back, "time", "times")
         ));
     }
 }

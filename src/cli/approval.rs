@@ -9,7 +9,7 @@ use super::remote::{Caller, Question, list, text};
 use super::values::Spot;
 use super::way::{Signer, no_answer};
 use crate::config::Environment;
-use crate::types::{ApprovalId, ProjectName};
+use crate::types::{ActKind, ApprovalId, ProjectName, limits};
 
 const COLUMNS: [&str; 7] = [
     "approval", "state", "summary", "asker", "approver", "due", "reason",
@@ -30,7 +30,7 @@ pub(super) fn run(
             reason,
             ..
         } => {
-            let spoken = (act.as_str(), place, terms.as_slice(), reason.as_str());
+            let spoken = (*act, place, terms.as_slice(), reason.as_str());
             ask(&signer, spoken, output)?;
         }
         ApprovalCommand::List { project, .. } => {
@@ -73,7 +73,7 @@ pub(super) fn run(
 
 fn ask(
     signer: &Signer<'_>,
-    (act, place, terms, reason): (&str, &Spot, &[(String, String)], &str),
+    (act, place, terms, reason): (ActKind, &Spot, &[(String, String)], &str),
     output: &mut Output,
 ) -> Result<(), CliError> {
     let Spot { project, dataset } = place;
@@ -81,13 +81,20 @@ fn ask(
         .iter()
         .map(|(name, value)| (name.clone(), json!(value)));
     let body = json!({
-        "act": act,
+        "act": act.as_str(),
         "dataset": dataset.as_ref().map(ToString::to_string),
         "terms": terms.collect::<serde_json::Map<String, Value>>(),
         "reason": reason,
     });
     let path = ["projects", project.as_str(), "approvals"];
-    let asked: Value = signer.say((Method::POST, &path), body)?;
+    let asked = signer.say::<Value>((Method::POST, &path), body);
+    let asked = asked.map_err(|error| {
+        if error.message().starts_with(WRONG_TERMS) {
+            error.hint(means(act))
+        } else {
+            error
+        }
+    })?;
     if !is_act(&asked) {
         return Err(no_answer());
     }
@@ -95,9 +102,32 @@ fn ask(
     let id = text(&asked, "approval");
     output.note("nothing is done until another person approves it, within 72 hours");
     output.hint(&format!(
-        "the other person runs `kluis approval approve {project} {id}`"
+        "the other person runs `kluis approval approve {project} {id} --credentials FILE`"
     ));
     Ok(())
+}
+
+/// How a gateway refuses an act whose terms cannot be.
+const WRONG_TERMS: &str = "the gateway refuses: 400 ";
+
+/// What the terms of a kind may be (`docs/approvals.md`).
+fn means(act: ActKind) -> String {
+    let terms = match act {
+        ActKind::LowerLabel => "to=LABEL, a lower one than it has".to_owned(),
+        ActKind::BreakGlass => format!(
+            "who=PERSON minutes=N, at most {}",
+            limits::BREAK_GLASS_MINUTES_MAX
+        ),
+        ActKind::Erase => "what=dataset, what=deleted, what=object=KEY, what=write=VERSION:KEY or \
+                           what=version=N"
+            .to_owned(),
+        ActKind::ShortenLog => format!(
+            "days=N, {} to {}",
+            limits::LOG_KEPT_DAYS_MIN,
+            limits::LOG_KEPT_DAYS_MAX
+        ),
+    };
+    format!("{act} takes {terms}")
 }
 
 /// What is done with one act.

@@ -11,13 +11,13 @@ use crate::types::{ActKind, ApprovalId, ProjectName};
 pub enum ApprovalCommand {
     /// Ask for an act
     ///
-    /// label.lower PROJECT/DATASET to=LABEL; break-glass PROJECT/DATASET who=PERSON minutes=N;
-    /// erase PROJECT/DATASET what=dataset (or what=object=KEY, what=write=VERSION:KEY for one
-    /// version of an object, what=version=N for a published version, what=deleted for the keys of
-    /// the dataset of that name that was deleted last); log.shorten PROJECT days=N.
+    /// label.lower PROJECT/DATASET to=LABEL; break-glass PROJECT/DATASET who=PERSON minutes=N (at
+    /// most 480); erase PROJECT/DATASET what=dataset (or what=object=KEY, what=write=VERSION:KEY
+    /// for one version of an object, what=version=N for a published version, what=deleted for the
+    /// keys of the dataset of that name that was deleted last); log.shorten PROJECT days=N.
     /// Nothing of it can be changed once it is asked.
     #[command(
-        after_long_help = "Example:\n  kluis approval ask label.lower icu-sepsis/ecg-2024 to=internal --reason DPIA-12 --credentials ana.env\n  kluis approval ask break-glass icu-sepsis/ecg-2024 who=b.devries minutes=60 --reason theatre-3"
+        after_long_help = "Example:\n  kluis approval ask label.lower icu-sepsis/ecg-2024 to=internal \\\n    --reason DPIA-12 --credentials ana.env\n  kluis approval ask break-glass icu-sepsis/ecg-2024 who=b.devries minutes=60 \\\n    --reason theatre-3 --credentials rita.env"
     )]
     Ask {
         /// The kind of act: label.lower, break-glass, erase, log.shorten
@@ -47,7 +47,7 @@ pub enum ApprovalCommand {
     },
     /// Show all of one act, to read before it is approved
     #[command(
-        after_long_help = "Example:\n  kluis approval show icu-sepsis 0123456789abcdef0123456789abcdef"
+        after_long_help = "Example:\n  kluis approval show icu-sepsis 0123456789abcdef0123456789abcdef \\\n    --credentials ola.env"
     )]
     Show {
         /// The project
@@ -60,7 +60,7 @@ pub enum ApprovalCommand {
     },
     /// Approve what another person asked for
     #[command(
-        after_long_help = "Example:\n  kluis approval approve icu-sepsis 0123456789abcdef0123456789abcdef --credentials ola.env"
+        after_long_help = "Example:\n  kluis approval approve icu-sepsis 0123456789abcdef0123456789abcdef \\\n    --credentials ola.env"
     )]
     Approve {
         /// The project
@@ -73,7 +73,7 @@ pub enum ApprovalCommand {
     },
     /// Refuse it, before it is approved or after, as long as it is not done
     #[command(
-        after_long_help = "Example:\n  kluis approval refuse icu-sepsis 0123456789abcdef0123456789abcdef --credentials ola.env"
+        after_long_help = "Example:\n  kluis approval refuse icu-sepsis 0123456789abcdef0123456789abcdef \\\n    --credentials ola.env"
     )]
     Refuse {
         /// The project
@@ -86,7 +86,7 @@ pub enum ApprovalCommand {
     },
     /// Take back what you asked for
     #[command(
-        after_long_help = "Example:\n  kluis approval withdraw icu-sepsis 0123456789abcdef0123456789abcdef --credentials ana.env"
+        after_long_help = "Example:\n  kluis approval withdraw icu-sepsis 0123456789abcdef0123456789abcdef \\\n    --credentials ana.env"
     )]
     Withdraw {
         /// The project
@@ -102,7 +102,7 @@ pub enum ApprovalCommand {
     /// The dataset's owner is told at the same moment (`kluis notices`), and every record that it
     /// causes is flagged (`kluis-audit query --break-glass`).
     #[command(
-        after_long_help = "Example:\n  kluis approval break-glass icu-sepsis 0123456789abcdef0123456789abcdef --credentials rita.env"
+        after_long_help = "Example:\n  kluis approval break-glass icu-sepsis 0123456789abcdef0123456789abcdef \\\n    --credentials rita.env"
     )]
     BreakGlass {
         /// The project

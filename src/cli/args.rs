@@ -73,7 +73,7 @@ pub enum Command {
     /// Asks for what the options do not say when it runs on a terminal. Nothing that is there
     /// already is overwritten.
     #[command(
-        after_long_help = "Example:\n  kluis init --dir /srv/kluis --project icu-sepsis --owner a.jansen\n  kluis init --dir . --store s3://kluis-blobs --store-endpoint https://s3.example.org"
+        after_long_help = "Example:\n  kluis init --dir /srv/kluis --project icu-sepsis --owner a.jansen\n  kluis init --dir . --store s3://kluis-blobs \\\n    --store-endpoint https://s3.example.org"
     )]
     Init(Init),
     /// Serve the vault until a signal
@@ -97,7 +97,7 @@ pub enum Command {
     /// dataset, reads it as the job, is refused as a stranger, shows the records and stays up.
     /// Started again on the same directory it goes on where it was.
     #[command(
-        after_long_help = "Example:\n  kluis demo\n  kluis demo --dir /tmp/vault --listen 127.0.0.1:9100 --headless\n  kluis demo --headless --store s3://blobs --store-endpoint http://127.0.0.1:8333"
+        after_long_help = "Example:\n  kluis demo\n  kluis demo --dir /tmp/vault --listen 127.0.0.1:9100 --headless\n  kluis demo --headless --store s3://blobs \\\n    --store-endpoint http://127.0.0.1:8333"
     )]
     Demo(Demo),
     /// Projects, and who may do what in them
@@ -199,7 +199,7 @@ pub enum Command {
     /// elsewhere. The session is kept in a file that nobody else can read; no password and no token
     /// of the provider is. Once signed in, `kluis login` alone does it again.
     #[command(
-        after_long_help = "A shell takes the session by eval; AWS tools by a line in ~/.aws/config:\n  credential_process = kluis login --process\n\nExample:\n  kluis login --issuer https://id.example.org --client-id kluis --endpoint https://s3.example.org\n  kluis login --device\n  kluis login --env"
+        after_long_help = "A shell takes the session by eval; AWS tools by a line in ~/.aws/config:\n  credential_process = kluis login --process\n\nExample:\n  kluis login --issuer https://id.example.org --client-id kluis \\\n    --endpoint https://s3.example.org\n  kluis login --device\n  kluis login --env"
     )]
     Login(Login),
     /// Forget the session that `kluis login` kept
@@ -212,7 +212,7 @@ pub enum Command {
     #[command(after_long_help = "Example:\n  kluis whoami\n  kluis whoami --credentials job.env")]
     Whoami(Whoami),
     /// Jobs of a scheduler that read in your name
-    #[command(after_long_help = "Example:\n  kluis job list")]
+    #[command(after_long_help = "Example:\n  kluis job list --credentials me.env")]
     Job {
         /// What to do with jobs
         #[command(subcommand)]
@@ -263,7 +263,7 @@ pub enum Command {
     /// the same. While it is in doubt, the gateway serves it and sweeps nothing.
     #[command(
         after_long_help = "Example:\n  kluis recover --dry-run\n  kluis recover\n  \
-        kluis recover --accept"
+        kluis recover --accept\n  kluis recover --adopt"
     )]
     Recover(Recover),
     /// Restore catalog and keys elsewhere, open every byte, and say how long that took
@@ -309,7 +309,7 @@ pub enum ProjectCommand {
     /// defaults, one that is made by S3's `CreateBucket` has them from its first moment, its maker
     /// being its owner; those that nobody described get them now.
     #[command(
-        after_long_help = "Example:\n  kluis project defaults icu-sepsis --label internal --source icu-monitors --basis consent-protocol-12 --days 3650 --credentials a.jansen.env"
+        after_long_help = "Example:\n  kluis project defaults icu-sepsis --label internal --source icu-monitors \\\n    --basis consent-protocol-12 --days 3650 --credentials a.jansen.env"
     )]
     Defaults(DefaultsArgs),
     /// List projects
@@ -390,7 +390,7 @@ pub enum PrincipalCommand {
     },
     /// Link an issuer's subject to a principal, so that its tokens become sessions
     #[command(
-        after_long_help = "Example:\n  kluis principal link train-job --issuer k8s --subject system:serviceaccount:icu:train"
+        after_long_help = "Example:\n  kluis principal link train-job --issuer k8s \\\n    --subject system:serviceaccount:icu:train"
     )]
     Link {
         /// Whom it is
@@ -410,7 +410,7 @@ pub enum PrincipalCommand {
     /// Refused where an organisation tells of her already, or a name or the subject is somebody
     /// else's.
     #[command(
-        after_long_help = "Example:\n  kluis principal adopt a.jansen --organisation sram --user-name a.jansen@umc.example --external-id 8f2c…"
+        after_long_help = "Example:\n  kluis principal adopt a.jansen --organisation sram \\\n    --user-name a.jansen@umc.example --external-id 8f2c41d0"
     )]
     Adopt {
         /// Whom it is to tell of
@@ -463,7 +463,7 @@ pub enum PolicyCommand {
     },
     /// Run tables of expectations
     #[command(
-        after_long_help = "Example:\n  kluis policy test --dir policies/examples/health policies/examples/health/expectations.toml"
+        after_long_help = "Example:\n  kluis policy test --dir policies/examples/health \\\n    policies/examples/health/expectations.toml"
     )]
     Test {
         /// Files of expectations
@@ -475,7 +475,7 @@ pub enum PolicyCommand {
     },
     /// Say why a request would be allowed or denied
     #[command(
-        after_long_help = "Example:\n  kluis policy explain --principal train-job --action object.read --dataset icu-sepsis/ecg-2024 --key a.csv"
+        after_long_help = "Example:\n  kluis policy explain --principal train-job --action object.read \\\n    --dataset icu-sepsis/ecg-2024 --key a.csv"
     )]
     Explain {
         /// Who asks

@@ -105,6 +105,24 @@ fn every_example_parses() {
     }
 }
 
+/// Of a terminal that nobody widened: a line that is longer is broken there, and pasted it is two.
+const COLUMNS: usize = 80;
+
+#[test]
+fn no_line_of_an_example_is_broken_by_a_narrow_terminal() {
+    for (path, command) in all() {
+        let after = command.get_after_long_help().map(ToString::to_string);
+        let after = after.unwrap_or_default();
+        for line in after.lines().filter(|line| line.starts_with("  ")) {
+            assert!(line.chars().count() <= COLUMNS, "{path}: {line}");
+            assert!(!line.contains('…'), "{path}: {line}");
+            let shown = command.clone().term_width(COLUMNS).render_long_help();
+            let shown = shown.to_string();
+            assert!(shown.lines().any(|shown| shown == line), "{path}: {line}");
+        }
+    }
+}
+
 #[test]
 fn every_argument_says_what_it_is() {
     for (path, command) in all() {

@@ -13,7 +13,7 @@ pub enum AuditCommand {
     ///
     /// Reading the log is itself recorded.
     #[command(
-        after_long_help = "Example:\n  kluis audit tail --project icu-sepsis -n 50\n  kluis audit tail --project icu-sepsis --dataset ecg-2024 --credentials a.jansen.env\n  kluis audit tail --follow --json"
+        after_long_help = "Example:\n  kluis audit tail --project icu-sepsis -n 50\n  kluis audit tail --project icu-sepsis --dataset ecg-2024 \\\n    --credentials a.jansen.env\n  kluis audit tail --follow --json"
     )]
     Tail {
         /// Of one project; over the network it is needed [default: all]
@@ -35,7 +35,7 @@ pub enum AuditCommand {
     /// Over the network who may read a project's log sees its records, and who manages the grants
     /// of a dataset what was done with it, and by whom. Reading the log is itself recorded.
     #[command(
-        after_long_help = "Example:\n  kluis audit show 0198f0c27a1e7c3b9d510c6a5d0f2b11\n  kluis audit show --principal a.jansen --since 2027-03-01 --outcome refused\n  kluis audit show --project icu-sepsis --action object.read --credentials a.jansen.env"
+        after_long_help = "Example:\n  kluis audit show 0198f0c27a1e7c3b9d510c6a5d0f2b11\n  kluis audit show --principal a.jansen --since 2027-03-01 --outcome refused\n  kluis audit show --project icu-sepsis --action object.read \\\n    --credentials a.jansen.env"
     )]
     Show {
         /// The event's id, as `tail` shows it

@@ -164,7 +164,7 @@ pub(super) fn set(
             return set_signed(name, (card, &beside), signer)?.show(output);
         }
     };
-    let by = way::named("--by", by.as_ref())?;
+    let by = way::named("--by", by.as_ref(), *desk)?;
     let held = match (beside.hold, beside.release) {
         (Some(why), _) => Some(Some(why.clone())),
         (None, true) => Some(None),
@@ -259,7 +259,7 @@ pub(super) fn defaults(
             })?;
         }
         Way::Host(desk) => {
-            let by = way::named("--by", ask.by.as_ref())?;
+            let by = way::named("--by", ask.by.as_ref(), desk)?;
             let defaults = CardDefaults {
                 label: ask.label.clone(),
                 source: ask.source.clone(),

@@ -40,7 +40,8 @@ pub fn load(path: &Path) -> Result<Config, CliError> {
             ConfigError::Read { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
                 told.hint("`kluis init` makes one; `--config PATH` names another")
             }
-            ConfigError::Read { .. } | ConfigError::TooLarge { .. } => told,
+            ConfigError::Read { .. } => told.hint("is it a text, and may this user read it?"),
+            ConfigError::TooLarge { .. } => told.hint("is it the right file?"),
             ConfigError::Invalid { .. } => told.hint(
                 "docs/configuration.md lists every setting; `kluis config check` looks again",
             ),

@@ -19,7 +19,7 @@ pub enum CredentialCommand {
     /// is no terminal. It cannot be shown again. With a scope the credential carries only that part
     /// of its owner's rights; it keeps the scope for ever, and gives nothing that she has not.
     #[command(
-        after_long_help = "Example:\n  kluis credential create train-job --expires 2027-12-31 --output job.env\n  kluis credential create a.jansen --project icu-sepsis --dataset ecg-2024 --prefix raw/ \\\n    --read-only --network 10.12.0.0/16 --output viewer.env"
+        after_long_help = "Example:\n  kluis credential create train-job --expires 2027-12-31 --output job.env\n  kluis credential create a.jansen --project icu-sepsis --dataset ecg-2024 \\\n    --prefix raw/ --read-only --network 10.12.0.0/16 --output viewer.env"
     )]
     Create {
         /// Whose it is

@@ -111,7 +111,7 @@ fn found(
     desk: Desk<'_>,
     output: &mut Output,
 ) -> Result<[String; 5], CliError> {
-    let creator = way::named("--creator", creator)?;
+    let creator = creator.ok_or_else(|| way::lacking("--creator", true))?;
     let made = desk.act(output, async |opened| {
         let catalog = opened.vault.catalog();
         project::there(catalog, &name.project).await?;
@@ -221,7 +221,7 @@ fn publish(
 ) -> Result<(), CliError> {
     let version = match way {
         Way::Host(desk) => {
-            let publisher = way::named("--publisher", publisher)?;
+            let publisher = way::named("--publisher", publisher, *desk)?;
             let made = desk.act(output, async |opened| {
                 let call = call(opened, "dataset publish")?;
                 let vault = &opened.vault;

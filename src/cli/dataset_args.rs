@@ -135,7 +135,7 @@ pub struct CardArgs {
 pub enum DatasetCommand {
     /// Make a dataset
     #[command(
-        after_long_help = "Example:\n  kluis dataset create icu-sepsis/ct-2025 --label confidential --source PACS --basis consent-protocol-12 --ends 2037-12-31 --credentials a.jansen.env\n  kluis dataset create icu-sepsis/ecg-2024 --creator a.jansen"
+        after_long_help = "Example:\n  kluis dataset create icu-sepsis/ct-2025 --label confidential --source PACS \\\n    --basis consent-protocol-12 --ends 2037-12-31 \\\n    --credentials a.jansen.env\n  kluis dataset create icu-sepsis/ecg-2024 --creator a.jansen"
     )]
     Create {
         /// The dataset, as project/dataset
@@ -161,7 +161,7 @@ pub enum DatasetCommand {
     /// and cuts what runs above it; lowering it takes two persons (`kluis approval ask
     /// label.lower`).
     #[command(
-        after_long_help = "Example:\n  kluis dataset set icu-sepsis/ecg-2024 --label confidential --credentials a.jansen.env\n  kluis dataset set icu-sepsis/ecg-2024 --hold case-2027-81 --credentials a.jansen.env"
+        after_long_help = "Example:\n  kluis dataset set icu-sepsis/ecg-2024 --label confidential \\\n    --credentials a.jansen.env\n  kluis dataset set icu-sepsis/ecg-2024 --hold case-2027-81 \\\n    --credentials a.jansen.env"
     )]
     Set {
         /// The dataset, as project/dataset

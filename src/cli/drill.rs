@@ -66,7 +66,13 @@ async fn restore(
 ) -> Result<(Run, Secret<32>), CliError> {
     let begun = Instant::now();
     let file = ask.into.join("catalog.db");
-    crate::app::create_folder(&file).map_err(|error| CliError::of(Exit::Usage, &error))?;
+    crate::app::create_folder(&file).map_err(|error| {
+        CliError::new(
+            Exit::Usage,
+            format!("cannot make {}: {error}", ask.into.display()),
+        )
+        .hint("`--into` names an empty directory, or one that can be made")
+    })?;
     let opening = Opening {
         config,
         environment: desk.environment,

@@ -17,7 +17,7 @@ pub enum GrantCommand {
     /// vault's host `--proposer` names who asks; `--approver` names who approves only where the
     /// configuration says `policy.host_approves = true`.
     #[command(
-        after_long_help = "Example:\n  kluis grant create icu-sepsis --to train-job --role job --dataset ecg-2024 \\\n    --purpose ehds:scientific-research --permit HDAB-NL-2026-0417 --expires 2027-12-31 \\\n    --credentials a.jansen.env\n  kluis grant create icu-sepsis --to b.devries --role reader --dataset ecg-2024 \\\n    --network 10.12.0.0/16 --purpose ehds:scientific-research \\\n    --permit HDAB-NL-2026-0417 --expires 2027-12-31 --propose"
+        after_long_help = "Example:\n  kluis grant create icu-sepsis --to train-job --role job --dataset ecg-2024 \\\n    --purpose ehds:scientific-research --permit HDAB-NL-2026-0417 \\\n    --expires 2027-12-31 --credentials a.jansen.env\n  kluis grant create icu-sepsis --to b.devries --role reader \\\n    --dataset ecg-2024 --network 10.12.0.0/16 \\\n    --purpose ehds:scientific-research --permit HDAB-NL-2026-0417 \\\n    --expires 2027-12-31 --propose --credentials b.devries.env"
     )]
     Create(Box<GrantArgs>),
     /// List a project's grants and proposals: what stands behind each, and whether it is in force
@@ -41,7 +41,7 @@ pub enum GrantCommand {
     ///
     /// Over the network, on a terminal, it shows first what the grant is, and asks.
     #[command(
-        after_long_help = "Example:\n  kluis grant approve icu-sepsis 0123456789abcdef0123456789abcdef --credentials a.jansen.env"
+        after_long_help = "Example:\n  kluis grant approve icu-sepsis 0123456789abcdef0123456789abcdef \\\n    --credentials a.jansen.env"
     )]
     Approve {
         /// Which.
@@ -70,7 +70,7 @@ pub enum GrantCommand {
     },
     /// Review a project's grants: when each was last used and when it lapses; confirm some
     #[command(
-        after_long_help = "Example:\n  kluis grant review icu-sepsis\n  kluis grant review icu-sepsis --confirm 0123456789abcdef0123456789abcdef --credentials a.jansen.env"
+        after_long_help = "Example:\n  kluis grant review icu-sepsis\n  kluis grant review icu-sepsis --confirm 0123456789abcdef0123456789abcdef \\\n    --credentials a.jansen.env"
     )]
     Review {
         /// The project

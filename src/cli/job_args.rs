@@ -18,7 +18,7 @@ pub enum JobCommand {
     /// use it, for a job of that account, once. What the job reads is decided and recorded like
     /// your own reading, and ends with your right to it.
     #[command(
-        after_long_help = "Example:\n  kluis job submit icu-sepsis/ecg-2024@3 --cluster hpc1 --account bdevries --lasts 2d"
+        after_long_help = "Example:\n  kluis job submit icu-sepsis/ecg-2024@3 --cluster hpc1 --account bdevries \\\n    --lasts 2d --credentials me.env"
     )]
     Submit(Submit),
     /// List your jobs that wait or run
@@ -29,7 +29,7 @@ pub enum JobCommand {
         caller: Caller,
     },
     /// End a job of yours: what it reads is cut within a minute
-    #[command(after_long_help = "Example:\n  kluis job cancel b.devries/0199f3…")]
+    #[command(after_long_help = "Example:\n  kluis job cancel JOB --credentials me.env")]
     Cancel {
         /// The job, as `kluis job list` shows it
         job: String,
@@ -41,7 +41,7 @@ pub enum JobCommand {
     ///
     /// For the scheduler's epilog. With the job's last node its right is over for good.
     #[command(
-        after_long_help = "Example:\n  kluis job end --node /etc/kluis/node.env --job b.devries/0199f3… --job-number 4412871 --account bdevries"
+        after_long_help = "Example:\n  kluis job end --node /etc/kluis/node.env --job JOB \\\n    --job-number 4412871 --account bdevries"
     )]
     End {
         /// The job on this node
@@ -105,7 +105,7 @@ pub struct OnNode {
 pub enum NodeCommand {
     /// On a node: make its identity, and print the key to enrol
     #[command(
-        after_long_help = "Example:\n  kluis node init gpu-017 --endpoint https://s3.example.org --output /etc/kluis/node.env"
+        after_long_help = "Example:\n  kluis node init gpu-017 --endpoint https://s3.example.org \\\n    --output /etc/kluis/node.env"
     )]
     Init {
         /// The node's name: 1 to 40 of a-z, 0-9 and . _ -
@@ -122,7 +122,7 @@ pub enum NodeCommand {
     },
     /// Enrol a node: what its key signs about jobs of its cluster is believed
     #[command(
-        after_long_help = "Example:\n  kluis node enrol gpu-017 --cluster hpc1 --key LkNjc+qlZmqL8sUaN57/FHde+Vz7sm2Cf9OEk/86rWI="
+        after_long_help = "Example:\n  kluis node enrol gpu-017 --cluster hpc1 \\\n    --key LkNjc+qlZmqL8sUaN57/FHde+Vz7sm2Cf9OEk/86rWI="
     )]
     Enrol {
         /// Its name

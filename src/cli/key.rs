@@ -1,5 +1,8 @@
 //! `kluis key`: what keys there are, replacing them, and what became of those that are gone.
 
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
 use super::key_args::{ChangeRoot, KeyCommand};
 use super::open::{Desk, absent, call};
 use super::output::{CliError, Exit, Output};
@@ -55,9 +58,11 @@ pub(super) fn run(
             let ended = desk.act(output, async |opened| {
                 Ok(opened.vault.resume_key_works(unopened).await?)
             })?;
-            output.note(&format!(
-                "{ended} pieces of work on keys were carried to their end"
-            ));
+            output.note(&match ended {
+                0 => "no work on keys waits".to_owned(),
+                1 => "one piece of work on keys was carried to its end".to_owned(),
+                _ => format!("{ended} pieces of work on keys were carried to their end"),
+            });
         }
         KeyCommand::Works => works(desk, output)?,
         KeyCommand::Certificate { work } => {
@@ -83,9 +88,21 @@ pub(super) fn run(
             let shown = directory.display();
             output.note(&format!("{shown} holds a copy of the keys"));
             output.hint("add it to `keys.copies`, so that it stays one");
+            if same_disk(directory, &desk.config()?.keys.dir) {
+                output.hint("it is on the disk of the keys themselves: one on another outlives it");
+            }
         }
     }
     Ok(Exit::Done)
+}
+
+/// Whether both lie on one disk, as far as that can be seen.
+fn same_disk(one: &Path, other: &Path) -> bool {
+    let disk = |path: &Path| std::fs::metadata(path).map(|data| data.dev());
+    disk(one)
+        .ok()
+        .zip(disk(other).ok())
+        .is_some_and(|(one, other)| one == other)
 }
 
 /// All rotations and erasures, oldest first.

@@ -33,7 +33,7 @@ pub enum KeyCommand {
     /// is started again. What was interrupted is ended by running it again. Copies of `ring.age`
     /// that the vault does not keep still open to the old root: destroy them.
     #[command(
-        after_long_help = "Example:\n  kluis key change-root --to new-root.age\n  kluis key change-root --to new-root.age --needed 2 --shares shares --custodian ana=@ana.txt --custodian bob=@bob.txt --custodian cas=@cas.txt"
+        after_long_help = "Example:\n  kluis key change-root --to new-root.age\n  kluis key change-root --to new-root.age --needed 2 --shares shares \\\n    --custodian ana=@ana.txt --custodian bob=@bob.txt --custodian cas=@cas.txt"
     )]
     ChangeRoot(ChangeRoot),
     /// Erase what two persons agreed on, in the ring, its copies, the catalog and the store

@@ -75,6 +75,8 @@ pub fn main() -> ExitCode {
 }
 
 impl Line for Cli {
+    const PROGRAM: &'static str = "kluis";
+
     fn json(&self) -> bool {
         self.json
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::args::Remote;
 use super::output::{CliError, Exit, Output};
+use super::remote::AT_ADDRESS;
 use super::serve::runtime;
 use crate::app::system::SystemClock;
 use crate::config::{Environment, Variable};
@@ -29,7 +30,11 @@ fn of_node(error: &NodeError) -> CliError {
         NodeError::Absent | NodeError::Refused(_) | NodeError::Integrity(_) => Exit::No,
         NodeError::Unreachable(_) => Exit::Unavailable,
     };
-    CliError::of(exit, error)
+    let told = CliError::of(exit, error);
+    match error {
+        NodeError::Unreachable(_) => told.hint(AT_ADDRESS),
+        NodeError::Absent | NodeError::Refused(_) | NodeError::Integrity(_) => told,
+    }
 }
 
 /// Opens a version at the gateway that a credential names.
@@ -156,6 +161,10 @@ pub(super) fn verify(
     environment: &Environment,
     output: &mut Output,
 ) -> Result<Exit, CliError> {
+    if !directory.is_dir() {
+        let told = format!("{} is no directory", directory.display());
+        return Err(CliError::new(Exit::Usage, told).hint("it is what is held against the version"));
+    }
     let pages = limits::MOUNT_PAGES_BYTES;
     let expected = runtime()?.block_on(async {
         let opened = open(remote, asked(remote, version), environment, pages).await?;

@@ -10,7 +10,7 @@ use crate::app::{
     open_catalog,
 };
 use crate::catalog::{CatalogError, SharedCatalog};
-use crate::config::{Config, Environment};
+use crate::config::{Config, Environment, SecretError};
 use crate::gate::GateError;
 use crate::journal::JournalError;
 use crate::keyring::KeyRingError;
@@ -174,11 +174,7 @@ pub(crate) fn refuse(error: &OpenVaultError) -> CliError {
             Exit::Unavailable,
             "see that the disk of the journal has room; without a record nothing is opened",
         ),
-        OpenVaultError::Secret(_) => (
-            Exit::Usage,
-            "a secret file is for its owner alone: chmod 600; docs/configuration.md names the \
-             variables",
-        ),
+        OpenVaultError::Secret(error) => (Exit::Usage, secret_hint(error)),
         OpenVaultError::StoreSetting { .. } | OpenVaultError::StoreConfig(_) => {
             (Exit::Usage, "docs/configuration.md explains `[store]`")
         }
@@ -210,6 +206,19 @@ pub(crate) fn refuse(error: &OpenVaultError) -> CliError {
         ),
     };
     CliError::of(exit, error).hint(hint)
+}
+
+/// What to do about a secret that cannot be had.
+const fn secret_hint(error: &SecretError) -> &'static str {
+    match error {
+        SecretError::Read { .. } => {
+            "is its path right, and may this user read it? docs/configuration.md names settings \
+             and variables"
+        }
+        SecretError::Exposed { .. } => "a secret file is for its owner alone: chmod 600",
+        SecretError::Shape { .. } => "write the secret alone into it, on one line",
+        SecretError::Missing { .. } => "docs/configuration.md names settings and variables",
+    }
 }
 
 fn transit(error: &TransitError) -> CliError {

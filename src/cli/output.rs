@@ -1,7 +1,8 @@
 //! What the command says. Standard output carries data only; messages go to standard error as
-//! `kluis: error: …` and `kluis: hint: …`; colour and progress are for terminals alone.
+//! `kluis: error: …` and `kluis: hint: …` (or another program's name); colour and progress are for
+//! terminals alone.
 
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::io::{self, IsTerminal as _, Write};
 use std::process::ExitCode;
 
@@ -115,10 +116,18 @@ impl From<io::Error> for CliError {
     }
 }
 
+/// So many of something, in words.
+pub(crate) fn count(number: impl Display, one: &str, many: &str) -> String {
+    let number = number.to_string();
+    let word = if number == "1" { one } else { many };
+    format!("{number} {word}")
+}
+
 /// Where a command's words go.
 pub struct Output {
     out: Box<dyn Write + Send>,
     err: Box<dyn Write + Send>,
+    program: &'static str,
     json: bool,
     terminal: Terminal,
 }
@@ -134,11 +143,12 @@ struct Terminal {
 impl Output {
     /// That of this process.
     #[must_use]
-    pub fn of_process(json: bool, environment: &Environment) -> Self {
+    pub fn of_process(program: &'static str, json: bool, environment: &Environment) -> Self {
         let err = io::stderr().is_terminal();
         Self {
             out: Box::new(io::stdout()),
             err: Box::new(io::stderr()),
+            program,
             json,
             terminal: Terminal {
                 out: io::stdout().is_terminal(),
@@ -270,7 +280,7 @@ impl Output {
             for line in text.trim_end().lines() {
                 let line = line.strip_prefix("error: ").map_or_else(
                     || line.to_owned(),
-                    |message| format!("kluis: error: {message}"),
+                    |message| format!("{}: error: {message}", self.program),
                 );
                 // Standard error is the last resort: where it fails there is none other.
                 let _said = writeln!(self.err, "{line}").is_ok();
@@ -310,7 +320,7 @@ impl Output {
 
     fn say(&mut self, mark: &str, message: &str) {
         // Standard error is the last resort: where it fails there is none other.
-        let _said = writeln!(self.err, "kluis: {mark}{}", shown(message)).is_ok();
+        let _said = writeln!(self.err, "{}: {mark}{}", self.program, shown(message)).is_ok();
     }
 }
 
@@ -429,6 +439,7 @@ pub(super) mod tests {
         let output = Output {
             out: Box::new(out.clone()),
             err: Box::new(err.clone()),
+            program: "kluis",
             json,
             terminal: Terminal::default(),
         };
@@ -460,7 +471,7 @@ pub(super) mod tests {
         assert_eq!(out.text(), "");
         assert_eq!(
             err.text(),
-            "kluis: error: cannot read the configuration file=k.toml: disk\u{fffd} gone\n\
+            "kluis: error: cannot read the configuration k.toml: disk\u{fffd} gone\n\
              kluis: hint: look there\n"
         );
     }

@@ -11,6 +11,9 @@ use crate::config::Environment;
 
 /// What every command line of ours can say.
 pub(crate) trait Line: Parser {
+    /// The program's name, with which it signs what it says.
+    const PROGRAM: &'static str;
+
     /// Whether data is printed as JSON.
     fn json(&self) -> bool;
 }
@@ -27,7 +30,7 @@ pub(crate) fn run<L: Line>(
         .nth(1)
         .is_some_and(|word| word == KEEPER)
     {
-        let mut output = Output::of_process(false, &environment);
+        let mut output = Output::of_process(L::PROGRAM, false, &environment);
         return match serve_keeper() {
             Ok(()) => Exit::Done.into(),
             Err(error) => {
@@ -40,10 +43,10 @@ pub(crate) fn run<L: Line>(
         Ok(line) => line,
         Err(told) => {
             let json = std::env::args_os().any(|word| word == "--json");
-            return Output::of_process(json, &environment).usage(&told);
+            return Output::of_process(L::PROGRAM, json, &environment).usage(&told);
         }
     };
-    let mut output = Output::of_process(line.json(), &environment);
+    let mut output = Output::of_process(L::PROGRAM, line.json(), &environment);
     if let Some(error) = open {
         output.note(&format!("this process can be dumped and traced: {error}"));
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use clap::{Args, ValueHint};
-use http::Method;
+use http::{Method, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
@@ -21,6 +21,10 @@ use crate::types::limits;
 const PREFIX: &str = "/.kluis/v1/";
 /// A person waits no longer.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What may be wrong where nobody answers, or somebody else does.
+pub(super) const AT_ADDRESS: &str = "does it run, and is AWS_ENDPOINT_URL its address, https:// \
+                                     where it speaks TLS and http:// where it does not?";
 
 /// Who signs, and where the gateway is.
 #[derive(Debug, Args)]
@@ -121,7 +125,11 @@ pub(super) fn place(
 
 fn refused(error: &GatewayError) -> CliError {
     match error {
-        GatewayError::Refused { status, title, .. } => {
+        GatewayError::Refused {
+            status,
+            code,
+            title,
+        } => {
             let exit = if *status >= 500 || *status == 429 {
                 Exit::Unavailable
             } else {
@@ -129,14 +137,24 @@ fn refused(error: &GatewayError) -> CliError {
             };
             // What the gateway says of it is what went wrong, and no way to mend it.
             if title.is_empty() {
-                CliError::of(exit, error)
+                let told = CliError::of(exit, error);
+                if exit == Exit::No && is_foreign(*status, code) {
+                    return told.hint("no gateway answers so").hint(AT_ADDRESS);
+                }
+                told
             } else {
                 CliError::new(exit, format!("{error}: {title}"))
             }
         }
-        GatewayError::Unreachable(_) => CliError::of(Exit::Unavailable, error)
-            .hint("does it run, and is AWS_ENDPOINT_URL its address?"),
+        GatewayError::Unreachable(_) => CliError::of(Exit::Unavailable, error).hint(AT_ADDRESS),
     }
+}
+
+/// Whether an answer is in nobody's code but HTTP's own: of a port that serves something else, or
+/// of TLS that was spoken to in clear.
+fn is_foreign(status: u16, code: &str) -> bool {
+    let status = StatusCode::from_u16(status).ok();
+    status.and_then(|status| status.canonical_reason()) == Some(code)
 }
 
 /// Whether a refusal is that what was asked for is not there, which only who may know is told.
@@ -196,5 +214,30 @@ mod tests {
         let away = refused(&GatewayError::Unreachable("refused".to_owned()));
         assert_eq!(away.exit(), Exit::Unavailable);
         assert!(away.hints()[0].contains("AWS_ENDPOINT_URL"));
+        assert!(bare.hints().is_empty(), "a gateway may be too busy to say");
+    }
+
+    #[test]
+    fn who_answers_and_is_no_gateway_is_told_from_one_that_refuses() {
+        let refusal = |status, code: &str, title: &str| {
+            refused(&GatewayError::Refused {
+                status,
+                code: code.to_owned(),
+                title: title.to_owned(),
+            })
+        };
+        for (status, code) in [(400, "Bad Request"), (404, "Not Found")] {
+            let told = refusal(status, code, "");
+            let words = format!("the gateway refuses: {status} {code}");
+            assert_eq!((told.message(), told.exit()), (words.as_str(), Exit::No));
+            assert!(told.hints()[1].contains("https://"), "{:?}", told.hints());
+        }
+        for (status, code, title) in [
+            (403, "AccessDenied", ""),
+            (404, "NoSuchDataset", "There is no such dataset."),
+            (503, "Service Unavailable", ""),
+        ] {
+            assert!(refusal(status, code, title).hints().is_empty(), "{code}");
+        }
     }
 }

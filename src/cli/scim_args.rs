@@ -13,7 +13,7 @@ pub enum ScimCommand {
     /// Its system is told the address `https://GATEWAY/.kluis/v1/scim/v2` and the credential as a
     /// bearer token. Whom it makes is called `NAME.user-name`; it can speak of nobody else.
     #[command(
-        after_long_help = "Example:\n  kluis scim create sram --for a.jansen --issuer sram --subject external-id --output sram.token"
+        after_long_help = "Example:\n  kluis scim create sram --for a.jansen --issuer sram --subject external-id \\\n    --output sram.token"
     )]
     Create {
         /// Its name: a-z, 0-9 and single hyphens

@@ -66,6 +66,8 @@ pub(super) fn demo(
     runtime()?
         .block_on(demo::run(&ask, environment, output))
         .map_err(|error| match error {
+            DemoError::Serve(ServeError::Bind { .. }) => CliError::of(Exit::Unavailable, &error)
+                .hint("another program may listen there: `--listen 127.0.0.1:9100` is another address"),
             DemoError::Serve(error) => refuse(&error),
             DemoError::NotItsOwn { .. } => CliError::of(Exit::Usage, &error).hint(
                 "`kluis serve` serves a vault that is there; `--dir` names another place for a demo",
@@ -75,8 +77,9 @@ pub(super) fn demo(
                 ask.dir.join("kluis.toml").display()
             )),
             DemoError::Log(_) => CliError::of(Exit::Usage, &error),
-            DemoError::File { .. }
-            | DemoError::Keys(_)
+            DemoError::File { .. } => CliError::of(Exit::Usage, &error)
+                .hint("`--dir` names a directory that this user may write, on a disk with room"),
+            DemoError::Keys(_)
             | DemoError::Store(_)
             | DemoError::Vault(_)
             | DemoError::Entropy(_)
@@ -103,7 +106,8 @@ fn refuse(error: &ServeError) -> CliError {
         }
         ServeError::Bind { .. } => (
             Exit::Unavailable,
-            "another program may listen there: choose another address",
+            "another program may listen there: `server.listen` and `ops.listen` in the \
+             configuration name other addresses",
         ),
         ServeError::Worm(_) => (
             Exit::Usage,

@@ -177,16 +177,24 @@ pub(super) fn unnamed(flag: &str, named: Option<&PrincipalId>) -> Result<(), Cli
     )))
 }
 
-/// Who is named where nobody signs.
+/// Who is named where nobody signs, in whose name the host may act (`policy.host_approves`).
 pub(super) fn named<'p>(
     flag: &str,
     named: Option<&'p PrincipalId>,
+    desk: Desk<'_>,
 ) -> Result<&'p PrincipalId, CliError> {
-    named.ok_or_else(|| lacking(flag))
+    match named {
+        Some(who) => Ok(who),
+        None => Err(lacking(flag, desk.config()?.policy.host_approves)),
+    }
 }
 
-/// Nobody is named where nobody signs.
-pub(super) fn lacking(flag: &str) -> CliError {
+/// Nobody is named where nobody signs. A flag that would be refused is not asked for.
+pub(super) fn lacking(flag: &str, speaks: bool) -> CliError {
+    if !speaks {
+        return CliError::new(Exit::Usage, NOBODY_SPEAKS)
+            .hint("she runs the same with `--credentials FILE`, from any machine");
+    }
     let told = format!("on the vault's host `{flag}` says on whose word");
     CliError::new(Exit::Usage, told)
         .hint("with `--credentials FILE` it is her own, from any machine")

@@ -21,7 +21,7 @@ pub enum WebhookCommand {
     /// Each notice is a POST of JSON, signed as Standard Webhooks has it; any 2xx takes it. One
     /// that is not taken is sent again for a day. The receiver of before gets nothing more.
     #[command(
-        after_long_help = "Example:\n  kluis webhook set icu-sepsis --url https://hooks.umc.example/kluis --output hook.secret"
+        after_long_help = "Example:\n  kluis webhook set icu-sepsis --url https://hooks.umc.example/kluis \\\n    --output hook.secret"
     )]
     Set {
         /// The project

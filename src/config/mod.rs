@@ -37,7 +37,7 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024;
 #[non_exhaustive]
 pub enum ConfigError {
     /// The file cannot be read.
-    #[error("cannot read the configuration file={}", path.display())]
+    #[error("cannot read the configuration {}", path.display())]
     Read {
         /// Which file.
         path: PathBuf,
@@ -46,7 +46,7 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// The file is larger than a configuration can be.
-    #[error("the configuration is larger than 1 MiB file={}", path.display())]
+    #[error("the configuration {} is larger than 1 MiB", path.display())]
     TooLarge {
         /// Which file.
         path: PathBuf,

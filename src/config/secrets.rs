@@ -23,7 +23,7 @@ pub struct StoreCredentials {
 #[non_exhaustive]
 pub enum SecretError {
     /// A file cannot be read.
-    #[error("cannot read the secret file={}", path.display())]
+    #[error("cannot read the secret file {}", path.display())]
     Read {
         /// Which file.
         path: PathBuf,
@@ -32,13 +32,13 @@ pub enum SecretError {
         source: std::io::Error,
     },
     /// A file is empty, too long, or holds more than one line.
-    #[error("a secret is one line of at most 64 KiB file={}", path.display())]
+    #[error("the secret file {} is not one line of at most 64 KiB", path.display())]
     Shape {
         /// Which file.
         path: PathBuf,
     },
     /// Others than the owner can read the file.
-    #[error("others can read the secret file={}", path.display())]
+    #[error("others can read the secret file {}", path.display())]
     Exposed {
         /// Which file.
         path: PathBuf,

@@ -380,7 +380,7 @@ async fn refused(status: StatusCode, mut body: Incoming) -> GatewayError {
             let message = text.split_once("<Message>");
             let message = message.and_then(|(_, rest)| rest.split_once("</Message>"));
             (
-                code.unwrap_or_else(|| status.to_string()),
+                code.unwrap_or_else(|| status.canonical_reason().unwrap_or_default().to_owned()),
                 message.map_or_else(String::new, |(inside, _)| inside.to_owned()),
             )
         },

@@ -197,7 +197,7 @@ fn a_bundle_is_checked_by_who_never_saw_the_vault() {
         &kept,
         "--requests",
     ];
-    let requests = told(&audit(&shown), 0, "a continuation of 1 kept checkpoints");
+    let requests = told(&audit(&shown), 0, "a continuation of 1 kept checkpoint");
     assert!(requests.contains("audit bundle"), "{requests}");
     assert!(requests.contains("\"dataset\":\"ecg\""), "{requests}");
     // The older one is now a log that was rolled back.

@@ -68,6 +68,13 @@ impl Vault {
 }
 
 #[test]
+fn a_policy_that_is_not_there_is_named() {
+    let vault = Vault::founded();
+    let nowhere = vault.audit(&["cosign", "--trust", "no.policy"]);
+    told(&nowhere, 2, "kluis-audit: error: no.policy: No such file");
+}
+
+#[test]
 fn a_bundle_holds_under_a_quorum_of_witnesses() {
     let vault = Vault::founded();
     vault.serves_once();
@@ -93,7 +100,7 @@ fn a_bundle_holds_under_a_quorum_of_witnesses() {
     told(
         &vault.audit(&["cosign", "--trust", &policy]),
         0,
-        "cosigned by 1 witnesses",
+        "cosigned by 1 witness",
     );
     let two = Witness::start(&vault, "two", &log);
     let policy = vault.policy(
@@ -165,7 +172,7 @@ fn a_witness_is_reached_over_tls_by_who_trusts_it() {
     let cosign = ["cosign", "--trust", &policy];
     let with = |ca: &str| vault.audit(&[&cosign[..], &["--ca", ca]].concat());
     told(&with(&foreign), 3, "it cannot be reached");
-    told(&with(&chain), 0, "cosigned by 1 witnesses");
+    told(&with(&chain), 0, "cosigned by 1 witness");
     // A certificate that is none, and a witness on another machine in clear.
     told(&with(&log), 2, "no certificate to trust");
     let policy = vault.policy("all", &[("one", &key, "http://192.0.2.1:8787")]);
@@ -192,7 +199,7 @@ fn a_witness_does_not_cosign_a_log_that_was_rolled_back_or_is_not_known() {
     vault.kluis(&["principal", "create", "bob"], "person");
     vault.serves_once();
     let cosign = ["cosign", "--trust", &policy];
-    told(&vault.audit(&cosign), 0, "cosigned by 1 witnesses");
+    told(&vault.audit(&cosign), 0, "cosigned by 1 witness");
     std::fs::write(vault.path("data/log/checkpoint"), older).expect("written");
     told(&vault.audit(&cosign), 3, "the log was rolled back");
     // Another vault's log: the witness does not know it.

@@ -157,6 +157,14 @@ fn the_logs_own_reading_stands_in_it_before_it_is_shown() {
         .run(&["audit", "show", "0198f0c27a1e7c3b9d510c6a5d0f2b11"])
         .expect(1, &["no such event", "hint: `kluis audit tail`"]);
     vault.run(&["audit", "show"]).expect(2, &["kluis: error:"]);
+    let none = ["audit", "show", "--principal", "nobody.here"];
+    let told = vault.run(&none).expect(0, &[]);
+    assert_eq!(
+        (told.out.as_str(), told.err.as_str()),
+        ("", "kluis: no records\n")
+    );
+    let told = vault.run(&[&none[..], &["--json"]].concat()).expect(0, &[]);
+    assert_eq!((told.out.as_str(), told.err.as_str()), ("", ""));
 }
 
 #[test]

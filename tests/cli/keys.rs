@@ -92,7 +92,7 @@ fn keys_are_listed_replaced_and_copied() {
         .expect(1, &["no such approval"]);
     vault
         .run(&["doctor"])
-        .expect(0, &["1 copies of the keys are whole"]);
+        .expect(0, &["the copy of the keys is whole"]);
 
     // The copy is away: what is there stays readable, nothing is made, and it is told.
     fs::rename(vault.path("copy"), vault.path("away")).expect("moved");

@@ -201,7 +201,7 @@ fn blobs_that_the_store_lost_are_found() {
         .expect(0, &["blobs that are missing        0"]);
     vault
         .run(&["doctor"])
-        .expect(0, &["each of 1 datasets has its key"]);
+        .expect(0, &["the one dataset has its key"]);
     let largest = vault
         .blobs("store")
         .into_iter()

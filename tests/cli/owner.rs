@@ -396,12 +396,21 @@ fn it_says_whose_word_it_takes() {
     far.vault
         .run(&[&host[..], &["--propose"]].concat())
         .expect(2, &["hint: `--proposer PERSON`"]);
+    let publish = ["dataset", "publish", "icu/ecg"];
+    // What would be refused is not asked for.
+    for line in [&host[..], &publish] {
+        let told = far.vault.run(line);
+        let told = told.expect(2, &["nobody acts in another's name", "--credentials FILE"]);
+        assert!(!told.err.contains("on whose word"), "{}", told.err);
+    }
+    far.vault
+        .edit("# host_approves = false", "host_approves = true");
     far.vault.run(&host).expect(
         2,
         &["`--approver` says on whose word", "--credentials FILE"],
     );
     far.vault
-        .run(&["dataset", "publish", "icu/ecg"])
+        .run(&publish)
         .expect(2, &["`--publisher` says on whose word"]);
 }
 

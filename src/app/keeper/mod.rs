@@ -49,7 +49,7 @@ pub enum KeeperError {
     #[error("what opens the keeper of the root cannot be had")]
     Secret(#[source] SecretError),
     /// A wrong PIN was tried as often as is done without a person.
-    #[error("the PIN was refused before, and is not tried again without a person file={}", path.display())]
+    #[error("the PIN was refused before, and is not tried again without a person: {}", path.display())]
     Tries {
         /// The count.
         path: PathBuf,

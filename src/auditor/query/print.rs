@@ -193,6 +193,8 @@ impl Printer {
             }
             std::fs::rename(&out.beside, &out.path)?;
             output.note(&format!("{} rows are in {}", self.rows, out.path.display()));
+        } else if self.rows == 0 && self.format == Format::Table {
+            output.note("no records");
         }
         Ok(())
     }

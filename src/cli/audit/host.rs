@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::super::open::{Desk, call, journal};
 use super::super::output::{CliError, Exit, Output};
 use super::super::serve;
-use super::{absent, print, whole};
+use super::{absent, nothing, print, whole};
 use crate::journal::{Filter, JournalError, Pairs, Reader, Request};
 use crate::types::EventId;
 
@@ -118,6 +118,9 @@ impl Log {
             print(&request.view().json(), output)?;
         }
         self.tell(output);
+        if last.is_empty() && open.is_empty() && !follow {
+            nothing(output);
+        }
         if follow {
             serve::runtime()?.block_on(self.follow(output))?;
         }
@@ -146,8 +149,10 @@ impl Log {
             whole(&request.view().json(), event.is_some(), output)?;
         }
         self.tell(output);
-        if let (Some(event), 0) = (event, shown) {
-            return Err(absent(event));
+        match event {
+            Some(event) if shown == 0 => return Err(absent(event)),
+            None if shown == 0 => nothing(output),
+            Some(_) | None => {}
         }
         Ok(self.exit())
     }

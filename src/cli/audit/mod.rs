@@ -82,6 +82,13 @@ fn whole(record: &Value, one: bool, output: &mut Output) -> Result<(), CliError>
     Ok(())
 }
 
+/// Nothing fits: silence could be a fault, too. Who counts lines of JSON is told nothing beside.
+fn nothing(output: &mut Output) {
+    if !output.is_json() {
+        output.note("no records");
+    }
+}
+
 fn absent(event: EventId) -> CliError {
     CliError::new(Exit::No, format!("no such event: {event}"))
         .hint("`kluis audit tail` shows the newest, each with its event")

@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::super::output::{CliError, Exit, Output};
 use super::super::remote::Question;
 use super::super::way::{Signer, no_answer};
-use super::{absent, print, whole};
+use super::{absent, nothing, print, whole};
 use crate::app::system::SystemClock;
 use crate::journal::Filter;
 use crate::types::{Clock as _, ProjectName, Timestamp, limits};
@@ -132,6 +132,9 @@ pub(super) fn tail(
     for record in &last {
         print(record, output)?;
     }
+    if last.is_empty() {
+        nothing(output);
+    }
     lost(missing, output);
     Ok(Exit::Done)
 }
@@ -157,6 +160,9 @@ pub(super) fn show(
         shown = shown.saturating_add(1);
         whole(&record, one, output)
     })?;
+    if shown == 0 && !one {
+        nothing(output);
+    }
     lost(missing, output);
     match filter.event {
         Some(event) if shown == 0 => Err(absent(event)),

@@ -56,7 +56,7 @@ const PEOPLE: [(&str, &str, Option<&str>, Option<&str>); 5] = [
 #[non_exhaustive]
 pub(in crate::cli) enum DemoError {
     /// A file of the demo cannot be read or written.
-    #[error("cannot use path={}", path.display())]
+    #[error("cannot use {}", path.display())]
     File {
         /// Which.
         path: PathBuf,

@@ -44,6 +44,13 @@ pub(super) async fn run(
     }
     found::write_file(&ready, format!("{endpoint}\n").as_bytes(), 0o644)?;
     tracing::info!(%endpoint, ops = %gateway.ops_address(), "the demo vault serves");
+    if ask.headless {
+        let dir = ask.dir.display();
+        output.note(&format!(
+            "the demo serves at {endpoint}, for the credentials in {dir}/*.env; Ctrl-C ends it"
+        ));
+    }
     gateway.run().await?;
+    output.note("the demo has ended; started again it goes on where it was");
     found::remove_if_there(&ready)
 }

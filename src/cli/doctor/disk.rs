@@ -1,4 +1,4 @@
-//! Room on the disks of journal, catalog and store.
+//! Room on the disks of journal, log, catalog and store.
 
 use std::path::Path;
 
@@ -14,6 +14,7 @@ const FREE_BYTES_FAIL: u64 = 128 * 1024 * 1024;
 pub(super) fn look(config: &Config, report: &mut Report) {
     let mut places = vec![
         ("the journal", config.journal.dir.as_path()),
+        ("the log", config.proof.dir.as_path()),
         ("the catalog", config.catalog.path.as_path()),
     ];
     if config.store.kind == StoreKind::Local {

@@ -166,6 +166,7 @@ pub(super) fn of_copies(ring: &KeyRing, report: &mut Report) {
         return;
     }
     match ring.mend_copies() {
+        Ok(()) if copies == 1 => report.ok("keys", "the copy of the keys is whole"),
         Ok(()) => report.ok("keys", format!("{copies} copies of the keys are whole")),
         Err(error) => report.error(
             "keys",
@@ -200,10 +201,12 @@ pub(super) fn of_datasets(ring: &KeyRing, datasets: &[DatasetRow], report: &mut 
         .map(|row| format!("{}/{}", row.bucket.project, row.bucket.dataset))
         .collect();
     if keyless.is_empty() {
-        report.ok(
-            "keys",
-            format!("each of {} datasets has its key", datasets.len()),
-        );
+        let says = match datasets.len() {
+            0 => "no dataset is there that needs a key".to_owned(),
+            1 => "the one dataset has its key".to_owned(),
+            all => format!("each of {all} datasets has its key"),
+        };
+        report.ok("keys", says);
     } else {
         report.fail(
             "keys",

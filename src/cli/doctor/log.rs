@@ -1,6 +1,10 @@
-//! The journal: readable from end to end, its lanes closed or held. Nothing of a record is shown.
+//! The journal: readable from end to end, its lanes closed or held; and whether the log of its
+//! checkpoints can be kept. Nothing of a record is shown.
 
 use std::collections::BTreeSet;
+use std::path::Path;
+
+use rustix::fs::{Access, access};
 
 use super::Report;
 use crate::app::system::SystemClock;
@@ -16,6 +20,7 @@ const DAMAGES_SHOWN_MAX: usize = 20;
 
 /// Looks at the lanes, then reads all of them.
 pub(super) fn look(config: &Config, ring: Option<&KeyRing>, report: &mut Report) {
+    kept(&config.proof.dir, report);
     let dir = &config.journal.dir;
     if !dir.is_dir() {
         return report.fail(
@@ -38,6 +43,31 @@ pub(super) fn look(config: &Config, ring: Option<&KeyRing>, report: &mut Report)
     match Reader::open(dir, ring.log_key()) {
         Ok(reader) => read(reader, serving, report),
         Err(error) => report.error("journal", &error, "see that this user may read it"),
+    }
+}
+
+/// Whether the log can be kept: without it no gateway starts. The first start makes what of the
+/// directory is not there; nothing is written here.
+fn kept(dir: &Path, report: &mut Report) {
+    let there = dir.ancestors().find(|path| path.exists());
+    let there = there.unwrap_or_else(|| Path::new("."));
+    let lock = dir.join("lock");
+    let looked = access(there, Access::WRITE_OK | Access::EXEC_OK).and_then(|()| {
+        if lock.exists() {
+            access(&lock, Access::WRITE_OK)
+        } else {
+            Ok(())
+        }
+    });
+    let name = dir.display();
+    match looked {
+        Ok(()) if there == dir => report.ok("log", format!("it can be kept in {name}")),
+        Ok(()) => report.ok("log", format!("the first start makes {name}")),
+        Err(error) => report.fail(
+            "log",
+            format!("{name} cannot be written: {}", std::io::Error::from(error)),
+            "set `proof.dir` to a directory that is the gateway's to write, on a disk that stays",
+        ),
     }
 }
 
@@ -120,5 +150,42 @@ fn read(reader: Reader, serving: bool, report: &mut Report) {
             format!("{} requests were open when the gateway stopped", open.len()),
             "the next start of the gateway closes them in the log",
         );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::super::State;
+    use super::*;
+
+    fn told(dir: &Path) -> (State, String) {
+        let mut report = Report::default();
+        kept(dir, &mut report);
+        let line = report.0.pop().expect("a line");
+        assert!(report.0.is_empty() && line.mend.is_some() == (line.state == State::Fail));
+        (line.state, line.says)
+    }
+
+    #[test]
+    fn a_log_that_cannot_be_kept_is_told_and_nothing_is_made() {
+        let place = tempfile::tempdir().expect("a directory");
+        let dir = place.path().join("data/log");
+        let (state, says) = told(&dir);
+        assert!(state == State::Ok && says.contains("the first start makes"));
+        assert!(!place.path().join("data").exists());
+        fs::create_dir_all(&dir).expect("made");
+        fs::write(dir.join("lock"), "").expect("written");
+        let (state, says) = told(&dir);
+        assert!(state == State::Ok && says.contains("can be kept in"));
+        // Where a file is, root itself makes nothing.
+        let file = place.path().join("file");
+        fs::write(&file, "").expect("written");
+        for wrong in [file.clone(), file.join("log"), file.join("a/b")] {
+            let (state, says) = told(&wrong);
+            let name = wrong.display().to_string();
+            assert!(state == State::Fail && says.contains(&name), "{says}");
+        }
     }
 }

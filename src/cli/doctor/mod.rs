@@ -75,6 +75,12 @@ impl Report {
         self.put(check, State::Fail, says.into(), Some(mend));
     }
 
+    /// Whether a check failed.
+    fn fails(&self, check: &str) -> bool {
+        let failed = |line: &Line| line.check == check && line.state == State::Fail;
+        self.0.iter().any(failed)
+    }
+
     /// An error with its causes.
     fn error(&mut self, check: &'static str, error: &dyn std::error::Error, mend: &str) {
         let told = CliError::of(Exit::No, error);
@@ -90,11 +96,7 @@ pub(super) fn run(desk: Desk<'_>, output: &mut Output) -> Result<Exit, CliError>
             report.ok("config", format!("{} is valid", desk.path.display()));
             examine(&config, desk, &mut report)?;
         }
-        Err(error) => report.fail(
-            "config",
-            error.message(),
-            "`kluis init` makes one; docs/configuration.md lists every setting",
-        ),
+        Err(error) => report.fail("config", error.message(), &error.hints().join("; ")),
     }
     print(&report, output)
 }
@@ -225,6 +227,9 @@ fn policy(config: &Config, report: &mut Report) {
             Severity::Warning => report.warn("policy", finding.to_string(), "review the line"),
             Severity::Error => report.fail("policy", finding.to_string(), MEND),
         }
+    }
+    if report.fails("policy") {
+        return;
     }
     match load_policy(dir) {
         Ok(policy) => {

@@ -58,6 +58,10 @@ pub(super) async fn look(config: &Config, desk: Desk<'_>, report: &mut Report) {
     if config.store.kind == StoreKind::Local || config.volumes.worm == Worm::Off {
         return;
     }
+    // They are at the same endpoint, by the same credential.
+    if report.fails("store") {
+        return report.warn("worm", "not looked at", "mend the store first");
+    }
     let volumes = match open_volumes(config, desk.environment, false).await {
         Ok(volumes) => volumes,
         Err(error) => return report.fail("worm", refuse(&error).message(), MEND),

@@ -25,7 +25,8 @@ pub(super) fn create(
                 .hint("`--proposer PERSON` in the place of `--propose`"),
         );
     }
-    let made = desk.act(output, async |opened| make(opened, ask).await);
+    let speaks = desk.config()?.policy.host_approves;
+    let made = desk.act(output, async |opened| make(opened, (ask, speaks)).await);
     made.map_err(|error| match &ask.approver {
         Some(approver) => way::herself(error, "--approver", approver),
         None => error,
@@ -57,7 +58,7 @@ pub(super) fn approve(
     desk: Desk<'_>,
     output: &mut Output,
 ) -> Result<(), CliError> {
-    let approver = way::named("--approver", approver)?;
+    let approver = way::named("--approver", approver, desk)?;
     let done = desk.act(output, async |opened| {
         let call = call(opened, "grant approve")?;
         let vault = &opened.vault;
@@ -93,7 +94,7 @@ pub(super) fn review(
     output: &mut Output,
 ) -> Result<Vec<GrantUse>, CliError> {
     if !confirm.is_empty() {
-        way::named("--approver", approver)?;
+        way::named("--approver", approver, desk)?;
     }
     let done = desk.act(output, async |opened| {
         let vault = &opened.vault;
@@ -111,7 +112,7 @@ pub(super) fn review(
     })
 }
 
-async fn make(opened: &Opened, ask: &GrantArgs) -> Result<GrantId, CliError> {
+async fn make(opened: &Opened, (ask, speaks): (&GrantArgs, bool)) -> Result<GrantId, CliError> {
     let vault = &opened.vault;
     let catalog = vault.catalog();
     there(catalog, &ask.project).await?;
@@ -157,7 +158,7 @@ async fn make(opened: &Opened, ask: &GrantArgs) -> Result<GrantId, CliError> {
             let grant = worded(opened, ask, proposer)?;
             Ok(vault.propose_grant(&call, grant).await?.id)
         }
-        (None, None) => Err(way::lacking("--approver")
+        (None, None) => Err(way::lacking("--approver", speaks)
             .hint("`--proposer PERSON` asks for it, for an owner to approve")),
     }
 }
