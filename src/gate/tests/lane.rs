@@ -301,8 +301,8 @@ async fn a_store_that_acknowledged_and_lost_is_found_out() {
     assert_eq!(copy.events(), [event(1), event(2)]);
 }
 
-/// The directory may hold the only copy: nothing there is touched before the store's files are known
-/// to follow one another.
+/// The directory may hold the only copy: nothing there is touched before the store's files are
+/// known to follow one another.
 #[tokio::test]
 async fn a_store_that_lost_the_end_of_a_file_takes_nothing_from_the_directory() {
     let world = World::new();
