@@ -47,8 +47,8 @@ impl Rebuild<'_> {
         let Some(newest) = states.last() else {
             return Ok(());
         };
-        // Who opens the log begins with the tiles before its newest round, wherever that lies in the
-        // bundles.
+        // Who opens the log begins with the tiles before its newest round, wherever that lies in
+        // the bundles.
         let begins = self.sizes(newest)?.0;
         while let Some((width, bytes)) = next().map_err(|what| NotaryError::Internal { what })? {
             for entry in decode_bundle(width, &bytes)? {
