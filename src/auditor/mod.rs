@@ -31,6 +31,7 @@ mod source;
 mod verify;
 mod whole;
 mod witness;
+mod words;
 mod worm;
 #[cfg(test)]
 mod worm_tests;

@@ -2,7 +2,7 @@
 //! `kluis: error: …` and `kluis: hint: …` (or another program's name); colour and progress are for
 //! terminals alone.
 
-use std::fmt::{Display, Write as _};
+use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write};
 use std::process::ExitCode;
 
@@ -114,13 +114,6 @@ impl From<io::Error> for CliError {
         }
         Self::of(Exit::Usage, &error)
     }
-}
-
-/// So many of something, in words.
-pub(crate) fn count(number: impl Display, one: &str, many: &str) -> String {
-    let number = number.to_string();
-    let word = if number == "1" { one } else { many };
-    format!("{number} {word}")
 }
 
 /// Where a command's words go.

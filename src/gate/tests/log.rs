@@ -125,6 +125,53 @@ async fn a_lost_log_is_made_again_and_grows_on_from_its_last_checkpoint() {
     }
 }
 
+/// A round of two entries fills a bundle with its first: its second is in no full one, so that it
+/// stays in the store behind whatever round comes next, and behind a keeper that is started again.
+#[tokio::test]
+async fn a_round_that_fills_a_bundle_in_its_middle_is_not_lost() {
+    const OTHER: &str = "gw-2";
+    let world = World::new();
+    let gate = world.gate();
+    let told = |notary: &mut Notary, lanes: &[(&'static str, &Arc<Wal>)]| {
+        let lanes: Vec<Lane<'_>> = lanes
+            .iter()
+            .map(|(name, wal)| Lane {
+                name,
+                durable: wal.durable(),
+            })
+            .collect();
+        notary.round(&lanes).unwrap().unwrap().checkpoint.size
+    };
+    let one = world.open_by(&gate, 60_000).unwrap();
+    let mut keeper = notary(&world, &gate).unwrap();
+    note(&one, 0).await.unwrap();
+    assert_eq!(told(&mut keeper, &[(LANE, &one)]), 1);
+    let two = world.open_lane(OTHER, Some(&gate), 60_000).unwrap();
+    let both = async |keeper: &mut Notary, n: u32| {
+        note(&one, n).await.unwrap();
+        note(&two, 10_000 + n).await.unwrap();
+        told(keeper, &[(LANE, &one), (OTHER, &two)])
+    };
+    for n in 1..128 {
+        assert_eq!(both(&mut keeper, n).await, u64::from(n) * 2 + 1);
+    }
+    assert_eq!(both(&mut keeper, 128).await, 257);
+    drop(keeper);
+    let mut keeper = notary(&world, &gate).unwrap();
+    assert_eq!(both(&mut keeper, 129).await, 259);
+    let (checkpoint, entries) = read(&world);
+    drop(keeper);
+    two.close().await.unwrap();
+    close(&world, one).await.unwrap();
+    lose(&world);
+    let wal = world.open_by(&gate, 60_000).unwrap();
+    let _again = notary(&world, &gate).unwrap();
+    let (same, there) = read(&world);
+    assert_eq!((same.size, same.root), (checkpoint.size, checkpoint.root));
+    assert_eq!(there, entries);
+    close(&world, wal).await.unwrap();
+}
+
 /// The machine and its disk are lost at each PUT of a round: no checkpoint that was ever signed is
 /// anything but a beginning of the log afterwards.
 #[tokio::test]

@@ -153,14 +153,23 @@ impl World {
         gate: Option<&Gate>,
         wait_ms: u64,
     ) -> Result<Arc<Wal>, JournalError> {
+        self.open_lane(LANE, gate, wait_ms)
+    }
+
+    pub(super) fn open_lane(
+        &self,
+        lane: &str,
+        gate: Option<&Gate>,
+        wait_ms: u64,
+    ) -> Result<Arc<Wal>, JournalError> {
         let config = WalConfig {
             file_bytes: JOURNAL_FILE_BYTES_MIN,
             queue_max: 256,
             open_max: 200,
             wait_ms,
-            replica: gate.map(|gate| gate.replica(LANE, None)),
+            replica: gate.map(|gate| gate.replica(lane, None)),
             synced: gate.is_none(),
-            ..WalConfig::new(self.journal(), LANE.to_owned(), key())
+            ..WalConfig::new(self.journal(), lane.to_owned(), key())
         };
         let entropy = Arc::<Ticking>::clone(&self.ticking);
         Wal::open(config, Arc::<Ticking>::clone(&self.ticking), entropy)
