@@ -165,6 +165,8 @@ async fn a_round_that_fills_a_bundle_in_its_middle_is_not_lost() {
     close(&world, one).await.unwrap();
     lose(&world);
     let wal = world.open_by(&gate, 60_000).unwrap();
+    std::fs::create_dir(world.journal().join(OTHER)).unwrap();
+    gate.complete(&world.journal(), OTHER).unwrap();
     let _again = notary(&world, &gate).unwrap();
     let (same, there) = read(&world);
     assert_eq!((same.size, same.root), (checkpoint.size, checkpoint.root));
