@@ -15,7 +15,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 FILES = {"file": b"0123456789" * 700, "folder/inside": b"x", "folder/deeper/leaf": b"leaf", "empty": b""}
 PATHS = ["file", "empty", "folder", "folder/", "folder/inside", "folder/deeper/leaf", ".", "folder/.", "folder/..", "folder/../file",
          "absent", "absent/", "absent/x", "file/", "file/x", "file/..", "n" * 255, "n" * 256, "folder/" + "n" * 256, "p/" * 2000 + "p",
-         "folder/" * 3 + "x", "\udcff\udcfe", "a\nb", "//file", "./folder//inside"]
+         "folder/" * 3 + "x", "\udcff\udcfe", "a\nb", ".//file", "./folder//inside"]
 FLAGS = ["O_RDONLY", "O_WRONLY", "O_RDWR", "O_RDONLY|O_CREAT", "O_WRONLY|O_CREAT", "O_RDONLY|O_CREAT|O_EXCL", "O_RDONLY|O_TRUNC",
          "O_WRONLY|O_TRUNC", "O_WRONLY|O_APPEND", "O_RDONLY|O_DIRECTORY", "O_RDONLY|O_NOFOLLOW", "O_PATH", "O_RDONLY|O_NONBLOCK",
          "O_RDONLY|O_CREAT|O_DIRECTORY", "O_RDWR|O_TMPFILE", "O_RDONLY|O_NOATIME", "O_RDONLY|O_SYNC"]
