@@ -21,7 +21,7 @@ pub(in crate::vault) use crate::vault::access::lease::Lease;
 use crate::vault::access::lease::RECHECK_MS;
 use crate::vault::access::uses::Recent;
 use crate::vault::error::{ErrorKind, VaultError};
-use crate::vault::log::kept::Kept;
+use crate::vault::log::kept::{Kept, ScopeText};
 pub(in crate::vault) use crate::vault::people::assurance::circumstances;
 use crate::vault::people::claims::{Claimant, Claimed};
 use crate::vault::people::session::Session;
@@ -119,7 +119,7 @@ struct Known {
     responsible: Option<PrincipalId>,
     secret: crate::types::SecretText,
     /// What its scope binds it to; `None` for a credential that carries all its owner's rights.
-    bounds: Option<Arc<Bounds>>,
+    bounds: Option<(Arc<Bounds>, ScopeText)>,
 }
 
 /// What an answer was read under: what is kept of it must not outlive either.
@@ -367,7 +367,10 @@ impl Guard {
         };
         let secret = vault.open_credential(&row)?;
         let known = Arc::new(Known {
-            bounds: Bounds::of_key(&row).map(Arc::new),
+            bounds: Bounds::of_key(&row).map(|bounds| {
+                let text = ScopeText::of(&row.id, &bounds);
+                (Arc::new(bounds), text)
+            }),
             row,
             responsible: owner.acts_for,
             secret,
@@ -392,14 +395,14 @@ impl Vault {
         if known.row.expires.is_some_and(|end| end <= self.now()) {
             return Ok(None);
         }
-        if let Some(bounds) = &known.bounds {
-            self.guard.keep_scope(id, bounds).await?;
+        if let Some((_, text)) = &known.bounds {
+            self.guard.keep_scope(text).await?;
         }
         Ok(Some(Identity {
             principal: known.row.principal.clone(),
             responsible: known.responsible.clone(),
             secret: known.secret.duplicate(),
-            bounds: known.bounds.clone(),
+            bounds: known.bounds.as_ref().map(|(bounds, _)| Arc::clone(bounds)),
         }))
     }
 

@@ -77,11 +77,20 @@ impl Guard {
     }
 
     /// Puts the scope of a credential into the log.
-    pub(in crate::vault) async fn keep_scope(
-        &self,
-        id: &AccessKeyId,
-        bounds: &Bounds,
-    ) -> Result<(), VaultError> {
+    pub(in crate::vault) async fn keep_scope(&self, scope: &ScopeText) -> Result<(), VaultError> {
+        let text = || vec![scope.text.clone()];
+        self.kept.write(scope.version, self.now(), text).await
+    }
+}
+
+/// A credential's scope as the log keeps it: worded once, not at each request.
+pub(in crate::vault) struct ScopeText {
+    version: [u8; 32],
+    text: String,
+}
+
+impl ScopeText {
+    pub(in crate::vault) fn of(id: &AccessKeyId, bounds: &Bounds) -> Self {
         let scope = bounds.scope();
         let scope = CredentialScope {
             credential: id.clone(),
@@ -97,7 +106,9 @@ impl Guard {
             networks: scope.map_or_else(Vec::new, |scope| scope.networks.clone()),
         };
         let text = scope.text();
-        let version = CredentialScope::version(&text);
-        self.kept.write(version, self.now(), || vec![text]).await
+        Self {
+            version: CredentialScope::version(&text),
+            text,
+        }
     }
 }

@@ -20,6 +20,7 @@ use crate::types::{
     SecretText, Timestamp, UseClass, limits,
 };
 use crate::vault::access::guard::Guard;
+use crate::vault::log::kept::ScopeText;
 use crate::vault::people::assurance::Assured;
 use crate::vault::people::visas::VisaWord;
 use crate::vault::{ErrorKind, Identity, Vault, VaultError};
@@ -433,7 +434,8 @@ impl Vault {
             None => match self.unseal(id, token) {
                 Some(session) => {
                     let session = Arc::new(session);
-                    self.guard.keep_scope(id, &session.bounds).await?;
+                    let scope = ScopeText::of(id, &session.bounds);
+                    self.guard.keep_scope(&scope).await?;
                     let kept = Arc::clone(&session);
                     self.guard.keep(generation, |cache| {
                         let _before = cache.sessions.insert(id.clone(), kept);
