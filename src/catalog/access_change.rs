@@ -4,6 +4,7 @@ use super::Mutation;
 
 impl Mutation {
     /// Whether it changes who may do what, and so [`super::Catalog::generation`].
+    #[expect(clippy::too_many_lines, reason = "one arm for each mutation")]
     pub(super) const fn changes_access(&self) -> bool {
         match self {
             Self::SetRoster { kind, entry, .. } => match entry {
@@ -52,6 +53,7 @@ impl Mutation {
             | Self::DeleteVersion { .. }
             | Self::CheckHold(_)
             | Self::CheckLogTerms { .. }
+            | Self::CheckGrant { .. }
             | Self::SetAttached { .. }
             | Self::SetRetention { .. }
             | Self::SetHold { .. }

@@ -119,6 +119,8 @@ pub enum Conflict {
     NoCredential,
     /// No such grant.
     NoGrant,
+    /// A grant that a change rests on was withdrawn or changed meanwhile.
+    GrantChanged,
     /// What should be a group is none, or what should be its member is one.
     NoGroup,
     /// The principal is no member of the group.

@@ -138,6 +138,14 @@ pub enum Mutation {
     CreateGrant(Grant),
     /// Withdraws a grant, which must exist.
     DeleteGrant(GrantId),
+    /// Changes nothing; refused unless the grant is there on these terms. Before a change that was
+    /// judged on its being so, it is judged in the same commit.
+    CheckGrant {
+        /// Which.
+        grant: GrantId,
+        /// The terms that were read.
+        terms: Terms,
+    },
     /// Sets on whose word a grant rests, and its terms; it must exist. A grant begins with none.
     SetTerms {
         /// The grant.

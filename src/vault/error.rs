@@ -329,6 +329,10 @@ const fn of_conflict(conflict: Conflict) -> (ErrorKind, &'static str) {
         Conflict::NoPrincipal => (ErrorKind::InvalidArgument, "no such principal"),
         Conflict::NoCredential => (ErrorKind::InvalidArgument, "no such credential"),
         Conflict::NoGrant => (ErrorKind::InvalidArgument, "no such grant"),
+        Conflict::GrantChanged => (
+            ErrorKind::Conflict,
+            "a grant that this rests on was changed meanwhile: look, and try again",
+        ),
         Conflict::NoGroup => (
             ErrorKind::InvalidArgument,
             "only persons and workloads are members, and only of groups",

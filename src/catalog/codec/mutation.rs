@@ -151,5 +151,6 @@ mutations! {
         RestoreErased { work, writes, blobs } = 78,
         SetLogTerms { project, terms } = 80,
         CheckLogTerms { project, terms } = 90,
+        CheckGrant { grant, terms } = 91,
     }
 }

@@ -69,6 +69,16 @@ fn set_log(days: Option<u32>, pseudonyms: bool) -> Mutation {
     }
 }
 
+fn check_grant() -> Mutation {
+    Mutation::CheckGrant {
+        grant: GrantId::from_bytes([5; 16]),
+        terms: Terms {
+            version: Some(3),
+            ..Terms::default()
+        },
+    }
+}
+
 fn check_log(days: u32) -> Mutation {
     Mutation::CheckLogTerms {
         project: "icu".parse().unwrap(),
@@ -111,6 +121,7 @@ fn samples() -> Vec<Mutation> {
         Mutation::RestoreBlobs(vec![(BlobId::from_bytes([3; 16]), Timestamp::default())]),
         Mutation::RestoreSeq(9),
         Mutation::CheckHold(DatasetId::from_bytes([1; 16])),
+        check_grant(),
         check_log(400),
         Mutation::SetVersioning {
             dataset: DatasetId::from_bytes([1; 16]),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::samples::*;
 use super::{on_each, refused};
 use crate::catalog::{CatalogError, Conflict, Mutation, SharedCatalog};
+use crate::policy::Terms;
 use crate::types::{DatasetId, LogTerms};
 
 async fn commit(catalog: &SharedCatalog, mutation: Mutation) -> Result<(), CatalogError> {
@@ -205,6 +206,47 @@ async fn grants_come_and_go() {
         assert_eq!(withdraw().await, Ok(()));
         assert_eq!(withdraw().await, refused(Conflict::NoGrant));
         assert_eq!(catalog.grants_of(icu, ann).await.unwrap(), rows[..1]);
+    })
+    .await;
+}
+
+/// Of two withdrawals that rest on each other's grant, the second is refused, whole.
+#[tokio::test]
+async fn a_change_rests_on_a_grant_that_is_still_so() {
+    on_each(|catalog| async move {
+        furnish(&catalog).await;
+        for number in [1, 2] {
+            let row = grant(number, "icu", "ann");
+            commit(&catalog, Mutation::CreateGrant(row)).await.unwrap();
+        }
+        let withdraw = |number: u32, kept: Mutation| {
+            let delete = Mutation::DeleteGrant(grant(number, "icu", "ann").id);
+            catalog.commit(vec![kept, delete])
+        };
+        let changed = refused(Conflict::GrantChanged);
+        for other in [check_grant(2, Some(1)), check_grant(3, None)] {
+            assert_eq!(withdraw(1, other).await, changed);
+        }
+        assert_eq!(withdraw(1, check_grant(2, None)).await, Ok(()));
+        assert_eq!(withdraw(2, check_grant(1, None)).await, changed);
+        let left = grant(2, "icu", "ann");
+        let there = catalog.grants(&left.project, 9).await.unwrap();
+        assert_eq!(there, [left]);
+        // A change of its terms changes what rests on them; a look changes nothing.
+        let before = catalog.generation().await.unwrap();
+        assert_eq!(commit(&catalog, check_grant(2, None)).await, Ok(()));
+        assert_eq!(catalog.generation().await.unwrap(), before);
+        let narrower = Mutation::SetTerms {
+            grant: there[0].id,
+            approver: there[0].approver.clone(),
+            terms: Terms {
+                version: Some(1),
+                ..Terms::default()
+            },
+        };
+        commit(&catalog, narrower).await.unwrap();
+        assert_eq!(commit(&catalog, check_grant(2, None)).await, changed);
+        assert_eq!(commit(&catalog, check_grant(2, Some(1))).await, Ok(()));
     })
     .await;
 }

@@ -81,6 +81,7 @@ fn access() -> impl Strategy<Value = Mutation> {
         (few(), name(), name()).prop_map(|(i, p, n)| Mutation::CreateGrant(grant(i, p, n))),
         few().prop_map(|i| Mutation::DeleteGrant(grant(i, "a", "a").id)),
         (few(), name()).prop_map(|(i, p)| ask(approval(i, p), 1)),
+        (few(), few()).prop_map(|(i, kept)| check_grant(i, (kept == 1).then_some(2))),
         (few(), 0_usize..5, name(), 98_u64..102).prop_map(|(i, to, by, now)| {
             use crate::catalog::ApprovalState::{Approved, Asked, Refused, Spent, Withdrawn};
             step_approval(i, [Asked, Approved, Refused, Withdrawn, Spent][to], by, now)

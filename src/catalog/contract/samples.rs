@@ -124,6 +124,17 @@ pub(super) fn grant(number: u32, project: &str, principal: &str) -> Grant {
     }
 }
 
+/// That a grant is there, for all or for one published version.
+pub(super) fn check_grant(number: u32, version: Option<u32>) -> Mutation {
+    Mutation::CheckGrant {
+        grant: grant(number, "icu", "ann").id,
+        terms: Terms {
+            version,
+            ..Terms::default()
+        },
+    }
+}
+
 /// An object of the dataset [`DATASET`]; `number` is its version, size, and time.
 pub(super) fn object(number: u32, key: &str) -> ObjectRow {
     let parts = number % 3;

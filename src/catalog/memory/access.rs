@@ -39,6 +39,17 @@ impl State {
         Ok(())
     }
 
+    pub(super) fn check_grant(&self, id: &GrantId, terms: &Terms) -> Result<(), Conflict> {
+        let found = self.grants.get(id);
+        let found = found.is_some_and(|grant| grant.terms == *terms);
+        must(found, Conflict::GrantChanged)
+    }
+
+    pub(super) fn delete_grant(&mut self, id: &GrantId) -> Result<(), Conflict> {
+        let _gone: Option<Timestamp> = self.grant_uses.remove(id);
+        self.grants.remove(id).map(drop).ok_or(Conflict::NoGrant)
+    }
+
     /// What was allowed on a dataset is not allowed on the next one of its name.
     pub(super) fn drop_grants_on(&mut self, id: &DatasetId) {
         let Some(row) = self.datasets.values().find(|row| row.id == *id) else {

@@ -117,10 +117,8 @@ impl State {
                 Ok(remove(&mut self.credentials, &id, Conflict::NoCredential).map(drop)?)
             }
             Mutation::CreateGrant(grant) => self.create_grant(grant),
-            Mutation::DeleteGrant(id) => {
-                let _gone: Option<Timestamp> = self.grant_uses.remove(&id);
-                Ok(remove(&mut self.grants, &id, Conflict::NoGrant).map(drop)?)
-            }
+            Mutation::DeleteGrant(id) => Ok(self.delete_grant(&id)?),
+            Mutation::CheckGrant { grant, terms } => Ok(self.check_grant(&grant, &terms)?),
             Mutation::SetTerms {
                 grant,
                 approver,

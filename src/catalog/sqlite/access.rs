@@ -28,6 +28,15 @@ pub(super) fn set_terms(
     sql::exec(conn, update, row).map(drop)
 }
 
+pub(super) fn check_grant(
+    conn: &Connection,
+    id: &GrantId,
+    terms: &Terms,
+) -> Result<(), CatalogError> {
+    let found = grant(conn, id)?.is_some_and(|grant| grant.terms == *terms);
+    must(found, Conflict::GrantChanged)
+}
+
 pub(super) fn keep_log(
     conn: &Connection,
     project: &ProjectName,

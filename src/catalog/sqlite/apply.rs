@@ -56,6 +56,7 @@ pub(super) fn apply(
             let deleted = sql::exec(conn, "DELETE FROM grants WHERE id = ?1", [id.as_bytes()])?;
             must(deleted == 1, Conflict::NoGrant)
         }
+        Mutation::CheckGrant { grant, terms } => access::check_grant(conn, grant, terms),
         Mutation::SetTerms {
             grant,
             approver,

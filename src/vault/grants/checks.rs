@@ -1,5 +1,6 @@
 //! What must hold of a grant, and of whoever proposes, approves or withdraws it.
 
+use crate::catalog::Mutation;
 use crate::ledger::AuthMethod;
 use crate::policy::{Ask, Decision, Grant, GrantEffect, Policy, Standing, Terms};
 use crate::types::{
@@ -265,20 +266,25 @@ impl Vault {
     }
 
     /// That a project has an owner without this grant, too: one who manages grants of all of it
-    /// now, from anywhere, and is not suspended. Without one it would be closed for ever.
+    /// now, from anywhere, and is not suspended. Without one it would be closed for ever. Says what
+    /// the catalog is to judge in the commit that withdraws it, **or two owners who withdraw each
+    /// other's at once would leave none**.
     pub(in crate::vault) async fn check_owned_without(
         &self,
         grant: &Grant,
-    ) -> Result<(), VaultError> {
+    ) -> Result<Option<Mutation>, VaultError> {
         if !self.makes_owner(grant) {
-            return Ok(());
+            return Ok(None);
         }
         let all = limits::CATALOG_GRANTS_MAX;
         let others = self.catalog.grants(&grant.project, all).await?;
         let others = others.iter().filter(|other| other.id != grant.id);
         for other in others.filter(|other| self.makes_owner(other)) {
             if self.guard.bar(&other.principal).await?.is_none() {
-                return Ok(());
+                return Ok(Some(Mutation::CheckGrant {
+                    grant: other.id,
+                    terms: other.terms.clone(),
+                }));
             }
         }
         let why = "the project would have no owner: make another one first";

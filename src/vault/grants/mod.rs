@@ -317,17 +317,18 @@ impl Vault {
             let own = grant.terms.standing == Standing::Proposed
                 && grant.terms.proposer.as_ref() == Some(&by);
             if own {
-                self.own_in(call, &by, project).await
+                self.own_in(call, &by, project).await.map(|()| None)
             } else {
                 self.decide_managing(call, &grant, &by).await?;
                 self.check_owned_without(&grant).await
             }
         };
-        if let Err(error) = checked.await {
-            return Err(self.turn_away(call, intent, error).await);
-        }
-        self.administer(call, intent, vec![Mutation::DeleteGrant(id)])
-            .await
+        let mut changes = match checked.await {
+            Ok(kept) => Vec::from_iter(kept),
+            Err(error) => return Err(self.turn_away(call, intent, error).await),
+        };
+        changes.push(Mutation::DeleteGrant(id));
+        self.administer(call, intent, changes).await
     }
 
     /// The grants of a project with their last uses, for a review: all to who manages grants of the

@@ -1,7 +1,11 @@
 //! A project keeps an owner; and what an owner's slips of the pen cost her.
 
+use std::sync::Arc;
+
 use super::cards::set;
+use super::ports::{Gate, Gated};
 use super::support::{World, kind};
+use crate::catalog::SharedCatalog;
 use crate::ledger::Entry;
 use crate::policy::{Grant, Terms};
 use crate::types::{GrantId, KeyScope, PrincipalId, ProjectName, Timestamp};
@@ -86,6 +90,40 @@ async fn az_3_the_last_owner_stays_whoever_withdraws() {
     // Whose grant is no owner's is withdrawn as ever.
     let reader = grant_of(&world, "ruben").await;
     assert_eq!(withdraw(&world, Some("oscar"), reader).await, None);
+}
+
+/// Both were judged while the other was an owner; the catalog's writer then comes to both commits.
+#[tokio::test]
+async fn az_3_two_owners_who_withdraw_each_other_leave_one() {
+    let mut world = World::new().await;
+    let gate = Gate::new(u64::MAX, false);
+    world.rewire(|mut parts| {
+        parts.catalog = Arc::new(Gated::<SharedCatalog>::new(parts.catalog, &gate));
+        parts
+    });
+    person(&world, "oscar").await;
+    let oscar = world.grant("oscar", "owner").await;
+    let olivia = grant_of(&world, "olivia").await;
+    let held = gate.turn().acquire_owned().await.unwrap();
+    let before = gate.queued();
+    let mut first = Box::pin(withdraw(&world, Some("olivia"), oscar));
+    let mut second = Box::pin(withdraw(&world, Some("oscar"), olivia));
+    for _ in 0..10_000 {
+        assert!(futures_util::poll!(&mut first).is_pending());
+        assert!(futures_util::poll!(&mut second).is_pending());
+        if gate.queued() == before + 2 {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(gate.queued(), before + 2, "both were let so far");
+    drop(held);
+    let (first, second) = tokio::join!(first, second);
+    assert_eq!((first, second), (None, Some(ErrorKind::Conflict)));
+    let owners = world.catalog.grants(&icu(), 99).await.unwrap();
+    let owners = owners.iter().filter(|grant| grant.role == "owner");
+    let ids: Vec<GrantId> = owners.map(|grant| grant.id).collect();
+    assert_eq!(ids, [olivia]);
 }
 
 #[tokio::test]
