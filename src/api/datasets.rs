@@ -153,6 +153,23 @@ pub(super) async fn get(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, A
     Ok(json(StatusCode::OK, &Told::from(row)))
 }
 
+/// Makes a dataset with what is said of it, or makes nothing.
+pub(super) async fn create(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {
+    let asked: Asked = ask.json()?;
+    if asked.hold.is_some() || asked.release || asked.approval.is_some() {
+        let later = "A dataset is made first: `hold`, `release` and `approval` are for one that \
+                     is there.";
+        return Err(ApiError::bad(later.to_owned()));
+    }
+    let bucket = place(&vault, &ask)?.bucket;
+    let row = vault
+        .found_dataset(&ask.call, bucket, None, asked.change()?)
+        .await
+        .map_err(told)?;
+    let made = Told::from(vault.described(row));
+    Ok(json(StatusCode::CREATED, &made))
+}
+
 pub(super) async fn set(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {
     let asked: Asked = ask.json()?;
     let bucket = place(&vault, &ask)?.bucket;

@@ -223,6 +223,12 @@ pub(super) static ENDPOINTS: &[Endpoint] = &[
         |vault, ask| Box::pin(datasets::get(vault, ask)),
     ),
     signed(
+        Method::PUT,
+        "datasets/{bucket}",
+        "CreateDataset",
+        |vault, ask| Box::pin(datasets::create(vault, ask)),
+    ),
+    signed(
         Method::POST,
         "datasets/{bucket}",
         "SetDescription",

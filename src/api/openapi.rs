@@ -90,6 +90,21 @@ fn defaults() -> Value {
     )
 }
 
+/// What may be said of a dataset that is made; all of it may be left out.
+fn described() -> Value {
+    object(
+        0,
+        &[
+            ("owner", text()),
+            ("label", text()),
+            ("source", text()),
+            ("basis", text()),
+            ("ends", json!({"type": "string", "format": "date-time"})),
+            ("use_class", text()),
+        ],
+    )
+}
+
 fn job() -> Value {
     object(
         5,
@@ -194,6 +209,11 @@ fn about(endpoint: &Endpoint) -> About {
         "ProveRecord" => asked(
             &super::records::PROVED,
             of("The proof that a request's record is in the log", None, 200),
+        ),
+        "CreateDataset" => of(
+            "Makes a dataset with what is said of it, or makes nothing",
+            Some(described()),
+            201,
         ),
         "ListDatasets" => of("The datasets that the caller may know of", None, 200),
         "SetDefaults" => of(

@@ -69,16 +69,6 @@ impl Shown {
         self.owner.is_some()
     }
 
-    /// The person who made it: who signs, or acts for her.
-    pub(super) fn person(&self, signer: &Signer<'_>) -> Result<String, CliError> {
-        let (principal, acts_for) = signer.person();
-        if principal == self.creator {
-            Ok(acts_for.unwrap_or(principal).to_owned())
-        } else {
-            Err(no_answer())
-        }
-    }
-
     /// That it is the dataset that was asked for.
     fn of_name(self, name: &BucketName) -> Result<Self, CliError> {
         if self.dataset == path(name) {
@@ -200,26 +190,18 @@ fn set_signed(
     if let Some(id) = beside.approval {
         put("approval", json!(id.to_string()));
     }
-    say(name, body, signer)
+    say(name, (Method::POST, body), signer)
 }
 
-/// Says over the network what a dataset is.
+/// Says over the network what a dataset is (`POST`), or is to be (`PUT`).
 pub(super) fn say(
     name: &BucketName,
-    body: serde_json::Map<String, Value>,
+    (method, body): (Method, serde_json::Map<String, Value>),
     signer: &Signer<'_>,
 ) -> Result<Shown, CliError> {
     let bucket = name.to_string();
     let path = ["datasets", &bucket];
-    let shown: Shown = signer.say((Method::POST, &path), Value::Object(body))?;
-    shown.of_name(name)
-}
-
-/// What a dataset is, as the gateway tells who signs.
-pub(super) fn ask(name: &BucketName, signer: &Signer<'_>) -> Result<Shown, CliError> {
-    let bucket = name.to_string();
-    let path = ["datasets", &bucket];
-    let shown: Shown = signer.ask(Question::of(Method::GET, &path))?;
+    let shown: Shown = signer.say((method, &path), Value::Object(body))?;
     shown.of_name(name)
 }
 
@@ -234,7 +216,12 @@ pub(super) fn describe(
             let row = vault.catalog().dataset(name).await?;
             Ok(vault.described(row.ok_or_else(|| missing(name))?))
         })?),
-        Way::Signed(signer) => ask(name, signer)?,
+        Way::Signed(signer) => {
+            let bucket = name.to_string();
+            let path = ["datasets", &bucket];
+            let shown: Shown = signer.ask(Question::of(Method::GET, &path))?;
+            shown.of_name(name)?
+        }
     };
     shown.show(output)
 }

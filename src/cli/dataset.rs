@@ -9,7 +9,7 @@ use super::dataset_args::CardArgs;
 use super::open::{Desk, absent, call, collect};
 use super::output::{CliError, Exit, Output};
 use super::project;
-use super::remote::{Question, is_absent};
+use super::remote::{Question, is_there};
 use super::way::{self, LONG, Signed, Signer, Way, no_answer, unnamed};
 use crate::catalog::{DatasetRow, SharedCatalog};
 use crate::types::{BucketName, PrincipalId, ProjectName, limits};
@@ -121,7 +121,7 @@ fn found(
         }
         let call = call(opened, "dataset create")?;
         let vault = &opened.vault;
-        let made = vault.found_dataset(&call, name.clone(), creator.clone(), card.change());
+        let made = vault.found_dataset(&call, name.clone(), Some(creator), card.change());
         Ok(made.await?)
     });
     let row = made.map_err(|error| way::herself(error, "--creator", creator))?;
@@ -139,35 +139,19 @@ fn undescribed(name: &BucketName, output: &mut Output) {
     ));
 }
 
-/// Makes a dataset over the network, as S3 makes a bucket, and says what it is.
+/// Makes a dataset over the network with what is said of it, or makes nothing.
 fn make(
     name: &BucketName,
     card: &CardArgs,
     signer: &Signer<'_>,
     output: &mut Output,
 ) -> Result<[String; 5], CliError> {
-    // S3 makes a bucket again for who made it, and what it is must not change by that.
-    match cards::ask(name, signer) {
-        Ok(_there) => return Err(CliError::new(Exit::No, "the dataset is there already")),
-        Err(error) if is_absent(&error) => bucket(Method::PUT, name, signer)?,
-        Err(error) => return Err(error),
-    }
-    let made = cards::ask(name, signer)?;
-    let mut body = card.body();
-    let shown = if body.is_empty() {
-        made
-    } else {
-        // On the host the maker is the owner where nobody else is; so here.
-        if !made.is_described() && card.owner.is_none() {
-            let _none = body.insert("owner".to_owned(), made.person(signer)?.into());
+    let shown = cards::say(name, (Method::PUT, card.body()), signer).map_err(|error| {
+        if is_there(&error) {
+            return CliError::new(Exit::No, "the dataset is there already");
         }
-        cards::say(name, body, signer).map_err(|error| {
-            error.hint(format!(
-                "the dataset was made; `kluis dataset set {}` says what it is",
-                path(name)
-            ))
-        })?
-    };
+        error
+    })?;
     if !shown.is_described() {
         undescribed(name, output);
     }

@@ -157,9 +157,11 @@ fn is_foreign(status: u16, code: &str) -> bool {
     status.and_then(|status| status.canonical_reason()) == Some(code)
 }
 
-/// Whether a refusal is that what was asked for is not there, which only who may know is told.
-pub(super) fn is_absent(error: &CliError) -> bool {
-    error.message().starts_with("the gateway refuses: 404 ")
+/// Whether a refusal is that what was to be made is there.
+pub(super) fn is_there(error: &CliError) -> bool {
+    error
+        .message()
+        .starts_with("the gateway refuses: 409 Exists")
 }
 
 /// A text member of an answer; empty for none.
@@ -208,7 +210,7 @@ mod tests {
         let words = "the gateway refuses: 403 AccessDenied: Access denied.";
         assert_eq!((told.message(), told.exit()), (words, Exit::No));
         assert!(told.hints().is_empty(), "a title is no hint");
-        assert!(!is_absent(&told) && is_absent(&refusal(404, "none")));
+        assert!(!is_there(&told));
         let bare = refusal(503, "");
         assert_eq!(bare.exit(), Exit::Unavailable);
         let away = refused(&GatewayError::Unreachable("refused".to_owned()));

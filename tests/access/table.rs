@@ -209,6 +209,7 @@ fn approving(operation: &str, there: &There) -> Option<Asked> {
             asked("POST", APPROVALS).body(body.to_string())
         }
         "DescribeDataset" => asked("GET", "/.kluis/v1/datasets/icu--ecg"),
+        "CreateDataset" => asked("PUT", "/.kluis/v1/datasets/icu--made").body("{}"),
         "SetDescription" => {
             asked("POST", "/.kluis/v1/datasets/icu--ecg").body(r#"{"source": "another"}"#)
         }

@@ -201,6 +201,13 @@ fn an_owner_grants_approves_reviews_and_withdraws_from_her_own_machine() {
 fn an_owner_describes_publishes_and_reads_the_log_from_her_own_machine() {
     let far = Far::founded();
     let card = "--label internal --source PACS --basis protocol-12 --ends 2198-01-01";
+    // What is refused makes nothing.
+    let wrong = card.replace("internal", "topsecret");
+    let wrong = words("dataset create icu/ct", &words(&wrong, &[])).join(" ");
+    far.by("ana", &words(&wrong, &[]))
+        .expect(1, &["no such label"]);
+    far.by("ana", &["dataset", "show", "icu/ct"])
+        .expect(1, &["404 NoSuchDataset"]);
     let made = far.by("ana", &words("dataset create icu/ct", &words(card, &[])));
     made.expect(0, &["icu--ct"]);
     far.by("ana", &["dataset", "set", "icu/ct", "--hold", "case-7"])

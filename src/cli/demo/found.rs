@@ -271,7 +271,7 @@ pub(super) async fn people(gateway: &Gateway, dir: &Path, endpoint: &str) -> Res
         let call = local(vault)?;
         let as_defaults = CardChange::default();
         vault
-            .found_dataset(&call, bucket, owner, as_defaults)
+            .found_dataset(&call, bucket, Some(&owner), as_defaults)
             .await?;
     }
     Ok(())

@@ -69,23 +69,31 @@ const NO_CREATOR: VaultError = VaultError::new(
     ErrorKind::InvalidArgument,
     "a dataset is made by a person or a workload",
 );
+const THERE: VaultError = VaultError::new(ErrorKind::DatasetExists, "the dataset is there already");
 const ABSENT: VaultError = VaultError::new(ErrorKind::NoSuchDataset, "no such dataset");
 
 impl Vault {
-    /// Makes a dataset from the vault's own host in the name of who may make it there herself, with
-    /// what she says of it beyond her project's defaults. One commit does both: what is refused
-    /// leaves nothing behind.
+    /// Makes a dataset in the name of who signed, or on the vault's own host of who may make it
+    /// herself, with what she says of it beyond her project's defaults. One commit does both: what
+    /// is refused leaves nothing behind.
     pub async fn found_dataset(
         &self,
         call: &Call,
         bucket: BucketName,
-        creator: PrincipalId,
+        creator: Option<&PrincipalId>,
         said_of_it: CardChange,
     ) -> Result<DatasetRow, VaultError> {
         let mut made = Self::card_intent(call, &bucket, Action::DatasetCreate);
+        let creator = match Self::actor(call, creator) {
+            Ok(creator) => creator,
+            Err(error) => return Err(self.turn_away(call, made, error).await),
+        };
         made.query = Some(crate::vault::cut(&format!("dataset creator={creator}")));
         let checked = async {
             let decision = self.may_found(call, &bucket, &creator).await?;
+            if self.catalog.dataset(&bucket).await?.is_some() {
+                return Err(THERE);
+            }
             let founding = self.founding(call, &bucket, &creator, said_of_it);
             founding.await.map(|checked| (decision, checked))
         };
@@ -137,7 +145,7 @@ impl Vault {
         }
         let _speaker = self.speaker(call, Some(creator))?;
         if default.is_none() && change.owner.is_none() {
-            change.owner = Some(creator.clone());
+            change.owner = Some(self.guard.answers_for(creator).await?);
         }
         let decision = self
             .card_right(call, bucket, creator, Action::DatasetConfigure)

@@ -13,7 +13,7 @@ use crate::journal::{Durable, Journal, JournalError, MemoryJournal, SharedJourna
 use crate::ledger::{Completion, Entry, Intent, Outcome, Session, encode};
 use crate::store::BlobStore as _;
 use crate::store::fault::{GetFault, Injected, PutFault};
-use crate::types::{AccessKeyId, BucketName, ByteRange, EventId, GrantId};
+use crate::types::{AccessKeyId, BucketName, ByteRange, EventId, GrantId, PrincipalId};
 use crate::vault::{
     Call, CardChange, CompletedPart, Completing, CopySource, Doomed, ErrorKind, NewObject, Place,
     ReadAsk, ReadConditions, Span, VaultError, WriteConditions,
@@ -258,7 +258,8 @@ async fn elsewhere(
         }
         Use::FoundSet => {
             let bucket = BucketName::parse("icu--made", &"icu".parse().unwrap()).unwrap();
-            let made = vault.found_dataset(call, bucket, olivia(), CardChange::default());
+            let owner: PrincipalId = olivia();
+            let made = vault.found_dataset(call, bucket, Some(&owner), CardChange::default());
             made.await.map(drop)
         }
         Use::ReadLog => vault.record_log_reading(call, "all").await,

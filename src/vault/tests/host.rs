@@ -63,9 +63,9 @@ async fn az_3_the_host_describes_no_dataset_in_an_owners_name() {
     let (vault, call, ecg) = (&world.vault, world.call(None), place("ecg"));
     let set = vault.set_card(&call, &ecg, change(), Some(&olivia));
     assert_eq!(kind(set.await), DENIED);
-    let made = vault.found_dataset(&call, place("new"), olivia.clone(), change());
+    let made = vault.found_dataset(&call, place("new"), Some(&olivia), change());
     assert_eq!(kind(made.await), DENIED);
-    let plain = vault.found_dataset(&call, place("new"), olivia, CardChange::default());
+    let plain = vault.found_dataset(&call, place("new"), Some(&olivia), CardChange::default());
     assert!(plain.await.is_ok(), "with the project's own defaults");
     let signed = world.call(Some("olivia"));
     let set = vault.set_card(&signed, &ecg, change(), None);
@@ -101,9 +101,9 @@ async fn az_1_the_host_makes_no_dataset_for_who_may_not() {
     vault.create_grant(&host(), owning).await.unwrap();
     let found = async |who: &str, name: &str| {
         let bucket = BucketName::parse(name, &"icu".parse().unwrap()).unwrap();
-        let who = who.parse().unwrap();
+        let who: PrincipalId = who.parse().unwrap();
         let call = host();
-        let made = vault.found_dataset(&call, bucket, who, CardChange::default());
+        let made = vault.found_dataset(&call, bucket, Some(&who), CardChange::default());
         kind(made.await)
     };
     // She who reads, who holds nothing, a job of a reader, and an owner elsewhere.
@@ -122,4 +122,48 @@ async fn az_1_the_host_makes_no_dataset_for_who_may_not() {
     let olivia: PrincipalId = "olivia".parse().unwrap();
     vault.suspend(&host(), olivia, true).await.unwrap();
     assert_eq!(found("olivia", "icu--newer").await, DENIED, "suspended");
+}
+
+/// By who signs, in her own name alone; what is refused makes nothing.
+#[tokio::test]
+async fn az_1_a_dataset_is_made_with_its_description_or_not_at_all() {
+    let world = World::new().await;
+    let icu = "icu".parse().unwrap();
+    let bucket = || BucketName::parse("icu--new", &icu).unwrap();
+    let labelled = |label: &str| CardChange {
+        label: Some(label.parse().unwrap()),
+        source: Some("PACS".to_owned()),
+        basis: Some("protocol 12".to_owned()),
+        ends: Some(world.vault.now().plus_millis(86_400_000)),
+        ..CardChange::default()
+    };
+    let found = async |by: &str, named: Option<&str>, change: CardChange| {
+        let named = named.map(|name| name.parse().unwrap());
+        let call = world.call(Some(by));
+        let made = world
+            .vault
+            .found_dataset(&call, bucket(), named.as_ref(), change);
+        let made = made.await;
+        assert!(call.is_recorded());
+        made
+    };
+    let wrong = found("olivia", None, labelled("topsecret")).await;
+    assert_eq!(kind(wrong), Some(ErrorKind::InvalidArgument));
+    let lowered = CardChange {
+        label: Some("public".parse().unwrap()),
+        ..CardChange::default()
+    };
+    let lowered = found("olivia", None, lowered).await;
+    assert!(lowered.is_err(), "without defaults a label is not all");
+    for by in ["stan", "ruben", "job-1"] {
+        let told = found(by, None, labelled("internal")).await;
+        assert_eq!(kind(told), DENIED, "{by}");
+    }
+    let another = found("stan", Some("olivia"), labelled("internal")).await;
+    assert_eq!(kind(another), DENIED);
+    assert_eq!(world.catalog.dataset(&bucket()).await.unwrap(), None);
+    let made = found("olivia", None, labelled("internal")).await.unwrap();
+    assert_eq!(made.card.unwrap().owner, "olivia".parse().unwrap());
+    let again = found("olivia", None, labelled("internal")).await;
+    assert_eq!(kind(again), Some(ErrorKind::DatasetExists));
 }
