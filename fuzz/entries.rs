@@ -136,7 +136,13 @@ pub(crate) fn names(data: &[u8]) {
         assert!(key.as_str().len() <= types::limits::OBJECT_KEY_BYTES_MAX);
     }
     if let Ok(bucket) = BucketName::parse(&text, &home) {
-        assert!(text.len() <= 63 && bucket.project.as_str().len() <= 30);
+        assert!(text.len() <= types::limits::BUCKET_REF_BYTES_MAX);
+        let told = bucket.for_s3(&home);
+        assert!(
+            told.is_none_or(
+                |told| told.len() <= 63 && BucketName::parse(&told, &home) == Ok(bucket)
+            )
+        );
     }
     if let Ok(principal) = text.parse::<PrincipalId>() {
         assert_eq!(principal.as_str(), text);

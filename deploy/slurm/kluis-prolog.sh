@@ -54,7 +54,7 @@ IFS=, read -r -a versions <<<"$wanted"
 label='[a-z0-9]+(-[a-z0-9]+)*'
 name="^($label)/($label)@([1-9][0-9]{0,6}(:[a-z0-9._@][a-z0-9._@-]{0,127}/[0-9a-f]{32})?|latest)\$"
 for version in "${versions[@]}"; do
-    [ ${#version} -le 250 ] && [[ $version =~ $name ]] && [ ${#BASH_REMATCH[1]} -le 30 ] && [ ${#BASH_REMATCH[3]} -le 31 ] ||
+    [ ${#version} -le 300 ] && [[ $version =~ $name ]] && [ ${#BASH_REMATCH[1]} -le 30 ] && [ ${#BASH_REMATCH[3]} -le 63 ] ||
         turn_away "a version is written project/dataset@number"
     case $version in
     *:*) [ -r "$NODE" ] || turn_away "this node has no identity, so it takes no job's right" ;;

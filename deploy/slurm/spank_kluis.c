@@ -57,7 +57,7 @@ static const char *version(const char *text)
     if (!count || text[count] != '/')
         return NULL;
     text += count + 1;
-    count = name(text, 31);
+    count = name(text, 63);
     if (!count || text[count] != '@')
         return NULL;
     text += count + 1;

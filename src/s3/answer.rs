@@ -19,8 +19,8 @@ use crate::vault::{BodyError, ErrorKind, Turned, VaultError};
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amz-request-id");
 const REGION: HeaderName = HeaderName::from_static("x-amz-bucket-region");
 const XML: HeaderValue = HeaderValue::from_static("application/xml");
-/// S3's bound for a bucket's name.
-const BUCKET_BYTES_MAX: usize = 63;
+/// One more than the longest name: what is cut is read as no bucket, not as another one.
+const BUCKET_BYTES_MAX: usize = limits::BUCKET_REF_BYTES_MAX + 1;
 
 /// Which operation an answer is to, as the log names it: an extension of every answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -295,7 +295,7 @@ mod tests {
     fn what_was_asked_is_cut() {
         let long = format!("/{}/{}", "b".repeat(500), "%C3%A9".repeat(2000));
         let (bucket, key) = asked(&long, "h", None);
-        assert_eq!(bucket.unwrap().len(), 63);
+        assert_eq!(bucket.unwrap().len(), 106);
         assert_eq!(key.unwrap().len(), 1024);
         assert_eq!(asked("/%FF%00", "h", None), some("\u{fffd}\0", ""));
     }

@@ -10,8 +10,8 @@ use super::limits;
 #[derive(Debug, thiserror::Error, PartialEq, Eq, Clone, Copy)]
 #[non_exhaustive]
 pub enum NameError {
-    /// Not 1 to 30 (project) or 1 to 31 (dataset) characters.
-    #[error("a name is 1 to 30 characters long")]
+    /// Not 1 to 63 (dataset) or 1 to 30 (all others) characters.
+    #[error("a name is 1 to 30 characters long, a dataset's at most 63")]
     Length,
     /// Something other than a lower-case letter, a digit or a single inner hyphen.
     #[error("a name is made of a-z, 0-9 and single hyphens inside")]
@@ -19,6 +19,9 @@ pub enum NameError {
     /// A bucket whose name is not `<project>--<dataset>` or a dataset of the default project.
     #[error("a bucket is named <project>--<dataset>")]
     Bucket,
+    /// A dataset that no S3 client could name: `<project>--<dataset>` is beyond S3's bound.
+    #[error("a bucket's name, <project>--<dataset>, is at most 63 characters long")]
+    BucketTooLong,
     /// An object key of no bytes.
     #[error("an object key is not empty")]
     KeyEmpty,
@@ -105,7 +108,10 @@ label! {
 
 /// A dataset as S3 names it: `<project>--<dataset>`, or `<dataset>` in the default project.
 ///
-/// At most 30 + 2 + 31 = 63 bytes, S3's own bound.
+/// Whatever is made has a name within S3's bound ([`Self::for_s3`]). What is there is read by its
+/// name in full, too, however long that is: which project is the default one is a setting, and
+/// another one leaves nothing without a name. No two have one name: a name without `--` is no
+/// other's, since neither a project's nor a dataset's holds that.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
 pub struct BucketName {
     /// The project.
@@ -128,6 +134,17 @@ impl BucketName {
             project,
             dataset: dataset.parse()?,
         })
+    }
+
+    /// The name that S3 clients are told, within S3's bound: with its project, and without it only
+    /// where the whole would be too long. `None` where there is no such name.
+    #[must_use]
+    pub fn for_s3(&self, default_project: &ProjectName) -> Option<String> {
+        let whole = self.to_string();
+        if whole.len() <= limits::BUCKET_NAME_BYTES_MAX {
+            return Some(whole);
+        }
+        (self.project == *default_project).then(|| self.dataset.to_string())
     }
 }
 
@@ -281,11 +298,77 @@ mod tests {
 
     #[test]
     fn bad_buckets_are_refused() {
-        let long = format!("a--{}", "d".repeat(32));
-        for bad in [
-            "", "ab", "--x", "x--", "a--b--c", "a---b", "A--b", "a--b_c", "a..b", "a/b", &long,
-        ] {
+        let long = [
+            "d".repeat(64),
+            format!("a--{}", "d".repeat(64)),
+            format!("{}--d", "p".repeat(31)),
+            format!("{}--v1", "d".repeat(64)),
+            format!("{}-d", "d".repeat(62)),
+            format!("{}--{}", "d".repeat(32), "d".repeat(29)),
+        ];
+        let long = long.iter().map(String::as_str);
+        let short = [
+            "", "ab", "--x", "x--", "a--b--c", "a---b", "A--b", "a--b_c", "a..b", "a/b",
+        ];
+        for bad in short.into_iter().chain(long) {
             assert!(bucket(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn what_s3_can_name_is_told_within_its_bound() {
+        let main: ProjectName = "main".parse().unwrap();
+        let other: ProjectName = "icu".parse().unwrap();
+        let told = |project: &ProjectName, length: usize| {
+            let (project, dataset) = (project.clone(), "d".repeat(length).parse().unwrap());
+            BucketName { project, dataset }.for_s3(&main)
+        };
+        // Only the default project's have a shorter name.
+        for (project, length) in [(&main, 57), (&other, 58)] {
+            let whole = format!("{project}--{}", "d".repeat(length));
+            assert_eq!(told(project, length), Some(whole));
+        }
+        for length in [58, 63] {
+            assert_eq!(told(&main, length), Some("d".repeat(length)));
+        }
+        for length in [59, 63] {
+            assert_eq!(told(&other, length), None);
+        }
+        assert!("d".repeat(64).parse::<DatasetName>().is_err());
+        assert!("p".repeat(31).parse::<ProjectName>().is_err());
+    }
+
+    /// Each name of each dataset, and of its versions, is its own and nobody else's.
+    #[test]
+    fn no_two_datasets_have_one_name() {
+        let main: ProjectName = "main".parse().unwrap();
+        let mut seen = std::collections::HashMap::new();
+        for project in ["main", "m", "main-d", "d", &"p".repeat(30)] {
+            for dataset in [
+                "d",
+                "v1",
+                "d-v1",
+                "main",
+                "main-d",
+                &"d".repeat(57),
+                &"d".repeat(63),
+            ] {
+                let bucket = BucketName {
+                    project: project.parse().unwrap(),
+                    dataset: dataset.parse().unwrap(),
+                };
+                let mut all = vec![bucket.to_string(), format!("{bucket}--v1000000")];
+                all.extend(bucket.for_s3(&main));
+                all.sort_unstable();
+                all.dedup();
+                for name in all {
+                    assert!(name.len() <= limits::BUCKET_REF_BYTES_MAX, "{name}");
+                    let found = BucketRef::parse(&name, &main).unwrap();
+                    assert_eq!(found.bucket, bucket, "{name}");
+                    let before = seen.insert(name, found.clone());
+                    assert_eq!(before, None, "{found}");
+                }
+            }
         }
     }
 

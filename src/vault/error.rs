@@ -451,9 +451,10 @@ impl From<NameError> for VaultError {
     fn from(error: NameError) -> Self {
         let kind = match error {
             NameError::KeyTooLong => ErrorKind::KeyTooLong,
-            NameError::Length | NameError::Character | NameError::Bucket => {
-                ErrorKind::InvalidBucket
-            }
+            NameError::Length
+            | NameError::Character
+            | NameError::Bucket
+            | NameError::BucketTooLong => ErrorKind::InvalidBucket,
             NameError::KeyEmpty | NameError::KeyControl | NameError::KeyDots => {
                 ErrorKind::InvalidName
             }

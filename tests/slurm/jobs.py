@@ -70,7 +70,7 @@ def by_one_line(cluster, version, files) -> None:
     refused = ["../../etc@1", "demo/wdbc", "demo/wdbc@0", "demo/wdbc@1;id", "demo/wdbc@1,", "$(id)/a@1", "demo/wdbc@12345678",
                ",".join([version] * 17), "", "demo/wdbc@latestx", "demo/wdbc@1:ann", "demo/wdbc@1:ann/0", "demo/wdbc@1:/" + "0" * 32, "demo/wdbc@latest:ann/" + "0" * 32,
                "demo/wdbc@1:ann/" + "0" * 32 + ";id", "demo--x/wdbc@1", "demo-/wdbc@1", "-demo/wdbc@1", "demo/wdbc-@1",
-               "demo/wdbc@1:-x/" + "0" * 32, "d" * 31 + "/wdbc@1", "demo/" + "d" * 32 + "@1"]
+               "demo/wdbc@1:-x/" + "0" * 32, "d" * 31 + "/wdbc@1", "demo/" + "d" * 64 + "@1"]
     wrong = [text for text in refused
              if cluster.as_user("sbatch", "--parsable", f"--kluis={text}", "--wrap=true").returncode == 0]
     check(f"{len(refused)} values that are no version are refused when the job is submitted", not wrong, wrong)

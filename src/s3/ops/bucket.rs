@@ -34,12 +34,20 @@ impl Handlers {
         Texts::Plain.check(&[Some(&prefix)])?;
         let elsewhere = asked.bucket_region.is_some_and(|r| r != *self.region);
 
+        let default = self.vault.default_project();
         let mut rows: Vec<(String, Option<Timestamp>)> = self
             .vault
             .list_datasets(&call)
             .await?
             .into_iter()
-            .map(|row| (row.bucket.to_string(), times::told(row.created)))
+            .map(|row| (row.bucket, times::told(row.created)))
+            // One of a project that was the default one when it was made may have no shorter name.
+            .map(|(bucket, made)| {
+                (
+                    bucket.for_s3(default).unwrap_or_else(|| bucket.to_string()),
+                    made,
+                )
+            })
             .filter(|(name, _)| !elsewhere && name.starts_with(&prefix))
             .filter(|(name, _)| after.as_ref().is_none_or(|after| name > after))
             .collect();

@@ -5,10 +5,15 @@ mod node;
 
 pub use node::*;
 
-/// A project's name: 30 + 2 + 31 = 63, S3's bound for a bucket.
+/// A bucket's name (S3).
+pub const BUCKET_NAME_BYTES_MAX: usize = 63;
+/// A project's name: half of a bucket's, so that each project has room for its datasets' names.
 pub const PROJECT_NAME_BYTES_MAX: usize = 30;
-/// A dataset's name.
-pub const DATASET_NAME_BYTES_MAX: usize = 31;
+/// A dataset's name: a bucket's, since in the default project a bucket is called by it alone. In
+/// another one, [`BUCKET_NAME_BYTES_MAX`] bounds it together with its project's.
+pub const DATASET_NAME_BYTES_MAX: usize = BUCKET_NAME_BYTES_MAX;
+/// The longest name that a request's bucket is read from: project, dataset and version in full.
+pub const BUCKET_REF_BYTES_MAX: usize = PROJECT_NAME_BYTES_MAX + 2 + DATASET_NAME_BYTES_MAX + 10;
 /// An object's key (S3).
 pub const OBJECT_KEY_BYTES_MAX: usize = 1024;
 /// A principal's name.

@@ -14,7 +14,7 @@ use crate::catalog::{
     Card, DatasetRow, Defaults, ListQuery, Mutation, Page, VersionPage, VersionQuery,
 };
 use crate::ledger::ObjectRef;
-use crate::types::{Action, DatasetId, LockDefaults, PrincipalId, Versioning, limits};
+use crate::types::{Action, DatasetId, LockDefaults, NameError, PrincipalId, Versioning, limits};
 
 impl Vault {
     /// The datasets that the caller may know of.
@@ -128,6 +128,10 @@ impl Vault {
         card: Option<Card>,
         locking: bool,
     ) -> Result<DatasetRow, VaultError> {
+        // What no S3 client could name is not made.
+        let _name = bucket
+            .for_s3(self.default_project())
+            .ok_or(NameError::BucketTooLong)?;
         let row = DatasetRow {
             id: DatasetId::random(self.entropy.as_ref())?,
             bucket: bucket.clone(),

@@ -35,6 +35,7 @@ mod log_terms;
 mod lying_catalog;
 mod lying_store;
 mod model;
+mod names;
 mod namesakes;
 mod near;
 mod notices;
