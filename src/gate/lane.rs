@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use super::blob::{Batch, Digest, digest};
 use super::names::{Item, Kind, batch_number};
 use super::place::{Place, Sending};
+use super::standing::Standing;
 use super::{GateError, OnPut, broken, restore};
 use crate::journal::{JournalError, LaneFiles, Late, Replica};
 use crate::store::StoreError;
@@ -78,26 +79,32 @@ pub(super) struct StoreReplica {
     on_put: Option<OnPut>,
     head: Head,
     under_way: Option<UnderWay>,
-    /// Another process writes this lane.
-    superseded: bool,
+    standing: Arc<Standing>,
 }
 
 impl StoreReplica {
-    pub(super) fn of(place: &Arc<Place>, lane: &str, on_put: Option<OnPut>) -> Self {
+    pub(super) fn of(
+        place: &Arc<Place>,
+        lane: &str,
+        (standing, on_put): (Arc<Standing>, Option<OnPut>),
+    ) -> Self {
         Self {
             place: Arc::clone(place),
             lane: lane.to_owned(),
             on_put,
             head: Head::default(),
             under_way: None,
-            superseded: false,
+            standing,
         }
     }
 
     /// Brings the two to one state, and takes the lane over from who wrote it before.
     fn take(&mut self, files: &LaneFiles) -> Result<(), GateError> {
         self.head = restore::reconcile(&self.place, &self.lane, files)?;
-        restore::take_over(&self.place, &self.lane, (files, &mut self.head))
+        restore::take_over(&self.place, &self.lane, (files, &mut self.head))?;
+        let next = self.head.next(false);
+        self.standing.reach(next.map_or(0, |item| item.number));
+        Ok(())
     }
 
     /// Looks how the current try ended, and begins another where it did badly.
@@ -129,7 +136,7 @@ impl StoreReplica {
             Err(StoreError::Taken) => {
                 let (item, sealed) = (under_way.item, &under_way.sealed);
                 if !self.place.has(&self.lane, item, sealed).map_err(failed)? {
-                    self.superseded = true;
+                    self.standing.supersede();
                     return Err(Late::Superseded);
                 }
             }
@@ -164,7 +171,7 @@ impl Replica for StoreReplica {
     }
 
     fn begin(&mut self, first: u64, offset: u64, bytes: &[u8]) -> Result<(), Late> {
-        if self.superseded {
+        if self.standing.is_superseded() {
             return Err(Late::Superseded);
         }
         if self.under_way.is_some() {
@@ -177,6 +184,7 @@ impl Replica for StoreReplica {
         let plain = Batch::encode(&self.head.previous, (first, offset), bytes);
         let sealed = self.place.seal(&self.lane, item, &plain);
         let sealed = sealed.map_err(|error| Late::Failed(error.to_string()))?;
+        self.standing.reach(item.number.saturating_add(1));
         let began = Instant::now();
         let sending = self.place.send(&self.lane, item, sealed.clone());
         self.under_way = Some(UnderWay {
@@ -190,7 +198,7 @@ impl Replica for StoreReplica {
     }
 
     fn settle(&mut self, patience: Duration) -> Result<(), Late> {
-        if self.superseded {
+        if self.standing.is_superseded() {
             return Err(Late::Superseded);
         }
         self.attempt(patience)

@@ -12,6 +12,7 @@ mod names;
 mod place;
 mod restore;
 mod shelf;
+mod standing;
 
 #[cfg(test)]
 mod tests;
@@ -23,6 +24,7 @@ use std::time::Duration;
 use lane::StoreReplica;
 use place::Place;
 pub use shelf::StoreShelf;
+use standing::Writers;
 
 use crate::journal::{JournalError, LaneFiles, Replica};
 use crate::store::{SharedStore, StoreError};
@@ -93,6 +95,7 @@ pub struct GateParts {
 #[derive(Clone)]
 pub struct Gate {
     place: Arc<Place>,
+    writers: Writers,
 }
 
 impl Gate {
@@ -104,13 +107,15 @@ impl Gate {
         place.prove(&other)?;
         Ok(Self {
             place: Arc::new(place),
+            writers: Writers::default(),
         })
     }
 
     /// The second place of a lane that this process writes.
     #[must_use]
     pub fn replica(&self, lane: &str, on_put: Option<OnPut>) -> Box<dyn Replica> {
-        Box::new(StoreReplica::of(&self.place, lane, on_put))
+        let standing = self.writers.begin(lane);
+        Box::new(StoreReplica::of(&self.place, lane, (standing, on_put)))
     }
 
     /// Brings a lane that nobody writes and the store to one state. **Its lock is held.** `dir` is

@@ -2,6 +2,7 @@
 //! checkpoint of it leaves; each full bundle of entries, too. All other files of the log are made
 //! of these.
 
+use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -9,7 +10,8 @@ use bytes::Bytes;
 
 use super::blob::{Digest, Round, decode_bundle, digest, encode_bundle};
 use super::names::{Item, Kind};
-use super::place::{Listing, Opened, Place};
+use super::place::{Listing, Opened, Place, word};
+use super::standing::Writers;
 use super::{Gate, GateError, broken};
 use crate::journal::JournalError;
 use crate::ledger::tlog::{Tile, TileKind};
@@ -17,6 +19,9 @@ use crate::notary::{CHECKPOINT, Rebuild, STATE, Shelf, tile};
 
 /// The scope of the log's blobs; no lane is called so.
 const LOG: &str = "log/";
+
+/// So many rounds of another keeper are taken up at once; the rest at the next try.
+const ROUNDS: usize = 1_024;
 
 /// A bundle of entries: its index, and its width where it is not full.
 fn bundle(index: u64, width: u16) -> Item {
@@ -38,6 +43,8 @@ struct Line {
     next: u64,
     previous: Digest,
     under_way: Option<UnderWay>,
+    /// Rounds of another keeper, from `next` on, that were listed and are not here yet.
+    others: VecDeque<(Item, u64)>,
     /// The number of the newest round that filled a bundle: the entries of all rounds before it are
     /// in full bundles, so that these can go.
     full: Option<u64>,
@@ -47,6 +54,7 @@ struct Line {
 pub struct StoreShelf {
     inner: Box<dyn Shelf>,
     place: Arc<Place>,
+    writers: Writers,
     line: Mutex<Line>,
 }
 
@@ -61,19 +69,25 @@ impl StoreShelf {
         let shelf = Self {
             inner,
             place: Arc::clone(&gate.place),
+            writers: gate.writers.clone(),
             line: Mutex::default(),
         };
-        let listing = shelf.place.list(LOG)?;
-        let rounds = of_kind(&listing, Kind::Round);
-        match rounds.last() {
-            None => shelf.send_all(&listing, rebuild)?,
-            Some((newest, _)) => {
-                let next = newest.number.saturating_add(1);
-                shelf.bring_back(&listing, &rounds, rebuild)?;
-                shelf.line().next = next;
-            }
+        // A listing comes in pages, and the keeper whose journal was taken over may have made its
+        // last round beside it: what does not fit is looked at again.
+        match shelf.reconcile(rebuild) {
+            Err(GateError::Broken { .. }) => shelf.reconcile(rebuild)?,
+            done => done?,
         }
         Ok(shelf)
+    }
+
+    fn reconcile(&self, rebuild: &Rebuild<'_>) -> Result<(), GateError> {
+        let listing = self.place.list(LOG)?;
+        let rounds = of_kind(&listing, Kind::Round);
+        if rounds.is_empty() {
+            return self.send_all(&listing, rebuild);
+        }
+        self.bring_back(&listing, &rounds, rebuild)
     }
 
     fn line(&self) -> MutexGuard<'_, Line> {
@@ -126,15 +140,28 @@ impl StoreShelf {
         let read = self.place.read(LOG, rounds)?;
         let states = follow(&read)?;
         let newest = states.last().map_or(&[][..], Vec::as_slice);
-        self.line().previous = read.last().map(|round| round.digest).unwrap_or_default();
         let here = self.inner.read(STATE).map_err(disk)?;
-        if here.as_deref() == Some(newest) {
+        let at = states
+            .iter()
+            .rposition(|state| Some(state) == here.as_ref());
+        // What the shelf has is finished there, and then come those behind it, one by one.
+        let newest_here = at.unwrap_or_else(|| states.len().saturating_sub(1));
+        let mut line = self.line();
+        line.previous = read
+            .get(newest_here)
+            .map(|round| round.digest)
+            .unwrap_or_default();
+        line.others = rounds
+            .iter()
+            .skip(newest_here.saturating_add(1))
+            .copied()
+            .collect();
+        line.next = rounds
+            .get(newest_here)
+            .map_or(0, |(item, _)| item.number.saturating_add(1));
+        drop(line);
+        if at.is_some() {
             return Ok(());
-        }
-        // The shelf is one round behind: what comes next finishes it.
-        let before = states.iter().rev().nth(1);
-        if before.is_some() && here.as_ref() == before {
-            return self.inner.put(STATE, newest).map_err(disk);
         }
         if let Some(here) = &here {
             let (base, end) = rebuild.sizes(here).map_err(log)?;
@@ -153,31 +180,25 @@ impl StoreShelf {
             .iter()
             .filter(|(item, _)| item.number / 256 == count && item.number % 256 > 0);
         let rest = rest.max_by_key(|(item, _)| item.number);
-        let mut at = full
-            .iter()
-            .chain(rest)
-            .enumerate()
-            .map(|(n, (item, bytes))| {
-                let there = item.number / 256 == u64::try_from(n).unwrap_or(u64::MAX);
-                there.then_some((*item, *bytes))
-            });
-        let mut next = || -> Result<Option<(u16, Vec<u8>)>, String> {
-            let Some(found) = at.next() else {
+        let all: Vec<(Item, u64)> = full.iter().chain(rest).copied().collect();
+        let mut read = |index: u64| -> Result<Option<(u16, Vec<u8>)>, String> {
+            let at = usize::try_from(index).ok().and_then(|index| all.get(index));
+            let Some((item, bytes)) = at.copied() else {
                 return Ok(None);
             };
             let lost = || "the store has lost entries of the log".to_owned();
-            let (item, bytes) = found.ok_or_else(lost)?;
+            if item.number / 256 != index {
+                return Err(lost());
+            }
             let opened = self.place.read_one(LOG, (item, bytes));
             let opened = opened.map_err(|error| error.to_string())?;
             let entries = decode_bundle(&opened.plain).ok_or_else(lost)?;
             let width = u16::try_from(item.number % 256).unwrap_or(0);
-            Ok(Some((
-                if width == 0 { 256 } else { width },
-                entries.to_vec(),
-            )))
+            let width = if width == 0 { 256 } else { width };
+            Ok(Some((width, entries.to_vec())))
         };
         tracing::info!("the log's directory is made again from the store");
-        rebuild.run(&*self.inner, &mut next, &states).map_err(log)
+        rebuild.run(&*self.inner, &mut read, &states).map_err(log)
     }
 
     /// Prepares a round; from here on its number is for these bytes.
@@ -210,6 +231,79 @@ impl StoreShelf {
             *next = next.saturating_add(1);
             *previous = digest(&under_way.sealed);
         }
+        Ok(())
+    }
+
+    /// Brings what was begun to both places. Where another keeper has taken its name, what that
+    /// one made belongs to the log and comes first; what was begun here never was in it.
+    fn finish(&self, line: &mut Line) -> Result<(), GateError> {
+        if line.under_way.is_none() {
+            return Ok(());
+        }
+        self.must_write()?;
+        match self.flush(line) {
+            Err(GateError::Journal(JournalError::Superseded)) => return self.give_way(line),
+            done => done?,
+        }
+        if let Some(under_way) = &line.under_way {
+            self.inner.put(STATE, &under_way.state).map_err(disk)?;
+        }
+        line.under_way = None;
+        Ok(())
+    }
+
+    /// No round is made by who does not write the journal any more.
+    fn must_write(&self) -> Result<(), GateError> {
+        if self.writers.are_superseded() {
+            return Err(JournalError::Superseded.into());
+        }
+        Ok(())
+    }
+
+    /// Lists the rounds of another keeper that follow those that are here, and takes up the first:
+    /// the journal was taken over from who made them.
+    fn give_way(&self, line: &mut Line) -> Result<(), GateError> {
+        if self.writers.look(&self.place)? {
+            return Err(JournalError::Superseded.into());
+        }
+        let listing = self.place.list(LOG)?;
+        let others = (line.next..).map_while(|number| {
+            let item = Item::new(Kind::Round, number);
+            listing.get(&item).map(|bytes| (item, *bytes))
+        });
+        line.others = others.take(ROUNDS).collect();
+        if self.follow_next(line)? {
+            line.under_way = None;
+            return Ok(());
+        }
+        Err(broken(
+            "a round of the log is in the store and is not listed",
+        ))
+    }
+
+    /// Takes up the next round of another keeper, if one is known: it must follow what is here.
+    fn follow_next(&self, line: &mut Line) -> Result<bool, GateError> {
+        let Some(at) = line.others.pop_front() else {
+            return Ok(false);
+        };
+        let taken = self.take_up(line, at);
+        if taken.is_err() {
+            // Listed again where the next round's name is taken.
+            line.others.clear();
+        }
+        taken.map(|()| true)
+    }
+
+    fn take_up(&self, line: &mut Line, at: (Item, u64)) -> Result<(), GateError> {
+        let opened = self.place.read_one(LOG, at)?;
+        let round = Round::decode(&opened.plain);
+        let round = round.filter(|round| round.previous == line.previous);
+        let wrong = || broken(format!("{} of the log does not follow ours", word(at.0)));
+        let round = round.ok_or_else(wrong)?;
+        tracing::warn!(round = at.0.number, "the last gateway's round is taken up");
+        self.inner.put(STATE, &round.state).map_err(disk)?;
+        line.next = at.0.number.saturating_add(1);
+        line.previous = opened.digest;
         Ok(())
     }
 
@@ -269,16 +363,10 @@ fn told(error: GateError) -> io::Error {
 
 impl Shelf for StoreShelf {
     fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
-        let mut line = self.line();
-        if name == STATE && line.under_way.is_some() {
+        if name == STATE {
             // What was begun comes first: the store may have it, and then it is the log's.
-            self.flush(&mut line).map_err(told)?;
-            if let Some(under_way) = &line.under_way {
-                self.inner.put(STATE, &under_way.state)?;
-            }
-            line.under_way = None;
+            self.finish(&mut self.line()).map_err(told)?;
         }
-        drop(line);
         self.inner.read(name)
     }
 
@@ -288,8 +376,13 @@ impl Shelf for StoreShelf {
             if line.under_way.is_some() {
                 return Err(io::Error::other("a round of the log is under way"));
             }
+            self.must_write().map_err(told)?;
             self.begin(&mut line, bytes).map_err(told)?;
-            self.flush(&mut line).map_err(told)?;
+            let flushed = self.flush(&mut line);
+            if let Err(GateError::Journal(JournalError::Superseded)) = &flushed {
+                self.writers.look(&self.place).map_err(told)?;
+            }
+            flushed.map_err(told)?;
             self.inner.put(name, bytes)?;
             line.under_way = None;
             return Ok(());
@@ -317,5 +410,9 @@ impl Shelf for StoreShelf {
 
     fn remove(&self, name: &str) -> io::Result<()> {
         self.inner.remove(name)
+    }
+
+    fn follow(&self) -> io::Result<bool> {
+        self.follow_next(&mut self.line()).map_err(told)
     }
 }

@@ -28,7 +28,7 @@ use std::sync::Arc;
 
 pub use entries::{EntryError, begin, bundle, node, tile};
 pub use prove::{ProveAsk, ProveError, Prover};
-pub use rebuild::{NextBundle, Rebuild};
+pub use rebuild::{ReadBundle, Rebuild};
 pub use round::{Lane, Made, Notary};
 pub use shelf::{DirShelf, Shelf};
 

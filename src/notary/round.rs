@@ -132,6 +132,7 @@ impl Notary {
         };
         let mut next = State {
             base: kept.growth.size(),
+            root: Some(kept.growth.root()),
             entries: Vec::new(),
             ..kept.state.clone()
         };
@@ -234,6 +235,22 @@ impl Notary {
         Ok(())
     }
 
+    /// Another keeper's round may cover what a lane that nobody writes here lacks.
+    fn complete(&self, name: &str, covered: Covered) -> Result<(), NotaryError> {
+        let known = (covered.next, covered.anchor);
+        let Some(settle) = &self.settle else {
+            return Ok(());
+        };
+        let there = self.journal.join(name).is_dir();
+        if !there || still_holds(&self.journal, name, &self.journal_key, known).unwrap_or(false) {
+            return Ok(());
+        }
+        if let Some(_at_rest) = Rest::take(&self.journal, name)? {
+            settle(name)?;
+        }
+        Ok(())
+    }
+
     /// The journal must still hold what the log covers, and nothing else in its place: records
     /// that are given numbers a second time would never come into the log.
     fn holds(&self, name: &str, covered: Covered) -> Result<(), NotaryError> {
@@ -288,9 +305,19 @@ impl Notary {
         Ok(())
     }
 
+    /// Finishes the round of the state, and each that another keeper made behind it.
+    fn load(&self) -> Result<Kept, NotaryError> {
+        loop {
+            let kept = self.load_state()?;
+            if !self.shelf.follow()? {
+                return Ok(kept);
+            }
+        }
+    }
+
     /// Reads state, tiles and checkpoint, holds them against each other, and writes what the last
     /// round may not have written.
-    fn load(&self) -> Result<Kept, NotaryError> {
+    fn load_state(&self) -> Result<Kept, NotaryError> {
         let state = match self.shelf.read(STATE)? {
             None => None,
             Some(sealed) => {
@@ -312,6 +339,9 @@ impl Notary {
         };
         let mut growth = Growth::load(state.base, |tile| self.tile(tile))?;
         let before = (growth.size(), growth.root());
+        if state.root.is_some_and(|root| root != before.1) {
+            return Err(rolled_back("the tiles are not those of the state"));
+        }
         for entry in &state.entries {
             growth.push(entry.clone())?;
         }
@@ -319,6 +349,7 @@ impl Notary {
         let signed = note.as_ref().map(|(_, signed)| (signed.size, signed.root));
         fits(signed, before, after)?;
         for (name, covered) in &state.lanes {
+            self.complete(name, *covered)?;
             self.holds(name, *covered)?;
         }
         let note = note.map(|(note, _)| note);

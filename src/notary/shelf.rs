@@ -17,6 +17,11 @@ pub trait Shelf: Send {
     fn put(&self, name: &str, bytes: &[u8]) -> io::Result<()>;
     /// Removes a file, if it is there.
     fn remove(&self, name: &str) -> io::Result<()>;
+    /// Replaces `state` by that of the next round where another keeper made one behind it, which
+    /// is finished here; whether there was one. Only a shelf with a second place has any.
+    fn follow(&self) -> io::Result<bool> {
+        Ok(false)
+    }
 }
 
 /// A directory, kept by one process.

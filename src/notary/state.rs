@@ -1,25 +1,29 @@
 //! What a log's next round begins with. Sealed, since it names projects; bound to the log's origin.
 //!
 //! ```text
-//! "KLUISLS2" ‖ base(8)
+//! "KLUISLS3" ‖ base(8) ‖ known(1) [ root(32) ]
 //! ‖ lanes(4) × { len(1) name next(8) known(1) [ anchor(48) ] }
 //! ‖ open(4)  × { event(16) scopes(1) × { len(1) project } }
 //! ‖ entries(4) × { len(4) entry }                          big-endian; nothing follows
 //! ```
 //!
-//! A state of before, `KLUISLS1`, has neither *known* nor *anchor*; it is read, and not written.
+//! *root* is that of the tree of `base` entries: what stands in front of the state's own entries is
+//! bound to it. States of before are read, and not written: `KLUISLS2` has no root, `KLUISLS1` no
+//! anchors either.
 
 use std::collections::BTreeMap;
 
 use crate::journal::Anchor;
+use crate::ledger::tlog::Hash;
 use crate::ledger::{Scope, Scopes};
 use crate::types::EventId;
 use crate::types::limits::{
     LOG_ENTRY_BYTES_MAX, LOG_LANES_MAX, LOG_OPEN_MAX, LOG_ROUND_SEGMENTS_MAX,
 };
 
-const MAGIC: &[u8; 8] = b"KLUISLS2";
-const BEFORE: &[u8; 8] = b"KLUISLS1";
+const MAGIC: &[u8; 8] = b"KLUISLS3";
+const ROOTLESS: &[u8; 8] = b"KLUISLS2";
+const UNANCHORED: &[u8; 8] = b"KLUISLS1";
 
 /// How much of a lane is in the log.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
@@ -35,6 +39,8 @@ pub(super) struct Covered {
 pub(super) struct State {
     /// The log's size before the entries below.
     pub(super) base: u64,
+    /// The root of the tree then, where it is known.
+    pub(super) root: Option<Hash>,
     /// Of each lane, how much of it is in the log.
     pub(super) lanes: BTreeMap<String, Covered>,
     /// The requests that are open.
@@ -56,6 +62,8 @@ impl State {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut out = MAGIC.to_vec();
         out.extend_from_slice(&self.base.to_be_bytes());
+        out.push(u8::from(self.root.is_some()));
+        out.extend_from_slice(self.root.as_ref().map_or(&[], |root| root));
         out.extend_from_slice(&number(self.lanes.len()));
         for (name, covered) in &self.lanes {
             short(&mut out, name);
@@ -82,20 +90,17 @@ impl State {
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let mut rest = Rest(bytes);
         let magic = rest.array::<8>()?;
-        let anchored = magic == *MAGIC;
-        if !anchored && magic != *BEFORE {
+        let (rooted, anchored) = (magic == *MAGIC, magic != *UNANCHORED);
+        if ![*MAGIC, *ROOTLESS, *UNANCHORED].contains(&magic) {
             return None;
         }
         let base = u64::from_be_bytes(rest.array()?);
+        let root = if rooted { rest.known().ok()? } else { None };
         let mut lanes = BTreeMap::new();
         for _ in 0..rest.count(LOG_LANES_MAX)? {
             let name = rest.short()?.to_owned();
             let next = u64::from_be_bytes(rest.array()?);
-            let anchor = match anchored.then(|| rest.array()) {
-                None | Some(Some([0])) => None,
-                Some(Some([1])) => Some(rest.array()?),
-                Some(_) => return None,
-            };
+            let anchor = if anchored { rest.known().ok()? } else { None };
             lanes.insert(name, Covered { next, anchor });
         }
         let mut open = BTreeMap::new();
@@ -112,12 +117,16 @@ impl State {
         }
         rest.0.is_empty().then_some(Self {
             base,
+            root,
             lanes,
             scopes: Scopes::new(open),
             entries,
         })
     }
 }
+
+/// The bytes end, or say what no state says.
+struct Cut;
 
 struct Rest<'a>(&'a [u8]);
 
@@ -132,6 +141,15 @@ impl<'a> Rest<'a> {
         let (taken, rest) = self.0.split_first_chunk()?;
         self.0 = rest;
         Some(*taken)
+    }
+
+    /// What may not be known.
+    fn known<const N: usize>(&mut self) -> Result<Option<[u8; N]>, Cut> {
+        match self.array().ok_or(Cut)? {
+            [0] => Ok(None),
+            [1] => self.array().map(Some).ok_or(Cut),
+            [_] => Err(Cut),
+        }
     }
 
     fn count(&mut self, most: usize) -> Option<usize> {
@@ -153,7 +171,18 @@ mod tests {
         Covered { next, anchor }
     }
 
-    /// The state of a log that an older program kept.
+    /// The states of logs that older programs kept.
+    #[test]
+    fn a_state_of_before_is_read_without_a_root() {
+        let bytes =
+            b"KLUISLS2\0\0\0\0\0\0\0\x05\0\0\0\x01\x05admin\0\0\0\0\0\0\0\x03\0\0\0\0\0\0\0\0\0";
+        let state = State::decode(bytes).unwrap();
+        assert_eq!((state.base, state.root), (5, None));
+        let lanes = BTreeMap::from([("admin".to_owned(), covered(3, None))]);
+        assert_eq!(state.lanes, lanes);
+        assert_eq!(State::decode(&state.encode()), Some(state));
+    }
+
     #[test]
     fn a_state_of_before_is_read_without_anchors() {
         let bytes =
@@ -175,6 +204,7 @@ mod tests {
         let open = BTreeMap::from([(EventId::from_bytes([7; 16]), vec![project])]);
         let state = State {
             base: 5,
+            root: Some([8; 32]),
             lanes: BTreeMap::from([
                 ("admin".into(), covered(3, None)),
                 ("gateway".into(), covered(9, Some([6; 48]))),

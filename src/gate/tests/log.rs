@@ -17,9 +17,9 @@ use crate::store::BlobStore as _;
 use crate::store::fault::{Injected, PutFault};
 use crate::types::Secret;
 
-const ORIGIN: &str = "vault.example/log";
+pub(super) const ORIGIN: &str = "vault.example/log";
 
-fn keys() -> NotaryKeys {
+pub(super) fn keys() -> NotaryKeys {
     NotaryKeys {
         journal: key(),
         signing: Secret::take(&mut [1; 32]),
@@ -28,7 +28,7 @@ fn keys() -> NotaryKeys {
     }
 }
 
-fn shelf(world: &World, gate: &Gate) -> Result<StoreShelf, GateError> {
+pub(super) fn shelf(world: &World, gate: &Gate) -> Result<StoreShelf, GateError> {
     let inner = DirShelf::keep(&world.disk.path().join("log")).unwrap();
     let keys = keys();
     let rebuild = Rebuild {
@@ -38,7 +38,7 @@ fn shelf(world: &World, gate: &Gate) -> Result<StoreShelf, GateError> {
     StoreShelf::open(gate, Box::new(inner), &rebuild)
 }
 
-fn notary(world: &World, gate: &Gate) -> Result<Notary, NotaryError> {
+pub(super) fn notary(world: &World, gate: &Gate) -> Result<Notary, NotaryError> {
     let kept = shelf(world, gate).map_err(|error| NotaryError::Internal {
         what: error.to_string(),
     })?;
@@ -54,7 +54,7 @@ fn notary(world: &World, gate: &Gate) -> Result<Notary, NotaryError> {
     })
 }
 
-fn round(notary: &mut Notary, wal: &Wal) -> Result<Option<Made>, NotaryError> {
+pub(super) fn round(notary: &mut Notary, wal: &Wal) -> Result<Option<Made>, NotaryError> {
     notary.round(&[Lane {
         name: LANE,
         durable: wal.durable(),
@@ -62,7 +62,7 @@ fn round(notary: &mut Notary, wal: &Wal) -> Result<Option<Made>, NotaryError> {
 }
 
 /// All entries of the log in a directory, and its checkpoint; the tiles must fit it.
-fn read(world: &World) -> (Checkpoint, Vec<Vec<u8>>) {
+pub(super) fn read(world: &World) -> (Checkpoint, Vec<Vec<u8>>) {
     let shelf = DirShelf::look(&world.disk.path().join("log"));
     let note = shelf.read("checkpoint").unwrap().unwrap();
     let note = crate::ledger::tlog::Note::parse(&note).unwrap();
@@ -81,12 +81,12 @@ fn read(world: &World) -> (Checkpoint, Vec<Vec<u8>>) {
     (checkpoint, entries)
 }
 
-fn lose(world: &World) {
+pub(super) fn lose(world: &World) {
     world.lose_the_disk();
     std::fs::remove_dir_all(world.disk.path().join("log")).unwrap();
 }
 
-async fn grow(world: &World, gate: &Gate, rounds: std::ops::Range<u32>) {
+pub(super) async fn grow(world: &World, gate: &Gate, rounds: std::ops::Range<u32>) {
     let wal = world.open_by(gate, 60_000).unwrap();
     let mut notary = notary(world, gate).unwrap();
     for n in rounds {
@@ -236,32 +236,6 @@ async fn a_round_whose_answer_was_lost_is_the_next_one() {
     let rounds = world.items("log/").await.len();
     assert_eq!((entries.len(), rounds), (2, 2));
     close(&world, wal).await.unwrap();
-}
-
-#[tokio::test]
-async fn of_two_keepers_of_a_log_one_goes_on() {
-    let world = World::new();
-    let gate = world.gate();
-    grow(&world, &gate, 0..2).await;
-    let other = world.copy_whole().await;
-    let other = World {
-        memory: Arc::clone(&world.memory),
-        fault: Arc::clone(&world.fault),
-        ..other
-    };
-    let wal = world.open_by(&gate, 100).unwrap();
-    let mut one = notary(&world, &gate).unwrap();
-    // The same log on another disk, and the same records.
-    let mut two = notary(&other, &gate).unwrap();
-    note(&wal, 7).await.unwrap();
-    round(&mut one, &wal).unwrap().unwrap();
-    let taken = other.open_by(&gate, 100).unwrap();
-    note(&taken, 8).await.unwrap();
-    let told = round(&mut two, &taken).unwrap_err();
-    assert!(matches!(told, NotaryError::Disk(_)), "{told}");
-    assert!(round(&mut two, &taken).is_err(), "for ever");
-    drop(close(&world, wal).await);
-    drop(close(&other, taken).await);
 }
 
 #[tokio::test]
