@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tower::util::MapResponse;
 
+use super::exposure::exposed;
 use super::health::{self, Health, Watched};
 use super::limits::Bounds;
 use super::listen::Listener;
@@ -118,8 +119,11 @@ type LastTask = (Trigger, tokio::task::JoinHandle<()>);
 type Signals = std::pin::Pin<Box<dyn futures_util::Stream<Item = ()> + Send + Sync>>;
 
 /// Before any key is in memory: no core dump, memory in small pages, and as many files as the
-/// system allows.
-fn harden() {
+/// system allows; and whose files of secrets are not theirs alone is said.
+fn harden(config: &Config) {
+    for found in exposed(config) {
+        tracing::warn!("a secret file is not its owner's alone: {found}");
+    }
     if let Err(error) = forbid_huge_pages() {
         tracing::debug!(%error, "huge pages cannot be forbidden");
     }
@@ -156,7 +160,7 @@ impl Gateway {
         journal: Option<&SharedJournal>,
     ) -> Result<Self, ServeError> {
         check_addresses(config)?;
-        harden();
+        harden(config);
         let mut signals: Signals =
             Box::pin(SyncStream::new(signals().map_err(ServeError::Signals)?));
         let health = Arc::<Health>::default();
@@ -421,6 +425,7 @@ fn watched(opened: &Opened, config: &Config) -> Watched {
         journal: Arc::clone(&opened.journal),
         journal_dir: config.journal.dir.clone(),
         log: (config.proof.dir.clone(), Arc::clone(&opened.clock)),
+        config: Arc::new(config.clone()),
         catalog: Arc::clone(&opened.catalog),
         store: Arc::clone(&opened.store),
     }

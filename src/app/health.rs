@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
+use super::exposure::{exposed, warning};
 use super::lags::LogLags;
 use super::shutdown::Shutdown;
 use crate::catalog::SharedCatalog;
+use crate::config::Config;
 use crate::journal::SharedJournal;
 use crate::ops::{Check, Checks, Metrics};
 use crate::store::{SharedStore, StoreError};
@@ -70,6 +72,7 @@ pub struct Health {
     pub(super) syslog: Spot,
     pub(super) otlp: Spot,
     pub(super) snapshots: Spot,
+    pub(super) secrets: Spot,
 }
 
 impl Health {
@@ -112,6 +115,7 @@ impl Health {
             // The last good policy serves on; a disk that is nearly full still takes records.
             warnings: vec![
                 ("snapshots", spot(|health| &health.snapshots)),
+                ("secrets", spot(|health| &health.secrets)),
                 ("policy", spot(|health| &health.policy)),
                 ("disk", spot(|health| &health.disk)),
                 ("clock", spot(|health| &health.clock)),
@@ -134,6 +138,8 @@ pub(super) struct Watched {
     pub(super) journal_dir: PathBuf,
     /// The log's directory, and the clock that it goes by.
     pub(super) log: (PathBuf, Arc<dyn Clock>),
+    /// What says which files hold secrets.
+    pub(super) config: Arc<Config>,
     /// The catalog.
     pub(super) catalog: SharedCatalog,
     /// The store, whose calls are counted and noted.
@@ -154,6 +160,14 @@ pub(super) async fn watch(health: Arc<Health>, watched: Watched, shutdown: Shutd
     }
 }
 
+/// Whether secret files are their owner's alone.
+async fn closed(config: &Arc<Config>) -> Result<(), String> {
+    let config = Arc::clone(config);
+    let found = tokio::task::spawn_blocking(move || exposed(&config)).await;
+    // That nobody could look is no word on the files.
+    found.map_or(Ok(()), |found| warning(&found))
+}
+
 async fn look(health: &Health, watched: &Watched, store: bool) {
     let metrics = &health.metrics;
     let waiting = i64::try_from(watched.journal.waiting()).unwrap_or(i64::MAX);
@@ -171,6 +185,7 @@ async fn look(health: &Health, watched: &Watched, store: bool) {
         .catalog
         .note(answers(watched.catalog.generation()).await);
     if store {
+        health.secrets.note(closed(&watched.config).await);
         match timeout(PATIENCE, watched.store.list(None, 1)).await {
             Ok(listed) => health.note_store(&listed),
             Err(_late) => health.note_store::<()>(&Err(StoreError::Timeout)),
@@ -228,6 +243,8 @@ fn enough(free: u64) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
     use crate::app::metered::MeteredStore;
     use crate::app::system::{SystemClock, SystemEntropy};
@@ -269,6 +286,7 @@ mod tests {
             journal: Wal::open(config, clock, entropy).unwrap(),
             log: (PathBuf::from("/nowhere"), Arc::new(SystemClock)),
             journal_dir: dir.path().into(),
+            config: Arc::new(Config::parse("", dir.path()).unwrap()),
             catalog: Arc::new(MemoryCatalog::new()),
             store: Arc::new(MeteredStore::new(inner, Arc::clone(&health))),
         };
@@ -278,6 +296,22 @@ mod tests {
             watched,
             _dir: dir,
         }
+    }
+
+    #[tokio::test]
+    async fn a_root_that_others_read_is_warned_of_until_it_is_closed() {
+        let place = place();
+        let root = &place.watched.config.keys.identity;
+        std::fs::write(root, "x").unwrap();
+        for (mode, told) in [(0o640, true), (0o600, false), (0o604, true), (0o400, false)] {
+            let permissions = std::fs::Permissions::from_mode(mode);
+            std::fs::set_permissions(root, permissions).unwrap();
+            look(&place.health, &place.watched, true).await;
+            assert_eq!(place.health.secrets.seen().is_err(), told, "{mode:o}");
+        }
+        let checks = place.health.checks(&place.watched.journal);
+        let named = |(name, _): &(&str, Check)| *name == "secrets";
+        assert!(checks.warnings.iter().any(named) && !checks.needs.iter().any(named));
     }
 
     #[tokio::test]

@@ -2,6 +2,7 @@
 
 mod clock;
 mod dial;
+mod exposure;
 pub(crate) mod fetch;
 mod found;
 mod gate;
@@ -36,6 +37,7 @@ mod volumes;
 
 #[cfg(feature = "audit")]
 pub(crate) use dial::Dial;
+pub use exposure::{Exposed, exposed};
 #[cfg(feature = "audit")]
 pub(crate) use fetch::{FetchError, Place, post};
 pub use found::{

@@ -17,7 +17,7 @@ use super::{supervise, term};
 use crate::app::system::{SystemClock, SystemEntropy, forbid_dumps};
 use crate::app::{log, shutdown};
 use crate::config::{Config, Environment};
-use crate::mount::{MountAsk, Supervised, is_descriptor, serve};
+use crate::mount::{MountAsk, Supervised, fuse_on, is_descriptor, serve};
 use crate::node::{DiskCache, Seen, Version, VersionAsk};
 use crate::types::{BlobId, limits};
 
@@ -52,14 +52,15 @@ pub(super) fn run(
     if ask.worker {
         supervise::spare_less();
     }
-    if !is_descriptor(&ask.directory) && !ask.directory.is_dir() {
-        let message = format!("{} is no directory", ask.directory.display());
-        return Err(CliError::new(Exit::Usage, message).hint("`mkdir` makes one to mount on"));
-    }
-    let mount = how(ask)?;
     let supervisor = if ask.worker { Some(line()?) } else { None };
     let supervised = supervisor.as_ref().map(UnixStream::try_clone).transpose()?;
     let supervised = supervised.map(Supervised::begin).transpose()?;
+    // Who goes on with a mount finds it there, and nobody yet who answers.
+    let goes_on = supervised.as_ref().is_some_and(Supervised::resumes);
+    if !is_descriptor(&ask.directory) && !goes_on {
+        free(&ask.directory)?;
+    }
+    let mount = how(ask)?;
     runtime()?.block_on(async {
         let version = version(ask, environment).await?;
         let mut signals = shutdown::signals()?;
@@ -84,6 +85,23 @@ pub(super) fn run(
         })
     })?;
     Ok(Exit::Done)
+}
+
+/// That a directory can be mounted on: it is there, and no mount of FUSE's already.
+fn free(directory: &Path) -> Result<(), CliError> {
+    let shown = directory.display();
+    if let Ok(Some(kind)) = fuse_on(directory) {
+        let message = format!("{shown} is a mount already ({kind})");
+        return Err(CliError::new(Exit::Usage, message).hint(format!(
+            "`fusermount3 -u {shown}` (root: `umount {shown}`) ends that one; another directory \
+             takes another"
+        )));
+    }
+    if !directory.is_dir() {
+        let message = format!("{shown} is no directory");
+        return Err(CliError::new(Exit::Usage, message).hint("`mkdir` makes one to mount on"));
+    }
+    Ok(())
 }
 
 /// How it is made.

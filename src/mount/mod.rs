@@ -8,6 +8,7 @@ mod cached;
 mod device;
 mod filesystem;
 mod handover;
+mod mounted;
 mod plan;
 mod point;
 mod special;
@@ -31,6 +32,7 @@ use self::device::Making;
 pub use self::device::unmount;
 use self::filesystem::Filesystem;
 pub use self::handover::{Opened, Word, hear, say};
+pub use self::mounted::fuse_on;
 use self::plan::PlanFile;
 use self::state::State;
 use crate::node::{Contents, DiskCache, Keys, Orders, Reads, Version};
@@ -81,6 +83,12 @@ pub struct Supervised {
 }
 
 impl Supervised {
+    /// Whether it goes on with the mount of one that died.
+    #[must_use]
+    pub const fn resumes(&self) -> bool {
+        self.connection.is_some()
+    }
+
     /// Hears what the supervisor has to say first.
     pub fn begin(line: UnixStream) -> io::Result<Self> {
         let (word, with) = hear(&line)?.ok_or(io::ErrorKind::UnexpectedEof)?;

@@ -121,6 +121,23 @@ def after_the_end(vault, version, base) -> None:
         mount.stop()
 
 
+def twice(vault, version, files, base) -> None:
+    """A second mount on a mount: the older one would be covered by it, and taken down for it."""
+    mount = Mount(vault, version, base / "twice").start()
+    try:
+        for words in [(), ("--supervised",)]:
+            told = Mount(vault, version, mount.directory, *words).refused()
+            check(f"a mount is not mounted on {words}", told.startswith("2 ") and "is a mount already (fuse.kluis)" in told and "hint:" in told, told)
+        check("and is read on", read(mount.directory / "patient-7/a") == files["patient-7/a"])
+        mount.kill()
+        told = Mount(vault, version, mount.directory).refused()
+        check("nor is one whose program died", told.startswith("2 ") and "is a mount already (fuse.kluis)" in told, told)
+        mount.lazily()
+        check("what is unmounted is mounted on again", read(mount.start().directory / "patient-7/a") == files["patient-7/a"])
+    finally:
+        mount.stop()
+
+
 def main() -> int:
     base = scratch("refused")
     vault = Vault(base / "vault").start()
@@ -128,6 +145,7 @@ def main() -> int:
         files = {f"patient-{n}/{name}": random.Random(n).randbytes(MIB + 5) for n in (7, 8) for name in "ab"}
         upload(vault, files)
         version = publish(vault)
+        twice(vault, version, files, base)
         after_the_end(vault, version, base)
         by_prefix(vault, version, files, base)
     finally:

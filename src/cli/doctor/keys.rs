@@ -1,11 +1,10 @@
 //! The root identity, the key ring, and that every dataset has a key.
 
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::Report;
-use crate::app::{OpenVaultError, look_at_root, open_keys, renew_token};
+use crate::app::{OpenVaultError, exposed, look_at_root, open_keys, renew_token};
 use crate::catalog::{DatasetRow, KeyWorkRow};
 use crate::cli::open::{Desk, refuse};
 use crate::cli::serve;
@@ -14,18 +13,7 @@ use crate::keyring::{Keeper, KeptRoot, KeyRing, Quorum, RootFile};
 
 /// Looks at the files and opens the ring.
 pub(super) fn look(config: &Config, desk: Desk<'_>, report: &mut Report) -> Option<Arc<KeyRing>> {
-    let identity = &config.keys.identity;
-    exposed(identity, report);
-    let secrets = [
-        &config.keys.passphrase_file,
-        &config.transit.token_file,
-        &config.pkcs11.pin_file,
-        &config.plugin.pin_file,
-        &config.plugin.identity,
-    ];
-    for file in secrets.into_iter().flatten() {
-        exposed(file, report);
-    }
+    of_files(config, report);
     match look_at_root(config) {
         Ok(RootFile::Kept(kept)) => {
             let Keeper::Custodians(quorum) = kept.keeper() else {
@@ -145,17 +133,14 @@ fn fail(error: &OpenVaultError, report: &mut Report) {
 }
 
 /// A secret file is for its owner alone.
-fn exposed(path: &Path, report: &mut Report) {
-    let Ok(metadata) = std::fs::metadata(path) else {
-        return;
-    };
-    let mode = metadata.permissions().mode() & 0o777;
-    let says = format!("{} has mode {mode:o}", path.display());
-    let mend = format!("chmod 600 {}", path.display());
-    if mode & 0o007 != 0 {
-        report.fail("keys", format!("{says}: every user can read it"), &mend);
-    } else if mode & 0o070 != 0 {
-        report.warn("keys", format!("{says}: its group can read it"), &mend);
+fn of_files(config: &Config, report: &mut Report) {
+    for found in exposed(config) {
+        let mend = format!("chmod 600 {}", found.path.display());
+        if found.to_everybody() {
+            report.fail("keys", found.to_string(), &mend);
+        } else {
+            report.warn("keys", found.to_string(), &mend);
+        }
     }
 }
 

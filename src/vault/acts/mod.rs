@@ -16,11 +16,11 @@ use super::acts::terms::{check_draft, gains};
 use super::ask::Call;
 use super::error::{ErrorKind, VaultError};
 use super::people::assurance::refusal_or;
-use crate::catalog::{ApprovalRow, ApprovalState, ApprovalStep, EraseScope, Mutation};
+use crate::catalog::{ApprovalRow, ApprovalState, ApprovalStep, Card, EraseScope, Mutation};
 use crate::ledger::{AuthMethod, Intent};
 use crate::policy::{Ask, Assurance, Circumstances, Decision};
 use crate::types::{
-    Act, ActKind, Action, ApprovalId, BucketName, DatasetName, PrincipalId, PrincipalKind,
+    Act, ActKind, Action, ApprovalId, BucketName, DatasetName, Label, PrincipalId, PrincipalKind,
     ProjectName, limits,
 };
 
@@ -120,6 +120,7 @@ impl Vault {
                 .may_ask(place, draft.kind, &asker, &circumstances(call))
                 .await?;
             let row = self.word_act(draft, asker).await?;
+            self.check_lowers(&row.act).await?;
             self.check_room(&row.act.project).await?;
             Ok((row, decision))
         };
@@ -428,6 +429,34 @@ impl Vault {
             approver: None,
             settled: None,
         })
+    }
+
+    /// That a label which is to be lowered becomes a lower one: two persons are not asked for what
+    /// one may do, or what would change nothing.
+    async fn check_lowers(&self, act: &Act) -> Result<(), VaultError> {
+        let (ActKind::LowerLabel, Some((dataset, _))) = (act.kind, &act.dataset) else {
+            return Ok(());
+        };
+        let bucket = BucketName {
+            project: act.project.clone(),
+            dataset: dataset.clone(),
+        };
+        let row = self.catalog.dataset(&bucket).await?;
+        let card = row.and_then(|row| row.card);
+        let to: Option<Label> = act.terms.first().and_then(|text| text.parse().ok());
+        let lower = card.zip(to).is_some_and(|(card, to)| {
+            let labels = &self.settings.labels;
+            let lowered = Card {
+                label: to.clone(),
+                ..Card::clone(&card)
+            };
+            labels.knows(&to) && labels.of_data(Some(&lowered)) < labels.of_data(Some(&card))
+        });
+        if lower {
+            return Ok(());
+        }
+        let why = "no lower label than the dataset has; `labels.order` has those there are";
+        Err(VaultError::new(ErrorKind::InvalidArgument, why))
     }
 
     /// That not too many acts wait already.

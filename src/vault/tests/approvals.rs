@@ -16,7 +16,7 @@ fn draft() -> ActDraft {
         kind: ActKind::LowerLabel,
         project: icu(),
         dataset: Some("ecg".parse().unwrap()),
-        terms: vec![("to".to_owned(), "internal".to_owned())],
+        terms: vec![("to".to_owned(), "public".to_owned())],
         reason: "names were removed".to_owned(),
     }
 }
@@ -107,7 +107,7 @@ async fn az_10_two_persons_do_it_once() {
         })
         .collect();
     assert!(
-        told[0].contains("label.lower icu/ecg to=internal asker=olivia"),
+        told[0].contains("label.lower icu/ecg to=public asker=olivia"),
         "{told:?}"
     );
     assert!(told[0].contains("reason=names were removed"), "{told:?}");
@@ -238,7 +238,7 @@ async fn az_10_an_approval_is_for_one_act_exactly() {
     approve(&world, "oscar", id).await.unwrap();
     let right = act(&world, id).await;
     let bend: [fn(&mut Act); 5] = [
-        |act| act.terms = vec!["public".to_owned()],
+        |act| act.terms = vec!["internal".to_owned()],
         |act| act.terms.push(String::new()),
         |act| act.kind = ActKind::Erase,
         |act| act.dataset.as_mut().unwrap().0 = "mri".parse().unwrap(),
@@ -516,4 +516,24 @@ async fn acts_are_seen_by_who_may_take_part() {
         assert_eq!(told.unwrap_err().kind(), ErrorKind::AccessDenied);
     }
     assert_eq!(Action::ActAsk.as_str(), "act.ask");
+}
+
+#[tokio::test]
+async fn az_10_nobody_is_asked_to_lower_a_label_to_what_is_no_lower_one() {
+    let world = world().await;
+    let ask = async |to: &str| {
+        let draft = ActDraft {
+            terms: vec![("to".to_owned(), to.to_owned())],
+            ..draft()
+        };
+        let call = world.call(Some("olivia"));
+        kind(world.vault.ask_act(&call, draft).await)
+    };
+    // It is `internal`.
+    for to in ["internal", "confidential", "unheard-of"] {
+        assert_eq!(ask(to).await, Some(ErrorKind::InvalidArgument), "{to}");
+    }
+    let waiting = world.catalog.approvals(&icu(), 9).await.unwrap();
+    assert!(waiting.is_empty(), "{waiting:?}");
+    assert_eq!(ask("public").await, None);
 }
