@@ -281,13 +281,10 @@ async fn round(vault: &Vault, sender: &Sender, project: &ProjectName) -> bool {
         let ended = match (trying, &webhook) {
             (Ok(Some(trying)), Some(webhook)) => {
                 let sent = sender.send(webhook, &push.notice, vault.now()).await;
-                if let Err(error) = &sent {
-                    tracing::debug!(%project, %error, "a notice was not taken");
-                    all = false;
-                }
+                all &= sent.is_ok();
                 // One that answers may take the next; one that does not would hold the round.
                 let reached = matches!(sent, Ok(()) | Err(Unsent::Status(_)));
-                let ended = vault.end_push(trying, sent.is_ok()).await;
+                let ended = vault.end_push(trying, sent).await;
                 ended.map(|()| reached)
             }
             (Ok(_), _) => Ok(true),

@@ -21,6 +21,7 @@ use crate::archive::texts_of;
 use crate::cli::open::{Desk, call, journal};
 use crate::cli::output::{CliError, Exit, Output};
 use crate::cli::serve::runtime;
+use crate::cli::words::count;
 use crate::config::Config;
 use crate::journal::{Filter, begins, lanes};
 use crate::ledger::evidence::{Expired, Group, GroupRows, Manifest, Statement, Told};
@@ -91,7 +92,8 @@ pub(super) fn run(
         }
     };
     fs::rename(&beside, &ask.out)?;
-    output.note(&format!("{rows} records are in {}", ask.out.display()));
+    let records = count(rows, "record is", "records are");
+    output.note(&format!("{records} in {}", ask.out.display()));
     if hidden {
         output.hint(
             "the project's people are shown under pseudonyms, so this bundle has each record's leaf \

@@ -11,11 +11,11 @@ use http::{HeaderValue, header};
 use super::args;
 use super::source::DirSource;
 use super::verify::trusted;
-use super::words::count;
 use crate::app::{Dial, FetchError, Place, post, write_file};
 use crate::cli::open::Desk;
 use crate::cli::output::{CliError, Exit, Output};
 use crate::cli::serve::runtime;
+use crate::cli::words::count;
 use crate::ledger::evidence::Source as _;
 use crate::ledger::tlog::{
     AddCheckpoint, Checkpoint, Note, NoteSignature, TrustPolicy, TrustedWitness, consistency_proof,

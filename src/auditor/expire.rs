@@ -99,7 +99,7 @@ pub(super) fn remove(
     let end = worse(end, failures.tell(output));
     let swept = swept?;
     output.note(&format!(
-        "{written} volumes were written again without what is over; {} were removed from the store",
+        "volumes written again without what is over: {written}; removed from the store: {}",
         swept.gone
     ));
     Ok((removal.kept, worse(end, swept.tell(output))))

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::archive::{Archive, LogKeys};
 use super::args;
-use super::hot::Hot;
+use super::hot::{Hot, lost_words};
 use super::rows::{Span, in_scope, volumes};
 use crate::archive::Row;
 use crate::cli::open::{Desk, call};
@@ -58,7 +58,7 @@ pub(super) fn run(
             lines.row(lane, row)?;
         }
         if hot.lost() > 0 {
-            let told = format!("{} records cannot be read any more", hot.lost());
+            let told = lost_words(hot.lost());
             return Err(CliError::new(Exit::No, told));
         }
         Ok(())

@@ -4,6 +4,7 @@ use super::archive::{Archive, unreadable};
 use crate::archive::{Fold, Row};
 use crate::cli::open::journal;
 use crate::cli::output::{CliError, Exit};
+use crate::cli::words::count;
 use crate::config::Config;
 use crate::journal::{Found, Tail, lanes};
 use crate::types::limits::ARCHIVE_HOT_RECORDS_MAX;
@@ -114,4 +115,10 @@ impl Hot {
     pub(super) const fn forget(&mut self) {
         self.read = 0;
     }
+}
+
+/// What is told of records that cannot be read any more.
+pub(super) fn lost_words(lost: u64) -> String {
+    let records = count(lost, "record", "records");
+    format!("{records} cannot be read any more")
 }

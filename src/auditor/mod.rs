@@ -31,7 +31,6 @@ mod source;
 mod verify;
 mod whole;
 mod witness;
-mod words;
 mod worm;
 #[cfg(test)]
 mod worm_tests;

@@ -8,9 +8,9 @@ use super::look::{newest, print};
 use super::records::{Held, Records};
 use super::source::DirSource;
 use super::verify::{text, trusted};
-use super::words::count;
 use crate::cli::open::{Desk, call};
 use crate::cli::output::{CliError, Exit, Output};
+use crate::cli::words::count;
 use crate::ledger::evidence::RecordProof;
 use crate::ledger::tlog::{
     AddCheckpoint, LogProof, Note, VerifierKey, consistency_proof, inclusion_proof,

@@ -9,6 +9,7 @@ use super::source::DirSource;
 use super::worm::{blob, held_until, version};
 use crate::archive::{Held, Place};
 use crate::cli::output::{CliError, Exit, Output};
+use crate::cli::words::count;
 use crate::types::RetentionMode;
 
 /// What came of it.
@@ -26,12 +27,13 @@ impl Renewed {
     /// Says it; how a command ends that did all else.
     pub(super) fn tell(&self, output: &mut Output) -> Exit {
         if self.held > 0 {
-            output.note(&format!("{} volumes are locked for longer now", self.held));
+            let held = count(self.held, "volume is", "volumes are");
+            output.note(&format!("{held} locked for longer now"));
         }
         if self.weaker > 0 {
             output.note(&format!(
-                "warning: {} volumes stay in governance mode: the store makes no lock stricter",
-                self.weaker
+                "warning: {} in governance mode: the store makes no lock stricter",
+                count(self.weaker, "volume stays", "volumes stay")
             ));
         }
         self.failures.tell(output)

@@ -114,10 +114,10 @@ impl Looked {
     /// Says it; how a command ends that looked once.
     fn tell(self, ask: &args::Ship, output: &mut Output) -> Exit {
         if self.freed > 0 {
-            output.note(&format!("{} files of the journal were removed", self.freed));
+            output.note(&format!("files of the journal removed: {}", self.freed));
         }
         if self.made > 0 || !ask.watch {
-            output.note(&format!("{} volumes were added", self.made));
+            output.note(&format!("volumes added: {}", self.made));
         }
         let mut end = Exit::Done;
         for (error, pause) in self.failed {

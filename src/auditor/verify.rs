@@ -7,10 +7,10 @@ use serde_json::json;
 use super::args;
 use super::replay::{Again, Counts, Verdict};
 use super::source::DirSource;
-use super::words::count;
 use crate::app::system::SystemClock;
 use crate::app::{create_dir, write_file};
 use crate::cli::output::{CliError, Exit, Output};
+use crate::cli::words::count;
 use crate::journal::{Filter, Pairs, Record, Request};
 use crate::ledger::evidence::{
     Demand, Finding, FindingKind, Report, RowsError, STATED, Source as _, Statement,

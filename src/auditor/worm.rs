@@ -13,6 +13,7 @@ use super::archive::{Archive, LogKeys, away, gather, placed, unreadable, within}
 use crate::app::{VolumeStore, Wormed, demand_locks, prove_locks};
 use crate::archive::{Held, Index, Place, Volume};
 use crate::cli::output::{CliError, Exit, Output};
+use crate::cli::words::count;
 use crate::config::{Config, StoreKind};
 use crate::ledger::{DAY_MS, Scope, Segment};
 use crate::store::locked::{After, PROBE, PinnedStore, SharedLocks, Version, VersionId, says_no};
@@ -67,9 +68,8 @@ impl Swept {
     pub(super) fn tell(&self, output: &mut Output) -> Exit {
         if let Some(until) = self.until {
             output.note(&format!(
-                "{} volumes that were replaced are locked in the store and go when their locks \
-                 end, the first after {until}",
-                self.waiting
+                "{} locked in the store and go when their locks end, the first after {until}",
+                count(self.waiting, "replaced volume is", "replaced volumes are")
             ));
         }
         for words in &self.strange {
@@ -77,16 +77,15 @@ impl Swept {
         }
         if self.strangers > 0 {
             output.hint(&format!(
-                "{} such findings: Kluis does none of it. Every locked volume is read by its \
+                "{}: Kluis does none of it. Every locked volume is read by its \
                  version; the store's access log says who it was (`kluis-audit reconcile`)",
-                self.strangers
+                count(self.strangers, "such finding", "such findings")
             ));
         }
         if self.kept > 0 {
             output.note(&format!(
-                "warning: the store does not let {} volumes go that were replaced; the next run \
-                 tries again",
-                self.kept
+                "warning: the store does not let {} go; the next run tries again",
+                count(self.kept, "replaced volume", "replaced volumes")
             ));
         }
         for id in self.missing.iter().take(WORM_NAMED_MAX) {
@@ -98,9 +97,9 @@ impl Swept {
             return Exit::Done;
         }
         output.hint(&format!(
-            "{} volumes are missing: Kluis removes none that the index names. Bring them back from \
-             a copy of the store; the log still proves what was in them",
-            self.missing.len()
+            "{} missing: Kluis removes none that the index names. Bring back what is missing from a \
+             copy of the store; the log still proves what was in it",
+            count(self.missing.len(), "volume is", "volumes are")
         ));
         Exit::No
     }

@@ -134,10 +134,11 @@ pub enum Command {
     ///
     /// Runs until a signal or until it is unmounted. Names and sizes come from the version's signed
     /// manifest, contents as sealed bytes that are opened here. The credential comes from a file as
-    /// `kluis credential create --output` writes it, read again when it changes, or from the
-    /// environment (`AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`). Either may
-    /// name a service account's token in the key's place (`AWS_WEB_IDENTITY_TOKEN_FILE`,
-    /// `AWS_ROLE_ARN`), which is exchanged for short sessions.
+    /// `kluis credential create --output` writes it, read again when it changes, from the session
+    /// of `kluis login`, or from the environment (`AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID`,
+    /// `AWS_SECRET_ACCESS_KEY`). File and environment may name a service account's token in the
+    /// key's place (`AWS_WEB_IDENTITY_TOKEN_FILE`, `AWS_ROLE_ARN`), which is exchanged for short
+    /// sessions.
     #[cfg(feature = "mount")]
     #[command(
         after_long_help = "Example:\n  kluis mount icu-sepsis/ecg-2024@3 /data/ecg --credentials job.env"
@@ -299,9 +300,12 @@ pub enum ProjectCommand {
     Create {
         /// Its name: 1 to 30 of a-z, 0-9 and single hyphens inside
         name: ProjectName,
-        /// The person who decides who may use its data; made if new
+        /// The person who decides who may use its data; made if new, and said so
         #[arg(long, value_name = "PERSON")]
         owner: PrincipalId,
+        /// Make the person though a name like that is known
+        #[arg(long)]
+        new_owner: bool,
     },
     /// Say what a project's datasets are that say nothing themselves
     ///

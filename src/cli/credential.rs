@@ -4,13 +4,16 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use serde_json::json;
+
 use super::credential_args::CredentialCommand;
 use super::open::{Desk, absent, call};
 use super::output::{CliError, Exit, NEVER, Output};
 use super::project::end;
 use crate::app::{Opened, create_file, env_lines};
 use crate::config::Config;
-use crate::types::{KeyScope, PrincipalId, Timestamp, limits};
+use crate::types::{KeyScope, PrincipalId, SecretText, Timestamp, limits};
+use crate::vault::NewCredential;
 
 /// Until when a credential is good, and for what.
 pub(super) type KeyTerms = (Option<Timestamp>, KeyScope);
@@ -98,18 +101,51 @@ fn create(
         return Err(there(path));
     }
     let config = desk.config()?;
-    let text = desk.act(output, async |opened| {
+    let made = desk.act(output, async |opened| {
         if opened.vault.catalog().principal(principal).await?.is_none() {
             return Err(unknown(principal));
         }
         hand_over(opened, &config, (principal, terms), file).await
     })?;
-    match (file, text) {
-        (Some(path), _) => output.note(&format!("the credential is in {}", path.display())),
-        (None, Some(text)) => output.data(text.expose().as_bytes())?,
-        (None, None) => {}
+    let file = file.map(|path| path.display().to_string());
+    if let Some(path) = &file {
+        output.note(&format!("the credential is in {path}"));
     }
-    Ok(())
+    let endpoint = endpoint(&config);
+    let place = (config.server.region.as_str(), endpoint.as_deref());
+    match (output.is_json(), &file) {
+        (true, Some(path)) => {
+            let id = made.id.to_string();
+            output.value(&json!({ "access_key_id": id, "file": path }))
+        }
+        (true, None) => output.data(json_line(&made, place)?.expose().as_bytes()),
+        (false, None) => {
+            let text = env_lines(&made, place.0, place.1);
+            output.data(text.expose().as_bytes())
+        }
+        (false, Some(_)) => Ok(()),
+    }
+}
+
+/// A credential for a machine: the names that `kluis login --process` has for S3 tools are AWS's,
+/// these are the variables', in JSON.
+fn json_line(
+    made: &NewCredential,
+    (region, endpoint): (&str, Option<&str>),
+) -> Result<SecretText, CliError> {
+    let text = |value: &str| {
+        let text = serde_json::to_string(value);
+        text.map_err(|error| CliError::of(Exit::Usage, &error))
+    };
+    let id = text(made.id.as_str())?;
+    let secret = zeroize::Zeroizing::new(text(made.secret.expose())?);
+    let (region, endpoint) = (text(region)?, endpoint.map(text).transpose()?);
+    let endpoint = endpoint.unwrap_or_else(|| "null".to_owned());
+    Ok(SecretText::new(format!(
+        "{{\"access_key_id\":{id},\"secret_access_key\":{},\"region\":{region},\
+         \"endpoint_url\":{endpoint}}}\n",
+        secret.as_str()
+    )))
 }
 
 fn there(path: &Path) -> CliError {
@@ -117,14 +153,14 @@ fn there(path: &Path) -> CliError {
         .hint("nothing is overwritten: name another file or move that one away")
 }
 
-/// Makes a credential and writes it to a new file; without a file, its text. A credential that
-/// cannot be handed over is revoked.
+/// Makes a credential and, where one is named, writes it to a new file. A credential that cannot be
+/// handed over is revoked.
 pub(super) async fn hand_over(
     opened: &Opened,
     config: &Config,
     (principal, terms): (&PrincipalId, KeyTerms),
     file: Option<&Path>,
-) -> Result<Option<crate::types::SecretText>, CliError> {
+) -> Result<NewCredential, CliError> {
     let vault = &opened.vault;
     let made = vault
         .create_credential(
@@ -133,11 +169,11 @@ pub(super) async fn hand_over(
             terms,
         )
         .await?;
+    let Some(path) = file else {
+        return Ok(made);
+    };
     let endpoint = endpoint(config);
     let text = env_lines(&made, &config.server.region, endpoint.as_deref());
-    let Some(path) = file else {
-        return Ok(Some(text));
-    };
     if let Err(error) = create_file(path, text.expose().as_bytes(), 0o600) {
         let call = call(opened, "credential revoke")?;
         vault.revoke_credential(&call, made.id).await?;
@@ -147,7 +183,7 @@ pub(super) async fn hand_over(
         )
         .hint("the credential was revoked again"));
     }
-    Ok(None)
+    Ok(made)
 }
 
 /// Where clients on this machine or by its address reach the gateway; none where the

@@ -11,6 +11,7 @@ use super::output::{CliError, Exit, Output};
 use super::project;
 use super::remote::{Question, is_there};
 use super::way::{self, LONG, Signed, Signer, Way, no_answer, unnamed};
+use super::words::count;
 use crate::catalog::{DatasetRow, SharedCatalog};
 use crate::types::{BucketName, PrincipalId, ProjectName, limits};
 use crate::vault::Published;
@@ -227,7 +228,8 @@ fn publish(
     output.rows(VERSION_COLUMNS, &[version.cells(name)?])?;
     if hidden > 0 {
         output.note(&format!(
-            "{hidden} objects have names that no directory can show: S3 reads them, a mount does not"
+            "{} that no directory can show: S3 reads what is called so, a mount does not",
+            count(hidden, "name", "names")
         ));
     }
     Ok(())

@@ -13,7 +13,7 @@ use crate::types::{ApprovalId, BucketName, Label, PrincipalId, ProjectName, Time
 /// The gateway as nodes reach it, and what a version must be.
 #[derive(Debug, Args)]
 pub struct Remote {
-    /// The credential file [default: the environment]
+    /// The credential file [default: as `kluis whoami` says]
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub credentials: Option<PathBuf>,
     /// The key that versions must be signed under, as `kluis dataset versions` shows it

@@ -24,13 +24,17 @@ pub enum GrantCommand {
     ///
     /// `in force`; `proposed` waits for an owner; `not yet` begins later; `ended` is over; `lapsed`
     /// was not confirmed by a review. What was withdrawn is in the log alone (`kluis-audit query`).
-    /// Over the network: all to who manages grants of the project, to others their own.
+    /// Over the network: all to who manages grants of the project, to others their own. `--json`
+    /// tells all of each, as `kluis grant show` does of one.
     #[command(
         after_long_help = "Example:\n  kluis grant list icu-sepsis --json\n  kluis grant list icu-sepsis --credentials a.jansen.env"
     )]
     List {
         /// The project
         project: ProjectName,
+        /// Show purpose, permit, approver, narrowings and times, too: some 230 columns
+        #[arg(long)]
+        wide: bool,
     },
     /// Show all of one grant
     #[command(

@@ -51,14 +51,24 @@ pub(super) fn run(
             ));
         }
     }
-    let root = make(&plan, &config, environment)?;
-    create_file(&file, text.as_bytes(), 0o600).map_err(|error| failed(&file, &error))?;
+    let begun = Begun::look(&plan, &config);
+    let made = make(&plan, &config, environment).and_then(|root| {
+        let whole = create_file(&file, text.as_bytes(), 0o600);
+        whole.map_err(|error| failed(&file, &error)).map(|()| root)
+    });
+    let root = made.map_err(|error| begun.take_back(error))?;
     output.note(&format!("a vault is in {}", plan.dir.display()));
     let desk = Desk {
         path: &file,
         environment,
     };
-    let env = first(&plan, (&root, &config), desk, output)?;
+    let env = first(&plan, (&root, &config), desk, output).map_err(|error| {
+        let config = file.display();
+        error.hint(format!(
+            "the vault is whole: go on with `kluis --config {config} project create …` and `kluis \
+             --config {config} credential create …`"
+        ))
+    })?;
     farewell(&plan, &file, &config, env.as_deref(), output);
     Ok(Exit::Done)
 }
@@ -183,6 +193,92 @@ fn wanted(ask: &args::Init, root: RootKind) -> Config {
     config
 }
 
+/// What was not there before, and is to go where this comes to nothing: an identity that no vault
+/// knows would keep the next `init` from making one.
+struct Begun {
+    files: Vec<PathBuf>,
+    dirs: Vec<PathBuf>,
+}
+
+impl Begun {
+    fn look(plan: &Plan, config: &Config) -> Self {
+        let (keys, catalog) = (&config.keys, &config.catalog.path);
+        let beside = ["", "-wal", "-shm", "-journal"].map(|end| {
+            let mut name = catalog.as_os_str().to_owned();
+            name.push(end);
+            PathBuf::from(name)
+        });
+        let mut tries = keys.identity.as_os_str().to_owned();
+        tries.push(".tries.lock");
+        let mut files = vec![
+            keys.identity.clone(),
+            tries.into(),
+            keys.dir.join("ring.age"),
+            keys.dir.join("root.pub"),
+        ];
+        files.extend(beside);
+        if let NewRoot::Custodians(sharing) = &plan.root {
+            let shares = sharing.custodians.iter();
+            files.extend(shares.map(|(name, _)| sharing.file(name)));
+        }
+        let mut made = vec![&config.journal.dir, &keys.dir];
+        if config.store.kind == StoreKind::Local {
+            made.push(&config.store.path);
+        }
+        let files = files.into_iter().filter(|path| is_absent(path));
+        let files: Vec<PathBuf> = files.collect();
+        // Those that are made on the way to one, too.
+        let of_files = files.iter().filter_map(|path| path.parent());
+        let ways = of_files.chain(made.into_iter().map(PathBuf::as_path));
+        let ways = ways.flat_map(Path::ancestors).filter(|way| is_absent(way));
+        let mut dirs: Vec<PathBuf> = ways.map(Path::to_owned).collect();
+        dirs.sort();
+        dirs.dedup();
+        Self { files, dirs }
+    }
+
+    /// Takes away what there is by now; what cannot go is named.
+    fn take_back(self, error: CliError) -> CliError {
+        let there = |path: &Path| !is_absent(path);
+        let mut left: Vec<String> = Vec::new();
+        for path in self.files.iter().filter(|path| there(path)) {
+            if std::fs::remove_file(path).is_err() {
+                left.push(path.display().to_string());
+            }
+        }
+        for path in self.dirs.iter().filter(|path| there(path)) {
+            if !clear(path) {
+                left.push(path.display().to_string());
+            }
+        }
+        if left.is_empty() {
+            return error.hint("nothing of what was begun is left: `kluis init` may be run again");
+        }
+        error.hint(format!(
+            "this is left of what was begun: {}; remove it before `kluis init` is run again",
+            left.join(", ")
+        ))
+    }
+}
+
+/// Removes a directory in which there are directories alone.
+fn clear(dir: &Path) -> bool {
+    let entries = std::fs::read_dir(dir).into_iter().flatten().flatten();
+    for entry in entries {
+        let within = entry.file_type().is_ok_and(|kind| kind.is_dir());
+        if !within || !clear(&entry.path()) {
+            return false;
+        }
+    }
+    std::fs::remove_dir(dir).is_ok()
+}
+
+/// Whether there is nothing at all at a path, no link either.
+fn is_absent(path: &Path) -> bool {
+    let found = std::fs::symlink_metadata(path);
+    found.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
+}
+
 /// Makes directories, store, keys and catalog.
 fn make(plan: &Plan, config: &Config, environment: &Environment) -> Result<OpenedRoot, CliError> {
     create_dir(&plan.dir).map_err(|error| failed(&plan.dir, &error))?;
@@ -228,8 +324,10 @@ fn first(
     };
     let env = plan.dir.join(format!("{owner}.env"));
     desk.act_on((config, Some(root)), output, async |opened| {
-        project::create(opened, project, owner).await?;
-        hand_over(opened, config, (owner, KeyTerms::default()), Some(&env)).await
+        let _new: bool = project::create(opened, project, owner).await?;
+        let terms = (owner, KeyTerms::default());
+        let made = hand_over(opened, config, terms, Some(&env)).await;
+        made.map(drop)
     })?;
     Ok(Some(env))
 }

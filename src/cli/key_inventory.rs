@@ -192,17 +192,7 @@ fn of_datasets(opened: &Opened, seen: &Seen) -> Result<Vec<[String; 9]>, CliErro
         let owner = row.map_or_else(String::new, |row| answers(row).to_string());
         let name = id.to_string();
         if versions.is_empty() {
-            let lost = [
-                "dataset",
-                &of,
-                "AES-256-GCM",
-                &name,
-                "none",
-                &owner,
-                "",
-                "",
-                "",
-            ];
+            let lost = ["dataset", &of, "AES-256-GCM", &name, "", &owner, "", "", ""];
             rows.push(lost.map(str::to_owned));
         }
         for version in versions {

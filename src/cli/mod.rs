@@ -37,6 +37,7 @@ mod key_inventory;
 mod login;
 #[cfg(feature = "mount")]
 mod mount;
+mod near;
 mod node;
 pub(crate) mod open;
 mod policy;
@@ -59,6 +60,7 @@ mod term;
 mod unseal;
 pub mod way;
 mod webhook;
+pub(crate) mod words;
 
 use std::process::ExitCode;
 

@@ -11,6 +11,8 @@ use super::args::Remote;
 use super::output::{CliError, Exit, Output};
 use super::remote::AT_ADDRESS;
 use super::serve::runtime;
+use super::way;
+use super::words::count;
 use crate::app::system::SystemClock;
 use crate::config::{Environment, Variable};
 use crate::manifest::{Entry, FileEntry};
@@ -65,10 +67,12 @@ pub(super) async fn newest(gateway: &Gateway, bucket: &BucketName) -> Result<u32
     newest.map_err(|error| of_node(&error))
 }
 
-/// The gateway that a mount's arguments name.
+/// The gateway of who signs: by the credential that is named, by the session of `kluis login`, or
+/// by what the environment has.
 pub(super) fn gateway_of(remote: &Remote, environment: &Environment) -> Result<Gateway, CliError> {
     let patience = Duration::from_secs(remote.io_timeout);
-    gateway(remote.credentials.as_deref(), environment, patience)
+    let credentials = way::found(remote.credentials.as_deref(), environment)?;
+    gateway(credentials.as_deref(), environment, patience)
 }
 
 /// The gateway that a credential names, in a file or else in the environment.
@@ -184,9 +188,9 @@ pub(super) fn verify(
     surplus(directory, (&expected, &remote.prefix), &mut rows)?;
     let same = rows.is_empty();
     output.rows(COLUMNS, &rows)?;
-    let count = expected.len();
     if same {
-        output.note(&format!("{count} objects are as the version says"));
+        let objects = count(expected.len(), "object is", "objects are");
+        output.note(&format!("{objects} as the version says"));
     }
     if unsure > 0 {
         output.note(&format!(

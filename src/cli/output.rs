@@ -15,6 +15,8 @@ use crate::config::{Environment, Variable};
 
 /// Columns that hold numbers, and that JSON has as numbers.
 const NUMBERS: [&str; 6] = ["objects", "bytes", "days", "writes", "number", "version"];
+/// Columns that say yes or no, and that JSON has as `true` and `false`.
+const BOOLEANS: [&str; 4] = ["active", "ended", "privileged", "pseudonyms"];
 /// What a table says of a moment that never comes, or never was.
 pub(super) const NEVER: &str = "never";
 
@@ -350,10 +352,19 @@ impl Drop for Steps<'_> {
     }
 }
 
-/// A cell as JSON has it: nothing and never are null, numbers are numbers.
+/// A cell that says yes or no.
+pub(super) fn yes_or_no(is: bool) -> String {
+    (if is { "yes" } else { "no" }).to_owned()
+}
+
+/// A cell as JSON has it: nothing and never are null, numbers are numbers, yes and no are `true`
+/// and `false`.
 fn typed(name: &str, cell: &str) -> Value {
     if cell.is_empty() || cell == NEVER {
         return Value::Null;
+    }
+    if BOOLEANS.contains(&name) {
+        return ["yes", "on"].contains(&cell).into();
     }
     if let (true, Ok(number)) = (NUMBERS.contains(&name), cell.parse::<u64>()) {
         return number.into();
@@ -539,6 +550,20 @@ pub(super) mod tests {
         assert_eq!(
             out.text(),
             "{\"approver\":null,\"bytes\":7,\"expires\":null,\"permit\":\"7\"}\n"
+        );
+    }
+
+    #[test]
+    fn yes_and_no_are_for_people_and_not_every_yes_is_one() {
+        let (mut output, out, _) = captured(true);
+        let names = ["active", "ended", "pseudonyms", "purpose"];
+        let row = [yes_or_no(true), yes_or_no(false)];
+        let row = [&row[..], &["on".to_owned(), "yes".to_owned()]].concat();
+        let row: [String; 4] = row.try_into().expect("four");
+        output.rows(names, &[row]).expect("written");
+        assert_eq!(
+            out.text(),
+            "{\"active\":true,\"ended\":false,\"pseudonyms\":true,\"purpose\":\"yes\"}\n"
         );
     }
 

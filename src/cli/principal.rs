@@ -190,7 +190,7 @@ fn cells(row: &PrincipalRow) -> [String; 6] {
 }
 
 /// All principals: a dump has them before credentials, grants and objects, which are not read.
-async fn all(catalog: &SharedCatalog) -> Result<Vec<PrincipalRow>, CliError> {
+pub(super) async fn all(catalog: &SharedCatalog) -> Result<Vec<PrincipalRow>, CliError> {
     let mut rows = Vec::new();
     let mut cursor = None;
     loop {

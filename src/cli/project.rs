@@ -1,6 +1,7 @@
 //! `kluis project`: projects, and who may do what in them.
 
 use super::args::ProjectCommand;
+use super::near::near;
 use super::open::{Desk, absent, call, collect};
 use super::output::{CliError, Exit, Output};
 use super::project_args::{LogArgs, Switch};
@@ -21,8 +22,22 @@ pub(super) fn run(
     output: &mut Output,
 ) -> Result<Exit, CliError> {
     match command {
-        ProjectCommand::Create { name, owner } => {
-            desk.act(output, async |opened| create(opened, name, owner).await)?;
+        ProjectCommand::Create {
+            name,
+            owner,
+            new_owner,
+        } => {
+            let made = desk.act(output, async |opened| {
+                if !new_owner {
+                    meant(opened.vault.catalog(), owner).await?;
+                }
+                create(opened, name, owner).await
+            })?;
+            if made {
+                output.note(&format!(
+                    "{owner} was not known: this made the person {owner}"
+                ));
+            }
             output.note(&format!("project {name} is there; {owner} owns it"));
             output.hint(&format!(
                 "`kluis credential create {owner} --output {owner}.env` lets the owner in"
@@ -62,17 +77,34 @@ pub(super) fn run(
     Ok(Exit::Done)
 }
 
-/// Makes a project and its first owner, each act recorded.
+/// That a name which nobody has yet is no slip of one that somebody has.
+async fn meant(catalog: &SharedCatalog, owner: &PrincipalId) -> Result<(), CliError> {
+    if catalog.principal(owner).await?.is_some() {
+        return Ok(());
+    }
+    let known = super::principal::all(catalog).await?;
+    let names = known.iter().map(|row| row.id.as_str());
+    let Some(like) = near(owner.as_str(), names) else {
+        return Ok(());
+    };
+    let told = format!("there is nobody called {owner}; did you mean {like}?");
+    Err(CliError::new(Exit::Usage, told).hint(format!(
+        "`--owner {like}`, or `--owner {owner} --new-owner` to make the person {owner}"
+    )))
+}
+
+/// Makes a project and its first owner, each act recorded; whether the owner was made a person.
 pub(super) async fn create(
     opened: &Opened,
     name: &ProjectName,
     owner: &PrincipalId,
-) -> Result<(), CliError> {
+) -> Result<bool, CliError> {
     let vault = &opened.vault;
     vault
         .create_project(&call(opened, "project create")?, name.clone())
         .await?;
-    if vault.catalog().principal(owner).await?.is_none() {
+    let new = vault.catalog().principal(owner).await?.is_none();
+    if new {
         let call = call(opened, "principal create")?;
         vault.create_principal(&call, owner.clone(), None).await?;
     }
@@ -94,7 +126,7 @@ pub(super) async fn create(
     };
     let call = call(opened, "project grant")?;
     vault.create_grant(&call, grant).await?;
-    Ok(())
+    Ok(new)
 }
 
 /// Shows or changes how a project's records are kept.
@@ -160,7 +192,7 @@ fn show(catalog: &SharedCatalog, name: &ProjectName, output: &mut Output) -> Res
         output.line("")?;
     }
     let grants = super::grant::host::list(catalog, name)?;
-    super::grant::table::list(&grants, SystemClock.now(), output)
+    super::grant::table::list(&grants, (false, SystemClock.now()), output)
 }
 
 /// When something ends, for a table.

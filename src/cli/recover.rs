@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::open::{Desk, call, journal, refuse};
 use super::output::{CliError, Exit, Output};
-use super::{recover_args, serve};
+use super::{recover_args, serve, words};
 use crate::app::{Lane, LaneState, Opened, Opening, open_catalog, try_lane};
 use crate::catalog::{MemoryCatalog, SharedCatalog, SqliteCatalog};
 use crate::config::Config;
@@ -438,9 +438,9 @@ fn findings(found: &Recovered, later: Option<u64>, output: &mut Output) {
     if unknown.later > 0 {
         let missing = if found.is_late() { "missing: " } else { "" };
         output.note(&format!(
-            "{missing}{} blobs were written after the newest snapshot, over {} seconds: what they \
-             belong to is not in the result",
-            unknown.later,
+            "{missing}{} written after the newest snapshot, over {} seconds: what is in there is not \
+             in the result",
+            words::count(unknown.later, "blob was", "blobs were"),
             unknown.later_ms / 1000
         ));
     }
@@ -448,7 +448,8 @@ fn findings(found: &Recovered, later: Option<u64>, output: &mut Output) {
         None => output.note("the log of this machine cannot say what came after"),
         Some(0) => {}
         Some(n) => output.note(&format!(
-            "missing: the log of this machine has {n} changes after the newest snapshot"
+            "missing: the log of this machine has {} after the newest snapshot",
+            words::count(n, "change", "changes")
         )),
     }
 }

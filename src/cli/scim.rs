@@ -1,7 +1,7 @@
 //! `kluis scim`: organisations that tell who their people are.
 
 use super::open::{Desk, call};
-use super::output::{CliError, Exit, Output};
+use super::output::{CliError, Exit, Output, yes_or_no};
 use super::scim_args::{ScimCommand, Subject};
 use super::secret::hand_over;
 use crate::app::Opened;
@@ -82,7 +82,7 @@ fn show(command: &ScimCommand, desk: Desk<'_>, output: &mut Output) -> Result<()
     match command {
         ScimCommand::List => {
             let rows = rows(desk, RosterKind::Source, "")?;
-            let rows: Vec<[String; 6]> = rows.into_iter().filter_map(source).collect();
+            let rows: Vec<[String; 7]> = rows.into_iter().filter_map(source).collect();
             let columns = [
                 "organisation",
                 "agent",
@@ -90,6 +90,7 @@ fn show(command: &ScimCommand, desk: Desk<'_>, output: &mut Output) -> Result<()
                 "subject",
                 "created",
                 "expires",
+                "ended",
             ];
             output.rows(columns, &rows)?;
         }
@@ -144,7 +145,7 @@ pub(super) fn rows(desk: Desk<'_>, kind: RosterKind, begin: &str) -> Result<Vec<
     })
 }
 
-fn source((name, row): Named) -> Option<[String; 6]> {
+fn source((name, row): Named) -> Option<[String; 7]> {
     let RosterRow::Source(row) = row else {
         return None;
     };
@@ -153,18 +154,14 @@ fn source((name, row): Named) -> Option<[String; 6]> {
         Linking::UserName => "user-name",
         Linking::ExternalId => "external-id",
     };
-    let expires = if row.key.is_some() {
-        row.expires.to_string()
-    } else {
-        "ended".to_owned()
-    };
     Some([
         name,
         row.agent.to_string(),
         row.issuer.unwrap_or_default(),
         subject.to_owned(),
         row.created.to_string(),
-        expires,
+        row.expires.to_string(),
+        yes_or_no(row.key.is_none()),
     ])
 }
 
@@ -180,7 +177,7 @@ fn person(of: &str, (name, row): Named) -> Option<[String; 6]> {
         row.user_name,
         row.external_id.unwrap_or_default(),
         row.display_name.unwrap_or_default(),
-        if row.active { "yes" } else { "no" }.to_owned(),
+        yes_or_no(row.active),
         row.modified.to_string(),
     ])
 }

@@ -78,6 +78,19 @@ impl<'a> Way<'a> {
 /// How somebody signs who does not yet.
 const FROM_ANYWHERE: &str = "from anywhere: `--credentials FILE`, or sign in with `kluis login`";
 
+/// The file of who signs, where it is not the environment: for every command that acts over the
+/// network in any case.
+pub(super) fn found(
+    credentials: Option<&Path>,
+    environment: &Environment,
+) -> Result<Option<PathBuf>, CliError> {
+    let found = login::signed_by((credentials, None), environment);
+    let found = found.map_err(|error| {
+        CliError::new(Exit::Usage, error.message().to_owned()).hint(FROM_ANYWHERE)
+    });
+    Ok(found?.0)
+}
+
 impl<'a> Signer<'a> {
     /// Who signs, found as by every command that acts over the network: by the credential that is
     /// named, by the session of `kluis login`, or by what the environment has.
@@ -86,12 +99,8 @@ impl<'a> Signer<'a> {
         environment: &'a Environment,
         output: &mut Output,
     ) -> Result<Self, CliError> {
-        let named = (caller.credentials.as_deref(), None);
-        let found = login::signed_by(named, environment);
-        let found = found.map_err(|error| {
-            CliError::new(Exit::Usage, error.message().to_owned()).hint(FROM_ANYWHERE)
-        });
-        Self::known(found?.0, environment, output)
+        let found = found(caller.credentials.as_deref(), environment)?;
+        Self::known(found, environment, output)
     }
 
     /// The same, once it is found. Where that is and whom the gateway takes it for is asked and

@@ -64,11 +64,11 @@ fn az_5_decisions_are_made_again_whatever_the_grants_are_now() {
     // One request by its name; none by another's.
     let name = after.lines().next().expect("one");
     let name = name.split("\"event_id\":\"").nth(1).expect("a name");
-    let one = vault.replays(&["--event", &name[..36]], 0, "1 decisions are the same");
+    let one = vault.replays(&["--event", &name[..36]], 0, "decisions: 1 the same");
     assert_eq!(one.lines().count(), 1);
     let none = "01010101-0101-0101-0101-010101010101";
     vault.replays(&["--event", none], 1, "no such request");
-    vault.replays(&["--until", "2020-01-01"], 0, "0 decisions are the same");
+    vault.replays(&["--until", "2020-01-01"], 0, "decisions: 0 the same");
     // The log of another is not replayed for her, and that she asked is in hers.
     let foreign = ["replay", "--project", "icu", "--auditor", "bob"];
     told(&vault.audit(&foreign), 1, "no grant to read this log");

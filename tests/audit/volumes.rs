@@ -6,7 +6,7 @@ impl Vault {
     /// Puts all that is under a checkpoint into volumes.
     pub(super) fn ships(&self) {
         self.serves_once();
-        told(&self.audit(&["ship", "--all"]), 0, "volumes were added");
+        told(&self.audit(&["ship", "--all"]), 0, "volumes added");
     }
 
     /// The volumes' files.
@@ -27,7 +27,7 @@ fn volumes_are_added_once_and_found_again_without_their_index() {
     let index = vault.path("data/log/volumes");
     let first = std::fs::read(&index).expect("an index");
     // What was recorded since is the command that asked.
-    told(&vault.audit(&["ship", "--all"]), 0, "0 volumes were added");
+    told(&vault.audit(&["ship", "--all"]), 0, "volumes added: 0");
     assert_eq!(std::fs::read(&index).expect("read"), first);
     // A crash before the index was written: the volume is in the store, and is found there.
     std::fs::remove_file(&index).expect("removed");
@@ -104,7 +104,7 @@ fn people_are_shown_under_pseudonyms_and_found_by_who_holds_the_key() {
 fn a_young_volume_stays_open_until_it_is_old() {
     let vault = Vault::founded();
     vault.serves_once();
-    told(&vault.audit(&["ship"]), 0, "0 volumes were added");
+    told(&vault.audit(&["ship"]), 0, "volumes added: 0");
     assert!(vault.volumes().is_empty());
     told(
         &vault.audit(&["ship", "--every", "soon"]),

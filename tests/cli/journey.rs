@@ -49,7 +49,10 @@ fn from_init_to_doctor() {
     let id = id.lines().nth(1).expect("an id").to_owned();
     vault
         .run(&["project", "show", "icu"])
-        .expect(0, &["icu/ecg", "job-1", "P-7", &id]);
+        .expect(0, &["icu/ecg", "job-1", "in force", &id]);
+    vault
+        .run(&["grant", "list", "icu", "--wide"])
+        .expect(0, &["P-7", "ehds:scientific-research", &id]);
     let ask = [
         "policy",
         "explain",

@@ -159,7 +159,7 @@ fn a_store_that_lost_its_newest_snapshot_is_found_out_by_the_log() {
     vault.run(&["recover"]).expect(
         1,
         &[
-            "the log of this machine has 1 changes after the newest snapshot",
+            "the log of this machine has 1 change after the newest snapshot",
             "cannot be proved",
         ],
     );

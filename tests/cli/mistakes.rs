@@ -34,6 +34,107 @@ fn init_where_nothing_can_be_made_leaves_nothing() {
     assert_eq!(fs::read(vault.path("file")).expect("read"), b"");
 }
 
+/// An identity that no vault knows would keep the next `init` from making one.
+#[test]
+fn init_that_fails_midway_leaves_nothing_and_is_run_again() {
+    // SQLite cannot make its log where a directory is; no file is made through a link to nowhere.
+    type Fault = fn(&Vault);
+    let faults: [(&str, Fault, Fault); 2] = [
+        (
+            "catalog",
+            |vault| fs::create_dir_all(vault.path("v/data/catalog.sqlite-wal/x")).expect("made"),
+            |vault| fs::remove_dir_all(vault.path("v/data")).expect("removed"),
+        ),
+        (
+            "kluis.toml",
+            |vault| {
+                fs::create_dir(vault.path("v")).expect("made");
+                std::os::unix::fs::symlink("nowhere/x", vault.path("v/kluis.toml")).expect("made");
+            },
+            |vault| fs::remove_file(vault.path("v/kluis.toml")).expect("removed"),
+        ),
+    ];
+    for (what, fault, mend) in faults {
+        let vault = Vault::nothing();
+        fault(&vault);
+        let dir = vault.path("v");
+        let dir = dir.to_str().expect("a path");
+        let found = || {
+            let mut found = Vec::new();
+            let mut left = vec![vault.path("v")];
+            while let Some(dir) = left.pop() {
+                for entry in fs::read_dir(dir).expect("read") {
+                    let path = entry.expect("an entry").path();
+                    found.push(path.clone());
+                    if path.is_dir() {
+                        left.push(path);
+                    }
+                }
+            }
+            found.sort();
+            found
+        };
+        let before = found();
+        let init = ["init", "--dir", dir, "--project", "icu", "--owner", "ana"];
+        let told = run(&init);
+        assert_ne!(told.code, 0, "{what}: {}", told.err);
+        assert!(
+            told.err.contains("nothing of what was begun is left"),
+            "{what}: {}",
+            told.err
+        );
+        assert_eq!(found(), before, "{what}");
+        mend(&vault);
+        run(&init).expect(0, &["back up"]);
+        assert!(vault.path("v/root.age").exists(), "{what}");
+    }
+}
+
+/// What was there before an `init` that failed is there after it.
+#[test]
+fn init_that_fails_takes_nothing_away_that_it_did_not_make() {
+    let vault = Vault::nothing();
+    fs::create_dir_all(vault.path("v/data/keys")).expect("made");
+    fs::write(vault.path("v/data/keys/ring.age"), "another's").expect("written");
+    fs::write(vault.path("v/notes"), "mine").expect("written");
+    let dir = vault.path("v");
+    let dir = dir.to_str().expect("a path");
+    run(&["init", "--dir", dir]).expect(2, &["ring.age", "nothing is overwritten"]);
+    for (name, text) in [("data/keys/ring.age", "another's"), ("notes", "mine")] {
+        let path = vault.path("v").join(name);
+        assert_eq!(fs::read_to_string(path).expect("read"), text);
+    }
+    assert!(!vault.path("v/root.age").exists());
+}
+
+#[test]
+fn an_owner_who_may_be_a_slip_of_the_pen_is_not_made() {
+    let vault = Vault::founded();
+    let create = |name: &str, more: &[&str]| {
+        let line = ["project", "create", name, "--owner"];
+        vault.run(&[&line[..], more].concat())
+    };
+    create("lab", &["laura.smit"]).expect(
+        0,
+        &["laura.smit was not known: this made the person laura.smit"],
+    );
+    create("lab-2", &["laura.smith"]).expect(
+        2,
+        &[
+            "nobody called laura.smith; did you mean laura.smit?",
+            "--new-owner",
+        ],
+    );
+    let all = vault.run(&["principal", "list"]).expect(0, &["laura.smit"]);
+    assert!(!all.out.contains("laura.smith"), "{}", all.out);
+    let projects = vault.run(&["project", "list"]).expect(0, &["lab"]);
+    assert!(!projects.out.contains("lab-2"), "{}", projects.out);
+    let known = create("lab-2", &["laura.smit"]).expect(0, &["laura.smit owns it"]);
+    assert!(!known.err.contains("was not known"), "{}", known.err);
+    create("lab-3", &["laura.smith", "--new-owner"])
+        .expect(0, &["this made the person laura.smith"]);
+}
+
 #[test]
 fn configuration() {
     let vault = Vault::founded();

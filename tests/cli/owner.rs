@@ -311,7 +311,7 @@ fn nobody_else_does_anything_there() {
 
     let gone = far
         .vault
-        .run(&["credential", "create", "ana", "--json"])
+        .run(&["credential", "create", "ana"])
         .expect(0, &[]);
     let key = crate::value(&gone.out, "AWS_ACCESS_KEY_ID");
     far.write("gone.env", &gone.out);
@@ -528,4 +528,46 @@ fn on_a_terminal_she_sees_what_it_is_and_is_asked() {
     assert!(text.contains("Approve this grant? [y/N]"), "{text}");
     assert_eq!(told.status.code(), Some(1));
     assert!(typed(&far, &line, "yes\n").status.success());
+}
+
+#[test]
+fn a_credential_is_handed_to_a_machine_as_json() {
+    let vault = Vault::init();
+    let file = vault.path("second.env");
+    let file = file.to_str().expect("a path");
+    let create = ["credential", "create", "ana", "--json"];
+    let json = |told: &Told| -> Value { serde_json::from_str(&told.out).expect("one value") };
+    let made = json(&vault.run(&create).expect(0, &[]));
+    assert!(made["access_key_id"].as_str().unwrap().starts_with("KLUS"));
+    assert_eq!(made["secret_access_key"].as_str().unwrap().len(), 40);
+    assert_eq!(made["endpoint_url"], "http://127.0.0.1:9000");
+    // In a file it is for a shell, and no secret is told beside it.
+    let told = vault.run(&[&create[..], &["--output", file]].concat());
+    let made = json(&told.expect(0, &[]));
+    let text = std::fs::read_to_string(file).expect("read");
+    let (id, secret) = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY");
+    assert_eq!(made["access_key_id"], crate::value(&text, id));
+    assert_eq!(made["file"], file);
+    assert!(!made.to_string().contains(&crate::value(&text, secret)));
+}
+
+/// What stands behind a receiver's address may be its secret; why it takes nothing is none.
+#[test]
+fn a_trial_of_a_receiver_says_how_it_ended_and_why() {
+    let far = Far::founded();
+    let file = far.vault.path("hook.secret");
+    let file = file.to_str().expect("a path");
+    let url = format!("http://127.0.0.1:{}/secret-path", port());
+    far.vault
+        .run(&["webhook", "set", "icu", "--url", &url, "--output", file])
+        .expect(0, &["are sent to"]);
+    let told = far.vault.run(&["webhook", "try", "icu"]).expect(
+        1,
+        &[
+            "the receiver did not take it",
+            "Connection refused",
+            "hint:",
+        ],
+    );
+    assert!(!told.err.contains("secret-path"), "{}", told.err);
 }

@@ -121,3 +121,52 @@ fn json_tells_who_signs_apart_from_the_data() {
     let expected = serde_json::json!({"at": liar.endpoint(), "as": "b", "acts_for": null});
     assert_eq!(line, expected);
 }
+
+/// What asks a gateway as nodes do finds who signs as all others do.
+#[test]
+fn versions_are_asked_for_by_who_signs_elsewhere_too() {
+    let home = tempfile::tempdir().expect("a directory");
+    std::fs::create_dir(home.path().join("m")).expect("made");
+    let liar = refusing();
+    let mut lines = vec![
+        "dataset diff icu/ecg@1 icu/ecg@2 --io-timeout 1",
+        "dataset verify icu/ecg@1 m --io-timeout 1",
+    ];
+    if cfg!(feature = "mount") {
+        lines.push("mount icu/ecg@1 m --io-timeout 1");
+    }
+    let asked = |line: &str| {
+        let before = liar.seen().len();
+        let args: Vec<&str> = line.split(' ').collect();
+        let told = liar.command(home.path(), &args).output();
+        let told = Told::of(&told.expect("it runs"));
+        (told, liar.seen().split_off(before))
+    };
+    let session = "KLUIS_EXPIRES=2199-01-01T00:00:00Z\n";
+    keep(home.path(), liar.endpoint(), session);
+    for line in &lines {
+        let (told, seen) = asked(line);
+        let hers = |head: &String| head.contains("Credential=KLUSSESSION/");
+        assert!(
+            !seen.is_empty() && seen.iter().all(hers),
+            "{line}: {seen:?}"
+        );
+        assert_eq!(told.code, 1, "{line}: {}", told.err);
+    }
+    keep(
+        home.path(),
+        liar.endpoint(),
+        "KLUIS_EXPIRES=2001-01-01T00:00:00Z\n",
+    );
+    for line in &lines {
+        let (told, seen) = asked(line);
+        assert_eq!(seen, [""; 0], "{line}: in nobody's name");
+        told.expect(2, &["the session is over", "hint:"]);
+    }
+    std::fs::remove_file(home.path().join(".kluis/session.env")).expect("removed");
+    for line in &lines {
+        let (_, seen) = asked(line);
+        let its = |head: &String| head.contains("Credential=KLUS2222222222222222/");
+        assert!(!seen.is_empty() && seen.iter().all(its), "{line}: {seen:?}");
+    }
+}

@@ -46,7 +46,7 @@ def steps_of(dir: pathlib.Path) -> list[tuple[str, str, int, bool]]:
     for each thread; it finds no `rename` by its paths, and nothing by a volume's name, which is another one in each run: the
     number of those is that of all such calls in their thread."""
     ran, text = traced(dir)
-    assert ran.returncode == 0 and "volumes were added" in ran.stderr, ran.stderr
+    assert ran.returncode == 0 and "volumes added" in ran.stderr, ran.stderr
     steps, seen = [], {}
     for line in text.splitlines():
         call = re.match(r"(\d+) +(\w+)\((.*)\) += 0", line)

@@ -27,7 +27,7 @@ use futures_util::StreamExt as _;
 
 use super::archive::{Archive, LogKeys};
 use super::args;
-use super::hot::Hot;
+use super::hot::{Hot, lost_words};
 use super::rows::in_scope;
 use crate::app::system::bound_memory;
 use crate::archive::Row;
@@ -86,7 +86,7 @@ pub(super) fn run(
         // Who follows is told of a request when it ends, once.
         let recent = newest(&mut hot, &archive, seen.as_ref(), !ask.follow).await?;
         if hot.lost() > 0 {
-            output.note(&format!("{} records cannot be read any more", hot.lost()));
+            output.note(&lost_words(hot.lost()));
         }
         let mut printer = Printer::new(ask.format(output.is_json()), ask.out.as_deref())?;
         let eyes = Eyes {

@@ -13,7 +13,7 @@ use serde_json::json;
 
 use super::archive::{Archive, LogKeys};
 use super::args::{self, LogForm};
-use super::hot::Hot;
+use super::hot::{Hot, lost_words};
 use super::rows::{Span, volumes};
 use crate::app::Opened;
 use crate::archive::Row;
@@ -412,7 +412,7 @@ async fn recorded(
         take(row)?;
     }
     if hot.lost() > 0 {
-        let told = format!("{} records cannot be read any more", hot.lost());
+        let told = lost_words(hot.lost());
         return Err(CliError::new(Exit::No, told));
     }
     let index = archive.index.volumes().iter();

@@ -92,8 +92,8 @@ impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} decisions are the same, {} different, {} without their policy version, {} with one \
-             that was altered, {} not told in full",
+            "decisions: {} the same, {} different, {} without their policy version, {} by one that \
+             was altered, {} not told in full",
             self.same, self.different, self.gone, self.altered, self.unclear
         )
     }

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::archive::{Archive, LogKeys, unreadable};
 use super::args;
-use super::hot::Hot;
+use super::hot::{Hot, lost_words};
 use super::rows::{Span, in_scope, volumes};
 use crate::archive::{Row, texts_of};
 use crate::cli::open::{Desk, call};
@@ -58,8 +58,7 @@ pub(super) fn run(
         }
         let (newest, lost) = newest(&archive, &config, &mut replay).await?;
         if lost > 0 {
-            let told = format!("{lost} records cannot be read any more");
-            return Err(CliError::new(Exit::No, told));
+            return Err(CliError::new(Exit::No, lost_words(lost)));
         }
         volumes(&archive, replay.span(), |lane, row| replay.row(lane, &row)).await?;
         newest

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::super::output::{CliError, Exit, Output};
 use super::super::remote::Question;
 use super::super::way::{Signer, no_answer};
+use super::super::words::count;
 use super::{absent, nothing, print, whole};
 use crate::app::system::SystemClock;
 use crate::journal::Filter;
@@ -173,8 +174,8 @@ pub(super) fn show(
 fn lost(missing: u64, output: &mut Output) {
     if missing > 0 {
         output.note(&format!(
-            "{missing} records are older than what the gateway's journal holds: `kluis-audit query` \
-             reads them too"
+            "{} older than what the gateway's journal holds: `kluis-audit query` reads that, too",
+            count(missing, "record is", "records are")
         ));
     }
 }

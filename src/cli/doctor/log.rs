@@ -9,6 +9,7 @@ use rustix::fs::{Access, access};
 use super::Report;
 use crate::app::system::SystemClock;
 use crate::app::{Lane, LaneState, LogLags, try_lane};
+use crate::cli::words::count;
 use crate::config::Config;
 use crate::journal::{JournalError, Reader};
 use crate::keyring::KeyRing;
@@ -142,7 +143,10 @@ fn read(reader: Reader, serving: bool, report: &mut Report) {
         );
     }
     if damages.is_empty() {
-        report.ok("journal", format!("{records} entries read, none damaged"));
+        report.ok(
+            "journal",
+            format!("{} read, none damaged", count(records, "entry", "entries")),
+        );
     }
     if !open.is_empty() && !serving {
         report.warn(

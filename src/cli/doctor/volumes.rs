@@ -9,6 +9,7 @@ use super::Report;
 use crate::app::system::SystemClock;
 use crate::app::{demand_locks, open_volumes, prove_locks};
 use crate::cli::open::{Desk, refuse};
+use crate::cli::words::count;
 use crate::config::{Config, StoreKind, Worm};
 use crate::store::StoreError;
 use crate::store::locked::{LockStore, Versions};
@@ -85,7 +86,10 @@ pub(super) async fn look(config: &Config, desk: Desk<'_>, report: &mut Report) {
     if weaker > 0 {
         report.warn(
             "worm",
-            format!("{weaker} volumes are locked in governance mode alone, from before"),
+            format!(
+                "{} locked in governance mode alone, from before",
+                count(weaker, "volume is", "volumes are")
+            ),
             "`kluis-audit ship` locks them in compliance mode, where the store allows it",
         );
     }
@@ -94,9 +98,9 @@ pub(super) async fn look(config: &Config, desk: Desk<'_>, report: &mut Report) {
         Ok(found) => report.warn(
             "worm",
             format!(
-                "{} volumes were deleted in the store by somebody else than Kluis; they are there \
-                 still, and read by their versions:\n{}",
-                found.len(),
+                "{} deleted in the store by somebody else than Kluis, and there still, to be read \
+                 by version:\n{}",
+                count(found.len(), "volume was", "volumes were"),
                 found
                     .iter()
                     .take(WORM_NAMED_MAX)

@@ -24,7 +24,7 @@ pub(super) fn run(
     let now = SystemClock.now();
     match command {
         GrantCommand::Create(ask) => create(ask, way, output)?,
-        GrantCommand::List { project } => {
+        GrantCommand::List { project, wide } => {
             let grants = match way {
                 Way::Host(desk) => host::list(&desk.catalog()?, project)?,
                 Way::Signed(signer) => {
@@ -32,7 +32,7 @@ pub(super) fn run(
                     rows.into_iter().map(|row| row.grant).collect()
                 }
             };
-            table::list(&grants, now, output)?;
+            table::list(&grants, (*wide, now), output)?;
         }
         GrantCommand::Show(GrantPlace { project, grant }) => {
             let place = (project, *grant);

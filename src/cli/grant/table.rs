@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::super::output::{CliError, NEVER, Output};
+use super::super::output::{CliError, NEVER, Output, yes_or_no};
 use super::super::project::end;
 use crate::policy::{Grant, GrantEffect, Standing};
 use crate::types::{Action, DatasetName, PrincipalId, Timestamp};
@@ -24,6 +24,15 @@ const COLUMNS: [&str; 14] = [
     "approver",
     "standing",
 ];
+/// What fits a terminal of 100 columns.
+const NARROW: [&str; 6] = [
+    "grant",
+    "principal",
+    "role",
+    "covers",
+    "expires",
+    "standing",
+];
 const REVIEW: [&str; 9] = [
     "grant",
     "principal",
@@ -36,14 +45,22 @@ const REVIEW: [&str; 9] = [
     "standing",
 ];
 
-/// A table of grants.
+/// A table of grants; with JSON all of each.
 pub(in crate::cli) fn list(
     grants: &[Grant],
-    now: Timestamp,
+    (wide, now): (bool, Timestamp),
     output: &mut Output,
 ) -> Result<(), CliError> {
-    let rows: Vec<_> = grants.iter().map(|grant| cells(grant, now)).collect();
-    output.rows(COLUMNS, &rows)
+    if output.is_json() {
+        let mut grants = grants.iter();
+        return grants.try_for_each(|grant| output.value(&whole(grant, now)));
+    }
+    if wide {
+        let rows: Vec<_> = grants.iter().map(|grant| cells(grant, now)).collect();
+        return output.rows(COLUMNS, &rows);
+    }
+    let rows: Vec<_> = grants.iter().map(|grant| narrow(grant, now)).collect();
+    output.rows(NARROW, &rows)
 }
 
 /// A table of a review.
@@ -52,6 +69,17 @@ pub(super) fn review(
     now: Timestamp,
     output: &mut Output,
 ) -> Result<(), CliError> {
+    if output.is_json() {
+        return rows.iter().try_for_each(|row| {
+            let mut told = whole(&row.grant, now);
+            if let Value::Object(members) = &mut told {
+                let used = row.used.map(|at| at.to_string());
+                let _none = members.insert("last_used".to_owned(), json!(used));
+                let _none = members.insert("privileged".to_owned(), json!(row.privileged));
+            }
+            output.value(&told)
+        });
+    }
     let cells = |row: &GrantUse| {
         let grant = &row.grant;
         [
@@ -63,7 +91,7 @@ pub(super) fn review(
                 .map_or_else(|| NEVER.to_owned(), |at| at.to_string()),
             end(grant.terms.lapses),
             end(grant.expires),
-            if row.privileged { "yes" } else { "no" }.to_owned(),
+            yes_or_no(row.privileged),
             standing(grant, now).to_owned(),
         ]
     };
@@ -140,6 +168,24 @@ fn texts<T: ToString>(all: &[T]) -> Vec<String> {
     all.iter().map(ToString::to_string).collect()
 }
 
+/// What a list says of a grant: a denial as one, an end by its day.
+fn narrow(grant: &Grant, now: Timestamp) -> [String; 6] {
+    let role = match grant.effect {
+        GrantEffect::Allow => grant.role.clone(),
+        GrantEffect::Deny => format!("deny {}", grant.role),
+    };
+    let end = end(grant.expires);
+    let day = end.split_once('T').map_or(end.as_str(), |(day, _)| day);
+    [
+        grant.id.to_string(),
+        grant.principal.to_string(),
+        role,
+        covers(grant),
+        day.to_owned(),
+        standing(grant, now).to_owned(),
+    ]
+}
+
 fn cells(grant: &Grant, now: Timestamp) -> [String; 14] {
     let text = |value: &Option<String>| value.clone().unwrap_or_default();
     [
@@ -162,6 +208,7 @@ fn cells(grant: &Grant, now: Timestamp) -> [String; 14] {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::output::tests::captured;
     use super::*;
     use crate::policy::Terms;
     use crate::types::GrantId;
@@ -239,5 +286,55 @@ mod tests {
         assert_eq!(of("actions"), "object.read,object.list");
         grant.terms.standing = Standing::Approved;
         assert_eq!(cells(&grant, NOW)[12], "ana");
+    }
+
+    #[test]
+    fn a_list_fits_a_terminal_and_hides_no_denial() {
+        let mut plain = grant(0, Some(1_893_456_000_000), Terms::default());
+        plain.principal = "a.vandenberg@umc".parse().unwrap();
+        plain.dataset = Some("ecg-2024".parse().unwrap());
+        plain.purpose = Some("ehds:scientific-research".to_owned());
+        plain.permit = Some("HDAB-NL-2026-0417".to_owned());
+        let mut denial = plain.clone();
+        denial.principal = "bob".parse().unwrap();
+        denial.effect = GrantEffect::Deny;
+        let all = [plain, denial];
+        let (mut output, out, _) = captured(false);
+        list(&all, (false, NOW), &mut output).unwrap();
+        let told = out.text();
+        assert!(
+            told.lines().all(|line| line.chars().count() <= 100),
+            "{told}"
+        );
+        assert!(told.contains("deny reader") && told.contains("2030-01-01  in force"));
+        let (mut output, out, _) = captured(false);
+        list(&all, (true, NOW), &mut output).unwrap();
+        assert!(out.text().contains("HDAB-NL-2026-0417"), "{}", out.text());
+    }
+
+    #[test]
+    fn a_machine_is_told_all_of_a_grant_in_types_of_its_own() {
+        let (mut output, out, _) = captured(true);
+        let mut narrow = grant(0, None, Terms::default());
+        narrow.terms.version = Some(3);
+        list(&[narrow.clone()], (false, NOW), &mut output).unwrap();
+        let row = GrantUse {
+            grant: narrow,
+            used: None,
+            privileged: true,
+        };
+        review(&[row], NOW, &mut output).unwrap();
+        let told = out.text();
+        let mut lines = told
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let listed = lines.next().unwrap();
+        assert_eq!(listed["version"], 3);
+        assert_eq!(listed["actions"], json!([]));
+        assert_eq!(listed["expires"], Value::Null);
+        assert_eq!(listed["starts"], "1970-01-01T00:00:00.000Z");
+        let reviewed = lines.next().unwrap();
+        assert_eq!(reviewed["privileged"], true);
+        assert_eq!(reviewed["last_used"], Value::Null);
     }
 }

@@ -328,16 +328,21 @@ impl Vault {
             }],
         };
         if over || webhook.is_none() {
-            self.end_push(trying, true).await?;
+            self.end_push(trying, Ok::<_, VaultError>(())).await?;
             return Ok(None);
         }
         Ok(Some(trying))
     }
 
-    /// Says how that ended. What was not taken waits on.
-    pub async fn end_push(&self, trying: Trying, taken: bool) -> Result<(), VaultError> {
-        if !taken {
-            let error = VaultError::new(ErrorKind::Unavailable, "the receiver did not take it");
+    /// Says how that ended, and why it was not taken: for the record, so the cause names no secret.
+    /// What was not taken waits on.
+    pub async fn end_push<E>(&self, trying: Trying, taken: Result<(), E>) -> Result<(), VaultError>
+    where
+        E: std::error::Error + Send + Sync + 'static,
+    {
+        if let Err(cause) = taken {
+            let why = "the receiver did not take it";
+            let error = VaultError::caused(ErrorKind::Unavailable, why, cause);
             let _told: Result<(), VaultError> = trying.recorded.settle(Err(error));
             return Ok(());
         }

@@ -32,7 +32,12 @@ async fn send(world: &World, taken: bool) -> Option<Webhook> {
     let (webhook, pushes) = world.vault.pushes(&icu()).await.unwrap();
     let trying = world.vault.begin_push(webhook.as_ref(), &pushes[0]).await;
     let trying = trying.unwrap()?;
-    world.vault.end_push(trying, taken).await.unwrap();
+    let sent = if taken {
+        Ok(())
+    } else {
+        Err(std::io::Error::other("it answers status=500"))
+    };
+    world.vault.end_push(trying, sent).await.unwrap();
     webhook
 }
 
@@ -154,7 +159,8 @@ async fn a_receiver_that_is_ended_or_replaced_gets_nothing_more_of_a_round() {
         trying.await.unwrap()
     };
     let trying = begin(0).await.expect("it is sent there");
-    world.vault.end_push(trying, true).await.unwrap();
+    let sent = Ok::<(), std::io::Error>(());
+    world.vault.end_push(trying, sent).await.unwrap();
     world.vault.end_webhook(&local, &project).await.unwrap();
     assert!(begin(1).await.is_none(), "ended");
     // The same address again, under another key and the number of before.

@@ -3,7 +3,7 @@
 use std::fmt::Display;
 
 /// So many of something, in words.
-pub(super) fn count(number: impl Display, one: &str, many: &str) -> String {
+pub(crate) fn count(number: impl Display, one: &str, many: &str) -> String {
     let number = number.to_string();
     let word = if number == "1" { one } else { many };
     format!("{number} {word}")
