@@ -1,7 +1,7 @@
 //! Where the gate of the records is in the store: below `gate`, beside the blobs, so that no sweep
 //! and no recovery takes its blobs for the vault's.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,16 +11,21 @@ use super::open::{Lane, LaneState, OpenVaultError, Opened, s3_config, try_lane};
 use super::shutdown::Shutdown;
 use super::system::{SystemClock, SystemEntropy};
 use crate::config::{Config, Environment, GateKind, StoreKind};
-use crate::gate::{Gate, GateError, GateParts};
+use crate::gate::{Gate, GateError, GateParts, Stop};
 use crate::journal::newest;
 use crate::keyring::KeyRing;
 use crate::notary::SettleLane;
 use crate::store::SharedStore;
 use crate::store::local::LocalStore;
 use crate::store::s3::S3Store;
+use crate::types::Secret;
 
 /// How often it is looked whether files of the journal are full.
-const LOOK: Duration = Duration::from_mins(1);
+const LOOK: Duration = if cfg!(test) {
+    Duration::from_millis(20)
+} else {
+    Duration::from_mins(1)
+};
 
 /// File systems that are gone with the machine: tmpfs, ramfs (linux/magic.h).
 const FLEETING: [u64; 2] = [0x0102_1994, 0x8584_58f6];
@@ -110,13 +115,15 @@ pub(super) fn spawn_keep(
     shutdown: &Shutdown,
 ) {
     if let Some(gate) = opened.gate.clone() {
-        let keyring = Arc::clone(&opened.keyring);
-        tasks.spawn(keep(gate, config.clone(), keyring, shutdown.clone()));
+        let (dir, key) = (config.journal.dir.clone(), opened.keyring.log_key());
+        tasks.spawn(keep(gate, (dir, key), shutdown.clone()));
     }
 }
 
-/// Puts full files of the journal together in the store, every minute.
-async fn keep(gate: Gate, config: Config, keyring: Arc<KeyRing>, shutdown: Shutdown) {
+/// Puts full files of the journal together in the store, every minute. Nobody waits for it where
+/// the gateway ends: what is cut short is taken up again by the next one.
+async fn keep(gate: Gate, (journal, key): (PathBuf, Secret<32>), shutdown: Shutdown) {
+    let (stopper, stop) = Stop::pair();
     let mut done = [None, None];
     loop {
         tokio::select! {
@@ -125,17 +132,25 @@ async fn keep(gate: Gate, config: Config, keyring: Arc<KeyRing>, shutdown: Shutd
         }
         for (lane, done) in [Lane::Gateway, Lane::Admin].into_iter().zip(&mut done) {
             let name = lane.name();
-            let dir = config.journal.dir.clone();
+            let dir = journal.clone();
             if !dir.join(name).is_dir() {
                 continue;
             }
-            let now = newest(&dir, name, &keyring.log_key()).ok().flatten();
+            let now = newest(&dir, name, &key).ok().flatten();
             if now.is_none() || now == *done {
                 continue;
             }
-            let gate = gate.clone();
-            let work = tokio::task::spawn_blocking(move || gate.compact(&dir, name));
-            match work.await {
+            let (gate, stop) = (gate.clone(), stop.clone());
+            let mut work = tokio::task::spawn_blocking(move || gate.compact(&dir, name, &stop));
+            let told = tokio::select! {
+                told = &mut work => told,
+                () = shutdown.draining() => {
+                    stopper.stop();
+                    work.await
+                }
+            };
+            match told {
+                Ok(Err(GateError::Stopped)) => return,
                 Ok(Ok(files)) => {
                     *done = now;
                     tracing::debug!(files, name, "files of the journal are put together");
@@ -155,3 +170,7 @@ pub(super) fn settle(gate: &Gate, dir: &Path) -> SettleLane {
     let (gate, dir) = (gate.clone(), dir.to_owned());
     Box::new(move |lane| gate.complete(&dir, lane))
 }
+
+#[cfg(test)]
+#[path = "gate_tests.rs"]
+mod tests;

@@ -145,7 +145,7 @@ pub(crate) fn gate(error: &GateError) -> CliError {
             Exit::No,
             "docs/audit.md, \"The gate in the store\", says which of the two to keep",
         ),
-        GateError::Store(_) | GateError::System(_) => (
+        GateError::Store(_) | GateError::Stopped | GateError::System(_) => (
             Exit::Unavailable,
             "`kluis doctor` says what the store lacks",
         ),

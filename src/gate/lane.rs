@@ -109,6 +109,7 @@ impl StoreReplica {
 
     /// Looks how the current try ended, and begins another where it did badly.
     fn attempt(&mut self, patience: Duration) -> Result<(), Late> {
+        let asked = Instant::now();
         let Some(under_way) = &mut self.under_way else {
             return Ok(());
         };
@@ -117,7 +118,7 @@ impl StoreReplica {
         } else {
             let sealed = under_way.sealed.clone();
             let sent = self.place.send(&self.lane, under_way.item, sealed);
-            (sent.map_err(failed)?, Instant::now())
+            (sent, Instant::now())
         };
         let answer = match sending.wait(patience) {
             Some(answer) => answer,
@@ -134,8 +135,10 @@ impl StoreReplica {
             Ok(()) => {}
             // By a try whose answer was lost; or by another.
             Err(StoreError::Taken) => {
-                let (item, sealed) = (under_way.item, &under_way.sealed);
-                if !self.place.has(&self.lane, item, sealed).map_err(failed)? {
+                let ours = (under_way.item, &under_way.sealed);
+                // Where that takes longer it is sent, and asked, again.
+                let left = patience.saturating_sub(asked.elapsed());
+                if !self.place.has(&self.lane, ours, left).map_err(failed)? {
                     self.standing.supersede();
                     return Err(Late::Superseded);
                 }
@@ -192,7 +195,7 @@ impl Replica for StoreReplica {
             begins,
             sealed,
             began,
-            sending: sending.ok().map(|sending| (sending, began)),
+            sending: Some((sending, began)),
         });
         Ok(())
     }

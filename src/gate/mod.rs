@@ -13,6 +13,7 @@ mod place;
 mod restore;
 mod shelf;
 mod standing;
+mod stop;
 
 #[cfg(test)]
 mod tests;
@@ -25,6 +26,7 @@ use lane::StoreReplica;
 use place::Place;
 pub use shelf::StoreShelf;
 use standing::Writers;
+pub use stop::{Stop, Stopper};
 
 use crate::journal::{JournalError, LaneFiles, Replica};
 use crate::store::{SharedStore, StoreError};
@@ -58,6 +60,9 @@ pub enum GateError {
         /// What.
         what: String,
     },
+    /// The work was to end, and did at one of its steps: it is taken up again another time.
+    #[error("it was stopped")]
+    Stopped,
     /// The system gives no randomness, or no thread.
     #[error("the system failed: {0}")]
     System(String),
@@ -69,9 +74,11 @@ impl GateError {
         match self {
             Self::Journal(error) => error,
             Self::Broken { what } => JournalError::Diverged { what },
-            Self::Unfit { .. } | Self::Left | Self::System(_) => JournalError::Replica {
-                reason: self.to_string(),
-            },
+            Self::Unfit { .. } | Self::Left | Self::Stopped | Self::System(_) => {
+                JournalError::Replica {
+                    reason: self.to_string(),
+                }
+            }
             Self::Store(error) => JournalError::Replica {
                 reason: error.to_string(),
             },
@@ -127,10 +134,14 @@ impl Gate {
     }
 
     /// Puts what is full of a lane together, so that the store holds few blobs; how many files
-    /// that was. It may be written meanwhile.
-    pub fn compact(&self, dir: &Path, lane: &str) -> Result<u64, GateError> {
+    /// that was. It may be written meanwhile. Once `stop` is raised it ends at its next step, of
+    /// which none that waits for the store is waited for.
+    pub fn compact(&self, dir: &Path, lane: &str, stop: &Stop) -> Result<u64, GateError> {
         let files = self.files(dir, lane)?;
-        keep::compact(&self.place, lane, &files)
+        match keep::compact(&self.place.until(stop), lane, &files) {
+            Err(GateError::Store(_)) if stop.is_raised() => Err(GateError::Stopped),
+            done => done,
+        }
     }
 
     /// Says in the store that a lane begins with the file of `first`, before the files in front of

@@ -8,12 +8,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::task::JoinHandle;
 use zeroize::Zeroizing;
 
 use super::blob::digest;
 use super::names::Item;
+use super::stop::Stop;
 use super::{GateError, GateParts, broken};
 use crate::journal::JournalError;
 use crate::seal::keys::{Label, Parent};
@@ -27,8 +28,12 @@ const PROBES: [&[u8]; 2] = [b"gate probe: first", b"gate probe: other"];
 
 /// Blobs of the gate, sealed and named.
 pub(super) struct Place {
-    /// Taken when it is dropped, which may be on a thread of another runtime.
+    /// Taken when it is dropped, which may be on a thread of another runtime; `None` in one that
+    /// stands on another's.
     runtime: Option<Runtime>,
+    handle: Handle,
+    /// What ends its calls, where they may be ended.
+    stop: Option<Stop>,
     store: SharedStore,
     log: Secret<32>,
     blobs: Secret<32>,
@@ -95,14 +100,39 @@ impl Place {
             .thread_name("kluis-gate")
             .enable_all()
             .build();
+        let runtime = runtime.map_err(system)?;
         Ok(Self {
-            runtime: Some(runtime.map_err(system)?),
+            handle: runtime.handle().clone(),
+            runtime: Some(runtime),
+            stop: None,
             store: parts.store,
             blobs: child(Label::GateBlobs)?,
             names: child(Label::GateNames)?,
             log: parts.key,
             entropy: parts.entropy,
         })
+    }
+
+    /// The same place, whose calls end when `stop` is raised.
+    pub(super) fn until(&self, stop: &Stop) -> Self {
+        Self {
+            runtime: None,
+            handle: self.handle.clone(),
+            stop: Some(stop.clone()),
+            store: Arc::clone(&self.store),
+            log: self.log.duplicate(),
+            blobs: self.blobs.duplicate(),
+            names: self.names.duplicate(),
+            entropy: Arc::clone(&self.entropy),
+        }
+    }
+
+    /// Errs where its work is to end.
+    pub(super) fn goes_on(&self) -> Result<(), GateError> {
+        if self.stop.as_ref().is_some_and(Stop::is_raised) {
+            return Err(GateError::Stopped);
+        }
+        Ok(())
     }
 
     /// The log key.
@@ -115,13 +145,31 @@ impl Place {
         &self,
         work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
     ) -> Result<T, StoreError> {
-        let runtime = self.runtime.as_ref().ok_or_else(gone)?;
+        self.run_within(Duration::from_millis(GATE_CALL_MS_MAX), work)
+    }
+
+    fn run_within<T: Send + 'static>(
+        &self,
+        bound: Duration,
+        work: impl Future<Output = Result<T, StoreError>> + Send + 'static,
+    ) -> Result<T, StoreError> {
         let (answer, told) = sync_channel(1);
-        runtime.spawn(async move {
-            let bound = Duration::from_millis(GATE_CALL_MS_MAX);
-            let done = tokio::time::timeout(bound, work).await;
+        let stop = self.stop.clone();
+        self.handle.spawn(async move {
+            let stopped = async {
+                match stop {
+                    Some(stop) => stop.raised().await,
+                    None => std::future::pending().await,
+                }
+            };
+            let late = || Err(StoreError::Timeout);
+            let done = tokio::select! {
+                biased;
+                () = stopped => late(),
+                done = tokio::time::timeout(bound, work) => done.unwrap_or_else(|_| late()),
+            };
             // Who asked waits for it.
-            drop(answer.send(done.unwrap_or(Err(StoreError::Timeout))));
+            drop(answer.send(done));
         });
         told.recv().map_err(|_died| gone())?
     }
@@ -148,21 +196,15 @@ impl Place {
     }
 
     /// Begins to write a blob under a name that nothing may have.
-    pub(super) fn send(
-        &self,
-        scope: &str,
-        item: Item,
-        sealed: Bytes,
-    ) -> Result<Sending, StoreError> {
-        let runtime = self.runtime.as_ref().ok_or_else(gone)?;
+    pub(super) fn send(&self, scope: &str, item: Item, sealed: Bytes) -> Sending {
         let (store, id) = (Arc::clone(&self.store), self.name(scope, item));
         let (answer, told) = sync_channel(1);
-        let task = runtime.spawn(async move {
+        let task = self.handle.spawn(async move {
             let put = put_new(&store, id, sealed).await;
             // Who gave it up does not hear it.
             drop(answer.send(put));
         });
-        Ok(Sending { answer: told, task })
+        Sending { answer: told, task }
     }
 
     /// Writes a blob that is there already, by an earlier try or another process of this vault,
@@ -188,17 +230,27 @@ impl Place {
         let again = sealed.clone();
         match self.run(async move { put_new(&store, id, again).await }) {
             Ok(()) => Ok(()),
-            Err(StoreError::Taken) if self.has(scope, item, sealed)? => Ok(()),
-            Err(StoreError::Taken) => Err(JournalError::Superseded.into()),
+            Err(StoreError::Taken) => {
+                let bound = Duration::from_millis(GATE_CALL_MS_MAX);
+                if self.has(scope, (item, sealed), bound)? {
+                    return Ok(());
+                }
+                Err(JournalError::Superseded.into())
+            }
             Err(error) => Err(error.into()),
         }
     }
 
-    /// Whether the store has exactly these sealed bytes.
-    pub(super) fn has(&self, scope: &str, item: Item, sealed: &Bytes) -> Result<bool, StoreError> {
+    /// Whether the store has exactly these sealed bytes; asked so long at most.
+    pub(super) fn has(
+        &self,
+        scope: &str,
+        (item, sealed): (Item, &Bytes),
+        bound: Duration,
+    ) -> Result<bool, StoreError> {
         let (store, id) = (Arc::clone(&self.store), self.name(scope, item));
         let bytes = u64::try_from(sealed.len()).unwrap_or(u64::MAX);
-        match self.run(async move { get(&store, id, bytes).await }) {
+        match self.run_within(bound, async move { get(&store, id, bytes).await }) {
             Ok(there) => Ok(there == *sealed),
             Err(StoreError::Length) => Ok(false),
             Err(error) => Err(error),
@@ -265,6 +317,7 @@ impl Place {
     /// Removes blobs, several at a time; what is not there is no error.
     pub(super) fn delete(&self, scope: &str, items: &[Item]) -> Result<(), GateError> {
         for some in items.chunks(GATE_GETS) {
+            self.goes_on()?;
             let store = Arc::clone(&self.store);
             let ids: Vec<BlobId> = some.iter().map(|item| self.name(scope, *item)).collect();
             self.run(async move {

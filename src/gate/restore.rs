@@ -208,10 +208,21 @@ pub(super) fn reconcile(place: &Place, lane: &str, files: &LaneFiles) -> Result<
 
 fn compare(place: &Place, lane: &str, files: &LaneFiles) -> Result<Head, GateError> {
     let (shelved, mark) = Shelved::of(lane, place.list(lane)?)?;
-    marks(place, lane, files, mark)?;
+    let mark = mark.map(|at| stored_mark(place, lane, files, at));
+    let mark = mark.transpose()?;
     let ours = Ours { place, lane, files };
     let mut head = Head::default();
     let heads = shelved.heads(place, lane)?;
+    // One of an earlier filling of the place would hide what stands in front of it.
+    if let (Some((_, begins)), Some(first)) = (&mark, heads.first())
+        && first.first != *begins
+    {
+        return Err(broken(format!(
+            "the mark of `{lane}` is not that of its first file: the store has put an older one in \
+             its place, or lost a newer one"
+        )));
+    }
+    marks(place, lane, files, mark)?;
     let from = files.mark()?.unwrap_or(0);
     let mut newest = None;
     for (at, (stored, begun)) in shelved.files.iter().zip(&heads).enumerate() {
@@ -247,16 +258,29 @@ pub(super) fn take_over(
     Ours { place, lane, files }.put(head, (first, len), &[])
 }
 
+/// The mark that the store has, and the record that it leaves as the first.
+fn stored_mark(
+    place: &Place,
+    lane: &str,
+    files: &LaneFiles,
+    at: (Item, u64),
+) -> Result<(Vec<u8>, u64), GateError> {
+    let opened = place.read_one(lane, at)?;
+    let mark = decode_mark(&opened.plain);
+    let mark = mark.and_then(|mark| Some((mark.to_vec(), files.mark_says(mark)?.0)));
+    mark.ok_or_else(|| broken(format!("the mark of `{lane}` is none")))
+}
+
 /// Sets the mark that the store has where the directory's is older or missing, and sends ours
 /// where the store has nothing yet.
 fn marks(
     place: &Place,
     lane: &str,
     files: &LaneFiles,
-    stored: Option<(Item, u64)>,
+    stored: Option<(Vec<u8>, u64)>,
 ) -> Result<(), GateError> {
     let here = files.mark()?;
-    let Some(at) = stored else {
+    let Some((mark, next)) = stored else {
         // A lane that begins to be kept in the store behind what was removed before.
         if let Some(mark) = files.mark_bytes()?
             && !place
@@ -268,12 +292,8 @@ fn marks(
         }
         return Ok(());
     };
-    let opened = place.read_one(lane, at)?;
-    let mark = decode_mark(&opened.plain);
-    let mark = mark.and_then(|mark| Some((mark, files.mark_says(mark)?)));
-    let (mark, (next, _)) = mark.ok_or_else(|| broken(format!("the mark of `{lane}` is none")))?;
     if here.is_none_or(|here| here < next) {
-        files.set_mark(mark)?;
+        files.set_mark(&mark)?;
     }
     Ok(())
 }

@@ -17,6 +17,11 @@ use crate::types::limits::JOURNAL_FILE_BYTES_MAX;
 /// The file that is being put back.
 const RESTORED: &str = "restored.tmp";
 
+/// Where a file of a lane is kept that never counted.
+pub(super) fn aside(file: &Path) -> PathBuf {
+    file.with_extension("unacknowledged")
+}
+
 /// How far a file of a lane is good.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Extent {
@@ -122,9 +127,8 @@ impl LaneFiles {
 
     /// Moves a file out of the lane, and keeps it beside.
     pub fn set_aside(&self, first: u64) -> Result<(), JournalError> {
-        let mut aside = self.path(first);
-        aside.set_extension("unacknowledged");
-        HostDisk.rename(&self.path(first), &aside).map_err(failed)?;
+        let file = self.path(first);
+        HostDisk.rename(&file, &aside(&file)).map_err(failed)?;
         HostDisk.sync_dir(&self.dir).map_err(failed)
     }
 

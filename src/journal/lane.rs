@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::disk::{Disk, DiskFile};
+use super::extent::aside;
 use super::fault::Fault;
 use super::file::{LogFile, Step, failed, file_name, files_of};
 use super::format::{FRAME_OVERHEAD, FrameKey, HEADER_BYTES, Header, Link, LogKey};
@@ -298,8 +299,13 @@ impl Lane {
 
     /// Waits for the second place, where there is one; then what was under way is durable.
     fn arrive(&mut self, patience: Duration) -> Result<(), Fault> {
-        if let Some(replica) = &mut self.replica {
-            replica.settle(patience).map_err(Fault::Replica)?;
+        if let Some(replica) = &mut self.replica
+            && let Err(late) = replica.settle(patience)
+        {
+            if late == Late::Superseded {
+                self.disown();
+            }
+            return Err(Fault::Replica(late));
         }
         let Some(UnderWay { link, group }) = self.under_way.take() else {
             return Ok(());
@@ -319,6 +325,23 @@ impl Lane {
             }
         }
         Ok(())
+    }
+
+    /// Another writer has the name of the file that was begun here: it never counted, and would
+    /// contradict the other's at each start.
+    fn disown(&mut self) {
+        let begun = |under_way: &UnderWay| under_way.link.is_some() && under_way.group.is_none();
+        if !self.under_way.as_ref().is_some_and(begun) {
+            return;
+        }
+        let Some(active) = self.active.take() else {
+            return;
+        };
+        let name = self.place.dir.join(file_name(active.first));
+        let moved = self.disk.rename(&name, &aside(&name));
+        if let Err(error) = moved.and_then(|()| self.disk.sync_dir(&self.place.dir)) {
+            tracing::warn!(%error, "a file that never counted is not set aside");
+        }
     }
 
     /// Waits a moment for what the second place was sent and has not confirmed.

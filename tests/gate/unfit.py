@@ -34,6 +34,29 @@ def with_gate(vault: Vault, settings: dict[str, dict]) -> None:
     path.write_text(text)
 
 
+def forgotten(vault: Vault) -> None:
+    """The disk is lost and the configuration has forgotten the gate: nothing is written that the store would contradict."""
+    reply = Client(vault.identity()).request("GET", "a")
+    vault.kill()
+    shutil.rmtree(vault.dir / "journal")
+    shutil.rmtree(vault.dir / "data" / "log")
+    path = vault.dir / "kluis.toml"
+    before = path.read_text()
+    path.write_text(before.replace('gate = "store"', 'gate = "local"'))
+    refused(vault, "forgotten: a gateway that lost disk and gate", 2, "journal.gate")
+    told = vault.command("principal", "create", "ada")
+    check("forgotten: so is a command on its host", told.returncode == 2 and "journal.gate" in told.stderr,
+          (told.returncode, told.stderr[-400:]))
+    written = [str(file) for file in vault.dir.rglob("*.wal")]
+    check("forgotten: no file of a journal is begun", not written, written)
+    path.write_text(before)
+    vault.serve()
+    check("forgotten: with the gate set right it starts, and has what was lost", reply.event in vault.audit())
+    names = vault.command("principal", "list")
+    check("forgotten: the command that was refused did nothing", names.returncode == 0 and "ada" not in names.stdout,
+          (names.returncode, names.stdout[-300:]))
+
+
 def main() -> int:
     place = scratch("gate-unfit")
     if len(sys.argv) > 1:
@@ -58,6 +81,7 @@ def main() -> int:
     shutil.rmtree(vault.dir / "data" / "log")
     vault.serve()
     check("and gives back what was lost", reply.event in vault.audit())
+    forgotten(vault)
     vault.stop()
     if os.path.ismount("/dev/shm"):
         memory = pathlib.Path(tempfile.mkdtemp(prefix="kluis-gate-", dir="/dev/shm"))
