@@ -9,7 +9,7 @@ impl Vault {
     fn bundles(&self, name: &str, args: &[&str]) -> String {
         let out = self.text(name);
         let all = [&["bundle"], args, &["--out", &out]].concat();
-        told(&self.audit(&all), 0, "records are in");
+        told(&self.audit(&all), 0, &format!("in {out}"));
         out
     }
 }

@@ -145,7 +145,7 @@ impl Vault {
             "--out",
             &out,
         ];
-        told(&self.audit(&args), 0, "records are in");
+        told(&self.audit(&args), 0, &format!("in {out}"));
         out
     }
 
