@@ -210,10 +210,10 @@ pub(super) struct QueryFilters {
     /// On a dataset of this name
     #[arg(long)]
     pub(super) dataset: Option<DatasetName>,
-    /// On this object
+    /// On this object, or on a run of objects that may have held it (column `key_last`)
     #[arg(long)]
     pub(super) key: Option<ObjectKey>,
-    /// On objects whose keys begin so
+    /// On objects whose keys begin so, or on a run that may have held one
     #[arg(long)]
     pub(super) prefix: Option<String>,
     /// By a principal, or by a workload that acts for it

@@ -4,7 +4,7 @@ use clap::{Args, Subcommand};
 
 use super::values;
 use crate::ledger::Outcome;
-use crate::types::{Action, DatasetName, EventId, PrincipalId, ProjectName, Timestamp};
+use crate::types::{Action, DatasetName, EventId, ObjectKey, PrincipalId, ProjectName, Timestamp};
 
 /// Commands on the log.
 #[derive(Debug, Subcommand)]
@@ -35,7 +35,7 @@ pub enum AuditCommand {
     /// Over the network who may read a project's log sees its records, and who manages the grants
     /// of a dataset what was done with it, and by whom. Reading the log is itself recorded.
     #[command(
-        after_long_help = "Example:\n  kluis audit show 0198f0c27a1e7c3b9d510c6a5d0f2b11\n  kluis audit show --principal a.jansen --since 2027-03-01 --outcome refused\n  kluis audit show --project icu-sepsis --action object.read \\\n    --credentials a.jansen.env"
+        after_long_help = "Example:\n  kluis audit show 0198f0c27a1e7c3b9d510c6a5d0f2b11\n  kluis audit show --principal a.jansen --since 2027-03-01 --outcome refused\n  kluis audit show --project icu-sepsis --action object.read \\\n    --key adults/0001.edf --credentials a.jansen.env"
     )]
     Show {
         /// The event's id, as `tail` shows it
@@ -58,6 +58,12 @@ pub struct AuditFilters {
     /// On a dataset of this name
     #[arg(long, value_name = "DATASET")]
     pub dataset: Option<DatasetName>,
+    /// On this object, or on a run of objects of a published version that may have held it
+    #[arg(long, value_name = "KEY")]
+    pub key: Option<ObjectKey>,
+    /// On objects whose keys begin so, or on a run that may have held one
+    #[arg(long, value_name = "PREFIX")]
+    pub prefix: Option<String>,
     /// By a principal, or by a workload that acts for it
     #[arg(long, value_name = "PRINCIPAL")]
     pub principal: Option<PrincipalId>,
@@ -67,6 +73,9 @@ pub struct AuditFilters {
     /// How it ended: success, refused, failed, aborted, open-at-crash
     #[arg(long, value_name = "OUTCOME", value_parser = values::outcome)]
     pub outcome: Option<Outcome>,
+    /// Under a permit
+    #[arg(long, value_name = "TEXT")]
+    pub permit: Option<String>,
     /// Begun at this time or later: 2027-01-01 or 2027-01-01T12:00:00Z
     #[arg(long, value_name = "TIME", value_parser = values::time)]
     pub since: Option<Timestamp>,

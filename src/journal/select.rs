@@ -5,7 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::reader::Record;
-use crate::ledger::{Completion, Entry, Intent, Nature, Outcome, Pseudonyms, Session, View};
+use crate::ledger::{
+    Completion, Entry, Intent, Nature, ObjectRef, Outcome, Pseudonyms, RunEnd, Session, View,
+};
 use crate::types::limits::JOURNAL_PAIRS_MAX;
 use crate::types::{
     Action, DatasetName, EventId, GrantId, ObjectKey, PrincipalId, ProjectName, Timestamp,
@@ -37,9 +39,9 @@ pub struct Filter {
     pub of_dataset: bool,
     /// It is of none of these datasets of the project, nor copies from one.
     pub without: BTreeSet<DatasetName>,
-    /// This object.
+    /// This object, or a run of objects that may have held it.
     pub key: Option<ObjectKey>,
-    /// An object whose key begins so.
+    /// An object whose key begins so, or a run that may have held one.
     pub prefix: Option<String>,
     /// By this workload.
     pub job: Option<PrincipalId>,
@@ -77,13 +79,10 @@ impl Filter {
     /// Whether a request fits, as far as its intent tells. A copy fits by its source too.
     #[must_use]
     pub fn begins(&self, session: Option<&Session>, intent: &Intent) -> bool {
-        let object = |object: &crate::ledger::ObjectRef| {
-            let key = object.key.as_ref().map(ObjectKey::as_str);
-            let begins = |prefix: &String| key.is_some_and(|key| key.starts_with(prefix));
+        let object = |object: &ObjectRef, run: Option<RunEnd<'_>>| {
             fits(self.project.as_ref(), object.project.as_ref())
                 && fits(self.dataset.as_ref(), object.dataset.as_ref())
-                && fits(self.key.as_ref(), object.key.as_ref())
-                && self.prefix.as_ref().is_none_or(begins)
+                && self.names(object, run)
                 && (object.dataset.is_some() || !self.of_dataset)
         };
         let asks = |who: &PrincipalId| {
@@ -91,13 +90,14 @@ impl Filter {
                 self.means(s.principal.as_ref(), who) || self.means(s.responsible.as_ref(), who)
             })
         };
-        let barred = |object: &crate::ledger::ObjectRef| {
+        let barred = |object: &ObjectRef| {
             let of = object.dataset.as_ref();
             fits(self.project.as_ref(), object.project.as_ref())
                 && of.is_some_and(|dataset| self.without.contains(dataset))
         };
         let source = intent.source_object.as_ref();
-        (object(&intent.object) || source.is_some_and(object))
+        (object(&intent.object, RunEnd::of(intent))
+            || source.is_some_and(|source| object(source, None)))
             && !barred(&intent.object)
             && !source.is_some_and(barred)
             && self.principal.as_ref().is_none_or(asks)
@@ -106,6 +106,22 @@ impl Filter {
             && fits(self.action.as_ref(), intent.action.as_ref())
             && fits(self.event.as_ref(), Some(&intent.event))
             && self.circumstances(session, intent)
+    }
+
+    /// Whether what is asked for may be among the objects.
+    fn names(&self, object: &ObjectRef, run: Option<RunEnd<'_>>) -> bool {
+        let first = object.key.as_ref().map(ObjectKey::as_str);
+        let within = |holds: &dyn Fn(RunEnd<'_>, &str) -> bool| {
+            run.zip(first).is_some_and(|(run, first)| holds(run, first))
+        };
+        let is = |key: &ObjectKey| {
+            first == Some(key.as_str()) || within(&|run, first| run.may_hold(first, key.as_str()))
+        };
+        let begins = |prefix: &String| {
+            first.is_some_and(|key| key.starts_with(prefix))
+                || within(&|run, first| run.may_hold_under(first, prefix))
+        };
+        self.key.as_ref().is_none_or(is) && self.prefix.as_ref().is_none_or(begins)
     }
 
     /// Whether a person is meant by this name, as who asks knows it.

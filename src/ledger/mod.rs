@@ -12,6 +12,7 @@ mod line;
 mod pseudonym;
 mod record;
 mod retention;
+mod run;
 #[cfg(test)]
 pub(crate) mod samples;
 mod scope;
@@ -29,6 +30,7 @@ pub use record::{
     Session, SessionHash,
 };
 pub use retention::{DAY_MS, Kept, back};
+pub use run::{Handed, RunEnd, run_words};
 pub use scope::{Row, Salt, Scope, ScopeKey, Scopes, SegmentTrees, Tag, salted_leaf, scopes_of};
 pub use segment::{ScopeRoot, Segment};
 pub use view::{View, parse_event};

@@ -11,6 +11,7 @@ use data_encoding::BASE32_NOPAD;
 use ring::hmac;
 
 use super::record::{Intent, Session};
+use super::run::RunEnd;
 use super::view::View;
 use crate::types::{Action, PrincipalId, ProjectName, Secret};
 
@@ -63,8 +64,8 @@ impl Pseudonyms {
         }
     }
 
-    /// A request without persons: of what may name one in words, a listing's prefix alone is left,
-    /// and the rule with its persons' names replaced.
+    /// A request without persons: of what may name one in words, a listing's prefix and where a run
+    /// of objects ended are left, and the rule with its persons' names replaced.
     #[must_use]
     pub fn intent(&self, intent: &Intent, session: Option<&Session>) -> Intent {
         let mut hidden = intent.clone();
@@ -72,7 +73,8 @@ impl Pseudonyms {
             intent.action,
             Some(Action::ObjectList | Action::VersionList)
         );
-        hidden.query = hidden.query.filter(|_| lists);
+        let kept = lists || RunEnd::of(intent).is_some();
+        hidden.query = hidden.query.filter(|_| kept);
         if let Some(policy) = &mut hidden.policy {
             policy.rule = self.rule(&policy.rule, session);
         }
@@ -154,6 +156,17 @@ mod tests {
         intent.query = Some("records/".into());
         let listed = hidden.intent(&intent, Some(&session));
         assert_eq!(listed.query.as_deref(), Some("records/"));
+        let run = "version=1 objects=40 last=p40";
+        for (action, words, kept) in [
+            (Action::ObjectRead, run, Some(run)),
+            (Action::ObjectRead, "version=1", None),
+            (Action::GrantManage, run, None),
+        ] {
+            intent.action = Some(action);
+            intent.query = Some(words.into());
+            let shown = hidden.intent(&intent, Some(&session));
+            assert_eq!(shown.query.as_deref(), kept, "{action} {words}");
+        }
     }
 
     proptest! {

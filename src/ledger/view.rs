@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::record::{
     AuthMethod, Completion, Entry, Intent, MarkKind, Nature, ObjectRef, Outcome, PolicyRef, Session,
 };
+use super::run::RunEnd;
 use crate::types::{Action, EventId, PrincipalId, ProjectName};
 
 /// The schema's name.
@@ -144,7 +145,7 @@ fn put_intent(put: &mut impl FnMut(&str, Value), intent: &Intent) {
         "project",
         json!(intent.object.project.as_ref().map(ProjectName::as_str)),
     );
-    put("object", object(&intent.object));
+    put("object", handed(intent));
     put(
         "source_object",
         intent.source_object.as_ref().map_or(Value::Null, object),
@@ -191,6 +192,18 @@ fn put_completion(put: &mut impl FnMut(&str, Value), completion: &Completion) {
     put("outcome", Value::Object(outcome));
     put("bytes_sent", json!(completion.bytes));
     put("object_size", json!(completion.object_bytes));
+}
+
+/// The object, and of a run of objects where it ended.
+fn handed(intent: &Intent) -> Value {
+    let mut object = object(&intent.object);
+    if let (Some(end), Some(object)) = (RunEnd::of(intent), object.as_object_mut()) {
+        object.insert("key_last".to_owned(), json!(end.last));
+        if end.cut {
+            object.insert("key_last_cut".to_owned(), json!(true));
+        }
+    }
+    object
 }
 
 fn object(object: &ObjectRef) -> Value {
@@ -332,6 +345,25 @@ mod tests {
             ("/chain/id", json!("gw-1")),
         ] {
             assert_eq!(json.pointer(pointer), Some(&value), "{pointer}");
+        }
+    }
+
+    #[test]
+    fn of_a_run_the_last_key_is_told() {
+        let mut intent = samples::intent(samples::event(1));
+        let mut told = |query: String| {
+            intent.query = Some(query);
+            handed(&intent)
+        };
+        let run = told("version=1 objects=9 last=records/00009.dat".into());
+        assert_eq!(run.get("key"), Some(&json!("records/00001.dat")));
+        assert_eq!(run.get("key_last"), Some(&json!("records/00009.dat")));
+        assert_eq!(run.get("key_last_cut"), None);
+        let long = format!("version=1 objects=9 last={}", "x".repeat(900));
+        let cut = told(long.chars().take(512).collect());
+        assert_eq!(cut.get("key_last_cut"), Some(&json!(true)));
+        for other in ["records/", "version=1"] {
+            assert_eq!(told(other.into()).get("key_last"), None, "{other}");
         }
     }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use crate::versions;
 use crate::world::{DAY_MS, Keys, World, asked};
 
 const RECORDS: &str = "/.kluis/v1/projects/icu/records";
@@ -111,6 +112,70 @@ async fn an_auditor_asks_the_common_questions() {
     assert_eq!(tried.status, 403);
     let after = page(&world, &olga, "after_expiry=true&principal=rosa").await;
     assert_eq!(told(&after), ["rosa GetObject refused"]);
+}
+
+#[tokio::test]
+async fn who_got_a_key_among_others_is_found_by_it() {
+    let (world, [olivia, rosa, tess]) = world().await;
+    let runs = r#"{"runs":[{"from":"a/1","count":3}]}"#;
+    let keys = asked("POST", "/.kluis/v1/versions/icu--ecg--v1/keys").body(runs);
+    for (who, asking) in [
+        (&olivia, asked("PUT", "/icu--ecg/a/2")),
+        (&olivia, asked("PUT", "/icu--ecg/a/3")),
+        (&olivia, asked("PUT", "/icu--ecg/a/4")),
+        (&olivia, versions::publish()),
+        (&rosa, keys),
+    ] {
+        let got = world.serve(Some(who), &asking).await;
+        assert!(matches!(got.status, 200 | 201), "{}", got.body);
+    }
+    let released = "rosa ReleaseKeys success";
+    for asked in [
+        "key=a/2",
+        "key=a/3",
+        "prefix=a/2",
+        "prefix=a/3",
+        // No object of the version, and the record does not say so.
+        "key=a/20",
+    ] {
+        let query = format!("action=object.read&dataset=ecg&{asked}");
+        assert_eq!(
+            told(&page(&world, &tess, &query).await),
+            [released],
+            "{asked}"
+        );
+        let hers = page(&world, &olivia, &query).await;
+        assert_eq!(told(&hers), [released], "{asked}");
+    }
+    let both = ["rosa GetObject success", released];
+    for asked in ["key=a/1", "prefix=a/", "prefix="] {
+        let query = format!("action=object.read&dataset=ecg&{asked}");
+        assert_eq!(told(&page(&world, &tess, &query).await), both, "{asked}");
+    }
+    for asked in [
+        "dataset=ecg&key=a/4",
+        "dataset=ecg&key=a/30",
+        "dataset=ecg&key=a",
+        "dataset=ecg&key=b",
+        "dataset=ecg&key=a/0",
+        "dataset=ecg&key=A/2",
+        "dataset=ecg&prefix=a/4",
+        "dataset=ecg&prefix=b",
+        "dataset=ecg&prefix=a/3/",
+        "dataset=mri&key=a/2",
+        "dataset=mri&prefix=a/",
+        "dataset=ecg&key=a/2&principal=olivia",
+        "dataset=ecg&key=a/2&refused=true",
+    ] {
+        let page = page(&world, &tess, &format!("action=object.read&{asked}")).await;
+        assert_eq!(told(&page), [""; 0], "{asked}");
+    }
+    let one = page(&world, &tess, "action=object.read&dataset=ecg&key=a/2").await;
+    let object = &one["records"][0]["object"];
+    assert_eq!(
+        (text(&object["key"]), text(&object["key_last"])),
+        ("a/1", "a/3")
+    );
 }
 
 #[tokio::test]

@@ -6,14 +6,13 @@ use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, col, lit};
 use datafusion::prelude::SessionContext;
 
+use super::runs::{KEY_LAST, may_hold_key, may_hold_under};
 use crate::app::Opened;
 use crate::auditor::args::{Query, QueryFilters};
 use crate::cli::output::CliError;
 use crate::ledger::Pseudonyms;
 use crate::types::limits::GUARD_CACHE_MAX;
-use crate::types::{
-    Action, DatasetName, EventId, GrantId, ObjectKey, PrincipalId, ProjectName, Timestamp,
-};
+use crate::types::{Action, DatasetName, EventId, GrantId, PrincipalId, ProjectName, Timestamp};
 
 /// A right that has ended.
 #[derive(Clone, Debug)]
@@ -102,16 +101,23 @@ impl QueryFilters {
     }
 
     fn expr(&self, ended: &[Ended]) -> Option<Expr> {
+        let key = self.key.as_ref().and_then(|key| {
+            let own = either("key", Some(key.as_str()))?;
+            Some(own.or(may_hold_key(key)))
+        });
         let prefix = self.prefix.as_ref().map(|prefix| {
-            // Every key that begins with it lies between it and its last letter's next.
-            datafusion::functions::expr_fn::starts_with(col("key"), lit(prefix.as_str()))
+            let begins =
+                |name| datafusion::functions::expr_fn::starts_with(col(name), lit(prefix.as_str()));
+            begins("key")
+                .or(begins("source_key"))
+                .or(may_hold_under(prefix))
         });
         let refused = self.refused.then(|| col("outcome").eq(lit("refused")));
         let outcome = self.outcome.map(|outcome| outcome.to_string());
         conjunction(
             [
                 either("dataset", self.dataset.as_ref().map(DatasetName::as_str)),
-                either("key", self.key.as_ref().map(ObjectKey::as_str)),
+                key,
                 prefix,
                 self.who(),
                 self.job(),
@@ -141,7 +147,7 @@ impl QueryFilters {
         ended: &[Ended],
         limit: usize,
     ) -> Result<DataFrame, DataFusionError> {
-        const COLUMNS: [&str; 14] = [
+        const COLUMNS: [&str; 15] = [
             "time",
             "outcome",
             "principal",
@@ -150,6 +156,7 @@ impl QueryFilters {
             "project",
             "dataset",
             "key",
+            KEY_LAST,
             "bytes",
             "purpose",
             "permit",

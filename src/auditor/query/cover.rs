@@ -9,7 +9,7 @@ use arrow_schema::ArrowError;
 use datafusion::common::{Column, Result};
 use datafusion::logical_expr::Expr;
 
-use crate::ledger::Pseudonyms;
+use crate::ledger::{Pseudonyms, RunEnd};
 use crate::types::{Action, PrincipalId};
 
 /// What is read beside what is shown, so that a row can be covered.
@@ -82,8 +82,11 @@ pub(super) fn cover(batch: &RecordBatch, key: &Pseudonyms, shown: usize) -> Resu
                     text.and_then(|name| names.of(name)).map(str::to_owned)
                 }
                 "query" => {
-                    let list = at(actions, row).is_some_and(|word| lists.contains(&word));
-                    text.filter(|_| list).map(str::to_owned)
+                    let action = at(actions, row);
+                    let list = action.is_some_and(|word| lists.contains(&word));
+                    let action = action.and_then(|word| word.parse().ok());
+                    let kept = list || RunEnd::read(action, text).is_some();
+                    text.filter(|_| kept).map(str::to_owned)
                 }
                 "rule" => text.map(|rule| {
                     let people = people.iter().filter_map(|people| at(*people, row));

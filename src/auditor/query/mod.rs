@@ -5,6 +5,7 @@
 mod ask;
 mod cover;
 mod print;
+mod runs;
 mod scan;
 mod volumes;
 
@@ -188,7 +189,8 @@ fn engine(table: LogTable) -> Result<SessionContext, DataFusionError> {
         let url = ObjectStoreUrl::parse(place)?;
         context.register_object_store(url.as_ref(), Arc::new(InMemory::new()));
     }
-    context.register_table("requests", Arc::new(table))?;
+    let requests = runs::with_last(context.read_table(Arc::new(table))?)?;
+    context.register_table("requests", requests.into_view())?;
     Ok(context)
 }
 

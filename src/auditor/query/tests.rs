@@ -11,8 +11,8 @@ use super::scan::LogTable;
 use super::{Eyes, bounded, engine, plan};
 use crate::archive::Row;
 use crate::auditor::args::{Cli, Command, Query};
-use crate::ledger::{Entry, samples, session_hash};
-use crate::types::Timestamp;
+use crate::ledger::{Entry, Handed, Pseudonyms, run_words, samples, session_hash};
+use crate::types::{Action, Secret, Timestamp};
 
 fn query(flags: &[&str]) -> Query {
     let words = [
@@ -104,6 +104,120 @@ async fn after_expiry_is_what_was_asked_when_a_right_had_ended() {
         1
     );
     assert_eq!(count(&rows, &both, &[]).await, 5);
+}
+
+/// A row whose record tells of the objects from `first`.
+fn read(n: u8, first: &str, query: &str) -> Row {
+    let mut row = row(n, "ana", "ecg", u64::from(n));
+    if let Entry::Whole { intent, .. } = &mut row.entry {
+        intent.object.key = Some(first.parse().unwrap());
+        intent.query = Some(query.to_owned());
+    }
+    row
+}
+
+fn released() -> [Row; 6] {
+    let long = format!("n/{}", "x".repeat(900));
+    let cut: String = run_words(1, Handed::Objects, 9, &long)
+        .chars()
+        .take(512)
+        .collect();
+    let mut listed = read(6, "a", &run_words(1, Handed::Objects, 2, "z"));
+    if let Entry::Whole { intent, .. } = &mut listed.entry {
+        intent.action = Some(Action::ObjectList);
+    }
+    [
+        read(1, "p01.txt", &run_words(1, Handed::Objects, 40, "p40.txt")),
+        read(2, "p01.txt", &run_words(1, Handed::Packed, 3, "p03.txt")),
+        read(3, "p20.txt", "version=1"),
+        read(4, "é/1", &run_words(2, Handed::Objects, 2, "é/9")),
+        read(5, "n/1", &cut),
+        listed,
+    ]
+}
+
+#[tokio::test]
+async fn who_got_a_key_among_others_is_found_by_it() {
+    let rows = released();
+    let long = format!("n/{}zz", "x".repeat(900));
+    for (flag, asked, found) in [
+        ("--key", "p01.txt", 2),
+        ("--key", "p02.txt", 2),
+        ("--key", "p03.txt", 2),
+        ("--key", "p20.txt", 2),
+        ("--key", "p37.txt", 1),
+        ("--key", "p40.txt", 1),
+        ("--key", "é/5", 1),
+        ("--key", "a", 1),
+        // The record holds a part of the last key.
+        ("--key", &long, 1),
+        ("--key", "p00.txt", 0),
+        ("--key", "p40.txt/", 0),
+        ("--key", "p41.txt", 0),
+        ("--key", "P20.txt", 0),
+        ("--key", "q", 0),
+        ("--key", "é", 0),
+        ("--key", "é/90", 0),
+        ("--key", "e/5", 0),
+        ("--key", "n/y", 0),
+        ("--key", "n/", 0),
+        // A listing tells of no run.
+        ("--key", "b", 0),
+        ("--prefix", "p2", 2),
+        ("--prefix", "p", 3),
+        ("--prefix", "é/", 1),
+        ("--prefix", &long, 1),
+        ("--prefix", "p40.txt/", 0),
+        ("--prefix", "p5", 0),
+        ("--prefix", "o", 0),
+        ("--prefix", "é/99", 0),
+        ("--prefix", "n/y", 0),
+    ] {
+        assert_eq!(
+            count(&rows, &[], &[flag, asked]).await,
+            found,
+            "{flag} {asked}"
+        );
+    }
+    assert_eq!(
+        count(&rows, &[], &["--key", "p37.txt", "--principal", "bob"]).await,
+        0
+    );
+    assert_eq!(
+        count(&rows, &[], &["--key", "p37.txt", "--dataset", "mri"]).await,
+        0
+    );
+}
+
+#[tokio::test]
+async fn sql_asks_for_runs_by_their_last_key() {
+    let batch = crate::archive::batch("gw-1", &released()).unwrap();
+    let hidden = Pseudonyms::new(&Secret::take(&mut [7; 32]), "icu".parse().unwrap());
+    let covered = Eyes {
+        hidden: Some(Arc::new(hidden)),
+        ..eyes()
+    };
+    // People's names are no part of it: who sees pseudonyms asks so, too.
+    for eyes in [eyes(), covered] {
+        let context = engine(LogTable::of(eyes, vec![batch.clone()])).unwrap();
+        let ask = async |rest: &str| {
+            let sql = format!("SELECT seq FROM requests WHERE {rest}");
+            let frame = plan(&context, &sql).await.unwrap();
+            let rows = frame.collect().await.unwrap();
+            rows.iter()
+                .map(arrow_array::RecordBatch::num_rows)
+                .sum::<usize>()
+        };
+        let of = |key: &str| format!("key = '{key}' OR (key <= '{key}' AND key_last >= '{key}')");
+        assert_eq!(ask(&of("p20.txt")).await, 2);
+        assert_eq!(ask(&of("p37.txt")).await, 1);
+        assert_eq!(ask(&of(&format!("n/{}zz", "x".repeat(900)))).await, 1);
+        for none in ["p41.txt", "p00.txt", "n/y", "b", "é/90"] {
+            assert_eq!(ask(&of(none)).await, 0, "{none}");
+        }
+        assert_eq!(ask("key_last IS NULL").await, 2);
+        assert_eq!(ask("key_last = 'p40.txt'").await, 1);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

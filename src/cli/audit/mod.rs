@@ -50,6 +50,9 @@ fn filter(event: Option<EventId>, filters: &AuditFilters) -> Filter {
     Filter {
         project: filters.project.clone(),
         dataset: filters.dataset.clone(),
+        key: filters.key.clone(),
+        prefix: filters.prefix.clone(),
+        permit: filters.permit.clone(),
         principal: filters.principal.clone(),
         since: filters.since,
         until: filters.until,

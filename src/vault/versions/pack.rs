@@ -14,7 +14,7 @@ use futures_util::{StreamExt as _, stream};
 use sync_wrapper::SyncStream;
 
 use crate::catalog::PublicationRow;
-use crate::ledger::Intent;
+use crate::ledger::{Handed, Intent, run_words};
 use crate::seal::layout;
 use crate::store::{SharedStore, StoreError};
 use crate::types::{Action, BlobId, Clock, ObjectKey, Timestamp, limits};
@@ -176,9 +176,8 @@ fn limit(plans: &mut [Planned], number: u32) {
         let fit = fit.count();
         plan.items.truncate(fit);
         if let Some(last) = plan.items.last() {
-            let count = plan.items.len();
-            let text = format!("version={number} packed={count} last={}", last.key);
-            plan.intent.query = Some(crate::vault::cut(&text));
+            let words = run_words(number, Handed::Packed, plan.items.len(), &last.key);
+            plan.intent.query = Some(words);
         }
     }
 }

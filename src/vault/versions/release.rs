@@ -14,7 +14,7 @@ use sync_wrapper::SyncStream;
 use zeroize::Zeroizing;
 
 use crate::catalog::{ObjectRow, PublicationRow};
-use crate::ledger::{Completion, Intent, Outcome};
+use crate::ledger::{Completion, Handed, Intent, Outcome, run_words};
 use crate::manifest::{Index, Root, SignerKey};
 use crate::policy::{Ask, Decision};
 use crate::seal::{
@@ -283,12 +283,8 @@ impl Vault {
         };
         intent.object.version = Some(first.version);
         if let Some(last) = objects.last().filter(|_| objects.len() > 1) {
-            let run = format!(
-                "version={number} objects={} last={}",
-                objects.len(),
-                last.key
-            );
-            intent.query = Some(crate::vault::cut(&run));
+            let words = run_words(number, Handed::Objects, objects.len(), &last.key);
+            intent.query = Some(words);
         }
         // Of a run that a rotation has passed in part, the newer key.
         let keys = objects
