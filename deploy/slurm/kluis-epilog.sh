@@ -8,7 +8,9 @@
 set -uo pipefail
 CONF=${KLUIS_SLURM_CONF:-/etc/kluis/slurm.conf}
 [ ! -f "$CONF" ] || . "$CONF"
-KLUIS=${KLUIS:-/usr/bin/kluis} LOG=${KLUIS_LOG:-/var/log/kluis}
+# Where deploy/README.md installs it, else where a package of a distribution would.
+[ -n "${KLUIS:-}" ] || { KLUIS=/usr/local/bin/kluis; [ -x "$KLUIS" ] || KLUIS=/usr/bin/kluis; }
+LOG=${KLUIS_LOG:-/var/log/kluis}
 RUN=$(realpath -m -- "${KLUIS_RUN:-/run/kluis}")
 NODE=${KLUIS_NODE:-/etc/kluis/node.env} STOP_SECONDS_MAX=${KLUIS_STOP_SECONDS:-10} GRACE_SECONDS=${KLUIS_GRACE_SECONDS:-600}
 

@@ -19,7 +19,9 @@ umask 022
 export LC_ALL=C
 CONF=${KLUIS_SLURM_CONF:-/etc/kluis/slurm.conf}
 [ ! -f "$CONF" ] || . "$CONF"
-KLUIS=${KLUIS:-/usr/bin/kluis} LOG=${KLUIS_LOG:-/var/log/kluis}
+# Where deploy/README.md installs it, else where a package of a distribution would.
+[ -n "${KLUIS:-}" ] || { KLUIS=/usr/local/bin/kluis; [ -x "$KLUIS" ] || KLUIS=/usr/bin/kluis; }
+LOG=${KLUIS_LOG:-/var/log/kluis}
 RUN=$(realpath -m -- "${KLUIS_RUN:-/run/kluis}")
 CREDENTIALS=${KLUIS_CREDENTIALS:-/etc/kluis/credentials} NODE=${KLUIS_NODE:-/etc/kluis/node.env}
 READY_SECONDS_MAX=${KLUIS_READY_SECONDS:-30}
