@@ -18,7 +18,7 @@ pub use super::init_args::{Demo, Init, StoreArgs};
 use super::job_args::{JobCommand, NodeCommand};
 use super::key_args::{Drill, KeyCommand};
 use super::login_args::{Kept, Login, Whoami};
-use super::project_args::{DefaultsArgs, LogArgs};
+use super::project_args::{DefaultsArgs, DemandArgs, LogArgs};
 use super::recover_args::Recover;
 use super::remote::Caller;
 use super::root_args::Unseal;
@@ -319,27 +319,15 @@ pub enum ProjectCommand {
     /// List projects
     #[command(after_long_help = "Example:\n  kluis project list --json")]
     List,
-    /// Demand of everybody in a project how they sign in
+    /// Show or say what a project demands of how people sign in
     ///
     /// Who holds a right and signed in with less is refused with the reason `AssuranceTooLow`; so
-    /// is a lasting credential, which knows of no sign-in. Without `--acr` and `--amr` nothing is
-    /// demanded any more.
+    /// is a lasting credential, which knows of no sign-in. What is said takes the place of all that
+    /// was demanded; without an option it is shown.
     #[command(
-        after_long_help = "Example:\n  kluis project demand icu-sepsis --acr https://refeds.org/profile/mfa\n  kluis project demand icu-sepsis --amr mfa --log-only\n  kluis project demand icu-sepsis"
+        after_long_help = "Example:\n  kluis project demand icu-sepsis --acr https://refeds.org/profile/mfa\n  kluis project demand icu-sepsis --amr mfa --log-only\n  kluis project demand icu-sepsis\n  kluis project demand icu-sepsis --nothing"
     )]
-    Demand {
-        /// The project
-        name: ProjectName,
-        /// One of these classes of sign-in; may be given several times
-        #[arg(long, value_name = "CLASS")]
-        acr: Vec<String>,
-        /// All of these methods; may be given several times
-        #[arg(long, value_name = "METHOD")]
-        amr: Vec<String>,
-        /// Only of who reads the project's log
-        #[arg(long)]
-        log_only: bool,
-    },
+    Demand(DemandArgs),
     /// Show or change how a project's records are kept in the log, and shown
     ///
     /// Records are kept for five years where nothing else is said. A change holds for those that

@@ -24,6 +24,7 @@ mod credential;
 mod credential_args;
 mod dataset;
 mod dataset_args;
+mod demand;
 mod demo;
 mod doctor;
 mod drill;

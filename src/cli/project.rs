@@ -1,6 +1,7 @@
 //! `kluis project`: projects, and who may do what in them.
 
 use super::args::ProjectCommand;
+use super::demand;
 use super::near::near;
 use super::open::{Desk, absent, call, collect};
 use super::output::{CliError, Exit, Output};
@@ -8,7 +9,7 @@ use super::project_args::{LogArgs, Switch};
 use crate::app::Opened;
 use crate::app::system::SystemClock;
 use crate::catalog::{ProjectRow, SharedCatalog};
-use crate::policy::{Demand, Grant, GrantEffect, Terms};
+use crate::policy::{Grant, GrantEffect, Terms};
 use crate::types::{Clock as _, GrantId, PrincipalId, ProjectName, Timestamp, limits};
 use crate::vault::LogTermsChange;
 
@@ -48,28 +49,7 @@ pub(super) fn run(
             ));
         }
         ProjectCommand::Defaults(ask) => super::cards::defaults(ask, desk, output)?,
-        ProjectCommand::Demand {
-            name,
-            acr,
-            amr,
-            log_only,
-        } => {
-            let demand = Demand {
-                acr: acr.clone(),
-                amr: amr.clone(),
-                log_only: *log_only,
-            };
-            let none = demand.is_empty();
-            desk.act(output, async |opened| {
-                let call = call(opened, "project demand")?;
-                Ok(opened.vault.demand_assurance(&call, name, demand).await?)
-            })?;
-            output.note(if none {
-                "nothing is demanded of how people sign in"
-            } else {
-                "in force within a second; running transfers are judged by it within a minute"
-            });
-        }
+        ProjectCommand::Demand(ask) => demand::run(ask, desk, output)?,
         ProjectCommand::Log(ask) => log(ask, desk, output)?,
         ProjectCommand::List => list(&desk.catalog()?, output)?,
         ProjectCommand::Show { name } => show(&desk.catalog()?, name, output)?,
@@ -192,7 +172,17 @@ fn show(catalog: &SharedCatalog, name: &ProjectName, output: &mut Output) -> Res
         output.line("")?;
     }
     let grants = super::grant::host::list(catalog, name)?;
-    super::grant::table::list(&grants, (false, SystemClock.now()), output)
+    super::grant::table::list(&grants, (false, SystemClock.now()), output)?;
+    let demand = runtime.block_on(demand::of(catalog, name))?;
+    if !output.is_json() {
+        output.line("")?;
+        return demand::table(name, &demand, output);
+    }
+    // Machines are told of what there is.
+    if demand.is_empty() {
+        return Ok(());
+    }
+    demand::table(name, &demand, output)
 }
 
 /// When something ends, for a table.

@@ -1,4 +1,4 @@
-//! The arguments of `kluis project defaults` and `log`, without logic.
+//! The arguments of `kluis project defaults`, `demand` and `log`, without logic.
 
 use clap::{Args, ValueEnum};
 
@@ -28,6 +28,25 @@ pub struct DefaultsArgs {
     /// Who signs.
     #[command(flatten)]
     pub signed: Signed,
+}
+
+/// What a project demands of how people sign in.
+#[derive(Debug, Args)]
+pub struct DemandArgs {
+    /// The project
+    pub name: ProjectName,
+    /// One of these classes of sign-in; may be given several times
+    #[arg(long, value_name = "CLASS")]
+    pub acr: Vec<String>,
+    /// All of these methods; may be given several times
+    #[arg(long, value_name = "METHOD")]
+    pub amr: Vec<String>,
+    /// Only of who reads the project's log
+    #[arg(long)]
+    pub log_only: bool,
+    /// Nothing any more
+    #[arg(long, conflicts_with_all = ["acr", "amr", "log_only"])]
+    pub nothing: bool,
 }
 
 /// How a project's records are kept and shown.

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::beside::start;
 use crate::owner::{Far, RESTS, id, port, words};
-use crate::{Told, kluis};
+use crate::{Told, Vault, kluis};
 
 #[test]
 fn az_3_on_the_host_nobody_acts_in_an_owners_name() {
@@ -125,4 +125,57 @@ fn the_demos_owner_signs_as_any_owner_does() {
     ])
     .expect(1, &["nobody acts in another's name"]);
     drop(running);
+}
+
+#[test]
+fn what_is_demanded_of_a_sign_in_is_shown_and_stays_until_nothing_is_said() {
+    let vault = Vault::founded();
+    let demand = |more: &[&str]| vault.run(&[&["project", "demand", "icu"], more].concat());
+    let shown = || demand(&["--json"]).expect(0, &[]).out;
+    let nothing =
+        "{\"acr\":\"any\",\"amr\":\"any\",\"demanded_of\":\"nobody\",\"project\":\"icu\"}\n";
+    assert_eq!(shown(), nothing);
+    demand(&[]).expect(0, &["nobody"]);
+    demand(&[
+        "--acr",
+        "https://refeds.org/profile/mfa",
+        "--amr",
+        "otp",
+        "--amr",
+        "pwd",
+    ])
+    .expect(0, &[]);
+    let all = ["everybody", "https://refeds.org/profile/mfa", "otp,pwd"];
+    let before = shown();
+    assert_ne!(before, nothing);
+    demand(&[]).expect(0, &all);
+    vault.run(&["project", "show", "icu"]).expect(0, &all);
+    vault
+        .run(&["project", "show", "icu", "--json"])
+        .expect(0, &all);
+    // Neither looking nor half an option changes it.
+    for (code, bad) in [
+        (2, &["--log-only"][..]),
+        (2, &["--nothing", "--acr", "x"]),
+        (2, &["--nothing", "--amr", "x"]),
+        (2, &["--nothing", "--log-only"]),
+        (1, &["--acr", ""]),
+        (1, &["--amr", "a,b"]),
+    ] {
+        demand(bad).expect(code, &[]);
+        assert_eq!(shown(), before, "{bad:?}");
+    }
+    let unknown = ["project", "demand", "nosuch"];
+    vault.run(&unknown).expect(1, &["nosuch"]);
+    vault
+        .run(&[&unknown[..], &["--nothing"]].concat())
+        .expect(1, &["no such project"]);
+    demand(&["--amr", "mfa", "--log-only"]).expect(0, &[]);
+    demand(&[]).expect(0, &["who reads the log", "mfa", "any"]);
+    demand(&["--nothing"]).expect(0, &["nothing is demanded any more"]);
+    assert_eq!(shown(), nothing);
+    let told = vault
+        .run(&["project", "show", "icu", "--json"])
+        .expect(0, &[]);
+    assert!(!told.out.contains("demanded_of"), "{}", told.out);
 }
