@@ -452,7 +452,11 @@ impl Opened {
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
         };
-        let settings = settings(config, lane, &keyring);
+        let day_ms = environment.day_ms();
+        if day_ms != limits::DAY_MS {
+            tracing::warn!(day_ms, "a build for tests: a lifecycle's day is shorter");
+        }
+        let settings = settings(config, (lane, day_ms), &keyring);
         let vault = Arc::new(Vault::new(parts, settings));
         show_log(&vault, config, &keyring);
         record(&vault, root).await?;
@@ -506,7 +510,7 @@ impl Opened {
 }
 
 /// What the vault itself is told of the configuration.
-fn settings(config: &Config, lane: Lane, keyring: &KeyRing) -> Settings {
+fn settings(config: &Config, (lane, day_ms): (Lane, u64), keyring: &KeyRing) -> Settings {
     Settings {
         default_project: config.server.default_project.clone(),
         snapshot_wait: config.catalog.snapshot_wait && lane == Lane::Gateway,
@@ -516,6 +520,7 @@ fn settings(config: &Config, lane: Lane, keyring: &KeyRing) -> Settings {
         straight: config.straight.projects.clone(),
         job_session_ms: super::tasks::millis(config.jobs.session),
         attempts: config.limits.failed_attempts,
+        day_ms,
         review: ReviewTimes {
             privileged_ms: super::tasks::millis(config.policy.review_privileged),
             other_ms: super::tasks::millis(config.policy.review),

@@ -168,6 +168,7 @@ mod tests {
             host_approves: true,
             job_session_ms: limits::JOB_SESSION_MS,
             attempts: limits::ATTEMPTS_BURST,
+            day_ms: limits::DAY_MS,
             review: ReviewTimes {
                 privileged_ms: 1,
                 other_ms: 1,

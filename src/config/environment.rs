@@ -1,6 +1,6 @@
 //! The process environment: read here and nowhere else, and never listed or printed.
 
-use crate::types::SecretText;
+use crate::types::{SecretText, limits};
 
 /// A variable that Kluis reads.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -167,5 +167,46 @@ impl Environment {
     #[must_use]
     pub fn has(&self, variable: Variable) -> bool {
         self.get(variable).is_some()
+    }
+
+    /// A lifecycle's day in milliseconds. Only a build for suites that wait for one (`short-days`)
+    /// reads another length than a day's, from `KLUIS_DAY_SECONDS`.
+    #[must_use]
+    pub fn day_ms(&self) -> u64 {
+        let seconds = if cfg!(feature = "short-days") {
+            (self.0)("KLUIS_DAY_SECONDS")
+        } else {
+            None
+        };
+        let seconds: Option<u32> = seconds.and_then(|text| text.parse().ok());
+        let seconds = seconds.filter(|seconds| *seconds > 0);
+        seconds.map_or(limits::DAY_MS, |seconds| u64::from(seconds) * 1_000)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is installed is built without the feature, and its days are days.
+    #[test]
+    fn a_day_is_a_day_but_in_a_build_for_suites() {
+        let short = if cfg!(feature = "short-days") {
+            9_000
+        } else {
+            limits::DAY_MS
+        };
+        let of = |pairs| Environment::of(pairs).day_ms();
+        assert_eq!(of(&[("KLUIS_DAY_SECONDS", "9")]), short);
+        assert_eq!(of(&[]), limits::DAY_MS);
+        for wrong in [
+            &[("KLUIS_DAY_SECONDS", "0")] as &[_],
+            &[("KLUIS_DAY_SECONDS", "-1")],
+            &[("KLUIS_DAY_SECONDS", "9s")],
+            &[("KLUIS_DAY_SECONDS", "")],
+            &[("KLUIS_DAY_SECONDS", "4294967296")],
+        ] {
+            assert_eq!(of(wrong), limits::DAY_MS, "{wrong:?}");
+        }
     }
 }

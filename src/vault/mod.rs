@@ -154,6 +154,8 @@ pub struct Settings {
     pub job_session_ms: u64,
     /// Attempts to be somebody that may fail from one peer at once; 0 for no bound.
     pub attempts: u32,
+    /// A day of a lifecycle's rule, in milliseconds: [`limits::DAY_MS`] but in tests.
+    pub day_ms: u64,
 }
 
 /// The vault.

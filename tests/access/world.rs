@@ -200,6 +200,7 @@ impl World {
             straight: vec![icu()],
             job_session_ms: limits::JOB_SESSION_MS,
             attempts: limits::ATTEMPTS_BURST,
+            day_ms: limits::DAY_MS,
             review: ReviewTimes {
                 privileged_ms: 92 * DAY_MS,
                 other_ms: 365 * DAY_MS,

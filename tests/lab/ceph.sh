@@ -61,6 +61,15 @@ rgw frontends = beast endpoint=127.0.0.1:$s3_port tcp_nodelay=1
 rgw thread pool size = 64
 rgw enable usage log = false
 E
+if [ -n "${KLUIS_LAB_SUITE:-}" ]; then
+    cat >>"$D/ceph.conf" <<E
+rgw dns name = localhost
+rgw crypt require ssl = false
+rgw crypt s3 kms backend = testing
+rgw crypt s3 kms encryption keys = testkey-1=$(printf %032d 1 | base64) testkey-2=$(printf %032d 2 | base64)
+rgw lc debug interval = 10
+E
+fi
 export CEPH_CONF=$D/ceph.conf
 
 # eventually TRIES COMMAND…: repeats COMMAND every 0.2 s until it succeeds.
@@ -89,4 +98,4 @@ eventually 200 osd_is_up
 
 spawn "$D" radosgw radosgw -n client.rgw -f
 wait_http "http://127.0.0.1:$s3_port/" 180 "$D/radosgw.log"
-radosgw-admin -n client.rgw user create --uid owner --display-name owner --access-key "$1" --secret "$2" >"$D/user.log" 2>&1
+radosgw-admin -n client.rgw user create --uid owner --display-name owner --email owner@example.com --access-key "$1" --secret "$2" >"$D/user.log" 2>&1

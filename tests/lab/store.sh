@@ -5,6 +5,8 @@
 #   tests/lab/store.sh start NAME UPSTREAM_ENV     nginx | rclone-crypt, before another store
 #   tests/lab/store.sh stop NAME
 #
+# KLUIS_LAB_SUITE=1 gives it what s3-tests asks a store for: alt.env (a second account; Ceph: tenant.env, too), keys for
+# aws:kms, and in Ceph a lifecycle whose day is ten seconds.
 # After `start`, $KLUIS_LAB_RUN/NAME holds owner.env, and job.env and stranger.env where the store
 # knows more than one user; `pid` names the process that serves S3. All on loopback, on free ports.
 # Only processes that were started here are ended, by their ids.
@@ -14,7 +16,9 @@ set -euo pipefail
 OWNER_KEY=KLUISTESTOWNER000001 OWNER_SECRET=owner-secret-of-a-throw-away-store-00001
 JOB_KEY=KLUISTESTJOB00000001 JOB_SECRET=job-secret-of-a-throw-away-store-0000001
 STRANGER_KEY=KLUISTESTSTRANGER001 STRANGER_SECRET=stranger-secret-of-a-throw-away-00000001
-BUCKET=lab--data BLOBS=blobs
+ALT_KEY=KLUISTESTALT00000001 ALT_SECRET=alt-secret-of-a-throw-away-store-0000001
+TENANT_KEY=KLUISTESTTENANT00001 TENANT_SECRET=tenant-secret-of-a-throw-away-store-001
+BUCKET=lab--data BLOBS=blobs SUITE=${KLUIS_LAB_SUITE:-}
 
 # users ENDPOINT REGION: the three env files for a store that has all three identities.
 users() {
@@ -26,8 +30,16 @@ users() {
 start_seaweed() {
     local s3 s3g mas masg vol volg filer filerg
     read -r s3 s3g mas masg vol volg filer filerg < <(free_ports 8)
+    local kms=
+    if [ -n "$SUITE" ]; then
+        WEED_S3_SSE_KEK=$(printf kek | sha256sum | cut -c1-64)
+        export WEED_S3_SSE_KEK
+        kms='"kms": {"default_provider": "local", "providers": {"local": {"type": "local", "enableOnDemandCreate": true}}},'
+    fi
     cat >"$D/identities.json" <<E
-{"identities": [
+{$kms "identities": [
+  {"name": "alt", "actions": ["Admin", "Read", "Write", "List", "Tagging"],
+   "credentials": [{"accessKey": "$ALT_KEY", "secretKey": "$ALT_SECRET"}]},
   {"name": "owner", "actions": ["Admin", "Read", "Write", "List", "Tagging"],
    "credentials": [{"accessKey": "$OWNER_KEY", "secretKey": "$OWNER_SECRET"}]},
   {"name": "job", "actions": ["Read:$BUCKET", "List:$BUCKET"],
@@ -44,10 +56,22 @@ E
     wait_http "http://127.0.0.1:$s3/" 90 "$D/seaweed.log"
     # Not us-east-1: there boto3 presigns with SigV2. SeaweedFS takes any region.
     users "http://127.0.0.1:$s3" lab-1
+    write_env "$D/alt.env" "http://127.0.0.1:$s3" "$ALT_KEY" "$ALT_SECRET" lab-1 "$BUCKET"
 }
 
 start_ceph() {
     KLUIS_CEPH_DIR=$D "$LAB_DIR/ceph.sh" "$OWNER_KEY" "$OWNER_SECRET"
+    if [ -n "$SUITE" ]; then
+        local at
+        at=http://127.0.0.1:$(cat "$D/port")
+        ceph_user() { CEPH_CONF=$D/ceph.conf radosgw-admin -n client.rgw "$@" >>"$D/user.log" 2>&1; }
+        ceph_user user create --uid alt --display-name alt --email alt@example.com --access-key "$ALT_KEY" --secret "$ALT_SECRET"
+        ceph_user user create --tenant testx --uid tenant --display-name tenant --email tenant@example.com \
+            --access-key "$TENANT_KEY" --secret "$TENANT_SECRET"
+        ceph_user caps add --uid owner --caps "user-policy=*;roles=*;oidc-provider=*"
+        write_env "$D/alt.env" "$at" "$ALT_KEY" "$ALT_SECRET" default "$BUCKET"
+        write_env "$D/tenant.env" "$at" "$TENANT_KEY" "$TENANT_SECRET" default "$BUCKET"
+    fi
     write_env "$D/owner.env" "http://127.0.0.1:$(cat "$D/port")" "$OWNER_KEY" "$OWNER_SECRET" default "$BUCKET"
     cp "$D/radosgw.pid" "$D/pid"
 }
@@ -91,6 +115,15 @@ E
         garage key allow --create-bucket "$key"
     } >"$D/setup.log" 2>&1
     write_env "$D/owner.env" "http://127.0.0.1:$s3" "$key" "$secret" us-east-1 "$BUCKET"
+    if [ -n "$SUITE" ]; then
+        key=GK$(printf alt | sha256sum | cut -c1-24)
+        secret=$(printf alt-secret | sha256sum | cut -c1-64)
+        {
+            garage key import --yes -n alt "$key" "$secret"
+            garage key allow --create-bucket "$key"
+        } >>"$D/setup.log" 2>&1
+        write_env "$D/alt.env" "http://127.0.0.1:$s3" "$key" "$secret" us-east-1 "$BUCKET"
+    fi
 }
 
 start_s3s-fs() {

@@ -134,6 +134,8 @@ fn filter(
         prefix,
         tag,
     } = asked;
+    // A prefix of no letters is no condition; some clients write it beside the one.
+    let prefix = prefix.filter(|prefix| !prefix.is_empty());
     let alone = usize::from(larger.is_some())
         .saturating_add(usize::from(smaller.is_some()))
         .saturating_add(usize::from(prefix.is_some()))
@@ -364,6 +366,24 @@ mod tests {
             ..LifecycleRuleFilter::default()
         };
         assert_eq!(code(filtered(two)).as_deref(), malformed);
+        let tag = Tag {
+            key: Some("a".to_owned()),
+            value: Some("v".to_owned()),
+        };
+        let two = LifecycleRuleFilter {
+            tag: Some(tag.clone()),
+            object_size_less_than: Some(1),
+            prefix: Some(String::new()),
+            ..LifecycleRuleFilter::default()
+        };
+        assert_eq!(code(filtered(two)).as_deref(), malformed);
+        // A prefix of no letters is no second condition.
+        let one = LifecycleRuleFilter {
+            tag: Some(tag),
+            prefix: Some(String::new()),
+            ..LifecycleRuleFilter::default()
+        };
+        assert_eq!(code(filtered(one)), None);
         let moved = Rule {
             transitions: Some(vec![s3s::dto::Transition::default()]),
             ..rule()

@@ -9,7 +9,7 @@ use std::sync::atomic::AtomicBool;
 
 use futures_util::{StreamExt as _, stream};
 
-use self::rules::{Deed, Due, Listed, Walk, is_due, needs_tags};
+use self::rules::{Calendar, Deed, Due, Listed, Walk, needs_tags};
 use super::Vault;
 use super::ask::Call;
 use super::error::{ErrorKind, VaultError};
@@ -75,6 +75,11 @@ impl Vault {
         Ok(done)
     }
 
+    const fn calendar(&self, now: Timestamp) -> Calendar {
+        let day_ms = self.settings.day_ms;
+        Calendar { now, day_ms }
+    }
+
     /// The rules of a dataset as they are now; none where it is gone, or where a legal hold on it
     /// keeps all of it (ER-2).
     async fn rules_in_force(&self, dataset: &DatasetRow) -> Result<Vec<LifecycleRule>, VaultError> {
@@ -95,7 +100,7 @@ impl Vault {
         now: Timestamp,
         done: &mut Lifecycled,
     ) -> Result<(), VaultError> {
-        let mut walk = Walk::new(rules, now);
+        let mut walk = Walk::new(rules, self.calendar(now));
         let mut query = VersionQuery {
             prefix: common_prefix(rules),
             limit: limits::PAGE_ENTRIES_MAX,
@@ -258,6 +263,7 @@ impl Vault {
         now: Timestamp,
         done: &mut Lifecycled,
     ) -> Result<(), VaultError> {
+        let calendar = self.calendar(now);
         let abandoned = |row: &UploadRow| {
             let mut rules = rules.iter().filter(|rule| rule.enabled);
             rules.find(|rule| {
@@ -265,7 +271,7 @@ impl Vault {
                 let days = rule
                     .abort_days
                     .filter(|_| key && rule.filter.tags.is_empty());
-                days.is_some_and(|days| is_due(days, row.initiated, now))
+                days.is_some_and(|days| calendar.is_due(days, row.initiated))
             })
         };
         let mut query = UploadQuery {

@@ -4,8 +4,6 @@
 use crate::catalog::{Expiry, LifecycleFilter, LifecycleRule};
 use crate::types::{ETag, Timestamp, VersionName};
 
-const DAY_MS: u64 = 24 * 60 * 60 * 1000;
-
 /// One version, as a listing tells it.
 pub(super) struct Listed {
     /// The key.
@@ -38,10 +36,22 @@ pub(super) struct Due<'a> {
     pub(super) rule: &'a LifecycleRule,
 }
 
-/// Whether `days` after `since` are over: at the midnight (UTC) that follows, as in S3.
-pub(super) fn is_due(days: u32, since: Timestamp, now: Timestamp) -> bool {
-    let end = since.plus_millis(u64::from(days).saturating_mul(DAY_MS));
-    now.millis() >= end.millis().div_ceil(DAY_MS).saturating_mul(DAY_MS)
+/// What days are counted by.
+#[derive(Clone, Copy)]
+pub(super) struct Calendar {
+    /// The moment that the rules are applied at.
+    pub(super) now: Timestamp,
+    /// A day's length in milliseconds.
+    pub(super) day_ms: u64,
+}
+
+impl Calendar {
+    /// Whether `days` after `since` are over: at the midnight (UTC) that follows, as in S3.
+    pub(super) fn is_due(self, days: u32, since: Timestamp) -> bool {
+        let day = self.day_ms.max(1);
+        let end = since.plus_millis(u64::from(days).saturating_mul(day));
+        self.now.millis() >= end.millis().div_ceil(day).saturating_mul(day)
+    }
 }
 
 /// Whether a filter takes in an object.
@@ -62,7 +72,7 @@ pub(super) fn needs_tags(rules: &[LifecycleRule], key: &str) -> bool {
 /// Goes through a listing, version by version, and says what is due. It remembers one version.
 pub(super) struct Walk<'a> {
     rules: &'a [LifecycleRule],
-    now: Timestamp,
+    calendar: Calendar,
     /// The key of the version before, when that was written, and how many older versions of it
     /// have come.
     last: Option<(String, Timestamp, u32)>,
@@ -71,10 +81,10 @@ pub(super) struct Walk<'a> {
 }
 
 impl<'a> Walk<'a> {
-    pub(super) const fn new(rules: &'a [LifecycleRule], now: Timestamp) -> Self {
+    pub(super) const fn new(rules: &'a [LifecycleRule], calendar: Calendar) -> Self {
         Self {
             rules,
-            now,
+            calendar,
             last: None,
             marker: None,
         }
@@ -139,8 +149,8 @@ impl<'a> Walk<'a> {
 
     fn over(&self, expiry: Expiry, version: &Listed) -> bool {
         match expiry {
-            Expiry::Days(days) => is_due(days, version.modified, self.now),
-            Expiry::At(moment) => self.now >= moment,
+            Expiry::Days(days) => self.calendar.is_due(days, version.modified),
+            Expiry::At(moment) => self.calendar.now >= moment,
         }
     }
 
@@ -158,7 +168,7 @@ impl<'a> Walk<'a> {
     ) -> Option<&'a LifecycleRule> {
         self.in_force(version).find(|rule| {
             rule.noncurrent.is_some_and(|rule| {
-                is_due(rule.days, replaced, self.now) && count >= rule.keep.unwrap_or(0)
+                self.calendar.is_due(rule.days, replaced) && count >= rule.keep.unwrap_or(0)
             })
         })
     }
@@ -171,9 +181,17 @@ mod tests {
     use super::*;
     use crate::catalog::Noncurrent;
     use crate::types::VersionId;
+    use crate::types::limits::DAY_MS;
 
     fn day(day: u64) -> Timestamp {
         Timestamp::from_millis(day * DAY_MS)
+    }
+
+    const fn at(now: Timestamp) -> Calendar {
+        Calendar {
+            now,
+            day_ms: DAY_MS,
+        }
     }
 
     /// Written on a day; the number tells it apart.
@@ -204,7 +222,7 @@ mod tests {
     }
 
     fn done(rules: &[LifecycleRule], now: u64, versions: Vec<Listed>) -> Vec<(u8, Deed)> {
-        let mut walk = Walk::new(rules, day(now));
+        let mut walk = Walk::new(rules, at(day(now)));
         let mut due: Vec<Due<'_>> = Vec::new();
         for version in versions {
             due.extend(walk.next(version));
@@ -222,9 +240,29 @@ mod tests {
     #[test]
     fn days_end_at_midnight() {
         let noon = Timestamp::from_millis(DAY_MS / 2);
-        assert!(!is_due(1, noon, Timestamp::from_millis(DAY_MS / 2 * 3)));
-        assert!(is_due(1, noon, day(2)));
-        assert!(!is_due(u32::MAX, day(1), day(1_000_000)));
+        assert!(!at(Timestamp::from_millis(DAY_MS / 2 * 3)).is_due(1, noon));
+        assert!(at(day(2)).is_due(1, noon));
+        assert!(!at(day(1_000_000)).is_due(u32::MAX, day(1)));
+    }
+
+    #[test]
+    fn a_shorter_day_ends_as_a_day_does() {
+        let of = |now, day_ms| Calendar {
+            now: Timestamp::from_millis(now),
+            day_ms,
+        };
+        let since = Timestamp::from_millis(15_000);
+        for (now, due) in [
+            (15_000, false),
+            (25_000, false),
+            (29_999, false),
+            (30_000, true),
+        ] {
+            assert_eq!(of(now, 10_000).is_due(1, since), due, "{now}");
+            assert!(!of(now, DAY_MS).is_due(1, since), "{now}");
+        }
+        // A length that is none is no division by it.
+        assert!(of(15_001, 0).is_due(1, since));
     }
 
     #[test]
