@@ -12,10 +12,13 @@ use s3s::{S3Error, S3ErrorCode, S3Request, S3Result};
 
 use super::error::{internal, not_served};
 use super::scope::Scope;
-use super::{headers, signed};
+use super::{expected, headers, signed};
 
 /// The gate before every operation.
-pub(super) struct Gate;
+pub(super) struct Gate {
+    /// Whose a bucket is whose name says no project.
+    pub(super) default_project: String,
+}
 
 macro_rules! operations {
     (
@@ -31,7 +34,7 @@ macro_rules! operations {
         #[deny(clippy::missing_trait_methods)]
         impl S3Access for Gate {
             async fn check(&self, context: &mut S3AccessContext<'_>) -> S3Result<()> {
-                check(context)
+                check(context, &self.default_project)
             }
 
             $(
@@ -50,7 +53,7 @@ macro_rules! operations {
 }
 
 /// Runs before the library reads the operation's input.
-fn check(context: &mut S3AccessContext<'_>) -> S3Result<()> {
+fn check(context: &mut S3AccessContext<'_>, default_project: &str) -> S3Result<()> {
     let Some(access_key) = context.credentials().map(|c| c.access_key.clone()) else {
         return Err(S3Error::with_message(
             S3ErrorCode::AccessDenied,
@@ -84,7 +87,11 @@ fn check(context: &mut S3AccessContext<'_>) -> S3Result<()> {
     };
     scope.name(served);
     headers::check(name, context.method(), context.headers())?;
-    Ok(())
+    expected::check(
+        context.headers(),
+        context.s3_path().get_bucket_name(),
+        default_project,
+    )
 }
 
 operations! {
@@ -140,6 +147,10 @@ operations! {
         get_object_legal_hold GetObjectLegalHoldInput "GetObjectLegalHold",
         put_object_legal_hold PutObjectLegalHoldInput "PutObjectLegalHold",
         get_bucket_policy GetBucketPolicyInput "GetBucketPolicy",
+        put_bucket_acl PutBucketAclInput "PutBucketAcl",
+        put_bucket_ownership_controls PutBucketOwnershipControlsInput "PutBucketOwnershipControls",
+        put_object_acl PutObjectAclInput "PutObjectAcl",
+        put_public_access_block PutPublicAccessBlockInput "PutPublicAccessBlock",
         post_object PostObjectInput "PostObject",
     }
     refused: {
@@ -181,21 +192,17 @@ operations! {
         list_object_annotations ListObjectAnnotationsInput "ListObjectAnnotations",
         put_bucket_abac PutBucketAbacInput "PutBucketAbac",
         put_bucket_accelerate_configuration PutBucketAccelerateConfigurationInput "PutBucketAccelerateConfiguration",
-        put_bucket_acl PutBucketAclInput "PutBucketAcl",
         put_bucket_analytics_configuration PutBucketAnalyticsConfigurationInput "PutBucketAnalyticsConfiguration",
         put_bucket_intelligent_tiering_configuration PutBucketIntelligentTieringConfigurationInput "PutBucketIntelligentTieringConfiguration",
         put_bucket_inventory_configuration PutBucketInventoryConfigurationInput "PutBucketInventoryConfiguration",
         put_bucket_logging PutBucketLoggingInput "PutBucketLogging",
         put_bucket_metrics_configuration PutBucketMetricsConfigurationInput "PutBucketMetricsConfiguration",
         put_bucket_notification_configuration PutBucketNotificationConfigurationInput "PutBucketNotificationConfiguration",
-        put_bucket_ownership_controls PutBucketOwnershipControlsInput "PutBucketOwnershipControls",
         put_bucket_policy PutBucketPolicyInput "PutBucketPolicy",
         put_bucket_replication PutBucketReplicationInput "PutBucketReplication",
         put_bucket_request_payment PutBucketRequestPaymentInput "PutBucketRequestPayment",
         put_bucket_website PutBucketWebsiteInput "PutBucketWebsite",
-        put_object_acl PutObjectAclInput "PutObjectAcl",
         put_object_annotation PutObjectAnnotationInput "PutObjectAnnotation",
-        put_public_access_block PutPublicAccessBlockInput "PutPublicAccessBlock",
         rename_object RenameObjectInput "RenameObject",
         restore_object RestoreObjectInput "RestoreObject",
         select_object_content SelectObjectContentInput "SelectObjectContent",
@@ -225,8 +232,8 @@ mod tests {
     #[test]
     fn what_must_be_refused_is_refused() {
         for name in [
-            "PutObjectAcl",
-            "PutBucketAcl",
+            "DeletePublicAccessBlock",
+            "DeleteBucketOwnershipControls",
             "PutBucketPolicy",
             "PutBucketWebsite",
             "GetObjectTorrent",

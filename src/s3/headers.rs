@@ -31,6 +31,8 @@ const WRITES: &[&str] = &[
 ];
 /// The operations on an upload that was begun: it says itself how it is sealed.
 const PARTS: &[&str] = &["UploadPart", "UploadPartCopy", "CompleteMultipartUpload"];
+/// The operations that set an access control list.
+const ACLS: &[&str] = &["PutBucketAcl", "PutObjectAcl"];
 const KMS_KEY: &str = "x-amz-server-side-encryption-aws-kms-key-id";
 
 fn rule(operation: &str, name: &str) -> Rule {
@@ -62,6 +64,9 @@ fn rule(operation: &str, name: &str) -> Rule {
         | "x-amz-metadata-directive"
         // Tags; the use case asks for the right to set them.
         | "x-amz-tagging"
+        // Compared with the bucket's owner at the gate.
+        | "x-amz-expected-bucket-owner"
+        | "x-amz-source-expected-bucket-owner"
         // Deletes.
         | "x-amz-if-match-last-modified-time"
         | "x-amz-if-match-size"
@@ -77,6 +82,8 @@ fn rule(operation: &str, name: &str) -> Rule {
         | "x-amz-user-agent" => Rule::Pass,
         // The C++ SDK names the one version that S3's API ever had.
         "x-amz-api-version" => Rule::Only(&["2006-03-01"]),
+        // Read by what would change an access control list.
+        "x-amz-acl" if ACLS.contains(&operation) => Rule::Pass,
         "x-amz-acl" => Rule::Only(&["private", "bucket-owner-full-control"]),
         "x-amz-storage-class" => Rule::Only(&["STANDARD"]),
         // Read by the writes of whole objects alone; a part is sealed as its upload says.
@@ -183,7 +190,7 @@ mod tests {
             ("x-amz-bypass-governance-retention", "maybe"),
             ("x-amz-tagging-directive", "MERGE"),
             ("x-amz-website-redirect-location", "/x"),
-            ("x-amz-expected-bucket-owner", "111122223333"),
+            ("x-amz-expected-bucket-owners", "111122223333"),
             ("x-amz-write-offset-bytes", "5"),
             ("x-amz-if-match-size", "5"),
             ("x-amz-checksum-md5", "AAAA"),

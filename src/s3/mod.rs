@@ -11,6 +11,7 @@ mod auth;
 mod body;
 mod cors;
 mod error;
+mod expected;
 mod form;
 mod framing;
 mod fuzz;

@@ -11,7 +11,7 @@ use s3s::{Body, S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 use super::error::{internal, invalid_request};
 use super::ops::scope_of;
 use super::scope::Scope;
-use super::{answer, headers, signed, sts};
+use super::{answer, expected, headers, signed, sts};
 use crate::api::{Api, Ask, Found};
 use crate::types::limits;
 use crate::vault::Vault;
@@ -95,6 +95,8 @@ impl S3Route for ApiRoute {
             return Err(S3ErrorCode::InvalidToken.into());
         }
         headers::check(scope.operation(), &request.method, &request.headers)?;
+        // No endpoint has a bucket of S3's, so that none has its owner.
+        expected::check(&request.headers, None, "")?;
         // A body whose hash is not signed could be another's.
         let hash = request.headers.get("x-amz-content-sha256");
         if of_sts && hash.is_none() {

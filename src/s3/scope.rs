@@ -31,6 +31,8 @@ const SESSIONS_MAX: usize = 4_096;
 pub(super) trait Recorder: Send + Sync + 'static {
     /// Now.
     fn now(&self) -> Timestamp;
+    /// Whose a bucket is whose name says no project.
+    fn default_project(&self) -> String;
     /// A fresh event.
     fn new_event(&self) -> Result<EventId, VaultError>;
     /// Counts an attempt to be somebody that failed.
@@ -52,6 +54,10 @@ pub(super) trait Recorder: Send + Sync + 'static {
 impl Recorder for Vault {
     fn now(&self) -> Timestamp {
         Self::now(self)
+    }
+
+    fn default_project(&self) -> String {
+        Self::default_project(self).to_string()
     }
 
     fn new_event(&self) -> Result<EventId, VaultError> {

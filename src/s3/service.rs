@@ -18,6 +18,7 @@ use s3s::config::{S3Config, StaticConfigProvider};
 use s3s::host::SingleDomain;
 use s3s::region::Region;
 use s3s::service::{S3Service, S3ServiceBuilder};
+use s3s::validation::{AwsNameValidation, NameValidation};
 use s3s::{Body, S3, S3ErrorCode};
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc2822;
@@ -99,8 +100,11 @@ pub(super) fn assemble(
     recorder: Arc<dyn Recorder>,
     settings: &S3Settings,
 ) -> Result<S3Edge, BuildError> {
+    let gate = Gate {
+        default_project: recorder.default_project(),
+    };
     Ok(S3Edge {
-        library: library(handlers, auth, route, settings)?,
+        library: library(handlers, auth, route, (settings, gate))?,
         recorder,
         sessions: Arc::default(),
         region: settings.region.as_str().into(),
@@ -114,12 +118,13 @@ fn library(
     handlers: impl S3,
     auth: impl S3Auth,
     route: Option<ApiRoute>,
-    settings: &S3Settings,
+    (settings, gate): (&S3Settings, Gate),
 ) -> Result<S3Service, BuildError> {
     let region = Region::new(settings.region.as_str().into()).map_err(BuildError::Region)?;
     let mut builder = S3ServiceBuilder::new(handlers);
     builder.set_auth(auth);
-    builder.set_access(Gate);
+    builder.set_access(gate);
+    builder.set_validation(Names);
     if let Some(route) = route {
         builder.set_route(route);
     }
@@ -131,6 +136,19 @@ fn library(
         builder.set_host(domain.with_cname_fallback(false));
     }
     Ok(builder.build())
+}
+
+/// Which names of buckets reach the vault, where they are read: S3's, and longer ones of versions
+/// and of what belongs to a project that was the default one.
+struct Names;
+
+impl NameValidation for Names {
+    fn validate_bucket_name(&self, name: &str) -> bool {
+        let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+        let longer = limits::BUCKET_NAME_BYTES_MAX.saturating_add(1)..=limits::BUCKET_REF_BYTES_MAX;
+        AwsNameValidation::new().validate_bucket_name(name)
+            || (longer.contains(&name.len()) && name.bytes().all(plain))
+    }
 }
 
 /// Every option of the library, each on purpose.
@@ -344,11 +362,14 @@ fn is_xml(method: &Method, query: &str) -> bool {
         Method::PUT => names(&[
             "versioning",
             "tagging",
+            "acl",
             "cors",
             "encryption",
             "legal-hold",
             "lifecycle",
             "object-lock",
+            "ownershipControls",
+            "publicAccessBlock",
             "retention",
         ]),
         _ => false,

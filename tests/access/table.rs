@@ -65,6 +65,12 @@ const LOCK: &str = "<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectL
     </ObjectLockConfiguration>";
 const RETENTION: &str = "<Retention><Mode>GOVERNANCE</Mode>\
     <RetainUntilDate>2199-01-01T00:00:00Z</RetainUntilDate></Retention>";
+const OWNERS: &str = "bucket-owner-full-control";
+const OWNERSHIP: &str = "<OwnershipControls><Rule><ObjectOwnership>BucketOwnerEnforced\
+    </ObjectOwnership></Rule></OwnershipControls>";
+const CLOSED: &str = "<PublicAccessBlockConfiguration><BlockPublicAcls>true</BlockPublicAcls>\
+    <IgnorePublicAcls>true</IgnorePublicAcls><BlockPublicPolicy>true</BlockPublicPolicy>\
+    <RestrictPublicBuckets>true</RestrictPublicBuckets></PublicAccessBlockConfiguration>";
 const HOLD: &str = "<LegalHold><Status>ON</Status></LegalHold>";
 const TAGS: &str = "<Tagging><TagSet><Tag><Key>a</Key><Value>b</Value></Tag></TagSet></Tagging>";
 
@@ -148,6 +154,10 @@ fn setting(operation: &str) -> Option<Asked> {
     let locked = |query: &str| format!("/icu--locked/secret-key?{query}");
     Some(match operation {
         "GetBucketCors" => asked("GET", of("cors")),
+        "PutBucketAcl" => asked("PUT", of("acl")).with("x-amz-acl", OWNERS),
+        "PutObjectAcl" => asked("PUT", locked("acl")).with("x-amz-acl", OWNERS),
+        "PutBucketOwnershipControls" => hashed("PUT", of("ownershipControls"), OWNERSHIP),
+        "PutPublicAccessBlock" => hashed("PUT", of("publicAccessBlock"), CLOSED),
         "PutBucketCors" => hashed("PUT", of("cors"), CORS),
         "DeleteBucketCors" => asked("DELETE", of("cors")),
         "PutBucketEncryption" => hashed("PUT", of("encryption"), ENCRYPTION),

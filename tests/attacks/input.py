@@ -184,16 +184,66 @@ def _():
 @check("what is not served answers 501, and changes nothing")
 def _():
     put("kept")
-    bucket = [("PUT", "acl"), ("PUT", "website"), ("GET", "website"), ("PUT", "policy"),
+    bucket = [("PUT", "website"), ("GET", "website"), ("PUT", "policy"),
               ("PUT", "replication"), ("PUT", "notification"), ("PUT", "logging"), ("PUT", "accelerate"), ("PUT", "inventory"),
               ("PUT", "metrics"), ("PUT", "requestPayment"), ("DELETE", "policy"),
-              ("PUT", "ownershipControls"), ("PUT", "publicAccessBlock"), ("PUT", "intelligent-tiering"), ("PUT", "analytics")]
-    item = [("PUT", "acl"), ("GET", "torrent"), ("POST", "restore")]
+              ("DELETE", "ownershipControls"), ("DELETE", "publicAccessBlock"), ("PUT", "intelligent-tiering"), ("PUT", "analytics")]
+    item = [("GET", "torrent"), ("POST", "restore")]
     for method, what in bucket:
         refused(request(OWNER, method, BUCKET, None, [(what, "")], body=b"<x/>" if method == "PUT" else b""), 501)
     for method, what in item:
         refused(request(OWNER, method, BUCKET, PREFIX + "kept", [(what, "")], body=b"" if method == "GET" else b"<x/>"), 501)
     refused(request(OWNER, "POST", BUCKET, PREFIX + "kept", [("select", ""), ("select-type", "2")], body=b"<x/>"), 501)
+    is_old("kept")
+
+
+BLOCK = "<PublicAccessBlockConfiguration>%s</PublicAccessBlockConfiguration>"
+OWNERSHIP = "<OwnershipControls><Rule><ObjectOwnership>%s</ObjectOwnership></Rule></OwnershipControls>"
+LISTS = b"<AccessControlPolicy><Owner><ID>demo</ID></Owner><AccessControlList/></AccessControlPolicy>"
+
+
+def closed(*names) -> bytes:
+    return (BLOCK % "".join(f"<{name}>true</{name}>" for name in names)).encode()
+
+
+@check("what is so anyway may be set by who may configure it; nothing opens a bucket, an object or its owner")
+def _():
+    put("kept")
+    names = ["BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"]
+    owners = {"x-amz-acl": "bucket-owner-full-control"}
+    yes = [(None, "publicAccessBlock", {}, closed(*names)), (None, "acl", owners, b""), (PREFIX + "kept", "acl", owners, b""),
+           (None, "ownershipControls", {}, (OWNERSHIP % "BucketOwnerEnforced").encode())]
+    for key, what, headers, body in yes:
+        equal(request(OWNER, "PUT", BUCKET, key, [(what, "")], headers, body).status, 200, f"{key} {what}")
+        refused(request(JOB, "PUT", BUCKET, key, [(what, "")], headers, body), 403)
+        refused(request(STRANGER, "PUT", BUCKET, key, [(what, "")], headers, body), 403)
+    refused(request(OWNER, "PUT", BUCKET, PREFIX + "absent", [("acl", "")], owners), 404)
+    for body in [closed(), *(closed(*(name for name in names if name != left)) for left in names),
+                 closed(*names).replace(b"true", b"false", 1)]:
+        refused(request(OWNER, "PUT", BUCKET, None, [("publicAccessBlock", "")], body=body), 501)
+    for other in ("ObjectWriter", "BucketOwnerPreferred", "bucketownerenforced", ""):
+        refused(request(OWNER, "PUT", BUCKET, None, [("ownershipControls", "")], body=(OWNERSHIP % other).encode()), 400, 501)
+    for key in (None, PREFIX + "kept"):
+        for acl in ("private", "public-read", "public-read-write", "authenticated-read", "x"):
+            refused(request(OWNER, "PUT", BUCKET, key, [("acl", "")], {"x-amz-acl": acl}), 400)
+        for headers, body in [({}, b""), ({}, LISTS), (owners, LISTS), ({}, b"<x/>")]:
+            refused(request(OWNER, "PUT", BUCKET, key, [("acl", "")], headers, body), 400)
+        refused(request(OWNER, "PUT", BUCKET, key, [("acl", "")], {"x-amz-grant-read": "id=stan"}), 501)
+    refused(request(STRANGER, "GET", BUCKET, PREFIX + "kept"), 403)
+    is_old("kept")
+
+
+@check("a bucket that is not the expected owner's is not touched")
+def _():
+    put("kept")
+    expected = "x-amz-expected-bucket-owner"
+    equal(request(OWNER, "GET", BUCKET, PREFIX + "kept", headers={expected: "demo"}).status, 200)
+    for owner in ("stan", "Demo", "111122223333", "", BUCKET):
+        for method, body in (("GET", b""), ("PUT", b"new"), ("DELETE", b"")):
+            refused(request(OWNER, method, BUCKET, PREFIX + "kept", headers={expected: owner}, body=body), 403)
+    source = {"x-amz-copy-source": f"/{BUCKET}/{PREFIX}kept", "x-amz-source-expected-bucket-owner": "stan"}
+    refused(request(OWNER, "PUT", BUCKET, PREFIX + "copy", headers=source), 403)
+    refused(request(OWNER, "GET", BUCKET, PREFIX + "copy"), 404)
     is_old("kept")
 
 

@@ -160,6 +160,10 @@ operations! {
     get_bucket_policy_status(GetBucketPolicyStatusInput) -> GetBucketPolicyStatusOutput;
     get_bucket_ownership_controls(GetBucketOwnershipControlsInput) -> GetBucketOwnershipControlsOutput;
     get_public_access_block(GetPublicAccessBlockInput) -> GetPublicAccessBlockOutput;
+    put_bucket_acl(PutBucketAclInput) -> PutBucketAclOutput;
+    put_object_acl(PutObjectAclInput) -> PutObjectAclOutput;
+    put_bucket_ownership_controls(PutBucketOwnershipControlsInput) -> PutBucketOwnershipControlsOutput;
+    put_public_access_block(PutPublicAccessBlockInput) -> PutPublicAccessBlockOutput;
     get_bucket_encryption(GetBucketEncryptionInput) -> GetBucketEncryptionOutput;
     put_bucket_encryption(PutBucketEncryptionInput) -> PutBucketEncryptionOutput;
     delete_bucket_encryption(DeleteBucketEncryptionInput) -> DeleteBucketEncryptionOutput;

@@ -1,5 +1,6 @@
-//! What S3 calls access control, as views that cannot be written: nothing is public, and the
-//! project owns what is in its buckets. Who may do what stands in the policy.
+//! What S3 calls access control, as views: nothing is public, and the project owns what is in its
+//! buckets. Who may do what stands in the policy. A client that sets what is so anyway is told that
+//! it is; whatever else it sets is refused.
 
 use s3s::dto::{
     GetBucketAclInput, GetBucketAclOutput, GetBucketOwnershipControlsInput,
@@ -7,11 +8,14 @@ use s3s::dto::{
     GetBucketPolicyStatusInput, GetBucketPolicyStatusOutput, GetObjectAclInput, GetObjectAclOutput,
     GetPublicAccessBlockInput, GetPublicAccessBlockOutput, Grant, Grantee, ObjectOwnership, Owner,
     OwnershipControls, OwnershipControlsRule, Permission, PolicyStatus,
-    PublicAccessBlockConfiguration, Type,
+    PublicAccessBlockConfiguration, PutBucketAclInput, PutBucketAclOutput,
+    PutBucketOwnershipControlsInput, PutBucketOwnershipControlsOutput, PutObjectAclInput,
+    PutObjectAclOutput, PutPublicAccessBlockInput, PutPublicAccessBlockOutput, Type,
 };
-use s3s::{S3Request, S3Response, S3Result};
+use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
-use super::{Handlers, call_of, ok, place};
+use super::{Handlers, call_of, ok, place, verify_xml};
+use crate::s3::error::not_served;
 use crate::vault::{Holding, ReadAsk};
 
 /// The one grant of an ACL: the owner's.
@@ -52,7 +56,90 @@ fn statement(held: &Holding, bucket: &str) -> serde_json::Value {
     })
 }
 
+/// Sees that an ACL is the one that is there: the owner's, by its short name. As in a bucket of
+/// Amazon's whose objects are its owner's (`BucketOwnerEnforced`), there is no other.
+fn owners_own(canned: Option<&str>, body: bool) -> S3Result<()> {
+    if canned == Some("bucket-owner-full-control") && !body {
+        return Ok(());
+    }
+    Err(S3Error::with_message(
+        S3ErrorCode::AccessControlListNotSupported,
+        "The bucket does not allow ACLs: who may do what stands in the policy.",
+    ))
+}
+
 impl Handlers {
+    /// Says that a bucket is its owner's.
+    pub(super) async fn put_bucket_acl(
+        &self,
+        request: S3Request<PutBucketAclInput>,
+    ) -> S3Result<S3Response<PutBucketAclOutput>> {
+        let call = call_of(&request)?;
+        verify_xml(&request)?;
+        let asked = request.input;
+        let canned = asked.acl.as_ref().map(|acl| acl.as_str());
+        owners_own(canned, asked.access_control_policy.is_some())?;
+        self.vault.affirm(&call, &asked.bucket, "acl").await?;
+        ok(PutBucketAclOutput::default())
+    }
+
+    /// Says that an object is the bucket's owner's.
+    pub(super) async fn put_object_acl(
+        &self,
+        request: S3Request<PutObjectAclInput>,
+    ) -> S3Result<S3Response<PutObjectAclOutput>> {
+        let call = call_of(&request)?;
+        verify_xml(&request)?;
+        let asked = request.input;
+        let canned = asked.acl.as_ref().map(|acl| acl.as_str());
+        owners_own(canned, asked.access_control_policy.is_some())?;
+        let place = place(&asked.bucket, &asked.key, asked.version_id.as_deref())?;
+        self.vault.affirm_object(&call, place, "acl").await?;
+        ok(PutObjectAclOutput::default())
+    }
+
+    /// Says that what is written belongs to the bucket's owner.
+    pub(super) async fn put_bucket_ownership_controls(
+        &self,
+        request: S3Request<PutBucketOwnershipControlsInput>,
+    ) -> S3Result<S3Response<PutBucketOwnershipControlsOutput>> {
+        let call = call_of(&request)?;
+        verify_xml(&request)?;
+        let asked = request.input;
+        let enforced = |rule: &OwnershipControlsRule| {
+            rule.object_ownership.as_str() == ObjectOwnership::BUCKET_OWNER_ENFORCED
+        };
+        if !matches!(asked.ownership_controls.rules.as_slice(), [rule] if enforced(rule)) {
+            return Err(not_served("another owner of objects than the bucket's"));
+        }
+        let said = "ownership=BucketOwnerEnforced";
+        self.vault.affirm(&call, &asked.bucket, said).await?;
+        ok(PutBucketOwnershipControlsOutput::default())
+    }
+
+    /// Says that nothing is public.
+    pub(super) async fn put_public_access_block(
+        &self,
+        request: S3Request<PutPublicAccessBlockInput>,
+    ) -> S3Result<S3Response<PutPublicAccessBlockOutput>> {
+        let call = call_of(&request)?;
+        verify_xml(&request)?;
+        let asked = request.input;
+        let block = asked.public_access_block_configuration;
+        let all = [
+            block.block_public_acls,
+            block.block_public_policy,
+            block.ignore_public_acls,
+            block.restrict_public_buckets,
+        ];
+        if all != [Some(true); 4] {
+            return Err(not_served("a bucket that may be public"));
+        }
+        let said = "public access blocked";
+        self.vault.affirm(&call, &asked.bucket, said).await?;
+        ok(PutPublicAccessBlockOutput::default())
+    }
+
     /// A bucket's ACL.
     pub(super) async fn get_bucket_acl(
         &self,

@@ -66,6 +66,10 @@ impl Recorder for Log {
         Timestamp::from_millis(0)
     }
 
+    fn default_project(&self) -> String {
+        "lab".to_owned()
+    }
+
     fn new_event(&self) -> Result<EventId, VaultError> {
         let n = self.events.fetch_add(1, Ordering::Relaxed);
         Ok(EventId::from_bytes(u128::from(n).to_be_bytes()))

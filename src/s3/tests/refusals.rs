@@ -86,9 +86,19 @@ async fn a_skewed_clock_is_refused() {
 async fn what_is_not_served_is_refused_by_name() {
     for (method, uri, operation) in [
         ("GET", "/b--d/k?torrent", "GetObjectTorrent"),
-        ("PUT", "/b--d/k?acl", "PutObjectAcl"),
+        ("PUT", "/b--d?policy", "PutBucketPolicy"),
         ("GET", "/b--d?website", "GetBucketWebsite"),
-        ("PUT", "/b--d/k?x-id=PutObject&acl", "PutObjectAcl"),
+        ("PUT", "/b--d?x-id=CreateBucket&policy", "PutBucketPolicy"),
+        (
+            "DELETE",
+            "/b--d?publicAccessBlock",
+            "DeletePublicAccessBlock",
+        ),
+        (
+            "DELETE",
+            "/b--d?ownershipControls",
+            "DeleteBucketOwnershipControls",
+        ),
     ] {
         let asked = signed(request(method, uri, &[], b""), &signing(EMPTY));
         let record = turned(asked, 501, "NotImplemented").await;
@@ -113,6 +123,62 @@ async fn a_header_that_would_be_disobeyed_is_refused() {
     let token = [("x-amz-security-token", "t")];
     let put = signed(request("PUT", "/b--d/k", &token, b"x"), &signing(UNSIGNED));
     let _record: Record = turned(put, 400, "InvalidToken").await;
+}
+
+/// A safeguard of the client's: before anything is looked up, so that who guesses learns nothing.
+#[tokio::test]
+async fn a_bucket_that_is_not_the_expected_owners_is_refused() {
+    const EXPECTED: &str = "x-amz-expected-bucket-owner";
+    for (uri, owner) in [
+        ("/b--d/k", "lab"),
+        ("/b--d/k", ""),
+        ("/data/k", "b"),
+        ("/data?location", "data"),
+    ] {
+        let get = signed(
+            request("GET", uri, &[(EXPECTED, owner)], b""),
+            &signing(EMPTY),
+        );
+        let record = turned(get, 403, "AccessDenied").await;
+        assert_eq!(record.principal.as_deref(), Some("anna"), "{uri} {owner}");
+    }
+    let copy = [
+        ("x-amz-copy-source", "/c--d/k"),
+        ("x-amz-source-expected-bucket-owner", "b"),
+    ];
+    let put = signed(request("PUT", "/b--d/k", &copy, b""), &signing(EMPTY));
+    let _record: Record = turned(put, 403, "AccessDenied").await;
+    let get = signed(
+        request("GET", "/", &[(EXPECTED, "lab")], b""),
+        &signing(EMPTY),
+    );
+    let _record: Record = turned(get, 501, "NotImplemented").await;
+}
+
+/// A version's name is longer than S3's bound; what is longer than any name is none.
+#[tokio::test]
+async fn a_name_that_is_longer_than_s3s_is_read() {
+    let (p, d) = ("p".repeat(30), "d".repeat(63));
+    for name in [format!("{p}--{d}--v1000000"), format!("p--{d}"), d.clone()] {
+        let uri = format!("/{name}?publicAccessBlock");
+        let asked = signed(request("DELETE", &uri, &[], b""), &signing(EMPTY));
+        let record = turned(asked, 501, "NotImplemented").await;
+        assert_eq!(record.operation, "DeletePublicAccessBlock", "{name}");
+    }
+    for name in [
+        format!("{p}--{d}--v10000000"),
+        "d".repeat(1_000),
+        format!("{d}.d"),
+        format!("{d}_d"),
+        format!("{d}D"),
+        "dd".to_owned(),
+    ] {
+        let get = signed(
+            request("GET", &format!("/{name}/k"), &[], b""),
+            &signing(EMPTY),
+        );
+        let _record: Record = turned(get, 400, "InvalidBucketName").await;
+    }
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! What is set for a dataset as a whole: versioning and tags.
 
 use crate::vault::Vault;
-use crate::vault::ask::{Call, Holding};
+use crate::vault::ask::{Call, Holding, Place, ReadAsk};
 use crate::vault::datasets::cors::check_cors;
 use crate::vault::error::{ErrorKind, VaultError};
 use crate::vault::lifecycle::check_lifecycle;
@@ -35,6 +35,41 @@ impl Vault {
         let result = self.commit(vec![mutation]).await;
         self.guard.forget();
         recorded.settle(result)
+    }
+
+    /// Records that somebody who may change a dataset set what is so anyway; nothing changes.
+    pub async fn affirm(&self, call: &Call, bucket: &str, what: &str) -> Result<(), VaultError> {
+        let proof = self
+            .authorize(call, bucket, None, Action::DatasetConfigure)
+            .await?;
+        let mut intent = Self::intent_of(call, &proof);
+        intent.query = Some(format!("as it is: {what}"));
+        match proof.dataset() {
+            Ok(_there) => self.note(call, intent, Ok(())).await,
+            Err(error) => Err(self.turn_away(call, intent, error).await),
+        }
+    }
+
+    /// The same of an object, by who may change what is attached to it.
+    pub async fn affirm_object(
+        &self,
+        call: &Call,
+        place: Place<'_>,
+        what: &str,
+    ) -> Result<(), VaultError> {
+        let proof = self
+            .authorize(call, place.bucket, Some(place.key), Action::ObjectTag)
+            .await?;
+        let proof = self.authorize_version(call, place, proof).await?;
+        let mut intent = Self::intent_of(call, &proof);
+        intent.query = Some(format!("as it is: {what}"));
+        match self.look(&proof, &ReadAsk::default()).await {
+            Ok(seen) => {
+                intent.object.version = Some(seen.row.version);
+                self.note(call, intent, Ok(())).await
+            }
+            Err(error) => Err(self.turn_away(call, intent, error).await),
+        }
     }
 
     /// Who holds what over a dataset, by grants over it or over its whole project: for who manages
