@@ -51,6 +51,7 @@ turn_away() {
 }
 
 IFS=, read -r -a versions <<<"$wanted"
+[ ${#versions[@]} -ge 1 ] || turn_away "no version is named"
 [ ${#versions[@]} -le $VERSIONS_MAX ] || turn_away "more than $VERSIONS_MAX versions"
 # What comes from a job is a name and nothing else, and none that a command would take for an option.
 label='[a-z0-9]+(-[a-z0-9]+)*'

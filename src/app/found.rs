@@ -76,16 +76,36 @@ pub fn create_file(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
     NewFile::create(path, mode)?.write(bytes)
 }
 
+/// The place beside a file where its next content grows, with nothing there: a link that somebody
+/// laid there is taken away, not followed.
+fn cleared(path: &Path, ending: &str) -> io::Result<PathBuf> {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    let beside = PathBuf::from(name);
+    match std::fs::remove_file(&beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(beside),
+    }
+}
+
+/// A file that grows beside its place, for its maker's eyes alone, to be renamed there once it is
+/// whole.
+#[cfg(feature = "audit")]
+pub(crate) fn create_partial(path: &Path) -> io::Result<(PathBuf, File)> {
+    let beside = cleared(path, ".partial")?;
+    let mut options = OpenOptions::new();
+    let file = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&beside)?;
+    Ok((beside, file))
+}
+
 /// Writes a whole file or none, in the place of the one that is there; which of both is there is
 /// durable when it returns: what the old one named may go.
 pub fn write_file(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".new");
-    let beside = PathBuf::from(name);
-    match std::fs::remove_file(&beside) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
+    let beside = cleared(path, ".new")?;
     create_file(&beside, bytes, mode)?;
     // The umask may have taken bits away that were asked for.
     std::fs::set_permissions(&beside, Permissions::from_mode(mode))?;

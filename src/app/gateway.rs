@@ -9,6 +9,7 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tower::util::MapResponse;
 
+use super::crew::Crew;
 use super::exposure::exposed;
 use super::health::{self, Health, Watched};
 use super::limits::Bounds;
@@ -94,6 +95,9 @@ pub enum ServeError {
     /// A stream of the log cannot begin.
     #[error("the log cannot be streamed")]
     Stream(#[from] StartError),
+    /// The threads that serve cannot be started.
+    #[error("the threads that serve connections cannot be started")]
+    Crew(#[source] std::io::Error),
     /// Signals cannot be heard.
     #[error("signals cannot be heard")]
     Signals(#[source] std::io::Error),
@@ -111,6 +115,8 @@ pub struct Gateway {
     wait: std::time::Duration,
     signals: Signals,
     fenced: watch::Receiver<Option<ChainFault>>,
+    /// Its threads serve until the log is closed.
+    crew: Arc<Crew>,
 }
 
 /// What ends when nothing is served any more, and how it is told.
@@ -188,7 +194,9 @@ impl Gateway {
         edge.self_test().await?;
         let tls = open_tls(config)?;
         let bounds = Bounds::from(&config.limits);
+        let crew = Arc::new(Crew::of_cores().map_err(ServeError::Crew)?);
         let s3 = bind(config.server.listen, tls.clone(), bounds, &metrics).await?;
+        let s3 = s3.by(Arc::clone(&crew));
         let ops = bind(config.ops.listen, None, Bounds::of_ops(), &metrics).await?;
         let address = bound(&s3, config.server.listen)?;
         let ops_address = bound(&ops, config.ops.listen)?;
@@ -225,6 +233,7 @@ impl Gateway {
             wait,
             signals,
             fenced,
+            crew,
         })
     }
 
@@ -263,6 +272,7 @@ impl Gateway {
             wait,
             signals,
             fenced,
+            crew,
             ..
         } = self;
         let mut told = fenced.clone();
@@ -290,6 +300,7 @@ impl Gateway {
         let (log, keeping) = log;
         keeping.abort();
         log.finish().await;
+        drop(crew);
         tracing::info!("stopped, the log is closed");
         let fault = *fenced.borrow();
         fault.map_or(Ok(()), |fault| Err(ServeError::Fenced(fault)))

@@ -14,15 +14,19 @@ use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{Either, Full};
 use hyper::body::{Body, Incoming};
+use hyper::rt::Executor;
 use hyper::service::service_fn;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tower::{Service, ServiceExt as _};
 
+use super::answers::AnswersIo;
+use super::crew::Crew;
 use super::limits::{Bounds, ProgressBody, within};
 use super::pace::{Exchange, Pace, PacedBody, PacedIo, Verdict};
 use super::shutdown::Shutdown;
@@ -59,6 +63,7 @@ pub struct Listener {
     tls: Option<Arc<Tls>>,
     bounds: Arc<Bounds>,
     metrics: Arc<Metrics>,
+    crew: Arc<Crew>,
 }
 
 impl Listener {
@@ -75,12 +80,19 @@ impl Listener {
             tls,
             bounds: Arc::new(bounds),
             metrics,
+            crew: Arc::new(Crew::nobody()),
         })
     }
 
     /// The address that it is bound to; the port is the one that the system chose for port 0.
     pub fn address(&self) -> io::Result<SocketAddr> {
         self.tcp.local_addr()
+    }
+
+    /// Lets a crew serve what is accepted, instead of the runtime that accepts.
+    #[must_use]
+    pub fn by(self, crew: Arc<Crew>) -> Self {
+        Self { crew, ..self }
     }
 
     /// Serves until `shutdown` drains, and returns when the last connection has ended. Each
@@ -98,8 +110,10 @@ impl Listener {
             tls,
             bounds,
             metrics,
+            crew,
         } = self;
         let gate = Arc::new(Semaphore::new(permits(&bounds)));
+        let streams = Handle::current();
         while let Some((stream, peer, permit)) = next(&tcp, &gate, &shutdown).await {
             let host = Host {
                 peer,
@@ -107,14 +121,15 @@ impl Listener {
                 metrics: Arc::clone(&metrics),
                 shutdown: shutdown.clone(),
                 service: service.clone(),
+                streams: Streams(streams.clone()),
             };
             let tls = tls.clone();
             // It ends by `shutdown`; the permit says when.
-            drop(tokio::spawn(async move {
+            crew.serve(stream, move |stream| async move {
                 let _counted = Counted::new(&host.metrics);
                 host.welcome(stream, tls.as_deref(), Pace::new(Some(permit)))
                     .await;
-            }));
+            });
         }
         drop(tcp);
         let _all_gone = gate.acquire_many(bounds.connections_max).await.is_ok();
@@ -173,6 +188,22 @@ struct Host<S> {
     metrics: Arc<Metrics>,
     shutdown: Shutdown,
     service: S,
+    streams: Streams,
+}
+
+/// Where the streams of HTTP/2 run: on all cores, since one connection may have many of them.
+#[derive(Debug, Clone)]
+struct Streams(Handle);
+
+impl<F> Executor<F> for Streams
+where
+    F: Future + Send + 'static,
+    F::Output: Send + 'static,
+{
+    fn execute(&self, stream: F) {
+        // It ends with its connection, or by itself.
+        drop(self.0.spawn(stream));
+    }
 }
 
 impl<S, B> Host<S>
@@ -236,8 +267,9 @@ where
             service: self.service,
         };
         let service = service_fn(move |request| desk.clone().answer(request));
-        let builder = builder(&self.bounds);
-        let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(io), service));
+        let builder = builder(&self.bounds, self.streams);
+        let io = TokioIo::new(AnswersIo::new(io, Arc::clone(&pace)));
+        let mut connection = std::pin::pin!(builder.serve_connection(io, service));
         let mut ending = false;
         let mut wake = Instant::now();
         loop {
@@ -362,8 +394,8 @@ async fn refuse_plain_http(stream: &mut TcpStream) -> io::Result<()> {
 
 /// HTTP within bounds. [`Pace`] bounds time, so hyper's own timers stay off: they count a
 /// connection that rests between requests as one that sends its head slowly.
-fn builder(bounds: &Bounds) -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+fn builder(bounds: &Bounds, streams: Streams) -> auto::Builder<Streams> {
+    let mut builder = auto::Builder::new(streams);
     builder
         .http1()
         .timer(TokioTimer::new())

@@ -13,6 +13,8 @@ use tokio::io::{AsyncReadExt as _, DuplexStream, duplex};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
+use hyper_util::rt::TokioExecutor;
+
 use super::super::limits::BodyError;
 use super::super::shutdown::{Trigger, channel};
 use super::super::tls::provider;
@@ -108,6 +110,7 @@ fn dial() -> Line {
         metrics: Arc::clone(&metrics),
         shutdown,
         service: service(Arc::clone(&made)),
+        streams: Streams(Handle::current()),
     };
     let pace = Pace::new(None);
     drop(tokio::spawn(
@@ -323,6 +326,55 @@ async fn an_http2_client_that_reads_nothing_is_cut_and_holds_little() {
     assert_eq!(line.metrics.connections_stalled.get(), 1);
     assert_eq!(line.made.load(Ordering::SeqCst), held);
     drop((answer, line.trigger));
+}
+
+/// What an HTTP/2 client says first: the preface, and SETTINGS with a window of nothing for streams.
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x06\x04\0\0\0\0\0\0\x04\0\0\0\0";
+const PING: &[u8] = b"\0\0\x08\x06\0\0\0\0\0ping-png";
+
+/// Pings every two seconds until the connection is cut; after how long that was.
+async fn ping(line: &mut Line) -> Duration {
+    let begin = Instant::now();
+    let mut pongs = [0; 256];
+    loop {
+        let said = line.io.write_all(PING).await;
+        let read = timeout(Duration::from_secs(2), line.io.read(&mut pongs)).await;
+        if said.is_err() || matches!(read, Ok(Ok(0) | Err(_))) {
+            return begin.elapsed();
+        }
+        assert!(
+            begin.elapsed() < Duration::from_secs(60),
+            "it is held for ever"
+        );
+        sleep(Duration::from_secs(1)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn pings_do_not_hold_a_connection_that_asks_nothing() {
+    let mut line = dial();
+    line.io.write_all(PREFACE).await.expect("room");
+    let held = ping(&mut line).await;
+    assert!(held < Duration::from_secs(8), "{held:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn pings_do_not_hold_an_answer_that_is_not_read() {
+    let mut line = dial();
+    line.io.write_all(PREFACE).await.expect("room");
+    // GET http://x/endless, by HPACK's static table: method 2, scheme 6, path 4, authority 1.
+    let mut head = b"\x82\x86\x04\x08/endless\x01\x01x".to_vec();
+    let len = u8::try_from(head.len()).expect("short");
+    let mut ask = vec![0, 0, len, 1, 0x05, 0, 0, 0, 1];
+    ask.append(&mut head);
+    line.io.write_all(&ask).await.expect("room");
+    let held = ping(&mut line).await;
+    assert!(
+        held > Duration::from_secs(8),
+        "the answer was begun: {held:?}"
+    );
+    assert!(held < Duration::from_secs(15), "{held:?}");
+    assert_eq!(line.metrics.connections_stalled.get(), 1);
 }
 
 type Http2 = hyper::client::conn::http2::SendRequest<Full<Bytes>>;

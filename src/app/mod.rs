@@ -1,6 +1,8 @@
 //! Wiring: a configuration becomes a running gateway.
 
+mod answers;
 mod clock;
+pub mod crew;
 mod dial;
 mod exposure;
 pub(crate) mod fetch;
@@ -40,6 +42,8 @@ pub(crate) use dial::Dial;
 pub use exposure::{Exposed, exposed};
 #[cfg(feature = "audit")]
 pub(crate) use fetch::{FetchError, Place, post};
+#[cfg(feature = "audit")]
+pub(crate) use found::create_partial;
 pub use found::{
     NewFile, create_dir, create_file, create_folder, env_lines, make_catalog, make_keys, make_ring,
     write_file,

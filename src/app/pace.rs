@@ -25,6 +25,9 @@ pub(super) struct Pace {
     begin: Instant,
     /// When anything last progressed, in milliseconds since `begin`.
     last_ms: AtomicU64,
+    /// Bytes of answers that the socket has not taken: while there are none, what it takes beside
+    /// them is no progress.
+    owed: AtomicU64,
     /// Requests whose answer has not been handed over whole.
     open: AtomicUsize,
     /// Of those, the ones in which the client waits for the gateway.
@@ -54,6 +57,7 @@ impl Pace {
         Arc::new(Self {
             begin: Instant::now(),
             last_ms: AtomicU64::new(0),
+            owed: AtomicU64::new(0),
             open: AtomicUsize::new(0),
             ours: AtomicUsize::new(0),
             blocked: AtomicBool::new(false),
@@ -65,6 +69,28 @@ impl Pace {
     fn touch(&self) {
         self.last_ms
             .store(millis(self.begin.elapsed()), Ordering::Relaxed);
+    }
+
+    /// So many bytes of answers are on their way to the socket.
+    pub(super) fn owe(&self, bytes: u64) {
+        self.owed.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    /// So many fewer are: the socket took them, or they were not taken on.
+    pub(super) fn owe_less(&self, bytes: u64) {
+        // One task writes to a connection, so nothing comes between the two.
+        let owed = self.owed.load(Ordering::Relaxed);
+        self.owed
+            .store(owed.saturating_sub(bytes), Ordering::Relaxed);
+    }
+
+    /// The socket took so many bytes. TLS makes them a few more than the answers that are owed, so
+    /// the last few of an answer may count for nothing.
+    fn took(&self, bytes: usize) {
+        if self.owed.load(Ordering::Relaxed) > 0 {
+            self.owe_less(u64::try_from(bytes).unwrap_or(u64::MAX));
+            self.touch();
+        }
     }
 
     /// Judges the connection now.
@@ -221,8 +247,8 @@ impl<T> PacedIo<T> {
         self.pace
             .blocked
             .store(polled.is_pending(), Ordering::Relaxed);
-        if matches!(polled, Poll::Ready(Ok(1..))) {
-            self.pace.touch();
+        if let Poll::Ready(Ok(bytes @ 1..)) = polled {
+            self.pace.took(*bytes);
         }
     }
 }
@@ -276,6 +302,7 @@ mod tests {
     use tokio::io::AsyncWriteExt as _;
     use tokio::time::advance;
 
+    use super::super::answers::AnswersIo;
     use super::*;
 
     fn bounds() -> Bounds {
@@ -344,11 +371,29 @@ mod tests {
         let body = http_body_util::Full::new(Bytes::from_static(b"x"));
         let _body = PacedBody::new(body, Exchange::begin(&pace), Arc::default());
         let (near, _far) = tokio::io::duplex(64);
-        let mut io = PacedIo::new(near, Arc::clone(&pace));
+        let io = PacedIo::new(near, Arc::clone(&pace));
+        let mut io = AnswersIo::new(io, Arc::clone(&pace));
         for _ in 0..20 {
             io.write_all(b"x").await.expect("room");
             assert!(matches!(after(&pace, 9).await, Verdict::Until(_)));
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_written_beside_answers_is_no_progress() {
+        let pace = Pace::new(None);
+        let body = http_body_util::Full::new(Bytes::from_static(b"x"));
+        let _body = PacedBody::new(body, Exchange::begin(&pace), Arc::default());
+        let (near, _far) = tokio::io::duplex(1024);
+        let io = PacedIo::new(near, Arc::clone(&pace));
+        let mut io = AnswersIo::new(io, Arc::clone(&pace));
+        const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+        const PONG: [u8; 17] = [0, 0, 8, 6, 1, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
+        io.write_all(&SETTINGS).await.expect("room");
+        io.write_all(&PONG).await.expect("room");
+        assert!(matches!(after(&pace, 9).await, Verdict::Until(_)));
+        io.write_all(&PONG).await.expect("room");
+        assert_eq!(after(&pace, 2).await, Verdict::Stalled);
     }
 
     #[tokio::test(start_paused = true)]

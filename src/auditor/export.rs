@@ -9,6 +9,7 @@ use super::archive::{Archive, LogKeys};
 use super::args;
 use super::hot::{Hot, lost_words};
 use super::rows::{Span, in_scope, volumes};
+use crate::app::create_partial;
 use crate::archive::Row;
 use crate::cli::open::{Desk, call};
 use crate::cli::output::{CliError, Exit, Output};
@@ -92,11 +93,8 @@ impl<'a> Lines<'a> {
         let out = match &ask.out {
             None => None,
             Some(path) => {
-                let mut name = path.as_os_str().to_owned();
-                name.push(".partial");
-                let beside = PathBuf::from(name);
-                let file = BufWriter::new(File::create(&beside)?);
-                Some((path.clone(), beside, file))
+                let (beside, file) = create_partial(path)?;
+                Some((path.clone(), beside, BufWriter::new(file)))
             }
         };
         let mut lines = Self {

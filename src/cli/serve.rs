@@ -149,6 +149,7 @@ fn refuse(error: &ServeError) -> CliError {
         | ServeError::SelfTest(_)
         | ServeError::Tls(_)
         | ServeError::Snapshots(_)
+        | ServeError::Crew(_)
         | ServeError::Signals(_) => (
             Exit::Unavailable,
             "`kluis doctor` says what is wrong and how to mend it",

@@ -52,6 +52,13 @@ impl Queued {
 /// What a waiter gets: a slot for its completion, if it began an event.
 pub(super) type Answer = Result<Option<Slot>, JournalError>;
 
+/// A record's place in the queue.
+pub(super) struct Ticket {
+    number: u64,
+    /// Hears of the record.
+    pub(super) receiver: oneshot::Receiver<Answer>,
+}
+
 /// A record whose maker waits until it is durable.
 pub(super) struct Waiting {
     /// The record.
@@ -85,12 +92,29 @@ pub(super) struct Bounds {
     pub(super) group: usize,
     /// Milliseconds after which the writer counts as stuck.
     pub(super) wait_ms: u64,
+    /// How long behind the beginning of a group the next one may begin.
+    pub(super) pace: Pace,
+}
+
+/// How a group waits for company while other requests are under way, whose records would otherwise
+/// need a sync of their own.
+#[derive(Clone, Copy)]
+pub(super) struct Pace {
+    /// While somebody waits for a record in the queue and for nothing else.
+    pub(super) urgent: Duration,
+    /// While nobody does: the makers of the records are at something else.
+    pub(super) lazy: Duration,
 }
 
 #[derive(Default)]
 struct State {
     waiting: VecDeque<Waiting>,
     waiting_bytes: usize,
+    /// Records that ever waited, and how many of them the writer has taken.
+    pushed: u64,
+    taken: u64,
+    /// Somebody waits for one of those in the queue and for nothing else.
+    urgent: bool,
     completions: VecDeque<Queued>,
     /// Slots given or about to be given, and completions not yet durable.
     open: usize,
@@ -105,18 +129,33 @@ struct State {
 }
 
 impl State {
-    /// Whether more requests are under way than records wait: who has little company to expect does
-    /// not wait for it.
-    fn expects(&self) -> bool {
-        let here = self.waiting.len().saturating_add(self.completions.len());
-        self.open.saturating_sub(here) > self.waiting.len()
+    /// Records that wait, completions among them.
+    fn here(&self) -> usize {
+        self.waiting.len().saturating_add(self.completions.len())
     }
 
-    /// Whether the writer, which waits for company, has enough of it now. Said once.
-    fn has_company(&mut self) -> bool {
-        let enough = self.pacing && !self.expects();
-        self.pacing &= !enough;
-        enough
+    /// How long behind the last group's beginning the next one begins: at once for who has little
+    /// company to expect, since fewer requests are under way than records wait.
+    fn patience(&self, pace: Pace) -> Duration {
+        let others = self.open.saturating_sub(self.here());
+        if self.urgent {
+            if others > self.waiting.len() {
+                pace.urgent
+            } else {
+                Duration::ZERO
+            }
+        } else if others > 0 {
+            pace.lazy
+        } else {
+            Duration::ZERO
+        }
+    }
+
+    /// Whether the writer, which waits for company, is to look again. Said once.
+    fn stirs(&mut self, became_urgent: bool, pace: Pace) -> bool {
+        let stirs = self.pacing && (became_urgent || self.patience(pace).is_zero());
+        self.pacing &= !stirs;
+        stirs
     }
 }
 
@@ -149,8 +188,9 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Queues a record; for an intent, keeps room for its completion.
-    pub(super) fn push(&self, queued: Queued) -> Result<oneshot::Receiver<Answer>, JournalError> {
+    /// Queues a record; for an intent, keeps room for its completion. `urgent` where its maker has
+    /// nothing else to do than to wait.
+    pub(super) fn push(&self, queued: Queued, urgent: bool) -> Result<Ticket, JournalError> {
         let (answer, receiver) = oneshot::channel();
         let opens = usize::from(matches!(queued.effect, Effect::Opens(_)));
         let mut state = self.state();
@@ -168,12 +208,29 @@ impl Queue {
         state.open = state.open.saturating_add(opens);
         let asleep = state.waiting.is_empty() && !state.pacing;
         state.waiting.push_back(Waiting { queued, answer });
-        let wake = asleep || state.has_company();
+        let number = state.pushed;
+        state.pushed = number.saturating_add(1);
+        let became_urgent = urgent && !state.urgent;
+        state.urgent |= urgent;
+        let wake = asleep || state.stirs(became_urgent, self.bounds.pace);
         drop(state);
         if wake {
             self.wake.notify_one();
         }
-        Ok(receiver)
+        Ok(Ticket { number, receiver })
+    }
+
+    /// The maker of a record has nothing else to do than to wait for it now.
+    pub(super) fn hurry(&self, ticket: &Ticket) {
+        let mut state = self.state();
+        if ticket.number < state.taken || state.urgent {
+            return;
+        }
+        state.urgent = true;
+        if state.stirs(true, self.bounds.pace) {
+            drop(state);
+            self.wake.notify_one();
+        }
     }
 
     /// Queues a completion. The writer is not woken: while events are open it looks by itself.
@@ -183,16 +240,15 @@ impl Queue {
             return;
         }
         state.completions.push_back(queued);
-        if state.has_company() {
+        if state.stirs(false, self.bounds.pace) {
             drop(state);
             self.wake.notify_one();
         }
     }
 
     /// Waits for work. After a fault, `pause` is when the writer tries again by itself; until then
-    /// completions alone do not wake it. `earliest` is when the next group may begin while other
-    /// requests are under way, whose records would otherwise need a sync of their own.
-    pub(super) fn next(&self, pause: Option<Duration>, earliest: Option<Instant>) -> Work {
+    /// completions alone do not wake it. `began` is when the last group did.
+    pub(super) fn next(&self, pause: Option<Duration>, began: Option<Instant>) -> Work {
         let linger = Duration::from_millis(JOURNAL_LINGER_MS);
         let mut state = self.state();
         state.busy_since = None;
@@ -202,8 +258,10 @@ impl Queue {
                 return self.take(&mut state);
             }
             if !state.waiting.is_empty() {
+                let patience = state.patience(self.bounds.pace);
+                let earliest = began.and_then(|began| began.checked_add(patience));
                 let early = earliest.and_then(|at| at.checked_duration_since(Instant::now()));
-                let Some(early) = early.filter(|early| !early.is_zero() && state.expects()) else {
+                let Some(early) = early.filter(|early| !early.is_zero()) else {
                     return self.take(&mut state);
                 };
                 state.pacing = true;
@@ -257,6 +315,7 @@ impl Queue {
             let Some(waiting) = state.waiting.pop_front() else {
                 break;
             };
+            state.taken = state.taken.saturating_add(1);
             state.waiting_bytes = state
                 .waiting_bytes
                 .saturating_sub(waiting.queued.bytes.len());
@@ -268,6 +327,7 @@ impl Queue {
             bytes = bytes.saturating_add(waiting.queued.weight());
             work.waiting.push(waiting);
         }
+        state.urgent = !state.waiting.is_empty();
         work.closing = state.closing;
         work.last = state.waiting.is_empty() && state.completions.is_empty();
         state.busy_since = Some(self.clock.now());

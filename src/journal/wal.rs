@@ -14,15 +14,15 @@ use super::disk::{CacheDisk, Disk, HostDisk};
 use super::fault::Fault;
 use super::format::LogKey;
 use super::lane::{Lane, Place};
-use super::queue::{Answer, Bounds, Effect, Queue, Queued, Waiting, Work, clipped};
+use super::queue::{Answer, Bounds, Effect, Pace, Queue, Queued, Ticket, Waiting, Work, clipped};
 use super::{CompletionSlot, Durable, Journal, JournalError, Replica};
 use crate::ledger::{
     CodecError, Completion, Entry, Intent, MarkKind, Session, encode, session_hash,
 };
 use crate::types::limits::{
     JOURNAL_FILE_BYTES, JOURNAL_FILE_BYTES_MAX, JOURNAL_FILE_BYTES_MIN, JOURNAL_GROUP_BYTES_MAX,
-    JOURNAL_OPEN_MAX, JOURNAL_PACE_US, JOURNAL_QUEUE_MAX, JOURNAL_RETRY_MS_MAX,
-    JOURNAL_WAIT_MS_MAX, RECORD_REASON_BYTES_MAX,
+    JOURNAL_OPEN_MAX, JOURNAL_PACE_LAZY_US, JOURNAL_PACE_US, JOURNAL_QUEUE_MAX,
+    JOURNAL_RETRY_MS_MAX, JOURNAL_WAIT_MS_MAX, RECORD_REASON_BYTES_MAX,
 };
 use crate::types::{Clock, Entropy, Secret, Timestamp};
 
@@ -139,6 +139,10 @@ impl Wal {
             open: config.open_max,
             group: JOURNAL_GROUP_BYTES_MAX.min(config.file_bytes / 8),
             wait_ms: config.wait_ms,
+            pace: Pace {
+                urgent: Duration::from_micros(JOURNAL_PACE_US),
+                lazy: Duration::from_micros(JOURNAL_PACE_LAZY_US),
+            },
         };
         let key = LogKey::new(config.key).ok_or_else(|| JournalError::Failed {
             reason: "the log key cannot be used".to_owned(),
@@ -169,8 +173,8 @@ impl Wal {
 
     /// Queues a record and waits, within the bound, until it is durable.
     async fn append(&self, queued: Queued) -> Answer {
-        let receiver = self.queue.push(queued)?;
-        answered(receiver, self.deadline()).await
+        let ticket = self.queue.push(queued, true)?;
+        answered(ticket.receiver, self.deadline()).await
     }
 
     /// Until when a record that is queued now may take; `None` is for ever.
@@ -178,18 +182,15 @@ impl Wal {
         Instant::now().checked_add(self.wait)
     }
 
-    /// Queues an intent.
-    fn queue(
-        &self,
-        session: &Arc<Session>,
-        intent: Intent,
-    ) -> Result<oneshot::Receiver<Answer>, JournalError> {
+    /// Queues an intent. Whoever begins one mostly does something else before he asks for it.
+    fn queue(&self, session: &Arc<Session>, intent: Intent) -> Result<Ticket, JournalError> {
         let effect = Effect::Opens(intent.event);
         let entry = Entry::Intent {
             session: session_hash(session).map_err(unfit)?,
             intent,
         };
-        self.queue.push(record(&entry, effect, Some(session))?)
+        self.queue
+            .push(record(&entry, effect, Some(session))?, false)
     }
 }
 
@@ -245,8 +246,16 @@ impl Journal for Wal {
     fn begin(&self, session: &Arc<Session>, intent: Intent) -> Durable {
         let queued = self.queue(session, intent);
         let deadline = self.deadline();
+        let queue = Arc::clone(&self.queue);
         Box::pin(async move {
-            let slot = answered(queued?, deadline).await?;
+            let mut ticket = queued?;
+            let slot = match ticket.receiver.try_recv() {
+                Ok(answer) => answer?,
+                Err(_not_yet) => {
+                    queue.hurry(&ticket);
+                    answered(ticket.receiver, deadline).await?
+                }
+            };
             let slot = slot.ok_or_else(|| JournalError::Failed {
                 reason: "an intent got no slot".to_owned(),
             })?;
@@ -352,9 +361,7 @@ impl Writer {
             let pause = self
                 .retry
                 .map(|retry| Duration::from_millis(retry.pause_ms));
-            let pace = Duration::from_micros(JOURNAL_PACE_US);
-            let earliest = self.began.and_then(|began| began.checked_add(pace));
-            let work = self.queue.next(pause, earliest);
+            let work = self.queue.next(pause, self.began);
             let (closing, last) = (work.closing, work.last);
             self.work(work);
             // What cannot be written now is closed as open at crash by the next start.

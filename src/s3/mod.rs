@@ -15,6 +15,7 @@ mod expected;
 mod form;
 mod framing;
 mod fuzz;
+mod gather;
 mod headers;
 mod ops;
 mod route;

@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use http::{Extensions, HeaderMap, Method, Uri};
 use s3s::route::S3Route;
 use s3s::{Body, S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
 use super::error::{internal, invalid_request};
+use super::gather::{Gathered, Gathering, Proof};
 use super::ops::scope_of;
 use super::scope::Scope;
 use super::{answer, expected, headers, signed, sts};
-use crate::api::{Api, Ask, Found};
-use crate::types::limits;
+use crate::api::{Api, Ask, Endpoint, Found};
+use crate::types::{SecretText, limits};
 use crate::vault::Vault;
 
 /// Leads to the API what belongs there.
@@ -23,14 +23,25 @@ pub(super) struct ApiRoute {
     pub(super) vault: Arc<Vault>,
     /// The domain whose subdomains are buckets: their paths are keys.
     pub(super) domain: Option<Arc<str>>,
+    /// The room for bodies.
+    pub(super) gathering: Gathering,
 }
 
 impl ApiRoute {
     async fn sts(&self, request: S3Request<Body>) -> S3Result<S3Response<Body>> {
         let scope = Arc::clone(scope_of(&request)?);
         let signed = request.credentials.is_some();
-        let body = whole(request.input).await?;
-        let asked = match sts::read(&body) {
+        // The issuer's token, which is in it, is the proof.
+        let proof = if signed {
+            Proof::Proved
+        } else {
+            Proof::Unproved
+        };
+        let body = self
+            .gathering
+            .whole(request.input, sts::FORM_BYTES_MAX, proof);
+        let body = body.await?;
+        let asked = match sts::read(&body.bytes) {
             Ok(asked) => asked,
             Err(refusal) => return Ok(sts::refuse(&refusal, scope.event())),
         };
@@ -40,6 +51,27 @@ impl ApiRoute {
             sts::Asked::Identity if signed => Ok(sts::identity(&self.vault, &scope.serve()).await),
             sts::Asked::Identity => Err(unsigned()),
         }
+    }
+
+    /// The body of a request to an endpoint. What comes with the credential of no organisation is
+    /// not looked at: it is refused for that.
+    async fn body(
+        &self,
+        endpoint: &Endpoint,
+        path: &str,
+        bearer: Option<&SecretText>,
+        body: Body,
+    ) -> S3Result<Gathered> {
+        let (most, proof) = if !endpoint.unsigned {
+            (limits::API_BODY_BYTES_MAX, Proof::Proved)
+        } else if !Api::takes_bearer(path) {
+            (limits::API_UNSIGNED_BYTES_MAX, Proof::Unproved)
+        } else if self.vault.is_teller(bearer).await? {
+            (limits::API_BODY_BYTES_MAX, Proof::Proved)
+        } else {
+            return Ok(Gathering::nothing());
+        };
+        self.gathering.whole(body, most, proof).await
     }
 
     fn is_unsigned(&self, method: &Method, uri: &Uri) -> bool {
@@ -121,14 +153,17 @@ impl S3Route for ApiRoute {
             Found::NoMethod => return Err(S3ErrorCode::MethodNotAllowed.into()),
         };
         let scope = Arc::clone(scope_of(&request)?);
-        let body = whole(request.input).await?;
+        let bearer = scope.bearer();
+        let path = request.uri.path();
+        let body = self.body(endpoint, path, bearer.as_ref(), request.input);
+        let body = body.await?;
         let ask = Ask {
             call: scope.serve(),
             parameters,
             query: request.uri.query().unwrap_or_default().to_owned(),
             headers: request.headers,
-            bearer: scope.bearer(),
-            body,
+            bearer,
+            body: body.bytes.clone(),
         };
         let (parts, body) = self.api.answer(endpoint, ask).await.into_parts();
         let mut response = S3Response::with_status(Body::http_body_unsync(body), parts.status);
@@ -136,12 +171,6 @@ impl S3Route for ApiRoute {
         response.extensions = parts.extensions;
         Ok(response)
     }
-}
-
-/// A body of at most what the API takes.
-async fn whole(mut body: Body) -> S3Result<Bytes> {
-    let stored = body.store_all_limited(limits::API_BODY_BYTES_MAX).await;
-    stored.map_err(|_cut| S3ErrorCode::IncompleteBody.into())
 }
 
 fn unsigned() -> S3Error {

@@ -86,32 +86,47 @@ impl Recorder for Vault {
     }
 }
 
-/// The sessions of late, so that equal ones are one.
+/// The sessions of late, so that equal ones are one, and who was recognised among them.
 #[derive(Default)]
-pub(super) struct Sessions(Mutex<HashSet<Arc<Session>>>);
+pub(super) struct Sessions(Mutex<Late>);
+
+#[derive(Default)]
+struct Late {
+    sessions: HashSet<Arc<Session>>,
+    /// Credentials that were proved, and the addresses they came from. Apart from the sessions, of
+    /// which anybody makes as many as he likes: a user agent is part of one.
+    recognised: HashSet<(AccessKeyId, String)>,
+}
 
 impl Sessions {
-    /// Whether one of them is of this credential, proved, from this address.
+    fn late(&self) -> MutexGuard<'_, Late> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether this credential was proved from this address of late.
     fn knows(&self, key: &AccessKeyId, client_ip: &str) -> bool {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.iter().any(|session| {
-            session.principal.is_some()
-                && session.access_key.as_ref() == Some(key)
-                && session.client_ip == client_ip
-        })
+        let who = (key.clone(), client_ip.to_owned());
+        self.late().recognised.contains(&who)
     }
 
     /// The shared copy of a session.
     fn share(&self, session: Session) -> Arc<Session> {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(found) = known.get(&session) {
+        let mut late = self.late();
+        if let Some(found) = late.sessions.get(&session) {
             return Arc::clone(found);
         }
-        if known.len() >= SESSIONS_MAX {
-            known.clear();
+        if late.sessions.len() >= SESSIONS_MAX {
+            late.sessions.clear();
+        }
+        if let (Some(_proved), Some(key)) = (&session.principal, &session.access_key) {
+            let who = (key.clone(), session.client_ip.clone());
+            if late.recognised.len() >= SESSIONS_MAX && !late.recognised.contains(&who) {
+                late.recognised.clear();
+            }
+            late.recognised.insert(who);
         }
         let session = Arc::new(session);
-        let _new: bool = known.insert(Arc::clone(&session));
+        late.sessions.insert(Arc::clone(&session));
         session
     }
 }
@@ -450,6 +465,36 @@ mod tests {
         for n in 1..=SESSIONS_MAX {
             let _shared: Arc<Session> = sessions.share(session(n));
         }
-        assert!(sessions.0.lock().unwrap().len() <= SESSIONS_MAX);
+        assert!(sessions.late().sessions.len() <= SESSIONS_MAX);
+    }
+
+    #[test]
+    fn strangers_make_nobody_forgotten() {
+        let sessions = Sessions::default();
+        let key: AccessKeyId = "KLUISAAAAAAAAAAAAAAA".parse().unwrap();
+        let session = |proved: bool, agent: usize| Session {
+            principal: proved.then(|| "ana".parse().unwrap()),
+            responsible: None,
+            access_key: Some(key.clone()),
+            auth: AuthMethod::None,
+            client_ip: if proved { "10.0.0.1" } else { "10.0.0.2" }.to_owned(),
+            user_agent: agent.to_string(),
+            source: String::new(),
+        };
+        let _shared: Arc<Session> = sessions.share(session(true, 0));
+        for agent in 0..3 * SESSIONS_MAX {
+            let _shared: Arc<Session> = sessions.share(session(false, agent));
+        }
+        assert!(sessions.knows(&key, "10.0.0.1"));
+        assert!(
+            !sessions.knows(&key, "10.0.0.2"),
+            "it was never proved from there"
+        );
+        // Nor does who has a credential herself, by agents of her choice.
+        for agent in 1..3 * SESSIONS_MAX {
+            let _shared: Arc<Session> = sessions.share(session(true, agent));
+        }
+        assert!(sessions.knows(&key, "10.0.0.1"));
+        assert_eq!(sessions.late().recognised.len(), 1);
     }
 }

@@ -28,6 +28,7 @@ use super::answer::{self, Asked};
 use super::auth::Credentials;
 use super::cors::{self, Page};
 use super::form::{self, Led};
+use super::gather::Gathering;
 use super::ops::Handlers;
 use super::route::ApiRoute;
 use super::scope::{Origin, Recorder, Scope, Sessions, within};
@@ -88,6 +89,7 @@ pub fn router(vault: Arc<Vault>, settings: &S3Settings) -> Result<S3Edge, BuildE
         api: Api::new(Arc::clone(&vault)),
         vault: Arc::clone(&vault),
         domain: settings.domain.as_deref().map(Arc::from),
+        gathering: Gathering::default(),
     };
     assemble(handlers, auth, Some(route), vault, settings)
 }

@@ -75,7 +75,8 @@ impl Asked {
 /// Fields that are known, and no more than that many are looked at.
 const FIELDS_MAX: usize = 8;
 /// Bytes of a form: a token's with a passport, and a quarter as many for the rest.
-const FORM_BYTES_MAX: usize = limits::PASSPORT_BYTES_MAX + limits::PASSPORT_BYTES_MAX / 4;
+pub(super) const FORM_BYTES_MAX: usize =
+    limits::PASSPORT_BYTES_MAX + limits::PASSPORT_BYTES_MAX / 4;
 
 /// Reads a form, in time that its bounds give: whoever sends it has signed nothing yet. A field
 /// that comes twice, or that would narrow the session in a way that is not served, is refused.

@@ -137,6 +137,22 @@ pub struct WriteConditions {
     pub bytes: Option<u64>,
 }
 
+impl WriteConditions {
+    /// Whether their outcome tells of what is there no more than that there is something.
+    pub(in crate::vault) fn tell_nothing(&self) -> bool {
+        let Self {
+            matches,
+            differs,
+            modified,
+            bytes,
+        } = self;
+        matches.is_none()
+            && !matches!(differs, Some(TagMatch::Tags(_)))
+            && modified.is_none()
+            && bytes.is_none()
+    }
+}
+
 /// Which bytes are asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub enum Span {

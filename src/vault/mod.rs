@@ -177,6 +177,7 @@ pub struct Vault {
     records: OnceLock<log::records::Records>,
     prover: OnceLock<Arc<Prover>>,
     attempts: people::attempts::Attempts,
+    shares: Arc<log::share::Shares>,
     /// How often organisations ask.
     tellers: people::pace::Pace<String>,
     /// One change of an organisation's people after the other.
@@ -200,6 +201,7 @@ impl Vault {
             clock: parts.clock,
             entropy: parts.entropy,
             attempts: people::attempts::Attempts::new(settings.attempts),
+            shares: log::share::Shares::new(limits::JOURNAL_OPEN_SHARE),
             settings,
             snapshots: snapshot::Progress::default(),
             indexes: versions::release::Indexes::default(),

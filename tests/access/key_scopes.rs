@@ -135,6 +135,26 @@ async fn a_key_for_reading_changes_nothing_and_shows_one_dataset() {
     }
 }
 
+/// A proposal stands in its maker's name, for more than such a key may touch.
+#[tokio::test]
+async fn a_narrow_key_proposes_nothing_in_its_owners_name() {
+    let (world, olivia) = stage().await;
+    let body = serde_json::json!({
+        "principal": "ana", "role": "reader", "dataset": "ecg", "purpose": "p", "permit": "q",
+        "expires": "2199-12-31T00:00:00Z", "propose": true,
+    });
+    let propose = || asked("POST", "/.kluis/v1/projects/icu/grants").body(body.to_string());
+    let only_reads = of_ecg(|scope| scope.only_reads = true);
+    let prefix = of_ecg(|scope| scope.prefix = "raw/".to_owned());
+    for scope in [only_reads, prefix] {
+        let keys = world.scoped("olivia", scope).await;
+        let got = world.serve(Some(&keys), &propose()).await;
+        assert_eq!(got.status, 403, "{}", got.body);
+    }
+    let got = world.serve(Some(&olivia), &propose()).await;
+    assert_eq!(got.status, 201, "{}", got.body);
+}
+
 #[tokio::test]
 async fn a_key_with_a_scope_is_no_session() {
     let (world, _olivia) = stage().await;

@@ -78,7 +78,7 @@ def begun_already(cluster, version) -> None:
 def drained_by_names(cluster, version) -> None:
     """No name that a job asks by, and nothing that its account lacks, drains a node."""
     asked = ["demo--x/wdbc@1", "demo-/wdbc@1", "-demo/wdbc@1", "--help/wdbc@1", "demo/wdbc--v1@1", f"{version}:-x/{ID}", f"{version}:--node/{ID}",
-             "d" * 31 + "/wdbc@1", f"{version}:ann/{ID}"]
+             "d" * 31 + "/wdbc@1", f"{version}:ann/{ID}", "", ","]
     jobs = {text: cluster.submit("sleep 30", f"--comment=kluis={text}") for text in asked}
     states = {text: cluster.ended(job) for text, job in jobs.items()}
     check(f"{len(asked)} names that are none end their jobs", set(states.values()) == {"CANCELLED"}, states)

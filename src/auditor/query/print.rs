@@ -11,6 +11,7 @@ use datafusion::arrow::json::LineDelimitedWriter;
 use datafusion::arrow::util::pretty::pretty_format_batches;
 use datafusion::parquet::arrow::ArrowWriter;
 
+use crate::app::create_partial;
 use crate::auditor::args::Format;
 use crate::cli::output::{CliError, Exit, Output};
 
@@ -59,10 +60,7 @@ impl Printer {
                 return Err(CliError::new(Exit::Usage, told));
             }
             Some(path) => {
-                let mut name = path.as_os_str().to_owned();
-                name.push(".partial");
-                let beside = PathBuf::from(name);
-                let file = File::create(&beside)?;
+                let (beside, file) = create_partial(path)?;
                 let kind = if format == Format::Parquet {
                     Kind::Waiting(file)
                 } else {

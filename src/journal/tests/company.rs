@@ -6,24 +6,29 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::support::{HandClock, event};
-use crate::journal::queue::{Answer, Bounds, Effect, Queue, Queued, Slot};
+use crate::journal::queue::{Bounds, Effect, Pace, Queue, Queued, Slot, Ticket};
 use crate::types::Clock;
 
-const BOUNDS: Bounds = Bounds {
-    queue: 8,
-    open: 8,
-    group: 1 << 20,
-    wait_ms: 1_000,
+/// So long that a test which waits for it does not end.
+const LONG: Duration = Duration::from_hours(1);
+const PATIENT: Pace = Pace {
+    urgent: LONG,
+    lazy: LONG,
 };
-/// So late that a test which waits for it does not end.
-const LATE: Duration = Duration::from_hours(1);
 
-fn queue() -> Arc<Queue> {
+fn queue(pace: Pace) -> Arc<Queue> {
     let clock: Arc<dyn Clock> = HandClock::new();
-    Arc::new(Queue::new(BOUNDS, clock))
+    let bounds = Bounds {
+        queue: 8,
+        open: 8,
+        group: 1 << 20,
+        wait_ms: 1_000,
+        pace,
+    };
+    Arc::new(Queue::new(bounds, clock))
 }
 
-fn push(queue: &Queue, n: u32) -> tokio::sync::oneshot::Receiver<Answer> {
+fn put(queue: &Queue, n: u32, urgent: bool) -> Ticket {
     let effect = Effect::Opens(event(n));
     let bytes = vec![0; 16];
     let queued = Queued {
@@ -31,76 +36,106 @@ fn push(queue: &Queue, n: u32) -> tokio::sync::oneshot::Receiver<Answer> {
         session: None,
         effect,
     };
-    queue.push(queued).unwrap()
+    queue.push(queued, urgent).unwrap()
 }
 
-fn later(wait: Duration) -> Option<Instant> {
-    Instant::now().checked_add(wait)
+/// A record that somebody waits for.
+fn push(queue: &Queue, n: u32) -> Ticket {
+    put(queue, n, true)
+}
+
+/// A record whose maker is at something else.
+fn leave(queue: &Queue, n: u32) -> Ticket {
+    put(queue, n, false)
+}
+
+/// How many records the next group has, where the last one has just begun.
+fn next(queue: &Queue) -> usize {
+    queue.next(None, Some(Instant::now())).waiting.len()
 }
 
 #[test]
 fn a_record_alone_waits_for_nobody() {
-    let queue = queue();
-    let _answer = push(&queue, 1);
-    assert_eq!(queue.next(None, later(LATE)).waiting.len(), 1);
+    for urgent in [true, false] {
+        let queue = queue(PATIENT);
+        let _ticket = put(&queue, 1, urgent);
+        assert_eq!(next(&queue), 1, "urgent: {urgent}");
+    }
 }
 
 #[test]
 fn records_that_are_all_here_wait_for_nobody() {
-    let queue = queue();
-    let _answers = [push(&queue, 1), push(&queue, 2)];
-    assert_eq!(queue.next(None, later(LATE)).waiting.len(), 2);
+    let queue = queue(PATIENT);
+    let _tickets = [push(&queue, 1), leave(&queue, 2)];
+    assert_eq!(next(&queue), 2);
 }
 
 /// The queue with that many requests under way, and their slots.
-fn under_way(n: u32) -> (Arc<Queue>, Vec<Slot>) {
-    let queue = queue();
-    let mut answers: Vec<_> = (0..n).map(|i| push(&queue, i)).collect();
+fn under_way(n: u32, pace: Pace) -> (Arc<Queue>, Vec<Slot>) {
+    let queue = queue(pace);
+    let mut tickets: Vec<_> = (0..n).map(|i| push(&queue, i)).collect();
     let work = queue.next(None, None);
     queue.done(&work.completions, work.waiting);
-    let slots = answers
+    let slots = tickets
         .iter_mut()
-        .map(|answer| answer.try_recv().unwrap().unwrap().unwrap())
+        .map(|ticket| ticket.receiver.try_recv().unwrap().unwrap().unwrap())
         .collect();
     (queue, slots)
 }
 
 #[test]
 fn more_that_are_under_way_are_waited_for_until_the_time_and_no_longer() {
-    let (queue, _slots) = under_way(2);
-    let _third = push(&queue, 3);
-    let earliest = later(Duration::from_millis(20));
-    assert_eq!(queue.next(None, earliest).waiting.len(), 1);
-    assert!(earliest.is_some_and(|at| at <= Instant::now()));
-    let _fourth = push(&queue, 4);
-    assert_eq!(queue.next(None, earliest).waiting.len(), 1, "it is past");
+    let short = Duration::from_millis(20);
+    for urgent in [true, false] {
+        let pace = match urgent {
+            true => Pace {
+                urgent: short,
+                lazy: LONG,
+            },
+            false => Pace {
+                urgent: LONG,
+                lazy: short,
+            },
+        };
+        let (queue, _slots) = under_way(2, pace);
+        let _third = put(&queue, 3, urgent);
+        let began = Instant::now();
+        assert_eq!(queue.next(None, Some(began)).waiting.len(), 1);
+        assert!(began.elapsed() >= short, "urgent: {urgent}");
+        let _fourth = put(&queue, 4, urgent);
+        let past = queue.next(None, Some(began));
+        assert_eq!(past.waiting.len(), 1, "it is past");
+    }
 }
 
 #[test]
 fn as_many_as_are_under_way_are_company_enough() {
-    let (queue, _slots) = under_way(2);
-    let _answers = [push(&queue, 3), push(&queue, 4)];
-    assert_eq!(queue.next(None, later(LATE)).waiting.len(), 2);
+    let (queue, _slots) = under_way(2, PATIENT);
+    let _tickets = [push(&queue, 3), push(&queue, 4)];
+    assert_eq!(next(&queue), 2);
 }
 
 #[test]
 fn what_has_said_its_last_is_not_waited_for() {
-    let (queue, slots) = under_way(3);
+    let (queue, slots) = under_way(3, PATIENT);
     // Dropped, a slot writes the completion of its event.
     drop(slots);
-    let _fourth = push(&queue, 4);
-    let work = queue.next(None, later(LATE));
+    let _fourth = leave(&queue, 4);
+    let work = queue.next(None, Some(Instant::now()));
     assert_eq!((work.completions.len(), work.waiting.len()), (3, 1));
+}
+
+/// A writer that looks for its next group.
+fn writer(queue: &Arc<Queue>) -> std::thread::JoinHandle<usize> {
+    let queue = Arc::clone(queue);
+    std::thread::spawn(move || next(&queue))
 }
 
 #[test]
 fn who_waits_for_company_is_woken_when_it_is_there() {
-    let (queue, mut slots) = under_way(3);
+    let (queue, mut slots) = under_way(3, PATIENT);
     let _fourth = push(&queue, 4);
-    let writer = std::thread::spawn({
-        let queue = Arc::clone(&queue);
-        move || queue.next(None, later(LATE)).waiting.len()
-    });
+    let writer = writer(&queue);
     // One more comes and one ends, in whatever order the writer sees it.
     let _fifth = push(&queue, 5);
     drop(slots.pop());
@@ -108,9 +143,54 @@ fn who_waits_for_company_is_woken_when_it_is_there() {
 }
 
 #[test]
+fn a_record_that_nobody_waits_for_waits_until_its_maker_does() {
+    let pace = Pace {
+        urgent: Duration::ZERO,
+        lazy: LONG,
+    };
+    let (queue, _slots) = under_way(3, pace);
+    let ticket = leave(&queue, 4);
+    let writer = writer(&queue);
+    std::thread::sleep(Duration::from_millis(20));
+    assert!(!writer.is_finished(), "nobody waits");
+    queue.hurry(&ticket);
+    assert_eq!(writer.join().unwrap(), 1);
+}
+
+#[test]
+fn who_comes_and_waits_takes_along_what_nobody_waited_for() {
+    let pace = Pace {
+        urgent: Duration::ZERO,
+        lazy: LONG,
+    };
+    let (queue, _slots) = under_way(3, pace);
+    let _left = leave(&queue, 4);
+    let writer = writer(&queue);
+    std::thread::sleep(Duration::from_millis(20));
+    let _waited_for = push(&queue, 5);
+    assert_eq!(writer.join().unwrap(), 2);
+}
+
+#[test]
+fn who_waits_for_a_record_that_the_writer_has_hurries_no_other() {
+    let short = Duration::from_millis(20);
+    let pace = Pace {
+        urgent: LONG,
+        lazy: short,
+    };
+    let (queue, _slots) = under_way(3, pace);
+    let taken = leave(&queue, 4);
+    assert_eq!(queue.next(None, None).waiting.len(), 1);
+    let _fifth = leave(&queue, 5);
+    queue.hurry(&taken);
+    // Urgent, it would wait for the company of three, and for hours.
+    assert_eq!(next(&queue), 1);
+}
+
+#[test]
 fn the_end_waits_for_nobody() {
-    let (queue, _slots) = under_way(2);
+    let (queue, _slots) = under_way(2, PATIENT);
     let _third = push(&queue, 3);
     let _stopped = queue.close();
-    assert!(queue.next(None, later(LATE)).closing);
+    assert!(queue.next(None, Some(Instant::now())).closing);
 }

@@ -13,7 +13,7 @@ use super::support::{
 };
 use crate::journal::format::LogKey;
 use crate::journal::lane::{Lane, Place};
-use crate::journal::queue::{Bounds, Effect, Queue, Queued, Slot};
+use crate::journal::queue::{Bounds, Effect, Pace, Queue, Queued, Slot};
 use crate::journal::wal::Writer;
 use crate::journal::{CompletionSlot, Replica};
 use crate::ledger::{Entry, Outcome, encode, samples, session_hash};
@@ -42,6 +42,10 @@ const BOUNDS: Bounds = Bounds {
     open: 200,
     group: 32 * 1024,
     wait_ms: 5_000,
+    pace: Pace {
+        urgent: Duration::ZERO,
+        lazy: Duration::ZERO,
+    },
 };
 
 impl Harness {
@@ -107,7 +111,7 @@ impl Harness {
             session: Some((hash, session)),
             effect,
         };
-        let mut answer = self.queue.push(queued).unwrap();
+        let mut answer = self.queue.push(queued, true).unwrap().receiver;
         self.turn();
         let mut told = self.told.lock().unwrap();
         // Without an answer yet its maker gives up, as at the end of his bound.
@@ -144,7 +148,7 @@ impl Harness {
             session: None,
             effect: Effect::None,
         };
-        let mut answer = self.queue.push(queued).unwrap();
+        let mut answer = self.queue.push(queued, true).unwrap().receiver;
         self.turn();
         if matches!(answer.try_recv(), Ok(Ok(_))) {
             self.told.lock().unwrap().policies.insert(n);

@@ -15,6 +15,7 @@ use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
+use tokio::runtime::{self, Handle};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout};
 
@@ -42,6 +43,8 @@ pub(super) struct Pool {
     dialer: Dialer,
     timing: Timing,
     permits: Arc<Semaphore>,
+    /// How many there are.
+    most: usize,
     idle: Mutex<Vec<Idle>>,
     /// Those in the middle of an answer.
     pub(super) parking: Arc<Parking>,
@@ -62,6 +65,8 @@ struct Line {
     connection: Option<Pin<Box<Connection>>>,
     /// Bytes that the system took for sending.
     sent: Arc<AtomicU64>,
+    /// The runtime that hears of its events: whoever runs elsewhere is woken by another thread.
+    home: runtime::Id,
 }
 
 impl Line {
@@ -147,6 +152,7 @@ impl Pool {
                 idle: config.idle_timeout,
             },
             permits: Arc::new(Semaphore::new(config.connections_max)),
+            most: config.connections_max,
             idle: Mutex::default(),
             parking: Arc::default(),
         }
@@ -233,9 +239,23 @@ impl Pool {
         }
     }
 
+    /// An idle connection of this runtime's. Another's is taken only where there are so many that a
+    /// further one would be too many.
+    fn pop_idle(&self) -> Option<Idle> {
+        let here = Handle::current().id();
+        let mut idle = self.idle();
+        let own = idle.iter().rposition(|kept| kept.line.home == here);
+        let at = own.or_else(|| {
+            idle.len()
+                .checked_sub(1)
+                .filter(|_| idle.len() >= self.most)
+        })?;
+        Some(idle.remove(at))
+    }
+
     async fn take_idle(&self) -> Option<Line> {
         loop {
-            let Idle { mut line, since } = self.idle().pop()?;
+            let Idle { mut line, since } = self.pop_idle()?;
             if since.elapsed() <= IDLE_KEPT && line.usable().await {
                 return Some(line);
             }
@@ -259,6 +279,7 @@ impl Pool {
             sender,
             connection: Some(Box::pin(connection)),
             sent,
+            home: Handle::current().id(),
         })
     }
 

@@ -288,6 +288,16 @@ pub const DELETES_AT_ONCE: usize = 32;
 pub const XML_BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// A JSON body that a client sends to the API: 1,000 keys of 1,024 bytes fit.
 pub const API_BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// The same of a request that nobody has signed: a node's statement takes 1 KiB.
+pub const API_UNSIGNED_BYTES_MAX: usize = 16 * 1024;
+/// What all bodies that are gathered whole may hold together, of requests that are signed.
+pub const GATHERED_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// The same of those that are not.
+pub const GATHERED_UNSIGNED_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// How long such a body may take from its first byte to its last.
+pub const GATHERING_MS_MAX: u64 = 120_000;
+/// The same where nobody has signed it.
+pub const GATHERING_UNSIGNED_MS_MAX: u64 = 10_000;
 
 /// Frames waiting for the journal's writer; at the bound a request is refused with 503.
 pub const JOURNAL_QUEUE_MAX: usize = 8_192;
@@ -296,6 +306,8 @@ pub const JOURNAL_QUEUE_MAX: usize = 8_192;
 pub const JOURNAL_QUEUE_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// Requests between intent and completion; each has room kept for its completion.
 pub const JOURNAL_OPEN_MAX: usize = 8_192;
+/// Of those, how many one caller may have: a quarter.
+pub const JOURNAL_OPEN_SHARE: usize = JOURNAL_OPEN_MAX / 4;
 /// Bytes that one write and one fdatasync of the journal carry.
 pub const JOURNAL_GROUP_BYTES_MAX: usize = 1024 * 1024;
 /// One preallocated journal file, as small as a gateway's may be. Half of it holds the completions
@@ -316,6 +328,9 @@ pub const JOURNAL_LINGER_MS: u64 = 100;
 /// While other requests are under way, the journal syncs no more often than this: a sync costs as
 /// much CPU as the rest of a small request, and the store is read meanwhile anyway.
 pub const JOURNAL_PACE_US: u64 = 1_000;
+/// The same while nobody waits for a record in the queue: a reader asks for his when the store has
+/// answered, and most are durable by then.
+pub const JOURNAL_PACE_LAZY_US: u64 = 3_000;
 /// The longest pause between two attempts to write again after a fault.
 pub const JOURNAL_RETRY_MS_MAX: u64 = 5_000;
 /// How long one try of a batch of the gate is waited for before the same bytes are sent again.

@@ -198,6 +198,8 @@ impl Vault {
     /// The terms of a grant that may be proposed.
     async fn judge_proposed(&self, call: &Call, grant: &Grant) -> Result<Terms, VaultError> {
         let proposer = Self::actor(call, Some(&grant.approver))?;
+        // A proposal is hers, and may reach further than a key that changes nothing.
+        self.own_in(call, &proposer, &grant.project).await?;
         self.check_grant(grant)?;
         check_complete(&self.guard.policy(), grant)?;
         self.check_proposer(call, grant, &proposer).await?;

@@ -5,4 +5,5 @@ pub(in crate::vault) mod names;
 pub(in crate::vault) mod proofs;
 pub(in crate::vault) mod record;
 pub(in crate::vault) mod records;
+pub(in crate::vault) mod share;
 pub(in crate::vault) mod terms;

@@ -7,12 +7,14 @@ use crate::ledger::{Completion, Intent, Nature, ObjectRef, Outcome};
 use crate::types::{Action, BucketRef, Clock, EventId};
 use crate::vault::access::guard::{Authorized, policy_ref};
 use crate::vault::error::{ErrorKind, VaultError};
+use crate::vault::log::share::Share;
 use crate::vault::{Call, Turned, Vault};
 
 /// A request whose intent is durable. **Only with one of these does anything leave the vault.**
 /// Dropped without a word, it is recorded as aborted.
 pub(in crate::vault) struct Recorded {
     slot: Option<Box<dyn CompletionSlot>>,
+    _share: Option<Share>,
     event: EventId,
     clock: Arc<dyn Clock>,
     bytes: u64,
@@ -147,13 +149,18 @@ impl Vault {
         intent: Intent,
     ) -> impl Future<Output = Result<Recorded, VaultError>> + use<'a> {
         let event = intent.event;
-        let durable = self.journal.begin(&call.session, flagged(intent));
+        let begun = self.shares.take(&call.session).map(|share| {
+            let durable = self.journal.begin(&call.session, flagged(intent));
+            (share, durable)
+        });
         let clock = Arc::clone(&self.clock);
         async move {
+            let (share, durable) = begun?;
             let slot = durable.await?;
             call.mark_recorded();
             Ok(Recorded {
                 slot: Some(slot),
+                _share: share,
                 event,
                 clock,
                 bytes: 0,

@@ -33,6 +33,8 @@ impl Vault {
         let proof = self
             .authorize(call, place.bucket, Some(place.key), Action::ObjectWrite)
             .await?;
+        self.authorize_conditions(call, place, &completing.conditions)
+            .await?;
         let version = VersionId::random(self.entropy.as_ref())?;
         let mut intent = Self::intent_of(call, &proof);
         let found = match self.find_upload(call, &proof, upload).await {

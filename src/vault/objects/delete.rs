@@ -26,6 +26,7 @@ impl Vault {
         let proof = self
             .authorize(call, place.bucket, Some(place.key), Action::ObjectDelete)
             .await?;
+        self.authorize_conditions(call, place, &conditions).await?;
         // Where versions were never kept, `null` names what is current.
         let off = proof.dataset()?.versioning == Versioning::Off;
         match place.version {

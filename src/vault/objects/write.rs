@@ -88,6 +88,8 @@ impl Vault {
             .await?;
         self.authorize_tags(call, place, &new.tags).await?;
         self.authorize_lock(call, place, &new.wishes).await?;
+        self.authorize_conditions(call, place, &new.conditions)
+            .await?;
         let mut intent = Self::intent_of(call, &proof);
         let condition = match self.check_write(&proof, &new, input.bytes).await {
             Ok(condition) => condition,
@@ -105,6 +107,22 @@ impl Vault {
             .store_object(&proof, &mut recorded, writing, input)
             .await;
         recorded.settle(result)
+    }
+
+    /// Leave to learn from a condition what is there: the right to look. That a write makes
+    /// nothing but what is new (`If-None-Match: *`) may be asked by whoever writes.
+    pub(in crate::vault) async fn authorize_conditions(
+        &self,
+        call: &Call,
+        place: Place<'_>,
+        conditions: &WriteConditions,
+    ) -> Result<(), VaultError> {
+        if conditions.tell_nothing() {
+            return Ok(());
+        }
+        self.authorize(call, place.bucket, Some(place.key), Action::ObjectHead)
+            .await
+            .map(drop)
     }
 
     async fn check_write(
@@ -282,6 +300,7 @@ impl Vault {
         self.authorize_tags(call, to, tags.as_deref().unwrap_or_default())
             .await?;
         self.authorize_lock(call, to, &wishes).await?;
+        self.authorize_conditions(call, to, &conditions).await?;
         self.check_labels(call, &source.read, &proof).await?;
         let version = VersionId::random(self.entropy.as_ref())?;
         let mut intent = source.told(call, Self::intent_of(call, &proof));

@@ -256,12 +256,16 @@ impl Vault {
         }
     }
 
-    async fn proved_teller(
+    /// Whether a bearer credential is an organisation's at all: before the body that came with it
+    /// is taken. Nothing is recorded or counted; [`Vault::teller`] does that.
+    pub async fn is_teller(&self, bearer: Option<&SecretText>) -> Result<bool, VaultError> {
+        Ok(self.known_teller(bearer).await?.is_some())
+    }
+
+    async fn known_teller(
         &self,
-        call: &Call,
         bearer: Option<&SecretText>,
-    ) -> Result<(String, SourceRow, Option<PrincipalId>), VaultError> {
-        self.attempt(call)?;
+    ) -> Result<Option<(ProjectName, SourceRow)>, VaultError> {
         let parts = bearer.and_then(|bearer| {
             let bounded = bearer.expose().len() <= limits::TOKEN_BYTES_MAX;
             let rest = bearer.expose().strip_prefix(PREFIX).filter(|_| bounded)?;
@@ -269,13 +273,23 @@ impl Vault {
             Some((name.parse::<ProjectName>().ok()?, secret))
         });
         let Some((name, secret)) = parts else {
-            return Err(self.failed_attempt(call, UNKNOWN));
+            return Ok(None);
         };
         let known = self.source(name.as_str()).await?;
         // Compared in constant time, and against something even if there is nothing.
         let key = known.as_ref().and_then(|(row, _)| row.key);
         let same = hashed(secret).ct_eq(&key.unwrap_or_default());
-        let (true, true, Some((row, _))) = (bool::from(same), key.is_some(), known) else {
+        let known = known.filter(|_| bool::from(same) && key.is_some());
+        Ok(known.map(|(row, _)| (name, row)))
+    }
+
+    async fn proved_teller(
+        &self,
+        call: &Call,
+        bearer: Option<&SecretText>,
+    ) -> Result<(String, SourceRow, Option<PrincipalId>), VaultError> {
+        self.attempt(call)?;
+        let Some((name, row)) = self.known_teller(bearer).await? else {
             return Err(self.failed_attempt(call, UNKNOWN));
         };
         if row.expires <= self.now() {
