@@ -363,10 +363,10 @@ async fn pings_do_not_hold_an_answer_that_is_not_read() {
     let mut line = dial();
     line.io.write_all(PREFACE).await.expect("room");
     // GET http://x/endless, by HPACK's static table: method 2, scheme 6, path 4, authority 1.
-    let mut head = b"\x82\x86\x04\x08/endless\x01\x01x".to_vec();
-    let len = u8::try_from(head.len()).expect("short");
+    let mut fields = b"\x82\x86\x04\x08/endless\x01\x01x".to_vec();
+    let len = u8::try_from(fields.len()).expect("short");
     let mut ask = vec![0, 0, len, 1, 0x05, 0, 0, 0, 1];
-    ask.append(&mut head);
+    ask.append(&mut fields);
     line.io.write_all(&ask).await.expect("room");
     let held = ping(&mut line).await;
     assert!(
