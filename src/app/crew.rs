@@ -112,16 +112,12 @@ mod tests {
 
     /// A connection, whose other end the crew has: it says on which thread, and stays until it is
     /// spoken to.
-    async fn dial(
-        crew: &Crew,
-        tcp: &TcpListener,
-        told: &mpsc::UnboundedSender<ThreadId>,
-    ) -> TcpStream {
+    async fn dial(crew: &Crew, tcp: &TcpListener, told: &mpsc::Sender<ThreadId>) -> TcpStream {
         let address = tcp.local_addr().unwrap();
         let (near, far) = tokio::join!(TcpStream::connect(address), tcp.accept());
         let told = told.clone();
         crew.serve(far.unwrap().0, move |mut stream| async move {
-            told.send(std::thread::current().id()).unwrap();
+            told.send(std::thread::current().id()).await.unwrap();
             let byte = stream.read_u8().await.unwrap();
             stream.write_u8(byte).await.unwrap();
         });
@@ -134,7 +130,7 @@ mod tests {
             hands: (0..3).map(|n| Hand::start(n).unwrap()).collect(),
         };
         let tcp = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let (told, mut heard) = mpsc::unbounded_channel();
+        let (told, mut heard) = mpsc::channel(16);
         let mut lines = Vec::new();
         let mut threads: HashMap<ThreadId, usize> = HashMap::new();
         for _ in 0..9 {
@@ -174,7 +170,7 @@ mod tests {
     async fn without_a_crew_the_runtime_serves_itself() {
         let crew = Crew::nobody();
         let tcp = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let (told, mut heard) = mpsc::unbounded_channel();
+        let (told, mut heard) = mpsc::channel(16);
         let mut line = dial(&crew, &tcp, &told).await;
         assert_eq!(heard.recv().await.unwrap(), std::thread::current().id());
         line.write_u8(1).await.unwrap();
@@ -187,7 +183,7 @@ mod tests {
             hands: vec![Hand::start(0).unwrap()],
         };
         let tcp = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
-        let (told, mut heard) = mpsc::unbounded_channel();
+        let (told, mut heard) = mpsc::channel(16);
         let mut line = dial(&crew, &tcp, &told).await;
         heard.recv().await.unwrap();
         drop(crew);

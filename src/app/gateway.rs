@@ -193,10 +193,7 @@ impl Gateway {
         let edge = router(Arc::clone(&opened.vault), &edge_settings(config))?;
         edge.self_test().await?;
         let tls = open_tls(config)?;
-        let bounds = Bounds::from(&config.limits);
-        let crew = Arc::new(Crew::of_cores().map_err(ServeError::Crew)?);
-        let s3 = bind(config.server.listen, tls.clone(), bounds, &metrics).await?;
-        let s3 = s3.by(Arc::clone(&crew));
+        let (s3, crew) = bind_s3(config, tls.clone(), &metrics).await?;
         let ops = bind(config.ops.listen, None, Bounds::of_ops(), &metrics).await?;
         let address = bound(&s3, config.server.listen)?;
         let ops_address = bound(&ops, config.ops.listen)?;
@@ -411,6 +408,18 @@ fn open_tls(config: &Config) -> Result<Option<Arc<Tls>>, ServeError> {
         key,
         server.tls_min_version,
     )?)))
+}
+
+/// The listener of S3, and the threads that serve what it accepts.
+async fn bind_s3(
+    config: &Config,
+    tls: Option<Arc<Tls>>,
+    metrics: &Arc<Metrics>,
+) -> Result<(Listener, Arc<Crew>), ServeError> {
+    let bounds = Bounds::from(&config.limits);
+    let crew = Arc::new(Crew::of_cores().map_err(ServeError::Crew)?);
+    let s3 = bind(config.server.listen, tls, bounds, metrics).await?;
+    Ok((s3.by(Arc::clone(&crew)), crew))
 }
 
 async fn bind(

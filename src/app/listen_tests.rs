@@ -343,7 +343,7 @@ async fn ping(line: &mut Line) -> Duration {
             return begin.elapsed();
         }
         assert!(
-            begin.elapsed() < Duration::from_secs(60),
+            begin.elapsed() < Duration::from_mins(1),
             "it is held for ever"
         );
         sleep(Duration::from_secs(1)).await;

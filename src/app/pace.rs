@@ -305,6 +305,9 @@ mod tests {
     use super::super::answers::AnswersIo;
     use super::*;
 
+    const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
+    const PONG: [u8; 17] = [0, 0, 8, 6, 1, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
+
     fn bounds() -> Bounds {
         Bounds {
             connections_max: 1,
@@ -387,8 +390,6 @@ mod tests {
         let (near, _far) = tokio::io::duplex(1024);
         let io = PacedIo::new(near, Arc::clone(&pace));
         let mut io = AnswersIo::new(io, Arc::clone(&pace));
-        const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
-        const PONG: [u8; 17] = [0, 0, 8, 6, 1, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8];
         io.write_all(&SETTINGS).await.expect("room");
         io.write_all(&PONG).await.expect("room");
         assert!(matches!(after(&pace, 9).await, Verdict::Until(_)));

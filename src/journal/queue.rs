@@ -113,8 +113,8 @@ struct State {
     /// Records that ever waited, and how many of them the writer has taken.
     pushed: u64,
     taken: u64,
-    /// Somebody waits for one of those in the queue and for nothing else.
-    urgent: bool,
+    /// Behind the newest of them that somebody waits for and for nothing else.
+    hurried: u64,
     completions: VecDeque<Queued>,
     /// Slots given or about to be given, and completions not yet durable.
     open: usize,
@@ -134,11 +134,16 @@ impl State {
         self.waiting.len().saturating_add(self.completions.len())
     }
 
+    /// Whether somebody waits for a record in the queue and for nothing else.
+    const fn is_urgent(&self) -> bool {
+        self.hurried > self.taken
+    }
+
     /// How long behind the last group's beginning the next one begins: at once for who has little
     /// company to expect, since fewer requests are under way than records wait.
     fn patience(&self, pace: Pace) -> Duration {
         let others = self.open.saturating_sub(self.here());
-        if self.urgent {
+        if self.is_urgent() {
             if others > self.waiting.len() {
                 pace.urgent
             } else {
@@ -210,8 +215,10 @@ impl Queue {
         state.waiting.push_back(Waiting { queued, answer });
         let number = state.pushed;
         state.pushed = number.saturating_add(1);
-        let became_urgent = urgent && !state.urgent;
-        state.urgent |= urgent;
+        let became_urgent = urgent && !state.is_urgent();
+        if urgent {
+            state.hurried = state.pushed;
+        }
         let wake = asleep || state.stirs(became_urgent, self.bounds.pace);
         drop(state);
         if wake {
@@ -223,11 +230,10 @@ impl Queue {
     /// The maker of a record has nothing else to do than to wait for it now.
     pub(super) fn hurry(&self, ticket: &Ticket) {
         let mut state = self.state();
-        if ticket.number < state.taken || state.urgent {
-            return;
-        }
-        state.urgent = true;
-        if state.stirs(true, self.bounds.pace) {
+        let before = state.is_urgent();
+        state.hurried = state.hurried.max(ticket.number.saturating_add(1));
+        let became_urgent = state.is_urgent() && !before;
+        if became_urgent && state.stirs(true, self.bounds.pace) {
             drop(state);
             self.wake.notify_one();
         }
@@ -327,7 +333,6 @@ impl Queue {
             bytes = bytes.saturating_add(waiting.queued.weight());
             work.waiting.push(waiting);
         }
-        state.urgent = !state.waiting.is_empty();
         work.closing = state.closing;
         work.last = state.waiting.is_empty() && state.completions.is_empty();
         state.busy_since = Some(self.clock.now());

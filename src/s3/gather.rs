@@ -45,6 +45,7 @@ pub(super) struct Gathering {
 }
 
 /// A body, whose room is taken until this is dropped.
+#[derive(Debug)]
 pub(super) struct Gathered {
     /// Its bytes.
     pub(super) bytes: Bytes,
@@ -125,7 +126,7 @@ mod tests {
     }
 
     fn code(result: S3Result<Gathered>) -> S3ErrorCode {
-        result.err().expect("refused").code().clone()
+        result.expect_err("refused").code().clone()
     }
 
     #[tokio::test(start_paused = true)]
@@ -147,7 +148,7 @@ mod tests {
         assert_eq!(code(refused), S3ErrorCode::SlowDown);
         // Who has signed hers is not kept out by those who have not.
         let hers = gathering.whole(more(), 1024, Proof::Proved).await;
-        assert_eq!(hers.ok().expect("room of its own").bytes, "more");
+        assert_eq!(hers.expect("room of its own").bytes, "more");
         for held in held {
             assert_eq!(held.await.unwrap(), S3ErrorCode::RequestTimeout);
         }
@@ -160,7 +161,7 @@ mod tests {
         let all = gathering.unproved.units.available_permits();
         let body = Body::from(Bytes::from(vec![0; 3 * UNIT + 1]));
         let gathered = gathering.whole(body, 16 * UNIT, Proof::Unproved).await;
-        let gathered = gathered.ok().expect("there is room");
+        let gathered = gathered.expect("there is room");
         assert_eq!(gathering.unproved.units.available_permits(), all - 4);
         drop(gathered);
         assert_eq!(gathering.unproved.units.available_permits(), all);

@@ -1,6 +1,6 @@
 //! When a record waits for others to share a sync with, and when it must not.
 
-use std::sync::Arc;
+use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -87,15 +87,10 @@ fn under_way(n: u32, pace: Pace) -> (Arc<Queue>, Vec<Slot>) {
 fn more_that_are_under_way_are_waited_for_until_the_time_and_no_longer() {
     let short = Duration::from_millis(20);
     for urgent in [true, false] {
-        let pace = match urgent {
-            true => Pace {
-                urgent: short,
-                lazy: LONG,
-            },
-            false => Pace {
-                urgent: LONG,
-                lazy: short,
-            },
+        let (urgently, lazily) = if urgent { (short, LONG) } else { (LONG, short) };
+        let pace = Pace {
+            urgent: urgently,
+            lazy: lazily,
         };
         let (queue, _slots) = under_way(2, pace);
         let _third = put(&queue, 3, urgent);
@@ -125,10 +120,12 @@ fn what_has_said_its_last_is_not_waited_for() {
     assert_eq!((work.completions.len(), work.waiting.len()), (3, 1));
 }
 
-/// A writer that looks for its next group.
-fn writer(queue: &Arc<Queue>) -> std::thread::JoinHandle<usize> {
+/// A writer that looks for its next group, and says how many records it has.
+fn writer(queue: &Arc<Queue>) -> mpsc::Receiver<usize> {
     let queue = Arc::clone(queue);
-    std::thread::spawn(move || next(&queue))
+    let (told, heard) = mpsc::sync_channel(1);
+    drop(std::thread::spawn(move || told.send(next(&queue))));
+    heard
 }
 
 #[test]
@@ -139,7 +136,7 @@ fn who_waits_for_company_is_woken_when_it_is_there() {
     // One more comes and one ends, in whatever order the writer sees it.
     let _fifth = push(&queue, 5);
     drop(slots.pop());
-    assert_eq!(writer.join().unwrap(), 2);
+    assert_eq!(writer.recv().unwrap(), 2);
 }
 
 #[test]
@@ -151,10 +148,10 @@ fn a_record_that_nobody_waits_for_waits_until_its_maker_does() {
     let (queue, _slots) = under_way(3, pace);
     let ticket = leave(&queue, 4);
     let writer = writer(&queue);
-    std::thread::sleep(Duration::from_millis(20));
-    assert!(!writer.is_finished(), "nobody waits");
+    let early = writer.recv_timeout(Duration::from_millis(20));
+    assert!(early.is_err(), "nobody waits");
     queue.hurry(&ticket);
-    assert_eq!(writer.join().unwrap(), 1);
+    assert_eq!(writer.recv().unwrap(), 1);
 }
 
 #[test]
@@ -166,9 +163,9 @@ fn who_comes_and_waits_takes_along_what_nobody_waited_for() {
     let (queue, _slots) = under_way(3, pace);
     let _left = leave(&queue, 4);
     let writer = writer(&queue);
-    std::thread::sleep(Duration::from_millis(20));
+    assert!(writer.recv_timeout(Duration::from_millis(20)).is_err());
     let _waited_for = push(&queue, 5);
-    assert_eq!(writer.join().unwrap(), 2);
+    assert_eq!(writer.recv().unwrap(), 2);
 }
 
 #[test]

@@ -3,11 +3,11 @@
 //! it is; whatever else it sets is refused.
 
 use s3s::dto::{
-    GetBucketAclInput, GetBucketAclOutput, GetBucketOwnershipControlsInput,
+    BucketCannedACL, GetBucketAclInput, GetBucketAclOutput, GetBucketOwnershipControlsInput,
     GetBucketOwnershipControlsOutput, GetBucketPolicyInput, GetBucketPolicyOutput,
     GetBucketPolicyStatusInput, GetBucketPolicyStatusOutput, GetObjectAclInput, GetObjectAclOutput,
-    GetPublicAccessBlockInput, GetPublicAccessBlockOutput, Grant, Grantee, ObjectOwnership, Owner,
-    OwnershipControls, OwnershipControlsRule, Permission, PolicyStatus,
+    GetPublicAccessBlockInput, GetPublicAccessBlockOutput, Grant, Grantee, ObjectCannedACL,
+    ObjectOwnership, Owner, OwnershipControls, OwnershipControlsRule, Permission, PolicyStatus,
     PublicAccessBlockConfiguration, PutBucketAclInput, PutBucketAclOutput,
     PutBucketOwnershipControlsInput, PutBucketOwnershipControlsOutput, PutObjectAclInput,
     PutObjectAclOutput, PutPublicAccessBlockInput, PutPublicAccessBlockOutput, Type,
@@ -77,7 +77,7 @@ impl Handlers {
         let call = call_of(&request)?;
         verify_xml(&request)?;
         let asked = request.input;
-        let canned = asked.acl.as_ref().map(|acl| acl.as_str());
+        let canned = asked.acl.as_ref().map(BucketCannedACL::as_str);
         owners_own(canned, asked.access_control_policy.is_some())?;
         self.vault.affirm(&call, &asked.bucket, "acl").await?;
         ok(PutBucketAclOutput::default())
@@ -91,7 +91,7 @@ impl Handlers {
         let call = call_of(&request)?;
         verify_xml(&request)?;
         let asked = request.input;
-        let canned = asked.acl.as_ref().map(|acl| acl.as_str());
+        let canned = asked.acl.as_ref().map(ObjectCannedACL::as_str);
         owners_own(canned, asked.access_control_policy.is_some())?;
         let place = place(&asked.bucket, &asked.key, asked.version_id.as_deref())?;
         self.vault.affirm_object(&call, place, "acl").await?;
