@@ -140,9 +140,10 @@ async fn a_key_for_reading_changes_nothing_and_shows_one_dataset() {
 async fn a_narrow_key_proposes_nothing_in_its_owners_name() {
     let (world, olivia) = stage().await;
     let body = serde_json::json!({
-        "principal": "ana", "role": "reader", "dataset": "ecg", "purpose": "p", "permit": "q",
+        "principal": "zoe", "role": "reader", "dataset": "ecg", "purpose": "p", "permit": "q",
         "expires": "2199-12-31T00:00:00Z", "propose": true,
     });
+    world.member("zoe", "reader").await;
     let propose = || asked("POST", "/.kluis/v1/projects/icu/grants").body(body.to_string());
     let only_reads = of_ecg(|scope| scope.only_reads = true);
     let prefix = of_ecg(|scope| scope.prefix = "raw/".to_owned());
