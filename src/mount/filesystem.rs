@@ -17,6 +17,7 @@ use super::MountAsk;
 use super::attributes::{Common, TOP, inode, place};
 use super::special;
 use super::state::State;
+use super::waiting::Halt;
 use crate::node::{Found, Kind, NodeError, Plain};
 use crate::types::limits;
 
@@ -36,11 +37,12 @@ pub(super) struct Filesystem {
 }
 
 /// What the kernel is told of a failure.
-fn errno(error: &NodeError) -> Errno {
-    match error {
-        NodeError::Absent => Errno::ENOENT,
-        NodeError::Refused(_) => Errno::EACCES,
-        NodeError::Unreachable(_) | NodeError::Integrity(_) => Errno::EIO,
+fn errno(halt: &Halt) -> Errno {
+    match halt {
+        Halt::Interrupted => Errno::EINTR,
+        Halt::Failed(NodeError::Absent) => Errno::ENOENT,
+        Halt::Failed(NodeError::Refused(_)) => Errno::EACCES,
+        Halt::Failed(NodeError::Unreachable(_) | NodeError::Integrity(_)) => Errno::EIO,
     }
 }
 
@@ -60,29 +62,41 @@ impl Filesystem {
     }
 
     /// Does what is asked here and now if nothing has to be fetched for it, else on the runtime.
-    fn answer<T: Send + 'static, F: Future<Output = T> + Send + 'static>(
+    fn answer<T: Send + 'static, F: Future<Output = Result<T, NodeError>> + Send + 'static>(
         &self,
+        request: &Request,
         work: impl Fn() -> F,
-        reply: impl FnOnce(T) + Send + 'static,
+        reply: impl FnOnce(Result<T, Halt>) + Send + 'static,
     ) {
         let at_once = {
             let _inside = self.runtime.enter();
             work().now_or_never()
         };
         if let Some(done) = at_once {
-            reply(done);
+            reply(done.map_err(Halt::Failed));
         } else {
-            let work = work();
-            self.runtime.spawn(async move { reply(work.await) });
+            self.wait(request, work(), reply);
         }
+    }
+
+    /// Answers when the work is done, or its asker is to end.
+    fn wait<T: Send + 'static>(
+        &self,
+        request: &Request,
+        work: impl Future<Output = Result<T, NodeError>> + Send + 'static,
+        reply: impl FnOnce(Result<T, Halt>) + Send + 'static,
+    ) {
+        let (state, pid) = (Arc::clone(&self.state), request.pid());
+        self.runtime
+            .spawn(async move { reply(state.waiting.unless_ended(pid, work).await) });
     }
 
     /// Entries of a directory behind an offset: 0 for the beginning, else that of an entry.
     fn list(
         &self,
-        directory: u64,
-        offset: u64,
-        reply: impl FnOnce(Result<(u64, Vec<Found>), NodeError>) + Send + 'static,
+        request: &Request,
+        (directory, offset): (u64, u64),
+        reply: impl FnOnce(Result<(u64, Vec<Found>), Halt>) + Send + 'static,
     ) {
         let state = Arc::clone(&self.state);
         let work = move || {
@@ -93,7 +107,7 @@ impl Filesystem {
                 Ok((above, found))
             }
         };
-        self.answer(work, reply);
+        self.answer(request, work, reply);
     }
 
     fn special(&self, inode: u64) -> Option<fuser::FileAttr> {
@@ -156,7 +170,7 @@ impl fuser::Filesystem for Filesystem {
         Ok(())
     }
 
-    fn lookup(&self, _request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
+    fn lookup(&self, request: &Request, parent: INodeNo, name: &OsStr, reply: ReplyEntry) {
         let name = name.as_bytes().to_vec();
         if name.len() > limits::FILE_NAME_BYTES_MAX {
             return reply.error(Errno::ENAMETOOLONG);
@@ -183,18 +197,20 @@ impl fuser::Filesystem for Filesystem {
             }
         };
         let (common, state) = (self.common, Arc::clone(&self.state));
-        self.answer(work, move |found| match found {
+        self.answer(request, work, move |found| match found {
             Ok(found) => reply.entry(&FOR_EVER, &common.of(&found), Generation(0)),
-            Err(error) => {
-                if !matches!(error, NodeError::Absent) {
-                    state.failed("", &error);
+            Err(halt) => {
+                if let Halt::Failed(error) = &halt
+                    && !matches!(error, NodeError::Absent)
+                {
+                    state.failed("", error);
                 }
-                reply.error(errno(&error));
+                reply.error(errno(&halt));
             }
         });
     }
 
-    fn getattr(&self, _request: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
+    fn getattr(&self, request: &Request, ino: INodeNo, _fh: Option<FileHandle>, reply: ReplyAttr) {
         let number = u64::from(ino);
         if number == TOP {
             return reply.attr(&FOR_EVER, &self.common.directory(TOP));
@@ -211,13 +227,13 @@ impl fuser::Filesystem for Filesystem {
             async move { state.version.at(place).await }
         };
         let common = self.common;
-        self.answer(work, move |found| match found {
+        self.answer(request, work, move |found| match found {
             Ok(found) => reply.attr(&FOR_EVER, &common.of(&found)),
-            Err(error) => reply.error(errno(&error)),
+            Err(halt) => reply.error(errno(&halt)),
         });
     }
 
-    fn open(&self, _request: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
+    fn open(&self, request: &Request, ino: INodeNo, flags: OpenFlags, reply: ReplyOpen) {
         if flags.acc_mode() != OpenAccMode::O_RDONLY {
             return reply.error(Errno::EROFS);
         }
@@ -230,39 +246,40 @@ impl fuser::Filesystem for Filesystem {
         };
         let state = Arc::clone(&self.state);
         let direct = self.ask.direct;
-        self.runtime.spawn(async move {
-            let opened = async {
-                let found = state.version.at(place).await?;
-                if let Kind::File(file) = &found.kind {
-                    state.bring_after(place, file.bytes);
+        let opening = Arc::clone(&state);
+        let opened = async move {
+            let found = opening.version.at(place).await?;
+            if let Kind::File(file) = &found.kind {
+                opening.bring_after(place, file.bytes);
+            }
+            opening.contents.open(&found, 1).await
+        };
+        self.wait(request, opened, move |opened| match opened {
+            Ok(open) => {
+                let whole = State::whole(&open).filter(|range| range.len() <= WHOLE_BYTES);
+                let (handle, cached) = state.keep(number, open);
+                if let (Some(open), Some(range)) = (state.open(handle), whole) {
+                    state.contents.fetch_ahead(&open, range);
                 }
-                state.contents.open(&found, 1).await
-            };
-            match opened.await {
-                Ok(open) => {
-                    let whole = State::whole(&open).filter(|range| range.len() <= WHOLE_BYTES);
-                    let (handle, cached) = state.keep(number, open);
-                    if let (Some(open), Some(range)) = (state.open(handle), whole) {
-                        state.contents.fetch_ahead(&open, range);
-                    }
-                    let how = if direct || !cached {
-                        FopenFlags::FOPEN_DIRECT_IO
-                    } else {
-                        FopenFlags::FOPEN_KEEP_CACHE
-                    };
-                    reply.opened(FileHandle(handle), how);
+                let how = if direct || !cached {
+                    FopenFlags::FOPEN_DIRECT_IO
+                } else {
+                    FopenFlags::FOPEN_KEEP_CACHE
+                };
+                reply.opened(FileHandle(handle), how);
+            }
+            Err(halt) => {
+                if let Halt::Failed(error) = &halt {
+                    state.failed("open", error);
                 }
-                Err(error) => {
-                    state.failed("open", &error);
-                    reply.error(errno(&error));
-                }
+                reply.error(errno(&halt));
             }
         });
     }
 
     fn read(
         &self,
-        _request: &Request,
+        request: &Request,
         ino: INodeNo,
         fh: FileHandle,
         offset: u64,
@@ -293,9 +310,10 @@ impl fuser::Filesystem for Filesystem {
             let read = state.contents.read(&open, offset, size.into()).await;
             read.inspect_err(|error| state.failed(open.key(), error))
         });
-        let answer = move |read: Result<Plain, NodeError>| match read {
+        let answer = move |read: Result<Plain, Halt>| match read {
             Ok(plain) => reply.data(&plain.bytes()),
-            Err(_told) => reply.error(Errno::EIO),
+            Err(Halt::Interrupted) => reply.error(Errno::EINTR),
+            Err(Halt::Failed(_told)) => reply.error(Errno::EIO),
         };
         // What is in memory is answered here; the rest goes on elsewhere where this left off.
         let at_once = {
@@ -303,8 +321,8 @@ impl fuser::Filesystem for Filesystem {
             work.as_mut().now_or_never()
         };
         match at_once {
-            Some(read) => answer(read),
-            None => drop(self.runtime.spawn(async move { answer(work.await) })),
+            Some(read) => answer(read.map_err(Halt::Failed)),
+            None => self.wait(request, work, answer),
         }
     }
 
@@ -347,7 +365,7 @@ impl fuser::Filesystem for Filesystem {
 
     fn readdir(
         &self,
-        _request: &Request,
+        request: &Request,
         ino: INodeNo,
         _fh: FileHandle,
         offset: u64,
@@ -363,7 +381,7 @@ impl fuser::Filesystem for Filesystem {
             }
             return reply.ok();
         }
-        self.list(number, offset, move |found| match found {
+        self.list(request, (number, offset), move |found| match found {
             Ok((above, found)) => {
                 let dots = [(number, 1, "."), (above, 2, "..")];
                 for (inode, at, name) in dots.into_iter().filter(|(_, at, _)| *at > offset) {
@@ -380,13 +398,13 @@ impl fuser::Filesystem for Filesystem {
                 }
                 reply.ok();
             }
-            Err(error) => reply.error(errno(&error)),
+            Err(halt) => reply.error(errno(&halt)),
         });
     }
 
     fn readdirplus(
         &self,
-        _request: &Request,
+        request: &Request,
         ino: INodeNo,
         _fh: FileHandle,
         offset: u64,
@@ -408,7 +426,7 @@ impl fuser::Filesystem for Filesystem {
             }
             return reply.ok();
         }
-        self.list(number, offset, move |found| match found {
+        self.list(request, (number, offset), move |found| match found {
             Ok((above, found)) => {
                 let dots = [(number, 1, "."), (above, 2, "..")];
                 for (inode, at, name) in dots.into_iter().filter(|(_, at, _)| *at > offset) {
@@ -427,7 +445,7 @@ impl fuser::Filesystem for Filesystem {
                 }
                 reply.ok();
             }
-            Err(error) => reply.error(errno(&error)),
+            Err(halt) => reply.error(errno(&halt)),
         });
     }
 
@@ -448,7 +466,7 @@ impl fuser::Filesystem for Filesystem {
 
     fn getxattr(
         &self,
-        _request: &Request,
+        request: &Request,
         ino: INodeNo,
         name: &OsStr,
         size: u32,
@@ -464,14 +482,14 @@ impl fuser::Filesystem for Filesystem {
             let (state, wanted) = (Arc::clone(&state), wanted.clone());
             async move { attribute(&state, number, &wanted).await }
         };
-        self.answer(work, move |value| match value {
+        self.answer(request, work, move |value| match value {
             Ok(value) => give(&value, size, reply),
-            Err(NodeError::Absent) => reply.error(Errno::ENODATA),
-            Err(error) => reply.error(errno(&error)),
+            Err(Halt::Failed(NodeError::Absent)) => reply.error(Errno::ENODATA),
+            Err(halt) => reply.error(errno(&halt)),
         });
     }
 
-    fn listxattr(&self, _request: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
+    fn listxattr(&self, request: &Request, ino: INodeNo, size: u32, reply: ReplyXattr) {
         let (state, number) = (Arc::clone(&self.state), u64::from(ino));
         let work = move || {
             let state = Arc::clone(&state);
@@ -483,10 +501,13 @@ impl fuser::Filesystem for Filesystem {
                         names.push(0);
                     }
                 }
-                names
+                Ok(names)
             }
         };
-        self.answer(work, move |names| give(&names, size, reply));
+        self.answer(request, work, move |names| match names {
+            Ok(names) => give(&names, size, reply),
+            Err(halt) => reply.error(errno(&halt)),
+        });
     }
 }
 

@@ -11,8 +11,10 @@ mod handover;
 mod mounted;
 mod plan;
 mod point;
+mod signals;
 mod special;
 mod state;
+mod waiting;
 
 use std::collections::HashSet;
 use std::io;

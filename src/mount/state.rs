@@ -8,6 +8,7 @@ use super::attributes;
 use super::cached::Cached;
 use super::handover::Opened;
 use super::plan::PlanFile;
+use super::waiting::Waiting;
 use crate::node::{Contents, Keys, NodeError, Open, Orders, Place, Reads, Touched, Version};
 use crate::types::{ByteRange, limits};
 
@@ -27,6 +28,7 @@ pub(super) struct State {
     pub(super) keys: Arc<Keys>,
     pub(super) contents: Arc<Contents>,
     pub(super) reads: Reads,
+    pub(super) waiting: Waiting,
     handles: Mutex<HashMap<u64, Handle>>,
     /// Handles whose files are refused, or were: they are opened anew when they are read.
     dropped: Mutex<HashSet<u64>>,
@@ -57,6 +59,7 @@ impl State {
             keys,
             contents,
             reads: Reads::default(),
+            waiting: Waiting::default(),
             handles: Mutex::default(),
             dropped: Mutex::default(),
             cached: Mutex::default(),
@@ -254,7 +257,13 @@ impl State {
     pub(super) fn status(&self) -> String {
         let root = self.version.root();
         let lease = self.keys.lease();
-        let (waiting, lost) = self.reads.waiting();
+        let (reports, lost) = self.reads.waiting();
+        let (waiting, longest) = self.waiting.now();
+        let state = match lease.refusal() {
+            Some(_) => "refused",
+            None if self.waiting.is_long() => "waiting",
+            None => "reading",
+        };
         let status = serde_json::json!({
             "version": self.name(),
             "root": data_encoding::HEXLOWER.encode(self.version.digest()),
@@ -264,8 +273,10 @@ impl State {
             "objects": root.objects,
             "bytes": root.bytes,
             "hidden": root.hidden,
-            "state": lease.refusal().map_or("reading", |_| "refused"),
+            "state": state,
             "refusal": lease.refusal(),
+            "waiting": waiting,
+            "waiting_seconds": longest.as_secs(),
             "lease_seconds_left": lease.left().as_secs(),
             "open_files": lock(&self.handles).len(),
             "opened": self.opened.load(Ordering::Relaxed),
@@ -273,7 +284,7 @@ impl State {
             "plaintext_bytes_kept": self.contents.weight(),
             "disk_cache_hits": self.contents.disk_hits(),
             "plan_files": lock(&self.orders).planned(),
-            "reports_waiting": waiting,
+            "reports_waiting": reports,
             "reports_lost": lost,
         });
         format!("{status:#}\n")

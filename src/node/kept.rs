@@ -31,6 +31,30 @@ pub(super) struct Kept<K, V> {
     bytes_max: usize,
 }
 
+/// Somebody who asked for a value, until this is dropped. Who gives up while it is being fetched
+/// leaves no slot behind that nobody fetches for.
+struct Asked<'a, K: Hash + Eq + Copy + Send + Sync, V: Send + Sync> {
+    kept: &'a Kept<K, V>,
+    key: K,
+    slot: Option<Slot<V>>,
+}
+
+impl<K: Hash + Eq + Copy + Send + Sync, V: Send + Sync> Drop for Asked<'_, K, V> {
+    fn drop(&mut self) {
+        let Some(slot) = self.slot.take() else { return };
+        let mut state = self.kept.state();
+        let same = state.entries.get(&self.key);
+        // The entry's and this one: nobody else waits for it.
+        let alone = Arc::strong_count(&slot) <= 2 && !slot.initialized();
+        if alone && same.is_some_and(|entry| Arc::ptr_eq(&entry.slot, &slot)) {
+            state.remove(&self.key);
+        }
+        // Under the lock, so that of two who give up at once the second sees the first gone.
+        drop(slot);
+        drop(state);
+    }
+}
+
 impl<K: Hash + Eq + Copy + Send + Sync, V: Send + Sync> Kept<K, V> {
     pub(super) fn new(bytes_max: usize) -> Self {
         Self {
@@ -83,18 +107,26 @@ impl<K: Hash + Eq + Copy + Send + Sync, V: Send + Sync> Kept<K, V> {
         key: K,
         fetch: impl Future<Output = Result<(V, usize), NodeError>> + Send,
     ) -> Result<Arc<V>, NodeError> {
-        let slot = self.slot(key);
+        let asked = Asked {
+            kept: self,
+            key,
+            slot: Some(self.slot(key)),
+        };
+        // Borrowed, not held a second time: that is what counts who waits.
+        let Some(slot) = asked.slot.as_ref() else {
+            return Err(NodeError::Absent);
+        };
         let made = slot
             .get_or_try_init(|| async {
                 let (value, weight) = fetch.await?;
-                self.weigh(key, &slot, weight);
+                self.weigh(key, slot, weight);
                 Ok(Arc::new(value))
             })
             .await;
         match made {
             Ok(value) => Ok(Arc::clone(value)),
             Err(error) => {
-                self.forget(&key, &slot);
+                self.forget(&key, slot);
                 Err(error)
             }
         }
@@ -157,6 +189,8 @@ impl<K: Hash + Eq + Copy, V> State<K, V> {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use futures_util::FutureExt as _;
+
     use super::*;
 
     #[tokio::test]
@@ -184,6 +218,26 @@ mod tests {
         assert!(kept.get(2, counted(false)).await.is_err());
         assert!(!kept.is_wanted(&2));
         assert!(kept.get(2, counted(true)).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn who_gives_up_leaves_nothing_behind_and_takes_nothing_from_who_waits() {
+        let kept: Kept<u8, u8> = Kept::new(100);
+        let never = || std::future::pending::<Result<(u8, usize), NodeError>>();
+        {
+            let mut first = std::pin::pin!(kept.get(1, never()));
+            assert!(first.as_mut().now_or_never().is_none());
+            assert!(kept.is_wanted(&1));
+        }
+        assert!(!kept.is_wanted(&1), "nobody fetches it");
+        let mut first = Box::pin(kept.get(2, never()));
+        let mut second = Box::pin(kept.get(2, async { Ok((7, 1)) }));
+        assert!(first.as_mut().now_or_never().is_none());
+        assert!(second.as_mut().now_or_never().is_none());
+        drop(first);
+        assert!(kept.is_wanted(&2), "the second waits");
+        assert_eq!(*second.await.unwrap(), 7);
+        assert!(kept.is_wanted(&2), "it is kept");
     }
 
     #[tokio::test]

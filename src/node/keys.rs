@@ -154,6 +154,19 @@ impl Drop for Coming<'_> {
     }
 }
 
+/// A key that is to be asked for, until this is dropped: of who gives up nobody else asks.
+struct Wish<'a>(&'a Keys, &'a str);
+
+impl Drop for Wish<'_> {
+    fn drop(&mut self) {
+        let mut state = lock(&self.0.state);
+        let mine = state.wanted.iter().position(|(key, _)| key == self.1);
+        if let Some(mine) = mine {
+            state.wanted.remove(mine);
+        }
+    }
+}
+
 /// The keys of a version.
 pub struct Keys {
     version: Arc<Version>,
@@ -273,6 +286,7 @@ impl Keys {
         lock(&self.state)
             .wanted
             .push((key.to_owned(), ahead.max(1)));
+        let _wish = Wish(self, key);
         let permit = self.requests.acquire().await;
         let _permit = permit.map_err(|error| NodeError::Unreachable(error.to_string()))?;
         // Another's request may have brought it meanwhile.
