@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use super::output::{CliError, Exit, Output};
-use super::{config_command, serve, unseal};
+use super::{belongs, config_command, serve, unseal};
 use crate::app::{
     FinishError, Lane, OpenVaultError, Opened, OpenedRoot, Opening, TransitError, UnsealError,
     open_catalog,
@@ -56,6 +56,7 @@ impl Desk<'_> {
         output: &mut Output,
         act: impl AsyncFnOnce(&Opened) -> Result<T, CliError>,
     ) -> Result<T, CliError> {
+        belongs::see(config)?;
         let opening = Opening {
             config,
             environment: self.environment,

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use super::open::{Desk, call, journal, refuse};
 use super::output::{CliError, Exit, Output};
-use super::{recover_args, serve, words};
+use super::{belongs, recover_args, serve, words};
 use crate::app::{Lane, LaneState, Opened, Opening, open_catalog, try_lane};
 use crate::catalog::{MemoryCatalog, SharedCatalog, SqliteCatalog};
 use crate::config::Config;
@@ -31,6 +31,7 @@ pub(super) fn run(
     output: &mut Output,
 ) -> Result<Exit, CliError> {
     let config = desk.config()?;
+    belongs::see(&config)?;
     serve::runtime()?.block_on(async {
         // While this lives no gateway can begin.
         let gateway = try_lane(&config, Lane::Gateway)

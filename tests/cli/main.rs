@@ -1,5 +1,6 @@
 //! The command itself, run as its users run it, each test in a directory of its own.
 
+mod belongs;
 mod beside;
 mod grants;
 mod host;

@@ -136,11 +136,13 @@ fn read(reader: Reader, serving: bool, report: &mut Report) {
         }
     }
     for damage in damages.iter().take(DAMAGES_SHOWN_MAX) {
-        report.error(
-            "journal",
-            damage,
-            "keep the file for those who investigate: what it held cannot be proved any more",
-        );
+        let mend = if matches!(damage, JournalError::Damaged { .. }) {
+            "keep the file for those who investigate: what it held cannot be proved any more"
+        } else {
+            "see that this user may read it, and that its disk is sound; nothing is said of what it \
+             holds"
+        };
+        report.error("journal", damage, mend);
     }
     if damages.is_empty() {
         report.ok(

@@ -1,6 +1,7 @@
 //! `kluis doctor`: looks at everything that a vault stands on, says what is wrong and how to mend
 //! it. It changes nothing but probes of its own in the store, which are deleted again.
 
+mod belongs;
 pub(super) mod certificate;
 mod disk;
 mod gate;
@@ -102,6 +103,7 @@ pub(super) fn run(desk: Desk<'_>, output: &mut Output) -> Result<Exit, CliError>
 }
 
 fn examine(config: &Config, desk: Desk<'_>, report: &mut Report) -> Result<(), CliError> {
+    belongs::look(config, report);
     let ring = keys::look(config, desk, report);
     serve::runtime()?.block_on(async {
         store::look(config, desk, report).await;
