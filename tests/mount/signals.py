@@ -14,7 +14,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from mounts import MIB, Mount, lab, publish, read, upload  # noqa: E402
-from vault import check, done, say, until  # noqa: E402
+from vault import check, done, say, sha256, until  # noqa: E402
 
 # A request that waits looks each second; one whose process hears the signal is left ten.
 KILLED_SECONDS_MAX = 6
@@ -24,10 +24,12 @@ TOLD_SECONDS = 5
 
 READS = "import os, sys\nos.read(os.open(sys.argv[1], os.O_RDONLY), 1 << 20)\n"
 MAPS = "import mmap, os, sys\nmmap.mmap(os.open(sys.argv[1], os.O_RDONLY), 0, prot=mmap.PROT_READ)[9]\n"
-# Of a file that is open already, in a place that nobody has read.
-PLACE = 20 * MIB
-OPEN_READS = f"import os, sys\nos.pread(int(sys.argv[2]), 4096, {PLACE})\n"
-OPEN_MAPS = f"import mmap, sys\nmmap.mmap(int(sys.argv[2]), 0, prot=mmap.PROT_READ)[{PLACE}]\n"
+# Of a file that is open already, each in a place of its own: what the kernel asked for ahead of one that was ended comes later.
+BIG_MIB = 41
+PLACES = iter([(n * 13 % 37 + 3) * MIB for n in range(37)])
+OPEN_READS = "import os, sys\nos.pread(int(sys.argv[2]), 4096, int(sys.argv[3]))\n"
+OPEN_MAPS = "import mmap, sys\nmmap.mmap(int(sys.argv[2]), 0, prot=mmap.PROT_READ)[int(sys.argv[3])]\n"
+SUMS = "import hashlib, os, sys\nprint(hashlib.sha256(os.pread(int(sys.argv[2]), 1 << 20, 0)).hexdigest())\n"
 LISTS = "import os, sys\nos.listdir(os.path.dirname(sys.argv[1]))\n"
 THREADS = "import threading, sys\n" + "def go():\n    open(sys.argv[1], 'rb').read(1 << 20)\n" + \
     "all = [threading.Thread(target=go) for _ in range(4)]\n[t.start() for t in all]\n[t.join() for t in all]\n"
@@ -43,8 +45,8 @@ TICKS = "import signal\nsignal.signal(signal.SIGALRM, lambda *_: None)\nsignal.s
     "sys.stdout.write(f'{got} {ctypes.get_errno() if got < 0 else 0}')\n"
 
 
-def reader(program: str, path, open_file: int = 0) -> subprocess.Popen:
-    return subprocess.Popen([sys.executable, "-c", program, str(path), str(open_file)], pass_fds=[open_file] if open_file else [], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+def reader(program: str, path, open_file: int = 0, place: int = 0) -> subprocess.Popen:
+    return subprocess.Popen([sys.executable, "-c", program, str(path), str(open_file), str(place)], pass_fds=[open_file] if open_file else [], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
 
 
 def waits(process: subprocess.Popen) -> bool:
@@ -79,7 +81,7 @@ def readers(mount: Mount, bare: Mount, fresh, big: int, how: str) -> None:
              ("a read of an open file", OPEN_READS, mount), ("a mapping of an open file", OPEN_MAPS, mount)]
     for what, program, where in kinds:
         for name, number in (("SIGTERM", signal.SIGTERM), ("SIGKILL", signal.SIGKILL), ("SIGINT", signal.SIGINT)):
-            process = reader(DEFAULT + program, where.directory / next(fresh), big)
+            process = reader(DEFAULT + program, where.directory / next(fresh), big, next(PLACES))
             began = until(10, lambda: waits(process), 0.05)
             took = ends(process, number, KILLED_SECONDS_MAX)
             check(f"S25: {name} ends {what} while the gateway {how}", began and took is not None and process.returncode == -number,
@@ -104,14 +106,15 @@ def outage(vault, mount, bare, fresh, away, back, how: str) -> None:
     cached = open_file.read()
     away()
     went_on = patient(mount, fresh)
+    # While the lease holds: the mount then has what the kernel let go.
+    process = reader(SUMS, mount.directory / "cached", open_file.fileno())
+    check("S25: who reads what is cached is not disturbed", until(10, lambda: process.poll() is not None) and process.stdout.read().strip() == sha256(cached))
     readers(mount, bare, fresh, big.fileno(), how)
     process = reader(HEARS, mount.directory / next(fresh))
     until(10, lambda: waits(process), 0.05)
     took = ends(process, signal.SIGTERM, ASKED_SECONDS_MAX)
     check("S25: who hears SIGTERM is left ten seconds, and hears it then", took is not None and took > TOLD_SECONDS and process.returncode == 9,
           (took, process.returncode))
-    open_file.seek(0)
-    check("S25: who reads what is cached is not disturbed", open_file.read() == cached)
     now = status(mount)
     check("S25: the status says that reads wait, and how long",
           now["state"] == "waiting" and now["waiting"] >= len(went_on) and now["waiting_seconds"] >= TOLD_SECONDS, now)
@@ -131,7 +134,7 @@ def outage(vault, mount, bare, fresh, away, back, how: str) -> None:
 def main() -> int:
     rng = random.Random(7)
     with lab("mount-signals") as (base, vault):
-        files = {f"d{n:02}/one": rng.randbytes(MIB) for n in range(60)} | {"cached": rng.randbytes(70_000), "big": rng.randbytes(PLACE + 4 * MIB)}
+        files = {f"d{n:02}/one": rng.randbytes(MIB) for n in range(60)} | {"cached": rng.randbytes(70_000), "big": rng.randbytes(BIG_MIB * MIB)}
         upload(vault, files)
         version = publish(vault)
         mount = Mount(vault, version, base / "signals").start()
