@@ -13,14 +13,17 @@ use tokio::io::{AsyncReadExt as _, DuplexStream, duplex};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use hyper_util::rt::TokioExecutor;
-
 use super::super::limits::BodyError;
 use super::super::shutdown::{Trigger, channel};
 use super::super::tls::provider;
 use super::super::tls::tests::Pair;
 use super::*;
 use crate::config::TlsVersion;
+
+#[path = "listen_http2_tests.rs"]
+mod http2;
+
+use http2::{asks, http2};
 
 const PEER: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 4711);
 const CHUNK: usize = 16 * 1024;
@@ -312,118 +315,6 @@ async fn draining_ends_a_connection_that_rests() {
     assert!(line.take(16).await);
     line.trigger.drain();
     assert_eq!(line.rest().await.1, Duration::ZERO);
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_http2_client_that_reads_nothing_is_cut_and_holds_little() {
-    let line = dial();
-    let mut client = http2(line.io).await;
-    let answer = client.send_request(asks("/endless")).await.expect("a head");
-    sleep(Duration::from_secs(9)).await;
-    let held = line.made.load(Ordering::SeqCst);
-    assert!(held <= 256 * 1024, "{held} bytes for one stalled stream");
-    sleep(Duration::from_secs(3)).await;
-    assert_eq!(line.metrics.connections_stalled.get(), 1);
-    assert_eq!(line.made.load(Ordering::SeqCst), held);
-    drop((answer, line.trigger));
-}
-
-/// What an HTTP/2 client says first: the preface, and SETTINGS with a window of nothing for streams.
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\x06\x04\0\0\0\0\0\0\x04\0\0\0\0";
-const PING: &[u8] = b"\0\0\x08\x06\0\0\0\0\0ping-png";
-
-/// Pings every two seconds until the connection is cut; after how long that was.
-async fn ping(line: &mut Line) -> Duration {
-    let begin = Instant::now();
-    let mut pongs = [0; 256];
-    loop {
-        let said = line.io.write_all(PING).await;
-        let read = timeout(Duration::from_secs(2), line.io.read(&mut pongs)).await;
-        if said.is_err() || matches!(read, Ok(Ok(0) | Err(_))) {
-            return begin.elapsed();
-        }
-        assert!(
-            begin.elapsed() < Duration::from_mins(1),
-            "it is held for ever"
-        );
-        sleep(Duration::from_secs(1)).await;
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn pings_do_not_hold_a_connection_that_asks_nothing() {
-    let mut line = dial();
-    line.io.write_all(PREFACE).await.expect("room");
-    let held = ping(&mut line).await;
-    assert!(held < Duration::from_secs(8), "{held:?}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn pings_do_not_hold_an_answer_that_is_not_read() {
-    let mut line = dial();
-    line.io.write_all(PREFACE).await.expect("room");
-    // GET http://x/endless, by HPACK's static table: method 2, scheme 6, path 4, authority 1.
-    let mut fields = b"\x82\x86\x04\x08/endless\x01\x01x".to_vec();
-    let len = u8::try_from(fields.len()).expect("short");
-    let mut ask = vec![0, 0, len, 1, 0x05, 0, 0, 0, 1];
-    ask.append(&mut fields);
-    line.io.write_all(&ask).await.expect("room");
-    let held = ping(&mut line).await;
-    assert!(
-        held > Duration::from_secs(8),
-        "the answer was begun: {held:?}"
-    );
-    assert!(held < Duration::from_secs(15), "{held:?}");
-    assert_eq!(line.metrics.connections_stalled.get(), 1);
-}
-
-type Http2 = hyper::client::conn::http2::SendRequest<Full<Bytes>>;
-
-async fn http2<T: AsyncRead + AsyncWrite + Unpin + Send + 'static>(io: T) -> Http2 {
-    let mut builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
-    builder
-        .initial_stream_window_size(65_535)
-        .initial_connection_window_size(65_535);
-    let (client, connection) = builder
-        .handshake(TokioIo::new(io))
-        .await
-        .expect("speaks HTTP/2");
-    drop(tokio::spawn(connection));
-    client
-}
-
-fn asks(path: &str) -> Request<Full<Bytes>> {
-    Request::get(format!("http://x{path}"))
-        .body(Full::default())
-        .expect("a request")
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_http2_connection_has_few_streams() {
-    let line = dial();
-    let mut client = http2(line.io).await;
-    for _ in 0..50 {
-        drop(tokio::spawn(client.send_request(asks("/hang"))));
-    }
-    sleep(Duration::from_secs(1)).await;
-    assert_eq!(line.made.load(Ordering::SeqCst), 8);
-    drop(line.trigger);
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_http2_head_beyond_the_bound_is_refused() {
-    let line = dial();
-    let mut client = http2(line.io).await;
-    for (headers, status) in [(3, 200), (4, 431)] {
-        let mut long = asks("/peer");
-        let value = HeaderValue::from_str(&"x".repeat(8 * 1024)).expect("a value");
-        for name in ["a", "b", "c", "d"].into_iter().take(headers) {
-            long.headers_mut().insert(name, value.clone());
-        }
-        let answer = client.send_request(long).await.expect("an answer");
-        assert_eq!(answer.status().as_u16(), status);
-    }
-    drop(line.trigger);
 }
 
 #[tokio::test(start_paused = true)]

@@ -2,7 +2,7 @@
 //!
 //! The kernel waits for the answer to a request that was taken, whatever becomes of the process
 //! that asked: not even SIGKILL ends it before. `fuser` passes on no word of a signal
-//! (FUSE_INTERRUPT), so that each request that waits looks for itself.
+//! (`FUSE_INTERRUPT`), so that each request that waits looks for itself.
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
