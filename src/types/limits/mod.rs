@@ -1,8 +1,10 @@
 //! Every bound of the vault, in one place. A loop over foreign input, a queue or a buffer without
 //! a bound here is a fault.
 
+mod bodies;
 mod node;
 
+pub use bodies::*;
 pub use node::*;
 
 /// A bucket's name (S3).
@@ -286,18 +288,6 @@ pub const DELETE_KEYS_MAX: usize = 1_000;
 pub const DELETES_AT_ONCE: usize = 32;
 /// An XML body that a client sends: 10,000 parts of a completion with five checksums each fit.
 pub const XML_BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// A JSON body that a client sends to the API: 1,000 keys of 1,024 bytes fit.
-pub const API_BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
-/// The same of a request that nobody has signed: a node's statement takes 1 KiB.
-pub const API_UNSIGNED_BYTES_MAX: usize = 16 * 1024;
-/// What all bodies that are gathered whole may hold together, of requests that are signed.
-pub const GATHERED_BYTES_MAX: usize = 64 * 1024 * 1024;
-/// The same of those that are not.
-pub const GATHERED_UNSIGNED_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// How long such a body may take from its first byte to its last.
-pub const GATHERING_MS_MAX: u64 = 120_000;
-/// The same where nobody has signed it.
-pub const GATHERING_UNSIGNED_MS_MAX: u64 = 10_000;
 
 /// Frames waiting for the journal's writer; at the bound a request is refused with 503.
 pub const JOURNAL_QUEUE_MAX: usize = 8_192;

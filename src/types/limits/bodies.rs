@@ -1,0 +1,14 @@
+//! Bodies of requests that are gathered whole before they are looked at.
+
+/// A JSON body that a client sends to the API: 1,000 keys of 1,024 bytes fit.
+pub const API_BODY_BYTES_MAX: usize = 2 * 1024 * 1024;
+/// The same of a request that nobody has signed: a node's statement takes 1 KiB.
+pub const API_UNSIGNED_BYTES_MAX: usize = 16 * 1024;
+/// What all bodies that are gathered whole may hold together, of requests that are signed.
+pub const GATHERED_BYTES_MAX: usize = 64 * 1024 * 1024;
+/// The same of those that are not.
+pub const GATHERED_UNSIGNED_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// How long such a body may take from its first byte to its last.
+pub const GATHERING_MS_MAX: u64 = 120_000;
+/// The same where nobody has signed it.
+pub const GATHERING_UNSIGNED_MS_MAX: u64 = 10_000;
