@@ -50,8 +50,12 @@ impl Ask {
             .transpose()
     }
 
-    /// The body as JSON. The error tells the client where its own text is wrong.
+    /// The body, a JSON object. The error tells the client where its own text is wrong.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
+        // An array would be taken for the fields in their order, an empty one for none of them.
+        if self.body.trim_ascii_start().first() != Some(&b'{') {
+            return Err(ApiError::bad("The body is a JSON object.".to_owned()));
+        }
         serde_json::from_slice(&self.body).map_err(|error| {
             ApiError::bad(format!("The body is not the JSON of this request: {error}"))
         })

@@ -3,14 +3,15 @@
 //! it is; whatever else it sets is refused.
 
 use s3s::dto::{
-    BucketCannedACL, GetBucketAclInput, GetBucketAclOutput, GetBucketOwnershipControlsInput,
-    GetBucketOwnershipControlsOutput, GetBucketPolicyInput, GetBucketPolicyOutput,
-    GetBucketPolicyStatusInput, GetBucketPolicyStatusOutput, GetObjectAclInput, GetObjectAclOutput,
-    GetPublicAccessBlockInput, GetPublicAccessBlockOutput, Grant, Grantee, ObjectCannedACL,
-    ObjectOwnership, Owner, OwnershipControls, OwnershipControlsRule, Permission, PolicyStatus,
-    PublicAccessBlockConfiguration, PutBucketAclInput, PutBucketAclOutput,
-    PutBucketOwnershipControlsInput, PutBucketOwnershipControlsOutput, PutObjectAclInput,
-    PutObjectAclOutput, PutPublicAccessBlockInput, PutPublicAccessBlockOutput, Type,
+    AccessControlPolicy, BucketCannedACL, GetBucketAclInput, GetBucketAclOutput,
+    GetBucketOwnershipControlsInput, GetBucketOwnershipControlsOutput, GetBucketPolicyInput,
+    GetBucketPolicyOutput, GetBucketPolicyStatusInput, GetBucketPolicyStatusOutput,
+    GetObjectAclInput, GetObjectAclOutput, GetPublicAccessBlockInput, GetPublicAccessBlockOutput,
+    Grant, Grantee, ObjectCannedACL, ObjectOwnership, Owner, OwnershipControls,
+    OwnershipControlsRule, Permission, PolicyStatus, PublicAccessBlockConfiguration,
+    PutBucketAclInput, PutBucketAclOutput, PutBucketOwnershipControlsInput,
+    PutBucketOwnershipControlsOutput, PutObjectAclInput, PutObjectAclOutput,
+    PutPublicAccessBlockInput, PutPublicAccessBlockOutput, Type,
 };
 use s3s::{S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
@@ -30,6 +31,20 @@ fn full_control(owner: &Owner) -> Vec<Grant> {
         }),
         permission: Some(Permission::from_static(Permission::FULL_CONTROL)),
     }]
+}
+
+/// Whether a list is the one that is shown: all rights for the owner, and for nobody else. Clients
+/// set it so that carry a list from an object to its copy.
+fn is_shown(list: &AccessControlPolicy, owner: &Owner) -> bool {
+    let same = |id: &Option<String>| id.is_some() && *id == owner.id;
+    let full = |grant: &Grant| {
+        let all = grant.permission.as_ref();
+        let to = grant.grantee.as_ref();
+        all.is_some_and(|all| all.as_str() == Permission::FULL_CONTROL)
+            && to.is_some_and(|to| same(&to.id) && to.uri.is_none() && to.email_address.is_none())
+    };
+    let hers = list.owner.as_ref().is_none_or(|named| same(&named.id));
+    hers && matches!(list.grants.as_deref(), Some([grant]) if full(grant))
 }
 
 /// A grant in the form of S3's policies, with the actions of this policy's own words.
@@ -56,10 +71,19 @@ fn statement(held: &Holding, bucket: &str) -> serde_json::Value {
     })
 }
 
-/// Sees that an ACL is the one that is there: the owner's, by its short name. As in a bucket of
-/// Amazon's whose objects are its owner's (`BucketOwnerEnforced`), there is no other.
-fn owners_own(canned: Option<&str>, body: bool) -> S3Result<()> {
-    if canned == Some("bucket-owner-full-control") && !body {
+/// Sees that an ACL is the one that is there: the owner's, by its short name or as it is shown. As
+/// in a bucket of Amazon's whose objects are its owner's (`BucketOwnerEnforced`), there is no other.
+fn owners_own(
+    canned: Option<&str>,
+    list: Option<&AccessControlPolicy>,
+    owner: &Owner,
+) -> S3Result<()> {
+    let so = match (canned, list) {
+        (Some(canned), None) => canned == "bucket-owner-full-control",
+        (None, Some(list)) => is_shown(list, owner),
+        (None, None) | (Some(_), Some(_)) => false,
+    };
+    if so {
         return Ok(());
     }
     Err(S3Error::with_message(
@@ -78,7 +102,8 @@ impl Handlers {
         verify_xml(&request)?;
         let asked = request.input;
         let canned = asked.acl.as_ref().map(BucketCannedACL::as_str);
-        owners_own(canned, asked.access_control_policy.is_some())?;
+        let owner = self.owner(&asked.bucket);
+        owners_own(canned, asked.access_control_policy.as_ref(), &owner)?;
         self.vault.affirm(&call, &asked.bucket, "acl").await?;
         ok(PutBucketAclOutput::default())
     }
@@ -92,7 +117,8 @@ impl Handlers {
         verify_xml(&request)?;
         let asked = request.input;
         let canned = asked.acl.as_ref().map(ObjectCannedACL::as_str);
-        owners_own(canned, asked.access_control_policy.is_some())?;
+        let owner = self.owner(&asked.bucket);
+        owners_own(canned, asked.access_control_policy.as_ref(), &owner)?;
         let place = place(&asked.bucket, &asked.key, asked.version_id.as_deref())?;
         self.vault.affirm_object(&call, place, "acl").await?;
         ok(PutObjectAclOutput::default())
@@ -240,5 +266,56 @@ impl Handlers {
                 restrict_public_buckets: Some(true),
             }),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::s3::translate::owner_named;
+
+    fn list(owner: Option<&str>, bend: impl FnOnce(&mut Vec<Grant>)) -> AccessControlPolicy {
+        let mut grants = full_control(&owner_named("icu"));
+        bend(&mut grants);
+        AccessControlPolicy {
+            grants: Some(grants),
+            owner: owner.map(owner_named),
+        }
+    }
+
+    #[test]
+    fn the_list_that_is_shown_may_be_set_and_no_other() {
+        let owner = owner_named("icu");
+        for shown in [list(Some("icu"), |_| {}), list(None, |_| {})] {
+            assert!(owners_own(None, Some(&shown), &owner).is_ok(), "{shown:?}");
+            let both = owners_own(Some("bucket-owner-full-control"), Some(&shown), &owner);
+            assert!(both.is_err());
+        }
+        let grantee = |bend: fn(&mut Grantee)| {
+            list(None, |grants| grants[0].grantee.as_mut().map_or((), bend))
+        };
+        for other in [
+            list(Some("lab"), |_| {}),
+            list(None, Vec::clear),
+            list(None, |grants| {
+                grants.extend(full_control(&owner_named("icu")));
+            }),
+            list(None, |grants| grants[0].permission = None),
+            list(None, |grants| {
+                grants[0].permission = Some(Permission::from_static(Permission::READ));
+            }),
+            list(None, |grants| grants[0].grantee = None),
+            grantee(|to| to.id = None),
+            grantee(|to| to.id = Some("lab".to_owned())),
+            grantee(|to| {
+                to.uri = Some("http://acs.amazonaws.com/groups/global/AllUsers".to_owned());
+            }),
+            grantee(|to| to.email_address = Some("ana@example.org".to_owned())),
+        ] {
+            assert!(owners_own(None, Some(&other), &owner).is_err(), "{other:?}");
+        }
+        for canned in [None, Some("private"), Some("public-read"), Some("")] {
+            assert!(owners_own(canned, None, &owner).is_err(), "{canned:?}");
+        }
     }
 }
