@@ -45,7 +45,7 @@ TICKS = "import signal\nsignal.signal(signal.SIGALRM, lambda *_: None)\nsignal.s
     "signal.siginterrupt(signal.SIGALRM, True)\n" + \
     "import ctypes\nlibc = ctypes.CDLL(None, use_errno=True)\n" + GO + "fd = libc.open(sys.argv[1].encode(), 0)\n" \
     "buffer = ctypes.create_string_buffer(1 << 20)\ngot = libc.read(fd, buffer, 1 << 20)\n" \
-    "sys.stdout.write(f'{got} {ctypes.get_errno() if got < 0 else 0}')\n"
+    "signal.setitimer(signal.ITIMER_REAL, 0)\nsys.stdout.write(f'{got} {ctypes.get_errno() if got < 0 else 0}')\n"
 
 
 def reader(program: str, path, open_file: int = 0, place: int = 0) -> subprocess.Popen:
