@@ -71,8 +71,9 @@ fn statement(held: &Holding, bucket: &str) -> serde_json::Value {
     })
 }
 
-/// Sees that an ACL is the one that is there: the owner's, by its short name or as it is shown. As
-/// in a bucket of Amazon's whose objects are its owner's (`BucketOwnerEnforced`), there is no other.
+/// Sees that an ACL is the one that is there: the owner's, by its short name or as it is shown.
+/// There is no other, as in a bucket of Amazon's whose objects are its owner's
+/// (`BucketOwnerEnforced`).
 fn owners_own(
     canned: Option<&str>,
     list: Option<&AccessControlPolicy>,
