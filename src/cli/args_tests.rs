@@ -205,6 +205,8 @@ fn wrong_arguments_are_refused() {
         "kluis demo --store-endpoint http://x",
         "kluis init --project p",
         "kluis completions tcsh",
+        "kluis login --env --role icu",
+        "kluis login --process --role icu/ecg",
     ] {
         let error = Cli::try_parse_from(wrong.split_whitespace()).expect_err(wrong);
         assert!(error.use_stderr(), "{wrong}");

@@ -54,10 +54,10 @@ pub struct Login {
     #[arg(long)]
     pub device: bool,
     /// Print the kept session as lines for a shell, and do not sign in
-    #[arg(long, conflicts_with_all = ["device", "process"])]
+    #[arg(long, conflicts_with_all = ["device", "process", "role"])]
     pub env: bool,
     /// Print the kept session as AWS tools read it from a `credential_process`
-    #[arg(long, conflicts_with = "device")]
+    #[arg(long, conflicts_with_all = ["device", "role"])]
     pub process: bool,
     /// Show secrets even on a terminal
     #[arg(long)]

@@ -209,6 +209,12 @@ impl Output {
         self.say("", message);
     }
 
+    /// What is copied from standard error: alone on its line, without the program's name.
+    pub(super) fn copied(&mut self, text: &str) {
+        // Standard error is the last resort: where it fails there is none other.
+        let _said = writeln!(self.err, "{}", shown(text)).is_ok();
+    }
+
     /// Says at which gateway and as whom a command acts, before it does; with JSON in one line of
     /// it, apart from the data.
     pub(super) fn signed(&mut self, at: &str, principal: &str, acts_for: Option<&str>) {

@@ -50,7 +50,8 @@ def host(*words):
 def page_of(process):
     """The page that the person is to open; what the command says until then."""
     for line in process.stderr:
-        if found := re.search(r"https?://\S+", line):
+        # The address alone on its line, as it is copied.
+        if found := re.fullmatch(r"https?://\S+", line.strip()):
             return found[0]
     return None
 
@@ -170,6 +171,7 @@ try:
     check("whoami names her", code == 0 and json.loads(out)["principal"] == "cara", (out, err))
     code, out, _ = run("login", "--env")
     check("lines for a shell", code == 0 and out.startswith("export AWS_ENDPOINT_URL='http") and "AWS_SESSION_TOKEN='" in out, out)
+    check("they name the region as older tools know it, too", "export AWS_REGION='kluis'\nexport AWS_DEFAULT_REGION='kluis'\n" in out, out)
     code, out, _ = run("login", "--process")
     told = json.loads(out)
     check("credential_process as AWS tools read it", told["Version"] == 1 and told["AccessKeyId"].startswith("KLUT")

@@ -156,7 +156,8 @@ async fn by_browser(place: &Place, output: &mut Output) -> Result<SecretText, Cl
     let waiting = Waiting::open().await?;
     let redirect = waiting.url()?;
     let page = once.page(&provider, (&place.client, &place.scope), &redirect)?;
-    output.note(&format!("open this page in your browser:\n{page}"));
+    output.note("open this page in your browser:");
+    output.copied(&page);
     let late = || CliError::new(Exit::No, "nobody signed in within five minutes");
     let query = waiting.query().await.ok_or_else(late)?;
     let code = once.code(&query, &place.issuer)?;
@@ -288,7 +289,12 @@ fn show(ask: &Login, file: &Path, output: &mut Output) -> Result<Exit, CliError>
         let value = variable_of(&text, name)?;
         // A word in single quotes is only itself.
         let word = value.replace('\'', "'\\''");
-        Some(format!("export {name}='{word}'\n"))
+        // Older tools know the region by its other name alone.
+        let other = match name {
+            "AWS_REGION" => format!("export AWS_DEFAULT_REGION='{word}'\n"),
+            _ => String::new(),
+        };
+        Some(format!("export {name}='{word}'\n{other}"))
     });
     output.data(lines.collect::<String>().as_bytes())?;
     Ok(Exit::Done)
