@@ -54,6 +54,7 @@ impl Mutation {
             | Self::CheckHold(_)
             | Self::CheckLogTerms { .. }
             | Self::CheckGrant { .. }
+            | Self::CheckNodeKey(_)
             | Self::SetAttached { .. }
             | Self::SetRetention { .. }
             | Self::SetHold { .. }

@@ -137,6 +137,8 @@ pub enum Conflict {
     LogTermsChanged,
     /// The row of the roster is not the one that was read.
     RosterChanged,
+    /// A node is enrolled with this key.
+    NodeKeyTaken,
     /// No such approval.
     NoApproval,
     /// The approval does not stand as it must for this step, or its time is over.

@@ -209,6 +209,8 @@ pub enum Mutation {
         /// The row from now on, with its revision.
         entry: Option<RosterEntry>,
     },
+    /// Changes nothing; refused while a node is enrolled with this key: one key is one node.
+    CheckNodeKey([u8; 32]),
     /// Asks for an act that takes two persons; its project must exist. What has been over for
     /// [`limits::APPROVAL_KEPT_MS`] by `now` is forgotten, at most
     /// [`limits::APPROVALS_FORGET_MAX`] at a time.

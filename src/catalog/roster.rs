@@ -299,6 +299,11 @@ impl RosterRow {
         }
     }
 
+    /// Whether it is a node that is enrolled with this key.
+    pub(super) fn is_node_of(&self, key: &[u8; 32]) -> bool {
+        matches!(self, Self::Node(node) if node.key == *key)
+    }
+
     /// Whether this row takes away what an earlier one gave. A job that starts gives; what keeps an
     /// older row looks again before it refuses.
     pub(super) const fn narrows(&self) -> bool {

@@ -7,10 +7,10 @@ use super::open::{Desk, call};
 use super::output::{CliError, Exit, Output};
 use crate::app::create_file;
 use crate::app::system::SystemEntropy;
-use crate::catalog::{RosterKind, RosterRow};
+use crate::catalog::{NodeRow, RosterKind, RosterRow, SharedCatalog};
 use crate::node::NewNode;
 use crate::types::{UseClass, limits};
-use crate::vault::NodeDraft;
+use crate::vault::{ErrorKind, NodeDraft, VaultError};
 
 const COLUMNS: [&str; 7] = [
     "node",
@@ -65,25 +65,20 @@ pub(super) fn run(
                     uses: uses.clone(),
                 };
                 let call = call(opened, "node enrol")?;
-                Ok(opened.vault.enrol_node(&call, draft).await?)
+                match opened.vault.enrol_node(&call, draft).await {
+                    Err(error) if error.kind() == ErrorKind::Conflict => {
+                        let nodes = nodes(&opened.catalog).await?;
+                        Err(taken(error, (name, key), &nodes))
+                    }
+                    made => Ok(made?),
+                }
             })?;
             output.note(&format!("{name} is a node of {cluster}"));
         }
         NodeCommand::List => {
             let catalog = desk.catalog()?;
-            let rows = super::serve::runtime()?.block_on(async {
-                let mut rows = Vec::new();
-                let mut after = String::new();
-                loop {
-                    let most = limits::PAGE_ENTRIES_MAX;
-                    let page = catalog.roster_page(RosterKind::Node, &after, most).await?;
-                    let Some((last, _)) = page.last() else {
-                        return Ok::<_, CliError>(rows);
-                    };
-                    after.clone_from(last);
-                    rows.extend(page.into_iter().filter_map(cells));
-                }
-            })?;
+            let nodes = super::serve::runtime()?.block_on(nodes(&catalog))?;
+            let rows: Vec<_> = nodes.into_iter().map(cells).collect();
             output.rows(COLUMNS, &rows)?;
         }
         NodeCommand::Remove { name } => {
@@ -97,13 +92,52 @@ pub(super) fn run(
     Ok(Exit::Done)
 }
 
-fn cells((name, entry): (String, crate::catalog::RosterEntry)) -> Option<[String; 7]> {
-    let RosterRow::Node(row) = entry.row else {
-        return None;
-    };
+/// All nodes that are enrolled, by name.
+async fn nodes(catalog: &SharedCatalog) -> Result<Vec<(String, NodeRow)>, CliError> {
+    let mut nodes = Vec::new();
+    let mut after = String::new();
+    loop {
+        let most = limits::PAGE_ENTRIES_MAX;
+        let page = catalog.roster_page(RosterKind::Node, &after, most).await?;
+        let Some((last, _)) = page.last() else {
+            return Ok(nodes);
+        };
+        after.clone_from(last);
+        nodes.extend(page.into_iter().filter_map(|(name, entry)| {
+            let RosterRow::Node(row) = entry.row else {
+                return None;
+            };
+            Some((name, row))
+        }));
+    }
+}
+
+/// Why a node cannot be enrolled that is one, or whose key is another's.
+fn taken(
+    error: VaultError,
+    (name, key): (&str, &[u8; 32]),
+    nodes: &[(String, NodeRow)],
+) -> CliError {
+    let told = CliError::from(error);
+    if let Some((_, row)) = nodes.iter().find(|(other, _)| other == name) {
+        let cluster = &row.cluster;
+        return told.hint(format!(
+            "{name} is a node of {cluster}: to enrol it anew, `kluis node remove {name}` first, \
+             which ends the sessions of its jobs"
+        ));
+    }
+    match nodes.iter().find(|(_, row)| row.key == *key) {
+        Some((other, _)) => told.hint(format!(
+            "it is the key of {other}: `kluis node init {name}` on {name} makes its own"
+        )),
+        None => told.hint("try again"),
+    }
+}
+
+fn cells((name, row): (String, NodeRow)) -> [String; 7] {
     let networks: Vec<String> = row.networks.iter().map(ToString::to_string).collect();
     let uses: Vec<&str> = row.uses.iter().map(UseClass::as_str).collect();
-    Some([
+    [
         name,
         row.cluster,
         row.partition
@@ -112,5 +146,5 @@ fn cells((name, entry): (String, crate::catalog::RosterEntry)) -> Option<[String
         BASE64.encode(&row.key),
         networks.join(" "),
         row.enrolled.to_string(),
-    ])
+    ]
 }

@@ -320,6 +320,9 @@ impl From<CatalogError> for VaultError {
 /// What was written is sealed under a key that went out of use meanwhile.
 const KEY_RETIRED: &str = "the dataset's key was replaced meanwhile";
 
+/// One key that vouched for two nodes would be in both their partitions.
+const KEY_TAKEN: &str = "the key is that of a node that is enrolled: each node has its own";
+
 const fn of_conflict(conflict: Conflict) -> (ErrorKind, &'static str) {
     match conflict {
         Conflict::ProjectExists => (ErrorKind::Conflict, "the project is there already"),
@@ -349,6 +352,7 @@ const fn of_conflict(conflict: Conflict) -> (ErrorKind, &'static str) {
             "how the project's records are kept was changed meanwhile",
         ),
         Conflict::RosterChanged => (ErrorKind::Conflict, "another change came in between"),
+        Conflict::NodeKeyTaken => (ErrorKind::Conflict, KEY_TAKEN),
         Conflict::NoApproval => (ErrorKind::InvalidArgument, "no such approval"),
         Conflict::ApprovalOver => (
             ErrorKind::Conflict,

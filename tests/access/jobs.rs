@@ -18,7 +18,19 @@ const HERE: &str = "127.0.0.1:5";
 /// A compute node.
 pub(crate) struct Node {
     name: &'static str,
-    key: Ed25519KeyPair,
+    pub(crate) key: Ed25519KeyPair,
+}
+
+/// A node of `hpc`, in no partition.
+pub(crate) fn draft(name: &str, key: [u8; 32]) -> NodeDraft {
+    NodeDraft {
+        name: name.to_owned(),
+        cluster: "hpc".to_owned(),
+        key,
+        networks: Vec::new(),
+        partition: None,
+        uses: Vec::new(),
+    }
 }
 
 impl Node {
@@ -29,7 +41,7 @@ impl Node {
         Self { name, key }
     }
 
-    async fn enrolled(world: &World, name: &'static str, cluster: &str) -> Self {
+    pub(crate) async fn enrolled(world: &World, name: &'static str, cluster: &str) -> Self {
         Self::enrolled_in(world, name, cluster, (None, &[])).await
     }
 
@@ -41,23 +53,22 @@ impl Node {
         (partition, uses): (Option<&str>, &[&str]),
     ) -> Self {
         let node = Self::new(name);
+        let key = node.key.public_key().as_ref().try_into();
         let draft = NodeDraft {
-            name: name.to_owned(),
             cluster: cluster.to_owned(),
-            key: node.key.public_key().as_ref().try_into().expect("32 bytes"),
-            networks: Vec::new(),
             partition: partition.map(|name| name.parse().expect("a partition")),
             uses: uses
                 .iter()
                 .map(|class| class.parse().expect("a class"))
                 .collect(),
+            ..draft(name, key.expect("32 bytes"))
         };
         let made = world.vault.enrol_node(&world.local(), draft).await;
         let _row = made.expect("enrolled");
         node
     }
 
-    fn claims(&self, world: &World, act: &str, job: &str) -> Value {
+    pub(crate) fn claims(&self, world: &World, act: &str, job: &str) -> Value {
         let now = world.vault.now().seconds();
         let jti = world.vault.new_event().expect("an id").to_string();
         json!({
@@ -66,7 +77,7 @@ impl Node {
         })
     }
 
-    fn sign(&self, header: &Value, claims: &Value) -> String {
+    pub(crate) fn sign(&self, header: &Value, claims: &Value) -> String {
         let part = |value: &Value| BASE64URL_NOPAD.encode(value.to_string().as_bytes());
         let message = format!("{}.{}", part(header), part(claims));
         let signature = self.key.sign(message.as_bytes());
@@ -83,7 +94,7 @@ impl Node {
 }
 
 /// Sends a statement.
-async fn tell(world: &World, verb: &str, statement: &str) -> Got {
+pub(crate) async fn tell(world: &World, verb: &str, statement: &str) -> Got {
     let body = json!({ "statement": statement }).to_string();
     let request = asked("POST", format!("/.kluis/v1/jobs/{verb}")).body(body);
     world.serve(None, &request).await
@@ -104,7 +115,7 @@ pub(crate) struct Stage {
     pub(crate) world: World,
     pub(crate) rosa: Keys,
     pub(crate) grant: GrantId,
-    node: Node,
+    pub(crate) node: Node,
 }
 
 /// Rosa reads `icu--ecg`, of which there is a version, and `icu--mri`; node `gpu-1` is of `hpc`.
@@ -347,12 +358,8 @@ async fn a_session_is_of_no_use_elsewhere() {
     );
     let key = stage.node.key.public_key().as_ref().try_into();
     let draft = NodeDraft {
-        name: "gpu-1".to_owned(),
-        cluster: "hpc".to_owned(),
-        key: key.expect("32 bytes"),
         networks: vec!["10.0.0.0/8".parse().expect("a network")],
-        partition: None,
-        uses: Vec::new(),
+        ..draft("gpu-1", key.expect("32 bytes"))
     };
     let made = world.vault.enrol_node(&world.local(), draft).await;
     let _row = made.expect("enrolled");
@@ -560,14 +567,7 @@ async fn a_key_that_anybody_can_sign_under_is_no_nodes() {
     let mut least = [0; 32];
     least[0] = 1;
     for key in [[0; 32], least] {
-        let draft = NodeDraft {
-            name: "gpu-9".to_owned(),
-            cluster: "hpc".to_owned(),
-            key,
-            networks: Vec::new(),
-            partition: None,
-            uses: Vec::new(),
-        };
+        let draft = draft("gpu-9", key);
         let made = world.vault.enrol_node(&world.local(), draft).await;
         assert!(made.is_err());
     }

@@ -2,10 +2,11 @@
 
 use kluis::policy::{Grant, GrantEffect, Terms};
 use kluis::types::BucketName;
-use kluis::vault::CardChange;
+use kluis::vault::{CardChange, ErrorKind};
+use ring::signature::KeyPair as _;
 use serde_json::json;
 
-use crate::jobs::{Node, Stage, keys, stage};
+use crate::jobs::{Node, Stage, draft, keys, stage};
 use crate::world::{World, asked, icu, name};
 
 /// Says what jobs may compute on `icu--ecg` for; nothing for whatever.
@@ -202,4 +203,35 @@ async fn az_12_over_the_network_partitions_and_use_classes_are_said_and_shown() 
     }
     let set = asked("POST", place).body("{\"use_class\":\"civil\"}");
     assert_eq!(world.serve(Some(&stage.rosa), &set).await.status, 403);
+}
+
+/// By one key for two nodes a job would choose whose partition and use classes it is judged by.
+#[tokio::test]
+async fn a_key_vouches_for_one_node_and_a_node_is_enrolled_once() {
+    let world = World::new().await;
+    let node = Node::enrolled(&world, "gpu-1", "hpc").await;
+    let key: [u8; 32] = node.key.public_key().as_ref().try_into().expect("32 bytes");
+    let enrol = async |name: &str, key| {
+        let draft = draft(name, key);
+        world.vault.enrol_node(&world.local(), draft).await
+    };
+    for (name, key, why) in [
+        ("gpu-2", key, "each node has its own"),
+        ("gpu-1", key, "enrolled already"),
+        ("gpu-1", [9; 32], "enrolled already"),
+    ] {
+        let refused = enrol(name, key).await.expect_err(why);
+        assert_eq!(refused.kind(), ErrorKind::Conflict);
+        assert!(refused.reason().contains(why), "{}", refused.reason());
+        assert!(
+            world
+                .last_intent()
+                .0
+                .query
+                .is_some_and(|q| q.contains(name))
+        );
+    }
+    let removed = world.vault.remove_node(&world.local(), "gpu-1").await;
+    removed.expect("removed");
+    let _row = enrol("gpu-2", key).await.expect("it is free again");
 }

@@ -527,3 +527,40 @@ fn a_demo_does_not_touch_what_it_did_not_make() {
     let told = vault.run(&["project", "list"]).expect(0, &["icu"]);
     assert!(!told.out.contains("demo"), "{}", told.out);
 }
+
+/// A key pasted twice, or an enrolment that is repeated, is told with what to do.
+#[test]
+fn a_node_and_its_key_are_enrolled_once() {
+    let vault = Vault::founded();
+    let key = |name: &str| {
+        let file = vault.path(name);
+        let file = file.to_str().expect("a path");
+        let at = ["--endpoint", "https://s3.example.org", "--output", file];
+        let told = run(&[&["--json", "node", "init", name][..], &at[..]].concat());
+        assert_eq!(told.code, 0, "{}", told.err);
+        let row: serde_json::Value = serde_json::from_str(&told.out).expect("a row");
+        row["key"].as_str().expect("a key").to_owned()
+    };
+    let (one, two) = (key("gpu-1"), key("gpu-2"));
+    let enrol = |name: &str, key: &str| {
+        vault.run(&["node", "enrol", name, "--cluster", "hpc1", "--key", key])
+    };
+    enrol("gpu-1", &one).expect(0, &["gpu-1 is a node of hpc1"]);
+    enrol("gpu-2", &one).expect(
+        1,
+        &[
+            "each node has its own",
+            "hint: it is the key of gpu-1: `kluis node init gpu-2` on gpu-2",
+        ],
+    );
+    for key in [&one, &two] {
+        enrol("gpu-1", key).expect(
+            1,
+            &["is enrolled already", "`kluis node remove gpu-1` first"],
+        );
+    }
+    let listed = vault.run(&["--json", "node", "list"]).out;
+    assert_eq!(listed.lines().count(), 1, "{listed}");
+    vault.run(&["node", "remove", "gpu-1"]).expect(0, &[]);
+    enrol("gpu-2", &one).expect(0, &["gpu-2 is a node of hpc1"]);
+}

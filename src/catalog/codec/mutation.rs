@@ -88,6 +88,7 @@ mutations! {
         CreateDataset = 2,
         DeleteDataset = 3,
         CheckHold = 110,
+        CheckNodeKey = 92,
         CreatePrincipal = 4,
         CreateCredential = 5,
         DeleteCredential = 6,

@@ -121,6 +121,7 @@ fn samples() -> Vec<Mutation> {
         Mutation::RestoreBlobs(vec![(BlobId::from_bytes([3; 16]), Timestamp::default())]),
         Mutation::RestoreSeq(9),
         Mutation::CheckHold(DatasetId::from_bytes([1; 16])),
+        Mutation::CheckNodeKey([7; 32]),
         check_grant(),
         check_log(400),
         Mutation::SetVersioning {

@@ -563,6 +563,24 @@ async fn a_row_of_the_roster_is_changed_by_who_read_it_last() {
     .await;
 }
 
+/// One key that two nodes have would vouch for jobs in both their partitions.
+#[tokio::test]
+async fn a_key_is_one_nodes() {
+    on_each(|catalog| async move {
+        let key = |byte| Mutation::CheckNodeKey([byte; 32]);
+        let enrolled = |name, byte| catalog.commit(vec![key(byte), enrol(name, None, Some(1))]);
+        assert_eq!(enrolled("gpu-1", 7).await, Ok(()));
+        assert_eq!(enrolled("gpu-2", 7).await, refused(Conflict::NodeKeyTaken));
+        assert_eq!(catalog.roster(RosterKind::Node, "gpu-2").await, Ok(None));
+        assert_eq!(commit(&catalog, key(8)).await, Ok(()));
+        commit(&catalog, enrol("gpu-1", Some(1), None))
+            .await
+            .unwrap();
+        assert_eq!(enrolled("gpu-2", 7).await, Ok(()));
+    })
+    .await;
+}
+
 /// A job where a node should be.
 fn node_entry_of_a_job() -> RosterEntry {
     let row = RosterRow::Job(job_row());

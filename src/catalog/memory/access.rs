@@ -149,6 +149,11 @@ impl State {
         Ok(())
     }
 
+    pub(super) fn check_node_key(&self, key: &[u8; 32]) -> Result<(), Conflict> {
+        let taken = self.roster.values().any(|entry| entry.row.is_node_of(key));
+        must(!taken, Conflict::NodeKeyTaken)
+    }
+
     pub(super) fn note_uses(&mut self, uses: Uses) {
         for (id, used) in uses.grants {
             if self.grants.contains_key(&id) {

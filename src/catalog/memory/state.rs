@@ -154,6 +154,7 @@ impl State {
                 was,
                 entry,
             } => Ok(self.set_roster((kind, name), was, entry)?),
+            Mutation::CheckNodeKey(key) => Ok(self.check_node_key(&key)?),
             Mutation::AskApproval { row, now } => self.ask_approval(row, now),
             Mutation::StepApproval { approval, step } => Ok(self.step_approval(&approval, &step)?),
             Mutation::NoteUses(uses) => {

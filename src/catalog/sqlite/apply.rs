@@ -91,6 +91,7 @@ pub(super) fn apply(
             was,
             entry,
         } => roster::set(conn, (*kind, name), *was, entry.as_ref()),
+        Mutation::CheckNodeKey(key) => roster::check_node_key(conn, key),
         Mutation::AskApproval { row, now } => approvals::ask(conn, row, *now),
         Mutation::StepApproval { approval, step } => approvals::step(conn, approval, step),
         Mutation::NoteUses(uses) => access::note_uses(conn, uses),

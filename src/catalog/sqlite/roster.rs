@@ -7,6 +7,7 @@ use super::apply::must;
 use super::sql;
 use crate::catalog::codec::encode_value;
 use crate::catalog::{CatalogError, Conflict, Mutation, RosterEntry, RosterKind};
+use crate::types::limits;
 
 /// A kind as the tables' column has it: the byte of its encoding.
 fn column(kind: RosterKind) -> Vec<u8> {
@@ -54,6 +55,21 @@ pub(super) fn page(
     sql::all(conn, select, bounds, |row| {
         Ok((row.get(0)?, sql::get_encoded(row, 1)?))
     })
+}
+
+/// That no node is enrolled with this key. Nodes are enrolled by hand, and seldom: all are read.
+pub(super) fn check_node_key(conn: &Connection, key: &[u8; 32]) -> Result<(), CatalogError> {
+    let mut after = String::new();
+    loop {
+        let place = (RosterKind::Node, after.as_str());
+        let nodes = page(conn, place, limits::PAGE_ENTRIES_MAX)?;
+        let taken = nodes.iter().any(|(_, entry)| entry.row.is_node_of(key));
+        must(!taken, Conflict::NodeKeyTaken)?;
+        let Some((last, _)) = nodes.into_iter().next_back() else {
+            return Ok(());
+        };
+        after = last;
+    }
 }
 
 /// `kind, name, entry`, as a dump has it.

@@ -40,7 +40,7 @@ pub struct NodeDraft {
 }
 
 impl Vault {
-    /// Enrols a node, which must be new.
+    /// Enrols a node, which must be new, as its key must be.
     pub async fn enrol_node(&self, call: &Call, draft: NodeDraft) -> Result<NodeRow, VaultError> {
         let name = draft.name;
         let key = data_encoding::BASE64.encode(&draft.key);
@@ -71,6 +71,11 @@ impl Vault {
             let error = VaultError::new(ErrorKind::InvalidArgument, why);
             return Err(self.turn_away(call, intent, error).await);
         }
+        if self.node(&name).await?.is_some() {
+            let why = "a node of this name is enrolled already";
+            let error = VaultError::new(ErrorKind::Conflict, why);
+            return Err(self.turn_away(call, intent, error).await);
+        }
         let row = NodeRow {
             cluster: draft.cluster,
             key: draft.key,
@@ -88,7 +93,8 @@ impl Vault {
                 row: RosterRow::Node(row.clone()),
             }),
         };
-        self.administer(call, intent, vec![change]).await?;
+        let own = Mutation::CheckNodeKey(row.key);
+        self.administer(call, intent, vec![own, change]).await?;
         Ok(row)
     }
 
