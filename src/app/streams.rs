@@ -18,7 +18,7 @@ use super::health::{Health, Spot};
 use super::notary::{log_keys, log_origin};
 use super::open::Opened;
 use super::shutdown::Shutdown;
-use crate::config::{Config, StreamForm};
+use crate::config::{Config, SecretError, StreamForm, read_secret_file};
 use crate::journal::Request;
 use crate::keyring::KeyRing;
 use crate::ledger::export::Form;
@@ -325,9 +325,8 @@ impl OtlpReceiver {
         let mut headers = vec![(header::CONTENT_TYPE, json)];
         if let Some(path) = &self.token {
             // Read each time: whoever renews it need not tell us.
-            let token = std::fs::read_to_string(path).map(zeroize::Zeroizing::new);
-            let token = token.map_err(|error| Refused(format!("the token's file: {error}")))?;
-            let value = zeroize::Zeroizing::new(format!("Bearer {}", token.trim()));
+            let token = read_secret_file(path).map_err(|error| unread(&error))?;
+            let value = zeroize::Zeroizing::new(format!("Bearer {}", token.expose().trim()));
             let mut value = HeaderValue::from_str(&value)
                 .map_err(|_not_one| Refused("the token is none".to_owned()))?;
             value.set_sensitive(true);
@@ -335,6 +334,17 @@ impl OtlpReceiver {
         }
         Ok(headers)
     }
+}
+
+/// Why there is no token, without the file's name: this is told where everybody reads it.
+fn unread(error: &SecretError) -> Refused {
+    Refused(match error {
+        SecretError::Read { source, .. } => format!("the token's file: {source}"),
+        SecretError::Exposed { .. } => {
+            "others can read the token's file, so it is not used: chmod 600".to_owned()
+        }
+        SecretError::Shape { .. } | SecretError::Missing { .. } => "the token is none".to_owned(),
+    })
 }
 
 #[async_trait]

@@ -84,3 +84,33 @@ async fn an_end_without_close_notify_is_no_receipt() {
         assert!(sent(End::Answers, bare_end).await.is_err());
     }
 }
+
+/// A token that every user of the machine reads is not sent, as no other such secret is used; and
+/// what is said of it names no file.
+#[test]
+fn a_token_that_others_read_is_not_used() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("token");
+    std::fs::write(&file, "secret\n").unwrap();
+    let receiver = OtlpReceiver {
+        place: Place::of("http://127.0.0.1:4318/v1/logs").unwrap(),
+        dial: None,
+        token: Some(file.clone()),
+        instance: String::new(),
+        form: Form::Otel,
+    };
+    for (mode, taken) in [(0o600, true), (0o640, true), (0o644, false), (0o604, false)] {
+        std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+        match receiver.headers() {
+            Ok(headers) => {
+                assert!(taken, "{mode:o}");
+                assert_eq!(headers[1].1.to_str().unwrap(), "Bearer secret");
+            }
+            Err(Refused(told)) => {
+                assert!(!taken && told.contains("chmod 600"), "{mode:o}: {told}");
+                assert!(!told.contains(&file.display().to_string()), "{told}");
+            }
+        }
+    }
+}

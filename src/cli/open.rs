@@ -294,11 +294,14 @@ fn keys(error: &KeyRingError) -> CliError {
         KeyRingError::Share(_) => "each custodian hands over her own share, by `kluis unseal`",
         KeyRingError::Split(_) => "docs/keys.md, \"Custodians\"",
         KeyRingError::Exposed { .. } => "the keys are for their owner alone",
+        KeyRingError::WrongRoot { .. } => {
+            "`keys.identity` names another root: after `kluis key change-root --to FILE` it is \
+             FILE; a copy of the keys goes with the root of its time"
+        }
         KeyRingError::Io { .. }
         | KeyRingError::Exists { .. }
         | KeyRingError::NotFound
         | KeyRingError::Damaged { .. }
-        | KeyRingError::WrongRoot { .. }
         | KeyRingError::NotAnIdentity { .. }
         | KeyRingError::PassphraseNeeded { .. }
         | KeyRingError::PassphraseEmpty

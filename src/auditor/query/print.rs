@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
 use datafusion::arrow::csv::WriterBuilder;
-use datafusion::arrow::json::LineDelimitedWriter;
+use datafusion::arrow::json::writer::{LineDelimited, WriterBuilder as JsonBuilder};
 use datafusion::arrow::util::pretty::pretty_format_batches;
 use datafusion::parquet::arrow::ArrowWriter;
 
@@ -104,7 +104,9 @@ impl Printer {
                 }
             }
             Format::Json => {
-                let mut writer = LineDelimitedWriter::new(Vec::new());
+                // As `--json` says of all commands: what is not there is null.
+                let builder = JsonBuilder::new().with_explicit_nulls(true);
+                let mut writer = builder.build::<_, LineDelimited>(Vec::new());
                 writer.write(batch).map_err(|error| failed(&error))?;
                 writer.finish().map_err(|error| failed(&error))?;
                 self.write(&writer.into_inner(), output)
@@ -163,12 +165,13 @@ impl Printer {
 
     /// What is held is shown.
     pub(super) fn pause(&mut self, output: &mut Output) -> Result<(), super::Wrong> {
+        // Who reads a file knows its columns, also where there is no row.
         if self.rows == 0
-            && self.format == Format::Parquet
+            && matches!(self.format, Format::Parquet | Format::Csv)
             && let Some(schema) = &self.schema
         {
             let empty = RecordBatch::new_empty(SchemaRef::clone(schema));
-            self.parquet(&empty)?;
+            self.batch(&empty, output)?;
         }
         Ok(self.table(output)?)
     }

@@ -129,7 +129,7 @@ fn shares_beside(identity: &Path) -> Vec<PathBuf> {
 
 fn fail(error: &OpenVaultError, report: &mut Report) {
     let told = refuse(error);
-    report.fail("keys", told.message(), &told.hints().join("; "));
+    report.fail("keys", told.message(), &super::mend(&told));
 }
 
 /// A secret file is for its owner alone.

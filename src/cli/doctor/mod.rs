@@ -54,6 +54,19 @@ struct Line {
 #[derive(Default)]
 struct Report(Vec<Line>);
 
+/// What others say of an error that mends it; that the doctor looks closer, it need not be told.
+fn mend(error: &CliError) -> String {
+    let others = error.hints().iter();
+    let others: Vec<&str> = others
+        .map(String::as_str)
+        .filter(|hint| !hint.contains("`kluis doctor`"))
+        .collect();
+    if others.is_empty() {
+        return "restore it from its backup (docs/keys.md)".to_owned();
+    }
+    others.join("; ")
+}
+
 impl Report {
     fn put(&mut self, check: &'static str, state: State, says: String, mend: Option<&str>) {
         self.0.push(Line {
@@ -97,7 +110,7 @@ pub(super) fn run(desk: Desk<'_>, output: &mut Output) -> Result<Exit, CliError>
             report.ok("config", format!("{} is valid", desk.path.display()));
             examine(&config, desk, &mut report)?;
         }
-        Err(error) => report.fail("config", error.message(), &error.hints().join("; ")),
+        Err(error) => report.fail("config", error.message(), &mend(&error)),
     }
     print(&report, output)
 }
