@@ -52,6 +52,12 @@ impl ApiError {
         }
     }
 
+    /// The same in other words, which are for the client.
+    #[must_use]
+    pub fn saying(self, title: String) -> Self {
+        Self { title, ..self }
+    }
+
     /// The error as an answer.
     #[must_use]
     pub fn to_response(&self) -> Response<Body> {
@@ -115,6 +121,7 @@ const fn said(kind: ErrorKind) -> (&'static str, &'static str) {
             "GrantElsewhere",
             "The grant that allows this is for other networks or partitions.",
         ),
+        ErrorKind::JobOver => ("JobOver", "The job's right is over, or another job's."),
         ErrorKind::TakesTwo => (
             "TakesTwo",
             "It takes two persons: one asks for it (`kluis approval ask`), another approves.",

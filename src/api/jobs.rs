@@ -88,12 +88,17 @@ impl From<Job> for Told {
     }
 }
 
-/// What is wrong with a job is about the client's own text.
+/// What is wrong with a job is about the client's own text; why its right is over, for who vouches
+/// for its account.
 fn told(error: VaultError) -> ApiError {
-    if error.kind() == ErrorKind::InvalidArgument {
-        return ApiError::bad(error.reason());
+    let (kind, reason) = (error.kind(), error.reason());
+    if kind == ErrorKind::InvalidArgument {
+        ApiError::bad(reason)
+    } else if kind == ErrorKind::JobOver {
+        ApiError::from(error).saying(reason)
+    } else {
+        error.into()
     }
-    error.into()
 }
 
 pub(super) async fn submit(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {

@@ -21,6 +21,7 @@ struct Shown {
     root: String,
     published: String,
     publisher: String,
+    signer: String,
     #[serde(flatten)]
     counts: Option<Counts>,
 }
@@ -43,6 +44,7 @@ impl Shown {
             root: HEXLOWER.encode(&published.digest),
             published: root.frozen.to_string(),
             publisher: published.publisher.to_string(),
+            signer: published.signer.to_string(),
             counts: counts.then_some(Counts {
                 objects: root.objects,
                 bytes: root.bytes,
@@ -167,6 +169,8 @@ struct WantedRun {
 #[derive(Serialize)]
 struct Keys {
     released: Vec<Key>,
+    /// Asked for by name, and erased.
+    gone: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -195,15 +199,17 @@ fn runs(ask: &Ask) -> Result<Vec<Run>, ApiError> {
 pub(super) async fn keys(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {
     let bucket: String = ask.parameter("bucket")?;
     let runs = runs(&ask)?;
-    let released = vault.release_keys(&ask.call, &bucket, runs).await?;
-    let released = released
+    let release = vault.release_keys(&ask.call, &bucket, runs).await?;
+    let released = release
+        .keys
         .iter()
         .map(|released| Key {
             key: released.key.to_string(),
             table: BASE64.encode(&released.table),
         })
         .collect();
-    Ok(json(StatusCode::OK, &Keys { released }))
+    let gone = release.gone.iter().map(ToString::to_string).collect();
+    Ok(json(StatusCode::OK, &Keys { released, gone }))
 }
 
 pub(super) async fn pack(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {

@@ -1,5 +1,7 @@
 //! `kluis dataset`: make, list, show, publish, delete; on the vault's host or over the network.
 
+use std::collections::BTreeSet;
+
 use http::Method;
 use serde::Deserialize;
 
@@ -37,7 +39,7 @@ pub(super) fn run(
             remote,
         } => {
             let environment = desk.environment;
-            return super::node::verify(version, (directory, remote), environment, output);
+            return super::verify::run(version, (directory, remote), environment, output);
         }
         DatasetCommand::Create { .. }
         | DatasetCommand::Describe { .. }
@@ -225,7 +227,7 @@ fn publish(
         }
     };
     let hidden = version.hidden.unwrap_or_default();
-    output.rows(VERSION_COLUMNS, &[version.cells(name)?])?;
+    show(vec![version], name, output)?;
     if hidden > 0 {
         output.note(&format!(
             "{} that no directory can show: S3 reads what is called so, a mount does not",
@@ -257,18 +259,37 @@ fn versions(name: &BucketName, way: &Way<'_>, output: &mut Output) -> Result<(),
             told.versions
         }
     };
-    let rows: Result<Vec<_>, CliError> = versions.into_iter().map(|one| one.cells(name)).collect();
-    output.rows(VERSION_COLUMNS, &rows?)
+    show(versions, name, output)
 }
 
-/// How versions are listed.
-const VERSION_COLUMNS: [&str; 6] = [
+/// Lists versions. A table has no room for the key that signs them, mostly one for all: it is said
+/// beside it.
+fn show(versions: Vec<Told>, name: &BucketName, output: &mut Output) -> Result<(), CliError> {
+    let signers = versions.iter().filter_map(|one| one.signer.clone());
+    let signers: BTreeSet<String> = signers.collect();
+    let rows: Result<Vec<_>, CliError> = versions.into_iter().map(|one| one.cells(name)).collect();
+    let rows = rows?;
+    if output.is_json() {
+        return output.rows(VERSION_COLUMNS, &rows);
+    }
+    let [columns @ .., _] = VERSION_COLUMNS;
+    let narrow: Vec<[String; 6]> = rows.into_iter().map(|[cells @ .., _]| cells).collect();
+    output.rows(columns, &narrow)?;
+    for signer in signers {
+        output.note(&format!("signed under {signer} (`--signer`)"));
+    }
+    Ok(())
+}
+
+/// How versions are listed; the last one in JSON alone.
+const VERSION_COLUMNS: [&str; 7] = [
     "version",
     "objects",
     "bytes",
     "published",
     "publisher",
     "root",
+    "signer",
 ];
 
 /// A published version as it is shown, and as the API tells it (`docs/api.md`).
@@ -282,6 +303,8 @@ struct Told {
     published: String,
     publisher: String,
     root: String,
+    /// The key that it is signed under; not told by gateways of before.
+    signer: Option<String>,
 }
 
 impl Told {
@@ -295,11 +318,12 @@ impl Told {
             publisher: published.publisher.to_string(),
             root: data_encoding::HEXLOWER.encode(&published.digest),
             hidden: Some(root.hidden),
+            signer: Some(published.signer.to_string()),
         }
     }
 
     /// As a row of a table, if it is a version of this dataset.
-    fn cells(self, name: &BucketName) -> Result<[String; 6], CliError> {
+    fn cells(self, name: &BucketName) -> Result<[String; 7], CliError> {
         if !self.version.starts_with(&format!("{}@", path(name))) {
             return Err(no_answer());
         }
@@ -310,6 +334,7 @@ impl Told {
             self.published,
             self.publisher,
             self.root,
+            self.signer.unwrap_or_default(),
         ])
     }
 }

@@ -18,7 +18,7 @@ pub struct Remote {
     pub credentials: Option<PathBuf>,
     /// The key that versions must be signed under, as `kluis dataset versions` shows it
     /// [default: the gateway's word]
-    #[arg(long, value_name = "HEX")]
+    #[arg(long, value_name = "HEX", value_parser = values::signer)]
     pub signer: Option<SignerKey>,
     /// Only what lies under this, as a right to a prefix allows: `adults/`
     /// [default: the whole version]
@@ -232,6 +232,10 @@ pub enum DatasetCommand {
         remote: Remote,
     },
     /// Compare a directory with a published version, by name, length and checksum
+    ///
+    /// 0: everything that a directory can show is there as the version says, and nothing else. A
+    /// folder marker of no bytes (`dir/`) is right where that directory is. Other names that no
+    /// directory can show are counted on standard error and decide nothing.
     #[command(
         after_long_help = "Example:\n  kluis dataset verify icu-sepsis/ecg-2024@3 /data/ecg --credentials job.env"
     )]

@@ -60,6 +60,7 @@ mod table;
 #[cfg(feature = "mount")]
 mod term;
 mod unseal;
+mod verify;
 pub mod way;
 mod webhook;
 pub(crate) mod words;

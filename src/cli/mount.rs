@@ -10,7 +10,7 @@ use tokio::net::UnixStream as Line;
 
 use super::args::Mount;
 use super::job;
-use super::node::{gateway_of, newest, open_at, refuse};
+use super::node::{gateway_of, newest, nothing_under, of_node, refuse};
 use super::output::{CliError, Exit, Output};
 use super::serve::runtime;
 use super::{supervise, term};
@@ -18,7 +18,7 @@ use crate::app::system::{SystemClock, SystemEntropy, forbid_dumps};
 use crate::app::{log, shutdown};
 use crate::config::{Config, Environment};
 use crate::mount::{MountAsk, Supervised, fuse_on, is_descriptor, serve};
-use crate::node::{DiskCache, Seen, Version, VersionAsk};
+use crate::node::{DiskCache, NodeError, Seen, Version, VersionAsk};
 use crate::types::{BlobId, limits};
 
 const MIB: u64 = 1024 * 1024;
@@ -120,7 +120,7 @@ fn how(ask: &Mount) -> Result<MountAsk, CliError> {
     Ok(MountAsk {
         disk,
         through_gateway: ask.through_gateway,
-        name: format!("kluis-{unguessable}"),
+        random: unguessable.to_string(),
         directory: ask.directory.clone(),
         allow_other: ask.allow_other,
         direct: ask.direct_io,
@@ -172,16 +172,13 @@ async fn version(ask: &Mount, environment: &Environment) -> Result<Version, CliE
         root: ask.root,
         prefix: ask.remote.prefix.clone(),
     };
-    let opened = open_at(gateway, &wanted, limits::MOUNT_PAGES_BYTES).await;
-    let version = opened.map_err(|error| {
-        if error.message().contains("NoSuchVersion") {
-            return error;
-        }
-        error.hint(
-            "a mount takes the right to list and read the whole dataset; a right to a prefix mounts \
-             what lies under it: --prefix PREFIX",
-        )
-    })?;
+    let hinted = |error: NodeError| refused(&error, ask);
+    let version = Version::open(gateway, &wanted, limits::MOUNT_PAGES_BYTES)
+        .await
+        .map_err(hinted)?;
+    if !wanted.prefix.is_empty() && version.is_empty().await.map_err(hinted)? {
+        return Err(nothing_under(&wanted.prefix));
+    }
     let no = |error: &dyn std::error::Error| CliError::of(Exit::No, error);
     let seen = match (&ask.seen, rustix::process::getuid().is_root()) {
         (Some(directory), _) => Some(Seen::at(directory.clone()).map_err(|error| no(&error))?),
@@ -200,4 +197,80 @@ async fn version(ask: &Mount, environment: &Environment) -> Result<Version, CliE
         judged.map_err(|error| no(&error))?;
     }
     Ok(version)
+}
+
+/// A version that cannot be opened, with what may mend that.
+fn refused(error: &NodeError, ask: &Mount) -> CliError {
+    let told = of_node(error);
+    let hint = match error {
+        NodeError::Refused(words) => {
+            let code = words.split(':').next().unwrap_or_default();
+            hint(code, ask.on.node.is_some())
+        }
+        NodeError::Integrity(_) if ask.root.is_some() || ask.remote.signer.is_some() => Some(
+            "are --root and --signer those of this version? `kluis dataset versions` shows both; \
+             if they are, what came is another one and is not to be read",
+        ),
+        NodeError::Absent
+        | NodeError::Erased
+        | NodeError::Integrity(_)
+        | NodeError::Unreachable(_) => None,
+    };
+    match hint {
+        Some(hint) => told.hint(hint),
+        None => told,
+    }
+}
+
+/// What may mend a refusal by its code; of a job on this node, or of who signs by herself.
+fn hint(code: &str, job: bool) -> Option<&'static str> {
+    match (code, job) {
+        ("JobOver", _) => Some(
+            "a right is for one job: `kluis job submit` asks for the next one, and `kluis job \
+             list` shows a person those of hers that wait or run",
+        ),
+        ("InvalidToken", true) => Some(
+            "is this node enrolled, by this name and with this key? On the vault's host: `kluis \
+             node list`",
+        ),
+        ("ExpiredToken", true) => Some("is this machine's clock right?"),
+        ("AccessDenied", true) => Some(
+            "a job's right is for one version, cluster and account (--account), and its person \
+             must still be let read that version: `kluis job list`, by that person, shows the right",
+        ),
+        ("AccessDenied", false) => Some(
+            "a mount takes the right to list and read the whole dataset; a right to a prefix \
+             mounts what lies under it: --prefix PREFIX",
+        ),
+        ("InvalidAccessKeyId", false) => Some(
+            "the credential is not known, or over: `kluis whoami` says whose is used, `kluis \
+             login` makes a session",
+        ),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_of_a_jobs_right_is_no_matter_of_a_prefix() {
+        let codes = ["AccessDenied", "JobOver", "InvalidToken", "ExpiredToken"];
+        for code in codes {
+            let told = hint(code, true);
+            assert!(
+                told.is_some_and(|told| !told.contains("--prefix")),
+                "{code}"
+            );
+        }
+        assert!(hint("AccessDenied", false).is_some_and(|told| told.contains("--prefix PREFIX")));
+        for code in ["NoSuchVersion", "GrantOver", "SlowDown", ""] {
+            assert_eq!(
+                (hint(code, true), hint(code, false)),
+                (None, None),
+                "{code}"
+            );
+        }
+    }
 }

@@ -388,6 +388,7 @@ const fn exit_of(kind: ErrorKind) -> Exit {
         | ErrorKind::GrantOver
         | ErrorKind::GrantNotYet
         | ErrorKind::GrantElsewhere
+        | ErrorKind::JobOver
         | ErrorKind::TakesTwo
         | ErrorKind::TokenInvalid
         | ErrorKind::TokenExpired

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::keyring::is_recipient;
 use crate::ledger::{Outcome, parse_event};
+use crate::manifest::SignerKey;
 use crate::types::{
     AccessKeyId, BucketName, BucketRef, DatasetName, EventId, PrincipalId, ProjectName, Timestamp,
     is_small_order,
@@ -32,6 +33,11 @@ pub enum ValueError {
     /// A hash that is not 64 hex digits.
     #[error("a SHA-256 is written as 64 lower-case hex digits")]
     Digest,
+    /// A key of versions that is not 64 hex digits.
+    #[error(
+        "a signer is written as 64 lower-case hex digits, as `kluis dataset versions` shows it"
+    )]
+    Signer,
     /// A key that is not 32 bytes in base64, or that anybody can sign under.
     #[error("a node's key is 32 bytes in base64, as `kluis node init` prints it; no other")]
     NodeKey,
@@ -160,6 +166,11 @@ pub fn digest(text: &str) -> Result<[u8; 32], ValueError> {
     bytes.try_into().map_err(|_length| ValueError::Digest)
 }
 
+/// Reads the key that signs versions.
+pub fn signer(text: &str) -> Result<SignerKey, ValueError> {
+    text.parse().map_err(|_not_hex| ValueError::Signer)
+}
+
 /// Reads a node's public key.
 pub fn node_key(text: &str) -> Result<[u8; 32], ValueError> {
     let bytes = data_encoding::BASE64.decode(text.as_bytes());
@@ -282,6 +293,21 @@ mod tests {
             "icu/ecg@3",
         ] {
             assert_eq!(dataset(bad), Err(ValueError::Dataset), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_signer_is_64_hex_digits() {
+        let text = "0a".repeat(32);
+        assert_eq!(signer(&text), Ok(SignerKey::from_bytes([10; 32])));
+        for bad in [
+            "",
+            "00",
+            &text.to_uppercase(),
+            &text[1..],
+            &format!("{text}0a"),
+        ] {
+            assert_eq!(signer(bad), Err(ValueError::Signer), "{bad}");
         }
     }
 

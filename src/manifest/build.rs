@@ -241,6 +241,12 @@ impl Builder {
     }
 }
 
+/// Whether a key is that of a folder marker: it ends with a slash, and could be a directory's.
+#[must_use]
+pub fn is_marker(key: &str) -> bool {
+    key.ends_with('/') && shown_as(key.as_bytes()).is_some()
+}
+
 /// Directory and name under which an object is shown; the name is empty for a directory's own
 /// marker. `None` if no directory can show it.
 fn shown_as(key: &[u8]) -> Option<(&[u8], &[u8])> {

@@ -21,7 +21,7 @@ mod tests;
 #[cfg(test)]
 mod vectors;
 
-pub use build::{Builder, Built, Listed};
+pub use build::{Builder, Built, Listed, is_marker};
 pub use index::{Index, PageRef};
 pub use page::{Entry, EntryRef, FileEntry, Page};
 pub use part::{Part, Range, Scope};

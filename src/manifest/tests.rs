@@ -131,6 +131,28 @@ fn what_no_directory_can_show_is_kept_apart() {
 }
 
 #[test]
+fn a_folder_marker_is_a_key_that_a_directory_could_have() {
+    for marker in ["d/", "ok/dir/", "with space/", ".hidden/"] {
+        assert!(is_marker(marker), "{marker}");
+    }
+    let long = format!("{}/", "n".repeat(256));
+    for other in [
+        "d",
+        "/",
+        "a//",
+        "/d/",
+        "",
+        ".kluis/",
+        ".kluis/d/",
+        "../",
+        "a/./",
+        &long,
+    ] {
+        assert!(!is_marker(other), "{other}");
+    }
+}
+
+#[test]
 fn objects_out_of_order_are_refused() {
     for pair in [["b", "a"], ["a", "a"], ["a/b", "a.b/c"], ["d/x", "c/x"]] {
         let mut builder = Builder::default();

@@ -41,6 +41,8 @@ fn errno(halt: &Halt) -> Errno {
     match halt {
         Halt::Interrupted => Errno::EINTR,
         Halt::Failed(NodeError::Absent) => Errno::ENOENT,
+        // Neither a matter of rights nor of a name that is not there: the directory shows it.
+        Halt::Failed(NodeError::Erased) => Errno::ENODATA,
         Halt::Failed(NodeError::Refused(_)) => Errno::EACCES,
         Halt::Failed(NodeError::Unreachable(_) | NodeError::Integrity(_)) => Errno::EIO,
     }
@@ -189,6 +191,7 @@ impl fuser::Filesystem for Filesystem {
         }
         let state = Arc::clone(&self.state);
         let parent = u64::from(parent);
+        let named = String::from_utf8_lossy(&name).into_owned();
         let work = move || {
             let (state, name) = (Arc::clone(&state), name.clone());
             async move {
@@ -203,7 +206,7 @@ impl fuser::Filesystem for Filesystem {
                 if let Halt::Failed(error) = &halt
                     && !matches!(error, NodeError::Absent)
                 {
-                    state.failed("", error);
+                    state.failed(&named, error);
                 }
                 reply.error(errno(&halt));
             }
@@ -248,11 +251,13 @@ impl fuser::Filesystem for Filesystem {
         let direct = self.ask.direct;
         let opening = Arc::clone(&state);
         let opened = async move {
-            let found = opening.version.at(place).await?;
+            let found = opening.version.at(place).await;
+            let found = found.inspect_err(|error| opening.failed("", error))?;
             if let Kind::File(file) = &found.kind {
                 opening.bring_after(place, file.bytes);
             }
-            opening.contents.open(&found, 1).await
+            let open = opening.contents.open(&found, 1).await;
+            open.inspect_err(|error| opening.failed(&found.key().unwrap_or_default(), error))
         };
         self.wait(request, opened, move |opened| match opened {
             Ok(open) => {
@@ -268,12 +273,7 @@ impl fuser::Filesystem for Filesystem {
                 };
                 reply.opened(FileHandle(handle), how);
             }
-            Err(halt) => {
-                if let Halt::Failed(error) = &halt {
-                    state.failed("open", error);
-                }
-                reply.error(errno(&halt));
-            }
+            Err(halt) => reply.error(errno(&halt)),
         });
     }
 
@@ -312,7 +312,9 @@ impl fuser::Filesystem for Filesystem {
         });
         let answer = move |read: Result<Plain, Halt>| match read {
             Ok(plain) => reply.data(&plain.bytes()),
-            Err(Halt::Interrupted) => reply.error(Errno::EINTR),
+            Err(halt @ (Halt::Interrupted | Halt::Failed(NodeError::Erased))) => {
+                reply.error(errno(&halt));
+            }
             Err(Halt::Failed(_told)) => reply.error(Errno::EIO),
         };
         // What is in memory is answered here; the rest goes on elsewhere where this left off.

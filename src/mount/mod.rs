@@ -9,6 +9,7 @@ mod device;
 mod filesystem;
 mod handover;
 mod mounted;
+mod own;
 mod plan;
 mod point;
 mod signals;
@@ -60,8 +61,8 @@ pub struct MountAsk {
     pub memory_bytes: usize,
     /// A cache of sealed bytes on the disk.
     pub disk: Option<Arc<DiskCache>>,
-    /// A random name, for the directory of the plan.
-    pub name: String,
+    /// 32 random digits, for the directory of the plan.
+    pub random: String,
     /// Whom files belong to.
     pub owner: (u32, u32),
     /// The account that may write the plan, if it is not the one that mounts.
@@ -233,7 +234,10 @@ fn state(version: Arc<Version>, ask: &MountAsk) -> io::Result<State> {
     };
     // A quarter: what is ahead must not push out what is being read.
     let orders = Orders::new(u64::try_from(bytes / 4).unwrap_or(u64::MAX));
-    let plan = PlanFile::new(&ask.name, ask.plan_writer.or(ask.reader))?;
+    let plan = PlanFile::new(
+        &format!("{}{}", own::PREFIX, ask.random),
+        ask.plan_writer.or(ask.reader),
+    )?;
     let contents = Arc::new(contents);
     Ok(State::new(version, keys, contents, (orders, plan)))
 }
@@ -324,8 +328,8 @@ async fn renew(state: Arc<State>, notifier: Arc<Notifier>) {
             )));
         }
         let now = state.keys.lease().refusal();
-        if let Some(code) = now.as_ref().filter(|_| !refused) {
-            state.error("", &format!("reading ended: the gateway refuses ({code})"));
+        if let Some(why) = now.as_ref().filter(|_| !refused) {
+            state.error("", &format!("reading ended: {why}"));
             state.contents.forget();
             drop(tokio::spawn(forget(
                 Arc::clone(&notifier),

@@ -5,9 +5,9 @@
 //! emptied. Where root mounts for another, the file is that one's and its directory stays root's:
 //! who writes the file cannot put another in its place.
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, fchown};
+use std::os::unix::fs::{OpenOptionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -15,6 +15,7 @@ use std::time::{Duration, SystemTime};
 use rustix::fs::OFlags;
 use tokio::time::Instant;
 
+use super::own::{self, Own};
 use super::state::State;
 use crate::node::Version;
 use crate::types::limits;
@@ -26,31 +27,27 @@ const PLACES: [&str; 2] = ["/dev/shm", "/tmp"];
 
 /// The file; it goes with this.
 pub(super) struct PlanFile {
-    directory: PathBuf,
+    own: Own,
     path: PathBuf,
 }
 
 impl PlanFile {
-    /// Makes one in a directory of its own, which nobody else may enter. `name`: the directory's,
-    /// which nobody may guess. `writer`: the account that may write it, if it is not this one.
+    /// Makes one in a directory of its own, which nobody else may enter, and removes what mounts of
+    /// this account left that were killed. `name`: the directory's, which nobody may guess.
+    /// `writer`: the account that may write it, if it is not this one.
     pub(super) fn new(name: &str, writer: Option<u32>) -> io::Result<Self> {
         // Another account has to get through to the file, and no further.
         let mode = if writer.is_some() { 0o711 } else { 0o700 };
         let mut last = io::Error::from(io::ErrorKind::NotFound);
-        for place in PLACES {
-            let directory = Path::new(place).join(name);
-            let own = DirBuilder::new().mode(mode).create(&directory);
-            let path = directory.join("plan");
-            let mut options = OpenOptions::new();
-            let options = options.create_new(true).write(true).mode(0o600);
-            match own.and_then(|()| options.open(&path)) {
-                Ok(file) => {
-                    // Made first, so that an error removes the directory again.
-                    let plan = Self { directory, path };
+        for place in PLACES.map(Path::new) {
+            own::sweep(place);
+            match Own::new(place, name, mode) {
+                Ok((own, file)) => {
                     if writer.is_some() {
                         fchown(&file, writer, None)?;
                     }
-                    return Ok(plan);
+                    let path = own.file();
+                    return Ok(Self { own, path });
                 }
                 Err(error) => last = error,
             }
@@ -72,7 +69,7 @@ impl PlanFile {
 
     /// Removes the file. The kernel may hold the rest of a mount for as long as a file is open.
     pub(super) fn remove(&self) {
-        if let Err(error) = std::fs::remove_dir_all(&self.directory) {
+        if let Err(error) = self.own.remove() {
             tracing::debug!(%error, "the directory of the plan is gone, or left");
         }
     }
@@ -91,12 +88,6 @@ impl PlanFile {
             .read_to_end(&mut text)?;
         file.set_len(0)?;
         Ok(text)
-    }
-}
-
-impl Drop for PlanFile {
-    fn drop(&mut self) {
-        self.remove();
     }
 }
 
@@ -210,7 +201,8 @@ mod tests {
     #[test]
     fn a_link_in_the_place_of_the_file_is_not_followed() {
         let plan = PlanFile::new("kluis-test-of-links", None).unwrap();
-        let other = plan.directory.join("other");
+        let top = tempfile::tempdir().unwrap();
+        let other = top.path().join("other");
         std::fs::write(&other, "not a plan").unwrap();
         std::fs::remove_file(&plan.path).unwrap();
         std::os::unix::fs::symlink(&other, &plan.path).unwrap();

@@ -227,8 +227,10 @@ impl State {
         tokio::spawn(Arc::clone(&self.contents).bring(first));
     }
 
-    /// Notes an error for `.kluis/errors`.
+    /// Notes an error for `.kluis/errors`: of a file, or (without a key) of the version.
     pub(super) fn error(&self, key: &str, what: &str) {
+        let version = self.name();
+        let key = if key.is_empty() { &version } else { key };
         self.failed.fetch_add(1, Ordering::Relaxed);
         tracing::warn!(key, what, "a read failed");
         let mut errors = lock(&self.errors);

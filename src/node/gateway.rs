@@ -12,7 +12,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::credentials::{Credentials, Source};
+use super::credentials::{Credentials, Current, Source};
 use super::job::{Act, JobSource, Started};
 use super::line::{Lines, Patience, Take};
 use super::web_identity::element;
@@ -31,6 +31,8 @@ const LINE: Patience = Patience {
 const PAUSE: Duration = Duration::from_millis(100);
 /// The longest pause.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
+/// How long what was said of a job that is over is taken for an answer.
+const OVER: Duration = Duration::from_secs(5);
 /// An answer that is read whole: 1,000 tables of several extents each.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
@@ -61,6 +63,11 @@ pub enum GatewayError {
 impl GatewayError {
     pub(super) fn broken(error: &dyn std::fmt::Display) -> Self {
         Self::Unreachable(error.to_string())
+    }
+
+    /// Whether it is refused because of the session, which is over or of a job that is.
+    fn knows_no_session(&self) -> bool {
+        matches!(self, Self::Refused { code, .. } if code == "InvalidAccessKeyId")
     }
 
     /// Whether another try may do better.
@@ -109,8 +116,8 @@ pub struct Gateway {
     lines: Lines,
     credentials: Credentials,
     clock: Arc<dyn Clock>,
-    /// One session of a job is asked for at a time.
-    renewing: tokio::sync::Mutex<()>,
+    /// One session of a job is asked for at a time; with why there is none, since when.
+    renewing: tokio::sync::Mutex<Option<(GatewayError, Instant)>>,
     patience: Duration,
 }
 
@@ -290,11 +297,59 @@ impl Gateway {
     /// One try: the answer's body, piece by piece.
     pub(super) async fn read(&self, asking: &Asking, take: Take<'_>) -> Result<(), GatewayError> {
         self.refresh().await?;
-        self.lines.read(&|| self.signed(asking), served, take).await
+        let used = self.credentials.current();
+        let signed = || self.signed(asking, &used);
+        match self.lines.read(&signed, served, take).await {
+            Err(error) if error.knows_no_session() => {
+                let next = self.session_after(&used, error).await?;
+                let signed = || self.signed(asking, &next);
+                self.lines.read(&signed, served, take).await
+            }
+            done => done,
+        }
     }
 
-    fn signed(&self, asking: &Asking) -> Result<Request<Full<Bytes>>, GatewayError> {
-        let current = self.credentials.current();
+    /// The session in the place of a job's that is not taken any more before its time; or why
+    /// there is none, in the gateway's words on the job.
+    async fn session_after(
+        &self,
+        used: &Arc<Current>,
+        refused: GatewayError,
+    ) -> Result<Arc<Current>, GatewayError> {
+        let Some(source) = self.credentials.job() else {
+            return Err(refused);
+        };
+        let mut over = self.renewing.lock().await;
+        let now = self.credentials.current();
+        if !Arc::ptr_eq(used, &now) {
+            return Ok(now);
+        }
+        if let Some((told, since)) = over.as_ref()
+            && since.elapsed() < OVER
+        {
+            return Err(told.clone());
+        }
+        let answer = self.state_job(source, Act::Start).await;
+        let started = answer.map(|answer| serde_json::from_slice::<Started>(&answer).ok());
+        let next = match started {
+            Ok(Some(started)) => {
+                self.credentials.renewed(&started);
+                Ok(self.credentials.current())
+            }
+            Err(why @ GatewayError::Refused { .. }) => Err(why),
+            Ok(None) | Err(GatewayError::Unreachable(_)) => Err(refused.clone()),
+        };
+        // One that is refused at once, too, is followed by none before this is over.
+        let told = next.as_ref().err().unwrap_or(&refused).clone();
+        *over = Some((told, Instant::now()));
+        next
+    }
+
+    fn signed(
+        &self,
+        asking: &Asking,
+        current: &Current,
+    ) -> Result<Request<Full<Bytes>>, GatewayError> {
         let hash;
         let payload = if asking.body.is_empty() {
             EMPTY_PAYLOAD

@@ -11,9 +11,9 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout_at};
 use zeroize::Zeroizing;
 
-use super::NodeError;
 use super::gateway::GatewayError;
 use super::version::Version;
+use super::{DENIED, NodeError, words};
 use crate::manifest::FileEntry;
 use crate::seal::Table;
 use crate::types::limits;
@@ -37,6 +37,9 @@ struct Run<'a> {
 #[derive(serde::Deserialize)]
 struct Answer {
     released: Vec<Released>,
+    /// Asked for by name, and erased.
+    #[serde(default)]
+    gone: Vec<String>,
 }
 
 #[derive(serde::Deserialize)]
@@ -90,14 +93,14 @@ impl Lease {
     pub async fn check(&self, key: &str, patience: Duration) -> Result<(), NodeError> {
         let refused = |key: &str| lock(&self.refused).contains(key);
         if refused(key) {
-            return Err(NodeError::Refused("AccessDenied".into()));
+            return Err(NodeError::Refused(DENIED.into()));
         }
         let end = Instant::now() + patience;
         let mut term = self.term.subscribe();
         loop {
             let now = term.borrow_and_update().clone();
-            if let Some(code) = now.refused {
-                return Err(NodeError::Refused(code));
+            if let Some(why) = now.refused {
+                return Err(NodeError::Refused(why));
             }
             if Instant::now() < now.until {
                 return Ok(());
@@ -294,9 +297,14 @@ impl Keys {
             return Ok(released);
         }
         let batch = self.batch(key, ahead);
-        self.request(&batch).await?;
-        let denied = || NodeError::Refused("AccessDenied".into());
-        self.here(key).ok_or_else(denied)
+        let gone = self.request(&batch).await?;
+        self.here(key).ok_or_else(|| {
+            if gone.iter().any(|erased| erased == key) {
+                NodeError::Erased
+            } else {
+                NodeError::Refused(DENIED.into())
+            }
+        })
     }
 
     /// What to ask for together with `key`.
@@ -323,7 +331,8 @@ impl Keys {
         batch
     }
 
-    async fn request(&self, batch: &[(String, usize)]) -> Result<(), NodeError> {
+    /// Asks for keys; those of what was asked for by name that were erased.
+    async fn request(&self, batch: &[(String, usize)]) -> Result<Vec<String>, NodeError> {
         let runs = batch.iter().map(|(from, count)| Run {
             from,
             count: *count,
@@ -363,7 +372,7 @@ impl Keys {
             };
             state.tables.remove(&oldest);
         }
-        Ok(())
+        Ok(answer.gone)
     }
 
     /// Renews the lease for what is open; which of it is refused from now on, and was not before:
@@ -385,8 +394,12 @@ impl Keys {
                         refused.extend(renewed.refused);
                     }
                 }
-                Err(GatewayError::Refused { status, code, .. }) if (400..500).contains(&status) => {
-                    self.end(code);
+                Err(GatewayError::Refused {
+                    status,
+                    code,
+                    title,
+                }) if (400..500).contains(&status) => {
+                    self.end(words(&code, &title));
                     return Vec::new();
                 }
                 Err(error) => {
@@ -407,15 +420,15 @@ impl Keys {
         refused.difference(&before).cloned().collect()
     }
 
-    /// Ends the lease, until it is renewed: every key is forgotten.
-    pub fn end(&self, code: String) {
+    /// Ends the lease, until it is renewed, and says why: every key is forgotten.
+    pub fn end(&self, why: String) {
         let mut state = lock(&self.state);
         state.tables.clear();
         state.order.clear();
         drop(state);
         self.lease.term.send_replace(Term {
             until: Instant::now(),
-            refused: Some(code),
+            refused: Some(why),
         });
     }
 }

@@ -47,6 +47,9 @@ pub enum NodeError {
     /// There is no such file or directory.
     #[error("no such file or directory")]
     Absent,
+    /// The version names it, and it was erased: its contents are there no more.
+    #[error("it was erased: its name and length stand in the version, its contents are gone")]
+    Erased,
     /// The gateway says no: never allowed, or not any more.
     #[error("the gateway refuses it: {0}")]
     Refused(String),
@@ -58,10 +61,26 @@ pub enum NodeError {
     Integrity(&'static str),
 }
 
+/// What the gateway calls an object that is not there.
+const GONE: &str = "NoSuchObject";
+/// What it says of everything that is not allowed; its title says nothing more.
+const DENIED: &str = "AccessDenied";
+
+/// A refusal for a person: the gateway's code, and what it says of it.
+pub(crate) fn words(code: &str, title: &str) -> String {
+    let title = title.trim_end_matches('.');
+    if title.is_empty() || code == DENIED {
+        return code.to_owned();
+    }
+    format!("{code}: {title}")
+}
+
 impl From<GatewayError> for NodeError {
     fn from(error: GatewayError) -> Self {
         match error {
-            GatewayError::Refused { code, .. } => Self::Refused(code),
+            // A node asks for what the signed version names alone.
+            GatewayError::Refused { code, .. } if code == GONE => Self::Erased,
+            GatewayError::Refused { code, title, .. } => Self::Refused(words(&code, &title)),
             GatewayError::Unreachable(reason) => Self::Unreachable(reason),
         }
     }

@@ -8,7 +8,7 @@ use super::NodeError;
 use super::gateway::{Asking, Gateway};
 use super::kept::Kept;
 use super::tree::Place;
-use crate::manifest::{Digest, Index, Page, PageRef, Part, Root, Scope, SignerKey, digest};
+use crate::manifest::{Digest, Entry, Index, Page, PageRef, Part, Root, Scope, SignerKey, digest};
 use crate::seal::{DataKey, open_blob};
 use crate::types::{BucketName, Secret};
 use bytes::Bytes;
@@ -142,6 +142,19 @@ impl Version {
     pub fn entries_count(&self) -> u64 {
         let pages = self.index.pages().iter();
         pages.map(|page| u64::from(page.entries)).sum()
+    }
+
+    /// Whether no object is in it: of a part, that its prefix is no key's beginning.
+    pub async fn is_empty(&self) -> Result<bool, NodeError> {
+        for number in 0..self.index.pages().len() {
+            let page = self.page(number).await?;
+            for entry in (0..page.len()).filter_map(|at| page.get(at)) {
+                if matches!(entry.entry()?, Entry::File(_)) {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
     }
 
     /// The root's digest.

@@ -69,6 +69,11 @@ const fn answer(kind: ErrorKind) -> Answer {
             FORBIDDEN,
             "GrantElsewhere: the grant that allows this is for other networks or partitions.",
         ),
+        ErrorKind::JobOver => no(
+            Code::AccessDenied,
+            FORBIDDEN,
+            "JobOver: the job's right is over, or another job's.",
+        ),
         ErrorKind::TakesTwo => no(
             Code::AccessDenied,
             FORBIDDEN,
@@ -340,6 +345,7 @@ mod tests {
         (ErrorKind::GrantOver, "AccessDenied", 403),
         (ErrorKind::GrantNotYet, "AccessDenied", 403),
         (ErrorKind::GrantElsewhere, "AccessDenied", 403),
+        (ErrorKind::JobOver, "AccessDenied", 403),
         (ErrorKind::Locked, "AccessDenied", 403),
         (ErrorKind::InvalidRule, "InvalidRequest", 400),
         (ErrorKind::NotLocking, "InvalidRequest", 400),

@@ -27,6 +27,8 @@ pub enum ErrorKind {
     GrantNotYet,
     /// Not allowed from here, said to who holds the grant.
     GrantElsewhere,
+    /// A job's right is over, or another job's by now; said to a node that vouches for its account.
+    JobOver,
     /// Allowed to her, once another person has approved it (AZ-10).
     TakesTwo,
     /// A token that says who somebody is is not believed.
@@ -146,6 +148,7 @@ impl ErrorKind {
             | Self::GrantOver
             | Self::GrantNotYet
             | Self::GrantElsewhere
+            | Self::JobOver
             | Self::TakesTwo
             | Self::BodySignature
             | Self::Locked

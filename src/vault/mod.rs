@@ -66,7 +66,7 @@ pub use people::visas::{VisaTerms, VisaWord};
 pub use scim::{Adoption, Found, Listed, NewSource, ScimAsk, ScimRefusal, SourceDraft, Teller};
 pub use snapshot::{Adopted, Back, Body, ChainFault, Snapshot};
 pub use sweep::{GRACE_MS_MIN, SweepAsk, Swept};
-pub use versions::release::{Opening, ReadReport, Released, Run};
+pub use versions::release::{Opening, ReadReport, Release, Released, Run};
 pub use versions::straight::{Presigned, StraightAsk};
 
 use crate::catalog::{Mutation, SharedCatalog};

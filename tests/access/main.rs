@@ -7,6 +7,7 @@ mod clearance;
 mod depositor;
 mod forms;
 mod grants;
+mod job_over;
 mod jobs;
 mod key_scopes;
 mod partitions;

@@ -286,7 +286,7 @@ fn an_answers_texts_cannot_steer_a_terminal() {
     );
     let version = format!(
         r#"{{"version": "icu/ecg@1{evil}", "objects": 1, "bytes": 1, "published": "{evil}",
-            "publisher": "{evil}", "root": "{evil}", "hidden": 3}}"#
+            "publisher": "{evil}", "root": "{evil}", "signer": "{evil}", "hidden": 3}}"#
     );
     let record = format!(
         r#"{{"time": "{evil}", "operation": "{evil}", "query": "{evil}", "actor": {{"sub": "{evil}"}},

@@ -60,6 +60,8 @@ pub const MOUNT_OPENED_BYTES_MAX: u64 = 8 * 1024 * 1024;
 pub const MOUNT_DEATHS_MAX: usize = 5;
 /// See [`MOUNT_DEATHS_MAX`].
 pub const MOUNT_DEATHS_SECONDS: u64 = 60;
+/// Entries of a directory for files in memory that a mount looks at for what others left.
+pub const MOUNT_SWEPT_MAX: usize = 10_000;
 /// Pages of the manifest that a mount keeps.
 pub const MOUNT_PAGES_BYTES: usize = 32 * 1024 * 1024;
 /// What the kernel reads ahead of a program, in KiB, where the mount may tell it: one request.

@@ -63,38 +63,49 @@ fn workload(stated: &Stated, node: &str, cluster: &str) -> Result<PrincipalId, V
         .map_err(|error| VaultError::caused(ErrorKind::Internal, "no name for a job", error))
 }
 
-/// Why a node may not begin, or go on, with a job.
-fn hindrance(row: &JobRow, by: &Statement, now: Timestamp) -> Option<&'static str> {
+/// Why a node may not begin, or go on, with a job. Who vouches for its account learns what has
+/// become of its right; nobody else learns that there is one.
+fn hindrance(row: &JobRow, by: &Statement, now: Timestamp) -> Option<VaultError> {
+    if let Some(why) = stranger(row, by) {
+        return Some(denied(why));
+    }
     let number = row.number.as_ref();
     let known = row.nodes.contains(&by.claims.issuer);
     let room = usize::try_from(row.nodes_max).unwrap_or(usize::MAX);
-    if let Some(why) = stranger(row, by) {
-        Some(why)
+    let why = if is_taken(row, by) {
+        "another job has started with its right"
+    } else if row.ended.is_some() && (number.is_none() || !row.nodes.is_empty()) {
+        // Its nodes leave before it ends by itself.
+        "the job was cancelled"
     } else if row.ended.is_some() {
-        Some("the job has ended")
+        "the job has ended"
     } else if number.is_none() && row.start_by <= now {
-        Some("the job has waited too long")
+        "the job has waited too long"
     } else if row.over.is_some_and(|over| over <= now) {
-        Some("the job has run too long")
+        "the job has run for as long as it may"
     } else if !known && row.nodes.len() >= room {
-        Some("the job runs on as many nodes as it may")
+        "the job runs on as many nodes as it may"
+    } else {
+        return None;
+    };
+    Some(VaultError::new(ErrorKind::JobOver, why))
+}
+
+/// Why a statement is about a job of others.
+fn stranger(row: &JobRow, by: &Statement) -> Option<&'static str> {
+    if row.cluster != by.node.cluster {
+        Some("the job is for another cluster")
+    } else if row.account != by.stated.account {
+        Some("the job is for another account")
     } else {
         None
     }
 }
 
-/// Why a statement is about another job.
-fn stranger(row: &JobRow, by: &Statement) -> Option<&'static str> {
+/// Whether another job of the account has started with it.
+fn is_taken(row: &JobRow, by: &Statement) -> bool {
     let number = row.number.as_ref();
-    if row.cluster != by.node.cluster {
-        Some("the job is for another cluster")
-    } else if row.account != by.stated.account {
-        Some("the job is for another account")
-    } else if number.is_some_and(|number| *number != by.stated.number) {
-        Some("another job has started with it")
-    } else {
-        None
-    }
+    number.is_some_and(|number| *number != by.stated.number)
 }
 
 impl Vault {
@@ -160,7 +171,7 @@ impl Vault {
         let job = self.find_job(&by.claims.subject).await?;
         let job = job.ok_or(denied("no such job"))?;
         match hindrance(&job.row, by, now) {
-            Some(why) => Err(denied(why)),
+            Some(why) => Err(why),
             None => Ok(job),
         }
     }
@@ -220,7 +231,10 @@ impl Vault {
         let now = self.now();
         for _ in 0..TRIES_MAX {
             let found = self.find_job(&by.claims.subject).await?;
-            let job = found.filter(|job| stranger(&job.row, by).is_none());
+            let job = found.filter(|job| {
+                let row = &job.row;
+                stranger(row, by).is_none() && !is_taken(row, by)
+            });
             let job = job.ok_or(denied("no such job"))?;
             let mut changes = vec![spent(by, now)];
             let mut row = job.row.clone();

@@ -61,7 +61,7 @@ async fn released(world: &World, key: &str) -> Option<Table> {
     let call = world.call(Some("job-1"));
     let runs = vec![run(key, 1)];
     let released = world.vault.release_keys(&call, V1, runs).await.unwrap();
-    let released = released.first()?;
+    let released = released.keys.first()?;
     Table::receive_unbound(&released.table)
 }
 

@@ -173,7 +173,7 @@ async fn az_11_a_mount_by_it_is_flagged() {
     let release = call("ReleaseKeys");
     let runs = vec![run("a", 1)];
     let released = world.vault.release_keys(&release, version, runs).await;
-    assert_eq!(released.unwrap().len(), 1);
+    assert_eq!(released.unwrap().keys.len(), 1);
     let renew = call("RenewLease");
     let renewed = world.vault.renew(&renew, (version, ""), &[]).await;
     assert_eq!(renewed.unwrap(), []);

@@ -155,7 +155,7 @@ async fn of_a_part_the_keys_within_it_are_released_and_no_others() {
     ];
     let call = world.call(Some("anna"));
     let released = world.vault.release_keys(&call, V1, runs).await.unwrap();
-    let keys: Vec<&str> = released.iter().map(|one| one.key.as_str()).collect();
+    let keys: Vec<&str> = released.keys.iter().map(|one| one.key.as_str()).collect();
     assert_eq!(keys, ["adults/1", "adults/sub/2"]);
     let said = records(&world, Action::ObjectRead);
     let done = said

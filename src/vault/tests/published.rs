@@ -66,6 +66,7 @@ async fn release(world: &World, who: &str, runs: Vec<Run>) -> Vec<String> {
     let released = world.vault.release_keys(&call, V1, runs).await.unwrap();
     assert!(call.is_recorded(), "every release is recorded");
     released
+        .keys
         .iter()
         .map(|released| released.key.to_string())
         .collect()
@@ -212,9 +213,9 @@ async fn a_node_opens_a_version_with_what_it_is_given_and_nothing_else() {
         .release_keys(&call(), V1, vec![run("b", 1)])
         .await
         .unwrap();
-    let table = Table::receive(&released[0].table, &file.commitment, file.bytes).unwrap();
-    assert!(Table::receive(&released[0].table, &[0; 32], file.bytes).is_err());
-    assert!(Table::receive(&released[0].table, &file.commitment, 1).is_err());
+    let table = Table::receive(&released.keys[0].table, &file.commitment, file.bytes).unwrap();
+    assert!(Table::receive(&released.keys[0].table, &[0; 32], file.bytes).is_err());
+    assert!(Table::receive(&released.keys[0].table, &file.commitment, 1).is_err());
     let extent = &table.extents()[0];
     let range = (extent.blob, 136..136 + 65_552);
     let mut body = vault.read_sealed(&call(), V1, "b", range).await.unwrap();
@@ -283,7 +284,7 @@ async fn without_a_durable_record_no_key_leaves() {
     let call = world.call(Some("job-1"));
     let released = world.vault.release_keys(&call, V1, vec![run("b", 1)]);
     tokio::select! {
-        released = released => panic!("{} keys left without a record", released.unwrap().len()),
+        released = released => panic!("{} keys left without a record", released.unwrap().keys.len()),
         () = gate.stopped() => {}
     }
 }
@@ -302,7 +303,8 @@ async fn keys_are_released_to_who_may_read_and_a_denied_prefix_ends_a_run() {
             .release_keys(&world.call(Some(who)), V1, vec![run("b", 1)])
             .await;
         assert!(
-            released.is_err() || released.is_ok_and(|keys| keys.is_empty()),
+            released.is_err()
+                || released.is_ok_and(|got| got.keys.is_empty() && got.gone.is_empty()),
             "{who}"
         );
         let sealed = vault.sealed_piece(&world.call(Some(who)), V1, None).await;
@@ -323,6 +325,12 @@ async fn keys_are_released_to_who_may_read_and_a_denied_prefix_ends_a_run() {
         records(&world, Action::ObjectRead).last().unwrap().2,
         Outcome::Refused
     );
+    // What is there no more is told of what may be read, and of nothing else.
+    let call = world.call(Some("job-1"));
+    let runs = vec![run("a/3", 1), run("a/3-none", 1), run("a/none", 2)];
+    let got = world.vault.release_keys(&call, V1, runs).await.unwrap();
+    let gone: Vec<&str> = got.gone.iter().map(ObjectKey::as_str).collect();
+    assert_eq!((got.keys.len(), gone), (0, vec!["a/none"]));
     // With a denial inside, the whole version is not for the node to see.
     let call = world.call(Some("job-1"));
     assert_eq!(

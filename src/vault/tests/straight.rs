@@ -47,7 +47,7 @@ fn keys(frames: &[(String, Vec<u8>)]) -> Vec<&str> {
 async fn table(world: &World, key: &str) -> Table {
     let call = world.call(Some("job-1"));
     let released = world.vault.release_keys(&call, V1, vec![run(key, 1)]).await;
-    let released = released.unwrap().remove(0);
+    let released = released.unwrap().keys.remove(0);
     Table::receive_unbound(&released.table).unwrap()
 }
 

@@ -36,6 +36,8 @@ pub struct Published {
     pub digest: Digest,
     /// Who published it.
     pub publisher: PrincipalId,
+    /// The key that the root is signed under.
+    pub signer: SignerKey,
 }
 
 /// What of a manifest was written so far.
@@ -201,6 +203,7 @@ impl Vault {
                         root,
                         digest: found,
                         publisher: row.publisher.clone(),
+                        signer: signer.key(),
                     });
                 }
                 Err(error) if error.kind() == ErrorKind::Conflict && tries < TRIES => tries += 1,
@@ -293,6 +296,7 @@ impl Vault {
                     root,
                     digest,
                     publisher,
+                    signer: key,
                 })
             })
             .collect()

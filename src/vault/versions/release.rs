@@ -62,6 +62,15 @@ pub struct Released {
     pub table: Zeroizing<Vec<u8>>,
 }
 
+/// What came of a request for keys.
+#[derive(Default)]
+pub struct Release {
+    /// Objects that may be read.
+    pub keys: Vec<Released>,
+    /// Those that were asked for by name, may be read, and are in the version no more: erased.
+    pub gone: Vec<ObjectKey>,
+}
+
 /// What a node says was read through one open file.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct ReadReport {
@@ -230,7 +239,7 @@ impl Vault {
         call: &Call,
         bucket: &str,
         runs: Vec<Run>,
-    ) -> Result<Vec<Released>, VaultError> {
+    ) -> Result<Release, VaultError> {
         let proof = self
             .authorize(call, bucket, None, Action::DatasetHead)
             .await?;
@@ -247,8 +256,12 @@ impl Vault {
             .iter()
             .enumerate()
             .map(|(at, run)| self.release_run(call, &proof, (&row, number), (at, run)));
-        let released = try_join_all(released).await?;
-        Ok(released.into_iter().flatten().collect())
+        let mut all = Release::default();
+        for one in try_join_all(released).await? {
+            all.keys.extend(one.keys);
+            all.gone.extend(one.gone);
+        }
+        Ok(all)
     }
 
     async fn release_run(
@@ -257,7 +270,7 @@ impl Vault {
         proof: &Authorized,
         (row, number): (&PublicationRow, u32),
         (at, run): (usize, &Run),
-    ) -> Result<Vec<Released>, VaultError> {
+    ) -> Result<Release, VaultError> {
         let mut intent = Self::intent(
             call,
             Some(Action::ObjectRead),
@@ -279,7 +292,10 @@ impl Vault {
                 _ => VaultError::new(ErrorKind::NoSuchObject, "no such object"),
             };
             self.note(call, intent, Err(&reason)).await?;
-            return Ok(Vec::new());
+            let erased = reason.kind() == ErrorKind::NoSuchObject;
+            let gone = erased.then(|| run.from.clone()).into_iter().collect();
+            let keys = Vec::new();
+            return Ok(Release { keys, gone });
         };
         intent.object.version = Some(first.version);
         if let Some(last) = objects.last().filter(|_| objects.len() > 1) {
@@ -291,22 +307,20 @@ impl Vault {
             .iter()
             .map(|object| table_key_version(&object.sealed_table));
         note_key(&mut intent, keys.max().flatten());
-        let released: Result<Vec<Released>, VaultError> = objects
-            .iter()
-            .map(|object| {
-                let table = self.open_released(object)?.release()?;
-                let key = object.key.clone();
-                Ok(Released { key, table })
-            })
-            .collect();
-        match released {
-            Ok(released) => {
+        let released = objects.iter().map(|object| {
+            let table = self.open_released(object)?.release()?;
+            let key = object.key.clone();
+            Ok(Released { key, table })
+        });
+        match released.collect::<Result<Vec<_>, VaultError>>() {
+            Ok(keys) => {
                 self.note(call, intent, Ok(())).await?;
-                Ok(released)
+                let gone = Vec::new();
+                Ok(Release { keys, gone })
             }
             Err(error) => {
                 self.note(call, intent, Err(&error)).await?;
-                Ok(Vec::new())
+                Ok(Release::default())
             }
         }
     }
