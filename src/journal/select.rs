@@ -35,7 +35,8 @@ pub struct Filter {
     pub outcome: Option<Outcome>,
     /// This one request.
     pub event: Option<EventId>,
-    /// It names a dataset at all.
+    /// It is what was done with a dataset: it names one, and is no look at the log. A look names
+    /// the one that it was about, too.
     pub of_dataset: bool,
     /// It is of none of these datasets of the project, nor copies from one.
     pub without: BTreeSet<DatasetName>,
@@ -98,6 +99,7 @@ impl Filter {
         let source = intent.source_object.as_ref();
         (object(&intent.object, RunEnd::of(intent))
             || source.is_some_and(|source| object(source, None)))
+            && !(self.of_dataset && intent.nature == Nature::Log)
             && !barred(&intent.object)
             && !source.is_some_and(barred)
             && self.principal.as_ref().is_none_or(asks)

@@ -126,6 +126,14 @@ async fn a_proof_is_given_within_the_callers_scope_and_each_look_is_recorded() {
         world.serve(Some(&tess), &proof(&look, "")).await.status,
         200
     );
+    // Nor of one that was about her dataset.
+    event(&world, &tess, "dataset=ecg&principal=olivia").await;
+    let look = event(&world, &tess, "dataset=ecg&nature=log").await;
+    world.notarized().await;
+    for query in ["", "?dataset=ecg", "?end=true"] {
+        let got = world.serve(Some(&olivia), &proof(&look, query)).await;
+        assert_eq!(got.status, 404, "{query} {}", got.body);
+    }
     for (event, query) in [
         ("0198f0c2", ""),
         ("..", ""),

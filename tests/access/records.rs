@@ -209,7 +209,7 @@ async fn pages_join_into_the_whole() {
 
 #[tokio::test]
 async fn au_13_an_owner_sees_the_use_of_her_datasets_and_no_look_at_the_log() {
-    let (world, [olivia, ..]) = world().await;
+    let (world, [olivia, rosa, tess]) = world().await;
     let own = page(&world, &olivia, "dataset=ecg&principal=rosa").await;
     assert_eq!(
         told(&own),
@@ -222,6 +222,31 @@ async fn au_13_an_owner_sees_the_use_of_her_datasets_and_no_look_at_the_log() {
             .iter()
             .all(|record| record["object"]["dataset"].is_string())
     );
+    // Nor one that was about her dataset, or about herself: the looks of others, in words, and the
+    // refused ones.
+    for query in ["dataset=ecg&principal=olivia", "dataset=mri&principal=rosa"] {
+        page(&world, &tess, query).await;
+    }
+    let refused = asked("GET", format!("{RECORDS}?dataset=ecg"));
+    assert_eq!(world.serve(Some(&rosa), &refused).await.status, 403);
+    let looks = page(&world, &tess, "nature=log&dataset=ecg").await;
+    assert!(told(&looks).contains(&"tess ListRecords success".to_owned()));
+    for query in [
+        "",
+        "nature=log",
+        "action=log.read",
+        "action=grant.manage",
+        "principal=tess",
+        "dataset=ecg",
+        "dataset=ecg&nature=log",
+        "dataset=mri&outcome=refused",
+    ] {
+        let seen = page(&world, &olivia, query).await;
+        let told = told(&seen).join(" ");
+        assert!(!told.contains("ListRecords"), "{query}: {seen}");
+        assert!(!seen.to_string().contains("principal=olivia"), "{query}");
+        assert_eq!(seen["open"].as_u64().unwrap_or(0), 0, "{query}: {seen}");
+    }
     // Who owns one dataset sees that one.
     world.person("otto").await;
     let mut grant = world.draft("otto", "owner");

@@ -195,7 +195,8 @@ impl Vault {
         };
         let filter = Filter {
             project: Some(ask.project),
-            // An owner sees what was done with datasets, and no other look at the log.
+            // An owner sees what was done with datasets, and no look at the log: not who asks about
+            // whom, whatever dataset it was about.
             of_dataset: !auditor,
             ended,
             hidden: hidden.clone(),
