@@ -306,7 +306,7 @@ pub(super) struct Export {
     #[arg(long, value_enum)]
     pub(super) form: ExportForm,
     /// Show people under pseudonyms of this project, made with this key (`kluis-audit pseudonym
-    /// new`)
+    /// new`). Refused to whom the project shows its own pseudonyms
     #[arg(long, value_name = "FILE", requires = "project")]
     pub(super) pseudonyms: Option<PathBuf>,
     /// Write into a new file

@@ -42,10 +42,13 @@ pub(super) fn run(
     let question = ask.words();
     let (keys, hidden) = desk.act(output, async |opened| {
         let call = call(opened, "audit export")?;
-        let hidden = super::admit(opened, &call, &ask.whose, (&question, false)).await?;
+        // Under a key of her own a pseudonym is a name to her: she holds what tries names. So where
+        // people are hidden from her, that is as little shown as their names are (AU-15).
+        let names = own.is_some();
+        let hidden = super::admit(opened, &call, &ask.whose, (&question, names)).await?;
         Ok((LogKeys::of(&config, opened).await?, hidden))
     })?;
-    // A key of the controller's own hides people as well; without one the project's setting does.
+    // To who sees names a key of the controller's own hides people as well.
     let hidden = own.map(Arc::new).or(hidden);
     let mut lines = Lines::new(ask, hidden, output)?;
     let done = runtime()?.block_on(async {

@@ -84,6 +84,41 @@ fn an_auditor_gets_no_name_by_any_command() {
     }
 }
 
+/// Who holds the key of a pseudonym tries names with it. Under a key that she brings herself, each
+/// is found, and by number and event the same rows under the project's own pseudonyms, too.
+#[test]
+fn an_auditor_hides_people_under_no_key_of_her_own() {
+    let vault = hidden();
+    let own = vault.text("own.key");
+    told(&audit(&["pseudonym", "new", "--out", &own]), 0, "");
+    let out = vault.text("own.out");
+    for form in ["json", "csv", "fhir"] {
+        let ask = ["--form", form, "--pseudonyms", &own];
+        vault.of_icu(&["export"], &ask, 1, "under pseudonyms");
+        let filed = [&ask[..], &["--out", &out]].concat();
+        vault.of_icu(&["export"], &filed, 1, "under pseudonyms");
+        assert!(!vault.path("own.out").exists());
+    }
+    // What she does get is none of hers to resolve.
+    let lines = vault.of_icu(&["export", "--form", "json"], &[], 0, "p-");
+    let name = lines.split("\"sub\":\"p-").nth(1).expect("a pseudonym");
+    let name = format!("p-{}", &name[..26]);
+    let names = vault.text("staff");
+    std::fs::write(&names, "ana\ntess\nbo\n").expect("written");
+    let who = ["pseudonym", "resolve", "--key", &own, "--project", "icu"];
+    let who = [&who[..], &["--names", &names, &name]].concat();
+    told(&audit(&who), 1, "");
+    // Her trying stands in the log; where she sees names she may hide them under a key of her own.
+    let all = ["export", "--form", "json", "--vault"];
+    let stands = told(&vault.audit(&all), 0, "export");
+    let mut stands = stands.lines();
+    assert!(stands.any(|line| line.contains(" pseudonyms") && line.contains("refused")));
+    vault.kluis(&["project", "log", "icu", "--pseudonyms", "off"], "off");
+    let own = ["--form", "json", "--pseudonyms", &own];
+    let lines = vault.of_icu(&["export"], &own, 0, "\"sub\":\"p-");
+    assert!(!lines.contains("\"sub\":\"ana\""), "{lines}");
+}
+
 #[test]
 fn who_manages_grants_sees_names_and_has_the_key() {
     let vault = hidden();
