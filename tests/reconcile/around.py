@@ -105,13 +105,27 @@ def main() -> None:
     check("au_8 a direct read of a blob is found", code == 1 and len(reads) == 1, (code, found, told))
     check("au_8 it says of which object", reads and reads[0]["object"].endswith((":one", ":two")), reads)
     check("nothing else is accused", len(found) == len(reads), found)
+    whole = LOG.read_text()
+    twisted = RUN / "twisted.log"
+    read = [line for line in whole.splitlines() if f"GET /{BLOBS}/{one}" in line][-1]
+    for way in (f"/x/../{BLOBS}/{one}", f"//{BLOBS}/{one}", f"/{one}", f"/s3/{BLOBS}/{one}"):
+        twisted.write_text(read.replace(f"/{BLOBS}/{one}", way) + "\n")
+        code, found, told = reconcile("--log", str(twisted), "--form", "combined")
+        check(f"au_8 the same read in another path's words: {way[:12]}",
+              code == 1 and [f["finding"] for f in found] == ["read"] and found[0]["object"], (code, found, told))
+    for status in (499, 502, 504):
+        twisted.write_text(read.replace("GET ", "DELETE ").replace(" 200 ", f" {status} ").replace(" 206 ", f" {status} ") + "\n")
+        code, found, told = reconcile("--log", str(twisted), "--form", "combined")
+        check(f"au_8 a deletion whose end the server did not see, {status}",
+              code == 1 and [f["finding"] for f in found] == ["vanished"], (code, found, told))
     store.put_object(Bucket=BLOBS, Key="0" * 32, Body=b"planted")
     store.put_object(Bucket=BLOBS, Key="note.txt", Body=b"planted")
     store.delete_object(Bucket=BLOBS, Key=two)
+    store.delete_objects(Bucket=BLOBS, Delete={"Objects": [{"Key": "gone"}]})
     code, found, told = of_log()
     kinds = {(f["finding"], f["name"]) for f in found}
-    for kind, name in (("appeared", "0" * 32), ("appeared", "note.txt"), ("vanished", two)):
-        check(f"au_8 what {kind} around the vault is found: {name[:8]}", (kind, name) in kinds, (code, found, told))
+    for kind, name in (("appeared", "0" * 32), ("appeared", "note.txt"), ("vanished", two), ("changed", "")):
+        check(f"au_8 what {kind} around the vault is found: {name[:8] or 'the bucket'}", (kind, name) in kinds, (code, found, told))
     code, found, told = of_log("--gateway", "127.0.0.2")
     check("au_8 an address that is no gateway's is a stranger's",
           code == 1 and found and all(f["finding"] == "stranger" for f in found), (code, found[:3], told))

@@ -252,7 +252,8 @@ impl Judge<'_> {
             (Op::Write | Op::Delete, Some(_)) | (Op::Delete, None) => Judged::Covered,
             (Op::Read | Op::Write, _) if self.passing.contains(&id) && !used => Judged::Covered,
             (Op::Read, _) if !used => Judged::Around(Kind::Read),
-            (Op::Write, None) if !used => Judged::Around(Kind::Appeared),
+            // A write of Kluis's own that failed left nothing behind, and no record.
+            (Op::Write, None) if !used && access.certain => Judged::Around(Kind::Appeared),
             (Op::Read | Op::Write | Op::Bucket | Op::Change | Op::Retain, _) => Judged::Undecided,
         }
     }
@@ -310,9 +311,10 @@ mod tests {
             at: at(ms),
             from: "10.0.0.1".to_owned(),
             op,
-            bucket: "blobs".to_owned(),
+            bucket: Some("blobs".to_owned()),
             key: String::new(),
             sent: None,
+            certain: true,
         }
     }
 
@@ -478,6 +480,27 @@ mod tests {
         ] {
             let told = judged(&[], &access(Op::Write, ms), Name::Blob(id(n)));
             assert_eq!(told, verdict, "{n} {ms}");
+        }
+    }
+
+    /// What a server in front does not know the end of may have been done: it is told where Kluis
+    /// never does such a thing.
+    #[test]
+    fn au_8_what_may_have_been_done_is_judged_as_done() {
+        for (op, name, verdict) in [
+            (Op::Delete, 1, Judged::Around(Kind::Vanished)),
+            (Op::Write, 1, Judged::Around(Kind::Changed)),
+            (Op::Change, 1, Judged::Around(Kind::Changed)),
+            // A write that failed while nobody used Kluis may be its own: of a snapshot, by night.
+            (Op::Write, 9, Judged::Undecided),
+            (Op::Delete, 9, Judged::Covered),
+        ] {
+            let perhaps = Access {
+                certain: false,
+                ..access(op, 30_000)
+            };
+            let told = judged(&[], &perhaps, Name::Blob(id(name)));
+            assert_eq!(told, verdict, "{op:?} {name}");
         }
     }
 

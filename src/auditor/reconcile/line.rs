@@ -3,11 +3,13 @@
 //! read is an error, never skipped.
 //!
 //! - `aws`: S3 server access logs, as AWS and what follows it write them.
-//! - `combined`: what nginx and others write in front of a store.
+//! - `combined`: what nginx and others write in front of a store. It says what a client sent and
+//!   what the server told, which may both be other than what the store was asked and did.
 //! - inventory: CSV in S3 Inventory's order: bucket, key, and where there are more, size and time.
 
 use time::{Date, Month, PrimitiveDateTime, Time, UtcOffset};
 
+use super::path::{decoded, ways};
 use crate::types::Timestamp;
 
 /// What was done.
@@ -19,15 +21,16 @@ pub(super) enum Op {
     Write,
     /// An object was deleted.
     Delete,
-    /// Names were handed out, or something about the bucket.
+    /// Names were handed out, or something about the bucket; nothing was changed there.
     Bucket,
     /// Until when an object is locked was set.
     Retain,
-    /// Something else was done to an object: rights, tags, holds.
+    /// Something else was done to an object: rights, tags, holds; or anything but a look to a
+    /// bucket: many objects deleted at once, its policy, its lifecycle, its end.
     Change,
 }
 
-/// One request that the store served.
+/// One request that the store served, or may have served.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(super) struct Access {
     /// When, to the second.
@@ -35,12 +38,14 @@ pub(super) struct Access {
     /// The client's address as the log has it.
     pub(super) from: String,
     pub(super) op: Op,
-    /// The bucket; empty where the line is about none.
-    pub(super) bucket: String,
+    /// The bucket; empty where the line is about none, `None` where the host may name it.
+    pub(super) bucket: Option<String>,
     /// The object's key; empty where the line is about a bucket.
     pub(super) key: String,
     /// How many bytes were sent; `None` where the line does not say.
     pub(super) sent: Option<u64>,
+    /// Whether the line says that it was served; else it does not say.
+    pub(super) certain: bool,
 }
 
 /// How many bytes a field says that were sent; none are written as `-`.
@@ -131,11 +136,6 @@ fn moment(text: &str) -> Option<Timestamp> {
     u64::try_from(millis).ok().map(Timestamp::from_millis)
 }
 
-fn decoded(text: &str) -> Option<String> {
-    let bytes = percent_encoding::percent_decode_str(text);
-    bytes.decode_utf8().ok().map(std::borrow::Cow::into_owned)
-}
-
 /// Whether a status says that it was served.
 const fn served(status: u16) -> bool {
     status < 400
@@ -174,9 +174,10 @@ pub(super) fn aws(line: &str) -> Result<Option<Access>, NoLine> {
         at,
         from: from.to_owned(),
         op: aws_op(operation, &key),
-        bucket: bucket.to_owned(),
+        bucket: Some(bucket.to_owned()),
         key,
         sent: sent(rest.first().copied()),
+        certain: true,
     }))
 }
 
@@ -184,7 +185,8 @@ fn aws_op(operation: &str, key: &str) -> Op {
     let mut words = operation.split('.').skip(1);
     let (verb, what) = (words.next().unwrap_or(""), words.next().unwrap_or(""));
     match (verb, what) {
-        _ if key.is_empty() => Op::Bucket,
+        ("GET" | "HEAD" | "OPTIONS", _) | ("PUT", "BUCKET") if key.is_empty() => Op::Bucket,
+        _ if key.is_empty() => Op::Change,
         ("GET" | "HEAD" | "OPTIONS" | "SELECT", "OBJECT" | "PART") | ("COPY", "OBJECT_GET") => {
             Op::Read
         }
@@ -196,16 +198,27 @@ fn aws_op(operation: &str, key: &str) -> Op {
     }
 }
 
-/// A line of a server in front of a store; `None` for a request that was not served.
-pub(super) fn combined(line: &str) -> Result<Option<Access>, NoLine> {
+/// Whether a server in front of a store says that a request was served; `None`: it does not know.
+/// A client that goes as soon as it has asked, and a store that is slow, leave such lines of
+/// requests that were carried out.
+const fn told(status: u16) -> Option<bool> {
+    match status {
+        400 | 408 | 499 | 500.. => None,
+        _ => Some(served(status)),
+    }
+}
+
+/// A line of a server in front of a store: the request in each way in which the store may have
+/// understood it, as it stands first; none where it was not served.
+pub(super) fn combined(line: &str) -> Result<Vec<Access>, NoLine> {
     let fields = fields(line)?;
     let [from, _ident, _user, at, request, status, bytes, ..] = *fields else {
         return Err(NoLine);
     };
     let at = moment(at).ok_or(NoLine)?;
-    let status: u16 = status.parse().map_err(|_number| NoLine)?;
-    if !served(status) {
-        return Ok(None);
+    let status = told(status.parse().map_err(|_number| NoLine)?);
+    if status == Some(false) {
+        return Ok(Vec::new());
     }
     let mut words = request.split(' ');
     let (Some(method), Some(target), Some(_http)) = (words.next(), words.next(), words.next())
@@ -213,23 +226,33 @@ pub(super) fn combined(line: &str) -> Result<Option<Access>, NoLine> {
         return Err(NoLine);
     };
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    let path = path.strip_prefix('/').ok_or(NoLine)?;
-    let (bucket, key) = path.split_once('/').unwrap_or((path, ""));
-    let key = decoded(key).ok_or(NoLine)?;
-    Ok(Some(Access {
-        at,
-        from: from.to_owned(),
-        op: http_op(method, &key, query),
-        bucket: decoded(bucket).ok_or(NoLine)?,
-        key,
-        sent: sent(Some(bytes)),
-    }))
+    let mut found = Vec::new();
+    for way in ways(path)? {
+        let op = http_op(method, &way.key, query);
+        // Of what was only looked at nothing came but the server's own words.
+        let nothing = matches!(op, Op::Read | Op::Bucket) && status.is_none();
+        // Without a key and a question it is about no bucket: one lists them, or asks who is there.
+        let nowhere = way.bucket.is_none() && op == Op::Bucket && query.is_empty();
+        if nothing || nowhere {
+            continue;
+        }
+        found.push(Access {
+            at,
+            from: from.to_owned(),
+            op,
+            bucket: way.bucket,
+            key: way.key,
+            sent: sent(Some(bytes)),
+            certain: status.is_some(),
+        });
+    }
+    Ok(found)
 }
 
 fn http_op(method: &str, key: &str, query: &str) -> Op {
     let named = |name: &str| {
-        let mut words = query.split('&');
-        words.any(|word| word.split('=').next() == Some(name))
+        let mut words = query.split(['&', ';']);
+        words.any(|word| decoded(word.split('=').next().unwrap_or("")).as_deref() == Some(name))
     };
     let all = [
         "acl",
@@ -239,15 +262,17 @@ fn http_op(method: &str, key: &str, query: &str) -> Op {
         "torrent",
         "restore",
     ];
-    let about = all.iter().any(|name| named(name));
+    let about = all.iter().filter(|name| named(name)).count();
     match method {
-        "DELETE" if !key.is_empty() => Op::Delete,
+        "GET" | "HEAD" | "OPTIONS" if key.is_empty() => Op::Bucket,
+        // Kluis makes its bucket where there is none.
+        "PUT" if key.is_empty() && matches!(query, "" | "x-id=CreateBucket") => Op::Bucket,
         // Which keys a POST of many deletions names, the log does not say.
-        "POST" if key.is_empty() && query.starts_with("delete") => Op::Change,
-        _ if key.is_empty() => Op::Bucket,
+        _ if key.is_empty() => Op::Change,
+        "DELETE" => Op::Delete,
         "GET" | "HEAD" => Op::Read,
-        "PUT" | "POST" if !about => Op::Write,
-        "PUT" if named("retention") => Op::Retain,
+        "PUT" | "POST" if about == 0 => Op::Write,
+        "PUT" if about == 1 && named("retention") => Op::Retain,
         _ => Op::Change,
     }
 }
@@ -293,21 +318,28 @@ mod tests {
     const NGINX: &str = "127.0.0.1 - - [22/Nov/2026:13:00:00 +0100] \"GET /blobs/k/00ff?x=1 HTTP/1.1\" \
         206 100 \"-\" \"aws-sdk\"";
 
+    /// What a line says as it stands.
+    fn first(line: &str) -> Access {
+        combined(line).unwrap().remove(0)
+    }
+
     #[test]
     fn both_forms_say_who_did_what_when() {
         let access = aws(AWS).unwrap().unwrap();
         assert_eq!(access.at.to_string(), "2027-02-06T00:00:38.000Z");
         assert_eq!((&*access.from, access.op), ("192.0.2.3", Op::Read));
-        assert_eq!((&*access.bucket, &*access.key), ("blobs", "kluis/00ff"));
+        assert_eq!(access.bucket.as_deref(), Some("blobs"));
+        assert_eq!(&*access.key, "kluis/00ff");
         assert_eq!(access.sent, Some(113));
-        let access = combined(NGINX).unwrap().unwrap();
+        let access = first(NGINX);
         assert_eq!(access.at.to_string(), "2026-11-22T12:00:00.000Z");
         assert_eq!((&*access.from, access.op), ("127.0.0.1", Op::Read));
-        assert_eq!((&*access.bucket, &*access.key), ("blobs", "k/00ff"));
+        assert_eq!(access.bucket.as_deref(), Some("blobs"));
+        assert_eq!(&*access.key, "k/00ff");
         assert_eq!(access.sent, Some(100));
         for (bytes, sent) in [("-", Some(0)), ("1", Some(1)), ("-1", None), ("x", None)] {
             let line = NGINX.replace(" 206 100 ", &format!(" 206 {bytes} "));
-            assert_eq!(combined(&line).unwrap().unwrap().sent, sent, "{bytes}");
+            assert_eq!(first(&line).sent, sent, "{bytes}");
         }
     }
 
@@ -343,18 +375,124 @@ mod tests {
             ("POST /b/k?retention", Op::Change),
             ("POST /b/k?uploads", Op::Write),
             ("DELETE /b/k", Op::Delete),
-            ("POST /b/?delete", Op::Change),
             ("PATCH /b/k", Op::Change),
+            ("PUT /b/k?%61cl", Op::Change),
+            ("PUT /b/k?x;acl", Op::Change),
+            ("PUT /b/k?retention&legal-hold", Op::Change),
+            ("PUT /b", Op::Bucket),
+            ("OPTIONS /b", Op::Bucket),
         ] {
-            let line = NGINX.replace("GET /blobs/k/00ff?x=1", request);
-            assert_eq!(combined(&line).unwrap().unwrap().op, op, "{request}");
+            assert_eq!(first(&asks(request)).op, op, "{request}");
         }
+    }
+
+    fn asks(request: &str) -> String {
+        NGINX.replace("GET /blobs/k/00ff?x=1", request)
+    }
+
+    #[test]
+    fn whatever_is_asked_of_a_bucket_but_a_look_changes_it() {
+        for request in [
+            "POST /b/?delete",
+            "POST /b/?x=1&delete",
+            "POST /b/?%64elete",
+            "POST /b?x-id=DeleteObjects&delete",
+            "POST /b",
+            "PUT /b?policy",
+            "PUT /b?acl",
+            "PUT /b?lifecycle",
+            "PUT /b?replication",
+            "PUT /b?versioning",
+            "PUT /b/?object-lock",
+            "PUT /b?website",
+            "DELETE /b",
+            "DELETE /b?policy",
+            "PATCH /b",
+            "get /b",
+        ] {
+            assert_eq!(first(&asks(request)).op, Op::Change, "{request}");
+        }
+        for (operation, op) in [
+            ("REST.POST.MULTI_OBJECT_DELETE", Op::Change),
+            ("REST.PUT.BUCKETPOLICY", Op::Change),
+            ("REST.PUT.ACL", Op::Change),
+            ("REST.PUT.LIFECYCLE", Op::Change),
+            ("REST.PUT.REPLICATION", Op::Change),
+            ("REST.PUT.OBJECT_LOCK_CONFIGURATION", Op::Change),
+            ("REST.DELETE.BUCKET", Op::Change),
+            ("REST.DELETE.BUCKETPOLICY", Op::Change),
+            ("REST.POST.BUCKET", Op::Change),
+            ("x", Op::Change),
+            ("REST.PUT.BUCKET", Op::Bucket),
+            ("REST.GET.BUCKET", Op::Bucket),
+            ("REST.HEAD.BUCKET", Op::Bucket),
+            ("REST.GET.BUCKETPOLICY", Op::Bucket),
+            ("REST.OPTIONS.PREFLIGHT", Op::Bucket),
+        ] {
+            let line = AWS.replace("REST.GET.OBJECT kluis/00ff", &format!("{operation} -"));
+            assert_eq!(aws(&line).unwrap().unwrap().op, op, "{operation}");
+        }
+    }
+
+    /// The client's going and the server's patience say nothing of what the store did.
+    #[test]
+    fn what_may_have_been_served_is_not_taken_for_refused() {
+        for status in ["499", "500", "502", "503", "504", "408", "400"] {
+            let line = |request: &str| asks(request).replace(" 206 ", &format!(" {status} "));
+            for (request, op) in [
+                ("DELETE /b/k", Op::Delete),
+                ("PUT /b/k", Op::Write),
+                ("POST /b?delete", Op::Change),
+                ("PUT /b/k?retention", Op::Retain),
+            ] {
+                let access = first(&line(request));
+                assert_eq!(
+                    (access.op, access.certain),
+                    (op, false),
+                    "{status} {request}"
+                );
+            }
+            for request in ["GET /b/k", "HEAD /b/k", "GET /b?list-type=2"] {
+                assert_eq!(
+                    combined(&line(request)),
+                    Ok(Vec::new()),
+                    "{status} {request}"
+                );
+            }
+        }
+        assert!(first(NGINX).certain && aws(AWS).unwrap().unwrap().certain);
+        for status in ["401", "403", "404", "409", "412"] {
+            let line = asks("DELETE /b/k").replace(" 206 ", &format!(" {status} "));
+            assert_eq!(combined(&line), Ok(Vec::new()), "{status}");
+        }
+    }
+
+    #[test]
+    fn a_request_that_may_be_a_buckets_by_the_hosts_name_is_one() {
+        let by_host = |request: &str| {
+            let ways = combined(&asks(request)).unwrap();
+            let host = ways.into_iter().find(|way| way.bucket.is_none());
+            host.map(|way| (way.op, way.key))
+        };
+        let read = Some((Op::Read, "k/00ff".to_owned()));
+        assert_eq!(by_host("GET /k/00ff"), read);
+        for (request, op) in [
+            ("POST /?delete", Op::Change),
+            ("PUT /?policy", Op::Change),
+            ("DELETE /", Op::Change),
+            ("GET /?list-type=2", Op::Bucket),
+        ] {
+            assert_eq!(by_host(request), Some((op, String::new())), "{request}");
+        }
+        // One lists buckets so, or asks whether somebody is there.
+        assert_eq!(by_host("GET /"), None);
     }
 
     #[test]
     fn what_was_not_served_is_no_access() {
         assert_eq!(aws(&AWS.replace(" 200 -", " 403 AccessDenied")), Ok(None));
-        assert_eq!(combined(&NGINX.replace(" 206 ", " 404 ")), Ok(None));
+        let absent = NGINX.replace(" 206 ", " 404 ");
+        assert_eq!(combined(&absent), Ok(Vec::new()));
         let alone = AWS
             .replace(" 200 -", " - -")
             .replace("REST.GET", "S3.EXPIRE");
@@ -365,7 +503,7 @@ mod tests {
     fn a_client_cannot_write_a_line_of_her_own() {
         // A quote and a line's end in an agent, as servers escape them, and as some do not.
         let bent = NGINX.replace("aws-sdk", "x\\\" 200 1 \\\"");
-        assert_eq!(combined(&bent).unwrap().unwrap().key, "k/00ff");
+        assert_eq!(first(&bent).key, "k/00ff");
         let bent = AWS.replace("S3Console/0.4", "\\\"] \\\"GET /x");
         assert_eq!(aws(&bent).unwrap().unwrap().key, "kluis/00ff");
         for bad in [

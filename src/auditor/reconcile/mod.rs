@@ -3,16 +3,15 @@
 
 mod judge;
 mod line;
+mod path;
+mod read;
 
 use std::collections::{HashMap, HashSet};
-use std::fs::File;
-use std::io::{BufRead as _, BufReader, Read as _};
-use std::path::Path;
 
 use serde_json::json;
 
 use super::archive::{Archive, LogKeys};
-use super::args::{self, LogForm};
+use super::args;
 use super::hot::{Hot, lost_words};
 use super::rows::{Span, volumes};
 use crate::app::Opened;
@@ -21,12 +20,13 @@ use crate::catalog::{BlobUse, Mutation, SharedCatalog};
 use crate::cli::open::{Desk, call};
 use crate::cli::output::{CliError, Exit, Output};
 use crate::cli::serve::runtime;
-use crate::config::{Config, StoreKind};
+use crate::config::Config;
 use crate::ledger::{Entry, Intent, ObjectRef};
-use crate::types::limits::{RECONCILE_BLOBS_MAX, RECONCILE_LINE_BYTES_MAX, RECONCILE_LINES_MAX};
+use crate::types::limits::RECONCILE_BLOBS_MAX;
 use crate::types::{BlobId, BucketName, DatasetId, Timestamp, UploadId};
-use judge::{Judge, Judged, Kind, Known, Name, TooMany, Windows, against, name};
-use line::{Access, Op, aws, combined, inventory};
+use judge::{Judge, Judged, Kind, Known, Name, TooMany, Windows, against};
+use line::Access;
+use read::{Listed, Log, Place};
 
 /// Longer than the sweep leaves what nothing refers to: a day, and a day for it to run.
 const GRACE_MS: u64 = 2 * 24 * 60 * 60 * 1000;
@@ -45,7 +45,7 @@ pub(super) fn run(
     let question = ask.words();
     let mut told = Told::default();
     // Both files are read before the vault is opened: what they say decides what is looked up.
-    let log = match &ask.log {
+    let mut log = match &ask.log {
         Some(path) => Log::read(path, ask.form, &place, &mut told)?,
         None => Log::default(),
     };
@@ -67,6 +67,7 @@ pub(super) fn run(
         log.span(slack_ms),
         &catalog,
     ))?;
+    log.fetch(&mut told, |id| catalog.name(id, &index));
     let judge = Judge {
         known: &catalog.known,
         windows: &windows,
@@ -94,184 +95,6 @@ pub(super) fn run(
     Ok(told.finish(output))
 }
 
-/// Where blobs are in the store.
-struct Place {
-    bucket: String,
-    prefix: String,
-    /// The bucket of the log's volumes, where they have one of their own.
-    volumes: Option<String>,
-}
-
-impl Place {
-    fn of(config: &Config) -> Result<Self, CliError> {
-        let bucket = config.store.bucket.clone();
-        match (config.store.kind, bucket) {
-            (StoreKind::S3, Some(bucket)) => Ok(Self {
-                bucket,
-                prefix: config.store.prefix.clone().unwrap_or_default(),
-                volumes: config.volumes.bucket.clone(),
-            }),
-            _ => Err(CliError::new(
-                Exit::Usage,
-                "a directory keeps no log of who reads it; this is for S3 stores",
-            )),
-        }
-    }
-}
-
-impl Place {
-    /// What a key of a bucket stands for; `None` for what is elsewhere.
-    fn name(&self, bucket: &str, key: &str) -> Option<Name> {
-        if bucket == self.bucket {
-            return name(key, &self.prefix);
-        }
-        let volumes = self.volumes.as_deref();
-        let found = name(key, &self.prefix).filter(|_| volumes == Some(bucket));
-        found.map(|found| match found {
-            Name::Volume(_) | Name::Bucket => found,
-            Name::Blob(_) | Name::Gate | Name::Foreign => Name::Foreign,
-        })
-    }
-}
-
-/// The lines of a file, bounded; `take` gets each with its number.
-fn lines(
-    path: &Path,
-    mut take: impl FnMut(u64, &str) -> Result<(), CliError>,
-) -> Result<(), CliError> {
-    let wrong = |error: &dyn std::fmt::Display| {
-        CliError::new(Exit::Usage, format!("{}: {error}", path.display()))
-    };
-    let file = File::open(path).map_err(|error| wrong(&error))?;
-    let mut file = BufReader::new(file);
-    let mut bytes = Vec::new();
-    for number in 1.. {
-        bytes.clear();
-        let most = u64::try_from(RECONCILE_LINE_BYTES_MAX).unwrap_or(u64::MAX);
-        let read = file.by_ref().take(most).read_until(b'\n', &mut bytes);
-        if read.map_err(|error| wrong(&error))? == 0 {
-            break;
-        }
-        if bytes.len() >= RECONCILE_LINE_BYTES_MAX {
-            return Err(wrong(&format!("line {number} is too long")));
-        }
-        if number > RECONCILE_LINES_MAX {
-            return Err(wrong(&"it has too many lines for one run; part it by days"));
-        }
-        let text = String::from_utf8_lossy(&bytes);
-        if !text.trim().is_empty() {
-            take(number, &text)?;
-        }
-    }
-    Ok(())
-}
-
-/// A store's access log, as far as it is about Kluis's bucket.
-#[derive(Default)]
-struct Log {
-    accesses: Vec<(u64, Access, Name)>,
-}
-
-impl Log {
-    fn read(path: &Path, form: LogForm, place: &Place, told: &mut Told) -> Result<Self, CliError> {
-        let read = match form {
-            LogForm::Aws => aws,
-            LogForm::Combined => combined,
-        };
-        let mut log = Self::default();
-        lines(path, |number, text| {
-            match read(text) {
-                Err(_none) => told.unreadable(number),
-                Ok(None) => told.refused = told.refused.saturating_add(1),
-                Ok(Some(access)) => match place.name(&access.bucket, &access.key) {
-                    None => told.elsewhere = told.elsewhere.saturating_add(1),
-                    Some(name) => log.accesses.push((number, access, name)),
-                },
-            }
-            Ok(())
-        })?;
-        Ok(log)
-    }
-
-    fn blobs(&self) -> HashSet<BlobId> {
-        let named = self.accesses.iter().filter_map(|(_, _, name)| match name {
-            Name::Blob(id) => Some(*id),
-            Name::Volume(_) | Name::Gate | Name::Bucket | Name::Foreign => None,
-        });
-        named.collect()
-    }
-
-    /// What was written and deleted within this log.
-    fn passing(&self) -> HashSet<BlobId> {
-        let of = |op: Op| -> HashSet<BlobId> {
-            let these = self
-                .accesses
-                .iter()
-                .filter(|(_, access, _)| access.op == op);
-            let named = these.filter_map(|(_, _, name)| match name {
-                Name::Blob(id) => Some(*id),
-                Name::Volume(_) | Name::Gate | Name::Bucket | Name::Foreign => None,
-            });
-            named.collect()
-        };
-        of(Op::Write)
-            .intersection(&of(Op::Delete))
-            .copied()
-            .collect()
-    }
-
-    /// The time that it is about, with what may lie around it.
-    fn span(&self, slack_ms: u64) -> Span {
-        let times = || self.accesses.iter().map(|(_, access, _)| access.at);
-        let first = times().min().map(|at| at.millis().saturating_sub(slack_ms));
-        let last = times().max();
-        Span {
-            since: first.map(Timestamp::from_millis),
-            until: last.map(|at| at.plus_millis(slack_ms.saturating_add(2_000))),
-        }
-    }
-}
-
-/// A store's inventory.
-struct Listed {
-    blobs: HashMap<BlobId, Option<Timestamp>>,
-    newest: Timestamp,
-}
-
-impl Listed {
-    fn read(path: &Path, place: &Place, told: &mut Told) -> Result<Self, CliError> {
-        let mut listed = Self {
-            blobs: HashMap::new(),
-            newest: Timestamp::default(),
-        };
-        lines(path, |number, text| {
-            let Ok((bucket, key, at)) = inventory(text) else {
-                told.unreadable(number);
-                return Ok(());
-            };
-            listed.newest = listed.newest.max(at.unwrap_or_default());
-            match place.name(&bucket, &key) {
-                Some(Name::Blob(id)) => drop(listed.blobs.insert(id, at)),
-                Some(Name::Foreign) => told.foreign.push((number, key)),
-                Some(Name::Volume(_) | Name::Gate | Name::Bucket) | None => {
-                    told.elsewhere = told.elsewhere.saturating_add(1);
-                }
-            }
-            if listed.blobs.len() > RECONCILE_BLOBS_MAX || told.foreign.len() > 10_000 {
-                let told = "the inventory names more than can be held";
-                return Err(CliError::new(Exit::Unavailable, told));
-            }
-            Ok(())
-        })?;
-        if listed.newest == Timestamp::default() {
-            let wants = "the inventory says of nothing when it was written";
-            return Err(CliError::new(Exit::Usage, wants)
-                .hint("S3 Inventory writes it where LastModifiedDate is among its fields"));
-        }
-        Ok(listed)
-    }
-}
-
 /// What the catalog says of blobs.
 struct Catalog {
     known: HashMap<BlobId, Known>,
@@ -286,6 +109,16 @@ impl Catalog {
             known: Holders::read(&opened.catalog, wanted).await?,
             snapshots,
         })
+    }
+
+    /// What a name stands for that is not where Kluis writes; `None` for what it does not need.
+    fn name(&self, id: BlobId, volumes: &HashSet<BlobId>) -> Option<Name> {
+        let held = self.known.get(&id);
+        let blob = held.is_some_and(|known| !known.holders.is_empty());
+        if blob || self.snapshots.contains(&id) {
+            return Some(Name::Blob(id));
+        }
+        volumes.contains(&id).then_some(Name::Volume(id))
     }
 
     /// What a blob belongs to, in words.
