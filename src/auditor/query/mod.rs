@@ -3,6 +3,7 @@
 //! and has bounds of memory and time. That it is asked stands in the log before it is answered.
 
 mod ask;
+mod cells;
 mod cover;
 mod print;
 mod runs;

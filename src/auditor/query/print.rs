@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
-use datafusion::arrow::csv::WriterBuilder;
 use datafusion::arrow::json::writer::{LineDelimited, WriterBuilder as JsonBuilder};
 use datafusion::arrow::util::pretty::pretty_format_batches;
 use datafusion::parquet::arrow::ArrowWriter;
 
+use super::cells;
 use crate::app::create_partial;
 use crate::auditor::args::Format;
 use crate::cli::output::{CliError, Exit, Output};
@@ -113,10 +113,7 @@ impl Printer {
             }
             Format::Csv => {
                 let head = !std::mem::replace(&mut self.headed, true);
-                let mut bytes = Vec::new();
-                let mut writer = WriterBuilder::new().with_header(head).build(&mut bytes);
-                writer.write(batch).map_err(|error| failed(&error))?;
-                drop(writer);
+                let bytes = cells::lines(batch, head).map_err(|error| failed(&error))?;
                 self.write(&bytes, output)
             }
             Format::Parquet => self.parquet(batch),

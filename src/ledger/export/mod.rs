@@ -13,6 +13,7 @@ mod tests;
 use super::record::{Completion, Intent, Nature, Outcome, Session};
 use super::view::View;
 use crate::types::{Action, EventId, PrincipalId};
+pub use csv::inert;
 
 /// A form.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Form, nen};
+use super::{Form, inert, nen};
 use crate::ledger::{Completion, Intent, Outcome, Session, View, samples};
 use crate::types::Action;
 
@@ -190,4 +190,25 @@ fn no_form_breaks_its_line_and_no_cell_is_a_formula() {
         }
     }
     assert!(line(Form::Csv, &read()).contains("\"'=cmd"));
+}
+
+#[test]
+fn what_a_spreadsheet_would_calculate_is_marked_and_nothing_else() {
+    for formula in [
+        "=1+1",
+        "+1",
+        "-1",
+        "@SUM(A1)",
+        "\t=1",
+        "\r=1",
+        "\n=1",
+        " =1",
+        "\u{ff1d}1",
+        "\u{ff20}a",
+    ] {
+        assert_eq!(inert(formula), format!("'{formula}"), "{formula:?}");
+    }
+    for text in ["", " ", "a=1", "1-1", "aws-sdk", "'=1", "é", "p-abc"] {
+        assert_eq!(inert(text), text, "{text:?}");
+    }
 }
