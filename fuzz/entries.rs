@@ -94,6 +94,26 @@ pub(crate) fn record(data: &[u8]) {
     }
 }
 
+/// What a stranger hands to a verifier: an entry of the log, a signed text, a proof.
+pub(crate) fn evidence(data: &[u8]) {
+    if let Ok(segment) = ledger::Segment::decode(data) {
+        assert_eq!(segment.encode().as_deref(), Ok(data), "not canonical");
+    }
+    for width in [1, 256] {
+        if let Ok(entries) = ledger::tlog::decode_bundle(width, data) {
+            assert_eq!(entries.len(), usize::from(width));
+        }
+    }
+    if let Ok(note) = ledger::tlog::Note::parse(data) {
+        assert!(!note.text().is_empty());
+    }
+    let _read = ledger::evidence::RecordProof::parse(data).is_some();
+    let text = String::from_utf8_lossy(data);
+    if let Some(certificate) = ledger::erasure::Certificate::parse(&text) {
+        assert_eq!(certificate.text(), text, "not canonical");
+    }
+}
+
 /// A snapshot of the catalog, behind its seal.
 pub(crate) fn snapshot(data: &[u8]) {
     if let Some(snapshot) = vault::Snapshot::decode(data) {
@@ -194,7 +214,7 @@ pub(crate) fn people(data: &[u8]) {
 type Named = (&'static str, fn(&[u8]));
 
 /// Every entry.
-pub(crate) const ALL: [Named; 16] = [
+pub(crate) const ALL: [Named; 17] = [
     ("people", people),
     ("tokens", tokens),
     ("blob", blob),
@@ -202,6 +222,7 @@ pub(crate) const ALL: [Named; 16] = [
     ("part_table", part_table),
     ("catalog_change", catalog_change),
     ("record", record),
+    ("evidence", evidence),
     ("snapshot", snapshot),
     ("journal", journal),
     ("keys", keys),

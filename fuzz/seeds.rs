@@ -55,6 +55,40 @@ pub(crate) fn record() -> Vec<u8> {
     out
 }
 
+/// An entry of the log.
+pub(crate) fn segment() -> Vec<u8> {
+    let scope = |tag: u8| ledger::ScopeRoot {
+        tag: [tag; 16],
+        count: 3,
+        root: [tag; 32],
+    };
+    let segment = ledger::Segment {
+        lane: "gateway".to_owned(),
+        first: 40,
+        count: 5,
+        time: Timestamp::from_millis(9),
+        scopes: vec![scope(1), scope(2)],
+        lost: false,
+    };
+    segment.encode().expect("an entry")
+}
+
+/// One whose scopes hold more rows together than a number can say.
+pub(crate) fn overflowing() -> Vec<u8> {
+    let mut bytes = segment();
+    for tag in [1_u8, 2] {
+        let at = bytes
+            .windows(17)
+            .position(|w| w == [&[tag; 16][..], &[3]].concat());
+        let at = at.expect("a scope") + 16;
+        bytes.splice(
+            at..=at,
+            [0x1b, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff],
+        );
+    }
+    bytes
+}
+
 /// A snapshot of the catalog.
 pub(crate) fn snapshot() -> Vec<u8> {
     let snapshot = vault::Snapshot {
@@ -76,6 +110,8 @@ pub(crate) fn all() -> Vec<(&'static str, Vec<u8>)> {
         ("part_table", sealed_table()),
         ("catalog_change", change()),
         ("record", record()),
+        ("evidence", segment()),
+        ("evidence", overflowing()),
         ("snapshot", snapshot()),
         ("journal", files::journal_seed()),
         ("rules", policy.text().into()),

@@ -55,6 +55,8 @@ fn the_seeds_are_valid() {
     assert!(seal::open_table(&entries::dataset_key(), &binding, &seeds::sealed_table()).is_ok());
     assert!(catalog::codec::decode(&seeds::change()).is_ok());
     assert!(ledger::decode(&seeds::record()).is_ok());
+    assert!(ledger::Segment::decode(&seeds::segment()).is_ok());
+    assert!(ledger::Segment::decode(&seeds::overflowing()).is_err());
     assert!(vault::Snapshot::decode(&seeds::snapshot()).is_some());
     entries::tokens::seeds_are_believed();
     let kept = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join("seeds");

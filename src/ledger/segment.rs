@@ -60,9 +60,12 @@ impl Segment {
             self.scopes.is_empty() && self.count > 0
         } else {
             // A record is in the scope of each project that it names: two at most.
-            let rows: u64 = self.scopes.iter().map(|scope| scope.count).sum();
+            // Each is whatever a stranger wrote; together they may be more than a number holds.
+            let mut scopes = self.scopes.iter();
+            let rows = scopes.try_fold(0_u64, |rows, scope| rows.checked_add(scope.count));
             (1..=most).contains(&self.count)
-                && (self.count..=self.count.saturating_mul(2)).contains(&rows)
+                && rows
+                    .is_some_and(|rows| (self.count..=self.count.saturating_mul(2)).contains(&rows))
                 && self
                     .scopes
                     .iter()
@@ -81,6 +84,11 @@ impl Segment {
     /// Its canonical bytes: an entry of the log.
     pub fn encode(&self) -> Result<Vec<u8>, CodecError> {
         self.check()?;
+        self.bytes()
+    }
+
+    /// The bytes of whatever it says.
+    fn bytes(&self) -> Result<Vec<u8>, CodecError> {
         let mut out = Vec::new();
         let mut w = Writer(&mut out);
         w.array(2);
@@ -199,7 +207,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_is_refused() {
-        let change: [fn(&mut Segment); 12] = [
+        let change: [fn(&mut Segment); 16] = [
             |s| s.lane = String::new(),
             |s| s.lane = "Gateway".into(),
             |s| s.lane = "../gateway".into(),
@@ -212,11 +220,19 @@ mod tests {
             |s| s.scopes[1] = s.scopes[0],
             |s| s.scopes[0].count = 0,
             |s| s.lost = true,
+            // Together they are more than a number holds.
+            |s| s.scopes.iter_mut().for_each(|scope| scope.count = u64::MAX),
+            |s| s.scopes.iter_mut().for_each(|scope| scope.count = 1 << 63),
+            |s| (s.scopes[0].count, s.scopes[1].count) = (u64::MAX, 1),
+            |s| s.count = u64::MAX,
         ];
         for (n, change) in change.iter().enumerate() {
             let mut bad = segment();
             change(&mut bad);
             assert!(bad.encode().is_err(), "case {n}");
+            // A stranger's bytes are not made here.
+            let read = bad.bytes().and_then(|bytes| Segment::decode(&bytes));
+            assert!(read.is_err(), "case {n}");
         }
     }
 
