@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::{ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
@@ -72,7 +72,14 @@ fn roots(ca_file: Option<&Path>) -> Result<RootCertStore, FetchError> {
     };
     let mut roots = RootCertStore::empty();
     if let Some(path) = ca_file {
-        for certificate in CertificateDer::pem_file_iter(path).map_err(|_unread| untrusted())? {
+        let opened = CertificateDer::pem_file_iter(path).map_err(|error| {
+            if let pem::Error::Io(source) = error {
+                let path = path.to_owned();
+                return FetchError::TrustFile { path, source };
+            }
+            untrusted()
+        });
+        for certificate in opened? {
             let certificate = certificate.map_err(|_unread| untrusted())?;
             roots.add(certificate).map_err(FetchError::Tls)?;
         }

@@ -25,7 +25,16 @@ pub(crate) enum FetchError {
     /// Not a URL that is fetched.
     #[error("a URL is https://…, or http:// to this machine")]
     Url,
-    /// The certificates to trust cannot be read.
+    /// The file of the certificates to trust cannot be read.
+    #[error("the certificates to trust cannot be read: {}", path.display())]
+    TrustFile {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// What was read has no certificate to trust.
     #[error("no certificate to trust in {}", path.display())]
     Trust {
         /// Which file, or nothing for the system's.

@@ -518,8 +518,9 @@ fn spawn_keepers(
     tasks.spawn(pushes::push(Arc::clone(vault), sender, shutdown.clone()));
     if let Some(file) = config.identity.issuers.clone() {
         let interval = config.identity.reload_interval;
-        let (vault, shutdown) = (Arc::clone(vault), shutdown.clone());
-        tasks.spawn(issuers::watch(vault, file, interval, shutdown));
+        let (vault, health) = (Arc::clone(vault), Arc::clone(health));
+        let shutdown = shutdown.clone();
+        tasks.spawn(issuers::watch(vault, file, interval, health, shutdown));
     }
     let interval = config.sweep.interval;
     tasks.spawn(sweep(Arc::clone(vault), ask, interval, shutdown.clone()));

@@ -11,7 +11,8 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::fetch::{self, FetchError};
+use super::fetch::{self, FetchError, Place};
+use super::health::Health;
 use super::shutdown::Shutdown;
 use super::visa_issuers::{self, VisaEntry};
 use crate::token::{Issuer, Keys, KeysError, VisaIssuer};
@@ -90,6 +91,7 @@ pub(super) struct KeysAt<'a> {
 /// What the file says, with keys, and what is wrong with entries that were left out.
 #[derive(Default)]
 struct Loaded {
+    text: Vec<u8>,
     issuers: Vec<Issuer>,
     visa_issuers: Vec<VisaIssuer>,
     errors: Vec<IssuersError>,
@@ -141,10 +143,10 @@ struct Fetched {
     texts: HashMap<String, (tokio::time::Instant, Vec<u8>)>,
 }
 
-/// Reads the entries; each is whole and its name its own.
-fn entries(path: &Path) -> Result<File, IssuersError> {
-    let text = read(path, limits::TOKEN_KEYS_BYTES_MAX)?;
-    let text = String::from_utf8_lossy(&text);
+/// Reads the entries; each is whole and its name its own. With the text that they stand in.
+fn entries(path: &Path) -> Result<(Vec<u8>, File), IssuersError> {
+    let bytes = read(path, limits::TOKEN_KEYS_BYTES_MAX)?;
+    let text = String::from_utf8_lossy(&bytes);
     let file: File = toml::from_str(&text).map_err(|source| IssuersError::File {
         path: path.to_owned(),
         source,
@@ -178,7 +180,7 @@ fn entries(path: &Path) -> Result<File, IssuersError> {
     }
     let known: Vec<_> = file.issuer.iter().map(|i| (&*i.name, &*i.url)).collect();
     visa_issuers::check(&file.visa_issuer, &known)?;
-    Ok(file)
+    Ok((bytes, file))
 }
 
 /// Whether a text can be a name, or what is compared with one of a token.
@@ -210,8 +212,11 @@ impl Fetched {
     /// the error; if they could be had before, those stay.
     async fn load(&mut self, path: &Path) -> Result<Loaded, IssuersError> {
         let folder = path.parent().unwrap_or_else(|| Path::new("."));
-        let mut loaded = Loaded::default();
-        let file = entries(path)?;
+        let (text, file) = entries(path)?;
+        let mut loaded = Loaded {
+            text,
+            ..Loaded::default()
+        };
         for entry in file.issuer {
             let keys = self.keys(&entry.keys_at(), folder).await;
             if let Some(keys) = loaded.keys(keys) {
@@ -254,11 +259,7 @@ impl Fetched {
                 });
             }
         };
-        let keys = Keys::read(&text).map_err(|source| IssuersError::Keys {
-            name: at.name.to_owned(),
-            source,
-        })?;
-        Ok((keys, error))
+        Ok((keys_of(at.name, &text)?, error))
     }
 
     /// The text of keys at a URL, fetched again when it is no longer fresh. What cannot be fetched
@@ -315,40 +316,189 @@ impl Loaded {
     }
 }
 
+/// What was last seen of the file, so that each change of that is told once.
+#[derive(Default)]
+struct Watch {
+    /// What is wrong, as it was told last; empty for nothing.
+    alarmed: String,
+    /// What was last taken.
+    taken: Option<Vec<u8>>,
+}
+
+/// What is to be told of a look.
+#[derive(PartialEq, Eq, Debug)]
+enum News {
+    /// Nothing new.
+    None,
+    /// Something is wrong, and was not before, or something else was.
+    Fault,
+    /// A changed file is in force.
+    Changed,
+    /// What was at fault is so no more.
+    Mended,
+}
+
+impl Watch {
+    /// Notes a look; what of it is news.
+    fn note(&mut self, text: Option<Vec<u8>>, wrong: &str) -> News {
+        let mended = wrong.is_empty() && !self.alarmed.is_empty();
+        let fault = !wrong.is_empty() && wrong != self.alarmed;
+        wrong.clone_into(&mut self.alarmed);
+        let changed = text.is_some() && self.taken.is_some() && text != self.taken;
+        self.taken = text.or_else(|| self.taken.take());
+        if fault {
+            News::Fault
+        } else if mended {
+            News::Mended
+        } else if changed {
+            News::Changed
+        } else {
+            News::None
+        }
+    }
+}
+
 /// Loads, then looks again and again until the end.
 pub(super) async fn watch(
     vault: Arc<Vault>,
     file: PathBuf,
     interval: Duration,
+    health: Arc<Health>,
     shutdown: Shutdown,
 ) {
     let mut fetched = Fetched::new(KEYS_FRESH);
-    let mut alarmed = String::new();
+    let mut watch = Watch::default();
     loop {
-        let told = match fetched.load(&file).await {
-            Ok(loaded) => {
-                vault.replace_issuers(loaded.issuers);
-                vault.replace_visa_issuers(loaded.visa_issuers);
-                loaded
-                    .errors
-                    .iter()
-                    .map(words)
-                    .collect::<Vec<_>>()
-                    .join("; ")
-            }
-            Err(error) => words(&error),
-        };
-        if told.is_empty() || told != alarmed {
-            if !told.is_empty() {
-                tracing::error!(why = told, "issuers of tokens are at fault");
-            }
-            alarmed = told;
-        }
+        look(&vault, &file, &mut fetched, &mut watch, &health).await;
         tokio::select! {
             () = tokio::time::sleep(interval) => {}
             () = shutdown.draining() => return,
         }
     }
+}
+
+async fn look(
+    vault: &Vault,
+    file: &Path,
+    fetched: &mut Fetched,
+    watch: &mut Watch,
+    health: &Health,
+) {
+    let (text, count, wrong) = match fetched.load(file).await {
+        Ok(loaded) => {
+            let count = loaded
+                .issuers
+                .len()
+                .saturating_add(loaded.visa_issuers.len());
+            vault.replace_issuers(loaded.issuers);
+            vault.replace_visa_issuers(loaded.visa_issuers);
+            let wrong: Vec<_> = loaded.errors.iter().map(words).collect();
+            (Some(loaded.text), count, wrong.join("; "))
+        }
+        Err(error) => (None, 0, words(&error)),
+    };
+    let never = text.is_none() && watch.taken.is_none();
+    let news = watch.note(text, &wrong);
+    if wrong.is_empty() {
+        health.issuers.note(Ok(()));
+    } else {
+        health.metrics.issuers_reload_failures.inc();
+        let stays = if never {
+            "nobody is believed yet"
+        } else {
+            "what was good of them stays"
+        };
+        health.issuers.note(Err(format!("{stays}: {wrong}")));
+    }
+    match news {
+        News::Fault => tracing::error!(why = wrong, "issuers of tokens are at fault"),
+        News::Changed => tracing::info!(count, "a changed file of issuers is in force"),
+        News::Mended => tracing::info!(count, "issuers of tokens are taken again, none at fault"),
+        News::None => {}
+    }
+}
+
+/// Whom the file names, whether or not their keys can be had; nobody where it is at fault.
+#[must_use]
+pub fn issuers_named(path: &Path) -> Vec<String> {
+    let file = entries(path).map(|(_, file)| file);
+    let file = file.unwrap_or_else(|_at_fault| File {
+        issuer: Vec::new(),
+        visa_issuer: Vec::new(),
+    });
+    let issuers = file.issuer.into_iter().map(|entry| entry.name);
+    let visas = file.visa_issuer.iter();
+    let visas = visas.map(|entry| entry.keys_at().name.to_owned());
+    issuers.chain(visas).collect()
+}
+
+/// What is found of the file that names issuers, by who looks at it apart from the gateway.
+pub struct IssuersFound {
+    /// Whom it names whose keys can be had.
+    pub names: Vec<String>,
+    /// What is wrong with it.
+    pub faults: Vec<String>,
+}
+
+/// Looks at the file and at the keys that it names; at those behind URLs only if they are to be
+/// fetched, else at what is to be trusted there.
+pub async fn look_at_issuers(path: &Path, fetches: bool) -> IssuersFound {
+    let loaded = if fetches {
+        Fetched::new(KEYS_FRESH).load(path).await
+    } else {
+        files(path)
+    };
+    match loaded {
+        Ok(loaded) => {
+            let names = loaded.issuers.iter().map(|issuer| issuer.name.clone());
+            let visas = loaded.visa_issuers.iter().map(|issuer| issuer.name.clone());
+            IssuersFound {
+                names: names.chain(visas).collect(),
+                faults: loaded.errors.iter().map(words).collect(),
+            }
+        }
+        Err(error) => IssuersFound {
+            names: Vec::new(),
+            faults: vec![words(&error)],
+        },
+    }
+}
+
+/// What is wrong with the file and with the files that it names; nobody's keys.
+fn files(path: &Path) -> Result<Loaded, IssuersError> {
+    let folder = path.parent().unwrap_or_else(|| Path::new("."));
+    let (text, file) = entries(path)?;
+    let issuers = file.issuer.iter().map(Entry::keys_at);
+    let visas = file.visa_issuer.iter().map(VisaEntry::keys_at);
+    let mut errors = Vec::new();
+    for at in issuers.chain(visas) {
+        let seen = match (at.file, at.url) {
+            (Some(file), _) => read(&folder.join(file), limits::TOKEN_KEYS_BYTES_MAX)
+                .and_then(|text| keys_of(at.name, &text).map(drop)),
+            (None, url) => {
+                let ca = at.ca_file.map(|file| folder.join(file));
+                let dialled = Place::of(url.unwrap_or_default())
+                    .and_then(|place| place.dial(ca.as_deref()).map(drop));
+                dialled.map_err(|source| IssuersError::Fetch {
+                    name: at.name.to_owned(),
+                    source,
+                })
+            }
+        };
+        errors.extend(seen.err());
+    }
+    Ok(Loaded {
+        text,
+        errors,
+        ..Loaded::default()
+    })
+}
+
+fn keys_of(name: &str, text: &[u8]) -> Result<Keys, IssuersError> {
+    Keys::read(text).map_err(|source| IssuersError::Keys {
+        name: name.to_owned(),
+        source,
+    })
 }
 
 fn words(error: &IssuersError) -> String {
@@ -363,165 +513,5 @@ fn words(error: &IssuersError) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-
-    use super::*;
-
-    const KEYS: &str = r#"{"keys": [{"kty": "OKP", "crv": "Ed25519",
-        "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
-
-    fn written(text: &str) -> (tempfile::TempDir, PathBuf) {
-        let dir = tempfile::tempdir().unwrap();
-        let path = dir.path().join("issuers.toml");
-        std::fs::write(&path, text).unwrap();
-        std::fs::write(dir.path().join("keys.json"), KEYS).unwrap();
-        (dir, path)
-    }
-
-    const GOOD: &str = "[[issuer]]\nname = 'k8s'\nurl = 'https://k8s'\naudience = 'kluis'\n\
-                        jwks_file = 'keys.json'\n";
-
-    #[tokio::test]
-    async fn issuers_come_with_their_keys_and_tokens_are_good_once_unless_said() {
-        let (_dir, path) = written(&format!(
-            "{GOOD}[[issuer]]\nname = 'b'\nurl = 'u'\naudience = 'a'\njwks_file = 'keys.json'\nonce = false\n"
-        ));
-        let loaded = Fetched::new(KEYS_FRESH).load(&path).await.unwrap();
-        assert!(loaded.errors.is_empty());
-        let told: Vec<_> = loaded
-            .issuers
-            .iter()
-            .map(|i| (i.name.as_str(), i.once))
-            .collect();
-        assert_eq!(told, [("k8s", true), ("b", false)]);
-    }
-
-    const VISAS: &str = "[[visa_issuer]]\nname = 'ega'\nurl = 'https://ega'\n\
-                         jku = ['https://ega/jwks']\njwks_file = 'keys.json'\n";
-
-    #[tokio::test]
-    async fn issuers_of_visas_come_with_their_keys_and_are_strict_unless_said() {
-        let more = "[[visa_issuer]]\nname = 'k8s'\nurl = 'https://k8s'\njku = ['a', 'b']\n\
-                    jwks_file = 'keys.json'\nsubject = 'same'\nasserted_days_max = 30\n";
-        let (_dir, path) = written(&format!("{GOOD}passports = true\n{VISAS}{more}"));
-        let loaded = Fetched::new(KEYS_FRESH).load(&path).await.unwrap();
-        assert!(loaded.errors.is_empty());
-        assert!(loaded.issuers[0].passports);
-        let day = 24 * 60 * 60 * 1_000;
-        let told = loaded.visa_issuers.iter().map(|issuer| {
-            let days = issuer.asserted_ms_max / day;
-            (
-                &*issuer.name,
-                issuer.places.len(),
-                issuer.same_subject,
-                days,
-            )
-        });
-        let expected = [("ega", 1, false, 365), ("k8s", 2, true, 30)];
-        assert_eq!(told.collect::<Vec<_>>(), expected);
-    }
-
-    #[tokio::test]
-    async fn entries_of_visa_issuers_that_cannot_be_are_refused() {
-        for bad in [
-            VISAS.replace("jku = ['https://ega/jwks']\n", ""),
-            VISAS.replace("['https://ega/jwks']", "[]"),
-            VISAS.replace("'https://ega/jwks'", "''"),
-            VISAS.replace("['https://ega/jwks']", "'https://ega/jwks'"),
-            VISAS.replace("'https://ega/jwks'", &"'x',".repeat(9)),
-            VISAS.replace("jwks_file = 'keys.json'\n", ""),
-            VISAS.replace("'ega'", "''"),
-            VISAS.replace("'ega'", "\"e\\nga\""),
-            format!("{VISAS}jwks_url = 'https://ega/jwks'\n"),
-            format!("{VISAS}subject = 'any'\n"),
-            format!("{VISAS}asserted_days_max = 0\n"),
-            format!("{VISAS}asserted_days_max = 3651\n"),
-            format!("{VISAS}audience = 'kluis'\n"),
-            format!("{VISAS}{VISAS}"),
-            // One name for two, and two names for one.
-            format!("{GOOD}{}", VISAS.replace("'ega'", "'k8s'")),
-            format!("{GOOD}{}", VISAS.replace("'https://ega'", "'https://k8s'")),
-        ] {
-            let (_dir, path) = written(&bad);
-            assert!(Fetched::new(KEYS_FRESH).load(&path).await.is_err(), "{bad}");
-        }
-    }
-
-    #[tokio::test]
-    async fn files_that_do_not_say_who_are_refused() {
-        for bad in [
-            "issuer = 3",
-            "[[issuer]]\nname = 'a'",
-            &GOOD.replace("jwks_file", "jwks"),
-            &GOOD.replace("jwks_file = 'keys.json'\n", ""),
-            &GOOD.replace("'k8s'", "''"),
-            &format!("{GOOD}jwks_url = 'https://k8s/keys'\n"),
-            &format!("{GOOD}{GOOD}"),
-            &GOOD.repeat(40),
-        ] {
-            let (_dir, path) = written(bad);
-            assert!(Fetched::new(KEYS_FRESH).load(&path).await.is_err(), "{bad}");
-        }
-        let (_dir, path) = written(&GOOD.replace("keys.json", "none.json"));
-        let loaded = Fetched::new(KEYS_FRESH).load(&path).await.unwrap();
-        let told = (loaded.issuers.len(), loaded.errors.len());
-        assert_eq!(told, (0, 1), "nobody is believed");
-    }
-
-    /// Answers one request each, with these texts.
-    async fn serve(answers: Vec<String>) -> String {
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/keys", listener.local_addr().unwrap());
-        drop(tokio::spawn(async move {
-            for answer in answers {
-                let (mut stream, _) = listener.accept().await.unwrap();
-                let mut request = [0; 4096];
-                let _read = stream.read(&mut request).await.unwrap();
-                stream.write_all(answer.as_bytes()).await.unwrap();
-            }
-        }));
-        url
-    }
-
-    fn http(status: &str, body: &str) -> String {
-        let length = body.len();
-        format!("HTTP/1.1 {status}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}")
-    }
-
-    #[tokio::test]
-    async fn fetched_keys_stay_while_the_issuer_is_away_or_at_fault() {
-        let away = http("503 Service Unavailable", "");
-        let garbage = http("200 OK", "<html>");
-        let url = serve(vec![http("200 OK", KEYS), away, garbage]).await;
-        let (_dir, path) =
-            written(&GOOD.replace("jwks_file = 'keys.json'", &format!("jwks_url = '{url}'")));
-        let mut fetched = Fetched::new(KEYS_FRESH);
-        for (round, errors) in [(0, 0), (1, 0), (2, 1), (3, 0), (4, 1)] {
-            let loaded = fetched.load(&path).await.unwrap();
-            let told = (loaded.issuers.len(), loaded.errors.len());
-            assert_eq!(told, (1, errors), "{round}");
-            if round >= 1 {
-                fetched.fresh = Duration::ZERO;
-            }
-        }
-    }
-
-    #[tokio::test]
-    async fn keys_that_never_came_are_nobodys() {
-        for answer in [
-            http("404 Not Found", KEYS),
-            http("302 Found", KEYS),
-            http("200 OK", &"x".repeat(limits::TOKEN_KEYS_BYTES_MAX + 1)),
-            http("200 OK", "{}"),
-            "garbage".to_owned(),
-        ] {
-            let url = serve(vec![answer.clone()]).await;
-            let (_dir, path) =
-                written(&GOOD.replace("jwks_file = 'keys.json'", &format!("jwks_url = '{url}'")));
-            let loaded = Fetched::new(KEYS_FRESH).load(&path).await.unwrap();
-            let told = (loaded.issuers.len(), loaded.errors.len());
-            assert_eq!(told, (0, 1), "{answer:.40}");
-        }
-    }
-}
+#[path = "issuers_tests.rs"]
+mod tests;

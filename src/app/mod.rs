@@ -51,6 +51,7 @@ pub use found::{
 pub use gate::open_gate;
 pub use gateway::{Gateway, ServeError};
 pub use health::Health;
+pub use issuers::{IssuersFound, issuers_named, look_at_issuers};
 pub(crate) use keeper::KEEPER;
 pub use keeper::{Asking, KeeperError, Refused, serve_keeper};
 pub use lags::{LogLags, Shipped};

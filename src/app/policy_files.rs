@@ -134,7 +134,7 @@ pub(super) async fn watch(
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::super::shutdown::channel;
     use super::super::system::{SystemClock, SystemEntropy};
     use super::*;
@@ -146,7 +146,7 @@ mod tests {
 
     const LOOK: Duration = Duration::from_secs(5);
 
-    fn vault(policy: Policy) -> Arc<Vault> {
+    pub(in crate::app) fn vault(policy: Policy) -> Arc<Vault> {
         let clock: Arc<dyn crate::types::Clock> = Arc::new(SystemClock);
         let entropy = Arc::new(SystemEntropy::new());
         let label = |text: &str| text.parse().unwrap();

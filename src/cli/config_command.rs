@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::args::ConfigCommand;
 use super::output::{CliError, Exit, Output};
+use crate::app::look_at_issuers;
 use crate::config::{Config, ConfigError};
 
 /// Runs one of its commands on the file.
@@ -15,6 +16,7 @@ pub(super) fn run(
     let config = load(path)?;
     match command {
         ConfigCommand::Check => {
+            issuers(&config)?;
             output.note(&format!("{} is valid", path.display()));
             show(&config, output)?;
         }
@@ -30,6 +32,27 @@ pub(super) fn run(
         }
     }
     Ok(Exit::Done)
+}
+
+/// How issuers that are at fault are mended.
+pub(super) const ISSUERS_MEND: &str = "docs/sign-in.md, \"Whom the vault believes\", explains the \
+                                       file; a gateway takes it again by itself once it is mended";
+
+/// Looks at the file of issuers, and at those that it names. Nothing is fetched.
+fn issuers(config: &Config) -> Result<(), CliError> {
+    let Some(file) = &config.identity.issuers else {
+        return Ok(());
+    };
+    let found = super::serve::runtime()?.block_on(look_at_issuers(file, false));
+    if found.faults.is_empty() {
+        return Ok(());
+    }
+    let faults = found
+        .faults
+        .iter()
+        .map(|why| format!("`identity.issuers`: {why}"));
+    let told = faults.collect::<Vec<_>>().join("\n");
+    Err(CliError::new(Exit::Usage, told).hint(ISSUERS_MEND))
 }
 
 /// Reads the configuration, with hints where it cannot be had.
@@ -149,6 +172,46 @@ mod tests {
             "{err}"
         );
         assert!(err.lines().all(|line| line.starts_with("kluis: ")), "{err}");
+    }
+
+    #[test]
+    fn check_looks_at_the_issuers_and_at_the_files_that_they_name() {
+        let text = "[identity]\nissuers = 'issuers.toml'\n";
+        let entry = "[[issuer]]\nname = 'k8s'\nurl = 'https://k8s'\naudience = 'kluis'\n";
+        let at_url = format!("{entry}jwks_url = 'https://k8s.invalid/keys'\n");
+        let at_file = format!("{entry}jwks_file = 'keys.json'\n");
+        let with_ca = format!("{at_url}ca_file = 'ca.pem'\n");
+        for (written, told) in [
+            (None, "issuers.toml"),
+            (Some("[[issuer]]\nname = 'k8s'".to_owned()), "at fault"),
+            (Some(at_file), "keys.json"),
+            (Some(with_ca), "the certificates to trust cannot be read"),
+            (
+                Some(at_url.replace("https://k8s.invalid", "k8s")),
+                "a URL is https://",
+            ),
+        ] {
+            let file = File::of(text);
+            if let Some(written) = written {
+                std::fs::write(file.0.path().join("issuers.toml"), written).unwrap();
+            }
+            let (mut output, out, _) = captured(false);
+            let error = run(&ConfigCommand::Check, &file.path(), &mut output).expect_err("fault");
+            assert_eq!((error.exit(), out.text().as_str()), (Exit::Usage, ""));
+            assert!(
+                error.message().contains(told),
+                "{told}: {}",
+                error.message()
+            );
+            assert!(error.message().starts_with("`identity.issuers`"), "{told}");
+            assert!(error.hints()[0].contains("sign-in.md"), "{told}");
+        }
+        // Nobody is asked for keys that are fetched.
+        let file = File::of(text);
+        std::fs::write(file.0.path().join("issuers.toml"), at_url).unwrap();
+        let (mut output, _, _) = captured(false);
+        let checked = run(&ConfigCommand::Check, &file.path(), &mut output);
+        assert_eq!(checked.expect("valid"), Exit::Done);
     }
 
     #[test]

@@ -118,6 +118,8 @@ metrics! {
     pub snapshot_waiting: Gauge = Gauge::default(),
     /// Policies that could not be loaded, so that the last good one stayed.
     pub policy_reload_failures: Counter = Counter::default(),
+    /// Looks at the file of issuers that found it, or their keys, at fault.
+    pub issuers_reload_failures: Counter = Counter::default(),
     /// Requests by operation and class of status.
     requests: Family<[Label; 2], Counter> = Family::default(),
     /// Time until an answer's head, by operation.

@@ -5,6 +5,7 @@ mod belongs;
 pub(super) mod certificate;
 mod disk;
 mod gate;
+mod issuers;
 mod keys;
 mod log;
 mod snapshots;
@@ -121,6 +122,7 @@ fn examine(config: &Config, desk: Desk<'_>, report: &mut Report) -> Result<(), C
     serve::runtime()?.block_on(async {
         store::look(config, desk, report).await;
         volumes::look(config, desk, report).await;
+        issuers::look(config, report).await;
     });
     gate::look(config, desk, ring.as_deref(), report);
     catalog(config, desk, ring.as_deref(), report)?;
