@@ -99,6 +99,7 @@ struct WholeReviewed {
     whole: Whole,
     last_used: Option<String>,
     privileged: bool,
+    role_known: bool,
 }
 
 /// A grant in a review.
@@ -108,6 +109,7 @@ struct Reviewed {
     told: Told,
     last_used: Option<String>,
     privileged: bool,
+    role_known: bool,
 }
 
 #[derive(Serialize)]
@@ -156,6 +158,7 @@ impl From<GrantUse> for Reviewed {
             told: row.grant.into(),
             last_used: row.used.map(|at| at.to_string()),
             privileged: row.privileged,
+            role_known: row.known,
         }
     }
 }
@@ -244,6 +247,7 @@ pub(super) async fn get(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, A
     let shown = WholeReviewed {
         last_used: row.used.map(|at| at.to_string()),
         privileged: row.privileged,
+        role_known: row.known,
         whole: Whole::of(&vault, row.grant),
     };
     Ok(json(StatusCode::OK, &shown))

@@ -72,7 +72,7 @@ pub(super) fn run(
 }
 
 fn ask(
-    signer: &Signer<'_>,
+    signer: &Signer,
     (act, place, terms, reason): (ActKind, &Spot, &[(String, String)], &str),
     output: &mut Output,
 ) -> Result<(), CliError> {
@@ -139,7 +139,7 @@ enum Step {
 }
 
 fn step(
-    signer: &Signer<'_>,
+    signer: &Signer,
     (project, approval): (&ProjectName, ApprovalId),
     step: Step,
 ) -> Result<Value, CliError> {

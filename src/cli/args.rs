@@ -334,7 +334,7 @@ pub enum ProjectCommand {
     /// are there too. Nobody makes them expire earlier by himself: that takes two persons, who
     /// agree on it by `kluis approval ask log.shorten`.
     #[command(
-        after_long_help = "Example:\n  kluis project log icu-sepsis --days 3653 --pseudonyms on"
+        after_long_help = "Example:\n  kluis project log icu-sepsis --days 3653 --pseudonyms on\n  kluis project log icu-sepsis --credentials a.jansen.env"
     )]
     Log(LogArgs),
     /// Show a project: its datasets and grants
@@ -498,6 +498,9 @@ pub enum PolicyCommand {
         /// With a credential that is for one purpose
         #[arg(long, value_name = "CODE")]
         purpose: Option<String>,
+        /// In a session that is in this group by what it claims or by a visa; may be repeated
+        #[arg(long, value_name = "GROUP")]
+        claimed: Vec<PrincipalId>,
     },
 }
 

@@ -54,7 +54,7 @@ fn every_command_is_listed_here() {
         kluis principal clear; \
         kluis principal link; kluis principal adopt; kluis principal unlink; kluis principal links; \
         kluis principal resume; kluis group; kluis group create; kluis group show; \
-        kluis group add; kluis group remove; kluis group map; kluis group unmap; kluis group claims; \
+        kluis group list; kluis group add; kluis group remove; kluis group map; kluis group unmap; kluis group claims; \
         kluis group map-visa; kluis group unmap-visa; kluis group visas; \
         kluis scim; kluis scim create; kluis scim renew; kluis scim end; kluis scim list; kluis scim people; kluis scim groups; \
         kluis approval; kluis approval ask; \

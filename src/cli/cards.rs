@@ -177,7 +177,7 @@ pub(super) fn set(
 fn set_signed(
     name: &BucketName,
     (card, beside): (&CardArgs, &Beside<'_>),
-    signer: &Signer<'_>,
+    signer: &Signer,
 ) -> Result<Shown, CliError> {
     let mut body = card.body();
     let mut put = |name: &str, value: Value| drop(body.insert(name.to_owned(), value));
@@ -197,7 +197,7 @@ fn set_signed(
 pub(super) fn say(
     name: &BucketName,
     (method, body): (Method, serde_json::Map<String, Value>),
-    signer: &Signer<'_>,
+    signer: &Signer,
 ) -> Result<Shown, CliError> {
     let bucket = name.to_string();
     let path = ["datasets", &bucket];

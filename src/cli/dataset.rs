@@ -146,7 +146,7 @@ fn undescribed(name: &BucketName, output: &mut Output) {
 fn make(
     name: &BucketName,
     card: &CardArgs,
-    signer: &Signer<'_>,
+    signer: &Signer,
     output: &mut Output,
 ) -> Result<[String; 5], CliError> {
     let shown = cards::say(name, (Method::PUT, card.body()), signer).map_err(|error| {
@@ -162,7 +162,7 @@ fn make(
 }
 
 /// What S3 does with a bucket.
-fn bucket(method: Method, name: &BucketName, signer: &Signer<'_>) -> Result<(), CliError> {
+fn bucket(method: Method, name: &BucketName, signer: &Signer) -> Result<(), CliError> {
     let bucket = name.to_string();
     let path = [bucket.as_str()];
     let question = Question {
@@ -183,7 +183,7 @@ fn there(project: Option<&ProjectName>, desk: Desk<'_>) -> Result<Vec<[String; 5
 }
 
 /// The datasets that who signs may know of.
-fn known(project: Option<&ProjectName>, signer: &Signer<'_>) -> Result<Vec<[String; 5]>, CliError> {
+fn known(project: Option<&ProjectName>, signer: &Signer) -> Result<Vec<[String; 5]>, CliError> {
     #[derive(Deserialize)]
     struct List {
         datasets: Vec<Shown>,

@@ -52,12 +52,20 @@ pub(super) async fn of(catalog: &SharedCatalog, name: &ProjectName) -> Result<De
     Ok(demand)
 }
 
+/// How it is shown.
+pub(super) const COLUMNS: [&str; 4] = ["project", "demanded_of", "acr", "amr"];
+
 /// What is demanded, for a person or a machine.
 pub(super) fn table(
     name: &ProjectName,
     demand: &Demand,
     output: &mut Output,
 ) -> Result<(), CliError> {
+    output.rows(COLUMNS, &[row(name, demand)])
+}
+
+/// The same, cell by cell.
+pub(super) fn row(name: &ProjectName, demand: &Demand) -> [String; 4] {
     let words = |demanded: &[String]| match demanded {
         [] => ANY.to_owned(),
         some => some.join(","),
@@ -67,11 +75,10 @@ pub(super) fn table(
         (false, true) => "who reads the log",
         (false, false) => "everybody",
     };
-    let row = [
+    [
         name.to_string(),
         whom.to_owned(),
         words(&demand.acr),
         words(&demand.amr),
-    ];
-    output.rows(["project", "demanded_of", "acr", "amr"], &[row])
+    ]
 }

@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::values;
+use super::way::Signed;
 use crate::types::{
     Action, DatasetName, GrantId, Network, PartitionName, PrincipalId, ProjectName, Timestamp,
 };
@@ -179,11 +180,25 @@ pub enum GroupCommand {
         name: PrincipalId,
     },
     /// Show a group's members
-    #[command(after_long_help = "Example:\n  kluis group show radiology")]
+    ///
+    /// Over the network: of a group that holds a grant in the project or is proposed for one, to
+    /// who manages that grant.
+    #[command(
+        after_long_help = "Example:\n  kluis group show radiology\n  kluis group show radiology --project icu-sepsis --credentials a.jansen.env"
+    )]
     Show {
         /// The group
         name: PrincipalId,
+        /// Over the network: the project in which it is granted something
+        #[arg(long, value_name = "PROJECT")]
+        project: Option<ProjectName>,
+        /// Who signs.
+        #[command(flatten)]
+        signed: Signed,
     },
+    /// List the groups, with how many members each has
+    #[command(after_long_help = "Example:\n  kluis group list")]
+    List,
     /// Make a person or workload a member
     #[command(after_long_help = "Example:\n  kluis group add radiology b.devries")]
     Add {

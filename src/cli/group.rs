@@ -1,11 +1,11 @@
 //! `kluis group`: groups of principals.
 
 use super::grant_args::{AssertedArgs, ClaimedArgs, GroupCommand};
-use super::open::{Desk, absent, call, collect};
+use super::open::{Desk, call};
 use super::output::{CliError, Exit, Output};
+use super::principal::unnamed_issuer;
 use super::scim::{Named, rows};
 use crate::catalog::{RosterKind, RosterRow};
-use crate::types::{PrincipalId, PrincipalKind, limits};
 use crate::vault::VisaTerms;
 
 /// Runs one of its commands.
@@ -22,21 +22,12 @@ pub(super) fn run(
             })?;
             output.note(&format!("group {name} is there"));
         }
-        GroupCommand::Show { name } => {
-            let catalog = desk.catalog()?;
-            let members = super::serve::runtime()?.block_on(async {
-                let group = catalog.principal(name).await?;
-                if group.is_none_or(|row| row.kind != PrincipalKind::Group) {
-                    return Err(absent("group", name));
-                }
-                let page = async |after: Option<&PrincipalId>| {
-                    catalog.members(name, after, limits::PAGE_ENTRIES_MAX).await
-                };
-                collect(page, PrincipalId::clone).await
-            })?;
-            let rows: Vec<_> = members.iter().map(|member| [member.to_string()]).collect();
-            output.rows(["member"], &rows)?;
-        }
+        GroupCommand::Show {
+            name,
+            project,
+            signed,
+        } => super::members::show((name, project.as_ref()), signed, desk, output)?,
+        GroupCommand::List => super::members::list(desk, output)?,
         GroupCommand::Add { name, member } => {
             desk.act(output, async |opened| {
                 let call = call(opened, "group add")?;
@@ -63,6 +54,7 @@ pub(super) fn run(
             output.note(&format!(
                 "who signs in at {issuer} and claims {claim} is in {name}"
             ));
+            unnamed_issuer(issuer, desk, output)?;
         }
         GroupCommand::Unmap { claimed } => {
             desk.act(output, async |opened| {
@@ -97,6 +89,7 @@ fn visas(command: &GroupCommand, desk: Desk<'_>, output: &mut Output) -> Result<
         output.note(&format!(
             "who brings a visa of {issuer} that asserts {value} is in {name}"
         ));
+        unnamed_issuer(issuer, desk, output)?;
     } else if let GroupCommand::UnmapVisa { asserted } = command {
         desk.act(output, async |opened| {
             let call = call(opened, "group unmap-visa")?;

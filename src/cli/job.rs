@@ -72,6 +72,7 @@ pub(super) fn run(
                 let exit = match error {
                     GatewayError::Refused { .. } => Exit::No,
                     GatewayError::Unreachable(_) => Exit::Unavailable,
+                    GatewayError::Credential(_) => Exit::Usage,
                 };
                 CliError::of(exit, &error)
             })?;

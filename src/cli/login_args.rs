@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueHint};
 
 use super::remote::Caller;
+use super::values;
 
 /// Where a session is kept.
 #[derive(Debug, Args)]
@@ -48,7 +49,7 @@ pub struct Login {
     #[arg(long, value_name = "SCOPES", default_value = "openid")]
     pub scope: String,
     /// How far the session reaches: PROJECT[/DATASET[/PURPOSE]] [default: all you may]
-    #[arg(long, value_name = "ROLE")]
+    #[arg(long, value_name = "ROLE", value_parser = values::role)]
     pub role: Option<String>,
     /// Sign in on another machine: print a code to enter there
     #[arg(long)]

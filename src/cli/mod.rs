@@ -31,12 +31,14 @@ mod doctor;
 mod drill;
 mod grant;
 mod group;
+mod held;
 mod init;
 mod job;
 mod keeper;
 mod key;
 mod key_inventory;
 mod login;
+mod members;
 #[cfg(feature = "mount")]
 mod mount;
 mod near;

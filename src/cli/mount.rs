@@ -214,6 +214,7 @@ fn refused(error: &NodeError, ask: &Mount) -> CliError {
         NodeError::Absent
         | NodeError::Erased
         | NodeError::Integrity(_)
+        | NodeError::Credential(_)
         | NodeError::Unreachable(_) => None,
     };
     match hint {

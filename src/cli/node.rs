@@ -31,13 +31,16 @@ pub(super) fn of_node(error: &NodeError) -> CliError {
             Exit::No
         }
         NodeError::Unreachable(_) => Exit::Unavailable,
+        NodeError::Credential(_) => Exit::Usage,
     };
     let told = CliError::of(exit, error);
     match error {
         NodeError::Unreachable(_) => told.hint(AT_ADDRESS),
-        NodeError::Absent | NodeError::Erased | NodeError::Refused(_) | NodeError::Integrity(_) => {
-            told
-        }
+        NodeError::Absent
+        | NodeError::Erased
+        | NodeError::Refused(_)
+        | NodeError::Credential(_)
+        | NodeError::Integrity(_) => told,
     }
 }
 
@@ -70,25 +73,32 @@ pub(super) async fn newest(gateway: &Gateway, bucket: &BucketName) -> Result<u32
 /// by what the environment has.
 pub(super) fn gateway_of(remote: &Remote, environment: &Environment) -> Result<Gateway, CliError> {
     let patience = Duration::from_secs(remote.io_timeout);
-    let credentials = way::found(remote.credentials.as_deref(), environment)?;
-    gateway(credentials.as_deref(), environment, patience)
+    let file = way::found(remote.credentials.as_deref(), environment)?;
+    gateway_by(credentials(file.as_deref(), environment)?, patience)
 }
 
-/// The gateway that a credential names, in a file or else in the environment.
-pub(super) fn gateway(
-    credentials: Option<&Path>,
+/// The credential in a file, or else in the environment.
+pub(super) fn credentials(
+    path: Option<&Path>,
     environment: &Environment,
-    patience: Duration,
-) -> Result<Gateway, CliError> {
+) -> Result<Arc<Credentials>, CliError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let credentials = match credentials {
+    let found = match path {
         Some(path) => Credentials::of_file(path, &clock),
         None => Credentials::of_variables(&|name| variable(environment, name), &clock),
     };
-    let usage = |error: &dyn std::error::Error| CliError::of(Exit::Usage, error);
-    let credentials = credentials
-        .map_err(|error| usage(&error).hint("--credentials names a file that has it"))?;
-    Gateway::new(credentials, clock, patience).map_err(|error| usage(&error))
+    found.map(Arc::new).map_err(|error| {
+        CliError::of(Exit::Usage, &error).hint("--credentials names a file that has it")
+    })
+}
+
+/// The gateway that a credential names.
+pub(super) fn gateway_by(
+    credentials: Arc<Credentials>,
+    patience: Duration,
+) -> Result<Gateway, CliError> {
+    let gateway = Gateway::new(credentials, Arc::new(SystemClock), patience);
+    gateway.map_err(|error| CliError::of(Exit::Usage, &error))
 }
 
 fn variable(environment: &Environment, name: &str) -> Option<String> {
@@ -139,9 +149,11 @@ pub(super) fn diff(
     output: &mut Output,
 ) -> Result<Exit, CliError> {
     let pages = limits::MOUNT_PAGES_BYTES;
+    // One for both: a token may be good for one session.
+    let gateway = Arc::new(gateway_of(remote, environment)?);
     let (old, new) = runtime()?.block_on(async {
-        let old = open(remote, asked(remote, from), environment, pages).await?;
-        let new = open(remote, asked(remote, to), environment, pages).await?;
+        let old = open_at(Arc::clone(&gateway), &asked(remote, from), pages).await?;
+        let new = open_at(gateway, &asked(remote, to), pages).await?;
         let old = objects(&old).await.map_err(|error| of_node(&error))?;
         let new = objects(&new).await.map_err(|error| of_node(&error))?;
         Ok::<_, CliError>((old, new))

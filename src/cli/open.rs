@@ -17,6 +17,11 @@ use crate::keyring::KeyRingError;
 use crate::policy::PolicyError;
 use crate::vault::{ChainFault, ErrorKind, VaultError};
 
+/// For who runs elsewhere what looks at the vault itself.
+const ON_THE_HOST: &str = "this runs on the vault's host; from any machine `kluis whoami`, `grant`, \
+                           `dataset`, `group show` and others ask its gateway (`kluis login`, or \
+                           `--credentials FILE`)";
+
 /// What a command works on.
 #[derive(Clone, Copy)]
 pub(crate) struct Desk<'a> {
@@ -29,7 +34,13 @@ pub(crate) struct Desk<'a> {
 impl Desk<'_> {
     /// The configuration.
     pub(crate) fn config(&self) -> Result<Config, CliError> {
-        config_command::load(self.path)
+        let absent = matches!(self.path.try_exists(), Ok(false));
+        config_command::load(self.path).map_err(|error| {
+            if absent {
+                return error.hint(ON_THE_HOST);
+            }
+            error
+        })
     }
 
     /// The catalog, for commands that only look.

@@ -7,15 +7,17 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::args::PolicyCommand;
-use super::open::{Desk, absent};
+use super::held;
+use super::near::near;
+use super::open::Desk;
 use super::output::{CliError, Exit, Output};
 use super::{project, serve};
 use crate::app::system::SystemClock;
 use crate::app::{PolicyFileError, load_policy, read_policy};
-use crate::catalog::SharedCatalog;
 use crate::policy::{
-    Ask, Assurance, Bar, Circumstances, Explanation, Grant, GrantEffect, Ground, Policy,
-    ProjectPolicy, Severity, check, check_grants, run_expectations,
+    Ask, Assurance, Bar, Circumstances, Explanation, Finding, FindingKind, GrantEffect, Ground,
+    Policy, PolicySource, ProjectPolicy, RoleFault, Severity, check, check_grants,
+    run_expectations,
 };
 use crate::types::{
     Action, BucketName, Clock as _, ObjectKey, PartitionName, PrincipalId, ProjectName, Timestamp,
@@ -41,6 +43,7 @@ pub(super) fn run(
             from,
             partition,
             purpose,
+            claimed,
         } => {
             let question = Question {
                 principal,
@@ -55,6 +58,7 @@ pub(super) fn run(
                 from: *from,
                 partition: partition.as_ref(),
                 purpose: purpose.as_deref(),
+                claimed,
             };
             explain(desk, &question, output)
         }
@@ -93,10 +97,10 @@ fn lint(desk: Desk<'_>, dir: Option<&Path>, output: &mut Output) -> Result<Exit,
                 "file": finding.file,
                 "line": finding.line,
                 "severity": severity,
-                "message": finding.kind.to_string(),
+                "message": format!("{}{}", finding.kind, meant(finding, &source)),
             }))?;
         } else {
-            output.line(&finding.to_string())?;
+            output.line(&format!("{finding}{}", meant(finding, &source)))?;
         }
     }
     if broken {
@@ -108,6 +112,25 @@ fn lint(desk: Desk<'_>, dir: Option<&Path>, output: &mut Output) -> Result<Exit,
         return Ok(Exit::Done);
     }
     grants(desk, &Policy::compile(&source)?, output)
+}
+
+/// Of an action that is none: how it is written, and which may be meant.
+fn meant(finding: &Finding, source: &PolicySource) -> String {
+    if finding.kind != FindingKind::Role(RoleFault::Action) {
+        return String::new();
+    }
+    let of = |(name, _): &&(String, String)| finding.file == format!("roles/{name}.csv");
+    let text = source.roles.iter().find(of).map(|(_, text)| text.as_str());
+    let line = text.and_then(|text| text.lines().nth(finding.line.checked_sub(1)?));
+    let Some(word) = line.and_then(|line| line.split(',').nth(2)).map(str::trim) else {
+        return String::new();
+    };
+    let known = Action::ALL.iter().map(|action| action.as_str());
+    let meant = near(word, known).map_or_else(
+        || "docs/policy.md lists what there is".to_owned(),
+        |known| format!("did you mean {known}?"),
+    );
+    format!(" `{word}`; {meant}")
 }
 
 /// Grants in the catalog whose role the policy does not have.
@@ -169,7 +192,9 @@ fn test(
             for considered in &outcome.explanation.considered {
                 output.line(&format!(
                     "    {} through role {}: {}",
-                    considered.grant, considered.role, considered.verdict
+                    report.called(considered.grant),
+                    considered.role,
+                    considered.verdict
                 ))?;
             }
         }
@@ -189,6 +214,8 @@ struct Question<'a> {
     from: Option<IpAddr>,
     partition: Option<&'a PartitionName>,
     purpose: Option<&'a str>,
+    /// The groups that her session claims to be in.
+    claimed: &'a [PrincipalId],
 }
 
 fn explain(desk: Desk<'_>, question: &Question<'_>, output: &mut Output) -> Result<Exit, CliError> {
@@ -203,12 +230,16 @@ fn explain(desk: Desk<'_>, question: &Question<'_>, output: &mut Output) -> Resu
     let catalog = desk.catalog()?;
     let runtime = serve::runtime()?;
     runtime.block_on(project::there(&catalog, name))?;
-    let held = runtime.block_on(held(&catalog, name, question.principal))?;
-    let (groups, grants, suspended) = held;
-    let held = grants.len();
+    let asked = (name, question.principal, question.claimed);
+    let held = runtime.block_on(held::held(&catalog, &policy, asked))?;
+    let may_claim = runtime.block_on(held::may_claim(&catalog, name, &held.groups))?;
+    let about = About {
+        grants: held.grants.len(),
+        may_claim,
+    };
     let project = ProjectPolicy::new(&Arc::new(policy), name)?;
-    let mut subject = project.member(question.principal, &groups, grants)?;
-    if suspended {
+    let mut subject = project.member(question.principal, &held.groups, held.grants)?;
+    if held.suspended {
         subject = subject.barred(Bar::Suspended);
     }
     let explanation = subject.explain(&Ask {
@@ -229,9 +260,9 @@ fn explain(desk: Desk<'_>, question: &Question<'_>, output: &mut Output) -> Resu
         },
     });
     if output.is_json() {
-        output.value(&json_of(question, &explanation))?;
+        output.value(&json_of(question, &explanation, &about))?;
     } else {
-        words(question, &explanation, held, output)?;
+        words(question, &explanation, &about, output)?;
     }
     Ok(if explanation.decision.allowed {
         Exit::Done
@@ -240,27 +271,12 @@ fn explain(desk: Desk<'_>, question: &Question<'_>, output: &mut Output) -> Resu
     })
 }
 
-/// A principal's groups, what she and they hold, and whether she or her person is suspended.
-async fn held(
-    catalog: &SharedCatalog,
-    project: &ProjectName,
-    principal: &PrincipalId,
-) -> Result<(Vec<PrincipalId>, Vec<Grant>, bool), CliError> {
-    let row = catalog.principal(principal).await?;
-    let row = row.ok_or_else(|| absent("principal", principal))?;
-    let person = match &row.acts_for {
-        Some(person) => catalog.principal(person).await?,
-        None => None,
-    };
-    let suspended = row
-        .suspended
-        .or_else(|| person.and_then(|person| person.suspended));
-    let groups = catalog.groups_of(principal).await?;
-    let mut grants = catalog.grants_of(project, principal).await?;
-    for group in &groups {
-        grants.extend(catalog.grants_of(project, group).await?);
-    }
-    Ok((groups, grants, suspended.is_some()))
+/// What is known beside the decision.
+struct About {
+    /// How many grants were looked at.
+    grants: usize,
+    /// Groups that hold something here and that a session may come to be in.
+    may_claim: Vec<PrincipalId>,
 }
 
 const fn effect(effect: GrantEffect) -> &'static str {
@@ -270,7 +286,7 @@ const fn effect(effect: GrantEffect) -> &'static str {
     }
 }
 
-fn json_of(question: &Question<'_>, explanation: &Explanation) -> serde_json::Value {
+fn json_of(question: &Question<'_>, explanation: &Explanation, about: &About) -> serde_json::Value {
     let decision = &explanation.decision;
     let considered = explanation.considered.iter().map(|grant| {
         json!({
@@ -291,13 +307,15 @@ fn json_of(question: &Question<'_>, explanation: &Explanation) -> serde_json::Va
         "permit": decision.permit,
         "policy_version": data_encoding::HEXLOWER.encode(&decision.version),
         "considered": considered.collect::<Vec<_>>(),
+        "claimed": question.claimed.iter().map(PrincipalId::as_str).collect::<Vec<_>>(),
+        "may_claim": about.may_claim.iter().map(PrincipalId::as_str).collect::<Vec<_>>(),
     })
 }
 
 fn words(
     question: &Question<'_>,
     explanation: &Explanation,
-    held: usize,
+    about: &About,
     output: &mut Output,
 ) -> Result<(), CliError> {
     let decision = &explanation.decision;
@@ -320,7 +338,7 @@ fn words(
             output.line(&format!("  {what}: {value}"))?;
         }
     }
-    if held == 0 {
+    if about.grants == 0 {
         output.line("  holds no grant in this project")?;
     }
     for grant in &explanation.considered {
@@ -330,6 +348,13 @@ fn words(
             effect(grant.effect),
             grant.role,
             grant.verdict
+        ))?;
+    }
+    if !about.may_claim.is_empty() {
+        let names: Vec<&str> = about.may_claim.iter().map(PrincipalId::as_str).collect();
+        output.line(&format!(
+            "  a session may be in more by what its token claims: {} (`--claimed GROUP`)",
+            names.join(", ")
         ))?;
     }
     Ok(())

@@ -1,19 +1,25 @@
 //! `kluis principal`: persons, and workloads that act for them.
 
+use std::collections::BTreeSet;
+
 use super::args::PrincipalCommand;
+use super::held::is_inactive;
+use super::near::near;
 use super::open::{Desk, absent, call};
-use super::output::{CliError, Exit, Output};
-use crate::catalog::{Mutation, PrincipalRow, SharedCatalog};
+use super::output::{CliError, Exit, Output, yes_or_no};
+use crate::app::issuers_named;
+use crate::catalog::{Mutation, PrincipalRow, RosterKind, RosterRow, SharedCatalog};
 use crate::types::{Label, PrincipalId, PrincipalKind, limits};
 use crate::vault::Adoption;
 
-const COLUMNS: [&str; 6] = [
+const COLUMNS: [&str; 7] = [
     "principal",
     "kind",
     "acts_for",
     "created",
     "suspended",
     "clearance",
+    "active",
 ];
 
 /// Runs one of its commands.
@@ -25,7 +31,7 @@ pub(super) fn run(
     match command {
         PrincipalCommand::Create { name, acts_for } => {
             let row = create(name, acts_for.as_ref(), desk, output)?;
-            output.rows(COLUMNS, &[cells(&row)])?;
+            output.rows(COLUMNS, &[cells(&row, true)])?;
         }
         PrincipalCommand::Clear { name, label } => {
             desk.act(output, async |opened| {
@@ -40,8 +46,7 @@ pub(super) fn run(
         }
         PrincipalCommand::List => {
             let catalog = desk.catalog()?;
-            let rows = super::serve::runtime()?.block_on(all(&catalog))?;
-            let rows: Vec<_> = rows.iter().map(cells).collect();
+            let rows = super::serve::runtime()?.block_on(listed(&catalog))?;
             output.rows(COLUMNS, &rows)?;
         }
         PrincipalCommand::Link {
@@ -51,6 +56,7 @@ pub(super) fn run(
         } => {
             link((issuer, subject), Some(name), desk, output)?;
             output.note(&format!("{subject} of {issuer} is {name}"));
+            unnamed_issuer(issuer, desk, output)?;
         }
         PrincipalCommand::Adopt {
             name,
@@ -69,16 +75,7 @@ pub(super) fn run(
             link((issuer, subject), None, desk, output)?;
             output.note(&format!("{subject} of {issuer} is nobody any more"));
         }
-        PrincipalCommand::Links { name } => {
-            let catalog = desk.catalog()?;
-            let all = catalog.identities_of(name, limits::ISSUERS_MAX);
-            let rows = super::serve::runtime()?.block_on(all)?;
-            let cells = |row: crate::catalog::IdentityRow| {
-                [row.issuer, row.subject, row.linked.to_string()]
-            };
-            let rows: Vec<_> = rows.into_iter().map(cells).collect();
-            output.rows(["issuer", "subject", "linked"], &rows)?;
-        }
+        PrincipalCommand::Links { name } => links(name, desk, output)?,
         PrincipalCommand::Suspend { name } => {
             suspend(desk, name, true, output)?;
             output.note(&format!(
@@ -113,6 +110,23 @@ fn create(
     })
 }
 
+/// Lists whom issuers take for somebody.
+fn links(name: &PrincipalId, desk: Desk<'_>, output: &mut Output) -> Result<(), CliError> {
+    let catalog = desk.catalog()?;
+    let rows = super::serve::runtime()?.block_on(async {
+        if catalog.principal(name).await?.is_none() {
+            return Err(
+                absent("principal", name).hint("`kluis principal list` names those that are")
+            );
+        }
+        Ok(catalog.identities_of(name, limits::ISSUERS_MAX).await?)
+    })?;
+    let cells =
+        |row: crate::catalog::IdentityRow| [row.issuer, row.subject, row.linked.to_string()];
+    let rows: Vec<_> = rows.into_iter().map(cells).collect();
+    output.rows(["issuer", "subject", "linked"], &rows)
+}
+
 /// Links a subject to somebody, or to nobody any more.
 fn link(
     place: (&str, &str),
@@ -131,6 +145,28 @@ fn link(
     })
 }
 
+/// Says that an issuer's name stands in no file: nobody signs in by that word until it does.
+pub(super) fn unnamed_issuer(
+    issuer: &str,
+    desk: Desk<'_>,
+    output: &mut Output,
+) -> Result<(), CliError> {
+    let named = match desk.config()?.identity.issuers {
+        None => Vec::new(),
+        Some(file) => issuers_named(&file),
+    };
+    if named.iter().any(|name| name == issuer) {
+        return Ok(());
+    }
+    output.note(&format!(
+        "warning: `identity.issuers` names no issuer {issuer}: until it does, this lets nobody in"
+    ));
+    if let Some(like) = near(issuer, named.iter().map(String::as_str)) {
+        output.hint(&format!("did you mean {like}?"));
+    }
+    Ok(())
+}
+
 fn adopt(
     name: &PrincipalId,
     adoption: Adoption,
@@ -141,14 +177,30 @@ fn adopt(
         "{} tells of {name}, as {}",
         adoption.source, adoption.user_name
     );
-    desk.act(output, async |opened| {
+    let source = adoption.source.clone();
+    let for_her = desk.act(output, async |opened| {
         let call = call(opened, "principal adopt")?;
-        Ok(opened
-            .vault
-            .scim_adopt(&call, name.clone(), adoption)
-            .await?)
+        let vault = &opened.vault;
+        vault.scim_adopt(&call, name.clone(), adoption).await?;
+        let catalog = vault.catalog();
+        let there = catalog.roster(RosterKind::Source, source.as_str()).await?;
+        let Some(RosterRow::Source(row)) = there.map(|entry| entry.row) else {
+            return Ok(false);
+        };
+        let agent = catalog.principal(&row.agent).await?;
+        Ok(agent.and_then(|row| row.acts_for).as_ref() == Some(name))
     })?;
     output.note(&told);
+    if for_her {
+        output.note(&format!(
+            "warning: {source} speaks by an agent that acts for {name}: the day that {source} sets \
+             her inactive or deletes her, it ends its own agent, and is heard no more"
+        ));
+        output.hint(&format!(
+            "`kluis scim create` makes an organisation whose agent acts for somebody else: an \
+             operator, whom {source} does not tell of"
+        ));
+    }
     Ok(())
 }
 
@@ -169,16 +221,37 @@ fn suspend(
     })
 }
 
-fn cells(row: &PrincipalRow) -> [String; 6] {
-    let kind = match row.kind {
+/// What a kind is called.
+pub(super) const fn kind(kind: PrincipalKind) -> &'static str {
+    match kind {
         PrincipalKind::Person => "person",
         PrincipalKind::Workload => "workload",
         PrincipalKind::Group => "group",
+    }
+}
+
+/// All principals, each with whether it may do anything: neither it nor its person is suspended,
+/// or set inactive by the organisation that tells of her.
+async fn listed(catalog: &SharedCatalog) -> Result<Vec<[String; 7]>, CliError> {
+    let rows = all(catalog).await?;
+    let mut barred = BTreeSet::new();
+    for row in &rows {
+        if row.suspended.is_some() || is_inactive(catalog, &row.id).await? {
+            barred.insert(&row.id);
+        }
+    }
+    let is_barred = |row: &PrincipalRow| {
+        let person = row.acts_for.as_ref();
+        barred.contains(&row.id) || person.is_some_and(|person| barred.contains(person))
     };
+    Ok(rows.iter().map(|row| cells(row, !is_barred(row))).collect())
+}
+
+fn cells(row: &PrincipalRow, active: bool) -> [String; 7] {
     let person = row.acts_for.as_ref().map(PrincipalId::to_string);
     [
         row.id.to_string(),
-        kind.to_owned(),
+        kind(row.kind).to_owned(),
         person.unwrap_or_default(),
         row.created.to_string(),
         row.suspended
@@ -186,6 +259,7 @@ fn cells(row: &PrincipalRow) -> [String; 6] {
         row.clearance
             .as_ref()
             .map_or_else(String::new, Label::to_string),
+        yes_or_no(active),
     ]
 }
 

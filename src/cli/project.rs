@@ -1,15 +1,21 @@
 //! `kluis project`: projects, and who may do what in them.
 
+use http::Method;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
 use super::args::ProjectCommand;
 use super::demand;
 use super::near::near;
 use super::open::{Desk, absent, call, collect};
 use super::output::{CliError, Exit, Output};
 use super::project_args::{LogArgs, Switch};
+use super::remote::Question;
+use super::way::{Signer, Way};
 use crate::app::Opened;
 use crate::app::system::SystemClock;
-use crate::catalog::{ProjectRow, SharedCatalog};
-use crate::policy::{Grant, GrantEffect, Terms};
+use crate::catalog::{DatasetRow, ProjectRow, SharedCatalog};
+use crate::policy::{Demand, Grant, GrantEffect, Terms};
 use crate::types::{Clock as _, GrantId, PrincipalId, ProjectName, Timestamp, limits};
 use crate::vault::LogTermsChange;
 
@@ -109,6 +115,36 @@ pub(super) async fn create(
     Ok(new)
 }
 
+/// How records are kept, as the API tells it.
+#[derive(Deserialize)]
+struct LogTold {
+    days: u32,
+    pseudonyms: bool,
+}
+
+/// Asks a gateway how a project's records are kept, or says so there.
+fn told_log(
+    name: &ProjectName,
+    change: LogTermsChange,
+    signer: &Signer,
+) -> Result<LogTold, CliError> {
+    let path = ["projects", name.as_str(), "log"];
+    if change == LogTermsChange::default() {
+        return signer.ask(Question::of(Method::GET, &path));
+    }
+    let mut body = Map::new();
+    if let Some(days) = change.days {
+        body.insert("days".to_owned(), days.into());
+    }
+    if let Some(on) = change.pseudonyms {
+        body.insert("pseudonyms".to_owned(), on.into());
+    }
+    if let Some(approval) = change.approval {
+        body.insert("approval".to_owned(), approval.to_string().into());
+    }
+    signer.say((Method::PUT, &path), Value::Object(body))
+}
+
 /// Shows or changes how a project's records are kept.
 fn log(ask: &LogArgs, desk: Desk<'_>, output: &mut Output) -> Result<(), CliError> {
     let name = &ask.name;
@@ -117,22 +153,25 @@ fn log(ask: &LogArgs, desk: Desk<'_>, output: &mut Output) -> Result<(), CliErro
         pseudonyms: ask.pseudonyms.map(|switch| switch == Switch::On),
         approval: ask.approval,
     };
-    let terms = desk.act(output, async |opened| {
-        there(opened.vault.catalog(), name).await?;
-        let call = call(opened, "project log")?;
-        let terms = if change == LogTermsChange::default() {
-            opened.vault.log_terms(&call, name).await
-        } else {
-            opened.vault.set_log_terms(&call, name, change).await
-        };
-        Ok(terms?)
-    })?;
+    let terms = match Way::of(&ask.signed, desk, output)? {
+        Way::Signed(signer) => told_log(name, change, &signer)?,
+        Way::Host(desk) => desk.act(output, async |opened| {
+            there(opened.vault.catalog(), name).await?;
+            let call = call(opened, "project log")?;
+            let terms = if change == LogTermsChange::default() {
+                opened.vault.log_terms(&call, name).await
+            } else {
+                opened.vault.set_log_terms(&call, name, change).await
+            };
+            let terms = terms?;
+            Ok(LogTold {
+                days: terms.kept_days(),
+                pseudonyms: terms.pseudonyms,
+            })
+        })?,
+    };
     let shown = if terms.pseudonyms { "on" } else { "off" };
-    let row = [
-        name.to_string(),
-        terms.kept_days().to_string(),
-        shown.to_owned(),
-    ];
+    let row = [name.to_string(), terms.days.to_string(), shown.to_owned()];
     output.rows(["project", "days", "pseudonyms"], &[row])
 }
 
@@ -166,23 +205,49 @@ fn show(catalog: &SharedCatalog, name: &ProjectName, output: &mut Output) -> Res
     let runtime = super::serve::runtime()?;
     runtime.block_on(there(catalog, name))?;
     let datasets = runtime.block_on(super::dataset::of(catalog, Some(name)))?;
+    if output.is_json() {
+        let demand = runtime.block_on(demand::of(catalog, name))?;
+        return tell(catalog, name, (&datasets, &demand), output);
+    }
     let rows: Vec<_> = datasets.iter().map(super::dataset::cells).collect();
     output.rows(super::dataset::COLUMNS, &rows)?;
-    if !output.is_json() {
-        output.line("")?;
-    }
+    output.line("")?;
     let grants = super::grant::host::list(catalog, name)?;
     super::grant::table::list(&grants, (false, SystemClock.now()), output)?;
     let demand = runtime.block_on(demand::of(catalog, name))?;
-    if !output.is_json() {
-        output.line("")?;
-        return demand::table(name, &demand, output);
+    output.line("")?;
+    demand::table(name, &demand, output)
+}
+
+/// The same for machines: each line says in `row` what it is of, and what is not there is none.
+fn tell(
+    catalog: &SharedCatalog,
+    name: &ProjectName,
+    (datasets, demand): (&[DatasetRow], &Demand),
+    output: &mut Output,
+) -> Result<(), CliError> {
+    for row in datasets {
+        let names = super::dataset::COLUMNS.map(str::to_owned);
+        let cells = super::dataset::cells(row).map(Value::String);
+        let mut members: Map<_, _> = names.into_iter().zip(cells).collect();
+        members.insert("row".to_owned(), "dataset".into());
+        output.value(&members)?;
     }
-    // Machines are told of what there is.
+    for grant in super::grant::host::list(catalog, name)? {
+        let mut told = super::grant::table::whole(&grant, SystemClock.now());
+        if let Value::Object(members) = &mut told {
+            members.insert("row".to_owned(), "grant".into());
+        }
+        output.value(&told)?;
+    }
     if demand.is_empty() {
         return Ok(());
     }
-    demand::table(name, &demand, output)
+    let row = demand::row(name, demand);
+    let names = demand::COLUMNS.map(str::to_owned);
+    let mut members: Map<_, _> = names.into_iter().zip(row.map(Value::String)).collect();
+    members.insert("row".to_owned(), "demand".into());
+    output.value(&members)
 }
 
 /// When something ends, for a table.

@@ -64,6 +64,9 @@ pub struct LogArgs {
     /// What two persons agreed on, where the days are fewer than now
     #[arg(long, value_name = "ID", requires = "days")]
     pub approval: Option<ApprovalId>,
+    /// Who signs.
+    #[command(flatten)]
+    pub signed: Signed,
 }
 
 /// On or off.

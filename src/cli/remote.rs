@@ -1,7 +1,8 @@
 //! A command that a person runs from anywhere, signed with her own credential: one request to the
 //! gateway's API.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,8 +14,7 @@ use serde_json::Value;
 use super::output::{CliError, Exit};
 use super::serve::runtime;
 use super::way::no_answer;
-use crate::config::Environment;
-use crate::node::{Asking, GatewayError};
+use crate::node::{Asking, Credentials, GatewayError};
 use crate::types::limits;
 
 /// Where the API lies on a gateway.
@@ -93,25 +93,20 @@ fn encoded(text: &str) -> String {
         .replace("%7E", "~")
 }
 
-/// Asks the gateway that a credential names, in a file or else in the environment: its answer as it
-/// came.
+/// Asks the gateway that a credential names: its answer as it came.
 pub(super) fn send(
-    (credentials, environment): (Option<&Path>, &Environment),
+    credentials: &Arc<Credentials>,
     question: Question<'_>,
 ) -> Result<Bytes, CliError> {
-    let gateway = super::node::gateway(credentials, environment, question.patience)?;
+    let gateway = super::node::gateway_by(Arc::clone(credentials), question.patience)?;
     let (patience, most) = (question.patience, question.bytes_max);
     let asking = question.asking();
     let answer = runtime()?.block_on(gateway.waiting(patience).call(&asking, most));
     answer.map_err(|error| refused(&error))
 }
 
-/// Where that is, as it may be shown.
-pub(super) fn place(
-    (credentials, environment): (Option<&Path>, &Environment),
-) -> Result<String, CliError> {
-    let gateway = super::node::gateway(credentials, environment, PATIENCE)?;
-    let endpoint = gateway.endpoint();
+/// A gateway's address, as it may be shown.
+pub(super) fn place(endpoint: &str) -> Result<String, CliError> {
     // A URL may hold a name and a password before its host.
     let shown = endpoint.parse::<http::Uri>().ok().and_then(|uri| {
         let (scheme, authority) = (uri.scheme_str()?, uri.authority()?.as_str());
@@ -147,6 +142,7 @@ fn refused(error: &GatewayError) -> CliError {
             }
         }
         GatewayError::Unreachable(_) => CliError::of(Exit::Unavailable, error).hint(AT_ADDRESS),
+        GatewayError::Credential(_) => CliError::of(Exit::Usage, error),
     }
 }
 
@@ -216,6 +212,10 @@ mod tests {
         let away = refused(&GatewayError::Unreachable("refused".to_owned()));
         assert_eq!(away.exit(), Exit::Unavailable);
         assert!(away.hints()[0].contains("AWS_ENDPOINT_URL"));
+        let told = "others can read the file /t: chmod 600 it";
+        let open = refused(&GatewayError::Credential(told.to_owned()));
+        assert_eq!((open.message(), open.exit()), (told, Exit::Usage));
+        assert!(open.hints().is_empty(), "nobody was asked");
         assert!(bare.hints().is_empty(), "a gateway may be too busy to say");
     }
 

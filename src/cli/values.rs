@@ -8,8 +8,8 @@ use crate::keyring::is_recipient;
 use crate::ledger::{Outcome, parse_event};
 use crate::manifest::SignerKey;
 use crate::types::{
-    AccessKeyId, BucketName, BucketRef, DatasetName, EventId, PrincipalId, ProjectName, Timestamp,
-    is_small_order,
+    AccessKeyId, BucketName, BucketRef, DatasetName, EventId, PrincipalId, ProjectName,
+    SessionScope, SessionScopeError, Timestamp, is_small_order,
 };
 
 /// Why a value was refused.
@@ -62,6 +62,11 @@ pub enum ValueError {
     /// A store that is not written `s3://bucket` or `s3://bucket/prefix`.
     #[error("a store is written s3://BUCKET or s3://BUCKET/PREFIX")]
     Store,
+}
+
+/// Reads how far a session is to reach: as it is written, once it is such a text.
+pub fn role(text: &str) -> Result<String, SessionScopeError> {
+    text.parse::<SessionScope>().map(|_scope| text.to_owned())
 }
 
 /// A custodian, and what her share is sealed with.

@@ -2,6 +2,7 @@
 //! signs. Over the network nobody is named: whose credential it is, she acts.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,6 +17,7 @@ use super::open::Desk;
 use super::output::{CliError, Exit, Output};
 use super::remote::{self, Caller, Question};
 use crate::config::Environment;
+use crate::node::Credentials;
 use crate::types::PrincipalId;
 use crate::vault::NOBODY_SPEAKS;
 
@@ -37,13 +39,13 @@ pub(super) enum Way<'a> {
     /// On the vault's host.
     Host(Desk<'a>),
     /// At a gateway, as who signs.
-    Signed(Signer<'a>),
+    Signed(Signer),
 }
 
 /// Who signs, and whom the gateway takes that for.
-pub(super) struct Signer<'a> {
-    credentials: Option<PathBuf>,
-    environment: &'a Environment,
+pub(super) struct Signer {
+    /// One for all that a command asks: a session is taken once, and its token with it.
+    credentials: Arc<Credentials>,
     person: Told,
 }
 
@@ -53,6 +55,9 @@ struct Told {
     principal: String,
     /// The person a workload acts for.
     acts_for: Option<String>,
+    /// All of it, for who asks for that.
+    #[serde(flatten)]
+    more: serde_json::Map<String, Value>,
 }
 
 impl<'a> Way<'a> {
@@ -71,7 +76,7 @@ impl<'a> Way<'a> {
                 .hint(FROM_ANYWHERE)
                 .hint("on the vault's host: `--config PATH` names its configuration")
         });
-        Signer::known(found?.0, desk.environment, output).map(Self::Signed)
+        Signer::known(found?.0.as_deref(), desk.environment, output).map(Self::Signed)
     }
 }
 
@@ -91,35 +96,35 @@ pub(super) fn found(
     Ok(found?.0)
 }
 
-impl<'a> Signer<'a> {
+impl Signer {
     /// Who signs, found as by every command that acts over the network: by the credential that is
     /// named, by the session of `kluis login`, or by what the environment has.
     pub(super) fn of(
         caller: &Caller,
-        environment: &'a Environment,
+        environment: &Environment,
         output: &mut Output,
     ) -> Result<Self, CliError> {
         let found = found(caller.credentials.as_deref(), environment)?;
-        Self::known(found, environment, output)
+        Self::known(found.as_deref(), environment, output)
     }
 
     /// The same, once it is found. Where that is and whom the gateway takes it for is asked and
     /// said before anything is done.
     pub(super) fn known(
-        credentials: Option<PathBuf>,
-        environment: &'a Environment,
+        credentials: Option<&Path>,
+        environment: &Environment,
         output: &mut Output,
     ) -> Result<Self, CliError> {
         let mut signer = Self {
-            credentials,
-            environment,
+            credentials: super::node::credentials(credentials, environment)?,
             person: Told::default(),
         };
-        let at = remote::place(signer.source())?;
+        let at = remote::place(signer.credentials.endpoint())?;
         signer.person = signer.ask(Question::of(Method::GET, &["identity"]))?;
         let Told {
             principal,
             acts_for,
+            more: _,
         } = &signer.person;
         let is_named = |name: &String| name.parse::<PrincipalId>().is_ok();
         if !is_named(principal) || !acts_for.iter().all(is_named) {
@@ -129,22 +134,24 @@ impl<'a> Signer<'a> {
         Ok(signer)
     }
 
-    fn source(&self) -> (Option<&Path>, &Environment) {
-        (self.credentials.as_deref(), self.environment)
-    }
-
     /// Whom the gateway takes it for, and whom that acts for.
     pub(super) fn person(&self) -> (&str, Option<&str>) {
         let Told {
             principal,
             acts_for,
+            more: _,
         } = &self.person;
         (principal, acts_for.as_deref())
     }
 
+    /// What else it told of her, by name: gateways of before told nothing.
+    pub(super) fn told(&self, name: &str) -> &Value {
+        self.person.more.get(name).unwrap_or(&Value::Null)
+    }
+
     /// Asks the gateway.
     pub(super) fn send(&self, question: Question<'_>) -> Result<Bytes, CliError> {
-        remote::send(self.source(), question)
+        remote::send(&self.credentials, question)
     }
 
     /// Asks the gateway; what it answers, if that is what was asked for.

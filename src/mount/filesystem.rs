@@ -44,7 +44,9 @@ fn errno(halt: &Halt) -> Errno {
         // Neither a matter of rights nor of a name that is not there: the directory shows it.
         Halt::Failed(NodeError::Erased) => Errno::ENODATA,
         Halt::Failed(NodeError::Refused(_)) => Errno::EACCES,
-        Halt::Failed(NodeError::Unreachable(_) | NodeError::Integrity(_)) => Errno::EIO,
+        Halt::Failed(
+            NodeError::Unreachable(_) | NodeError::Credential(_) | NodeError::Integrity(_),
+        ) => Errno::EIO,
     }
 }
 

@@ -217,7 +217,9 @@ impl Credentials {
         *due.lock().unwrap_or_else(lock) = next;
     }
 
-    pub(super) fn endpoint(&self) -> &str {
+    /// Where requests go.
+    #[must_use]
+    pub fn endpoint(&self) -> &str {
         &self.endpoint
     }
 

@@ -12,7 +12,7 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::credentials::{Credentials, Current, Source};
+use super::credentials::{Credentials, CredentialsError, Current, Source};
 use super::job::{Act, JobSource, Started};
 use super::line::{Lines, Patience, Take};
 use super::web_identity::element;
@@ -58,6 +58,9 @@ pub enum GatewayError {
     /// It did not answer within the patience, or not in order.
     #[error("the gateway does not answer: {0}")]
     Unreachable(String),
+    /// It was not asked: a file that says who asks cannot be used as it is.
+    #[error("{0}")]
+    Credential(String),
 }
 
 impl GatewayError {
@@ -70,10 +73,18 @@ impl GatewayError {
         matches!(self, Self::Refused { code, .. } if code == "InvalidAccessKeyId")
     }
 
+    /// A file of the credential, with what is wrong with it.
+    fn unusable(error: &CredentialsError) -> Self {
+        let cause = std::error::Error::source(error);
+        let cause = cause.map_or_else(String::new, |cause| format!(": {cause}"));
+        Self::Credential(format!("{error}{cause}"))
+    }
+
     /// Whether another try may do better.
     const fn may_pass(&self) -> bool {
         match self {
-            Self::Unreachable(_) => true,
+            // A file that is being renewed may be whole a moment later.
+            Self::Unreachable(_) | Self::Credential(_) => true,
             Self::Refused { status, .. } => matches!(*status, 408 | 429 | 502..=504),
         }
     }
@@ -114,7 +125,9 @@ impl Tries {
 /// The gateway of one version.
 pub struct Gateway {
     lines: Lines,
-    credentials: Credentials,
+    /// Shared by gateways that are asked for one after another: a session that one of them took is
+    /// the next one's.
+    credentials: Arc<Credentials>,
     clock: Arc<dyn Clock>,
     /// One session of a job is asked for at a time; with why there is none, since when.
     renewing: tokio::sync::Mutex<Option<(GatewayError, Instant)>>,
@@ -124,10 +137,11 @@ pub struct Gateway {
 impl Gateway {
     /// Of a credential; it blocks to read certificates.
     pub fn new(
-        credentials: Credentials,
+        credentials: impl Into<Arc<Credentials>>,
         clock: Arc<dyn Clock>,
         patience: Duration,
     ) -> Result<Self, S3ConfigError> {
+        let credentials = credentials.into();
         let dialer = Dialer::to_url(credentials.endpoint(), credentials.ca_file())?;
         Ok(Self {
             lines: Lines::new(dialer, limits::NODE_CONNECTIONS_MAX, LINE),
@@ -224,7 +238,8 @@ impl Gateway {
                 serde_json::from_slice(&answer).ok()
             }
             Source::Web(web) => {
-                let body = web.asked().map_err(|error| GatewayError::broken(&error))?;
+                let body = web.asked();
+                let body = body.map_err(|error| GatewayError::unusable(&error))?;
                 let answer = self.post("/", Some(FORM), &body).await?;
                 web.started(&answer)
             }

@@ -56,6 +56,9 @@ pub enum NodeError {
     /// The gateway did not answer for as long as it is waited for.
     #[error("the gateway does not answer: {0}")]
     Unreachable(String),
+    /// It was not asked: a file that says who asks cannot be used as it is.
+    #[error("{0}")]
+    Credential(String),
     /// What came is not what the signed version says. **Nothing of it was handed on.**
     #[error("what came is not what the version says: {0}")]
     Integrity(&'static str),
@@ -82,6 +85,7 @@ impl From<GatewayError> for NodeError {
             GatewayError::Refused { code, .. } if code == GONE => Self::Erased,
             GatewayError::Refused { code, title, .. } => Self::Refused(words(&code, &title)),
             GatewayError::Unreachable(reason) => Self::Unreachable(reason),
+            GatewayError::Credential(reason) => Self::Credential(reason),
         }
     }
 }

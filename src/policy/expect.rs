@@ -72,6 +72,8 @@ pub enum ExpectError {
 pub struct Report {
     /// One for each.
     pub outcomes: Vec<Outcome>,
+    /// What the table calls its grants, those that have a name.
+    names: BTreeMap<GrantId, String>,
 }
 
 impl Report {
@@ -79,6 +81,13 @@ impl Report {
     #[must_use]
     pub fn failed(&self) -> usize {
         self.outcomes.iter().filter(|o| o.miss.is_some()).count()
+    }
+
+    /// What the table calls a grant, or its identity.
+    #[must_use]
+    pub fn called(&self, grant: GrantId) -> String {
+        let name = self.names.get(&grant);
+        name.map_or_else(|| grant.to_string(), |name| format!("`{name}`"))
     }
 }
 
@@ -202,6 +211,8 @@ pub fn run_expectations(policy: &Arc<Policy>, text: &str) -> Result<Report, Expe
         let outcome = run.expect(Line::of(text, expect), expect.get_ref())?;
         report.outcomes.push(outcome);
     }
+    let names = run.names.into_iter();
+    report.names = names.map(|(name, id)| (id, name)).collect();
     Ok(report)
 }
 

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, header};
 use s3s::{Body, S3Response};
 
-use crate::types::{EventId, limits};
+use crate::types::{EventId, SessionScope, limits};
 use crate::vault::{AssumeAsk, Assumed, Call, ErrorKind, Rests, Vault, VaultError};
 
 const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
@@ -141,9 +141,9 @@ pub(super) async fn assume(vault: &Vault, call: &Call, asked: &Assume) -> S3Resp
     };
     let ask = AssumeAsk {
         token: &asked.token,
-        project: scope.0,
-        dataset: scope.1,
-        purpose: scope.2,
+        project: scope.project,
+        dataset: scope.dataset,
+        purpose: scope.purpose,
         lasts_ms: asked
             .seconds
             .saturating_mul(1_000)
@@ -155,14 +155,8 @@ pub(super) async fn assume(vault: &Vault, call: &Call, asked: &Assume) -> S3Resp
     }
 }
 
-type Scope = (
-    Option<crate::types::ProjectName>,
-    Option<crate::types::DatasetName>,
-    Option<String>,
-);
-
 /// `…:role/kluis` for all that the principal may, or `…:role/PROJECT[/DATASET[/PURPOSE]]` for less.
-fn scope(asked: &Assume) -> Result<Scope, Refusal> {
+fn scope(asked: &Assume) -> Result<SessionScope, Refusal> {
     const BAD: Refusal = invalid("A role is arn:aws:iam::kluis:role/PROJECT/DATASET/PURPOSE.");
     let named = |text: &str| {
         let bounded = (2..=64).contains(&text.len());
@@ -180,22 +174,7 @@ fn scope(asked: &Assume) -> Result<Scope, Refusal> {
     if !head.starts_with("arn:") {
         return Err(BAD);
     }
-    if role == "kluis" {
-        return Ok((None, None, None));
-    }
-    let mut parts = role.splitn(3, '/');
-    let project = parts.next().and_then(|name| name.parse().ok()).ok_or(BAD)?;
-    let dataset = parts.next().map(str::parse).transpose();
-    let dataset = dataset.map_err(|_no_name| BAD)?;
-    let purpose = parts.next().map(str::to_owned);
-    if purpose.as_ref().is_some_and(|text| {
-        text.is_empty()
-            || text.len() > limits::GRANT_TEXT_BYTES_MAX
-            || text.contains(char::is_control)
-    }) {
-        return Err(BAD);
-    }
-    Ok((Some(project), dataset, purpose))
+    role.parse().map_err(|_none| BAD)
 }
 
 fn refusal(error: &VaultError) -> Refusal {
@@ -357,7 +336,12 @@ mod tests {
             panic!("a form");
         };
         assert_eq!(asked.seconds, 3_600);
-        let Ok((project, dataset, purpose)) = scope(&asked) else {
+        let Ok(SessionScope {
+            project,
+            dataset,
+            purpose,
+        }) = scope(&asked)
+        else {
             panic!("a scope");
         };
         assert_eq!(project.unwrap().as_str(), "icu");

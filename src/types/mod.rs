@@ -16,6 +16,7 @@ mod network;
 mod principal;
 mod range;
 mod retention;
+mod scope;
 mod secret;
 mod version;
 
@@ -40,6 +41,7 @@ pub use network::{Network, NetworkError, is_from, is_this_machine};
 pub use principal::{AccessKeyId, PrincipalId, PrincipalKind};
 pub use range::ByteRange;
 pub use retention::{Lock, LockDefaults, Period, Retention, RetentionMode};
+pub use scope::{SessionScope, SessionScopeError};
 pub use secret::{Secret, SecretText};
 pub use std::net::IpAddr;
 pub use version::{VersionName, Versioning};

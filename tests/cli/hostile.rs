@@ -139,7 +139,7 @@ fn tell(
 const ID: &str = "0123456789abcdef0123456789abcdef";
 
 /// Every command that asks a gateway and shows what it says.
-pub(crate) const COMMANDS: [&[&str]; 20] = [
+pub(crate) const COMMANDS: [&[&str]; 22] = [
     &["grant", "list", "icu"],
     &["grant", "show", "icu", ID],
     &["grant", "approve", "icu", ID],
@@ -168,6 +168,8 @@ pub(crate) const COMMANDS: [&[&str]; 20] = [
         "a",
     ],
     &["notices"],
+    &["project", "log", "icu"],
+    &["group", "show", "readers", "--project", "icu"],
 ];
 
 fn is_harmless(told: &Told, what: &str) {
@@ -323,6 +325,15 @@ const PAGES: [&str; 3] = [
     r#"{"records": [], "next": "b", "open": 0}"#,
     r#"{"records": [], "next": "c", "open": 0}"#,
 ];
+
+#[test]
+fn members_that_never_end_are_no_answer() {
+    let body = r#"{"members": [], "next": "b", "organisation": null, "claims": [], "visas": []}"#;
+    let liar = Liar::telling(Lie::Answer("200 OK", body.to_owned()));
+    let command = ["group", "show", "readers", "--project", "icu"];
+    liar.run(&command)
+        .expect(3, &["the gateway's answer is none"]);
+}
 
 #[test]
 fn another_grant_or_dataset_than_was_asked_for_is_no_answer() {

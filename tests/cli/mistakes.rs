@@ -450,9 +450,10 @@ fn policies_that_are_wrong() {
     )
     .expect("written");
     let dir = dir.to_str().expect("a path");
-    vault
-        .run(&["policy", "check", dir])
-        .expect(1, &["roles/reader.csv:1: error: unknown action"]);
+    vault.run(&["policy", "check", dir]).expect(
+        1,
+        &["roles/reader.csv:1: error: unknown action `object.raed`; did you mean object.read?"],
+    );
     vault
         .run(&["policy", "check", "/nonexistent"])
         .expect(2, &["kluis: hint:"]);
@@ -466,6 +467,9 @@ fn policies_that_are_wrong() {
     fs::write(&table, "project = 'p'\nnow = '2027-01-01T00:00:00Z'\nexpect = [{ subject = 'a', action = 'object.read', dataset = 'd', is = 'allow' }]").expect("written");
     let table = table.to_str().expect("a path");
     run(&["policy", "test", table]).expect(1, &["expected allow, decided deny", "1 are not"]);
+    let grants = "grants = [{ name = 'a reads', subject = 'a', role = 'reader' }]";
+    fs::write(table, format!("project = 'p'\nnow = '2027-01-01T00:00:00Z'\n{grants}\nexpect = [{{ subject = 'a', action = 'log.read', is = 'allow' }}]")).expect("written");
+    run(&["policy", "test", table]).expect(1, &["`a reads` through role reader"]);
     fs::write(table, "nonsense").expect("written");
     run(&["policy", "test", table]).expect(2, &["t.toml: the table cannot be read"]);
     let example = [

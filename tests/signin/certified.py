@@ -128,6 +128,7 @@ try:
     Browser("nobody").go(page)
     code, _, err = ended(process)
     check("somebody whom nobody linked has no session", code == 1 and "AccessDenied" in err, (code, err))
+    check("and is told as whom the provider knows her", "subject nobody" in err and "issuer http" in err, err)
 
     process = command("login", "--device", *asking[1:])
     found = told(process, r"open (https?://\S+) and enter (\S+)")

@@ -141,6 +141,8 @@ try:
         f'[[issuer]]\nname = "idp"\nurl = "{issuer}"\naudience = "{CLIENT}"\njwks_url = "{issuer}/jwks"\n'
         f'[[issuer]]\nname = "device"\nurl = "{lying}"\naudience = "{CLIENT}"\njwks_url = "{issuer}/jwks"\n')
     host("principal", "create", "cara")
+    host("group", "create", "guests")
+    host("group", "add", "guests", "cara")
     host("principal", "link", "cara", "--issuer", "device", "--subject", "cara-by-device")
     host("principal", "link", "cara", "--issuer", "idp", "--subject", person)
     asking = ["login", "--issuer", issuer, "--client-id", CLIENT, "--endpoint", ENDPOINT]
@@ -149,6 +151,13 @@ try:
     check("the first time it says what it needs", code == 2 and "--issuer is needed" in err, err)
     code, _, err = run("whoami")
     check("who is not signed in is told so", code == 1 and "kluis login" in err, err)
+    for role in ["Bad Role!", "icu/", "icu/ecg/"]:
+        code, _, err = run(*asking, "--role", role, seconds=5)
+        check(f"a role that is none opens no page: {role}", code == 2 and "PROJECT/DATASET" in err and "open this page" not in err, err)
+    for option, url in [("--issuer", "http://192.0.2.1/"), ("--endpoint", "http://192.0.2.1:9000"), ("--endpoint", "nothing")]:
+        places = {"--issuer": issuer, "--endpoint": ENDPOINT, option: url}
+        code, _, err = run("login", "--client-id", CLIENT, *(word for pair in places.items() for word in pair), seconds=5)
+        check(f"nor does {option} {url}", code == 2 and "open this page" not in err, err)
 
     deadline = time.monotonic() + 20
     while True:
@@ -169,6 +178,9 @@ try:
     check("no token of the provider is kept", "eyJ" not in text and "refresh" not in text)
     code, out, err = run("whoami", "--json")
     check("whoami names her", code == 0 and json.loads(out)["principal"] == "cara", (out, err))
+    told = json.loads(out)
+    check("and her groups, that nothing bounds her, and until when", told["groups"] == ["guests"] and told["scope"] is None
+          and told["until"].endswith("Z"), told)
     code, out, _ = run("login", "--env")
     check("lines for a shell", code == 0 and out.startswith("export AWS_ENDPOINT_URL='http") and "AWS_SESSION_TOKEN='" in out, out)
     check("they name the region as older tools know it, too", "export AWS_REGION='kluis'\nexport AWS_DEFAULT_REGION='kluis'\n" in out, out)
@@ -261,8 +273,28 @@ try:
     check("a provider that hangs is waited for ten seconds", code == 3 and time.monotonic() - begin < 14, (code, err))
     Liar.hang = False
 
+    # Signed in, narrowed, by somebody whom nobody linked, and out.
+    Liar.polls = [{"id_token": token("cara-by-device", iss=lying, acr="https://refeds.org/profile/mfa", amr=["pwd", "otp"])}]
+    code, _, err = run(*device, "--role", "icu/ecg/ehds:research")
+    code, out, err = run("whoami", "--json")
+    told = json.loads(out)
+    check("whoami tells how far a session reaches and how well she is known", code == 0 and told["scope"]["dataset"] == "ecg"
+          and told["scope"]["purpose"] == "ehds:research" and told["acr"].endswith("/mfa") and told["amr"] == ["pwd", "otp"], (out, err))
+    code, out, err = run("whoami")
+    check("in words, too", code == 0 and "dataset=ecg" in out and "pwd, otp" in out, (out, err))
+    Liar.polls = [{"id_token": token("stranger@umc.example", iss=lying)}]
+    code, _, err = run(*device)
+    check("whom nobody linked is told whom to name", code == 1 and "AccessDenied" in err and "stranger@umc.example" in err and lying in err, err)
+
     code, _, _ = run("logout")
     check("logout forgets", code == 0 and not SESSION.exists())
+    last = SESSION.with_name("session.env.last")
+    check("but where it was", "KLUIS_ISSUER" in last.read_text() and "SECRET" not in last.read_text()
+          and "TOKEN" not in last.read_text() and last.stat().st_mode & 0o777 == 0o600, last.read_text())
+    Liar.polls = [{"id_token": token("cara-by-device", iss=lying)}]
+    code, _, err = run("login", "--device")
+    check("so that the next sign-in asks for nothing", code == 0 and SESSION.exists(), err)
+    check("and that is forgotten, too", run("logout")[0] == 0 and not SESSION.exists())
     check("twice", run("logout")[0] == 0)
 finally:
     provider.stdin.close()

@@ -119,6 +119,51 @@ try:
     import urllib.request
     check("a presigned URL of a session reads", urllib.request.urlopen(url).read() == b"sealed bytes")
 
+    # A token that is good once is enough for a command, which says as whom it acts and then acts.
+    def own(*args):
+        return subprocess.run([KLUIS, *args], capture_output=True, text=True, timeout=60, check=False, cwd=place,
+                              env={**os.environ, "HOME": place, "AWS_WEB_IDENTITY_TOKEN_FILE": once})
+
+    def taken(words, before):
+        """Waits until the gateway's log says so once more than before."""
+        end = time.monotonic() + 20
+        while (count := open(f"{DIR}/gateway.log").read().count(words)) == before and time.monotonic() < end:
+            time.sleep(0.1)
+        return count > before
+
+    place = f"{DIR}/elsewhere"
+    os.mkdir(place)
+    once, issuers = f"{place}/token", open(f"{DIR}/issuers.toml").read()
+    changed = "a changed file of issuers is in force"
+    seen = open(f"{DIR}/gateway.log").read().count(changed)
+    with open(f"{DIR}/issuers.toml", "w") as file:
+        file.write(issuers.replace("once = false", "once = true"))
+    check("the log says that a changed file of issuers is in force", taken(changed, seen))
+    with open(once, "w") as file:
+        file.write(token("system:serviceaccount:icu:train"))
+    os.chmod(once, 0o600)
+    done = own("dataset", "list")
+    check("one token is one command", done.returncode == 0 and "icu/ecg" in done.stdout and "as workload train-job of bob" in done.stderr, done)
+    done = own("dataset", "list")
+    check("and not two", done.returncode == 1 and "icu/ecg" not in done.stdout, done)
+    with open(once, "w") as file:
+        file.write(token("system:serviceaccount:icu:train", seconds=299))
+    os.chmod(once, 0o644)
+    done = own("dataset", "list")
+    check("a token that others can read is an error of use", done.returncode == 2 and "chmod 600" in done.stderr
+          and "AWS_ENDPOINT_URL" not in done.stderr and "does not answer" not in done.stderr, done)
+    os.remove(once)
+    done = own("dataset", "list")
+    check("and so is one that is not there", done.returncode == 2 and "No such file" in done.stderr and "does not answer" not in done.stderr, done)
+    mended = "issuers of tokens are taken again"
+    seen, faults = (open(f"{DIR}/gateway.log").read().count(words) for words in (mended, "issuers of tokens are at fault"))
+    with open(f"{DIR}/issuers.toml", "w") as file:
+        file.write("[[issuer]]\nname = 7\n")
+    check("the log says that the file is at fault", taken("issuers of tokens are at fault", faults))
+    with open(f"{DIR}/issuers.toml", "w") as file:
+        file.write(issuers)
+    check("and that it is taken again", taken(mended, seen))
+
     def refused(title, expected, text, **more):
         got = code(sts.assume_role_with_web_identity, WebIdentityToken=text, **{**asking, **more})
         check(title, got == expected, got)

@@ -64,7 +64,7 @@ fn query(filter: &Filter) -> Vec<(&'static str, String)> {
 /// Hands every record over, page by page; what the journal does not hold any more is counted.
 fn read(
     filter: &Filter,
-    signer: &Signer<'_>,
+    signer: &Signer,
     take: &mut dyn FnMut(Value) -> Result<(), CliError>,
 ) -> Result<u64, CliError> {
     let path = ["projects", place(filter)?.as_str(), "records"];
@@ -102,7 +102,7 @@ fn read(
 pub(super) fn tail(
     filter: &Filter,
     (lines, follow): (u32, bool),
-    signer: &Signer<'_>,
+    signer: &Signer,
     output: &mut Output,
 ) -> Result<Exit, CliError> {
     place(filter)?;
@@ -155,7 +155,7 @@ fn same(filter: &Filter) -> Filter {
 /// Shows one request, or those that fit.
 pub(super) fn show(
     filter: &Filter,
-    signer: &Signer<'_>,
+    signer: &Signer,
     output: &mut Output,
 ) -> Result<Exit, CliError> {
     let mut shown = 0_u64;

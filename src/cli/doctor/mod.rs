@@ -21,7 +21,7 @@ use crate::app::{load_policy, open_catalog, read_policy};
 use crate::catalog::{CatalogError, SqliteCatalog};
 use crate::config::Config;
 use crate::keyring::KeyRing;
-use crate::policy::{Severity, check};
+use crate::policy::{Severity, check, check_grants};
 
 /// How something is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -204,9 +204,46 @@ fn catalog(
             report.error("snapshots", &error, catalog_mend(&error));
         }
         keys::of_copies(ring, report);
+        if let Err(error) = runtime.block_on(grants(config, &catalog, report)) {
+            report.fail(
+                "policy",
+                error.message(),
+                "`kluis recover` rebuilds the catalog",
+            );
+        }
         match runtime.block_on(catalog.open_key_works()) {
             Ok(open) => keys::of_works(&open, report),
             Err(error) => report.error("catalog", &error, "`kluis recover` rebuilds it"),
+        }
+    }
+    Ok(())
+}
+
+/// Grants whose role the policy does not have: whoever holds one is told of it as in force.
+async fn grants(
+    config: &Config,
+    catalog: &crate::catalog::SharedCatalog,
+    report: &mut Report,
+) -> Result<(), CliError> {
+    let Ok(policy) = load_policy(config.policy.dir.as_deref()) else {
+        return Ok(());
+    };
+    for project in super::project::all(catalog).await? {
+        let most = crate::types::limits::GUARD_CACHE_MAX;
+        let held = catalog.grants(&project.name, most).await?;
+        for id in check_grants(&policy, &held) {
+            let role = held.iter().find(|grant| grant.id == id);
+            let role = role.map(|grant| grant.role.as_str()).unwrap_or_default();
+            let says = format!(
+                "grant {id} of {}: no role {role} is in the policy",
+                project.name
+            );
+            report.warn(
+                "policy",
+                says,
+                "bring the role back, or withdraw the grant: it gives nothing, and denies \
+                 everything if it is one that denies",
+            );
         }
     }
     Ok(())

@@ -7,9 +7,9 @@ use super::super::project::there;
 use super::super::serve::runtime;
 use super::super::way;
 use super::Place;
-use crate::app::Opened;
+use crate::app::{Opened, load_policy};
 use crate::catalog::SharedCatalog;
-use crate::policy::{Grant, GrantEffect, Terms};
+use crate::policy::{Grant, GrantEffect, Terms, check_grants};
 use crate::types::{Action, BucketName, GrantId, PrincipalId, ProjectName, limits};
 use crate::vault::{GrantUse, VaultError};
 
@@ -41,6 +41,12 @@ pub(in crate::cli) fn list(
     let runtime = runtime()?;
     runtime.block_on(there(catalog, project))?;
     Ok(runtime.block_on(catalog.grants(project, limits::GUARD_CACHE_MAX))?)
+}
+
+/// Those of them whose role the policy does not have; nobody knows where there is no policy.
+pub(super) fn of_no_role(grants: &[Grant], desk: Desk<'_>) -> Result<Vec<GrantId>, CliError> {
+    let policy = load_policy(desk.config()?.policy.dir.as_deref());
+    Ok(policy.map_or_else(|_none| Vec::new(), |policy| check_grants(&policy, grants)))
 }
 
 /// One grant, as the catalog has it.

@@ -10,7 +10,9 @@ use super::grant_args::{GrantArgs, GrantCommand, GrantPlace};
 use super::output::{CliError, Exit, Output};
 use super::way::Way;
 use crate::app::system::SystemClock;
+use crate::policy::{Grant, GrantEffect};
 use crate::types::{Clock as _, GrantId, ProjectName};
+use crate::vault::GrantUse;
 
 /// A grant of a project.
 type Place<'a> = (&'a ProjectName, GrantId);
@@ -25,14 +27,20 @@ pub(super) fn run(
     match command {
         GrantCommand::Create(ask) => create(ask, way, output)?,
         GrantCommand::List { project, wide } => {
-            let grants = match way {
-                Way::Host(desk) => host::list(&desk.catalog()?, project)?,
+            let (grants, strange) = match way {
+                Way::Host(desk) => {
+                    let grants = host::list(&desk.catalog()?, project)?;
+                    let strange = host::of_no_role(&grants, *desk)?;
+                    (grants, strange)
+                }
                 Way::Signed(signer) => {
                     let rows = signed::list(project, signer)?;
-                    rows.into_iter().map(|row| row.grant).collect()
+                    let strange = of_no_role(&rows);
+                    (rows.into_iter().map(|row| row.grant).collect(), strange)
                 }
             };
             table::list(&grants, (*wide, now), output)?;
+            warn(grants.iter(), &strange, output);
         }
         GrantCommand::Show(GrantPlace { project, grant }) => {
             let place = (project, *grant);
@@ -77,9 +85,34 @@ pub(super) fn run(
                 Way::Signed(signer) => signed::review(project, asked, signer)?,
             };
             table::review(&rows, now, output)?;
+            warn(
+                rows.iter().map(|row| &row.grant),
+                &of_no_role(&rows),
+                output,
+            );
         }
     }
     Ok(Exit::Done)
+}
+
+/// The grants whose role the policy does not have.
+fn of_no_role(rows: &[GrantUse]) -> Vec<GrantId> {
+    let strange = rows.iter().filter(|row| !row.known);
+    strange.map(|row| row.grant.id).collect()
+}
+
+/// Says of these grants that they are not what the table says.
+fn warn<'a>(grants: impl Iterator<Item = &'a Grant>, strange: &[GrantId], output: &mut Output) {
+    for grant in grants.filter(|grant| strange.contains(&grant.id)) {
+        let does = match grant.effect {
+            GrantEffect::Allow => "it gives nothing",
+            GrantEffect::Deny => "it denies everything that it covers",
+        };
+        output.note(&format!(
+            "warning: grant {}: the policy has no role {}: {does}",
+            grant.id, grant.role
+        ));
+    }
 }
 
 fn create(ask: &GrantArgs, way: &Way<'_>, output: &mut Output) -> Result<(), CliError> {

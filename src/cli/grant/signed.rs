@@ -42,6 +42,8 @@ struct Told {
     last_used: Option<String>,
     #[serde(default)]
     privileged: bool,
+    /// Whether the policy has its role; gateways of before do not say.
+    role_known: Option<bool>,
     /// Of one grant.
     lets: Option<Vec<String>>,
 }
@@ -54,7 +56,7 @@ struct List {
 /// A grant, its last use, and what it lets where that was told.
 pub(super) struct Found {
     pub(super) grant: Grant,
-    row: (Option<Timestamp>, bool),
+    row: (Option<Timestamp>, bool, bool),
     lets: Option<Vec<Action>>,
 }
 
@@ -117,7 +119,11 @@ impl Told {
         };
         Ok(Found {
             grant,
-            row: (moment(self.last_used.as_ref())?, self.privileged),
+            row: (
+                moment(self.last_used.as_ref())?,
+                self.privileged,
+                self.role_known.unwrap_or(true),
+            ),
             lets: self.lets.map(|texts| all(&texts)).transpose()?,
         })
     }
@@ -126,7 +132,7 @@ impl Told {
 /// Makes a grant, once who signs has seen what it is; or proposes one.
 pub(super) fn create(
     ask: &GrantArgs,
-    signer: &Signer<'_>,
+    signer: &Signer,
     output: &mut Output,
 ) -> Result<GrantId, CliError> {
     unnamed("--approver", ask.approver.as_ref())?;
@@ -179,23 +185,24 @@ fn agree(found: &Found, asked: &str, yes: bool, output: &mut Output) -> Result<(
 }
 
 /// The grants of a project that who signs may see.
-pub(super) fn list(project: &ProjectName, signer: &Signer<'_>) -> Result<Vec<GrantUse>, CliError> {
+pub(super) fn list(project: &ProjectName, signer: &Signer) -> Result<Vec<GrantUse>, CliError> {
     let path = ["projects", project.as_str(), "grants"];
     let told: List = signer.ask(Question::of(Method::GET, &path))?;
     let rows = told.grants.into_iter().map(|told| {
         let Found { grant, row, .. } = told.found()?;
-        let (used, privileged) = row;
+        let (used, privileged, known) = row;
         Ok(GrantUse {
             grant,
             used,
             privileged,
+            known,
         })
     });
     rows.collect()
 }
 
 /// One grant.
-pub(super) fn find((project, id): Place<'_>, signer: &Signer<'_>) -> Result<Found, CliError> {
+pub(super) fn find((project, id): Place<'_>, signer: &Signer) -> Result<Found, CliError> {
     let id_text = id.to_string();
     let path = ["projects", project.as_str(), "grants", &id_text];
     let told: Told = signer.ask(Question::of(Method::GET, &path))?;
@@ -211,7 +218,7 @@ pub(super) fn find((project, id): Place<'_>, signer: &Signer<'_>) -> Result<Foun
 pub(super) fn approve(
     place: Place<'_>,
     (approver, yes): (Option<&PrincipalId>, bool),
-    signer: &Signer<'_>,
+    signer: &Signer,
     output: &mut Output,
 ) -> Result<(), CliError> {
     unnamed("--approver", approver)?;
@@ -223,7 +230,7 @@ pub(super) fn approve(
 }
 
 /// Takes a step with a grant.
-fn settle((project, id): Place<'_>, verb: &str, signer: &Signer<'_>) -> Result<(), CliError> {
+fn settle((project, id): Place<'_>, verb: &str, signer: &Signer) -> Result<(), CliError> {
     let id_text = id.to_string();
     let path = ["projects", project.as_str(), "grants", &id_text, verb];
     let told: Told = signer.ask(Question::of(Method::POST, &path))?;
@@ -239,7 +246,7 @@ fn settle((project, id): Place<'_>, verb: &str, signer: &Signer<'_>) -> Result<(
 pub(super) fn withdraw(
     (project, id): Place<'_>,
     approver: Option<&PrincipalId>,
-    signer: &Signer<'_>,
+    signer: &Signer,
 ) -> Result<(), CliError> {
     unnamed("--approver", approver)?;
     let id_text = id.to_string();
@@ -251,7 +258,7 @@ pub(super) fn withdraw(
 pub(super) fn review(
     project: &ProjectName,
     (confirm, approver): (&[GrantId], Option<&PrincipalId>),
-    signer: &Signer<'_>,
+    signer: &Signer,
 ) -> Result<Vec<GrantUse>, CliError> {
     unnamed("--approver", approver)?;
     for id in confirm {

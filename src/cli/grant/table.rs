@@ -100,7 +100,7 @@ pub(super) fn review(
 }
 
 /// All of one grant.
-pub(super) fn whole(grant: &Grant, now: Timestamp) -> Value {
+pub(in crate::cli) fn whole(grant: &Grant, now: Timestamp) -> Value {
     json!({
         "grant": grant.id.to_string(),
         "project": grant.project.as_str(),
@@ -322,6 +322,7 @@ mod tests {
             grant: narrow,
             used: None,
             privileged: true,
+            known: true,
         };
         review(&[row], NOW, &mut output).unwrap();
         let told = out.text();

@@ -8,7 +8,7 @@ mod oidc;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::login_args::{Kept, Login, Whoami};
 use super::output::{CliError, Exit, Output};
@@ -25,6 +25,13 @@ use oidc::{Answer, Device, LoginError, Once, Provider};
 
 const FILE: &str = ".kluis/session.env";
 const REGION: &str = "kluis";
+/// What of a session's file says with whom and where somebody signed in.
+const PLACE: [&str; 4] = [
+    "AWS_ENDPOINT_URL",
+    "AWS_CA_BUNDLE",
+    "KLUIS_ISSUER",
+    "KLUIS_CLIENT_ID",
+];
 
 /// With whom and where somebody signs in.
 struct Place {
@@ -53,7 +60,15 @@ impl From<LoginError> for CliError {
 
 fn unreachable(who: &str, error: &FetchError) -> CliError {
     let told = CliError::of(Exit::Unavailable, error);
-    CliError::new(Exit::Unavailable, format!("{who}: {}", told.message()))
+    let told = format!("{who}: {}", told.message());
+    if matches!(
+        error,
+        FetchError::Trust { .. } | FetchError::TrustFile { .. }
+    ) {
+        return CliError::new(Exit::Usage, told)
+            .hint("`--ca-file` names a file of certificates, PEM");
+    }
+    CliError::new(Exit::Unavailable, told)
         .hint("does it run, and is its URL right? `--ca-file` trusts a certificate of your own")
 }
 
@@ -93,9 +108,19 @@ fn file(session: Option<&Path>, environment: &Environment) -> Result<PathBuf, Cl
     Ok(Path::new(home.expose()).join(FILE))
 }
 
+/// Where it is kept with whom and where somebody signed in last, once she has signed out: nothing
+/// that lets anybody in.
+fn remembered(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".last");
+    name.into()
+}
+
 /// What the arguments say, or the session of the last time.
 fn place(ask: &Login, file: &Path) -> Result<Place, CliError> {
-    let last = std::fs::read_to_string(file).unwrap_or_default();
+    let last = std::fs::read_to_string(file)
+        .or_else(|_signed_out| std::fs::read_to_string(remembered(file)))
+        .unwrap_or_default();
     let of = |given: &Option<String>, name: &str, option: &str| {
         let value = given.clone().or_else(|| variable_of(&last, name));
         value
@@ -116,8 +141,17 @@ fn place(ask: &Login, file: &Path) -> Result<Place, CliError> {
             "a URL or a client's name has no space",
         ));
     }
+    // Before anybody signs in for nothing.
+    for (option, url) in [("--issuer", &place.issuer), ("--endpoint", &place.endpoint)] {
+        fetch::Place::of(url).map_err(|error| {
+            let told = format!("{option} {url}: {error}");
+            CliError::new(Exit::Usage, told).hint(NOT_IN_CLEAR)
+        })?;
+    }
     Ok(place)
 }
+
+const NOT_IN_CLEAR: &str = "a token and what is given for it cross no network in clear";
 
 impl Place {
     async fn provider(&self) -> Result<Provider, CliError> {
@@ -219,11 +253,22 @@ async fn exchange(
         } else {
             Exit::No
         };
-        return Err(CliError::new(exit, format!("the gateway refuses: {code}"))
-            .hint("its log says why: is the provider believed, and the subject linked?"));
+        let told = CliError::new(exit, format!("the gateway refuses: {code}"));
+        return Err(match (code, oidc::subject(token.expose())) {
+            ("AccessDenied", Some(subject)) => told.hint(unknown(&place.issuer, &subject)),
+            (_, _) => told.hint("its log says why: is the provider believed there?"),
+        });
     }
     let bad = || CliError::new(Exit::Unavailable, "the gateway's answer is no session");
     Assumed::read(&body).ok_or_else(bad)
+}
+
+/// What somebody tells her administrator whose sign-in nobody has linked to her.
+fn unknown(issuer: &str, subject: &str) -> String {
+    format!(
+        "you are signed in as subject {subject} of issuer {issuer}, and the vault knows nobody by \
+         that, or she is suspended: its administrator links it (`kluis principal link`)"
+    )
 }
 
 /// Writes the session, whole or not at all, for its owner alone.
@@ -307,6 +352,11 @@ pub(super) fn logout(
     output: &mut Output,
 ) -> Result<Exit, CliError> {
     let file = file(kept.session.as_deref(), environment)?;
+    if let Ok(text) = std::fs::read_to_string(&file).map(zeroize::Zeroizing::new) {
+        let of = |name: &&str| Some(format!("{name}={}\n", variable_of(&text, name)?));
+        let lines: String = PLACE.iter().filter_map(of).collect();
+        write_file(&remembered(&file), lines.as_bytes(), 0o600)?;
+    }
     match std::fs::remove_file(&file) {
         Ok(()) => output.note("the session is forgotten here; at the gateway it ends by itself"),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -327,14 +377,50 @@ pub(super) fn whoami(
     let named = ask.caller.credentials.as_deref();
     let session = ask.kept.session.as_deref();
     let (credentials, until) = signed_by((named, session), environment)?;
-    let signer = Signer::known(credentials, environment, output)?;
+    let signer = Signer::known(credentials.as_deref(), environment, output)?;
     let (principal, acts_for) = signer.person();
-    let row = [principal, acts_for.unwrap_or_default(), &until];
-    output.rows(
-        ["principal", "acts_for", "until"],
-        &[row.map(str::to_owned)],
-    )?;
+    // A session's file says until when without the gateway, too.
+    let until = match signer.told("expires") {
+        Value::String(end) => Some(end.clone()),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
+            (!until.is_empty()).then_some(until)
+        }
+    };
+    let scope = signer.told("scope");
+    let shown = if output.is_json() {
+        scope.clone()
+    } else {
+        json!(reach(scope))
+    };
+    output.record(&json!({
+        "principal": principal,
+        "acts_for": acts_for,
+        "until": until,
+        "groups": signer.told("groups"),
+        "scope": shown,
+        "acr": signer.told("acr"),
+        "amr": signer.told("amr"),
+    }))?;
     Ok(Exit::Done)
+}
+
+/// How far a credential reaches, in words.
+fn reach(scope: &Value) -> String {
+    let Value::Object(members) = scope else {
+        return String::new();
+    };
+    let said = members.iter().filter_map(|(name, value)| match value {
+        Value::Null | Value::Bool(false) => None,
+        Value::Bool(true) => Some(name.replace('_', "-")),
+        Value::Array(all) if all.is_empty() => None,
+        Value::Array(all) => {
+            let all = all.iter().filter_map(Value::as_str);
+            Some(format!("{name}={}", all.collect::<Vec<_>>().join(",")))
+        }
+        Value::String(text) => Some(format!("{name}={text}")),
+        Value::Number(_) | Value::Object(_) => Some(format!("{name}={value}")),
+    });
+    said.collect::<Vec<_>>().join(" ")
 }
 
 /// Whether the environment has a credential, or the token of a service account.

@@ -9,7 +9,7 @@ use ring::digest;
 use serde::Deserialize;
 use subtle::ConstantTimeEq as _;
 
-use crate::types::Timestamp;
+use crate::types::{Timestamp, limits};
 
 /// Why a person is not signed in. At fault: the provider, or who stands between, unless said
 /// otherwise.
@@ -242,6 +242,24 @@ struct Claims {
     nonce: Option<String>,
 }
 
+fn read_claims<T: serde::de::DeserializeOwned>(token: &str) -> Option<T> {
+    let part = token.split('.').nth(1)?;
+    let bytes = BASE64URL_NOPAD.decode(part.as_bytes()).ok()?;
+    serde_json::from_slice(&bytes).ok()
+}
+
+/// Whom the provider's token is about, as the provider calls her; nobody where that cannot be
+/// written down exactly.
+pub(super) fn subject(token: &str) -> Option<String> {
+    #[derive(Deserialize)]
+    struct About {
+        sub: String,
+    }
+    let About { sub } = read_claims(token)?;
+    let exact = sub.len() <= limits::TOKEN_SUBJECT_BYTES_MAX && !sub.contains(char::is_control);
+    exact.then_some(sub)
+}
+
 /// Sees that a token is of this sign-in.
 pub(super) fn judge(
     token: &str,
@@ -249,11 +267,7 @@ pub(super) fn judge(
     nonce: Option<&str>,
     now: Timestamp,
 ) -> Result<(), LoginError> {
-    let part = token.split('.').nth(1).unwrap_or_default();
-    let bytes = BASE64URL_NOPAD.decode(part.as_bytes());
-    let bytes = bytes.map_err(|_not_base64| LoginError::Token("it is none"))?;
-    let claims: Claims =
-        serde_json::from_slice(&bytes).map_err(|_not_json| LoginError::Token("it is none"))?;
+    let claims: Claims = read_claims(token).ok_or(LoginError::Token("it is none"))?;
     let names = |value: &serde_json::Value| value.as_str() == Some(client);
     let for_us = match &claims.aud {
         serde_json::Value::Array(all) => all.iter().any(names),
@@ -418,6 +432,22 @@ mod tests {
         for text in ["", "a.b", "..", "a.!.c"] {
             assert!(judge(text, (ISSUER, "kluis"), None, NOW).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn a_subject_is_told_exactly_or_not_at_all() {
+        let of = |claims: &str| {
+            subject(&format!(
+                "e30.{}.s",
+                BASE64URL_NOPAD.encode(claims.as_bytes())
+            ))
+        };
+        assert_eq!(of(r#"{"sub": "5f2c8@idp"}"#).as_deref(), Some("5f2c8@idp"));
+        let long = format!(r#"{{"sub": "{}"}}"#, "s".repeat(256));
+        for none in ["{}", "", r#"{"sub": 7}"#, r#"{"sub": "a\u001bb"}"#, &long] {
+            assert_eq!(of(none), None, "{none}");
+        }
+        assert_eq!(subject("none"), None);
     }
 
     #[test]

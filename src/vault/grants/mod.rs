@@ -14,7 +14,7 @@ use super::grants::checks::{MAY_NOT, check_complete};
 use super::{NOBODY, Vault};
 use crate::catalog::Mutation;
 use crate::ledger::{AuthMethod, Intent};
-use crate::policy::{Grant, GrantEffect, Standing, Terms};
+use crate::policy::{Grant, GrantEffect, Standing, Terms, check_grants};
 use crate::types::{
     Action, DatasetName, GrantId, Network, PartitionName, PrincipalId, ProjectName, Timestamp,
     limits,
@@ -38,6 +38,8 @@ pub struct GrantUse {
     pub used: Option<Timestamp>,
     /// Whether its role lets bytes out, shows the log or manages grants.
     pub privileged: bool,
+    /// Whether the policy has its role: without it the grant gives nothing, or denies everything.
+    pub known: bool,
 }
 
 /// A grant as somebody words it, who is to be its approver or proposer.
@@ -381,9 +383,11 @@ impl Vault {
             let asked = grant.terms.proposer.as_ref();
             all || mine.contains(&grant.principal) || asked.is_some_and(|p| mine.contains(p))
         });
+        let policy = self.guard.policy();
         let shown = seen.map(|grant| GrantUse {
             used: uses.get(&grant.id).copied(),
             privileged: self.is_privileged(&grant) || self.allows(&grant, Action::GrantManage),
+            known: check_grants(&policy, std::slice::from_ref(&grant)).is_empty(),
             grant,
         });
         Ok(shown.collect())
