@@ -58,6 +58,26 @@ impl ApiError {
         Self { title, ..self }
     }
 
+    /// A path at which nothing is served.
+    #[must_use]
+    pub fn absent() -> Self {
+        Self {
+            status: StatusCode::NOT_FOUND,
+            code: "NoSuchEndpoint",
+            title: "There is no such endpoint; openapi.json lists those there are.".to_owned(),
+        }
+    }
+
+    /// A method that is not served at a path.
+    #[must_use]
+    pub fn no_method() -> Self {
+        Self {
+            status: StatusCode::METHOD_NOT_ALLOWED,
+            code: "MethodNotAllowed",
+            title: "The endpoint takes other methods; openapi.json lists them.".to_owned(),
+        }
+    }
+
     /// The error as an answer.
     #[must_use]
     pub fn to_response(&self) -> Response<Body> {

@@ -10,8 +10,8 @@ use http::{Method, Response};
 use super::answer::ApiError;
 use super::ask::Ask;
 use super::{
-    PREFIX, approvals, datasets, erasures, grants, identity, jobs, log_terms, notices, openapi,
-    records, scim, versions,
+    PREFIX, approvals, datasets, erasures, grants, identity, jobs, log_terms, members, notices,
+    openapi, records, scim, versions,
 };
 use crate::vault::Vault;
 
@@ -146,6 +146,12 @@ pub(super) static ENDPOINTS: &[Endpoint] = &[
         "projects/{project}/grants",
         "CreateGrant",
         |vault, ask| Box::pin(grants::create(vault, ask)),
+    ),
+    signed(
+        Method::GET,
+        "projects/{project}/groups/{group}",
+        "ListMembers",
+        |vault, ask| Box::pin(members::list(vault, ask)),
     ),
     signed(
         Method::GET,

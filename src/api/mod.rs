@@ -16,6 +16,7 @@ mod grants;
 mod identity;
 mod jobs;
 mod log_terms;
+mod members;
 mod notices;
 mod openapi;
 mod records;

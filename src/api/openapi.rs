@@ -197,6 +197,7 @@ fn about(endpoint: &Endpoint) -> About {
         }
         "ReportReads" => of("What was read, for the log", Some(reads()), 204),
         "ListGrants" => of("Grants of a project that the caller may see", None, 200),
+        "ListMembers" => asked(&["after"], of("Who is in a group", None, 200)),
         "CreateGrant" => of("Makes a grant, or asks for one", Some(grant()), 201),
         "GetGrant" => of("One grant", None, 200),
         "WithdrawGrant" => of("Withdraws a grant", None, 204),

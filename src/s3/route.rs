@@ -12,7 +12,7 @@ use super::gather::{Gathered, Gathering, Proof};
 use super::ops::scope_of;
 use super::scope::Scope;
 use super::{answer, expected, headers, signed, sts};
-use crate::api::{Api, Ask, Endpoint, Found};
+use crate::api::{Api, ApiError, Ask, Endpoint, Found};
 use crate::types::{SecretText, limits};
 use crate::vault::Vault;
 
@@ -149,8 +149,8 @@ impl S3Route for ApiRoute {
         }
         let (endpoint, parameters) = match self.api.find(&request.method, request.uri.path()) {
             Found::Endpoint(endpoint, parameters) => (endpoint, parameters),
-            Found::NoPath => return Err(absent()),
-            Found::NoMethod => return Err(S3ErrorCode::MethodNotAllowed.into()),
+            Found::NoPath => return Ok(told(ApiError::absent().to_response())),
+            Found::NoMethod => return Ok(told(ApiError::no_method().to_response())),
         };
         let scope = Arc::clone(scope_of(&request)?);
         let bearer = scope.bearer();
@@ -165,12 +165,17 @@ impl S3Route for ApiRoute {
             bearer,
             body: body.bytes.clone(),
         };
-        let (parts, body) = self.api.answer(endpoint, ask).await.into_parts();
-        let mut response = S3Response::with_status(Body::http_body_unsync(body), parts.status);
-        response.headers = parts.headers;
-        response.extensions = parts.extensions;
-        Ok(response)
+        Ok(told(self.api.answer(endpoint, ask).await))
     }
+}
+
+/// The API's answer, as S3's edge hands it on.
+fn told(answer: http::Response<axum::body::Body>) -> S3Response<Body> {
+    let (parts, body) = answer.into_parts();
+    let mut response = S3Response::with_status(Body::http_body_unsync(body), parts.status);
+    response.headers = parts.headers;
+    response.extensions = parts.extensions;
+    response
 }
 
 fn unsigned() -> S3Error {
@@ -178,11 +183,4 @@ fn unsigned() -> S3Error {
         S3ErrorCode::AccessDenied,
         "Access denied. Requests are signed.",
     )
-}
-
-fn absent() -> S3Error {
-    let mut error =
-        S3Error::with_message(S3ErrorCode::MethodNotAllowed, "There is no such endpoint.");
-    error.set_status_code(http::StatusCode::NOT_FOUND);
-    error
 }

@@ -275,6 +275,10 @@ pub fn verify_with<T: DeserializeOwned>(
     if token.len() > limits::PASSPORT_BYTES_MAX {
         return Err(TokenError::TooLong);
     }
+    // A line's end, as in a file that is sent as it is, is no part of a token: not of a wrong key.
+    if token.contains(char::is_whitespace) {
+        return Err(TokenError::Malformed);
+    }
     provider::install();
     let malformed = |_error| TokenError::Malformed;
     let header = jsonwebtoken::decode_header(token).map_err(malformed)?;

@@ -54,6 +54,7 @@ pub use log::records::{RecordAsk, RecordPage};
 pub use log::terms::LogTermsChange;
 pub use notices::EndingsSeen;
 pub use people::assurance::Assured;
+pub use people::members::{Member, Members};
 pub use recover::{Fork, Recovered, Unknown};
 pub use versions::part::PartOpening;
 pub use versions::publish::Published;

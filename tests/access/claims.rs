@@ -355,6 +355,7 @@ async fn nobody_lets_herself_out_through_a_group_that_she_claims() {
 #[tokio::test]
 async fn a_job_rests_on_nothing_that_a_session_claims() {
     let (world, provider) = stage().await;
+    let _node = crate::jobs::Node::enrolled(&world, "gpu-1", "hpc").await;
     let member = claiming(&world, &provider, json!([CLAIM])).await;
     let body = json!({"bucket": "icu--ecg", "cluster": "hpc", "account": "rosa",
         "waits_seconds": 60, "lasts_seconds": 60});

@@ -6,12 +6,13 @@ use crate::world::{Keys, World, asked, name};
 
 /// What is of the project, or of its people: no dataset's label is above that. A grant opens
 /// nothing to whom it is for beyond her own clearance.
-const OF_THE_PROJECT: [&str; 11] = [
+const OF_THE_PROJECT: [&str; 12] = [
     "SetDefaults",
     "CreateBucket",
     "CreateDataset",
     "CreateGrant",
     "ListGrants",
+    "ListMembers",
     "GetGrant",
     "ApproveGrant",
     "ConfirmGrant",

@@ -468,11 +468,35 @@ async fn what_is_no_job_is_refused() {
         ("lasts_seconds", json!(u64::MAX)),
         ("purpose", json!("")),
         ("unknown", json!(1)),
+        // What no node could ever start: nobody is to wait for that in a queue.
+        ("cluster", json!("hpc2")),
+        ("purpose", json!("nosuch")),
     ] {
         let mut bent = ask("icu--ecg--v1");
         bent[field] = value;
         let got = submit(&stage.world, &stage.rosa, &bent).await;
         assert_eq!(got.status, 400, "{bent}: {}", got.body);
+    }
+    let mut other = ask("icu--ecg--v1");
+    other["purpose"] = json!("nosuch");
+    let got = submit(&stage.world, &stage.rosa, &other).await;
+    assert!(got.body.contains("purpose"), "why: {}", got.body);
+    let (intent, _) = stage.world.last_intent();
+    assert!(
+        intent.policy.is_some_and(|policy| policy.allowed),
+        "else she may"
+    );
+    other["purpose"] = json!("test:access");
+    let got = submit(&stage.world, &stage.rosa, &other).await;
+    assert_eq!(got.status, 201, "{}", got.body);
+    // Who may not know of the dataset is told no more than before.
+    stage.world.person("nora").await;
+    let nora = stage.world.keys("nora", None).await;
+    for purpose in [json!(null), json!("nosuch")] {
+        other["purpose"] = purpose;
+        let got = submit(&stage.world, &nora, &other).await;
+        assert_eq!(got.status, 403, "{}", got.body);
+        assert!(!got.body.contains("purpose"), "{}", got.body);
     }
     for bucket in ["icu--none", "lab--ecg", "icu--ecg--v9"] {
         let got = submit(&stage.world, &stage.rosa, &ask(bucket)).await;

@@ -188,6 +188,7 @@ fn granting(operation: &str, there: &There) -> Option<Asked> {
             });
             asked("POST", GRANTS).body(body.to_string())
         }
+        "ListMembers" => asked("GET", "/.kluis/v1/projects/icu/groups/readers"),
         "GetLogTerms" => asked("GET", "/.kluis/v1/projects/icu/log"),
         "SetLogTerms" => asked("PUT", "/.kluis/v1/projects/icu/log").body(r#"{"days": 4000}"#),
         "GetGrant" => asked("GET", grant(there.grant, "")),
@@ -301,6 +302,14 @@ pub(crate) fn operations() -> Vec<&'static str> {
         .collect()
 }
 
+/// A group that reads.
+async fn readers(world: &World) {
+    let local = world.local();
+    let made = world.vault.create_group(&local, name("readers"));
+    made.await.expect("a group");
+    world.grant(world.draft("readers", "reader")).await;
+}
+
 /// Fills `icu--ecg`, as olivia does.
 pub(crate) async fn fill(world: &World, olivia: &Keys) -> There {
     let ok = async |request: Asked| {
@@ -337,10 +346,12 @@ pub(crate) async fn fill(world: &World, olivia: &Keys) -> There {
     let upload = ok(asked("POST", "/icu--ecg/secret-key?uploads"))
         .await
         .element("UploadId");
+    let _node = crate::jobs::Node::enrolled(world, "gpu-1", "hpc").await;
     let job = ok(asked("POST", "/.kluis/v1/jobs").body(JOB)).await.json();
     let job = job["job"].as_str().expect("a name").to_owned();
     world.person("zoe").await;
     let grant = world.grant(world.draft("zoe", "reader")).await;
+    readers(world).await;
     let vault: &Vault = &world.vault;
     let asking = Grant {
         approver: name("zoe"),

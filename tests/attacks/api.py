@@ -85,6 +85,9 @@ def _():
 def _():
     for path in (".kluis/v1/", ".kluis/v1/nothing", ".kluis/v1/identity/", ".kluis/v1/" + "a/" * 400):
         refused(request(OWNER, "GET", path), 404)
+    answer = request(OWNER, "GET", ".kluis/v1/nothing")
+    said = answer.headers["content-type"], json.loads(answer.body)["code"]
+    equal(said, ("application/problem+json", "NoSuchEndpoint"), f"{answer}")
     for method in ("DELETE", "PUT", "POST"):
         refused(request(OWNER, method, IDENTITY), 405)
     for path in (".kluis", ".kluis/v2/identity", ".kluis/v1"):

@@ -10,6 +10,7 @@ mod keys;
 mod lost;
 mod mistakes;
 mod owner;
+mod people;
 mod session;
 
 use std::path::{Path, PathBuf};

@@ -22,7 +22,7 @@ use crate::vault::access::lease::RECHECK_MS;
 use crate::vault::access::uses::Recent;
 use crate::vault::error::{ErrorKind, VaultError};
 use crate::vault::log::kept::{Kept, ScopeText};
-pub(in crate::vault) use crate::vault::people::assurance::circumstances;
+pub(in crate::vault) use crate::vault::people::assurance::{about, circumstances};
 use crate::vault::people::claims::{Claimant, Claimed};
 use crate::vault::people::session::Session;
 use crate::vault::{Bounds, Call, Identity, LabelRules, Parts, Vault, asked};
@@ -99,8 +99,8 @@ enum Name<'a> {
     Key(&'a str),
     /// All objects or uploads whose keys begin so.
     Prefix(&'a str),
-    /// The dataset itself, for a job that nobody has placed yet.
-    Job,
+    /// The dataset itself, for a job that nobody has placed yet, by grants of this purpose.
+    Job(Option<&'a str>),
     /// Those of its published versions that the caller may know of.
     Versions,
 }
@@ -205,14 +205,6 @@ fn decided<'a>(
         }
     }
     (ask.when.version, ask, decision)
-}
-
-/// What is known of a request, about a published version.
-pub(in crate::vault) fn about(call: &Call, version: Option<u32>) -> Circumstances<'_> {
-    Circumstances {
-        version,
-        ..circumstances(call)
-    }
 }
 
 impl Guard {
@@ -449,8 +441,19 @@ impl Vault {
         call: &Call,
         bucket: &str,
     ) -> Result<Authorized, VaultError> {
-        self.prove(call, bucket, Name::Job, Action::DatasetHead)
+        self.prove(call, bucket, Name::Job(None), Action::DatasetHead)
             .await
+    }
+
+    /// That she may by grants of the job's purpose, too. A refusal is the caller's to record.
+    pub(in crate::vault) async fn judge_job(
+        &self,
+        call: &Call,
+        (bucket, purpose): (&str, &str),
+    ) -> Result<(), VaultError> {
+        let (name, action) = (Name::Job(Some(purpose)), Action::DatasetHead);
+        let judged = self.judge(call, bucket, name, action).await;
+        judged.map(drop).map_err(|(_, _, error)| error)
     }
 
     /// Decides whether the caller may know of a dataset, or of any of its published versions: which
@@ -490,11 +493,11 @@ impl Vault {
                 let named = BucketRef::parse(bucket, &self.settings.default_project);
                 let under = match name {
                     Name::Prefix(prefix) => Some(prefix),
-                    Name::Dataset | Name::Key(_) | Name::Job | Name::Versions => None,
+                    Name::Dataset | Name::Key(_) | Name::Job(_) | Name::Versions => None,
                 };
                 let version = named.ok().and_then(|named| named.version);
                 intent.query = asked(version.filter(|_| name.is_of_one()), under);
-                if matches!(name, Name::Job) {
+                if matches!(name, Name::Job(_)) {
                     let version = intent.query.unwrap_or_default();
                     intent.query = Some(format!("job= {version}"));
                 }
@@ -526,7 +529,7 @@ impl Vault {
         object.project = Some(bucket.project.clone());
         object.dataset = Some(bucket.dataset.clone());
         let (key_name, text) = match name {
-            Name::Dataset | Name::Job | Name::Versions => (None, ""),
+            Name::Dataset | Name::Job(_) | Name::Versions => (None, ""),
             Name::Key(text) => (Some(or_refuse!(text.parse::<ObjectKey>(), None)), text),
             Name::Prefix(text) => (None, text),
         };
@@ -536,8 +539,9 @@ impl Vault {
         let subject = self.guard.subject_of(call, &bucket.project, principal);
         let subject = or_refuse!(subject.await, None);
         let (now, mut when) = (self.now(), about(call, version));
-        if matches!(name, Name::Job) {
+        if let Name::Job(purpose) = name {
             when.ground = Ground::Unplaced;
+            when.purpose = when.purpose.or(purpose);
         }
         let ask = Ask {
             project: &bucket.project,

@@ -16,11 +16,11 @@ use super::acts::terms::{check_draft, gains};
 use super::ask::Call;
 use super::error::{ErrorKind, VaultError};
 use super::people::assurance::refusal_or;
-use crate::catalog::{ApprovalRow, ApprovalState, ApprovalStep, Card, EraseScope, Mutation};
+use crate::catalog::{ApprovalRow, ApprovalState, ApprovalStep, EraseScope, Mutation};
 use crate::ledger::{AuthMethod, Intent};
 use crate::policy::{Ask, Assurance, Circumstances, Decision};
 use crate::types::{
-    Act, ActKind, Action, ApprovalId, BucketName, DatasetName, Label, PrincipalId, PrincipalKind,
+    Act, ActKind, Action, ApprovalId, BucketName, DatasetName, PrincipalId, PrincipalKind,
     ProjectName, limits,
 };
 
@@ -103,8 +103,20 @@ const NO_RIGHT: VaultError = VaultError::new(
 );
 const OVER: VaultError = VaultError::new(
     ErrorKind::Conflict,
-    "the approval is over, or not where it must be",
+    "the approval was not made, or used, in time: ask again",
 );
+
+/// Why what was asked for cannot be done now.
+const fn unready(state: ApprovalState) -> VaultError {
+    let why = match state {
+        ApprovalState::Asked => "it waits for a second person, who approves it",
+        ApprovalState::Spent => "it is done already",
+        ApprovalState::Refused => "another person refused it",
+        ApprovalState::Withdrawn => "who asked for it took it back",
+        ApprovalState::Approved => return OVER,
+    };
+    VaultError::new(ErrorKind::Conflict, why)
+}
 
 impl Vault {
     /// Asks for an act. It is done only after another person approved it.
@@ -120,7 +132,7 @@ impl Vault {
                 .may_ask(place, draft.kind, &asker, &circumstances(call))
                 .await?;
             let row = self.word_act(draft, asker).await?;
-            self.check_lowers(&row.act).await?;
+            self.check_effect(&row.act).await?;
             self.check_room(&row.act.project).await?;
             Ok((row, decision))
         };
@@ -314,8 +326,12 @@ impl Vault {
             (None, AuthMethod::Local) => row.asker.clone(),
             _ => return Err(NO_APPROVAL),
         };
-        if row.state != ApprovalState::Approved || row.due <= self.now() {
+        let over = row.due <= self.now();
+        if row.state == ApprovalState::Asked && over {
             return Err(OVER);
+        }
+        if row.state != ApprovalState::Approved || over {
+            return Err(unready(row.state));
         }
         let when = circumstances(call);
         self.may_ask(place_of(act), act.kind, &row.asker, &when)
@@ -429,34 +445,6 @@ impl Vault {
             approver: None,
             settled: None,
         })
-    }
-
-    /// That a label which is to be lowered becomes a lower one: two persons are not asked for what
-    /// one may do, or what would change nothing.
-    async fn check_lowers(&self, act: &Act) -> Result<(), VaultError> {
-        let (ActKind::LowerLabel, Some((dataset, _))) = (act.kind, &act.dataset) else {
-            return Ok(());
-        };
-        let bucket = BucketName {
-            project: act.project.clone(),
-            dataset: dataset.clone(),
-        };
-        let row = self.catalog.dataset(&bucket).await?;
-        let card = row.and_then(|row| row.card);
-        let to: Option<Label> = act.terms.first().and_then(|text| text.parse().ok());
-        let lower = card.zip(to).is_some_and(|(card, to)| {
-            let labels = &self.settings.labels;
-            let lowered = Card {
-                label: to.clone(),
-                ..Card::clone(&card)
-            };
-            labels.knows(&to) && labels.of_data(Some(&lowered)) < labels.of_data(Some(&card))
-        });
-        if lower {
-            return Ok(());
-        }
-        let why = "no lower label than the dataset has; `labels.order` has those there are";
-        Err(VaultError::new(ErrorKind::InvalidArgument, why))
     }
 
     /// That not too many acts wait already.

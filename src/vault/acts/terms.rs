@@ -1,7 +1,12 @@
-//! What must hold of an act's words before anybody is asked to approve it.
+//! What must hold of an act's words before anybody is asked to approve it: that they mean
+//! something, and would change something as things stand.
 
-use crate::catalog::EraseScope;
-use crate::types::{Act, ActKind, LogTerms, PrincipalId, limits};
+use crate::catalog::{Card, EraseScope};
+use crate::types::{
+    Act, ActKind, BucketName, DatasetId, DatasetName, Label, LogTerms, PrincipalId, PrincipalKind,
+    limits,
+};
+use crate::vault::Vault;
 use crate::vault::acts::ActDraft;
 use crate::vault::error::{ErrorKind, VaultError};
 
@@ -30,6 +35,85 @@ pub(in crate::vault) fn check_draft(draft: &ActDraft) -> Result<(), VaultError> 
         Ok(())
     } else {
         wrong("a term's value is none that its kind knows")
+    }
+}
+
+impl Vault {
+    /// That an act would change something: two persons are not asked for what one may do, or for
+    /// somebody or something that is not there. It is judged again when it is done.
+    pub(in crate::vault) async fn check_effect(&self, act: &Act) -> Result<(), VaultError> {
+        let term = act.terms.first().map(String::as_str).unwrap_or_default();
+        match (act.kind, &act.dataset) {
+            (ActKind::LowerLabel, Some((dataset, _))) => self.check_lowers(act, dataset).await,
+            (ActKind::Erase, Some((_, dataset))) => self.check_erases(dataset, term).await,
+            (ActKind::BreakGlass, _) => self.check_opens(term).await,
+            (ActKind::ShortenLog, _) => self.check_shortens(act, term).await,
+            (ActKind::LowerLabel | ActKind::Erase, None) => Ok(()),
+        }
+    }
+
+    /// That a label which is to be lowered becomes a lower one.
+    async fn check_lowers(&self, act: &Act, dataset: &DatasetName) -> Result<(), VaultError> {
+        let bucket = BucketName {
+            project: act.project.clone(),
+            dataset: dataset.clone(),
+        };
+        let row = self.catalog.dataset(&bucket).await?;
+        let card = row.and_then(|row| row.card);
+        let to: Option<Label> = act.terms.first().and_then(|text| text.parse().ok());
+        let lower = card.zip(to).is_some_and(|(card, to)| {
+            let labels = &self.settings.labels;
+            let lowered = Card {
+                label: to.clone(),
+                ..Card::clone(&card)
+            };
+            labels.knows(&to) && labels.of_data(Some(&lowered)) < labels.of_data(Some(&card))
+        });
+        if lower {
+            return Ok(());
+        }
+        let why = "no lower label than the dataset has; `labels.order` has those there are";
+        Err(VaultError::new(ErrorKind::InvalidArgument, why))
+    }
+
+    /// That data is opened to a person who may do anything here at all.
+    async fn check_opens(&self, who: &str) -> Result<(), VaultError> {
+        const NOBODY: VaultError = VaultError::new(
+            ErrorKind::InvalidArgument,
+            "break-glass is for a person: nobody of that name may act here",
+        );
+        let who: PrincipalId = who.parse().map_err(|_no_name| NOBODY)?;
+        let row = self.catalog.principal(&who).await?;
+        let person = row.is_some_and(|row| row.kind == PrincipalKind::Person);
+        if person && self.guard.bar(&who).await?.is_none() {
+            return Ok(());
+        }
+        Err(NOBODY)
+    }
+
+    /// That what is to be erased is there. A lock that keeps it now may be over by then.
+    async fn check_erases(&self, dataset: &DatasetId, what: &str) -> Result<(), VaultError> {
+        let Some(scope) = EraseScope::parse(what) else {
+            return Ok(());
+        };
+        match self.judge_there(dataset, &scope).await {
+            Err(error) if error.kind() == ErrorKind::Locked => Ok(()),
+            judged => judged,
+        }
+    }
+
+    /// That records are kept for longer than they are to be.
+    async fn check_shortens(&self, act: &Act, days: &str) -> Result<(), VaultError> {
+        let row = self.catalog.project(&act.project).await?;
+        let kept = row.map(|row| row.log.kept_days());
+        if kept
+            .zip(number(days))
+            .is_some_and(|(kept, days)| days < kept)
+        {
+            return Ok(());
+        }
+        let why = "the records are kept no longer than that: who manages grants may lengthen it";
+        Err(VaultError::new(ErrorKind::InvalidArgument, why))
     }
 }
 

@@ -447,7 +447,8 @@ impl Vault {
             return Err(VaultError::new(ErrorKind::InvalidArgument, why));
         }
         if change.label.is_some() && self.settings.labels.of_data(Some(&card)) > cleared {
-            return Err(crate::vault::access::barrier::ABOVE);
+            let why = "nobody labels above her own clearance: she could not take it back";
+            return Err(VaultError::new(ErrorKind::InvalidArgument, why));
         }
         Ok(card)
     }

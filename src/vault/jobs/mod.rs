@@ -82,15 +82,23 @@ impl Vault {
         let lasting = call.without_claims();
         let proof = self.authorize_job(&lasting, ask.bucket).await?;
         let mut intent = Self::intent_of(call, &proof);
-        let drafted = self.draft_job(call, ask).await;
-        let (job, mut changes) = match drafted {
+        let drafted = async {
+            let named = (ask.bucket.to_owned(), ask.cluster.clone());
+            let (job, changes) = self.draft_job(call, ask).await?;
+            self.check_startable(&lasting, &named, job.row.purpose.as_deref())
+                .await?;
+            Ok((job, changes))
+        };
+        let (job, mut changes) = match drafted.await {
             Ok(drafted) => drafted,
             Err(error) => return Err(self.turn_away(call, intent, error).await),
         };
         let row = &job.row;
         let version = row.version.map_or_else(String::new, |n| n.to_string());
+        let purpose = row.purpose.as_ref();
+        let purpose = purpose.map_or_else(String::new, |text| format!(" purpose={text}"));
         intent.query = Some(super::cut(&format!(
-            "job={} version={version} cluster={} account={} nodes={} start_by={} lasts_s={}",
+            "job={} version={version} cluster={} account={} nodes={} start_by={} lasts_s={}{purpose}",
             job.name,
             row.cluster,
             row.account,
@@ -110,6 +118,49 @@ impl Vault {
         let recorded = self.begin(call, intent).await?;
         recorded.settle(self.commit(changes).await)?;
         Ok(job)
+    }
+
+    /// That some node could start the job as things stand, by the decision that is made there: it
+    /// waits for nothing else.
+    async fn check_startable(
+        &self,
+        call: &Call,
+        (bucket, cluster): &(String, String),
+        purpose: Option<&str>,
+    ) -> Result<(), VaultError> {
+        if let Some(purpose) = purpose {
+            let judged = self.judge_job(call, (bucket, purpose)).await;
+            // Who may know of the dataset at all has been judged before.
+            judged.map_err(|error| {
+                if error.kind() == ErrorKind::AccessDenied {
+                    return bad("no grant of hers on this dataset is of the job's purpose");
+                }
+                error
+            })?;
+        }
+        if self.has_nodes(cluster).await? {
+            return Ok(());
+        }
+        Err(bad("no node of this cluster is enrolled"))
+    }
+
+    /// Whether any node of a cluster is enrolled.
+    async fn has_nodes(&self, cluster: &str) -> Result<bool, VaultError> {
+        let mut after = String::new();
+        loop {
+            let most = limits::PAGE_ENTRIES_MAX;
+            let page = self.catalog.roster_page(RosterKind::Node, &after, most);
+            let page = page.await?;
+            for (name, entry) in &page {
+                if matches!(&entry.row, RosterRow::Node(node) if node.cluster == cluster) {
+                    return Ok(true);
+                }
+                after.clone_from(name);
+            }
+            if page.is_empty() {
+                return Ok(false);
+            }
+        }
     }
 
     /// A job as it is to be, and the removal of the caller's that are over.

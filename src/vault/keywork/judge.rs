@@ -27,10 +27,26 @@ impl Vault {
         let held = there.as_ref().is_some_and(is_held);
         match &begin.scope {
             Some(_) if held => must(false, Conflict::Locked),
-            None | Some(EraseScope::Dataset | EraseScope::Published(_)) => Ok(()),
-            Some(EraseScope::Object(key)) => self.judge_object(&begin.dataset, key).await,
-            Some(EraseScope::Version(key, name)) => {
-                let open = self.judge_version(&begin.dataset, key, name).await?;
+            None => Ok(()),
+            Some(scope) => self.judge_there(&begin.dataset, scope).await,
+        }
+    }
+
+    /// That what is to be erased is there, and that no lock keeps it.
+    pub(in crate::vault) async fn judge_there(
+        &self,
+        dataset: &DatasetId,
+        scope: &EraseScope,
+    ) -> Result<(), VaultError> {
+        match scope {
+            EraseScope::Dataset => Ok(()),
+            EraseScope::Published(number) => {
+                let there = self.catalog.publication(dataset, *number).await?;
+                must(there.is_some(), Conflict::NoPublication)
+            }
+            EraseScope::Object(key) => self.judge_object(dataset, key).await,
+            EraseScope::Version(key, name) => {
+                let open = self.judge_version(dataset, key, name).await?;
                 must(open, Conflict::NoObject)
             }
         }

@@ -36,6 +36,14 @@ pub(in crate::vault) fn circumstances(call: &Call) -> Circumstances<'_> {
     when
 }
 
+/// What is known of a request, about a published version.
+pub(in crate::vault) fn about(call: &Call, version: Option<u32>) -> Circumstances<'_> {
+    Circumstances {
+        version,
+        ..circumstances(call)
+    }
+}
+
 /// To who has the right and signed in with less than the project demands.
 pub(in crate::vault) const TOO_LOW: VaultError = VaultError::new(
     ErrorKind::AssuranceTooLow,

@@ -5,6 +5,7 @@ pub(in crate::vault) mod attempts;
 pub(in crate::vault) mod claims;
 pub(in crate::vault) mod groups;
 pub(in crate::vault) mod identity;
+pub(in crate::vault) mod members;
 pub(in crate::vault) mod pace;
 pub(in crate::vault) mod session;
 pub(in crate::vault) mod sign_in;

@@ -44,7 +44,8 @@ fn disbelief(error: TokenError) -> VaultError {
     } else {
         ErrorKind::TokenInvalid
     };
-    VaultError::caused(kind, why(error), error)
+    // The words are the cause's own: told once.
+    VaultError::new(kind, why(error))
 }
 
 /// What a record says of who signs in.

@@ -537,3 +537,28 @@ async fn az_10_nobody_is_asked_to_lower_a_label_to_what_is_no_lower_one() {
     assert!(waiting.is_empty(), "{waiting:?}");
     assert_eq!(ask("public").await, None);
 }
+
+#[tokio::test]
+async fn az_10_nobody_is_asked_to_erase_what_is_not_there() {
+    let world = world().await;
+    world.put("olivia", "a", b"bytes").await.unwrap();
+    let ask = async |what: &str| {
+        let draft = ActDraft {
+            kind: ActKind::Erase,
+            terms: vec![("what".to_owned(), what.to_owned())],
+            ..draft()
+        };
+        let call = world.call(Some("olivia"));
+        kind(world.vault.ask_act(&call, draft).await)
+    };
+    for what in ["object=b", "object=", "write=null:b"] {
+        let refused = ask(what).await;
+        let kinds = [ErrorKind::NoSuchObject, ErrorKind::InvalidArgument];
+        assert!(refused.is_some_and(|kind| kinds.contains(&kind)), "{what}");
+    }
+    assert_eq!(ask("version=7").await, Some(ErrorKind::NoSuchVersion));
+    let waiting = world.catalog.approvals(&icu(), 9).await.unwrap();
+    assert!(waiting.is_empty(), "{waiting:?}");
+    assert_eq!(ask("object=a").await, None);
+    assert_eq!(ask("dataset").await, None);
+}

@@ -29,7 +29,7 @@ async fn world() -> World {
     world
 }
 
-async fn asked(world: &World, who: &str, minutes: u32) -> ApprovalId {
+async fn ask(world: &World, who: &str, minutes: u32) -> Result<ApprovalId, ErrorKind> {
     let term = |name: &str, value: String| (name.to_owned(), value);
     let draft = ActDraft {
         kind: ActKind::BreakGlass,
@@ -41,12 +41,12 @@ async fn asked(world: &World, who: &str, minutes: u32) -> ApprovalId {
         ],
         reason: "patient in theatre 3".to_owned(),
     };
-    world
-        .vault
-        .ask_act(&world.call(Some("rita")), draft)
-        .await
-        .unwrap()
-        .id
+    let row = world.vault.ask_act(&world.call(Some("rita")), draft).await;
+    row.map(|row| row.id).map_err(|error| error.kind())
+}
+
+async fn asked(world: &World, who: &str, minutes: u32) -> ApprovalId {
+    ask(world, who, minutes).await.unwrap()
 }
 
 async fn approved(world: &World, who: &str, minutes: u32) -> ApprovalId {
@@ -223,15 +223,19 @@ async fn az_11_nobody_breaks_it_alone_or_for_another_thing() {
         glass(&world, "rita", unknown).await,
         Some(ErrorKind::AccessDenied)
     );
-    // Not for a workload, nor for who is none.
+    // Not for a workload, nor for who is none: a second person is not even asked.
     for who in ["job-1", "nobody"] {
-        let id = approved(&world, who, 30).await;
-        assert_eq!(
-            glass(&world, "rita", id).await,
-            Some(ErrorKind::InvalidArgument),
-            "{who}"
-        );
+        let told = ask(&world, who, 30).await;
+        assert_eq!(told, Err(ErrorKind::InvalidArgument), "{who}");
     }
+    let suspend = async |suspended| {
+        let (local, stan) = (world.call(None), "stan".parse().unwrap());
+        world.vault.suspend(&local, stan, suspended).await.unwrap();
+    };
+    suspend(true).await;
+    let told = ask(&world, "stan", 30).await;
+    assert_eq!(told, Err(ErrorKind::InvalidArgument), "she is suspended");
+    suspend(false).await;
     // An approval of something else opens nothing.
     let draft = ActDraft {
         kind: ActKind::Erase,

@@ -177,7 +177,7 @@ async fn two_persons_shorten_it_once_and_to_exactly_what_they_agreed_on() {
     let id = agreed(&world, "450").await;
     assert_eq!(shorten(&world, None, 450, id).await, Ok(450));
     // What cannot be is not even asked for.
-    for days in ["364", "0", "036", "40000", "ten"] {
+    for days in ["364", "0", "036", "40000", "ten", "450", "451"] {
         let draft = ActDraft {
             kind: ActKind::ShortenLog,
             project: icu(),

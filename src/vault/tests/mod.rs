@@ -34,6 +34,7 @@ mod locks;
 mod log_terms;
 mod lying_catalog;
 mod lying_store;
+mod members;
 mod model;
 mod names;
 mod namesakes;
