@@ -69,6 +69,9 @@ struct Told {
     use_class: Option<String>,
     stage: &'static str,
     next_stage: Option<String>,
+    /// What of it is good for nothing as things stand, to who says so.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    hints: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -95,6 +98,7 @@ impl From<Described> for Told {
             use_class: card.and_then(|card| Some(card.use_class.as_ref()?.to_string())),
             stage: card.map_or("undescribed", |_| stage.as_str()),
             next_stage: next.map(|at| at.to_string()),
+            hints: Vec::new(),
         }
     }
 }
@@ -173,11 +177,14 @@ pub(super) async fn create(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>
 pub(super) async fn set(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {
     let asked: Asked = ask.json()?;
     let bucket = place(&vault, &ask)?.bucket;
-    let row = vault
-        .set_card(&ask.call, &bucket, asked.change()?, None)
-        .await
-        .map_err(told)?;
-    Ok(json(StatusCode::OK, &Told::from(row)))
+    let change = asked.change()?;
+    let class = change.use_class.clone().flatten();
+    let set = vault.set_card(&ask.call, &bucket, change, None).await;
+    let mut shown = Told::from(set.map_err(told)?);
+    if let Some(class) = class {
+        shown.hints = vault.use_hints(&class).await?;
+    }
+    Ok(json(StatusCode::OK, &shown))
 }
 
 /// Says what a project's datasets are that say nothing themselves.

@@ -80,6 +80,9 @@ struct Whole {
     #[serde(flatten)]
     told: Told,
     lets: Vec<&'static str>,
+    /// What of it is good for nothing as things stand, to who makes it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    hints: Vec<String>,
 }
 
 impl Whole {
@@ -87,6 +90,7 @@ impl Whole {
         let lets = vault.reach(&grant);
         Self {
             lets: lets.iter().map(|action| action.as_str()).collect(),
+            hints: Vec::new(),
             told: grant.into(),
         }
     }
@@ -260,8 +264,10 @@ pub(super) async fn create(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>
     let grant = vault.word_grant(&ask.call, draft).map_err(told)?;
     if dry_run {
         let tried = vault.try_grant(&ask.call, grant, propose).await;
-        let whole = Whole::of(&vault, tried.map_err(told)?);
-        return Ok(json(StatusCode::OK, &whole));
+        let tried = tried.map_err(told)?;
+        let hints = hints(&vault, &tried, propose).await?;
+        let whole = Whole::of(&vault, tried);
+        return Ok(json(StatusCode::OK, &Whole { hints, ..whole }));
     }
     let made = if propose {
         vault.propose_grant(&ask.call, grant).await
@@ -269,7 +275,17 @@ pub(super) async fn create(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>
         vault.create_grant(&ask.call, grant).await
     };
     let grant = made.map_err(told)?;
-    Ok(json(StatusCode::CREATED, &Whole::of(&vault, grant)))
+    let hints = hints(&vault, &grant, propose).await?;
+    let whole = Whole::of(&vault, grant);
+    Ok(json(StatusCode::CREATED, &Whole { hints, ..whole }))
+}
+
+/// What is told to who makes a grant; who only asks for it learns nothing of nodes.
+async fn hints(vault: &Vault, grant: &Grant, propose: bool) -> Result<Vec<String>, ApiError> {
+    if propose {
+        return Ok(Vec::new());
+    }
+    Ok(vault.grant_hints(grant).await?)
 }
 
 pub(super) async fn withdraw(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {

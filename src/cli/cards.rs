@@ -16,6 +16,9 @@ use crate::catalog::CardDefaults;
 use crate::types::{ApprovalId, BucketName};
 use crate::vault::{CardChange, Described};
 
+/// A gateway says no more of one thing.
+pub(super) const HINTS_MAX: usize = 40;
+
 /// A dataset as it is shown, and as the API tells it (`docs/api.md`).
 #[derive(Serialize, Deserialize)]
 pub(super) struct Shown {
@@ -33,6 +36,9 @@ pub(super) struct Shown {
     hold: Option<String>,
     stage: String,
     next_stage: Option<String>,
+    /// What of it is good for nothing as things stand.
+    #[serde(default, skip_serializing)]
+    hints: Vec<String>,
 }
 
 impl Shown {
@@ -56,12 +62,17 @@ impl Shown {
                 .map_or("undescribed", |_| told.stage.as_str())
                 .to_owned(),
             next_stage: told.next.map(|at| at.to_string()),
+            hints: Vec::new(),
         }
     }
 
     fn show(&self, output: &mut Output) -> Result<(), CliError> {
         let value = serde_json::to_value(self);
-        output.record(&value.map_err(|error| CliError::of(Exit::Unavailable, &error))?)
+        output.record(&value.map_err(|error| CliError::of(Exit::Unavailable, &error))?)?;
+        for hint in self.hints.iter().take(HINTS_MAX) {
+            output.hint(hint);
+        }
+        Ok(())
     }
 
     /// Whether anything is said of it.
@@ -165,13 +176,23 @@ pub(super) fn set(
         approval: beside.approval,
         ..card.change()
     };
+    let class = change.use_class.clone().flatten();
     let told = desk.act(output, async |opened| {
         let call = call(opened, "dataset set")?;
         let vault = &opened.vault;
-        Ok(vault.set_card(&call, name, change, Some(by)).await?)
+        let set = vault.set_card(&call, name, change, Some(by)).await?;
+        let hints = match &class {
+            Some(class) => vault.use_hints(class).await?,
+            None => Vec::new(),
+        };
+        Ok((set, hints))
     });
-    let told = told.map_err(|error| way::herself(error, "--by", by))?;
-    Shown::of(&told).show(output)
+    let (told, hints) = told.map_err(|error| way::herself(error, "--by", by))?;
+    let shown = Shown {
+        hints,
+        ..Shown::of(&told)
+    };
+    shown.show(output)
 }
 
 fn set_signed(

@@ -152,8 +152,12 @@ pub(super) fn diff(
     // One for both: a token may be good for one session.
     let gateway = Arc::new(gateway_of(remote, environment)?);
     let (old, new) = runtime()?.block_on(async {
-        let old = open_at(Arc::clone(&gateway), &asked(remote, from), pages).await?;
-        let new = open_at(gateway, &asked(remote, to), pages).await?;
+        let open = async |version: &(BucketName, u32)| {
+            let ask = asked(remote, version);
+            let opened = Version::open(Arc::clone(&gateway), &ask, pages).await;
+            opened.map_err(|error| of_node(&error))
+        };
+        let (old, new) = (open(from).await?, open(to).await?);
         let old = objects(&old).await.map_err(|error| of_node(&error))?;
         let new = objects(&new).await.map_err(|error| of_node(&error))?;
         Ok::<_, CliError>((old, new))

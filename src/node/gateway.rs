@@ -352,7 +352,9 @@ impl Gateway {
                 Ok(self.credentials.current())
             }
             Err(why @ GatewayError::Refused { .. }) => Err(why),
-            Ok(None) | Err(GatewayError::Unreachable(_)) => Err(refused.clone()),
+            Ok(None) | Err(GatewayError::Unreachable(_) | GatewayError::Credential(_)) => {
+                Err(refused.clone())
+            }
         };
         // One that is refused at once, too, is followed by none before this is over.
         let told = next.as_ref().err().unwrap_or(&refused).clone();

@@ -130,6 +130,32 @@ fn why_somebody_may_knows_of_groups_that_a_session_claims() {
 }
 
 #[test]
+fn what_is_good_for_nothing_as_things_stand_is_hinted_at() {
+    let far = Far::founded();
+    let hints = [
+        "no node is enrolled in partition nosuch",
+        "version 9 of ecg is not published",
+    ];
+    let narrow = ["--partition", "nosuch", "--version", "9"];
+    far.grant("ana", "rob", "reader", &narrow).expect(0, &hints);
+    // Who only asks for it learns nothing of what nodes there are.
+    let told = far.grant(
+        "ana",
+        "rob",
+        "reader",
+        &[&narrow[..], &["--propose"]].concat(),
+    );
+    let told = told.expect(0, &[]);
+    assert!(!told.err.contains("partition nosuch"), "{}", told.err);
+    let set = words("dataset set icu/ecg --use-class nosuchclass", &[]);
+    far.by("ana", &set)
+        .expect(0, &["no node is enrolled for the use class nosuchclass"]);
+    let plain = words("dataset set icu/ecg --source s", &[]);
+    let told = far.by("ana", &plain).expect(0, &[]);
+    assert!(!told.err.contains("hint"), "{}", told.err);
+}
+
+#[test]
 fn a_grant_of_a_role_that_is_gone_is_told() {
     let far = Far::founded();
     let given = id(&far.grant("ana", "rob", "reader", &[]).expect(0, &[]));

@@ -26,11 +26,19 @@ pub(super) fn create(
         );
     }
     let speaks = desk.config()?.policy.host_approves;
-    let made = desk.act(output, async |opened| make(opened, (ask, speaks)).await);
-    made.map_err(|error| match &ask.approver {
+    let made = desk.act(output, async |opened| {
+        let grant = make(opened, (ask, speaks)).await?;
+        let hints = opened.vault.grant_hints(&grant).await?;
+        Ok((grant.id, hints))
+    });
+    let (id, hints) = made.map_err(|error| match &ask.approver {
         Some(approver) => way::herself(error, "--approver", approver),
         None => error,
-    })
+    })?;
+    for hint in hints {
+        output.hint(&hint);
+    }
+    Ok(id)
 }
 
 /// A project's grants, as the catalog has them.
@@ -118,7 +126,7 @@ pub(super) fn review(
     })
 }
 
-async fn make(opened: &Opened, (ask, speaks): (&GrantArgs, bool)) -> Result<GrantId, CliError> {
+async fn make(opened: &Opened, (ask, speaks): (&GrantArgs, bool)) -> Result<Grant, CliError> {
     let vault = &opened.vault;
     let catalog = vault.catalog();
     there(catalog, &ask.project).await?;
@@ -158,11 +166,11 @@ async fn make(opened: &Opened, (ask, speaks): (&GrantArgs, bool)) -> Result<Gran
     match (&ask.approver, &ask.proposer) {
         (Some(approver), _) => {
             let grant = worded(opened, ask, approver)?;
-            Ok(vault.create_grant(&call, grant).await?.id)
+            Ok(vault.create_grant(&call, grant).await?)
         }
         (None, Some(proposer)) => {
             let grant = worded(opened, ask, proposer)?;
-            Ok(vault.propose_grant(&call, grant).await?.id)
+            Ok(vault.propose_grant(&call, grant).await?)
         }
         (None, None) => Err(way::lacking("--approver", speaks)
             .hint("`--proposer PERSON` asks for it, for an owner to approve")),

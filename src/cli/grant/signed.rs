@@ -5,6 +5,7 @@ use http::Method;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::super::cards::HINTS_MAX;
 use super::super::grant_args::GrantArgs;
 use super::super::output::{CliError, Exit, Output};
 use super::super::question;
@@ -46,6 +47,9 @@ struct Told {
     role_known: Option<bool>,
     /// Of one grant.
     lets: Option<Vec<String>>,
+    /// What of it is good for nothing as things stand.
+    #[serde(default)]
+    hints: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -58,6 +62,7 @@ pub(super) struct Found {
     pub(super) grant: Grant,
     row: (Option<Timestamp>, bool, bool),
     lets: Option<Vec<Action>>,
+    hints: Vec<String>,
 }
 
 fn read<T: std::str::FromStr>(text: &str) -> Result<T, CliError> {
@@ -125,6 +130,7 @@ impl Told {
                 self.role_known.unwrap_or(true),
             ),
             lets: self.lets.map(|texts| all(&texts)).transpose()?,
+            hints: self.hints,
         })
     }
 }
@@ -177,6 +183,9 @@ fn body(ask: &GrantArgs, dry_run: bool) -> serde_json::Value {
 fn agree(found: &Found, asked: &str, yes: bool, output: &mut Output) -> Result<(), CliError> {
     for sentence in words::summary(&found.grant, found.lets.as_deref()) {
         output.note(&sentence);
+    }
+    for hint in found.hints.iter().take(HINTS_MAX) {
+        output.hint(hint);
     }
     if yes || !question::interactive() || question::agreed(asked)? {
         return Ok(());

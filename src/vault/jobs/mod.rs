@@ -6,6 +6,7 @@
 //! in the same way for as long as the job runs. `docs/jobs.md` has the whole life.
 
 mod held;
+mod hints;
 mod node;
 mod run;
 
@@ -138,29 +139,10 @@ impl Vault {
                 error
             })?;
         }
-        if self.has_nodes(cluster).await? {
+        if self.has_node(|node| node.cluster == *cluster).await? {
             return Ok(());
         }
         Err(bad("no node of this cluster is enrolled"))
-    }
-
-    /// Whether any node of a cluster is enrolled.
-    async fn has_nodes(&self, cluster: &str) -> Result<bool, VaultError> {
-        let mut after = String::new();
-        loop {
-            let most = limits::PAGE_ENTRIES_MAX;
-            let page = self.catalog.roster_page(RosterKind::Node, &after, most);
-            let page = page.await?;
-            for (name, entry) in &page {
-                if matches!(&entry.row, RosterRow::Node(node) if node.cluster == cluster) {
-                    return Ok(true);
-                }
-                after.clone_from(name);
-            }
-            if page.is_empty() {
-                return Ok(false);
-            }
-        }
     }
 
     /// A job as it is to be, and the removal of the caller's that are over.
