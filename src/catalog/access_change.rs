@@ -1,6 +1,6 @@
 //! Which changes of the catalog are changes of who may do what.
 
-use super::Mutation;
+use super::{Mutation, SettingKind};
 
 impl Mutation {
     /// Whether it changes who may do what, and so [`super::Catalog::generation`].
@@ -37,6 +37,10 @@ impl Mutation {
             | Self::DropPublication { .. }
             | Self::BeginKeyWork(_)
             // Cached too.
+            | Self::SetSetting {
+                kind: SettingKind::Lifecycle,
+                ..
+            }
             | Self::RewrapIndex { .. }
             | Self::EndKeyWork { .. }
             | Self::RestoreKeyWork(_) => true,

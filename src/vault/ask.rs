@@ -192,6 +192,8 @@ pub struct Seen {
     pub locking: bool,
     /// The checksums of the parts, where they were asked for: of one by its number, or of all.
     pub parts: Vec<Checksums>,
+    /// When it expires, of a current object.
+    pub expires: Option<Expires>,
 }
 
 /// An object being read: everything but the stream is known, and the record is durable.

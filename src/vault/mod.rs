@@ -47,7 +47,7 @@ pub use error::{ErrorKind, VaultError};
 pub use grants::{GrantDraft, GrantUse, NOBODY_SPEAKS, ReviewTimes};
 pub use jobs::{Job, JobAsk, NodeDraft};
 pub use keywork::{Noticed, Unopened, erasure_words};
-pub use lifecycle::Lifecycled;
+pub use lifecycle::{Expires, Lifecycled};
 pub use log::names::LogAsk;
 pub use log::proofs::ProofAsk;
 pub use log::records::{RecordAsk, RecordPage};

@@ -1,6 +1,7 @@
 """boto3 on a bucket with Object Lock, with rules that delete, and with a page's forms and questions."""
 
 import datetime
+import re
 import urllib.request
 
 import boto3
@@ -76,7 +77,18 @@ def _():
     ]
     s3.put_bucket_lifecycle_configuration(Bucket=BUCKET, LifecycleConfiguration={"Rules": rules})
     equal(s3.get_bucket_lifecycle_configuration(Bucket=BUCKET)["Rules"], rules)
+    made = s3.put_object(Bucket=BUCKET, Key="logs/told", Body=b"x", ObjectLockLegalHoldStatus="OFF")
+    told = made.get("Expiration", "")
+    found = re.fullmatch(r'expiry-date="(.+ 00:00:00 GMT)", rule-id="old"', told)
+    equal(found is not None, True, told)
+    ends = datetime.datetime.strptime(found[1], "%a, %d %b %Y %H:%M:%S GMT").replace(tzinfo=datetime.UTC)
+    equal((ends - datetime.datetime.now(datetime.UTC)).days, 30, told)
+    for seen in (s3.head_object, s3.get_object):
+        equal(seen(Bucket=BUCKET, Key="logs/told").get("Expiration"), told)
+        equal(seen(Bucket=BUCKET, Key="logs/told", VersionId=made["VersionId"]).get("Expiration"), None)
+        equal(seen(Bucket=BUCKET, Key="own").get("Expiration"), None)
     s3.delete_bucket_lifecycle(Bucket=BUCKET)
+    equal(s3.head_object(Bucket=BUCKET, Key="logs/told").get("Expiration"), None)
     equal(code(s3.get_bucket_lifecycle_configuration), "NoSuchLifecycleConfiguration")
 
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::samples::*;
 use super::{on_each, refused};
-use crate::catalog::{CatalogError, Conflict, Mutation, SharedCatalog};
+use crate::catalog::{CatalogError, Conflict, Mutation, Setting, SettingKind, SharedCatalog};
 use crate::policy::Terms;
 use crate::types::{DatasetId, LogTerms};
 
@@ -275,7 +275,17 @@ async fn the_generation_follows_access_and_nothing_else() {
         commit(&catalog, put(object(1, "k"), fresh(&[1])))
             .await
             .unwrap();
+        let set = |kind, value| Mutation::SetSetting {
+            dataset: DatasetId::from_bytes([1; 16]),
+            kind,
+            value,
+        };
+        let tags = set(SettingKind::Tags, Some(Setting::Tags(Vec::new())));
+        commit(&catalog, tags).await.unwrap();
         assert_eq!(catalog.generation().await.unwrap(), last);
+        // Nobody's right, but asked at each read and cached with them.
+        commit(&catalog, set(SettingKind::Lifecycle, None)).await.unwrap();
+        assert!(catalog.generation().await.unwrap() > last);
     })
     .await;
 }

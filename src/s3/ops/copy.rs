@@ -94,6 +94,7 @@ impl Handlers {
         let mut output = CopyObjectOutput {
             copy_object_result: Some(result),
             copy_source_version_id: source.version.map(|name| name.to_string()),
+            expiration: self.expiration(&row).await,
             version_id: row.versioned.then(|| row.name().to_string()),
             ..CopyObjectOutput::default()
         };

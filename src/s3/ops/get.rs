@@ -14,6 +14,7 @@ use crate::s3::body;
 use crate::s3::error::invalid_argument;
 use crate::s3::translate::checksums::{Told, tell_checksums};
 use crate::s3::translate::conditions::Sent;
+use crate::s3::translate::lifecycle::expiration;
 use crate::s3::translate::listing;
 use crate::s3::translate::wishes::{mode_name, tell_sealed};
 use crate::s3::translate::{etag, length, metadata, ranges, tags, times};
@@ -92,6 +93,7 @@ macro_rules! tell_object {
         $output.content_range = seen.range.map(|r| ranges::content_range(r, row.bytes));
         $output.content_type = Some(content_type(row));
         $output.e_tag = Some(etag(&row.etag));
+        $output.expiration = seen.expires.as_ref().and_then(expiration);
         $output.expires = meta.expires.clone();
         $output.last_modified = times::told(row.modified);
         $output.metadata = metadata::returned(meta);

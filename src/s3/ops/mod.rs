@@ -27,6 +27,7 @@ use super::body;
 use super::error::{internal, invalid_request};
 use super::scope::Scope;
 use super::translate::{self, checksums};
+use crate::catalog::ObjectRow;
 use crate::vault::{BodyChecks, Call, ErrorKind, Input, Place, Vault, VaultError};
 
 /// Serves the library's operations from a vault.
@@ -47,6 +48,12 @@ impl Handlers {
     /// Who owns what is in a bucket.
     fn owner(&self, bucket: &str) -> Owner {
         translate::owner(bucket, self.vault.default_project().as_str())
+    }
+
+    /// `x-amz-expiration` of an object that was just written.
+    async fn expiration(&self, row: &ObjectRow) -> Option<String> {
+        let expires = self.vault.expires(row).await?;
+        translate::lifecycle::expiration(&expires)
     }
 }
 

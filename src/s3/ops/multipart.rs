@@ -141,6 +141,7 @@ impl Handlers {
             e_tag: Some(etag(&row.etag)),
             key: Some(asked.key),
             location: Some(location),
+            expiration: self.expiration(&row).await,
             version_id: row.versioned.then(|| row.name().to_string()),
             ..CompleteMultipartUploadOutput::default()
         };

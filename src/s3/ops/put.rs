@@ -33,6 +33,7 @@ impl Handlers {
             checksum_type: told.kind(),
             e_tag: Some(etag(&row.etag)),
             size: Some(length(row.bytes)),
+            expiration: self.expiration(&row).await,
             version_id: row.versioned.then(|| row.name().to_string()),
             ..PutObjectOutput::default()
         };

@@ -4,13 +4,16 @@
 use s3s::dto::{
     AbortIncompleteMultipartUpload, ExpirationStatus, LifecycleExpiration, LifecycleRule as Rule,
     LifecycleRuleAndOperator, LifecycleRuleFilter, NoncurrentVersionExpiration, Tag,
+    TimestampFormat,
 };
 use s3s::{S3Error, S3ErrorCode, S3Result};
 
+use super::listing::Texts;
 use super::{tags, times};
 use crate::catalog::{Expiry, FilterForm, LifecycleFilter, LifecycleRule, Noncurrent};
 use crate::s3::error::{invalid_argument, invalid_request, not_served};
 use crate::types::limits;
+use crate::vault::Expires;
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
@@ -238,9 +241,35 @@ fn filter_told(filter: LifecycleFilter) -> (Option<String>, Option<LifecycleRule
     }
 }
 
+/// `x-amz-expiration`: when an object expires, and by which rule, URL-encoded as it may be any text.
+pub(in crate::s3) fn expiration(expires: &Expires) -> Option<String> {
+    let mut date = Vec::new();
+    let moment = times::told(expires.at)?;
+    moment.format(TimestampFormat::HttpDate, &mut date).ok()?;
+    let date = String::from_utf8(date).ok()?;
+    let rule = Texts::Url.write(&expires.rule);
+    Some(format!("expiry-date=\"{date}\", rule-id=\"{rule}\""))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_expiry_is_told_in_one_header_whatever_the_rule_is_called() {
+        let told = |millis, rule: &str| {
+            let at = crate::types::Timestamp::from_millis(millis);
+            let rule = rule.to_owned();
+            expiration(&Expires { at, rule })
+        };
+        let date = "expiry-date=\"Wed, 03 Mar 2027 00:00:00 GMT\"";
+        let day = 1_804_032_000_000;
+        assert_eq!(told(day, "old"), Some(format!("{date}, rule-id=\"old\"")));
+        let quoted = Some(format!("{date}, rule-id=\"a%22%2C%20%C3%A9\""));
+        assert_eq!(told(day, "a\", é"), quoted);
+        // A date that no header can carry is none.
+        assert_eq!(told(u64::MAX, "old"), None);
+    }
     use crate::types::Timestamp;
 
     fn rule() -> Rule {

@@ -9,7 +9,9 @@ use std::sync::{Arc, RwLock};
 
 use arc_swap::ArcSwap;
 
-use crate::catalog::{CredentialRow, DatasetRow, JobRow, NodeRow, PublicationRow, SharedCatalog};
+use crate::catalog::{
+    CredentialRow, DatasetRow, JobRow, LifecycleRule, NodeRow, PublicationRow, SharedCatalog,
+};
 use crate::ledger::{ObjectRef, PolicyRef};
 use crate::policy::{Ask, Circumstances, Decision, Ground, Policy, ProjectPolicy, SubjectPolicy};
 use crate::types::{
@@ -139,6 +141,8 @@ pub(in crate::vault) struct Cache {
     /// Each with the rank of its label.
     datasets: HashMap<BucketName, (DatasetRow, Rank)>,
     publications: HashMap<(DatasetId, u32), Arc<PublicationRow>>,
+    /// When objects expire; `None` for a dataset whose objects do not.
+    pub(in crate::vault) lifecycles: HashMap<DatasetId, Option<Arc<[LifecycleRule]>>>,
     pub(in crate::vault) projects: HashMap<ProjectName, Arc<ProjectPolicy>>,
     pub(in crate::vault) subjects: HashMap<(ProjectName, PrincipalId), Arc<SubjectPolicy>>,
     /// The same, of sessions that are in groups by what their tokens claim.
@@ -160,6 +164,7 @@ impl Cache {
         self.credentials.clear();
         self.datasets.clear();
         self.publications.clear();
+        self.lifecycles.clear();
         self.projects.clear();
         self.subjects.clear();
         self.claimants.clear();
@@ -283,7 +288,7 @@ impl Guard {
             let entries = cache.subjects.len().max(cache.credentials.len());
             let others = cache.sessions.len().max(cache.links.len());
             let others = others.max(cache.publications.len()).max(cache.jobs.len());
-            let others = others.max(cache.claimants.len());
+            let others = others.max(cache.claimants.len()).max(cache.lifecycles.len());
             let entries = entries.max(others).max(cache.datasets.len());
             if entries >= limits::GUARD_CACHE_MAX {
                 cache.clear();

@@ -140,7 +140,10 @@ impl Vault {
             kind,
             value,
         };
-        recorded.settle(self.commit(vec![mutation]).await)
+        let result = self.commit(vec![mutation]).await;
+        // When objects expire is cached.
+        self.guard.forget();
+        recorded.settle(result)
     }
 }
 

@@ -3,11 +3,14 @@
 //! client's does: what Object Lock keeps stays.
 
 mod rules;
+mod told;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use futures_util::{StreamExt as _, stream};
+
+pub use self::told::Expires;
 
 use self::rules::{Calendar, Deed, Due, Listed, Walk, needs_tags};
 use super::Vault;

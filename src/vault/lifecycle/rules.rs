@@ -20,6 +20,16 @@ pub(super) struct Listed {
     pub(super) tags: Vec<(String, String)>,
 }
 
+impl Listed {
+    fn sight(&self) -> Sight<'_> {
+        Sight {
+            key: &self.key,
+            bytes: self.object.as_ref().map_or(0, |(bytes, _)| *bytes),
+            tags: &self.tags,
+        }
+    }
+}
+
 /// What is to be done.
 #[derive(Debug, PartialEq, Eq, Clone, Copy)]
 pub(super) enum Deed {
@@ -46,21 +56,64 @@ pub(super) struct Calendar {
 }
 
 impl Calendar {
-    /// Whether `days` after `since` are over: at the midnight (UTC) that follows, as in S3.
+    /// Whether `days` after `since` are over.
     pub(super) fn is_due(self, days: u32, since: Timestamp) -> bool {
+        self.now >= self.end(days, since)
+    }
+
+    /// When `days` after `since` are over: at the midnight (UTC) that follows, as in S3.
+    fn end(self, days: u32, since: Timestamp) -> Timestamp {
         let day = self.day_ms.max(1);
         let end = since.plus_millis(u64::from(days).saturating_mul(day));
-        self.now.millis() >= end.millis().div_ceil(day).saturating_mul(day)
+        Timestamp::from_millis(end.millis().div_ceil(day).saturating_mul(day))
+    }
+
+    /// From when on an object that was written at `modified` expires.
+    fn expires(self, expiry: Expiry, modified: Timestamp) -> Timestamp {
+        match expiry {
+            Expiry::Days(days) => self.end(days, modified),
+            Expiry::At(moment) => moment,
+        }
     }
 }
 
+/// What a filter looks at.
+#[derive(Clone, Copy)]
+pub(super) struct Sight<'a> {
+    pub(super) key: &'a str,
+    /// Plaintext length in bytes; 0 for a delete marker.
+    pub(super) bytes: u64,
+    pub(super) tags: &'a [(String, String)],
+}
+
 /// Whether a filter takes in an object.
-fn takes(filter: &LifecycleFilter, version: &Listed) -> bool {
-    let bytes = version.object.as_ref().map_or(0, |(bytes, _)| *bytes);
-    version.key.starts_with(&filter.prefix)
-        && filter.tags.iter().all(|tag| version.tags.contains(tag))
-        && filter.larger.is_none_or(|larger| bytes > larger)
-        && filter.smaller.is_none_or(|smaller| bytes < smaller)
+fn takes(filter: &LifecycleFilter, sight: Sight<'_>) -> bool {
+    sight.key.starts_with(&filter.prefix)
+        && filter.tags.iter().all(|tag| sight.tags.contains(tag))
+        && filter.larger.is_none_or(|larger| sight.bytes > larger)
+        && filter.smaller.is_none_or(|smaller| sight.bytes < smaller)
+}
+
+/// The rules in force over an object.
+fn in_force<'a>(
+    rules: &'a [LifecycleRule],
+    sight: Sight<'_>,
+) -> impl Iterator<Item = &'a LifecycleRule> {
+    rules
+        .iter()
+        .filter(move |rule| rule.enabled && takes(&rule.filter, sight))
+}
+
+/// When a current object that was written at `modified` expires, and by which rule: the one that
+/// is due first.
+pub(super) fn expiry<'a>(
+    rules: &'a [LifecycleRule],
+    sight: Sight<'_>,
+    (modified, calendar): (Timestamp, Calendar),
+) -> Option<(Timestamp, &'a LifecycleRule)> {
+    in_force(rules, sight)
+        .filter_map(|rule| Some((calendar.expires(rule.expiry?, modified), rule)))
+        .min_by_key(|(end, _)| *end)
 }
 
 /// Whether some rule has to know the tags of what lies under this key.
@@ -143,15 +196,11 @@ impl<'a> Walk<'a> {
     }
 
     fn in_force(&self, version: &Listed) -> impl Iterator<Item = &'a LifecycleRule> {
-        let rules = self.rules.iter();
-        rules.filter(move |rule| rule.enabled && takes(&rule.filter, version))
+        in_force(self.rules, version.sight())
     }
 
     fn over(&self, expiry: Expiry, version: &Listed) -> bool {
-        match expiry {
-            Expiry::Days(days) => self.calendar.is_due(days, version.modified),
-            Expiry::At(moment) => self.calendar.now >= moment,
-        }
+        self.calendar.now >= self.calendar.expires(expiry, version.modified)
     }
 
     fn expiring(&self, version: &Listed) -> Option<&'a LifecycleRule> {
@@ -289,6 +338,45 @@ mod tests {
     }
 
     #[test]
+    fn an_object_is_told_the_rule_that_is_due_first() {
+        let days = |id: &str, count| LifecycleRule {
+            expiry: Some(Expiry::Days(count)),
+            ..rule(id)
+        };
+        let told = |rules: &[LifecycleRule]| {
+            let object = version("k", 1, 2, false);
+            let told = expiry(rules, object.sight(), (object.modified, at(day(2))));
+            told.map(|(end, rule)| (end, rule.id.clone()))
+        };
+        let date = LifecycleRule {
+            expiry: Some(Expiry::At(day(4))),
+            ..rule("date")
+        };
+        assert_eq!(told(&[]), None);
+        let five = (day(7), "five".to_owned());
+        assert_eq!(told(&[days("nine", 9), days("five", 5)]), Some(five));
+        let all = [days("five", 5), date];
+        assert_eq!(told(&all), Some((day(4), "date".to_owned())));
+        // Rules that are off, of other objects, or of no current object say nothing.
+        let off = LifecycleRule {
+            enabled: false,
+            ..days("off", 1)
+        };
+        let mut other = days("other", 1);
+        other.filter.prefix = "l".to_owned();
+        let mut tagged = days("tagged", 1);
+        tagged.filter.tags = vec![("a".to_owned(), "b".to_owned())];
+        let old = LifecycleRule {
+            noncurrent: Some(Noncurrent {
+                days: 1,
+                keep: None,
+            }),
+            ..rule("old")
+        };
+        assert_eq!(told(&[off, other, tagged, old]), None);
+    }
+
+    #[test]
     fn older_versions_go_by_when_they_were_replaced_and_the_newest_of_them_stay() {
         let all = || {
             vec![
@@ -390,15 +478,15 @@ mod tests {
             tags: vec![tag],
             ..version("logs/1", 1, 1, false)
         };
-        assert!(takes(&filter, &tagged));
-        assert!(!takes(&filter, &version("logs/1", 1, 1, false)), "no tag");
+        assert!(takes(&filter, tagged.sight()));
+        assert!(!takes(&filter, version("logs/1", 1, 1, false).sight()), "no tag");
         filter.larger = Some(10);
-        assert!(!takes(&filter, &tagged), "not larger");
+        assert!(!takes(&filter, tagged.sight()), "not larger");
         (filter.larger, filter.smaller) = (None, Some(10));
-        assert!(!takes(&filter, &tagged), "not smaller");
+        assert!(!takes(&filter, tagged.sight()), "not smaller");
         filter.smaller = None;
-        assert!(takes(&filter, &tagged));
+        assert!(takes(&filter, tagged.sight()));
         filter.prefix = "log/".to_owned();
-        assert!(!takes(&filter, &tagged));
+        assert!(!takes(&filter, tagged.sight()));
     }
 }

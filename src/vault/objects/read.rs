@@ -125,7 +125,12 @@ impl Vault {
         check_read(&ask.conditions, &row.etag, row.modified).map_err(about)?;
         let range = resolve(ask.span, &row).map_err(about)?;
         let kept = proof.dataset()?.versioning != Versioning::Off;
+        let expires = match (&proof.publication, proof.version) {
+            (None, None) => self.expires(&row).await,
+            _ => None,
+        };
         Ok(Seen {
+            expires,
             version: kept.then(|| row.name()),
             locking: proof.dataset()?.defaults.lock.is_some(),
             parts: self.part_sums(ask, &row).await?,

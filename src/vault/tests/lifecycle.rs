@@ -13,8 +13,8 @@ use crate::catalog::{
 use crate::ledger::{AuthMethod, Entry, Outcome};
 use crate::types::{Action, Lock, Retention, RetentionMode, Versioning, limits};
 use crate::vault::{
-    CorsAsk, ErrorKind, KeyWish, Lifecycled, NewObject, Parts, Span, Tags, VaultError, Wishes,
-    WriteConditions,
+    CorsAsk, ErrorKind, KeyWish, Lifecycled, NewObject, Parts, Place, ReadAsk, Span, Tags,
+    VaultError, Wishes, WriteConditions,
 };
 
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
@@ -122,6 +122,63 @@ async fn what_is_due_goes_under_its_rules_name() {
     ];
     assert_eq!(told(&world), expected);
     assert_eq!(world.last_completion().outcome, Outcome::Success);
+}
+
+/// When `key` expires, as its reader is told.
+async fn told_end(world: &World, key: &str) -> Option<(u64, String)> {
+    let call = world.call(Some("olivia"));
+    let seen = world
+        .vault
+        .head_object(&call, place(key), ReadAsk::default());
+    let told = seen.await.unwrap().expires?;
+    Some((told.at.millis(), told.rule))
+}
+
+#[tokio::test]
+async fn a_reader_is_told_when_an_object_expires_as_the_rules_are_now() {
+    let world = World::new().await;
+    world.put("olivia", "logs/1", b"x").await.unwrap();
+    tagged(&world, "data/1", vec![("tmp".to_owned(), "1".to_owned())]).await;
+    assert_eq!(told_end(&world, "logs/1").await, None);
+    let mut tags = expiring("tagged", "data/", 1);
+    tags.filter.tags = vec![("tmp".to_owned(), "1".to_owned())];
+    let rules = vec![expiring("logs", "logs/", 2), tags];
+    set(&world, "olivia", rules).await.unwrap();
+    // Days are counted to the midnight that follows.
+    let end = |days| (world.vault.now().millis() / DAY_MS + 1 + days) * DAY_MS;
+    let logs = Some((end(2), "logs".to_owned()));
+    assert_eq!(told_end(&world, "logs/1").await, logs);
+    let tmp = Some((end(1), "tagged".to_owned()));
+    assert_eq!(told_end(&world, "data/1").await, tmp);
+    // Its tags are what counts, and the rules that are there, at once.
+    tagged(&world, "data/1", Vec::new()).await;
+    assert_eq!(told_end(&world, "data/1").await, None);
+    let off = LifecycleRule {
+        enabled: false,
+        ..expiring("logs", "logs/", 2)
+    };
+    set(&world, "olivia", vec![off]).await.unwrap();
+    assert_eq!(told_end(&world, "logs/1").await, None);
+}
+
+#[tokio::test]
+async fn only_a_current_object_is_told_its_end() {
+    let world = filled().await;
+    set(&world, "olivia", vec![expiring("all", "", 1)])
+        .await
+        .unwrap();
+    assert!(told_end(&world, "k").await.is_some());
+    let call = world.call(Some("olivia"));
+    let ask = ReadAsk::default();
+    let seen = world.vault.head_object(&call, place("k"), ask);
+    let named = Place {
+        version: seen.await.unwrap().version,
+        ..place("k")
+    };
+    assert!(named.version.is_some());
+    let call = world.call(Some("olivia"));
+    let seen = world.vault.head_object(&call, named, ReadAsk::default());
+    assert_eq!(seen.await.unwrap().expires, None);
 }
 
 /// A dataset with Object Lock: three versions of `k`, of which the second is locked for 30 days,
