@@ -53,6 +53,11 @@ impl Asked {
         }
     }
 
+    /// Whether it is about an object.
+    pub(super) const fn names_object(&self) -> bool {
+        self.key.is_some()
+    }
+
     /// The bucket, as the client wrote it.
     pub(super) fn bucket(&self) -> Option<&str> {
         self.bucket.as_deref()

@@ -42,6 +42,7 @@ impl Room {
 pub(super) struct Gathering {
     proved: Room,
     unproved: Room,
+    xml: Arc<Semaphore>,
 }
 
 /// A body, whose room is taken until this is dropped.
@@ -60,6 +61,7 @@ impl Default for Gathering {
                 limits::GATHERED_UNSIGNED_BYTES_MAX,
                 limits::GATHERING_UNSIGNED_MS_MAX,
             ),
+            xml: Arc::new(Semaphore::new(limits::GATHERED_XML_BYTES_MAX / UNIT)),
         }
     }
 }
@@ -95,6 +97,22 @@ impl Gathering {
             Ok(Err(_cut)) => Err(S3ErrorCode::IncompleteBody.into()),
             Err(_elapsed) => Err(S3ErrorCode::RequestTimeout.into()),
         }
+    }
+
+    /// Room for a body that the library gathers, until this is dropped. `None` for a short one;
+    /// `SlowDown` where others hold all the room.
+    pub(super) fn reserve(&self, announced: Option<u64>) -> S3Result<Option<OwnedSemaphorePermit>> {
+        let most = limits::XML_BODY_BYTES_MAX;
+        let told = announced.and_then(|bytes| usize::try_from(bytes).ok());
+        let len = told.map_or(most, |told| told.min(most));
+        if len <= limits::XML_SHORT_BYTES_MAX {
+            return Ok(None);
+        }
+        let units = u32::try_from(len.div_ceil(UNIT)).unwrap_or(u32::MAX);
+        let taken = Arc::clone(&self.xml).try_acquire_many_owned(units);
+        taken
+            .map(Some)
+            .map_err(|_full| S3Error::new(S3ErrorCode::SlowDown))
     }
 
     /// Nothing of a body that is not looked at.
@@ -165,6 +183,34 @@ mod tests {
         assert_eq!(gathering.unproved.units.available_permits(), all - 4);
         drop(gathered);
         assert_eq!(gathering.unproved.units.available_permits(), all);
+    }
+
+    #[tokio::test]
+    async fn xml_has_a_room_of_its_own_which_short_bodies_do_not_need() {
+        let gathering = Gathering::default();
+        let most = u64::try_from(limits::XML_BODY_BYTES_MAX).unwrap();
+        let mut held = Vec::new();
+        // What says nothing of its length, or lies, takes as much as there may be.
+        for announced in [None, Some(most), Some(u64::MAX)].into_iter().cycle() {
+            match gathering.reserve(announced) {
+                Ok(room) => held.push(room.expect("it is no short one")),
+                Err(full) => {
+                    assert_eq!(*full.code(), S3ErrorCode::SlowDown);
+                    break;
+                }
+            }
+        }
+        let all = limits::GATHERED_XML_BYTES_MAX / limits::XML_BODY_BYTES_MAX;
+        assert_eq!(held.len(), all);
+        let short = u64::try_from(limits::XML_SHORT_BYTES_MAX).unwrap();
+        assert!(
+            gathering
+                .reserve(Some(short))
+                .is_ok_and(|room| room.is_none())
+        );
+        assert!(gathering.reserve(Some(short + 1)).is_err());
+        held.clear();
+        assert!(gathering.reserve(Some(short + 1)).is_ok());
     }
 
     #[tokio::test]

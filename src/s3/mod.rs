@@ -9,6 +9,7 @@ mod access;
 mod answer;
 mod auth;
 mod body;
+mod coalesce;
 mod cors;
 mod error;
 mod expected;

@@ -26,6 +26,7 @@ use time::format_description::well_known::Rfc2822;
 use super::access::Gate;
 use super::answer::{self, Asked};
 use super::auth::Credentials;
+use super::coalesce::Coalesced;
 use super::cors::{self, Page};
 use super::form::{self, Led};
 use super::gather::Gathering;
@@ -43,6 +44,8 @@ use crate::vault::Vault;
 const CHUNK_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// How far a client's clock may be off (S3: 15 minutes).
 const SKEW_SECONDS_MAX: u32 = 15 * 60;
+/// How long a body may take that is gathered whole before it is looked at.
+const GATHERING_TIME: Duration = Duration::from_millis(limits::GATHERING_MS_MAX);
 /// How long a presigned URL may live (S3: 7 days).
 const PRESIGNED_SECONDS_MAX: u32 = 7 * 24 * 60 * 60;
 
@@ -113,6 +116,7 @@ pub(super) fn assemble(
         source: settings.source.as_str().into(),
         domain: settings.domain.as_deref().map(Arc::from),
         idle: settings.body_idle,
+        gathering: Arc::default(),
     })
 }
 
@@ -197,6 +201,7 @@ pub struct S3Edge {
     source: Arc<str>,
     domain: Option<Arc<str>>,
     idle: Duration,
+    gathering: Arc<Gathering>,
 }
 
 impl S3Edge {
@@ -232,10 +237,11 @@ impl S3Edge {
         B::Error: Into<BoxError>,
     {
         let (mut parts, body) = request.into_parts();
-        let watch = Watch::new(self.watch_for(&parts));
+        let asked = Asked::of(&parts, self.domain.as_deref());
+        let want = self.watch_for(&parts, &asked);
+        let watch = Watch::new(want);
         dated(&mut parts.headers);
         let origin = Origin::of(&mut parts, &self.source);
-        let asked = Asked::of(&parts, self.domain.as_deref());
         let begun = Scope::begin(
             &*self.recorder,
             asked.method_name(),
@@ -255,13 +261,18 @@ impl S3Edge {
         let is_unclear = lead.is_err();
         let body = match lead {
             Ok(Some(lead)) if has_body => {
-                Body::http_body_unsync(Led::new(lead, Watched::new(body, watch)))
+                let watched = Watched::new(body, watch);
+                Body::http_body_unsync(Coalesced::new(Led::new(lead, watched)))
             }
-            _ if has_body => Body::http_body_unsync(Watched::new(body, watch)),
+            _ if has_body => Body::http_body_unsync(Coalesced::new(Watched::new(body, watch))),
             _ => {
                 watch.nothing_comes();
                 Body::empty()
             }
+        };
+        let room = match want.within {
+            Some(_gathered) if has_body => self.gathering.reserve(want.announced),
+            _ => Ok(None),
         };
         let edge = self.clone();
         let own = Arc::clone(&scope);
@@ -275,6 +286,8 @@ impl S3Edge {
                 Ok(Ok(answer::of_error(
                     S3ErrorCode::MissingContentLength.into(),
                 )))
+            } else if let Err(full) = room {
+                Ok(Ok(answer::of_error(full)))
             } else if is_unclear {
                 Ok(Ok(answer::of_error(
                     S3ErrorCode::MalformedPOSTRequest.into(),
@@ -297,13 +310,17 @@ impl S3Edge {
         answer
     }
 
-    fn watch_for(&self, parts: &http::request::Parts) -> WatchFor {
+    fn watch_for(&self, parts: &http::request::Parts, asked: &Asked) -> WatchFor {
         let text = |name: &str| parts.headers.get(name).and_then(|v| v.to_str().ok());
+        let query = parts.uri.query().unwrap_or_default();
+        let is_xml = is_xml(&parts.method, query);
+        let gathered = is_xml || is_gathered(parts, asked);
         WatchFor {
             announced: text(header::CONTENT_LENGTH.as_str()).and_then(|v| v.parse().ok()),
             chunked: text("x-amz-content-sha256").is_some_and(|v| v.starts_with("STREAMING-")),
-            keep: is_xml(&parts.method, parts.uri.query().unwrap_or_default()),
+            keep: is_xml,
             idle: self.idle,
+            within: gathered.then_some(GATHERING_TIME),
         }
     }
 }
@@ -344,13 +361,27 @@ fn dated(headers: &mut http::HeaderMap) {
     }
 }
 
+/// Whether a body of this type is a form.
+fn is_form(kind: &HeaderValue) -> bool {
+    let kind = kind.as_bytes().to_ascii_lowercase();
+    kind.starts_with(b"multipart/")
+}
+
 /// Whether a request is a form of unknown length, which the library would hold in memory.
 fn is_endless_form(parts: &http::request::Parts) -> bool {
-    let form = parts.headers.get(header::CONTENT_TYPE).is_some_and(|kind| {
-        let kind = kind.as_bytes().to_ascii_lowercase();
-        kind.starts_with(b"multipart/")
-    });
+    let form = parts.headers.get(header::CONTENT_TYPE).is_some_and(is_form);
     form && parts.method == Method::POST && !parts.headers.contains_key(header::CONTENT_LENGTH)
+}
+
+/// Whether the library gathers a request's body whole, beside those of [`is_xml`]: all but what is
+/// an object's, a part's or a form's.
+fn is_gathered(parts: &http::request::Parts, asked: &Asked) -> bool {
+    let form = parts.headers.get(header::CONTENT_TYPE).is_some_and(is_form);
+    match parts.method {
+        Method::POST => !form,
+        Method::PUT => !asked.names_object(),
+        _ => true,
+    }
 }
 
 /// Whether a request's body is XML whose checksum the handler compares, by its sub-resource.

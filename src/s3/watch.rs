@@ -1,8 +1,8 @@
 //! Watches a request's raw body on its way to the library that decodes it: how much came, whether
 //! it ended, whether its aws-chunked framing was whole, and whether the client still sends.
 //!
-//! It copies nothing. The only bytes it keeps are those of a short XML body whose checksum the
-//! handler must compare.
+//! It hands on what came. The only bytes it keeps, as a copy, are those of a short XML body whose
+//! checksum the handler must compare.
 
 use std::error::Error;
 use std::pin::Pin;
@@ -49,13 +49,15 @@ pub(super) struct WatchFor {
     pub(super) keep: bool,
     /// For how long nothing may come.
     pub(super) idle: Duration,
+    /// How long all of it may take: of a body that is gathered whole before it is looked at.
+    pub(super) within: Option<Duration>,
 }
 
 struct Seen {
     bytes: u64,
     ended: bool,
     framing: Option<Framing>,
-    kept: Vec<Bytes>,
+    kept: Vec<u8>,
 }
 
 /// What was seen of one request's body so far.
@@ -98,7 +100,7 @@ impl Watch {
     }
 
     /// The kept bytes.
-    pub(super) fn kept(&self) -> Vec<Bytes> {
+    pub(super) fn kept(&self) -> Vec<u8> {
         self.seen().kept.clone()
     }
 
@@ -123,7 +125,7 @@ impl Watch {
             if seen.bytes > XML_BYTES_MAX {
                 return Err(RawBodyError::TooLarge);
             }
-            seen.kept.push(bytes.clone());
+            seen.kept.extend_from_slice(bytes);
         }
         drop(seen);
         Ok(())
@@ -137,6 +139,8 @@ pub(super) struct Watched<B> {
     timer: Option<Pin<Box<Sleep>>>,
     /// Since when nothing has come, while something is waited for.
     waits: Option<Instant>,
+    /// When it was first asked for.
+    begun: Option<Instant>,
 }
 
 impl<B> Watched<B> {
@@ -147,6 +151,7 @@ impl<B> Watched<B> {
             watch,
             timer: None,
             waits: None,
+            begun: None,
         }
     }
 
@@ -180,6 +185,12 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, RawBodyError>>> {
         let this = self.get_mut();
+        // Looked at with each piece; where none comes, the idle time ends it.
+        if let Some(within) = this.watch.want.within
+            && this.begun.get_or_insert_with(Instant::now).elapsed() > within
+        {
+            return Poll::Ready(Some(Err(RawBodyError::Stalled)));
+        }
         match Pin::new(&mut this.inner).poll_frame(cx) {
             Poll::Pending => this
                 .poll_stalled(cx)
@@ -227,6 +238,7 @@ mod tests {
         chunked: false,
         keep: false,
         idle: Duration::from_secs(30),
+        within: None,
     };
 
     async fn run(frames: &[&'static str], want: WatchFor) -> Arc<Watch> {
@@ -280,7 +292,7 @@ mod tests {
     #[tokio::test]
     async fn bytes_are_kept_only_when_asked() {
         let keep = WatchFor { keep: true, ..WANT };
-        assert_eq!(run(&["he", "llo"], keep).await.kept().concat(), b"hello");
+        assert_eq!(run(&["he", "llo"], keep).await.kept(), b"hello");
         assert!(run(&["he", "llo"], WANT).await.kept().is_empty());
     }
 
@@ -298,6 +310,24 @@ mod tests {
         let error = watched.collect().await.unwrap_err();
         assert!(matches!(error, RawBodyError::Stalled));
         assert_eq!(start.elapsed(), Duration::from_secs(20 * 29 + 30));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_gathered_whole_has_its_time() {
+        let drip = stream::unfold((), |()| async move {
+            tokio::time::sleep(Duration::from_secs(20)).await;
+            let frame = Frame::data(Bytes::from_static(b"x"));
+            Some((Ok::<_, Infallible>(frame), ()))
+        });
+        let start = Instant::now();
+        let want = WatchFor {
+            within: Some(Duration::from_secs(120)),
+            ..WANT
+        };
+        let watched = Watched::new(StreamBody::new(Box::pin(drip)), Watch::new(want));
+        let error = watched.collect().await.unwrap_err();
+        assert!(matches!(error, RawBodyError::Stalled));
+        assert!(start.elapsed() <= Duration::from_secs(150));
     }
 
     #[tokio::test]

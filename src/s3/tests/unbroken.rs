@@ -19,6 +19,7 @@ fn scope(log: &Arc<Log>) -> Arc<Scope> {
         chunked: false,
         keep: false,
         idle: Duration::from_secs(30),
+        within: None,
     });
     let origin = Origin::of(&mut parts, &"gateway-test".into());
     let sessions = Arc::new(Sessions::default());

@@ -254,11 +254,12 @@ pub(in crate::s3) fn expiration(expires: &Expires) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::types::Timestamp;
 
     #[test]
     fn an_expiry_is_told_in_one_header_whatever_the_rule_is_called() {
         let told = |millis, rule: &str| {
-            let at = crate::types::Timestamp::from_millis(millis);
+            let at = Timestamp::from_millis(millis);
             let rule = rule.to_owned();
             expiration(&Expires { at, rule })
         };
@@ -270,7 +271,6 @@ mod tests {
         // A date that no header can carry is none.
         assert_eq!(told(u64::MAX, "old"), None);
     }
-    use crate::types::Timestamp;
 
     fn rule() -> Rule {
         Rule {

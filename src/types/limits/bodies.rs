@@ -12,3 +12,7 @@ pub const GATHERED_UNSIGNED_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub const GATHERING_MS_MAX: u64 = 120_000;
 /// The same where nobody has signed it.
 pub const GATHERING_UNSIGNED_MS_MAX: u64 = 10_000;
+/// What all XML bodies may hold together that are longer than [`XML_SHORT_BYTES_MAX`].
+pub const GATHERED_XML_BYTES_MAX: usize = 128 * 1024 * 1024;
+/// XML of this length needs no room of its own: as many as there are connections hold 256 MiB.
+pub const XML_SHORT_BYTES_MAX: usize = 64 * 1024;
