@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use super::args::ConfigCommand;
+use super::belongs;
 use super::output::{CliError, Exit, Output};
+use super::way::CONFIG;
 use crate::app::look_at_issuers;
 use crate::config::{Config, ConfigError};
 
@@ -34,6 +36,8 @@ pub(super) fn run(
     Ok(Exit::Done)
 }
 
+/// Reads the configuration, with hints where it cannot be had. The one of the directory that a
+/// command runs in is taken only where nobody else could have laid it there.
 /// How issuers that are at fault are mended.
 pub(super) const ISSUERS_MEND: &str = "docs/sign-in.md, \"Whom the vault believes\", explains the \
                                        file; a gateway takes it again by itself once it is mended";
@@ -57,7 +61,12 @@ fn issuers(config: &Config) -> Result<(), CliError> {
 
 /// Reads the configuration, with hints where it cannot be had.
 pub fn load(path: &Path) -> Result<Config, CliError> {
-    Config::load(path).map_err(|error| {
+    let config = if path == Path::new(CONFIG) {
+        Config::load_found(path)
+    } else {
+        Config::load(path)
+    };
+    config.map_err(|error| {
         let told = CliError::of(Exit::Usage, &error);
         match error {
             ConfigError::Read { source, .. } if source.kind() == std::io::ErrorKind::NotFound => {
@@ -65,6 +74,18 @@ pub fn load(path: &Path) -> Result<Config, CliError> {
             }
             ConfigError::Read { .. } => told.hint("is it a text, and may this user read it?"),
             ConfigError::TooLarge { .. } => told.hint("is it the right file?"),
+            ConfigError::Strange { user, .. } => {
+                let told = match user {
+                    Some(user) => told.hint(&format!(
+                        "it, or its directory, is user {}'s",
+                        belongs::name(user)
+                    )),
+                    None => told.hint("`chmod go-w` it and its directory, if it is yours"),
+                };
+                told.hint(
+                    "it says which programs run: read it, then name it by `--config ./kluis.toml`",
+                )
+            }
             ConfigError::Invalid { .. } => told.hint(
                 "docs/configuration.md lists every setting; `kluis config check` looks again",
             ),

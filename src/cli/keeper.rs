@@ -48,7 +48,7 @@ const fn of_device(refused: &Refused) -> (Exit, &'static str) {
             Exit::Usage,
             "`pkcs11.module` is the absolute path of the maker's library, for this machine's kind",
         ),
-        Refused::ModuleExposed => (
+        Refused::ModuleExposed | Refused::PluginExposed => (
             Exit::Usage,
             "it runs with what opens the vault: root or this user owns it, and nobody else writes it",
         ),

@@ -6,6 +6,7 @@
 
 mod check;
 mod environment;
+mod found;
 mod problem;
 mod reader;
 mod render;
@@ -13,6 +14,7 @@ mod secrets;
 mod settings;
 mod value;
 
+use std::fs::Metadata;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
@@ -51,6 +53,14 @@ pub enum ConfigError {
         /// Which file.
         path: PathBuf,
     },
+    /// Nobody named the file, and others than this user and root could have laid it there.
+    #[error("{} here is not taken: others than you and root could have written it", path.display())]
+    Strange {
+        /// Which file.
+        path: PathBuf,
+        /// Whose it or its directory is; `None` where many may write it.
+        user: Option<u32>,
+    },
     /// The file says something that cannot be; all faults found are listed.
     #[error("{problems}")]
     Invalid {
@@ -65,13 +75,28 @@ impl Config {
         Self::load_with(path, |_as_it_is| {})
     }
 
+    /// The same of a file that was found and not named: it is refused where others than this user
+    /// and root could have laid it there.
+    pub fn load_found(path: &Path) -> Result<Self, ConfigError> {
+        Self::load_if(path, |_as_it_is| {}, found::judge)
+    }
+
     /// The same with a change that goes before what the file says, and is checked with it.
     pub fn load_with(path: &Path, change: impl FnOnce(&mut Self)) -> Result<Self, ConfigError> {
+        Self::load_if(path, change, |_path, _file| Ok(()))
+    }
+
+    fn load_if(
+        path: &Path,
+        change: impl FnOnce(&mut Self),
+        judge: impl FnOnce(&Path, &Metadata) -> Result<(), ConfigError>,
+    ) -> Result<Self, ConfigError> {
         let unreadable = |source| ConfigError::Read {
             path: path.to_owned(),
             source,
         };
         let file = std::fs::File::open(path).map_err(unreadable)?;
+        judge(path, &file.metadata().map_err(unreadable)?)?;
         let mut bytes = Vec::new();
         let limit = FILE_BYTES_MAX.saturating_add(1);
         file.take(limit)

@@ -9,6 +9,8 @@ const HEAD: &str = "\
 # Configuration
 
 Kluis reads one TOML file: `kluis.toml` in the current directory, or the one that `--config` names.
+It says which programs run: one that is found and not named is taken only where it and its directory
+are yours or root's, and nobody else may write them.
 Every setting has a default, so an empty file is a valid one. Relative paths are taken from the
 file's directory. An unknown key is an error. `kluis config check` says what is wrong with a file,
 `kluis config show` prints every setting as Kluis understands it.

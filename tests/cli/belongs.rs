@@ -1,6 +1,6 @@
 //! A vault of another user's: root beside a gateway that runs as its own user.
 
-use std::os::unix::fs::{MetadataExt as _, chown};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 
 use crate::Vault;
@@ -78,4 +78,56 @@ fn doctor_names_what_another_user_left_and_how_to_mend_it() {
     assert!(!told.out.contains("those who investigate"), "{}", told.out);
     chown(left, Some(own), None).expect("root");
     vault.run(&["doctor"]).expect(0, &[]);
+}
+
+/// What was laid into the directory where somebody runs a command would act as her.
+#[test]
+fn a_configuration_that_others_could_have_laid_here_is_refused() {
+    let vault = Vault::init();
+    let file = vault.dir().join("kluis.toml");
+    let run = |args: &[&str]| {
+        let mut kluis = std::process::Command::new(env!("CARGO_BIN_EXE_kluis"));
+        kluis.current_dir(vault.dir()).args(args);
+        let output = kluis.output().expect("it runs");
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), told)
+    };
+    let mode = |path: &Path, mode: u32| {
+        let mode = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(path, mode).expect("ours");
+    };
+    assert_eq!(run(&["config", "check"]).0, Some(0));
+    let commands: [&[&str]; 7] = [
+        &["config", "check"],
+        &["doctor"],
+        &["audit", "tail"],
+        &["grant", "list", "icu"],
+        &["dataset", "list"],
+        &["project", "list"],
+        &["serve"],
+    ];
+    let before = files(vault.dir());
+    for (path, open, right) in [(&*file, 0o666, 0o600), (vault.dir(), 0o777, 0o700)] {
+        mode(path, open);
+        for words in commands {
+            let (code, told) = run(words);
+            assert_eq!(code, Some(2), "{words:?}: {told}");
+            assert!(told.contains("kluis.toml here is not taken"), "{told}");
+            assert!(told.contains("--config ./kluis.toml"), "{told}");
+        }
+        let (code, told) = run(&["--config", "./kluis.toml", "config", "check"]);
+        assert_eq!(code, Some(0), "{told}");
+        mode(path, right);
+    }
+    if std::fs::metadata(&file).expect("there").uid() == 0 {
+        chown(&file, Some(OTHER), None).expect("root");
+        for words in commands {
+            let (code, told) = run(words);
+            assert_eq!(code, Some(2), "{words:?}: {told}");
+            assert!(told.contains("is user 54321's"), "{told}");
+        }
+        chown(&file, Some(0), None).expect("root");
+    }
+    assert_eq!(files(vault.dir()), before, "nothing is made");
+    assert_eq!(run(&["config", "check"]).0, Some(0));
 }

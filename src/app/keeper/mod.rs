@@ -261,7 +261,8 @@ impl<'a> Speaker<'a> {
             work: asks.work(),
         };
         let mut command = run::own();
-        if let Some(dir) = self.dir {
+        if let (Some(dir), Foreign::Plugin { identity, .. }) = (self.dir, &self.keeper) {
+            plugin::see(identity, dir)?;
             command.env("PATH", dir);
         }
         let answer = run::ask(command, &asked, self.wait).await?;

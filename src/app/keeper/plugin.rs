@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 use std::io::Write as _;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -42,6 +44,23 @@ pub(super) fn work(asked: &Ask<'_>) -> Result<Told<'static>, Refused> {
             refused
         }
     })
+}
+
+/// Refuses a plugin that others than this user and root could have put into its directory. One that
+/// is not there is found missing when it is asked.
+pub(super) fn see(identity: &str, dir: &Path) -> Result<(), Refused> {
+    let program = format!("age-plugin-{}", read(identity)?.plugin());
+    let own = rustix::process::geteuid().as_raw();
+    for path in [dir, &dir.join(program)] {
+        let Ok(seen) = std::fs::metadata(path) else {
+            continue;
+        };
+        let ours = seen.uid() == 0 || seen.uid() == own;
+        if !ours || seen.mode() & 0o022 != 0 {
+            return Err(Refused::PluginExposed);
+        }
+    }
+    Ok(())
 }
 
 /// Comments, empty lines and exactly one identity.
@@ -168,12 +187,43 @@ impl age::Callbacks for PluginDesk {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use age::Callbacks as _;
 
     use super::*;
 
-    /// `age-plugin-kluis-test`, by bech32.
-    const IDENTITY: &str = "AGE-PLUGIN-KLUISTEST-1CQTDPY";
+    /// Of `age-plugin-kluistest`, by bech32.
+    const IDENTITY: &str = "AGE-PLUGIN-KLUISTEST-1TPRP9G";
+
+    #[test]
+    fn a_plugin_that_others_could_replace_is_not_started() {
+        let dir = tempfile::tempdir().unwrap();
+        let program = dir.path().join("age-plugin-kluistest");
+        let mode = |path: &Path, mode| {
+            let mode = std::fs::Permissions::from_mode(mode);
+            std::fs::set_permissions(path, mode).unwrap();
+        };
+        mode(dir.path(), 0o755);
+        assert_eq!(see(IDENTITY, dir.path()), Ok(()), "missing is told later");
+        std::fs::write(&program, "").unwrap();
+        mode(&program, 0o755);
+        assert_eq!(see(IDENTITY, dir.path()), Ok(()));
+        for open in [0o775, 0o757] {
+            mode(&program, open);
+            let told = see(IDENTITY, dir.path());
+            assert_eq!(told, Err(Refused::PluginExposed), "{open:o}");
+        }
+        mode(&program, 0o755);
+        mode(dir.path(), 0o777);
+        assert_eq!(see(IDENTITY, dir.path()), Err(Refused::PluginExposed));
+        mode(dir.path(), 0o755);
+        // Root may give files away: another user's is no better.
+        if std::os::unix::fs::chown(&program, Some(65_534), None).is_ok() {
+            assert_eq!(see(IDENTITY, dir.path()), Err(Refused::PluginExposed));
+        }
+        assert_eq!(see("no identity", dir.path()), Err(Refused::Identity));
+    }
 
     #[test]
     fn an_identity_is_one_line_of_a_plugin() {
@@ -186,6 +236,7 @@ mod tests {
         ] {
             assert_eq!(read(text).err(), Some(Refused::Identity), "{text}");
         }
+        assert!(read(IDENTITY).is_ok());
         let twice = format!("{IDENTITY}\n{IDENTITY}\n");
         assert_eq!(read(&twice).err(), Some(Refused::Identity));
     }

@@ -82,6 +82,9 @@ pub enum Refused {
     /// Others than this user and root could put code into the module.
     #[error("others can write the PKCS#11 module")]
     ModuleExposed,
+    /// Others than this user and root could put another program in the plugin's place.
+    #[error("others can write the plugin or its directory")]
+    PluginExposed,
     /// There is no such token.
     #[error("no such token is in any slot")]
     TokenMissing,
