@@ -58,6 +58,7 @@ impl Mutation {
             | Self::CheckHold(_)
             | Self::CheckLogTerms { .. }
             | Self::CheckGrant { .. }
+            | Self::CheckGrants(_)
             | Self::CheckNodeKey(_)
             | Self::SetAttached { .. }
             | Self::SetRetention { .. }

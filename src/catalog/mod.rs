@@ -9,6 +9,7 @@ mod card;
 mod chain;
 pub mod codec;
 mod entity;
+mod grants_check;
 mod keywork;
 mod listing;
 mod memory;
@@ -36,6 +37,7 @@ pub use entity::{
     Attached, CredentialRow, DatasetRow, Defaults, Facts, IdentityRow, MarkerRow, ObjectMeta,
     ObjectRow, Origin, PartRow, PrincipalRow, ProjectRow, UploadRow, Uses, Version,
 };
+pub use grants_check::GrantsCheck;
 pub use keywork::{DoomedBlob, EraseScope, ErasedWrite, FLOOR_ERASED, KeyWorkRow, Tally, WorkEnd};
 pub use memory::MemoryCatalog;
 pub use mutation::{BlobUse, Condition, Likeness, Mutation};
@@ -121,6 +123,8 @@ pub enum Conflict {
     NoGrant,
     /// A grant that a change rests on was withdrawn or changed meanwhile.
     GrantChanged,
+    /// The project, or somebody in it, has as many grants as there may be.
+    TooManyGrants,
     /// What should be a group is none, or what should be its member is one.
     NoGroup,
     /// The principal is no member of the group.

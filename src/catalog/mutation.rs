@@ -8,6 +8,7 @@ use super::entity::{
     Attached, CredentialRow, DatasetRow, Facts, IdentityRow, MarkerRow, ObjectRow, Origin, PartRow,
     PrincipalRow, ProjectRow, UploadRow, Uses,
 };
+use super::grants_check::GrantsCheck;
 use super::keywork::{DoomedBlob, ErasedWrite, KeyWorkRow, WorkEnd};
 use super::publication::{Issue, PublicationRow};
 use super::roster::{RosterEntry, RosterKind};
@@ -146,6 +147,8 @@ pub enum Mutation {
         /// The terms that were read.
         terms: Terms,
     },
+    /// Changes nothing; refused unless a project's grants are so. Judged as [`Self::CheckGrant`] is.
+    CheckGrants(GrantsCheck),
     /// Sets on whose word a grant rests, and its terms; it must exist. A grant begins with none.
     SetTerms {
         /// The grant.

@@ -7,7 +7,7 @@ use ring::digest;
 
 use super::engine;
 use super::error::{PolicyError, RoleFault};
-use super::grant::GrantEffect;
+use super::grant::{Grant, GrantEffect};
 use super::model::{self, Model};
 use super::roles::{self, RoleLine};
 use crate::types::{Action, limits};
@@ -218,6 +218,23 @@ impl Policy {
                 .any(|line| line.action == action && line.effect == effect)
         };
         says(GrantEffect::Allow) && !says(GrantEffect::Deny)
+    }
+
+    /// Whether a grant can take `action` from who holds it, whatever else she holds.
+    #[must_use]
+    pub fn takes(&self, grant: &Grant, action: Action) -> bool {
+        let narrowed = &grant.terms.actions;
+        let lines = self.lines(&grant.role);
+        let mut about = lines.unwrap_or_default().iter();
+        let mut about = about.by_ref().filter(|line| line.action == action);
+        match grant.effect {
+            // What a denial of a role that is not there denies is everything.
+            GrantEffect::Deny => {
+                (narrowed.is_empty() || narrowed.contains(&action))
+                    && (lines.is_none() || about.next().is_some())
+            }
+            GrantEffect::Allow => about.any(|line| line.effect == GrantEffect::Deny),
+        }
     }
 
     /// A role's lines; `None` when no file defines it.

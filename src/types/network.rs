@@ -45,6 +45,12 @@ impl Network {
     pub fn contains(&self, address: IpAddr) -> bool {
         masked(address.to_canonical(), self.length) == Some(self.address)
     }
+
+    /// Whether all addresses of another one lie in it.
+    #[must_use]
+    pub fn covers(&self, other: &Self) -> bool {
+        self.length <= other.length && self.contains(other.address)
+    }
 }
 
 /// Whether somebody at this address is in one of the networks, where any are named. Whom nobody

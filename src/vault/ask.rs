@@ -13,6 +13,7 @@ use crate::types::{
     Action, ByteRange, ChecksumKind, Checksums, EventId, GrantId, Lock, PrincipalId, Timestamp,
     VersionName,
 };
+use crate::vault::lifecycle::Expires;
 
 use super::{Bounds, PlainBody, VaultError};
 

@@ -339,6 +339,10 @@ const fn of_conflict(conflict: Conflict) -> (ErrorKind, &'static str) {
             ErrorKind::Conflict,
             "a grant that this rests on was changed meanwhile: look, and try again",
         ),
+        Conflict::TooManyGrants => (
+            ErrorKind::Conflict,
+            "the project, or who is to hold this, has as many grants as there may be: withdraw some first",
+        ),
         Conflict::NoGroup => (
             ErrorKind::InvalidArgument,
             "only persons and workloads are members, and only of groups",

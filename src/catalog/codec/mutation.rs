@@ -94,6 +94,7 @@ mutations! {
         DeleteCredential = 6,
         CreateGrant = 7,
         DeleteGrant = 8,
+        CheckGrants = 93,
         CreateUpload = 11,
         RestoreBlobs = 15,
         ForgetBlobs = 16,

@@ -4,9 +4,10 @@ use super::CodecError;
 use super::wire::{Reader, Wire};
 use crate::catalog::{
     ApprovalRow, ApprovalState, ApprovalStep, Attached, BlobUse, Card, CardDefaults, CorsRule,
-    CredentialRow, DatasetRow, Expiry, Facts, FilterForm, IdentityRow, Issue, LifecycleFilter,
-    LifecycleRule, MarkerRow, Noncurrent, NoticeRow, ObjectMeta, ObjectRow, Origin, PartRow,
-    PrincipalRow, ProjectRow, PublicationRow, Setting, SettingKind, Stage, UploadRow, Uses,
+    CredentialRow, DatasetRow, Expiry, Facts, FilterForm, GrantsCheck, IdentityRow, Issue,
+    LifecycleFilter, LifecycleRule, MarkerRow, Noncurrent, NoticeRow, ObjectMeta, ObjectRow,
+    Origin, PartRow, PrincipalRow, ProjectRow, PublicationRow, Setting, SettingKind, Stage,
+    UploadRow, Uses,
 };
 use crate::policy::{Grant, GrantEffect, Standing, Terms};
 use crate::types::{
@@ -346,6 +347,13 @@ fields!(KeyScope {
     only_reads,
     purpose,
     networks,
+});
+fields!(GrantsCheck {
+    project,
+    principal,
+    own_below,
+    all_below,
+    denials,
 });
 fields!(Grant {
     id,

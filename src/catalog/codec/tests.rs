@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::catalog::{
     ApprovalRow, ApprovalState, ApprovalStep, Attached, BlobUse, Condition, DoomedBlob, EraseScope,
-    ErasedWrite, IdentityRow, KeyWorkRow, Likeness, NodeRow, PrincipalRow, ProjectRow, RosterEntry,
-    RosterKind, RosterRow, Setting, SettingKind, Tally, Uses, WorkEnd,
+    ErasedWrite, GrantsCheck, IdentityRow, KeyWorkRow, Likeness, NodeRow, PrincipalRow, ProjectRow,
+    RosterEntry, RosterKind, RosterRow, Setting, SettingKind, Tally, Uses, WorkEnd,
 };
 use crate::policy::{Standing, Terms};
 use crate::types::{
@@ -79,6 +79,16 @@ fn check_grant() -> Mutation {
     }
 }
 
+fn check_grants() -> Mutation {
+    Mutation::CheckGrants(GrantsCheck {
+        project: "icu".parse().unwrap(),
+        principal: "ann".parse().unwrap(),
+        own_below: 1_000,
+        all_below: 9_000,
+        denials: Some(3),
+    })
+}
+
 fn check_log(days: u32) -> Mutation {
     Mutation::CheckLogTerms {
         project: "icu".parse().unwrap(),
@@ -123,6 +133,7 @@ fn samples() -> Vec<Mutation> {
         Mutation::CheckHold(DatasetId::from_bytes([1; 16])),
         Mutation::CheckNodeKey([7; 32]),
         check_grant(),
+        check_grants(),
         check_log(400),
         Mutation::SetVersioning {
             dataset: DatasetId::from_bytes([1; 16]),

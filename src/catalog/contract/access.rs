@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use super::samples::*;
 use super::{on_each, refused};
-use crate::catalog::{CatalogError, Conflict, Mutation, Setting, SettingKind, SharedCatalog};
-use crate::policy::Terms;
+use crate::catalog::{
+    CatalogError, Conflict, GrantsCheck, Mutation, Setting, SettingKind, SharedCatalog,
+};
+use crate::policy::{Grant, GrantEffect, Standing, Terms};
 use crate::types::{DatasetId, LogTerms};
 
 async fn commit(catalog: &SharedCatalog, mutation: Mutation) -> Result<(), CatalogError> {
@@ -251,6 +253,69 @@ async fn a_change_rests_on_a_grant_that_is_still_so() {
     .await;
 }
 
+/// A grant is made where there is room for it, and by what was seen of the denials.
+#[tokio::test]
+async fn a_change_is_judged_by_how_many_grants_there_are() {
+    on_each(|catalog| async move {
+        furnish(&catalog).await;
+        let check = |own_below, all_below, denials| GrantsCheck {
+            project: "icu".parse().unwrap(),
+            principal: "ann".parse().unwrap(),
+            own_below,
+            all_below,
+            denials,
+        };
+        let judged = |check: GrantsCheck| commit(&catalog, Mutation::CheckGrants(check));
+        let (full, changed) = (
+            refused(Conflict::TooManyGrants),
+            refused(Conflict::GrantChanged),
+        );
+        assert_eq!(judged(check(1, 1, Some(0))).await, Ok(()));
+        assert_eq!(judged(check(0, 1, None)).await, full);
+        let more = vec![
+            Mutation::CreateProject(project("onco")),
+            Mutation::CreatePrincipal(principal("bob")),
+        ];
+        catalog.commit(more).await.unwrap();
+        let denial = |number| grant(number, "icu", "ann");
+        let gives = |number, project, principal| Grant {
+            effect: GrantEffect::Allow,
+            ..grant(number, project, principal)
+        };
+        let hers = [gives(1, "icu", "ann"), denial(2), denial(3)];
+        let waiting = gives(4, "icu", "ann");
+        let others = [gives(5, "icu", "bob"), gives(6, "onco", "ann")];
+        for row in hers.into_iter().chain([waiting]).chain(others) {
+            commit(&catalog, Mutation::CreateGrant(row)).await.unwrap();
+        }
+        let proposed = Mutation::SetTerms {
+            grant: grant(4, "icu", "ann").id,
+            approver: "ann".parse().unwrap(),
+            terms: Terms {
+                standing: Standing::Proposed,
+                ..Terms::default()
+            },
+        };
+        commit(&catalog, proposed).await.unwrap();
+        // Three of hers count, five of the project's, two that deny.
+        assert_eq!(judged(check(4, 6, Some(2))).await, Ok(()));
+        assert_eq!(judged(check(3, 6, None)).await, full);
+        assert_eq!(judged(check(4, 5, None)).await, full);
+        for seen in [1, 3] {
+            assert_eq!(judged(check(4, 6, Some(seen))).await, changed);
+        }
+        // Whole: what was to be made with it is not there.
+        let late = vec![
+            Mutation::CheckGrants(check(3, 6, None)),
+            Mutation::CreateGrant(grant(7, "icu", "ann")),
+        ];
+        assert_eq!(catalog.commit(late).await, full);
+        let id = grant(7, "icu", "ann").id;
+        assert_eq!(catalog.grant(&id).await.unwrap(), None);
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn the_generation_follows_access_and_nothing_else() {
     on_each(|catalog| async move {
@@ -284,7 +349,9 @@ async fn the_generation_follows_access_and_nothing_else() {
         commit(&catalog, tags).await.unwrap();
         assert_eq!(catalog.generation().await.unwrap(), last);
         // Nobody's right, but asked at each read and cached with them.
-        commit(&catalog, set(SettingKind::Lifecycle, None)).await.unwrap();
+        commit(&catalog, set(SettingKind::Lifecycle, None))
+            .await
+            .unwrap();
         assert!(catalog.generation().await.unwrap() > last);
     })
     .await;

@@ -1,6 +1,8 @@
 //! The model's groups, suspensions, terms of grants and last uses.
 
-use super::super::{CatalogError, Conflict, IdentityRow, Mutation, RosterEntry, RosterKind, Uses};
+use super::super::{
+    CatalogError, Conflict, GrantsCheck, IdentityRow, Mutation, RosterEntry, RosterKind, Uses,
+};
 use super::state::{State, must};
 use crate::policy::{GrantEffect, Terms};
 use crate::types::{
@@ -43,6 +45,11 @@ impl State {
         let found = self.grants.get(id);
         let found = found.is_some_and(|grant| grant.terms == *terms);
         must(found, Conflict::GrantChanged)
+    }
+
+    pub(super) fn check_grants(&self, check: &GrantsCheck) -> Result<(), Conflict> {
+        let all = self.grants.values();
+        check.judge(all.filter(|grant| grant.project == check.project))
     }
 
     pub(super) fn delete_grant(&mut self, id: &GrantId) -> Result<(), Conflict> {

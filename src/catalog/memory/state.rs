@@ -119,6 +119,7 @@ impl State {
             Mutation::CreateGrant(grant) => self.create_grant(grant),
             Mutation::DeleteGrant(id) => Ok(self.delete_grant(&id)?),
             Mutation::CheckGrant { grant, terms } => Ok(self.check_grant(&grant, &terms)?),
+            Mutation::CheckGrants(check) => Ok(self.check_grants(&check)?),
             Mutation::SetTerms {
                 grant,
                 approver,

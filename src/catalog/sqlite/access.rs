@@ -3,9 +3,9 @@
 use rusqlite::{Connection, Row, params};
 
 use super::apply::must;
-use super::{rows, sql};
+use super::{read, rows, sql};
 use crate::catalog::codec::encode_value;
-use crate::catalog::{CatalogError, Conflict, IdentityRow, Uses};
+use crate::catalog::{CatalogError, Conflict, GrantsCheck, IdentityRow, Uses};
 use crate::policy::{Grant, Terms};
 use crate::types::{
     AccessKeyId, GrantId, LogTerms, PrincipalId, PrincipalKind, ProjectName, Timestamp, limits,
@@ -37,6 +37,12 @@ pub(super) fn check_grant(
     must(found, Conflict::GrantChanged)
 }
 
+pub(super) fn check_grants(conn: &Connection, check: &GrantsCheck) -> Result<(), CatalogError> {
+    // As many as there can be: more than those that `all_below` lets in are none too few.
+    let grants = read::grants(conn, &check.project, limits::GUARD_CACHE_MAX)?;
+    Ok(check.judge(grants.iter())?)
+}
+
 pub(super) fn keep_log(
     conn: &Connection,
     project: &ProjectName,
@@ -53,7 +59,7 @@ pub(super) fn check_log(
     project: &ProjectName,
     terms: LogTerms,
 ) -> Result<(), CatalogError> {
-    let row = super::read::project(conn, project)?.ok_or(Conflict::NoProject)?;
+    let row = read::project(conn, project)?.ok_or(Conflict::NoProject)?;
     must(row.log == terms, Conflict::LogTermsChanged)
 }
 
@@ -74,7 +80,7 @@ pub(super) fn add_member(
     member: &PrincipalId,
 ) -> Result<(), CatalogError> {
     let kind = |id| -> Result<PrincipalKind, CatalogError> {
-        let row = super::read::principal(conn, id)?;
+        let row = read::principal(conn, id)?;
         Ok(row.ok_or(Conflict::NoPrincipal)?.kind)
     };
     let (group_kind, member_kind) = (kind(group)?, kind(member)?);
@@ -95,7 +101,7 @@ pub(super) fn remove_member(
 }
 
 pub(super) fn link(conn: &Connection, row: &IdentityRow) -> Result<(), CatalogError> {
-    let principal = super::read::principal(conn, &row.principal)?;
+    let principal = read::principal(conn, &row.principal)?;
     let kind = principal.ok_or(Conflict::NoPrincipal)?.kind;
     must(kind != PrincipalKind::Group, Conflict::NoPrincipal)?;
     let insert = "INSERT INTO identities (issuer, subject, principal, linked)

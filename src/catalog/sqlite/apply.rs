@@ -57,6 +57,7 @@ pub(super) fn apply(
             must(deleted == 1, Conflict::NoGrant)
         }
         Mutation::CheckGrant { grant, terms } => access::check_grant(conn, grant, terms),
+        Mutation::CheckGrants(check) => access::check_grants(conn, check),
         Mutation::SetTerms {
             grant,
             approver,

@@ -2,9 +2,11 @@
 //! a bound here is a fault.
 
 mod bodies;
+mod grants;
 mod node;
 
 pub use bodies::*;
+pub use grants::*;
 pub use node::*;
 
 /// A bucket's name (S3).
@@ -38,8 +40,6 @@ pub const GROUPS_OF_MAX: usize = 256;
 pub const GRANT_NETWORKS_MAX: usize = 32;
 /// A purpose code or a permit reference.
 pub const GRANT_TEXT_BYTES_MAX: usize = 128;
-/// Proposals of one project that wait for approval; beyond, the owner is to answer first.
-pub const GRANT_PROPOSALS_MAX: usize = 1_000;
 /// Acts of one project that wait for a second person; beyond, one is to be answered first.
 pub const APPROVALS_OPEN_MAX: usize = 100;
 /// Acts of one project that are listed: those that wait and those of the last weeks.

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::catalog::{RosterKind, RosterRow};
-use crate::policy::{Bar, Grant, GrantEffect, ProjectPolicy, SubjectPolicy};
+use crate::policy::{Bar, Grant, GrantEffect, ProjectPolicy, Standing, SubjectPolicy};
 use crate::types::{Action, BucketName, DatasetName, PrincipalId, ProjectName, Rank};
 use crate::vault::access::guard::Guard;
 use crate::vault::people::session::Word;
@@ -19,6 +19,10 @@ pub(in crate::vault) fn claiming<'a>(
         Rests::Word(word) if word.is_in_groups() && own == Some(principal) => Some(word),
         Rests::Word(_) | Rests::Job(_) | Rests::Key(_) => None,
     }
+}
+
+fn is_approved(grant: &Grant) -> bool {
+    grant.terms.standing == Standing::Approved
 }
 
 impl Guard {
@@ -89,19 +93,18 @@ impl Guard {
         let bar = self.bar(principal).await?;
         let mut groups = self.catalog.groups_of(principal).await?;
         let mut grants = self.catalog.grants_of(project, principal).await?;
+        // What nobody approved is no right: it neither decides nor stands in the log as one.
+        grants.retain(is_approved);
+        groups.extend_from_slice(claimed);
+        groups.sort_unstable();
+        groups.dedup();
         for group in &groups {
-            grants.extend(self.given_by(project, group).await?);
-        }
-        for group in claimed.iter().filter(|group| !groups.contains(group)) {
             for grant in self.given_by(project, group).await? {
                 if !self.approved_herself(&grant, principal).await? {
                     grants.push(grant);
                 }
             }
         }
-        groups.extend_from_slice(claimed);
-        groups.sort_unstable();
-        groups.dedup();
         let enforcer = match enforcer {
             Some(enforcer) => enforcer,
             None => Arc::new(ProjectPolicy::new(&self.policy(), project)?),
@@ -113,7 +116,7 @@ impl Guard {
             Some(why) => subject.barred(why),
             None => subject,
         });
-        self.keep_rights(enforcer.policy(), &subject).await?;
+        self.keep_rights(&enforcer, &subject).await?;
         Ok((enforcer, subject))
     }
 
@@ -125,6 +128,7 @@ impl Guard {
         group: &PrincipalId,
     ) -> Result<Vec<Grant>, VaultError> {
         let mut grants = self.catalog.grants_of(project, group).await?;
+        grants.retain(is_approved);
         if self.bar(group).await?.is_some() {
             grants.retain(|grant| grant.effect == GrantEffect::Deny);
         }
@@ -132,8 +136,8 @@ impl Guard {
     }
 
     /// Whether somebody would get by a grant what nobody gives herself: it lets bytes out or shows
-    /// the log, and she, or the person she acts for, approved it. Who is in a group by what her
-    /// token claims is not known when its grants are approved.
+    /// the log, and she, or the person she acts for, approved it. Who is in a group later, or by what
+    /// her token claims, is not known when its grants are approved.
     async fn approved_herself(
         &self,
         grant: &Grant,

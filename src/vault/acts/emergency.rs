@@ -13,6 +13,7 @@ use crate::types::{
 use crate::vault::Vault;
 use crate::vault::ask::Call;
 use crate::vault::error::{ErrorKind, VaultError};
+use crate::vault::grants::room::Room;
 
 /// What the purpose of such a grant begins with; the approval's id follows.
 pub(in crate::vault) const PURPOSE: &str = "break-glass:";
@@ -87,7 +88,8 @@ impl Vault {
             approved.words()
         )));
         let recorded = self.begin(call, intent).await?;
-        let mut made = vec![Mutation::CreateGrant(grant.clone())];
+        let room = Self::room_for(&grant, Room::Emergency);
+        let mut made = vec![room, Mutation::CreateGrant(grant.clone())];
         made.extend(notice);
         recorded
             .settle(self.carry_out(approved, made).await)

@@ -1,10 +1,10 @@
 //! What must hold of a grant, and of whoever proposes, approves or withdraws it.
 
-use crate::catalog::Mutation;
 use crate::ledger::AuthMethod;
-use crate::policy::{Ask, Decision, Grant, GrantEffect, Policy, Standing, Terms};
+use crate::policy::{Ask, Decision, Grant, GrantEffect, Policy, Standing};
 use crate::types::{
-    Action, BucketName, PrincipalId, PrincipalKind, ProjectName, Timestamp, is_reference, limits,
+    Action, BucketName, Network, PrincipalId, PrincipalKind, ProjectName, Timestamp, is_reference,
+    limits,
 };
 use crate::vault::Vault;
 use crate::vault::access::guard::circumstances;
@@ -124,11 +124,16 @@ impl Vault {
         let waiting = grants
             .iter()
             .filter(|g| g.terms.standing == Standing::Proposed);
-        if waiting.count() >= limits::GRANT_PROPOSALS_MAX {
-            let why = "too many proposals wait for approval";
-            return Err(VaultError::new(ErrorKind::Conflict, why));
-        }
-        Ok(())
+        let hers = waiting.clone();
+        let hers = hers.filter(|g| g.terms.proposer.as_ref() == Some(proposer));
+        let why = if hers.count() >= limits::GRANT_PROPOSALS_OF_ONE_MAX {
+            "too many of your proposals wait for approval"
+        } else if waiting.count() >= limits::GRANT_PROPOSALS_MAX {
+            "too many proposals wait for approval"
+        } else {
+            return Ok(());
+        };
+        Err(VaultError::new(ErrorKind::Conflict, why))
     }
 
     /// An approver manages grants over all that the grant covers. What lets bytes out or shows
@@ -171,6 +176,56 @@ impl Vault {
                 None => return Ok(false),
             }
         }
+    }
+
+    /// That what is made reaches no further than what its approver manages these grants by: a right
+    /// that ends, or holds from some places alone, is no way to one that does not.
+    pub(in crate::vault) async fn check_lent(
+        &self,
+        grant: &Grant,
+        approver: &PrincipalId,
+    ) -> Result<(), VaultError> {
+        const FURTHER: VaultError = VaultError::new(
+            ErrorKind::InvalidArgument,
+            "it reaches further than the grant that you manage these by: it must end no later, \
+             and keep to its networks, partitions and actions",
+        );
+        if grant.effect == GrantEffect::Deny {
+            return Ok(());
+        }
+        let project = &grant.project;
+        let mut held = self.catalog.grants_of(project, approver).await?;
+        for group in self.catalog.groups_of(approver).await? {
+            held.extend(self.catalog.grants_of(project, &group).await?);
+        }
+        if held.iter().any(|basis| self.lends(basis, grant)) {
+            return Ok(());
+        }
+        Err(FURTHER)
+    }
+
+    /// Whether who manages grants by `basis` may make `grant`.
+    fn lends(&self, basis: &Grant, grant: &Grant) -> bool {
+        let now = self.now();
+        let (own, made) = (&basis.terms, &grant.terms);
+        let manages = Action::GrantManage;
+        let is_basis = basis.effect == GrantEffect::Allow
+            && own.standing == Standing::Approved
+            && self.reach(basis).contains(&manages)
+            && basis.starts <= now
+            && basis.ends().is_none_or(|end| now < end)
+            && (basis.dataset.is_none() || basis.dataset == grant.dataset)
+            && grant.prefix.starts_with(&basis.prefix);
+        let ends = basis
+            .ends()
+            .is_none_or(|end| grant.expires.is_some_and(|made| made <= end));
+        let covered = |net: &Network| own.networks.iter().any(|own| own.covers(net));
+        let networks = own.networks.is_empty()
+            || !made.networks.is_empty() && made.networks.iter().all(covered);
+        let partitions = is_part(&made.partitions, &own.partitions);
+        // Whoever only lets others in makes nobody who does more than that and lets others in.
+        let actions = !self.reach(grant).contains(&manages) || is_part(&made.actions, &own.actions);
+        is_basis && ends && networks && partitions && actions
     }
 
     pub(in crate::vault) async fn decide_managing(
@@ -265,57 +320,6 @@ impl Vault {
         Err(VaultError::new(ErrorKind::InvalidArgument, why))
     }
 
-    /// That a project has an owner without this grant, too: one who manages grants of all of it
-    /// now, from anywhere, and is not suspended. Without one it would be closed for ever. Says what
-    /// the catalog is to judge in the commit that withdraws it, **or two owners who withdraw each
-    /// other's at once would leave none**.
-    pub(in crate::vault) async fn check_owned_without(
-        &self,
-        grant: &Grant,
-    ) -> Result<Option<Mutation>, VaultError> {
-        if !self.makes_owner(grant) {
-            return Ok(None);
-        }
-        let all = limits::CATALOG_GRANTS_MAX;
-        let others = self.catalog.grants(&grant.project, all).await?;
-        let others = others.iter().filter(|other| other.id != grant.id);
-        for other in others.filter(|other| self.makes_owner(other)) {
-            if self.guard.bar(&other.principal).await?.is_none() {
-                return Ok(Some(Mutation::CheckGrant {
-                    grant: other.id,
-                    terms: other.terms.clone(),
-                }));
-            }
-        }
-        let why = "the project would have no owner: make another one first";
-        Err(VaultError::new(ErrorKind::InvalidArgument, why))
-    }
-
-    /// Whether it makes somebody manage grants of all of a project now, from anywhere.
-    fn makes_owner(&self, grant: &Grant) -> bool {
-        let now = self.now();
-        let Terms {
-            networks,
-            partitions,
-            actions,
-            version: _,
-            standing,
-            lapses: _,
-            proposer: _,
-        } = &grant.terms;
-        let manages = Action::GrantManage;
-        grant.effect == GrantEffect::Allow
-            && *standing == Standing::Approved
-            && self.allows(grant, manages)
-            && (actions.is_empty() || actions.contains(&manages))
-            && grant.dataset.is_none()
-            && grant.prefix.is_empty()
-            && networks.is_empty()
-            && partitions.is_empty()
-            && grant.starts <= now
-            && grant.ends().is_none_or(|end| now < end)
-    }
-
     /// Whether the grant makes the first owner of a project that holds nothing yet.
     pub(in crate::vault) async fn is_founding(&self, grant: &Grant) -> Result<bool, VaultError> {
         let policy = self.guard.policy();
@@ -334,6 +338,11 @@ impl Vault {
         }
         Ok(true)
     }
+}
+
+/// Whether a narrowing to `some` is within one to `most`, of which an empty one is none.
+fn is_part<T: PartialEq>(some: &[T], most: &[T]) -> bool {
+    most.is_empty() || !some.is_empty() && some.iter().all(|one| most.contains(one))
 }
 
 /// AZ-1: what opens data says for what, on which permit and until when. An owner's own grant is an

@@ -4,6 +4,8 @@
 //! command names her, and the record says that it was so (`docs/decisions/0012-approvers.md`).
 
 pub(in crate::vault) mod checks;
+mod owners;
+pub(in crate::vault) mod room;
 
 use std::collections::HashMap;
 
@@ -11,6 +13,7 @@ use super::access::guard::policy_ref;
 use super::ask::Call;
 use super::error::{ErrorKind, VaultError};
 use super::grants::checks::{MAY_NOT, check_complete};
+use super::grants::room::Room;
 use super::{NOBODY, Vault};
 use crate::catalog::Mutation;
 use crate::ledger::{AuthMethod, Intent};
@@ -115,8 +118,8 @@ impl Vault {
     pub async fn create_grant(&self, call: &Call, grant: Grant) -> Result<Grant, VaultError> {
         let intent = Self::grant_intent(call, &grant);
         match self.judge_made(call, &grant).await {
-            Ok(terms) => {
-                self.make_grant(call, intent, Grant { terms, ..grant })
+            Ok((terms, rests)) => {
+                self.make_grant(call, intent, (Grant { terms, ..grant }, rests))
                     .await
             }
             Err(error) => Err(self.turn_away(call, intent, error).await),
@@ -130,7 +133,8 @@ impl Vault {
         let intent = Self::grant_intent(call, &grant);
         match self.judge_proposed(call, &grant).await {
             Ok(terms) => {
-                self.make_grant(call, intent, Grant { terms, ..grant })
+                let rests = vec![Self::room_for(&grant, Room::Proposed)];
+                self.make_grant(call, intent, (Grant { terms, ..grant }, rests))
                     .await
             }
             Err(error) => Err(self.turn_away(call, intent, error).await),
@@ -152,7 +156,7 @@ impl Vault {
             let terms = if propose {
                 self.judge_proposed(call, &grant).await?
             } else {
-                self.judge_made(call, &grant).await?
+                self.judge_made(call, &grant).await?.0
             };
             // Who could not make it herself does not learn who there is, at no cost and unseen.
             let makes = !propose || self.judge_made(call, &grant).await.is_ok();
@@ -175,26 +179,47 @@ impl Vault {
         Action::ALL.iter().copied().filter(reaches).collect()
     }
 
-    /// The terms of a grant that may be made.
-    async fn judge_made(&self, call: &Call, grant: &Grant) -> Result<Terms, VaultError> {
+    /// The terms of a grant that may be made, and what the commit that makes it rests on.
+    async fn judge_made(
+        &self,
+        call: &Call,
+        grant: &Grant,
+    ) -> Result<(Terms, Vec<Mutation>), VaultError> {
         self.check_grant(grant)?;
+        let room = Self::room_for(grant, Room::Made);
         // On the vault's own host alone: over the network nobody lets herself in.
         if call.session.auth == AuthMethod::Local && self.is_founding(grant).await? {
-            return Ok(Terms {
+            let terms = Terms {
                 standing: Standing::Approved,
                 lapses: None,
                 ..grant.terms.clone()
-            });
+            };
+            return Ok((terms, vec![room]));
         }
         self.speaker(call, Some(&grant.approver))?;
         check_complete(&self.guard.policy(), grant)?;
         self.check_approver(call, grant, &grant.approver).await?;
         self.check_named(grant).await?;
-        Ok(Terms {
+        let mut rests = self.judge_reach(grant, &grant.approver).await?;
+        rests.push(room);
+        let terms = Terms {
             standing: Standing::Approved,
             lapses: self.lapse(grant),
             ..grant.terms.clone()
-        })
+        };
+        Ok((terms, rests))
+    }
+
+    /// That a grant may come into force on this word: it lends no more than its approver has, and
+    /// closes nothing. What the commit rests on.
+    async fn judge_reach(
+        &self,
+        grant: &Grant,
+        approver: &PrincipalId,
+    ) -> Result<Vec<Mutation>, VaultError> {
+        self.check_pace(&grant.project)?;
+        self.check_lent(grant, approver).await?;
+        self.check_owned_under(grant, approver).await
     }
 
     /// The terms of a grant that may be proposed.
@@ -206,6 +231,7 @@ impl Vault {
         check_complete(&self.guard.policy(), grant)?;
         self.check_proposer(call, grant, &proposer).await?;
         self.check_named(grant).await?;
+        self.check_pace(&grant.project)?;
         Ok(Terms {
             standing: Standing::Proposed,
             lapses: None,
@@ -264,38 +290,43 @@ impl Vault {
             }
             self.check_grant(&grant)?;
             self.check_named(&grant).await?;
+            let mut rests = Vec::new();
+            // A review gives nothing that was not given.
+            if from == Standing::Proposed {
+                rests = self.judge_reach(&grant, &approver).await?;
+                rests.push(Self::room_for(&grant, Room::Approved));
+            }
             let terms = Terms {
                 standing: Standing::Approved,
                 lapses: self.lapse(&grant),
                 ..grant.terms.clone()
             };
-            Ok((
-                Grant {
-                    approver,
-                    terms,
-                    ..grant
-                },
-                decision,
-            ))
+            let grant = Grant {
+                approver,
+                terms,
+                ..grant
+            };
+            Ok((grant, decision, rests))
         };
-        let (grant, decision) = match checked.await {
+        let (grant, decision, mut changes) = match checked.await {
             Ok(settled) => settled,
             Err(error) => return Err(self.turn_away(call, intent, error).await),
         };
         intent.policy = Some(policy_ref(&decision));
         intent.query = Some(super::cut(&words(&grant)));
         intent.object.dataset.clone_from(&grant.dataset);
-        let change = Mutation::SetTerms {
+        changes.push(Mutation::SetTerms {
             grant: id,
             approver: grant.approver.clone(),
             terms: grant.terms.clone(),
-        };
-        self.administer(call, intent, vec![change]).await?;
+        });
+        self.administer(call, intent, changes).await?;
         Ok(grant)
     }
 
-    /// Withdraws a grant. Who manages grants here may, and who proposed it may take it back; on the
-    /// host anyone may, except that a denial falls only on an owner's word.
+    /// Withdraws a grant. Who manages grants here may, and who proposed it may take it back; an
+    /// owner's only an owner. On the host anyone may, except that a denial falls only on an owner's
+    /// word, as long as there is one.
     pub async fn revoke_grant(
         &self,
         call: &Call,
@@ -310,6 +341,7 @@ impl Vault {
                 let grant = self.find_grant(project, id).await?;
                 return match grant.effect {
                     GrantEffect::Allow => self.check_owned_without(&grant).await,
+                    GrantEffect::Deny if self.closes_project(&grant).await? => Ok(Vec::new()),
                     GrantEffect::Deny => Err(MAY_NOT),
                 };
             }
@@ -321,14 +353,15 @@ impl Vault {
             let own = grant.terms.standing == Standing::Proposed
                 && grant.terms.proposer.as_ref() == Some(&by);
             if own {
-                self.own_in(call, &by, project).await.map(|()| None)
+                self.own_in(call, &by, project).await.map(|()| Vec::new())
             } else {
                 self.decide_managing(call, &grant, &by).await?;
+                self.check_withdraws(&grant, &by).await?;
                 self.check_owned_without(&grant).await
             }
         };
         let mut changes = match checked.await {
-            Ok(kept) => Vec::from_iter(kept),
+            Ok(rests) => rests,
             Err(error) => return Err(self.turn_away(call, intent, error).await),
         };
         changes.push(Mutation::DeleteGrant(id));
@@ -463,7 +496,7 @@ impl Vault {
         &self,
         call: &Call,
         intent: Intent,
-        grant: Grant,
+        (grant, rests): (Grant, Vec<Mutation>),
     ) -> Result<Grant, VaultError> {
         let id = grant.id;
         let terms = (grant.terms != Terms::default()).then(|| Mutation::SetTerms {
@@ -472,8 +505,8 @@ impl Vault {
             terms: grant.terms.clone(),
         });
         let create = Mutation::CreateGrant(grant.clone());
-        let mutations = std::iter::once(create).chain(terms).collect();
-        self.administer(call, intent, mutations).await?;
+        let changes = rests.into_iter().chain([create]).chain(terms).collect();
+        self.administer(call, intent, changes).await?;
         Ok(grant)
     }
 }

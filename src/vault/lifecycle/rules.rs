@@ -479,7 +479,10 @@ mod tests {
             ..version("logs/1", 1, 1, false)
         };
         assert!(takes(&filter, tagged.sight()));
-        assert!(!takes(&filter, version("logs/1", 1, 1, false).sight()), "no tag");
+        assert!(
+            !takes(&filter, version("logs/1", 1, 1, false).sight()),
+            "no tag"
+        );
         filter.larger = Some(10);
         assert!(!takes(&filter, tagged.sight()), "not larger");
         (filter.larger, filter.smaller) = (None, Some(10));

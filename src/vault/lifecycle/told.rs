@@ -46,7 +46,11 @@ impl Guard {
         if let Some(known) = self.cached(|cache| cache.lifecycles.get(&dataset).cloned()) {
             return Ok(known);
         }
-        let rules = match self.catalog.setting(&dataset, SettingKind::Lifecycle).await? {
+        let rules = match self
+            .catalog
+            .setting(&dataset, SettingKind::Lifecycle)
+            .await?
+        {
             Some(Setting::Lifecycle(rules)) => rules,
             _ => Vec::new(),
         };

@@ -7,7 +7,7 @@ use futures_util::StreamExt as _;
 use super::support::{BUCKET, World, input, kind, place, sample};
 use crate::catalog::Mutation;
 use crate::ledger::Entry;
-use crate::policy::{Demand, Grant, GrantEffect, Policy};
+use crate::policy::{Ask, Circumstances, Demand, Grant, GrantEffect, Policy};
 use crate::types::{ActKind, Action, GrantId, PrincipalId, VersionName, Versioning};
 use crate::vault::{
     ActDraft, CopySource, ErrorKind, NewObject, Place, ReadAsk, ReadConditions, Span, VaultError,
@@ -103,6 +103,46 @@ async fn az_6_nobody_approves_what_she_gets_through_her_workload() {
             expected,
             "{role} for {grantee} by {approver}"
         );
+    }
+}
+
+/// What she approved for a group gives her nothing when she joins it afterwards.
+#[tokio::test]
+async fn az_6_nobody_joins_a_group_to_get_what_she_approved_for_it() {
+    let world = World::new().await;
+    group(&world, "others", &["dirk", "stan"]).await;
+    world.grant("others", "auditor").await;
+    let join = |who: &str| {
+        let (local, who) = (world.call(None), who.parse().unwrap());
+        let vault = &world.vault;
+        async move {
+            let joined = vault.add_member(&local, "others".parse().unwrap(), who);
+            joined.await.unwrap();
+        }
+    };
+    principal(&world, "olivia-bot", Some("olivia")).await;
+    let (icu, now) = ("icu".parse().unwrap(), world.vault.now());
+    let sees = async |who: &str| {
+        let who = who.parse().unwrap();
+        let subject = world.vault.guard.subject(&icu, &who).await.unwrap();
+        let ask = Ask {
+            project: &icu,
+            principal: &who,
+            dataset: None,
+            key: "",
+            action: Action::LogRead,
+            now,
+            when: Circumstances::default(),
+        };
+        subject.decide(&ask).allowed
+    };
+    for who in ["olivia", "olivia-bot"] {
+        join(who).await;
+        assert!(!sees(who).await, "{who}");
+    }
+    join("ruben").await;
+    for who in ["dirk", "stan", "ruben"] {
+        assert!(sees(who).await, "{who}");
     }
 }
 

@@ -49,6 +49,7 @@ mod ports;
 mod published;
 mod races;
 mod replayed;
+mod room;
 mod snapshots;
 mod stages;
 mod straight;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use super::cards::set;
 use super::ports::{Gate, Gated};
 use super::support::{World, kind};
-use crate::catalog::SharedCatalog;
+use crate::catalog::{Mutation, SharedCatalog};
 use crate::ledger::Entry;
-use crate::policy::{Grant, Terms};
-use crate::types::{GrantId, KeyScope, PrincipalId, ProjectName, Timestamp};
+use crate::policy::{Grant, GrantEffect, Terms};
+use crate::types::{Action, GrantId, KeyScope, PrincipalId, ProjectName, Timestamp};
 use crate::vault::{CardChange, ErrorKind};
 
 fn icu() -> ProjectName {
@@ -162,4 +162,227 @@ async fn a_slip_in_a_date_ends_nothing() {
         let made = world.vault.create_credential(&local, owner, terms).await;
         assert_eq!(kind(made.map(drop)), Some(ErrorKind::InvalidArgument));
     }
+}
+
+/// What an owner who is not one for good tries, to become one or to keep what she has.
+#[tokio::test]
+async fn who_is_lent_an_office_cannot_keep_it() {
+    let soon = |grant: &mut Grant| grant.expires = Some(grant.starts.plus_millis(600_000));
+    let here = |grant: &mut Grant| grant.terms.networks = vec!["127.0.0.0/8".parse().unwrap()];
+    let helps = |grant: &mut Grant| grant.terms.actions = vec![Action::GrantManage];
+    let lent: [(&str, Bend); 3] = [("bea", soon), ("bo", here), ("bas", helps)];
+    let world = World::new().await;
+    person(&world, "friend").await;
+    let olivia = grant_of(&world, "olivia").await;
+    for (name, bend) in lent {
+        person(&world, name).await;
+        let mut office = world.draft(name, "owner");
+        office.expires = None;
+        bend(&mut office);
+        world.make_grant(office.clone()).await.unwrap();
+        let make = async |bend: &dyn Fn(&mut Grant), whom: &str, role: &str| {
+            let mut grant = world.draft(whom, role);
+            grant.approver = name.parse().unwrap();
+            bend(&mut grant);
+            let call = world.call(Some(name));
+            let made = world.vault.create_grant(&call, grant).await;
+            assert!(call.is_recorded());
+            kind(made)
+        };
+        let further = Some(ErrorKind::InvalidArgument);
+        for whom in [name, "friend"] {
+            assert_eq!(make(&|_full| (), whom, "owner").await, further, "{name}");
+            let endless = |grant: &mut Grant| grant.expires = None;
+            assert_eq!(make(&endless, whom, "owner").await, further, "{name}");
+        }
+        // An owner's grant is an owner's to withdraw.
+        let told = withdraw(&world, Some(name), olivia).await;
+        assert_eq!(told, Some(ErrorKind::AccessDenied), "{name}");
+        // What keeps to the same bounds is hers to give.
+        let same = |grant: &mut Grant| {
+            grant.expires = office.expires.or(grant.expires);
+            grant.terms = office.terms.clone();
+            grant.terms.actions = office.terms.actions.clone();
+        };
+        assert_eq!(make(&same, "friend", "owner").await, None, "{name}");
+    }
+    // Who lets in and does nothing else lets readers in, as long as they like.
+    let mut reader = world.draft("friend", "reader");
+    reader.approver = "bas".parse().unwrap();
+    let call = world.call(Some("bas"));
+    assert!(world.vault.create_grant(&call, reader).await.is_ok());
+    for (name, bend) in [("bea", "no end like hers"), ("bo", "from anywhere")] {
+        let mut reader = world.draft("friend", "reader");
+        reader.approver = name.parse().unwrap();
+        let call = world.call(Some(name));
+        let made = world.vault.create_grant(&call, reader).await;
+        assert_eq!(kind(made), Some(ErrorKind::InvalidArgument), "{bend}");
+    }
+}
+
+/// The same by way of a proposal that she approves.
+#[tokio::test]
+async fn who_is_lent_an_office_approves_nothing_that_outlasts_it() {
+    let world = World::new().await;
+    person(&world, "bea").await;
+    let mut office = world.draft("bea", "owner");
+    office.expires = Some(office.starts.plus_millis(600_000));
+    world.make_grant(office).await.unwrap();
+    let mut asked = world.draft("ruben", "contributor");
+    asked.approver = "ruben".parse().unwrap();
+    let call = world.call(Some("ruben"));
+    let asked = world.vault.propose_grant(&call, asked).await.unwrap();
+    let approve = async |who: &str| {
+        let call = world.call(Some(who));
+        let place = (&icu(), asked.id);
+        kind(world.vault.approve_grant(&call, place, None).await)
+    };
+    assert_eq!(approve("bea").await, Some(ErrorKind::InvalidArgument));
+    assert_eq!(approve("olivia").await, None);
+}
+
+fn denial(world: &World, whom: &str, by: &str) -> Grant {
+    Grant {
+        effect: GrantEffect::Deny,
+        approver: by.parse().unwrap(),
+        expires: None,
+        ..world.draft(whom, "owner")
+    }
+}
+
+async fn deny(world: &World, by: &str, grant: Grant) -> Option<ErrorKind> {
+    let call = world.call(Some(by));
+    let made = world.vault.create_grant(&call, grant).await;
+    assert!(call.is_recorded());
+    kind(made)
+}
+
+#[tokio::test]
+async fn no_denial_closes_a_project() {
+    let world = World::new().await;
+    let none = Some(ErrorKind::InvalidArgument);
+    let ecg = |grant: Grant| Grant {
+        dataset: Some("ecg".parse().unwrap()),
+        ..grant
+    };
+    let part = |grant: Grant| Grant {
+        prefix: "a/".to_owned(),
+        ..ecg(grant)
+    };
+    let hers = || denial(&world, "olivia", "olivia");
+    for grant in [hers(), ecg(hers()), part(hers())] {
+        assert_eq!(deny(&world, "olivia", grant).await, none);
+    }
+    // What leaves her the right to withdraw it closes nothing.
+    let mut reads = hers();
+    reads.terms.actions = vec![Action::ObjectRead];
+    assert_eq!(deny(&world, "olivia", reads).await, None);
+    // Who owns one dataset bars nobody who owns them all, nor from that one.
+    person(&world, "otto").await;
+    let otto = ecg(world.draft("otto", "owner"));
+    world.make_grant(otto).await.unwrap();
+    for grant in [
+        ecg(denial(&world, "olivia", "otto")),
+        part(denial(&world, "olivia", "otto")),
+        ecg(denial(&world, "ruben", "otto")),
+    ] {
+        let told = deny(&world, "otto", grant).await;
+        assert_eq!(told, Some(ErrorKind::AccessDenied));
+    }
+    // Of two owners one may bar the other, and then neither ends the project.
+    person(&world, "oscar").await;
+    let oscar = world.grant("oscar", "owner").await;
+    let told = deny(&world, "oscar", denial(&world, "olivia", "oscar")).await;
+    assert_eq!(told, None);
+    let told = deny(&world, "oscar", denial(&world, "oscar", "oscar")).await;
+    assert_eq!(told, none);
+    for by in [Some("oscar"), None] {
+        assert_eq!(withdraw(&world, by, oscar).await, none);
+    }
+}
+
+/// A group's grant makes an owner of who is in it: of nobody, or of whom a denial bars, of none.
+#[tokio::test]
+async fn a_group_owns_as_far_as_somebody_in_it_does() {
+    let world = World::new().await;
+    let olivia = grant_of(&world, "olivia").await;
+    let local = world.call(None);
+    let board: PrincipalId = "board".parse().unwrap();
+    let vault = &world.vault;
+    vault.create_group(&local, board.clone()).await.unwrap();
+    world.grant("board", "owner").await;
+    let none = Some(ErrorKind::InvalidArgument);
+    assert_eq!(withdraw(&world, Some("olivia"), olivia).await, none);
+    let oscar = person(&world, "oscar").await;
+    vault.add_member(&local, board, oscar).await.unwrap();
+    let told = deny(&world, "olivia", denial(&world, "oscar", "olivia")).await;
+    assert_eq!(told, None);
+    assert_eq!(withdraw(&world, Some("olivia"), olivia).await, none);
+    person(&world, "otto").await;
+    world.grant("otto", "owner").await;
+    assert_eq!(withdraw(&world, Some("olivia"), olivia).await, None);
+}
+
+/// Both were judged while there was another owner.
+#[tokio::test]
+async fn two_owners_who_bar_each_other_leave_one() {
+    let mut world = World::new().await;
+    let gate = Gate::new(u64::MAX, false);
+    world.rewire(|mut parts| {
+        parts.catalog = Arc::new(Gated::<SharedCatalog>::new(parts.catalog, &gate));
+        parts
+    });
+    person(&world, "oscar").await;
+    world.grant("oscar", "owner").await;
+    let olivia = grant_of(&world, "olivia").await;
+    let held = gate.turn().acquire_owned().await.unwrap();
+    let before = gate.queued();
+    let bars = |by: &'static str, whom: &'static str| {
+        let grant = denial(&world, whom, by);
+        deny(&world, by, grant)
+    };
+    let mut first = Box::pin(bars("olivia", "oscar"));
+    let mut second = Box::pin(bars("oscar", "olivia"));
+    let mut third = Box::pin(withdraw(&world, Some("oscar"), olivia));
+    for _ in 0..10_000 {
+        assert!(futures_util::poll!(&mut first).is_pending());
+        assert!(futures_util::poll!(&mut second).is_pending());
+        assert!(futures_util::poll!(&mut third).is_pending());
+        if gate.queued() == before + 3 {
+            break;
+        }
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(gate.queued(), before + 3, "all were let so far");
+    drop(held);
+    let told = tokio::join!(first, second, third);
+    let late = Some(ErrorKind::Conflict);
+    assert_eq!(told, (None, late, late));
+}
+
+/// What was made by older rules, or by a role whose file changed, does not close a project for ever.
+#[tokio::test]
+async fn on_the_host_a_denial_falls_that_leaves_no_owner_and_no_other() {
+    let world = World::new().await;
+    let icu = icu();
+    let row = |grant: Grant| Grant {
+        terms: Terms::default(),
+        ..grant
+    };
+    let kept = row(denial(&world, "ruben", "olivia"));
+    let closing = row(denial(&world, "olivia", "olivia"));
+    for grant in [&kept, &closing] {
+        let made = vec![Mutation::CreateGrant(grant.clone())];
+        world.catalog.commit(made).await.unwrap();
+    }
+    world.wait(1_000);
+    assert_eq!(
+        withdraw(&world, Some("olivia"), closing.id).await,
+        Some(ErrorKind::AccessDenied)
+    );
+    assert_eq!(withdraw(&world, None, closing.id).await, None);
+    let told = withdraw(&world, None, kept.id).await;
+    assert_eq!(told, Some(ErrorKind::AccessDenied));
+    assert_eq!(withdraw(&world, Some("olivia"), kept.id).await, None);
+    assert!(world.catalog.grants(&icu, 99).await.unwrap().len() > 1);
 }
