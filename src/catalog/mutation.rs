@@ -147,7 +147,8 @@ pub enum Mutation {
         /// The terms that were read.
         terms: Terms,
     },
-    /// Changes nothing; refused unless a project's grants are so. Judged as [`Self::CheckGrant`] is.
+    /// Changes nothing; refused unless a project's grants are so. Judged as
+    /// [`Self::CheckGrant`] is.
     CheckGrants(GrantsCheck),
     /// Sets on whose word a grant rests, and its terms; it must exist. A grant begins with none.
     SetTerms {

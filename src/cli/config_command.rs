@@ -76,7 +76,7 @@ pub fn load(path: &Path) -> Result<Config, CliError> {
             ConfigError::TooLarge { .. } => told.hint("is it the right file?"),
             ConfigError::Strange { user, .. } => {
                 let told = match user {
-                    Some(user) => told.hint(&format!(
+                    Some(user) => told.hint(format!(
                         "it, or its directory, is user {}'s",
                         belongs::name(user)
                     )),

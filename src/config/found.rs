@@ -1,5 +1,5 @@
-//! A configuration that nobody named: the one in the directory where a command is run. It says which
-//! programs open the vault and which vault that is, so that one which somebody else laid there would
+//! A configuration that nobody named: the one in the directory where a command is run. It says
+//! which programs open the vault and which vault that is: one that somebody else laid there would
 //! act as whoever runs the next command.
 
 use std::fs::Metadata;

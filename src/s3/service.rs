@@ -259,16 +259,11 @@ impl S3Edge {
         let may_close = has_body && parts.version < Version::HTTP_2;
         let lead = form::lead(&mut parts, asked.bucket());
         let is_unclear = lead.is_err();
-        let body = match lead {
-            Ok(Some(lead)) if has_body => {
-                let watched = Watched::new(body, watch);
-                Body::http_body_unsync(Coalesced::new(Led::new(lead, watched)))
-            }
-            _ if has_body => Body::http_body_unsync(Coalesced::new(Watched::new(body, watch))),
-            _ => {
-                watch.nothing_comes();
-                Body::empty()
-            }
+        let body = if has_body {
+            watched(lead.ok().flatten(), Watched::new(body, watch))
+        } else {
+            watch.nothing_comes();
+            Body::empty()
         };
         let room = match want.within {
             Some(_gathered) if has_body => self.gathering.reserve(want.announced),
@@ -322,6 +317,18 @@ impl S3Edge {
             idle: self.idle,
             within: gathered.then_some(GATHERING_TIME),
         }
+    }
+}
+
+/// A body as the library gets it: under watch, behind what leads a form, in pieces of some length.
+fn watched<B>(lead: Option<Bytes>, body: Watched<B>) -> Body
+where
+    B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
+    match lead {
+        Some(lead) => Body::http_body_unsync(Coalesced::new(Led::new(lead, body))),
+        None => Body::http_body_unsync(Coalesced::new(body)),
     }
 }
 

@@ -321,7 +321,7 @@ mod tests {
         });
         let start = Instant::now();
         let want = WatchFor {
-            within: Some(Duration::from_secs(120)),
+            within: Some(Duration::from_mins(2)),
             ..WANT
         };
         let watched = Watched::new(StreamBody::new(Box::pin(drip)), Watch::new(want));

@@ -241,7 +241,8 @@ fn filter_told(filter: LifecycleFilter) -> (Option<String>, Option<LifecycleRule
     }
 }
 
-/// `x-amz-expiration`: when an object expires, and by which rule, URL-encoded as it may be any text.
+/// `x-amz-expiration`: when an object expires, and by which rule, URL-encoded as it may be any
+/// text.
 pub(in crate::s3) fn expiration(expires: &Expires) -> Option<String> {
     let mut date = Vec::new();
     let moment = times::told(expires.at)?;

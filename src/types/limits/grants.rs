@@ -5,8 +5,9 @@
 /// A group has as many of its own.
 pub const GRANTS_OF_ONE_MAX: u32 = 1_000;
 /// Grants of one project, proposals and those that are over among them. Below
-/// [`CATALOG_GRANTS_MAX`](super::CATALOG_GRANTS_MAX) and [`SUBJECT_GRANTS_MAX`](super::SUBJECT_GRANTS_MAX),
-/// so that nobody can hold more than is read, through however many groups.
+/// [`CATALOG_GRANTS_MAX`](super::CATALOG_GRANTS_MAX) and
+/// [`SUBJECT_GRANTS_MAX`](super::SUBJECT_GRANTS_MAX), so that nobody can hold more than is read,
+/// through however many groups.
 pub const GRANTS_OF_PROJECT_MAX: u32 = 9_500;
 /// What is kept free of both for break-glass.
 pub const GRANTS_FOR_EMERGENCIES: u32 = 100;

@@ -136,8 +136,8 @@ impl Guard {
     }
 
     /// Whether somebody would get by a grant what nobody gives herself: it lets bytes out or shows
-    /// the log, and she, or the person she acts for, approved it. Who is in a group later, or by what
-    /// her token claims, is not known when its grants are approved.
+    /// the log, and she, or the person she acts for, approved it. Who is in a group later, or by
+    /// what her token claims, is not known when its grants are approved.
     async fn approved_herself(
         &self,
         grant: &Grant,

@@ -16,8 +16,8 @@ const NO_OWNER: VaultError = VaultError::new(
 
 impl Vault {
     /// That a project has an owner without this grant, too, for as long as by it. Says what the
-    /// catalog is to judge in the commit that withdraws it, **or two owners who withdraw each other's at once would leave
-    /// none**.
+    /// catalog is to judge in the commit that withdraws it, **or two owners who withdraw each
+    /// other's at once would leave none**.
     pub(in crate::vault) async fn check_owned_without(
         &self,
         grant: &Grant,
@@ -192,8 +192,8 @@ impl Vault {
         !over && self.guard.policy().takes(grant, MANAGES)
     }
 
-    /// Whether it makes somebody manage grants of all of a project now, from anywhere, and not alone
-    /// let others in.
+    /// Whether it makes somebody manage grants of all of a project now, from anywhere, and not
+    /// alone let others in.
     fn makes_owner(&self, grant: &Grant) -> bool {
         let now = self.now();
         let Terms {

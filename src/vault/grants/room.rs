@@ -1,5 +1,5 @@
-//! How much of a project grants may take up: whoever manages those of one dataset must not fill what
-//! all others need.
+//! How much of a project grants may take up: whoever manages those of one dataset must not fill
+//! what all others need.
 
 use crate::catalog::{GrantsCheck, Mutation};
 use crate::policy::Grant;

@@ -82,7 +82,8 @@ impl Kept {
         }
         for text in texts() {
             self.journal.policy(version, &text).await?;
-            bytes = bytes.saturating_add(text.len() as u64);
+            let written = u64::try_from(text.len()).unwrap_or(u64::MAX);
+            bytes = bytes.saturating_add(written);
         }
         if let Ok(mut written) = self.written.lock() {
             written.1.insert(version);

@@ -360,7 +360,8 @@ async fn two_owners_who_bar_each_other_leave_one() {
     assert_eq!(told, (None, late, late));
 }
 
-/// What was made by older rules, or by a role whose file changed, does not close a project for ever.
+/// What was made by older rules, or by a role whose file changed, does not close a project for
+/// ever.
 #[tokio::test]
 async fn on_the_host_a_denial_falls_that_leaves_no_owner_and_no_other() {
     let world = World::new().await;

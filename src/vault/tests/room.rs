@@ -51,8 +51,8 @@ async fn withdraw(world: &World, by: &str, id: GrantId) -> Option<ErrorKind> {
     kind(world.vault.revoke_grant(&call, (&icu(), id), None).await)
 }
 
-fn ecg() -> Option<DatasetName> {
-    Some("ecg".parse().unwrap())
+fn ecg() -> DatasetName {
+    "ecg".parse().unwrap()
 }
 
 #[tokio::test]
@@ -60,12 +60,12 @@ async fn a_datasets_owner_shuts_nobody_out_by_grants_without_end() {
     let world = World::new().await;
     person(&world, "otto").await;
     let otto = Grant {
-        dataset: ecg(),
+        dataset: Some(ecg()),
         ..world.draft("otto", "owner")
     };
     world.make_grant(otto).await.unwrap();
     let ecg = |whom: &str| Grant {
-        dataset: ecg(),
+        dataset: Some(ecg()),
         ..world.draft(whom, "reader")
     };
     let own = limits::GRANTS_OF_ONE_MAX as usize - FREE;
@@ -122,7 +122,7 @@ fn large(world: &World) -> Grant {
     let networks: Vec<Network> = networks.map(|net| net.parse().unwrap()).collect();
     Grant {
         approver: "ruben".parse().unwrap(),
-        dataset: ecg(),
+        dataset: Some(ecg()),
         prefix: "p".repeat(1_000),
         terms: Terms {
             networks,
