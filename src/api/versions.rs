@@ -85,10 +85,10 @@ struct Opened {
     straight: bool,
 }
 
-/// A part of a version. The key of the index is not among it: that index names all.
+/// A part of a version. Neither the whole's root is among it nor the key of its index: these count
+/// and name all.
 #[derive(Serialize)]
 struct OpenedPart {
-    envelope: String,
     part: String,
     signer: String,
     lease_seconds: u64,
@@ -104,7 +104,6 @@ async fn open_part(vault: &Vault, ask: &Ask, prefix: &str) -> Result<Response<Bo
     let bucket: String = ask.parameter("bucket")?;
     let opening = vault.open_part(&ask.call, &bucket, prefix).await?;
     let opened = OpenedPart {
-        envelope: BASE64.encode(&opening.envelope),
         part: BASE64.encode(&opening.part),
         signer: opening.signer.to_string(),
         lease_seconds: limits::LEASE_SECONDS,

@@ -3,28 +3,37 @@
 //! The signed whole names everything, so a part is made of it: pages that lie within the prefix as
 //! they are, pages at its edges cut, and the directories on the way to it. It depends on the
 //! version and the prefix alone, so who has the whole can make it again and compare. Its root is
-//! signed by the same key and names the root of the whole, and no name beside the prefix.
+//! signed by the same key and names the root of the whole, and no name beside the prefix. What the
+//! whole's root tells beyond that, how much there is of everything, is not in it.
 
 use super::ManifestError;
 use super::build::Built;
 use super::page::{AFTER, Entry, HIDDEN, Page};
-use super::root::{Digest, SignerKey};
-use super::wire::{Reader, put_counted};
-use crate::types::limits;
+use super::root::{Digest, SignerKey, name};
+use super::wire::{Reader, put_counted, put_short};
+use crate::types::{BucketName, Timestamp, limits};
 
-const MAGIC: [u8; 8] = *b"KLUISP1\0";
+const MAGIC: [u8; 8] = *b"KLUISP2\0";
 
 /// A part's root.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Part {
     /// The digest of the whole version's root.
     pub whole: Digest,
+    /// The version's number, from 1.
+    pub number: u32,
+    /// When it was frozen.
+    pub frozen: Timestamp,
+    /// SHA-256 of the root of the version before; zeros for the first.
+    pub previous: Digest,
     /// How many pages its index names.
     pub pages: u32,
     /// The index's length in bytes.
     pub index_bytes: u32,
     /// SHA-256 of the index.
     pub index: Digest,
+    /// Project and name of the dataset.
+    pub bucket: BucketName,
     /// What every key of the part begins with.
     pub prefix: String,
 }
@@ -32,12 +41,17 @@ pub struct Part {
 impl Part {
     /// The one encoding.
     pub fn encode(&self) -> Result<Vec<u8>, ManifestError> {
-        let mut out = Vec::with_capacity(128);
+        let mut out = Vec::with_capacity(256);
         out.extend_from_slice(&MAGIC);
         out.extend_from_slice(&self.whole);
+        out.extend_from_slice(&self.number.to_be_bytes());
+        out.extend_from_slice(&self.frozen.millis().to_be_bytes());
+        out.extend_from_slice(&self.previous);
         out.extend_from_slice(&self.pages.to_be_bytes());
         out.extend_from_slice(&self.index_bytes.to_be_bytes());
         out.extend_from_slice(&self.index);
+        put_short(&mut out, self.bucket.project.as_str().as_bytes())?;
+        put_short(&mut out, self.bucket.dataset.as_str().as_bytes())?;
         put_counted(&mut out, self.prefix.as_bytes())?;
         Ok(out)
     }
@@ -46,20 +60,32 @@ impl Part {
     pub fn decode(bytes: &[u8]) -> Result<Self, ManifestError> {
         let mut reader = Reader::new(bytes);
         //= src/manifest/FORMAT.md#part
-        //# The magic MUST be `KLUISP1` followed by one zero byte.
+        //# The magic MUST be `KLUISP2` followed by one zero byte.
         if reader.array()? != MAGIC {
             return Err(ManifestError::Form);
         }
         let part = Self {
             whole: reader.array()?,
+            number: reader.u32()?,
+            frozen: Timestamp::from_millis(reader.u64()?),
+            previous: reader.array()?,
             pages: reader.u32()?,
             index_bytes: reader.u32()?,
             index: reader.array()?,
+            bucket: BucketName {
+                project: name(reader.short()?)?,
+                dataset: name(reader.short()?)?,
+            },
             prefix: std::str::from_utf8(reader.counted()?)
                 .map_err(|_text| ManifestError::Form)?
                 .to_owned(),
         };
         reader.finish()?;
+        //= src/manifest/FORMAT.md#part
+        //# The number MUST be at least 1; `previous` MUST be zero for number 1 and for no other.
+        if part.number < 1 || (part.number == 1) != (part.previous == [0; 32]) {
+            return Err(ManifestError::Form);
+        }
         //= src/manifest/FORMAT.md#part
         //# The prefix MUST be 1 to 1,024 bytes of UTF-8.
         Scope::of(&part.prefix).map(|_sound| part)

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::tests::build_pages;
 use super::*;
-use crate::types::Secret;
+use crate::types::{BucketName, Secret, Timestamp};
 
 /// The sort keys of a part, cut as the vault cuts it, in order of the pages.
 fn part_of(keys: &BTreeSet<String>, prefix: &str) -> Vec<Vec<u8>> {
@@ -131,9 +131,16 @@ fn a_prefix_has_bounds() {
 fn part() -> Part {
     Part {
         whole: [1; 32],
+        number: 2,
+        frozen: Timestamp::from_millis(3),
+        previous: [5; 32],
         pages: 2,
         index_bytes: 3,
         index: [4; 32],
+        bucket: BucketName {
+            project: "icu".parse().unwrap(),
+            dataset: "ecg".parse().unwrap(),
+        },
         prefix: "a/".into(),
     }
 }
@@ -165,6 +172,26 @@ fn a_parts_root_has_one_encoding() {
         ..part()
     };
     assert!(Part::decode(&none.encode().unwrap()).is_err());
+    for (number, previous, good) in [
+        (1, [0; 32], true),
+        (0, [0; 32], false),
+        (1, [5; 32], false),
+        (2, [0; 32], false),
+    ] {
+        let part = Part {
+            number,
+            previous,
+            ..part()
+        };
+        assert_eq!(
+            Part::decode(&part.encode().unwrap()).is_ok(),
+            good,
+            "{number}"
+        );
+    }
+    // The form that came with the whole's root is none any more.
+    let old = [b"KLUISP1\0", &good[8..]].concat();
+    assert!(Part::decode(&old).is_err());
 }
 
 proptest! {

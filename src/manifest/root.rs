@@ -126,7 +126,7 @@ impl Root {
     }
 }
 
-fn name<T: std::str::FromStr>(bytes: &[u8]) -> Result<T, ManifestError> {
+pub(super) fn name<T: std::str::FromStr>(bytes: &[u8]) -> Result<T, ManifestError> {
     let text = std::str::from_utf8(bytes).ok();
     text.and_then(|text| text.parse().ok())
         .ok_or(ManifestError::Form)

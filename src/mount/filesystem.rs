@@ -454,13 +454,14 @@ impl fuser::Filesystem for Filesystem {
     }
 
     fn statfs(&self, _request: &Request, _ino: INodeNo, reply: ReplyStatfs) {
-        let root = self.state.version.root();
+        let version = &self.state.version;
+        let totals = version.root().totals;
         let name = u32::try_from(limits::FILE_NAME_BYTES_MAX).unwrap_or(u32::MAX);
         reply.statfs(
-            root.bytes.div_ceil(4096),
+            totals.map_or(0, |totals| totals.bytes.div_ceil(4096)),
             0,
             0,
-            root.objects,
+            totals.map_or_else(|| version.entries_count(), |totals| totals.objects),
             0,
             4096,
             name,

@@ -16,7 +16,8 @@ use std::path::{Path, PathBuf};
 use data_encoding::HEXLOWER;
 use rustix::fs::{FlockOperation, flock};
 
-use crate::manifest::{Digest, Root, SignerKey};
+use super::version::About;
+use crate::manifest::{Digest, SignerKey};
 use crate::types::limits;
 
 /// Why a version is not believed, or what was seen cannot be looked up.
@@ -140,7 +141,7 @@ impl Seen {
     /// asked for the newest one.
     pub fn judge(
         &self,
-        root: &Root,
+        root: &About,
         (digest, signer): (&Digest, SignerKey),
         newest: bool,
     ) -> Result<(), SeenError> {

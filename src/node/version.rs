@@ -10,7 +10,7 @@ use super::kept::Kept;
 use super::tree::Place;
 use crate::manifest::{Digest, Entry, Index, Page, PageRef, Part, Root, Scope, SignerKey, digest};
 use crate::seal::{DataKey, open_blob};
-use crate::types::{BucketName, Secret};
+use crate::types::{BucketName, Secret, Timestamp};
 use bytes::Bytes;
 use data_encoding::BASE64;
 use http::Method;
@@ -32,8 +32,9 @@ pub struct VersionAsk {
 
 #[derive(serde::Deserialize)]
 struct Opened {
-    envelope: String,
     /// Of a whole version.
+    #[serde(default)]
+    envelope: String,
     #[serde(default)]
     index_key: String,
     /// Of a part.
@@ -56,12 +57,86 @@ struct Numbered {
 
 const BAD: NodeError = NodeError::Integrity("the gateway's answer is none");
 
+/// How much is in a version.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Totals {
+    /// Its objects.
+    pub objects: u64,
+    /// Their plaintext bytes.
+    pub bytes: u64,
+    /// Objects that no directory can show.
+    pub hidden: u64,
+}
+
+/// What was signed of a version.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct About {
+    /// Project and name of the dataset.
+    pub bucket: BucketName,
+    /// The version's number.
+    pub number: u32,
+    /// When it was frozen.
+    pub frozen: Timestamp,
+    /// The digest of the root before.
+    pub previous: Digest,
+    /// Of a whole version: who may know of a part is not told how much there is beside it.
+    pub totals: Option<Totals>,
+}
+
+/// A root that the key signed: of the whole, with its digest, or of a part.
+enum Signed {
+    Whole(Root, Digest),
+    Part(Part),
+}
+
+impl Signed {
+    /// What the gateway opened; of the kind that was asked for.
+    fn read(opened: &Opened, signer: SignerKey, prefix: &str) -> Result<Self, NodeError> {
+        if prefix.is_empty() {
+            let (root, digest) = signer.open(&bytes(&opened.envelope)?)?;
+            return Ok(Self::Whole(root, digest));
+        }
+        Ok(Self::Part(signer.open_part(&bytes(&opened.part)?)?))
+    }
+
+    /// The digest of the whole version's root.
+    const fn digest(&self) -> Digest {
+        match self {
+            Self::Whole(_, digest) => *digest,
+            Self::Part(part) => part.whole,
+        }
+    }
+
+    fn about(&self) -> About {
+        match self {
+            Self::Whole(root, _) => About {
+                bucket: root.bucket.clone(),
+                number: root.number,
+                frozen: root.frozen,
+                previous: root.previous,
+                totals: Some(Totals {
+                    objects: root.objects,
+                    bytes: root.bytes,
+                    hidden: root.hidden,
+                }),
+            },
+            Self::Part(part) => About {
+                bucket: part.bucket.clone(),
+                number: part.number,
+                frozen: part.frozen,
+                previous: part.previous,
+                totals: None,
+            },
+        }
+    }
+}
+
 /// An opened version.
 pub struct Version {
     gateway: Arc<Gateway>,
     /// `/.kluis/v1/versions/<bucket>`.
     path: String,
-    root: Root,
+    root: About,
     digest: Digest,
     signer: SignerKey,
     straight: bool,
@@ -86,7 +161,8 @@ impl Version {
         let opened: Opened = serde_json::from_slice(&answer).map_err(|_not_json| BAD)?;
         let told: SignerKey = opened.signer.parse().map_err(|_text| BAD)?;
         let signer = ask.signer.unwrap_or(told);
-        let (root, found) = signer.open(&bytes(&opened.envelope)?)?;
+        let what = Signed::read(&opened, signer, &ask.prefix)?;
+        let (root, found) = (what.about(), what.digest());
         if root.bucket != ask.bucket || root.number != ask.number {
             return Err(NodeError::Integrity("this is another version"));
         }
@@ -96,11 +172,9 @@ impl Version {
             ));
         }
         let piece = gateway.ask(&get(format!("{path}/index"), &query)).await?;
-        let index = if ask.prefix.is_empty() {
-            whole_index(&root, &opened.index_key, &piece)?
-        } else {
-            let part = signer.open_part(&bytes(&opened.part)?)?;
-            part_index(&part, (&found, &ask.prefix), &piece)?
+        let index = match &what {
+            Signed::Whole(root, _) => whole_index(root, &opened.index_key, &piece)?,
+            Signed::Part(part) => part_index(part, &ask.prefix, &piece)?,
         };
         Ok(Self {
             gateway,
@@ -127,7 +201,7 @@ impl Version {
 
     /// What it is.
     #[must_use]
-    pub const fn root(&self) -> &Root {
+    pub const fn root(&self) -> &About {
         &self.root
     }
 
@@ -284,15 +358,12 @@ fn whole_index(root: &Root, key: &str, sealed: &[u8]) -> Result<Index, NodeError
 }
 
 /// The index of a part, if it is the one that was signed, and names nothing but the prefix.
-fn part_index(
-    part: &Part,
-    (whole, prefix): (&Digest, &str),
-    plain: &[u8],
-) -> Result<Index, NodeError> {
+fn part_index(part: &Part, prefix: &str, plain: &[u8]) -> Result<Index, NodeError> {
     const OTHER: NodeError = NodeError::Integrity("the index is not that of the part");
+    // Bucket, number and the pinned digest were compared as a whole version's are.
     //= src/manifest/FORMAT.md#part
-    //# A reader MUST compare the whole's digest and the prefix with those that it asked for.
-    if part.whole != *whole || part.prefix != prefix {
+    //# A reader MUST compare bucket, number and prefix with those that it asked for.
+    if part.prefix != prefix {
         return Err(NodeError::Integrity("this is the part of something else"));
     }
     if digest(plain) != part.index {

@@ -33,6 +33,8 @@ def shown(vault, version, base) -> Mount:
     check("what is beside it is absent, as what is not there", set(told.values()) == {"ENOENT"}, told)
     status = json.loads((top / ".kluis/status").read_text())
     check("the status names the prefix", (status["prefix"], status["entries"]) == ("adults/", len(FILES) + 4), status)
+    totals = [status[name] for name in ("objects", "bytes", "hidden")]
+    check("UP-5: and not how much is in the whole", totals == [None] * 3 and os.statvfs(top).f_blocks == 0, (totals, os.statvfs(top)))
     second = Mount(vault, version, base / "again", "--prefix", "adults/", who="stranger").start()
     numbers = [{path.relative_to(one.directory): path.stat().st_ino for path in one.directory.rglob("*")} for one in (mount, second)]
     check("S7: inodes are the same in each mount of the part", numbers[0] == numbers[1])

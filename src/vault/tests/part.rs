@@ -4,7 +4,7 @@
 use super::published::{V1, records, run};
 use super::support::{BUCKET, World, kind, sample};
 use crate::ledger::Outcome;
-use crate::manifest::{Index, Page, Part, Root, SignerKey, digest};
+use crate::manifest::{Index, Page, Part, SignerKey, digest};
 use crate::policy::GrantEffect;
 use crate::seal::{DataKey, open_blob};
 use crate::types::{Action, ObjectKey};
@@ -42,7 +42,6 @@ async fn granted(world: &World) {
 struct Taken {
     pieces: Vec<Vec<u8>>,
     keys: Vec<String>,
-    root: Root,
     part: Part,
     index: Index,
 }
@@ -54,9 +53,9 @@ async fn take(world: &World, who: &str, prefix: &str) -> Result<Taken, VaultErro
     assert!(call.is_recorded());
     let opening = opening?;
     let signer: SignerKey = opening.signer;
-    let (root, whole) = signer.open(&opening.envelope).unwrap();
     let part = signer.open_part(&opening.part).unwrap();
-    assert_eq!((part.whole, part.prefix.as_str()), (whole, prefix));
+    let of_it = (part.bucket.to_string(), part.number, part.prefix.as_str());
+    assert_eq!(of_it, (BUCKET.to_owned(), 1, prefix));
     let call = world.call(Some(who));
     let plain = vault.part_index(&call, V1, prefix).await?;
     assert_eq!(digest(&plain), part.index);
@@ -82,7 +81,6 @@ async fn take(world: &World, who: &str, prefix: &str) -> Result<Taken, VaultErro
     Ok(Taken {
         pieces,
         keys,
-        root,
         part,
         index,
     })
@@ -102,7 +100,14 @@ async fn a_part_shows_what_lies_under_its_prefix_and_no_other_name() {
     // It is the same whoever asks, so that two nodes and an auditor can compare.
     let again = take(&world, "olivia", "adults/").await.unwrap();
     assert_eq!(again.part, taken.part);
-    assert_eq!(again.root, taken.root);
+    let call = world.call(Some("olivia"));
+    let whole = world.vault.open_version(&call, V1).await.unwrap();
+    let (root, whole) = whole.signer.open(&whole.envelope).unwrap();
+    assert_eq!(taken.part.whole, whole);
+    assert_eq!(
+        (taken.part.frozen, taken.part.previous, &taken.part.bucket),
+        (root.frozen, root.previous, &root.bucket)
+    );
     let said = records(&world, Action::ObjectList);
     let hex = data_encoding::HEXLOWER.encode(&digest(&taken.part.encode().unwrap()));
     let line = format!("version=1 part={hex} prefix=adults/");
@@ -110,6 +115,37 @@ async fn a_part_shows_what_lies_under_its_prefix_and_no_other_name() {
         said.iter()
             .any(|(_, query, _)| query.as_deref() == Some(&line))
     );
+}
+
+/// Who may list all of a version is told how much is in it (UP-5), and nobody by a part of it.
+#[tokio::test]
+async fn up_5_a_part_does_not_tell_how_much_there_is_beside_it() {
+    let world = World::new().await;
+    world.put("olivia", "adults/1", &sample(10)).await.unwrap();
+    for n in 0..66 {
+        let key = format!("z/{n}");
+        world.put("olivia", &key, &sample(1_111)).await.unwrap();
+    }
+    granted(&world).await;
+    let call = world.call(Some("olivia"));
+    world.vault.publish(&call, BUCKET).await.unwrap();
+    let taken = take(&world, "anna", "adults/").await.unwrap();
+    let call = world.call(Some("olivia"));
+    let whole = world.vault.open_version(&call, V1).await.unwrap();
+    let (root, _) = whole.signer.open(&whole.envelope).unwrap();
+    assert_eq!((root.objects, root.bytes), (67, 73_336));
+    let told = |pieces: &[Vec<u8>], number: u64| {
+        let number = number.to_be_bytes();
+        let has = |piece: &Vec<u8>| piece.windows(8).any(|w| w == number);
+        pieces.iter().any(has)
+    };
+    assert!(
+        told(&[whole.envelope.to_vec()], root.bytes),
+        "it can be found"
+    );
+    for number in [root.objects, root.bytes, root.objects - 1, root.bytes - 10] {
+        assert!(!told(&taken.pieces, number), "{number}");
+    }
 }
 
 #[tokio::test]

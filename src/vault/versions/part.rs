@@ -22,13 +22,12 @@ const NO_PREFIX: VaultError =
 const NO_PAGE: VaultError =
     VaultError::new(ErrorKind::InvalidArgument, "the part has no such page");
 
-/// A part as a node begins with it. The key of the whole's index is not among it: it names all.
+/// A part as a node begins with it. Neither the key of the whole's index is among it, which names
+/// all, nor the whole's root, which counts all.
 pub struct PartOpening {
-    /// The whole's root and its signature.
-    pub envelope: Bytes,
     /// The part's root and its signature.
     pub part: Vec<u8>,
-    /// The key that both are signed under, for a node that has none pinned.
+    /// The key that it is signed under, for a node that has none pinned.
     pub signer: SignerKey,
     /// Whether nodes of the project may read sealed bytes from the store itself.
     pub straight: bool,
@@ -80,7 +79,7 @@ impl Parts {
 }
 
 impl Vault {
-    /// Begins with the part of a version under a prefix: the roots of the whole and of the part.
+    /// Begins with the part of a version under a prefix: the part's root.
     pub async fn open_part(
         &self,
         call: &Call,
@@ -98,9 +97,7 @@ impl Vault {
             let found = data_encoding::HEXLOWER.encode(&digest(&made.part.encode()?));
             let text = format!("version={number} part={found} prefix={prefix}");
             intent.query = Some(crate::vault::cut(&text));
-            let issue = row.issue.as_ref().ok_or(BROKEN)?;
             Ok::<_, VaultError>(PartOpening {
-                envelope: issue.envelope.clone(),
                 part: envelope,
                 signer: self.publisher_key()?,
                 straight: self.is_straight(&proof),
@@ -217,9 +214,13 @@ impl Vault {
         let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
         let part = Part {
             whole: digest(&root.encode()?),
+            number: root.number,
+            frozen: root.frozen,
+            previous: root.previous,
             pages: count(sources.len()),
             index_bytes: count(encoded.len()),
             index: digest(&encoded),
+            bucket: root.bucket,
             prefix: prefix.to_owned(),
         };
         let made = Arc::new(Made {
