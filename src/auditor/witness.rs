@@ -10,6 +10,7 @@ use axum::body::Body;
 use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use axum::routing::post;
+use bytes::{Bytes, BytesMut};
 use data_encoding::{BASE64, HEXLOWER};
 use http::{StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
@@ -137,12 +138,24 @@ fn answer(status: u16, body: String) -> Response {
     (status, body).into_response()
 }
 
+/// A body's bytes, `most` at most; `None`: there are more, or it broke off. Bytes are kept and not
+/// frames: one of a single byte holds the whole buffer that it was read into.
+async fn gathered(body: Body, most: usize) -> Option<Bytes> {
+    let mut body = Limited::new(body, most);
+    let mut bytes = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        if let Ok(data) = frame.ok()?.into_data() {
+            bytes.extend_from_slice(&data);
+        }
+    }
+    Some(bytes.freeze())
+}
+
 async fn add_checkpoint(State(witness): State<Arc<Witness>>, body: Body) -> Response {
-    let body = Limited::new(body, NOTE_BYTES_MAX.saturating_mul(2)).collect();
-    let Ok(Ok(body)) = tokio::time::timeout(PATIENCE, body).await else {
+    let body = gathered(body, NOTE_BYTES_MAX.saturating_mul(2));
+    let Ok(Some(body)) = tokio::time::timeout(PATIENCE, body).await else {
         return answer(400, "the body is too long or too slow\n".to_owned());
     };
-    let body = body.to_bytes();
     let judged = tokio::task::spawn_blocking(move || witness.cosign(&body)).await;
     match judged {
         Ok(Ok(line)) => answer(200, line),
@@ -231,4 +244,60 @@ fn serve(ask: &WitnessServe, output: &mut Output) -> Result<Exit, CliError> {
         }
         Ok(Exit::Done)
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// A buffer as a connection reads it, which counts those that are alive.
+    struct Buffer(Arc<AtomicUsize>);
+
+    impl AsRef<[u8]> for Buffer {
+        fn as_ref(&self) -> &[u8] {
+            &[b'x'; 8_192]
+        }
+    }
+
+    impl Drop for Buffer {
+        fn drop(&mut self) {
+            self.0.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_byte_of_a_frame_costs_a_byte() {
+        let alive = Arc::new(AtomicUsize::new(0));
+        let most = Arc::new(AtomicUsize::new(0));
+        let (living, seen) = (Arc::clone(&alive), Arc::clone(&most));
+        let frames = (0..2_000).map(move |_| {
+            let now = living.fetch_add(1, Ordering::Relaxed) + 1;
+            seen.fetch_max(now, Ordering::Relaxed);
+            let buffer = Bytes::from_owner(Buffer(Arc::clone(&living)));
+            Ok::<_, std::io::Error>(buffer.slice(..1))
+        });
+        let body = Body::from_stream(futures_util::stream::iter(frames));
+        let bytes = gathered(body, 2_000).await.unwrap();
+        assert_eq!(bytes, vec![b'x'; 2_000]);
+        assert_eq!(alive.load(Ordering::Relaxed), 0);
+        let most = most.load(Ordering::Relaxed);
+        assert!(most <= 2, "{most} buffers were kept");
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_too_long_or_breaks_off_is_none() {
+        assert!(gathered(Body::from(vec![0; 11]), 10).await.is_none());
+        assert_eq!(
+            gathered(Body::from(vec![0; 10]), 10).await.unwrap().len(),
+            10
+        );
+        let broken = [
+            Ok(Bytes::from_static(b"a")),
+            Err(std::io::Error::other("gone")),
+        ];
+        let broken = Body::from_stream(futures_util::stream::iter(broken));
+        assert!(gathered(broken, 10).await.is_none());
+    }
 }
