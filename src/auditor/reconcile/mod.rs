@@ -3,6 +3,7 @@
 
 mod judge;
 mod line;
+mod looks;
 mod path;
 mod read;
 
@@ -26,6 +27,7 @@ use crate::types::limits::RECONCILE_BLOBS_MAX;
 use crate::types::{BlobId, BucketName, DatasetId, Timestamp, UploadId};
 use judge::{Judge, Judged, Kind, Known, Name, TooMany, Windows, against};
 use line::Access;
+use looks::Looks;
 use read::{Listed, Log, Place};
 
 /// Longer than the sweep leaves what nothing refers to: a day, and a day for it to run.
@@ -77,8 +79,10 @@ pub(super) fn run(
         gateways: &ask.gateway,
         slack_ms,
     };
+    let mut looks = Looks::of(log.accesses.iter().map(|(_, access, _)| access));
     for (number, access, name) in &log.accesses {
-        match judge.judge(access, *name) {
+        let judged = judge.judge(access, *name);
+        match looks.hold(judged, access, (*name, &catalog.snapshots)) {
             Judged::Covered => told.covered = told.covered.saturating_add(1),
             Judged::Undecided => told.undecided = told.undecided.saturating_add(1),
             Judged::Around(kind) => {
