@@ -335,7 +335,8 @@ fn founding(vault: &Vault, project: &ProjectName, owner: &PrincipalId) -> Result
         purpose: Some(PURPOSE.to_owned()),
         permit: Some(PERMIT.to_owned()),
         starts: vault.now(),
-        expires: Some(vault.now().plus_millis(YEAR_MS)),
+        // An office has no end; what she gives may then have any.
+        expires: None,
         approver: owner.clone(),
         created: vault.now(),
         terms: Terms::default(),
