@@ -36,8 +36,6 @@ pub(super) fn run(
     Ok(Exit::Done)
 }
 
-/// Reads the configuration, with hints where it cannot be had. The one of the directory that a
-/// command runs in is taken only where nobody else could have laid it there.
 /// How issuers that are at fault are mended.
 pub(super) const ISSUERS_MEND: &str = "docs/sign-in.md, \"Whom the vault believes\", explains the \
                                        file; a gateway takes it again by itself once it is mended";
@@ -59,7 +57,8 @@ fn issuers(config: &Config) -> Result<(), CliError> {
     Err(CliError::new(Exit::Usage, told).hint(ISSUERS_MEND))
 }
 
-/// Reads the configuration, with hints where it cannot be had.
+/// Reads the configuration, with hints where it cannot be had. The one of the directory that a
+/// command runs in is taken only where nobody else could have laid it there.
 pub fn load(path: &Path) -> Result<Config, CliError> {
     let config = if path == Path::new(CONFIG) {
         Config::load_found(path)
