@@ -288,10 +288,9 @@ impl Guard {
             let entries = cache.subjects.len().max(cache.credentials.len());
             let others = cache.sessions.len().max(cache.links.len());
             let others = others.max(cache.publications.len()).max(cache.jobs.len());
-            let others = others
-                .max(cache.claimants.len())
-                .max(cache.lifecycles.len());
-            let entries = entries.max(others).max(cache.datasets.len());
+            let rest = cache.claimants.len().max(cache.lifecycles.len());
+            let rest = rest.max(cache.datasets.len());
+            let entries = entries.max(others).max(rest);
             if entries >= limits::GUARD_CACHE_MAX {
                 cache.clear();
             }
