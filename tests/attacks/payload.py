@@ -9,7 +9,7 @@ import time
 import zlib
 
 from common import *
-from wire import EMPTY_SHA256, UNSIGNED, Signer, exchange, path_of
+from wire import EMPTY_SHA256, UNSIGNED, Signer, connect, exchange, head_of, path_of
 
 SIGNED_CHUNKS = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
 SIGNED_TRAILER = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER"
@@ -285,6 +285,34 @@ def _():
     grown_mib = (peak[0] - before) // 1024
     equal(grown_mib < 64, True, f"{answer.status}, grew by {grown_mib} MiB:")
     request(OWNER, "DELETE", BUCKET, PREFIX + "one-chunk")
+
+
+@check("XML that comes byte by byte grows the server's memory by less than 64 MiB", when=os.environ.get("KLUIS_PID"))
+def _():
+    pid, path = os.environ["KLUIS_PID"], path_of(BUCKET, PREFIX + "dripped")
+    before, peak, streams = resident_kib(pid), 0, []
+    headers = Signer(OWNER).headers("PUT", path, [("tagging", "")], {"content-length": "2000000"}, UNSIGNED)
+    try:
+        for _ in range(20):
+            stream = connect(OWNER, 30)
+            streams.append(stream)
+            stream.sendall(head_of("PUT", path + "?tagging", {"host": OWNER.host, **headers}))
+        # The connection's first buffers are used up; from then on each byte would hold one of its own.
+        for piece in (4000, 4000, 300):
+            time.sleep(0.3)
+            for stream in streams:
+                stream.sendall(b"a" * piece)
+        for round in range(15_000):
+            for stream in streams:
+                stream.send(b"a")
+            if round % 1000 == 0:
+                peak = max(peak, resident_kib(pid))
+        peak = max(peak, resident_kib(pid))
+    finally:
+        for stream in streams:
+            stream.close()
+    grown_mib = (peak - before) // 1024
+    equal(grown_mib < 64, True, f"grew by {grown_mib} MiB:")
 
 
 done()

@@ -195,7 +195,7 @@ impl Vault {
         }
         let project = &grant.project;
         let mut held = self.catalog.grants_of(project, approver).await?;
-        for group in self.catalog.groups_of(approver).await? {
+        for group in self.groups_in_force(approver).await? {
             held.extend(self.catalog.grants_of(project, &group).await?);
         }
         if held.iter().any(|basis| self.lends(basis, grant)) {

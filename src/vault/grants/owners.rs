@@ -96,10 +96,24 @@ impl Vault {
         who: &PrincipalId,
         like: &Grant,
     ) -> Result<bool, VaultError> {
-        let groups = self.catalog.groups_of(who).await?;
+        let groups = self.groups_in_force(who).await?;
         let hers = |grant: &&Grant| grant.principal == *who || groups.contains(&grant.principal);
         let mut hers = all.iter().filter(hers);
         Ok(hers.any(|grant| self.makes_owner(grant) && lasts(grant) >= lasts(like)))
+    }
+
+    /// The groups that somebody is in and that give her anything: none that is suspended.
+    pub(in crate::vault) async fn groups_in_force(
+        &self,
+        who: &PrincipalId,
+    ) -> Result<Vec<PrincipalId>, VaultError> {
+        let mut serving = Vec::new();
+        for group in self.catalog.groups_of(who).await? {
+            if self.guard.bar(&group).await?.is_none() {
+                serving.push(group);
+            }
+        }
+        Ok(serving)
     }
 
     /// An owner by these grants who lasts as long as `like` does, under one more: what the catalog

@@ -220,6 +220,33 @@ async fn who_is_lent_an_office_cannot_keep_it() {
     }
 }
 
+/// A suspended group lends nothing: not its lasting office to who has a shorter one of her own.
+#[tokio::test]
+async fn a_suspended_groups_office_lends_nothing() {
+    let world = World::new().await;
+    let (local, vault) = (world.call(None), &world.vault);
+    let board: PrincipalId = "board".parse().unwrap();
+    vault.create_group(&local, board.clone()).await.unwrap();
+    world.grant("board", "owner").await;
+    let bea = person(&world, "bea").await;
+    vault.add_member(&local, board.clone(), bea).await.unwrap();
+    let mut office = world.draft("bea", "owner");
+    office.expires = Some(office.starts.plus_millis(600_000));
+    world.make_grant(office).await.unwrap();
+    let make = async || {
+        let mut reader = world.draft("stan", "reader");
+        reader.approver = "bea".parse().unwrap();
+        let call = world.call(Some("bea"));
+        kind(vault.create_grant(&call, reader).await)
+    };
+    assert_eq!(make().await, None);
+    vault.suspend(&local, board, true).await.unwrap();
+    assert_eq!(make().await, Some(ErrorKind::InvalidArgument));
+    let olivia = grant_of(&world, "olivia").await;
+    let told = withdraw(&world, Some("bea"), olivia).await;
+    assert_eq!(told, Some(ErrorKind::AccessDenied));
+}
+
 /// The same by way of a proposal that she approves.
 #[tokio::test]
 async fn who_is_lent_an_office_approves_nothing_that_outlasts_it() {
