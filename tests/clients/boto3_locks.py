@@ -86,7 +86,7 @@ def _():
     for seen in (s3.head_object, s3.get_object):
         equal(seen(Bucket=BUCKET, Key="logs/told").get("Expiration"), told)
         equal(seen(Bucket=BUCKET, Key="logs/told", VersionId=made["VersionId"]).get("Expiration"), None)
-        equal(seen(Bucket=BUCKET, Key="own").get("Expiration"), None)
+        equal(seen(Bucket=BUCKET, Key="default").get("Expiration"), None)
     s3.delete_bucket_lifecycle(Bucket=BUCKET)
     equal(s3.head_object(Bucket=BUCKET, Key="logs/told").get("Expiration"), None)
     equal(code(s3.get_bucket_lifecycle_configuration), "NoSuchLifecycleConfiguration")
