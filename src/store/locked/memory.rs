@@ -95,6 +95,7 @@ impl LockMemory {
         self.now.fetch_add(ms, Ordering::SeqCst);
     }
 
+    #[cfg(feature = "audit")]
     pub(crate) fn set(&self, now: Timestamp) {
         self.now.store(now.millis(), Ordering::SeqCst);
     }
