@@ -234,6 +234,7 @@ def main() -> int:
     syslog = Syslog(dir, "rsyslog", ports[0]).start(*trusted)
     otlp = Otlp(dir, "otlp", ports[1]).start(*trusted)
     (dir / "token").write_text("a-token\n")
+    (dir / "token").chmod(0o600)
     vault = Vault(dir / "vault", {
         "proof": {"interval": "200ms"},
         # rsyslog ends its sessions without close_notify where GnuTLS does its TLS.
