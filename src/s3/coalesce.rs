@@ -105,15 +105,19 @@ where
     fn size_hint(&self) -> SizeHint {
         let next = self.next.as_ref().and_then(Frame::data_ref);
         let here = self.held.len().saturating_add(next.map_or(0, Bytes::len));
-        let here = u64::try_from(here).unwrap_or(u64::MAX);
-        let inner = self.inner.size_hint();
-        let mut hint = SizeHint::new();
-        hint.set_lower(inner.lower().saturating_add(here));
-        if let Some(upper) = inner.upper() {
-            hint.set_upper(upper.saturating_add(here));
-        }
-        hint
+        longer(&self.inner.size_hint(), here)
     }
+}
+
+/// How much is left of a body in front of which so many bytes are.
+pub(super) fn longer(inner: &SizeHint, bytes: usize) -> SizeHint {
+    let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+    let mut hint = SizeHint::new();
+    hint.set_lower(inner.lower().saturating_add(bytes));
+    if let Some(upper) = inner.upper() {
+        hint.set_upper(upper.saturating_add(bytes));
+    }
+    hint
 }
 
 #[cfg(test)]

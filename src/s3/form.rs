@@ -16,6 +16,8 @@ use http::request::Parts;
 use http::{HeaderValue, Method, header};
 use http_body::{Body, Frame, SizeHint};
 
+use super::coalesce::longer;
+
 /// A boundary is no longer (RFC 2046, section 5.1.1).
 const BOUNDARY_BYTES_MAX: usize = 70;
 
@@ -113,14 +115,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Led<B> {
 
     fn size_hint(&self) -> SizeHint {
         let lead = self.lead.as_ref().map_or(0, Bytes::len);
-        let lead = u64::try_from(lead).unwrap_or(u64::MAX);
-        let inner = self.inner.size_hint();
-        let mut hint = SizeHint::new();
-        hint.set_lower(inner.lower().saturating_add(lead));
-        if let Some(upper) = inner.upper() {
-            hint.set_upper(upper.saturating_add(lead));
-        }
-        hint
+        longer(&self.inner.size_hint(), lead)
     }
 }
 
