@@ -141,8 +141,10 @@ impl Vault {
             value,
         };
         let result = self.commit(vec![mutation]).await;
-        // When objects expire is cached.
-        self.guard.forget();
+        if kind == SettingKind::Lifecycle {
+            // When objects expire is cached; of the other settings nothing is.
+            self.guard.forget();
+        }
         recorded.settle(result)
     }
 }

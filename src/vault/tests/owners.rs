@@ -92,15 +92,21 @@ async fn az_3_the_last_owner_stays_whoever_withdraws() {
     assert_eq!(withdraw(&world, Some("oscar"), reader).await, None);
 }
 
-/// Both were judged while the other was an owner; the catalog's writer then comes to both commits.
-#[tokio::test]
-async fn az_3_two_owners_who_withdraw_each_other_leave_one() {
+/// A vault whose commits wait until the gate lets them.
+async fn gated() -> (World, Arc<Gate>) {
     let mut world = World::new().await;
     let gate = Gate::new(u64::MAX, false);
     world.rewire(|mut parts| {
         parts.catalog = Arc::new(Gated::<SharedCatalog>::new(parts.catalog, &gate));
         parts
     });
+    (world, gate)
+}
+
+/// Both were judged while the other was an owner; the catalog's writer then comes to both commits.
+#[tokio::test]
+async fn az_3_two_owners_who_withdraw_each_other_leave_one() {
+    let (world, gate) = gated().await;
     person(&world, "oscar").await;
     let oscar = world.grant("oscar", "owner").await;
     let olivia = grant_of(&world, "olivia").await;
@@ -353,12 +359,7 @@ async fn a_group_owns_as_far_as_somebody_in_it_does() {
 /// Both were judged while there was another owner.
 #[tokio::test]
 async fn two_owners_who_bar_each_other_leave_one() {
-    let mut world = World::new().await;
-    let gate = Gate::new(u64::MAX, false);
-    world.rewire(|mut parts| {
-        parts.catalog = Arc::new(Gated::<SharedCatalog>::new(parts.catalog, &gate));
-        parts
-    });
+    let (world, gate) = gated().await;
     person(&world, "oscar").await;
     world.grant("oscar", "owner").await;
     let olivia = grant_of(&world, "olivia").await;
