@@ -1,7 +1,7 @@
 //! The rules of the house, held by a test: what may name what, what the cores are free of, how
 //! large a file may be, and that the pages speak of what is there. `ARCHITECTURE.md` has the map.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// The rooms from the bottom up, each with the rooms below it that it may name.
@@ -410,6 +410,39 @@ fn decisions_are_numbered_and_whole() {
             assert!(text.contains(&format!("## {part}")), "{name} has no {part}");
         }
     }
+}
+
+/// Decision 2 gives a reason for each crate that `Cargo.toml` names, and lists its features.
+#[test]
+fn every_dependency_has_its_reason() {
+    let mut asked = BTreeMap::<String, BTreeSet<String>>::new();
+    let mut section = "";
+    let package = read(&root().join("Cargo.toml"));
+    for line in package.lines() {
+        if line.starts_with('[') {
+            section = line;
+        } else if let Some((name, rest)) = line.split_once(" = ")
+            && section.ends_with("dependencies]")
+        {
+            let list = rest.split_once("features = [").map_or("", |(_, list)| list);
+            let list = list.split(']').next().unwrap_or_default();
+            let features = list.split('"').skip(1).step_by(2).map(str::to_owned);
+            asked.entry(name.to_owned()).or_default().extend(features);
+        }
+    }
+    assert!(asked.len() >= 60, "only {} dependencies seen", asked.len());
+    let text = read(&root().join("docs/decisions/0002-dependencies.md"));
+    for row in text.lines().filter(|line| line.starts_with("| `")) {
+        let cells: Vec<&str> = row.split('|').collect();
+        let mut expected = BTreeSet::new();
+        for name in quoted(cells[1]) {
+            let features = asked.remove(name);
+            expected.extend(features.unwrap_or_else(|| panic!("{name} is no dependency")));
+        }
+        let listed: BTreeSet<String> = quoted(cells[3]).map(str::to_owned).collect();
+        assert_eq!(listed, expected, "the features of{}", cells[1]);
+    }
+    assert!(asked.is_empty(), "decision 2 does not name {asked:?}");
 }
 
 /// Markdown pages, by name.
