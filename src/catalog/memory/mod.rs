@@ -1,7 +1,8 @@
-//! The catalog in memory: the model that the adapters are held to, and a double for other tests.
+//! The catalog in memory: the model that the adapters are held to, a double for other tests, and
+//! what `kluis recover --dry-run` rebuilds a lost catalog into.
 //!
 //! Plain maps under one lock, nothing counted, nothing indexed: simple enough to be believed, too
-//! slow to be used. Nothing outlives it.
+//! slow to be served from. Nothing outlives it.
 
 mod access;
 mod approvals;
