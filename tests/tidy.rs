@@ -455,16 +455,35 @@ fn pages() -> Vec<(String, String)> {
 #[test]
 fn links_between_pages_lead_somewhere() {
     for (name, text) in pages() {
-        let folder = root().join(&name).parent().expect("a folder").to_owned();
+        let page = root().join(&name);
         for (at, _) in text.match_indices("](") {
             let target: String = text[at + 2..].chars().take_while(|c| *c != ')').collect();
-            let file = target.split('#').next().unwrap_or_default();
-            if file.is_empty() || target.contains("://") {
+            if target.contains("://") {
                 continue;
             }
-            assert!(folder.join(file).exists(), "{name} links to {target}");
+            let (file, chapter) = target.split_once('#').unwrap_or((&target, ""));
+            let other = match file {
+                "" => page.clone(),
+                file => page.parent().expect("a folder").join(file),
+            };
+            assert!(other.exists(), "{name} links to {target}");
+            let found = chapter.is_empty() || chapters(&read(&other)).contains(chapter);
+            assert!(found, "{name} links to {target}, which has no such chapter");
         }
     }
+}
+
+/// The names by which links lead to a page's chapters, as forges make them of headings.
+fn chapters(page: &str) -> BTreeSet<String> {
+    let headings = page.lines().filter(|line| line.starts_with('#'));
+    let names = headings.map(|line| {
+        let words = line.trim_start_matches('#').trim().to_lowercase();
+        let letters = words
+            .chars()
+            .filter(|c| c.is_alphanumeric() || " -_".contains(*c));
+        letters.map(|c| if c == ' ' { '-' } else { c }).collect()
+    });
+    names.collect()
 }
 
 /// The texts between backticks of a page.
