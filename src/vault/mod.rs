@@ -179,6 +179,8 @@ pub struct Vault {
     prover: OnceLock<Arc<Prover>>,
     attempts: people::attempts::Attempts,
     shares: Arc<log::share::Shares>,
+    /// What packs hold that nobody has taken.
+    packed: Arc<versions::room::Room>,
     /// How often organisations ask.
     tellers: people::pace::Pace<String>,
     /// One change of an organisation's people after the other.
@@ -203,6 +205,7 @@ impl Vault {
             entropy: parts.entropy,
             attempts: people::attempts::Attempts::new(settings.attempts),
             shares: log::share::Shares::new(limits::JOURNAL_OPEN_SHARE),
+            packed: versions::room::Room::new(limits::PACKS_HELD_BYTES_MAX),
             settings,
             snapshots: snapshot::Progress::default(),
             indexes: versions::release::Indexes::default(),

@@ -1,5 +1,6 @@
 """What the attacks share: who attacks, what is attacked, and what must be true afterwards."""
 
+import pathlib
 import uuid
 
 from lib import JOB, OWNER, STRANGER, check, done, equal  # noqa: F401
@@ -37,3 +38,8 @@ def refused(answer: Answer, *statuses: int) -> None:
     else:
         equal(answer.status == 0 or 400 <= answer.status < 500, True, f"{answer}, not a refusal:")
     equal(b"panicked" in answer.body, False, "a panic in the answer:")
+
+
+def resident_kib(pid: str) -> int:
+    status = pathlib.Path(f"/proc/{pid}/status").read_text()
+    return int(status.split("VmRSS:")[1].split()[0])

@@ -3,7 +3,6 @@
 import base64
 import hashlib
 import os
-import pathlib
 import threading
 import time
 import zlib
@@ -248,11 +247,6 @@ def _():
         return upload.send()
 
     must_not_store("after-the-end", send)
-
-
-def resident_kib(pid: str) -> int:
-    status = pathlib.Path(f"/proc/{pid}/status").read_text()
-    return int(status.split("VmRSS:")[1].split()[0])
 
 
 @check("one chunk of 512 MiB grows the server's memory by less than 64 MiB", when=os.environ.get("KLUIS_PID"))

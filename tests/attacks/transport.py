@@ -1,5 +1,9 @@
 """Below S3: HTTP that smuggles, floods, stalls or is none. After each of it the server still serves."""
 
+import hashlib
+import json
+import os
+import socket
 import threading
 import time
 
@@ -144,6 +148,38 @@ def _():
         for stream in stalled:
             stream.close()
     is_absent("stalled")
+
+
+@check("100 packs that nobody reads hold less than 64 MiB, and reads go on", when=os.environ.get("KLUIS_PID"))
+def _():
+    for number in range(10, 22):
+        put(f"packed/{number}", bytes(1 << 20))
+    published = request(OWNER, "POST", f".kluis/v1/versions/{BUCKET}")
+    equal(published.status, 201, f"{published}")
+    version = json.loads(published.body)["number"]
+    path = f"/.kluis/v1/versions/{BUCKET}--v{version}/pack"
+    body = json.dumps({"runs": [{"from": f"{PREFIX}packed/10", "count": 12}]}).encode()
+    before, stalled = resident_kib(os.environ["KLUIS_PID"]), []
+    try:
+        for _ in range(100):
+            headers = Signer(OWNER).headers("POST", path, [], {}, hashlib.sha256(body).hexdigest())
+            stream = connect(OWNER, 30)
+            stalled.append(stream)
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            stream.sendall(head_of("POST", path, {"host": OWNER.host, **headers, "content-length": str(len(body))}) + body)
+        time.sleep(2)
+        equal(stalled[0].recv(15), b"HTTP/1.1 200 OK", "the first of them:")
+        grown_mib = (resident_kib(os.environ["KLUIS_PID"]) - before) // 1024
+        equal(grown_mib < 64, True, f"grew by {grown_mib} MiB:")
+        is_old("target")
+        start, signed = time.monotonic(), Signer(JOB).headers("POST", path, [], {}, hashlib.sha256(body).hexdigest())
+        another = exchange(JOB, "POST", path, {**signed, "content-length": str(len(body))}, [body])
+        equal((another.status, another.whole, len(another.body) > 12 << 20), (200, True, True), f"another's: {another}")
+        equal(time.monotonic() - start < 5, True, "seconds for it:")
+    finally:
+        for stream in stalled:
+            stream.close()
+    refused(request(STRANGER, "POST", path.lstrip("/"), body=body), 403, 404)
 
 
 @check("a download that is broken off, many times at once")

@@ -4,10 +4,12 @@
 mod bodies;
 mod grants;
 mod node;
+mod packs;
 
 pub use bodies::*;
 pub use grants::*;
 pub use node::*;
+pub use packs::*;
 
 /// A bucket's name (S3).
 pub const BUCKET_NAME_BYTES_MAX: usize = 63;
@@ -434,10 +436,6 @@ pub const STRAIGHT_SECONDS: u64 = 55;
 pub const STRAIGHT_CONNECTIONS_MAX: usize = 32;
 /// Blobs of one object that one question for URLs names: their names fit into one record.
 pub const STRAIGHT_BLOBS_MAX: usize = 48;
-/// Plaintext bytes of an object that is sent in a pack: as many as one chunk of a mount holds.
-pub const PACK_OBJECT_BYTES_MAX: u64 = 1024 * 1024;
-/// Sealed bytes of one pack.
-pub const PACK_BYTES_MAX: u64 = 16 * 1024 * 1024;
 
 /// Letters of a partition's name.
 pub const PARTITION_NAME_BYTES_MAX: usize = 30;

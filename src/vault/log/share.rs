@@ -25,6 +25,11 @@ pub(in crate::vault) struct Share {
     who: PrincipalId,
 }
 
+/// Who answers for a session: a workload's person, else whoever it is; nobody for the host itself.
+pub(in crate::vault) fn answerable(session: &Session) -> Option<&PrincipalId> {
+    session.responsible.as_ref().or(session.principal.as_ref())
+}
+
 impl Shares {
     /// At most so many for each.
     pub(in crate::vault) fn new(most: usize) -> Arc<Self> {
@@ -44,7 +49,7 @@ impl Shares {
         self: &Arc<Self>,
         session: &Session,
     ) -> Result<Option<Share>, VaultError> {
-        let Some(who) = session.responsible.as_ref().or(session.principal.as_ref()) else {
+        let Some(who) = answerable(session) else {
             return Ok(None);
         };
         let mut open = self.open();

@@ -42,6 +42,7 @@ mod near;
 mod notices;
 mod objects;
 mod owners;
+mod packs;
 mod part;
 mod people;
 mod policy;

@@ -6,29 +6,27 @@
 //! before its first byte, as every read has.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use bytes::{BufMut as _, Bytes, BytesMut};
 use futures_util::future::try_join_all;
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt as _, stream};
-use sync_wrapper::SyncStream;
 
 use crate::catalog::PublicationRow;
 use crate::ledger::{Handed, Intent, run_words};
 use crate::seal::layout;
 use crate::store::{SharedStore, StoreError};
-use crate::types::{Action, BlobId, Clock, ObjectKey, Timestamp, limits};
+use crate::types::{Action, BlobId, ObjectKey, limits};
 use crate::vault::access::guard::{Authorized, Lease, policy_ref};
 use crate::vault::error::{ErrorKind, VaultError};
 use crate::vault::log::record::Recorded;
+use crate::vault::log::share::answerable;
+use crate::vault::versions::ending::{Ending, LATE};
 use crate::vault::versions::release::{Run, checked, in_use};
+use crate::vault::versions::room::{Desk, Taken};
 use crate::vault::{Call, PlainBody, Vault};
-
-/// How long one answer may take, in ms: its right is not judged again for each object.
-const ANSWER_MS_MAX: u64 = 20_000;
-/// Blobs that are fetched at once for one answer, and their bytes.
-const AT_ONCE: usize = 32;
-const AT_ONCE_BYTES: u64 = 4 * 1024 * 1024;
 
 /// One small object on its way.
 struct Item {
@@ -39,6 +37,32 @@ struct Item {
     whole: u64,
 }
 
+impl Item {
+    /// How long its frame is.
+    fn frame_bytes(&self) -> u64 {
+        let key = u64::try_from(self.key.as_str().len()).unwrap_or(u64::MAX);
+        self.whole.saturating_add(key).saturating_add(FRAME_BYTES)
+    }
+}
+
+/// Lengths of a key and of a blob.
+const FRAME_BYTES: u64 = 2 + 4;
+
+/// A frame, whose room is taken until the socket has taken it.
+struct Frame {
+    bytes: BytesMut,
+    _room: Taken,
+}
+
+impl AsRef<[u8]> for Frame {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+/// Objects as they were fetched, in order.
+type Fetched = BoxStream<'static, (Item, Result<Frame, StoreError>)>;
+
 /// A run that was decided on.
 struct Planned {
     intent: Intent,
@@ -48,11 +72,11 @@ struct Planned {
 
 /// An answer that is being sent.
 struct Sending {
-    fetched: BoxStream<'static, (Item, Result<Bytes, StoreError>)>,
+    fetched: Fetched,
     records: Vec<(Recorded, Option<VaultError>)>,
     lease: Lease,
-    clock: Arc<dyn Clock>,
-    until: Timestamp,
+    /// Its time is over.
+    over: Arc<AtomicBool>,
 }
 
 impl Vault {
@@ -97,16 +121,17 @@ impl Vault {
             self.note(call, Self::intent_of(call, &proof), Ok(()))
                 .await?;
         }
-        let now = self.clock.now().millis();
+        let desk = self.packed.desk(answerable(&call.session).cloned());
+        let over = Arc::new(AtomicBool::new(false));
         let sending = Sending {
-            fetched: fetched(Arc::clone(&self.store), items),
+            fetched: fetched(Arc::clone(&self.store), desk, items),
             records: recorded.into_iter().map(|one| (one, None)).collect(),
             lease: proof.lease(),
-            clock: Arc::clone(&self.clock),
-            until: Timestamp::from_millis(now.saturating_add(ANSWER_MS_MAX)),
+            over: Arc::clone(&over),
         };
         let body = stream::unfold(Some(sending), |sending| async { sending?.advance().await });
-        Ok(Box::pin(SyncStream::new(Box::pin(body))))
+        let time = Duration::from_millis(limits::PACK_MS_MAX);
+        Ok(Box::pin(Ending::after(time, body.boxed(), over)))
     }
 
     async fn plan_run(
@@ -182,64 +207,75 @@ fn limit(plans: &mut [Planned], number: u32) {
     }
 }
 
-/// Fetches blobs side by side; they come in order.
-fn fetched(
-    store: SharedStore,
-    items: Vec<Item>,
-) -> BoxStream<'static, (Item, Result<Bytes, StoreError>)> {
+/// Fetches blobs side by side, each as soon as there is room for it; they come in order.
+fn fetched(store: SharedStore, desk: Arc<Desk>, items: Vec<Item>) -> Fetched {
     let total: u64 = items.iter().map(|item| item.whole).sum();
     let count = u64::try_from(items.len()).unwrap_or(u64::MAX);
     let mean = total.checked_div(count).unwrap_or_default().max(1);
-    let fit = AT_ONCE_BYTES.checked_div(mean).unwrap_or_default();
-    let at_once = usize::try_from(fit).unwrap_or(AT_ONCE).clamp(2, AT_ONCE);
-    let fetch = move |item: Item| {
-        let store = Arc::clone(&store);
+    let fit = limits::PACK_AT_ONCE_BYTES
+        .checked_div(mean)
+        .unwrap_or_default();
+    let most = limits::PACK_AT_ONCE;
+    let at_once = usize::try_from(fit).unwrap_or(most).clamp(2, most);
+    let room = move |item: Item| {
+        let desk = Arc::clone(&desk);
         async move {
-            let sealed = whole(&store, &item).await;
-            (item, sealed)
+            let room = desk.take(item.frame_bytes()).await;
+            (item, room)
         }
     };
-    stream::iter(items).map(fetch).buffered(at_once).boxed()
+    let fetch = move |(item, room): (Item, Taken)| {
+        let store = Arc::clone(&store);
+        async move {
+            let bytes = framed(&store, &item).await;
+            let frame = bytes.map(|bytes| Frame { bytes, _room: room });
+            (item, frame)
+        }
+    };
+    let items = stream::iter(items).then(room);
+    items.map(fetch).buffered(at_once).boxed()
 }
 
-async fn whole(store: &SharedStore, item: &Item) -> Result<Bytes, StoreError> {
+/// The frame of an object: its sealed bytes as the store sends them, behind its key.
+async fn framed(store: &SharedStore, item: &Item) -> Result<BytesMut, StoreError> {
     let mut stream = store.get(item.blob, 0..item.whole, item.whole).await?;
-    let mut sealed = BytesMut::new();
+    let bytes = usize::try_from(item.frame_bytes()).unwrap_or_default();
+    let mut frame = BytesMut::with_capacity(bytes);
+    // A key has at most 1,024 bytes, a sealed blob here little more than a MiB.
+    let key = item.key.as_str().as_bytes();
+    frame.put_u16(u16::try_from(key.len()).unwrap_or(u16::MAX));
+    frame.extend_from_slice(key);
+    frame.put_u32(u32::try_from(item.whole).unwrap_or(u32::MAX));
     while let Some(piece) = stream.next().await {
-        sealed.extend_from_slice(&piece?);
+        frame.extend_from_slice(&piece?);
     }
-    Ok(sealed.freeze())
+    if frame.len() == bytes {
+        Ok(frame)
+    } else {
+        Err(StoreError::Length)
+    }
 }
 
 impl Sending {
     /// The next piece and the rest; at the end every record is closed.
     async fn advance(mut self) -> Option<(Result<Bytes, VaultError>, Option<Self>)> {
-        const LATE: VaultError =
-            VaultError::new(ErrorKind::Unavailable, "the answer takes too long");
-        while let Some((item, sealed)) = self.fetched.next().await {
-            let held = if self.clock.now() > self.until {
-                Err(LATE)
-            } else {
-                self.lease.check().await
-            };
-            if let Err(error) = held {
-                for (recorded, _) in self.records {
-                    recorded.cut(&error);
-                }
+        while let Some((item, frame)) = self.fetched.next().await {
+            if let Err(error) = self.lease.check().await {
+                self.cut(&error);
                 return Some((Err(error), None));
             }
             let Some((recorded, failed)) = self.records.get_mut(item.run) else {
                 continue;
             };
-            match sealed {
-                Ok(sealed) => {
+            match frame {
+                Ok(frame) => {
                     recorded.count(item.whole);
-                    return Some((Ok(framed(&item.key, &sealed)), Some(self)));
+                    return Some((Ok(Bytes::from_owner(frame)), Some(self)));
                 }
                 Err(error) => *failed = Some(error.into()),
             }
         }
-        for (recorded, failed) in self.records {
+        for (recorded, failed) in self.records.drain(..) {
             match failed {
                 Some(error) => recorded.fail(&error),
                 None => recorded.succeed(),
@@ -247,16 +283,18 @@ impl Sending {
         }
         None
     }
+
+    fn cut(&mut self, error: &VaultError) {
+        for (recorded, _) in self.records.drain(..) {
+            recorded.cut(error);
+        }
+    }
 }
 
-fn framed(key: &ObjectKey, sealed: &[u8]) -> Bytes {
-    let key = key.as_str().as_bytes();
-    let mut frame =
-        BytesMut::with_capacity(sealed.len().saturating_add(key.len()).saturating_add(6));
-    // A key has at most 1,024 bytes, a sealed blob here little more than a MiB.
-    frame.put_u16(u16::try_from(key.len()).unwrap_or(u16::MAX));
-    frame.extend_from_slice(key);
-    frame.put_u32(u32::try_from(sealed.len()).unwrap_or(u32::MAX));
-    frame.extend_from_slice(sealed);
-    frame.freeze()
+impl Drop for Sending {
+    fn drop(&mut self) {
+        if self.over.load(Ordering::Relaxed) {
+            self.cut(&LATE);
+        }
+    }
 }
