@@ -21,8 +21,8 @@ use super::shutdown::Shutdown;
 use crate::catalog::NoticeRow;
 use crate::config::Config;
 use crate::types::limits::WEBHOOK_ANSWER_BYTES_MAX;
-use crate::types::{ProjectName, Timestamp};
-use crate::vault::{EndingsSeen, SECRET_PREFIX, Vault, Webhook};
+use crate::types::{NoticeId, ProjectName, Timestamp};
+use crate::vault::{EndingsSeen, SECRET_PREFIX, Vault, VaultError, Webhook};
 
 /// How often it is looked whether something waits.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
@@ -217,7 +217,7 @@ struct Again {
 
 /// Sends what waits, each project's in a round of its own.
 pub(super) async fn push(vault: Arc<Vault>, sender: Arc<Sender>, shutdown: Shutdown) {
-    let mut rounds: JoinSet<(ProjectName, bool)> = JoinSet::new();
+    let mut rounds: JoinSet<(ProjectName, Round)> = JoinSet::new();
     let mut busy: HashSet<ProjectName> = HashSet::new();
     let mut again: HashMap<ProjectName, Again> = HashMap::new();
     loop {
@@ -225,13 +225,13 @@ pub(super) async fn push(vault: Arc<Vault>, sender: Arc<Sender>, shutdown: Shutd
             () = tokio::time::sleep(LOOK_EVERY) => {}
             () = shutdown.draining() => return,
         }
-        while let Some(Ok((project, all))) = rounds.try_join_next() {
+        while let Some(Ok((project, round))) = rounds.try_join_next() {
             busy.remove(&project);
             let before = again.remove(&project);
-            if !all {
+            if let Err(stopped) = round {
                 // Once for each outage.
                 if before.is_none() {
-                    tracing::warn!(%project, "the receiver of notices takes none");
+                    stopped.tell();
                 }
                 let after = before.map_or(AGAIN_MIN, |before| before.after.saturating_mul(2));
                 let after = after.min(AGAIN_MAX);
@@ -258,30 +258,55 @@ pub(super) async fn push(vault: Arc<Vault>, sender: Arc<Sender>, shutdown: Shutd
             if due && busy.insert(project.clone()) {
                 let (vault, sender) = (Arc::clone(&vault), Arc::clone(&sender));
                 rounds.spawn(async move {
-                    let all = round(&vault, &sender, &project).await;
-                    (project, all)
+                    let round = round(&vault, &sender, &project).await;
+                    (project, round)
                 });
             }
         }
     }
 }
 
-/// Sends what waits for one project's receiver; whether it took all.
-async fn round(vault: &Vault, sender: &Sender, project: &ProjectName) -> bool {
-    let (webhook, pushes) = match vault.pushes(project).await {
-        Ok(found) => found,
-        Err(error) => {
-            tracing::warn!(%project, reason = error.reason(), "notices wait");
-            return false;
+/// What a round came to.
+type Round = Result<(), Stopped>;
+
+/// Why a round did not send all. The operator's log says it without the project's name, which the
+/// vault's log has beside the notice's id.
+#[derive(Debug)]
+enum Stopped {
+    /// The receiver did not take this one.
+    Untaken(NoticeId),
+    /// The vault itself does not go on, with this one or with any.
+    Unable(Option<NoticeId>, VaultError),
+}
+
+impl Stopped {
+    fn tell(&self) {
+        match self {
+            Self::Untaken(notice) => tracing::warn!(%notice, "the receiver of notices takes none"),
+            Self::Unable(Some(notice), error) => {
+                tracing::warn!(%notice, reason = error.reason(), "notices wait");
+            }
+            Self::Unable(None, error) => {
+                tracing::warn!(reason = error.reason(), "notices wait");
+            }
         }
-    };
-    let mut all = true;
+    }
+}
+
+/// Sends what waits for one project's receiver.
+async fn round(vault: &Vault, sender: &Sender, project: &ProjectName) -> Round {
+    let found = vault.pushes(project).await;
+    let (webhook, pushes) = found.map_err(|error| Stopped::Unable(None, error))?;
+    let mut all = Ok(());
     for push in pushes {
+        let id = push.notice.id;
         let trying = vault.begin_push(webhook.as_ref(), &push).await;
         let ended = match (trying, &webhook) {
             (Ok(Some(trying)), Some(webhook)) => {
                 let sent = sender.send(webhook, &push.notice, vault.now()).await;
-                all &= sent.is_ok();
+                if sent.is_err() {
+                    all = Err(Stopped::Untaken(id));
+                }
                 // One that answers may take the next; one that does not would hold the round.
                 let reached = matches!(sent, Ok(()) | Err(Unsent::Status(_)));
                 let ended = vault.end_push(trying, sent).await;
@@ -292,11 +317,8 @@ async fn round(vault: &Vault, sender: &Sender, project: &ProjectName) -> bool {
         };
         match ended {
             Ok(true) => {}
-            Ok(false) => return false,
-            Err(error) => {
-                tracing::warn!(%project, reason = error.reason(), "notices wait");
-                return false;
-            }
+            Ok(false) => return Err(Stopped::Untaken(id)),
+            Err(error) => return Err(Stopped::Unable(Some(id), error)),
         }
     }
     all

@@ -1,8 +1,11 @@
 //! What owners are told of, and what waits for where their project has it sent.
 
+use std::io::Write;
+use std::sync::{Arc, Mutex};
+
 use super::support::{World, kind};
 use crate::catalog::{RosterKind, RosterRow};
-use crate::types::{ProjectName, SecretText, limits};
+use crate::types::{NoticeId, ProjectName, SecretText, limits};
 use crate::vault::{EndingsSeen, ErrorKind, SECRET_PREFIX, Vault, Webhook};
 
 const URL: &str = "https://hooks.example.org/services/opens-sesame";
@@ -200,6 +203,44 @@ async fn only_so_many_wait_and_what_is_told_is_told_all_the_same() {
         limits::WEBHOOK_ROUND_MAX,
         "a round"
     );
+}
+
+/// What is said to the operator's log meanwhile.
+#[derive(Clone, Default)]
+struct Said(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Said {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn the_operators_log_tells_of_a_notice_that_is_not_sent_and_names_nobody() {
+    let said = Said::default();
+    let lines = said.clone();
+    let log = tracing_subscriber::fmt().with_ansi(false);
+    let log = log.with_writer(move || lines.clone()).finish();
+    let _heard = tracing::subscriber::set_default(log);
+    let world = World::new().await;
+    let _secret = set(&world).await;
+    for _notice in 0..limits::WEBHOOK_WAITING_MAX {
+        assert_eq!(tried(&world).await, None);
+    }
+    assert_eq!(tried(&world).await, Some(ErrorKind::SlowDown));
+    let said = String::from_utf8(said.0.lock().unwrap().clone()).unwrap();
+    let line = said.lines().find(|line| line.contains("too many wait"));
+    let line = line.expect("the operator is told");
+    let id = line.split("notice=").nth(1).expect("by the notice's id");
+    assert!(id.parse::<NoticeId>().is_ok(), "{line}");
+    for name in ["icu", "ecg", "olivia", HOST] {
+        assert!(!said.contains(name), "{name} in {said}");
+    }
 }
 
 #[tokio::test]
