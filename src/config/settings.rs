@@ -371,7 +371,7 @@ settings! {
         host_approves: bool = false,
         /// A grant that no review confirms lapses so long after its approval; at least a day.
         review: Duration = DAY.saturating_mul(365),
-        /// The same of a grant that lets bytes out or shows the log.
+        /// The same of a grant that lets bytes out, shows the log or loosens locks.
         review_privileged: Duration = DAY.saturating_mul(92),
     }
     /// How confidential data is, in words (`docs/datasets.md`).

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use crate::catalog::{RosterKind, RosterRow};
-use crate::policy::{Bar, Grant, GrantEffect, ProjectPolicy, Standing, SubjectPolicy};
+use crate::policy::{Bar, Grant, GrantEffect, Policy, ProjectPolicy, Standing, SubjectPolicy};
 use crate::types::{Action, BucketName, DatasetName, PrincipalId, ProjectName, Rank};
 use crate::vault::access::guard::Guard;
 use crate::vault::people::session::Word;
@@ -19,6 +19,14 @@ pub(in crate::vault) fn claiming<'a>(
         Rests::Word(word) if word.is_in_groups() && own == Some(principal) => Some(word),
         Rests::Word(_) | Rests::Job(_) | Rests::Key(_) => None,
     }
+}
+
+/// Whether nobody gives herself this role: it lets bytes out, shows the log or loosens locks.
+pub(in crate::vault) fn takes_another(policy: &Policy, role: &str) -> bool {
+    let delicate = [Action::ObjectExport, Action::LogRead, Action::LockBypass];
+    delicate
+        .into_iter()
+        .any(|action| policy.role_allows(role, action))
 }
 
 fn is_approved(grant: &Grant) -> bool {
@@ -135,21 +143,15 @@ impl Guard {
         Ok(grants)
     }
 
-    /// Whether somebody would get by a grant what nobody gives herself: it lets bytes out or shows
-    /// the log, and she, or the person she acts for, approved it. Who is in a group later, or by
-    /// what her token claims, is not known when its grants are approved.
+    /// Whether somebody would get by a grant what nobody gives herself ([`takes_another`]): she, or
+    /// the person she acts for, approved it. Who is in a group later, or by what her token claims,
+    /// is not known when its grants are approved.
     async fn approved_herself(
         &self,
         grant: &Grant,
         principal: &PrincipalId,
     ) -> Result<bool, VaultError> {
-        let policy = self.policy();
-        let delicate = |action| policy.role_allows(&grant.role, action);
-        if grant.effect == GrantEffect::Deny
-            || ![Action::ObjectExport, Action::LogRead]
-                .into_iter()
-                .any(delicate)
-        {
+        if grant.effect == GrantEffect::Deny || !takes_another(&self.policy(), &grant.role) {
             return Ok(false);
         }
         let person = self.answers_for(principal).await?;

@@ -26,7 +26,7 @@ use crate::types::{
 /// When a grant lapses that no review confirms.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ReviewTimes {
-    /// Of what lets bytes out or shows the log, in milliseconds.
+    /// Of what lets bytes out, shows the log or loosens locks, in milliseconds.
     pub privileged_ms: u64,
     /// Of every other grant, in milliseconds.
     pub other_ms: u64,
@@ -39,7 +39,7 @@ pub struct GrantUse {
     pub grant: Grant,
     /// When a request was last allowed by it, to the minute or so.
     pub used: Option<Timestamp>,
-    /// Whether its role lets bytes out, shows the log or manages grants.
+    /// Whether its role lets bytes out, shows the log, loosens locks or manages grants.
     pub privileged: bool,
     /// Whether the policy has its role: without it the grant gives nothing, or denies everything.
     pub known: bool,

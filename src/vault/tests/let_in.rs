@@ -87,10 +87,12 @@ async fn az_6_nobody_approves_what_she_gets_through_her_workload() {
         ("olivia-bot", "olivia", "auditor", denied),
         ("olivia-bot", "olivia", "exporter", denied),
         ("olivia", "olivia-bot", "exporter", denied),
+        ("olivia", "olivia", "lock-breaker", denied),
+        ("olivia-bot", "olivia", "lock-breaker", denied),
         ("bots", "olivia", "auditor", denied),
         ("bots", "olivia-bot", "auditor", denied),
         ("olivia", "olivia", "auditor", denied),
-        // A right that neither shows the log nor lets bytes out, and others' rights.
+        // A right that neither shows the log, lets bytes out nor loosens locks, and others' rights.
         ("olivia-bot", "olivia", "reader", Ok(())),
         ("others", "olivia", "auditor", Ok(())),
         ("stan", "olivia", "exporter", Ok(())),

@@ -28,6 +28,14 @@ async fn locking() -> World {
     world
 }
 
+/// Another owner lets olivia loosen governance.
+async fn let_loosen(world: &World) {
+    world.grant("dirk", "owner").await;
+    let mut grant = world.draft("olivia", "lock-breaker");
+    grant.approver = "dirk".parse().unwrap();
+    world.make_grant(grant).await.unwrap();
+}
+
 fn days(world: &World, mode: RetentionMode, days: u64) -> Retention {
     let until = world.vault.now().plus_millis(days * DAY_MS);
     Retention { mode, until }
@@ -154,7 +162,7 @@ async fn governance_yields_to_who_may_bypass_and_to_nobody_else() {
     world.grant("stan", "lock-breaker").await;
     let denied = kind(delete(&world, "stan", at, true).await);
     assert_eq!(denied, Some(ErrorKind::AccessDenied));
-    world.grant("olivia", "lock-breaker").await;
+    let_loosen(&world).await;
     assert_eq!(kind(delete(&world, "olivia", at, false).await), kept);
     assert_eq!(retain(&world, "olivia", at, less, false).await, kept);
     assert_eq!(retain(&world, "olivia", at, less, true).await, None);
@@ -176,9 +184,50 @@ async fn governance_yields_to_who_may_bypass_and_to_nobody_else() {
 }
 
 #[tokio::test]
+async fn nobody_gives_herself_the_right_to_loosen() {
+    let world = locking().await;
+    let soft = Some(days(&world, RetentionMode::Governance, 9));
+    let version = write(&world, "k", soft).await.unwrap();
+    let local = world.call(None);
+    let (bot, olivia) = ("olivia-bot".parse().unwrap(), "olivia".parse().unwrap());
+    let made = world.vault.create_principal(&local, bot, Some(olivia));
+    made.await.unwrap();
+    let made = world.vault.create_group(&local, "keepers".parse().unwrap());
+    made.await.unwrap();
+    // Neither at once nor by a proposal that she then approves, neither to herself nor to what
+    // acts for her; no workload and no group holds it on anybody's word.
+    for (to, expected) in [
+        ("olivia", ErrorKind::AccessDenied),
+        ("olivia-bot", ErrorKind::AccessDenied),
+        ("job-1", ErrorKind::InvalidArgument),
+        ("keepers", ErrorKind::InvalidArgument),
+    ] {
+        let made = world.make_grant(world.draft(to, "lock-breaker")).await;
+        assert_eq!(made, Err(expected), "{to}");
+    }
+    let draft = world.draft("olivia", "lock-breaker");
+    let call = world.call(Some("olivia"));
+    let proposed = world.vault.propose_grant(&call, draft).await.unwrap();
+    let id = (&proposed.project, proposed.id);
+    let call = world.call(Some("olivia"));
+    let approved = world.vault.approve_grant(&call, id, None).await;
+    assert_eq!(kind(approved), Some(ErrorKind::AccessDenied));
+    let at = named("k", version);
+    assert_eq!(
+        kind(delete(&world, "olivia", at, true).await),
+        Some(ErrorKind::Locked)
+    );
+    // Another owner's word gives it.
+    world.grant("dirk", "owner").await;
+    let call = world.call(Some("dirk"));
+    world.vault.approve_grant(&call, id, None).await.unwrap();
+    assert_eq!(kind(delete(&world, "olivia", at, true).await), None);
+}
+
+#[tokio::test]
 async fn compliance_and_holds_yield_to_nobody() {
     let world = locking().await;
-    world.grant("olivia", "lock-breaker").await;
+    let_loosen(&world).await;
     let hard = days(&world, RetentionMode::Compliance, 9);
     let version = write(&world, "k", Some(hard)).await.unwrap();
     let at = named("k", version);
@@ -290,7 +339,7 @@ async fn locks_need_object_lock_and_a_future() {
 #[tokio::test]
 async fn a_loosened_lock_stands_in_the_log() {
     let world = locking().await;
-    world.grant("olivia", "lock-breaker").await;
+    let_loosen(&world).await;
     let soft = days(&world, RetentionMode::Governance, 9);
     let version = write(&world, "k", Some(soft)).await.unwrap();
     delete(&world, "olivia", named("k", version), true)

@@ -413,7 +413,7 @@ pub(in crate::vault) fn defaults() -> CardDefaults {
     }
 }
 
-/// Ten days for what lets bytes out or shows the log, a hundred for the rest.
+/// Ten days for what lets bytes out, shows the log or loosens locks, a hundred for the rest.
 pub(in crate::vault) const REVIEW: ReviewTimes = ReviewTimes {
     privileged_ms: 10 * 86_400_000,
     other_ms: 100 * 86_400_000,
