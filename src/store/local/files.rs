@@ -6,13 +6,14 @@ use std::io::{IoSlice, IoSliceMut};
 use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
 use rustix::buffer::spare_capacity;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{
-    AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, Stat, fstat, fsync, linkat, mkdirat,
-    openat, renameat_with, statat, unlinkat,
+    AtFlags, CWD, Dir, FileType, Mode, OFlags, RenameFlags, ResolveFlags, Stat, fstat, fsync,
+    linkat, mkdirat, openat, openat2, renameat_with, statat, unlinkat,
 };
 use rustix::io::{Errno, ReadWriteFlags, pread, preadv2, writev};
 
@@ -24,6 +25,11 @@ const DIRECTORY: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)
     .union(OFlags::NOFOLLOW)
     .union(OFlags::CLOEXEC);
+/// NONBLOCK: a pipe under a blob's name must not hang the opening.
+const READ: OFlags = OFlags::RDONLY
+    .union(OFlags::NOFOLLOW)
+    .union(OFlags::CLOEXEC)
+    .union(OFlags::NONBLOCK);
 const DIRECTORY_MODE: Mode = Mode::RWXU;
 const FILE_MODE: Mode = Mode::RUSR.union(Mode::WUSR);
 
@@ -39,6 +45,8 @@ pub(super) struct Files {
     tmp: OwnedFd,
     /// By the first byte of a name: 256.
     fans: Vec<OwnedFd>,
+    /// Whether this system can say that a call would wait for a disk; so it is until it cannot.
+    tells: AtomicBool,
 }
 
 impl Files {
@@ -63,7 +71,11 @@ impl Files {
         let fans = (0..=u8::MAX).map(|byte| subdirectory(&root, &format!("{byte:02x}")));
         let fans = fans.collect::<Result<_, _>>()?;
         fsync(&root).map_err(|e| failed("syncing the store's directory", e))?;
-        Ok(Self { tmp, fans })
+        Ok(Self {
+            tmp,
+            fans,
+            tells: AtomicBool::new(true),
+        })
     }
 
     fn fan(&self, id: BlobId) -> Result<BorrowedFd<'_>, StoreError> {
@@ -74,12 +86,43 @@ impl Files {
 
     /// Opens a blob for reading.
     pub(super) fn read(&self, id: BlobId) -> Result<OwnedFd, StoreError> {
-        // NONBLOCK: a pipe under a blob's name must not hang the opening.
-        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC | OFlags::NONBLOCK;
-        openat(self.fan(id)?, id.to_string(), flags, Mode::empty()).map_err(|e| match e {
+        openat(self.fan(id)?, id.to_string(), READ, Mode::empty()).map_err(|e| match e {
             Errno::NOENT => StoreError::NotFound,
             other => failed("opening a blob", other),
         })
+    }
+
+    /// A blob of exactly `whole` bytes and a range of it, if the system has name and bytes in
+    /// memory: the one thing here that does not block. What is wrong with the blob, [`Self::read`]
+    /// and [`holds`] say.
+    pub(super) fn read_cached(
+        &self,
+        id: BlobId,
+        range: &Range<u64>,
+        whole: u64,
+    ) -> Option<(OwnedFd, Bytes)> {
+        if !self.tells.load(Ordering::Relaxed) {
+            return None;
+        }
+        let opened = openat2(
+            self.fan(id).ok()?,
+            id.to_string(),
+            READ,
+            Mode::empty(),
+            ResolveFlags::CACHED | ResolveFlags::BENEATH,
+        );
+        let file = opened.inspect_err(|e| self.heed(*e)).ok()?;
+        holds(&file, whole).ok()?;
+        let chunk = cached(&file, range).inspect_err(|e| self.heed(*e)).ok()?;
+        Some((file, chunk))
+    }
+
+    /// An old kernel, a sandbox that forbids the call and a file system over a network wait
+    /// whether or not they are asked not to; they are not asked again.
+    fn heed(&self, e: Errno) {
+        if matches!(e, Errno::NOSYS | Errno::PERM | Errno::INVAL | Errno::OPNOTSUPP) {
+            self.tells.store(false, Ordering::Relaxed);
+        }
     }
 
     /// Removes a blob. Not synced: a blob that a crash brings back is swept again.
@@ -236,13 +279,18 @@ pub(super) fn read_at(file: &OwnedFd, range: &Range<u64>) -> Result<Bytes, Store
     Ok(chunk.into())
 }
 
-/// Reads exactly a range, or nothing if any of it would have to wait for a disk.
-pub(super) fn read_cached(file: &OwnedFd, range: &Range<u64>) -> Option<Bytes> {
-    let bytes = usize::try_from(range.end.saturating_sub(range.start)).ok()?;
+/// Reads exactly a range of at most one chunk, or errs if any of it would have to wait for a disk.
+pub(super) fn cached(file: &OwnedFd, range: &Range<u64>) -> Result<Bytes, Errno> {
+    let bytes = range.end.saturating_sub(range.start);
+    let bytes = usize::try_from(bytes).map_err(|_too_long| Errno::TOOBIG)?;
     let mut chunk = vec![0; bytes];
     let mut slices = [IoSliceMut::new(&mut chunk)];
-    let seen = preadv2(file, &mut slices, range.start, ReadWriteFlags::NOWAIT);
-    (seen == Ok(bytes)).then(|| chunk.into())
+    let seen = preadv2(file, &mut slices, range.start, ReadWriteFlags::NOWAIT)?;
+    if seen == bytes {
+        Ok(chunk.into())
+    } else {
+        Err(Errno::AGAIN)
+    }
 }
 
 /// A blob being written. **Dropped before [`Self::finish`] succeeded, it leaves nothing.**

@@ -92,21 +92,27 @@ impl BlobStore for LocalStore {
         if range.is_empty() || range.end > whole {
             return Err(StoreError::Length);
         }
-        let files = Arc::clone(&self.files);
         let first = chunk_of(&range);
         let rest = first.end..range.end;
-        let (file, chunk) = blocking(move || {
-            let file = files.read(id)?;
-            files::holds(&file, whole)?;
-            let chunk = files::read_at(&file, &first)?;
-            Ok((Arc::new(file), chunk))
-        })
-        .await?;
+        // To another thread and back costs more than a small read itself.
+        let (file, chunk) = match self.files.read_cached(id, &first, whole) {
+            Some(read) => read,
+            None => {
+                let files = Arc::clone(&self.files);
+                blocking(move || {
+                    let file = files.read(id)?;
+                    files::holds(&file, whole)?;
+                    let chunk = files::read_at(&file, &first)?;
+                    Ok((file, chunk))
+                })
+                .await?
+            }
+        };
         if rest.is_empty() {
             return Ok(Box::pin(stream::iter([Ok(chunk)])));
         }
         let ready = stream::iter([Ok(chunk)]);
-        let rest = stream::try_unfold((file, rest), |(file, mut rest)| async move {
+        let rest = stream::try_unfold((Arc::new(file), rest), |(file, mut rest)| async move {
             if rest.is_empty() {
                 return Ok(None);
             }
@@ -143,7 +149,7 @@ impl BlobStore for LocalStore {
 /// Reads a chunk: on this thread if the system has it in memory, which it mostly does when a file
 /// is read from front to end, else on one that may wait.
 async fn read(file: &Arc<OwnedFd>, range: Range<u64>) -> Result<Bytes, StoreError> {
-    if let Some(chunk) = files::read_cached(file, &range) {
+    if let Ok(chunk) = files::cached(file, &range) {
         return Ok(chunk);
     }
     let file = Arc::clone(file);
@@ -292,6 +298,36 @@ mod tests {
         fs::remove_dir(root.join("02")).unwrap();
         symlink(dir.path(), root.join("02")).unwrap();
         assert!(LocalStore::open(&root, &FixedClock).is_err());
+    }
+
+    /// What was just written is in memory: wherever the system can tell, no other thread is asked.
+    #[tokio::test]
+    async fn what_is_in_memory_is_read_where_it_is_asked_for() {
+        let (_dir, store) = store();
+        store.put(id(1), 5, body(b"bytes")).await.unwrap();
+        let file = store.files.read(id(1)).unwrap();
+        let tells = files::cached(&file, &(0..5)).is_ok();
+        let read = store.files.read_cached(id(1), &(1..4), 5);
+        assert_eq!(read.is_some(), tells);
+        assert!(read.is_none_or(|(_, bytes)| bytes[..] == b"yte"[..]));
+    }
+
+    #[tokio::test]
+    async fn what_is_wrong_with_a_blob_is_no_less_so_in_memory() {
+        let (dir, store) = store();
+        store.put(id(1), 5, body(b"bytes")).await.unwrap();
+        let root = dir.path().join("store");
+        let named = |n: u8| root.join(format!("{n:02x}")).join(id(n).to_string());
+        symlink(named(1), named(2)).unwrap();
+        fs::create_dir(named(3)).unwrap();
+        rustix::fs::mkfifoat(rustix::fs::CWD, named(4), rustix::fs::Mode::RUSR).unwrap();
+        for n in 2..6 {
+            assert!(store.files.read_cached(id(n), &(0..1), 5).is_none(), "{n}");
+        }
+        for (range, whole) in [(0..1, 4), (0..1, 6), (0..6, 6), (4..6, 5)] {
+            let read = store.files.read_cached(id(1), &range, whole);
+            assert!(read.is_none(), "{range:?} of {whole}");
+        }
     }
 
     #[tokio::test]
