@@ -208,10 +208,9 @@ impl SubjectPolicy {
         if let Some(bar) = self.barred {
             return self.deny(bar.rule());
         }
-        let Some(verdict) = self
-            .engine
-            .ask(ask.action.as_str(), self.request(place, ask.action))
-        else {
+        let holds = |role: &str| self.held.find(role, place).is_some();
+        let request = || self.request(place, ask.action);
+        let Some(verdict) = self.engine.ask(ask.action.as_str(), holds, request) else {
             return self.deny(FAULT_ENGINE);
         };
         let wanted = if verdict.allowed { "allow" } else { "deny" };

@@ -2,7 +2,7 @@
 //! which answers *allow* after a revocation, and never `load_policy`, which is not atomic.
 
 use std::collections::HashMap;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use casbin::function_map::OperatorFunction;
 use casbin::rhai::Dynamic;
@@ -12,6 +12,7 @@ use futures_util::FutureExt as _;
 use super::error::PolicyError;
 use super::held;
 use super::model::{EFFECT, LINE, Model, REQUEST};
+use super::verdicts::{Lit, Verdict, Verdicts};
 
 /// One line as casbin sees it: role, action, effect.
 pub(super) type Row = [String; 3];
@@ -20,7 +21,7 @@ pub(super) type Row = [String; 3];
 /// casbin evaluates every line that it has, at about a microsecond each, and the model's first
 /// condition, which is fixed, passes over all that name another action: they are left out here.
 pub(super) struct Engine {
-    matcher: String,
+    model: Model,
     lines: HashMap<String, Lines>,
 }
 
@@ -31,14 +32,7 @@ struct Lines {
     rows: Vec<Row>,
     /// `None` within when casbin refused them.
     enforcer: OnceLock<Option<Enforcer>>,
-}
-
-/// What casbin found.
-pub(super) struct Verdict {
-    /// The effect of all matching lines together.
-    pub(super) allowed: bool,
-    /// The matching lines, in order; a denying line ends them.
-    pub(super) rows: Vec<Vec<String>>,
+    verdicts: Verdicts,
 }
 
 impl Engine {
@@ -50,23 +44,41 @@ impl Engine {
             lines.entry(action.clone()).or_default().rows.push(row);
         }
         Self {
-            matcher: model.matcher.clone(),
+            model: model.clone(),
             lines,
         }
     }
 
     /// Asks about an action, which the request names too; `None` when the engine failed, which is
-    /// a deny.
-    pub(super) fn ask(&self, action: &str, request: Vec<Dynamic>) -> Option<Verdict> {
+    /// a deny. `holds` says of a role what the model's function says in this request.
+    pub(super) fn ask(
+        &self,
+        action: &str,
+        holds: impl Fn(&str) -> bool,
+        request: impl FnOnce() -> Vec<Dynamic>,
+    ) -> Option<Arc<Verdict>> {
         let Some(lines) = self.lines.get(action) else {
-            return Some(Verdict {
-                allowed: false,
-                rows: Vec::new(),
-            });
+            return Some(Arc::default());
         };
-        let made = lines
+        let answers = lines.rows.iter().map(|[role, ..]| holds(role));
+        let lit = Lit::of(answers).filter(|_| self.model.is_built_in);
+        if let Some(known) = lit.and_then(|lit| lines.verdicts.find(lit)) {
+            debug_assert_eq!(lines.enforce(&self.model, request()).as_ref(), Some(&*known));
+            return Some(known);
+        }
+        let verdict = Arc::new(lines.enforce(&self.model, request())?);
+        if let Some(lit) = lit {
+            lines.verdicts.keep(lit, &verdict);
+        }
+        Some(verdict)
+    }
+}
+
+impl Lines {
+    fn enforce(&self, model: &Model, request: Vec<Dynamic>) -> Option<Verdict> {
+        let made = self
             .enforcer
-            .get_or_init(|| enforcer(&self.matcher, &lines.rows).ok());
+            .get_or_init(|| enforcer(&model.matcher, &self.rows).ok());
         let (allowed, rows) = made.as_ref()?.enforce_ex(request).ok()?;
         Some(Verdict { allowed, rows })
     }
@@ -128,10 +140,8 @@ mod tests {
     fn a_failure_of_the_engine_is_no_verdict() {
         let engine = engine(&[LINE]);
         for values in [0, 1, 5, 7] {
-            assert!(
-                engine.ask(LINE[1], vec![Dynamic::UNIT; values]).is_none(),
-                "{values}"
-            );
+            let verdict = engine.ask(LINE[1], |_| true, || vec![Dynamic::UNIT; values]);
+            assert!(verdict.is_none(), "{values}");
         }
     }
 
@@ -141,7 +151,7 @@ mod tests {
         let texts = |text: &str| vec![Dynamic::from(text.to_owned()); 6];
         for values in [texts(""), texts("object.read"), vec![Dynamic::UNIT; 6]] {
             let allowed = engine
-                .ask(LINE[1], values)
+                .ask(LINE[1], |_| false, || values)
                 .is_some_and(|verdict| verdict.allowed);
             assert!(!allowed);
         }
@@ -149,7 +159,7 @@ mod tests {
 
     #[test]
     fn without_lines_nothing_is_asked_and_nothing_allowed() {
-        let verdict = engine(&[]).ask(LINE[1], vec![]).unwrap();
+        let verdict = engine(&[]).ask(LINE[1], |_| true, Vec::new).unwrap();
         assert!(!verdict.allowed && verdict.rows.is_empty());
     }
 }

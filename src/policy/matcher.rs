@@ -37,6 +37,11 @@ pub(super) fn check(text: &str) -> Result<(), ModelFault> {
     Ok(())
 }
 
+/// Whether a matcher is the two fixed conditions and nothing else.
+pub(super) fn is_fixed(text: &str) -> bool {
+    tokens(text).is_ok_and(|all| tokens(FIXED).is_ok_and(|fixed| all == fixed))
+}
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Token<'a> {
     Word(&'a str),

@@ -29,6 +29,7 @@ mod project;
 mod roles;
 mod shelf;
 mod source;
+mod verdicts;
 #[cfg(test)]
 mod testkit;
 #[cfg(test)]

@@ -19,6 +19,8 @@ pub(super) const EFFECT: &str = "some(where (p.eft == allow)) && !some(where (p.
 pub(super) struct Model {
     /// The matcher, as written.
     pub(super) matcher: String,
+    /// Whether it is the fixed conditions and nothing else.
+    pub(super) is_built_in: bool,
 }
 
 /// Which definition a section holds.
@@ -54,6 +56,7 @@ pub(super) fn read(text: &str) -> Result<Model, Vec<(usize, ModelFault)>> {
     match (faults.is_empty(), seen[3]) {
         (true, Some(matcher)) => Ok(Model {
             matcher: matcher.to_owned(),
+            is_built_in: matcher::is_fixed(matcher),
         }),
         _ => Err(faults),
     }

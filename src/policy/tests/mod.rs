@@ -4,5 +4,6 @@
 mod matrix;
 mod never;
 mod oracle;
+mod remembered;
 mod rules;
 mod terms;

@@ -18,3 +18,6 @@ pub const GRANT_PROPOSALS_OF_ONE_MAX: usize = 100;
 /// Bytes that changes of a project's grants may write into the log in an hour, as the rights that
 /// decisions rest on; beyond, none is made or approved until the next, and withdrawing goes on.
 pub const RIGHTS_BYTES_PER_HOUR_MAX: u64 = 256 * 1024 * 1024;
+/// Verdicts that are remembered of one set of roles and one action. A set of three roles has eight
+/// at most.
+pub const VERDICTS_MAX: usize = 64;
