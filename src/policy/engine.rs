@@ -63,7 +63,10 @@ impl Engine {
         let answers = lines.rows.iter().map(|[role, ..]| holds(role));
         let lit = Lit::of(answers).filter(|_| self.model.is_built_in);
         if let Some(known) = lit.and_then(|lit| lines.verdicts.find(lit)) {
-            debug_assert_eq!(lines.enforce(&self.model, request()).as_ref(), Some(&*known));
+            debug_assert_eq!(
+                lines.enforce(&self.model, request()).as_ref(),
+                Some(&*known)
+            );
             return Some(known);
         }
         let verdict = Arc::new(lines.enforce(&self.model, request())?);

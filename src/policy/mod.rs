@@ -29,11 +29,11 @@ mod project;
 mod roles;
 mod shelf;
 mod source;
-mod verdicts;
 #[cfg(test)]
 mod testkit;
 #[cfg(test)]
 mod tests;
+mod verdicts;
 
 pub use canon::grants_from_text;
 pub use check::{Finding, FindingKind, Severity, check, check_grants};

@@ -195,6 +195,9 @@ fn said_better(response: Response<Body>, scope: &Scope, asked: &Asked) -> Respon
     if response.status() != StatusCode::INTERNAL_SERVER_ERROR || scope.is_served() {
         return response;
     }
+    if scope.is_crowded() {
+        return of_error(S3ErrorCode::SlowDown.into());
+    }
     if scope.watch().exceeds_xml() {
         return of_error(S3ErrorCode::MaxMessageLengthExceeded.into());
     }

@@ -74,7 +74,7 @@ fn body_error(error: &(dyn Error + 'static)) -> BodyError {
         if let Some(raw) = error.downcast_ref::<RawBodyError>() {
             return match raw {
                 RawBodyError::Stalled => BodyError::Stalled,
-                RawBodyError::Broken(_) => BodyError::Short,
+                RawBodyError::Broken(_) | RawBodyError::Full => BodyError::Short,
                 RawBodyError::TooLarge => BodyError::Framing,
             };
         }

@@ -1,127 +1,124 @@
 //! Bodies that are gathered whole before anything of them is looked at: each is bounded, all of
-//! them together are, and so is their time. Bytes that trickle in hold no memory for ever.
+//! them together are, one caller's are, and so is their time.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http_body::Body as _;
+use http_body_util::BodyExt as _;
 use s3s::{Body, S3Error, S3ErrorCode, S3Result};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::room::{Caller, Full, Place, Room};
+use super::watch::{BoxError, RawBodyError};
 use crate::types::limits;
 
-/// What a permit of the semaphores stands for.
-const UNIT: usize = 1024;
-
-/// Whose word a body is.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Proof {
-    /// A credential has signed the request, or an organisation's is with it.
-    Proved,
-    /// Nobody is known yet.
-    Unproved,
-}
-
-/// The room for one kind of bodies.
-struct Room {
-    units: Arc<Semaphore>,
-    time: Duration,
-}
-
-impl Room {
-    fn new(bytes: usize, millis: u64) -> Self {
-        Self {
-            units: Arc::new(Semaphore::new(bytes / UNIT)),
-            time: Duration::from_millis(millis),
-        }
-    }
-}
-
-/// The room for all of them.
+/// The rooms for all of them.
 pub(super) struct Gathering {
-    proved: Room,
-    unproved: Room,
-    xml: Arc<Semaphore>,
+    proved: Arc<Room>,
+    unproved: Arc<Room>,
 }
 
 /// A body, whose room is taken until this is dropped.
-#[derive(Debug)]
 pub(super) struct Gathered {
     /// Its bytes.
     pub(super) bytes: Bytes,
-    _room: Option<OwnedSemaphorePermit>,
+    _place: Option<Place>,
 }
 
 impl Default for Gathering {
     fn default() -> Self {
         Self {
-            proved: Room::new(limits::GATHERED_BYTES_MAX, limits::GATHERING_MS_MAX),
+            proved: Room::new(limits::GATHERED_BYTES_MAX, limits::GATHERED_PART),
             unproved: Room::new(
                 limits::GATHERED_UNSIGNED_BYTES_MAX,
-                limits::GATHERING_UNSIGNED_MS_MAX,
+                limits::GATHERED_UNSIGNED_PART,
             ),
-            xml: Arc::new(Semaphore::new(limits::GATHERED_XML_BYTES_MAX / UNIT)),
         }
     }
 }
 
 impl Gathering {
     /// Gathers a body of at most so many bytes. `EntityTooLarge` beyond them, `SlowDown` where
-    /// others hold all the room, `RequestTimeout` where it does not come, `IncompleteBody` where
-    /// it breaks off.
-    pub(super) async fn whole(
-        &self,
-        mut body: Body,
-        most: usize,
-        proof: Proof,
-    ) -> S3Result<Gathered> {
-        let hint = body.size_hint();
-        if hint.lower() > u64::try_from(most).unwrap_or(u64::MAX) {
+    /// there is no room, `RequestTimeout` where it does not come, `IncompleteBody` where it breaks
+    /// off.
+    pub(super) async fn whole(&self, body: Body, most: usize, who: Caller) -> S3Result<Gathered> {
+        if body.size_hint().lower() > u64::try_from(most).unwrap_or(u64::MAX) {
             return Err(S3ErrorCode::EntityTooLarge.into());
         }
-        let told = hint.upper().and_then(|upper| usize::try_from(upper).ok());
-        let len = told.map_or(most, |told| told.min(most));
-        let room = match proof {
-            Proof::Proved => &self.proved,
-            Proof::Unproved => &self.unproved,
+        let (room, short, millis) = match who {
+            Caller::Person(_) => (
+                &self.proved,
+                limits::GATHERED_SHORT_BYTES_MAX,
+                limits::GATHERING_MS_MAX,
+            ),
+            Caller::Peer(_) => (&self.unproved, 0, limits::GATHERING_UNSIGNED_MS_MAX),
         };
-        let units = u32::try_from(len.div_ceil(UNIT)).unwrap_or(u32::MAX);
-        let taken = Arc::clone(&room.units).try_acquire_many_owned(units);
-        let taken = taken.map_err(|_full| S3Error::new(S3ErrorCode::SlowDown))?;
-        match tokio::time::timeout(room.time, body.store_all_limited(most)).await {
-            Ok(Ok(bytes)) => Ok(Gathered {
-                bytes,
-                _room: Some(taken),
+        let mut place = room.place(who);
+        let gathering = gathered(body, most, |before, bytes| {
+            place.grow(beyond(short, before, bytes))
+        });
+        match tokio::time::timeout(Duration::from_millis(millis), gathering).await {
+            Ok(bytes) => Ok(Gathered {
+                bytes: bytes?,
+                _place: Some(place),
             }),
-            Ok(Err(_cut)) => Err(S3ErrorCode::IncompleteBody.into()),
             Err(_elapsed) => Err(S3ErrorCode::RequestTimeout.into()),
         }
-    }
-
-    /// Room for a body that the library gathers, until this is dropped. `None` for a short one;
-    /// `SlowDown` where others hold all the room.
-    pub(super) fn reserve(&self, announced: Option<u64>) -> S3Result<Option<OwnedSemaphorePermit>> {
-        let most = limits::XML_BODY_BYTES_MAX;
-        let told = announced.and_then(|bytes| usize::try_from(bytes).ok());
-        let len = told.map_or(most, |told| told.min(most));
-        if len <= limits::XML_SHORT_BYTES_MAX {
-            return Ok(None);
-        }
-        let units = u32::try_from(len.div_ceil(UNIT)).unwrap_or(u32::MAX);
-        let taken = Arc::clone(&self.xml).try_acquire_many_owned(units);
-        taken
-            .map(Some)
-            .map_err(|_full| S3Error::new(S3ErrorCode::SlowDown))
     }
 
     /// Nothing of a body that is not looked at.
     pub(super) const fn nothing() -> Gathered {
         Gathered {
             bytes: Bytes::new(),
-            _room: None,
+            _place: None,
         }
     }
+}
+
+/// Of `bytes` that come behind `before`, those for which room is asked: what is short has none.
+pub(super) fn beyond(short: usize, before: usize, bytes: usize) -> usize {
+    let all = before.saturating_add(bytes).saturating_sub(short);
+    all.min(bytes)
+}
+
+async fn gathered(
+    mut body: Body,
+    most: usize,
+    mut take: impl FnMut(usize, usize) -> Result<(), Full>,
+) -> S3Result<Bytes> {
+    let mut all = BytesMut::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| broken(&error))?;
+        let Ok(bytes) = frame.into_data() else {
+            continue;
+        };
+        if all.len().saturating_add(bytes.len()) > most {
+            return Err(S3ErrorCode::IncompleteBody.into());
+        }
+        take(all.len(), bytes.len()).map_err(|Full| S3Error::new(S3ErrorCode::SlowDown))?;
+        if all.is_empty() && body.is_end_stream() {
+            return Ok(bytes);
+        }
+        all.extend_from_slice(&bytes);
+    }
+    Ok(all.freeze())
+}
+
+fn broken(error: &BoxError) -> S3Error {
+    let mut next: Option<&(dyn Error + 'static)> = Some(&**error);
+    let mut full = false;
+    while let Some(error) = next {
+        full |= matches!(error.downcast_ref(), Some(RawBodyError::Full));
+        next = error.source();
+    }
+    let code = if full {
+        S3ErrorCode::SlowDown
+    } else {
+        S3ErrorCode::IncompleteBody
+    };
+    code.into()
 }
 
 #[cfg(test)]
@@ -134,6 +131,27 @@ mod tests {
 
     use super::*;
 
+    const API: usize = limits::API_BODY_BYTES_MAX;
+
+    fn stan() -> Caller {
+        Caller::Person("stan".parse().unwrap())
+    }
+
+    fn ana() -> Caller {
+        Caller::Person("ana".parse().unwrap())
+    }
+
+    fn peer(n: u8) -> Caller {
+        Caller::peer(Some([192, 0, 2, n].into()))
+    }
+
+    /// A body that says it is long, of which all but the last byte comes, and then nothing.
+    fn stalled(bytes: usize) -> Body {
+        let first = Frame::data(Bytes::from(vec![b'x'; bytes]));
+        let frames = stream::iter([Ok::<_, Infallible>(first)]).chain(stream::pending());
+        Body::http_body_unsync(StreamBody::new(frames))
+    }
+
     /// A body of which one byte comes each second.
     fn trickle(bytes: usize) -> Body {
         let frames = stream::iter(0..bytes).then(|_| async {
@@ -144,85 +162,137 @@ mod tests {
     }
 
     fn code(result: S3Result<Gathered>) -> S3ErrorCode {
-        result.expect_err("refused").code().clone()
+        match result {
+            Ok(_) => panic!("refused"),
+            Err(error) => error.code().clone(),
+        }
+    }
+
+    fn more() -> Body {
+        Body::from(Bytes::from_static(b"more"))
+    }
+
+    /// Begins to gather bodies that stay, side by side.
+    fn begin(
+        gathering: &Arc<Gathering>,
+        bodies: usize,
+        (body, most, who): (fn(usize) -> Body, usize, &Caller),
+    ) -> Vec<tokio::task::JoinHandle<S3ErrorCode>> {
+        let begun = (0..bodies).map(|_| {
+            let (gathering, who) = (Arc::clone(gathering), who.clone());
+            tokio::spawn(async move { code(gathering.whole(body(most - 1), most, who).await) })
+        });
+        begun.collect()
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_body_that_trickles_in_holds_its_room_so_long_and_no_longer() {
+    async fn one_caller_fills_no_room_for_others() {
         let gathering = Arc::new(Gathering::default());
-        let most = limits::GATHERED_UNSIGNED_BYTES_MAX / 2;
-        let held: Vec<_> = (0..2)
-            .map(|_| {
-                let gathering = Arc::clone(&gathering);
-                tokio::spawn(async move {
-                    let body = trickle(1_000_000);
-                    code(gathering.whole(body, most, Proof::Unproved).await)
-                })
-            })
-            .collect();
+        let held = begin(&gathering, 64, (stalled, API, &stan()));
         tokio::time::sleep(Duration::from_secs(1)).await;
-        let more = || Body::from(Bytes::from_static(b"more"));
-        let refused = gathering.whole(more(), 1024, Proof::Unproved).await;
+        let quarter = limits::GATHERED_BYTES_MAX / limits::GATHERED_PART;
+        let taken = gathering.proved.held();
+        assert!(taken <= quarter && taken > quarter / 2, "{taken}");
+        // Beyond his share he is told; what is short is taken even of him.
+        let refused = gathering.whole(stalled(API - 1), API, stan()).await;
         assert_eq!(code(refused), S3ErrorCode::SlowDown);
-        // Who has signed hers is not kept out by those who have not.
-        let hers = gathering.whole(more(), 1024, Proof::Proved).await;
-        assert_eq!(hers.expect("room of its own").bytes, "more");
+        assert!(gathering.whole(more(), API, stan()).await.is_ok());
+        let long = Body::from(Bytes::from(vec![b'x'; API]));
+        let hers = gathering.whole(long, API, ana()).await;
+        assert_eq!(hers.ok().map(|hers| hers.bytes.len()), Some(API));
+        for held in held {
+            let code = held.await.unwrap();
+            let fits = [S3ErrorCode::SlowDown, S3ErrorCode::RequestTimeout];
+            assert!(fits.contains(&code), "{code:?}");
+        }
+        assert_eq!(gathering.proved.held(), 0);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_address_without_a_credential_fills_no_room_for_others() {
+        let gathering = Arc::new(Gathering::default());
+        let most = limits::API_UNSIGNED_BYTES_MAX;
+        let held = begin(&gathering, 1_000, (stalled, most, &peer(1)));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let taken = gathering.unproved.held();
+        assert!(taken <= limits::GATHERED_UNSIGNED_BYTES_MAX / limits::GATHERED_UNSIGNED_PART);
+        let refused = gathering.whole(stalled(most - 1), most, peer(1)).await;
+        assert_eq!(code(refused), S3ErrorCode::SlowDown);
+        assert!(gathering.whole(more(), most, peer(2)).await.is_ok());
+        assert!(gathering.whole(more(), most, ana()).await.is_ok());
+        drop(held);
+    }
+
+    /// What is announced and does not come keeps nobody out.
+    #[tokio::test(start_paused = true)]
+    async fn a_body_that_trickles_in_takes_what_has_come_and_has_its_time() {
+        let gathering = Arc::new(Gathering::default());
+        let held = begin(&gathering, 4_000, (trickle, API, &peer(1)));
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+        assert_eq!(gathering.unproved.held(), 4_000);
+        assert!(gathering.whole(more(), API, peer(1)).await.is_ok());
+        let begun = tokio::time::Instant::now();
         for held in held {
             assert_eq!(held.await.unwrap(), S3ErrorCode::RequestTimeout);
         }
-        assert!(gathering.whole(more(), 1024, Proof::Unproved).await.is_ok());
+        assert!(begun.elapsed() < Duration::from_millis(limits::GATHERING_UNSIGNED_MS_MAX));
+        assert_eq!(gathering.unproved.held(), 0);
     }
 
     #[tokio::test]
-    async fn room_is_taken_by_what_is_announced_and_given_back() {
+    async fn room_is_taken_by_what_came_and_given_back() {
         let gathering = Gathering::default();
-        let all = gathering.unproved.units.available_permits();
-        let body = Body::from(Bytes::from(vec![0; 3 * UNIT + 1]));
-        let gathered = gathering.whole(body, 16 * UNIT, Proof::Unproved).await;
-        let gathered = gathered.expect("there is room");
-        assert_eq!(gathering.unproved.units.available_permits(), all - 4);
-        drop(gathered);
-        assert_eq!(gathering.unproved.units.available_permits(), all);
-    }
-
-    #[tokio::test]
-    async fn xml_has_a_room_of_its_own_which_short_bodies_do_not_need() {
-        let gathering = Gathering::default();
-        let most = u64::try_from(limits::XML_BODY_BYTES_MAX).unwrap();
-        let mut held = Vec::new();
-        // What says nothing of its length, or lies, takes as much as there may be.
-        for announced in [None, Some(most), Some(u64::MAX)].into_iter().cycle() {
-            match gathering.reserve(announced) {
-                Ok(room) => held.push(room.expect("it is no short one")),
-                Err(full) => {
-                    assert_eq!(*full.code(), S3ErrorCode::SlowDown);
-                    break;
-                }
-            }
+        for (who, taken) in [
+            (ana(), 3_001),
+            (peer(1), limits::GATHERED_SHORT_BYTES_MAX + 3_001),
+        ] {
+            let body = vec![0; limits::GATHERED_SHORT_BYTES_MAX + 3_001];
+            let gathered = gathering.whole(Body::from(Bytes::from(body)), API, who);
+            let gathered = gathered.await.ok();
+            assert!(gathered.is_some());
+            let held = gathering.proved.held() + gathering.unproved.held();
+            assert_eq!(held, taken);
+            drop(gathered);
         }
-        let all = limits::GATHERED_XML_BYTES_MAX / limits::XML_BODY_BYTES_MAX;
-        assert_eq!(held.len(), all);
-        let short = u64::try_from(limits::XML_SHORT_BYTES_MAX).unwrap();
-        assert!(
-            gathering
-                .reserve(Some(short))
-                .is_ok_and(|room| room.is_none())
-        );
-        assert!(gathering.reserve(Some(short + 1)).is_err());
-        held.clear();
-        assert!(gathering.reserve(Some(short + 1)).is_ok());
+        assert_eq!(gathering.proved.held() + gathering.unproved.held(), 0);
+    }
+
+    #[test]
+    fn what_is_short_takes_no_room_and_no_byte_beyond_it_is_free() {
+        for (before, bytes, asked) in [
+            (0, 10, 0),
+            (0, 16, 0),
+            (0, 17, 1),
+            (10, 6, 0),
+            (10, 10, 4),
+            (16, 10, 10),
+            (99, 10, 10),
+        ] {
+            assert_eq!(beyond(16, before, bytes), asked, "{before} {bytes}");
+        }
+        assert_eq!(beyond(0, 0, 5), 5);
     }
 
     #[tokio::test]
     async fn more_than_the_bound_is_refused_whether_announced_or_not() {
         let gathering = Gathering::default();
         let announced = Body::from(Bytes::from(vec![0; 1025]));
-        let refused = gathering.whole(announced, 1024, Proof::Proved).await;
+        let refused = gathering.whole(announced, 1024, ana()).await;
         assert_eq!(code(refused), S3ErrorCode::EntityTooLarge);
         let frames = stream::iter([[0; 600]; 2])
             .map(|part| Ok::<_, Infallible>(Frame::data(Bytes::from(part.to_vec()))));
         let silent = Body::http_body_unsync(StreamBody::new(frames));
-        let refused = gathering.whole(silent, 1024, Proof::Proved).await;
+        let refused = gathering.whole(silent, 1024, ana()).await;
         assert_eq!(code(refused), S3ErrorCode::IncompleteBody);
+    }
+
+    #[tokio::test]
+    async fn pieces_are_put_together_in_order() {
+        let gathering = Gathering::default();
+        let frames = stream::iter([&b"he"[..], b"", b"llo"])
+            .map(|part| Ok::<_, Infallible>(Frame::data(Bytes::from_static(part))));
+        let body = Body::http_body_unsync(StreamBody::new(frames));
+        let gathered = gathering.whole(body, 5, ana()).await.ok();
+        assert_eq!(gathered.unwrap().bytes, "hello");
     }
 }

@@ -8,8 +8,9 @@ use s3s::route::S3Route;
 use s3s::{Body, S3Error, S3ErrorCode, S3Request, S3Response, S3Result};
 
 use super::error::{internal, invalid_request};
-use super::gather::{Gathered, Gathering, Proof};
+use super::gather::{Gathered, Gathering};
 use super::ops::scope_of;
+use super::room::Caller;
 use super::scope::Scope;
 use super::{answer, expected, headers, signed, sts};
 use crate::api::{Api, ApiError, Ask, Endpoint, Found};
@@ -31,15 +32,10 @@ impl ApiRoute {
     async fn sts(&self, request: S3Request<Body>) -> S3Result<S3Response<Body>> {
         let scope = Arc::clone(scope_of(&request)?);
         let signed = request.credentials.is_some();
-        // The issuer's token, which is in it, is the proof.
-        let proof = if signed {
-            Proof::Proved
-        } else {
-            Proof::Unproved
-        };
+        // Unsigned, its caller is an address: the issuer's token, which is in it, is the proof.
         let body = self
             .gathering
-            .whole(request.input, sts::FORM_BYTES_MAX, proof);
+            .whole(request.input, sts::FORM_BYTES_MAX, scope.caller());
         let body = body.await?;
         let asked = match sts::read(&body.bytes) {
             Ok(asked) => asked,
@@ -59,19 +55,19 @@ impl ApiRoute {
         &self,
         endpoint: &Endpoint,
         path: &str,
-        bearer: Option<&SecretText>,
+        (scope, bearer): (&Scope, Option<&SecretText>),
         body: Body,
     ) -> S3Result<Gathered> {
-        let (most, proof) = if !endpoint.unsigned {
-            (limits::API_BODY_BYTES_MAX, Proof::Proved)
+        let (most, who) = if !endpoint.unsigned {
+            (limits::API_BODY_BYTES_MAX, scope.caller())
         } else if !Api::takes_bearer(path) {
-            (limits::API_UNSIGNED_BYTES_MAX, Proof::Unproved)
-        } else if self.vault.is_teller(bearer).await? {
-            (limits::API_BODY_BYTES_MAX, Proof::Proved)
+            (limits::API_UNSIGNED_BYTES_MAX, Caller::peer(scope.client()))
+        } else if let Some(teller) = self.vault.agent_of(bearer).await? {
+            (limits::API_BODY_BYTES_MAX, Caller::Person(teller))
         } else {
             return Ok(Gathering::nothing());
         };
-        self.gathering.whole(body, most, proof).await
+        self.gathering.whole(body, most, who).await
     }
 
     fn is_unsigned(&self, method: &Method, uri: &Uri) -> bool {
@@ -155,7 +151,7 @@ impl S3Route for ApiRoute {
         let scope = Arc::clone(scope_of(&request)?);
         let bearer = scope.bearer();
         let path = request.uri.path();
-        let body = self.body(endpoint, path, bearer.as_ref(), request.input);
+        let body = self.body(endpoint, path, (&scope, bearer.as_ref()), request.input);
         let body = body.await?;
         let ask = Ask {
             call: scope.serve(),

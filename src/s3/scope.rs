@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use http::{HeaderMap, Uri, header};
 
+use super::room::{Caller, Full, Place, Room};
 use super::watch::Watch;
 use crate::api::Api;
 use crate::catalog::CorsRule;
@@ -148,6 +149,10 @@ struct State {
     claim: Option<Claim>,
     proved: bool,
     served: bool,
+    /// The room that its body takes.
+    place: Option<Place>,
+    /// There was none.
+    crowded: bool,
 }
 
 /// Where a request comes from and by which gateway it came in.
@@ -207,6 +212,8 @@ impl Scope {
                 claim: None,
                 proved: false,
                 served: false,
+                place: None,
+                crowded: false,
             }),
         }))
     }
@@ -261,6 +268,32 @@ impl Scope {
     /// The peer's address, where there is one.
     pub(super) fn client(&self) -> Option<IpAddr> {
         self.origin.client_ip.parse().ok()
+    }
+
+    /// Who answers for the request as far as it is proved, else where it comes from.
+    pub(super) fn caller(&self) -> Caller {
+        let state = self.state();
+        let proved = state.claim.as_ref().filter(|_| state.proved);
+        let person = proved.map(|claim| claim.responsible.as_ref().unwrap_or(&claim.principal));
+        match person {
+            Some(person) => Caller::Person(person.clone()),
+            None => Caller::peer(self.client()),
+        }
+    }
+
+    /// Takes room for bytes of the body until the request is over.
+    pub(super) fn house(&self, room: &Arc<Room>, bytes: usize) -> Result<(), Full> {
+        let caller = self.caller();
+        let mut state = self.state();
+        let place = state.place.get_or_insert_with(|| room.place(caller));
+        let grown = place.grow(bytes);
+        state.crowded |= grown.is_err();
+        grown
+    }
+
+    /// Whether there was no room for its body.
+    pub(super) fn is_crowded(&self) -> bool {
+        self.state().crowded
     }
 
     /// Whether a token came with a credential that is no session's.

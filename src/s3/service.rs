@@ -30,7 +30,9 @@ use super::coalesce::Coalesced;
 use super::cors::{self, Page};
 use super::form::{self, Led};
 use super::gather::Gathering;
+use super::housed::{Housed, Housing};
 use super::ops::Handlers;
+use super::room::Room;
 use super::route::ApiRoute;
 use super::scope::{Origin, Recorder, Scope, Sessions, within};
 use super::unbroken::Unbroken;
@@ -116,7 +118,7 @@ pub(super) fn assemble(
         source: settings.source.as_str().into(),
         domain: settings.domain.as_deref().map(Arc::from),
         idle: settings.body_idle,
-        gathering: Arc::default(),
+        room: Room::new(limits::GATHERED_XML_BYTES_MAX, limits::GATHERED_PART),
     })
 }
 
@@ -201,7 +203,8 @@ pub struct S3Edge {
     source: Arc<str>,
     domain: Option<Arc<str>>,
     idle: Duration,
-    gathering: Arc<Gathering>,
+    /// For bodies that the library gathers.
+    room: Arc<Room>,
 }
 
 impl S3Edge {
@@ -260,14 +263,15 @@ impl S3Edge {
         let lead = form::lead(&mut parts, asked.bucket());
         let is_unclear = lead.is_err();
         let body = if has_body {
-            watched(lead.ok().flatten(), Watched::new(body, watch))
+            let housing = want.within.map(|_gathered| Housing {
+                room: Arc::clone(&self.room),
+                scope: Arc::clone(&scope),
+            });
+            let body = Housed::new(Watched::new(body, watch), housing);
+            watched(lead.ok().flatten(), body)
         } else {
             watch.nothing_comes();
             Body::empty()
-        };
-        let room = match want.within {
-            Some(_gathered) if has_body => self.gathering.reserve(want.announced),
-            _ => Ok(None),
         };
         let edge = self.clone();
         let own = Arc::clone(&scope);
@@ -281,8 +285,6 @@ impl S3Edge {
                 Ok(Ok(answer::of_error(
                     S3ErrorCode::MissingContentLength.into(),
                 )))
-            } else if let Err(full) = room {
-                Ok(Ok(answer::of_error(full)))
             } else if is_unclear {
                 Ok(Ok(answer::of_error(
                     S3ErrorCode::MalformedPOSTRequest.into(),
@@ -321,7 +323,7 @@ impl S3Edge {
 }
 
 /// A body as the library gets it: under watch, behind what leads a form, in pieces of some length.
-fn watched<B>(lead: Option<Bytes>, body: Watched<B>) -> Body
+fn watched<B>(lead: Option<Bytes>, body: Housed<Watched<B>>) -> Body
 where
     B: HttpBody<Data = Bytes> + Send + Unpin + 'static,
     B::Error: Into<BoxError>,

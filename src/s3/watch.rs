@@ -36,6 +36,9 @@ pub(super) enum RawBodyError {
     /// A body that had to be kept is larger than may be kept. At fault: the client.
     #[error("the body is too large")]
     TooLarge,
+    /// There is no room for more bodies that are gathered, or none for this caller's.
+    #[error("there is no room for the body")]
+    Full,
 }
 
 /// What to look for in one request's body.

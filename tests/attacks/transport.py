@@ -1,5 +1,6 @@
 """Below S3: HTTP that smuggles, floods, stalls or is none. After each of it the server still serves."""
 
+import base64
 import hashlib
 import json
 import os
@@ -180,6 +181,70 @@ def _():
         for stream in stalled:
             stream.close()
     refused(request(STRANGER, "POST", path.lstrip("/"), body=body), 403, 404)
+
+
+def hold(count: int, who, target: str, announced: int, sent: bytes, headers=None) -> list:
+    """Connections on which a long body was announced, of which `sent` came and no more comes."""
+    held = []
+    for _ in range(count):
+        if who is None:
+            head = {"host": OWNER.host, **(headers or {})}
+        else:
+            path, _, query = target.partition("?")
+            pairs = [tuple(pair.split("=")) for pair in query.split("&") if pair]
+            whole = hashlib.sha256(b"what never comes").hexdigest()
+            head = {"host": OWNER.host, **Signer(who).headers("POST", path, pairs, headers or {}, whole)}
+        stream = connect(who or OWNER, 10)
+        write_all(stream, [head_of("POST", target, {**head, "content-length": str(announced)}), sent])
+        held.append(stream)
+    time.sleep(1)
+    return held
+
+
+def asked(path: str, body: bytes) -> Answer:
+    """An owner asks the API."""
+    head = {"host": OWNER.host, **Signer(OWNER).headers("POST", path, [], {}, hashlib.sha256(body).hexdigest())}
+    return exchange(OWNER, "POST", path, {**head, "content-length": str(len(body))}, [body])
+
+
+@check("who may do nothing holds bodies of the API open: others are served")
+def _():
+    path = "/.kluis/v1/versions/x--y/keys"
+    before = asked(path, b"{}").status
+    held = hold(64, STRANGER, path, 2 << 20, b"{" + b" " * (1 << 20))
+    equal(asked(path, b"{}").status, before)
+    long = b'{"runs":[' + b" " * (1 << 20) + b"]}"
+    equal(asked(path, long).status == 503, False, "a long body of another caller:")
+    for stream in held:
+        stream.close()
+
+
+@check("who is nobody holds forms of sign-in open: others sign in")
+def _():
+    form = {"content-type": "application/x-www-form-urlencoded"}
+
+    def sign_in() -> Answer:
+        body = b"Version=2011-06-15&Action=AssumeRoleWithWebIdentity&WebIdentityToken=a.b.c&RoleArn=r&RoleSessionName=s"
+        head = {"host": OWNER.host, **form, "content-length": str(len(body))}
+        return exchange(OWNER, "POST", "/", head, [body])
+
+    before = sign_in().status
+    held = hold(200, None, "/", 80 << 10, b"Version=", form)
+    equal(sign_in().status, before)
+    for stream in held:
+        stream.close()
+
+
+@check("who may do nothing holds deletions open: an owner deletes many at once")
+def _():
+    held = hold(64, STRANGER, f"{path_of(BUCKET)}?delete=", 4 << 20, b"<" + b" " * (3 << 20), {"content-md5": "A" * 22 + "=="})
+    keys = "".join(f"<Object><Key>{PREFIX}{'k' * 100}{n}</Key></Object>" for n in range(900))
+    body = f"<Delete>{keys}</Delete>".encode()
+    md5 = base64.b64encode(hashlib.md5(body).digest()).decode()
+    answer = request(OWNER, "POST", BUCKET, query=[("delete", "")], body=body, headers={"content-md5": md5})
+    equal(answer.status, 200, f"{answer}")
+    for stream in held:
+        stream.close()
 
 
 @check("a download that is broken off, many times at once")

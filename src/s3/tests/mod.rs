@@ -4,6 +4,7 @@
 //! The library checks signatures against the wall clock, so these tests sign with it.
 
 mod bodies;
+mod housed;
 mod pages;
 mod refusals;
 mod unbroken;
@@ -38,6 +39,8 @@ use crate::types::{EventId, Timestamp};
 use crate::vault::{BodyError, Call, CorsAsk, ErrorKind, Turned, VaultError};
 
 const KEY: &str = "AKIAKLUISTESTKEY0001";
+/// Another caller's, with the same secret.
+const OTHER: &str = "AKIAKLUISTESTKEY0002";
 const SECRET: &str = "a secret that only this test knows";
 
 /// What the log was told of one turned request.
@@ -126,18 +129,20 @@ impl Recorder for Log {
     }
 }
 
-/// One credential.
+/// The credentials of anna and of bea.
 struct Auth;
 
 #[async_trait]
 impl S3Auth for Auth {
     async fn get_secret_key(&self, access_key: &str) -> S3Result<SecretKey> {
-        if access_key != KEY {
-            return Err(S3Error::new(S3ErrorCode::InvalidAccessKeyId));
-        }
+        let principal = match access_key {
+            KEY => "anna",
+            OTHER => "bea",
+            _ => return Err(S3Error::new(S3ErrorCode::InvalidAccessKeyId)),
+        };
         scope::current().unwrap().claim(Claim {
-            key: KEY.parse().unwrap(),
-            principal: "anna".parse().unwrap(),
+            key: access_key.parse().unwrap(),
+            principal: principal.parse().unwrap(),
             responsible: None,
             bounds: None,
         });

@@ -120,7 +120,10 @@ impl Files {
     /// An old kernel, a sandbox that forbids the call and a file system over a network wait
     /// whether or not they are asked not to; they are not asked again.
     fn heed(&self, e: Errno) {
-        if matches!(e, Errno::NOSYS | Errno::PERM | Errno::INVAL | Errno::OPNOTSUPP) {
+        if matches!(
+            e,
+            Errno::NOSYS | Errno::PERM | Errno::INVAL | Errno::OPNOTSUPP
+        ) {
             self.tells.store(false, Ordering::Relaxed);
         }
     }

@@ -95,18 +95,17 @@ impl BlobStore for LocalStore {
         let first = chunk_of(&range);
         let rest = first.end..range.end;
         // To another thread and back costs more than a small read itself.
-        let (file, chunk) = match self.files.read_cached(id, &first, whole) {
-            Some(read) => read,
-            None => {
-                let files = Arc::clone(&self.files);
-                blocking(move || {
-                    let file = files.read(id)?;
-                    files::holds(&file, whole)?;
-                    let chunk = files::read_at(&file, &first)?;
-                    Ok((file, chunk))
-                })
-                .await?
-            }
+        let (file, chunk) = if let Some(read) = self.files.read_cached(id, &first, whole) {
+            read
+        } else {
+            let files = Arc::clone(&self.files);
+            blocking(move || {
+                let file = files.read(id)?;
+                files::holds(&file, whole)?;
+                let chunk = files::read_at(&file, &first)?;
+                Ok((file, chunk))
+            })
+            .await?
         };
         if rest.is_empty() {
             return Ok(Box::pin(stream::iter([Ok(chunk)])));

@@ -8,11 +8,18 @@ pub const API_UNSIGNED_BYTES_MAX: usize = 16 * 1024;
 pub const GATHERED_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// The same of those that are not.
 pub const GATHERED_UNSIGNED_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// A caller's part of the room for signed bodies: a quarter of what others leave.
+pub const GATHERED_PART: usize = 4;
+/// An address's part of the room for the others: an eighth of what others leave.
+pub const GATHERED_UNSIGNED_PART: usize = 8;
+/// What a signed body may have without room: the renewal of a lease fits, whatever others do.
+pub const GATHERED_SHORT_BYTES_MAX: usize = 16 * 1024;
 /// How long such a body may take from its first byte to its last.
 pub const GATHERING_MS_MAX: u64 = 120_000;
 /// The same where nobody has signed it.
 pub const GATHERING_UNSIGNED_MS_MAX: u64 = 10_000;
-/// What all XML bodies may hold together that are longer than [`XML_SHORT_BYTES_MAX`].
+/// What all XML bodies may hold together beyond their first [`XML_SHORT_BYTES_MAX`]; of which a
+/// caller has a quarter of what others leave, as of [`GATHERED_BYTES_MAX`].
 pub const GATHERED_XML_BYTES_MAX: usize = 128 * 1024 * 1024;
-/// XML of this length needs no room of its own: as many as there are connections hold 256 MiB.
+/// What a body of XML may have without room: as many as there are connections hold 256 MiB.
 pub const XML_SHORT_BYTES_MAX: usize = 64 * 1024;

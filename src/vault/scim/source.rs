@@ -256,10 +256,14 @@ impl Vault {
         }
     }
 
-    /// Whether a bearer credential is an organisation's at all: before the body that came with it
-    /// is taken. Nothing is recorded or counted; [`Vault::teller`] does that.
-    pub async fn is_teller(&self, bearer: Option<&SecretText>) -> Result<bool, VaultError> {
-        Ok(self.known_teller(bearer).await?.is_some())
+    /// As whom a bearer credential of an organisation acts, if it is one at all: before the body
+    /// that came with it is taken. Nothing is recorded or counted; [`Vault::teller`] does that.
+    pub async fn agent_of(
+        &self,
+        bearer: Option<&SecretText>,
+    ) -> Result<Option<PrincipalId>, VaultError> {
+        let known = self.known_teller(bearer).await?;
+        Ok(known.map(|(_, row)| row.agent))
     }
 
     async fn known_teller(
@@ -304,6 +308,12 @@ impl Vault {
         let agent = agent.filter(|agent| agent.suspended.is_none());
         let suspended = VaultError::new(ErrorKind::AccessDenied, "the organisation is suspended");
         let responsible = agent.ok_or(suspended)?.acts_for;
+        if let Some(person) = &responsible {
+            let person = self.catalog.principal(person).await?;
+            let person = person.filter(|person| person.suspended.is_none());
+            let barred = "the person it acts for is suspended";
+            person.ok_or(VaultError::new(ErrorKind::AccessDenied, barred))?;
+        }
         Ok((name.to_string(), row, responsible))
     }
 }
