@@ -1,6 +1,7 @@
 //! Answers: JSON, and errors as RFC 9457 has them (`application/problem+json`).
 
 use axum::body::Body;
+use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 
@@ -102,8 +103,12 @@ impl ApiError {
 /// A value as JSON.
 pub(super) fn json(status: StatusCode, value: &impl Serialize) -> Response<Body> {
     // Our own types, whose maps have text for keys: writing them cannot fail.
-    let text = serde_json::to_vec(value).unwrap_or_default();
-    let mut response = Response::new(Body::from(text));
+    json_text(status, serde_json::to_vec(value).unwrap_or_default())
+}
+
+/// An answer of JSON that is written already.
+pub(super) fn json_text(status: StatusCode, text: impl Into<Bytes>) -> Response<Body> {
+    let mut response = Response::new(Body::from(text.into()));
     *response.status_mut() = status;
     let kind = HeaderValue::from_static("application/json");
     response.headers_mut().insert(header::CONTENT_TYPE, kind);

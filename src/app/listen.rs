@@ -2,7 +2,8 @@
 //!
 //! Over the bound on connections nothing is accepted: further ones wait in the system's queue
 //! until one ends. A stalled connection holds at most its read buffer, its write buffer (each
-//! `header_bytes_max`) and one frame beyond them; the kernel sizes the socket's own buffers.
+//! `header_bytes_max`) and one frame beyond them; the kernel sizes the socket's own buffers. A
+//! stream of HTTP/2 that stalls is reset, whatever the others of its connection do.
 
 use std::convert::Infallible;
 use std::io;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderValue, Method, Request, Response, StatusCode, header};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version, header};
 use http_body_util::{Either, Full};
 use hyper::body::{Body, Incoming};
 use hyper::rt::Executor;
@@ -29,6 +30,7 @@ use super::answers::AnswersIo;
 use super::crew::Crew;
 use super::limits::{Bounds, ProgressBody, within};
 use super::pace::{Exchange, Pace, PacedBody, PacedIo, Verdict};
+use super::seat::{Seat, seated};
 use super::shutdown::Shutdown;
 use super::tls::Tls;
 use crate::ops::{Metrics, Operation};
@@ -45,6 +47,9 @@ const H2_STREAM_WINDOW: u32 = 256 * 1024;
 const H2_CONNECTION_WINDOW: u32 = 1024 * 1024;
 /// What waits to be sent on one HTTP/2 stream: one segment.
 const H2_SEND_BYTES_MAX: usize = 64 * 1024;
+/// Pieces in which answers go to HTTP/2, as long as its frames: what a client must take of a stream
+/// at a time, and what it may leave behind one that is over.
+const H2_PIECE_BYTES: usize = 16 * 1024;
 /// Streams that a client opened and reset before they were looked at (CVE-2023-44487).
 const H2_RESETS_MAX: usize = 20;
 
@@ -121,7 +126,11 @@ impl Listener {
                 metrics: Arc::clone(&metrics),
                 shutdown: shutdown.clone(),
                 service: service.clone(),
-                streams: Streams(streams.clone()),
+                streams: Streams {
+                    cores: streams.clone(),
+                    idle: stream_idle(&bounds),
+                    metrics: Arc::clone(&metrics),
+                },
             };
             let tls = tls.clone();
             // It ends by `shutdown`; the permit says when.
@@ -192,8 +201,19 @@ struct Host<S> {
 }
 
 /// Where the streams of HTTP/2 run: on all cores, since one connection may have many of them.
-#[derive(Debug, Clone)]
-struct Streams(Handle);
+#[derive(Clone)]
+struct Streams {
+    cores: Handle,
+    idle: Duration,
+    metrics: Arc<Metrics>,
+}
+
+/// How long a stream may stall: a little longer than its connection, so that where nothing is taken
+/// at all the connection goes as one.
+fn stream_idle(bounds: &Bounds) -> Duration {
+    let idle = bounds.idle_timeout;
+    idle.saturating_add(idle / 4)
+}
 
 impl<F> Executor<F> for Streams
 where
@@ -201,8 +221,14 @@ where
     F::Output: Send + 'static,
 {
     fn execute(&self, stream: F) {
+        let (idle, metrics) = (self.idle, Arc::clone(&self.metrics));
         // It ends with its connection, or by itself.
-        drop(self.0.spawn(stream));
+        drop(self.cores.spawn(async move {
+            if !seated(stream, idle).await {
+                metrics.streams_stalled.inc();
+                tracing::info!("a client takes nothing of one stream; it is reset");
+            }
+        }));
     }
 }
 
@@ -328,6 +354,7 @@ where
         let exchange = Exchange::begin(&self.pace);
         let idle = self.bounds.idle_timeout;
         let method = request.method().clone();
+        let piece_max = (request.version() == Version::HTTP_2).then_some(H2_PIECE_BYTES);
         let mut request =
             request.map(|body| ProgressBody::new(body, idle).counting(Arc::clone(&self.metrics)));
         request.extensions_mut().insert(PeerAddr(self.peer));
@@ -339,12 +366,16 @@ where
         let answer = match answer {
             Some(Ok(answer)) => {
                 let metrics = Arc::clone(&self.metrics);
-                answer.map(|body| Either::Left(PacedBody::new(body, exchange, metrics)))
+                let paced = |body| PacedBody::new(body, exchange, metrics).in_pieces(piece_max);
+                answer.map(|body| Either::Left(paced(body)))
             }
             Some(Err(never)) => match never {},
             None => {
                 self.metrics.requests_timed_out.inc();
                 tracing::warn!(peer = %self.peer, "a request took too long and was given up");
+                if let Some(seat) = Seat::current() {
+                    seat.turn(false);
+                }
                 too_long().map(Either::Right)
             }
         };

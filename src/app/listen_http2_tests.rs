@@ -52,12 +52,7 @@ async fn pings_do_not_hold_a_connection_that_asks_nothing() {
 async fn pings_do_not_hold_an_answer_that_is_not_read() {
     let mut line = dial();
     line.io.write_all(PREFACE).await.expect("room");
-    // GET http://x/endless, by HPACK's static table: method 2, scheme 6, path 4, authority 1.
-    let mut fields = b"\x82\x86\x04\x08/endless\x01\x01x".to_vec();
-    let len = u8::try_from(fields.len()).expect("short");
-    let mut ask = vec![0, 0, len, 1, 0x05, 0, 0, 0, 1];
-    ask.append(&mut fields);
-    line.io.write_all(&ask).await.expect("room");
+    line.io.write_all(&endless(1)).await.expect("room");
     let held = ping(&mut line).await;
     assert!(
         held > Duration::from_secs(8),
@@ -65,6 +60,72 @@ async fn pings_do_not_hold_an_answer_that_is_not_read() {
     );
     assert!(held < Duration::from_secs(15), "{held:?}");
     assert_eq!(line.metrics.connections_stalled.get(), 1);
+}
+
+/// A head that asks for `/endless` on a stream, by HPACK's static table: method 2, scheme 6, path
+/// 4, authority 1.
+fn endless(stream: u8) -> Vec<u8> {
+    let mut fields = b"\x82\x86\x04\x08/endless\x01\x01x".to_vec();
+    let len = u8::try_from(fields.len()).expect("short");
+    let mut ask = vec![0, 0, len, 1, 0x05, 0, 0, 0, stream];
+    ask.append(&mut fields);
+    ask
+}
+
+/// A window of so many bytes more: of a stream, or of the connection.
+fn window(stream: u8, bytes: u16) -> Vec<u8> {
+    let [high, low] = bytes.to_be_bytes();
+    vec![0, 0, 4, 8, 0, 0, 0, 0, stream, 0, 0, high, low]
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_takes_nothing_is_reset_though_another_goes_on() {
+    let mut line = dial();
+    line.io.write_all(PREFACE).await.expect("room");
+    for stream in [1, 3, 5] {
+        line.io.write_all(&endless(stream)).await.expect("room");
+    }
+    // The first takes all that comes, the second a byte now and then, the third nothing.
+    let (mut came, mut reset) = (Vec::new(), Vec::new());
+    let begin = Instant::now();
+    let mut last = begin;
+    while begin.elapsed() < Duration::from_secs(60) {
+        if last.elapsed() >= Duration::from_secs(2) {
+            last = Instant::now();
+            for (stream, bytes) in [(1, 16_384), (3, 1), (0, 16_385)] {
+                let said = line.io.write_all(&window(stream, bytes)).await;
+                said.expect("the connection stays");
+            }
+        }
+        let mut some = [0; 1024];
+        match timeout(Duration::from_secs(1), line.io.read(&mut some)).await {
+            Ok(read) => {
+                let read = read.expect("the connection stays");
+                assert!(read > 0, "the connection stays");
+                came.extend_from_slice(&some[..read]);
+            }
+            Err(_) => {}
+        }
+        while let [a, b, c, kind, _, _, _, _, stream, ..] = *came.as_slice() {
+            let len = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);
+            if came.len() < 9 + len {
+                break;
+            }
+            came.drain(..9 + len);
+            if kind == 3 {
+                reset.push((stream, begin.elapsed().as_secs()));
+            }
+        }
+    }
+    reset.sort_unstable();
+    let streams: Vec<u8> = reset.iter().map(|(stream, _)| *stream).collect();
+    assert_eq!(streams, [3, 5]);
+    assert!(
+        reset.iter().all(|(_, at)| (10..20).contains(at)),
+        "{reset:?}"
+    );
+    assert_eq!(line.metrics.streams_stalled.get(), 2);
+    assert_eq!(line.metrics.connections_stalled.get(), 0);
 }
 
 pub(super) type Http2 = hyper::client::conn::http2::SendRequest<Full<Bytes>>;

@@ -113,7 +113,11 @@ fn dial() -> Line {
         metrics: Arc::clone(&metrics),
         shutdown,
         service: service(Arc::clone(&made)),
-        streams: Streams(Handle::current()),
+        streams: Streams {
+            cores: Handle::current(),
+            idle: stream_idle(&bounds()),
+            metrics: Arc::clone(&metrics),
+        },
     };
     let pace = Pace::new(None);
     drop(tokio::spawn(

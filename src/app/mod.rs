@@ -24,6 +24,7 @@ pub mod pace;
 mod policy_files;
 mod pushes;
 mod root;
+mod seat;
 pub mod shutdown;
 mod snapshots;
 mod store_clock;

@@ -17,6 +17,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::limits::{Bounds, millis};
+use super::seat::Seat;
 use crate::ops::Metrics;
 
 /// One connection's state. The counters are hints for a timer: relaxed order is enough.
@@ -166,6 +167,12 @@ pub(super) struct PacedBody<B> {
     inner: B,
     exchange: Exchange,
     sending: Sending,
+    /// That of the stream, on HTTP/2.
+    seat: Option<Arc<Seat>>,
+    /// How long its pieces are at most, if they are cut.
+    piece_max: Option<usize>,
+    /// What was cut off and waits for its turn.
+    rest: Option<Bytes>,
 }
 
 /// Counts an answer while it is sent, and its bytes.
@@ -196,10 +203,39 @@ impl<B> PacedBody<B> {
         exchange.turn(false);
         exchange.pace.touch();
         let sending = Sending::begin(metrics);
+        let seat = Seat::current();
+        if let Some(seat) = &seat {
+            seat.turn(false);
+        }
         Self {
             inner,
             exchange,
             sending,
+            seat,
+            piece_max: None,
+            rest: None,
+        }
+    }
+
+    /// Hands the answer on in pieces of so many bytes at most.
+    pub(super) const fn in_pieces(mut self, piece_max: Option<usize>) -> Self {
+        self.piece_max = piece_max;
+        self
+    }
+
+    /// Cuts off what is beyond a piece.
+    fn cut(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
+        let Some(most) = self.piece_max else {
+            return frame;
+        };
+        match frame.into_data() {
+            Ok(mut data) if data.len() > most => {
+                let piece = data.split_to(most);
+                self.rest = Some(data);
+                Frame::data(piece)
+            }
+            Ok(data) => Frame::data(data),
+            Err(other) => other,
         }
     }
 }
@@ -212,8 +248,15 @@ impl<B: Body<Data = Bytes> + Unpin> Body for PacedBody<B> {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        let polled = Pin::new(&mut self.inner).poll_frame(cx);
+        let polled = match self.rest.take() {
+            Some(rest) => Poll::Ready(Some(Ok(Frame::data(rest)))),
+            None => Pin::new(&mut self.inner).poll_frame(cx),
+        };
+        let polled = polled.map_ok(|frame| self.cut(frame));
         self.exchange.turn(polled.is_pending());
+        if let Some(seat) = &self.seat {
+            seat.turn(polled.is_pending());
+        }
         if polled.is_ready() {
             self.exchange.pace.touch();
         }
@@ -224,11 +267,20 @@ impl<B: Body<Data = Bytes> + Unpin> Body for PacedBody<B> {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.inner.is_end_stream()
+        self.rest.is_none() && self.inner.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.inner.size_hint()
+        let mut hint = self.inner.size_hint();
+        if let Some(rest) = &self.rest {
+            let rest = u64::try_from(rest.len()).unwrap_or(u64::MAX);
+            let upper = hint.upper().map(|upper| upper.saturating_add(rest));
+            hint.set_lower(hint.lower().saturating_add(rest));
+            if let Some(upper) = upper {
+                hint.set_upper(upper);
+            }
+        }
+        hint
     }
 }
 

@@ -94,6 +94,8 @@ metrics! {
     pub connections: Gauge = Gauge::default(),
     /// Connections cut because the client took nothing of an answer.
     pub connections_stalled: Counter = Counter::default(),
+    /// Streams of HTTP/2 reset because the client took nothing of an answer.
+    pub streams_stalled: Counter = Counter::default(),
     /// Requests given up after `limits.request_time`.
     pub requests_timed_out: Counter = Counter::default(),
     /// Answers whose body is being sent.

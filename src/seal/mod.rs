@@ -39,4 +39,6 @@ pub(crate) use record::{open_bytes, seal_bytes};
 pub use record::{open_log_state, open_snapshot, seal_log_state, seal_snapshot};
 pub use stream::{DataKey, Opener, Origin, Sealer, open_blob, seal_blob};
 pub use suite::{Suite, TAG_BYTES};
-pub use table::{DatasetKey, Extent, Table, open_table, seal_table, table_key_version};
+pub use table::{
+    DatasetKey, Extent, Table, open_table, seal_table, sealed_table_bytes, table_key_version,
+};

@@ -218,6 +218,8 @@ impl Opener {
     ) -> Result<Self, OpenError> {
         let cursor = Cursor::new(plaintext_bytes, first_segment).ok_or(OpenError::OutOfTurn)?;
         let keys = BlobKeys::derive(suite, &blob, key).map_err(Refusal::from)?;
+        #[cfg(test)]
+        crate::seal::testing::MADE.with(|made| made.set(made.get().saturating_add(1)));
         Ok(Self {
             suite,
             blob,

@@ -1,10 +1,16 @@
-//! Entropy for tests: foretold, and none.
+//! Entropy for tests: foretold, and none; and how many openers there were.
 
+use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use ring::digest;
 
 use crate::types::{Entropy, EntropyError};
+
+thread_local! {
+    /// Openers that were made on this thread.
+    pub(crate) static MADE: Cell<usize> = const { Cell::new(0) };
+}
 
 /// SHA-256 of a seed and a counter: the same draws in each run, no draw twice.
 pub(crate) struct Draws {

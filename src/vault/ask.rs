@@ -197,6 +197,15 @@ pub struct Seen {
     pub expires: Option<Expires>,
 }
 
+impl Seen {
+    /// Lets go of the sealed table, which may be long: who looks and reads needs it no more.
+    pub(in crate::vault) fn shed(&mut self) {
+        if let Some(row) = Arc::get_mut(&mut self.row) {
+            row.sealed_table = Bytes::new();
+        }
+    }
+}
+
 /// An object being read: everything but the stream is known, and the record is durable.
 pub struct Reading {
     /// What it is.

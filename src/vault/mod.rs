@@ -67,7 +67,8 @@ pub use people::visas::{VisaTerms, VisaWord};
 pub use scim::{Adoption, Found, Listed, NewSource, ScimAsk, ScimRefusal, SourceDraft, Teller};
 pub use snapshot::{Adopted, Back, Body, ChainFault, Snapshot};
 pub use sweep::{GRACE_MS_MIN, SweepAsk, Swept};
-pub use versions::release::{Opening, ReadReport, Release, Released, Run};
+pub use versions::keys::{Release, Released};
+pub use versions::release::{Opening, ReadReport, Run};
 pub use versions::straight::{Presigned, StraightAsk};
 
 use crate::catalog::{Mutation, SharedCatalog};
@@ -181,6 +182,10 @@ pub struct Vault {
     shares: Arc<log::share::Shares>,
     /// What packs hold that nobody has taken.
     packed: Arc<versions::room::Room>,
+    /// What the part tables of running reads and releases hold.
+    tables: Arc<objects::tables::Tables>,
+    /// How much of part tables callers copy, in KiB.
+    copiers: people::pace::Pace<PrincipalId>,
     /// How often organisations ask.
     tellers: people::pace::Pace<String>,
     /// One change of an organisation's people after the other.
@@ -206,12 +211,18 @@ impl Vault {
             attempts: people::attempts::Attempts::new(settings.attempts),
             shares: log::share::Shares::new(limits::JOURNAL_OPEN_SHARE),
             packed: versions::room::Room::new(limits::PACKS_HELD_BYTES_MAX),
+            tables: objects::tables::Tables::new(limits::TABLES_HELD_BYTES_MAX),
             settings,
             snapshots: snapshot::Progress::default(),
             indexes: versions::release::Indexes::default(),
             made: versions::part::Parts::default(),
             records: OnceLock::new(),
             prover: OnceLock::new(),
+            copiers: people::pace::Pace::new(
+                limits::COPIED_TABLES_KIB_MAX,
+                limits::COPIED_TABLES_KIB_PER_SECOND,
+                limits::COPIERS_MAX,
+            ),
             tellers: people::pace::Pace::new(
                 limits::SCIM_BURST,
                 limits::SCIM_PER_SECOND,

@@ -1,10 +1,15 @@
 """Multipart uploads: numbers out of range, lists that lie, uploads that are not yours."""
 
+import hashlib
+import json
+import os
 import re
+import socket
+import time
 import uuid
 
 from common import *
-from wire import UNSIGNED
+from wire import EMPTY_SHA256, UNSIGNED, Signer, connect, exchange, head_of, path_of
 
 MIB = 1 << 20
 DATA = bytes(range(256)) * (5 * MIB // 256)
@@ -153,6 +158,52 @@ def _():
                          (f"/{BUCKET}/{PREFIX}source", "0-1"), (f"/{BUCKET}/{PREFIX}source", "bytes=0-1,2-3")):
         headers = {"x-amz-copy-source": source, **({"x-amz-copy-source-range": span} if span else {})}
         refused(request(OWNER, "PUT", BUCKET, PREFIX + "copied", query, headers), 400, 403, 404, 416)
+
+
+def joined(key: str, source: str, times: int) -> None:
+    """An object of so many copies of another."""
+    upload = begin(key)
+    tags = []
+    for number in range(1, times + 1):
+        copied = request(OWNER, "PUT", BUCKET, PREFIX + key, [("partNumber", str(number)), ("uploadId", upload)],
+                         {"x-amz-copy-source": f"/{BUCKET}/{PREFIX}{source}"})
+        equal(copied.status, 200, str(copied))
+        tags.append((number, re.search(rb"<ETag>(.+)</ETag>", copied.body)[1].decode().replace("&quot;", chr(34))))
+    equal(complete(key, upload, tags).status, 200)
+
+
+@check("30 stalled reads of 10,000 pieces, and 1,000 asks for their keys, hold less than 64 MiB", when=os.environ.get("KLUIS_PID"))
+def _():
+    put("pieces/one", bytes(1024))
+    joined("pieces/some", "pieces/one", 100)
+    joined("pieces/many", "pieces/some", 100)
+    path, before, stalled = path_of(BUCKET, PREFIX + "pieces/many"), resident_kib(os.environ["KLUIS_PID"]), []
+    try:
+        for _ in range(30):
+            headers = Signer(OWNER).headers("GET", path, [], {}, EMPTY_SHA256)
+            stream = connect(OWNER, 30)
+            stalled.append(stream)
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            stream.sendall(head_of("GET", path, {"host": OWNER.host, **headers}))
+        time.sleep(2)
+        equal(stalled[0].recv(12), b"HTTP/1.1 200", "the first of them:")
+        grown_mib = (resident_kib(os.environ["KLUIS_PID"]) - before) // 1024
+        equal(grown_mib < 64, True, f"grew by {grown_mib} MiB:")
+        equal(len(get("pieces/many").body), 10_240_000, "read beside them:")
+    finally:
+        for stream in stalled:
+            stream.close()
+    published = request(OWNER, "POST", f".kluis/v1/versions/{BUCKET}")
+    equal(published.status, 201, f"{published}")
+    path = f"/.kluis/v1/versions/{BUCKET}--v{json.loads(published.body)['number']}/keys"
+    body = json.dumps({"runs": [{"from": f"{PREFIX}pieces/many", "count": 1}] * 1000}).encode()
+    before = resident_kib(os.environ["KLUIS_PID"])
+    headers = Signer(OWNER).headers("POST", path, [], {}, hashlib.sha256(body).hexdigest())
+    answer = exchange(OWNER, "POST", path, {**headers, "content-length": str(len(body))}, [body])
+    equal((answer.status, answer.whole, len(answer.body) < 16 << 20), (200, True, True), f"{len(answer.body)} bytes:")
+    equal(len(json.loads(answer.body)["released"]) >= 1, True, "released:")
+    grown_mib = (resident_kib(os.environ["KLUIS_PID"]) - before) // 1024
+    equal(grown_mib < 64, True, f"grew by {grown_mib} MiB:")
 
 
 done()

@@ -166,6 +166,13 @@ impl Table {
         &self.extents
     }
 
+    /// How many bytes of memory the extents take.
+    #[must_use]
+    pub fn held_bytes(&self) -> u64 {
+        let bytes = self.extents.capacity().saturating_mul(size_of::<Extent>());
+        u64::try_from(bytes).unwrap_or(u64::MAX)
+    }
+
     /// What to read for a range of the whole: extents in order, each with the range of *its blob's*
     /// plaintext. What lies beyond the end is left out.
     pub fn reads(&self, range: ByteRange) -> impl Iterator<Item = (&Extent, ByteRange)> + Send {
@@ -193,9 +200,12 @@ impl Table {
         if range.end() > self.bytes {
             return None;
         }
-        let cuts = self.reads(range);
+        let cuts = || self.reads(range);
+        // The room is exact: a vector that grew would leave keys in the memory it left.
+        let mut extents = Vec::with_capacity(cuts().count());
+        extents.extend(cuts().map(|(extent, cut)| extent.duplicate(cut)));
         Some(Self {
-            extents: cuts.map(|(extent, cut)| extent.duplicate(cut)).collect(),
+            extents,
             bytes: range.len(),
         })
     }
@@ -328,6 +338,13 @@ pub fn table_key_version(sealed: &[u8]) -> Option<u32> {
     let (prefix, _) = sealed.split_first_chunk::<PREFIX_BYTES>()?;
     let (_format, version) = prefix.split_last_chunk::<4>()?;
     Some(u32::from_be_bytes(*version))
+}
+
+/// How long a sealed table of so many extents is.
+#[must_use]
+pub const fn sealed_table_bytes(extents: usize) -> usize {
+    const REST: usize = PREFIX_BYTES + SALT_BYTES + COUNT_BYTES + super::TAG_BYTES;
+    extents.saturating_mul(EXTENT_BYTES).saturating_add(REST)
 }
 
 /// `format (1) ‖ key version (4)`.

@@ -5,11 +5,13 @@ mod bodies;
 mod grants;
 mod node;
 mod packs;
+mod tables;
 
 pub use bodies::*;
 pub use grants::*;
 pub use node::*;
 pub use packs::*;
+pub use tables::*;
 
 /// A bucket's name (S3).
 pub const BUCKET_NAME_BYTES_MAX: usize = 63;

@@ -7,6 +7,7 @@ pub(in crate::vault) mod intake;
 pub(in crate::vault) mod lock;
 pub(in crate::vault) mod read;
 pub(in crate::vault) mod reading;
+pub(in crate::vault) mod tables;
 pub(in crate::vault) mod tags;
 pub(in crate::vault) mod upload;
 pub(in crate::vault) mod write;

@@ -12,6 +12,7 @@ use crate::vault::Vault;
 use crate::vault::access::guard::Authorized;
 use crate::vault::ask::{Call, Place, ReadAsk, ReadConditions, Reading, Seen, Span, TagMatch};
 use crate::vault::error::{ErrorKind, VaultError};
+use crate::vault::log::share::answerable;
 use crate::vault::objects::reading::Plaintext;
 
 impl Vault {
@@ -28,7 +29,8 @@ impl Vault {
         let proof = self.authorize_version(call, place, proof).await?;
         let mut intent = Self::intent_of(call, &proof);
         match self.look(&proof, &ask).await {
-            Ok(seen) => {
+            Ok(mut seen) => {
+                seen.shed();
                 intent.object.version = Some(seen.row.version);
                 intent.range = seen.range;
                 self.note(call, intent, Ok(())).await?;
@@ -51,13 +53,13 @@ impl Vault {
             .await?;
         let proof = self.authorize_version(call, place, proof).await?;
         let mut intent = Self::intent_of(call, &proof);
-        let (seen, plaintext) = match self.plan(&proof, &ask).await {
+        let (seen, key, plaintext) = match self.plan(call, &proof, &ask).await {
             Ok(planned) => planned,
             Err(error) => return Err(self.turn_away(call, intent, error).await),
         };
         intent.object.version = Some(seen.row.version);
         intent.range = seen.range;
-        note_key(&mut intent, table_key_version(&seen.row.sealed_table));
+        note_key(&mut intent, key);
         let Some(mut plaintext) = plaintext else {
             self.note(call, intent, Ok(())).await?;
             return Ok(Reading {
@@ -83,19 +85,24 @@ impl Vault {
         }
     }
 
+    /// What is read, the version of the dataset's key that served it, and its bytes, if any.
     async fn plan(
         &self,
+        call: &Call,
         proof: &Authorized,
         ask: &ReadAsk,
-    ) -> Result<(Seen, Option<Plaintext>), VaultError> {
-        let seen = self.look(proof, ask).await?;
+    ) -> Result<(Seen, Option<u32>, Option<Plaintext>), VaultError> {
+        let mut seen = self.look(proof, ask).await?;
         // An object of no bytes has a table too, so that a catalog's host cannot empty one.
         let table = self.open_object(&seen.row)?;
+        let key = table_key_version(&seen.row.sealed_table);
+        seen.shed();
         let Some(range) = seen.range.or_else(|| ByteRange::new(0, seen.row.bytes)) else {
-            return Ok((seen, None));
+            return Ok((seen, key, None));
         };
-        let plaintext = Plaintext::plan(&self.store, &table, range)?;
-        Ok((seen, Some(plaintext)))
+        let room = (&self.tables, answerable(&call.session));
+        let plaintext = Plaintext::plan(&self.store, table, range, room)?;
+        Ok((seen, key, Some(plaintext)))
     }
 
     /// The object as it is now, if the conditions hold.

@@ -1,28 +1,34 @@
 //! An object on its way out: blobs fetched, segments opened one by one, each handed over only
 //! after it has authenticated.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bytes::{Buf as _, Bytes, BytesMut};
 use futures_util::{StreamExt as _, stream};
 use sync_wrapper::SyncStream;
 
-use crate::seal::{HEADER_BYTES, Opener, Origin, Table, layout};
+use crate::seal::{Extent, HEADER_BYTES, Opener, Origin, Table, layout};
 use crate::store::{BlobStream, SharedStore};
-use crate::types::{BlobId, ByteRange, limits};
+use crate::types::{BlobId, ByteRange, PrincipalId, limits};
 use crate::vault::PlainBody;
 use crate::vault::access::guard::Lease;
 use crate::vault::error::{ErrorKind, VaultError};
 use crate::vault::log::record::Recorded;
+use crate::vault::objects::tables::{Tables, Taken};
+use crate::vault::objects::write::slice;
 
 const BROKEN: VaultError = VaultError::new(ErrorKind::Integrity, "a part table is broken");
 
-/// The plaintext of a range of an object, not begun.
+/// The plaintext of a range of an object, not begun. Of its extents it holds what the part table
+/// says; the keys to open one are derived when its turn comes, and are gone with it.
 pub(in crate::vault) struct Plaintext {
     store: SharedStore,
-    slices: VecDeque<Slice>,
+    /// What is to be read, all of it and nothing beside it.
+    table: Table,
+    /// The extent whose turn is next.
+    next: usize,
     current: Option<Open>,
+    _room: Option<Taken>,
 }
 
 /// A slice of one blob, ready to be fetched.
@@ -45,32 +51,57 @@ struct Open {
     slice: Slice,
 }
 
+impl Slice {
+    fn of(extent: &Extent) -> Result<Self, VaultError> {
+        let end = extent.start.checked_add(extent.len);
+        let cut = end.and_then(|end| ByteRange::new(extent.start, end));
+        let cut = cut.ok_or(BROKEN)?;
+        let plan = layout::sealed_range(extent.blob_plaintext_bytes, cut).ok_or(BROKEN)?;
+        Ok(Self {
+            blob: extent.blob,
+            opener: extent.opener(plan.first_segment)?,
+            sealed: plan.sealed,
+            whole: layout::sealed_bytes(extent.blob_plaintext_bytes),
+            header: plan.includes_header,
+            skip: plan.skip,
+            take: plan.take,
+            origin: extent.origin(),
+        })
+    }
+}
+
 impl Plaintext {
-    /// Plans the reading of `range` of an object whose blobs are `table`.
+    /// Plans the reading of `range` of an object whose blobs are `table`. What is held of a long
+    /// table takes its place in `room`, or there is none: `SlowDown`.
     pub(in crate::vault) fn plan(
         store: &SharedStore,
-        table: &Table,
+        table: Table,
         range: ByteRange,
+        (room, who): (&Arc<Tables>, Option<&PrincipalId>),
     ) -> Result<Self, VaultError> {
-        let mut slices = VecDeque::new();
-        for (extent, cut) in table.reads(range) {
-            let plan = layout::sealed_range(extent.blob_plaintext_bytes, cut).ok_or(BROKEN)?;
-            slices.push_back(Slice {
-                blob: extent.blob,
-                opener: extent.opener(plan.first_segment)?,
-                sealed: plan.sealed,
-                whole: layout::sealed_bytes(extent.blob_plaintext_bytes),
-                header: plan.includes_header,
-                skip: plan.skip,
-                take: plan.take,
-                origin: extent.origin(),
-            });
-        }
+        // Of a long table a short range holds little. To find it walks over the lengths of what is
+        // before it, a thousandth of what it took to open the table.
+        let table = if range.len() < table.bytes() {
+            slice(&table, range)?
+        } else {
+            table
+        };
+        let held = table.held_bytes();
+        let long = held > limits::TABLE_SHORT_BYTES;
         Ok(Self {
             store: Arc::clone(store),
-            slices,
+            _room: long.then(|| room.take(who, held)).transpose()?,
+            table,
+            next: 0,
             current: None,
         })
+    }
+
+    /// The next extent's slice, its keys derived now; `None` behind the last.
+    fn turn(&mut self) -> Result<Option<Slice>, VaultError> {
+        let slice = self.table.extents().get(self.next).map(Slice::of);
+        self.next = self.next.saturating_add(1);
+        slice.transpose()
     }
 
     /// The next piece of plaintext; `None` at the end.
@@ -82,7 +113,7 @@ impl Plaintext {
                 }
                 self.current = None;
             }
-            let Some(slice) = self.slices.pop_front() else {
+            let Some(slice) = self.turn()? else {
                 return Ok(None);
             };
             let stream = self

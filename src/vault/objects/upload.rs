@@ -195,6 +195,7 @@ impl Vault {
             let upload = self.find_upload(call, &proof, upload).await?;
             check_copied(span, whole.bytes)?;
             check_body_bytes(table.bytes())?;
+            self.pace_copies(call, &table)?;
             recorded.count(table.bytes());
             let version = VersionId::random(self.entropy.as_ref())?;
             let row = self.part_row(&upload, number, version, Checksums::default(), &table)?;

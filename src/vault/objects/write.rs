@@ -313,6 +313,7 @@ impl Vault {
             }
             check_tags(tags.as_deref().unwrap_or_default(), limits::OBJECT_TAGS_MAX)?;
             check_wishes(proof.dataset()?, &wishes, self.now())?;
+            self.pace_copies(call, &table)?;
             recorded.count(table.bytes());
             let draft = Draft {
                 meta: meta.unwrap_or_else(|| seen.meta.clone()),

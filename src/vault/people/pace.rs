@@ -32,6 +32,11 @@ impl<K: Eq + Hash + Clone> Pace<K> {
 
     /// Takes one out of a name's bucket; `false` if nothing is left.
     pub(in crate::vault) fn take(&self, name: &K, now: Timestamp) -> bool {
+        self.take_many(name, 1, now)
+    }
+
+    /// Takes so many out of a name's bucket; `false`, and nothing is taken, if fewer are left.
+    pub(in crate::vault) fn take_many(&self, name: &K, count: u64, now: Timestamp) -> bool {
         let mut buckets = self.lock();
         if buckets.len() >= self.names_max && !buckets.contains_key(name) {
             buckets.retain(|_, bucket| self.filled(*bucket, now) < self.burst);
@@ -42,7 +47,7 @@ impl<K: Eq + Hash + Clone> Pace<K> {
         }
         let bucket = buckets.get(name).copied().unwrap_or((self.burst, now));
         let left = self.filled(bucket, now);
-        let next = left.checked_sub(UNIT);
+        let next = left.checked_sub(count.saturating_mul(UNIT));
         let _before = buckets.insert(name.clone(), (next.unwrap_or(left), now));
         next.is_some()
     }
@@ -72,6 +77,17 @@ mod tests {
 
     const fn at(millis: u64) -> Timestamp {
         Timestamp::from_millis(millis)
+    }
+
+    #[test]
+    fn many_are_taken_at_once_or_none() {
+        let pace = Pace::new(10, 2, 10);
+        assert!(pace.take_many(&"a", 7, at(0)));
+        assert!(!pace.take_many(&"a", 4, at(0)));
+        assert!(pace.take_many(&"a", 3, at(0)));
+        assert!(!pace.take_many(&"a", 3, at(1_000)));
+        assert!(pace.take_many(&"a", 3, at(1_500)));
+        assert!(!pace.take_many(&"b", u64::MAX, at(0)));
     }
 
     #[test]

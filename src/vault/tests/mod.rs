@@ -45,6 +45,7 @@ mod owners;
 mod packs;
 mod part;
 mod people;
+mod pieces;
 mod policy;
 mod ports;
 mod published;

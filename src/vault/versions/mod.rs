@@ -1,6 +1,7 @@
 //! Published versions: frozen, opened, and handed to nodes.
 
 mod ending;
+pub(in crate::vault) mod keys;
 pub(in crate::vault) mod pack;
 pub(in crate::vault) mod part;
 pub(in crate::vault) mod publish;

@@ -16,7 +16,7 @@ use futures_util::{StreamExt as _, stream};
 
 use crate::catalog::PublicationRow;
 use crate::ledger::{Handed, Intent, run_words};
-use crate::seal::layout;
+use crate::seal::{layout, sealed_table_bytes};
 use crate::store::{SharedStore, StoreError};
 use crate::types::{Action, BlobId, ObjectKey, limits};
 use crate::vault::access::guard::{Authorized, Lease, policy_ref};
@@ -68,6 +68,8 @@ struct Planned {
     intent: Intent,
     items: Vec<Item>,
     error: Option<VaultError>,
+    /// Bytes of the part tables that were read for it.
+    looked: u64,
 }
 
 /// An answer that is being sent.
@@ -103,7 +105,7 @@ impl Vault {
         };
         let plans = runs.iter().enumerate();
         let plans = plans.map(|(at, run)| self.plan_run(call, &proof, (&row, number), (at, run)));
-        let mut plans = try_join_all(plans).await?;
+        let mut plans = within_bound(plans.collect()).await?;
         limit(&mut plans, number);
         let mut items = Vec::new();
         let mut begun = Vec::new();
@@ -160,7 +162,14 @@ impl Vault {
             (None, _) => Some(VaultError::new(ErrorKind::NoSuchObject, "no such object")),
         };
         let mut items = Vec::new();
+        let mut looked = 0_u64;
         for object in &objects {
+            let sealed = object.sealed_table.len();
+            looked = looked.saturating_add(u64::try_from(sealed).unwrap_or(u64::MAX));
+            // An object of more than one piece is not sent: its table needs no opening.
+            if sealed > sealed_table_bytes(1) {
+                continue;
+            }
             let table = self.open_object(object)?;
             let [extent] = table.extents() else { continue };
             // The rest of a blob that was cut is another object's.
@@ -181,8 +190,26 @@ impl Vault {
             intent,
             items,
             error,
+            looked,
         })
     }
+}
+
+/// The plans, a few at a time, as far as the tables that they read keep within the bound.
+async fn within_bound(
+    plans: Vec<impl Future<Output = Result<Planned, VaultError>> + Send>,
+) -> Result<Vec<Planned>, VaultError> {
+    let mut plans = stream::iter(plans).buffered(limits::LOOKED_AT_ONCE);
+    let (mut all, mut looked) = (Vec::new(), 0_u64);
+    while let Some(plan) = plans.next().await {
+        let plan = plan?;
+        looked = looked.saturating_add(plan.looked);
+        all.push(plan);
+        if looked > limits::LOOKED_TABLES_BYTES_MAX {
+            break;
+        }
+    }
+    Ok(all)
 }
 
 /// Leaves out what goes beyond the bound, and says in each record what is sent under it.

@@ -1,31 +1,24 @@
 //! What a node needs to open a published version by itself: the root with the key of its index,
-//! pieces of the manifest as they are sealed, keys of objects, and sealed bytes of their blobs.
-//!
-//! **A key leaves after its object was decided on and the record of it is durable**, as a plaintext
-//! byte does. A record names either one object, or the first of a run in order of key with the
-//! last and how many: the version is frozen, so that says exactly which.
+//! pieces of the manifest as they are sealed, and sealed bytes of blobs; keys of objects are
+//! released in [`super::keys`].
 
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::join_all;
 use futures_util::{StreamExt as _, stream};
 use sync_wrapper::SyncStream;
-use zeroize::Zeroizing;
 
 use crate::catalog::{ObjectRow, PublicationRow};
-use crate::ledger::{Completion, Handed, Intent, Outcome, run_words};
+use crate::ledger::{Completion, Intent, Outcome};
 use crate::manifest::{Index, Root, SignerKey};
 use crate::policy::{Ask, Decision};
-use crate::seal::{
-    DataKey, layout, manifest_key_version, open_blob, open_manifest_key, table_key_version,
-};
+use crate::seal::{DataKey, layout, manifest_key_version, open_blob, open_manifest_key};
 use crate::store::BlobStream;
 use crate::types::{Action, BlobId, ByteRange, ObjectKey, PublicationId, Timestamp, limits};
 use crate::vault::access::guard::{Authorized, Lease, policy_ref};
 use crate::vault::error::{ErrorKind, VaultError};
 use crate::vault::log::record::Recorded;
-use crate::vault::objects::read::note_key;
 use crate::vault::{Call, PlainBody, Vault};
 
 pub(in crate::vault) const NO_VERSION: VaultError =
@@ -52,23 +45,6 @@ pub struct Run {
     pub from: ObjectKey,
     /// How many objects, at least 1.
     pub count: usize,
-}
-
-/// An object's part table in clear, for who may read the object.
-pub struct Released {
-    /// The object.
-    pub key: ObjectKey,
-    /// Its table (`seal::Table::release`).
-    pub table: Zeroizing<Vec<u8>>,
-}
-
-/// What came of a request for keys.
-#[derive(Default)]
-pub struct Release {
-    /// Objects that may be read.
-    pub keys: Vec<Released>,
-    /// Those that were asked for by name, may be read, and are in the version no more: erased.
-    pub gone: Vec<ObjectKey>,
 }
 
 /// What a node says was read through one open file.
@@ -230,99 +206,6 @@ impl Vault {
             sealed.extend_from_slice(&piece?);
         }
         Ok(sealed.freeze())
-    }
-
-    /// Releases the keys of runs of objects. A run ends before an object that the caller may not
-    /// read; that its first one is such is a refusal, which is recorded, and leaves the other runs.
-    pub async fn release_keys(
-        &self,
-        call: &Call,
-        bucket: &str,
-        runs: Vec<Run>,
-    ) -> Result<Release, VaultError> {
-        let proof = self
-            .authorize(call, bucket, None, Action::DatasetHead)
-            .await?;
-        let planned = in_use(&proof, self.now()).and_then(|found| checked(&runs).map(|()| found));
-        let (row, number) = match planned {
-            Ok(planned) => planned,
-            Err(error) => {
-                return Err(self
-                    .turn_away(call, Self::intent_of(call, &proof), error)
-                    .await);
-            }
-        };
-        let released = runs
-            .iter()
-            .enumerate()
-            .map(|(at, run)| self.release_run(call, &proof, (&row, number), (at, run)));
-        let mut all = Release::default();
-        for one in try_join_all(released).await? {
-            all.keys.extend(one.keys);
-            all.gone.extend(one.gone);
-        }
-        Ok(all)
-    }
-
-    async fn release_run(
-        &self,
-        call: &Call,
-        proof: &Authorized,
-        (row, number): (&PublicationRow, u32),
-        (at, run): (usize, &Run),
-    ) -> Result<Release, VaultError> {
-        let mut intent = Self::intent(
-            call,
-            Some(Action::ObjectRead),
-            Self::intent_of(call, proof).object,
-        );
-        // Each record is a request of its own; the first is the one that the answer names.
-        if at > 0 {
-            intent.event = self.new_event()?;
-        }
-        intent.object.key = Some(run.from.clone());
-        intent.query = Some(format!("version={number}"));
-        let (objects, decision) = self.readable(call, proof, row, run).await?;
-        intent.policy = decision.as_ref().map(policy_ref);
-        let Some(first) = objects.first() else {
-            let reason = match decision {
-                Some(decision) if !decision.allowed => {
-                    VaultError::new(ErrorKind::AccessDenied, "no rule allows it")
-                }
-                _ => VaultError::new(ErrorKind::NoSuchObject, "no such object"),
-            };
-            self.note(call, intent, Err(&reason)).await?;
-            let erased = reason.kind() == ErrorKind::NoSuchObject;
-            let gone = erased.then(|| run.from.clone()).into_iter().collect();
-            let keys = Vec::new();
-            return Ok(Release { keys, gone });
-        };
-        intent.object.version = Some(first.version);
-        if let Some(last) = objects.last().filter(|_| objects.len() > 1) {
-            let words = run_words(number, Handed::Objects, objects.len(), &last.key);
-            intent.query = Some(words);
-        }
-        // Of a run that a rotation has passed in part, the newer key.
-        let keys = objects
-            .iter()
-            .map(|object| table_key_version(&object.sealed_table));
-        note_key(&mut intent, keys.max().flatten());
-        let released = objects.iter().map(|object| {
-            let table = self.open_released(object)?.release()?;
-            let key = object.key.clone();
-            Ok(Released { key, table })
-        });
-        match released.collect::<Result<Vec<_>, VaultError>>() {
-            Ok(keys) => {
-                self.note(call, intent, Ok(())).await?;
-                let gone = Vec::new();
-                Ok(Release { keys, gone })
-            }
-            Err(error) => {
-                self.note(call, intent, Err(&error)).await?;
-                Ok(Release::default())
-            }
-        }
     }
 
     /// Whether the caller may read an object now.

@@ -5,7 +5,9 @@
 //! once and what is out within the time of AZ-2.
 
 use futures_util::future::try_join_all;
+use futures_util::{StreamExt as _, stream};
 
+use crate::ledger::Intent;
 use crate::seal::Table;
 use crate::types::{Action, BlobId, ObjectKey, limits};
 use crate::vault::access::guard::{Authorized, policy_ref};
@@ -29,6 +31,14 @@ pub struct Presigned {
     pub blob: BlobId,
     /// Where the store gives it, for [`limits::STRAIGHT_SECONDS`].
     pub url: String,
+}
+
+/// What came of one object's URLs, before it is recorded.
+struct Signed {
+    intent: Intent,
+    given: Result<Vec<Presigned>, VaultError>,
+    /// Bytes of the part table that was read for it.
+    looked: u64,
 }
 
 const NOT_SERVED: VaultError = VaultError::new(
@@ -73,9 +83,25 @@ impl Vault {
             return Err(self.turn_away(call, intent, error).await);
         }
         let asks = asks.iter().enumerate();
-        let given = asks.map(|(at, ask)| self.presign_one(call, &proof, at, ask));
-        let given = try_join_all(given).await?;
-        Ok(given.into_iter().flatten().collect())
+        let asks = asks.map(|(at, ask)| self.presign_one(call, &proof, at, ask));
+        let asks: Vec<_> = asks.collect();
+        // A few at a time: each opens a table, which may be long.
+        let mut asks = stream::iter(asks).buffered(limits::LOOKED_AT_ONCE);
+        let (mut all, mut looked) = (Vec::new(), 0_u64);
+        while let Some(signed) = asks.next().await {
+            let signed = signed?;
+            looked = looked.saturating_add(signed.looked);
+            all.push(signed);
+            if looked > limits::LOOKED_TABLES_BYTES_MAX {
+                break;
+            }
+        }
+        let noted = all.into_iter().map(|signed| async move {
+            let given = signed.given.as_ref().map(drop);
+            self.note(call, signed.intent, given).await?;
+            Ok::<_, VaultError>(signed.given.unwrap_or_default())
+        });
+        Ok(try_join_all(noted).await?.into_iter().flatten().collect())
     }
 
     async fn presign_one(
@@ -84,7 +110,7 @@ impl Vault {
         proof: &Authorized,
         at: usize,
         ask: &StraightAsk,
-    ) -> Result<Vec<Presigned>, VaultError> {
+    ) -> Result<Signed, VaultError> {
         let (row, number) = version(proof)?;
         let mut intent = Self::intent_of(call, proof);
         intent.action = Some(Action::ObjectRead);
@@ -116,8 +142,12 @@ impl Vault {
                 table.and_then(|table| self.urls(&table, &ask.blobs))
             }
         };
-        self.note(call, intent, given.as_ref().map(drop)).await?;
-        Ok(given.unwrap_or_default())
+        let tables = objects.iter().map(|object| object.sealed_table.len());
+        Ok(Signed {
+            intent,
+            given,
+            looked: u64::try_from(tables.sum::<usize>()).unwrap_or(u64::MAX),
+        })
     }
 
     /// URLs of an object's blobs, all that are asked for or none.
