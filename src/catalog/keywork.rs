@@ -31,7 +31,9 @@ pub enum EraseScope {
     Dataset,
     /// Everything that was ever written under a key, in published versions too.
     Object(ObjectKey),
-    /// One version of a key, in published versions too.
+    /// One write of a key, in published versions too. An id is that write, whether versions were
+    /// kept then or not. `null`, which only work of before has, is all that were made while none
+    /// were kept: an approval is worded with the id of the one that it meant.
     Version(ObjectKey, VersionName),
     /// A published version, by its number: its manifest, and what only it still has. Its number
     /// and signed root stay, so that no other version is ever called so.
@@ -44,7 +46,7 @@ impl EraseScope {
     pub const DELETED: &'static str = "deleted";
 
     /// Reads it as an approval words it: `dataset`, `deleted`, `object=KEY`, `version=N` (a
-    /// published one), or `write=VERSION:KEY` (one version of an object, `null` too).
+    /// published one), or `write=VERSION:KEY` (one version of an object).
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         match text.split_once('=') {
@@ -63,6 +65,16 @@ impl EraseScope {
         }
     }
 
+    /// Whether this write of the dataset, or delete marker, is of it; a published version is none.
+    pub(super) fn is_about(&self, key: &ObjectKey, write: (&VersionId, bool)) -> bool {
+        match self {
+            Self::Dataset => true,
+            Self::Object(of) => of == key,
+            Self::Version(of, name) => of == key && name_meets(name, write),
+            Self::Published(_) => false,
+        }
+    }
+
     /// What the log calls it.
     #[must_use]
     pub const fn action(&self) -> Action {
@@ -71,6 +83,14 @@ impl EraseScope {
             Self::Object(_) => Action::ObjectDelete,
             Self::Version(..) => Action::VersionDelete,
         }
+    }
+}
+
+/// Whether a write goes by the name that an erasure has for it.
+pub(super) fn name_meets(name: &VersionName, (version, versioned): (&VersionId, bool)) -> bool {
+    match name {
+        VersionName::Null => !versioned,
+        VersionName::Id(id) => id == version,
     }
 }
 

@@ -52,6 +52,11 @@ fn table(version: u32) -> Bytes {
         .into()
 }
 
+/// The same of the key of an index.
+fn index_key(version: u32) -> Bytes {
+    [&version.to_be_bytes()[..], &[7; 80]].concat().into()
+}
+
 fn sealed(number: u32, key: &str, version: u32) -> ObjectRow {
     ObjectRow {
         sealed_table: table(version),
@@ -160,16 +165,21 @@ async fn a_rewrap_reaches_every_row_of_a_write_and_no_other() {
         };
         let stale = catalog.commit(vec![rewrap(1, "a", 1)]).await;
         assert_eq!(stale, refused(Conflict::KeyRetired));
-        let parts = Mutation::RewrapPart {
+        let part_at = |under| Mutation::RewrapPart {
             upload: upload_id(3),
             number: 1,
             version: version(4),
-            sealed_table: table(2),
+            sealed_table: table(under),
         };
-        let index = Mutation::RewrapIndex {
+        let index_at = |under| Mutation::RewrapIndex {
             publication,
-            sealed_key: Bytes::from_static(b"again"),
+            sealed_key: index_key(under),
         };
+        for stale in [part_at(1), index_at(1)] {
+            let late = catalog.commit(vec![stale]).await;
+            assert_eq!(late, refused(Conflict::KeyRetired));
+        }
+        let (parts, index) = (part_at(2), index_at(2));
         let none = rewrap(99, "a", 2);
         let all = vec![rewrap(1, "a", 2), parts, index, none];
         catalog.commit(all).await.unwrap();
@@ -182,7 +192,7 @@ async fn a_rewrap_reaches_every_row_of_a_write_and_no_other() {
         let part = catalog.parts(&upload_id(3), 0, 9).await.unwrap().parts;
         assert_eq!(part[0].sealed_table, table(2));
         let issued = catalog.publication(&DATASET, 1).await.unwrap().unwrap();
-        assert_eq!(issued.issue.unwrap().sealed_key, "again");
+        assert_eq!(issued.issue.unwrap().sealed_key, index_key(2));
         comes_back(&catalog).await;
     })
     .await;

@@ -2,6 +2,7 @@
 
 mod access;
 mod approvals;
+mod erasures;
 mod keywork;
 mod listing;
 mod locks;

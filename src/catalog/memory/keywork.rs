@@ -95,7 +95,8 @@ impl State {
         }
         let Some(scope) = scope else { return Ok(()) };
         self.check_hold(&dataset)?;
-        let meant = |row: &ObjectRow| row.dataset == dataset && is_in(&scope, row);
+        let is_in = |row: &ObjectRow| scope.is_about(&row.key, (&row.version, row.versioned));
+        let meant = |row: &ObjectRow| row.dataset == dataset && is_in(row);
         let older = self.versions.values().flatten();
         let older = older.filter_map(|(version, _)| match version {
             Version::Object(row) => Some(row),
@@ -148,7 +149,8 @@ impl State {
         let mut lost = Blobs::new();
         let mut taken = Vec::new();
         let mut take = |row: &ObjectRow, held: &Blobs| {
-            let meant = row.dataset == *dataset && is_in(scope, row);
+            let meant =
+                row.dataset == *dataset && scope.is_about(&row.key, (&row.version, row.versioned));
             if meant {
                 lost.extend(held);
                 taken.push(ErasedWrite {
@@ -164,7 +166,10 @@ impl State {
         for stack in self.versions.values_mut() {
             stack.retain(|(version, held)| match version {
                 Version::Object(row) => take(row, held),
-                Version::Marker(row) => row.dataset != *dataset || !is_named(scope, row),
+                Version::Marker(row) => {
+                    row.dataset != *dataset
+                        || !scope.is_about(&row.key, (&row.version, row.versioned))
+                }
             });
         }
         self.versions.retain(|_, stack| !stack.is_empty());
@@ -212,27 +217,33 @@ impl State {
             issue.sealed_key = bytes::Bytes::new();
         }
         let publication = row.id;
-        let mut gone = Vec::new();
+        let mut taken_out = Vec::new();
         self.frozen.retain(|(of, _), (row, held)| {
             if *of == publication {
-                lost.extend(held.iter());
-                gone.push(row.clone());
+                taken_out.push((row.clone(), held.clone()));
             }
             *of != publication
         });
-        gone.retain(|row| {
+        let mut gone = Vec::new();
+        for (row, held) in taken_out {
             let mut frozen = self.frozen.values();
             let same = |other: &ObjectRow| {
                 (other.dataset, &other.key, other.version) == (row.dataset, &row.key, row.version)
             };
-            !frozen.any(|(other, _)| same(other)) && !self.writes(dataset, "").iter().any(same)
-        });
-        let taken = gone.into_iter().map(|row| ErasedWrite {
-            key: row.key,
-            version: row.version,
-            bytes: row.bytes,
-        });
-        self.doom(id, (lost, taken.collect()), now)
+            let stays =
+                frozen.any(|(other, _)| same(other)) || self.writes(dataset, "").iter().any(same);
+            if stays {
+                self.lose(&held, now);
+                continue;
+            }
+            lost.extend(held);
+            gone.push(ErasedWrite {
+                key: row.key,
+                version: row.version,
+                bytes: row.bytes,
+            });
+        }
+        self.doom(id, (lost, gone), now)
     }
 
     /// Notes what was taken out, and claims the blobs that nothing refers to any more.
@@ -289,11 +300,33 @@ impl State {
         Ok(())
     }
 
+    pub(super) fn rewrap_part(
+        &mut self,
+        place: (UploadId, u32),
+        version: &VersionId,
+        table: bytes::Bytes,
+    ) -> Result<(), Conflict> {
+        let there = self.parts.get(&place);
+        if there.is_none_or(|(row, _)| row.version != *version) {
+            return Ok(());
+        }
+        if let Some(upload) = self.uploads.get(&place.0) {
+            self.check_floor(&upload.dataset, &table)?;
+        }
+        if let Some((row, _)) = self.parts.get_mut(&place) {
+            row.sealed_table = table;
+        }
+        Ok(())
+    }
+
     pub(super) fn rewrap_index(
         &mut self,
         id: &PublicationId,
         sealed_key: bytes::Bytes,
     ) -> Result<(), Conflict> {
+        if let Some((row, _)) = self.publications.get(id) {
+            self.check_index(&row.dataset, &sealed_key)?;
+        }
         let Some((row, _)) = self.publications.get_mut(id) else {
             return Ok(());
         };
@@ -428,29 +461,5 @@ impl State {
             .collect();
         all.sort_by(|a, b| (&a.key, a.version).cmp(&(&b.key, b.version)));
         all
-    }
-}
-
-/// Whether an erasure of this scope is about this object.
-fn is_in(scope: &EraseScope, row: &ObjectRow) -> bool {
-    match scope {
-        EraseScope::Dataset => true,
-        EraseScope::Object(key) => row.key == *key,
-        EraseScope::Version(key, name) => {
-            row.key == *key && name.names(&row.version, row.versioned)
-        }
-        EraseScope::Published(_) => false,
-    }
-}
-
-/// The same of a delete marker.
-fn is_named(scope: &EraseScope, row: &super::super::MarkerRow) -> bool {
-    match scope {
-        EraseScope::Dataset => true,
-        EraseScope::Object(key) => row.key == *key,
-        EraseScope::Version(key, name) => {
-            row.key == *key && name.names(&row.version, row.versioned)
-        }
-        EraseScope::Published(_) => false,
     }
 }

@@ -331,13 +331,7 @@ impl State {
                 number,
                 version,
                 sealed_table,
-            } => {
-                let part = self.parts.get_mut(&(upload, number));
-                if let Some((row, _)) = part.filter(|(row, _)| row.version == version) {
-                    row.sealed_table = sealed_table;
-                }
-                Ok(())
-            }
+            } => Ok(self.rewrap_part((upload, number), &version, sealed_table)?),
             Mutation::RewrapIndex {
                 publication,
                 sealed_key,

@@ -3,9 +3,9 @@
 
 use rusqlite::{Connection, StatementStatus};
 
-use super::{list, schema, versions};
-use crate::catalog::{ListQuery, VersionQuery};
-use crate::types::{DatasetId, VersionId, VersionName};
+use super::{keywork, list, schema, versions};
+use crate::catalog::{ErasedWrite, ListQuery, VersionQuery};
+use crate::types::{DatasetId, KeyWorkId, VersionId, VersionName};
 
 const DATASET: DatasetId = DatasetId::from_bytes([1; 16]);
 const FEW: u32 = 300;
@@ -133,4 +133,26 @@ fn pages_of_versions_cost_what_they_return() {
         100
     );
     assert_eq!(listed("e", "", Some(("e", Some(300))), 100).len(), 100);
+}
+
+#[test]
+fn an_erased_write_comes_back_for_the_same_behind_few_and_behind_many() {
+    costs_the_same(&[keywork::NEXT_ERASED], |conn| {
+        let work = KeyWorkId::from_bytes([2; 16]);
+        conn.execute(
+            "INSERT INTO erased (work, number, key, version, bytes)
+             SELECT ?1, i, CAST(name AS BLOB), version, 1 FROM k",
+            [work.as_bytes()],
+        )
+        .unwrap();
+        let write = ErasedWrite {
+            key: "last".parse().unwrap(),
+            version: VersionId::from_bytes([3; 16]),
+            bytes: 1,
+        };
+        keywork::restore_erased(conn, &work, &[write], &[]).unwrap();
+        let select = "SELECT max(number) - count(*) FROM erased";
+        let gap: i64 = conn.query_row(select, [], |row| row.get(0)).unwrap();
+        vec![gap.to_string()]
+    });
 }

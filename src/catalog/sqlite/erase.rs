@@ -5,9 +5,10 @@ use rusqlite::{Connection, Row, params};
 
 use super::apply::must;
 use super::apply_object::{Place, drop_body};
-use super::keywork::{open_work, rewrap_index};
+use super::keywork::{open_work, set_index};
 use super::{apply_object, apply_version, blobs, publications, sql};
 use crate::catalog::codec::encode_value;
+use crate::catalog::keywork::name_meets;
 use crate::catalog::{CatalogError, Conflict, EraseScope, ErasedWrite, Tally};
 use crate::types::{BlobId, DatasetId, KeyWorkId, Timestamp, UploadId, VersionId, VersionName};
 
@@ -105,19 +106,41 @@ fn held(row: &Row<'_>) -> Result<Held, CatalogError> {
     })
 }
 
-/// Takes frozen rows out. Those that something else still has are erased only where `all` are.
+/// Whether a row of the dataset still has a write. Asked of the rows and not of their bodies: who
+/// tags or locks what is frozen has a body of her own, and the write stays one.
+fn is_still_had(
+    conn: &Connection,
+    dataset: &DatasetId,
+    write: &ErasedWrite,
+) -> Result<bool, CatalogError> {
+    let select = "SELECT 1 FROM objects WHERE dataset = ?1 AND key = ?2 AND version = ?3
+        UNION ALL SELECT 1 FROM versions WHERE dataset = ?1 AND key = ?2 AND version = ?3
+        UNION ALL SELECT 1 FROM publications CROSS JOIN frozen ON publication = publications.id
+            WHERE dataset = ?1 AND key = ?2 AND version = ?3
+        LIMIT 1";
+    let key = write.key.as_str().as_bytes();
+    let bounds = params![dataset.as_bytes(), key, write.version.as_bytes()];
+    sql::exists(conn, select, bounds)
+}
+
+/// Takes frozen rows out: of all versions of a dataset, or of one (`of`), and then what something
+/// else still has is not erased.
 fn erase_frozen(
     conn: &Connection,
     erasing: &mut Erasing,
-    (found, all): (&[Held], bool),
+    (found, of): (&[Held], Option<&DatasetId>),
 ) -> Result<(), CatalogError> {
     for row in found {
-        if all {
-            erasing.note(conn, &row.write)?;
-        }
         let delete = "DELETE FROM frozen WHERE publication = ?1 AND key = ?2";
         let key = row.write.key.as_str().as_bytes();
         sql::exec(conn, delete, params![row.publication, key])?;
+        let stays = match of {
+            Some(dataset) => is_still_had(conn, dataset, &row.write)?,
+            None => false,
+        };
+        if !stays {
+            erasing.note(conn, &row.write)?;
+        }
         let Some(body) = row.body else { continue };
         let release = "UPDATE held SET frozen = frozen - 1 WHERE body = ?1 RETURNING frozen, live";
         let left: Option<(i64, bool)> =
@@ -125,9 +148,14 @@ fn erase_frozen(
         let (frozen, live) = left.ok_or(CatalogError::Damaged { what: "frozen row" })?;
         if frozen == 0 {
             sql::exec(conn, "DELETE FROM held WHERE body = ?1", [body])?;
-            if !live {
-                erasing.note(conn, &row.write)?;
-                erasing.lose(conn, &drop_body(conn, body)?)?;
+            if live {
+                continue;
+            }
+            let blobs = drop_body(conn, body)?;
+            if stays {
+                blobs::lose(conn, &blobs, erasing.now)?;
+            } else {
+                erasing.lose(conn, &blobs)?;
             }
         }
     }
@@ -146,8 +174,8 @@ pub(super) fn erase_published(
     let select = "SELECT key, version, bytes, body, versioned, publication FROM frozen
         WHERE publication = ?1 ORDER BY key";
     let found = sql::all(conn, select, [row.id.as_bytes()], held)?;
-    erase_frozen(conn, erasing, (&found, false))?;
-    rewrap_index(conn, &row.id, &[])?;
+    erase_frozen(conn, erasing, (&found, Some(dataset)))?;
+    set_index(conn, &row.id, &[])?;
     let take = "SELECT blobs FROM publications WHERE id = ?1";
     let lost = sql::one(conn, take, [row.id.as_bytes()], |row| sql::get_ids(row, 0))?;
     let empty = "UPDATE publications SET blobs = x'' WHERE id = ?1";
@@ -189,7 +217,8 @@ pub(super) fn erase_key(
     let (dataset, key) = (place.0.as_bytes(), place.1.as_str().as_bytes());
     let meant = |found: Vec<Held>| {
         let mut found = found;
-        found.retain(|row| name.is_none_or(|name| name.names(&row.write.version, row.versioned)));
+        let is_named = |row: &Held| (&row.write.version, row.versioned);
+        found.retain(|row| name.is_none_or(|name| name_meets(name, is_named(row))));
         found
     };
     for table in ["objects", "versions"] {
@@ -204,7 +233,7 @@ pub(super) fn erase_key(
         WHERE publication IN (SELECT id FROM publications WHERE dataset = ?1) AND key = ?2
         ORDER BY publication";
     let found = meant(sql::all(conn, select, params![dataset, key], held)?);
-    erase_frozen(conn, erasing, (&found, true))?;
+    erase_frozen(conn, erasing, (&found, None))?;
     if name.is_some() {
         return apply_version::promote(conn, place);
     }
@@ -244,7 +273,7 @@ pub(super) fn erase_rows(
         WHERE publication IN (SELECT id FROM publications WHERE dataset = ?1)
         ORDER BY publication, key LIMIT ?2";
     let found = sql::all(conn, select, params![dataset, limit], held)?;
-    erase_frozen(conn, &mut erasing, (&found, true))?;
+    erase_frozen(conn, &mut erasing, (&found, None))?;
     let mut taken = found.len();
     if room(taken) > 0 {
         let select = "SELECT id FROM publications WHERE dataset = ?1 ORDER BY id LIMIT ?2";

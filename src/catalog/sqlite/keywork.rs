@@ -7,14 +7,13 @@ use super::apply_object::Place;
 use super::erase::{Erasing, add_erased, erase_key, erase_published};
 use super::{publications, roster, rows, sql};
 use crate::catalog::codec::encode_value;
-use crate::catalog::keywork::sealed_under;
+use crate::catalog::keywork::{index_sealed_under, name_meets, sealed_under};
 use crate::catalog::{
     Card, CatalogError, Conflict, DeletedRow, DoomedBlob, EraseScope, ErasedWrite, Facts, Issue,
     KeyWorkRow, ObjectRow, PartRow, PublicationRow, RosterKind, Tally, Version, WorkEnd,
 };
 use crate::types::{
-    BlobId, DatasetId, KeyWorkId, PublicationId, Timestamp, UploadId, VersionId, VersionName,
-    limits,
+    BlobId, DatasetId, KeyWorkId, PublicationId, Timestamp, UploadId, VersionId, limits,
 };
 
 /// A row of an erased dataset is sealed under no key that will ever be in use.
@@ -170,16 +169,13 @@ fn check_locks(
         let locked = sql::all(conn, &select, bounds, |row| {
             let facts: Facts = sql::get_encoded(row, 0)?;
             let version = VersionId::from_bytes(sql::get_id(row, 1)?);
-            let meant = name.is_none_or(|name| is_named(name, &version, row.get(2).ok()));
+            let versioned: bool = row.get(2)?;
+            let meant = name.is_none_or(|name| name_meets(name, (&version, versioned)));
             Ok(meant && facts.lock.holds(now))
         })?;
         must(!locked.contains(&true), Conflict::Locked)?;
     }
     Ok(())
-}
-
-fn is_named(name: &VersionName, version: &VersionId, versioned: Option<bool>) -> bool {
-    name.names(version, versioned.unwrap_or(true))
 }
 
 /// Puts a part table in the place of another.
@@ -214,6 +210,10 @@ pub(super) fn rewrap_part(
     let Some(part) = sql::one(conn, select, place, rows::part)? else {
         return Ok(());
     };
+    let select = "SELECT dataset FROM uploads WHERE id = ?1";
+    let dataset = sql::one(conn, select, [upload.as_bytes()], |row| sql::get_id(row, 0))?;
+    let dataset = dataset.ok_or(CatalogError::Damaged { what: "part" })?;
+    check_floor(conn, &DatasetId::from_bytes(dataset), sealed_under(table))?;
     let part = PartRow {
         sealed_table: bytes::Bytes::copy_from_slice(table),
         ..part
@@ -226,6 +226,19 @@ pub(super) fn rewrap_part(
 
 /// The same of the key of a version's index.
 pub(super) fn rewrap_index(
+    conn: &Connection,
+    id: &PublicationId,
+    sealed_key: &[u8],
+) -> Result<(), CatalogError> {
+    let select = "SELECT id, row FROM publications WHERE id = ?1";
+    if let Some(row) = sql::one(conn, select, [id.as_bytes()], publications::publication)? {
+        check_floor(conn, &row.dataset, index_sealed_under(sealed_key))?;
+    }
+    set_index(conn, id, sealed_key)
+}
+
+/// Puts the key of a version's index in the place of another, or nothing (an erasure).
+pub(super) fn set_index(
     conn: &Connection,
     id: &PublicationId,
     sealed_key: &[u8],
@@ -289,6 +302,10 @@ pub(super) fn restore(conn: &Connection, row: &KeyWorkRow) -> Result<(), Catalog
     insert(conn, row, &row.tally)
 }
 
+/// A seek: to count what is there for each write that comes back would be quadratic.
+pub(super) const NEXT_ERASED: &str =
+    "SELECT coalesce(max(number) + 1, 0) FROM erased WHERE work = ?1";
+
 /// Puts back what an erasure took out.
 pub(super) fn restore_erased(
     conn: &Connection,
@@ -296,9 +313,10 @@ pub(super) fn restore_erased(
     writes: &[ErasedWrite],
     doomed: &[DoomedBlob],
 ) -> Result<(), CatalogError> {
-    let select = "SELECT count(*) FROM erased WHERE work = ?1";
-    let count = sql::one(conn, select, [work.as_bytes()], |row| sql::get_int(row, 0))?;
-    for (number, write) in (count.unwrap_or_default()..).zip(writes) {
+    let next = sql::one(conn, NEXT_ERASED, [work.as_bytes()], |row| {
+        sql::get_int(row, 0)
+    })?;
+    for (number, write) in (next.unwrap_or_default()..).zip(writes) {
         add_erased(conn, work, number, write)?;
     }
     for blob in doomed {
@@ -402,10 +420,12 @@ pub(super) fn writes(
     limit: usize,
 ) -> Result<Vec<ObjectRow>, CatalogError> {
     let moment = conn.unchecked_transaction()?;
-    // The key that ends the page; without one it is the last page.
+    // The key that ends the page; without one it is the last page. Markers are none of it: a page
+    // of them alone would be an end before the end.
     let end = "SELECT key FROM (
             SELECT key FROM objects WHERE dataset = ?1 AND key > ?2
-            UNION ALL SELECT key FROM versions WHERE dataset = ?1 AND key > ?2
+            UNION ALL SELECT key FROM versions
+                WHERE dataset = ?1 AND key > ?2 AND body IS NOT NULL
         ) ORDER BY key LIMIT 1 OFFSET ?3";
     let offset = sql::limit(limit.clamp(1, limits::PAGE_ENTRIES_MAX)).saturating_sub(1);
     let bounds = params![dataset.as_bytes(), after, offset];
@@ -421,7 +441,7 @@ pub(super) fn writes(
             "SELECT dataset, key, version, bytes, etag, modified, detail, sealed_table, versioned,
                 facts, body
              FROM {table} LEFT JOIN bodies ON bodies.id = body
-             WHERE dataset = ?1 AND key > ?2 {until} ORDER BY key"
+             WHERE dataset = ?1 AND key > ?2 AND body IS NOT NULL {until} ORDER BY key"
         );
         let bounds = params![dataset.as_bytes(), after, end];
         let read = sql::all(conn, &select, bounds, rows::version)?;

@@ -131,7 +131,8 @@ impl Vault {
             let decision = self
                 .may_ask(place, draft.kind, &asker, &circumstances(call))
                 .await?;
-            let row = self.word_act(draft, asker).await?;
+            let mut row = self.word_act(draft, asker).await?;
+            self.name_write(&mut row.act).await?;
             self.check_effect(&row.act).await?;
             self.check_room(&row.act.project).await?;
             Ok((row, decision))

@@ -1,10 +1,10 @@
 //! What must hold of an act's words before anybody is asked to approve it: that they mean
 //! something, and would change something as things stand.
 
-use crate::catalog::{Card, EraseScope};
+use crate::catalog::{Card, EraseScope, Version};
 use crate::types::{
     Act, ActKind, BucketName, DatasetId, DatasetName, Label, LogTerms, PrincipalId, PrincipalKind,
-    limits,
+    VersionName, limits,
 };
 use crate::vault::Vault;
 use crate::vault::acts::ActDraft;
@@ -89,6 +89,24 @@ impl Vault {
             return Ok(());
         }
         Err(NOBODY)
+    }
+
+    /// Words an erasure of `null` with the id of the write that is called so now: another may be by
+    /// the time that it is done, and two persons agree on one.
+    pub(in crate::vault) async fn name_write(&self, act: &mut Act) -> Result<(), VaultError> {
+        let (ActKind::Erase, Some((_, dataset)), Some(what)) =
+            (act.kind, &act.dataset, act.terms.first_mut())
+        else {
+            return Ok(());
+        };
+        let Some(EraseScope::Version(key, VersionName::Null)) = EraseScope::parse(what) else {
+            return Ok(());
+        };
+        let there = self.catalog.version(dataset, &key, &VersionName::Null);
+        if let Some(Version::Object(row)) = there.await? {
+            *what = format!("write={}:{key}", row.version);
+        }
+        Ok(())
     }
 
     /// That what is to be erased is there. A lock that keeps it now may be over by then.

@@ -12,7 +12,9 @@ use crate::catalog::{EraseScope, KeyWorkRow, Mutation};
 use crate::ledger::{AuthMethod, Nature, Session};
 #[cfg(test)]
 use crate::types::PrincipalId;
-use crate::types::{ActKind, Action, ApprovalId, BucketName, KeyWorkId, ProjectName, limits};
+use crate::types::{
+    ActKind, Action, ApprovalId, BucketName, KeyWorkId, ProjectName, VersionName, limits,
+};
 
 /// An erasure that was agreed on.
 #[cfg(test)]
@@ -74,6 +76,11 @@ impl Vault {
             dataset: name.clone(),
         };
         let what = row.act.terms.first().ok_or(OTHER)?;
+        let scope = EraseScope::parse(what).ok_or(OTHER)?;
+        if matches!(scope, EraseScope::Version(_, VersionName::Null)) {
+            let why = "`null` may be another write by now: ask anew, which names the one there is";
+            return Err(VaultError::new(ErrorKind::InvalidArgument, why));
+        }
         let there = if what == EraseScope::DELETED {
             self.forgetting(&bucket, dataset).await?.is_some()
         } else {
@@ -89,7 +96,7 @@ impl Vault {
         let begin = Begin {
             dataset: *dataset,
             bucket,
-            scope: Some(EraseScope::parse(what).ok_or(OTHER)?),
+            scope: Some(scope),
             persons: vec![row.asker.clone(), second.clone()],
             reason: row.reason.clone(),
         };

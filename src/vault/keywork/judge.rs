@@ -84,7 +84,14 @@ impl Vault {
         key: &ObjectKey,
         name: &VersionName,
     ) -> Result<bool, VaultError> {
-        let there = self.catalog.version(dataset, key, name).await?;
+        let mut there = self.catalog.version(dataset, key, name).await?;
+        if let (None, VersionName::Id(id)) = (&there, name) {
+            // Written while no versions were kept: clients call it `null` for as long as it is.
+            let null = self.catalog.version(dataset, key, &VersionName::Null);
+            let is_it =
+                |there: &Version| matches!(there, Version::Object(row) if row.version == *id);
+            there = null.await?.filter(is_it);
+        }
         let Some(Version::Object(row)) = there else {
             return Ok(false);
         };

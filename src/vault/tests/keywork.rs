@@ -56,7 +56,7 @@ pub(super) async fn stock(world: &World) {
     world.vault.publish(&call, BUCKET).await.unwrap();
 }
 
-async fn erase(world: &World, scope: EraseScope) -> Result<KeyWorkRow, VaultError> {
+pub(super) async fn erase(world: &World, scope: EraseScope) -> Result<KeyWorkRow, VaultError> {
     let call = world.call(None);
     let erased = world.vault.erase_agreed(&call, &bucket(), ask(scope)).await;
     assert!(call.is_recorded(), "every erasure is recorded");
@@ -136,7 +136,7 @@ async fn read_words(world: &World) -> Option<String> {
     reads.next().unwrap().query
 }
 
-async fn put_in(world: &World, bucket: &str, key: &str, bytes: &[u8]) -> VersionId {
+pub(super) async fn put_in(world: &World, bucket: &str, key: &str, bytes: &[u8]) -> VersionId {
     let call = world.call(Some("olivia"));
     let place = Place {
         bucket,
@@ -167,7 +167,7 @@ async fn part(world: &World, key: &str, upload: &str) -> CompletedPart {
 }
 
 /// The certificate of an erasure, verified as a stranger does.
-async fn certified(world: &World, row: &KeyWorkRow) -> Certified {
+pub(super) async fn certified(world: &World, row: &KeyWorkRow) -> Certified {
     let file = world
         .vault
         .erasure_certificate(&row.id)
@@ -537,7 +537,7 @@ async fn work_is_one_at_a_time_and_a_key_that_returns_is_destroyed_again() {
 }
 
 /// Two owners, over the ways that persons take.
-async fn agree(world: &World, what: &str) -> ApprovalId {
+pub(super) async fn agree(world: &World, what: &str) -> ApprovalId {
     let draft = ActDraft {
         kind: ActKind::Erase,
         project: "icu".parse().unwrap(),

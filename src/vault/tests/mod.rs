@@ -26,6 +26,7 @@ mod key_scope;
 mod keywork;
 mod keywork_crash;
 mod keywork_lost;
+mod keywork_named;
 mod keywork_seen;
 mod keywork_unopened;
 mod let_in;
