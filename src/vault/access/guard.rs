@@ -213,12 +213,6 @@ fn decided<'a>(
 }
 
 impl Guard {
-    /// Remembers that a grant and a credential were used.
-    fn note(&self, decision: &Decision, call: &Call, now: Timestamp) {
-        let credential = call.session.access_key.as_ref();
-        self.recent.note(decision.grant.as_ref(), credential, now);
-    }
-
     pub(in crate::vault) fn new(parts: &Parts, labels: LabelRules) -> Self {
         let cache = RwLock::new(Cache::default());
         Self {
@@ -572,7 +566,7 @@ impl Vault {
             let judged = barrier::judge(&self.settings.labels, row, ranks, job, (action, now));
             or_refuse!(judged, Some(decision));
         }
-        self.guard.note(&decision, call, now);
+        self.guard.used(&decision, now);
         Ok(Authorized {
             lease: Lease {
                 guard: Arc::clone(&self.guard),

@@ -1,5 +1,6 @@
-//! Which grants and credentials were used of late: noted in memory at each request, written to the
-//! catalog once a minute or so. A crash loses a minute of it; the log has every use.
+//! Which grants and credentials were used of late: a grant where a decision rests on it, whatever
+//! that is about, a credential where a request that it signed is recorded. Noted in memory, written
+//! to the catalog once a minute or so. A crash loses a minute of it; the log has every use.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -7,7 +8,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock};
 
 use crate::catalog::{Mutation, Uses};
+use crate::ledger::Session;
+use crate::policy::Decision;
 use crate::types::{AccessKeyId, GrantId, Timestamp, limits};
+use crate::vault::access::guard::Guard;
 use crate::vault::{Vault, VaultError};
 
 /// Last uses since they were written last.
@@ -17,19 +21,22 @@ pub(in crate::vault) struct Recent {
     credentials: Table<AccessKeyId>,
 }
 
-impl Recent {
-    /// Notes a use; where it was noted before, without a lock that others wait for.
-    pub(in crate::vault) fn note(
-        &self,
-        grant: Option<&GrantId>,
-        credential: Option<&AccessKeyId>,
-        now: Timestamp,
-    ) {
-        if let Some(id) = grant {
-            self.grants.note(id, now);
+impl Guard {
+    /// Remembers the grant by which something was allowed; where it was noted before, without a
+    /// lock that others wait for.
+    pub(in crate::vault) fn used(&self, decision: &Decision, now: Timestamp) {
+        if let (true, Some(id)) = (decision.allowed, &decision.grant) {
+            self.recent.grants.note(id, now);
         }
-        if let Some(id) = credential {
-            self.credentials.note(id, now);
+    }
+
+    /// Remembers a credential that signed a request. Sessions end by themselves and are reviewed by
+    /// nobody.
+    pub(in crate::vault) fn signed(&self, session: &Session, now: Timestamp) {
+        if let (Some(_proved), Some(id)) = (&session.principal, &session.access_key)
+            && Vault::can_be_guessed(id)
+        {
+            self.recent.credentials.note(id, now);
         }
     }
 }
@@ -94,7 +101,7 @@ mod tests {
         let at = Timestamp::from_millis;
         let id = GrantId::from_bytes([1; 16]);
         for now in [5, 9, 7] {
-            recent.note(Some(&id), None, at(now));
+            recent.grants.note(&id, at(now));
         }
         assert_eq!(recent.grants.take(), [(id, at(9))]);
         assert_eq!(recent.grants.take(), []);

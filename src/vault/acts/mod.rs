@@ -508,6 +508,7 @@ impl Vault {
         if self.guard.is_above(place, who).await? {
             return Err(ABOVE);
         }
+        self.guard.used(&decision, self.now());
         Ok(decision)
     }
 }

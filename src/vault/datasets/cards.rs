@@ -287,6 +287,7 @@ impl Vault {
             if !decision.allowed {
                 return Err(refusal_or(&decision, MAY_NOT));
             }
+            self.guard.used(&decision, self.now());
             self.check_words(&defaults.label, [&defaults.source, &defaults.basis])?;
             if defaults.days == 0 || defaults.days > limits::RETENTION_DAYS_MAX {
                 return Err(LACKS);
@@ -390,6 +391,7 @@ impl Vault {
             when: circumstances(call),
         });
         if decision.allowed {
+            self.guard.used(&decision, self.now());
             Ok(decision)
         } else {
             Err(refusal_or(&decision, MAY_NOT))

@@ -250,6 +250,7 @@ impl Vault {
             when: circumstances(call),
         });
         if decision.allowed {
+            self.guard.used(&decision, self.now());
             Ok(decision)
         } else {
             Err(refusal_or(&decision, MAY_NOT))
@@ -275,6 +276,7 @@ impl Vault {
         };
         let decision = subject.decide(&ask);
         if decision.allowed {
+            self.guard.used(&decision, self.now());
             Ok(())
         } else {
             Err(refusal_or(&decision, MAY_NOT))

@@ -62,6 +62,7 @@ impl Vault {
             let denied = VaultError::new(ErrorKind::AccessDenied, "no grant to read this log");
             return Err(self.turn_away(call, intent, denied).await);
         }
+        self.guard.used(&decision, self.now());
         let reader = (&*subject, auditor);
         let hidden = match self.hidden(call, reader, (project, None)).await {
             Ok(Some(_)) if ask.names => Err(NAMES),

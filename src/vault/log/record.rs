@@ -149,6 +149,7 @@ impl Vault {
         intent: Intent,
     ) -> impl Future<Output = Result<Recorded, VaultError>> + use<'a> {
         let event = intent.event;
+        self.guard.signed(&call.session, intent.time);
         let begun = self.shares.take(&call.session).map(|share| {
             let durable = self.journal.begin(&call.session, flagged(intent));
             (share, durable)
@@ -193,6 +194,7 @@ impl Vault {
             bytes: 0,
             object_bytes: None,
         };
+        self.guard.signed(&call.session, intent.time);
         self.journal
             .note(&call.session, flagged(intent), completion)
             .await?;
@@ -257,6 +259,7 @@ impl Vault {
             bytes: 0,
             object_bytes: None,
         };
+        self.guard.signed(&call.session, call.time);
         self.journal.note(&call.session, intent, completion).await?;
         call.mark_recorded();
         Ok(())

@@ -133,6 +133,7 @@ impl Vault {
         let auditor = decide(Action::LogRead);
         intent.policy = Some(policy_ref(&auditor));
         if auditor.allowed {
+            self.guard.used(&auditor, self.now());
             let reader = (&*subject, principal);
             let hidden = self.hidden(call, reader, (project, dataset)).await?;
             let without = BTreeSet::new();
@@ -157,6 +158,7 @@ impl Vault {
         if dataset.is_some_and(|dataset| without.contains(dataset)) {
             return Err(ABOVE);
         }
+        self.guard.used(&owner, self.now());
         Ok(Look {
             auditor: false,
             hidden: None,

@@ -84,6 +84,7 @@ impl Vault {
                 when: circumstances(call),
             });
             if decision.allowed && is_group {
+                self.guard.used(&decision, self.now());
                 return Ok(());
             }
             refused = refusal_or(&decision, refused);

@@ -60,4 +60,5 @@ pub(super) mod support;
 mod sweep;
 mod tried;
 mod uploads;
+mod used;
 mod versions;

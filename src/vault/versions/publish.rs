@@ -110,6 +110,7 @@ impl Vault {
             if !decision.allowed {
                 return Err(denied);
             }
+            self.guard.used(&decision, self.now());
             Ok(self.catalog.dataset(bucket).await?.ok_or(absent)?.id)
         };
         match checked.await {

@@ -18,7 +18,7 @@ use crate::store::BlobStream;
 use crate::types::{Action, BlobId, ByteRange, ObjectKey, PublicationId, Timestamp, limits};
 use crate::vault::access::guard::{Authorized, Lease, policy_ref};
 use crate::vault::error::{ErrorKind, VaultError};
-use crate::vault::log::record::Recorded;
+use crate::vault::log::record::{Recorded, flagged};
 use crate::vault::{Call, PlainBody, Vault};
 
 pub(in crate::vault) const NO_VERSION: VaultError =
@@ -259,6 +259,7 @@ impl Vault {
         if !first.allowed {
             return Ok((Vec::new(), Some(first)));
         }
+        self.guard.used(&first, now);
         let mut objects = if run.count == 1 {
             let found = self.catalog.frozen(&row.id, &run.from).await?;
             found.into_iter().collect()
@@ -431,12 +432,10 @@ impl Vault {
             bytes: bytes.fold(0, u64::saturating_add),
             object_bytes: None,
         };
+        self.guard.used(&decision, intent.time);
+        self.guard.signed(&call.session, intent.time);
         self.journal
-            .note(
-                &call.session,
-                crate::vault::log::record::flagged(intent),
-                completion,
-            )
+            .note(&call.session, flagged(intent), completion)
             .await?;
         call.mark_recorded();
         Ok(())
