@@ -147,7 +147,8 @@ pub fn make_catalog(config: &Config) -> Result<(), CatalogError> {
 pub fn env_lines(credential: &NewCredential, region: &str, endpoint: Option<&str>) -> SecretText {
     let endpoint = endpoint.map(|endpoint| format!("AWS_ENDPOINT_URL={endpoint}\n"));
     SecretText::new(format!(
-        "{}AWS_ACCESS_KEY_ID={}\nAWS_SECRET_ACCESS_KEY={}\nAWS_REGION={region}\n",
+        "{}AWS_ACCESS_KEY_ID={}\nAWS_SECRET_ACCESS_KEY={}\nAWS_REGION={region}\n\
+         AWS_DEFAULT_REGION={region}\n",
         endpoint.unwrap_or_default(),
         credential.id,
         credential.secret.expose(),

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::time::{sleep, timeout};
 
+use super::certificate::{self, Lasting};
 use super::exposure::{exposed, warning};
 use super::lags::LogLags;
 use super::shutdown::Shutdown;
@@ -74,6 +75,7 @@ pub struct Health {
     pub(super) otlp: Spot,
     pub(super) snapshots: Spot,
     pub(super) secrets: Spot,
+    pub(super) certificate: Spot,
 }
 
 impl Health {
@@ -117,6 +119,7 @@ impl Health {
             warnings: vec![
                 ("snapshots", spot(|health| &health.snapshots)),
                 ("secrets", spot(|health| &health.secrets)),
+                ("certificate", spot(|health| &health.certificate)),
                 ("policy", spot(|health| &health.policy)),
                 ("issuers", spot(|health| &health.issuers)),
                 ("disk", spot(|health| &health.disk)),
@@ -162,6 +165,26 @@ pub(super) async fn watch(health: Arc<Health>, watched: Watched, shutdown: Shutd
     }
 }
 
+/// Until when the certificate is good, and how that is told. That its file cannot be read the
+/// gateway's log says: the one before is served on.
+async fn look_at_certificate(health: &Health, watched: &Watched) {
+    let Some(file) = watched.config.server.tls_cert.clone() else {
+        return;
+    };
+    let found = tokio::task::spawn_blocking(move || certificate::ends(&file)).await;
+    let Ok(Some(end)) = found else {
+        return;
+    };
+    let seconds = i64::try_from(end.millis() / 1_000).unwrap_or(i64::MAX);
+    health.metrics.tls_certificate_end_seconds.set(seconds);
+    let told = match certificate::lasting(end, watched.log.1.now()) {
+        Lasting::Lasts => Ok(()),
+        Lasting::Soon => Err(format!("the TLS certificate ends at {end}")),
+        Lasting::Ended => Err(format!("the TLS certificate ended at {end}")),
+    };
+    health.certificate.note(told);
+}
+
 /// Whether secret files are their owner's alone.
 async fn closed(config: &Arc<Config>) -> Result<(), String> {
     let config = Arc::clone(config);
@@ -188,6 +211,7 @@ async fn look(health: &Health, watched: &Watched, store: bool) {
         .note(answers(watched.catalog.generation()).await);
     if store {
         health.secrets.note(closed(&watched.config).await);
+        look_at_certificate(health, watched).await;
         match timeout(PATIENCE, watched.store.list(None, 1)).await {
             Ok(listed) => health.note_store(&listed),
             Err(_late) => health.note_store::<()>(&Err(StoreError::Timeout)),
@@ -313,6 +337,32 @@ mod tests {
         }
         let checks = place.health.checks(&place.watched.journal);
         let named = |(name, _): &(&str, Check)| *name == "secrets";
+        assert!(checks.warnings.iter().any(named) && !checks.needs.iter().any(named));
+    }
+
+    #[tokio::test]
+    async fn a_certificate_that_ends_is_warned_of_until_it_is_renewed() {
+        let mut place = place();
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("cert.pem");
+        let text = "[server]\ntls_cert = 'cert.pem'\ntls_key = 'key.pem'";
+        place.watched.config = Arc::new(Config::parse(text, dir.path()).unwrap());
+        for (year, told) in [(2001, Some("ended at 2001-")), (2999, None)] {
+            let mut params = rcgen::CertificateParams::new(vec!["a".to_owned()]).unwrap();
+            params.not_before = rcgen::date_time_ymd(2000, 1, 1);
+            params.not_after = rcgen::date_time_ymd(year, 3, 2);
+            let key = rcgen::KeyPair::generate().unwrap();
+            std::fs::write(&file, params.self_signed(&key).unwrap().pem()).unwrap();
+            look(&place.health, &place.watched, true).await;
+            let seen = place.health.certificate.seen().err();
+            assert_eq!(seen.is_some(), told.is_some(), "{seen:?}");
+            assert!(seen.unwrap_or_default().contains(told.unwrap_or_default()));
+            let end = certificate::ends(&file).unwrap().millis() / 1_000;
+            let counted = place.health.metrics.tls_certificate_end_seconds.get();
+            assert_eq!(u64::try_from(counted), Ok(end));
+        }
+        let checks = place.health.checks(&place.watched.journal);
+        let named = |(name, _): &(&str, Check)| *name == "certificate";
         assert!(checks.warnings.iter().any(named) && !checks.needs.iter().any(named));
     }
 

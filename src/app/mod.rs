@@ -1,6 +1,7 @@
 //! Wiring: a configuration becomes a running gateway.
 
 mod answers;
+pub mod certificate;
 mod clock;
 pub mod crew;
 mod dial;

@@ -53,7 +53,10 @@ pub enum TlsError {
         /// Which file.
         path: PathBuf,
     },
-    /// Certificate and key do not belong together, or rustls takes one of them not.
+    /// The key is another certificate's.
+    #[error("the key is not that of the certificate")]
+    Mismatch,
+    /// rustls does not take certificate or key.
     #[error("the certificate and its key cannot be used")]
     Unusable(#[source] rustls::Error),
 }
@@ -221,7 +224,10 @@ fn read(cert: &Path, key: &Path, provider: &CryptoProvider) -> Result<CertifiedK
         });
     }
     let key = PrivateKeyDer::from_pem_file(key).map_err(|source| pem(key, source))?;
-    CertifiedKey::from_der(chain, key, provider).map_err(TlsError::Unusable)
+    CertifiedKey::from_der(chain, key, provider).map_err(|error| match error {
+        rustls::Error::InconsistentKeys(_) => TlsError::Mismatch,
+        error => TlsError::Unusable(error),
+    })
 }
 
 #[cfg(test)]

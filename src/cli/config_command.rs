@@ -6,7 +6,8 @@ use super::args::ConfigCommand;
 use super::belongs;
 use super::output::{CliError, Exit, Output};
 use super::way::CONFIG;
-use crate::app::look_at_issuers;
+use crate::app::tls::Tls;
+use crate::app::{load_policy, look_at_issuers};
 use crate::config::{Config, ConfigError};
 
 /// Runs one of its commands on the file.
@@ -19,7 +20,9 @@ pub(super) fn run(
     match command {
         ConfigCommand::Check => {
             issuers(&config)?;
+            files(&config)?;
             output.note(&format!("{} is valid", path.display()));
+            output.hint("store, keys and receivers were not looked at: `kluis doctor` does");
             show(&config, output)?;
         }
         ConfigCommand::Show { changed } => {
@@ -39,6 +42,26 @@ pub(super) fn run(
 /// How issuers that are at fault are mended.
 pub(super) const ISSUERS_MEND: &str = "docs/sign-in.md, \"Whom the vault believes\", explains the \
                                        file; a gateway takes it again by itself once it is mended";
+
+/// Looks at the certificate with its key, and at the policy.
+fn files(config: &Config) -> Result<(), CliError> {
+    let server = &config.server;
+    if let (Some(chain), Some(key)) = (&server.tls_cert, &server.tls_key) {
+        let loaded = Tls::load(chain, key, server.tls_min_version).map(drop);
+        loaded.map_err(|error| {
+            let told = CliError::of(Exit::Usage, &error);
+            let told = format!("`server.tls_cert`, `server.tls_key`: {}", told.message());
+            CliError::new(Exit::Usage, told)
+                .hint("a chain in PEM and the key that belongs to it, which this user may read")
+        })?;
+    }
+    let policy = load_policy(config.policy.dir.as_deref()).map(drop);
+    policy.map_err(|error| {
+        let told = CliError::of(Exit::Usage, &error);
+        CliError::new(Exit::Usage, format!("`policy.dir`: {}", told.message()))
+            .hint("`kluis policy check` says more")
+    })
+}
 
 /// Looks at the file of issuers, and at those that it names. Nothing is fetched.
 fn issuers(config: &Config) -> Result<(), CliError> {
@@ -166,7 +189,7 @@ mod tests {
     fn check_says_that_a_file_is_valid_and_what_it_means() {
         let (out, err) = told(&ConfigCommand::Check, "[server]\nregion = 'nl'", false)
             .unwrap_or_else(|_| panic!("valid"));
-        assert!(err.ends_with("kluis.toml is valid\n"), "{err}");
+        assert!(err.contains("kluis.toml is valid\n"), "{err}");
         assert!(
             out.lines()
                 .any(|l| l.split_whitespace().eq(["server.region", "\"nl\""])),
@@ -232,6 +255,23 @@ mod tests {
         let (mut output, _, _) = captured(false);
         let checked = run(&ConfigCommand::Check, &file.path(), &mut output);
         assert_eq!(checked.expect("valid"), Exit::Done);
+    }
+
+    #[test]
+    fn check_looks_at_certificate_and_policy() {
+        for (text, named) in [
+            (
+                "[server]\ntls_cert = 'cert.pem'\ntls_key = 'key.pem'",
+                "`server.tls_cert`, `server.tls_key`: ",
+            ),
+            ("[policy]\ndir = 'nosuch'", "`policy.dir`: "),
+        ] {
+            let file = File::of(text);
+            let (mut output, out, _) = captured(false);
+            let error = run(&ConfigCommand::Check, &file.path(), &mut output).expect_err("fault");
+            assert_eq!((error.exit(), out.text().as_str()), (Exit::Usage, ""));
+            assert!(error.message().starts_with(named), "{}", error.message());
+        }
     }
 
     #[test]

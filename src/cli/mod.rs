@@ -17,6 +17,7 @@ pub mod values;
 
 mod approval;
 mod audit;
+mod bar;
 mod belongs;
 mod call;
 mod cards;

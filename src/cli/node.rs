@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use super::args::Remote;
 use super::output::{CliError, Exit, Output};
-use super::remote::AT_ADDRESS;
+use super::remote::not_there;
 use super::serve::runtime;
 use super::way;
 use crate::app::system::SystemClock;
 use crate::config::{Environment, Variable};
 use crate::manifest::{Entry, FileEntry};
-use crate::node::{Credentials, Gateway, NodeError, Version, VersionAsk};
+use crate::node::{Credentials, CredentialsError, Gateway, NodeError, Version, VersionAsk};
 use crate::types::{BucketName, Clock, limits};
 
 /// How differences are shown.
@@ -35,7 +35,10 @@ pub(super) fn of_node(error: &NodeError) -> CliError {
     };
     let told = CliError::of(exit, error);
     match error {
-        NodeError::Unreachable(_) => told.hint(AT_ADDRESS),
+        NodeError::Unreachable(_) => {
+            let hint = not_there(told.message());
+            told.hint(hint)
+        }
         NodeError::Absent
         | NodeError::Erased
         | NodeError::Refused(_)
@@ -84,11 +87,24 @@ pub(super) fn credentials(
 ) -> Result<Arc<Credentials>, CliError> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let found = match path {
-        Some(path) => Credentials::of_file(path, &clock),
+        // A credential's file is made on the vault's host; what is trusted here this machine says.
+        Some(path) => Credentials::of_file(path, &clock)
+            .map(|found| found.trusting(variable(environment, "AWS_CA_BUNDLE").map(Into::into))),
         None => Credentials::of_variables(&|name| variable(environment, name), &clock),
     };
     found.map(Arc::new).map_err(|error| {
-        CliError::of(Exit::Usage, &error).hint("--credentials names a file that has it")
+        let told = CliError::of(Exit::Usage, &error);
+        match error {
+            CredentialsError::Missing(name) => {
+                told.hint(format!("--credentials names a file that has {name}"))
+            }
+            CredentialsError::Unreadable { .. } => {
+                told.hint("--credentials names a file as `kluis credential create` makes it")
+            }
+            CredentialsError::Exposed { .. }
+            | CredentialsError::Foreign { .. }
+            | CredentialsError::InClear { .. } => told,
+        }
     })
 }
 

@@ -6,10 +6,11 @@ use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write};
 use std::process::ExitCode;
 
-use indicatif::{ProgressBar, ProgressDrawTarget};
+use indicatif::ProgressBar;
 use serde::Serialize;
 use serde_json::Value;
 
+use super::bar;
 use super::table::{shown, table};
 use crate::config::{Environment, Variable};
 
@@ -249,16 +250,21 @@ impl Output {
             let _said = writeln!(self.err, "{}", plain_json(&told.to_string())).is_ok();
             return;
         }
-        let mark = if self.terminal.colour {
-            "\u{1b}[1;31merror:\u{1b}[0m "
-        } else {
-            "error: "
-        };
+        let mark = self.mark();
         for line in error.message.lines() {
             self.say(mark, line);
         }
         for hint in &error.hints {
             self.say("hint: ", hint);
+        }
+    }
+
+    /// What stands before an error, in red on a terminal.
+    const fn mark(&self) -> &'static str {
+        if self.terminal.colour {
+            "\u{1b}[1;31merror:\u{1b}[0m "
+        } else {
+            "error: "
         }
     }
 
@@ -281,7 +287,7 @@ impl Output {
             for line in text.trim_end().lines() {
                 let line = line.strip_prefix("error: ").map_or_else(
                     || line.to_owned(),
-                    |message| format!("{}: error: {message}", self.program),
+                    |message| format!("{}: {}{message}", self.program, self.mark()),
                 );
                 // Standard error is the last resort: where it fails there is none other.
                 let _said = writeln!(self.err, "{line}").is_ok();
@@ -307,11 +313,7 @@ impl Output {
 
     /// Begins to tell the steps of what takes long.
     pub fn steps(&mut self) -> Steps<'_> {
-        let bar = if self.terminal.err && !self.json {
-            ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr())
-        } else {
-            ProgressBar::hidden()
-        };
+        let bar = bar::of_words(self.terminal.err && !self.json);
         Steps {
             output: self,
             bar,

@@ -14,7 +14,7 @@ use serde_json::Value;
 use super::output::{CliError, Exit};
 use super::serve::runtime;
 use super::way::no_answer;
-use crate::node::{Asking, Credentials, GatewayError};
+use crate::node::{Asking, Credentials, GatewayError, NO_AUTHORITY};
 use crate::types::limits;
 
 /// Where the API lies on a gateway.
@@ -25,6 +25,19 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// What may be wrong where nobody answers, or somebody else does.
 pub(super) const AT_ADDRESS: &str = "does it run, and is AWS_ENDPOINT_URL its address, https:// \
                                      where it speaks TLS and http:// where it does not?";
+
+/// What may be wrong where somebody answers whose certificate is not taken.
+const AT_TRUST: &str = "AWS_CA_BUNDLE, in the credential's file or the environment, names \
+                        certificates to trust beside this machine's";
+
+/// How an answer that did not come is mended.
+pub(super) fn not_there(told: &str) -> &'static str {
+    if told.contains(NO_AUTHORITY) {
+        AT_TRUST
+    } else {
+        AT_ADDRESS
+    }
+}
 
 /// Who signs, and where the gateway is.
 #[derive(Debug, Args)]
@@ -141,7 +154,9 @@ fn refused(error: &GatewayError) -> CliError {
                 CliError::new(exit, format!("{error}: {title}"))
             }
         }
-        GatewayError::Unreachable(_) => CliError::of(Exit::Unavailable, error).hint(AT_ADDRESS),
+        GatewayError::Unreachable(why) => {
+            CliError::of(Exit::Unavailable, error).hint(not_there(why))
+        }
         GatewayError::Credential(_) => CliError::of(Exit::Usage, error),
     }
 }
@@ -212,6 +227,8 @@ mod tests {
         let away = refused(&GatewayError::Unreachable("refused".to_owned()));
         assert_eq!(away.exit(), Exit::Unavailable);
         assert!(away.hints()[0].contains("AWS_ENDPOINT_URL"));
+        let strange = refused(&GatewayError::Unreachable(NO_AUTHORITY.to_owned()));
+        assert!(strange.hints()[0].contains("AWS_CA_BUNDLE"));
         let told = "others can read the file /t: chmod 600 it";
         let open = refused(&GatewayError::Credential(told.to_owned()));
         assert_eq!((open.message(), open.exit()), (told, Exit::Usage));

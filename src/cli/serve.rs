@@ -135,6 +135,10 @@ fn refuse(error: &ServeError) -> CliError {
             Exit::Unavailable,
             "see that `proof.dir` is a directory on a disk with room",
         ),
+        ServeError::Tls(_) => (
+            Exit::Usage,
+            "`server.tls_cert` is a chain in PEM and `server.tls_key` the key that belongs to it",
+        ),
         ServeError::Stream(_) => (
             Exit::Usage,
             "see `[syslog]` and `[otlp]`: the address, and the files that they name",
@@ -147,7 +151,6 @@ fn refuse(error: &ServeError) -> CliError {
         ServeError::Entropy(_)
         | ServeError::Edge(_)
         | ServeError::SelfTest(_)
-        | ServeError::Tls(_)
         | ServeError::Snapshots(_)
         | ServeError::Crew(_)
         | ServeError::Signals(_) => (

@@ -29,7 +29,7 @@ pub enum Variable {
     AwsRoleArn,
     /// What its sessions are called.
     AwsRoleSessionName,
-    /// Certificates that a mount trusts besides those of the machine.
+    /// Certificates to trust besides those of the machine, where a credential's file names none.
     AwsCaBundle,
     /// Where a person's session is kept.
     Home,
@@ -120,7 +120,9 @@ impl Variable {
             }
             Self::AwsRoleArn => "How far these reach: `arn:aws:iam::kluis:role/PROJECT/DATASET`.",
             Self::AwsRoleSessionName => "What they are called in the log; `kluis` if not said.",
-            Self::AwsCaBundle => "Certificates that a mount trusts besides those of the machine.",
+            Self::AwsCaBundle => {
+                "Certificates to trust besides those of the machine, where a credential's file names none."
+            }
             Self::Home => "Where `kluis login` keeps a person's session: `.kluis/session.env`.",
             Self::NoColor => "Set and not empty: no colour on a terminal.",
         }

@@ -12,7 +12,7 @@ Kluis reads one TOML file: `kluis.toml` in the current directory, or the one tha
 It says which programs run: one that is found and not named is taken only where it and its directory
 are yours or root's, and nobody else may write them.
 Every setting has a default, so an empty file is a valid one. Relative paths are taken from the
-file's directory. An unknown key is an error. `kluis config check` says what is wrong with a file,
+file's directory. An unknown key is an error. `kluis config check` says what is wrong with a file, its issuers, certificate and policy,
 `kluis config show` prints every setting as Kluis understands it.
 
 Times are written with a unit: `ms`, `s`, `m`, `h`, `d`. Sizes too: `B`, `KiB`, `MiB`, `GiB`.

@@ -116,6 +116,13 @@ impl Credentials {
         Ok(credentials)
     }
 
+    /// With these certificates trusted beside the machine's, where the credential names none.
+    #[must_use]
+    pub fn trusting(mut self, ca_file: Option<PathBuf>) -> Self {
+        self.ca_file = self.ca_file.or(ca_file);
+        self
+    }
+
     /// Out of variables: `AWS_ENDPOINT_URL`, `AWS_REGION`, `AWS_ACCESS_KEY_ID`,
     /// `AWS_SECRET_ACCESS_KEY`, and if there are such `AWS_SESSION_TOKEN` and `AWS_CA_BUNDLE`.
     /// Without an access key `AWS_WEB_IDENTITY_TOKEN_FILE`, `AWS_ROLE_ARN` and
@@ -525,6 +532,22 @@ mod tests {
         }
         let refused = of(web.replace("AWS_ROLE_ARN", "OTHER")).map(drop);
         assert!(refused.unwrap_err().to_string().contains("AWS_ROLE_ARN"));
+    }
+
+    /// A credential's file is made where the vault is; what to trust is the using machine's to say.
+    #[test]
+    fn the_files_authority_goes_before_the_environments() {
+        let of = |text: &str| {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("me.env");
+            std::fs::write(&path, text).unwrap();
+            close(&path, 0o600);
+            let found = Credentials::of_file(&path, &clock()).unwrap();
+            found.trusting(Some("/site.pem".into())).ca_file
+        };
+        assert_eq!(of(FILE), Some("/site.pem".into()));
+        let own = format!("{FILE}AWS_CA_BUNDLE=/own.pem\n");
+        assert_eq!(of(&own), Some("/own.pem".into()));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use data_encoding::HEXLOWER;
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, USER_AGENT};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
@@ -36,6 +36,8 @@ const OVER: Duration = Duration::from_secs(5);
 /// An answer that is read whole: 1,000 tables of several extents each.
 const ANSWER_BYTES_MAX: usize = 64 * 1024 * 1024;
 
+/// What the log calls this client.
+const CLIENT: &str = concat!("kluis/", env!("CARGO_PKG_VERSION"));
 /// What asks for a session of a token.
 const FORM: &str = "application/x-www-form-urlencoded";
 /// Of what a refusal says, the part that is shown.
@@ -281,6 +283,7 @@ impl Gateway {
         let authority = self.lines.authority();
         let make = || {
             let request = Request::builder().method(Method::POST).uri(path);
+            let request = request.header(USER_AGENT, CLIENT);
             let mut request = request.header(HOST, authority);
             if let Some(kind) = kind {
                 request = request.header(CONTENT_TYPE, kind);
@@ -397,6 +400,7 @@ impl Gateway {
             .method(&asking.method)
             .uri(uri)
             .header(HOST, authority)
+            .header(USER_AGENT, CLIENT)
             .header(CONTENT_LENGTH, asking.body.len())
             .header("x-amz-content-sha256", payload)
             .header("x-amz-date", signature.date)

@@ -27,6 +27,7 @@ mod tree;
 mod version;
 mod web_identity;
 
+pub(crate) use crate::store::s3::NO_AUTHORITY;
 pub use content::{Contents, Open, Plain};
 pub use credentials::{Credentials, CredentialsError, variable as variable_of};
 pub use disk::DiskCache;

@@ -110,6 +110,8 @@ metrics! {
     pub journal_ready: Gauge = Gauge::default(),
     /// Bytes free on the journal's disk.
     pub journal_free_bytes: Gauge = Gauge::default(),
+    /// When the TLS certificate ends, in seconds since 1970; 0 without one.
+    pub tls_certificate_end_seconds: Gauge = Gauge::default(),
     /// Records made durable.
     pub journal_records: Counter = Counter::default(),
     /// Commits to the catalog.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::extract::State;
 use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Json, Response};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use serde::Serialize;
 
@@ -101,7 +101,13 @@ async fn ready(State(ops): State<Ops>) -> Response {
         checks,
         warnings: ops.warnings.iter().filter_map(warned).collect(),
     };
-    (status, uncached(Json(told))).into_response()
+    let Ok(mut text) = serde_json::to_string(&told) else {
+        return StatusCode::INTERNAL_SERVER_ERROR.into_response();
+    };
+    // A line of its own on a terminal.
+    text.push('\n');
+    let kind = HeaderValue::from_static("application/json");
+    (status, [(header::CONTENT_TYPE, kind)], uncached(text)).into_response()
 }
 
 async fn expose(State(ops): State<Ops>) -> Response {

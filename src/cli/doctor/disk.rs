@@ -34,7 +34,12 @@ fn one(what: &str, path: &Path, report: &mut Report) {
     };
     let free = stat.f_bavail.saturating_mul(stat.f_frsize);
     let all = stat.f_blocks.saturating_mul(stat.f_frsize);
-    let says = format!("{} MiB free for {what}", free / (1024 * 1024));
+    let share = free
+        .saturating_mul(100)
+        .checked_div(all)
+        .unwrap_or_default();
+    let mib = free / (1024 * 1024);
+    let says = format!("{mib} MiB free for {what}, {share} % of its disk");
     if free < FREE_BYTES_FAIL {
         report.fail("disk", says, MEND);
     } else if free < FREE_BYTES_MIN || free < all / 10 {

@@ -150,10 +150,10 @@ fn print(report: &Report, output: &mut Output) -> Result<Exit, CliError> {
             } else {
                 ("", "")
             };
-            output.line(&format!("{state:4}  {check:8}  {says}"))?;
+            output.line(&format!("{state:4}  {check:9}  {says}"))?;
         }
         if let Some(mend) = &line.mend {
-            output.line(&format!("                mend: {mend}"))?;
+            output.line(&format!("                 mend: {mend}"))?;
         }
     }
     let failed = report.0.iter().any(|line| line.state == State::Fail);

@@ -38,7 +38,7 @@ use self::outgoing::Upload;
 use self::pool::Pool;
 use self::sdk::{judged, sdk};
 pub(crate) use self::sign::{EMPTY_PAYLOAD, Parts, Signer};
-pub(crate) use self::wire::Dialer;
+pub(crate) use self::wire::{Dialer, NO_AUTHORITY};
 use super::body::Exact;
 use super::{BlobBody, BlobEntry, BlobStore, BlobStream, StoreError, probe};
 use crate::types::limits::{STORE_LIST_PAGES_MAX, STORE_REPLAY_BYTES_MAX};

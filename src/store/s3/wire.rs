@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, ServerName};
-use rustls::{ClientConfig, RootCertStore};
+use rustls::{CertificateError, ClientConfig, RootCertStore};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -59,12 +59,50 @@ impl Dialer {
         let stream = match &self.tls {
             None => Stream::Plain(tcp),
             Some((connector, name)) => {
-                let tls = connector.connect(name.clone(), tcp).await?;
+                let tls = connector
+                    .connect(name.clone(), tcp)
+                    .await
+                    .map_err(in_words)?;
                 Stream::Tls(Box::new(tls))
             }
         };
         Ok(Wire { stream, sent })
     }
+}
+
+/// A server's certificate is of nobody whom this machine trusts.
+pub(crate) const NO_AUTHORITY: &str = "its certificate is of no authority that is trusted here";
+
+/// Why TLS cannot be spoken with a server, for who is to mend it.
+fn in_words(error: io::Error) -> io::Error {
+    let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+    let told = match inner {
+        Some(rustls::Error::InvalidCertificate(why)) => of_certificate(why),
+        Some(rustls::Error::InvalidMessage(_)) => "no TLS is spoken there".to_owned(),
+        Some(_) | None => return error,
+    };
+    io::Error::new(error.kind(), told)
+}
+
+fn of_certificate(why: &CertificateError) -> String {
+    use CertificateError as Why;
+    let told = if matches!(why, Why::UnknownIssuer) {
+        NO_AUTHORITY
+    } else if matches!(why, Why::Expired | Why::ExpiredContext { .. }) {
+        "its certificate has ended"
+    } else if matches!(why, Why::NotValidYet | Why::NotValidYetContext { .. }) {
+        "its certificate does not hold yet: is this machine's clock right?"
+    } else if matches!(
+        why,
+        Why::NotValidForName | Why::NotValidForNameContext { .. }
+    ) {
+        "its certificate is for another name"
+    } else if why.to_string().contains("CaUsedAsEndEntity") {
+        "its certificate is an authority's own (CA:TRUE), which no server may show"
+    } else {
+        return format!("its certificate is not accepted: {why}");
+    };
+    told.to_owned()
 }
 
 fn client_config(ca_file: Option<&Path>) -> Result<ClientConfig, S3ConfigError> {
@@ -190,5 +228,42 @@ impl AsyncWrite for Wire {
             Stream::Plain(tcp) => tcp.is_write_vectored(),
             Stream::Tls(tls) => tls.is_write_vectored(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(error: rustls::Error) -> String {
+        in_words(io::Error::new(io::ErrorKind::InvalidData, error)).to_string()
+    }
+
+    #[test]
+    fn why_a_server_is_not_trusted_is_told_in_words() {
+        use rustls::{InvalidMessage, OtherError};
+        #[derive(Debug, thiserror::Error)]
+        #[error("CaUsedAsEndEntity")]
+        struct OfAuthority;
+        let of = |why: CertificateError| told(rustls::Error::InvalidCertificate(why));
+        let other = OtherError(Arc::new(OfAuthority));
+        for (found, words) in [
+            (of(CertificateError::UnknownIssuer), NO_AUTHORITY),
+            (of(CertificateError::Expired), "has ended"),
+            (of(CertificateError::NotValidYet), "clock"),
+            (of(CertificateError::NotValidForName), "another name"),
+            (of(CertificateError::Other(other)), "CA:TRUE"),
+            (of(CertificateError::BadSignature), "not accepted"),
+            (
+                told(rustls::Error::InvalidMessage(
+                    InvalidMessage::InvalidContentType,
+                )),
+                "no TLS is spoken there",
+            ),
+        ] {
+            assert!(found.contains(words), "{words}: {found}");
+        }
+        let closed = io::Error::from(io::ErrorKind::ConnectionReset);
+        assert_eq!(in_words(closed).kind(), io::ErrorKind::ConnectionReset);
     }
 }
