@@ -278,6 +278,8 @@ fn tell_counts(report: &Report, checkpoint: &Checkpoint, output: &mut Output) {
         count(report.cosigned.len(), "witness", "witnesses"),
         count(report.kept, "kept checkpoint", "kept checkpoints")
     ));
+    // What is counted ends before the entry of that number.
+    let last = end.saturating_sub(1);
     for scope in &report.scopes {
         let whose = if scope.is_empty() {
             "the vault"
@@ -285,7 +287,7 @@ fn tell_counts(report: &Report, checkpoint: &Checkpoint, output: &mut Output) {
             scope.as_str()
         };
         output.note(&format!(
-            "{whose}: {} of {} in entries {first} to {end}, {} not ended",
+            "{whose}: {} of {} in entries {first} to {last}, {} not ended",
             count(report.rows, "record", "records"),
             count(report.requests, "request", "requests"),
             report.open

@@ -48,6 +48,11 @@ pub(super) fn run(
             let row = step(&signer, (project, *approval), Step::Take("approve"))?;
             output.rows(COLUMNS, &[cells(&row)])?;
             output.note("approved: it can be done once within 24 hours, by who asked");
+            output.hint(
+                "`kluis approval break-glass` does an emergency, `kluis key erase` on the vault's \
+                 host an erasure; other acts are done by the command that changes it, with \
+                 `--approval ID`",
+            );
         }
         ApprovalCommand::Refuse {
             project, approval, ..

@@ -70,8 +70,8 @@ pub struct Cli {
 pub enum Command {
     /// Make a vault: configuration, root identity, catalog
     ///
-    /// Asks for what the options do not say when it runs on a terminal. Nothing that is there
-    /// already is overwritten.
+    /// Asks for directory and passphrase, where no option says them, when it runs on a terminal.
+    /// Nothing that is there already is overwritten.
     #[command(
         after_long_help = "Example:\n  kluis init --dir /srv/kluis --project icu-sepsis --owner a.jansen\n  kluis init --dir . --store s3://kluis-blobs \\\n    --store-endpoint https://s3.example.org"
     )]

@@ -56,7 +56,7 @@ pub struct AuditFilters {
     #[arg(long, value_name = "NAME")]
     pub project: Option<ProjectName>,
     /// On a dataset of this name
-    #[arg(long, value_name = "DATASET")]
+    #[arg(long, value_name = "DATASET", value_parser = values::in_project)]
     pub dataset: Option<DatasetName>,
     /// On this object, or on a run of objects of a published version that may have held it
     #[arg(long, value_name = "KEY")]

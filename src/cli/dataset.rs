@@ -230,7 +230,8 @@ fn publish(
     show(vec![version], name, output)?;
     if hidden > 0 {
         output.note(&format!(
-            "{} that no directory can show: S3 reads what is called so, a mount does not",
+            "{} of no file: S3 reads what is called so, a mount shows folders (`NAME/`) as \
+             directories and the rest not at all",
             count(hidden, "name", "names")
         ));
     }

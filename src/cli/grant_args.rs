@@ -133,6 +133,7 @@ pub struct GrantArgs {
     pub deny: bool,
     /// One dataset [default: all of the project]
     #[arg(long, value_name = "DATASET", help_heading = "What it covers")]
+    #[arg(value_parser = values::in_project)]
     pub dataset: Option<DatasetName>,
     /// Only this published version of the dataset [default: what is current, and all versions]
     #[arg(

@@ -31,7 +31,8 @@ pub enum JobCommand {
     /// End a job of yours: what it reads is cut within a minute
     #[command(after_long_help = "Example:\n  kluis job cancel JOB --credentials me.env")]
     Cancel {
-        /// The job, as `kluis job list` shows it
+        /// The job, as `kluis job submit` or `kluis job list` shows it
+        #[arg(value_parser = values::job)]
         job: String,
         /// Who asks.
         #[command(flatten)]
@@ -89,8 +90,8 @@ pub struct OnNode {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     #[arg(requires_all = ["job", "job_number", "account"])]
     pub node: Option<PathBuf>,
-    /// The job, as it was submitted with
-    #[arg(long, value_name = "JOB", requires = "node")]
+    /// The job, as `kluis job submit` or `kluis job list` shows it
+    #[arg(long, value_name = "JOB", requires = "node", value_parser = values::job)]
     pub job: Option<String>,
     /// The scheduler's number of the job
     #[arg(long, value_name = "NUMBER", requires = "node")]

@@ -8,7 +8,7 @@ use crate::keyring::is_recipient;
 use crate::ledger::{Outcome, parse_event};
 use crate::manifest::SignerKey;
 use crate::types::{
-    AccessKeyId, BucketName, BucketRef, DatasetName, EventId, PrincipalId, ProjectName,
+    AccessKeyId, BucketName, BucketRef, DatasetName, EventId, NameError, PrincipalId, ProjectName,
     SessionScope, SessionScopeError, Timestamp, is_small_order,
 };
 
@@ -19,12 +19,21 @@ pub enum ValueError {
     /// A dataset that is not written `project/dataset`.
     #[error("a dataset is written project/dataset, each of a-z, 0-9 and single hyphens inside")]
     Dataset,
+    /// A dataset with its project, where that is named apart.
+    #[error("the project is named apart: {0}")]
+    Apart(DatasetName),
+    /// A name that is no dataset's.
+    #[error(transparent)]
+    Name(#[from] NameError),
     /// A version that is not written `project/dataset@number`.
     #[error("a version is written project/dataset@number")]
     Version,
     /// A version that is neither that nor `project/dataset@latest`.
     #[error("a version is written project/dataset@number or project/dataset@latest")]
     VersionOrLatest,
+    /// A job that is not written `person/id`.
+    #[error("a job is written person/id, as `kluis job list` shows it")]
+    Job,
     /// An access key's id that cannot be one.
     #[error(
         "an access key's id is 20 upper-case letters and digits, as `kluis credential list` shows it"
@@ -164,6 +173,27 @@ pub fn newest_or_version(text: &str) -> Result<(BucketName, Option<u32>), ValueE
         .map_err(|_number| ValueError::VersionOrLatest)
 }
 
+/// Reads a job, `person/id`; also as `kluis job submit` prints it, behind its version.
+pub fn job(text: &str) -> Result<String, ValueError> {
+    let name = match text.split_once(':') {
+        Some((before, name)) if version(before).is_ok() => name,
+        _bare => text,
+    };
+    let (person, id) = name.split_once('/').ok_or(ValueError::Job)?;
+    if person.is_empty() || id.is_empty() || id.contains('/') {
+        return Err(ValueError::Job);
+    }
+    Ok(name.to_owned())
+}
+
+/// Reads the name of a dataset whose project is named apart.
+pub fn in_project(text: &str) -> Result<DatasetName, ValueError> {
+    match dataset(text) {
+        Ok(whole) if text.contains('/') => Err(ValueError::Apart(whole.dataset)),
+        _bare => Ok(text.parse()?),
+    }
+}
+
 /// Reads a SHA-256 in hex.
 pub fn digest(text: &str) -> Result<[u8; 32], ValueError> {
     let bytes = data_encoding::HEXLOWER.decode(text.as_bytes());
@@ -298,6 +328,35 @@ mod tests {
             "icu/ecg@3",
         ] {
             assert_eq!(dataset(bad), Err(ValueError::Dataset), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_dataset_whose_project_is_named_apart_is_written_without_it() {
+        assert_eq!(in_project("ecg"), Ok("ecg".parse().unwrap()));
+        let told = in_project("icu/ecg").unwrap_err();
+        assert_eq!(told.to_string(), "the project is named apart: ecg");
+        for bad in ["", "ECG", "icu/ECG", "a/b/c"] {
+            assert!(matches!(in_project(bad), Err(ValueError::Name(_))), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_job_is_written_as_it_was_printed() {
+        let name = "b.devries/01a2-f".to_owned();
+        assert_eq!(job("b.devries/01a2-f"), Ok(name.clone()));
+        assert_eq!(job("icu-sepsis/ecg-2024@2:b.devries/01a2-f"), Ok(name));
+        for bad in [
+            "",
+            "bob",
+            "/1",
+            "bob/",
+            "a/b/c",
+            "icu/ecg:bob/1/2",
+            "icu/ecg@2:bob",
+            "icu/ecg@x:bob/1",
+        ] {
+            assert_eq!(job(bad), Err(ValueError::Job), "{bad}");
         }
     }
 

@@ -37,9 +37,10 @@ pub(super) fn run(
         return Err(nothing_under(&remote.prefix));
     }
     let mut rows = Vec::new();
+    let mut unread: Option<String> = None;
     let (mut right, mut unsure, mut apart) = (0_u64, 0_u64, 0_u64);
     for (key, object) in &expected {
-        let change = match look(directory, (key, object), &expected)? {
+        let change = match look(directory, (key, object), &expected) {
             Looked::Same => {
                 right = right.saturating_add(1);
                 continue;
@@ -55,6 +56,10 @@ pub(super) fn run(
             }
             Looked::Missing => "missing",
             Looked::Differs => "differs",
+            Looked::Unread(path, why) => {
+                let _first = unread.get_or_insert_with(|| cannot_read(&path, &why));
+                "unread"
+            }
         };
         let bytes = object.file.bytes.to_string();
         rows.push([change.to_owned(), key.clone(), bytes]);
@@ -65,6 +70,10 @@ pub(super) fn run(
     if same {
         let objects = count(right, "object is", "objects are");
         output.note(&format!("{objects} as the version says"));
+    }
+    if let Some(why) = unread {
+        output.note(&why);
+        output.hint("of a mount, its `.kluis/errors` says why: an object may be erased");
     }
     if unsure > 0 {
         output.note(&format!(
@@ -88,27 +97,29 @@ enum Looked {
     Differs,
     /// No directory can show it.
     Apart,
+    /// It is there and cannot be read: of a mount, an object that is erased.
+    Unread(PathBuf, std::io::Error),
+}
+
+fn cannot_read(path: &Path, why: &std::io::Error) -> String {
+    format!("cannot read {}: {why}", path.display())
 }
 
 /// One object, as far as a directory can show it.
-fn look(
-    top: &Path,
-    (key, object): (&str, &Object),
-    all: &BTreeMap<String, Object>,
-) -> Result<Looked, CliError> {
+fn look(top: &Path, (key, object): (&str, &Object), all: &BTreeMap<String, Object>) -> Looked {
     if !object.hidden {
         return compare(&top.join(key), &object.file);
     }
     let Some(folder) = folder(key, &object.file, all) else {
-        return Ok(Looked::Apart);
+        return Looked::Apart;
     };
     // Without the slash, behind which the system would follow a link.
     let found = std::fs::symlink_metadata(top.join(folder));
-    Ok(if found.is_ok_and(|found| found.is_dir()) {
+    if found.is_ok_and(|found| found.is_dir()) {
         Looked::Same
     } else {
         Looked::Missing
-    })
+    }
 }
 
 /// The directory that a folder marker of no bytes stands for, unless an object has the name of it
@@ -125,36 +136,35 @@ fn folder<'a>(key: &'a str, file: &FileEntry, all: &BTreeMap<String, Object>) ->
     way.all(|part| !all.contains_key(part)).then_some(folder)
 }
 
-fn compare(path: &Path, expected: &FileEntry) -> Result<Looked, CliError> {
+fn compare(path: &Path, expected: &FileEntry) -> Looked {
     let Ok(metadata) = std::fs::symlink_metadata(path) else {
-        return Ok(Looked::Missing);
+        return Looked::Missing;
     };
     if !metadata.is_file() || metadata.len() != expected.bytes {
-        return Ok(Looked::Differs);
+        return Looked::Differs;
     }
     let Some(crc64) = expected.crc64 else {
-        return Ok(Looked::Unsure);
+        return Looked::Unsure;
     };
-    let unread = |error: std::io::Error| {
-        let path = path.display();
-        CliError::new(Exit::Usage, format!("cannot read {path}: {error}"))
-            .hint("of a mount, its `.kluis/errors` says why")
-    };
-    let mut file = File::open(path).map_err(unread)?;
+    match checksum(path) {
+        Ok(found) if found == crc64 => Looked::Same,
+        Ok(_other) => Looked::Differs,
+        Err(why) => Looked::Unread(path.to_owned(), why),
+    }
+}
+
+fn checksum(path: &Path) -> std::io::Result<u64> {
+    let mut file = File::open(path)?;
     let mut digest = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc64Nvme);
     let mut buffer = vec![0; limits::STORE_BATCH_BYTES];
     loop {
-        let count = file.read(&mut buffer).map_err(unread)?;
+        let count = file.read(&mut buffer)?;
         if count == 0 {
             break;
         }
         digest.update(buffer.get(..count).unwrap_or_default());
     }
-    Ok(if digest.finalize() == crc64 {
-        Looked::Same
-    } else {
-        Looked::Differs
-    })
+    Ok(digest.finalize())
 }
 
 /// Files of the directory that the version does not have, as far as they would be in the part that
@@ -166,17 +176,21 @@ fn surplus(
 ) -> Result<(), CliError> {
     let mut left: Vec<PathBuf> = vec![top.to_owned()];
     while let Some(directory) = left.pop() {
-        for entry in std::fs::read_dir(&directory)? {
-            let entry = entry?;
+        let unread = |path: &Path| {
+            let path = path.to_owned();
+            move |why| CliError::new(Exit::Usage, cannot_read(&path, &why))
+        };
+        for entry in std::fs::read_dir(&directory).map_err(unread(&directory))? {
+            let entry = entry.map_err(unread(&directory))?;
             let path = entry.path();
-            if entry.file_type()?.is_dir() {
+            if entry.file_type().map_err(unread(&path))?.is_dir() {
                 left.push(path);
                 continue;
             }
             let below = path.strip_prefix(top).unwrap_or(&path);
             let key = below.to_string_lossy().into_owned();
             if key.starts_with(prefix) && !expected.contains_key(&key) {
-                let bytes = entry.metadata()?.len().to_string();
+                let bytes = entry.metadata().map_err(unread(&path))?.len().to_string();
                 rows.push(["surplus".to_owned(), key, bytes]);
             }
         }
@@ -236,14 +250,27 @@ mod tests {
         });
         let all: BTreeMap<String, Object> = all.collect();
         for (key, _, _, told) in objects {
-            let found = match look(top.path(), (key, &all[key]), &all).unwrap() {
+            let found = match look(top.path(), (key, &all[key]), &all) {
                 Looked::Same => "same",
                 Looked::Unsure => "unsure",
                 Looked::Missing => "missing",
                 Looked::Differs => "differs",
                 Looked::Apart => "apart",
+                Looked::Unread(..) => "unread",
             };
             assert_eq!(found, told, "{key}");
         }
+    }
+
+    /// A file that is there and fails when it is read, as a mount's does whose object is erased.
+    #[test]
+    fn what_cannot_be_read_is_told_as_that() {
+        let all = BTreeMap::from([("mem".to_owned(), object("", false))]);
+        let looked = look(Path::new("/proc/self"), ("mem", &all["mem"]), &all);
+        let Looked::Unread(path, why) = looked else {
+            panic!("it has no first byte");
+        };
+        let told = cannot_read(&path, &why);
+        assert!(told.starts_with("cannot read /proc/self/mem: "), "{told}");
     }
 }

@@ -149,6 +149,11 @@ impl Signer {
         self.person.more.get(name).unwrap_or(&Value::Null)
     }
 
+    /// Whether it told anything of that name.
+    pub(super) fn tells(&self, name: &str) -> bool {
+        self.person.more.contains_key(name)
+    }
+
     /// Asks the gateway.
     pub(super) fn send(&self, question: Question<'_>) -> Result<Bytes, CliError> {
         remote::send(&self.credentials, question)

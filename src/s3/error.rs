@@ -161,7 +161,8 @@ const fn answer(kind: ErrorKind) -> Answer {
         ErrorKind::InvalidName => no(
             Code::InvalidArgument,
             BAD,
-            "The object's key is not one that is served here.",
+            "The object's key is not one that is served here: it is empty, or has a control character \
+             or a part that is `.` or `..`.",
         ),
         ErrorKind::InvalidBucket => no(
             Code::InvalidBucketName,

@@ -95,7 +95,7 @@ def jobs(vault, version, base) -> None:
     check("S26: a node that is not enrolled hears of enrolment", told.startswith("1 ") and "is this node enrolled" in told, told)
     check("S26: none of it speaks of prefixes", not any("--prefix" in text for text in (used, told)))
 
-    must(vault, "job", "cancel", right.split(":", 1)[1], "--credentials", str(vault.dir / "job.env"))
+    must(vault, "job", "cancel", right, "--credentials", str(vault.dir / "job.env"))
     refused = until(LEASE_SECONDS, lambda: mount.state() == "refused", 0.2)
     why = "JobOver: the job was cancelled"
     check("S26: the status says that the job was cancelled", refused and status(mount)["refusal"] == why, status(mount))

@@ -174,13 +174,17 @@ fn narrow(grant: &Grant, now: Timestamp) -> [String; 6] {
         GrantEffect::Allow => grant.role.clone(),
         GrantEffect::Deny => format!("deny {}", grant.role),
     };
+    let terms = &grant.terms;
+    let less =
+        !(terms.actions.is_empty() && terms.networks.is_empty() && terms.partitions.is_empty());
+    let mark = if less { " (narrowed)" } else { "" };
     let end = end(grant.expires);
     let day = end.split_once('T').map_or(end.as_str(), |(day, _)| day);
     [
         grant.id.to_string(),
         grant.principal.to_string(),
         role,
-        covers(grant),
+        format!("{}{mark}", covers(grant)),
         day.to_owned(),
         standing(grant, now).to_owned(),
     ]
@@ -306,6 +310,10 @@ mod tests {
             told.lines().all(|line| line.chars().count() <= 100),
             "{told}"
         );
+        assert!(!told.contains("narrowed"), "{told}");
+        let mut less = all[0].clone();
+        less.terms.networks = vec!["10.12.0.0/16".parse().unwrap()];
+        assert_eq!(narrow(&less, NOW)[3], "ecg-2024:* (narrowed)");
         assert!(told.contains("deny reader") && told.contains("2030-01-01  in force"));
         let (mut output, out, _) = captured(false);
         list(&all, (true, NOW), &mut output).unwrap();

@@ -30,7 +30,10 @@ pub(super) fn summary(grant: &Grant, reach: Option<&[Action]>) -> [String; 2] {
                 place(grant),
                 span(grant)
             ),
-            "It lets nobody do anything, and only an owner's word takes it back.".to_owned(),
+            format!(
+                "It does not hold for workloads that act for {who}, lets nobody do anything, and \
+                 only an owner's word takes it back."
+            ),
         ];
     }
     let first = format!(
@@ -42,9 +45,12 @@ pub(super) fn summary(grant: &Grant, reach: Option<&[Action]>) -> [String; 2] {
     let beyond = reach.map_or_else(
         || "do anything that this role does not let".to_owned(),
         |reach| {
+            let manages = reach.contains(&Action::GrantManage);
             let not: Vec<Action> = GRAVE
                 .into_iter()
                 .filter(|action| !reach.contains(action))
+                // Who decides about the data reads what is done with it.
+                .filter(|action| *action != Action::LogRead || !manages)
                 .collect();
             if not.is_empty() {
                 "do anything elsewhere or later".to_owned()
@@ -232,6 +238,8 @@ mod tests {
             second.contains("its members) do anything elsewhere or later"),
             "{second}"
         );
+        let [_, second] = summary(&grant(), Some(&[Action::GrantManage]));
+        assert!(!second.contains("read the log"), "{second}");
         let [first, second] = summary(&grant(), None);
         assert!(first.contains("do what the role reader lets"), "{first}");
         assert!(
@@ -262,7 +270,10 @@ mod tests {
             "{first}"
         );
         assert!(first.ends_with("whatever else is granted."), "{first}");
-        assert!(second.starts_with("It lets nobody"), "{second}");
+        assert!(
+            second.starts_with("It does not hold for workloads that act for bob, lets nobody"),
+            "{second}"
+        );
     }
 
     #[test]

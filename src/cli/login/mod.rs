@@ -11,7 +11,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::login_args::{Kept, Login, Whoami};
-use super::output::{CliError, Exit, Output};
+use super::output::{CliError, Exit, NEVER, Output};
 use super::serve::runtime;
 use super::way::Signer;
 use crate::app::fetch::{self, FetchError};
@@ -390,8 +390,11 @@ pub(super) fn whoami(
     let shown = if output.is_json() {
         scope.clone()
     } else {
-        json!(reach(scope))
+        json!(reach(scope, signer.tells("scope")))
     };
+    // In the words of `kluis credential list`.
+    let lasts = until.is_none() && signer.tells("expires") && !output.is_json();
+    let until = until.or_else(|| lasts.then(|| NEVER.to_owned()));
     output.record(&json!({
         "principal": principal,
         "acts_for": acts_for,
@@ -405,9 +408,9 @@ pub(super) fn whoami(
 }
 
 /// How far a credential reaches, in words.
-fn reach(scope: &Value) -> String {
+fn reach(scope: &Value, told: bool) -> String {
     let Value::Object(members) = scope else {
-        return String::new();
+        return if told { "all" } else { "" }.to_owned();
     };
     let said = members.iter().filter_map(|(name, value)| match value {
         Value::Null | Value::Bool(false) => None,

@@ -98,6 +98,8 @@ fn agents(whole: &Whole<'_>, purpose: Option<&str>) -> Value {
         .workload()
         .unwrap_or(if client.is_empty() { "unknown" } else { client });
     let gateway = session.map_or("unknown", |session| &*session.source);
+    // FHIR's network-type: an IP address, or the name of a machine.
+    let network = if ip.contains(['.', ':']) { "2" } else { "1" };
     let role = "http://terminology.hl7.org/CodeSystem/v3-ParticipationType";
     let mut user = json!({
         "type": { "coding": [code(role, "IRCP")] },
@@ -112,7 +114,7 @@ fn agents(whole: &Whole<'_>, purpose: Option<&str>) -> Value {
             "type": { "coding": [code(DICOM, "110152")] },
             "who": { "display": client },
             "requestor": false,
-            "network": { "address": ip, "type": "2" },
+            "network": { "address": ip, "type": network },
         },
         {
             "type": { "coding": [code(DICOM, "110153")] },

@@ -2,13 +2,15 @@
 //! slip of the pen looks like that.
 
 use super::super::{Vault, VaultError};
+use std::collections::BTreeSet;
+
 use crate::catalog::{NodeRow, RosterKind, RosterRow};
-use crate::policy::Grant;
-use crate::types::{BucketName, UseClass, limits};
+use crate::policy::{Grant, GrantEffect};
+use crate::types::{BucketName, PrincipalId, UseClass, limits};
 
 impl Vault {
-    /// Of a grant: partitions that no node is in, and a version that is not published. Shown to who
-    /// may make it.
+    /// Of a grant: partitions that no node is in, a version that is not published, and of a denial
+    /// the workloads that it does not stop. Shown to who may make it.
     pub async fn grant_hints(&self, grant: &Grant) -> Result<Vec<String>, VaultError> {
         let mut hints = Vec::new();
         for partition in &grant.terms.partitions {
@@ -31,7 +33,36 @@ impl Vault {
                 hints.push(format!("version {number} of {dataset} is not published"));
             }
         }
+        if grant.effect == GrantEffect::Deny {
+            hints.extend(self.not_denied(grant).await?);
+        }
         Ok(hints)
+    }
+
+    /// The workloads that act for who is denied and hold grants of the same project themselves:
+    /// a denial is of one principal, and whose key she holds goes on.
+    async fn not_denied(&self, denial: &Grant) -> Result<Option<String>, VaultError> {
+        let most = limits::GUARD_CACHE_MAX;
+        let grants = self.catalog.grants(&denial.project, most).await?;
+        let holders: BTreeSet<&PrincipalId> = grants
+            .iter()
+            .filter(|grant| grant.effect == GrantEffect::Allow)
+            .map(|grant| &grant.principal)
+            .collect();
+        let mut go_on = Vec::new();
+        for holder in holders {
+            let row = self.catalog.principal(holder).await?;
+            if row.is_some_and(|row| row.acts_for.as_ref() == Some(&denial.principal)) {
+                go_on.push(holder.as_str());
+            }
+        }
+        Ok((!go_on.is_empty()).then(|| {
+            format!(
+                "not denied by this, and acting for {}: {}; deny each, or suspend the person",
+                denial.principal,
+                go_on.join(", ")
+            )
+        }))
     }
 
     /// Of a use class that a dataset is for: that no node may compute for it.
