@@ -4,6 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+#[path = "tidy/words.rs"]
+mod words;
+
 /// The rooms from the bottom up, each with the rooms below it that it may name.
 const HOUSE: [(&str, &[&str]); 25] = [
     ("types", &[]),

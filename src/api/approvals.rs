@@ -109,7 +109,7 @@ impl Asked {
     }
 }
 
-/// What is wrong with an act's words, or that it is over, is no secret from who got so far.
+/// What is wrong with an act's words, or that it is over, is no secret from whoever got so far.
 fn told(error: VaultError) -> ApiError {
     let kind = error.kind();
     if kind == ErrorKind::InvalidArgument {

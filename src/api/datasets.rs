@@ -1,4 +1,4 @@
-//! What datasets are, over the network: on the word of who signed.
+//! What datasets are, over the network: on the word of whoever signed.
 
 use std::sync::Arc;
 
@@ -69,7 +69,7 @@ struct Told {
     use_class: Option<String>,
     stage: &'static str,
     next_stage: Option<String>,
-    /// What of it is good for nothing as things stand, to who says so.
+    /// What of it is good for nothing as things stand, to whoever says so.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     hints: Vec<String>,
 }

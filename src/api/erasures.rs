@@ -48,7 +48,7 @@ impl Told {
     }
 }
 
-/// That an approval is over, or for something else, is no secret from who got so far.
+/// That an approval is over, or for something else, is no secret from whoever got so far.
 fn told(error: VaultError) -> ApiError {
     let kind = error.kind();
     if kind == ErrorKind::InvalidArgument {

@@ -80,7 +80,7 @@ struct Whole {
     #[serde(flatten)]
     told: Told,
     lets: Vec<&'static str>,
-    /// What of it is good for nothing as things stand, to who makes it.
+    /// What of it is good for nothing as things stand, to whoever makes it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     hints: Vec<String>,
 }
@@ -280,7 +280,7 @@ pub(super) async fn create(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>
     Ok(json(StatusCode::CREATED, &Whole { hints, ..whole }))
 }
 
-/// What is told to who makes a grant; who only asks for it learns nothing of nodes.
+/// What is told to whoever makes a grant; who only asks for it learns nothing of nodes.
 async fn hints(vault: &Vault, grant: &Grant, propose: bool) -> Result<Vec<String>, ApiError> {
     if propose {
         return Ok(Vec::new());

@@ -18,7 +18,7 @@ struct Told {
     /// The person a workload acts for.
     acts_for: Option<String>,
     access_key_id: Option<String>,
-    /// The groups she is in, by what her session claims too; `null` to who is not told of them.
+    /// The groups she is in, by what her session claims too; `null` to whoever is not told of them.
     groups: Option<Vec<String>>,
     /// How far the credential reaches; `null` for as far as its principal.
     scope: Option<Scope>,

@@ -88,8 +88,8 @@ impl From<Job> for Told {
     }
 }
 
-/// What is wrong with a job is about the client's own text; why its right is over, for who vouches
-/// for its account.
+/// What is wrong with a job is about the client's own text; why its right is over, for whoever
+/// vouches for its account.
 fn told(error: VaultError) -> ApiError {
     let (kind, reason) = (error.kind(), error.reason());
     if kind == ErrorKind::InvalidArgument {

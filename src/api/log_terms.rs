@@ -1,4 +1,4 @@
-//! How a project's records are kept, over the network: for who manages its grants.
+//! How a project's records are kept, over the network: for whoever manages its grants.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! Who is in a group, over the network: for who manages what it is granted.
+//! Who is in a group, over the network: for whoever manages what it is granted.
 
 use std::sync::Arc;
 

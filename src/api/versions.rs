@@ -26,7 +26,7 @@ struct Shown {
     counts: Option<Counts>,
 }
 
-/// How much is in a version; for who may list all of it.
+/// How much is in a version; for whoever may list all of it.
 #[derive(Serialize)]
 struct Counts {
     objects: u64,

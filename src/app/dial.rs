@@ -1,4 +1,5 @@
-//! Connections of our own to others: TLS 1.2 or newer, to who shows a certificate that is trusted.
+//! Connections of our own to others: TLS 1.2 or newer, to whoever shows a certificate that is
+//! trusted.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -54,7 +55,7 @@ impl Dial {
             .await
     }
 
-    /// Speaks TLS over a connection, to who shows a certificate of `host`.
+    /// Speaks TLS over a connection, to whoever shows a certificate of `host`.
     pub(crate) async fn secure(
         &self,
         host: &str,

@@ -165,7 +165,7 @@ async fn keep(gate: Gate, (journal, key): (PathBuf, Secret<32>), shutdown: Shutd
     }
 }
 
-/// How a lane of others is settled before the log reads it; its lock is held by who asks.
+/// How a lane of others is settled before the log reads it; its lock is held by whoever asks.
 pub(super) fn settle(gate: &Gate, dir: &Path) -> SettleLane {
     let (gate, dir) = (gate.clone(), dir.to_owned());
     Box::new(move |lane| gate.complete(&dir, lane))

@@ -432,7 +432,7 @@ pub fn issuers_named(path: &Path) -> Vec<String> {
     issuers.chain(visas).collect()
 }
 
-/// What is found of the file that names issuers, by who looks at it apart from the gateway.
+/// What is found of the file that names issuers, by whoever looks at it apart from the gateway.
 pub struct IssuersFound {
     /// Whom it names whose keys can be had.
     pub names: Vec<String>,

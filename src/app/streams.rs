@@ -221,8 +221,8 @@ fn refused(error: &(dyn std::error::Error + 'static)) -> Refused {
 /// Syslog over TLS (RFC 5425). The protocol knows no receipt, so each batch has a session of its
 /// own, and the receiver's end of it is the receipt, under TLS's keys: a `close_notify`. A bare end
 /// of the connection is anybody's on the path, and a receipt only where the configuration says so:
-/// of who is asked honestly it says the same, for a system that closes a connection without having
-/// read all of it resets it instead.
+/// of whoever is asked honestly it says the same, for a system that closes a connection without
+/// having read all of it resets it instead.
 struct SyslogReceiver {
     dial: Dial,
     bare_end: bool,

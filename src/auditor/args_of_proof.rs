@@ -92,7 +92,7 @@ pub(super) enum PseudonymCommand {
         out: PathBuf,
     },
     /// Write the key to the pseudonyms that the vault shows, where the project has them (`kluis
-    /// project log --pseudonyms on`), for who manages its grants. It stands in the log
+    /// project log --pseudonyms on`), for whoever manages its grants. It stands in the log
     Key {
         /// The project
         #[arg(long)]

@@ -124,7 +124,7 @@ pub(super) fn records(desk: Desk<'_>, config: &Config, keys: LogKeys) -> Result<
     Ok(Records::new(dir, key, archive))
 }
 
-/// What is shown to who sees no names.
+/// What is shown to whoever sees no names.
 const NO_NAMES: &str = "no record: people are under pseudonyms";
 
 fn partial(out: &Path) -> PathBuf {

@@ -62,8 +62,8 @@ struct Way {
     dial: Option<Dial>,
 }
 
-/// The ways to all witnesses of a policy, found before any of them is asked: over TLS, to who shows
-/// a certificate that `ca` vouches for, or the system; in clear to this machine alone.
+/// The ways to all witnesses of a policy, found before any of them is asked: over TLS, to whoever
+/// shows a certificate that `ca` vouches for, or the system; in clear to this machine alone.
 fn ways(policy: &TrustPolicy, ca: Option<&Path>) -> Result<Vec<Way>, CliError> {
     let way = |witness: &TrustedWitness| {
         let url = witness.url.as_deref().ok_or(FetchError::Url)?;

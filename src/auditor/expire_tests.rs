@@ -406,7 +406,7 @@ async fn a_death_at_any_step_loses_nothing_and_is_made_good() {
                         .all(|row| row.1 == "icu" || seen.contains(row))
                 );
             }
-            // Also for who finds the volumes without their index.
+            // Also for whoever finds the volumes without their index.
             std::fs::remove_file(world.path("log/volumes")).unwrap();
             world.expire(&world.store, days, icu).await.unwrap();
             let over = world.records().await;

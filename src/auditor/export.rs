@@ -48,7 +48,7 @@ pub(super) fn run(
         let hidden = super::admit(opened, &call, &ask.whose, (&question, names)).await?;
         Ok((LogKeys::of(&config, opened).await?, hidden))
     })?;
-    // To who sees names a key of the controller's own hides people as well.
+    // To whoever sees names a key of the controller's own hides people as well.
     let hidden = own.map(Arc::new).or(hidden);
     let mut lines = Lines::new(ask, hidden, output)?;
     let done = runtime()?.block_on(async {

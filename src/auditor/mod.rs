@@ -87,7 +87,7 @@ fn dispatch(cli: &Cli, environment: &Environment, output: &mut Output) -> Result
     }
 }
 
-/// Decides whether the log may be read for who asks, and records that, before anything is read.
+/// Decides whether the log may be read for whoever asks, and records that, before anything is read.
 /// What comes back hides people from her; `None`: she sees names. Where the question cannot be
 /// answered without `names`, who may not see them is refused.
 async fn admit(

@@ -1,5 +1,5 @@
 //! `kluis-audit pseudonym`: keys for pseudonyms, made and held by a project's controller or the
-//! vault's own for a project, and who is meant by a pseudonym, for who holds one.
+//! vault's own for a project, and who is meant by a pseudonym, for whoever holds one.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;

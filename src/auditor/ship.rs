@@ -283,7 +283,7 @@ impl Shipper {
         }
     }
 
-    /// Says beside the log what waits for a volume, for who watches over it.
+    /// Says beside the log what waits for a volume, for whoever watches over it.
     fn say(&self, ask: &args::Ship) -> Result<(), CliError> {
         let ready = self.ready.values().filter_map(VecDeque::front);
         let ready = ready.filter_map(|run| run.first()).map(|first| first.time);
@@ -471,7 +471,7 @@ mod tests {
     }
 
     /// An outage of the store of any length, at any step, ends no watch and loses nothing; what
-    /// waits is told to who watches over it.
+    /// waits is told to whoever watches over it.
     #[tokio::test]
     async fn a_store_that_is_away_is_waited_for() {
         for step in 0..6 {

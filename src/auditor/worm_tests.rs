@@ -75,7 +75,7 @@ async fn au_9_what_is_locked_is_refused_to_everybody_until_its_time() {
         for bypass in [false, true] {
             assert!(memory.delete_version(id, &version, bypass).await.is_err());
         }
-        // The door that is open to who may delete: a mark in front, another version over it.
+        // The door that is open to whoever may delete: a mark in front, another version over it.
         memory.delete(id).await.expect("a mark");
         let evil: crate::store::BlobBody =
             Box::pin(futures_util::stream::iter([Ok("evil".into())]));

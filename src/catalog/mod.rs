@@ -178,8 +178,8 @@ pub enum Conflict {
 }
 
 impl CatalogError {
-    /// An identifier that is drawn at random is there already: a fault of the program, not of who
-    /// asked.
+    /// An identifier that is drawn at random is there already: a fault of the program, not of
+    /// whoever asked.
     fn repeated(what: &str) -> Self {
         Self::Failed {
             reason: format!("this {what} is there already"),

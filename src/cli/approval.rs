@@ -47,7 +47,7 @@ pub(super) fn run(
         } => {
             let row = step(&signer, (project, *approval), Step::Take("approve"))?;
             output.rows(COLUMNS, &[cells(&row)])?;
-            output.note("approved: it can be done once within 24 hours, by who asked");
+            output.note("approved: the requester can carry it out once within 24 hours");
             output.hint(
                 "`kluis approval break-glass` does an emergency, `kluis key erase` on the vault's \
                  host an erasure; other acts are done by the command that changes it, with \

@@ -297,7 +297,7 @@ const VERSION_COLUMNS: [&str; 7] = [
 #[derive(Deserialize)]
 struct Told {
     version: String,
-    /// How much is in it; told to who may list all of it.
+    /// How much is in it; told to whoever may list all of it.
     objects: Option<u64>,
     bytes: Option<u64>,
     hidden: Option<u64>,

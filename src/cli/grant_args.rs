@@ -25,8 +25,8 @@ pub enum GrantCommand {
     ///
     /// `in force`; `proposed` waits for an owner; `not yet` begins later; `ended` is over; `lapsed`
     /// was not confirmed by a review. What was withdrawn is in the log alone (`kluis-audit query`).
-    /// Over the network: all to who manages grants of the project, to others their own. `--json`
-    /// tells all of each, as `kluis grant show` does of one.
+    /// Over the network: all to whoever manages grants of the project, to others their own.
+    /// `--json` tells all of each, as `kluis grant show` does of one.
     #[command(
         after_long_help = "Example:\n  kluis grant list icu-sepsis --json\n  kluis grant list icu-sepsis --credentials a.jansen.env"
     )]
@@ -183,7 +183,7 @@ pub enum GroupCommand {
     /// Show a group's members
     ///
     /// Over the network: of a group that holds a grant in the project or is proposed for one, to
-    /// who manages that grant.
+    /// whoever manages that grant.
     #[command(
         after_long_help = "Example:\n  kluis group show radiology\n  kluis group show radiology --project icu-sepsis --credentials a.jansen.env"
     )]

@@ -1,5 +1,5 @@
 //! `kluis group show` and `list`: who is in which group; on the vault's host, or over the network
-//! for who grants to it.
+//! for whoever grants to it.
 
 use http::Method;
 use serde_json::Value;

@@ -223,7 +223,7 @@ fn refused(error: &NodeError, ask: &Mount) -> CliError {
     }
 }
 
-/// What may mend a refusal by its code; of a job on this node, or of who signs by herself.
+/// What may mend a refusal by its code; of a job on this node, or of whoever signs by herself.
 fn hint(code: &str, job: bool) -> Option<&'static str> {
     match (code, job) {
         ("JobOver", _) => Some(

@@ -72,8 +72,8 @@ pub(super) async fn newest(gateway: &Gateway, bucket: &BucketName) -> Result<u32
     newest.map_err(|error| of_node(&error))
 }
 
-/// The gateway of who signs: by the credential that is named, by the session of `kluis login`, or
-/// by what the environment has.
+/// The gateway of whoever signs: by the credential that is named, by the session of `kluis login`,
+/// or by what the environment has.
 pub(super) fn gateway_of(remote: &Remote, environment: &Environment) -> Result<Gateway, CliError> {
     let patience = Duration::from_secs(remote.io_timeout);
     let file = way::found(remote.credentials.as_deref(), environment)?;

@@ -17,7 +17,7 @@ use crate::keyring::KeyRingError;
 use crate::policy::PolicyError;
 use crate::vault::{ChainFault, ErrorKind, VaultError};
 
-/// For who runs elsewhere what looks at the vault itself.
+/// For whoever runs elsewhere what looks at the vault itself.
 const ON_THE_HOST: &str = "this runs on the vault's host; from any machine `kluis whoami`, `grant`, \
                            `dataset`, `group show` and others ask its gateway (`kluis login`, or \
                            `--credentials FILE`)";

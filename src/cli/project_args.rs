@@ -41,7 +41,7 @@ pub struct DemandArgs {
     /// All of these methods; may be given several times
     #[arg(long, value_name = "METHOD")]
     pub amr: Vec<String>,
-    /// Only of who reads the project's log
+    /// Only of whoever reads the project's log
     #[arg(long)]
     pub log_only: bool,
     /// Nothing any more

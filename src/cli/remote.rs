@@ -42,7 +42,7 @@ pub(super) fn not_there(told: &str) -> &'static str {
 /// Who signs, and where the gateway is.
 #[derive(Debug, Args)]
 pub struct Caller {
-    /// The credential file of who acts [default: as `kluis whoami` says]
+    /// The credential file of whoever acts [default: as `kluis whoami` says]
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub credentials: Option<PathBuf>,
 }

@@ -1,5 +1,5 @@
-//! Where a command acts: on the vault's host, by who holds its keys there, or at a gateway, by who
-//! signs. Over the network nobody is named: whose credential it is, she acts.
+//! Where a command acts: on the vault's host, by whoever holds its keys there, or at a gateway, by
+//! whoever signs. Over the network nobody is named: whose credential it is, she acts.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -55,7 +55,7 @@ struct Told {
     principal: String,
     /// The person a workload acts for.
     acts_for: Option<String>,
-    /// All of it, for who asks for that.
+    /// All of it, for whoever asks for that.
     #[serde(flatten)]
     more: serde_json::Map<String, Value>,
 }
@@ -83,7 +83,7 @@ impl<'a> Way<'a> {
 /// How somebody signs who does not yet.
 const FROM_ANYWHERE: &str = "from anywhere: `--credentials FILE`, or sign in with `kluis login`";
 
-/// The file of who signs, where it is not the environment: for every command that acts over the
+/// The file of whoever signs, where it is not the environment: for every command that acts over the
 /// network in any case.
 pub(super) fn found(
     credentials: Option<&Path>,

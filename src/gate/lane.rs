@@ -24,7 +24,7 @@ const TRY: Duration = if cfg!(test) {
     Duration::from_millis(GATE_PUT_MS_MAX)
 };
 
-/// How often a lane is taken from who still writes it.
+/// How often a lane is taken from whoever still writes it.
 const TAKES: u32 = 3;
 
 /// How far a lane is in the store.
@@ -98,7 +98,7 @@ impl StoreReplica {
         }
     }
 
-    /// Brings the two to one state, and takes the lane over from who wrote it before.
+    /// Brings the two to one state, and takes the lane over from whoever wrote it before.
     fn take(&mut self, files: &LaneFiles) -> Result<(), GateError> {
         self.head = restore::reconcile(&self.place, &self.lane, files)?;
         restore::take_over(&self.place, &self.lane, (files, &mut self.head))?;

@@ -333,7 +333,7 @@ impl Place {
     }
 
     /// Proves with a blob of its own that a name is taken once, and that what was written is there
-    /// at once for who reads and lists through other connections.
+    /// at once for whoever reads and lists through other connections.
     pub(super) fn prove(&self, other: &SharedStore) -> Result<(), GateError> {
         let id = BlobId::random(self.entropy.as_ref()).map_err(system)?;
         let proved = self.look(other, id);
@@ -356,7 +356,7 @@ impl Place {
         match self.run(async move { get(&reader, id, bytes).await }) {
             Ok(there) if there == first => {}
             Ok(_) | Err(StoreError::NotFound | StoreError::Length) => {
-                return unfit("what was written is not there at once for who reads it");
+                return unfit("what was written cannot be read at once");
             }
             Err(error) => return Err(error.into()),
         }

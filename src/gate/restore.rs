@@ -244,8 +244,8 @@ fn compare(place: &Place, lane: &str, files: &LaneFiles) -> Result<Head, GateErr
     Ok(head)
 }
 
-/// Takes the next name in the newest file, for who writes the lane from now on: who wrote it before
-/// finds the name taken, wherever he goes on.
+/// Takes the next name in the newest file, for whoever writes the lane from now on: who wrote it
+/// before finds the name taken, wherever he goes on.
 pub(super) fn take_over(
     place: &Place,
     lane: &str,

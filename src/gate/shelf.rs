@@ -252,7 +252,7 @@ impl StoreShelf {
         Ok(())
     }
 
-    /// No round is made by who does not write the journal any more.
+    /// No round is made by whoever does not write the journal any more.
     fn must_write(&self) -> Result<(), GateError> {
         if self.writers.are_superseded() {
             return Err(JournalError::Superseded.into());
@@ -261,7 +261,7 @@ impl StoreShelf {
     }
 
     /// Lists the rounds of another keeper that follow those that are here, and takes up the first:
-    /// the journal was taken over from who made them.
+    /// the journal was taken over from whoever made them.
     fn give_way(&self, line: &mut Line) -> Result<(), GateError> {
         if self.writers.look(&self.place)? {
             return Err(JournalError::Superseded.into());

@@ -1,5 +1,5 @@
-//! A lane's files as runs of bytes, for who keeps the same bytes in a second place: how far each is
-//! good, which mark stands in front of them, and how one is put back whole.
+//! A lane's files as runs of bytes, for whoever keeps the same bytes in a second place: how far
+//! each is good, which mark stands in front of them, and how one is put back whole.
 
 use std::fs::File;
 use std::io;

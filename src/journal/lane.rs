@@ -82,7 +82,7 @@ pub(super) struct Lane {
     entropy: Arc<dyn Entropy>,
     /// Behind the last frame that is durable and belongs to the log.
     link: Link,
-    /// The number of the first frame that is not, for who reads while it is written.
+    /// The number of the first frame that is not, for whoever reads while it is written.
     durable: Arc<AtomicU64>,
     previous_damaged: bool,
     active: Option<Active>,

@@ -1,4 +1,4 @@
-//! Requests of a journal page by page, for who asks over the network: each page reads a bounded
+//! Requests of a journal page by page, for whoever asks over the network: each page reads a bounded
 //! piece of the lanes, and says where the next begins.
 
 use std::fmt;

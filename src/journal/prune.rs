@@ -364,7 +364,7 @@ mod tests {
             let disk = TestDisk::default();
             disk.fail(step, u64::MAX, io::ErrorKind::Other);
             let done = prune_on(&disk, place, secret(), limits);
-            // Whole or not done, to who reads now.
+            // Whole or not done, to whoever reads now.
             let (seqs, findings) = read(dir.path());
             assert_eq!(findings, 0, "step {step}");
             let from = if begins(dir.path(), "gw-1", secret()).unwrap() == 0 {

@@ -139,8 +139,8 @@ impl State {
         self.hurried > self.taken
     }
 
-    /// How long behind the last group's beginning the next one begins: at once for who has little
-    /// company to expect, since fewer requests are under way than records wait.
+    /// How long behind the last group's beginning the next one begins: at once for whoever has
+    /// little company to expect, since fewer requests are under way than records wait.
     fn patience(&self, pace: Pace) -> Duration {
         let others = self.open.saturating_sub(self.here());
         if self.is_urgent() {

@@ -1,4 +1,4 @@
-//! Names of people replaced by a keyed hash, for who may see acts and not persons (AU-15). Who
+//! Names of people replaced by a keyed hash, for whoever may see acts and not persons (AU-15). Who
 //! holds the key finds out who is meant by hashing the names that she knows; nobody else does.
 //!
 //! ```text

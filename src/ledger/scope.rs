@@ -22,7 +22,7 @@ use super::tlog::{Edge, Hash};
 use crate::types::limits::LOG_OPEN_MAX;
 use crate::types::{EventId, ProjectName, Secret};
 
-/// Names a scope to who knows it.
+/// Names a scope to whoever knows it.
 pub type Tag = [u8; 16];
 
 /// Keeps one record from being guessed by its leaf.

@@ -14,7 +14,7 @@ const LANE_BYTES_MAX: usize = 63;
 /// The rows of one scope in a segment.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ScopeRoot {
-    /// Whose they are, for who holds the scope key.
+    /// Whose they are, for whoever holds the scope key.
     pub tag: Tag,
     /// How many.
     pub count: u64,

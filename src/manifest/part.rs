@@ -1,4 +1,4 @@
-//! A part of a version: what lies under a prefix, for who may know of no more.
+//! A part of a version: what lies under a prefix, for whoever may know of no more.
 //!
 //! The signed whole names everything, so a part is made of it: pages that lie within the prefix as
 //! they are, pages at its edges cut, and the directories on the way to it. It depends on the

@@ -20,7 +20,7 @@ pub(super) const PREFIX: &str = "kluis-mount-";
 const DIGITS: usize = 32;
 /// The one file in it.
 const FILE: &str = "plan";
-/// Between two steps of who makes one, it is nobody's yet.
+/// Between two steps of whoever makes one, it is nobody's yet.
 const YOUNG: Duration = Duration::from_secs(5);
 const DIRECTORY: OFlags = OFlags::RDONLY
     .union(OFlags::DIRECTORY)

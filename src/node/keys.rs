@@ -157,7 +157,7 @@ impl Drop for Coming<'_> {
     }
 }
 
-/// A key that is to be asked for, until this is dropped: of who gives up nobody else asks.
+/// A key that is to be asked for, until this is dropped: of whoever gives up nobody else asks.
 struct Wish<'a>(&'a Keys, &'a str);
 
 impl Drop for Wish<'_> {

@@ -135,7 +135,7 @@ async fn a_lane_that_says_less_than_the_log_is_told() {
         durable: wal.durable() - 1,
     };
     cut_is_told(notary.round(&[less]));
-    // It was an error of who asked: the log goes on.
+    // It was an error of whoever asked: the log goes on.
     note(&wal, 2, "icu").await;
     assert!(notary.round(&own(&wal)).unwrap().is_some());
 }

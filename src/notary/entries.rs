@@ -1,4 +1,4 @@
-//! The entries of a log and the hashes under them, read from its tiles by who proves what it
+//! The entries of a log and the hashes under them, read from its tiles by whoever proves what it
 //! holds.
 
 use std::io;

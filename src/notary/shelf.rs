@@ -27,7 +27,7 @@ pub trait Shelf: Send {
 /// A directory, kept by one process.
 pub struct DirShelf {
     dir: PathBuf,
-    /// `None` for who only reads.
+    /// `None` for whoever only reads.
     _lock: Option<File>,
 }
 

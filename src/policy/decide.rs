@@ -105,7 +105,7 @@ const OUTSIDE: &str = "barred: outside the credential's scope";
 pub(super) const THROUGH: &str = "through: ";
 /// What the line begins with that says what is demanded.
 pub(super) const DEMANDS: &str = "demands: ";
-/// The project demands a better sign-in of who would be allowed.
+/// The project demands a better sign-in of whoever would be allowed.
 pub const UNASSURED: &str = "barred: assurance";
 /// casbin failed, or named a line that no grant of the subject supports.
 const FAULT_ENGINE: &str = "fault: engine";
@@ -180,7 +180,7 @@ impl SubjectPolicy {
         Self { cleared, ..self }
     }
 
-    /// Whether she is known as well as the project demands of who does this.
+    /// Whether she is known as well as the project demands of whoever does this.
     #[must_use]
     pub fn is_assured(&self, action: Action, assurance: Assurance<'_>) -> bool {
         self.demand.is_met(action, assurance)

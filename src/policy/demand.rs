@@ -10,7 +10,7 @@ pub struct Demand {
     pub acr: Vec<String>,
     /// All of these methods.
     pub amr: Vec<String>,
-    /// Only of who reads the project's log.
+    /// Only of whoever reads the project's log.
     pub log_only: bool,
 }
 

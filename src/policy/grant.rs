@@ -58,7 +58,8 @@ pub struct Terms {
     pub actions: Vec<Action>,
     /// Only from these networks; empty for anywhere.
     pub networks: Vec<Network>,
-    /// Only for jobs on nodes of these partitions; empty for any, and for who runs no job (AZ-12).
+    /// Only for jobs on nodes of these partitions; empty for any, and for whoever runs no job
+    /// (AZ-12).
     pub partitions: Vec<PartitionName>,
     /// Whether it is in force.
     pub standing: Standing,

@@ -15,7 +15,7 @@ use crate::types::{Action, Network, PartitionName, Timestamp};
 const WALKED: usize = 32;
 
 /// So many places of an index for each grant, and lengths of prefixes, are the most that one has:
-/// beyond, the grants are walked, or their owner could fill the memory of who asks.
+/// beyond, the grants are walked, or their owner could fill the memory of whoever asks.
 const PLACES_MAX: usize = 8;
 /// See [`PLACES_MAX`].
 const LENGTHS_MAX: usize = 64;
@@ -73,7 +73,7 @@ enum Whence {
     Anywhere,
     /// Those that name this one.
     Within(Network),
-    /// Those that name one, whichever: of denials, for who comes from nowhere known.
+    /// Those that name one, whichever: of denials, for whoever comes from nowhere known.
     Somewhere,
 }
 
@@ -425,7 +425,7 @@ mod tests {
         assert!(shelf(WALKED + 1).index.is_some());
     }
 
-    /// What an owner words does not fill the memory of who asks, nor make each look-up long.
+    /// What an owner words does not fill the memory of whoever asks, nor make each look-up long.
     #[test]
     fn an_index_is_in_proportion_to_what_it_finds() {
         let networks = |count: u8| {

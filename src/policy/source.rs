@@ -220,7 +220,7 @@ impl Policy {
         says(GrantEffect::Allow) && !says(GrantEffect::Deny)
     }
 
-    /// Whether a grant can take `action` from who holds it, whatever else she holds.
+    /// Whether a grant can take `action` from whoever holds it, whatever else she holds.
     #[must_use]
     pub fn takes(&self, grant: &Grant, action: Action) -> bool {
         let narrowed = &grant.terms.actions;

@@ -17,7 +17,7 @@ use crate::types::{Entropy, Secret};
 
 const NONCE_BYTES: usize = 12;
 
-/// Wraps `key` under `master` for who looks the master key up by `name`.
+/// Wraps `key` under `master` for whoever looks the master key up by `name`.
 pub fn wrap_file_key(
     master: &Secret<32>,
     name: &str,

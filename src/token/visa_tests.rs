@@ -90,7 +90,7 @@ fn a_visa_of_a_configured_issuer_is_believed() {
     }
 }
 
-/// What is wrong with each header, or with who signed.
+/// What is wrong with each header, or with whoever signed.
 fn forged(signer: &Signer, other: &Signer) -> Vec<(&'static str, String, VisaError)> {
     use VisaError::{Access, Malformed, Place, Signature};
     let by = |name: &str, value: Value| signer.sign(&head(name, value), &grants());

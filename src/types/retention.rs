@@ -44,8 +44,8 @@ impl Lock {
         self.retention.filter(|retention| retention.until > now)
     }
 
-    /// Whether its retention may become `next` at `now`. One that still runs may be extended by who
-    /// may set it; only governance may be loosened, with the right to bypass it.
+    /// Whether its retention may become `next` at `now`. One that still runs may be extended by
+    /// whoever may set it; only governance may be loosened, with the right to bypass it.
     #[must_use]
     pub fn may_become(&self, next: Option<Retention>, bypass: bool, now: Timestamp) -> bool {
         let Some(old) = self.active(now) else {

@@ -17,15 +17,15 @@ use crate::types::{ETag, EntropyError, NameError, VersionName};
 /// `match`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Hash)]
 pub enum ErrorKind {
-    /// Not allowed, or not known to who may not know.
+    /// Not allowed, or not known to whoever may not know.
     AccessDenied,
     /// Allowed, had the caller signed in as the project demands.
     AssuranceTooLow,
-    /// Not allowed any more, said to who held the grant.
+    /// Not allowed any more, said to whoever held the grant.
     GrantOver,
-    /// Not allowed yet, said to who holds the grant.
+    /// Not allowed yet, said to whoever holds the grant.
     GrantNotYet,
-    /// Not allowed from here, said to who holds the grant.
+    /// Not allowed from here, said to whoever holds the grant.
     GrantElsewhere,
     /// A job's right is over, or another job's by now; said to a node that vouches for its account.
     JobOver,
@@ -35,13 +35,13 @@ pub enum ErrorKind {
     TokenInvalid,
     /// It is not in its time: get another one.
     TokenExpired,
-    /// No such dataset, said to who may know.
+    /// No such dataset, said to whoever may know.
     NoSuchDataset,
-    /// No such published version of a dataset, said to who may know.
+    /// No such published version of a dataset, said to whoever may know.
     NoSuchPublication,
-    /// No such object, said to who may know.
+    /// No such object, said to whoever may know.
     NoSuchObject,
-    /// No such version of an object, said to who may know.
+    /// No such version of an object, said to whoever may know.
     NoSuchVersion,
     /// The version named is a delete marker: there is nothing to read.
     IsMarker,
@@ -237,7 +237,7 @@ impl VaultError {
     }
 
     /// The entity tag and length of the object that was not modified, or whose end the range lies
-    /// beyond; said only to who may read it.
+    /// beyond; said only to whoever may read it.
     #[must_use]
     pub const fn object(&self) -> Option<&(ETag, u64)> {
         self.object.as_ref()

@@ -108,7 +108,7 @@ async fn id_2_the_log_is_shown_to_who_signed_in_as_is_demanded() {
     let records = [
         (format!("{PROJECT}/records"), 200),
         (format!("{PROJECT}/records?dataset=ecg"), 200),
-        // No request's, which is told to who may know.
+        // No request's, which is told to whoever may know.
         (format!("{proof}?dataset=ecg"), 404),
         (proof, 404),
     ];

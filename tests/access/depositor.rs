@@ -21,8 +21,8 @@ const ANOTHERS: [&str; 4] = [
     "AbortMultipartUpload",
     "ListParts",
 ];
-/// What is told of a dataset to who may know that it is there: settings, versions, and of objects
-/// nothing, since each is decided on by itself.
+/// What is told of a dataset to whoever may know that it is there: settings, versions, and of
+/// objects nothing, since each is decided on by itself.
 const OF_THE_DATASET: [&str; 15] = [
     "GetBucketLocation",
     "GetBucketVersioning",

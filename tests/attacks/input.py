@@ -206,7 +206,7 @@ def closed(*names) -> bytes:
     return (BLOCK % "".join(f"<{name}>true</{name}>" for name in names)).encode()
 
 
-@check("what is so anyway may be set by who may configure it; nothing opens a bucket, an object or its owner")
+@check("what is so anyway may be set by whoever may configure it; nothing opens a bucket, an object or its owner")
 def _():
     put("kept")
     names = ["BlockPublicAcls", "IgnorePublicAcls", "BlockPublicPolicy", "RestrictPublicBuckets"]

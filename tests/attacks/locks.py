@@ -1,4 +1,4 @@
-"""Object Lock, rules that delete, and browsers: by whom they are not for, and by who holds a form or an origin."""
+"""Object Lock, rules that delete, and browsers: by whom they are not for, and by whoever holds a form or an origin."""
 
 import base64
 import datetime
@@ -199,7 +199,7 @@ def _():
         is_absent(key)
 
 
-@check("a form of who may not write, of nobody, and of no length writes nothing", when=STRANGER)
+@check("a form of whoever may not write, of nobody, and of no length writes nothing", when=STRANGER)
 def _():
     for who in (JOB, STRANGER):
         refused(form("foreign", who=who), 403)

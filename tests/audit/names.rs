@@ -1,5 +1,5 @@
 //! A project whose people are under pseudonyms (AU-15): what each command shows to an auditor, and
-//! to who manages the project's grants too.
+//! to whoever manages the project's grants too.
 
 use super::bundles::filled;
 use super::{Vault, audit, told};

@@ -1,4 +1,4 @@
-//! One record proved by its event's id, and checked by who never saw the vault.
+//! One record proved by its event's id, and checked by whoever never saw the vault.
 
 use super::bundles::filled;
 use super::{Vault, audit, told};

@@ -28,7 +28,7 @@ pub(crate) enum Lie {
     Bytes(&'static [u8]),
 }
 
-/// What an honest gateway says to who asks whom it takes her for.
+/// What an honest gateway says to whoever asks whom it takes her for.
 const HONEST: &str =
     r#"{"principal": "b", "acts_for": null, "access_key_id": "KLUS2222222222222222"}"#;
 

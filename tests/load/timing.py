@@ -26,7 +26,7 @@ ASKED = {
 
 
 def best_guess(one: list[float], other: list[float]) -> float:
-    """The share of right guesses of who knows the best threshold."""
+    """The share of right guesses of whoever knows the best threshold."""
     marked = sorted([(value, 0) for value in one] + [(value, 1) for value in other])
     below, best = [0, 0], 0.5
     for _, which in marked:

@@ -168,7 +168,7 @@ def main() -> int:
         check("S25: the mount's log says that reads wait and that none does any more, once for each outage",
               log.count("reads wait for the gateway or the store") == 2 == log.count("no read waits for the gateway or the store any more"), log[-800:])
         wrong = [key for key, body in files.items() if read(mount.directory / key) != body]
-        check("S25: what was being read by who was ended is read afterwards, as it was published", not wrong, wrong[:3])
+        check("S25: what was being read by whoever was ended is read afterwards, as it was published", not wrong, wrong[:3])
         there = sorted(os.listdir(bare.directory)) == sorted({key.split("/")[0] for key in files})
         check("S25: and what could not be listed is listed", there)
         mount.stop()

@@ -1,4 +1,4 @@
-"""What a mount, its refusals and `dataset verify` tell: in words that fit, with the name of what they are about, and no more than who asks
+"""What a mount, its refusals and `dataset verify` tell: in words that fit, with the name of what they are about, and no more than whoever asks
 may know."""
 
 import dataclasses

@@ -90,7 +90,7 @@ fn others(place: &Path, user: u32) -> Vec<(PathBuf, u32)> {
     }
     folders.push_back(place.to_owned());
     while let Some(folder) = folders.pop_front() {
-        // A file is no folder; what cannot be read is told by who reads it.
+        // A file is no folder; what cannot be read is told by whoever reads it.
         let Ok(entries) = std::fs::read_dir(&folder) else {
             continue;
         };

@@ -1,4 +1,4 @@
-//! Grants over the network, in the name of who signs. What a gateway answers is read into the
+//! Grants over the network, in the name of whoever signs. What a gateway answers is read into the
 //! vault's own types, or it is no answer: so a table is made of it as of the catalog's own rows.
 
 use http::Method;
@@ -143,7 +143,7 @@ pub(super) fn create(
 ) -> Result<GrantId, CliError> {
     unnamed("--approver", ask.approver.as_ref())?;
     unnamed("--proposer", ask.proposer.as_ref())
-        .map_err(|error| error.hint("`--propose` asks for it in the name of who signs"))?;
+        .map_err(|error| error.hint("`--propose` asks for it in the signer's name"))?;
     let path = ["projects", ask.project.as_str(), "grants"];
     let post = |dry_run: bool| -> Result<Found, CliError> {
         let told: Told = signer.say((Method::POST, &path), body(ask, dry_run))?;

@@ -1,4 +1,4 @@
-//! A grant in two sentences, for who is to answer for it: what it lets, and what it does not.
+//! A grant in two sentences, for whoever is to answer for it: what it lets, and what it does not.
 
 use crate::policy::{Grant, GrantEffect, Standing};
 use crate::types::Action;

@@ -422,7 +422,7 @@ pub fn write_policies<'a>(
 }
 
 /// Hands each text that decisions rest on to `take`, with its name. Whether it is what its name
-/// says is for who knows what it means.
+/// says is for whoever knows what it means.
 pub fn read_policies(
     mut from: impl Read,
     mut take: impl FnMut([u8; 32], String),

@@ -496,7 +496,7 @@ fn the_vectors_are_this_bundle() {
     }
 }
 
-/// A source that shows one checkpoint to be judged, and another to who asks again.
+/// A source that shows one checkpoint to be judged, and another to whoever asks again.
 struct Turning {
     files: Files,
     asked: u32,

@@ -29,8 +29,8 @@ fn span_of(range: Option<Range>, part: Option<i32>, headers: &HeaderMap) -> S3Re
     ranges::span(range.filter(|_| !headers.contains_key(IF_RANGE)), part)
 }
 
-/// The checksums to tell, to who asks for them: those of the whole object to who reads all of it,
-/// those of a part to who asks for it by its number. The type is the object's.
+/// The checksums to tell, to whoever asks for them: those of the whole object to whoever reads all
+/// of it, those of a part to whoever asks for it by its number. The type is the object's.
 fn told(mode: Option<&ChecksumMode>, seen: &Seen) -> Told {
     let asked = mode.is_some_and(|m| m.as_str() == ChecksumMode::ENABLED);
     match seen.parts.as_slice() {

@@ -28,7 +28,7 @@ impl Table {
         Ok(commit(&self.encode()?))
     }
 
-    /// The table in clear, keys and all, for who may read the object.
+    /// The table in clear, keys and all, for whoever may read the object.
     pub fn release(&self) -> Result<Zeroizing<Vec<u8>>, SealError> {
         self.encode()
     }

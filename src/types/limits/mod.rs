@@ -582,7 +582,7 @@ pub const LOG_COSIGNED_LAG_WARN_MS: u64 = 10 * 60 * 1000;
 /// How far volumes may lag behind the log before the operator is warned: two days, of the week
 /// that the journal is kept.
 pub const LOG_VOLUME_LAG_WARN_MS: u64 = 2 * 24 * 60 * 60 * 1000;
-/// Names that one look for who is meant by a pseudonym goes through.
+/// Names that one look for whoever is meant by a pseudonym goes through.
 pub const PSEUDONYM_NAMES_MAX: usize = 10_000_000;
 /// Checkpoints that a verifier keeps and compares.
 pub const LOG_KEPT_MAX: usize = 10_000;

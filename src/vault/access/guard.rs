@@ -2,7 +2,7 @@
 //!
 //! An [`Authorized`] is the only way to an object and has one constructor, here. Decisions are
 //! made from names alone, before it is known whether anything is there, so that absent and
-//! forbidden look alike to who may not know (AZ-7).
+//! forbidden look alike to whoever may not know (AZ-7).
 
 use std::collections::HashMap;
 use std::sync::{Arc, RwLock};
@@ -457,7 +457,7 @@ impl Vault {
     }
 
     /// Decides whether the caller may know of a dataset, or of any of its published versions: which
-    /// those are is for who asks to find out, version by version.
+    /// those are is for whoever asks to find out, version by version.
     pub(in crate::vault) async fn authorize_versions(
         &self,
         call: &Call,

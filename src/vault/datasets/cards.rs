@@ -73,9 +73,9 @@ const THERE: VaultError = VaultError::new(ErrorKind::DatasetExists, "the dataset
 const ABSENT: VaultError = VaultError::new(ErrorKind::NoSuchDataset, "no such dataset");
 
 impl Vault {
-    /// Makes a dataset in the name of who signed, or on the vault's own host of who may make it
-    /// herself, with what she says of it beyond her project's defaults. One commit does both: what
-    /// is refused leaves nothing behind.
+    /// Makes a dataset in the name of whoever signed, or on the vault's own host of whoever may
+    /// make it herself, with what she says of it beyond her project's defaults. One commit does
+    /// both: what is refused leaves nothing behind.
     pub async fn found_dataset(
         &self,
         call: &Call,
@@ -163,7 +163,7 @@ impl Vault {
         Ok((Some(card), Some(intent)))
     }
 
-    /// Says what a dataset is, on the word of who signed or, on the host, of who is named.
+    /// Says what a dataset is, on the word of whoever signed or, on the host, of whoever is named.
     pub async fn set_card(
         &self,
         call: &Call,
@@ -233,7 +233,7 @@ impl Vault {
         }))
     }
 
-    /// A dataset's description and where it stands, for who may know that it is there.
+    /// A dataset's description and where it stands, for whoever may know that it is there.
     pub async fn describe_dataset(
         &self,
         call: &Call,

@@ -50,7 +50,7 @@ impl Vault {
         }
     }
 
-    /// The same of an object, by who may change what is attached to it.
+    /// The same of an object, by whoever may change what is attached to it.
     pub async fn affirm_object(
         &self,
         call: &Call,
@@ -72,8 +72,8 @@ impl Vault {
         }
     }
 
-    /// Who holds what over a dataset, by grants over it or over its whole project: for who manages
-    /// grants.
+    /// Who holds what over a dataset, by grants over it or over its whole project: for whoever
+    /// manages grants.
     pub async fn holdings(&self, call: &Call, bucket: &str) -> Result<Vec<Holding>, VaultError> {
         let proof = self
             .authorize(call, bucket, None, Action::GrantManage)

@@ -85,7 +85,7 @@ pub const NOBODY_SPEAKS: &str = "on the vault's host nobody acts in another's na
 const NO_GRANT: VaultError = VaultError::new(ErrorKind::InvalidArgument, "no such grant");
 
 impl Vault {
-    /// A grant on the word of who signed.
+    /// A grant on the word of whoever signed.
     pub fn word_grant(&self, call: &Call, draft: GrantDraft) -> Result<Grant, VaultError> {
         let by = Self::actor(call, None)?;
         Ok(Grant {
@@ -262,7 +262,7 @@ impl Vault {
             .await
     }
 
-    /// Puts a grant that stands as `from` in force on the word of who calls.
+    /// Puts a grant that stands as `from` in force on the word of whoever calls.
     async fn settle_grant(
         &self,
         call: &Call,
@@ -275,7 +275,7 @@ impl Vault {
         let checked = async {
             let approver = self.speaker(call, approver)?;
             let grant = self.find_grant(project, id).await;
-            // To who may manage nothing here, what is there and what is not look alike.
+            // To whoever may manage nothing here, what is there and what is not look alike.
             let Ok(grant) = grant else {
                 self.manages(call, project, &approver).await?;
                 return Err(NO_GRANT);
@@ -368,8 +368,8 @@ impl Vault {
         self.administer(call, intent, changes).await
     }
 
-    /// The grants of a project with their last uses, for a review: all to who manages grants of the
-    /// whole project, and to others what they hold or asked for.
+    /// The grants of a project with their last uses, for a review: all to whoever manages grants of
+    /// the whole project, and to others what they hold or asked for.
     pub async fn review_grants(
         &self,
         call: &Call,
@@ -437,7 +437,7 @@ impl Vault {
         let found = async {
             let by = Self::actor(call, None)?;
             let rows = self.seen_grants(call, project, Some(by)).await?;
-            // Absent, or another's: alike to who may not know.
+            // Absent, or another's: alike to whoever may not know.
             rows.into_iter()
                 .find(|row| row.grant.id == id)
                 .ok_or(MAY_NOT)
@@ -458,7 +458,7 @@ impl Vault {
             (None, Some(named), AuthMethod::Local) => Ok(named.clone()),
             (Some(_), Some(_), _) => Err(VaultError::new(
                 ErrorKind::AccessDenied,
-                "the approver is another than who signed",
+                "the approver is not the signer",
             )),
             (None, _, _) => Err(NOBODY),
         }

@@ -1,5 +1,5 @@
-//! What is taken all the same, and good for nothing as things stand: said to who makes it, since a
-//! slip of the pen looks like that.
+//! What is taken all the same, and good for nothing as things stand: said to whoever makes it,
+//! since a slip of the pen looks like that.
 
 use super::super::{Vault, VaultError};
 use std::collections::BTreeSet;
@@ -10,7 +10,7 @@ use crate::types::{BucketName, PrincipalId, UseClass, limits};
 
 impl Vault {
     /// Of a grant: partitions that no node is in, a version that is not published, and of a denial
-    /// the workloads that it does not stop. Shown to who may make it.
+    /// the workloads that it does not stop. Shown to whoever may make it.
     pub async fn grant_hints(&self, grant: &Grant) -> Result<Vec<String>, VaultError> {
         let mut hints = Vec::new();
         for partition in &grant.terms.partitions {

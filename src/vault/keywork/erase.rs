@@ -216,7 +216,8 @@ impl Vault {
                     continue;
                 }
                 let place = (project, Some(&row.bucket.dataset));
-                // The list of a certificate names keys: a label holds for who agreed on it, too.
+                // The list of a certificate names keys: a label holds for whoever agreed on it,
+                // too.
                 let signed = row.persons.contains(&by) && !self.guard.is_above(place, &by).await?;
                 if signed || self.sees(place, &by, &when).await? {
                     seen.push(row);

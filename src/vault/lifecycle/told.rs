@@ -37,7 +37,7 @@ impl Vault {
 
 impl Guard {
     /// A dataset's rules; `None` where none says when a current object expires. Each read asks:
-    /// they are cached with who may read.
+    /// they are cached with whoever may read.
     async fn lifecycle(
         &self,
         dataset: DatasetId,

@@ -24,7 +24,7 @@ pub struct LogAsk<'a> {
     pub names: bool,
 }
 
-/// To who asks for what cannot be shown without names.
+/// To whoever asks for what cannot be shown without names.
 pub(in crate::vault) const NAMES: VaultError = VaultError::new(
     ErrorKind::AccessDenied,
     "the project's people are shown under pseudonyms, and this names them",

@@ -1,6 +1,6 @@
-//! The proof of one record, for who may read it: that it is in the log, checked by anybody with the
-//! log's key alone. It names people, so who sees pseudonyms (AU-15) gets none. Each look stands in
-//! the log before it is answered (AU-16).
+//! The proof of one record, for whoever may read it: that it is in the log, checked by anybody with
+//! the log's key alone. It names people, so who sees pseudonyms (AU-15) gets none. Each look stands
+//! in the log before it is answered (AU-16).
 
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ const PAGES_MAX: usize = 10;
 pub struct ProofAsk {
     /// Whose log.
     pub project: ProjectName,
-    /// The dataset, for who may read its records alone.
+    /// The dataset, for whoever may read its records alone.
     pub dataset: Option<DatasetName>,
     /// The request.
     pub event: EventId,

@@ -150,7 +150,7 @@ impl Vault {
         }
         intent.action = Some(Action::GrantManage);
         intent.policy = Some(policy_ref(&owner));
-        // What is demanded of who reads the log is demanded of her, too (ID-2).
+        // What is demanded of whoever reads the log is demanded of her, too (ID-2).
         if !owner.allowed || !subject.is_assured(Action::LogRead, circumstances(call).assurance) {
             return Err(TOO_LOW);
         }

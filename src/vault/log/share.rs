@@ -43,8 +43,8 @@ impl Shares {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A place for who answers for a session: a workload's person has no more by having many. What
-    /// the host itself does is not bounded here.
+    /// A place for whoever answers for a session: a workload's person has no more by having many.
+    /// What the host itself does is not bounded here.
     pub(in crate::vault) fn take(
         self: &Arc<Self>,
         session: &Session,

@@ -1,5 +1,5 @@
-//! How a project's records are kept in the log: asked by who manages its grants, and on the vault's
-//! own host. Both stand in the project's log, the change before it is made.
+//! How a project's records are kept in the log: asked by whoever manages its grants, and on the
+//! vault's own host. Both stand in the project's log, the change before it is made.
 
 use crate::catalog::{Mutation, ProjectRow};
 use crate::ledger::AuthMethod;
@@ -103,8 +103,8 @@ impl Vault {
         recorded.settle(done.map(|_done| terms))
     }
 
-    /// The project, to who manages its grants or calls on the vault's own host. To others what is
-    /// there and what is not look alike.
+    /// The project, to whoever manages its grants or calls on the vault's own host. To others what
+    /// is there and what is not look alike.
     async fn its_log(&self, call: &Call, project: &ProjectName) -> Result<ProjectRow, VaultError> {
         if call.session.auth != AuthMethod::Local {
             let who = call

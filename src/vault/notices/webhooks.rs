@@ -233,7 +233,7 @@ impl Vault {
         let waiting = self.catalog.roster_page(RosterKind::Push, &begin, most);
         let waiting = waiting.await?.into_iter();
         if waiting.filter(|(name, _)| name.starts_with(&begin)).count() >= most {
-            // By its id the log names the project to who may read that.
+            // By its id the log names the project to whoever may read that.
             tracing::warn!(notice = %notice.id, "a notice is not sent: too many wait");
             return Ok(None);
         }

@@ -44,7 +44,7 @@ pub(in crate::vault) fn about(call: &Call, version: Option<u32>) -> Circumstance
     }
 }
 
-/// To who has the right and signed in with less than the project demands.
+/// To whoever has the right and signed in with less than the project demands.
 pub(in crate::vault) const TOO_LOW: VaultError = VaultError::new(
     ErrorKind::AssuranceTooLow,
     "the project demands a sign-in of higher assurance",

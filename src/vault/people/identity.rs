@@ -21,9 +21,9 @@ impl Vault {
         Ok(principal.clone())
     }
 
-    /// The groups that the caller is in, those too that her session's token claims; nothing to who
-    /// is told nothing of her own affairs: a credential that is narrower than a project, a job, and
-    /// who is suspended.
+    /// The groups that the caller is in, those too that her session's token claims; nothing to
+    /// whoever is told nothing of her own affairs: a credential that is narrower than a project, a
+    /// job, and who is suspended.
     pub async fn own_groups(&self, call: &Call) -> Result<Option<Vec<PrincipalId>>, VaultError> {
         let Some(principal) = &call.session.principal else {
             return Ok(None);

@@ -1,5 +1,5 @@
-//! Who is in a group, for who grants to it: an owner who is asked to let a group read, or did so,
-//! learns whom that lets read. Nobody else learns of a group over the network that it is there.
+//! Who is in a group, for whoever grants to it: an owner who is asked to let a group read, or did
+//! so, learns whom that lets read. Nobody else learns of a group over the network that it is there.
 
 use crate::catalog::{RosterKind, RosterRow};
 use crate::policy::{Ask, Grant};
@@ -39,8 +39,8 @@ pub struct Members {
 }
 
 impl Vault {
-    /// Who is in a group that holds a grant in a project, or is proposed for one: for who manages
-    /// that grant. A page of at most [`limits::PAGE_ENTRIES_MAX`], behind `after`.
+    /// Who is in a group that holds a grant in a project, or is proposed for one: for whoever
+    /// manages that grant. A page of at most [`limits::PAGE_ENTRIES_MAX`], behind `after`.
     pub async fn members(
         &self,
         call: &Call,

@@ -48,7 +48,7 @@ fn disbelief(error: TokenError) -> VaultError {
     VaultError::new(kind, why(error))
 }
 
-/// What a record says of who signs in.
+/// What a record says of whoever signs in.
 fn whose(claims: &Claims) -> String {
     format!(
         "session issuer={} subject={} acr={} amr={}",

@@ -282,7 +282,7 @@ impl Vault {
     }
 }
 
-/// What a visa asserts, for the record of who said so.
+/// What a visa asserts, for the record of whoever said so.
 fn told(terms: &VisaTerms) -> String {
     let any = |text: &Option<String>| text.clone().unwrap_or_else(|| "*".to_owned());
     let (source, by) = (any(&terms.source), any(&terms.by));

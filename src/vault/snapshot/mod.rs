@@ -62,7 +62,7 @@ pub enum ChainFault {
     Lost {
         /// Which.
         number: u64,
-        /// Its name in the store, for who can bring it back.
+        /// Its name in the store, for whoever can bring it back.
         blob: BlobId,
     },
     /// The catalog was adopted, and no base of it is in the store yet.

@@ -247,7 +247,7 @@ async fn only_who_configures_says_what_a_dataset_is() {
         let knows = matches!(who, "ruben" | "dirk" | "job-1");
         assert_eq!(told.is_ok(), knows, "{who}");
     }
-    // Absent and forbidden look alike to who may not know.
+    // Absent and forbidden look alike to whoever may not know.
     let told = world
         .vault
         .describe_dataset(&world.call(Some("stan")), &bucket("gone"))

@@ -223,7 +223,7 @@ async fn az_11_nobody_breaks_it_alone_or_for_another_thing() {
         glass(&world, "rita", unknown).await,
         Some(ErrorKind::AccessDenied)
     );
-    // Not for a workload, nor for who is none: a second person is not even asked.
+    // Not for a workload, nor for nobody: a second person is not even asked.
     for who in ["job-1", "nobody"] {
         let told = ask(&world, who, 30).await;
         assert_eq!(told, Err(ErrorKind::InvalidArgument), "{who}");

@@ -124,7 +124,7 @@ async fn az_1_the_host_makes_no_dataset_for_who_may_not() {
     assert_eq!(found("olivia", "icu--newer").await, DENIED, "suspended");
 }
 
-/// By who signs, in her own name alone; what is refused makes nothing.
+/// By whoever signs, in her own name alone; what is refused makes nothing.
 #[tokio::test]
 async fn az_1_a_dataset_is_made_with_its_description_or_not_at_all() {
     let world = World::new().await;

@@ -585,7 +585,7 @@ async fn az_10_an_erasure_takes_two_persons_and_exactly_what_they_agreed_on() {
     assert!(get(&world, BUCKET, "a").await.is_err());
     assert!(run(Some("olivia"), id).await.is_err(), "once");
     assert_eq!(get(&world, BUCKET, "b").await.unwrap(), sample(300));
-    // On the host, by who holds no right: only what two persons agreed on.
+    // On the host, by whoever holds no right: only what two persons agreed on.
     let id = agree(&world, "dataset").await;
     assert!(run(None, id).await.is_err());
     world

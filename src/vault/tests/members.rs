@@ -1,4 +1,4 @@
-//! Who is in a group is told to who grants to it, and to nobody else.
+//! Who is in a group is told to whoever grants to it, and to nobody else.
 
 use super::support::{World, kind};
 use crate::types::{PrincipalId, ProjectName};

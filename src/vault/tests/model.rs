@@ -176,7 +176,7 @@ async fn apply(world: &World, model: &mut Model, who: &str, op: &Op, round: usiz
             let put = vault
                 .write_object(&call, place(key), new, input(&data, 7000))
                 .await;
-            // What is there is told to who may look.
+            // What is there is told to whoever may look.
             let tells = matches!(when, When::Present | When::Tag(_));
             let want = unless(writes && (reads || !tells), model.judge(key, when));
             match put {

@@ -1,4 +1,4 @@
-//! What is said to who holds a grant that does not serve her.
+//! What is said to whoever holds a grant that does not serve her.
 
 use super::support::{BUCKET, World, kind};
 use crate::vault::{ErrorKind, Place, ReadAsk};

@@ -226,7 +226,7 @@ async fn who_is_lent_an_office_cannot_keep_it() {
     }
 }
 
-/// A suspended group lends nothing: not its lasting office to who has a shorter one of her own.
+/// A suspended group lends nothing: not its lasting office to whoever has a shorter one of her own.
 #[tokio::test]
 async fn a_suspended_groups_office_lends_nothing() {
     let world = World::new().await;
@@ -334,7 +334,8 @@ async fn no_denial_closes_a_project() {
     }
 }
 
-/// A group's grant makes an owner of who is in it: of nobody, or of whom a denial bars, of none.
+/// A group's grant makes an owner of whoever is in it: of nobody, or of whom a denial bars, of
+/// none.
 #[tokio::test]
 async fn a_group_owns_as_far_as_somebody_in_it_does() {
     let world = World::new().await;

@@ -1,5 +1,5 @@
-//! A part of a version, for who may know of what lies under a prefix and of no more: made from the
-//! signed whole when it is asked for, and signed in turn (`manifest::part`).
+//! A part of a version, for whoever may know of what lies under a prefix and of no more: made from
+//! the signed whole when it is asked for, and signed in turn (`manifest::part`).
 //!
 //! Nothing of it is stored. Pages that lie within the prefix are the whole's own, with their keys;
 //! those at its edges are cut here, and leave as they are, over the same line as the keys do.
