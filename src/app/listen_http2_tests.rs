@@ -89,7 +89,7 @@ async fn a_stream_that_takes_nothing_is_reset_though_another_goes_on() {
     let (mut came, mut reset) = (Vec::new(), Vec::new());
     let begin = Instant::now();
     let mut last = begin;
-    while begin.elapsed() < Duration::from_secs(60) {
+    while begin.elapsed() < Duration::from_mins(1) {
         if last.elapsed() >= Duration::from_secs(2) {
             last = Instant::now();
             for (stream, bytes) in [(1, 16_384), (3, 1), (0, 16_385)] {
@@ -98,13 +98,10 @@ async fn a_stream_that_takes_nothing_is_reset_though_another_goes_on() {
             }
         }
         let mut some = [0; 1024];
-        match timeout(Duration::from_secs(1), line.io.read(&mut some)).await {
-            Ok(read) => {
-                let read = read.expect("the connection stays");
-                assert!(read > 0, "the connection stays");
-                came.extend_from_slice(&some[..read]);
-            }
-            Err(_) => {}
+        if let Ok(read) = timeout(Duration::from_secs(1), line.io.read(&mut some)).await {
+            let read = read.expect("the connection stays");
+            assert!(read > 0, "the connection stays");
+            came.extend_from_slice(&some[..read]);
         }
         while let [a, b, c, kind, _, _, _, _, stream, ..] = *came.as_slice() {
             let len = usize::from(a) << 16 | usize::from(b) << 8 | usize::from(c);

@@ -104,7 +104,7 @@ mod tests {
             turn(false);
             sleep(Duration::from_secs(9)).await;
             turn(true);
-            sleep(Duration::from_secs(60)).await;
+            sleep(Duration::from_mins(1)).await;
         };
         assert!(seated(made, IDLE).await);
         let begin = Instant::now();

@@ -224,9 +224,12 @@ fn read(cert: &Path, key: &Path, provider: &CryptoProvider) -> Result<CertifiedK
         });
     }
     let key = PrivateKeyDer::from_pem_file(key).map_err(|source| pem(key, source))?;
-    CertifiedKey::from_der(chain, key, provider).map_err(|error| match error {
-        rustls::Error::InconsistentKeys(_) => TlsError::Mismatch,
-        error => TlsError::Unusable(error),
+    CertifiedKey::from_der(chain, key, provider).map_err(|error| {
+        if matches!(error, rustls::Error::InconsistentKeys(_)) {
+            TlsError::Mismatch
+        } else {
+            TlsError::Unusable(error)
+        }
     })
 }
 
@@ -313,10 +316,10 @@ pub(super) mod tests {
         let (pair, other) = (Pair::new(), Pair::new());
         let tls = pair.load(TlsVersion::V13).expect("loads");
         std::fs::copy(other.key(), pair.key()).expect("copied");
-        assert!(matches!(tls.reload(), Err(TlsError::Unusable(_))));
+        assert!(matches!(tls.reload(), Err(TlsError::Mismatch)));
         assert!(matches!(
             pair.load(TlsVersion::V13),
-            Err(TlsError::Unusable(_))
+            Err(TlsError::Mismatch)
         ));
     }
 

@@ -102,7 +102,7 @@ impl Vault {
         let Some(all) = ByteRange::new(0, row.bytes) else {
             return Ok(());
         };
-        let mut plaintext = Plaintext::plan(&self.store, &table, all)?;
+        let mut plaintext = Plaintext::plan(&self.store, table, all, (&self.tables, None))?;
         while plaintext.next().await?.is_some() {}
         Ok(())
     }

@@ -65,7 +65,9 @@ async fn taken(catalog: &SharedCatalog, number: u32) -> (Vec<String>, u64) {
     let erased = catalog.erased(&work, 0, 100).await.unwrap();
     let row = catalog.key_work(&work).await.unwrap().unwrap();
     let mut said = Tally::default();
-    erased.iter().for_each(|write| said.add(write));
+    for write in &erased {
+        said.add(write);
+    }
     assert_eq!(
         (row.tally.writes, row.tally.bytes, row.tally.digest),
         (said.writes, said.bytes, said.digest)

@@ -217,8 +217,9 @@ pub(super) fn erase_key(
     let (dataset, key) = (place.0.as_bytes(), place.1.as_str().as_bytes());
     let meant = |found: Vec<Held>| {
         let mut found = found;
-        let is_named = |row: &Held| (&row.write.version, row.versioned);
-        found.retain(|row| name.is_none_or(|name| name_meets(name, is_named(row))));
+        found.retain(|row| {
+            name.is_none_or(|name| name_meets(name, (&row.write.version, row.versioned)))
+        });
         found
     };
     for table in ["objects", "versions"] {

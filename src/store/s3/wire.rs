@@ -73,7 +73,7 @@ impl Dialer {
 /// A server's certificate is of nobody whom this machine trusts.
 pub(crate) const NO_AUTHORITY: &str = "its certificate is of no authority that is trusted here";
 
-/// Why TLS cannot be spoken with a server, for who is to mend it.
+/// Why TLS cannot be spoken with a server, for whoever is to mend it.
 fn in_words(error: io::Error) -> io::Error {
     let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
     let told = match inner {
@@ -243,10 +243,10 @@ mod tests {
     fn why_a_server_is_not_trusted_is_told_in_words() {
         use rustls::{InvalidMessage, OtherError};
         #[derive(Debug, thiserror::Error)]
-        #[error("CaUsedAsEndEntity")]
-        struct OfAuthority;
+        #[error("of an authority")]
+        struct CaUsedAsEndEntity;
         let of = |why: CertificateError| told(rustls::Error::InvalidCertificate(why));
-        let other = OtherError(Arc::new(OfAuthority));
+        let other = OtherError(Arc::new(CaUsedAsEndEntity));
         for (found, words) in [
             (of(CertificateError::UnknownIssuer), NO_AUTHORITY),
             (of(CertificateError::Expired), "has ended"),

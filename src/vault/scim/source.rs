@@ -310,9 +310,10 @@ impl Vault {
         let responsible = agent.ok_or(suspended)?.acts_for;
         if let Some(person) = &responsible {
             let person = self.catalog.principal(person).await?;
-            let person = person.filter(|person| person.suspended.is_none());
-            let barred = "the person it acts for is suspended";
-            person.ok_or(VaultError::new(ErrorKind::AccessDenied, barred))?;
+            if person.is_none_or(|person| person.suspended.is_some()) {
+                let barred = "the person it acts for is suspended";
+                return Err(VaultError::new(ErrorKind::AccessDenied, barred));
+            }
         }
         Ok((name.to_string(), row, responsible))
     }

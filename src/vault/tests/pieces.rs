@@ -16,10 +16,10 @@ const CUT: usize = 7;
 
 /// Makes `to` of so many copies of `from`.
 async fn join(world: &World, from: &str, to: &str, times: u32) {
-    let call = || world.call(Some("olivia"));
+    let call = world.call(Some("olivia"));
     let begun = world
         .vault
-        .create_upload(&call(), place(to), NewObject::default(), None)
+        .create_upload(&call, place(to), NewObject::default(), None)
         .await;
     let upload = begun.unwrap().id.to_string();
     let mut parts = Vec::new();
@@ -29,9 +29,10 @@ async fn join(world: &World, from: &str, to: &str, times: u32) {
             conditions: ReadConditions::default(),
             span: Span::All,
         };
+        let call = world.call(Some("olivia"));
         let part = world
             .vault
-            .copy_part(&call(), from, place(to), &upload, number);
+            .copy_part(&call, from, place(to), &upload, number);
         parts.push(CompletedPart {
             number,
             etag: part.await.unwrap().0.etag.to_string(),
@@ -42,9 +43,10 @@ async fn join(world: &World, from: &str, to: &str, times: u32) {
         parts,
         ..Completing::default()
     };
+    let call = world.call(Some("olivia"));
     let done = world
         .vault
-        .complete_upload(&call(), place(to), &upload, completing);
+        .complete_upload(&call, place(to), &upload, completing);
     done.await.unwrap();
 }
 

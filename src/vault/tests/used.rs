@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::support::{BUCKET, World, unbound};
+use crate::ledger::ObjectRef;
 use crate::types::{
     AccessKeyId, ActKind, Action, BucketName, GrantId, PrincipalId, ProjectName, Timestamp,
 };
@@ -31,10 +32,10 @@ async fn signed(world: &World, id: &AccessKeyId) -> Option<Timestamp> {
 }
 
 async fn person(world: &World, name: &str, role: &str) -> GrantId {
-    let made = world
-        .vault
-        .create_principal(&world.call(None), name.parse().unwrap(), None);
-    made.await.unwrap();
+    let call = world.call(None);
+    let name_of = name.parse().unwrap();
+    let made = world.vault.create_principal(&call, name_of, None).await;
+    made.unwrap();
     world.grant(name, role).await
 }
 
@@ -46,21 +47,22 @@ async fn who_reads_the_log_uses_her_grant() {
     assert_eq!(used(&world, id).await, None);
     world.wait(7);
     let call = world.call(Some("aya"));
-    let mut intent = Vault::intent(&call, Some(Action::LogRead), Default::default());
-    let looked = world.vault.may_look(&call, (&icu(), None), &mut intent);
+    let mut intent = Vault::intent(&call, Some(Action::LogRead), ObjectRef::default());
+    let project = icu();
+    let looked = world.vault.may_look(&call, (&project, None), &mut intent);
     assert!(looked.await.is_ok());
     let first = world.vault.now();
     assert_eq!(used(&world, id).await, Some(first));
     world.wait(7);
-    let (project, auditor) = (icu(), "aya".parse().unwrap());
+    let auditor = "aya".parse().unwrap();
     let ask = LogAsk {
         project: &project,
         auditor: &auditor,
         query: "all",
         names: false,
     };
-    let handed = world.vault.hand_out_log(&world.call(None), ask);
-    assert!(handed.await.is_ok());
+    let call = world.call(None);
+    assert!(world.vault.hand_out_log(&call, ask).await.is_ok());
     assert_eq!(used(&world, id).await, Some(first.plus_millis(7)));
     assert_eq!(used(&world, other).await, None, "somebody else's is not");
 }
@@ -73,8 +75,8 @@ async fn who_decides_and_describes_uses_her_grant_and_who_is_refused_does_not() 
     let reader = world.grant("stan", "reader").await;
     let vault = &world.vault;
     // Refused: nothing is used.
-    let denied = vault.review_grants(&world.call(Some("stan")), &icu(), None);
-    drop(denied.await);
+    let call = world.call(Some("stan"));
+    drop(vault.review_grants(&call, &icu(), None).await);
     let draft = || ActDraft {
         kind: ActKind::LowerLabel,
         project: icu(),
@@ -82,27 +84,22 @@ async fn who_decides_and_describes_uses_her_grant_and_who_is_refused_does_not() 
         terms: vec![("to".to_owned(), "public".to_owned())],
         reason: "names were removed".to_owned(),
     };
-    assert!(
-        vault
-            .ask_act(&world.call(Some("stan")), draft())
-            .await
-            .is_err()
-    );
+    let call = world.call(Some("stan"));
+    assert!(vault.ask_act(&call, draft()).await.is_err());
     for id in [owner, officer, reader] {
         assert_eq!(used(&world, id).await, None);
     }
     world.wait(3);
-    let rows = vault.review_grants(&world.call(Some("oscar")), &icu(), None);
-    assert!(rows.await.is_ok());
+    let call = world.call(Some("oscar"));
+    assert!(vault.review_grants(&call, &icu(), None).await.is_ok());
     assert_eq!(used(&world, owner).await, Some(vault.now()));
     world.wait(3);
-    let row = vault
-        .ask_act(&world.call(Some("oscar")), draft())
-        .await
-        .unwrap();
+    let call = world.call(Some("oscar"));
+    let row = vault.ask_act(&call, draft()).await.unwrap();
     assert_eq!(used(&world, owner).await, Some(vault.now()));
-    let approved = vault.approve_act(&world.call(Some("oona")), (&icu(), row.id));
-    assert!(approved.await.is_ok());
+    let call = world.call(Some("oona"));
+    let approved = vault.approve_act(&call, (&icu(), row.id)).await;
+    assert!(approved.is_ok());
     assert_eq!(used(&world, officer).await, Some(vault.now()));
     world.wait(3);
     let change = CardChange {
@@ -119,10 +116,10 @@ async fn who_decides_and_describes_uses_her_grant_and_who_is_refused_does_not() 
 #[tokio::test]
 async fn a_credential_is_used_by_whatever_it_signs() {
     let world = World::new().await;
-    let made = world
-        .vault
-        .create_credential(&world.call(None), "stan".parse().unwrap(), unbound());
-    let id = made.await.unwrap().id;
+    let call = world.call(None);
+    let stan = "stan".parse().unwrap();
+    let made = world.vault.create_credential(&call, stan, unbound()).await;
+    let id = made.unwrap().id;
     let by = |proved: bool| -> Call {
         let mut call = world.call(Some("stan"));
         let mut session = (*call.session).clone();
