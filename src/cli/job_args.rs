@@ -29,7 +29,9 @@ pub enum JobCommand {
         caller: Caller,
     },
     /// End a job of yours: what it reads is cut within a minute
-    #[command(after_long_help = "Example:\n  kluis job cancel JOB --credentials me.env")]
+    #[command(
+        after_long_help = "Example:\n  kluis job cancel b.devries/4412871 --credentials me.env"
+    )]
     Cancel {
         /// The job, as `kluis job submit` or `kluis job list` shows it
         #[arg(value_parser = values::job)]
@@ -42,7 +44,7 @@ pub enum JobCommand {
     ///
     /// For the scheduler's epilog. With the job's last node its right is over for good.
     #[command(
-        after_long_help = "Example:\n  kluis job end --node /etc/kluis/node.env --job JOB \\\n    --job-number 4412871 --account bdevries"
+        after_long_help = "Example:\n  kluis job end --node /etc/kluis/node.env --job b.devries/4412871 \\\n    --job-number 4412871 --account bdevries"
     )]
     End {
         /// The job on this node

@@ -193,7 +193,7 @@ mod tests {
             ask(router_of(vec![("store", good())]), Method::GET, "/readyz").await;
         assert_eq!(status, StatusCode::OK);
         assert_eq!(
-            text,
+            text.trim_end(),
             r#"{"ready":true,"checks":[{"name":"store","ready":true}]}"#
         );
     }

@@ -1,10 +1,11 @@
 //! What casbin said, by what it rests on.
 //!
 //! A line of the built-in matcher asks for its action, which all lines of one enforcer share, and
-//! for `holds`. So the verdict follows from one answer of `holds` for each line; casbin, which takes ten
-//! times as long to ask, need not say the same again. **What is remembered says nothing of a subject,
-//! a place or a time**: `holds` is asked anew at each decision, so a right that is withdrawn, has
-//! ended or lies elsewhere counts at once, which casbin's own cached enforcer gets wrong.
+//! for `holds`. So the verdict follows from one answer of `holds` for each line; casbin, which
+//! takes ten times as long to ask, need not say the same again. **What is remembered says nothing
+//! of a subject, a place or a time**: `holds` is asked anew at each decision, so a right that is
+//! withdrawn, has ended or lies elsewhere counts at once, which casbin's own cached enforcer gets
+//! wrong.
 
 use std::sync::Arc;
 

@@ -1,5 +1,6 @@
-//! Room for the bytes of bodies, which callers share. **What has come takes room; what was announced
-//! takes none.** Nobody has more than a part of what the others leave, so whoever comes finds some.
+//! Room for the bytes of bodies, which callers share. **What has come takes room; what was
+//! announced takes none.** Nobody has more than a part of what the others leave, so whoever comes
+//! finds some.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};

@@ -321,7 +321,7 @@ mod tests {
         assert_eq!(print(&report, &mut output).unwrap(), Exit::Done);
         assert_eq!(
             out.text(),
-            "ok    config    valid\nwarn  disk      nearly full\n                mend: make room\n"
+            "ok    config     valid\nwarn  disk       nearly full\n                 mend: make room\n"
         );
         report.fail("keys", "gone\nall", "restore");
         let (mut output, out, _) = captured(true);

@@ -40,7 +40,7 @@ use crate::vault::{BodyError, Call, CorsAsk, ErrorKind, Turned, VaultError};
 
 const KEY: &str = "AKIAKLUISTESTKEY0001";
 /// Another caller's, with the same secret.
-const OTHER: &str = "AKIAKLUISTESTKEY0002";
+const OTHER: &str = "AKIAKLUISTESTKEY0003";
 const SECRET: &str = "a secret that only this test knows";
 
 /// What the log was told of one turned request.

@@ -39,7 +39,7 @@ impl Vault {
         Ok(hints)
     }
 
-    /// The workloads that act for who is denied and hold grants of the same project themselves:
+    /// The workloads that act for whoever is denied and hold grants of the same project themselves:
     /// a denial is of one principal, and whose key she holds goes on.
     async fn not_denied(&self, denial: &Grant) -> Result<Option<String>, VaultError> {
         let most = limits::GUARD_CACHE_MAX;

@@ -71,7 +71,7 @@ impl Tables {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes room for so many bytes, for who answers for a request (nobody: the host itself).
+    /// Takes room for so many bytes, for whoever answers for a request (nobody: the host itself).
     pub(in crate::vault) fn take(
         self: &Arc<Self>,
         who: Option<&PrincipalId>,

@@ -1,4 +1,4 @@
-//! Keys of a version's objects, released to who may read them.
+//! Keys of a version's objects, released to whoever may read them.
 //!
 //! **A key leaves after its object was decided on and the record of it is durable**, as a plaintext
 //! byte does. A record names either one object, or the first of a run in order of key with the
@@ -34,7 +34,7 @@ const TABLE_COPIES: u64 = 5;
 /// The same of a key, whose letters may each take six in the answer.
 const KEY_COPIES: u64 = 8;
 
-/// An object's part table in clear, for who may read the object.
+/// An object's part table in clear, for whoever may read the object.
 pub struct Released {
     /// The object.
     pub key: ObjectKey,
