@@ -6,9 +6,10 @@ use std::path::Path;
 
 use serde_json::json;
 
+use super::cell::NEVER;
 use super::credential_args::CredentialCommand;
 use super::open::{Desk, absent, call};
-use super::output::{CliError, Exit, NEVER, Output};
+use super::output::{CliError, Exit, Output};
 use super::project::end;
 use crate::app::{Opened, create_file, env_lines};
 use crate::config::Config;

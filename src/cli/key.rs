@@ -3,6 +3,7 @@
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+use super::cell::NOT_DONE;
 use super::key_args::{ChangeRoot, KeyCommand};
 use super::open::{Desk, absent, call};
 use super::output::{CliError, Exit, Output};
@@ -195,7 +196,7 @@ pub(super) fn cells(row: &KeyWorkRow) -> [String; 8] {
         format!("{}/{}", row.bucket.project, row.bucket.dataset),
         what,
         row.begun.to_string(),
-        ended.map_or_else(|| "not done".to_owned(), |end| end.at.to_string()),
+        ended.map_or_else(|| NOT_DONE.to_owned(), |end| end.at.to_string()),
         row.tally.writes.to_string(),
         row.tally.bytes.to_string(),
         persons.join(" "),

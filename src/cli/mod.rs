@@ -21,6 +21,7 @@ mod bar;
 mod belongs;
 mod call;
 mod cards;
+mod cell;
 mod cluster;
 mod credential;
 mod credential_args;

@@ -11,15 +11,9 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::bar;
+use super::cell::typed;
 use super::table::{shown, table};
 use crate::config::{Environment, Variable};
-
-/// Columns that hold numbers, and that JSON has as numbers.
-const NUMBERS: [&str; 6] = ["objects", "bytes", "days", "writes", "number", "version"];
-/// Columns that say yes or no, and that JSON has as `true` and `false`.
-const BOOLEANS: [&str; 4] = ["active", "ended", "privileged", "pseudonyms"];
-/// What a table says of a moment that never comes, or never was.
-pub(super) const NEVER: &str = "never";
 
 /// How a command ended, as `kluis --help` documents it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -360,26 +354,6 @@ impl Drop for Steps<'_> {
     }
 }
 
-/// A cell that says yes or no.
-pub(super) fn yes_or_no(is: bool) -> String {
-    (if is { "yes" } else { "no" }).to_owned()
-}
-
-/// A cell as JSON has it: nothing and never are null, numbers are numbers, yes and no are `true`
-/// and `false`.
-fn typed(name: &str, cell: &str) -> Value {
-    if cell.is_empty() || cell == NEVER {
-        return Value::Null;
-    }
-    if BOOLEANS.contains(&name) {
-        return ["yes", "on"].contains(&cell).into();
-    }
-    if let (true, Ok(number)) = (NUMBERS.contains(&name), cell.parse::<u64>()) {
-        return number.into();
-    }
-    cell.into()
-}
-
 /// JSON that a terminal may show: what it leaves as it is of control characters (DEL and C1, which
 /// stand within texts alone) is written as JSON may, too.
 fn plain_json(text: &str) -> String {
@@ -420,6 +394,7 @@ pub(super) mod tests {
     use std::sync::{Arc, Mutex};
 
     use super::*;
+    use crate::cli::cell::{NEVER, yes_or_no};
 
     /// Keeps what was written.
     #[derive(Clone, Default)]

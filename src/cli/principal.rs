@@ -3,10 +3,11 @@
 use std::collections::BTreeSet;
 
 use super::args::PrincipalCommand;
+use super::cell::yes_or_no;
 use super::held::is_inactive;
 use super::near::near;
 use super::open::{Desk, absent, call};
-use super::output::{CliError, Exit, Output, yes_or_no};
+use super::output::{CliError, Exit, Output};
 use crate::app::issuers_named;
 use crate::catalog::{Mutation, PrincipalRow, RosterKind, RosterRow, SharedCatalog};
 use crate::types::{Label, PrincipalId, PrincipalKind, limits};

@@ -252,5 +252,5 @@ fn tell(
 
 /// When something ends, for a table.
 pub(super) fn end(time: Option<Timestamp>) -> String {
-    time.map_or_else(|| super::output::NEVER.to_owned(), |time| time.to_string())
+    time.map_or_else(|| super::cell::NEVER.to_owned(), |time| time.to_string())
 }

@@ -1,7 +1,8 @@
 //! `kluis scim`: organisations that tell who their people are.
 
+use super::cell::yes_or_no;
 use super::open::{Desk, call};
-use super::output::{CliError, Exit, Output, yes_or_no};
+use super::output::{CliError, Exit, Output};
 use super::scim_args::{ScimCommand, Subject};
 use super::secret::hand_over;
 use crate::app::Opened;

@@ -91,7 +91,7 @@ class Copy(Stock):
 
     def ended(self) -> bool:
         """Whoever serves carries on what was begun, within ten seconds and some."""
-        return bool(until(40, lambda: all(row["ended"] != "not done" for row in self.works()), 0.05))
+        return bool(until(40, lambda: all(row["ended"] is not None for row in self.works()), 0.05))
 
     def faults_of_kept(self) -> list[str]:
         client = self.client()

@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use super::super::output::{CliError, NEVER, Output, yes_or_no};
+use super::super::cell::{NEVER, yes_or_no};
+use super::super::output::{CliError, Output};
 use super::super::project::end;
 use crate::policy::{Grant, GrantEffect, Standing};
 use crate::types::{Action, DatasetName, PrincipalId, Timestamp};

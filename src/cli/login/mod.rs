@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
+use super::cell::NEVER;
 use super::login_args::{Kept, Login, Whoami};
-use super::output::{CliError, Exit, NEVER, Output};
+use super::output::{CliError, Exit, Output};
 use super::serve::runtime;
 use super::way::Signer;
 use crate::app::fetch::{self, FetchError};
