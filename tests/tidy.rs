@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+#[path = "tidy/security.rs"]
+mod security;
 #[path = "tidy/words.rs"]
 mod words;
 
@@ -546,55 +548,4 @@ fn chapters(page: &str) -> BTreeSet<String> {
 /// The texts between backticks of a page.
 fn quoted(text: &str) -> impl Iterator<Item = &str> {
     text.split('`').skip(1).step_by(2)
-}
-
-/// In SECURITY.md a test is named as `room::module::name`, an attack as `tests/…py`, "its title".
-#[test]
-fn every_test_that_security_names_is_there() {
-    let text = read(&root().join("SECURITY.md"));
-    let mut count = 0;
-    for named in quoted(&text).filter(|text| text.contains("::")) {
-        let parts: Vec<&str> = named.split("::").collect();
-        let (name, module) = parts.split_last().expect("a path");
-        let sources = [
-            format!("src/{}.rs", module.join("/")),
-            format!("src/{}/mod.rs", module.join("/")),
-            format!("src/{}_tests.rs", module.join("/")),
-            format!("{}.rs", module.join("/")),
-        ];
-        let there = sources.iter().any(|source| holds_test(source, name));
-        assert!(there, "there is no test {named}");
-        count += 1;
-    }
-    assert!(count >= 40, "only {count} tests are named");
-    for named in quoted(&text).filter(|text| text.starts_with("tests/")) {
-        assert!(root().join(named).exists(), "there is no {named}");
-    }
-    let mut attacks = 0;
-    for (at, _) in text.match_indices(".py` \"") {
-        let file = text[..at].rsplit('`').next().expect("a path");
-        let title: String = text[at + 6..].chars().take_while(|c| *c != '"').collect();
-        let script = read(&root().join(format!("{file}.py")));
-        let call = format!("check(\"{title}\"");
-        assert!(script.contains(&call), "{file}.py has no attack {title:?}");
-        attacks += 1;
-    }
-    assert!(attacks >= 10, "only {attacks} attacks are named");
-}
-
-fn holds_test(source: &str, name: &str) -> bool {
-    let Ok(text) = std::fs::read_to_string(root().join(source)) else {
-        return false;
-    };
-    let lines: Vec<&str> = text.lines().map(str::trim).collect();
-    let begin = format!("fn {name}(");
-    let declared = lines.iter().position(|line| {
-        let line = line.strip_prefix("async ").unwrap_or(line);
-        line.starts_with(&begin)
-    });
-    declared.is_some_and(|at| {
-        let before = lines[at.saturating_sub(6)..at].iter().rev();
-        let mut attributes = before.take_while(|line| !line.ends_with('}'));
-        attributes.any(|line| line.starts_with("#[test]") || line.starts_with("#[tokio::test"))
-    })
 }

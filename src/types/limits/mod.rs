@@ -363,7 +363,7 @@ pub const CATALOG_QUEUE_MAX: usize = 4_096;
 pub const CATALOG_QUEUE_BYTES_MAX: usize = CATALOG_CHANGE_BYTES_MAX;
 /// Commits that share one transaction.
 pub const CATALOG_GROUP_MAX: usize = 512;
-/// Credentials, datasets or subjects that the guard keeps in memory; at the bound it starts anew.
+/// Answers of one kind that the guard keeps in memory; at the bound it starts anew.
 pub const GUARD_CACHE_MAX: usize = 100_000;
 /// Encoded changes in one snapshot of the catalog, unless one commit alone is larger.
 pub const SNAPSHOT_BYTES_MAX: usize = 8 * 1024 * 1024;

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use crate::catalog::{DatasetRow, PublicationRow};
 use crate::policy::Ask;
 use crate::types::{Action, BucketName, PrincipalId, ProjectName, Rank, Versioning};
-use crate::vault::access::guard::about;
 use crate::vault::error::{ErrorKind, VaultError};
+use crate::vault::people::assurance::about;
 use crate::vault::{Bounds, Call, Vault};
 
 impl Vault {

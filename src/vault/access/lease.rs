@@ -13,7 +13,7 @@ use crate::vault::error::{ErrorKind, VaultError};
 use crate::vault::people::session::narrowed;
 
 /// How often a running transfer is judged again, in ms of the clock.
-pub(in crate::vault) const RECHECK_MS: u64 = 10_000;
+pub(super) const RECHECK_MS: u64 = 10_000;
 /// How long a transfer goes on while the catalog cannot say whether it may. With [`RECHECK_MS`]
 /// this keeps within the 60 s of AZ-2.
 const UNSURE_MS: u64 = 40_000;
@@ -22,20 +22,20 @@ const UNSURE_MS: u64 = 40_000;
 /// what runs under it within 60 s (AZ-2).
 #[derive(Clone)]
 pub(in crate::vault) struct Lease {
-    pub(in crate::vault) guard: Arc<Guard>,
-    pub(in crate::vault) principal: PrincipalId,
-    pub(in crate::vault) access_key: Option<AccessKeyId>,
-    pub(in crate::vault) bounds: Option<Arc<Bounds>>,
-    pub(in crate::vault) client: Option<IpAddr>,
+    pub(super) guard: Arc<Guard>,
+    pub(super) principal: PrincipalId,
+    pub(super) access_key: Option<AccessKeyId>,
+    pub(super) bounds: Option<Arc<Bounds>>,
+    pub(super) client: Option<IpAddr>,
     /// The published version that is read, if one is.
-    pub(in crate::vault) version: Option<u32>,
-    pub(in crate::vault) bucket: BucketName,
-    pub(in crate::vault) key: Option<ObjectKey>,
-    pub(in crate::vault) action: Action,
+    pub(super) version: Option<u32>,
+    pub(super) bucket: BucketName,
+    pub(super) key: Option<ObjectKey>,
+    pub(super) action: Action,
     /// What else must be allowed all the while.
-    pub(in crate::vault) also: Option<Action>,
-    pub(in crate::vault) confirmed: Timestamp,
-    pub(in crate::vault) due: Timestamp,
+    pub(super) also: Option<Action>,
+    pub(super) confirmed: Timestamp,
+    pub(super) due: Timestamp,
 }
 
 impl Lease {

@@ -11,10 +11,11 @@ pub(in crate::vault) mod terms;
 
 use super::Vault;
 use super::access::barrier::ABOVE;
-use super::access::guard::{circumstances, policy_ref};
+use super::access::proof::policy_ref;
 use super::acts::terms::{check_draft, gains};
 use super::ask::Call;
 use super::error::{ErrorKind, VaultError};
+use super::people::assurance::circumstances;
 use super::people::assurance::refusal_or;
 use crate::catalog::{ApprovalRow, ApprovalState, ApprovalStep, EraseScope, Mutation};
 use crate::ledger::{AuthMethod, Intent};

@@ -11,10 +11,11 @@ use crate::types::{
     Rank, Timestamp, UseClass, limits,
 };
 use crate::vault::Vault;
-use crate::vault::access::guard::{circumstances, policy_ref};
+use crate::vault::access::proof::policy_ref;
 use crate::vault::acts::terms::is_text;
 use crate::vault::ask::Call;
 use crate::vault::error::{ErrorKind, VaultError};
+use crate::vault::people::assurance::circumstances;
 use crate::vault::people::assurance::refusal_or;
 
 /// What is to change of a dataset's description; the rest stays.

@@ -57,7 +57,7 @@ impl Vault {
             ..query
         };
         let listing = async {
-            match &proof.publication {
+            match proof.publication() {
                 Some(version) => self.catalog.list_frozen(&version.id, &query).await,
                 None => self.catalog.list(&dataset, &query).await,
             }
@@ -105,16 +105,16 @@ impl Vault {
         let recorded = self.begin(call, Self::intent_of(call, &proof)).await?;
         let result = async {
             let creator = call.session.principal.clone().ok_or(super::NOBODY)?;
-            if let Some(row) = &proof.dataset {
+            if let Ok(row) = proof.dataset() {
                 if row.creator == creator && (!locking || row.defaults.lock.is_some()) {
                     return Ok(row.clone());
                 }
                 let there = "the dataset is there already";
                 return Err(VaultError::new(ErrorKind::DatasetExists, there));
             }
-            let project = &proof.bucket.project;
+            let project = &proof.bucket().project;
             let card = self.first_card(project, &creator).await?;
-            self.make_dataset(&proof.bucket, creator, card, locking)
+            self.make_dataset(proof.bucket(), creator, card, locking)
                 .await
         }
         .await;

@@ -7,10 +7,10 @@ use crate::types::{
     limits,
 };
 use crate::vault::Vault;
-use crate::vault::access::guard::circumstances;
 use crate::vault::access::subjects::takes_another;
 use crate::vault::ask::Call;
 use crate::vault::error::{ErrorKind, VaultError};
+use crate::vault::people::assurance::circumstances;
 use crate::vault::people::assurance::refusal_or;
 
 pub(in crate::vault) const MAY_NOT: VaultError = VaultError::new(

@@ -9,7 +9,7 @@ pub(in crate::vault) mod room;
 
 use std::collections::HashMap;
 
-use super::access::guard::policy_ref;
+use super::access::proof::policy_ref;
 use super::ask::Call;
 use super::error::{ErrorKind, VaultError};
 use super::grants::checks::{MAY_NOT, check_complete};

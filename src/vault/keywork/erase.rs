@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use super::super::access::guard::circumstances;
 use super::super::error::{ErrorKind, VaultError};
+use super::super::people::assurance::circumstances;
 use super::super::{Approved, Call, Done, Vault};
 use super::Unopened;
 use super::drive::Begin;

@@ -7,9 +7,10 @@ use crate::ledger::Pseudonyms;
 use crate::policy::{Ask, SubjectPolicy};
 use crate::types::{Action, DatasetName, PrincipalId, ProjectName, Secret};
 use crate::vault::Vault;
-use crate::vault::access::guard::{circumstances, policy_ref};
+use crate::vault::access::proof::policy_ref;
 use crate::vault::ask::Call;
 use crate::vault::error::{ErrorKind, VaultError};
+use crate::vault::people::assurance::circumstances;
 
 /// What an auditor asks for on the vault's own host.
 #[derive(Clone, Copy)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::journal::CompletionSlot;
 use crate::ledger::{Completion, Intent, Nature, ObjectRef, Outcome};
 use crate::types::{Action, BucketRef, Clock, EventId};
-use crate::vault::access::guard::{Authorized, policy_ref};
+use crate::vault::access::proof::{Authorized, policy_ref};
 use crate::vault::error::{ErrorKind, VaultError};
 use crate::vault::log::share::Share;
 use crate::vault::{Call, Turned, Vault};
@@ -131,13 +131,13 @@ impl Vault {
     /// The intent of an allowed request.
     pub(in crate::vault) fn intent_of(call: &Call, proof: &Authorized) -> Intent {
         let object = ObjectRef {
-            project: Some(proof.bucket.project.clone()),
-            dataset: Some(proof.bucket.dataset.clone()),
-            key: proof.key.clone(),
+            project: Some(proof.bucket().project.clone()),
+            dataset: Some(proof.bucket().dataset.clone()),
+            key: proof.key().ok().cloned(),
             version: None,
         };
-        let mut intent = Self::intent(call, Some(proof.action), object);
-        intent.policy = Some(policy_ref(&proof.decision));
+        let mut intent = Self::intent(call, Some(proof.action()), object);
+        intent.policy = Some(policy_ref(proof.decision()));
         intent.query = proof.number().map(|number| format!("version={number}"));
         intent
     }

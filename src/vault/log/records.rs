@@ -14,8 +14,9 @@ use crate::ledger::{Intent, Nature, ObjectRef, Pseudonyms};
 use crate::policy::{Ask, UNASSURED};
 use crate::types::{Action, DatasetName, PrincipalId, ProjectName, limits};
 use crate::vault::access::barrier::ABOVE;
-use crate::vault::access::guard::{circumstances, policy_ref};
+use crate::vault::access::proof::policy_ref;
 use crate::vault::error::{ErrorKind, VaultError};
+use crate::vault::people::assurance::circumstances;
 use crate::vault::people::assurance::{TOO_LOW, refusal_or};
 use crate::vault::{Call, Vault};
 

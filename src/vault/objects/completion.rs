@@ -6,7 +6,7 @@ use crate::catalog::{Mutation, ObjectRow, Origin, PartRow, UploadRow, attaching}
 use crate::seal::{Table, open_table};
 use crate::types::{Action, ChecksumKind, Checksums, UploadId, VersionId, limits};
 use crate::vault::Vault;
-use crate::vault::access::guard::Authorized;
+use crate::vault::access::proof::Authorized;
 use crate::vault::ask::{Call, Completing, Place};
 use crate::vault::error::{ErrorKind, VaultError};
 use crate::vault::log::record::Recorded;

@@ -9,7 +9,7 @@ use crate::catalog::{Mutation, Version};
 use crate::ledger::ObjectRef;
 use crate::types::{Action, BucketName, Timestamp, VersionId, VersionName, Versioning, limits};
 use crate::vault::Vault;
-use crate::vault::access::guard::Authorized;
+use crate::vault::access::proof::Authorized;
 use crate::vault::ask::{Call, Deleted, Doomed, Place, Removed, TagMatch, WriteConditions};
 use crate::vault::error::{ErrorKind, VaultError};
 use crate::vault::objects::write::condition;

@@ -11,7 +11,7 @@ use futures_util::{StreamExt as _, stream};
 use crate::seal::{BlobKind, DataKey, Description, Extent, Sealer, Suite, Table, layout};
 use crate::store::{BlobBody, BodyAborted};
 use crate::types::{BlobId, Checksums, DatasetId, VersionId, limits};
-use crate::vault::access::guard::Lease;
+use crate::vault::access::lease::Lease;
 use crate::vault::ask::{BodyError, Input, InputBody};
 use crate::vault::error::{ErrorKind, VaultError};
 use crate::vault::objects::checksum::Checksummer;

@@ -9,7 +9,7 @@ use crate::types::{
     Action, Lock, LockDefaults, Period, Retention, RetentionMode, Timestamp, limits,
 };
 use crate::vault::Vault;
-use crate::vault::access::guard::Authorized;
+use crate::vault::access::proof::Authorized;
 use crate::vault::ask::{Call, KeyWish, Place, ReadAsk, Wishes};
 use crate::vault::error::{ErrorKind, VaultError};
 

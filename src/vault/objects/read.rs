@@ -9,7 +9,7 @@ use crate::types::{
     Action, ByteRange, Checksums, DatasetId, ETag, Timestamp, VersionName, Versioning,
 };
 use crate::vault::Vault;
-use crate::vault::access::guard::Authorized;
+use crate::vault::access::proof::Authorized;
 use crate::vault::ask::{Call, Place, ReadAsk, ReadConditions, Reading, Seen, Span, TagMatch};
 use crate::vault::error::{ErrorKind, VaultError};
 use crate::vault::log::share::answerable;
@@ -113,7 +113,7 @@ impl Vault {
     ) -> Result<Seen, VaultError> {
         let dataset = proof.dataset()?.id;
         let key = proof.key()?;
-        let row = match (&proof.publication, proof.version) {
+        let row = match (proof.publication(), proof.version()) {
             (Some(version), _) => self.catalog.frozen(&version.id, key).await?,
             (None, None) => self.catalog.object(&dataset, key).await?,
             (None, Some(name)) => Some(self.find_version(proof, name).await?),
@@ -132,7 +132,7 @@ impl Vault {
         check_read(&ask.conditions, &row.etag, row.modified).map_err(about)?;
         let range = resolve(ask.span, &row).map_err(about)?;
         let kept = proof.dataset()?.versioning != Versioning::Off;
-        let expires = match (&proof.publication, proof.version) {
+        let expires = match (proof.publication(), proof.version()) {
             (None, None) => self.expires(&row).await,
             _ => None,
         };

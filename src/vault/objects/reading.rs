@@ -11,7 +11,7 @@ use crate::seal::{Extent, HEADER_BYTES, Opener, Origin, Table, layout};
 use crate::store::{BlobStream, SharedStore};
 use crate::types::{BlobId, ByteRange, PrincipalId, limits};
 use crate::vault::PlainBody;
-use crate::vault::access::guard::Lease;
+use crate::vault::access::lease::Lease;
 use crate::vault::error::{ErrorKind, VaultError};
 use crate::vault::log::record::Recorded;
 use crate::vault::objects::tables::{Tables, Taken};

@@ -6,7 +6,7 @@ use crate::catalog::{
 use crate::seal::{Binding, BlobKind, Place as SealPlace, Table, seal_table};
 use crate::types::{Action, ChecksumKind, Checksums, ETag, UploadId, VersionId, limits};
 use crate::vault::Vault;
-use crate::vault::access::guard::Authorized;
+use crate::vault::access::proof::Authorized;
 use crate::vault::ask::{Call, CopySource, Input, NewObject, Place, Span};
 use crate::vault::error::{ErrorKind, VaultError};
 use crate::vault::log::record::Recorded;
@@ -320,7 +320,7 @@ impl Vault {
         let Some(principal) = &call.session.principal else {
             return Ok(false);
         };
-        let bucket = &proof.bucket;
+        let bucket = proof.bucket();
         Ok(self
             .may(call, (principal, bucket, key), Action::ObjectDelete)
             .await?

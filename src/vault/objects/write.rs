@@ -10,7 +10,7 @@ use crate::policy::Decision;
 use crate::seal::{BlobKind, Table, seal_table, table_key_version};
 use crate::types::{Action, BlobId, ByteRange, Checksums, ETag, VersionId, Versioning, limits};
 use crate::vault::Vault;
-use crate::vault::access::guard::Authorized;
+use crate::vault::access::proof::Authorized;
 use crate::vault::ask::{
     Call, CopySource, Input, NewObject, Place, ReadAsk, Replaced, TagMatch, Tags, Wishes,
     WriteConditions,
@@ -59,7 +59,7 @@ impl Source {
                 purpose,
                 permit,
                 ..
-            } = &proof.decision;
+            } = proof.decision();
             let grant = grant.as_ref().map(ToString::to_string);
             let texts = [("grant", &grant), ("purpose", purpose), ("permit", permit)];
             words.push(what.to_owned());

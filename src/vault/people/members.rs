@@ -4,8 +4,8 @@
 use crate::catalog::{RosterKind, RosterRow};
 use crate::policy::{Ask, Grant};
 use crate::types::{Action, PrincipalId, PrincipalKind, ProjectName, limits};
-use crate::vault::access::guard::circumstances;
 use crate::vault::grants::checks::MAY_NOT;
+use crate::vault::people::assurance::circumstances;
 use crate::vault::people::assurance::refusal_or;
 use crate::vault::people::visas::VisaTerms;
 use crate::vault::{Call, NOBODY, Vault, VaultError};

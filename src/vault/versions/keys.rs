@@ -20,7 +20,7 @@ use crate::ledger::{Handed, Intent, run_words};
 use crate::policy::Decision;
 use crate::seal::table_key_version;
 use crate::types::{Action, ObjectKey, limits};
-use crate::vault::access::guard::{Authorized, policy_ref};
+use crate::vault::access::proof::{Authorized, policy_ref};
 use crate::vault::error::{ErrorKind, VaultError};
 use crate::vault::log::share::answerable;
 use crate::vault::objects::read::note_key;

@@ -19,9 +19,10 @@ use crate::types::{
     VersionId, limits,
 };
 use crate::vault::Vault;
-use crate::vault::access::guard::{Authorized, circumstances};
+use crate::vault::access::proof::Authorized;
 use crate::vault::ask::Call;
 use crate::vault::error::{ErrorKind, VaultError};
+use crate::vault::people::assurance::circumstances;
 use crate::vault::sweep::Flight;
 
 /// How often a publication is tried that another one overtakes.
@@ -75,7 +76,7 @@ impl Vault {
             .authorize(call, bucket, None, Action::DatasetPublish)
             .await?;
         let publisher = call.session.principal.clone().ok_or(crate::vault::NOBODY)?;
-        let (bucket, id) = (proof.bucket.clone(), proof.dataset()?.id);
+        let (bucket, id) = (proof.bucket().clone(), proof.dataset()?.id);
         let intent = Self::intent_of(call, &proof);
         self.publish_recorded(call, intent, (bucket, id), publisher)
             .await
@@ -106,7 +107,7 @@ impl Vault {
             });
             let denied = VaultError::new(ErrorKind::AccessDenied, "the publisher may not publish");
             let absent = VaultError::new(ErrorKind::NoSuchDataset, "no such dataset");
-            intent.policy = Some(crate::vault::access::guard::policy_ref(&decision));
+            intent.policy = Some(crate::vault::access::proof::policy_ref(&decision));
             if !decision.allowed {
                 return Err(denied);
             }
@@ -324,7 +325,7 @@ impl Vault {
         proof: &Authorized,
     ) -> Result<Vec<(Published, bool)>, VaultError> {
         let who = call.subject().ok_or(crate::vault::NOBODY)?;
-        let whole = (who, &proof.bucket, "");
+        let whole = (who, proof.bucket(), "");
         let mut known = Vec::new();
         for version in self.published(&proof.dataset()?.id).await? {
             let number = Some(version.root.number);

@@ -16,7 +16,8 @@ use crate::policy::{Ask, Decision};
 use crate::seal::{DataKey, layout, manifest_key_version, open_blob, open_manifest_key};
 use crate::store::BlobStream;
 use crate::types::{Action, BlobId, ByteRange, ObjectKey, PublicationId, Timestamp, limits};
-use crate::vault::access::guard::{Authorized, Lease, policy_ref};
+use crate::vault::access::lease::Lease;
+use crate::vault::access::proof::{Authorized, policy_ref};
 use crate::vault::error::{ErrorKind, VaultError};
 use crate::vault::log::record::{Recorded, flagged};
 use crate::vault::{Call, PlainBody, Vault};
@@ -84,7 +85,7 @@ impl Indexes {
 pub(in crate::vault) fn version(
     proof: &Authorized,
 ) -> Result<(Arc<PublicationRow>, u32), VaultError> {
-    let row = proof.publication.as_ref().ok_or(NO_VERSION)?;
+    let row = proof.publication().ok_or(NO_VERSION)?;
     Ok((Arc::clone(row), proof.number().ok_or(BROKEN)?))
 }
 
@@ -216,12 +217,12 @@ impl Vault {
         key: &ObjectKey,
     ) -> Result<Decision, VaultError> {
         let principal = call.subject().ok_or(crate::vault::NOBODY)?;
-        let project = &proof.bucket.project;
+        let project = &proof.bucket().project;
         let subject = self.guard.subject_of(call, project, principal).await?;
         Ok(subject.decide(&Ask {
             project,
             principal,
-            dataset: Some(&proof.bucket.dataset),
+            dataset: Some(&proof.bucket().dataset),
             key: key.as_str(),
             action: Action::ObjectRead,
             now: self.now(),
@@ -241,14 +242,14 @@ impl Vault {
         let principal = call.subject().ok_or(crate::vault::NOBODY)?;
         let subject = self
             .guard
-            .subject_of(call, &proof.bucket.project, principal)
+            .subject_of(call, &proof.bucket().project, principal)
             .await?;
         let now = self.now();
         let decide = |key: &ObjectKey| {
             subject.decide(&Ask {
-                project: &proof.bucket.project,
+                project: &proof.bucket().project,
                 principal,
-                dataset: Some(&proof.bucket.dataset),
+                dataset: Some(&proof.bucket().dataset),
                 key: key.as_str(),
                 action: Action::ObjectRead,
                 now,

@@ -10,7 +10,7 @@ use futures_util::{StreamExt as _, stream};
 use crate::ledger::Intent;
 use crate::seal::Table;
 use crate::types::{Action, BlobId, ObjectKey, limits};
-use crate::vault::access::guard::{Authorized, policy_ref};
+use crate::vault::access::proof::{Authorized, policy_ref};
 use crate::vault::error::{ErrorKind, VaultError};
 use crate::vault::versions::release::{Run, in_use, version};
 use crate::vault::{Call, Vault};
@@ -49,7 +49,7 @@ const NOT_SERVED: VaultError = VaultError::new(
 impl Vault {
     /// Whether nodes may read a version's sealed bytes from the store itself.
     pub(in crate::vault) fn is_straight(&self, proof: &Authorized) -> bool {
-        self.settings.straight.contains(&proof.bucket.project)
+        self.settings.straight.contains(&proof.bucket().project)
     }
 
     /// Gives URLs of objects' blobs. An object that the caller may not read, or that has no such
