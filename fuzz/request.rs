@@ -82,6 +82,7 @@ impl Gateway {
         let settings = Settings {
             job_session_ms: kluis::types::limits::JOB_SESSION_MS,
             attempts: 0,
+            listed_max: kluis::types::limits::LISTED_BLOBS_MAX,
             day_ms: kluis::types::limits::DAY_MS,
             log_origin: "kluis/fuzz".to_owned(),
             default_project: "fuzz".parse().expect("a name"),

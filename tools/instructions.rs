@@ -91,6 +91,7 @@ fn vault(catalog: &std::path::Path) -> Result<Arc<Vault>, Failure> {
         straight: Vec::new(),
         job_session_ms: kluis::types::limits::JOB_SESSION_MS,
         attempts: 0,
+        listed_max: kluis::types::limits::LISTED_BLOBS_MAX,
         day_ms: kluis::types::limits::DAY_MS,
         labels: LabelRules {
             order: "public < internal < confidential < secret".parse()?,

@@ -520,6 +520,7 @@ fn settings(config: &Config, (lane, day_ms): (Lane, u64), keyring: &KeyRing) -> 
         straight: config.straight.projects.clone(),
         job_session_ms: super::tasks::millis(config.jobs.session),
         attempts: config.limits.failed_attempts,
+        listed_max: config.catalog.listed_max,
         day_ms,
         review: ReviewTimes {
             privileged_ms: super::tasks::millis(config.policy.review_privileged),

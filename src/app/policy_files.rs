@@ -168,6 +168,7 @@ pub(super) mod tests {
             host_approves: true,
             job_session_ms: limits::JOB_SESSION_MS,
             attempts: limits::ATTEMPTS_BURST,
+            listed_max: limits::LISTED_BLOBS_MAX,
             day_ms: limits::DAY_MS,
             review: ReviewTimes {
                 privileged_ms: 1,

@@ -102,6 +102,12 @@ impl Config {
             self.catalog.snapshot_interval,
             DAY,
         );
+        rules.hold(
+            self.catalog.listed_max > 0,
+            "catalog.listed_max",
+            "is out of range",
+            "a vault has at least one blob",
+        );
         journal(rules, self);
         rules.time("proof.interval", self.proof.interval, HOUR);
         let origin = self.proof.origin.as_deref().unwrap_or("kluis");

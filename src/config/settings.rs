@@ -12,6 +12,7 @@ use super::value::{
     ByteSize, GateKind, LogFormat, LogLevel, PlainHttp, RootKind, StoreKind, StreamForm,
     TlsVersion, Value, Worm, WormMode,
 };
+use crate::types::limits::LISTED_BLOBS_MAX;
 use crate::types::{Label, Labels, ProjectName};
 
 /// One setting, as tables show it.
@@ -221,6 +222,10 @@ settings! {
         snapshot_interval: Duration = seconds(5),
         /// Whether an acknowledgement waits for its snapshot.
         snapshot_wait: bool = false,
+        /// How many blobs of the store `kluis recover` takes account of at most, at 64 bytes of
+        /// memory each: a store that lists for ever ends it with an error. Raise it for a vault
+        /// that has more.
+        listed_max: u32 = LISTED_BLOBS_MAX,
     }
     /// The root identity and the key ring.
     keys: Keys {

@@ -16,7 +16,7 @@ use futures_util::{StreamExt as _, stream};
 use super::{
     BlobBody, BlobEntry, BlobStore, BlobStream, BodyAborted, SharedStore, StoreError, probe,
 };
-use crate::types::BlobId;
+use crate::types::{BlobId, Timestamp};
 
 /// An error to inject.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,6 +158,8 @@ pub enum ListFault {
     Empty,
     /// Never answers.
     Hang,
+    /// Names of its own making, on and on.
+    Endless,
 }
 
 /// Calls so far and what is to go wrong in which.
@@ -227,6 +229,11 @@ impl FaultStore {
     /// Fault on the `k`'th listing.
     pub fn on_list(&self, k: u64, fault: ListFault) {
         self.plans().list.faults.insert(k, fault);
+    }
+
+    /// Fault on every listing that has none of its own.
+    pub fn always_list(&self, fault: ListFault) {
+        self.plans().list.always = Some(fault);
     }
 
     /// Fault on every PUT that has none of its own.
@@ -399,6 +406,7 @@ impl BlobStore for FaultStore {
             Some(ListFault::Error(error)) => Err(error.into()),
             Some(ListFault::Empty) => Ok(Vec::new()),
             Some(ListFault::Hang) => std::future::pending().await,
+            Some(ListFault::Endless) => Ok(made_up(after).take(limit).collect()),
         }
     }
 
@@ -409,6 +417,19 @@ impl BlobStore for FaultStore {
     async fn probe(&self, id: BlobId) -> Result<(), StoreError> {
         probe::run(self, id).await
     }
+}
+
+/// Blobs that nobody wrote, in order behind `after`.
+fn made_up(after: Option<BlobId>) -> impl Iterator<Item = BlobEntry> {
+    let begin = after.map_or(0, |id| u128::from_be_bytes(*id.as_bytes()));
+    (1..).map_while(move |step| {
+        let id = begin.checked_add(step)?;
+        Some(BlobEntry {
+            id: BlobId::from_bytes(id.to_be_bytes()),
+            bytes: 1,
+            modified: Timestamp::from_millis(0),
+        })
+    })
 }
 
 /// Reads up to `bytes` bytes of a body and forgets them.

@@ -156,6 +156,8 @@ pub struct Settings {
     pub job_session_ms: u64,
     /// Attempts to be somebody that may fail from one peer at once; 0 for no bound.
     pub attempts: u32,
+    /// Blobs that a listing of the whole store keeps at most.
+    pub listed_max: u32,
     /// A day of a lifecycle's rule, in milliseconds: [`limits::DAY_MS`] but in tests.
     pub day_ms: u64,
 }
@@ -188,7 +190,7 @@ pub struct Vault {
     copiers: people::pace::Pace<PrincipalId>,
     /// How often organisations ask.
     tellers: people::pace::Pace<String>,
-    /// One change of an organisation's people after the other.
+    /// One change of an organisation's people, or of a group's, after the other.
     scim_turn: tokio::sync::Mutex<()>,
 }
 

@@ -154,6 +154,33 @@ fn show_log(vault: &Vault, dir: &std::path::Path, keyring: &KeyRing) {
     });
 }
 
+fn settings() -> Settings {
+    Settings {
+        default_project: icu(),
+        snapshot_wait: false,
+        snapshots_kept: false,
+        host_approves: true,
+        log_origin: ORIGIN.to_owned(),
+        straight: vec![icu()],
+        job_session_ms: limits::JOB_SESSION_MS,
+        attempts: limits::ATTEMPTS_BURST,
+        listed_max: limits::LISTED_BLOBS_MAX,
+        day_ms: limits::DAY_MS,
+        review: ReviewTimes {
+            privileged_ms: 92 * DAY_MS,
+            other_ms: 365 * DAY_MS,
+        },
+        labels: LabelRules {
+            order: "public < internal < confidential < secret"
+                .parse()
+                .expect("labels"),
+            unlabelled: "internal".parse().expect("a label"),
+            clearance: "internal".parse().expect("a label"),
+            ceiling: "secret".parse().expect("a label"),
+        },
+    }
+}
+
 impl World {
     /// Project `icu` of olivia.
     pub(crate) async fn new() -> Self {
@@ -191,30 +218,7 @@ impl World {
             clock,
             entropy,
         };
-        let settings = Settings {
-            default_project: icu(),
-            snapshot_wait: false,
-            snapshots_kept: false,
-            host_approves: true,
-            log_origin: ORIGIN.to_owned(),
-            straight: vec![icu()],
-            job_session_ms: limits::JOB_SESSION_MS,
-            attempts: limits::ATTEMPTS_BURST,
-            day_ms: limits::DAY_MS,
-            review: ReviewTimes {
-                privileged_ms: 92 * DAY_MS,
-                other_ms: 365 * DAY_MS,
-            },
-            labels: LabelRules {
-                order: "public < internal < confidential < secret"
-                    .parse()
-                    .expect("labels"),
-                unlabelled: "internal".parse().expect("a label"),
-                clearance: "internal".parse().expect("a label"),
-                ceiling: "secret".parse().expect("a label"),
-            },
-        };
-        let vault = Arc::new(Vault::new(parts, settings));
+        let vault = Arc::new(Vault::new(parts, settings()));
         if let Some((_, dir)) = &files {
             show_log(&vault, dir.path(), &keyring);
         }

@@ -5,12 +5,14 @@ mod bodies;
 mod grants;
 mod node;
 mod packs;
+mod recovery;
 mod tables;
 
 pub use bodies::*;
 pub use grants::*;
 pub use node::*;
 pub use packs::*;
+pub use recovery::*;
 pub use tables::*;
 
 /// A bucket's name (S3).
@@ -390,8 +392,6 @@ pub const SNAPSHOT_BASE_COUNT_MAX: u64 = 240_000;
 pub const SWEEP_REFUSALS_MAX: u64 = 1_000;
 /// Snapshots that one sweep deletes: 6 times what the busiest hour writes.
 pub const SNAPSHOT_PRUNE_MAX: u64 = 4_320;
-/// Commits that a recovery remembers, 40 bytes each, to tell what two snapshots hold from a fork.
-pub const RECOVER_REMEMBERED_MAX: usize = 100_000;
 /// Part tables in one page of the catalog, beside the last: a page of a thousand of the largest
 /// would be 9 GB.
 pub const PAGE_BYTES_MAX: usize = 16 * 1024 * 1024;

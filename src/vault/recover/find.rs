@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use super::Vault;
 use crate::types::{BlobId, Timestamp, limits};
-use crate::vault::error::VaultError;
+use crate::vault::error::{ErrorKind, VaultError};
 use crate::vault::snapshot::{Body, POINTERS};
 
 /// How many names are computed before others have their turn.
@@ -53,6 +53,13 @@ impl Vault {
     }
 
     async fn list_store(&self) -> Result<HashMap<BlobId, (u64, Timestamp)>, VaultError> {
+        // Whether they are foreign or the vault's own, only the whole listing tells.
+        const TOO_MANY: VaultError = VaultError::new(
+            ErrorKind::InvalidArgument,
+            "the store lists more blobs than `catalog.listed_max`: raise it if the vault has so \
+             many (64 bytes of memory each), else see who else writes into the store",
+        );
+        let most = usize::try_from(self.settings.listed_max).unwrap_or(usize::MAX);
         let mut names = HashMap::new();
         let mut after = None;
         loop {
@@ -63,6 +70,9 @@ impl Vault {
             after = Some(last.id);
             let entries = page.iter();
             names.extend(entries.map(|entry| (entry.id, (entry.bytes, entry.modified))));
+            if names.len() > most {
+                return Err(TOO_MANY);
+            }
         }
     }
 

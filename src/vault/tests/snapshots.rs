@@ -7,8 +7,8 @@ use bytes::Bytes;
 use super::support::{BUCKET, World, input, place, sample, settings};
 use crate::catalog::{Catalog, MemoryCatalog, Mutation, SharedCatalog};
 use crate::store::BlobStore as _;
-use crate::store::fault::{Injected, PutFault};
-use crate::types::BlobId;
+use crate::store::fault::{Injected, ListFault, PutFault};
+use crate::types::{BlobId, limits};
 use crate::vault::{ErrorKind, NewObject, Place, Recovered, Span, Vault, WriteConditions};
 
 async fn dump(catalog: &dyn Catalog) -> Vec<Mutation> {
@@ -52,6 +52,25 @@ async fn recover(world: &mut World) -> Result<Recovered, ErrorKind> {
 
 fn snapshot(world: &World, number: u64) -> BlobId {
     world.keyring.snapshot_blob_id(number)
+}
+
+/// Whoever lists at all is a store that does so for ever: a recovery ends with a word.
+#[tokio::test]
+async fn a_store_that_lists_for_ever_ends_a_recovery_and_an_adoption() {
+    let mut world = three().await;
+    world.faults.always_list(ListFault::Endless);
+    let before = world.faults.calls()[3];
+    assert_eq!(recover(&mut world).await, Err(ErrorKind::InvalidArgument));
+    assert_eq!(
+        world.catalog.change_seq().await.unwrap(),
+        0,
+        "and begun nothing"
+    );
+    let refused = world.vault.adopt().await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::InvalidArgument);
+    assert!(refused.reason().contains("catalog.listed_max"));
+    let pages = 10_000 / limits::PAGE_ENTRIES_MAX as u64 + 1;
+    assert!(world.faults.calls()[3] - before <= 2 * pages);
 }
 
 #[tokio::test]

@@ -428,6 +428,7 @@ pub(in crate::vault) fn settings(snapshot_wait: bool) -> Settings {
         straight: vec!["icu".parse().unwrap()],
         job_session_ms: crate::types::limits::JOB_SESSION_MS,
         attempts: crate::types::limits::ATTEMPTS_BURST,
+        listed_max: 10_000,
         day_ms: crate::types::limits::DAY_MS,
         review: REVIEW,
         labels: labels(),
