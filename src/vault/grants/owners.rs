@@ -27,7 +27,7 @@ impl Vault {
         }
         let mut all = self.all_grants(&grant.project).await?;
         all.retain(|other| other.id != grant.id);
-        self.owner_among(&all, (grant, None)).await
+        self.owner_among(&all, (grant, &[])).await
     }
 
     /// That a project has an owner under this grant, too, if it can take the right to manage grants
@@ -50,7 +50,41 @@ impl Vault {
         if !self.owns(&all, approver, longest).await? {
             return Err(MAY_NOT);
         }
-        self.owner_among(&all, (longest, Some(grant))).await
+        let more = std::slice::from_ref(&grant.principal);
+        self.owner_among(&all, (longest, more)).await
+    }
+
+    /// That each project that has an owner keeps one for as long when these come into a group: what
+    /// it is denied bars them. Says what the catalog is to judge in the commit that lets them in.
+    pub(in crate::vault) async fn check_owned_with(
+        &self,
+        group: &PrincipalId,
+        come: &[PrincipalId],
+    ) -> Result<Vec<Mutation>, VaultError> {
+        let mut rests = Vec::new();
+        if come.is_empty() {
+            return Ok(rests);
+        }
+        for project in self.catalog.projects_of(group).await? {
+            let all = self.all_grants(&project).await?;
+            let barred = self.barred(&all);
+            if !barred.contains(&group) {
+                continue;
+            }
+            let mut longest: Option<&Grant> = None;
+            for owner in all.iter().filter(|grant| self.makes_owner(grant)) {
+                if longest.is_none_or(|longest| lasts(owner) > lasts(longest))
+                    && self.is_held(&owner.principal, &barred).await?
+                {
+                    longest = Some(owner);
+                }
+            }
+            // Where nobody is an owner, nobody who comes leaves it without one.
+            if let Some(longest) = longest {
+                rests.extend(self.owner_among(&all, (longest, come)).await?);
+            }
+        }
+        Ok(rests)
     }
 
     /// That whoever withdraws an owner's grant is an owner for as long, who could make another.
@@ -116,19 +150,19 @@ impl Vault {
         Ok(serving)
     }
 
-    /// An owner by these grants who lasts as long as `like` does, under one more: what the catalog
-    /// is to find unchanged.
+    /// An owner by these grants who lasts as long as `like` does, with these barred as well: what
+    /// the catalog is to find unchanged.
     async fn owner_among(
         &self,
         all: &[Grant],
-        (like, more): (&Grant, Option<&Grant>),
+        (like, more): (&Grant, &[PrincipalId]),
     ) -> Result<Vec<Mutation>, VaultError> {
         let denies = |grant: &&Grant| {
             grant.effect == GrantEffect::Deny && grant.terms.standing == Standing::Approved
         };
         let denials = all.iter().filter(denies).count();
         let mut barred = self.barred(all);
-        barred.extend(more.map(|grant| &grant.principal));
+        barred.extend(more);
         let owners = all.iter().filter(|grant| self.makes_owner(grant));
         for owner in owners.filter(|owner| lasts(owner) >= lasts(like)) {
             if self.is_held(&owner.principal, &barred).await? {

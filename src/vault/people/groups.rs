@@ -32,7 +32,8 @@ impl Vault {
         Ok(row)
     }
 
-    /// Makes a person or workload a member of a group.
+    /// Makes a person or workload a member of a group. Refused where what the group is denied would
+    /// leave a project without an owner.
     pub async fn add_member(
         &self,
         call: &Call,
@@ -43,8 +44,15 @@ impl Vault {
         if self.is_told_of(&group).await? {
             return Err(self.turn_away(call, intent, TOLD).await);
         }
-        self.administer(call, intent, vec![Mutation::AddMember { group, member }])
-            .await
+        // Who comes at the same time through this process is judged after her.
+        let _turn = self.scim_turn.lock().await;
+        let come = std::slice::from_ref(&member);
+        let mut changes = match self.check_owned_with(&group, come).await {
+            Ok(rests) => rests,
+            Err(error) => return Err(self.turn_away(call, intent, error).await),
+        };
+        changes.push(Mutation::AddMember { group, member });
+        self.administer(call, intent, changes).await
     }
 
     /// Takes a member out of a group: what it held through it ends now, running transfers within a

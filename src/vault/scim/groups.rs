@@ -204,6 +204,7 @@ impl Vault {
             self.group_is_new(by, &group, Some(&id)).await?;
             self.may_join(by, &come).await?;
             let mut changes = external(by, &id, (&old, &group));
+            changes.extend(self.check_owned_with(&id, &come).await?);
             changes.extend(joining(&id, &come));
             changes.extend(leaving(&id, &gone));
             let after = TeamRow::of(&by.name, &group, team.created, self.now());

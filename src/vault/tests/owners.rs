@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use super::cards::set;
+use super::people::{by, organisation, user};
 use super::ports::{Gate, Gated};
 use super::support::{World, kind};
 use crate::catalog::{Mutation, SharedCatalog};
 use crate::ledger::Entry;
 use crate::policy::{Grant, GrantEffect, Terms};
+use crate::scim::Group;
 use crate::types::{Action, GrantId, KeyScope, PrincipalId, ProjectName, Timestamp};
-use crate::vault::{CardChange, ErrorKind};
+use crate::vault::{CardChange, ErrorKind, ScimRefusal};
 
 fn icu() -> ProjectName {
     "icu".parse().unwrap()
@@ -355,6 +357,105 @@ async fn a_group_owns_as_far_as_somebody_in_it_does() {
     person(&world, "otto").await;
     world.grant("otto", "owner").await;
     assert_eq!(withdraw(&world, Some("olivia"), olivia).await, None);
+}
+
+/// A denied group, of which an organisation tells or the host: whoever comes in is barred.
+#[tokio::test]
+async fn who_comes_into_a_denied_group_leaves_an_owner() {
+    let world = World::new().await;
+    let local = world.call(None);
+    let (vault, none) = (&world.vault, Some(ErrorKind::InvalidArgument));
+    let [olivia, guests]: [PrincipalId; 2] = ["olivia", "guests"].map(|name| name.parse().unwrap());
+    vault.create_group(&local, guests.clone()).await.unwrap();
+    let told = deny(&world, "olivia", denial(&world, "guests", "olivia")).await;
+    assert_eq!(told, None);
+    let add = async |who: &PrincipalId| {
+        let call = world.call(None);
+        let added = vault.add_member(&call, guests.clone(), who.clone()).await;
+        assert!(call.is_recorded());
+        kind(added)
+    };
+    assert_eq!(add(&olivia).await, none, "she is the only one");
+    // One who owns for a day is none who lasts as long.
+    let otto = person(&world, "otto").await;
+    let mut brief = world.draft("otto", "owner");
+    brief.expires = Some(world.vault.now().plus_millis(86_400_000));
+    world.make_grant(brief).await.unwrap();
+    assert_eq!(add(&olivia).await, none);
+    assert_eq!(add(&otto).await, None, "nor is he missed");
+    let oscar = person(&world, "oscar").await;
+    world.grant("oscar", "owner").await;
+    assert_eq!(add(&olivia).await, None);
+    assert_eq!(add(&oscar).await, none, "now he is");
+    assert!(vault.catalog.members(&guests, None, 9).await.unwrap().len() == 2);
+    // A project that has no owner anyhow keeps nobody out.
+    vault.suspend(&local, oscar.clone(), true).await.unwrap();
+    assert_eq!(add(&oscar).await, None);
+}
+
+#[tokio::test]
+async fn az_3_an_organisation_bars_no_last_owner() {
+    let world = World::new().await;
+    let token = organisation(&world, "uni").await;
+    let make = async |name: &str| {
+        let teller = by(&world, &token).await;
+        let made = world.vault.scim_create_user(&teller, user(name)).await;
+        made.unwrap().id
+    };
+    let (ana, bea) = (make("ana").await, make("bea").await);
+    for owner in [&ana, &bea] {
+        world.grant(owner.as_str(), "owner").await;
+    }
+    let teller = by(&world, &token).await;
+    let guests = Group {
+        display_name: "guests".to_owned(),
+        external_id: None,
+        members: Vec::new(),
+    };
+    let found = world.vault.scim_create_group(&teller, guests).await;
+    let guests = found.unwrap().id;
+    let denies = |whom: &PrincipalId| Grant {
+        effect: GrantEffect::Deny,
+        expires: None,
+        ..world.draft(whom.as_str(), "owner")
+    };
+    world.make_grant(denies(&guests)).await.unwrap();
+    world
+        .make_grant(Grant {
+            approver: bea.clone(),
+            ..denies(&"olivia".parse().unwrap())
+        })
+        .await
+        .unwrap();
+    let tell = async |members: Vec<PrincipalId>| {
+        let teller = by(&world, &token).await;
+        let change = |old: &Group, _: &PrincipalId| {
+            Ok(Group {
+                members: members.clone(),
+                ..old.clone()
+            })
+        };
+        let told = world
+            .vault
+            .scim_change_group(&teller, guests.as_str(), None, change);
+        match told.await {
+            Ok(_) => None,
+            Err(ScimRefusal::Vault(error)) => Some(error.kind()),
+            Err(ScimRefusal::Said(said)) => panic!("{said:?}"),
+        }
+    };
+    let refused = Some(ErrorKind::InvalidArgument);
+    assert_eq!(
+        tell(vec![ana.clone(), bea.clone()]).await,
+        refused,
+        "not all at once"
+    );
+    assert_eq!(tell(vec![ana.clone()]).await, None);
+    assert_eq!(
+        tell(vec![ana.clone(), bea.clone()]).await,
+        refused,
+        "nor one by one"
+    );
 }
 
 /// Both were judged while there was another owner.
