@@ -155,6 +155,8 @@ fn asked(names: &[&'static str], about: About) -> About {
     About { query, ..about }
 }
 
+const PUBLISHES: &str = "Publishes a dataset as its next version";
+
 /// What is known of an endpoint beside the table; something is said of every one.
 fn about(endpoint: &Endpoint) -> About {
     let of = |summary, takes: Option<Value>, status| About {
@@ -166,7 +168,7 @@ fn about(endpoint: &Endpoint) -> About {
     match endpoint.operation {
         "GetIdentity" => of("Whom the vault takes the caller for", None, 200),
         "GetApiDescription" => of("This document", None, 200),
-        "PublishVersion" => of("Publishes a dataset as its next version", None, 201),
+        "PublishVersion" => asked(&["changed"], of(PUBLISHES, None, 201)),
         "ListPublished" => of("The published versions of a dataset", None, 200),
         "OpenVersion" => under(of("A version's root and the key of its index", None, 200)),
         "GetManifestIndex" => under(of("The index of a version's manifest, sealed", None, 200)),

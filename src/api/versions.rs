@@ -22,6 +22,9 @@ struct Shown {
     published: String,
     publisher: String,
     signer: String,
+    /// Whether this request made it; told to whoever publishes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    made: Option<bool>,
     #[serde(flatten)]
     counts: Option<Counts>,
 }
@@ -45,6 +48,7 @@ impl Shown {
             published: root.frozen.to_string(),
             publisher: published.publisher.to_string(),
             signer: published.signer.to_string(),
+            made: None,
             counts: counts.then_some(Counts {
                 objects: root.objects,
                 bytes: root.bytes,
@@ -56,8 +60,19 @@ impl Shown {
 
 pub(super) async fn publish(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {
     let bucket: String = ask.parameter("bucket")?;
-    let published = vault.publish(&ask.call, &bucket).await?;
-    Ok(json(StatusCode::CREATED, &Shown::of(&published, true)))
+    // Who does not ask gets a version each time, as from gateways of before.
+    let again = !ask.asked("changed")?.unwrap_or(false);
+    let (published, made) = vault.publish_asked(&ask.call, &bucket, again).await?;
+    let status = if made {
+        StatusCode::CREATED
+    } else {
+        StatusCode::OK
+    };
+    let shown = Shown {
+        made: Some(made),
+        ..Shown::of(&published, true)
+    };
+    Ok(json(status, &shown))
 }
 
 #[derive(Serialize)]

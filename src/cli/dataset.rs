@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::args::DatasetCommand;
 use super::cards::{self, Shown};
-use super::dataset_args::CardArgs;
+use super::dataset_args::{CardArgs, PublishArgs};
 use super::open::{Desk, absent, call, collect};
 use super::output::{CliError, Exit, Output};
 use super::project;
@@ -46,7 +46,7 @@ pub(super) fn run(
         | DatasetCommand::Set { .. }
         | DatasetCommand::List { .. }
         | DatasetCommand::Show { .. }
-        | DatasetCommand::Publish { .. }
+        | DatasetCommand::Publish(_)
         | DatasetCommand::Versions { .. }
         | DatasetCommand::Delete { .. } => {}
     }
@@ -78,9 +78,7 @@ pub(super) fn run(
             cards::describe(name, &way, output)?;
         }
         DatasetCommand::Set { .. } => cards::set(command, &way, output)?,
-        DatasetCommand::Publish { name, publisher } => {
-            publish(name, publisher.as_ref(), &way, output)?;
-        }
+        DatasetCommand::Publish(args) => publish(args, &way, output)?,
         DatasetCommand::Versions { name } => versions(name, &way, output)?,
         DatasetCommand::Delete { name } => {
             match &way {
@@ -200,34 +198,45 @@ fn known(project: Option<&ProjectName>, signer: &Signer) -> Result<Vec<[String; 
         .collect())
 }
 
-fn publish(
-    name: &BucketName,
-    publisher: Option<&PrincipalId>,
-    way: &Way<'_>,
-    output: &mut Output,
-) -> Result<(), CliError> {
+fn publish(args: &PublishArgs, way: &Way<'_>, output: &mut Output) -> Result<(), CliError> {
+    let (name, again, publisher) = (&args.name, args.again, args.publisher.as_ref());
     let version = match way {
         Way::Host(desk) => {
             let publisher = way::named("--publisher", publisher, *desk)?;
             let made = desk.act(output, async |opened| {
                 let call = call(opened, "dataset publish")?;
                 let vault = &opened.vault;
-                Ok(vault.publish_for(&call, name, publisher.clone()).await?)
+                let publisher = publisher.clone();
+                Ok(vault.publish_for(&call, name, publisher, again).await?)
             });
             let made = made.map_err(|error| way::herself(error, "--publisher", publisher))?;
-            Told::of(&made)
+            let (version, made) = made;
+            Told {
+                made: Some(made),
+                ..Told::of(&version)
+            }
         }
         Way::Signed(signer) => {
             unnamed("--publisher", publisher)?;
             let bucket = name.to_string();
+            let changed = (!again).then(|| ("changed", "true".to_owned()));
             signer.ask(Question {
                 patience: LONG,
+                query: changed.into_iter().collect(),
                 ..Question::of(Method::POST, &["versions", &bucket])
             })?
         }
     };
     let hidden = version.hidden.unwrap_or_default();
+    let made = version.made.unwrap_or(true);
+    let number = version.version.clone();
     show(vec![version], name, output)?;
+    if !made {
+        output.note(&format!(
+            "nothing changed since {number}: no new version was made"
+        ));
+        output.hint("`--again` makes one all the same");
+    }
     if hidden > 0 {
         output.note(&format!(
             "{} of no file: S3 reads what is called so, a mount shows folders (`NAME/`) as \
@@ -306,6 +315,8 @@ struct Told {
     root: String,
     /// The key that it is signed under; not told by gateways of before.
     signer: Option<String>,
+    /// Whether the request made it; not told by gateways of before, which make one each time.
+    made: Option<bool>,
 }
 
 impl Told {
@@ -320,6 +331,7 @@ impl Told {
             root: data_encoding::HEXLOWER.encode(&published.digest),
             hidden: Some(root.hidden),
             signer: Some(published.signer.to_string()),
+            made: None,
         }
     }
 

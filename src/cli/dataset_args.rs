@@ -103,6 +103,20 @@ pub struct Mount {
     pub worker: bool,
 }
 
+/// Which dataset is frozen, and on whose word.
+#[derive(Debug, Args)]
+pub struct PublishArgs {
+    /// The dataset, as project/dataset
+    #[arg(value_parser = values::dataset, value_name = "PROJECT/DATASET")]
+    pub name: BucketName,
+    /// Make a version even if nothing changed since the last one
+    #[arg(long)]
+    pub again: bool,
+    /// On the vault's host: who publishes it; must have the right to
+    #[arg(long, value_name = "PRINCIPAL")]
+    pub publisher: Option<PrincipalId>,
+}
+
 /// What a dataset is.
 #[derive(Debug, Clone, Default, Args)]
 #[command(next_help_heading = "Description [default: what it has, or its project's defaults]")]
@@ -199,16 +213,10 @@ pub enum DatasetCommand {
     },
     /// Freeze a dataset as a numbered version that never changes
     #[command(
-        after_long_help = "Example:\n  kluis dataset publish icu-sepsis/ecg-2024 --credentials a.jansen.env"
+        after_long_help = "Where nothing changed since the last version, that is told and none is made.\n\n\
+            Example:\n  kluis dataset publish icu-sepsis/ecg-2024 --credentials a.jansen.env"
     )]
-    Publish {
-        /// The dataset, as project/dataset
-        #[arg(value_parser = values::dataset, value_name = "PROJECT/DATASET")]
-        name: BucketName,
-        /// On the vault's host: who publishes it; must have the right to
-        #[arg(long, value_name = "PRINCIPAL")]
-        publisher: Option<PrincipalId>,
-    },
+    Publish(PublishArgs),
     /// List a dataset's published versions, their signatures verified
     #[command(after_long_help = "Example:\n  kluis dataset versions icu-sepsis/ecg-2024")]
     Versions {

@@ -214,8 +214,16 @@ fn an_owner_describes_publishes_and_reads_the_log_from_her_own_machine() {
         .expect(0, &["case-7", "PACS"]);
     far.by("ana", &["dataset", "set", "icu/ct", "--release"])
         .expect(0, &["PACS"]);
-    far.by("ana", &["dataset", "publish", "icu/ct"])
-        .expect(0, &["icu/ct@1"]);
+    let publish = ["dataset", "publish", "icu/ct"];
+    far.by("ana", &publish).expect(0, &["icu/ct@1"]);
+    // Nothing changed: again is the same, until it is asked for.
+    let told = far.by("ana", &publish);
+    told.expect(
+        0,
+        &["icu/ct@1", "nothing changed since icu/ct@1", "--again"],
+    );
+    far.by("ana", &[&publish[..], &["--again"]].concat())
+        .expect(0, &["icu/ct@2"]);
     for args in [
         &["dataset", "list", "--project", "icu"][..],
         &["dataset", "show", "icu/ct"],

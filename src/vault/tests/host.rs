@@ -82,7 +82,7 @@ async fn az_3_the_host_publishes_nothing_in_an_owners_name() {
     };
     let published = world
         .vault
-        .publish_for(&world.call(None), &ecg, olivia)
+        .publish_for(&world.call(None), &ecg, olivia, true)
         .await;
     assert_eq!(kind(published), DENIED);
     let signed = world.call(Some("olivia"));

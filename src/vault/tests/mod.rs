@@ -59,6 +59,7 @@ mod straight;
 pub(super) mod support;
 mod sweep;
 mod tried;
+mod unchanged;
 mod uploads;
 mod used;
 mod versions;

@@ -169,7 +169,7 @@ async fn publishing_is_the_owners_and_chains_the_roots() {
     }
     let (local, ruben) = (world.call(None), "ruben".parse().unwrap());
     let bucket = BucketName::parse(BUCKET, world.vault.default_project()).unwrap();
-    let refused = world.vault.publish_for(&local, &bucket, ruben).await;
+    let refused = world.vault.publish_for(&local, &bucket, ruben, true).await;
     assert_eq!(kind(refused), Some(ErrorKind::AccessDenied));
     let call = world.call(Some("olivia"));
     let second = world.vault.publish(&call, BUCKET).await.unwrap();

@@ -70,25 +70,38 @@ impl Vault {
         Ok(Signer::new(&self.keyring.publishing_seed())?)
     }
 
-    /// Publishes a dataset for the caller.
+    /// Publishes a dataset for the caller, whether or not anything changed.
     pub async fn publish(&self, call: &Call, bucket: &str) -> Result<Published, VaultError> {
+        let published = self.publish_asked(call, bucket, true).await;
+        published.map(|(version, _)| version)
+    }
+
+    /// Publishes a dataset for the caller; where nothing changed since the last version and not
+    /// `again`, that is the answer and nothing is made. Whether one was made.
+    pub async fn publish_asked(
+        &self,
+        call: &Call,
+        bucket: &str,
+        again: bool,
+    ) -> Result<(Published, bool), VaultError> {
         let proof = self
             .authorize(call, bucket, None, Action::DatasetPublish)
             .await?;
         let publisher = call.session.principal.clone().ok_or(crate::vault::NOBODY)?;
         let (bucket, id) = (proof.bucket().clone(), proof.dataset()?.id);
         let intent = Self::intent_of(call, &proof);
-        self.publish_recorded(call, intent, (bucket, id), publisher)
+        self.publish_recorded(call, intent, (bucket, id), (publisher, again))
             .await
     }
 
-    /// Publishes a dataset from the vault's own host, for a publisher who may.
+    /// The same from the vault's own host, for a publisher who may.
     pub async fn publish_for(
         &self,
         call: &Call,
         bucket: &BucketName,
         publisher: PrincipalId,
-    ) -> Result<Published, VaultError> {
+        again: bool,
+    ) -> Result<(Published, bool), VaultError> {
         let what = format!("publish publisher={publisher}");
         let mut intent = Self::admin_intent(call, Some(&bucket.project), &what);
         intent.object.dataset = Some(bucket.dataset.clone());
@@ -116,7 +129,8 @@ impl Vault {
         };
         match checked.await {
             Ok(id) => {
-                self.publish_recorded(call, intent, (bucket.clone(), id), publisher)
+                let whose = (publisher, again);
+                self.publish_recorded(call, intent, (bucket.clone(), id), whose)
                     .await
             }
             Err(error) => Err(self.turn_away(call, intent, error).await),
@@ -128,8 +142,8 @@ impl Vault {
         call: &Call,
         intent: Intent,
         (bucket, dataset): (BucketName, DatasetId),
-        publisher: PrincipalId,
-    ) -> Result<Published, VaultError> {
+        (publisher, again): (PrincipalId, bool),
+    ) -> Result<(Published, bool), VaultError> {
         let recorded = self.begin(call, intent.clone()).await?;
         let row = PublicationRow {
             id: PublicationId::random(self.entropy.as_ref())?,
@@ -140,16 +154,73 @@ impl Vault {
         };
         let result = async {
             self.commit(vec![Mutation::Freeze(row.clone())]).await?;
-            match self.issue(call, &intent, &bucket, &row).await {
-                Ok(version) => Ok(version),
-                Err(error) => {
-                    self.unfreeze(&row).await;
-                    Err(error)
-                }
+            let result = self.issue_or_last(call, &intent, &bucket, (&row, again));
+            let result = result.await;
+            if !matches!(result, Ok((_, true))) {
+                self.unfreeze(&row).await;
             }
+            result
         }
         .await;
         recorded.settle(result)
+    }
+
+    async fn issue_or_last(
+        &self,
+        call: &Call,
+        intent: &Intent,
+        bucket: &BucketName,
+        (row, again): (&PublicationRow, bool),
+    ) -> Result<(Published, bool), VaultError> {
+        if !again && let Some(last) = self.unchanged(row).await? {
+            let mut noted = intent.clone();
+            noted.event = self.new_event()?;
+            noted.query = Some(format!("version={} unchanged", last.root.number));
+            self.note(call, noted, Ok(())).await?;
+            return Ok((last, false));
+        }
+        let made = self.issue(call, intent, bucket, row).await?;
+        Ok((made, true))
+    }
+
+    /// The last version, if it is verified and holds just what was frozen: the same writes under
+    /// the same names, with the same of what can change without a write.
+    async fn unchanged(&self, row: &PublicationRow) -> Result<Option<Published>, VaultError> {
+        let Some(last) = self.versions_of(&row.dataset).await?.pop() else {
+            return Ok(None);
+        };
+        let signer = self.publisher_key()?;
+        let opened = last
+            .issue
+            .and_then(|issue| signer.open(&issue.envelope).ok());
+        let Some((root, digest)) = opened else {
+            return Ok(None);
+        };
+        let same = |(new, old): (&ObjectRow, &ObjectRow)| {
+            (&new.key, new.version, &new.attached) == (&old.key, old.version, &old.attached)
+        };
+        let (mut from, mut objects) = (String::new(), 0_u64);
+        loop {
+            let page = limits::PAGE_ENTRIES_MAX;
+            let new = self.catalog.frozen_from(&row.id, &from, page).await?;
+            let old = self.catalog.frozen_from(&last.id, &from, page).await?;
+            // Pages end where part tables are large, and those were sealed apart.
+            let count = new.len().min(old.len());
+            if !new.iter().zip(&old).all(same) {
+                return Ok(None);
+            }
+            let Some(read) = new.iter().take(count).next_back() else {
+                let ends = new.is_empty() && old.is_empty() && objects == root.objects;
+                return Ok(ends.then_some(Published {
+                    root,
+                    digest,
+                    publisher: last.publisher,
+                    signer,
+                }));
+            };
+            from = format!("{}\0", read.key);
+            objects = objects.saturating_add(u64::try_from(count).unwrap_or(u64::MAX));
+        }
     }
 
     /// Drops what was frozen and not issued. An error does not say that nothing was committed: a
