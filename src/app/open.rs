@@ -11,7 +11,7 @@ use super::keeper::KeeperError;
 use super::metered::MeteredStore;
 use super::policy_files::{self, PolicyFileError};
 use super::root::{OpenedRoot, open_ring, open_root};
-use super::system::{SystemClock, SystemEntropy};
+use super::system::{SteadyClock, SystemClock, SystemEntropy};
 use super::transit::TransitError;
 use super::unseal::UnsealError;
 use crate::catalog::{CatalogError, OnCommit, SharedCatalog, SqliteCatalog};
@@ -441,7 +441,7 @@ impl Opened {
             take_journal(config, (&keyring, gate.as_ref()), lane, counts).await?
         };
         journal.policy(policy.hash(), policy.text()).await?;
-        let clock: Arc<dyn Clock> = Arc::new(SystemClock);
+        let clock: Arc<dyn Clock> = Arc::new(SteadyClock::new(SystemClock));
         let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::new());
         let parts = Parts {
             store: Arc::clone(&store),

@@ -8,6 +8,7 @@ use rustix::process::{
     DumpableBehavior, Resource, Rlimit, getrlimit, set_dumpable_behavior, setrlimit,
 };
 use rustix::thread::disable_transparent_huge_pages;
+use tokio::time::Instant;
 
 use crate::types::{Clock, Entropy, EntropyError, Timestamp};
 
@@ -25,6 +26,34 @@ impl Clock for SystemClock {
             .duration_since(UNIX_EPOCH)
             .unwrap_or(Duration::ZERO);
         Timestamp::from_millis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
+    }
+}
+
+/// The wall clock of this machine as it was when this began, and what has passed since by a clock
+/// that nobody sets: NTP's answers travel in clear, and some daemons step by any amount. A machine
+/// that stood still is behind until the process begins anew, which only keeps things longer.
+#[derive(Debug, Clone, Copy)]
+pub struct SteadyClock<C> {
+    wall: C,
+    began: (Timestamp, Instant),
+}
+
+impl<C: Clock> SteadyClock<C> {
+    /// Begins with what the wall clock says now.
+    pub fn new(wall: C) -> Self {
+        let began = (wall.now(), Instant::now());
+        Self { wall, began }
+    }
+}
+
+impl<C: Clock> Clock for SteadyClock<C> {
+    fn now(&self) -> Timestamp {
+        self.wall.now()
+    }
+
+    fn settled(&self) -> Timestamp {
+        let passed = u64::try_from(self.began.1.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.now().min(self.began.0.plus_millis(passed))
     }
 }
 
@@ -108,6 +137,9 @@ pub fn raise_open_files() -> std::io::Result<Option<u64>> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU64, Ordering};
+
     use super::*;
 
     #[test]
@@ -127,6 +159,38 @@ mod tests {
     #[test]
     fn the_clock_is_past_the_day_this_was_written() {
         assert!(SystemClock.now() > Timestamp::from_millis(1_700_000_000_000));
+    }
+
+    /// A wall clock that a test sets.
+    struct Wall(AtomicU64);
+
+    impl Clock for Arc<Wall> {
+        fn now(&self) -> Timestamp {
+            Timestamp::from_millis(self.0.load(Ordering::SeqCst))
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_settled_goes_no_faster_than_time_and_never_before_the_clock() {
+        let wall = Arc::new(Wall(AtomicU64::new(1_000_000)));
+        let clock = SteadyClock::new(Arc::clone(&wall));
+        let settled = || clock.settled().millis();
+        let set = |millis| wall.0.store(millis, Ordering::SeqCst);
+        assert_eq!(settled(), 1_000_000);
+        // Eleven years ahead: nothing has passed, and then as much as passes.
+        set(1_000_000 + 11 * 365 * 86_400_000);
+        assert_eq!(settled(), 1_000_000);
+        tokio::time::advance(Duration::from_secs(5)).await;
+        assert_eq!(settled(), 1_005_000);
+        // Set right again, it is as if nothing had been.
+        set(1_006_000);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(settled(), 1_006_000);
+        // Set back, it is behind like the clock.
+        set(400_000);
+        assert_eq!(settled(), 400_000);
+        set(0);
+        assert_eq!(settled(), 0);
     }
 
     #[test]

@@ -75,6 +75,13 @@ impl fmt::Display for Timestamp {
 pub trait Clock: Send + Sync + 'static {
     /// Now, UTC.
     fn now(&self) -> Timestamp;
+
+    /// Now, for what cannot be undone: never later than [`Self::now`], and never later than the time
+    /// that passed allows, however the clock is set meanwhile. Whoever sets a clock ahead ends
+    /// nothing by it that is kept until a moment.
+    fn settled(&self) -> Timestamp {
+        self.now()
+    }
 }
 
 /// The operating system gave no randomness; nothing can be sealed.

@@ -240,6 +240,12 @@ impl Vault {
         self.clock.now()
     }
 
+    /// Now, for what cannot be undone: [`Clock::settled`].
+    #[must_use]
+    pub fn settled_now(&self) -> Timestamp {
+        self.clock.settled()
+    }
+
     /// A name for a request that begins now.
     pub fn new_event(&self) -> Result<EventId, VaultError> {
         Ok(EventId::v7(self.now(), self.entropy.as_ref())?)

@@ -153,7 +153,7 @@ impl Vault {
     ) -> Result<(), VaultError> {
         for _ in 0..TRIES_MAX {
             let row = started(&job.row, by, now);
-            let mut changes = vec![spent(by, now)];
+            let mut changes = vec![spent(by, self.settled_now())];
             if row != job.row {
                 changes.push(job.becomes(row));
             }
@@ -236,7 +236,7 @@ impl Vault {
                 stranger(row, by).is_none() && !is_taken(row, by)
             });
             let job = job.ok_or(denied("no such job"))?;
-            let mut changes = vec![spent(by, now)];
+            let mut changes = vec![spent(by, self.settled_now())];
             let mut row = job.row.clone();
             row.nodes.retain(|node| *node != by.claims.issuer);
             if row.nodes.len() < job.row.nodes.len() {

@@ -95,7 +95,10 @@ impl Vault {
         let Some(Version::Object(row)) = there else {
             return Ok(false);
         };
-        must(!row.attached.facts.lock.holds(self.now()), Conflict::Locked)?;
+        must(
+            !row.attached.facts.lock.holds(self.settled_now()),
+            Conflict::Locked,
+        )?;
         Ok(true)
     }
 }

@@ -64,8 +64,9 @@ impl Deletion {
 }
 
 impl Vault {
-    /// Deletes what is due by the rules of every dataset.
+    /// Deletes what is due by the rules of every dataset, at a moment that has surely come.
     pub async fn run_lifecycle(&self, now: Timestamp) -> Result<Lifecycled, VaultError> {
+        let now = now.min(self.settled_now());
         let mut done = Lifecycled::default();
         let mut all = self.all_datasets();
         while let Some(dataset) = all.next().await? {

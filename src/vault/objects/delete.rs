@@ -105,7 +105,7 @@ impl Vault {
         let recorded = self.begin(call, intent).await?;
         let result = async {
             let there = self.catalog.version(&dataset, &key, &name).await?;
-            let now = self.now();
+            let now = self.settled_now();
             let loosen = bypass.then(|| loosening(there.as_ref(), now)).flatten();
             let delete = Mutation::DeleteVersion {
                 dataset,

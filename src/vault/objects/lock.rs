@@ -45,7 +45,7 @@ impl Vault {
     ) -> Result<(), VaultError> {
         let proof = self.authorize_locking(call, place).await?;
         let bypass = bypass && self.may_bypass(call, place).await?;
-        let now = self.now();
+        let now = self.settled_now();
         let past = retention.is_some_and(|retention| retention.until <= now);
         let way = if bypass { " bypass=governance" } else { "" };
         let change = format!("retention={}{way}", told(retention));

@@ -164,7 +164,7 @@ impl Vault {
             let spend = Mutation::SpendToken {
                 token: claims.digest,
                 expires: claims.expires,
-                now,
+                now: self.settled_now(),
             };
             self.commit(vec![spend]).await
         } else {

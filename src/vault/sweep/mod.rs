@@ -106,13 +106,13 @@ impl Vault {
             swept.doubted = true;
             return Ok(swept);
         }
-        let now = self.now().millis();
+        let now = self.settled_now().millis();
         let before = |age: u64| Timestamp::from_millis(now.saturating_sub(age));
         let grace = ask.grace_ms.max(GRACE_MS_MIN);
         swept.uploads = self.sweep_uploads(before(ask.upload_ms)).await?;
         let unissued = self.catalog.stale_publications(before(grace), 100).await?;
         for row in unissued {
-            let (publication, now) = (row.id, self.now());
+            let (publication, now) = (row.id, self.settled_now());
             let undo = Mutation::DropPublication { publication, now };
             self.commit(vec![undo]).await?;
         }
