@@ -72,6 +72,7 @@ impl Mutation {
             | Self::RestoreMarker(_)
             | Self::SpendToken { .. }
             | Self::AskApproval { .. }
+            | Self::CheckWaiting(_)
             | Self::AddNotice(_)
             | Self::StepApproval { .. }
             | Self::NoteUses(_)

@@ -33,7 +33,8 @@ pub struct ApprovalRow {
     pub asked: Timestamp,
     /// Where it stands.
     pub state: ApprovalState,
-    /// At this moment it is over: nobody approves it, or does it, any more.
+    /// At this moment it is over: nobody approves it, or does it, any more. What was refused, taken
+    /// back or done is over from then on, so that what waits is found by its end.
     pub due: Timestamp,
     /// Who approved it: another person.
     pub approver: Option<PrincipalId>,
@@ -55,6 +56,13 @@ pub struct ApprovalStep {
 }
 
 impl ApprovalRow {
+    /// Whether it waits to be approved, or to be done.
+    #[must_use]
+    pub fn waits(&self, now: Timestamp) -> bool {
+        let open = matches!(self.state, ApprovalState::Asked | ApprovalState::Approved);
+        open && now < self.due
+    }
+
     /// The row behind a step; judged inside the transaction by every adapter, so that of two who
     /// spend one approval only one does.
     pub(super) fn step(&self, step: &ApprovalStep) -> Result<Self, Conflict> {
@@ -73,7 +81,11 @@ impl ApprovalRow {
         let approves = step.to == Approved;
         Ok(Self {
             state: step.to,
-            due: if approves { step.due } else { self.due },
+            due: if approves {
+                step.due
+            } else {
+                self.due.min(step.now)
+            },
             approver: if approves {
                 Some(step.by.clone())
             } else {
@@ -82,6 +94,39 @@ impl ApprovalRow {
             settled: Some((step.by.clone(), step.now)),
             ..self.clone()
         })
+    }
+}
+
+/// What must hold of a project's acts that wait, of those whose asker is not suspended.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WaitingCheck {
+    /// The project.
+    pub project: ProjectName,
+    /// Of this asker's fewer than `own_below` wait.
+    pub asker: PrincipalId,
+    /// See `asker`.
+    pub own_below: u32,
+    /// Fewer than this wait.
+    pub all_below: u32,
+    /// Now.
+    pub now: Timestamp,
+}
+
+impl WaitingCheck {
+    /// Judges, by the askers of what waits. Pure, so that all adapters judge alike.
+    pub(super) fn judge<'a>(
+        &self,
+        askers: impl Iterator<Item = &'a PrincipalId>,
+    ) -> Result<(), Conflict> {
+        let (mut own, mut all) = (0_u32, 0_u32);
+        for asker in askers {
+            all = all.saturating_add(1);
+            own = own.saturating_add(u32::from(*asker == self.asker));
+        }
+        if own >= self.own_below || all >= self.all_below {
+            return Err(Conflict::TooManyWait);
+        }
+        Ok(())
     }
 }
 

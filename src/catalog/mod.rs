@@ -30,7 +30,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-pub use approval::{ApprovalRow, ApprovalState, ApprovalStep, NoticeRow};
+pub use approval::{ApprovalRow, ApprovalState, ApprovalStep, NoticeRow, WaitingCheck};
 pub use card::{Card, CardDefaults, Stage};
 pub use chain::{Attempt, Base, Chain, Link, Since};
 pub use entity::{
@@ -147,6 +147,8 @@ pub enum Conflict {
     NoApproval,
     /// The approval does not stand as it must for this step, or its time is over.
     ApprovalOver,
+    /// As many acts wait as may, of the project or of one asker.
+    TooManyWait,
     /// No object under this key.
     NoObject,
     /// An object is there, and the write was to happen only if none is.
@@ -314,7 +316,15 @@ pub trait Catalog: Send + Sync + 'static {
 
     /// One act that takes two persons.
     async fn approval(&self, id: &ApprovalId) -> Result<Option<ApprovalRow>, CatalogError>;
-    /// The acts of a project, the newest first, at most `limit`.
+    /// The acts of a project that wait to be approved or done, whoever asked, the newest first, at
+    /// most `limit`. How many others there are does not matter.
+    async fn waiting(
+        &self,
+        project: &ProjectName,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<ApprovalRow>, CatalogError>;
+    /// The acts of a project, wherever they stand, the newest first, at most `limit`.
     async fn approvals(
         &self,
         project: &ProjectName,

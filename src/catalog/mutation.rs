@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::approval::{ApprovalRow, ApprovalStep, NoticeRow};
+use super::approval::{ApprovalRow, ApprovalStep, NoticeRow, WaitingCheck};
 use super::card::{Card, CardDefaults};
 use super::entity::{
     Attached, CredentialRow, DatasetRow, Facts, IdentityRow, MarkerRow, ObjectRow, Origin, PartRow,
@@ -224,6 +224,9 @@ pub enum Mutation {
         /// Now.
         now: Timestamp,
     },
+    /// Changes nothing; refused unless so few acts of a project wait. Stands before the
+    /// [`Self::AskApproval`] that it is for.
+    CheckWaiting(WaitingCheck),
     /// Takes a step of an approval, which must stand so that it may. **Spent in the commit that
     /// does the act, an approval is good once.**
     StepApproval {

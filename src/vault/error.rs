@@ -365,6 +365,10 @@ const fn of_conflict(conflict: Conflict) -> (ErrorKind, &'static str) {
             ErrorKind::Conflict,
             "the approval is over, or not where it must be",
         ),
+        Conflict::TooManyWait => (
+            ErrorKind::Conflict,
+            "too many acts wait, of yours or of the project: take one back, or have one answered",
+        ),
         Conflict::NoMember => (ErrorKind::InvalidArgument, "no such member"),
         Conflict::NoDataset => (ErrorKind::NoSuchDataset, "no such dataset"),
         Conflict::DatasetNotEmpty => (ErrorKind::DatasetNotEmpty, "the dataset is not empty"),

@@ -190,6 +190,8 @@ pub struct Vault {
     copiers: people::pace::Pace<PrincipalId>,
     /// How often organisations ask.
     tellers: people::pace::Pace<String>,
+    /// How often somebody asks for acts, in seconds.
+    askers: people::pace::Pace<PrincipalId>,
     /// One change of an organisation's people, or of a group's, after the other.
     scim_turn: tokio::sync::Mutex<()>,
 }
@@ -230,6 +232,7 @@ impl Vault {
                 limits::SCIM_PER_SECOND,
                 limits::SCIM_SOURCES_MAX,
             ),
+            askers: acts::pace(),
             scim_turn: tokio::sync::Mutex::default(),
         }
     }

@@ -95,6 +95,7 @@ mutations! {
         CreateGrant = 7,
         DeleteGrant = 8,
         CheckGrants = 93,
+        CheckWaiting = 94,
         CreateUpload = 11,
         RestoreBlobs = 15,
         ForgetBlobs = 16,

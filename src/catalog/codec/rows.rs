@@ -7,7 +7,7 @@ use crate::catalog::{
     CredentialRow, DatasetRow, Expiry, Facts, FilterForm, GrantsCheck, IdentityRow, Issue,
     LifecycleFilter, LifecycleRule, MarkerRow, Noncurrent, NoticeRow, ObjectMeta, ObjectRow,
     Origin, PartRow, PrincipalRow, ProjectRow, PublicationRow, Setting, SettingKind, Stage,
-    UploadRow, Uses,
+    UploadRow, Uses, WaitingCheck,
 };
 use crate::policy::{Grant, GrantEffect, Standing, Terms};
 use crate::types::{
@@ -427,6 +427,13 @@ fields!(ApprovalRow {
     settled,
 });
 fields!(ApprovalStep { to, by, due, now });
+fields!(WaitingCheck {
+    project,
+    asker,
+    own_below,
+    all_below,
+    now,
+});
 fields!(NoticeRow {
     id,
     to,

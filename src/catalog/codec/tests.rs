@@ -6,7 +6,7 @@ use super::*;
 use crate::catalog::{
     ApprovalRow, ApprovalState, ApprovalStep, Attached, BlobUse, Condition, DoomedBlob, EraseScope,
     ErasedWrite, GrantsCheck, IdentityRow, KeyWorkRow, Likeness, NodeRow, PrincipalRow, ProjectRow,
-    RosterEntry, RosterKind, RosterRow, Setting, SettingKind, Tally, Uses, WorkEnd,
+    RosterEntry, RosterKind, RosterRow, Setting, SettingKind, Tally, Uses, WaitingCheck, WorkEnd,
 };
 use crate::policy::{Standing, Terms};
 use crate::types::{
@@ -286,6 +286,13 @@ fn approvals() -> Vec<Mutation> {
                 now: Timestamp::default(),
             },
         },
+        Mutation::CheckWaiting(WaitingCheck {
+            project: "icu".parse().unwrap(),
+            asker: "ann".parse().unwrap(),
+            own_below: 10,
+            all_below: 100,
+            now: Timestamp::from_millis(9),
+        }),
     ]
 }
 

@@ -4,7 +4,7 @@ use super::samples::*;
 use super::{on_each, refused};
 use crate::catalog::{
     ApprovalRow, ApprovalState, ApprovalStep, CatalogError, Conflict, Mutation, NoticeRow,
-    SharedCatalog,
+    SharedCatalog, WaitingCheck,
 };
 use crate::types::{Act, ActKind, ApprovalId, NoticeId, limits};
 
@@ -164,6 +164,133 @@ async fn nobody_is_both_persons_and_time_runs_out() {
         commit(&catalog, step(1, Spent, "ann", 150)).await.unwrap();
         assert_eq!(commit(&catalog, step(1, Spent, "ann", 150)).await, over());
         assert_eq!(commit(&catalog, step(1, Refused, "bob", 150)).await, over());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn what_waits_is_found_whatever_was_settled_since() {
+    use ApprovalState::{Approved, Refused, Spent, Withdrawn};
+    on_each(|catalog| async move {
+        furnish(&catalog).await;
+        let lab = Mutation::CreateProject(project("lab"));
+        commit(&catalog, lab).await.unwrap();
+        for number in 1..=8 {
+            let project = if number == 8 { "lab" } else { "icu" };
+            commit(&catalog, ask(approval(number, project), 1))
+                .await
+                .unwrap();
+        }
+        for (number, to, by) in [
+            (2, Approved, "bob"),
+            (3, Refused, "bob"),
+            (4, Withdrawn, "ann"),
+            (5, Approved, "bob"),
+            (5, Spent, "ann"),
+            (6, Approved, "bob"),
+            (6, Withdrawn, "ann"),
+        ] {
+            commit(&catalog, step(number, to, by, 20)).await.unwrap();
+        }
+        for number in 100..150 {
+            let withdrawn = vec![
+                ask(approval(number, "icu"), 1),
+                step(number, Withdrawn, "ann", 20),
+            ];
+            catalog.commit(withdrawn).await.unwrap();
+        }
+        let waiting = async |project: &str, now, limit| {
+            let project = project.parse().unwrap();
+            let rows = catalog.waiting(&project, at(now), limit).await.unwrap();
+            rows.iter()
+                .map(|row| row.asked.millis())
+                .collect::<Vec<_>>()
+        };
+        for now in [20, 21, 99] {
+            assert_eq!(waiting("icu", now, 99).await, [7, 2, 1], "{now}");
+        }
+        assert_eq!(waiting("icu", 20, 2).await, [7, 2]);
+        assert_eq!(
+            waiting("icu", 0, 99).await,
+            [7, 2, 1],
+            "a clock that went back"
+        );
+        assert_eq!(
+            waiting("icu", 100, 99).await,
+            [2],
+            "approved, it is good for longer"
+        );
+        assert_eq!(waiting("icu", 200, 99).await, [0_u64; 0]);
+        assert_eq!(waiting("lab", 20, 99).await, [8]);
+    })
+    .await;
+}
+
+/// Who asks, how many of hers may wait, how many of all, and when.
+pub(super) fn may_wait(asker: &str, own_below: u32, all_below: u32, now: u64) -> WaitingCheck {
+    WaitingCheck {
+        project: "icu".parse().unwrap(),
+        asker: asker.parse().unwrap(),
+        own_below,
+        all_below,
+        now: at(now),
+    }
+}
+
+#[tokio::test]
+async fn room_for_what_waits_is_judged_in_the_commit() {
+    use ApprovalState::{Approved, Withdrawn};
+    on_each(|catalog| async move {
+        furnish(&catalog).await;
+        for made in [
+            Mutation::CreateProject(project("lab")),
+            Mutation::CreatePrincipal(principal("bob")),
+        ] {
+            commit(&catalog, made).await.unwrap();
+        }
+        // Three of ann's, one of bob's; what is over and what is elsewhere takes no place.
+        for number in [1, 2, 3, 4, 5] {
+            let asker = if number == 4 { "bob" } else { "ann" };
+            let row = ApprovalRow {
+                asker: asker.parse().unwrap(),
+                ..approval(number, "icu")
+            };
+            commit(&catalog, ask(row, 1)).await.unwrap();
+        }
+        commit(&catalog, ask(approval(6, "lab"), 1)).await.unwrap();
+        commit(&catalog, step(5, Withdrawn, "ann", 9))
+            .await
+            .unwrap();
+        commit(&catalog, step(1, Approved, "bob", 9)).await.unwrap();
+        let judged = async |check| commit(&catalog, Mutation::CheckWaiting(check)).await;
+        let full = || refused(Conflict::TooManyWait);
+        assert_eq!(judged(may_wait("ann", 4, 5, 10)).await, Ok(()));
+        assert_eq!(judged(may_wait("ann", 3, 5, 10)).await, full());
+        assert_eq!(judged(may_wait("bob", 2, 5, 10)).await, Ok(()));
+        assert_eq!(judged(may_wait("bob", 1, 5, 10)).await, full());
+        assert_eq!(judged(may_wait("eve", 1, 5, 10)).await, Ok(()));
+        assert_eq!(judged(may_wait("eve", 1, 4, 10)).await, full());
+        // One is approved and waits to be done; the others' time is over.
+        assert_eq!(judged(may_wait("ann", 2, 2, 100)).await, Ok(()));
+        assert_eq!(judged(may_wait("ann", 1, 9, 100)).await, full());
+        // With what it is for, or not at all.
+        let late = vec![
+            Mutation::CheckWaiting(may_wait("ann", 3, 9, 10)),
+            ask(approval(7, "icu"), 10),
+        ];
+        assert_eq!(catalog.commit(late).await, full());
+        let id = approval(7, "icu").id;
+        assert_eq!(catalog.approval(&id).await.unwrap(), None);
+        // Who is suspended keeps no place from others.
+        let suspended = |since| Mutation::SetSuspended {
+            principal: "ann".parse().unwrap(),
+            since,
+        };
+        commit(&catalog, suspended(Some(at(9)))).await.unwrap();
+        assert_eq!(judged(may_wait("bob", 9, 2, 10)).await, Ok(()));
+        assert_eq!(judged(may_wait("bob", 9, 1, 10)).await, full());
+        commit(&catalog, suspended(None)).await.unwrap();
+        assert_eq!(judged(may_wait("bob", 9, 4, 10)).await, full());
     })
     .await;
 }

@@ -7,7 +7,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
 
-use super::approvals::{approval, ask, step as step_approval};
+use super::approvals::{approval, ask, may_wait, step as step_approval};
 use super::samples::*;
 use crate::catalog::{
     Attached, BlobUse, Condition, Likeness, MarkerRow, MemoryCatalog, Mutation, ObjectRow, Setting,
@@ -81,6 +81,9 @@ fn access() -> impl Strategy<Value = Mutation> {
         (few(), name(), name()).prop_map(|(i, p, n)| Mutation::CreateGrant(grant(i, p, n))),
         few().prop_map(|i| Mutation::DeleteGrant(grant(i, "a", "a").id)),
         (few(), name()).prop_map(|(i, p)| ask(approval(i, p), 1)),
+        (name(), few(), few(), 98_u64..102).prop_map(|(who, own, all, now)| {
+            Mutation::CheckWaiting(may_wait(who, own, all, now))
+        }),
         (few(), few()).prop_map(|(i, kept)| check_grant(i, (kept == 1).then_some(2))),
         (few(), 0_usize..5, name(), 98_u64..102).prop_map(|(i, to, by, now)| {
             use crate::catalog::ApprovalState::{Approved, Asked, Refused, Spent, Withdrawn};

@@ -1,6 +1,8 @@
 //! The model's acts that take two persons.
 
-use super::super::{ApprovalRow, ApprovalStep, CatalogError, Conflict, Mutation, NoticeRow};
+use super::super::{
+    ApprovalRow, ApprovalStep, CatalogError, Conflict, Mutation, NoticeRow, WaitingCheck,
+};
 use super::state::{State, insert, must};
 use crate::types::{ApprovalId, NoticeId, PrincipalId, ProjectName, Timestamp, limits};
 
@@ -34,11 +36,31 @@ impl State {
         Ok(())
     }
 
-    pub(super) fn approvals_in(&self, project: &ProjectName, limit: usize) -> Vec<ApprovalRow> {
+    pub(super) fn check_waiting(&self, check: &WaitingCheck) -> Result<(), Conflict> {
+        let free = |row: &&ApprovalRow| {
+            let asker = self.principals.get(&row.asker);
+            asker.is_none_or(|asker| asker.suspended.is_none())
+        };
+        let waiting = self.waiting_in(&check.project, check.now);
+        check.judge(waiting.filter(free).map(|row| &row.asker))
+    }
+
+    /// In no order.
+    pub(super) fn waiting_in<'a>(
+        &'a self,
+        project: &'a ProjectName,
+        now: Timestamp,
+    ) -> impl Iterator<Item = &'a ApprovalRow> {
         let rows = self.approvals.values();
-        let mut rows: Vec<_> = rows.filter(|row| row.act.project == *project).collect();
-        rows.sort_by_key(|row| std::cmp::Reverse((row.asked, row.id)));
-        rows.into_iter().take(limit).cloned().collect()
+        rows.filter(move |row| row.act.project == *project && row.waits(now))
+    }
+
+    pub(super) fn approvals_in<'a>(
+        &'a self,
+        project: &'a ProjectName,
+    ) -> impl Iterator<Item = &'a ApprovalRow> {
+        let rows = self.approvals.values();
+        rows.filter(move |row| row.act.project == *project)
     }
 
     pub(super) fn add_notice(&mut self, row: NoticeRow) -> Result<(), CatalogError> {
@@ -72,4 +94,14 @@ impl State {
             now: Timestamp::default(),
         })
     }
+}
+
+/// The newest first.
+pub(super) fn newest<'a>(
+    rows: impl Iterator<Item = &'a ApprovalRow>,
+    limit: usize,
+) -> Vec<ApprovalRow> {
+    let mut rows: Vec<_> = rows.collect();
+    rows.sort_by_key(|row| std::cmp::Reverse((row.asked, row.id)));
+    rows.into_iter().take(limit).cloned().collect()
 }

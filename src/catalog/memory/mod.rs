@@ -270,12 +270,23 @@ impl Catalog for MemoryCatalog {
         Ok(self.state().approvals.get(id).cloned())
     }
 
+    async fn waiting(
+        &self,
+        project: &ProjectName,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<ApprovalRow>, CatalogError> {
+        let state = self.state();
+        Ok(approvals::newest(state.waiting_in(project, now), limit))
+    }
+
     async fn approvals(
         &self,
         project: &ProjectName,
         limit: usize,
     ) -> Result<Vec<ApprovalRow>, CatalogError> {
-        Ok(self.state().approvals_in(project, limit))
+        let state = self.state();
+        Ok(approvals::newest(state.approvals_in(project), limit))
     }
 
     async fn notices(

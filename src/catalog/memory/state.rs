@@ -157,6 +157,7 @@ impl State {
             } => Ok(self.set_roster((kind, name), was, entry)?),
             Mutation::CheckNodeKey(key) => Ok(self.check_node_key(&key)?),
             Mutation::AskApproval { row, now } => self.ask_approval(row, now),
+            Mutation::CheckWaiting(check) => Ok(self.check_waiting(&check)?),
             Mutation::StepApproval { approval, step } => Ok(self.step_approval(&approval, &step)?),
             Mutation::NoteUses(uses) => {
                 self.note_uses(uses);

@@ -94,6 +94,7 @@ pub(super) fn apply(
         } => roster::set(conn, (*kind, name), *was, entry.as_ref()),
         Mutation::CheckNodeKey(key) => roster::check_node_key(conn, key),
         Mutation::AskApproval { row, now } => approvals::ask(conn, row, *now),
+        Mutation::CheckWaiting(check) => approvals::check_waiting(conn, check),
         Mutation::StepApproval { approval, step } => approvals::step(conn, approval, step),
         Mutation::NoteUses(uses) => access::note_uses(conn, uses),
         Mutation::PutObject {

@@ -3,9 +3,11 @@
 use rusqlite::{Connection, Row, params};
 
 use super::apply::{must, must_insert};
-use super::{apply, sql};
+use super::{apply, read, sql};
 use crate::catalog::codec::encode_value;
-use crate::catalog::{ApprovalRow, ApprovalStep, CatalogError, Conflict, Mutation, NoticeRow};
+use crate::catalog::{
+    ApprovalRow, ApprovalStep, CatalogError, Conflict, Mutation, NoticeRow, WaitingCheck,
+};
 use crate::types::{ApprovalId, PrincipalId, ProjectName, Timestamp, limits};
 
 pub(super) fn ask(
@@ -59,6 +61,40 @@ pub(super) fn approval(
 ) -> Result<Option<ApprovalRow>, CatalogError> {
     let select = "SELECT id, project, row FROM approvals WHERE id = ?1";
     sql::one(conn, select, [id.as_bytes()], read)
+}
+
+/// By their end and not by their project, so that what is over costs nothing; the `+` keeps the
+/// planner from the other index.
+pub(super) const WAITING: &str = "SELECT id, project, row FROM approvals
+    WHERE due > ?1 AND +project = ?2 ORDER BY asked DESC, id DESC";
+
+pub(super) fn waiting(
+    conn: &Connection,
+    project: &ProjectName,
+    now: Timestamp,
+    limit: usize,
+) -> Result<Vec<ApprovalRow>, CatalogError> {
+    let rows = sql::all(
+        conn,
+        WAITING,
+        params![sql::time(now)?, project.as_str()],
+        read,
+    )?;
+    // Of a vault whose older builds left the end of what is settled as it was.
+    let waiting = rows.into_iter().filter(|row| row.waits(now));
+    Ok(waiting.take(limit).collect())
+}
+
+pub(super) fn check_waiting(conn: &Connection, check: &WaitingCheck) -> Result<(), CatalogError> {
+    let rows = waiting(conn, &check.project, check.now, usize::MAX)?;
+    let mut askers = Vec::new();
+    for row in rows {
+        let asker = read::principal(conn, &row.asker)?;
+        if asker.is_none_or(|asker| asker.suspended.is_none()) {
+            askers.push(row.asker);
+        }
+    }
+    Ok(check.judge(askers.iter())?)
 }
 
 pub(super) fn approvals(

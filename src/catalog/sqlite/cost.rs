@@ -1,11 +1,14 @@
 //! What pages cost: steps of SQLite's machine, which are the same on every computer, for few rows
 //! and for thirty times as many. A page costs what it returns, not what it passes over.
 
-use rusqlite::{Connection, StatementStatus};
+use rusqlite::{Connection, StatementStatus, params};
 
-use super::{keywork, list, schema, versions};
-use crate::catalog::{ErasedWrite, ListQuery, VersionQuery};
-use crate::types::{DatasetId, KeyWorkId, VersionId, VersionName};
+use super::{approvals, keywork, list, schema, versions};
+use crate::catalog::codec::encode_value;
+use crate::catalog::{ApprovalRow, ApprovalState, ErasedWrite, ListQuery, VersionQuery};
+use crate::types::{
+    Act, ActKind, ApprovalId, DatasetId, KeyWorkId, Timestamp, VersionId, VersionName,
+};
 
 const DATASET: DatasetId = DatasetId::from_bytes([1; 16]);
 const FEW: u32 = 300;
@@ -155,4 +158,39 @@ fn an_erased_write_comes_back_for_the_same_behind_few_and_behind_many() {
         let gap: i64 = conn.query_row(select, [], |row| row.get(0)).unwrap();
         vec![gap.to_string()]
     });
+}
+
+/// Whoever only asks and takes back makes neither asking nor looking dear for others.
+#[test]
+fn what_waits_costs_the_same_whatever_is_over() {
+    let waits = ApprovalRow {
+        id: ApprovalId::from_bytes([0xff; 16]),
+        act: Act {
+            kind: ActKind::ShortenLog,
+            project: "icu".parse().unwrap(),
+            dataset: None,
+            terms: vec!["365".to_owned()],
+        },
+        asker: "ann".parse().unwrap(),
+        reason: "it has ended".to_owned(),
+        asked: Timestamp::default(),
+        state: ApprovalState::Asked,
+        due: Timestamp::from_millis(2 * u64::from(MANY)),
+        approver: None,
+        settled: None,
+    };
+    let found = costs_the_same(&[approvals::WAITING], |conn| {
+        let over = "INSERT INTO approvals (id, project, asked, due, row)
+            SELECT version, 'icu', i, i, x'00' FROM k";
+        conn.execute(over, []).unwrap();
+        let insert = "INSERT INTO approvals (id, project, asked, due, row)
+            VALUES (?1, 'icu', 0, ?2, ?3)";
+        let (id, due) = (waits.id.as_bytes(), 2 * MANY);
+        let row = encode_value(&waits);
+        conn.execute(insert, params![id, due, row]).unwrap();
+        let now = Timestamp::from_millis(MANY.into());
+        let rows = approvals::waiting(conn, &waits.act.project, now, 9).unwrap();
+        rows.iter().map(|row| row.id.to_string()).collect()
+    });
+    assert_eq!(found, [waits.id.to_string()]);
 }

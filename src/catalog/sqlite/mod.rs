@@ -313,6 +313,17 @@ impl Catalog for SqliteCatalog {
         self.readers.with(|conn| approvals::approval(conn, id))
     }
 
+    async fn waiting(
+        &self,
+        project: &ProjectName,
+        now: Timestamp,
+        limit: usize,
+    ) -> Result<Vec<ApprovalRow>, CatalogError> {
+        let project = project.clone();
+        self.scan(move |conn| approvals::waiting(conn, &project, now, limit))
+            .await
+    }
+
     async fn approvals(
         &self,
         project: &ProjectName,

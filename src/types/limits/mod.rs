@@ -1,6 +1,7 @@
 //! Every bound of the vault, in one place. A loop over foreign input, a queue or a buffer without
 //! a bound here is a fault.
 
+mod acts;
 mod bodies;
 mod grants;
 mod node;
@@ -8,6 +9,7 @@ mod packs;
 mod recovery;
 mod tables;
 
+pub use acts::*;
 pub use bodies::*;
 pub use grants::*;
 pub use node::*;
@@ -46,18 +48,6 @@ pub const GROUPS_OF_MAX: usize = 256;
 pub const GRANT_NETWORKS_MAX: usize = 32;
 /// A purpose code or a permit reference.
 pub const GRANT_TEXT_BYTES_MAX: usize = 128;
-/// Acts of one project that wait for a second person; beyond, one is to be answered first.
-pub const APPROVALS_OPEN_MAX: usize = 100;
-/// Acts of one project that are listed: those that wait and those of the last weeks.
-pub const APPROVALS_TOLD_MAX: usize = 1_000;
-/// How long an act waits for the second person, in milliseconds: over a weekend.
-pub const APPROVAL_WAIT_MS: u64 = 72 * 60 * 60 * 1_000;
-/// How long an approved act may be done, in milliseconds.
-pub const APPROVAL_GOOD_MS: u64 = 24 * 60 * 60 * 1_000;
-/// How long the catalog tells of an act that is over, in milliseconds; the log does for ever.
-pub const APPROVAL_KEPT_MS: u64 = 90 * 24 * 60 * 60 * 1_000;
-/// Acts that are over and that one commit forgets.
-pub const APPROVALS_FORGET_MAX: usize = 100;
 /// One term of an act: an object's key fits.
 pub const ACT_TERM_BYTES_MAX: usize = 1_100;
 /// A day in milliseconds.

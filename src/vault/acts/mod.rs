@@ -9,6 +9,8 @@
 pub(in crate::vault) mod emergency;
 pub(in crate::vault) mod terms;
 
+use std::collections::HashSet;
+
 use super::Vault;
 use super::access::barrier::ABOVE;
 use super::access::proof::policy_ref;
@@ -17,12 +19,15 @@ use super::ask::Call;
 use super::error::{ErrorKind, VaultError};
 use super::people::assurance::circumstances;
 use super::people::assurance::refusal_or;
-use crate::catalog::{ApprovalRow, ApprovalState, ApprovalStep, EraseScope, Mutation};
+use super::people::pace::Pace;
+use crate::catalog::{
+    ApprovalRow, ApprovalState, ApprovalStep, EraseScope, Mutation, WaitingCheck,
+};
 use crate::ledger::{AuthMethod, Intent};
 use crate::policy::{Ask, Assurance, Circumstances, Decision};
 use crate::types::{
     Act, ActKind, Action, ApprovalId, BucketName, DatasetName, PrincipalId, PrincipalKind,
-    ProjectName, limits,
+    ProjectName, Timestamp, limits,
 };
 
 /// An act as somebody words it.
@@ -135,7 +140,7 @@ impl Vault {
             let mut row = self.word_act(draft, asker).await?;
             self.name_write(&mut row.act).await?;
             self.check_effect(&row.act).await?;
-            self.check_room(&row.act.project).await?;
+            self.keep_pace(&row.asker)?;
             Ok((row, decision))
         };
         let (row, decision) = match checked.await {
@@ -145,7 +150,8 @@ impl Vault {
         intent.policy = Some(policy_ref(&decision));
         intent.query = Some(super::cut(&words(&row)));
         let (asked, now) = (row.clone(), self.now());
-        self.administer(call, intent, vec![Mutation::AskApproval { row, now }])
+        let room = Mutation::CheckWaiting(room_for(&row, now));
+        self.administer(call, intent, vec![room, Mutation::AskApproval { row, now }])
             .await?;
         Ok(asked)
     }
@@ -224,7 +230,8 @@ impl Vault {
         self.find_act(project, id).await
     }
 
-    /// The acts of a project: all of it that the caller may ask for or approve, and her own.
+    /// The acts of a project: all of it that the caller may ask for or approve, and her own. All
+    /// that wait come first, whatever else was asked since.
     pub async fn acts(
         &self,
         call: &Call,
@@ -251,8 +258,11 @@ impl Vault {
         intent.action = Some(Action::ActAsk);
         intent.query = Some(format!("approval={id}"));
         let found = async {
-            let rows = self.seen_acts(call, project).await?;
-            rows.into_iter().find(|row| row.id == id).ok_or(NO_APPROVAL)
+            let by = self.signing_person(call).await?;
+            self.own_in(call, &by, project).await?;
+            let row = self.find_act(project, id).await?;
+            let seen = self.sees_act(&row, &by, &circumstances(call)).await?;
+            seen.then_some(row).ok_or(NO_APPROVAL)
         };
         let row = found.await;
         self.noted(call, intent, row).await
@@ -266,15 +276,29 @@ impl Vault {
         let by = self.signing_person(call).await?;
         self.own_in(call, &by, project).await?;
         let most = limits::APPROVALS_TOLD_MAX;
+        let mut rows = self.catalog.waiting(project, self.now(), most).await?;
+        let waiting: HashSet<_> = rows.iter().map(|row| row.id).collect();
+        let newest = self.catalog.approvals(project, most).await?;
+        rows.extend(newest.into_iter().filter(|row| !waiting.contains(&row.id)));
+        rows.truncate(most);
         let when = circumstances(call);
         let mut seen = Vec::new();
-        for row in self.catalog.approvals(project, most).await? {
-            let place = place_of(&row.act);
-            if row.asker == by || self.sees(place, &by, &when).await? {
+        for row in rows {
+            if self.sees_act(&row, &by, &when).await? {
                 seen.push(row);
             }
         }
         Ok(seen)
+    }
+
+    /// Whether somebody is shown an act: her own, or one that she may take part in.
+    async fn sees_act(
+        &self,
+        row: &ApprovalRow,
+        who: &PrincipalId,
+        when: &Circumstances<'_>,
+    ) -> Result<bool, VaultError> {
+        Ok(row.asker == *who || self.sees(place_of(&row.act), who, when).await?)
     }
 
     /// Whether somebody may ask for acts on a place, or approve them: then she is shown what acts
@@ -449,18 +473,16 @@ impl Vault {
         })
     }
 
-    /// That not too many acts wait already.
-    async fn check_room(&self, project: &ProjectName) -> Result<(), VaultError> {
-        let rows = self.catalog.approvals(project, limits::APPROVALS_TOLD_MAX);
-        let now = self.now();
-        let waits = |row: &&ApprovalRow| {
-            matches!(row.state, ApprovalState::Asked | ApprovalState::Approved) && row.due > now
-        };
-        if rows.await?.iter().filter(waits).count() < limits::APPROVALS_OPEN_MAX {
+    /// That somebody does not ask again and again: what was asked for is kept, taken back or not.
+    fn keep_pace(&self, asker: &PrincipalId) -> Result<(), VaultError> {
+        if self
+            .askers
+            .take_many(asker, u64::from(limits::ASK_SECONDS), self.now())
+        {
             return Ok(());
         }
-        let why = "too many acts wait for a second person";
-        Err(VaultError::new(ErrorKind::Conflict, why))
+        let often = "acts are asked for more often than they may be";
+        Err(VaultError::new(ErrorKind::SlowDown, often))
     }
 
     /// That somebody may ask for acts here, and has the right to what this one is about.
@@ -511,6 +533,29 @@ impl Vault {
         }
         self.guard.used(&decision, self.now());
         Ok(decision)
+    }
+}
+
+/// How often somebody asks.
+pub(super) fn pace() -> Pace<PrincipalId> {
+    let burst = limits::ASKS_BURST.saturating_mul(limits::ASK_SECONDS);
+    Pace::new(burst, 1, limits::ASKERS_MAX)
+}
+
+/// That one more act may wait, judged in the commit that asks for it.
+fn room_for(row: &ApprovalRow, now: Timestamp) -> WaitingCheck {
+    let kept = match row.act.kind {
+        ActKind::BreakGlass => 0,
+        ActKind::LowerLabel | ActKind::Erase | ActKind::ShortenLog => {
+            limits::APPROVALS_FOR_EMERGENCIES
+        }
+    };
+    WaitingCheck {
+        project: row.act.project.clone(),
+        asker: row.asker.clone(),
+        own_below: limits::APPROVALS_OF_ONE_MAX,
+        all_below: limits::APPROVALS_OPEN_MAX.saturating_sub(kept),
+        now,
     }
 }
 

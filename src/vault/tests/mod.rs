@@ -63,3 +63,4 @@ mod unchanged;
 mod uploads;
 mod used;
 mod versions;
+mod waiting;

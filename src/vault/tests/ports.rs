@@ -273,6 +273,7 @@ gated! {
     credential_uses(principal: &PrincipalId, limit: usize) -> Vec<(AccessKeyId, Timestamp)>;
     notices(to: &PrincipalId, limit: usize) -> Vec<NoticeRow>;
     approval(id: &ApprovalId) -> Option<ApprovalRow>;
+    waiting(project: &ProjectName, now: Timestamp, limit: usize) -> Vec<ApprovalRow>;
     approvals(project: &ProjectName, limit: usize) -> Vec<ApprovalRow>;
     version(dataset: &DatasetId, key: &ObjectKey, name: &VersionName) -> Option<Version>;
     latest_marker(dataset: &DatasetId, key: &ObjectKey) -> Option<MarkerRow>;
