@@ -10,7 +10,7 @@ use http_body::Body as _;
 use http_body_util::BodyExt as _;
 use s3s::{Body, S3Error, S3ErrorCode, S3Result};
 
-use super::room::{Caller, Full, Place, Room};
+use super::room::{Caller, Full, Place, Room, Sizes};
 use super::watch::{BoxError, RawBodyError};
 use crate::types::limits;
 
@@ -30,11 +30,18 @@ pub(super) struct Gathered {
 impl Default for Gathering {
     fn default() -> Self {
         Self {
-            proved: Room::new(limits::GATHERED_BYTES_MAX, limits::GATHERED_PART),
-            unproved: Room::new(
-                limits::GATHERED_UNSIGNED_BYTES_MAX,
-                limits::GATHERED_UNSIGNED_PART,
-            ),
+            proved: Room::new(&Sizes {
+                bytes: limits::GATHERED_BYTES_MAX,
+                part: limits::GATHERED_PART,
+                short: limits::GATHERED_SHORT_BYTES_MAX,
+                least: 0,
+            }),
+            unproved: Room::new(&Sizes {
+                bytes: limits::GATHERED_UNSIGNED_BYTES_MAX,
+                part: limits::GATHERED_UNSIGNED_PART,
+                short: 0,
+                least: 0,
+            }),
         }
     }
 }
@@ -47,18 +54,12 @@ impl Gathering {
         if body.size_hint().lower() > u64::try_from(most).unwrap_or(u64::MAX) {
             return Err(S3ErrorCode::EntityTooLarge.into());
         }
-        let (room, short, millis) = match who {
-            Caller::Person(_) => (
-                &self.proved,
-                limits::GATHERED_SHORT_BYTES_MAX,
-                limits::GATHERING_MS_MAX,
-            ),
-            Caller::Peer(_) => (&self.unproved, 0, limits::GATHERING_UNSIGNED_MS_MAX),
+        let (room, millis) = match who {
+            Caller::Person(_) => (&self.proved, limits::GATHERING_MS_MAX),
+            Caller::Peer(_) => (&self.unproved, limits::GATHERING_UNSIGNED_MS_MAX),
         };
         let mut place = room.place(who);
-        let gathering = gathered(body, most, |before, bytes| {
-            place.grow(beyond(short, before, bytes))
-        });
+        let gathering = gathered(body, most, |bytes| place.grow(bytes));
         match tokio::time::timeout(Duration::from_millis(millis), gathering).await {
             Ok(bytes) => Ok(Gathered {
                 bytes: bytes?,
@@ -77,16 +78,10 @@ impl Gathering {
     }
 }
 
-/// Of `bytes` that come behind `before`, those for which room is asked: what is short has none.
-pub(super) fn beyond(short: usize, before: usize, bytes: usize) -> usize {
-    let all = before.saturating_add(bytes).saturating_sub(short);
-    all.min(bytes)
-}
-
 async fn gathered(
     mut body: Body,
     most: usize,
-    mut take: impl FnMut(usize, usize) -> Result<(), Full>,
+    mut take: impl FnMut(usize) -> Result<(), Full>,
 ) -> S3Result<Bytes> {
     let mut all = BytesMut::new();
     while let Some(frame) = body.frame().await {
@@ -97,7 +92,7 @@ async fn gathered(
         if all.len().saturating_add(bytes.len()) > most {
             return Err(S3ErrorCode::IncompleteBody.into());
         }
-        take(all.len(), bytes.len()).map_err(|Full| S3Error::new(S3ErrorCode::SlowDown))?;
+        take(bytes.len()).map_err(|Full| S3Error::new(S3ErrorCode::SlowDown))?;
         if all.is_empty() && body.is_end_stream() {
             return Ok(bytes);
         }
@@ -257,20 +252,23 @@ mod tests {
         assert_eq!(gathering.proved.held() + gathering.unproved.held(), 0);
     }
 
-    #[test]
-    fn what_is_short_takes_no_room_and_no_byte_beyond_it_is_free() {
-        for (before, bytes, asked) in [
-            (0, 10, 0),
-            (0, 16, 0),
-            (0, 17, 1),
-            (10, 6, 0),
-            (10, 10, 4),
-            (16, 10, 10),
-            (99, 10, 10),
-        ] {
-            assert_eq!(beyond(16, before, bytes), asked, "{before} {bytes}");
+    #[tokio::test(start_paused = true)]
+    async fn many_short_bodies_of_one_caller_take_room() {
+        let gathering = Arc::new(Gathering::default());
+        let short = limits::GATHERED_SHORT_BYTES_MAX;
+        let free = limits::SHORT_BODIES_MAX / limits::SHORT_BODIES_PART;
+        let fit = limits::GATHERED_BYTES_MAX / limits::GATHERED_PART / (short - 1);
+        let held = begin(&gathering, free + fit + 100, (stalled, short, &stan()));
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        assert_eq!(gathering.proved.held(), fit * (short - 1));
+        let left = held.iter().filter(|held| !held.is_finished()).count();
+        assert_eq!(left, free + fit);
+        let refused = gathering.whole(stalled(short - 1), API, stan()).await;
+        assert_eq!(code(refused), S3ErrorCode::SlowDown);
+        assert!(gathering.whole(more(), API, ana()).await.is_ok());
+        for held in held {
+            held.abort();
         }
-        assert_eq!(beyond(0, 0, 5), 5);
     }
 
     #[tokio::test]

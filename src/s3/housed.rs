@@ -8,11 +8,9 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use super::gather::beyond;
 use super::room::Room;
 use super::scope::Scope;
 use super::watch::{BoxError, RawBodyError};
-use crate::types::limits;
 
 /// Where the room is, and who keeps the place.
 pub(super) struct Housing {
@@ -20,36 +18,30 @@ pub(super) struct Housing {
     pub(super) room: Arc<Room>,
     /// The request.
     pub(super) scope: Arc<Scope>,
+    /// How often each byte is held.
+    pub(super) copies: usize,
 }
 
 /// See the module.
 pub(super) struct Housed<B> {
     inner: B,
     housing: Option<Housing>,
-    come: usize,
 }
 
 impl<B> Housed<B> {
     /// A body with room of its own, or one that needs none since nobody gathers it.
     pub(super) const fn new(inner: B, housing: Option<Housing>) -> Self {
-        Self {
-            inner,
-            housing,
-            come: 0,
-        }
+        Self { inner, housing }
     }
 
     /// Whose bytes they are is known here: nothing is gathered before the signature was checked.
-    fn take(&mut self, bytes: usize) -> Result<(), RawBodyError> {
-        let Some(Housing { room, scope }) = &self.housing else {
+    fn take(&self, bytes: usize) -> Result<(), RawBodyError> {
+        let Some(housing) = &self.housing else {
             return Ok(());
         };
-        let more = beyond(limits::XML_SHORT_BYTES_MAX, self.come, bytes);
-        self.come = self.come.saturating_add(bytes);
-        if more == 0 {
-            return Ok(());
-        }
-        scope.house(room, more).map_err(|_full| RawBodyError::Full)
+        let held = bytes.saturating_mul(housing.copies);
+        let taken = housing.scope.house(&housing.room, held);
+        taken.map_err(|_full| RawBodyError::Full)
     }
 }
 

@@ -32,7 +32,7 @@ use super::form::{self, Led};
 use super::gather::Gathering;
 use super::housed::{Housed, Housing};
 use super::ops::Handlers;
-use super::room::Room;
+use super::room::{Room, Sizes};
 use super::route::ApiRoute;
 use super::scope::{Origin, Recorder, Scope, Sessions, within};
 use super::unbroken::Unbroken;
@@ -48,6 +48,13 @@ const CHUNK_BYTES_MAX: usize = 16 * 1024 * 1024;
 const SKEW_SECONDS_MAX: u32 = 15 * 60;
 /// How long a body may take that is gathered whole before it is looked at.
 const GATHERING_TIME: Duration = Duration::from_millis(limits::GATHERING_MS_MAX);
+/// The room for bodies that the library gathers.
+const HOUSE: Sizes = Sizes {
+    bytes: limits::GATHERED_XML_BYTES_MAX,
+    part: limits::GATHERED_PART,
+    short: limits::XML_SHORT_BYTES_MAX,
+    least: limits::GATHERED_LEAST_BYTES,
+};
 /// How long a presigned URL may live (S3: 7 days).
 const PRESIGNED_SECONDS_MAX: u32 = 7 * 24 * 60 * 60;
 
@@ -118,7 +125,7 @@ pub(super) fn assemble(
         source: settings.source.as_str().into(),
         domain: settings.domain.as_deref().map(Arc::from),
         idle: settings.body_idle,
-        room: Room::new(limits::GATHERED_XML_BYTES_MAX, limits::GATHERED_PART),
+        room: Room::new(&HOUSE),
     })
 }
 
@@ -266,6 +273,7 @@ impl S3Edge {
             let housing = want.within.map(|_gathered| Housing {
                 room: Arc::clone(&self.room),
                 scope: Arc::clone(&scope),
+                copies: if want.keep { 2 } else { 1 },
             });
             let body = Housed::new(Watched::new(body, watch), housing);
             watched(lead.ok().flatten(), body)

@@ -158,12 +158,16 @@ impl<B> Watched<B> {
         }
     }
 
-    /// Whether nothing has come for too long; starts to count when the wait begins. The timer is
-    /// set anew when it fires, not for each wait: a fast body waits thousands of times.
+    /// Whether nothing has come for too long, counted from when the wait begins, or the time for all
+    /// of it is over. The timer is set anew when it fires, not for each wait: a fast body waits
+    /// thousands of times.
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let idle = self.watch.want.idle;
         let since = *self.waits.get_or_insert_with(Instant::now);
         let end = since.checked_add(idle).unwrap_or(since);
+        let whole = self.begun.zip(self.watch.want.within);
+        let over = whole.and_then(|(begun, within)| begun.checked_add(within));
+        let end = over.map_or(end, |over| end.min(over));
         let timer = self.timer.get_or_insert_with(|| Box::pin(sleep_until(end)));
         while timer.as_mut().poll(cx).is_ready() {
             if timer.deadline() >= end {
@@ -188,7 +192,7 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, RawBodyError>>> {
         let this = self.get_mut();
-        // Looked at with each piece; where none comes, the idle time ends it.
+        // Looked at with each piece; where none comes, the timer ends it.
         if let Some(within) = this.watch.want.within
             && this.begun.get_or_insert_with(Instant::now).elapsed() > within
         {
@@ -330,7 +334,22 @@ mod tests {
         let watched = Watched::new(StreamBody::new(Box::pin(drip)), Watch::new(want));
         let error = watched.collect().await.unwrap_err();
         assert!(matches!(error, RawBodyError::Stalled));
-        assert!(start.elapsed() <= Duration::from_secs(150));
+        let (took, exact) = (start.elapsed(), Duration::from_mins(2));
+        assert!(took >= exact && took < exact + Duration::from_secs(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_gathered_whole_has_its_time_though_nothing_comes() {
+        let start = Instant::now();
+        let want = WatchFor {
+            within: Some(Duration::from_secs(10)),
+            ..WANT
+        };
+        let body = StreamBody::new(stream::pending::<Result<Frame<Bytes>, Infallible>>());
+        let watched = Watched::new(body, Watch::new(want));
+        let error = watched.collect().await.unwrap_err();
+        assert!(matches!(error, RawBodyError::Stalled));
+        assert!(start.elapsed() < Duration::from_secs(11));
     }
 
     #[tokio::test]

@@ -9,6 +9,7 @@ import threading
 import time
 
 from common import *
+from h2 import Streams
 from wire import UNSIGNED, Signer, connect, end_writing, exchange, head_of, path_of, read_answer, write_all
 
 put("target")
@@ -245,6 +246,30 @@ def _():
     equal(answer.status, 200, f"{answer}")
     for stream in held:
         stream.close()
+
+
+@check("2,560 short bodies that never end, of who may do nothing, hold less than 96 MiB", when=os.environ.get("KLUIS_PID"))
+def _():
+    body = f"<Delete><Object><Key>{PREFIX}none</Key></Object></Delete>".encode()
+    md5 = {"content-md5": base64.b64encode(hashlib.md5(body).digest()).decode()}
+    before, held = resident_kib(os.environ["KLUIS_PID"]), []
+    try:
+        for _ in range(40):
+            held.append(Streams(STRANGER))
+            for _ in range(64):
+                held[-1].begin("PUT", path_of(BUCKET), [("tagging", "")], 64 << 10, (64 << 10) - 60)
+        alive, end = 2560, time.monotonic() + 20
+        while alive >= 640 and time.monotonic() < end:
+            for streams in held:
+                streams.take(0.05)
+            alive = sum(len(streams.open) for streams in held)
+        grown_mib = (resident_kib(os.environ["KLUIS_PID"]) - before) // 1024
+        equal(grown_mib < 96, True, f"grew by {grown_mib} MiB, {alive} streams:")
+        equal(64 <= alive < 640, True, f"{alive} streams wait for their bodies:")
+        equal(request(OWNER, "POST", BUCKET, query=[("delete", "")], body=body, headers=md5).status, 200)
+    finally:
+        for streams in held:
+            streams.close()
 
 
 @check("a download that is broken off, many times at once")
