@@ -56,5 +56,8 @@ pub mod scim;
 pub mod seal;
 pub mod token;
 
+// The messages of the API, for both of its sides.
+pub mod wire;
+
 // Vocabulary.
 pub mod types;

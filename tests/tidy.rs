@@ -10,8 +10,9 @@ mod security;
 mod words;
 
 /// The rooms from the bottom up, each with the rooms below it that it may name.
-const HOUSE: [(&str, &[&str]); 25] = [
+const HOUSE: [(&str, &[&str]); 26] = [
     ("types", &[]),
+    ("wire", &["types"]),
     ("seal", &["types"]),
     ("policy", &["types"]),
     ("token", &["types"]),
@@ -36,13 +37,15 @@ const HOUSE: [(&str, &[&str]); 25] = [
             "notary", "manifest", "types",
         ],
     ),
-    ("node", &["store", "seal", "manifest", "types"]),
+    ("node", &["store", "seal", "manifest", "wire", "types"]),
     ("mount", &["node", "types"]),
     ("config", &["types"]),
     ("ops", &["types"]),
     (
         "api",
-        &["vault", "catalog", "policy", "scim", "ledger", "types"],
+        &[
+            "vault", "catalog", "policy", "scim", "ledger", "wire", "types",
+        ],
     ),
     (
         "s3",
@@ -58,8 +61,8 @@ const HOUSE: [(&str, &[&str]); 25] = [
     (
         "cli",
         &[
-            "app", "config", "mount", "node", "manifest", "vault", "gate", "notary", "catalog",
-            "store", "keyring", "journal", "ledger", "policy", "types",
+            "app", "api", "config", "mount", "node", "manifest", "vault", "gate", "notary",
+            "catalog", "store", "keyring", "journal", "ledger", "policy", "wire", "types",
         ],
     ),
     (

@@ -6,6 +6,7 @@ use http::{HeaderValue, Response, StatusCode, header};
 use serde::Serialize;
 
 use crate::vault::{ErrorKind, VaultError};
+use crate::wire::Problem;
 
 /// After how many seconds a client may try again.
 const RETRY_AFTER_SECONDS: &str = "2";
@@ -22,14 +23,6 @@ pub struct ApiError {
     status: StatusCode,
     code: &'static str,
     title: String,
-}
-
-/// The members of RFC 9457 that are of use here.
-#[derive(Serialize)]
-struct Problem<'a> {
-    title: &'a str,
-    status: u16,
-    code: &'a str,
 }
 
 impl ApiError {
@@ -83,9 +76,9 @@ impl ApiError {
     #[must_use]
     pub fn to_response(&self) -> Response<Body> {
         let problem = Problem {
-            title: &self.title,
+            title: self.title.clone(),
             status: self.status.as_u16(),
-            code: self.code,
+            code: self.code.to_owned(),
         };
         let mut response = json(self.status, &problem);
         let headers = response.headers_mut();

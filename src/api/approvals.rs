@@ -1,112 +1,75 @@
 //! Acts that take two persons, over the network: each of the two signs for herself.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::body::Body;
 use http::{Response, StatusCode};
-use serde::{Deserialize, Serialize};
 
 use super::answer::{ApiError, json};
 use super::ask::Ask;
 use crate::catalog::{ApprovalRow, ApprovalState};
 use crate::types::{ActKind, ApprovalId, DatasetName, ProjectName, Timestamp};
 use crate::vault::{ActDraft, ErrorKind, Vault, VaultError};
-
-/// An act as it is asked for.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Asked {
-    act: String,
-    #[serde(default)]
-    dataset: Option<String>,
-    terms: BTreeMap<String, String>,
-    reason: String,
-}
+use crate::wire::{Approval, ApprovalList, AskApprovalRequest, BreakGlassGrant};
 
 /// An act as it is shown.
-#[derive(Serialize)]
-struct Told {
-    approval: String,
-    act: &'static str,
-    project: String,
-    dataset: Option<String>,
-    terms: BTreeMap<&'static str, String>,
-    reason: String,
-    /// In words, as the log has it.
-    summary: String,
-    state: &'static str,
-    asker: String,
-    approver: Option<String>,
-    asked: String,
-    due: String,
-}
-
-#[derive(Serialize)]
-struct List {
-    approvals: Vec<Told>,
-}
-
-impl Told {
-    fn of(row: ApprovalRow, now: Timestamp) -> Self {
-        let waits = matches!(row.state, ApprovalState::Asked | ApprovalState::Approved);
-        let terms = row.act.named_terms();
-        let terms = terms
-            .map(|(name, value)| (name, value.to_owned()))
-            .collect();
-        Self {
-            approval: row.id.to_string(),
-            act: row.act.kind.as_str(),
-            project: row.act.project.to_string(),
-            dataset: row.act.dataset.as_ref().map(|(name, _)| name.to_string()),
-            terms,
-            reason: row.reason,
-            summary: row.act.to_string(),
-            state: match row.state {
-                _ if waits && row.due <= now => "expired",
-                ApprovalState::Asked => "asked",
-                ApprovalState::Approved => "approved",
-                ApprovalState::Refused => "refused",
-                ApprovalState::Withdrawn => "withdrawn",
-                ApprovalState::Spent => "done",
-            },
-            asker: row.asker.to_string(),
-            approver: row.approver.map(|name| name.to_string()),
-            asked: row.asked.to_string(),
-            due: row.due.to_string(),
+fn approval(row: ApprovalRow, now: Timestamp) -> Approval {
+    let waits = matches!(row.state, ApprovalState::Asked | ApprovalState::Approved);
+    let terms = row.act.named_terms();
+    let terms = terms
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    Approval {
+        approval: row.id.to_string(),
+        act: row.act.kind.to_string(),
+        project: row.act.project.to_string(),
+        dataset: row.act.dataset.as_ref().map(|(name, _)| name.to_string()),
+        terms,
+        reason: row.reason,
+        summary: row.act.to_string(),
+        state: match row.state {
+            _ if waits && row.due <= now => "expired",
+            ApprovalState::Asked => "asked",
+            ApprovalState::Approved => "approved",
+            ApprovalState::Refused => "refused",
+            ApprovalState::Withdrawn => "withdrawn",
+            ApprovalState::Spent => "done",
         }
+        .to_owned(),
+        asker: row.asker.to_string(),
+        approver: row.approver.map(|name| name.to_string()),
+        asked: row.asked.to_string(),
+        due: row.due.to_string(),
     }
 }
 
-impl Asked {
-    /// The terms stand in the order of the kind; a name that it does not have is refused.
-    fn draft(mut self, project: ProjectName) -> Result<ActDraft, ApiError> {
-        let bad = |what: &str| ApiError::bad(format!("The member {what} is not one."));
-        let kind: ActKind = self.act.parse().map_err(|_unknown| bad("act"))?;
-        let dataset: Option<DatasetName> = self
-            .dataset
-            .map(|name| name.parse().map_err(|_no_name| bad("dataset")))
-            .transpose()?;
-        let mut terms = Vec::new();
-        for name in kind.terms() {
-            let value = self.terms.remove(*name);
-            let missing = || ApiError::bad(format!("The act {kind} has a term {name}."));
-            terms.push(((*name).to_owned(), value.ok_or_else(missing)?));
-        }
-        if !self.terms.is_empty() {
-            let known = kind.terms().join(", ");
-            return Err(ApiError::bad(format!(
-                "The act {kind} has no terms but {known}."
-            )));
-        }
-        Ok(ActDraft {
-            kind,
-            project,
-            dataset,
-            terms,
-            reason: self.reason,
-        })
+/// The terms stand in the order of the kind; a name that it does not have is refused.
+fn draft(mut asked: AskApprovalRequest, project: ProjectName) -> Result<ActDraft, ApiError> {
+    let bad = |what: &str| ApiError::bad(format!("The member {what} is not one."));
+    let kind: ActKind = asked.act.parse().map_err(|_unknown| bad("act"))?;
+    let dataset: Option<DatasetName> = asked
+        .dataset
+        .map(|name| name.parse().map_err(|_no_name| bad("dataset")))
+        .transpose()?;
+    let mut terms = Vec::new();
+    for name in kind.terms() {
+        let value = asked.terms.remove(*name);
+        let missing = || ApiError::bad(format!("The act {kind} has a term {name}."));
+        terms.push(((*name).to_owned(), value.ok_or_else(missing)?));
     }
+    if !asked.terms.is_empty() {
+        let known = kind.terms().join(", ");
+        return Err(ApiError::bad(format!(
+            "The act {kind} has no terms but {known}."
+        )));
+    }
+    Ok(ActDraft {
+        kind,
+        project,
+        dataset,
+        terms,
+        reason: asked.reason,
+    })
 }
 
 /// What is wrong with an act's words, or that it is over, is no secret from whoever got so far.
@@ -129,15 +92,14 @@ pub(super) async fn list(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, 
     let project = ask.parameter("project")?;
     let rows = vault.acts(&ask.call, &project).await.map_err(told)?;
     let now = vault.now();
-    let approvals = rows.into_iter().map(|row| Told::of(row, now)).collect();
-    Ok(json(StatusCode::OK, &List { approvals }))
+    let approvals = rows.into_iter().map(|row| approval(row, now)).collect();
+    Ok(json(StatusCode::OK, &ApprovalList { approvals }))
 }
 
 pub(super) async fn create(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {
-    let asked: Asked = ask.json()?;
-    let draft = asked.draft(ask.parameter("project")?)?;
+    let draft = draft(ask.json()?, ask.parameter("project")?)?;
     let row = vault.ask_act(&ask.call, draft).await.map_err(told)?;
-    Ok(json(StatusCode::CREATED, &Told::of(row, vault.now())))
+    Ok(json(StatusCode::CREATED, &approval(row, vault.now())))
 }
 
 pub(super) async fn get(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {
@@ -166,24 +128,14 @@ pub(super) async fn withdraw(vault: Arc<Vault>, ask: Ask) -> Result<Response<Bod
 
 fn shown(vault: &Vault, row: Result<ApprovalRow, VaultError>) -> Result<Response<Body>, ApiError> {
     let row = row.map_err(told)?;
-    Ok(json(StatusCode::OK, &Told::of(row, vault.now())))
-}
-
-/// What break-glass opened.
-#[derive(Serialize)]
-struct Broken {
-    grant: String,
-    who: String,
-    project: String,
-    dataset: Option<String>,
-    until: Option<String>,
+    Ok(json(StatusCode::OK, &approval(row, vault.now())))
 }
 
 pub(super) async fn break_glass(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {
     let (project, id) = place(&ask)?;
     let grant = vault.break_glass(&ask.call, (&project, id)).await;
     let grant = grant.map_err(told)?;
-    let broken = Broken {
+    let broken = BreakGlassGrant {
         grant: grant.id.to_string(),
         who: grant.principal.to_string(),
         project: grant.project.to_string(),

@@ -4,47 +4,26 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use http::{HeaderValue, Response, StatusCode, header};
-use serde::Serialize;
 
 use super::answer::{ApiError, json};
 use super::ask::Ask;
 use crate::catalog::KeyWorkRow;
 use crate::types::{ApprovalId, KeyWorkId, ProjectName};
 use crate::vault::{ErrorKind, Vault, VaultError, erasure_words};
+use crate::wire::{Erasure, ErasureList};
 
 /// An erasure as it is shown.
-#[derive(Serialize)]
-struct Told {
-    work: String,
-    dataset: String,
-    what: String,
-    begun: String,
-    /// `null` while something is left to do; nothing of it can be read all the same.
-    ended: Option<String>,
-    writes: u64,
-    bytes: u64,
-    persons: Vec<String>,
-    reason: String,
-}
-
-#[derive(Serialize)]
-struct List {
-    erasures: Vec<Told>,
-}
-
-impl Told {
-    fn of(row: &KeyWorkRow) -> Self {
-        Self {
-            work: row.id.to_string(),
-            dataset: row.bucket.dataset.to_string(),
-            what: row.scope.as_ref().map(erasure_words).unwrap_or_default(),
-            begun: row.begun.to_string(),
-            ended: row.end.as_ref().map(|end| end.at.to_string()),
-            writes: row.tally.writes,
-            bytes: row.tally.bytes,
-            persons: row.persons.iter().map(ToString::to_string).collect(),
-            reason: row.reason.clone(),
-        }
+fn erasure(row: &KeyWorkRow) -> Erasure {
+    Erasure {
+        work: row.id.to_string(),
+        dataset: row.bucket.dataset.to_string(),
+        what: row.scope.as_ref().map(erasure_words).unwrap_or_default(),
+        begun: row.begun.to_string(),
+        ended: row.end.as_ref().map(|end| end.at.to_string()),
+        writes: row.tally.writes,
+        bytes: row.tally.bytes,
+        persons: row.persons.iter().map(ToString::to_string).collect(),
+        reason: row.reason.clone(),
     }
 }
 
@@ -64,14 +43,14 @@ pub(super) async fn erase(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>,
     let project: ProjectName = ask.parameter("project")?;
     let approval: ApprovalId = ask.parameter("approval")?;
     let row = vault.erase(&ask.call, (&project, approval)).await;
-    Ok(json(StatusCode::OK, &Told::of(&row.map_err(told)?)))
+    Ok(json(StatusCode::OK, &erasure(&row.map_err(told)?)))
 }
 
 pub(super) async fn list(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {
     let project: ProjectName = ask.parameter("project")?;
     let rows = vault.erasures(&ask.call, &project).await?;
-    let erasures = rows.iter().map(Told::of).collect();
-    Ok(json(StatusCode::OK, &List { erasures }))
+    let erasures = rows.iter().map(erasure).collect();
+    Ok(json(StatusCode::OK, &ErasureList { erasures }))
 }
 
 pub(super) async fn certificate(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {

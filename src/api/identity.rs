@@ -5,59 +5,29 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use http::{Response, StatusCode};
-use serde::Serialize;
 
 use super::answer::{ApiError, json};
 use super::ask::Ask;
 use crate::types::Timestamp;
 use crate::vault::{Bounds, Rests, Vault};
+use crate::wire::{CredentialScope, Identity};
 
-#[derive(Serialize)]
-struct Told {
-    principal: String,
-    /// The person a workload acts for.
-    acts_for: Option<String>,
-    access_key_id: Option<String>,
-    /// The groups she is in, by what her session claims too; `null` to whoever is not told of them.
-    groups: Option<Vec<String>>,
-    /// How far the credential reaches; `null` for as far as its principal.
-    scope: Option<Scope>,
-    /// When it ends, if it does.
-    expires: Option<String>,
-    /// How well the sign-in knew her: its class, its methods.
-    acr: Option<String>,
-    amr: Vec<String>,
-}
-
-/// How far a credential reaches.
-#[derive(Serialize, Default, PartialEq, Eq)]
-struct Scope {
-    project: Option<String>,
-    dataset: Option<String>,
-    version: Option<u32>,
-    purpose: Option<String>,
-    prefix: Option<String>,
-    read_only: bool,
-    networks: Vec<String>,
-}
-
-impl Scope {
-    fn of(bounds: &Bounds) -> Option<Self> {
-        let mut scope = Self {
-            project: bounds.project.as_ref().map(ToString::to_string),
-            dataset: bounds.dataset.as_ref().map(ToString::to_string),
-            version: bounds.version,
-            purpose: bounds.purpose.clone(),
-            ..Self::default()
-        };
-        if let Rests::Key(key) = &bounds.rests {
-            let prefix = &key.scope.prefix;
-            scope.prefix = (!prefix.is_empty()).then(|| prefix.clone());
-            scope.read_only = key.scope.only_reads;
-            scope.networks = key.scope.networks.iter().map(ToString::to_string).collect();
-        }
-        (scope != Self::default()).then_some(scope)
+/// How far a credential reaches, if it does not as far as its principal.
+fn scope(bounds: &Bounds) -> Option<CredentialScope> {
+    let mut scope = CredentialScope {
+        project: bounds.project.as_ref().map(ToString::to_string),
+        dataset: bounds.dataset.as_ref().map(ToString::to_string),
+        version: bounds.version,
+        purpose: bounds.purpose.clone(),
+        ..CredentialScope::default()
+    };
+    if let Rests::Key(key) = &bounds.rests {
+        let prefix = &key.scope.prefix;
+        scope.prefix = (!prefix.is_empty()).then(|| prefix.clone());
+        scope.read_only = key.scope.only_reads;
+        scope.networks = key.scope.networks.iter().map(ToString::to_string).collect();
     }
+    (scope != CredentialScope::default()).then_some(scope)
 }
 
 pub(super) async fn get(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {
@@ -66,12 +36,12 @@ pub(super) async fn get(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, A
     let session = &ask.call.session;
     let bounds = ask.call.bounds.as_deref();
     let ends = bounds.map(|bounds| bounds.expires);
-    let told = Told {
+    let told = Identity {
         principal: principal.to_string(),
         acts_for: session.responsible.as_ref().map(ToString::to_string),
         access_key_id: session.access_key.as_ref().map(ToString::to_string),
         groups: groups.map(|all| all.iter().map(ToString::to_string).collect()),
-        scope: bounds.and_then(Scope::of),
+        scope: bounds.and_then(scope),
         expires: ends
             .filter(|end| *end < Timestamp::MAX)
             .map(|end| end.to_string()),

@@ -5,86 +5,27 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use http::{HeaderValue, Response, StatusCode, header};
-use serde::{Deserialize, Serialize};
 
 use super::answer::{ApiError, json};
 use super::ask::Ask;
 use crate::vault::{ErrorKind, Job, JobAsk, Vault, VaultError};
-
-/// A job as it is asked for.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Asked {
-    bucket: String,
-    cluster: String,
-    account: String,
-    #[serde(default = "one")]
-    nodes: u32,
-    waits_seconds: u64,
-    lasts_seconds: u64,
-    #[serde(default)]
-    purpose: Option<String>,
-}
-
-const fn one() -> u32 {
-    1
-}
+use crate::wire::{self, JobList, JobSession, JobStatement, SubmitJobRequest};
 
 /// A job as it is shown.
-#[derive(Serialize)]
-struct Told {
-    job: String,
-    version: String,
-    cluster: String,
-    account: String,
-    purpose: Option<String>,
-    start_by: String,
-    lasts_seconds: u64,
-    number: Option<String>,
-    nodes: Vec<String>,
-    over: Option<String>,
-}
-
-#[derive(Serialize)]
-struct List {
-    jobs: Vec<Told>,
-}
-
-/// What a node states, signed.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Statement {
-    statement: String,
-}
-
-/// A job's session.
-#[derive(Serialize)]
-struct Started<'a> {
-    principal: String,
-    person: Option<String>,
-    access_key_id: &'a str,
-    secret_access_key: &'a str,
-    session_token: &'a str,
-    expires: String,
-    expires_in: u64,
-}
-
-impl From<Job> for Told {
-    fn from(job: Job) -> Self {
-        let row = job.row;
-        let number = row.version.map_or_else(String::new, |n| format!("@{n}"));
-        Self {
-            job: job.name,
-            version: format!("{}/{}{number}", row.project, row.dataset),
-            cluster: row.cluster,
-            account: row.account,
-            purpose: row.purpose,
-            start_by: row.start_by.to_string(),
-            lasts_seconds: row.lasts_ms / 1_000,
-            number: row.number,
-            nodes: row.nodes,
-            over: row.over.map(|over| over.to_string()),
-        }
+fn shown(job: Job) -> wire::Job {
+    let row = job.row;
+    let number = row.version.map_or_else(String::new, |n| format!("@{n}"));
+    wire::Job {
+        job: job.name,
+        version: format!("{}/{}{number}", row.project, row.dataset),
+        cluster: row.cluster,
+        account: row.account,
+        purpose: row.purpose,
+        start_by: row.start_by.to_string(),
+        lasts_seconds: row.lasts_ms / 1_000,
+        number: row.number,
+        nodes: row.nodes,
+        over: row.over.map(|over| over.to_string()),
     }
 }
 
@@ -102,7 +43,7 @@ fn told(error: VaultError) -> ApiError {
 }
 
 pub(super) async fn submit(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {
-    let asked: Asked = ask.json()?;
+    let asked: SubmitJobRequest = ask.json()?;
     let wanted = JobAsk {
         bucket: &asked.bucket,
         purpose: asked.purpose,
@@ -113,13 +54,13 @@ pub(super) async fn submit(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>
         lasts_ms: asked.lasts_seconds.saturating_mul(1_000),
     };
     let job = vault.submit_job(&ask.call, wanted).await.map_err(told)?;
-    Ok(json(StatusCode::CREATED, &Told::from(job)))
+    Ok(json(StatusCode::CREATED, &shown(job)))
 }
 
 pub(super) async fn list(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {
     let jobs = vault.list_jobs(&ask.call).await.map_err(told)?;
-    let jobs = jobs.into_iter().map(Told::from).collect();
-    Ok(json(StatusCode::OK, &List { jobs }))
+    let jobs = jobs.into_iter().map(shown).collect();
+    Ok(json(StatusCode::OK, &JobList { jobs }))
 }
 
 pub(super) async fn cancel(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {
@@ -131,14 +72,14 @@ pub(super) async fn cancel(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>
 }
 
 pub(super) async fn start(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {
-    let Statement { statement } = ask.json()?;
+    let JobStatement { statement } = ask.json()?;
     let made = vault.start_job(&ask.call, &statement).await.map_err(told)?;
-    let session = Started {
+    let session = JobSession {
         principal: made.principal.to_string(),
         person: made.bounds.person().map(ToString::to_string),
-        access_key_id: made.id.as_str(),
-        secret_access_key: made.secret.expose(),
-        session_token: made.token.expose(),
+        access_key_id: made.id.to_string(),
+        secret_access_key: made.secret.expose().to_owned(),
+        session_token: made.token.expose().to_owned(),
         expires: made.bounds.expires.to_string(),
         expires_in: made.bounds.expires.since(vault.now()) / 1_000,
     };
@@ -151,7 +92,7 @@ pub(super) async fn start(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>,
 }
 
 pub(super) async fn end(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {
-    let Statement { statement } = ask.json()?;
+    let JobStatement { statement } = ask.json()?;
     vault.end_job(&ask.call, &statement).await.map_err(told)?;
     Ok(nothing())
 }

@@ -4,38 +4,19 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use http::{Response, StatusCode};
-use serde::{Deserialize, Serialize};
 
 use super::answer::{ApiError, json};
 use super::ask::Ask;
 use crate::types::LogTerms;
 use crate::vault::{ErrorKind, LogTermsChange, Vault, VaultError};
+use crate::wire::{self, SetLogTermsRequest};
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Asked {
-    #[serde(default)]
-    days: Option<u32>,
-    /// Whether who may only read them sees pseudonyms in the place of people's names.
-    #[serde(default)]
-    pseudonyms: Option<bool>,
-    /// What two persons agreed on, where it is for a shorter time.
-    #[serde(default)]
-    approval: Option<String>,
-}
-
-#[derive(Serialize)]
-struct Told {
-    days: u32,
-    pseudonyms: bool,
-}
-
-impl From<LogTerms> for Told {
-    fn from(terms: LogTerms) -> Self {
-        Self {
-            days: terms.kept_days(),
-            pseudonyms: terms.pseudonyms,
-        }
+/// How records are kept, as it is shown.
+#[must_use]
+pub fn log_terms(terms: LogTerms) -> wire::LogTerms {
+    wire::LogTerms {
+        days: terms.kept_days(),
+        pseudonyms: terms.pseudonyms,
     }
 }
 
@@ -50,12 +31,12 @@ fn told(error: VaultError) -> ApiError {
 pub(super) async fn get(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {
     let project = ask.parameter("project")?;
     let terms = vault.log_terms(&ask.call, &project).await?;
-    Ok(json(StatusCode::OK, &Told::from(terms)))
+    Ok(json(StatusCode::OK, &log_terms(terms)))
 }
 
 pub(super) async fn put(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {
     let project = ask.parameter("project")?;
-    let Asked {
+    let SetLogTermsRequest {
         days,
         pseudonyms,
         approval,
@@ -71,5 +52,5 @@ pub(super) async fn put(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, A
         approval: approval.map(|id| id.parse().map_err(none)).transpose()?,
     };
     let terms = vault.set_log_terms(&ask.call, &project, change).await;
-    Ok(json(StatusCode::OK, &Told::from(terms.map_err(told)?)))
+    Ok(json(StatusCode::OK, &log_terms(terms.map_err(told)?)))
 }

@@ -31,7 +31,10 @@ use http::{Method, Response};
 
 pub use answer::{ApiError, Code};
 pub use ask::Ask;
+pub use datasets::dataset;
 pub use endpoint::{Endpoint, Found};
+pub use log_terms::log_terms;
+pub use versions::version;
 
 use crate::vault::Vault;
 

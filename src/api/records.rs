@@ -4,8 +4,6 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use http::{HeaderValue, Response, StatusCode, header};
-use serde::Serialize;
-use serde_json::Value;
 
 use super::answer::{ApiError, json};
 use super::ask::Ask;
@@ -13,6 +11,7 @@ use super::grants::time;
 use crate::ledger::{Nature, Outcome, parse_event};
 use crate::types::Timestamp;
 use crate::vault::{ProofAsk, RecordAsk, RecordFilter, Vault};
+use crate::wire;
 
 /// Requests on a page where the client does not say.
 const LIMIT: usize = 100;
@@ -39,16 +38,6 @@ pub(super) const ASKED: [&str; 19] = [
     "limit",
     "cursor",
 ];
-
-#[derive(Serialize)]
-struct Told {
-    records: Vec<Value>,
-    next: Option<String>,
-    /// Records that the journal does not hold any more: they are in volumes.
-    missing: u64,
-    /// Requests that fit and whose end was not met.
-    open: u64,
-}
 
 /// A moment of the query.
 fn moment(ask: &Ask, name: &'static str) -> Result<Option<Timestamp>, ApiError> {
@@ -122,7 +111,7 @@ pub(super) async fn list(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, 
             },
         )
         .await?;
-    let told = Told {
+    let told = wire::RecordPage {
         records: page.records,
         next: page.next,
         missing: page.missing,

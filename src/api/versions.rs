@@ -5,56 +5,32 @@ use std::sync::Arc;
 use axum::body::Body;
 use data_encoding::{BASE64, HEXLOWER};
 use http::{HeaderValue, Response, StatusCode, header};
-use serde::{Deserialize, Serialize};
-use zeroize::Zeroize as _;
 
 use super::answer::{ApiError, json, json_text};
 use super::ask::Ask;
 use crate::types::{BlobId, ByteRange, ObjectKey, limits};
 use crate::vault::{Published, ReadReport, Run, StraightAsk, Vault};
+use crate::wire::{
+    KeyRelease, Lease, PartRoot, PresignedUrl, PresignedUrls, ReleasedKey, RenewLeaseRequest,
+    ReportReadsRequest, RunsRequest, UrlsRequest, Version, VersionList, VersionRoot,
+};
 
-/// A version as it is shown.
-#[derive(Serialize)]
-struct Shown {
-    version: String,
-    number: u32,
-    root: String,
-    published: String,
-    publisher: String,
-    signer: String,
-    /// Whether this request made it; told to whoever publishes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    made: Option<bool>,
-    #[serde(flatten)]
-    counts: Option<Counts>,
-}
-
-/// How much is in a version; for whoever may list all of it.
-#[derive(Serialize)]
-struct Counts {
-    objects: u64,
-    bytes: u64,
-    hidden: u64,
-}
-
-impl Shown {
-    fn of(published: &Published, counts: bool) -> Self {
-        let root = &published.root;
-        let (project, dataset) = (&root.bucket.project, &root.bucket.dataset);
-        Self {
-            version: format!("{project}/{dataset}@{}", root.number),
-            number: root.number,
-            root: HEXLOWER.encode(&published.digest),
-            published: root.frozen.to_string(),
-            publisher: published.publisher.to_string(),
-            signer: published.signer.to_string(),
-            made: None,
-            counts: counts.then_some(Counts {
-                objects: root.objects,
-                bytes: root.bytes,
-                hidden: root.hidden,
-            }),
-        }
+/// A version as it is shown, with how much is in it for whoever may list all of it.
+#[must_use]
+pub fn version(published: &Published, counts: bool) -> Version {
+    let root = &published.root;
+    let (project, dataset) = (&root.bucket.project, &root.bucket.dataset);
+    Version {
+        version: format!("{project}/{dataset}@{}", root.number),
+        number: root.number,
+        root: HEXLOWER.encode(&published.digest),
+        published: root.frozen.to_string(),
+        publisher: published.publisher.to_string(),
+        signer: published.signer.to_string(),
+        made: None,
+        objects: counts.then_some(root.objects),
+        bytes: counts.then_some(root.bytes),
+        hidden: counts.then_some(root.hidden),
     }
 }
 
@@ -68,46 +44,18 @@ pub(super) async fn publish(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body
     } else {
         StatusCode::OK
     };
-    let shown = Shown {
-        made: Some(made),
-        ..Shown::of(&published, true)
-    };
+    let mut shown = version(&published, true);
+    shown.made = Some(made);
     Ok(json(status, &shown))
-}
-
-#[derive(Serialize)]
-struct Listing {
-    versions: Vec<Shown>,
 }
 
 pub(super) async fn list(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {
     let bucket: String = ask.parameter("bucket")?;
     let versions = vault.list_published(&ask.call, &bucket).await?;
     let versions = versions.iter();
-    let versions = versions.map(|(version, counts)| Shown::of(version, *counts));
+    let versions = versions.map(|(published, counts)| version(published, *counts));
     let versions = versions.collect();
-    Ok(json(StatusCode::OK, &Listing { versions }))
-}
-
-#[derive(Serialize)]
-struct Opened {
-    envelope: String,
-    index_key: String,
-    signer: String,
-    /// For how long a release or renewal holds.
-    lease_seconds: u64,
-    /// Whether sealed bytes may be read from the store itself.
-    straight: bool,
-}
-
-/// A part of a version. Neither the whole's root is among it nor the key of its index: these count
-/// and name all.
-#[derive(Serialize)]
-struct OpenedPart {
-    part: String,
-    signer: String,
-    lease_seconds: u64,
-    straight: bool,
+    Ok(json(StatusCode::OK, &VersionList { versions }))
 }
 
 /// The prefix of a part, where a part is asked for.
@@ -118,7 +66,7 @@ fn prefix(ask: &Ask) -> Result<Option<String>, ApiError> {
 async fn open_part(vault: &Vault, ask: &Ask, prefix: &str) -> Result<Response<Body>, ApiError> {
     let bucket: String = ask.parameter("bucket")?;
     let opening = vault.open_part(&ask.call, &bucket, prefix).await?;
-    let opened = OpenedPart {
+    let opened = PartRoot {
         part: BASE64.encode(&opening.part),
         signer: opening.signer.to_string(),
         lease_seconds: limits::LEASE_SECONDS,
@@ -133,16 +81,14 @@ pub(super) async fn open(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, 
     }
     let bucket: String = ask.parameter("bucket")?;
     let opening = vault.open_version(&ask.call, &bucket).await?;
-    let mut opened = Opened {
+    let opened = VersionRoot {
         envelope: BASE64.encode(&opening.envelope),
         index_key: BASE64.encode(opening.index_key.secret().expose()),
         signer: opening.signer.to_string(),
         lease_seconds: limits::LEASE_SECONDS,
         straight: opening.straight,
     };
-    let response = json(StatusCode::OK, &opened);
-    opened.index_key.zeroize();
-    Ok(response)
+    Ok(json(StatusCode::OK, &opened))
 }
 
 pub(super) async fn index(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {
@@ -167,41 +113,9 @@ pub(super) async fn page(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, 
     Ok(octets(Body::from(piece)))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Wanted {
-    runs: Vec<WantedRun>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WantedRun {
-    from: String,
-    count: usize,
-}
-
-#[derive(Serialize)]
-struct Keys {
-    released: Vec<Key>,
-    /// Asked for by name, and erased.
-    gone: Vec<String>,
-}
-
-#[derive(Serialize)]
-struct Key {
-    key: String,
-    table: String,
-}
-
-impl Drop for Key {
-    fn drop(&mut self) {
-        self.table.zeroize();
-    }
-}
-
 /// The runs of objects that a body asks for.
 fn runs(ask: &Ask) -> Result<Vec<Run>, ApiError> {
-    let wanted: Wanted = ask.json()?;
+    let wanted: RunsRequest = ask.json()?;
     let runs = wanted.runs.into_iter().map(|run| {
         let from = object_key(&run.from)?;
         let count = run.count;
@@ -217,14 +131,14 @@ pub(super) async fn keys(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, 
     let released = release
         .keys
         .iter()
-        .map(|released| Key {
+        .map(|released| ReleasedKey {
             key: released.key.to_string(),
             table: BASE64.encode(&released.table),
         })
         .collect();
     let gone = release.gone.iter().map(ToString::to_string).collect();
     // Our own types: writing them cannot fail.
-    let text = serde_json::to_vec(&Keys { released, gone }).unwrap_or_default();
+    let text = serde_json::to_vec(&KeyRelease { released, gone }).unwrap_or_default();
     Ok(json_text(StatusCode::OK, release.answer(text)))
 }
 
@@ -235,35 +149,9 @@ pub(super) async fn pack(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, 
     Ok(octets(Body::from_stream(body)))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Straight {
-    objects: Vec<StraightObject>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct StraightObject {
-    key: String,
-    blobs: Vec<String>,
-}
-
-#[derive(Serialize)]
-struct Urls {
-    urls: Vec<Url>,
-    /// For how long they hold.
-    seconds: u64,
-}
-
-#[derive(Serialize)]
-struct Url {
-    blob: String,
-    url: String,
-}
-
 pub(super) async fn urls(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {
     let bucket: String = ask.parameter("bucket")?;
-    let wanted: Straight = ask.json()?;
+    let wanted: UrlsRequest = ask.json()?;
     let blob = |text: &String| {
         let none = |_not_a_name| ApiError::bad("A blob's name is none.".into());
         text.parse::<BlobId>().map_err(none)
@@ -280,11 +168,11 @@ pub(super) async fn urls(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, 
         })
         .collect();
     let urls = vault.presign(&ask.call, &bucket, asks?).await?.into_iter();
-    let urls = urls.map(|one| Url {
+    let urls = urls.map(|one| PresignedUrl {
         blob: one.blob.to_string(),
         url: one.url,
     });
-    let answer = Urls {
+    let answer = PresignedUrls {
         urls: urls.collect(),
         seconds: limits::STRAIGHT_SECONDS,
     };
@@ -308,21 +196,9 @@ pub(super) async fn sealed(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>
     Ok(response)
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Open {
-    open: Vec<String>,
-}
-
-#[derive(Serialize)]
-struct Refused {
-    refused: Vec<String>,
-    lease_seconds: u64,
-}
-
 pub(super) async fn renew(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {
     let bucket: String = ask.parameter("bucket")?;
-    let open: Open = ask.json()?;
+    let open: RenewLeaseRequest = ask.json()?;
     if open.open.len() > limits::RELEASE_KEYS_MAX {
         return Err(ApiError::bad("Too many objects at once.".into()));
     }
@@ -332,29 +208,16 @@ pub(super) async fn renew(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>,
     let part = (bucket.as_str(), prefix.as_str());
     let refused = vault.renew(&ask.call, part, &open?).await?;
     let refused = refused.iter().map(ToString::to_string).collect();
-    let answer = Refused {
+    let answer = Lease {
         refused,
         lease_seconds: limits::LEASE_SECONDS,
     };
     Ok(json(StatusCode::OK, &answer))
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Reads {
-    reads: Vec<Read>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Read {
-    key: String,
-    ranges: Vec<(u64, u64)>,
-}
-
 pub(super) async fn reads(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {
     let bucket: String = ask.parameter("bucket")?;
-    let reads: Reads = ask.json()?;
+    let reads: ReportReadsRequest = ask.json()?;
     if reads.reads.len() > limits::RELEASE_KEYS_MAX {
         return Err(ApiError::bad("Too many reads at once.".into()));
     }

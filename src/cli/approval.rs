@@ -92,7 +92,7 @@ fn ask(
         "reason": reason,
     });
     let path = ["projects", project.as_str(), "approvals"];
-    let asked = signer.say::<Value>((Method::POST, &path), body);
+    let asked = signer.say::<Value>((Method::POST, &path), &body);
     let asked = asked.map_err(|error| {
         if error.message().starts_with(WRONG_TERMS) {
             error.hint(means(act))

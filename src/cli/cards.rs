@@ -2,91 +2,40 @@
 //! host or, in one's own name, over the network.
 
 use http::Method;
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
 
 use super::dataset::{missing, path};
 use super::dataset_args::{CardArgs, DatasetCommand};
 use super::open::{Desk, call};
 use super::output::{CliError, Exit, Output};
 use super::project_args::DefaultsArgs;
-use super::remote::Question;
+use super::remote::{Question, body};
 use super::way::{self, Signer, Way, no_answer, unnamed};
+use crate::api::dataset;
 use crate::catalog::CardDefaults;
 use crate::types::{ApprovalId, BucketName};
-use crate::vault::{CardChange, Described};
+use crate::vault::CardChange;
+use crate::wire::{Dataset, DatasetDefaultsRequest, DescribeDatasetRequest};
 
 /// A gateway says no more of one thing.
 pub(super) const HINTS_MAX: usize = 40;
 
-/// A dataset as it is shown, and as the API tells it (`docs/api.md`).
-#[derive(Serialize, Deserialize)]
-pub(super) struct Shown {
-    pub(super) dataset: String,
-    pub(super) bucket: String,
-    pub(super) id: String,
-    pub(super) creator: String,
-    pub(super) created: String,
-    owner: Option<String>,
-    label: Option<String>,
-    source: Option<String>,
-    basis: Option<String>,
-    ends: Option<String>,
-    use_class: Option<String>,
-    hold: Option<String>,
-    stage: String,
-    next_stage: Option<String>,
-    /// What of it is good for nothing as things stand.
-    #[serde(default, skip_serializing)]
-    hints: Vec<String>,
+/// Shows one; what of it is good for nothing is said beside it.
+fn show(mut dataset: Dataset, output: &mut Output) -> Result<(), CliError> {
+    let hints = std::mem::take(&mut dataset.hints);
+    let value = serde_json::to_value(&dataset);
+    output.record(&value.map_err(|error| CliError::of(Exit::Unavailable, &error))?)?;
+    for hint in hints.iter().take(HINTS_MAX) {
+        output.hint(hint);
+    }
+    Ok(())
 }
 
-impl Shown {
-    fn of(told: &Described) -> Self {
-        let row = &told.row;
-        let card = row.card.as_deref();
-        Self {
-            dataset: path(&row.bucket),
-            bucket: row.bucket.to_string(),
-            id: row.id.to_string(),
-            creator: row.creator.to_string(),
-            created: row.created.to_string(),
-            owner: card.map(|card| card.owner.to_string()),
-            label: card.map(|card| card.label.to_string()),
-            source: card.map(|card| card.source.clone()),
-            basis: card.map(|card| card.basis.clone()),
-            ends: card.map(|card| card.ends.to_string()),
-            use_class: card.and_then(|card| Some(card.use_class.as_ref()?.to_string())),
-            hold: card.and_then(|card| card.held.clone()),
-            stage: card
-                .map_or("undescribed", |_| told.stage.as_str())
-                .to_owned(),
-            next_stage: told.next.map(|at| at.to_string()),
-            hints: Vec::new(),
-        }
-    }
-
-    fn show(&self, output: &mut Output) -> Result<(), CliError> {
-        let value = serde_json::to_value(self);
-        output.record(&value.map_err(|error| CliError::of(Exit::Unavailable, &error))?)?;
-        for hint in self.hints.iter().take(HINTS_MAX) {
-            output.hint(hint);
-        }
-        Ok(())
-    }
-
-    /// Whether anything is said of it.
-    pub(super) const fn is_described(&self) -> bool {
-        self.owner.is_some()
-    }
-
-    /// That it is the dataset that was asked for.
-    fn of_name(self, name: &BucketName) -> Result<Self, CliError> {
-        if self.dataset == path(name) {
-            Ok(self)
-        } else {
-            Err(no_answer())
-        }
+/// That an answer is the dataset that was asked for.
+fn of_name(dataset: Dataset, name: &BucketName) -> Result<Dataset, CliError> {
+    if dataset.dataset == path(name) {
+        Ok(dataset)
+    } else {
+        Err(no_answer())
     }
 }
 
@@ -107,26 +56,23 @@ impl CardArgs {
         }
     }
 
-    /// The same as the API takes it; empty where nothing is said.
-    pub(super) fn body(&self) -> serde_json::Map<String, Value> {
-        let said = [
-            ("owner", self.owner.as_ref().map(ToString::to_string)),
-            ("label", self.label.as_ref().map(ToString::to_string)),
-            ("source", self.source.clone()),
-            ("basis", self.basis.clone()),
-            ("ends", self.ends.map(|time| time.to_string())),
-            (
-                "use_class",
-                match (&self.use_class, self.any_use) {
-                    (Some(class), _) => Some(class.to_string()),
-                    (None, true) => Some(String::new()),
-                    (None, false) => None,
-                },
-            ),
-        ];
-        let said = said.into_iter();
-        said.filter_map(|(name, value)| Some((name.to_owned(), json!(value?))))
-            .collect()
+    /// The same as the API takes it.
+    pub(super) fn request(&self) -> DescribeDatasetRequest {
+        DescribeDatasetRequest {
+            owner: self.owner.as_ref().map(ToString::to_string),
+            label: self.label.as_ref().map(ToString::to_string),
+            source: self.source.clone(),
+            basis: self.basis.clone(),
+            ends: self.ends.map(|time| time.to_string()),
+            use_class: match (&self.use_class, self.any_use) {
+                (Some(class), _) => Some(class.to_string()),
+                (None, true) => Some(String::new()),
+                (None, false) => None,
+            },
+            hold: None,
+            release: false,
+            approval: None,
+        }
     }
 }
 
@@ -162,7 +108,8 @@ pub(super) fn set(
         Way::Host(desk) => desk,
         Way::Signed(signer) => {
             unnamed("--by", by.as_ref())?;
-            return set_signed(name, (card, &beside), signer)?.show(output);
+            let set = set_signed(name, (card, &beside), signer)?;
+            return show(set, output);
         }
     };
     let by = way::named("--by", by.as_ref(), *desk)?;
@@ -188,42 +135,36 @@ pub(super) fn set(
         Ok((set, hints))
     });
     let (told, hints) = told.map_err(|error| way::herself(error, "--by", by))?;
-    let shown = Shown {
+    let set = Dataset {
         hints,
-        ..Shown::of(&told)
+        ..dataset(told)
     };
-    shown.show(output)
+    show(set, output)
 }
 
 fn set_signed(
     name: &BucketName,
     (card, beside): (&CardArgs, &Beside<'_>),
     signer: &Signer,
-) -> Result<Shown, CliError> {
-    let mut body = card.body();
-    let mut put = |name: &str, value: Value| drop(body.insert(name.to_owned(), value));
-    if let Some(why) = beside.hold {
-        put("hold", json!(why));
-    }
-    if beside.release {
-        put("release", json!(true));
-    }
-    if let Some(id) = beside.approval {
-        put("approval", json!(id.to_string()));
-    }
-    say(name, (Method::POST, body), signer)
+) -> Result<Dataset, CliError> {
+    let request = DescribeDatasetRequest {
+        hold: beside.hold.cloned(),
+        release: beside.release,
+        approval: beside.approval.map(|id| id.to_string()),
+        ..card.request()
+    };
+    say(name, (Method::POST, &request), signer)
 }
 
 /// Says over the network what a dataset is (`POST`), or is to be (`PUT`).
 pub(super) fn say(
     name: &BucketName,
-    (method, body): (Method, serde_json::Map<String, Value>),
+    (method, request): (Method, &DescribeDatasetRequest),
     signer: &Signer,
-) -> Result<Shown, CliError> {
+) -> Result<Dataset, CliError> {
     let bucket = name.to_string();
     let path = ["datasets", &bucket];
-    let shown: Shown = signer.say((method, &path), Value::Object(body))?;
-    shown.of_name(name)
+    of_name(signer.say((method, &path), request)?, name)
 }
 
 pub(super) fn describe(
@@ -232,7 +173,7 @@ pub(super) fn describe(
     output: &mut Output,
 ) -> Result<(), CliError> {
     let shown = match way {
-        Way::Host(desk) => Shown::of(&desk.act(output, async |opened| {
+        Way::Host(desk) => dataset(desk.act(output, async |opened| {
             let vault = &opened.vault;
             let row = vault.catalog().dataset(name).await?;
             Ok(vault.described(row.ok_or_else(|| missing(name))?))
@@ -240,11 +181,10 @@ pub(super) fn describe(
         Way::Signed(signer) => {
             let bucket = name.to_string();
             let path = ["datasets", &bucket];
-            let shown: Shown = signer.ask(Question::of(Method::GET, &path))?;
-            shown.of_name(name)?
+            of_name(signer.ask(Question::of(Method::GET, &path))?, name)?
         }
     };
-    shown.show(output)
+    show(shown, output)
 }
 
 /// What a project's datasets are that say nothing themselves.
@@ -258,11 +198,14 @@ pub(super) fn defaults(
         Way::Signed(signer) => {
             unnamed("--by", ask.by.as_ref())?;
             let path = ["projects", project.as_str(), "defaults"];
+            let request = DatasetDefaultsRequest {
+                label: ask.label.to_string(),
+                source: ask.source.clone(),
+                basis: ask.basis.clone(),
+                days: ask.days,
+            };
             signer.send(Question {
-                body: Some(json!({
-                    "label": ask.label.as_str(), "source": ask.source, "basis": ask.basis,
-                    "days": ask.days,
-                })),
+                body: Some(body(&request)?),
                 ..Question::of(Method::PUT, &path)
             })?;
         }

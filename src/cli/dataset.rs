@@ -3,10 +3,9 @@
 use std::collections::BTreeSet;
 
 use http::Method;
-use serde::Deserialize;
 
 use super::args::DatasetCommand;
-use super::cards::{self, Shown};
+use super::cards;
 use super::dataset_args::{CardArgs, PublishArgs};
 use super::open::{Desk, absent, call, collect};
 use super::output::{CliError, Exit, Output};
@@ -14,9 +13,10 @@ use super::project;
 use super::remote::{Question, is_there};
 use super::way::{self, LONG, Signed, Signer, Way, no_answer, unnamed};
 use super::words::count;
+use crate::api::version;
 use crate::catalog::{DatasetRow, SharedCatalog};
 use crate::types::{BucketName, PrincipalId, ProjectName, limits};
-use crate::vault::Published;
+use crate::wire::{Dataset, DatasetList, Version, VersionList};
 
 /// How datasets are listed.
 pub(super) const COLUMNS: [&str; 5] = ["dataset", "bucket", "creator", "created", "id"];
@@ -147,13 +147,13 @@ fn make(
     signer: &Signer,
     output: &mut Output,
 ) -> Result<[String; 5], CliError> {
-    let shown = cards::say(name, (Method::PUT, card.body()), signer).map_err(|error| {
+    let shown = cards::say(name, (Method::PUT, &card.request()), signer).map_err(|error| {
         if is_there(&error) {
             return CliError::new(Exit::No, "the dataset is there already");
         }
         error
     })?;
-    if !shown.is_described() {
+    if shown.owner.is_none() {
         undescribed(name, output);
     }
     Ok(row(shown))
@@ -182,11 +182,7 @@ fn there(project: Option<&ProjectName>, desk: Desk<'_>) -> Result<Vec<[String; 5
 
 /// The datasets that who signs may know of.
 fn known(project: Option<&ProjectName>, signer: &Signer) -> Result<Vec<[String; 5]>, CliError> {
-    #[derive(Deserialize)]
-    struct List {
-        datasets: Vec<Shown>,
-    }
-    let told: List = signer.ask(Question::of(Method::GET, &["datasets"]))?;
+    let told: DatasetList = signer.ask(Question::of(Method::GET, &["datasets"]))?;
     let of = project.map(|name| format!("{name}/"));
     let rows = told.datasets.into_iter();
     Ok(rows
@@ -200,7 +196,7 @@ fn known(project: Option<&ProjectName>, signer: &Signer) -> Result<Vec<[String; 
 
 fn publish(args: &PublishArgs, way: &Way<'_>, output: &mut Output) -> Result<(), CliError> {
     let (name, again, publisher) = (&args.name, args.again, args.publisher.as_ref());
-    let version = match way {
+    let told = match way {
         Way::Host(desk) => {
             let publisher = way::named("--publisher", publisher, *desk)?;
             let made = desk.act(output, async |opened| {
@@ -210,11 +206,10 @@ fn publish(args: &PublishArgs, way: &Way<'_>, output: &mut Output) -> Result<(),
                 Ok(vault.publish_for(&call, name, publisher, again).await?)
             });
             let made = made.map_err(|error| way::herself(error, "--publisher", publisher))?;
-            let (version, made) = made;
-            Told {
-                made: Some(made),
-                ..Told::of(&version)
-            }
+            let (row, made) = made;
+            let mut told = version(&row, true);
+            told.made = Some(made);
+            told
         }
         Way::Signed(signer) => {
             unnamed("--publisher", publisher)?;
@@ -227,10 +222,10 @@ fn publish(args: &PublishArgs, way: &Way<'_>, output: &mut Output) -> Result<(),
             })?
         }
     };
-    let hidden = version.hidden.unwrap_or_default();
-    let made = version.made.unwrap_or(true);
-    let number = version.version.clone();
-    show(vec![version], name, output)?;
+    let hidden = told.hidden.unwrap_or_default();
+    let made = told.made.unwrap_or(true);
+    let number = told.version.clone();
+    show(vec![told], name, output)?;
     if !made {
         output.note(&format!(
             "nothing changed since {number}: no new version was made"
@@ -248,10 +243,6 @@ fn publish(args: &PublishArgs, way: &Way<'_>, output: &mut Output) -> Result<(),
 }
 
 fn versions(name: &BucketName, way: &Way<'_>, output: &mut Output) -> Result<(), CliError> {
-    #[derive(Deserialize)]
-    struct List {
-        versions: Vec<Told>,
-    }
     let versions = match way {
         Way::Host(desk) => {
             let versions = desk.act(output, async |opened| {
@@ -260,12 +251,12 @@ fn versions(name: &BucketName, way: &Way<'_>, output: &mut Output) -> Result<(),
                 let row = row.ok_or_else(|| missing(name))?;
                 Ok(vault.published(&row.id).await?)
             })?;
-            versions.iter().map(Told::of).collect()
+            versions.iter().map(|one| version(one, true)).collect()
         }
         Way::Signed(signer) => {
             let bucket = name.to_string();
             let path = ["versions", &bucket];
-            let told: List = signer.ask(Question::of(Method::GET, &path))?;
+            let told: VersionList = signer.ask(Question::of(Method::GET, &path))?;
             told.versions
         }
     };
@@ -274,10 +265,11 @@ fn versions(name: &BucketName, way: &Way<'_>, output: &mut Output) -> Result<(),
 
 /// Lists versions. A table has no room for the key that signs them, mostly one for all: it is said
 /// beside it.
-fn show(versions: Vec<Told>, name: &BucketName, output: &mut Output) -> Result<(), CliError> {
-    let signers = versions.iter().filter_map(|one| one.signer.clone());
-    let signers: BTreeSet<String> = signers.collect();
-    let rows: Result<Vec<_>, CliError> = versions.into_iter().map(|one| one.cells(name)).collect();
+fn show(versions: Vec<Version>, name: &BucketName, output: &mut Output) -> Result<(), CliError> {
+    let signers = versions.iter().map(|one| one.signer.clone());
+    let signers: BTreeSet<String> = signers.filter(|key| !key.is_empty()).collect();
+    let rows = versions.into_iter();
+    let rows: Result<Vec<_>, CliError> = rows.map(|one| version_cells(one, name)).collect();
     let rows = rows?;
     if output.is_json() {
         return output.rows(VERSION_COLUMNS, &rows);
@@ -302,54 +294,20 @@ const VERSION_COLUMNS: [&str; 7] = [
     "signer",
 ];
 
-/// A published version as it is shown, and as the API tells it (`docs/api.md`).
-#[derive(Deserialize)]
-struct Told {
-    version: String,
-    /// How much is in it; told to whoever may list all of it.
-    objects: Option<u64>,
-    bytes: Option<u64>,
-    hidden: Option<u64>,
-    published: String,
-    publisher: String,
-    root: String,
-    /// The key that it is signed under; not told by gateways of before.
-    signer: Option<String>,
-    /// Whether the request made it; not told by gateways of before, which make one each time.
-    made: Option<bool>,
-}
-
-impl Told {
-    fn of(published: &Published) -> Self {
-        let root = &published.root;
-        Self {
-            version: format!("{}@{}", path(&root.bucket), root.number),
-            objects: Some(root.objects),
-            bytes: Some(root.bytes),
-            published: root.frozen.to_string(),
-            publisher: published.publisher.to_string(),
-            root: data_encoding::HEXLOWER.encode(&published.digest),
-            hidden: Some(root.hidden),
-            signer: Some(published.signer.to_string()),
-            made: None,
-        }
+/// A version as a row of a table, if it is one of this dataset.
+fn version_cells(version: Version, name: &BucketName) -> Result<[String; 7], CliError> {
+    if !version.version.starts_with(&format!("{}@", path(name))) {
+        return Err(no_answer());
     }
-
-    /// As a row of a table, if it is a version of this dataset.
-    fn cells(self, name: &BucketName) -> Result<[String; 7], CliError> {
-        if !self.version.starts_with(&format!("{}@", path(name))) {
-            return Err(no_answer());
-        }
-        Ok([
-            self.version,
-            self.objects.map_or_else(String::new, |n| n.to_string()),
-            self.bytes.map_or_else(String::new, |n| n.to_string()),
-            self.published,
-            self.publisher,
-            self.root,
-            self.signer.unwrap_or_default(),
-        ])
-    }
+    Ok([
+        version.version,
+        version.objects.map_or_else(String::new, |n| n.to_string()),
+        version.bytes.map_or_else(String::new, |n| n.to_string()),
+        version.published,
+        version.publisher,
+        version.root,
+        version.signer,
+    ])
 }
 
 pub(super) fn path(name: &BucketName) -> String {
@@ -386,7 +344,7 @@ pub(super) fn cells(row: &DatasetRow) -> [String; 5] {
 }
 
 /// The same of what a gateway told.
-fn row(shown: Shown) -> [String; 5] {
+fn row(shown: Dataset) -> [String; 5] {
     [
         shown.dataset,
         shown.bucket,

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::Method;
-use serde::Deserialize;
 
 use super::job_args::{JobCommand, OnNode, Submit};
 use super::output::{CliError, Exit, Output};
@@ -16,28 +15,13 @@ use crate::config::Environment;
 use crate::node::{
     Act, Credentials, CredentialsError, Gateway, GatewayError, JobName, JobSource, NodeIdentity,
 };
+use crate::wire::{Job, JobList, SubmitJobRequest};
 
 const COLUMNS: [&str; 7] = [
     "job", "version", "cluster", "account", "start_by", "number", "over",
 ];
 /// How long a request is tried.
 const PATIENCE_SECONDS: u64 = 30;
-
-#[derive(Deserialize)]
-struct Told {
-    job: String,
-    version: String,
-    cluster: String,
-    account: String,
-    start_by: String,
-    number: Option<String>,
-    over: Option<String>,
-}
-
-#[derive(Deserialize)]
-struct List {
-    jobs: Vec<Told>,
-}
 
 /// Runs one of its commands.
 pub(super) fn run(
@@ -49,7 +33,7 @@ pub(super) fn run(
         JobCommand::Submit(ask) => submit(ask, environment, output)?,
         JobCommand::List { caller } => {
             let signer = Signer::of(caller, environment, output)?;
-            let told: List = signer.ask(Question::of(Method::GET, &["jobs"]))?;
+            let told: JobList = signer.ask(Question::of(Method::GET, &["jobs"]))?;
             let rows: Vec<_> = told.jobs.into_iter().map(cells).collect();
             output.rows(COLUMNS, &rows)?;
         }
@@ -83,17 +67,17 @@ pub(super) fn run(
 
 fn submit(wanted: &Submit, environment: &Environment, output: &mut Output) -> Result<(), CliError> {
     let (bucket, number) = &wanted.version;
-    let body = serde_json::json!({
-        "bucket": format!("{}--{}--v{number}", bucket.project, bucket.dataset),
-        "cluster": wanted.cluster,
-        "account": wanted.account,
-        "nodes": wanted.nodes,
-        "waits_seconds": wanted.waits.as_secs(),
-        "lasts_seconds": wanted.lasts.as_secs(),
-        "purpose": wanted.purpose,
-    });
+    let request = SubmitJobRequest {
+        bucket: format!("{}--{}--v{number}", bucket.project, bucket.dataset),
+        cluster: wanted.cluster.clone(),
+        account: wanted.account.clone(),
+        nodes: wanted.nodes,
+        waits_seconds: wanted.waits.as_secs(),
+        lasts_seconds: wanted.lasts.as_secs(),
+        purpose: wanted.purpose.clone(),
+    };
     let signer = Signer::of(&wanted.caller, environment, output)?;
-    let told: Told = signer.say((Method::POST, &["jobs"]), body)?;
+    let told: Job = signer.say((Method::POST, &["jobs"]), &request)?;
     if output.is_json() {
         return output.rows(COLUMNS, &[cells(told)]);
     }
@@ -101,7 +85,7 @@ fn submit(wanted: &Submit, environment: &Environment, output: &mut Output) -> Re
     output.data(format!("{}:{}\n", told.version, told.job).as_bytes())
 }
 
-fn cells(told: Told) -> [String; 7] {
+fn cells(told: Job) -> [String; 7] {
     [
         told.job,
         told.version,

@@ -1,7 +1,6 @@
 //! `kluis project`: projects, and who may do what in them.
 
 use http::Method;
-use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::args::ProjectCommand;
@@ -12,12 +11,14 @@ use super::output::{CliError, Exit, Output};
 use super::project_args::{LogArgs, Switch};
 use super::remote::Question;
 use super::way::{Signer, Way};
+use crate::api::log_terms;
 use crate::app::Opened;
 use crate::app::system::SystemClock;
 use crate::catalog::{DatasetRow, ProjectRow, SharedCatalog};
 use crate::policy::{Demand, Grant, GrantEffect, Terms};
 use crate::types::{Clock as _, GrantId, PrincipalId, ProjectName, Timestamp, limits};
 use crate::vault::LogTermsChange;
+use crate::wire::{LogTerms, SetLogTermsRequest};
 
 /// The role of those who decide who may use a project's data.
 pub(super) const OWNER: &str = "owner";
@@ -115,34 +116,22 @@ pub(super) async fn create(
     Ok(new)
 }
 
-/// How records are kept, as the API tells it.
-#[derive(Deserialize)]
-struct LogTold {
-    days: u32,
-    pseudonyms: bool,
-}
-
 /// Asks a gateway how a project's records are kept, or says so there.
 fn told_log(
     name: &ProjectName,
     change: LogTermsChange,
     signer: &Signer,
-) -> Result<LogTold, CliError> {
+) -> Result<LogTerms, CliError> {
     let path = ["projects", name.as_str(), "log"];
     if change == LogTermsChange::default() {
         return signer.ask(Question::of(Method::GET, &path));
     }
-    let mut body = Map::new();
-    if let Some(days) = change.days {
-        body.insert("days".to_owned(), days.into());
-    }
-    if let Some(on) = change.pseudonyms {
-        body.insert("pseudonyms".to_owned(), on.into());
-    }
-    if let Some(approval) = change.approval {
-        body.insert("approval".to_owned(), approval.to_string().into());
-    }
-    signer.say((Method::PUT, &path), Value::Object(body))
+    let request = SetLogTermsRequest {
+        days: change.days,
+        pseudonyms: change.pseudonyms,
+        approval: change.approval.map(|id| id.to_string()),
+    };
+    signer.say((Method::PUT, &path), &request)
 }
 
 /// Shows or changes how a project's records are kept.
@@ -163,11 +152,7 @@ fn log(ask: &LogArgs, desk: Desk<'_>, output: &mut Output) -> Result<(), CliErro
             } else {
                 opened.vault.set_log_terms(&call, name, change).await
             };
-            let terms = terms?;
-            Ok(LogTold {
-                days: terms.kept_days(),
-                pseudonyms: terms.pseudonyms,
-            })
+            Ok(log_terms(terms?))
         })?,
     };
     let shown = if terms.pseudonyms { "on" } else { "off" };

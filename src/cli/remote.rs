@@ -9,6 +9,7 @@ use bytes::Bytes;
 use clap::{Args, ValueHint};
 use http::{Method, StatusCode};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Serialize;
 use serde_json::Value;
 
 use super::output::{CliError, Exit};
@@ -104,6 +105,11 @@ fn encoded(text: &str) -> String {
         .replace("%2E", ".")
         .replace("%5F", "_")
         .replace("%7E", "~")
+}
+
+/// A message as the body of a request.
+pub(super) fn body(message: &impl Serialize) -> Result<Value, CliError> {
+    serde_json::to_value(message).map_err(|error| CliError::of(Exit::Usage, &error))
 }
 
 /// Asks the gateway that a credential names: its answer as it came.

@@ -8,9 +8,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use clap::{Args, ValueHint};
 use http::Method;
-use serde::Deserialize;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::login;
 use super::open::Desk;
@@ -20,6 +20,7 @@ use crate::config::Environment;
 use crate::node::Credentials;
 use crate::types::PrincipalId;
 use crate::vault::NOBODY_SPEAKS;
+use crate::wire::Identity;
 
 /// The configuration that is looked for where none is named.
 pub(super) const CONFIG: &str = "kluis.toml";
@@ -46,18 +47,9 @@ pub(super) enum Way<'a> {
 pub(super) struct Signer {
     /// One for all that a command asks: a session is taken once, and its token with it.
     credentials: Arc<Credentials>,
-    person: Told,
-}
-
-/// What the API tells who signs of herself (`docs/api.md`).
-#[derive(Deserialize, Default)]
-struct Told {
-    principal: String,
-    /// The person a workload acts for.
-    acts_for: Option<String>,
-    /// All of it, for whoever asks for that.
-    #[serde(flatten)]
-    more: serde_json::Map<String, Value>,
+    person: Box<Identity>,
+    /// The members that the gateway told of: gateways of before told fewer.
+    told: Vec<String>,
 }
 
 impl<'a> Way<'a> {
@@ -117,15 +109,19 @@ impl Signer {
     ) -> Result<Self, CliError> {
         let mut signer = Self {
             credentials: super::node::credentials(credentials, environment)?,
-            person: Told::default(),
+            person: Box::default(),
+            told: Vec::new(),
         };
         let at = remote::place(signer.credentials.endpoint())?;
-        signer.person = signer.ask(Question::of(Method::GET, &["identity"]))?;
-        let Told {
+        let told: Map<String, Value> = signer.ask(Question::of(Method::GET, &["identity"]))?;
+        signer.told = told.keys().cloned().collect();
+        let person = serde_json::from_value(Value::Object(told));
+        signer.person = person.map_err(|_other| no_answer())?;
+        let Identity {
             principal,
             acts_for,
-            more: _,
-        } = &signer.person;
+            ..
+        } = signer.person.as_ref();
         let is_named = |name: &String| name.parse::<PrincipalId>().is_ok();
         if !is_named(principal) || !acts_for.iter().all(is_named) {
             return Err(no_answer());
@@ -136,22 +132,17 @@ impl Signer {
 
     /// Whom the gateway takes it for, and whom that acts for.
     pub(super) fn person(&self) -> (&str, Option<&str>) {
-        let Told {
-            principal,
-            acts_for,
-            more: _,
-        } = &self.person;
-        (principal, acts_for.as_deref())
+        (&self.person.principal, self.person.acts_for.as_deref())
     }
 
-    /// What else it told of her, by name: gateways of before told nothing.
-    pub(super) fn told(&self, name: &str) -> &Value {
-        self.person.more.get(name).unwrap_or(&Value::Null)
+    /// All that it told of the signer.
+    pub(super) const fn identity(&self) -> &Identity {
+        &self.person
     }
 
     /// Whether it told anything of that name.
     pub(super) fn tells(&self, name: &str) -> bool {
-        self.person.more.contains_key(name)
+        self.told.iter().any(|told| told == name)
     }
 
     /// Asks the gateway.
@@ -169,10 +160,10 @@ impl Signer {
     pub(super) fn say<T: DeserializeOwned>(
         &self,
         (method, path): (Method, &[&str]),
-        body: Value,
+        body: &impl Serialize,
     ) -> Result<T, CliError> {
         self.ask(Question {
-            body: Some(body),
+            body: Some(remote::body(body)?),
             ..Question::of(method, path)
         })
     }

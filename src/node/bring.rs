@@ -15,6 +15,7 @@ use super::{Kind, NodeError, Place};
 use crate::manifest::FileEntry;
 use crate::seal::layout;
 use crate::types::limits;
+use crate::wire::{ObjectRun, RunsRequest};
 
 /// A file that is to be brought.
 struct File {
@@ -120,11 +121,12 @@ impl Contents {
             let opened = self.expect((extent.blob, 0));
             expected.insert(file.key, Expected { source, opened });
         }
-        let runs: Vec<serde_json::Value> = runs
-            .iter()
-            .map(|(from, count)| serde_json::json!({ "from": from, "count": count }))
-            .collect();
-        let body = serde_json::to_vec(&serde_json::json!({ "runs": runs })).unwrap_or_default();
+        let runs = runs.into_iter();
+        let runs = runs.map(|(from, count)| ObjectRun { from, count });
+        let wanted = RunsRequest {
+            runs: runs.collect(),
+        };
+        let body = serde_json::to_vec(&wanted).unwrap_or_default();
         let asking = self
             .version
             .asking(Method::POST, "pack", String::new(), body.into());

@@ -18,6 +18,7 @@ use super::line::{Lines, Patience, Take};
 use super::web_identity::element;
 use crate::store::s3::{Dialer, EMPTY_PAYLOAD, Parts, S3ConfigError};
 use crate::types::{Clock, limits};
+use crate::wire::{JobSession, Problem};
 
 /// How long nothing may come of a body.
 const IDLE: Duration = Duration::from_secs(20);
@@ -237,7 +238,7 @@ impl Gateway {
         let started = match source {
             Source::Job(job) => {
                 let answer = self.state_job(job, Act::Start).await?;
-                serde_json::from_slice(&answer).ok()
+                started(&answer)
             }
             Source::Web(web) => {
                 let body = web.asked();
@@ -348,7 +349,7 @@ impl Gateway {
             return Err(told.clone());
         }
         let answer = self.state_job(source, Act::Start).await;
-        let started = answer.map(|answer| serde_json::from_slice::<Started>(&answer).ok());
+        let started = answer.map(|answer| started(&answer));
         let next = match started {
             Ok(Some(started)) => {
                 self.credentials.renewed(&started);
@@ -428,14 +429,14 @@ fn served(
     Err(Box::pin(refused(status, answer.into_body())))
 }
 
+/// The session that an answer is.
+fn started(answer: &[u8]) -> Option<Started> {
+    let session: JobSession = serde_json::from_slice(answer).ok()?;
+    Some(session.into())
+}
+
 /// Why the gateway refuses, in its own code.
 async fn refused(status: StatusCode, mut body: Incoming) -> GatewayError {
-    #[derive(serde::Deserialize)]
-    struct Problem {
-        code: String,
-        #[serde(default)]
-        title: String,
-    }
     let mut text = Vec::new();
     while let Ok(Some(Ok(frame))) = timeout(IDLE, body.frame()).await {
         let room = limits::STORE_ERROR_BYTES_MAX.saturating_sub(text.len());

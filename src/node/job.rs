@@ -12,6 +12,7 @@ use zeroize::Zeroizing;
 
 use super::credentials::{CredentialsError, read, variable};
 use crate::types::{Clock, Entropy, SecretText, limits};
+use crate::wire::{JobSession, JobStatement};
 
 /// Whom statements are for.
 const AUDIENCE: &str = "kluis";
@@ -187,18 +188,29 @@ impl JobSource {
         let statement = self
             .node
             .state(state, self.clock.as_ref(), self.entropy.as_ref())?;
-        Ok(json!({ "statement": statement }).to_string().into())
+        let stated = serde_json::to_vec(&JobStatement { statement });
+        Ok(stated.unwrap_or_default().into())
     }
 }
 
-/// The gateway's answer to a start.
-#[derive(serde::Deserialize)]
+/// A session as it begins.
 pub(super) struct Started {
     pub(super) access_key_id: String,
     pub(super) secret_access_key: String,
     pub(super) session_token: String,
     /// In seconds from now.
     pub(super) expires_in: u64,
+}
+
+impl From<JobSession> for Started {
+    fn from(mut session: JobSession) -> Self {
+        Self {
+            access_key_id: std::mem::take(&mut session.access_key_id),
+            secret_access_key: std::mem::take(&mut session.secret_access_key),
+            session_token: std::mem::take(&mut session.session_token),
+            expires_in: session.expires_in,
+        }
+    }
 }
 
 impl Drop for Started {

@@ -17,52 +17,12 @@ use super::{DENIED, NodeError, words};
 use crate::manifest::FileEntry;
 use crate::seal::Table;
 use crate::types::limits;
+use crate::wire::{self, KeyRelease, ObjectRun, RenewLeaseRequest, RunsRequest};
 
 /// How long a release or renewal holds.
 const LEASE: Duration = Duration::from_secs(limits::LEASE_SECONDS);
 /// Requests for keys at once: what comes meanwhile goes with the next.
 const REQUESTS: usize = 4;
-
-#[derive(serde::Serialize)]
-struct Wanted<'a> {
-    runs: Vec<Run<'a>>,
-}
-
-#[derive(serde::Serialize)]
-struct Run<'a> {
-    from: &'a str,
-    count: usize,
-}
-
-#[derive(serde::Deserialize)]
-struct Answer {
-    released: Vec<Released>,
-    /// Asked for by name, and erased.
-    #[serde(default)]
-    gone: Vec<String>,
-}
-
-#[derive(serde::Deserialize)]
-struct Released {
-    key: String,
-    table: String,
-}
-
-impl Drop for Released {
-    fn drop(&mut self) {
-        zeroize::Zeroize::zeroize(&mut self.table);
-    }
-}
-
-#[derive(serde::Serialize)]
-struct Open<'a> {
-    open: &'a [String],
-}
-
-#[derive(serde::Deserialize)]
-struct Renewed {
-    refused: Vec<String>,
-}
 
 /// Until when the version may be read, and why not longer.
 #[derive(Clone)]
@@ -333,11 +293,11 @@ impl Keys {
 
     /// Asks for keys; those of what was asked for by name that were erased.
     async fn request(&self, batch: &[(String, usize)]) -> Result<Vec<String>, NodeError> {
-        let runs = batch.iter().map(|(from, count)| Run {
-            from,
+        let runs = batch.iter().map(|(from, count)| ObjectRun {
+            from: from.clone(),
             count: *count,
         });
-        let wanted = Wanted {
+        let wanted = RunsRequest {
             runs: runs.collect(),
         };
         let body = serde_json::to_vec(&wanted).unwrap_or_default();
@@ -352,7 +312,7 @@ impl Keys {
                 Err(error) => tries.again(error).await?,
             }
         };
-        let answer: Answer = serde_json::from_slice(&answer)
+        let answer: KeyRelease = serde_json::from_slice(&answer)
             .map_err(|_not_json| NodeError::Integrity("the gateway's answer is none"))?;
         let mut state = lock(&self.state);
         for mut released in answer.released {
@@ -385,12 +345,15 @@ impl Keys {
         let begin = Instant::now();
         let mut refused = HashSet::new();
         for open in batches {
-            let body = serde_json::to_vec(&Open { open }).unwrap_or_default();
+            let open = RenewLeaseRequest {
+                open: open.to_vec(),
+            };
+            let body = serde_json::to_vec(&open).unwrap_or_default();
             let version = &self.version;
             let asking = version.asking(Method::POST, "lease", version.part(), body.into());
             match version.gateway().once(&asking).await {
                 Ok(answer) => {
-                    if let Ok(renewed) = serde_json::from_slice::<Renewed>(&answer) {
+                    if let Ok(renewed) = serde_json::from_slice::<wire::Lease>(&answer) {
                         refused.extend(renewed.refused);
                     }
                 }

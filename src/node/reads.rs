@@ -7,6 +7,7 @@ use http::Method;
 
 use super::version::Version;
 use crate::types::{ByteRange, limits};
+use crate::wire::{ObjectReads, ReportReadsRequest};
 
 /// Ranges of one file, in order, apart from each other.
 #[derive(Clone, PartialEq, Eq, Debug, Default)]
@@ -48,21 +49,10 @@ impl Touched {
     }
 }
 
-#[derive(serde::Serialize)]
-struct Report {
-    key: String,
-    ranges: Vec<(u64, u64)>,
-}
-
-#[derive(serde::Serialize)]
-struct Batch<'a> {
-    reads: &'a [Report],
-}
-
 /// Reports on their way.
 #[derive(Default)]
 pub struct Reads {
-    waiting: Mutex<(VecDeque<Report>, u64)>,
+    waiting: Mutex<(VecDeque<ObjectReads>, u64)>,
 }
 
 impl Reads {
@@ -75,10 +65,10 @@ impl Reads {
             waiting.1 = waiting.1.saturating_add(1);
         }
         let ranges = touched.ranges().to_vec();
-        waiting.0.push_back(Report { key, ranges });
+        waiting.0.push_back(ObjectReads { key, ranges });
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, (VecDeque<Report>, u64)> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, (VecDeque<ObjectReads>, u64)> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -92,15 +82,16 @@ impl Reads {
     /// Sends what waits; what cannot be sent now waits on, what is refused is in the log as such.
     pub async fn send(&self, version: &Arc<Version>) {
         loop {
-            let batch: Vec<Report> = {
+            let batch = {
                 let mut waiting = self.lock();
                 let count = waiting.0.len().min(limits::RELEASE_KEYS_MAX / 4);
-                waiting.0.drain(..count).collect()
+                let reads: Vec<ObjectReads> = waiting.0.drain(..count).collect();
+                ReportReadsRequest { reads }
             };
-            if batch.is_empty() {
+            if batch.reads.is_empty() {
                 return;
             }
-            let body = serde_json::to_vec(&Batch { reads: &batch }).unwrap_or_default();
+            let body = serde_json::to_vec(&batch).unwrap_or_default();
             let asking = version.asking(Method::POST, "reads", String::new(), body.into());
             match version.gateway().once(&asking).await {
                 Ok(_) => {}
@@ -110,7 +101,7 @@ impl Reads {
                 Err(error) => {
                     tracing::debug!(%error, "reports of reads wait");
                     let mut waiting = self.lock();
-                    for report in batch.into_iter().rev() {
+                    for report in batch.reads.into_iter().rev() {
                         waiting.0.push_front(report);
                     }
                     return;

@@ -21,6 +21,7 @@ use super::opening::Wanted;
 use super::version::Version;
 use crate::store::s3::Dialer;
 use crate::types::{BlobId, limits};
+use crate::wire::{ObjectBlobs, PresignedUrls, UrlsRequest};
 
 /// With the store: short, since the gateway can be asked instead.
 const LINE: Patience = Patience {
@@ -34,29 +35,6 @@ const CHUNK_MAX: Duration = Duration::from_secs(30);
 const REST: Duration = Duration::from_secs(15);
 /// How long before its end a URL is no longer used: clocks differ, and a request takes time.
 const MARGIN: Duration = Duration::from_secs(15);
-
-#[derive(serde::Serialize)]
-struct Asked<'a> {
-    objects: &'a [Object<'a>],
-}
-
-#[derive(serde::Serialize)]
-struct Object<'a> {
-    key: &'a str,
-    blobs: Vec<String>,
-}
-
-#[derive(serde::Deserialize)]
-struct Answer {
-    urls: Vec<Given>,
-    seconds: u64,
-}
-
-#[derive(serde::Deserialize)]
-struct Given {
-    blob: String,
-    url: String,
-}
 
 /// A URL and until when it is used.
 type Url = (Arc<Uri>, Instant);
@@ -128,18 +106,21 @@ impl Straight {
             let missing = blobs.iter().filter(|blob| self.here(blob).is_none());
             let blobs: Vec<String> = missing.map(ToString::to_string).collect();
             if !blobs.is_empty() {
-                wanted.push(Object { key, blobs });
+                wanted.push(ObjectBlobs {
+                    key: (*key).to_owned(),
+                    blobs,
+                });
             }
         }
         if wanted.is_empty() {
             return;
         }
-        let body = serde_json::to_vec(&Asked { objects: &wanted }).unwrap_or_default();
+        let body = serde_json::to_vec(&UrlsRequest { objects: wanted }).unwrap_or_default();
         let asking = version.asking(Method::POST, "urls", String::new(), body.into());
         // The URLs' life counts from before the question.
         let asked = Instant::now();
         let answer = match version.gateway().once(&asking).await {
-            Ok(answer) => serde_json::from_slice::<Answer>(&answer).ok(),
+            Ok(answer) => serde_json::from_slice::<PresignedUrls>(&answer).ok(),
             Err(error) => {
                 tracing::debug!(%error, "no URLs of the store");
                 None

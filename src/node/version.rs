@@ -11,6 +11,7 @@ use super::tree::Place;
 use crate::manifest::{Digest, Entry, Index, Page, PageRef, Part, Root, Scope, SignerKey, digest};
 use crate::seal::{DataKey, open_blob};
 use crate::types::{BucketName, Secret, Timestamp};
+use crate::wire::{PartRoot, VersionList, VersionRoot};
 use bytes::Bytes;
 use data_encoding::BASE64;
 use http::Method;
@@ -28,31 +29,6 @@ pub struct VersionAsk {
     pub root: Option<Digest>,
     /// Of the version only what lies under this; all of it if it is empty.
     pub prefix: String,
-}
-
-#[derive(serde::Deserialize)]
-struct Opened {
-    /// Of a whole version.
-    #[serde(default)]
-    envelope: String,
-    #[serde(default)]
-    index_key: String,
-    /// Of a part.
-    #[serde(default)]
-    part: String,
-    signer: String,
-    #[serde(default)]
-    straight: bool,
-}
-
-#[derive(serde::Deserialize)]
-struct Listed {
-    versions: Vec<Numbered>,
-}
-
-#[derive(serde::Deserialize)]
-struct Numbered {
-    number: u32,
 }
 
 const BAD: NodeError = NodeError::Integrity("the gateway's answer is none");
@@ -83,33 +59,65 @@ pub struct About {
     pub totals: Option<Totals>,
 }
 
-/// A root that the key signed: of the whole, with its digest, or of a part.
-enum Signed {
-    Whole(Root, Digest),
+/// What the gateway opened: of the kind that was asked for.
+enum Opened {
+    Whole(VersionRoot),
+    Part(PartRoot),
+}
+
+impl Opened {
+    fn read(answer: &[u8], prefix: &str) -> Result<Self, NodeError> {
+        let read = if prefix.is_empty() {
+            serde_json::from_slice(answer).map(Self::Whole)
+        } else {
+            serde_json::from_slice(answer).map(Self::Part)
+        };
+        read.map_err(|_not_json| BAD)
+    }
+
+    /// The key that it is said to be signed under.
+    fn signer(&self) -> Result<SignerKey, NodeError> {
+        let (Self::Whole(VersionRoot { signer, .. }) | Self::Part(PartRoot { signer, .. })) = self;
+        signer.parse().map_err(|_text| BAD)
+    }
+
+    const fn straight(&self) -> bool {
+        match self {
+            Self::Whole(root) => root.straight,
+            Self::Part(part) => part.straight,
+        }
+    }
+}
+
+/// A root that the key signed: of the whole, with its digest and the key of its index, or of a
+/// part.
+enum Signed<'a> {
+    Whole(Root, Digest, &'a str),
     Part(Part),
 }
 
-impl Signed {
-    /// What the gateway opened; of the kind that was asked for.
-    fn read(opened: &Opened, signer: SignerKey, prefix: &str) -> Result<Self, NodeError> {
-        if prefix.is_empty() {
-            let (root, digest) = signer.open(&bytes(&opened.envelope)?)?;
-            return Ok(Self::Whole(root, digest));
+impl<'a> Signed<'a> {
+    fn read(opened: &'a Opened, signer: SignerKey) -> Result<Self, NodeError> {
+        match opened {
+            Opened::Whole(whole) => {
+                let (root, digest) = signer.open(&bytes(&whole.envelope)?)?;
+                Ok(Self::Whole(root, digest, &whole.index_key))
+            }
+            Opened::Part(part) => Ok(Self::Part(signer.open_part(&bytes(&part.part)?)?)),
         }
-        Ok(Self::Part(signer.open_part(&bytes(&opened.part)?)?))
     }
 
     /// The digest of the whole version's root.
     const fn digest(&self) -> Digest {
         match self {
-            Self::Whole(_, digest) => *digest,
+            Self::Whole(_, digest, _) => *digest,
             Self::Part(part) => part.whole,
         }
     }
 
     fn about(&self) -> About {
         match self {
-            Self::Whole(root, _) => About {
+            Self::Whole(root, _, _) => About {
                 bucket: root.bucket.clone(),
                 number: root.number,
                 frozen: root.frozen,
@@ -158,10 +166,10 @@ impl Version {
         let path = format!("/.kluis/v1/versions/{}--v{}", ask.bucket, ask.number);
         let query = part_query(&ask.prefix);
         let answer = gateway.ask(&get(format!("{path}/root"), &query)).await?;
-        let opened: Opened = serde_json::from_slice(&answer).map_err(|_not_json| BAD)?;
-        let told: SignerKey = opened.signer.parse().map_err(|_text| BAD)?;
+        let opened = Opened::read(&answer, &ask.prefix)?;
+        let told = opened.signer()?;
         let signer = ask.signer.unwrap_or(told);
-        let what = Signed::read(&opened, signer, &ask.prefix)?;
+        let what = Signed::read(&opened, signer)?;
         let (root, found) = (what.about(), what.digest());
         if root.bucket != ask.bucket || root.number != ask.number {
             return Err(NodeError::Integrity("this is another version"));
@@ -173,7 +181,7 @@ impl Version {
         }
         let piece = gateway.ask(&get(format!("{path}/index"), &query)).await?;
         let index = match &what {
-            Signed::Whole(root, _) => whole_index(root, &opened.index_key, &piece)?,
+            Signed::Whole(root, _, key) => whole_index(root, key, &piece)?,
             Signed::Part(part) => part_index(part, &ask.prefix, &piece)?,
         };
         Ok(Self {
@@ -182,7 +190,7 @@ impl Version {
             root,
             digest: found,
             signer,
-            straight: opened.straight,
+            straight: opened.straight(),
             prefix: ask.prefix.clone(),
             starts: starts(&index),
             index,
@@ -194,7 +202,7 @@ impl Version {
     pub async fn newest(gateway: &Gateway, bucket: &BucketName) -> Result<u32, NodeError> {
         let asking = get(format!("/.kluis/v1/versions/{bucket}"), "");
         let answer = gateway.ask(&asking).await?;
-        let listed: Listed = serde_json::from_slice(&answer).map_err(|_not_json| BAD)?;
+        let listed: VersionList = serde_json::from_slice(&answer).map_err(|_not_json| BAD)?;
         let numbers = listed.versions.iter().map(|version| version.number);
         numbers.max().ok_or(NodeError::Absent)
     }

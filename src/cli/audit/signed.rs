@@ -4,7 +4,6 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use http::Method;
-use serde::Deserialize;
 use serde_json::Value;
 
 use super::super::output::{CliError, Exit, Output};
@@ -15,18 +14,11 @@ use super::{absent, nothing, print, whole};
 use crate::app::system::SystemClock;
 use crate::journal::Filter;
 use crate::types::{Clock as _, ProjectName, Timestamp, limits};
+use crate::wire::RecordPage;
 
 const HOUR_MS: u64 = 60 * 60 * 1_000;
 /// How far back the newest are looked for, one after the other; then everywhere.
 const WINDOWS_MS: [u64; 3] = [HOUR_MS, 24 * HOUR_MS, 30 * 24 * HOUR_MS];
-
-#[derive(Deserialize)]
-struct Page {
-    records: Vec<Value>,
-    next: Option<String>,
-    #[serde(default)]
-    missing: u64,
-}
 
 /// Where the log is asked: of one project.
 fn place(filter: &Filter) -> Result<&ProjectName, CliError> {
@@ -74,7 +66,7 @@ fn read(
         let mut query = query(filter);
         query.push(("limit", limits::COMMAND_PAGE_RECORDS.to_string()));
         query.extend(cursor.clone().map(|cursor| ("cursor", cursor)));
-        let page: Page = signer.ask(Question {
+        let page: RecordPage = signer.ask(Question {
             query,
             bytes_max: limits::COMMAND_PAGE_BYTES_MAX,
             ..Question::of(Method::GET, &path)

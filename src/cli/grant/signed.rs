@@ -2,8 +2,6 @@
 //! vault's own types, or it is no answer: so a table is made of it as of the catalog's own rows.
 
 use http::Method;
-use serde::Deserialize;
-use serde_json::json;
 
 use super::super::cards::HINTS_MAX;
 use super::super::grant_args::GrantArgs;
@@ -16,53 +14,23 @@ use super::{Place, words};
 use crate::policy::{Grant, GrantEffect, Standing, Terms};
 use crate::types::{Action, GrantId, PrincipalId, ProjectName, Timestamp};
 use crate::vault::GrantUse;
+use crate::wire::{self, CreateGrantRequest, GrantList, GrantResponse, ReviewedGrant};
 
-/// A grant as the API tells it (`docs/api.md`).
-#[derive(Deserialize)]
-struct Told {
-    grant: String,
-    project: String,
-    principal: String,
-    role: String,
-    dataset: Option<String>,
-    version: Option<u32>,
-    prefix: String,
-    effect: String,
-    actions: Vec<String>,
-    networks: Vec<String>,
-    partitions: Vec<String>,
-    purpose: Option<String>,
-    permit: Option<String>,
-    starts: String,
-    expires: Option<String>,
-    lapses: Option<String>,
-    standing: String,
-    proposer: Option<String>,
-    approver: Option<String>,
-    created: String,
-    last_used: Option<String>,
-    #[serde(default)]
-    privileged: bool,
-    /// Whether the policy has its role; gateways of before do not say.
-    role_known: Option<bool>,
-    /// Of one grant.
-    lets: Option<Vec<String>>,
-    /// What of it is good for nothing as things stand.
-    #[serde(default)]
-    hints: Vec<String>,
-}
-
-#[derive(Deserialize)]
-struct List {
-    grants: Vec<Told>,
-}
-
-/// A grant, its last use, and what it lets where that was told.
+/// A grant, and what it lets where that was told.
 pub(super) struct Found {
     pub(super) grant: Grant,
-    row: (Option<Timestamp>, bool, bool),
     lets: Option<Vec<Action>>,
     hints: Vec<String>,
+}
+
+impl Found {
+    fn of(told: GrantResponse) -> Result<Self, CliError> {
+        Ok(Self {
+            grant: grant(told.grant)?,
+            lets: lets(told.lets.as_ref())?,
+            hints: told.hints,
+        })
+    }
 }
 
 fn read<T: std::str::FromStr>(text: &str) -> Result<T, CliError> {
@@ -82,57 +50,55 @@ fn moment(text: Option<&String>) -> Result<Option<Timestamp>, CliError> {
     read.transpose()
 }
 
-impl Told {
-    fn found(self) -> Result<Found, CliError> {
-        let at = |text: &String| time(text).map_err(|_unread| no_answer());
-        let standing = match self.standing.as_str() {
-            "proposed" => Standing::Proposed,
-            "approved" => Standing::Approved,
-            _ => return Err(no_answer()),
-        };
-        let effect = match self.effect.as_str() {
-            "allow" => GrantEffect::Allow,
-            "deny" => GrantEffect::Deny,
-            _ => return Err(no_answer()),
-        };
-        let proposer: Option<PrincipalId> = some(self.proposer.as_ref())?;
-        // A proposal has no approver; its place is its proposer's, as in the catalog.
-        let approver = some(self.approver.as_ref())?.or_else(|| proposer.clone());
-        let grant = Grant {
-            id: read(&self.grant)?,
-            project: read(&self.project)?,
-            principal: read(&self.principal)?,
-            role: self.role,
-            dataset: some(self.dataset.as_ref())?,
-            prefix: self.prefix,
-            effect,
-            purpose: self.purpose,
-            permit: self.permit,
-            starts: at(&self.starts)?,
-            expires: moment(self.expires.as_ref())?,
-            approver: approver.ok_or_else(no_answer)?,
-            created: at(&self.created)?,
-            terms: Terms {
-                version: self.version,
-                actions: all(&self.actions)?,
-                networks: all(&self.networks)?,
-                partitions: all(&self.partitions)?,
-                standing,
-                lapses: moment(self.lapses.as_ref())?,
-                proposer,
+/// A grant out of an answer.
+fn grant(told: wire::Grant) -> Result<Grant, CliError> {
+    let at = |text: &String| time(text).map_err(|_unread| no_answer());
+    let proposer: Option<PrincipalId> = some(told.proposer.as_ref())?;
+    // A proposal has no approver; its place is its proposer's, as in the catalog.
+    let approver = some(told.approver.as_ref())?.or_else(|| proposer.clone());
+    Ok(Grant {
+        id: read(&told.grant)?,
+        project: read(&told.project)?,
+        principal: read(&told.principal)?,
+        role: told.role,
+        dataset: some(told.dataset.as_ref())?,
+        prefix: told.prefix,
+        effect: match told.effect {
+            wire::GrantEffect::Allow => GrantEffect::Allow,
+            wire::GrantEffect::Deny => GrantEffect::Deny,
+        },
+        purpose: told.purpose,
+        permit: told.permit,
+        starts: at(&told.starts)?,
+        expires: moment(told.expires.as_ref())?,
+        approver: approver.ok_or_else(no_answer)?,
+        created: at(&told.created)?,
+        terms: Terms {
+            version: told.version,
+            actions: all(&told.actions)?,
+            networks: all(&told.networks)?,
+            partitions: all(&told.partitions)?,
+            standing: match told.standing {
+                wire::GrantState::Proposed => Standing::Proposed,
+                wire::GrantState::Approved => Standing::Approved,
             },
-        };
-        Ok(Found {
-            grant,
-            row: (
-                moment(self.last_used.as_ref())?,
-                self.privileged,
-                self.role_known.unwrap_or(true),
-            ),
-            lets: self.lets.map(|texts| all(&texts)).transpose()?,
-            hints: self.hints,
-        })
-    }
+            lapses: moment(told.lapses.as_ref())?,
+            proposer,
+        },
+    })
+}
+
+fn reviewed(told: ReviewedGrant) -> Result<GrantUse, CliError> {
+    Ok(GrantUse {
+        grant: grant(told.grant)?,
+        used: moment(told.last_used.as_ref())?,
+        privileged: told.privileged,
+        known: told.role_known,
+    })
+}
+
+fn lets(told: Option<&Vec<String>>) -> Result<Option<Vec<Action>>, CliError> {
+    told.map(|texts| all(texts)).transpose()
 }
 
 /// Makes a grant, once who signs has seen what it is; or proposes one.
@@ -146,8 +112,7 @@ pub(super) fn create(
         .map_err(|error| error.hint("`--propose` asks for it in the signer's name"))?;
     let path = ["projects", ask.project.as_str(), "grants"];
     let post = |dry_run: bool| -> Result<Found, CliError> {
-        let told: Told = signer.say((Method::POST, &path), body(ask, dry_run))?;
-        told.found()
+        Found::of(signer.say((Method::POST, &path), &request(ask, dry_run))?)
     };
     let would = post(true)?;
     if !ask.propose {
@@ -156,27 +121,24 @@ pub(super) fn create(
     Ok(post(false)?.grant.id)
 }
 
-fn body(ask: &GrantArgs, dry_run: bool) -> serde_json::Value {
-    let actions: Vec<&str> = ask.action.iter().map(|action| action.as_str()).collect();
-    let networks: Vec<String> = ask.network.iter().map(ToString::to_string).collect();
-    let partitions: Vec<String> = ask.partition.iter().map(ToString::to_string).collect();
-    json!({
-        "principal": ask.to.as_str(),
-        "role": ask.role,
-        "dataset": ask.dataset.as_ref().map(ToString::to_string),
-        "version": ask.version,
-        "prefix": ask.prefix,
-        "deny": ask.deny,
-        "actions": actions,
-        "networks": networks,
-        "partitions": partitions,
-        "purpose": ask.purpose,
-        "permit": ask.permit,
-        "starts": ask.starts.map(|time| time.to_string()),
-        "expires": ask.expires.map(|time| time.to_string()),
-        "propose": ask.propose,
-        "dry_run": dry_run,
-    })
+fn request(ask: &GrantArgs, dry_run: bool) -> CreateGrantRequest {
+    CreateGrantRequest {
+        principal: ask.to.to_string(),
+        role: ask.role.clone(),
+        dataset: ask.dataset.as_ref().map(ToString::to_string),
+        version: ask.version,
+        prefix: ask.prefix.clone(),
+        deny: ask.deny,
+        actions: ask.action.iter().map(ToString::to_string).collect(),
+        networks: ask.network.iter().map(ToString::to_string).collect(),
+        partitions: ask.partition.iter().map(ToString::to_string).collect(),
+        purpose: ask.purpose.clone(),
+        permit: ask.permit.clone(),
+        starts: ask.starts.map(|time| time.to_string()),
+        expires: ask.expires.map(|time| time.to_string()),
+        propose: ask.propose,
+        dry_run,
+    }
 }
 
 /// Tells in two sentences what a grant is, and asks where somebody can answer.
@@ -196,26 +158,20 @@ fn agree(found: &Found, asked: &str, yes: bool, output: &mut Output) -> Result<(
 /// The grants of a project that who signs may see.
 pub(super) fn list(project: &ProjectName, signer: &Signer) -> Result<Vec<GrantUse>, CliError> {
     let path = ["projects", project.as_str(), "grants"];
-    let told: List = signer.ask(Question::of(Method::GET, &path))?;
-    let rows = told.grants.into_iter().map(|told| {
-        let Found { grant, row, .. } = told.found()?;
-        let (used, privileged, known) = row;
-        Ok(GrantUse {
-            grant,
-            used,
-            privileged,
-            known,
-        })
-    });
-    rows.collect()
+    let told: GrantList = signer.ask(Question::of(Method::GET, &path))?;
+    told.grants.into_iter().map(reviewed).collect()
 }
 
 /// One grant.
 pub(super) fn find((project, id): Place<'_>, signer: &Signer) -> Result<Found, CliError> {
     let id_text = id.to_string();
     let path = ["projects", project.as_str(), "grants", &id_text];
-    let told: Told = signer.ask(Question::of(Method::GET, &path))?;
-    let found = told.found()?;
+    let told: ReviewedGrant = signer.ask(Question::of(Method::GET, &path))?;
+    let found = Found {
+        lets: lets(told.lets.as_ref())?,
+        hints: Vec::new(),
+        grant: reviewed(told)?.grant,
+    };
     // What is approved next is what was shown.
     if found.grant.id != id || found.grant.project != *project {
         return Err(no_answer());
@@ -242,8 +198,7 @@ pub(super) fn approve(
 fn settle((project, id): Place<'_>, verb: &str, signer: &Signer) -> Result<(), CliError> {
     let id_text = id.to_string();
     let path = ["projects", project.as_str(), "grants", &id_text, verb];
-    let told: Told = signer.ask(Question::of(Method::POST, &path))?;
-    let settled = told.found()?.grant;
+    let settled = Found::of(signer.ask(Question::of(Method::POST, &path))?)?.grant;
     if settled.id == id && settled.terms.standing == Standing::Approved {
         Ok(())
     } else {
@@ -278,7 +233,7 @@ pub(super) fn review(
 
 #[cfg(test)]
 mod tests {
-    use serde_json::Value;
+    use serde_json::{Value, json};
 
     use super::*;
 
@@ -293,17 +248,21 @@ mod tests {
         })
     }
 
-    fn found(value: Value) -> Option<Found> {
-        serde_json::from_value::<Told>(value).ok()?.found().ok()
+    /// The same answer as each of the two that tell a grant, or an error of either.
+    fn found(value: Value) -> Option<(Found, GrantUse)> {
+        let one: GrantResponse = serde_json::from_value(value.clone()).ok()?;
+        let reviewed_one: ReviewedGrant = serde_json::from_value(value).ok()?;
+        Some((Found::of(one).ok()?, reviewed(reviewed_one).ok()?))
     }
 
     #[test]
     fn an_answer_becomes_a_grant() {
-        let found = found(answer()).expect("a grant");
+        let (found, row) = found(answer()).expect("a grant");
         assert_eq!(found.grant.prefix, "adults/");
         assert_eq!(found.grant.terms.networks.len(), 1);
         assert_eq!(found.grant.starts.to_string(), "2027-01-01T00:00:00.001Z");
-        assert!(found.lets.is_none() && !found.row.1);
+        assert!(found.lets.is_none());
+        assert!(!row.privileged && row.known && row.used.is_none());
     }
 
     #[test]

@@ -381,17 +381,14 @@ pub(super) fn whoami(
     let signer = Signer::known(credentials.as_deref(), environment, output)?;
     let (principal, acts_for) = signer.person();
     // A session's file says until when without the gateway, too.
-    let until = match signer.told("expires") {
-        Value::String(end) => Some(end.clone()),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::Array(_) | Value::Object(_) => {
-            (!until.is_empty()).then_some(until)
-        }
-    };
-    let scope = signer.told("scope");
+    let told = signer.identity();
+    let until = Some(until).filter(|until| !until.is_empty());
+    let until = told.expires.clone().or(until);
+    let scope = json!(told.scope);
     let shown = if output.is_json() {
-        scope.clone()
+        scope
     } else {
-        json!(reach(scope, signer.tells("scope")))
+        json!(reach(&scope, signer.tells("scope")))
     };
     // In the words of `kluis credential list`.
     let lasts = until.is_none() && signer.tells("expires") && !output.is_json();
@@ -400,10 +397,10 @@ pub(super) fn whoami(
         "principal": principal,
         "acts_for": acts_for,
         "until": until,
-        "groups": signer.told("groups"),
+        "groups": told.groups,
         "scope": shown,
-        "acr": signer.told("acr"),
-        "amr": signer.told("amr"),
+        "acr": told.acr,
+        "amr": told.amr,
     }))?;
     Ok(Exit::Done)
 }
