@@ -34,6 +34,7 @@ pub use ask::Ask;
 pub use datasets::dataset;
 pub use endpoint::{Endpoint, Found};
 pub use log_terms::log_terms;
+pub use openapi::document;
 pub use versions::version;
 
 use crate::vault::Vault;

@@ -14,6 +14,7 @@ mod partitions;
 mod people;
 mod proofs;
 mod records;
+mod schema;
 mod sts;
 mod table;
 mod versions;

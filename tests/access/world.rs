@@ -28,6 +28,8 @@ use kluis::types::{Clock, GrantId, KeyScope, PrincipalId, ProjectName, Timestamp
 use kluis::vault::{Call, LabelRules, NewCredential, Parts, ReviewTimes, Settings, Vault};
 use ring::digest;
 
+use crate::schema;
+
 /// The log's name.
 const ORIGIN: &str = "kluis/test";
 pub(crate) const DAY_MS: u64 = 86_400_000;
@@ -422,11 +424,18 @@ impl World {
             asked.method,
             asked.uri
         );
-        Got {
+        let got = Got {
             status: parts.status.as_u16(),
             headers: parts.headers,
             body: String::from_utf8_lossy(&bytes).into_owned(),
-        }
+        };
+        let kind = got.headers.get("content-type");
+        let kind = kind.and_then(|kind| kind.to_str().ok()).unwrap_or_default();
+        schema::held(
+            (asked.method, &asked.uri, &asked.body),
+            (got.status, kind, &got.body),
+        );
+        got
     }
 
     /// The newest intent in the log.
