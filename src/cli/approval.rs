@@ -1,15 +1,16 @@
 //! `kluis approval`: acts that take two persons.
 
 use http::Method;
-use serde_json::{Value, json};
+use serde::de::DeserializeOwned;
 
 use super::approval_args::ApprovalCommand;
 use super::output::{CliError, Exit, Output};
-use super::remote::{Caller, Question, list, text};
+use super::remote::{Caller, Question, body};
 use super::values::Spot;
-use super::way::{Signer, no_answer};
+use super::way::Signer;
 use crate::config::Environment;
 use crate::types::{ActKind, ApprovalId, ProjectName, limits};
+use crate::wire::{Approval, ApprovalList, AskApprovalRequest, BreakGlassGrant, NoticeList};
 
 const COLUMNS: [&str; 7] = [
     "approval", "state", "summary", "asker", "approver", "due", "reason",
@@ -35,18 +36,21 @@ pub(super) fn run(
         }
         ApprovalCommand::List { project, .. } => {
             let path = ["projects", project.as_str(), "approvals"];
-            let all: Value = signer.ask(Question::of(Method::GET, &path))?;
-            let rows: Vec<_> = list(&all, "approvals")?.iter().map(cells).collect();
+            let told: ApprovalList = signer.ask(Question::of(Method::GET, &path))?;
+            let rows: Vec<_> = told.approvals.into_iter().map(cells).collect();
             output.rows(COLUMNS, &rows)?;
         }
         ApprovalCommand::Show {
             project, approval, ..
-        } => output.record(&step(&signer, (project, *approval), Step::Look)?)?,
+        } => {
+            let row: Approval = step(&signer, (project, *approval), Step::Look)?;
+            output.record(&body(&row)?)?;
+        }
         ApprovalCommand::Approve {
             project, approval, ..
         } => {
             let row = step(&signer, (project, *approval), Step::Take("approve"))?;
-            output.rows(COLUMNS, &[cells(&row)])?;
+            output.rows(COLUMNS, &[cells(row)])?;
             output.note("approved: the requester can carry it out once within 24 hours");
             output.hint(
                 "`kluis approval break-glass` does an emergency, `kluis key erase` on the vault's \
@@ -58,19 +62,20 @@ pub(super) fn run(
             project, approval, ..
         } => {
             let row = step(&signer, (project, *approval), Step::Take("refuse"))?;
-            output.rows(COLUMNS, &[cells(&row)])?;
+            output.rows(COLUMNS, &[cells(row)])?;
         }
         ApprovalCommand::BreakGlass {
             project, approval, ..
         } => {
-            let broken = step(&signer, (project, *approval), Step::Take("break-glass"))?;
-            output.record(&broken)?;
+            let way = Step::Take("break-glass");
+            let broken: BreakGlassGrant = step(&signer, (project, *approval), way)?;
+            output.record(&body(&broken)?)?;
         }
         ApprovalCommand::Withdraw {
             project, approval, ..
         } => {
             let row = step(&signer, (project, *approval), Step::Withdraw)?;
-            output.rows(COLUMNS, &[cells(&row)])?;
+            output.rows(COLUMNS, &[cells(row)])?;
         }
     }
     Ok(Exit::Done)
@@ -82,17 +87,14 @@ fn ask(
     output: &mut Output,
 ) -> Result<(), CliError> {
     let Spot { project, dataset } = place;
-    let terms = terms
-        .iter()
-        .map(|(name, value)| (name.clone(), json!(value)));
-    let body = json!({
-        "act": act.as_str(),
-        "dataset": dataset.as_ref().map(ToString::to_string),
-        "terms": terms.collect::<serde_json::Map<String, Value>>(),
-        "reason": reason,
-    });
+    let request = AskApprovalRequest {
+        act: act.to_string(),
+        dataset: dataset.as_ref().map(ToString::to_string),
+        terms: terms.iter().cloned().collect(),
+        reason: reason.to_owned(),
+    };
     let path = ["projects", project.as_str(), "approvals"];
-    let asked = signer.say::<Value>((Method::POST, &path), &body);
+    let asked = signer.say::<Approval>((Method::POST, &path), &request);
     let asked = asked.map_err(|error| {
         if error.message().starts_with(WRONG_TERMS) {
             error.hint(means(act))
@@ -100,11 +102,8 @@ fn ask(
             error
         }
     })?;
-    if !is_act(&asked) {
-        return Err(no_answer());
-    }
-    output.rows(COLUMNS, &[cells(&asked)])?;
-    let id = text(&asked, "approval");
+    let id = asked.approval.clone();
+    output.rows(COLUMNS, &[cells(asked)])?;
     output.note("nothing is done until another person approves it, within 72 hours");
     output.hint(&format!(
         "the other person runs `kluis approval approve {project} {id} --credentials FILE`"
@@ -143,11 +142,11 @@ enum Step {
     Withdraw,
 }
 
-fn step(
+fn step<T: DeserializeOwned>(
     signer: &Signer,
     (project, approval): (&ProjectName, ApprovalId),
     step: Step,
-) -> Result<Value, CliError> {
+) -> Result<T, CliError> {
     let id = approval.to_string();
     let (method, verb) = match step {
         Step::Look => (Method::GET, None),
@@ -156,20 +155,19 @@ fn step(
     };
     let path = ["projects", project.as_str(), "approvals", &id];
     let path: Vec<&str> = path.into_iter().chain(verb).collect();
-    let told: Value = signer.ask(Question::of(method, &path))?;
-    is_act(&told).then_some(told).ok_or_else(no_answer)
+    signer.ask(Question::of(method, &path))
 }
 
-/// Whether an answer tells of an act, or of what one opened.
-fn is_act(told: &Value) -> bool {
-    let names = ["approval", "grant"];
-    names
-        .into_iter()
-        .any(|name| told.get(name).is_some_and(Value::is_string))
-}
-
-fn cells(row: &Value) -> [String; 7] {
-    COLUMNS.map(|name| text(row, name))
+fn cells(row: Approval) -> [String; 7] {
+    [
+        row.approval,
+        row.state,
+        row.summary,
+        row.asker,
+        row.approver.unwrap_or_default(),
+        row.due,
+        row.reason,
+    ]
 }
 
 /// What the caller was told of her datasets.
@@ -180,9 +178,12 @@ pub(super) fn notices(
 ) -> Result<Exit, CliError> {
     const NOTICES: [&str; 4] = ["at", "project", "dataset", "text"];
     let signer = Signer::of(caller, environment, output)?;
-    let all: Value = signer.ask(Question::of(Method::GET, &["notices"]))?;
-    let cells = |row: &Value| NOTICES.map(|name| text(row, name));
-    let rows: Vec<_> = list(&all, "notices")?.iter().map(cells).collect();
+    let told: NoticeList = signer.ask(Question::of(Method::GET, &["notices"]))?;
+    let rows = told.notices.into_iter().map(|row| {
+        let dataset = row.dataset.unwrap_or_default();
+        [row.at, row.project, dataset, row.text]
+    });
+    let rows: Vec<_> = rows.collect();
     output.rows(NOTICES, &rows)?;
     Ok(Exit::Done)
 }

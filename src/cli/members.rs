@@ -2,17 +2,17 @@
 //! for whoever grants to it.
 
 use http::Method;
-use serde_json::Value;
 
 use super::open::{Desk, absent, collect};
 use super::output::{CliError, Exit, Output};
 use super::principal;
-use super::remote::{Question, list as list_of, text};
+use super::remote::Question;
 use super::scim::rows;
 use super::way::{Signed, Signer, Way, no_answer};
 use crate::catalog::{RosterKind, RosterRow, SharedCatalog};
 use crate::types::{PrincipalId, PrincipalKind, ProjectName, limits};
 use crate::vault::VisaTerms;
+use crate::wire::GroupMembers;
 
 /// Pages that are asked for at most: a group of a million.
 const PAGES_MAX: usize = 1_000;
@@ -146,22 +146,21 @@ fn there(
     };
     let mut after: Option<String> = None;
     for _ in 0..PAGES_MAX {
-        let told: Value = signer.ask(Question {
+        let told: GroupMembers = signer.ask(Question {
             query: after.iter().map(|name| ("after", name.clone())).collect(),
             ..Question::of(Method::GET, &path)
         })?;
-        let cells = |row: &Value| {
+        let rows = told.members.into_iter().map(|row| {
+            let (acts_for, name) = (row.acts_for, row.name);
             [
-                text(row, "principal"),
-                text(row, "kind"),
-                text(row, "acts_for"),
-                text(row, "name"),
+                row.principal,
+                row.kind,
+                acts_for.unwrap_or_default(),
+                name.unwrap_or_default(),
             ]
-        };
-        seen.members
-            .extend(list_of(&told, "members")?.iter().map(cells));
-        let next = text(&told, "next");
-        if !next.is_empty() {
+        });
+        seen.members.extend(rows);
+        if let Some(next) = told.next {
             // Who is led back has been told all that there is, or is led about.
             if after.as_ref().is_some_and(|before| *before >= next) {
                 return Err(no_answer());
@@ -169,18 +168,14 @@ fn there(
             after = Some(next);
             continue;
         }
-        let organisation = text(&told, "organisation");
-        if !organisation.is_empty() {
-            seen.also.push(by_organisation(&organisation));
-        }
-        for row in list_of(&told, "claims")? {
-            seen.also
-                .push(by_claim(&text(row, "issuer"), &text(row, "claim")));
-        }
-        for row in list_of(&told, "visas")? {
-            seen.also
-                .push(by_visa(&text(row, "issuer"), &text(row, "value")));
-        }
+        let organisation = told.organisation.as_deref().map(by_organisation);
+        seen.also.extend(organisation);
+        let claims = told.claims.iter();
+        seen.also
+            .extend(claims.map(|row| by_claim(&row.issuer, &row.claim)));
+        let visas = told.visas.iter();
+        seen.also
+            .extend(visas.map(|row| by_visa(&row.issuer, &row.value)));
         return Ok(seen);
     }
     Err(no_answer())

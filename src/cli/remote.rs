@@ -14,7 +14,6 @@ use serde_json::Value;
 
 use super::output::{CliError, Exit};
 use super::serve::runtime;
-use super::way::no_answer;
 use crate::node::{Asking, Credentials, GatewayError, NO_AUTHORITY};
 use crate::types::limits;
 
@@ -179,18 +178,6 @@ pub(super) fn is_there(error: &CliError) -> bool {
     error
         .message()
         .starts_with("the gateway refuses: 409 Exists")
-}
-
-/// A text member of an answer; empty for none.
-pub(super) fn text(value: &Value, name: &str) -> String {
-    let found = value.get(name).and_then(Value::as_str);
-    found.unwrap_or_default().to_owned()
-}
-
-/// The members of an answer's list.
-pub(super) fn list<'a>(value: &'a Value, name: &str) -> Result<&'a [Value], CliError> {
-    let found = value.get(name).and_then(Value::as_array);
-    found.map(Vec::as_slice).ok_or_else(no_answer)
 }
 
 #[cfg(test)]
