@@ -287,7 +287,7 @@ fn an_answers_texts_cannot_steer_a_terminal() {
             "stage": "{evil}", "next_stage": "{evil}"}}"#
     );
     let version = format!(
-        r#"{{"version": "icu/ecg@1{evil}", "objects": 1, "bytes": 1, "published": "{evil}",
+        r#"{{"version": "icu/ecg@1{evil}", "number": 1, "objects": 1, "bytes": 1, "published": "{evil}",
             "publisher": "{evil}", "root": "{evil}", "signer": "{evil}", "hidden": 3}}"#
     );
     let record = format!(
@@ -295,7 +295,23 @@ fn an_answers_texts_cannot_steer_a_terminal() {
             "outcome": {{"detail": "{evil}", "reason": "{evil}"}}, "client": {{"ip": "{evil}"}},
             "object": {{"project": "{evil}", "dataset": "{evil}", "key": "{evil}"}}}}"#
     );
-    let cases: [(&[&str], String); 9] = [
+    let approval = format!(
+        r#"{{"approval": "{evil}", "act": "{evil}", "project": "{evil}", "dataset": "{evil}",
+            "terms": {{"{evil}": "{evil}"}}, "reason": "{evil}", "summary": "{evil}",
+            "state": "{evil}", "asker": "{evil}", "approver": "{evil}", "asked": "{evil}",
+            "due": "{evil}"}}"#
+    );
+    let notice = format!(
+        r#"{{"notice": "{evil}", "at": "{evil}", "project": "{evil}", "dataset": null,
+            "text": "{evil}"}}"#
+    );
+    let members = format!(
+        r#"{{"members": [{{"principal": "{evil}", "kind": "{evil}", "acts_for": "{evil}",
+            "name": "{evil}"}}], "next": null, "organisation": "{evil}",
+            "claims": [{{"issuer": "{evil}", "claim": "{evil}"}}],
+            "visas": [{{"issuer": "{evil}", "type": "{evil}", "value": "{evil}"}}]}}"#
+    );
+    let cases: [(&[&str], String); 13] = [
         (COMMANDS[0], format!(r#"{{"grants": [{grant}]}}"#)),
         (COMMANDS[1], grant.clone()),
         (COMMANDS[3], format!(r#"{{"grants": [{grant}]}}"#)),
@@ -308,6 +324,10 @@ fn an_answers_texts_cannot_steer_a_terminal() {
             COMMANDS[11],
             format!(r#"{{"records": [{record}], "next": null, "open": 0}}"#),
         ),
+        (COMMANDS[13], format!(r#"{{"approvals": [{approval}]}}"#)),
+        (COMMANDS[14], approval),
+        (COMMANDS[19], format!(r#"{{"notices": [{notice}]}}"#)),
+        (COMMANDS[21], members),
     ];
     for (command, body) in cases {
         let liar = Liar::telling(Lie::Answer("200 OK", body));
