@@ -136,7 +136,7 @@ impl Signer {
     }
 
     /// All that it told of the signer.
-    pub(super) const fn identity(&self) -> &Identity {
+    pub(super) fn identity(&self) -> &Identity {
         &self.person
     }
 

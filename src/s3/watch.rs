@@ -158,9 +158,9 @@ impl<B> Watched<B> {
         }
     }
 
-    /// Whether nothing has come for too long, counted from when the wait begins, or the time for all
-    /// of it is over. The timer is set anew when it fires, not for each wait: a fast body waits
-    /// thousands of times.
+    /// Whether nothing has come for too long, counted from when the wait begins, or the time for
+    /// all of it is over. The timer is set anew when it fires, not for each wait: a fast body
+    /// waits thousands of times.
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let idle = self.watch.want.idle;
         let since = *self.waits.get_or_insert_with(Instant::now);

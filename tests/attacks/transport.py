@@ -248,7 +248,7 @@ def _():
         stream.close()
 
 
-@check("2,560 short bodies that never end, of who may do nothing, hold less than 96 MiB", when=os.environ.get("KLUIS_PID"))
+@check("2,560 short bodies that never end, of a caller who may do nothing, hold less than 96 MiB", when=os.environ.get("KLUIS_PID"))
 def _():
     body = f"<Delete><Object><Key>{PREFIX}none</Key></Object></Delete>".encode()
     md5 = {"content-md5": base64.b64encode(hashlib.md5(body).digest()).decode()}

@@ -34,6 +34,10 @@ async fn hold(edge: &S3Edge, bodies: usize, bytes: usize) -> Vec<JoinHandle<(u16
         let (edge, stalled) = (edge.clone(), deletion(KEY, bytes, false));
         tokio::spawn(async move { read(edge.serve(stalled).await).await })
     });
+    #[expect(
+        clippy::needless_collect,
+        reason = "all of them begin before one looks"
+    )]
     let crowd: Vec<_> = crowd.collect();
     for _ in 0..200 {
         tokio::task::yield_now().await;
