@@ -397,6 +397,14 @@ pub trait Catalog: Send + Sync + 'static {
         before: Timestamp,
         limit: usize,
     ) -> Result<Vec<PublicationRow>, CatalogError>;
+    /// What of one dataset was frozen and is no version, in order of identity, those after `after`,
+    /// at most `limit` and [`limits::PAGE_ENTRIES_MAX`].
+    async fn unissued(
+        &self,
+        dataset: &DatasetId,
+        after: Option<PublicationId>,
+        limit: usize,
+    ) -> Result<Vec<PublicationRow>, CatalogError>;
     /// One object of a frozen dataset; its `dataset` is the one that was frozen.
     async fn frozen(
         &self,
@@ -476,12 +484,14 @@ pub trait Catalog: Send + Sync + 'static {
         id: &KeyWorkId,
         limit: usize,
     ) -> Result<(Vec<BlobId>, u64), CatalogError>;
-    /// Current and older objects of a dataset in order of key, those of keys after `after`, at most
-    /// about `limit`: the versions of one key are never parted.
+    /// Current and older objects of a dataset in order of key and then of version, those after
+    /// `after`, at most `limit` and [`limits::PAGE_ENTRIES_MAX`], and fewer, at least one, where
+    /// their part tables reach [`limits::PAGE_BYTES_MAX`]: who reads all reads until there is none.
+    /// A write that becomes an older version keeps its place in this order.
     async fn writes(
         &self,
         dataset: &DatasetId,
-        after: &str,
+        after: Option<(&ObjectKey, VersionId)>,
         limit: usize,
     ) -> Result<Vec<ObjectRow>, CatalogError>;
 

@@ -5,7 +5,7 @@ use super::Vault;
 use super::error::{ErrorKind, VaultError};
 use super::objects::reading::Plaintext;
 use crate::catalog::ObjectRow;
-use crate::types::{BucketName, ByteRange, limits};
+use crate::types::{BucketName, ByteRange, ObjectKey, VersionId, limits};
 
 /// Names of what does not open that are told; the count is whole.
 const TOLD_MAX: usize = 20;
@@ -34,15 +34,16 @@ impl Vault {
         while let Some(dataset) = all.next().await? {
             found.datasets = found.datasets.saturating_add(1);
             progress(&format!("reading {}", dataset.bucket));
-            let mut key = String::new();
+            let mut last: Option<(ObjectKey, VersionId)> = None;
             loop {
-                let rows = self
-                    .catalog
-                    .writes(&dataset.id, &key, limits::PAGE_ENTRIES_MAX)
-                    .await?;
-                let Some(last) = rows.last() else { break };
-                last.key.as_str().clone_into(&mut key);
+                let after = last.as_ref().map(|(key, version)| (key, *version));
+                let page = limits::PAGE_ENTRIES_MAX;
+                let rows = self.catalog.writes(&dataset.id, after, page).await?;
                 self.drill_rows(&dataset.bucket, &rows, &mut found).await?;
+                let Some(end) = rows.into_iter().next_back() else {
+                    break;
+                };
+                last = Some((end.key, end.version));
             }
             for version in self.versions_of(&dataset.id).await? {
                 self.drill_frozen(&dataset.bucket, &version.id, &mut found)

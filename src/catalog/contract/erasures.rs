@@ -5,10 +5,12 @@ use bytes::Bytes;
 use super::samples::*;
 use super::{on_each, refused};
 use crate::catalog::{
-    Attached, BlobUse, Conflict, EraseScope, Issue, KeyWorkRow, MarkerRow, Mutation,
+    Attached, BlobUse, Conflict, EraseScope, Issue, KeyWorkRow, MarkerRow, Mutation, ObjectRow,
     PublicationRow, SharedCatalog, Tally, WorkEnd,
 };
-use crate::types::{KeyWorkId, ObjectKey, PublicationId, VersionName};
+use crate::types::{
+    KeyWorkId, ObjectKey, PublicationId, VersionId, VersionName, Versioning, limits,
+};
 
 fn publish(of: u32, number: u32) -> Vec<Mutation> {
     let publication = PublicationId::from_bytes(id(of));
@@ -179,9 +181,104 @@ async fn markers_alone_are_no_end_of_the_writes() {
         }
         let last = put(object(9, "b"), fresh(&[9]));
         catalog.commit(vec![last]).await.unwrap();
-        let page = catalog.writes(&DATASET, "", 2).await.unwrap();
+        let page = catalog.writes(&DATASET, None, 2).await.unwrap();
         let keys: Vec<&str> = page.iter().map(|row| row.key.as_str()).collect();
         assert_eq!(keys, ["b"]);
+    })
+    .await;
+}
+
+/// A rotation reads them, of all keys or of one: large tables are no page that kills it. What is
+/// overwritten between two pages is met all the same, and once.
+#[tokio::test]
+async fn a_page_of_writes_ends_early() {
+    on_each(|catalog| async move {
+        furnish(&catalog).await;
+        let versions = Mutation::SetVersioning {
+            dataset: DATASET,
+            state: Versioning::Enabled,
+        };
+        catalog.commit(vec![versions]).await.unwrap();
+        let large = |number, key: &str| ObjectRow {
+            sealed_table: vec![5; limits::PAGE_BYTES_MAX / 2 + 1].into(),
+            ..object(number, key)
+        };
+        for (number, key) in [(3, "a"), (5, "a"), (4, "a"), (1, "b"), (2, "c")] {
+            let written = put(large(number, key), fresh(&[number]));
+            catalog.commit(vec![written]).await.unwrap();
+        }
+        for (limit, most) in [(1_000, 2), (1, 1)] {
+            let mut seen: Vec<(ObjectKey, VersionId)> = Vec::new();
+            loop {
+                let after = seen.last().map(|(key, version)| (key, *version));
+                let page = catalog.writes(&DATASET, after, limit).await.unwrap();
+                assert!(page.len() <= most, "{}", page.len());
+                if page.is_empty() {
+                    break;
+                }
+                seen.extend(page.into_iter().map(|row| (row.key, row.version)));
+                if limit == 1 && seen.len() == 2 {
+                    let newer = put(object(9, "b"), fresh(&[9]));
+                    catalog.commit(vec![newer]).await.unwrap();
+                }
+            }
+            let named = |(key, number): (&str, u32)| (key.parse().unwrap(), version(number));
+            let mut expected: Vec<(ObjectKey, VersionId)> =
+                [("a", 3), ("a", 4), ("a", 5), ("b", 1), ("c", 2)]
+                    .map(named)
+                    .into();
+            if limit == 1 {
+                expected.insert(4, named(("b", 9)));
+            }
+            assert_eq!(seen, expected);
+        }
+    })
+    .await;
+}
+
+/// A rotation seals again what is being published, however much of others is.
+#[tokio::test]
+async fn what_is_being_published_is_found_by_its_dataset() {
+    on_each(|catalog| async move {
+        furnish(&catalog).await;
+        let other = dataset(77, "icu", "other");
+        catalog
+            .commit(vec![Mutation::CreateDataset(other.clone())])
+            .await
+            .unwrap();
+        let freeze = |number: u32, dataset| {
+            Mutation::Freeze(PublicationRow {
+                id: PublicationId::from_bytes(id(number)),
+                dataset,
+                publisher: "ann".parse().unwrap(),
+                frozen: at(number.into()),
+                issue: None,
+            })
+        };
+        let mut all: Vec<Mutation> = (100..110).map(|number| freeze(number, other.id)).collect();
+        all.extend([
+            freeze(201, DATASET),
+            freeze(203, DATASET),
+            freeze(202, DATASET),
+        ]);
+        catalog.commit(all).await.unwrap();
+        catalog.commit(publish(200, 1)).await.unwrap();
+        let mut seen: Vec<PublicationId> = Vec::new();
+        loop {
+            let page = catalog
+                .unissued(&DATASET, seen.last().copied(), 2)
+                .await
+                .unwrap();
+            assert!(page.len() <= 2);
+            if page.is_empty() {
+                break;
+            }
+            seen.extend(page.iter().map(|row| row.id));
+        }
+        assert_eq!(
+            seen,
+            [201, 202, 203].map(|number| PublicationId::from_bytes(id(number)))
+        );
     })
     .await;
 }

@@ -85,7 +85,7 @@ async fn there(catalog: &SharedCatalog) -> Option<DatasetRow> {
 }
 
 async fn keys(catalog: &SharedCatalog) -> Vec<String> {
-    let rows = catalog.writes(&DATASET, "", 100).await.unwrap();
+    let rows = catalog.writes(&DATASET, None, 100).await.unwrap();
     rows.iter().map(|row| row.key.to_string()).collect()
 }
 
@@ -183,7 +183,7 @@ async fn a_rewrap_reaches_every_row_of_a_write_and_no_other() {
         let none = rewrap(99, "a", 2);
         let all = vec![rewrap(1, "a", 2), parts, index, none];
         catalog.commit(all).await.unwrap();
-        let rows = catalog.writes(&DATASET, "", 100).await.unwrap();
+        let rows = catalog.writes(&DATASET, None, 100).await.unwrap();
         let tables: Vec<_> = rows.iter().map(|row| row.sealed_table.clone()).collect();
         assert_eq!(tables, [table(2), table(1)]);
         let frozen = catalog.frozen_from(&publication, "", 9).await.unwrap();

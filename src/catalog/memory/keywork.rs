@@ -5,6 +5,7 @@ use super::super::{
     CatalogError, Conflict, DeletedRow, DoomedBlob, EraseScope, ErasedWrite, FLOOR_ERASED, Issue,
     KeyWorkRow, Mutation, ObjectRow, PublicationRow, RosterKind, Tally, Version, WorkEnd,
 };
+use super::paging::lighten;
 use super::state::{Blobs, State, insert, must};
 use crate::types::{
     BlobId, DatasetId, KeyWorkId, ObjectKey, PublicationId, Timestamp, UploadId, VersionId, limits,
@@ -231,7 +232,7 @@ impl State {
                 (other.dataset, &other.key, other.version) == (row.dataset, &row.key, row.version)
             };
             let stays =
-                frozen.any(|(other, _)| same(other)) || self.writes(dataset, "").iter().any(same);
+                frozen.any(|(other, _)| same(other)) || self.writes(dataset).into_iter().any(same);
             if stays {
                 self.lose(&held, now);
                 continue;
@@ -447,19 +448,31 @@ impl State {
         )
     }
 
-    /// Objects of a dataset in order of key, current and older.
-    pub(super) fn writes(&self, dataset: &DatasetId, after: &str) -> Vec<ObjectRow> {
+    /// Objects of a dataset, current and older, in order of key and version.
+    fn writes(&self, dataset: &DatasetId) -> Vec<&ObjectRow> {
         let older = self.versions.values().flatten();
         let older = older.filter_map(|(version, _)| match version {
             Version::Object(row) => Some(row),
             Version::Marker(_) => None,
         });
         let all = self.objects.values().map(|(row, _)| row).chain(older);
-        let mut all: Vec<ObjectRow> = all
-            .filter(|row| row.dataset == *dataset && row.key.as_str() > after)
-            .cloned()
-            .collect();
+        let mut all: Vec<&ObjectRow> = all.filter(|row| row.dataset == *dataset).collect();
         all.sort_by(|a, b| (&a.key, a.version).cmp(&(&b.key, b.version)));
         all
+    }
+
+    /// A page of them.
+    pub(super) fn writes_after(
+        &self,
+        dataset: &DatasetId,
+        after: Option<(&ObjectKey, VersionId)>,
+        limit: usize,
+    ) -> Vec<ObjectRow> {
+        let all = self.writes(dataset).into_iter();
+        let rest = all.filter(|row| after.is_none_or(|after| (&row.key, row.version) > after));
+        let limit = limit.clamp(1, limits::PAGE_ENTRIES_MAX);
+        let mut page: Vec<ObjectRow> = rest.take(limit).cloned().collect();
+        lighten(&mut page, |row| row.sealed_table.len());
+        page
     }
 }

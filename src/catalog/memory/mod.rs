@@ -382,7 +382,16 @@ impl Catalog for MemoryCatalog {
         before: Timestamp,
         limit: usize,
     ) -> Result<Vec<PublicationRow>, CatalogError> {
-        Ok(self.state().unissued(before, limit))
+        Ok(self.state().stale(before, limit))
+    }
+
+    async fn unissued(
+        &self,
+        dataset: &DatasetId,
+        after: Option<PublicationId>,
+        limit: usize,
+    ) -> Result<Vec<PublicationRow>, CatalogError> {
+        Ok(self.state().unissued(dataset, after, limit))
     }
 
     async fn frozen(
@@ -537,10 +546,10 @@ impl Catalog for MemoryCatalog {
     async fn writes(
         &self,
         dataset: &DatasetId,
-        after: &str,
-        _limit: usize,
+        after: Option<(&ObjectKey, VersionId)>,
+        limit: usize,
     ) -> Result<Vec<ObjectRow>, CatalogError> {
-        Ok(self.state().writes(dataset, after))
+        Ok(self.state().writes_after(dataset, after, limit))
     }
 
     async fn change_seq(&self) -> Result<u64, CatalogError> {

@@ -4,7 +4,7 @@ use super::super::{
     BlobUse, CatalogError, Conflict, Issue, Mutation, ObjectRow, PublicationRow, Version,
 };
 use super::state::{Blobs, State, insert, must};
-use crate::types::{DatasetId, PublicationId, Timestamp};
+use crate::types::{DatasetId, PublicationId, Timestamp, limits};
 
 impl State {
     pub(super) fn freeze(&mut self, row: PublicationRow) -> Result<(), CatalogError> {
@@ -104,7 +104,7 @@ impl State {
     }
 
     /// What never became a version.
-    pub(super) fn unissued(&self, before: Timestamp, limit: usize) -> Vec<PublicationRow> {
+    pub(super) fn stale(&self, before: Timestamp, limit: usize) -> Vec<PublicationRow> {
         let rows = self.publications.values().map(|(row, _)| row);
         let mut rows: Vec<PublicationRow> = rows
             .filter(|row| row.issue.is_none() && row.frozen < before)
@@ -112,6 +112,24 @@ impl State {
             .collect();
         rows.sort_by_key(|row| row.frozen);
         rows.truncate(limit);
+        rows
+    }
+
+    /// The same of one dataset, in order of identity.
+    pub(super) fn unissued(
+        &self,
+        dataset: &DatasetId,
+        after: Option<PublicationId>,
+        limit: usize,
+    ) -> Vec<PublicationRow> {
+        let rows = self.publications.values().map(|(row, _)| row);
+        let mut rows: Vec<PublicationRow> = rows
+            .filter(|row| row.issue.is_none() && row.dataset == *dataset)
+            .filter(|row| after.is_none_or(|after| row.id > after))
+            .cloned()
+            .collect();
+        rows.sort_by_key(|row| row.id);
+        rows.truncate(limit.min(limits::PAGE_ENTRIES_MAX));
         rows
     }
 

@@ -13,7 +13,7 @@ use crate::catalog::{
     KeyWorkRow, ObjectRow, PartRow, PublicationRow, RosterKind, Tally, Version, WorkEnd,
 };
 use crate::types::{
-    BlobId, DatasetId, KeyWorkId, PublicationId, Timestamp, UploadId, VersionId, limits,
+    BlobId, DatasetId, KeyWorkId, ObjectKey, PublicationId, Timestamp, UploadId, VersionId, limits,
 };
 
 /// A row of an erased dataset is sealed under no key that will ever be in use.
@@ -412,46 +412,49 @@ pub(super) fn doomed(
     Ok((ids, kept.unwrap_or_default()))
 }
 
-/// Objects of a dataset, current and older, whole keys of them.
+/// Objects of a dataset, current and older, that come after a key and a version.
 pub(super) fn writes(
     conn: &Connection,
     dataset: &DatasetId,
-    after: &[u8],
+    after: (&[u8], &[u8]),
     limit: usize,
 ) -> Result<Vec<ObjectRow>, CatalogError> {
     let moment = conn.unchecked_transaction()?;
-    // The key that ends the page; without one it is the last page. Markers are none of it: a page
-    // of them alone would be an end before the end.
-    let end = "SELECT key FROM (
-            SELECT key FROM objects WHERE dataset = ?1 AND key > ?2
-            UNION ALL SELECT key FROM versions
-                WHERE dataset = ?1 AND key > ?2 AND body IS NOT NULL
-        ) ORDER BY key LIMIT 1 OFFSET ?3";
-    let offset = sql::limit(limit.clamp(1, limits::PAGE_ENTRIES_MAX)).saturating_sub(1);
-    let bounds = params![dataset.as_bytes(), after, offset];
-    let end: Option<Vec<u8>> = sql::one(conn, end, bounds, |row| Ok(row.get(0)?))?;
-    let until = if end.is_some() {
-        "AND key <= ?3"
-    } else {
-        "AND ?3 IS NULL"
-    };
-    let mut found = Vec::new();
-    for table in ["objects", "versions"] {
+    let limit = limit.clamp(1, limits::PAGE_ENTRIES_MAX);
+    let (mut found, mut ends): (Vec<ObjectRow>, Option<(ObjectKey, VersionId)>) =
+        (Vec::new(), None);
+    for table in ["objects", "versions INDEXED BY versions_by_name"] {
         let select = format!(
             "SELECT dataset, key, version, bytes, etag, modified, detail, sealed_table, versioned,
                 facts, body
              FROM {table} LEFT JOIN bodies ON bodies.id = body
-             WHERE dataset = ?1 AND key > ?2 AND body IS NOT NULL {until} ORDER BY key"
+             WHERE dataset = ?1 AND key >= ?2 AND (key, version) > (?2, ?3) AND body IS NOT NULL
+             ORDER BY key, version LIMIT ?4"
         );
-        let bounds = params![dataset.as_bytes(), after, end];
-        let read = sql::all(conn, &select, bounds, rows::version)?;
-        found.extend(read.into_iter().filter_map(|version| match version {
+        let bounds = params![dataset.as_bytes(), after.0, after.1, sql::limit(limit)];
+        let weigh = |version: &Version| match version {
+            Version::Object(row) => row.sealed_table.len(),
+            Version::Marker(_) => 0,
+        };
+        let (read, heavy) = sql::within(conn, &select, bounds, rows::version, weigh)?;
+        let is_part = heavy || read.len() >= limit;
+        let objects = read.into_iter().filter_map(|version| match version {
             Version::Object(row) => Some(row),
             Version::Marker(_) => None,
-        }));
+        });
+        found.extend(objects);
+        if let Some(last) = found.last().filter(|_| is_part) {
+            let place = (last.key.clone(), last.version);
+            ends = Some(ends.map_or(place.clone(), |end| end.min(place)));
+        }
     }
     // One moment of both tables: an object that becomes an older version is in one of them.
     moment.commit()?;
+    // What of one table was not read comes before what of the other lies behind it.
+    if let Some((key, version)) = ends {
+        found.retain(|row| (&row.key, row.version) <= (&key, version));
+    }
     found.sort_by(|a, b| (&a.key, a.version).cmp(&(&b.key, b.version)));
+    found.truncate(limit);
     Ok(found)
 }

@@ -435,6 +435,16 @@ impl Catalog for SqliteCatalog {
             .await
     }
 
+    async fn unissued(
+        &self,
+        dataset: &DatasetId,
+        after: Option<PublicationId>,
+        limit: usize,
+    ) -> Result<Vec<PublicationRow>, CatalogError> {
+        self.readers
+            .with(|conn| publications::unissued(conn, dataset, after, limit))
+    }
+
     async fn frozen(
         &self,
         publication: &PublicationId,
@@ -541,11 +551,13 @@ impl Catalog for SqliteCatalog {
     async fn writes(
         &self,
         dataset: &DatasetId,
-        after: &str,
+        after: Option<(&ObjectKey, VersionId)>,
         limit: usize,
     ) -> Result<Vec<ObjectRow>, CatalogError> {
-        let (id, after) = (*dataset, after.as_bytes().to_vec());
-        self.scan(move |conn| keywork::writes(conn, &id, &after, limit))
+        // No key is empty, and no version shorter than this.
+        let after = after.map(|(key, version)| (key.as_str().into(), version.as_bytes().to_vec()));
+        let (id, (key, version)): (_, (Vec<u8>, _)) = (*dataset, after.unwrap_or_default());
+        self.scan(move |conn| keywork::writes(conn, &id, (&key, &version), limit))
             .await
     }
 

@@ -256,6 +256,21 @@ pub(super) fn stale(
     sql::all(conn, select, bounds, publication)
 }
 
+/// Those of one dataset, in order of identity.
+pub(super) fn unissued(
+    conn: &Connection,
+    dataset: &DatasetId,
+    after: Option<PublicationId>,
+    limit: usize,
+) -> Result<Vec<PublicationRow>, CatalogError> {
+    let select = "SELECT id, row FROM publications
+        WHERE dataset = ?1 AND number IS NULL AND id > ?2 ORDER BY id LIMIT ?3";
+    let after = after.map_or_else(Vec::new, |id| id.as_bytes().to_vec());
+    let limit = sql::limit(limit.min(limits::PAGE_ENTRIES_MAX));
+    let bounds = params![dataset.as_bytes(), after, limit];
+    sql::all(conn, select, bounds, publication)
+}
+
 /// One object of a frozen dataset.
 pub(super) fn object(
     conn: &Connection,

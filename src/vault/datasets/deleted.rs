@@ -31,10 +31,8 @@ impl Vault {
                 now,
             });
         let most = limits::PAGE_ENTRIES_MAX;
-        let stale = self.catalog.stale_publications(now.plus_millis(1), most);
-        let stale = stale.await?.into_iter();
-        let unissued = stale.filter(|found| found.dataset == row.id);
-        let drops = unissued.map(|found| Mutation::DropPublication {
+        let unissued = self.catalog.unissued(&row.id, None, most).await?;
+        let drops = unissued.into_iter().map(|found| Mutation::DropPublication {
             publication: found.id,
             now,
         });

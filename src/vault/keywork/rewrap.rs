@@ -14,7 +14,7 @@ use crate::catalog::{
 use crate::seal::{
     DatasetKey, manifest_key_version, open_table, seal_manifest_key, seal_table, table_key_version,
 };
-use crate::types::{DatasetId, Timestamp, limits};
+use crate::types::{DatasetId, ObjectKey, VersionId, limits};
 
 /// Bytes of sealed tables in one commit; one table alone may have more.
 const BATCH_BYTES: usize = 4 * 1024 * 1024;
@@ -98,19 +98,18 @@ impl Vault {
     }
 
     async fn rewrap_writes(&self, row: &KeyWorkRow, batch: &mut Batch) -> Result<(), VaultError> {
-        let mut after = String::new();
+        let mut last: Option<(ObjectKey, VersionId)> = None;
         loop {
-            let page = self
-                .catalog
-                .writes(&row.dataset, &after, BATCH_TABLES)
-                .await?;
-            let Some(last) = page.last() else {
-                return Ok(());
-            };
-            last.key.as_str().clone_into(&mut after);
+            let after = last.as_ref().map(|(key, version)| (key, *version));
+            let page = self.catalog.writes(&row.dataset, after, BATCH_TABLES);
+            let page = page.await?;
             for object in &page {
                 self.rewrap_object(row, object, batch).await?;
             }
+            let Some(end) = page.into_iter().next_back() else {
+                return Ok(());
+            };
+            last = Some((end.key, end.version));
         }
     }
 
@@ -268,15 +267,15 @@ impl Vault {
         batch: &mut Batch,
     ) -> Result<(), VaultError> {
         // What is frozen only now has tables of today, or those of rows that were met above.
-        let forever = Timestamp::from_millis(i64::MAX.unsigned_abs());
-        let unissued = self
-            .catalog
-            .stale_publications(forever, limits::PAGE_ENTRIES_MAX)
-            .await?;
-        let unissued = unissued.into_iter();
-        let mut all: Vec<PublicationRow> = unissued
-            .filter(|publication| publication.dataset == row.dataset)
-            .collect();
+        let mut all: Vec<PublicationRow> = Vec::new();
+        loop {
+            let (after, most) = (all.last().map(|last| last.id), limits::PAGE_ENTRIES_MAX);
+            let page = self.catalog.unissued(&row.dataset, after, most).await?;
+            if page.is_empty() {
+                break;
+            }
+            all.extend(page);
+        }
         all.extend(self.versions_of(&row.dataset).await?);
         for publication in &all {
             // The rows before it read what is committed.

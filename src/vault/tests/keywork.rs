@@ -378,7 +378,7 @@ async fn cr_5_a_rotation_reads_no_data_and_leaves_the_old_key_useless() {
     assert_eq!(world.blobs().await, blobs, "no blob is written or deleted");
     let dataset = id(&world).await;
     assert_eq!(world.keyring.versions_of(&dataset).unwrap(), [2]);
-    for object in world.catalog.writes(&dataset, "", 100).await.unwrap() {
+    for object in world.catalog.writes(&dataset, None, 100).await.unwrap() {
         assert_eq!(table_key_version(&object.sealed_table), Some(2));
     }
     for bucket in [BUCKET, V1] {
@@ -506,7 +506,7 @@ async fn op_3_a_drill_opens_everything_and_names_what_does_not_open() {
     );
     let table = world
         .catalog
-        .writes(&id(&world).await, "", 9)
+        .writes(&id(&world).await, None, 9)
         .await
         .unwrap();
     let table = world.vault.open_object(&table[0]).unwrap();

@@ -17,7 +17,7 @@ async fn dataset(world: &World) -> DatasetId {
 }
 
 async fn row_of_b(world: &World) -> ObjectRow {
-    let rows = world.catalog.writes(&dataset(world).await, "", 9).await;
+    let rows = world.catalog.writes(&dataset(world).await, None, 9).await;
     let mut rows = rows.unwrap().into_iter();
     rows.find(|row| row.key.as_str() == "b").unwrap()
 }

@@ -27,6 +27,7 @@ mod keywork;
 mod keywork_crash;
 mod keywork_lost;
 mod keywork_named;
+mod keywork_pages;
 mod keywork_seen;
 mod keywork_unopened;
 mod let_in;

@@ -292,6 +292,11 @@ gated! {
     publication(dataset: &DatasetId, number: u32) -> Option<PublicationRow>;
     publications(dataset: &DatasetId, after: u32, limit: usize) -> Vec<PublicationRow>;
     stale_publications(before: Timestamp, limit: usize) -> Vec<PublicationRow>;
+    unissued(
+        dataset: &DatasetId,
+        after: Option<PublicationId>,
+        limit: usize
+    ) -> Vec<PublicationRow>;
     frozen(publication: &PublicationId, key: &ObjectKey) -> Option<ObjectRow>;
     frozen_from(publication: &PublicationId, from: &str, limit: usize) -> Vec<ObjectRow>;
     list_frozen(publication: &PublicationId, query: &ListQuery) -> Page;
@@ -304,6 +309,10 @@ gated! {
     key_work(id: &KeyWorkId) -> Option<KeyWorkRow>;
     erased(id: &KeyWorkId, from: u64, limit: usize) -> Vec<ErasedWrite>;
     doomed(id: &KeyWorkId, limit: usize) -> (Vec<BlobId>, u64);
-    writes(dataset: &DatasetId, after: &str, limit: usize) -> Vec<ObjectRow>;
+    writes(
+        dataset: &DatasetId,
+        after: Option<(&ObjectKey, VersionId)>,
+        limit: usize
+    ) -> Vec<ObjectRow>;
     dump(cursor: Option<Bytes>, bytes_max: usize) -> (Vec<Mutation>, Option<Bytes>);
 }
