@@ -11,9 +11,9 @@ use super::open::{Desk, call, refuse};
 use super::output::{CliError, Exit, Output};
 use super::recover::changes_after;
 use super::serve;
-use crate::app::{Lane, Opened, Opening};
+use crate::app::{Lane, NewFile, Opened, Opening, create_dir};
 use crate::catalog::{SharedCatalog, SqliteCatalog};
-use crate::config::Config;
+use crate::config::{Config, is_own_directory};
 use crate::journal::Reader;
 use crate::types::Secret;
 use crate::vault::{Drilled, Recovered};
@@ -36,11 +36,7 @@ pub(super) fn run(
     output: &mut Output,
 ) -> Result<Exit, CliError> {
     let mut config = desk.config()?;
-    let used = std::fs::read_dir(&ask.into).is_ok_and(|mut all| all.next().is_some());
-    if used {
-        let what = format!("{} holds something already", ask.into.display());
-        return Err(CliError::new(Exit::Usage, what).hint("a drill begins in an empty directory"));
-    }
+    own_directory(&ask.into)?;
     if let Some(keys) = ask.keys.as_ref().or_else(|| config.keys.copies.first()) {
         config.keys.dir.clone_from(keys);
     }
@@ -51,6 +47,31 @@ pub(super) fn run(
     report(ask, &run, (&log, later), output)?;
     let whole = run.recovered.is_whole() && run.drilled.broken == 0 && log.damages == 0;
     Ok(if whole { Exit::Done } else { Exit::No })
+}
+
+/// Makes the directory of a drill, or takes an empty one that is this user's alone: all that the
+/// catalog holds goes into it.
+fn own_directory(into: &Path) -> Result<(), CliError> {
+    const EMPTY: &str = "a drill begins in an empty directory";
+    let refused = |what: &str| CliError::new(Exit::Usage, format!("{} {what}", into.display()));
+    let unmade = |error| {
+        CliError::new(
+            Exit::Usage,
+            format!("cannot make {}: {error}", into.display()),
+        )
+        .hint("`--into` names an empty directory, or one that can be made")
+    };
+    create_dir(into).map_err(unmade)?;
+    if !is_own_directory(into).map_err(unmade)? {
+        let strange = refused("is another user's, a link, or where others may write");
+        return Err(strange.hint("name a directory that is not there, in one that is yours"));
+    }
+    // From here on nobody else can lay anything into it.
+    let used = std::fs::read_dir(into).map_err(unmade)?.next().is_some();
+    if used {
+        return Err(refused("holds something already").hint(EMPTY));
+    }
+    Ok(())
 }
 
 #[expect(
@@ -66,12 +87,12 @@ async fn restore(
 ) -> Result<(Run, Secret<32>), CliError> {
     let begun = Instant::now();
     let file = ask.into.join("catalog.db");
-    crate::app::create_folder(&file).map_err(|error| {
+    let made = NewFile::create(&file, 0o600).and_then(|made| made.write(&[]));
+    made.map_err(|error| {
         CliError::new(
             Exit::Usage,
-            format!("cannot make {}: {error}", ask.into.display()),
+            format!("cannot make {}: {error}", file.display()),
         )
-        .hint("`--into` names an empty directory, or one that can be made")
     })?;
     let opening = Opening {
         config,

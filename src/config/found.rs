@@ -51,6 +51,21 @@ pub(super) fn judge(path: &Path, file: &Metadata) -> Result<(), ConfigError> {
     Ok(())
 }
 
+/// Whether a directory is this user's own, and nobody else may write it or put another in its
+/// place: what is laid into it is read by nobody who was not meant to.
+pub fn is_own_directory(path: &Path) -> std::io::Result<bool> {
+    let own = geteuid().as_raw();
+    let seen = std::fs::symlink_metadata(path)?;
+    if !seen.is_dir() || seen.uid() != own || seen.mode() & 0o022 != 0 {
+        return Ok(false);
+    }
+    let whole = std::fs::canonicalize(path)?;
+    let Some(above) = whole.parent() else {
+        return Ok(true);
+    };
+    Ok(hands(&std::fs::metadata(above)?, own) == Hands::Ours)
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt as _;
@@ -120,5 +135,39 @@ mod tests {
             }
         ));
         assert!(!told.to_string().is_empty());
+    }
+
+    #[test]
+    fn a_directory_that_others_could_fill_is_not_ones_own() {
+        let above = tempfile::tempdir().unwrap();
+        let mode = |path: &Path, mode| {
+            let mode = std::fs::Permissions::from_mode(mode);
+            std::fs::set_permissions(path, mode).unwrap();
+        };
+        let dir = above.path().join("drill");
+        std::fs::create_dir(&dir).unwrap();
+        for (upper, lower, own) in [
+            (0o700, 0o700, true),
+            (0o755, 0o755, true),
+            (0o1777, 0o700, true),
+            (0o777, 0o700, false),
+            (0o700, 0o777, false),
+            (0o700, 0o775, false),
+            (0o700, 0o1777, false),
+        ] {
+            mode(above.path(), upper);
+            mode(&dir, lower);
+            assert_eq!(is_own_directory(&dir).unwrap(), own, "{upper:o} {lower:o}");
+        }
+        mode(above.path(), 0o700);
+        mode(&dir, 0o700);
+        let link = above.path().join("link");
+        std::os::unix::fs::symlink(&dir, &link).unwrap();
+        assert!(!is_own_directory(&link).unwrap());
+        assert!(is_own_directory(&above.path().join("absent")).is_err());
+        // Where the test may give it away, which root may: root's drill is not for another.
+        if std::os::unix::fs::chown(&dir, Some(65_534), None).is_ok() {
+            assert!(!is_own_directory(&dir).unwrap());
+        }
     }
 }

@@ -19,6 +19,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 pub use environment::{Environment, Variable};
+pub use found::is_own_directory;
 pub use problem::{Fault, Place, Problem, Problems};
 pub use render::{documentation, template};
 pub use secrets::{SecretError, StoreCredentials, read_secret_file, store_credentials};

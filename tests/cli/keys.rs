@@ -1,6 +1,7 @@
 //! Keys as an operator handles them: what there is, replacing it, copies of it, a drill.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 
 use crate::Vault;
@@ -148,6 +149,26 @@ fn a_drill_restores_elsewhere_and_tells_how_long_it_took() {
     vault
         .run(&["drill", "--into", again, "--keys", copy])
         .expect(2, &[]);
+}
+
+#[test]
+fn a_drill_takes_no_directory_that_others_can_write() {
+    let vault = Vault::founded();
+    let open = vault.path("open");
+    fs::create_dir(&open).expect("made");
+    for mode in [0o777, 0o770, 0o1777] {
+        let mode = fs::Permissions::from_mode(mode);
+        fs::set_permissions(&open, mode).expect("a mode");
+        vault
+            .run(&["drill", "--into", open.to_str().expect("a path")])
+            .expect(2, &["where others may write"]);
+    }
+    let link = vault.path("link");
+    std::os::unix::fs::symlink(vault.path("data"), &link).expect("a link");
+    vault
+        .run(&["drill", "--into", link.to_str().expect("a path")])
+        .expect(2, &["a link"]);
+    assert!(fs::read_dir(&open).expect("read").next().is_none());
 }
 
 #[test]
