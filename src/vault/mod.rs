@@ -188,6 +188,8 @@ pub struct Vault {
     tables: Arc<objects::tables::Tables>,
     /// How much of part tables callers copy, in KiB.
     copiers: people::pace::Pace<PrincipalId>,
+    /// What is being published.
+    publishing: versions::turns::Turns,
     /// How often organisations ask.
     tellers: people::pace::Pace<String>,
     /// How often somebody asks for acts, in seconds.
@@ -227,6 +229,7 @@ impl Vault {
                 limits::COPIED_TABLES_KIB_PER_SECOND,
                 limits::COPIERS_MAX,
             ),
+            publishing: versions::turns::Turns::default(),
             tellers: people::pace::Pace::new(
                 limits::SCIM_BURST,
                 limits::SCIM_PER_SECOND,

@@ -8,6 +8,7 @@ mod node;
 mod packs;
 mod recovery;
 mod tables;
+mod versions;
 
 pub use acts::*;
 pub use bodies::*;
@@ -16,6 +17,7 @@ pub use node::*;
 pub use packs::*;
 pub use recovery::*;
 pub use tables::*;
+pub use versions::*;
 
 /// A bucket's name (S3).
 pub const BUCKET_NAME_BYTES_MAX: usize = 63;
@@ -414,8 +416,6 @@ pub const MANIFEST_PAGE_BYTES_MAX: usize = 512 * 1024;
 pub const MANIFEST_PAGES_MAX: usize = 1024 * 1024;
 /// The name of one file or directory in a mount (Linux).
 pub const FILE_NAME_BYTES_MAX: usize = 255;
-/// Published versions of one dataset.
-pub const VERSIONS_MAX: u32 = 1_000_000;
 /// Objects whose keys one request releases.
 pub const RELEASE_KEYS_MAX: usize = 1_000;
 /// How long a node goes on with the keys that were released to it; it renews at half of that. A

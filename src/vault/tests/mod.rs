@@ -50,6 +50,7 @@ mod people;
 mod pieces;
 mod policy;
 mod ports;
+mod publish_turns;
 mod published;
 mod races;
 mod replayed;

@@ -153,6 +153,7 @@ impl Vault {
             issue: None,
         };
         let result = async {
+            let _turn = self.publishing.begin(dataset, &bucket.project)?;
             self.commit(vec![Mutation::Freeze(row.clone())]).await?;
             let result = self.issue_or_last(call, &intent, &bucket, (&row, again));
             let result = result.await;
