@@ -285,8 +285,7 @@ impl Catalog for MemoryCatalog {
         project: &ProjectName,
         limit: usize,
     ) -> Result<Vec<ApprovalRow>, CatalogError> {
-        let state = self.state();
-        Ok(approvals::newest(state.approvals_in(project), limit))
+        Ok(approvals::newest(self.state().approvals_in(project), limit))
     }
 
     async fn notices(
@@ -361,9 +360,8 @@ impl Catalog for MemoryCatalog {
         dataset: &DatasetId,
         number: u32,
     ) -> Result<Option<PublicationRow>, CatalogError> {
-        let all = self
-            .publications(dataset, number.saturating_sub(1), 1)
-            .await?;
+        let before = number.saturating_sub(1);
+        let all = self.publications(dataset, before, 1).await?;
         let named = |row: &PublicationRow| row.issue.as_ref().map(|issue| issue.number);
         Ok(all.into_iter().find(|row| named(row) == Some(number)))
     }

@@ -445,7 +445,10 @@ pub(super) fn writes(
         found.extend(objects);
         if let Some(last) = found.last().filter(|_| is_part) {
             let place = (last.key.clone(), last.version);
-            ends = Some(ends.map_or(place.clone(), |end| end.min(place)));
+            ends = Some(match ends {
+                Some(end) => end.min(place),
+                None => place,
+            });
         }
     }
     // One moment of both tables: an object that becomes an older version is in one of them.
