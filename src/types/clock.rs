@@ -76,9 +76,9 @@ pub trait Clock: Send + Sync + 'static {
     /// Now, UTC.
     fn now(&self) -> Timestamp;
 
-    /// Now, for what cannot be undone: never later than [`Self::now`], and never later than the time
-    /// that passed allows, however the clock is set meanwhile. Whoever sets a clock ahead ends
-    /// nothing by it that is kept until a moment.
+    /// Now, for what cannot be undone: never later than [`Self::now`], and never later than the
+    /// time that passed allows, however the clock is set meanwhile. Whoever sets a clock ahead
+    /// ends nothing by it that is kept until a moment.
     fn settled(&self) -> Timestamp {
         self.now()
     }

@@ -416,10 +416,14 @@ pub(super) fn doomed(
 pub(super) fn writes(
     conn: &Connection,
     dataset: &DatasetId,
-    after: (&[u8], &[u8]),
+    after: Option<&(ObjectKey, VersionId)>,
     limit: usize,
 ) -> Result<Vec<ObjectRow>, CatalogError> {
     let moment = conn.unchecked_transaction()?;
+    // No key is empty, and no version is.
+    let (key, version): (&[u8], &[u8]) = after.map_or((&[], &[]), |(key, version)| {
+        (key.as_str().as_bytes(), version.as_bytes())
+    });
     let limit = limit.clamp(1, limits::PAGE_ENTRIES_MAX);
     let (mut found, mut ends): (Vec<ObjectRow>, Option<(ObjectKey, VersionId)>) =
         (Vec::new(), None);
@@ -431,7 +435,7 @@ pub(super) fn writes(
              WHERE dataset = ?1 AND key >= ?2 AND (key, version) > (?2, ?3) AND body IS NOT NULL
              ORDER BY key, version LIMIT ?4"
         );
-        let bounds = params![dataset.as_bytes(), after.0, after.1, sql::limit(limit)];
+        let bounds = params![dataset.as_bytes(), key, version, sql::limit(limit)];
         let weigh = |version: &Version| match version {
             Version::Object(row) => row.sealed_table.len(),
             Version::Marker(_) => 0,
@@ -459,5 +463,12 @@ pub(super) fn writes(
     }
     found.sort_by(|a, b| (&a.key, a.version).cmp(&(&b.key, b.version)));
     found.truncate(limit);
+    // Each table gave a page of its own.
+    let mut bytes = 0_usize;
+    found.retain(|row| {
+        let room = bytes < limits::PAGE_BYTES_MAX;
+        bytes = bytes.saturating_add(row.sealed_table.len());
+        room
+    });
     Ok(found)
 }

@@ -554,10 +554,8 @@ impl Catalog for SqliteCatalog {
         after: Option<(&ObjectKey, VersionId)>,
         limit: usize,
     ) -> Result<Vec<ObjectRow>, CatalogError> {
-        // No key is empty, and no version shorter than this.
-        let after = after.map(|(key, version)| (key.as_str().into(), version.as_bytes().to_vec()));
-        let (id, (key, version)): (_, (Vec<u8>, _)) = (*dataset, after.unwrap_or_default());
-        self.scan(move |conn| keywork::writes(conn, &id, (&key, &version), limit))
+        let (id, after) = (*dataset, after.map(|(key, version)| (key.clone(), version)));
+        self.scan(move |conn| keywork::writes(conn, &id, after.as_ref(), limit))
             .await
     }
 
