@@ -30,5 +30,6 @@ pub const XML_SHORT_BYTES_MAX: usize = 128 * 1024;
 pub const GATHERED_LEAST_BYTES: usize = 8 * 1024;
 /// Bodies under way of which what is short needs no room: 256 MiB of XML, 32 MiB of the API's.
 pub const SHORT_BODIES_MAX: usize = 2048;
-/// A person's part of them: 64, as many as a connection of HTTP/2 has streams, of what others leave.
+/// A person's part of them: 64, as many as a connection of HTTP/2 has streams, of what others
+/// leave.
 pub const SHORT_BODIES_PART: usize = 32;
