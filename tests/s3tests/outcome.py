@@ -4,6 +4,8 @@
     outcome.py direct DIR                     the same for the accounts of a store of the lab itself, in DIR
     outcome.py compare REPORT LIST DOCUMENT   the report of a list against the table of the document, which names tests of
                                               the lists beside it, too; exit code 1 on a difference
+    outcome.py whole REPORT DOCUMENT…         the report of the whole suite against the tables of documents: what does not pass
+                                              stands in one of them, and what the last of them names does not pass
     outcome.py count REPORT CORE CLOCK        how many pass, of all and of each list
 """
 
@@ -19,7 +21,8 @@ USERS = {"s3 main": "suite", "s3 alt": "stranger", "s3 tenant": "stranger", "iam
 NAMES = {"suite": "suite", "stranger": "stan"}
 # Of a store without Kluis before it: its owner, and a second account where the suite asks for another one.
 ACCOUNTS = {"s3 main": "owner", "s3 alt": "alt", "s3 tenant": "tenant", "iam": "owner", "iam root": "owner", "iam alt root": "alt"}
-LISTED = re.compile(r"^\| `(test_\w+)` \| (.+) \|$")
+# A test with parameters has them in brackets behind its name.
+LISTED = re.compile(r"^\| `(test_\w+(?:\[[^`]+\])?)` \| (.+) \|$")
 
 
 def read_env(path: pathlib.Path) -> dict[str, str]:
@@ -79,8 +82,27 @@ def count(report: pathlib.Path, *lists: pathlib.Path) -> int:
     return 0 if seen else 1
 
 
+def named(document: pathlib.Path) -> dict[str, str]:
+    """Each test that a document names, and its reason."""
+    return dict(found.groups() for line in document.read_text().splitlines() if (found := LISTED.match(line)))
+
+
+def whole(report: pathlib.Path, *documents: pathlib.Path) -> int:
+    seen, tables = outcomes(report), [named(document) for document in documents]
+    reasons = set().union(*tables)
+    faults = [f"{name}: {' '.join(said.split())[:200]}" for name, said in sorted(seen.items()) if said and name not in reasons]
+    faults += [f"{name}: passes, and {documents[-1].name} says it does not" for name in sorted(tables[-1]) if seen.get(name) == ""]
+    faults += [f"{name}: {documents[-1].name} names it, and it did not run" for name in sorted(tables[-1].keys() - seen.keys())]
+    for fault in faults:
+        print(f"FAIL {fault}")
+    passing = sum(1 for said in seen.values() if not said)
+    print(f"   s3-tests: {passing} of {len(seen)} pass, and what does not is named with its reason")
+    print(f"{passing} passed, {len(faults)} failed")
+    return 1 if faults or not passing else 0
+
+
 def compare(report: pathlib.Path, chosen: pathlib.Path, document: pathlib.Path) -> int:
-    reasons = dict(found.groups() for line in document.read_text().splitlines() if (found := LISTED.match(line)))
+    reasons = named(document)
     wanted = listed(chosen)
     others = set().union(*(listed(path) for path in chosen.parent.glob("*.txt") if path.name in ("core.txt", "clock.txt")))
     seen = outcomes(report)
@@ -106,4 +128,4 @@ def compare(report: pathlib.Path, chosen: pathlib.Path, document: pathlib.Path) 
 if __name__ == "__main__":
     command, *paths = sys.argv[1:]
     arguments = [pathlib.Path(path) for path in paths]
-    sys.exit({"configure": configure, "direct": direct, "compare": compare, "count": count}[command](*arguments))
+    sys.exit({"configure": configure, "direct": direct, "compare": compare, "whole": whole, "count": count}[command](*arguments))

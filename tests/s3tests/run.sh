@@ -13,8 +13,8 @@
 # ten (Kluis' days end at midnight). Those that docs/s3.md lists with a reason must fail, all others pass; a difference
 # either way is a failure.
 #
-# --whole runs all of the suite but what it marks as of another product's or configuration's (below), and compares
-# nothing. --direct runs the tests of both lists, or the whole suite, against a store of the lab itself with no Kluis
+# --whole runs all of the suite but what it marks as of another product's or configuration's (below), and compares it with
+# docs/s3.md and docs/s3-tests.md together. --direct runs the tests of both lists, or the whole suite, against a store of the lab itself with no Kluis
 # before it: how many pass is printed. S3TESTS_RESULTS keeps report and log.
 set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -132,7 +132,11 @@ mapfile -t clock < <(sed 's#^#s3tests/functional/#' "$HERE/clock.txt")
 if [ -n "$whole" ]; then
     suite report "$WORKERS" "$TEST_SECONDS_MAX" "$@" "${but[@]}" -m "${APART//$'\n'/}" \
         s3tests/functional/test_s3.py s3tests/functional/test_headers.py
-    python3 "$HERE/outcome.py" count "$results/report.xml" "$HERE/core.txt" "$HERE/clock.txt"
+    if [ -n "$direct" ]; then
+        python3 "$HERE/outcome.py" count "$results/report.xml" "$HERE/core.txt" "$HERE/clock.txt"
+    else
+        python3 "$HERE/outcome.py" whole "$results/report.xml" "$HERE"/../../docs/{s3,s3-tests}.md
+    fi
 elif [ -n "$direct" ]; then
     suite clock 16 240 "$@" "${clock[@]}"
     python3 "$HERE/outcome.py" count "$results/clock.xml" "$HERE/clock.txt"
