@@ -134,7 +134,7 @@ pub(super) fn add_notice(conn: &Connection, row: &NoticeRow) -> Result<(), Catal
     must_insert(sql::exec(conn, insert, columns)?, "notice")
 }
 
-/// `id, person, row`, as [`read`].
+/// `id, person, row`, as [`read()`].
 fn read_notice(row: &Row<'_>) -> Result<NoticeRow, CatalogError> {
     let notice: NoticeRow = sql::get_encoded(row, 2)?;
     let same = notice.id.as_bytes() == &sql::get_id(row, 0)?
