@@ -7,7 +7,7 @@ use crate::types::{Act, ActKind, Action, ApprovalId, PrincipalId, ProjectName, l
 use crate::vault::{ActDraft, Call, ErrorKind};
 use std::sync::Arc;
 
-fn icu() -> ProjectName {
+pub(super) fn icu() -> ProjectName {
     "icu".parse().unwrap()
 }
 
@@ -22,7 +22,7 @@ fn draft() -> ActDraft {
 }
 
 /// Beside olivia: oscar, an owner too; oona, an officer; rita, a responder.
-async fn world() -> World {
+pub(super) async fn world() -> World {
     let world = World::new().await;
     for (name, role) in [
         ("oscar", "owner"),

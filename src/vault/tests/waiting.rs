@@ -1,34 +1,24 @@
 //! What waits for a second person: that whoever may only ask neither hides it from others nor takes
 //! their places.
 
+use super::approvals::{self, icu};
 use super::support::*;
 use crate::catalog::{ApprovalRow, ApprovalState, ApprovalStep, Mutation};
-use crate::types::{Act, ActKind, ApprovalId, BucketName, ProjectName, limits};
+use crate::types::{Act, ActKind, ApprovalId, BucketName, limits};
 use crate::vault::{ActDraft, ErrorKind};
 
 const FULL: Option<ErrorKind> = Some(ErrorKind::Conflict);
 const OF_ONE: u32 = limits::APPROVALS_OF_ONE_MAX;
 
-fn icu() -> ProjectName {
-    "icu".parse().unwrap()
-}
-
-/// Beside olivia: oscar, an owner too; oona, an officer; rita and remi, who may only ask.
+/// Beside those who approve in other tests: remi, who may only ask, too.
 async fn world() -> World {
-    let world = World::new().await;
-    for (name, role) in [
-        ("oscar", "owner"),
-        ("oona", "officer"),
-        ("rita", "responder"),
-        ("remi", "responder"),
-    ] {
-        let local = world.call(None);
-        let made = world
-            .vault
-            .create_principal(&local, name.parse().unwrap(), None);
-        made.await.unwrap();
-        world.grant(name, role).await;
-    }
+    let world = approvals::world().await;
+    let local = world.call(None);
+    let made = world
+        .vault
+        .create_principal(&local, "remi".parse().unwrap(), None);
+    made.await.unwrap();
+    world.grant("remi", "responder").await;
     world
 }
 
