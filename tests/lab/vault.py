@@ -9,6 +9,7 @@ import ctypes
 import hashlib
 import http.client
 import json
+import multiprocessing
 import os
 import pathlib
 import random
@@ -340,9 +341,9 @@ _SUITE = os.getpid()
 
 
 def ended_by_signal(*_: object) -> None:
-    # A forked child has nothing to clean up, and Python drops an exception raised while it ends: who waits for the
+    # A worker has nothing to clean up, and Python drops an exception raised while it ends: who waits for the
     # child, as a pool does, would wait for ever.
-    if os.getpid() != _SUITE:
+    if os.getpid() != _SUITE or multiprocessing.parent_process():  # forked, or spawned and importing this anew
         os._exit(130)
     raise SystemExit(130)  # so that `finally` ends what was started
 
