@@ -23,7 +23,10 @@ fn notice(row: NoticeRow) -> Notice {
 }
 
 pub(super) async fn list(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {
-    let rows = vault.notices(&ask.call).await?;
-    let notices = rows.into_iter().map(notice).collect();
-    Ok(json(StatusCode::OK, &NoticeList { notices }))
+    let page = vault.notices(&ask.call, ask.asked("before")?).await?;
+    let list = NoticeList {
+        notices: page.rows.into_iter().map(notice).collect(),
+        next: page.next.map(|mark| mark.to_string()),
+    };
+    Ok(json(StatusCode::OK, &list))
 }

@@ -1,7 +1,12 @@
 //! What two persons agree on (AZ-10): an act that one asked for, and what became of it.
 
+use std::fmt;
+use std::str::FromStr;
+
 use super::Conflict;
-use crate::types::{Act, ApprovalId, DatasetName, NoticeId, PrincipalId, ProjectName, Timestamp};
+use crate::types::{
+    Act, ApprovalId, DatasetName, IdError, NoticeId, PrincipalId, ProjectName, Timestamp,
+};
 
 /// Where an approval stands. It only ever goes forward.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -130,6 +135,39 @@ impl WaitingCheck {
     }
 }
 
+/// Where a page of notices, which go from the newest back, begins: behind this one. Written
+/// `MILLISECONDS-ID`.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub struct NoticeMark {
+    /// When the last one of the page before was told.
+    pub at: Timestamp,
+    /// Which one of that moment.
+    pub id: NoticeId,
+}
+
+impl fmt::Display for NoticeMark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.at.millis(), self.id)
+    }
+}
+
+impl FromStr for NoticeMark {
+    type Err = IdError;
+
+    fn from_str(text: &str) -> Result<Self, IdError> {
+        let (at, id) = text.split_once('-').ok_or(IdError::Id)?;
+        let id = id.parse()?;
+        let at = at.parse().map_err(|_no_number| IdError::Id)?;
+        let mark = Self {
+            at: Timestamp::from_millis(at),
+            id,
+        };
+        // One way to write it: no sign, no zeros in front.
+        let same = mark.to_string() == text;
+        same.then_some(mark).ok_or(IdError::Id)
+    }
+}
+
 /// What somebody is told of her datasets.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct NoticeRow {
@@ -145,4 +183,48 @@ pub struct NoticeRow {
     pub dataset: Option<DatasetName>,
     /// What.
     pub text: String,
+}
+
+impl NoticeRow {
+    /// Where the page begins that goes on behind it.
+    #[must_use]
+    pub const fn mark(&self) -> NoticeMark {
+        NoticeMark {
+            at: self.at,
+            id: self.id,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_is_written_in_one_way() {
+        let id = "07070707070707070707070707070707";
+        for at in [0, 1, u64::MAX] {
+            let text = format!("{at}-{id}");
+            assert_eq!(text.parse::<NoticeMark>().unwrap().to_string(), text);
+        }
+        let wrong = [
+            "",
+            "-",
+            "7",
+            id,
+            "7-",
+            &format!("-{id}"),
+            &format!("-7-{id}"),
+            &format!("+7-{id}"),
+            &format!("07-{id}"),
+            &format!(" 7-{id}"),
+            &format!("7-{id} "),
+            &format!("7-{id}0"),
+            &format!("7-{}", id.replace('0', "A")),
+            &format!("18446744073709551616-{id}"),
+        ];
+        for wrong in wrong {
+            assert!(wrong.parse::<NoticeMark>().is_err(), "{wrong}");
+        }
+    }
 }

@@ -30,7 +30,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 
-pub use approval::{ApprovalRow, ApprovalState, ApprovalStep, NoticeRow, WaitingCheck};
+pub use approval::{ApprovalRow, ApprovalState, ApprovalStep, NoticeMark, NoticeRow, WaitingCheck};
 pub use card::{Card, CardDefaults, Stage};
 pub use chain::{Attempt, Base, Chain, Link, Since};
 pub use entity::{
@@ -331,9 +331,14 @@ pub trait Catalog: Send + Sync + 'static {
         limit: usize,
     ) -> Result<Vec<ApprovalRow>, CatalogError>;
 
-    /// What somebody was told, the newest first, at most `limit`.
-    async fn notices(&self, to: &PrincipalId, limit: usize)
-    -> Result<Vec<NoticeRow>, CatalogError>;
+    /// What somebody was told, the newest first, at most `limit`; behind `before`, which need not
+    /// be there any more.
+    async fn notices(
+        &self,
+        to: &PrincipalId,
+        before: Option<NoticeMark>,
+        limit: usize,
+    ) -> Result<Vec<NoticeRow>, CatalogError>;
 
     /// One object, with its sealed part table.
     async fn object(

@@ -7,7 +7,8 @@ use super::approval_args::ApprovalCommand;
 use super::output::{CliError, Exit, Output};
 use super::remote::{Caller, Question, body};
 use super::values::Spot;
-use super::way::Signer;
+use super::way::{Signer, no_answer};
+use crate::catalog::NoticeMark;
 use crate::config::Environment;
 use crate::types::{ActKind, ApprovalId, ProjectName, limits};
 use crate::wire::{Approval, ApprovalList, AskApprovalRequest, BreakGlassGrant, NoticeList};
@@ -172,18 +173,45 @@ fn cells(row: Approval) -> [String; 7] {
 
 /// What the caller was told of her datasets.
 pub(super) fn notices(
-    caller: &Caller,
+    (caller, all): (&Caller, bool),
     environment: &Environment,
     output: &mut Output,
 ) -> Result<Exit, CliError> {
     const NOTICES: [&str; 4] = ["at", "project", "dataset", "text"];
     let signer = Signer::of(caller, environment, output)?;
-    let told: NoticeList = signer.ask(Question::of(Method::GET, &["notices"]))?;
-    let rows = told.notices.into_iter().map(|row| {
-        let dataset = row.dataset.unwrap_or_default();
-        [row.at, row.project, dataset, row.text]
-    });
-    let rows: Vec<_> = rows.collect();
+    let mut rows = Vec::new();
+    let mut before: Option<NoticeMark> = None;
+    let pages = if all { limits::NOTICE_PAGES_MAX } else { 1 };
+    for _page in 0..pages {
+        let mut question = Question::of(Method::GET, &["notices"]);
+        question
+            .query
+            .extend(before.map(|mark| ("before", mark.to_string())));
+        let told: NoticeList = signer.ask(question)?;
+        rows.extend(told.notices.into_iter().map(|row| {
+            let dataset = row.dataset.unwrap_or_default();
+            [row.at, row.project, dataset, row.text]
+        }));
+        let last = before;
+        let next = told
+            .next
+            .map(|next| next.parse().map_err(|_no_mark| no_answer()));
+        before = next.transpose()?;
+        let Some(next) = before else { break };
+        // A page that does not lead further back has no end.
+        if last.is_some_and(|last| last <= next) {
+            return Err(no_answer());
+        }
+    }
     output.rows(NOTICES, &rows)?;
+    match before {
+        None => {}
+        Some(_) if !all => {
+            output.hint("there are older ones: `kluis notices --all` shows them too");
+        }
+        Some(mark) => output.hint(&format!(
+            "there are older ones: `GET notices?before={mark}` of the API goes on"
+        )),
+    }
     Ok(Exit::Done)
 }

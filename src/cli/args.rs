@@ -179,7 +179,14 @@ pub enum Command {
     },
     /// What you were told of your datasets: break-glass, their end, ends of grants on them
     #[command(after_long_help = "Example:\n  kluis notices --credentials ana.env")]
-    Notices(Caller),
+    Notices {
+        /// Who asks
+        #[command(flatten)]
+        caller: Caller,
+        /// Older ones too [default: the newest 1,000]
+        #[arg(long)]
+        all: bool,
+    },
     /// Where projects have notices sent, signed
     #[command(after_long_help = "Example:\n  kluis webhook list")]
     Webhook {

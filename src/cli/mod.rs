@@ -113,7 +113,7 @@ fn dispatch(cli: &Cli, environment: &Environment, output: &mut Output) -> Result
             let way = Way::of(signed, desk, output)?;
             grant::run(command, &way, output)
         }
-        Command::Notices(caller) => approval::notices(caller, environment, output),
+        Command::Notices { caller, all } => approval::notices((caller, *all), environment, output),
         Command::Approval { command } => approval::run(command, environment, output),
         Command::Webhook { command } => webhook::run(command, desk, output),
         Command::Group { command } => group::run(command, desk, output),

@@ -52,7 +52,7 @@ pub use log::names::LogAsk;
 pub use log::proofs::ProofAsk;
 pub use log::records::{RecordAsk, RecordPage};
 pub use log::terms::LogTermsChange;
-pub use notices::EndingsSeen;
+pub use notices::{EndingsSeen, NoticePage};
 pub use people::assurance::Assured;
 pub use people::members::{Member, Members};
 pub use recover::{Fork, Recovered, Unknown};

@@ -108,5 +108,7 @@ messages! {
     struct NoticeList {
         /// The notices.
         notices: Vec<Notice>,
+        /// The `before` of the next page; `null` at the end.
+        next: Option<String>,
     }
 }

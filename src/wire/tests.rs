@@ -309,7 +309,9 @@ fn people_and_records_are_as_they_were() {
         "project": "icu", "dataset": null, "text": "…",
     });
     response::<Notice>(&notice, (&[], &[]));
-    response::<NoticeList>(&json!({"notices": [notice]}), (&[], &[]));
+    let list =
+        json!({"notices": [notice], "next": "1798761600000-07070707070707070707070707070707"});
+    response::<NoticeList>(&list, (&[], &["next"]));
     let page =
         json!({"records": [{"schema": "kluis.audit/1"}], "next": null, "missing": 1, "open": 0});
     response::<RecordPage>(&page, (&[], &["missing", "open"]));

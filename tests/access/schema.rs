@@ -211,10 +211,17 @@ fn what_is_not_as_it_is_described_is_seen() {
     let mut less = grant;
     less.as_object_mut().expect("an object").remove("role");
     assert!(fits(&less, &schema, "it").is_err());
-    let ok = (200, "application/json", r#"{"notices": []}"#);
+    let ok = (200, "application/json", r#"{"notices": [], "next": null}"#);
     held(("GET", "/.kluis/v1/notices", b""), ok);
     for (answer, operation) in [
-        ((200, "application/json", r#"{"notices": null}"#), "GET"),
+        (
+            (
+                200,
+                "application/json",
+                r#"{"notices": null, "next": null}"#,
+            ),
+            "GET",
+        ),
         ((200, "text/plain", "nothing"), "GET"),
         ((204, "", ""), "GET"),
         ((200, "", ""), "POST"),

@@ -356,6 +356,19 @@ fn members_that_never_end_are_no_answer() {
 }
 
 #[test]
+fn notices_that_never_end_are_no_answer() {
+    let mark = |at: u64| format!(r#"{{"notices": [], "next": "{at}-{ID}"}}"#);
+    for next in [mark(7), r#"{"notices": [], "next": "older"}"#.to_owned()] {
+        let liar = Liar::telling(Lie::Answer("200 OK", next));
+        liar.run(&["notices", "--all"])
+            .expect(3, &["the gateway's answer is none"]);
+    }
+    // Without that, a page is a page.
+    let liar = Liar::telling(Lie::Answer("200 OK", mark(7)));
+    liar.run(&["notices"]).expect(0, &["--all"]);
+}
+
+#[test]
 fn another_grant_or_dataset_than_was_asked_for_is_no_answer() {
     let other = ID.replace('0', "1");
     let grant = format!(

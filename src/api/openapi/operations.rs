@@ -296,7 +296,11 @@ fn of_the_rest(operation: &str) -> Option<About> {
     Some(match operation {
         "GetApiDescription" => About::look("This document", Gives::Document),
         "GetIdentity" => About::look("The identity of the caller", json::<wire::Identity>()),
-        "ListNotices" => About::look("The notices to the caller", json::<wire::NoticeList>()),
+        "ListNotices" => About::look(
+            "A page of the notices to the caller",
+            json::<wire::NoticeList>(),
+        )
+        .asked(&["before"]),
         "GetLogTerms" => About::look("How a project's records are kept", terms),
         "SetLogTerms" => About::act(
             "Changes how a project's records are kept",

@@ -3,8 +3,8 @@
 use super::samples::*;
 use super::{on_each, refused};
 use crate::catalog::{
-    ApprovalRow, ApprovalState, ApprovalStep, CatalogError, Conflict, Mutation, NoticeRow,
-    SharedCatalog, WaitingCheck,
+    ApprovalRow, ApprovalState, ApprovalStep, CatalogError, Conflict, Mutation, NoticeMark,
+    NoticeRow, SharedCatalog, WaitingCheck,
 };
 use crate::types::{Act, ActKind, ApprovalId, NoticeId, limits};
 
@@ -344,7 +344,8 @@ async fn notices_are_their_persons_and_for_a_time() {
             Err(CatalogError::Failed { .. })
         ));
         let told = async |to: &str, limit| {
-            let rows = catalog.notices(&to.parse().unwrap(), limit).await.unwrap();
+            let to = to.parse().unwrap();
+            let rows = catalog.notices(&to, None, limit).await.unwrap();
             rows.into_iter().map(|row| row.text).collect::<Vec<_>>()
         };
         assert_eq!(told("ann", 9).await, ["notice 3", "notice 1"]);
@@ -356,6 +357,51 @@ async fn notices_are_their_persons_and_for_a_time() {
             .unwrap();
         assert_eq!(told("ann", 9).await, ["notice 3"]);
         assert!(told("bob", 9).await.is_empty());
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn older_notices_follow_page_by_page_and_none_is_passed_over() {
+    on_each(|catalog| async move {
+        furnish(&catalog).await;
+        // Three of one moment, between others; somebody else's between all of them.
+        for (number, now) in [(1, 5), (4, 6), (2, 6), (3, 6), (5, 7)] {
+            commit(&catalog, tell(number, "ann", now)).await.unwrap();
+            commit(&catalog, tell(number + 10, "bob", now))
+                .await
+                .unwrap();
+        }
+        let ann = "ann".parse().unwrap();
+        for limit in 1..=6 {
+            let (mut all, mut before) = (Vec::new(), None);
+            loop {
+                let page = catalog.notices(&ann, before, limit).await.unwrap();
+                before = page.last().map(NoticeRow::mark);
+                all.extend(page.into_iter().map(|row| row.text));
+                if before.is_none() {
+                    break;
+                }
+            }
+            let all: Vec<_> = all.iter().map(String::as_str).collect();
+            let told = ["notice 5", "notice 4", "notice 3", "notice 2", "notice 1"];
+            assert_eq!(all, told, "{limit} at a time");
+        }
+        // A mark that nobody has, or of somebody else, is a moment like any other.
+        for (number, now, left) in [
+            (99, 6, 4),
+            (0, 6, 1),
+            (14, 6, 4),
+            (0, u64::MAX, 5),
+            (9, 0, 0),
+        ] {
+            let mark = NoticeMark {
+                at: at(now),
+                id: NoticeId::from_bytes(id(number)),
+            };
+            let page = catalog.notices(&ann, Some(mark), 9).await.unwrap();
+            assert_eq!(page.len(), left, "{mark}");
+        }
     })
     .await;
 }

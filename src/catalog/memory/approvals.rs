@@ -1,7 +1,8 @@
 //! The model's acts that take two persons.
 
 use super::super::{
-    ApprovalRow, ApprovalStep, CatalogError, Conflict, Mutation, NoticeRow, WaitingCheck,
+    ApprovalRow, ApprovalStep, CatalogError, Conflict, Mutation, NoticeMark, NoticeRow,
+    WaitingCheck,
 };
 use super::state::{State, insert, must};
 use crate::types::{ApprovalId, NoticeId, PrincipalId, ProjectName, Timestamp, limits};
@@ -76,10 +77,17 @@ impl State {
         insert(&mut self.notices, row.id, row, repeated)
     }
 
-    pub(super) fn notices_to(&self, to: &PrincipalId, limit: usize) -> Vec<NoticeRow> {
+    pub(super) fn notices_to(
+        &self,
+        to: &PrincipalId,
+        before: Option<NoticeMark>,
+        limit: usize,
+    ) -> Vec<NoticeRow> {
         let rows = self.notices.values();
-        let mut rows: Vec<_> = rows.filter(|row| row.to == *to).collect();
-        rows.sort_by_key(|row| std::cmp::Reverse((row.at, row.id)));
+        let rows = rows.filter(|row| row.to == *to);
+        let rows = rows.filter(|row| before.is_none_or(|before| row.mark() < before));
+        let mut rows: Vec<_> = rows.collect();
+        rows.sort_by_key(|row| std::cmp::Reverse(row.mark()));
         rows.into_iter().take(limit).cloned().collect()
     }
 

@@ -2,11 +2,50 @@
 
 use std::collections::BTreeSet;
 
+use bytes::Bytes;
+
+use super::super::codec::encode_value;
 use super::super::people::{founding, granting, keying, naming};
 use super::super::rebuild::{beginning, furnishing, rebuilding};
-use super::super::{BlobUse, Mutation, ObjectRow, Version};
+use super::super::{BlobUse, CatalogError, Mutation, ObjectRow, Version};
 use super::state::State;
 use crate::types::{BlobId, Timestamp, limits};
+
+/// The dump that is running: what is left of it.
+#[derive(Default)]
+pub(super) struct Dump {
+    session: u64,
+    left: std::vec::IntoIter<Mutation>,
+}
+
+impl Dump {
+    /// The next mutations, of some `bytes_max` bytes together, and the cursor behind them; `frozen`
+    /// is the state that a dump without a cursor begins with.
+    pub(super) fn step(
+        &mut self,
+        (cursor, frozen): (Option<Bytes>, Option<Vec<Mutation>>),
+        bytes_max: usize,
+    ) -> Result<(Vec<Mutation>, Option<Bytes>), CatalogError> {
+        if let Some(frozen) = frozen {
+            self.session = self.session.saturating_add(1);
+            self.left = frozen.into_iter();
+        }
+        let this = Bytes::from(encode_value(&self.session));
+        if cursor.is_some_and(|cursor| cursor != this) {
+            return Err(CatalogError::Failed {
+                reason: "this dump was ended by another".into(),
+            });
+        }
+        let mut mutations = Vec::new();
+        let mut bytes = 0_usize;
+        while mutations.is_empty() || bytes <= bytes_max {
+            let Some(next) = self.left.next() else { break };
+            bytes = bytes.saturating_add(encode_value(&next).len());
+            mutations.push(next);
+        }
+        Ok((mutations, (self.left.len() > 0).then_some(this)))
+    }
+}
 
 impl State {
     /// In the order of dependence; within a kind in order of key.

@@ -21,18 +21,19 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use super::codec::encode_value;
 use super::{
     ApprovalRow, Catalog, CatalogError, Chain, CredentialRow, DatasetRow, ErasedWrite, IdentityRow,
-    KeyWorkRow, ListQuery, MarkerRow, Mutation, NoticeRow, ObjectRow, Origin, Page, PartPage,
-    PrincipalRow, ProjectRow, PublicationRow, RosterEntry, RosterKind, Setting, SettingKind,
-    UploadPage, UploadQuery, UploadRow, Version, VersionPage, VersionQuery, encode_change,
+    KeyWorkRow, ListQuery, MarkerRow, Mutation, NoticeMark, NoticeRow, ObjectRow, Origin, Page,
+    PartPage, PrincipalRow, ProjectRow, PublicationRow, RosterEntry, RosterKind, Setting,
+    SettingKind, UploadPage, UploadQuery, UploadRow, Version, VersionPage, VersionQuery,
+    encode_change,
 };
 use crate::policy::Grant;
 use crate::types::{
     AccessKeyId, ApprovalId, BlobId, BucketName, DatasetId, GrantId, KeyWorkId, ObjectKey,
     PrincipalId, ProjectName, PublicationId, Timestamp, UploadId, VersionId, VersionName, limits,
 };
+use dump::Dump;
 use paging::{lighten, listed, page};
 use state::State;
 
@@ -41,13 +42,6 @@ use state::State;
 pub struct MemoryCatalog {
     state: Mutex<State>,
     dump: Mutex<Dump>,
-}
-
-/// The dump that is running: what is left of it.
-#[derive(Default)]
-struct Dump {
-    session: u64,
-    left: std::vec::IntoIter<Mutation>,
 }
 
 impl MemoryCatalog {
@@ -291,9 +285,10 @@ impl Catalog for MemoryCatalog {
     async fn notices(
         &self,
         to: &PrincipalId,
+        before: Option<NoticeMark>,
         limit: usize,
     ) -> Result<Vec<NoticeRow>, CatalogError> {
-        Ok(self.state().notices_to(to, limit))
+        Ok(self.state().notices_to(to, before, limit))
     }
 
     async fn object(
@@ -578,23 +573,6 @@ impl Catalog for MemoryCatalog {
     ) -> Result<(Vec<Mutation>, Option<Bytes>), CatalogError> {
         let frozen = cursor.is_none().then(|| self.state().dump());
         let mut dump = self.dump.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(frozen) = frozen {
-            dump.session = dump.session.saturating_add(1);
-            dump.left = frozen.into_iter();
-        }
-        let this = Bytes::from(encode_value(&dump.session));
-        if cursor.is_some_and(|cursor| cursor != this) {
-            return Err(CatalogError::Failed {
-                reason: "this dump was ended by another".into(),
-            });
-        }
-        let mut mutations = Vec::new();
-        let mut bytes = 0_usize;
-        while mutations.is_empty() || bytes <= bytes_max {
-            let Some(next) = dump.left.next() else { break };
-            bytes = bytes.saturating_add(encode_value(&next).len());
-            mutations.push(next);
-        }
-        Ok((mutations, (dump.left.len() > 0).then_some(this)))
+        dump.step((cursor, frozen), bytes_max)
     }
 }

@@ -6,7 +6,8 @@ use super::apply::{must, must_insert};
 use super::{apply, read, sql};
 use crate::catalog::codec::encode_value;
 use crate::catalog::{
-    ApprovalRow, ApprovalStep, CatalogError, Conflict, Mutation, NoticeRow, WaitingCheck,
+    ApprovalRow, ApprovalStep, CatalogError, Conflict, Mutation, NoticeMark, NoticeRow,
+    WaitingCheck,
 };
 use crate::types::{ApprovalId, PrincipalId, ProjectName, Timestamp, limits};
 
@@ -146,11 +147,19 @@ fn read_notice(row: &Row<'_>) -> Result<NoticeRow, CatalogError> {
 pub(super) fn notices(
     conn: &Connection,
     to: &PrincipalId,
-    limit: usize,
+    (before, limit): (Option<NoticeMark>, usize),
 ) -> Result<Vec<NoticeRow>, CatalogError> {
-    let select = "SELECT id, person, row FROM notices WHERE person = ?1
-        ORDER BY at DESC, id DESC LIMIT ?2";
-    let bounds = params![to.as_str(), sql::limit(limit)];
+    let limit = sql::limit(limit);
+    let Some(before) = before else {
+        let select = "SELECT id, person, row FROM notices WHERE person = ?1
+            ORDER BY at DESC, id DESC LIMIT ?2";
+        return sql::all(conn, select, params![to.as_str(), limit], read_notice);
+    };
+    let select = "SELECT id, person, row FROM notices WHERE person = ?1 AND (at, id) < (?2, ?3)
+        ORDER BY at DESC, id DESC LIMIT ?4";
+    // A moment that no notice can have is behind all of them.
+    let at = i64::try_from(before.at.millis()).unwrap_or(i64::MAX);
+    let bounds = params![to.as_str(), at, before.id.as_bytes(), limit];
     sql::all(conn, select, bounds, read_notice)
 }
 

@@ -51,9 +51,10 @@ use self::writer::{Work, Writer};
 use super::codec::encode_value;
 use super::{
     ApprovalRow, Catalog, CatalogError, Chain, CredentialRow, DatasetRow, ErasedWrite, IdentityRow,
-    KeyWorkRow, ListQuery, MarkerRow, Mutation, NoticeRow, ObjectRow, Origin, Page, PartPage,
-    PrincipalRow, ProjectRow, PublicationRow, RosterEntry, RosterKind, Setting, SettingKind,
-    UploadPage, UploadQuery, UploadRow, Version, VersionPage, VersionQuery, encode_change,
+    KeyWorkRow, ListQuery, MarkerRow, Mutation, NoticeMark, NoticeRow, ObjectRow, Origin, Page,
+    PartPage, PrincipalRow, ProjectRow, PublicationRow, RosterEntry, RosterKind, Setting,
+    SettingKind, UploadPage, UploadQuery, UploadRow, Version, VersionPage, VersionQuery,
+    encode_change,
 };
 use crate::policy::Grant;
 use crate::types::{
@@ -337,10 +338,11 @@ impl Catalog for SqliteCatalog {
     async fn notices(
         &self,
         to: &PrincipalId,
+        before: Option<NoticeMark>,
         limit: usize,
     ) -> Result<Vec<NoticeRow>, CatalogError> {
         let to = to.clone();
-        self.scan(move |conn| approvals::notices(conn, &to, limit))
+        self.scan(move |conn| approvals::notices(conn, &to, (before, limit)))
             .await
     }
 

@@ -66,8 +66,10 @@ pub const LABELS_MAX: usize = 16;
 pub const LABEL_BYTES_MAX: usize = 32;
 /// How long break-glass lasts at most, in minutes: a working day.
 pub const BREAK_GLASS_MINUTES_MAX: u32 = 8 * 60;
-/// Notices that one person is shown at once.
+/// Notices on a page of what one person was told.
 pub const NOTICES_TOLD_MAX: usize = 1_000;
+/// Pages of notices that a command shows at once: those of 400 days, a hundred a day.
+pub const NOTICE_PAGES_MAX: usize = 40;
 /// How long the catalog keeps a notice, in milliseconds; the log keeps what it tells of.
 pub const NOTICE_KEPT_MS: u64 = 400 * DAY_MS;
 /// How long before its end the owner is told of a grant, in milliseconds, at most; of shorter ones

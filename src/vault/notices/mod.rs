@@ -8,7 +8,7 @@ use std::collections::HashSet;
 use super::access::own::is_within;
 use super::{Call, ErrorKind, Vault, VaultError};
 use crate::catalog::{
-    DatasetRow, EndingRow, Mutation, NoticeRow, RosterEntry, RosterKind, RosterRow,
+    DatasetRow, EndingRow, Mutation, NoticeMark, NoticeRow, RosterEntry, RosterKind, RosterRow,
 };
 use crate::policy::{Grant, Standing};
 use crate::types::{
@@ -20,6 +20,15 @@ use crate::types::{
 pub struct EndingsSeen {
     generation: Option<u64>,
     next: Option<Timestamp>,
+}
+
+/// A page of what somebody was told.
+#[derive(Debug)]
+pub struct NoticePage {
+    /// The notices, the newest first; of a session that is narrowed those within it.
+    pub rows: Vec<NoticeRow>,
+    /// Where the next page begins; `None` where there are no older ones.
+    pub next: Option<NoticeMark>,
 }
 
 /// Ends that were told.
@@ -72,20 +81,28 @@ impl Vault {
         Ok(std::iter::once(kept).chain(push).collect())
     }
 
-    /// What the caller was told of her datasets, the newest first.
-    pub async fn notices(&self, call: &Call) -> Result<Vec<NoticeRow>, VaultError> {
+    /// A page of what the caller was told of her datasets, the newest first: behind `before`, where
+    /// that is given.
+    pub async fn notices(
+        &self,
+        call: &Call,
+        before: Option<NoticeMark>,
+    ) -> Result<NoticePage, VaultError> {
         let intent = Self::admin_intent(call, None, "notices");
         let Some(who) = &call.session.principal else {
             return Err(self.turn_away(call, intent, super::NOBODY).await);
         };
         let told = async {
             self.own(call, who).await?;
-            let rows = self.catalog.notices(who, limits::NOTICES_TOLD_MAX).await?;
-            let mine = rows.into_iter();
-            Ok(mine.filter(|row| is_within(call, &row.project)).collect())
+            let most = limits::NOTICES_TOLD_MAX;
+            let mut rows = self.catalog.notices(who, before, most).await?;
+            let full = rows.len() >= most;
+            let next = rows.last().filter(|_| full).map(NoticeRow::mark);
+            rows.retain(|row| is_within(call, &row.project));
+            Ok(NoticePage { rows, next })
         };
-        let rows = told.await;
-        self.noted(call, intent, rows).await
+        let page = told.await;
+        self.noted(call, intent, page).await
     }
 
     /// Tells owners of grants that are about to end; how many. Each end is told once.

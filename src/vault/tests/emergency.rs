@@ -2,9 +2,10 @@
 
 use super::published::run;
 use super::support::*;
+use crate::catalog::{Mutation, NoticeRow};
 use crate::ledger::{Entry, Nature};
 use crate::policy::GrantEffect;
-use crate::types::{ActKind, ApprovalId, ProjectName};
+use crate::types::{ActKind, ApprovalId, NoticeId, ProjectName, limits};
 use crate::vault::{
     ActDraft, Call, CardChange, CopySource, ErrorKind, ReadConditions, Span, WriteConditions,
 };
@@ -190,7 +191,10 @@ async fn az_11_a_mount_by_it_is_flagged() {
 async fn az_11_the_owner_is_told_at_once() {
     let world = world().await;
     let id = approved(&world, "stan", 30).await;
-    let told = async |who: &str| world.vault.notices(&world.call(Some(who))).await.unwrap();
+    let told = async |who: &str| {
+        let page = world.vault.notices(&world.call(Some(who)), None).await;
+        page.unwrap().rows
+    };
     assert!(told("olivia").await.is_empty());
     assert_eq!(glass(&world, "rita", id).await, None);
     let hers = told("olivia").await;
@@ -201,8 +205,37 @@ async fn az_11_the_owner_is_told_at_once() {
     for who in ["stan", "rita", "oona", "ruben", "anna"] {
         assert!(told(who).await.is_empty(), "{who}");
     }
-    let nobody = world.vault.notices(&world.call(None)).await;
+    let nobody = world.vault.notices(&world.call(None), None).await;
     assert_eq!(kind(nobody), Some(ErrorKind::AccessDenied));
+}
+
+#[tokio::test]
+async fn az_11_however_much_else_is_told_the_owner_finds_it() {
+    let world = world().await;
+    let id = approved(&world, "stan", 30).await;
+    assert_eq!(glass(&world, "rita", id).await, None);
+    let others = (0..limits::NOTICES_TOLD_MAX).map(|number| {
+        Mutation::AddNotice(NoticeRow {
+            id: NoticeId::from_bytes(u128::try_from(number).unwrap().to_be_bytes()),
+            to: "olivia".parse().unwrap(),
+            at: world.vault.now().plus_millis(1),
+            project: icu(),
+            dataset: None,
+            text: "a grant ends".to_owned(),
+        })
+    });
+    world.catalog.commit(others.collect()).await.unwrap();
+    let told = async |before| {
+        let olivia = world.call(Some("olivia"));
+        world.vault.notices(&olivia, before).await.unwrap()
+    };
+    let newest = told(None).await;
+    assert_eq!(newest.rows.len(), limits::NOTICES_TOLD_MAX);
+    let glass = |row: &NoticeRow| row.text.starts_with("break-glass");
+    assert!(!newest.rows.iter().any(glass));
+    let older = told(newest.next).await;
+    assert!(older.rows.iter().any(glass), "{older:?}");
+    assert_eq!(older.next, None);
 }
 
 #[tokio::test]
@@ -344,7 +377,7 @@ async fn az_2_who_is_suspended_sees_and_changes_nothing_of_her_own() {
         let refused = suspended.then_some(ErrorKind::AccessDenied);
         let call = || world.call(Some("rita"));
         let vault = &world.vault;
-        assert_eq!(kind(vault.notices(&call()).await), refused);
+        assert_eq!(kind(vault.notices(&call(), None).await), refused);
         assert_eq!(kind(vault.list_jobs(&call()).await), refused);
         assert_eq!(kind(vault.acts(&call(), &icu()).await), refused);
         assert_eq!(kind(vault.show_act(&call(), (&icu(), id)).await), refused);

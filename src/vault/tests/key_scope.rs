@@ -210,7 +210,7 @@ async fn a_scope_leaves_out_what_is_its_owners_own() {
     let narrow = key(&world, |_dataset| ()).await;
     let jobs = world.vault.list_jobs(&narrow).await;
     assert_eq!(kind(jobs), Some(ErrorKind::AccessDenied));
-    let notices = world.vault.notices(&narrow).await;
+    let notices = world.vault.notices(&narrow, None).await;
     assert_eq!(kind(notices), Some(ErrorKind::AccessDenied));
     let project = "icu".parse().unwrap();
     let acts = world.vault.acts(&narrow, &project).await;

@@ -62,8 +62,11 @@ async fn az_11_an_owner_is_told_once_of_a_grant_that_is_about_to_end() {
     };
     let told = async |id: String| {
         let call = world.call(Some("olivia"));
-        let told = world.vault.notices(&call).await.unwrap();
-        told.iter().filter(|row| row.text.contains(&id)).count()
+        let told = world.vault.notices(&call, None).await.unwrap();
+        told.rows
+            .iter()
+            .filter(|row| row.text.contains(&id))
+            .count()
     };
     assert_eq!(tell().await, 0);
     world.wait(6 * day - 1);
@@ -196,8 +199,8 @@ async fn only_so_many_wait_and_what_is_told_is_told_all_the_same() {
     let mut seen = EndingsSeen::default();
     let now = world.vault.now();
     assert_eq!(world.vault.tell_endings(&mut seen, now).await.unwrap(), 1);
-    let shown = world.vault.notices(&world.call(Some("olivia"))).await;
-    assert_eq!(shown.unwrap().len(), 1);
+    let shown = world.vault.notices(&world.call(Some("olivia")), None).await;
+    assert_eq!(shown.unwrap().rows.len(), 1);
     assert_eq!(
         waiting(&world.vault).await,
         limits::WEBHOOK_ROUND_MAX,

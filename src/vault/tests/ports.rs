@@ -10,9 +10,10 @@ use tokio::sync::{Notify, Semaphore};
 
 use crate::catalog::{
     ApprovalRow, Catalog, CatalogError, Chain, CredentialRow, DatasetRow, ErasedWrite, IdentityRow,
-    KeyWorkRow, ListQuery, MarkerRow, Mutation, NoticeRow, ObjectRow, Origin, Page, PartPage,
-    PrincipalRow, ProjectRow, PublicationRow, RosterEntry, RosterKind, Setting, SettingKind,
-    SharedCatalog, UploadPage, UploadQuery, UploadRow, Version, VersionPage, VersionQuery,
+    KeyWorkRow, ListQuery, MarkerRow, Mutation, NoticeMark, NoticeRow, ObjectRow, Origin, Page,
+    PartPage, PrincipalRow, ProjectRow, PublicationRow, RosterEntry, RosterKind, Setting,
+    SettingKind, SharedCatalog, UploadPage, UploadQuery, UploadRow, Version, VersionPage,
+    VersionQuery,
 };
 use crate::journal::{Durable, Journal, JournalError, SharedJournal};
 use crate::ledger::{Completion, Intent, Session};
@@ -271,7 +272,7 @@ gated! {
     roster_page(kind: RosterKind, after: &str, limit: usize) -> Vec<(String, RosterEntry)>;
     grant_uses(project: &ProjectName, limit: usize) -> Vec<(GrantId, Timestamp)>;
     credential_uses(principal: &PrincipalId, limit: usize) -> Vec<(AccessKeyId, Timestamp)>;
-    notices(to: &PrincipalId, limit: usize) -> Vec<NoticeRow>;
+    notices(to: &PrincipalId, before: Option<NoticeMark>, limit: usize) -> Vec<NoticeRow>;
     approval(id: &ApprovalId) -> Option<ApprovalRow>;
     waiting(project: &ProjectName, now: Timestamp, limit: usize) -> Vec<ApprovalRow>;
     approvals(project: &ProjectName, limit: usize) -> Vec<ApprovalRow>;

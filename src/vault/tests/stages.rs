@@ -38,11 +38,11 @@ async fn er_2_each_step_is_logged_once() {
         assert_eq!(told.operation, "dataset stage");
         assert!(told.query.unwrap().starts_with(&format!("stage={stage} ")));
         // Its owner is told, once of each step, and nobody else.
-        let hers = world.vault.notices(&world.call(Some("olivia"))).await;
-        let hers = hers.unwrap();
+        let hers = world.vault.notices(&world.call(Some("olivia")), None).await;
+        let hers = hers.unwrap().rows;
         let of_it = hers.iter().filter(|notice| notice.text.contains(stage));
         assert_eq!(of_it.count(), 1, "{stage} {hers:?}");
-        let others = world.vault.notices(&world.call(Some("ruben"))).await;
-        assert!(others.unwrap().is_empty());
+        let others = world.vault.notices(&world.call(Some("ruben")), None).await;
+        assert!(others.unwrap().rows.is_empty());
     }
 }
