@@ -198,11 +198,8 @@ try:
     process = command("login")
     page = page_of(process)
     back = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(page).query))["redirect_uri"]
-    get(f"{back}?code=stolen&state=another")
-    code, _, err = end(process)
-    check("another sign-in's answer is refused", code == 1 and "state" in err, (code, err))
-    process = command("login")
-    page = page_of(process)
+    check("another sign-in's answer is refused, and this one waits on", get(f"{back}?code=stolen&state=another")[0] == 404
+          and get(f"{back}?error=access_denied")[0] == 404 and process.poll() is None)
     query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(page).query))
     get(f"{query['redirect_uri']}?code=used-before&state={query['state']}")
     code, _, err = end(process)

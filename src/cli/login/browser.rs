@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 /// How long a person may take.
@@ -13,6 +14,8 @@ const PERSON: Duration = Duration::from_mins(5);
 const REQUEST: Duration = Duration::from_secs(5);
 /// What a request's head may be long.
 const HEAD_BYTES_MAX: usize = 16 * 1024;
+/// Requests that are read at once.
+const LINES_MAX: usize = 64;
 const PATH: &str = "/callback";
 
 /// The address, while it is open.
@@ -29,46 +32,69 @@ impl Waiting {
         Ok(format!("http://127.0.0.1:{port}{PATH}"))
     }
 
-    /// The query that the browser came back with; `None` if it did not in time. Other requests
-    /// (for an icon, by a scanner) are told that there is nothing.
-    pub(super) async fn query(self) -> Option<String> {
+    /// The first query that `is_ours` knows and that a browser came back with; `None` if none did
+    /// in time. Other requests (for an icon, by a scanner, by another of this machine's accounts)
+    /// are told that there is nothing: they do not end the waiting, and fewer than [`LINES_MAX`]
+    /// at once do not hold it up.
+    pub(super) async fn query(
+        self,
+        is_ours: impl Fn(&str) -> bool + Send + Sync,
+    ) -> Option<String> {
         let waiting = async {
+            let mut lines = JoinSet::new();
             loop {
-                let Ok((mut line, _)) = self.0.accept().await else {
+                let query = tokio::select! {
+                    Ok((line, _)) = self.0.accept(), if lines.len() < LINES_MAX => {
+                        let _line = lines.spawn(asked(line));
+                        continue;
+                    }
+                    Some(query) = lines.join_next() => query,
+                };
+                let Ok(Some((line, query))) = query else {
                     continue;
                 };
-                let head = timeout(REQUEST, head(&mut line)).await;
-                let Ok(Some(target)) = head else {
-                    continue;
-                };
-                let (path, query) = target.split_once('?').unwrap_or((&target, ""));
-                let ours = path == PATH;
-                let told = if ours {
-                    (
-                        "200 OK",
-                        "You can close this page and go back to the terminal.",
-                    )
-                } else {
-                    ("404 Not Found", "Nothing is here.")
-                };
-                let answer = format!(
-                    "HTTP/1.1 {}\r\nContent-Type: text/plain; charset=utf-8\r\n\
-                     Content-Length: {}\r\nConnection: close\r\nCache-Control: no-store\r\n\
-                     Referrer-Policy: no-referrer\r\n\r\n{}",
-                    told.0,
-                    told.1.len(),
-                    told.1
-                );
-                // A browser that does not wait for the words has come back all the same.
-                let said = timeout(REQUEST, line.write_all(answer.as_bytes())).await;
-                drop(said);
-                if ours {
-                    return query.to_owned();
+                let ours = query.filter(|query| is_ours(query));
+                tell(line, ours.is_some()).await;
+                if ours.is_some() {
+                    return ours;
                 }
             }
         };
-        timeout(PERSON, waiting).await.ok()
+        timeout(PERSON, waiting).await.ok()?
     }
+}
+
+/// The query of a request to our path, and the line that waits for its answer; `None` if it did not
+/// come in time.
+async fn asked(mut line: TcpStream) -> Option<(TcpStream, Option<String>)> {
+    let target = timeout(REQUEST, head(&mut line)).await.ok()??;
+    let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+    let query = (path == PATH).then(|| query.to_owned());
+    Some((line, query))
+}
+
+/// Answers a request.
+async fn tell(mut line: TcpStream, ours: bool) {
+    let (status, words) = if ours {
+        (
+            "200 OK",
+            "You can close this page and go back to the terminal.",
+        )
+    } else {
+        (
+            "404 Not Found",
+            "Nothing is here that this sign-in waits for.",
+        )
+    };
+    let answer = format!(
+        "HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\n\
+         Content-Length: {}\r\nConnection: close\r\nCache-Control: no-store\r\n\
+         Referrer-Policy: no-referrer\r\n\r\n{words}",
+        words.len(),
+    );
+    // A browser that does not wait for the words has come back all the same.
+    let said = timeout(REQUEST, line.write_all(answer.as_bytes())).await;
+    drop(said);
 }
 
 /// The target of a GET.
@@ -90,4 +116,69 @@ async fn head(line: &mut TcpStream) -> Option<String> {
     let mut words = text.lines().next()?.split(' ');
     (words.next() == Some("GET")).then_some(())?;
     words.next().map(str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Sends a request, and gives back what it is told.
+    async fn ask(url: &str, head: &str) -> String {
+        let place = url.strip_prefix("http://").unwrap();
+        let (address, _) = place.split_once('/').unwrap();
+        let mut line = TcpStream::connect(address).await.unwrap();
+        line.write_all(head.as_bytes()).await.unwrap();
+        let mut told = String::new();
+        line.read_to_string(&mut told).await.unwrap();
+        told
+    }
+
+    fn get(target: &str) -> String {
+        format!("GET {target} HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+    }
+
+    #[tokio::test]
+    async fn what_is_not_of_this_sign_in_neither_ends_nor_holds_it_up() {
+        let waiting = Waiting::open().await.unwrap();
+        let url = waiting.url().unwrap();
+        let address = url.strip_prefix("http://").unwrap();
+        let (address, _) = address.split_once('/').unwrap();
+        // Some who say nothing, and one who leaves in the middle.
+        let mut silent = Vec::new();
+        for _ in 0..LINES_MAX / 2 {
+            silent.push(TcpStream::connect(address).await.unwrap());
+        }
+        let mut gone = TcpStream::connect(address).await.unwrap();
+        gone.write_all(b"GET /callb").await.unwrap();
+        drop(gone);
+        let waits = tokio::spawn(waiting.query(|query| query == "state=ours"));
+        for target in [
+            "/",
+            "/favicon.ico",
+            "/callback",
+            "/callback?state=other",
+            "/callback?state=ours&x=1",
+            "/other?state=ours",
+        ] {
+            assert!(ask(&url, &get(target)).await.contains("404"), "{target}");
+        }
+        let post = "POST /callback?state=ours HTTP/1.1\r\n\r\n";
+        assert_eq!(ask(&url, post).await, "");
+        let long = format!("GET /{} HTTP/1.1\r\n", "a".repeat(HEAD_BYTES_MAX));
+        assert_eq!(ask(&url, &long).await, "");
+        let began = tokio::time::Instant::now();
+        let told = ask(&url, &get("/callback?state=ours")).await;
+        assert!(told.contains("200") && told.contains("close this page"));
+        assert!(
+            began.elapsed() < REQUEST,
+            "nobody who is silent holds it up"
+        );
+        assert_eq!(waits.await.unwrap().unwrap(), "state=ours");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_is_waited_for_longer_than_a_person_takes() {
+        let waiting = Waiting::open().await.unwrap();
+        assert_eq!(waiting.query(|_any| true).await, None);
+    }
 }

@@ -194,7 +194,8 @@ async fn by_browser(place: &Place, output: &mut Output) -> Result<SecretText, Cl
     output.note("open this page in your browser:");
     output.copied(&page);
     let late = || CliError::new(Exit::No, "nobody signed in within five minutes");
-    let query = waiting.query().await.ok_or_else(late)?;
+    let query = waiting.query(|query| once.is_answer(query)).await;
+    let query = query.ok_or_else(late)?;
     let code = once.code(&query, &place.issuer)?;
     let form = once.exchange(&code, &place.client, &redirect);
     let body = place.post(&provider.token_endpoint, form).await?;
