@@ -190,10 +190,12 @@ impl SubjectPolicy {
         if self.policy.lines(&grant.role).is_none() && !can_deny {
             return Some(Verdict::RoleUnknown);
         }
-        if grant.dataset.is_some() && grant.dataset.as_ref() != ask.dataset {
+        let part = can_deny && place.is_over_parts();
+        if !part && grant.dataset.is_some() && grant.dataset.as_ref() != ask.dataset {
             return Some(Verdict::OtherDataset);
         }
-        let allows = place.is_within(&grant.prefix, false);
+        let whole = grant.dataset.as_ref() == ask.dataset || grant.dataset.is_none();
+        let allows = whole && place.is_within(&grant.prefix, false);
         let denies = can_deny && place.is_within(&grant.prefix, true);
         if !denies && !allows {
             return Some(Verdict::PrefixDiffers);

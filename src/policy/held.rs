@@ -196,12 +196,13 @@ impl Held {
         }
         let scopes = self.roles.get(role)?;
         let of = |scope: &str| scopes.get(scope)?.find(&place, denies(role));
-        let narrow = if place.dataset.is_empty() {
-            None
-        } else {
-            of(place.dataset)
-        };
-        narrow.or_else(|| of(""))
+        if place.dataset.is_empty() {
+            let all = || scopes.values().filter_map(|shelf| shelf.find(&place, true));
+            // The first in the subject's list: a map has no order.
+            let part = || denies(role).then(|| all().min()).flatten();
+            return of("").or_else(|| part().filter(|_| place.is_over_parts()));
+        }
+        of(place.dataset).or_else(|| of(""))
     }
 }
 
@@ -224,6 +225,12 @@ impl Cover {
 }
 
 impl Place<'_> {
+    /// Whether what denies on one dataset denies this too: it is asked of a project, and of all that
+    /// lies in it.
+    pub(super) fn is_over_parts(&self) -> bool {
+        self.dataset.is_empty() && self.reach == Reach::Region
+    }
+
     /// Whether a grant of this purpose serves the one that the caller's credential is for.
     pub(super) fn is_for(&self, purpose: Option<&str>) -> bool {
         self.when.purpose.is_none() || self.when.purpose == purpose

@@ -52,14 +52,15 @@ fn grants() -> impl Strategy<Value = Vec<Grant>> {
 fn expected(roles: &[Vec<Line>], grants: &[Grant], ask: &Ask<'_>) -> bool {
     let (mut allowed, mut denied) = (false, false);
     for grant in grants {
+        // Of a dataset where the whole project is asked about: it can only deny.
+        let part = grant.dataset.is_some() && ask.dataset.is_none();
         let here = match (&grant.dataset, ask.dataset) {
-            (None, _) => true,
             (Some(granted), Some(asked)) => granted == asked,
-            (Some(_), None) => false,
+            (None, _) | (Some(_), None) => true,
         };
         let (key, prefix) = (ask.key.as_bytes(), grant.prefix.as_bytes());
         let (may_allow, may_deny) = match ask.action {
-            Action::DatasetHead => (true, prefix.is_empty()),
+            Action::DatasetHead => (true, !part && prefix.is_empty()),
             Action::ObjectList
             | Action::VersionList
             | Action::DatasetConfigure
@@ -83,8 +84,9 @@ fn expected(roles: &[Vec<Line>], grants: &[Grant], ask: &Ask<'_>) -> bool {
             | Action::LockBypass
             | Action::VersionRead
             | Action::VersionDelete
-            | Action::UploadManage => (key.starts_with(prefix), key.starts_with(prefix)),
+            | Action::UploadManage => (key.starts_with(prefix), !part && key.starts_with(prefix)),
         };
+        let may_allow = may_allow && !part;
         let early = ask.now.millis() < grant.starts.millis();
         let late = grant
             .expires

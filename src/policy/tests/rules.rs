@@ -1,7 +1,7 @@
 //! What a grant covers, when, and what a decision says of it.
 
 use crate::policy::testkit::{NOW, ana, ask, ask_at, builtin, deny, grant, policy};
-use crate::policy::{Grant, PolicySource};
+use crate::policy::{Grant, GrantEffect, PolicySource};
 use crate::types::{Action, GrantId, Timestamp};
 
 #[test]
@@ -72,6 +72,50 @@ fn a_grant_over_one_dataset_says_nothing_of_the_project() {
         assert!(ask(&all, action, "*").allowed, "{action}");
         assert!(ask(&all, action, "mri").allowed, "{action}");
     }
+}
+
+#[test]
+fn a_denial_on_one_dataset_denies_what_is_asked_of_all_of_them() {
+    let denying = |role: &str, on: &str, prefix: &str| Grant {
+        effect: GrantEffect::Deny,
+        prefix: prefix.to_owned(),
+        ..grant(9, role, on)
+    };
+    for (role, action) in [
+        ("owner", Action::GrantManage),
+        ("auditor", Action::LogRead),
+        ("owner", Action::DatasetConfigure),
+    ] {
+        let all = grant(1, role, "*");
+        for (on, prefix) in [("ecg", ""), ("ecg", "raw/"), ("*", ""), ("*", "raw/")] {
+            let view = ana(&builtin(), vec![all.clone(), denying(role, on, prefix)]);
+            let decision = ask(&view, action, "*");
+            assert!(!decision.allowed, "{action} {on} {prefix}");
+            assert_eq!(decision.grant, Some(grant(9, "", "*").id), "{action}");
+            assert!(!ask(&view, action, "ecg").allowed, "{action}");
+            assert_eq!(ask(&view, action, "mri").allowed, on == "ecg", "{action}");
+        }
+        // What is over, has not begun or is of another role or action takes nothing away.
+        let over = Grant {
+            expires: Some(NOW),
+            ..denying(role, "ecg", "")
+        };
+        let later = Grant {
+            starts: NOW.plus_millis(1),
+            ..denying(role, "ecg", "")
+        };
+        for other in [over, later, denying("job", "ecg", "")] {
+            let view = ana(&builtin(), vec![all.clone(), other]);
+            assert!(ask(&view, action, "*").allowed, "{action}");
+        }
+    }
+    // That the project is there, and a key in no dataset, are no questions about its parts.
+    let view = ana(
+        &builtin(),
+        vec![grant(1, "owner", "*"), denying("owner", "ecg", "")],
+    );
+    assert!(ask(&view, Action::DatasetHead, "*").allowed);
+    assert!(ask(&view, Action::DatasetCreate, "mri").allowed);
 }
 
 #[test]
