@@ -53,6 +53,16 @@ impl ActKind {
         }
     }
 
+    /// The terms that the vault adds when the act is asked for: what is to change, as it is then.
+    #[must_use]
+    pub const fn found(self) -> &'static [&'static str] {
+        match self {
+            // The label until then: one that was raised meanwhile is not what two persons agreed on.
+            Self::LowerLabel => &["from"],
+            Self::BreakGlass | Self::Erase | Self::ShortenLog => &[],
+        }
+    }
+
     /// Whether it is about one dataset; if not, it is about a project.
     #[must_use]
     pub const fn on_dataset(self) -> bool {
@@ -87,7 +97,7 @@ pub struct Act {
     pub project: ProjectName,
     /// The dataset by name and identity, so that one made anew under an old name is another.
     pub dataset: Option<(DatasetName, DatasetId)>,
-    /// The value of each of the kind's terms, in their order.
+    /// The value of each of the kind's terms, in their order, and of those that the vault adds.
     pub terms: Vec<String>,
 }
 
@@ -95,11 +105,12 @@ impl Act {
     /// Its terms with their names.
     pub fn named_terms(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let values = self.terms.iter().map(String::as_str);
-        self.kind.terms().iter().copied().zip(values)
+        let names = self.kind.terms().iter().chain(self.kind.found());
+        names.copied().zip(values)
     }
 }
 
-/// As the log has it: `label.lower icu/ecg to=internal`.
+/// As the log has it: `label.lower icu/ecg to=internal from=secret`.
 impl fmt::Display for Act {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} {}", self.kind, self.project)?;

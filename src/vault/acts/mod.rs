@@ -139,6 +139,7 @@ impl Vault {
                 .await?;
             let mut row = self.word_act(draft, asker).await?;
             self.name_write(&mut row.act).await?;
+            self.name_label(&mut row.act).await?;
             self.check_effect(&row.act).await?;
             self.keep_pace(&row.asker)?;
             Ok((row, decision))

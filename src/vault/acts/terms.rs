@@ -1,10 +1,12 @@
 //! What must hold of an act's words before anybody is asked to approve it: that they mean
 //! something, and would change something as things stand.
 
+use std::sync::Arc;
+
 use crate::catalog::{Card, EraseScope, Version};
 use crate::types::{
     Act, ActKind, BucketName, DatasetId, DatasetName, Label, LogTerms, PrincipalId, PrincipalKind,
-    VersionName, limits,
+    ProjectName, VersionName, limits,
 };
 use crate::vault::Vault;
 use crate::vault::acts::ActDraft;
@@ -54,12 +56,7 @@ impl Vault {
 
     /// That a label which is to be lowered becomes a lower one.
     async fn check_lowers(&self, act: &Act, dataset: &DatasetName) -> Result<(), VaultError> {
-        let bucket = BucketName {
-            project: act.project.clone(),
-            dataset: dataset.clone(),
-        };
-        let row = self.catalog.dataset(&bucket).await?;
-        let card = row.and_then(|row| row.card);
+        let card = self.card_of(&act.project, dataset).await?;
         let to: Option<Label> = act.terms.first().and_then(|text| text.parse().ok());
         let lower = card.zip(to).is_some_and(|(card, to)| {
             let labels = &self.settings.labels;
@@ -107,6 +104,28 @@ impl Vault {
             *what = format!("write={}:{key}", row.version);
         }
         Ok(())
+    }
+
+    /// Adds to a lowering the label that the dataset has now.
+    pub(in crate::vault) async fn name_label(&self, act: &mut Act) -> Result<(), VaultError> {
+        if let (ActKind::LowerLabel, Some((dataset, _))) = (act.kind, &act.dataset) {
+            let card = self.card_of(&act.project, dataset).await?;
+            act.terms.extend(card.map(|card| card.label.to_string()));
+        }
+        Ok(())
+    }
+
+    async fn card_of(
+        &self,
+        project: &ProjectName,
+        dataset: &DatasetName,
+    ) -> Result<Option<Arc<Card>>, VaultError> {
+        let bucket = BucketName {
+            project: project.clone(),
+            dataset: dataset.clone(),
+        };
+        let row = self.catalog.dataset(&bucket).await?;
+        Ok(row.and_then(|row| row.card))
     }
 
     /// That what is to be erased is there. A lock that keeps it now may be over by then.

@@ -192,12 +192,13 @@ impl Vault {
                 let rank = |card: &Card| self.settings.labels.of_data(Some(card));
                 rank(&card) < rank(old)
             });
-            let approved = if lowers {
+            let lowered = row.card.as_ref().filter(|_| lowers);
+            let approved = if let Some(old) = lowered {
                 let act = Act {
                     kind: ActKind::LowerLabel,
                     project: bucket.project.clone(),
                     dataset: Some((bucket.dataset.clone(), row.id)),
-                    terms: vec![card.label.to_string()],
+                    terms: vec![card.label.to_string(), old.label.to_string()],
                 };
                 Some(
                     self.approved(call, change.approval.ok_or(TWO)?, &act)

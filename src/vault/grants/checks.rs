@@ -18,6 +18,15 @@ pub(in crate::vault) const MAY_NOT: VaultError = VaultError::new(
     "the approver may not manage grants here",
 );
 
+/// What is asked of projects as wholes, beside [`Action::GrantManage`], which is judged for itself
+/// (`owners`): a denial of a part denies it, too.
+const OF_PROJECTS: [Action; 4] = [
+    Action::LogRead,
+    Action::DatasetConfigure,
+    Action::ActAsk,
+    Action::ActApprove,
+];
+
 impl Vault {
     /// What must hold of any grant.
     pub(in crate::vault) fn check_grant(&self, grant: &Grant) -> Result<(), VaultError> {
@@ -177,6 +186,35 @@ impl Vault {
                 None => return Ok(false),
             }
         }
+    }
+
+    /// That whoever takes away what is asked of all of the project manages all of it: else the owner
+    /// of one dataset, by a denial on it, would keep an auditor out of the project's log.
+    pub(in crate::vault) async fn check_denies(
+        &self,
+        call: &Call,
+        grant: &Grant,
+        approver: &PrincipalId,
+    ) -> Result<(), VaultError> {
+        const PART: VaultError = VaultError::new(
+            ErrorKind::AccessDenied,
+            "it denies what is asked of the whole project (its log, its defaults, acts of two \
+             persons): whoever manages the grants of all of it may make it, or name other actions",
+        );
+        let policy = self.guard.policy();
+        if !OF_PROJECTS
+            .iter()
+            .any(|action| policy.takes(grant, *action))
+        {
+            return Ok(());
+        }
+        // A denial outlives the session, as any grant does.
+        let lasting = call.without_claims();
+        let managing = self.manages(&lasting, &grant.project, approver);
+        managing.await.map_err(|error| match error.kind() {
+            ErrorKind::AccessDenied => PART,
+            _ => error,
+        })
     }
 
     /// That what is made reaches no further than what its approver manages these grants by: a right

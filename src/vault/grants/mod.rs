@@ -200,7 +200,7 @@ impl Vault {
         check_complete(&self.guard.policy(), grant)?;
         self.check_approver(call, grant, &grant.approver).await?;
         self.check_named(grant).await?;
-        let mut rests = self.judge_reach(grant, &grant.approver).await?;
+        let mut rests = self.judge_reach(call, grant, &grant.approver).await?;
         rests.push(room);
         let terms = Terms {
             standing: Standing::Approved,
@@ -214,11 +214,13 @@ impl Vault {
     /// closes nothing. What the commit rests on.
     async fn judge_reach(
         &self,
+        call: &Call,
         grant: &Grant,
         approver: &PrincipalId,
     ) -> Result<Vec<Mutation>, VaultError> {
         self.check_pace(&grant.project)?;
         self.check_lent(grant, approver).await?;
+        self.check_denies(call, grant, approver).await?;
         self.check_owned_under(grant, approver).await
     }
 
@@ -293,7 +295,7 @@ impl Vault {
             let mut rests = Vec::new();
             // A review gives nothing that was not given.
             if from == Standing::Proposed {
-                rests = self.judge_reach(&grant, &approver).await?;
+                rests = self.judge_reach(call, &grant, &approver).await?;
                 rests.push(Self::room_for(&grant, Room::Approved));
             }
             let terms = Terms {

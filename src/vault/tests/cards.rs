@@ -419,6 +419,38 @@ async fn asked(world: &World, to: &str) -> ApprovalId {
 }
 
 #[tokio::test]
+async fn az_10_what_was_raised_meanwhile_is_not_lowered_by_an_approval_of_before() {
+    let world = world().await;
+    let approval = async |to: &str| {
+        let (id, icu) = (asked(&world, to).await, "icu".parse().unwrap());
+        let oscar = world.call(Some("oscar"));
+        world.vault.approve_act(&oscar, (&icu, id)).await.unwrap();
+        CardChange {
+            approval: Some(id),
+            ..self::to(to)
+        }
+    };
+    let before = approval("public").await;
+    set(&world, "olivia", to("secret")).await.unwrap();
+    assert_eq!(
+        set(&world, "olivia", before.clone()).await.unwrap_err(),
+        ErrorKind::AccessDenied,
+        "two persons agreed on another step"
+    );
+    // Nor once it is lowered to something between; only back where it was.
+    let between = approval("confidential").await;
+    set(&world, "olivia", between).await.unwrap();
+    assert_eq!(
+        set(&world, "olivia", before.clone()).await.unwrap_err(),
+        ErrorKind::AccessDenied
+    );
+    let back = approval("internal").await;
+    set(&world, "olivia", back).await.unwrap();
+    let told = set(&world, "olivia", before).await.unwrap();
+    assert_eq!(told.row.card.unwrap().label, label("public"));
+}
+
+#[tokio::test]
 async fn az_10_lowering_a_label_takes_two_persons() {
     let world = world().await;
     set(&world, "olivia", to("secret")).await.unwrap();

@@ -8,7 +8,7 @@ use super::ports::{Gate, Gated};
 use super::support::{World, kind};
 use crate::catalog::{Mutation, SharedCatalog};
 use crate::ledger::Entry;
-use crate::policy::{Grant, GrantEffect, Terms};
+use crate::policy::{Ask, Circumstances, Grant, GrantEffect, Terms};
 use crate::scim::Group;
 use crate::types::{Action, GrantId, KeyScope, PrincipalId, ProjectName, Timestamp};
 use crate::vault::{CardChange, ErrorKind, ScimRefusal};
@@ -516,4 +516,82 @@ async fn on_the_host_a_denial_falls_that_leaves_no_owner_and_no_other() {
     assert_eq!(told, Some(ErrorKind::AccessDenied));
     assert_eq!(withdraw(&world, Some("olivia"), kept.id).await, None);
     assert!(world.catalog.grants(&icu, 99).await.unwrap().len() > 1);
+}
+
+#[tokio::test]
+async fn whoever_owns_one_dataset_takes_from_nobody_what_is_asked_of_the_project() {
+    let world = World::new().await;
+    let _who = person(&world, "dora").await;
+    let mut part = world.draft("dora", "owner");
+    part.dataset = Some("ecg".parse().unwrap());
+    world.make_grant(part).await.unwrap();
+    let denial = |approver: &str, who: &str, role: &str, actions: &[Action]| Grant {
+        effect: GrantEffect::Deny,
+        dataset: Some("ecg".parse().unwrap()),
+        approver: approver.parse().unwrap(),
+        terms: Terms {
+            actions: actions.to_vec(),
+            ..Terms::default()
+        },
+        ..world.draft(who, role)
+    };
+    let on_a_part = |grant: Grant| Grant {
+        prefix: "raw/".to_owned(),
+        ..grant
+    };
+    let refused = Some(ErrorKind::AccessDenied);
+    for (who, role, actions) in [
+        ("anna", "auditor", &[][..]),
+        ("anna", "auditor", &[Action::LogRead]),
+        ("olivia", "owner", &[Action::DatasetConfigure]),
+        ("olivia", "owner", &[Action::ActAsk]),
+        ("olivia", "owner", &[Action::ActApprove]),
+    ] {
+        for bend in [|grant: Grant| grant, on_a_part] {
+            let made = bend(denial("dora", who, role, actions));
+            assert_eq!(
+                world.make_grant(made.clone()).await.err(),
+                refused,
+                "{made:?}"
+            );
+            // Nor as what somebody else proposed.
+            let proposed = Grant {
+                approver: "olivia".parse().unwrap(),
+                ..made
+            };
+            let call = world.call(Some("olivia"));
+            let id = world.vault.propose_grant(&call, proposed).await.unwrap().id;
+            let by_dora = world.call(Some("dora"));
+            let approved = world
+                .vault
+                .approve_grant(&by_dora, (&icu(), id), None)
+                .await;
+            assert_eq!(kind(approved), refused);
+        }
+    }
+    // What concerns her dataset alone she denies as ever.
+    let hers = denial("dora", "ruben", "reader", &[]);
+    world.make_grant(hers).await.unwrap();
+    // An owner of the project may, and it is the project's log, too, that is denied.
+    let anna: PrincipalId = "anna".parse().unwrap();
+    let looks = async || {
+        let (call, project) = (world.call(Some("anna")), icu());
+        let subject = world.vault.guard.subject_of(&call, &project, &anna).await;
+        let decision = subject.unwrap().decide(&Ask {
+            project: &project,
+            principal: &anna,
+            dataset: None,
+            key: "",
+            action: Action::LogRead,
+            now: world.vault.now(),
+            when: Circumstances::default(),
+        });
+        decision.allowed
+    };
+    assert!(looks().await);
+    world
+        .make_grant(denial("olivia", "anna", "auditor", &[]))
+        .await
+        .unwrap();
+    assert!(!looks().await);
 }
