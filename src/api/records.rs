@@ -10,7 +10,8 @@ use super::ask::Ask;
 use super::grants::time;
 use crate::ledger::{Nature, Outcome, parse_event};
 use crate::types::Timestamp;
-use crate::vault::{ProofAsk, RecordAsk, RecordFilter, Vault};
+use crate::types::limits::RECORD_TEXT_BYTES_MAX;
+use crate::vault::{ErrorKind, ProofAsk, RecordAsk, RecordFilter, Vault, VaultError};
 use crate::wire;
 
 /// Requests on a page where the client does not say.
@@ -95,9 +96,41 @@ fn known(ask: &Ask, asked: &[&str]) -> Result<(), ApiError> {
     Err(ApiError::bad(unknown.to_owned()))
 }
 
+/// The question as the log keeps it: what is asked in one order and one spelling, whatever the
+/// query looks like.
+fn words(ask: &Ask) -> Result<String, ApiError> {
+    let mut words = "records".to_owned();
+    for name in ASKED {
+        let value: Option<String> = if name == "limit" {
+            let limit: Option<usize> = ask.asked(name)?;
+            limit.map(|limit| limit.to_string())
+        } else {
+            ask.asked(name)?
+        };
+        let Some(value) = value else { continue };
+        let plain = |c: char| !c.is_whitespace() && !c.is_control() && c != '"';
+        let value = if value.chars().all(plain) {
+            value
+        } else {
+            format!("{value:?}")
+        };
+        words.extend([" ", name, "=", &value]);
+    }
+    Ok(words)
+}
+
 /// A page of a project's records.
 pub(super) async fn list(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, ApiError> {
     known(&ask, &ASKED)?;
+    let words = words(&ask)?;
+    let long = words.len() > RECORD_TEXT_BYTES_MAX;
+    let told = |error: VaultError| {
+        if long && error.kind() == ErrorKind::InvalidArgument {
+            let why = "The question is longer than a record of it holds: 2,048 bytes at most.";
+            return ApiError::bad(why.to_owned());
+        }
+        error.into()
+    };
     let page = vault
         .records(
             &ask.call,
@@ -107,10 +140,11 @@ pub(super) async fn list(vault: Arc<Vault>, ask: Ask) -> Result<Response<Body>, 
                 after_expiry: ask.asked("after_expiry")?.unwrap_or(false),
                 from: ask.asked("cursor")?,
                 limit: ask.asked("limit")?.unwrap_or(LIMIT),
-                words: format!("records {}", ask.query),
+                words,
             },
         )
-        .await?;
+        .await
+        .map_err(told)?;
     let told = wire::RecordPage {
         records: page.records,
         next: page.next,

@@ -225,8 +225,8 @@ impl Cover {
 }
 
 impl Place<'_> {
-    /// Whether what denies on one dataset denies this too: it is asked of a project, and of all that
-    /// lies in it.
+    /// Whether what denies on one dataset denies this too: it is asked of a project, and of all
+    /// that lies in it.
     pub(super) fn is_over_parts(&self) -> bool {
         self.dataset.is_empty() && self.reach == Reach::Region
     }

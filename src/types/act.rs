@@ -57,7 +57,7 @@ impl ActKind {
     #[must_use]
     pub const fn found(self) -> &'static [&'static str] {
         match self {
-            // The label until then: one that was raised meanwhile is not what two persons agreed on.
+            // The label until then: one that was raised meanwhile is another step.
             Self::LowerLabel => &["from"],
             Self::BreakGlass | Self::Erase | Self::ShortenLog => &[],
         }

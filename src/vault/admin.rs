@@ -28,7 +28,7 @@ impl Vault {
             ..ObjectRef::default()
         };
         let mut intent = Self::intent(call, None, object);
-        intent.query = Some(super::cut(what));
+        intent.query = Some(super::kept(what));
         intent
     }
 
@@ -234,7 +234,10 @@ impl Vault {
     pub async fn record_log_reading(&self, call: &Call, query: &str) -> Result<(), VaultError> {
         let mut intent = Self::admin_intent(call, None, query);
         intent.action = Some(Action::LogRead);
-        self.note(call, intent, Ok(())).await
+        match super::whole(query) {
+            Ok(()) => self.note(call, intent, Ok(())).await,
+            Err(error) => Err(self.turn_away(call, intent, error).await),
+        }
     }
 }
 

@@ -68,8 +68,9 @@ pub use scim::{Adoption, Found, Listed, NewSource, ScimAsk, ScimRefusal, SourceD
 pub use snapshot::{Adopted, Back, Body, ChainFault, Snapshot};
 pub use sweep::{GRACE_MS_MIN, SweepAsk, Swept};
 pub use versions::keys::{Release, Released};
-pub use versions::release::{Opening, ReadReport, Run};
+pub use versions::release::{Opening, Run};
 pub use versions::straight::{Presigned, StraightAsk};
+pub use versions::told::ReadReport;
 
 use crate::catalog::{Mutation, SharedCatalog};
 use crate::journal::SharedJournal;
@@ -90,6 +91,22 @@ const NOBODY: VaultError = VaultError::new(ErrorKind::AccessDenied, "nobody was 
 /// A text as the log keeps it: at most 512 characters.
 fn cut(text: &str) -> String {
     text.chars().take(512).collect()
+}
+
+/// A text of an act as the log keeps it: as much of it as a record holds.
+fn kept(text: &str) -> String {
+    crate::ledger::clip(text, limits::RECORD_TEXT_BYTES_MAX).to_owned()
+}
+
+/// A question about the log as the log keeps it: whole, or it is not answered (AU-16).
+fn whole(question: &str) -> Result<(), VaultError> {
+    if question.len() <= limits::RECORD_TEXT_BYTES_MAX {
+        return Ok(());
+    }
+    Err(VaultError::new(
+        ErrorKind::InvalidArgument,
+        "the question is longer than a record of it holds, 2,048 bytes: ask in fewer words",
+    ))
 }
 
 /// What was asked beyond names, as the log keeps it: of which published version, and of keys that

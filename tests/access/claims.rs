@@ -141,7 +141,7 @@ async fn id_3_who_claims_a_group_is_in_it_for_that_session_and_no_longer() {
     let one = claiming(&world, &provider, json!(CLAIM)).await;
     let (intent, _) = world.last_intent();
     let told = intent.query.expect("what was made");
-    assert!(told.ends_with("groups=readers"), "{told}");
+    assert!(told.contains("groups=readers acr="), "{told}");
     assert!(reads(&world, &one).await);
     world.wait(3_600_000);
     let got = world

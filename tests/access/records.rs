@@ -291,6 +291,39 @@ async fn au_16_every_look_is_in_the_log_and_so_is_every_refusal_of_one() {
     assert!(asked.contains("records principal=rosa"), "{asked}");
 }
 
+/// However a question is written, its record says what was asked.
+#[tokio::test]
+async fn au_16_no_spelling_keeps_out_of_the_log_what_was_asked() {
+    let (world, [_, _, tess]) = world().await;
+    let zeros = "0".repeat(600);
+    let looked = async || page(&world, &tess, "nature=log").await["records"].to_string();
+    for (query, said) in [
+        ("%70rincipal=ros%61", "\"records principal=rosa\""),
+        (
+            &*format!("limit={zeros}5&principal=rosa"),
+            "\"records principal=rosa limit=5\"",
+        ),
+        (
+            "purpose=x%20principal=olivia&principal=rosa",
+            r#"records principal=rosa purpose=\"x principal=olivia\""#,
+        ),
+    ] {
+        page(&world, &tess, query).await;
+        let told = looked().await;
+        assert!(told.contains(said), "{query}: {told}");
+    }
+    // What no record holds whole is refused, and that stands in the log.
+    let long = format!(
+        "{RECORDS}?key={}&prefix={}",
+        "k".repeat(1_024),
+        "p".repeat(1_024)
+    );
+    let got = world.serve(Some(&tess), &asked("GET", &*long)).await;
+    assert_eq!(got.status, 400, "{}", got.body);
+    assert!(got.body.contains("longer than a record"), "{}", got.body);
+    assert!(looked().await.contains("key=kkk"));
+}
+
 #[tokio::test]
 async fn a_question_that_is_none_is_refused_in_words() {
     let (world, [_, _, tess]) = world().await;

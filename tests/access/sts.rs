@@ -149,6 +149,21 @@ async fn a_token_becomes_a_session_that_reads_what_its_principal_may() {
     for part in ["issuer=sram", "subject=r|1", "principal=rosa", &rosa.id] {
         assert!(told.contains(part), "{told}");
     }
+    // However much a token says, and whatever it looks like, the record says who was let in.
+    let loud = json!({
+        "acr": "gold principal=olivia credential=KLUT groups=admins",
+        "amr": ["a".repeat(240), "b".repeat(240)],
+    });
+    let token = provider.token_with("r|1", world.vault.now(), 300, &loud);
+    let again = keys(&assume(&world, &token, "kluis").await);
+    let told = world.last_intent().0.query.expect("what was made");
+    let whole = format!(
+        "session issuer=sram subject=r|1 principal=rosa credential={}",
+        again.id
+    );
+    assert!(told.starts_with(&whole), "{told}");
+    let quoted = r#" acr="gold principal=olivia credential=KLUT groups=admins""#;
+    assert!(told.contains(quoted), "{told}");
     assert_eq!(reads(&world, &rosa, "ecg").await, 200);
     assert_eq!(reads(&world, &rosa, "mri").await, 200);
     let (_, session) = world.last_intent();

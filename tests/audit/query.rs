@@ -195,8 +195,11 @@ fn a_query_only_asks() {
         "{output:?}"
     );
     let long = format!("SELECT '{}'", "x".repeat(70_000));
-    vault.refused(&long, 2, "too long");
-    let deep = format!("SELECT {}1{}", "(".repeat(5_000), ")".repeat(5_000));
+    vault.refused(&long, 1, "longer than a record of it holds");
+    // What a comment pads is asked no more than it is recorded.
+    let padded = format!("/* {} */ SELECT principal FROM requests", "x".repeat(2_048));
+    vault.refused(&padded, 1, "longer than a record of it holds");
+    let deep = format!("SELECT {}1{}", "(".repeat(900), ")".repeat(900));
     vault.refused(&deep, 2, "RecursionLimit");
 }
 

@@ -39,7 +39,6 @@ use crate::cli::serve::runtime;
 use crate::ledger::Pseudonyms;
 use crate::types::limits::{
     ARCHIVE_BATCH_ROWS, QUERY_BYTES_MAX, QUERY_MS_MAX, QUERY_PROCESS_BYTES_MAX,
-    QUERY_TEXT_BYTES_MAX,
 };
 use print::Printer;
 use scan::LogTable;
@@ -67,9 +66,6 @@ pub(super) fn run(
 ) -> Result<Exit, CliError> {
     let config = desk.config()?;
     let text = ask.text();
-    if text.len() > QUERY_TEXT_BYTES_MAX {
-        return Err(CliError::new(Exit::Usage, "the query is too long"));
-    }
     let (keys, ended, hidden) = desk.act(output, async |opened| {
         let call = call(opened, "audit query")?;
         let hidden = super::admit(opened, &call, &ask.whose, (&text, false)).await?;

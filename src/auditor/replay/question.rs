@@ -2,6 +2,7 @@
 //! leave it open (a listing of a folder that is called like a version), there is more than one.
 
 use crate::ledger::{AuthMethod, Intent, Session};
+use crate::types::limits::RECORD_TEXT_BYTES_MAX;
 use crate::types::{Action, PrincipalId};
 
 /// A question that a record may tell of.
@@ -14,8 +15,15 @@ pub(super) struct Question {
     pub(super) unplaced: bool,
 }
 
-/// The log cuts what was asked to so many characters (`vault::cut`).
+/// The log cuts what was asked to so many characters (`vault::cut`), of grants to so many bytes
+/// (`vault::kept`).
 const CUT: usize = 512;
+
+/// Whether a text may have been longer than the log kept of it.
+fn may_be_cut(query: &str) -> bool {
+    let full = RECORD_TEXT_BYTES_MAX.saturating_sub(char::MAX.len_utf8());
+    query.chars().count() == CUT || query.len() > full
+}
 
 /// The first word behind `name=`.
 fn word<'a>(query: &'a str, name: &str) -> Option<&'a str> {
@@ -84,7 +92,7 @@ pub(super) fn questions(session: &Session, intent: &Intent) -> Result<Vec<Questi
             found.push(asks(prefix, Some(number)));
         }
         found.push(asks(query, None));
-        if query.chars().count() >= CUT {
+        if may_be_cut(query) {
             return Err("what was asked is longer than the record keeps");
         }
     } else if action == Action::GrantManage {
@@ -94,7 +102,7 @@ pub(super) fn questions(session: &Session, intent: &Intent) -> Result<Vec<Questi
             let rest = query.get(at.saturating_add(word.len())..);
             asks(rest.unwrap_or_default(), None)
         }));
-        if query.chars().count() >= CUT {
+        if may_be_cut(query) {
             return Err("what was asked is longer than the record keeps");
         }
     }

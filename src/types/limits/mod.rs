@@ -538,8 +538,6 @@ pub const QUERY_BYTES_MAX: usize = 512 * 1024 * 1024;
 pub const QUERY_PROCESS_BYTES_MAX: u64 = 4 * 1024 * 1024 * 1024;
 /// How long one query of the log may take.
 pub const QUERY_MS_MAX: u64 = 120_000;
-/// The text of one query.
-pub const QUERY_TEXT_BYTES_MAX: usize = 64 * 1024;
 /// For how many days the log keeps a project's records where nothing else was said: five years
 /// (NEN 7513, chapter 8), two of which may be leap years: 5 × 365 + 2.
 pub const LOG_KEPT_DAYS: u32 = 1_827;

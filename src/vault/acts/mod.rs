@@ -149,7 +149,7 @@ impl Vault {
             Err(error) => return Err(self.turn_away(call, intent, error).await),
         };
         intent.policy = Some(policy_ref(&decision));
-        intent.query = Some(super::cut(&words(&row)));
+        intent.query = Some(super::kept(&words(&row)));
         let (asked, now) = (row.clone(), self.now());
         let room = Mutation::CheckWaiting(room_for(&row, now));
         self.administer(call, intent, vec![room, Mutation::AskApproval { row, now }])
@@ -225,7 +225,7 @@ impl Vault {
         };
         intent.policy = decision.as_ref().map(policy_ref);
         intent.object.dataset = row.act.dataset.as_ref().map(|(name, _)| name.clone());
-        intent.query = Some(super::cut(&format!("to={to:?} {}", words(&row))));
+        intent.query = Some(super::kept(&format!("to={to:?} {}", words(&row))));
         let change = Mutation::StepApproval { approval: id, step };
         self.administer(call, intent, vec![change]).await?;
         self.find_act(project, id).await
@@ -567,5 +567,6 @@ fn place_of(act: &Act) -> (&ProjectName, Option<&DatasetName>) {
 fn words(row: &ApprovalRow) -> String {
     let approver = row.approver.as_ref().map_or("", PrincipalId::as_str);
     let (id, act, asker, reason) = (row.id, &row.act, &row.asker, &row.reason);
-    format!("approval={id} {act} asker={asker} approver={approver} reason={reason}")
+    // The act may be long (a key), and the reason is: who agreed stands in front of both.
+    format!("approval={id} asker={asker} approver={approver} {act} reason={reason}")
 }

@@ -160,7 +160,7 @@ impl Vault {
         let mut intent = Self::card_intent(call, bucket, Action::DatasetConfigure);
         intent.event = self.new_event()?;
         intent.policy = Some(policy_ref(&decision));
-        intent.query = Some(crate::vault::cut(&format!("by={creator} {}", said(&card))));
+        intent.query = Some(crate::vault::kept(&format!("by={creator} {}", said(&card))));
         Ok((Some(card), Some(intent)))
     }
 
@@ -215,8 +215,9 @@ impl Vault {
         };
         intent.policy = Some(policy_ref(&decision));
         let words = approved.as_ref().map(crate::vault::Approved::words);
+        // An approval's words end in a reason, and have been recorded before.
         let said = format!("by={by} {} {}", said(&card), words.unwrap_or_default());
-        intent.query = Some(crate::vault::cut(said.trim()));
+        intent.query = Some(crate::vault::kept(said.trim()));
         let set = Mutation::SetCard {
             dataset: row.id,
             was: row.card.as_deref().cloned(),
@@ -307,7 +308,7 @@ impl Vault {
             days,
         } = &defaults;
         let said = format!("defaults label={label} source={source} basis={basis} days={days}");
-        intent.query = Some(crate::vault::cut(&said));
+        intent.query = Some(crate::vault::kept(&said));
         let (project, defaults) = (project.clone(), Some(defaults));
         changes.insert(0, Mutation::SetDefaults { project, defaults });
         self.administer(call, intent, changes).await
@@ -515,5 +516,6 @@ pub(in crate::vault) fn said(card: &Card) -> String {
     let class = use_class
         .as_ref()
         .map_or_else(String::new, |class| format!(" use_class={class}"));
-    format!("owner={owner} label={label}{class} source={source} basis={basis} ends={ends}{held}")
+    // What is decided by stands first, and what may be long last: a record holds 2,048 bytes.
+    format!("owner={owner} label={label}{class} ends={ends}{held} source={source} basis={basis}")
 }

@@ -36,7 +36,7 @@ impl Vault {
         let mut intent = Self::admin_intent(&call, Some(&row.bucket.project), "");
         intent.object.dataset = Some(row.bucket.dataset.clone());
         let told = format!("stage={} {}", stage.as_str(), said(&was));
-        intent.query = Some(crate::vault::cut(&told));
+        intent.query = Some(crate::vault::kept(&told));
         let set = Mutation::SetCard {
             dataset: row.id,
             was: Some(Card::clone(&was)),

@@ -188,8 +188,8 @@ impl Vault {
         }
     }
 
-    /// That whoever takes away what is asked of all of the project manages all of it: else the owner
-    /// of one dataset, by a denial on it, would keep an auditor out of the project's log.
+    /// That whoever takes away what is asked of all of the project manages all of it: else the
+    /// owner of one dataset, by a denial on it, would keep an auditor out of the project's log.
     pub(in crate::vault) async fn check_denies(
         &self,
         call: &Call,
@@ -211,9 +211,12 @@ impl Vault {
         // A denial outlives the session, as any grant does.
         let lasting = call.without_claims();
         let managing = self.manages(&lasting, &grant.project, approver);
-        managing.await.map_err(|error| match error.kind() {
-            ErrorKind::AccessDenied => PART,
-            _ => error,
+        managing.await.map_err(|error| {
+            if error.kind() == ErrorKind::AccessDenied {
+                PART
+            } else {
+                error
+            }
         })
     }
 

@@ -315,7 +315,7 @@ impl Vault {
             Err(error) => return Err(self.turn_away(call, intent, error).await),
         };
         intent.policy = Some(policy_ref(&decision));
-        intent.query = Some(super::cut(&words(&grant)));
+        intent.query = Some(super::kept(&words(&grant)));
         intent.object.dataset.clone_from(&grant.dataset);
         changes.push(Mutation::SetTerms {
             grant: id,

@@ -41,7 +41,7 @@ impl Vault {
         };
         intent.object.dataset = Some(begin.bucket.dataset.clone());
         intent.action = begin.scope.as_ref().map(EraseScope::action);
-        intent.query = Some(super::super::cut(&format!("erase {}", approved.words())));
+        intent.query = Some(super::super::kept(&format!("erase {}", approved.words())));
         let recorded = self.begin(call, intent).await?;
         let started = async {
             let row = self.prepare_key_work(begin).await?;

@@ -45,6 +45,9 @@ impl Vault {
         } = ask;
         let mut intent = Self::admin_intent(call, Some(project), ask.query);
         intent.action = Some(Action::LogRead);
+        if let Err(error) = crate::vault::whole(ask.query) {
+            return Err(self.turn_away(call, intent, error).await);
+        }
         let subject = match self.subject(project, auditor).await {
             Ok(subject) => subject,
             Err(error) => return Err(self.turn_away(call, intent, error).await),

@@ -81,7 +81,10 @@ impl Vault {
         intent.object.project = Some(ask.project.clone());
         intent.object.dataset.clone_from(&ask.filter.dataset);
         intent.nature = Nature::Log;
-        intent.query = Some(crate::vault::cut(&ask.words));
+        intent.query = Some(crate::vault::kept(&ask.words));
+        if let Err(error) = crate::vault::whole(&ask.words) {
+            return Err(self.turn_away(call, intent, error).await);
+        }
         let place = (&ask.project, ask.filter.dataset.as_ref());
         let look = match self.may_look(call, place, &mut intent).await {
             Ok(look) => look,

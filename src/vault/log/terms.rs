@@ -97,7 +97,7 @@ impl Vault {
             return Ok(terms);
         };
         let agreed = format!("{} {}", approved.words(), words(change));
-        intent.query = Some(crate::vault::cut(&agreed));
+        intent.query = Some(crate::vault::kept(&agreed));
         let recorded = self.begin(call, intent).await?;
         let done = self.carry_out(approved, changes).await;
         recorded.settle(done.map(|_done| terms))

@@ -48,20 +48,30 @@ fn disbelief(error: TokenError) -> VaultError {
     VaultError::new(kind, why(error))
 }
 
-/// What a record says of whoever signs in.
-fn whose(claims: &Claims) -> String {
-    format!(
-        "session issuer={} subject={} acr={} amr={}",
-        claims.issuer,
-        claims.subject,
-        claims.acr.as_deref().unwrap_or_default(),
-        claims.amr.join("+")
+/// A text of an issuer's, which must not look like words that stand behind it.
+fn quoted(text: &str) -> String {
+    if text.contains(|c: char| c.is_whitespace() || c.is_control() || c == '"') {
+        format!("{text:?}")
+    } else {
+        text.to_owned()
+    }
+}
+
+/// What a record says of whoever signs in: who it is, and behind all else how she did.
+fn whose(claims: &Claims) -> (String, String) {
+    let subject = quoted(&claims.subject);
+    let acr = quoted(claims.acr.as_deref().unwrap_or_default());
+    let amr = quoted(&claims.amr.join("+"));
+    (
+        format!("session issuer={} subject={subject}", claims.issuer),
+        format!("acr={acr} amr={amr}"),
     )
 }
 
-/// What the record of a sign-in says. By which visas it lets her in is whole, or nobody is let in.
+/// What the record of a sign-in says. Who is let in, with which credential and by which groups and
+/// visas is whole, or nobody is let in.
 fn told(
-    whose: &str,
+    (who, how): (&str, &str),
     minted: &Assumed,
     (groups, visas): (Vec<String>, Option<Told>),
 ) -> Result<String, VaultError> {
@@ -72,25 +82,19 @@ fn told(
         ..
     } = minted;
     let expires = bounds.expires;
+    let (held, not_held) = visas.map_or_else(Default::default, |visas| {
+        let not_held = format!(" not_held={}", visas.not_held);
+        (format!(" visas={}", visas.held), not_held)
+    });
     let groups = groups.join(",");
-    let Some(visas) = visas else {
-        let told = format!(
-            "{whose} principal={principal} credential={id} expires={expires} groups={groups}"
-        );
-        return Ok(crate::vault::cut(&told));
-    };
     let begin = format!(
-        "{whose} principal={principal} credential={id} expires={expires} visas={}",
-        visas.held
+        "{who} principal={principal} credential={id} expires={expires}{held} groups={groups}"
     );
     if begin.len() > limits::RECORD_TEXT_BYTES_MAX {
         let why = "by what the token lets somebody in is more than a record holds";
         return Err(VaultError::new(ErrorKind::TokenInvalid, why));
     }
-    let mut told = format!("{begin} groups={groups} not_held={}", visas.not_held);
-    let most = told.floor_char_boundary(limits::RECORD_TEXT_BYTES_MAX);
-    told.truncate(most);
-    Ok(told)
+    Ok(crate::vault::kept(&format!("{begin}{not_held} {how}")))
 }
 
 impl Vault {
@@ -119,8 +123,8 @@ impl Vault {
                 return Err(self.turn_away(call, intent, error).await);
             }
         };
-        let whose = whose(&claims);
-        intent.query = Some(crate::vault::cut(&whose));
+        let (who, how) = whose(&claims);
+        intent.query = Some(crate::vault::kept(&format!("{who} {how}")));
         let believed = async {
             let principal = self.believed(&claims).await?;
             let through = self.through(&claims.issuer, &claims.groups).await?;
@@ -151,7 +155,7 @@ impl Vault {
         };
         let made = self.mint(&principal, bounds).and_then(|minted| {
             let groups = [through.groups, visited.groups].concat();
-            let told = told(&whose, &minted, (groups, visited.told))?;
+            let told = told((&who, &how), &minted, (groups, visited.told))?;
             Ok((minted, told))
         });
         let (minted, told) = match made {

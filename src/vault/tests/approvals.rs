@@ -107,7 +107,7 @@ async fn az_10_two_persons_do_it_once() {
         })
         .collect();
     assert!(
-        told[0].contains("label.lower icu/ecg to=public from=internal asker=olivia"),
+        told[0].contains("asker=olivia approver= label.lower icu/ecg to=public from=internal"),
         "{told:?}"
     );
     assert!(told[0].contains("reason=names were removed"), "{told:?}");

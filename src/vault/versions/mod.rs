@@ -8,4 +8,5 @@ pub(in crate::vault) mod publish;
 pub(in crate::vault) mod release;
 pub(in crate::vault) mod room;
 pub(in crate::vault) mod straight;
+pub(in crate::vault) mod told;
 pub(in crate::vault) mod turns;

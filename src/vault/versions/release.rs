@@ -5,21 +5,19 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use futures_util::future::join_all;
 use futures_util::{StreamExt as _, stream};
 use sync_wrapper::SyncStream;
 
 use crate::catalog::{ObjectRow, PublicationRow};
-use crate::ledger::{Completion, Intent, Outcome};
 use crate::manifest::{Index, Root, SignerKey};
 use crate::policy::{Ask, Decision};
 use crate::seal::{DataKey, layout, manifest_key_version, open_blob, open_manifest_key};
 use crate::store::BlobStream;
-use crate::types::{Action, BlobId, ByteRange, ObjectKey, PublicationId, Timestamp, limits};
+use crate::types::{Action, BlobId, ObjectKey, PublicationId, Timestamp, limits};
 use crate::vault::access::lease::Lease;
-use crate::vault::access::proof::{Authorized, policy_ref};
+use crate::vault::access::proof::Authorized;
 use crate::vault::error::{ErrorKind, VaultError};
-use crate::vault::log::record::{Recorded, flagged};
+use crate::vault::log::record::Recorded;
 use crate::vault::{Call, PlainBody, Vault};
 
 pub(in crate::vault) const NO_VERSION: VaultError =
@@ -46,15 +44,6 @@ pub struct Run {
     pub from: ObjectKey,
     /// How many objects, at least 1.
     pub count: usize,
-}
-
-/// What a node says was read through one open file.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct ReadReport {
-    /// The object.
-    pub key: ObjectKey,
-    /// Ranges of its plaintext that were handed to programs, in order, apart from each other.
-    pub ranges: Vec<ByteRange>,
 }
 
 /// The pages of the versions that are in use, so that a page is found without reading the index.
@@ -210,7 +199,7 @@ impl Vault {
     }
 
     /// Whether the caller may read an object now.
-    async fn decide(
+    pub(in crate::vault) async fn may_read(
         &self,
         call: &Call,
         proof: &Authorized,
@@ -354,7 +343,7 @@ impl Vault {
             intent.query = Some(format!("version={number} open={}", open.len()));
             let mut refused = Vec::new();
             for key in open.iter().take(limits::RELEASE_KEYS_MAX) {
-                if !self.decide(call, &proof, key).await?.allowed {
+                if !self.may_read(call, &proof, key).await?.allowed {
                     refused.push(key.clone());
                 }
             }
@@ -362,84 +351,6 @@ impl Vault {
         };
         let refused = judged.await;
         self.noted(call, intent, refused).await
-    }
-
-    /// Puts into the log what a node says was read. The release of the keys is the proof that it
-    /// may have been; this says how much of it was.
-    pub async fn report_reads(
-        &self,
-        call: &Call,
-        bucket: &str,
-        reports: Vec<ReadReport>,
-    ) -> Result<(), VaultError> {
-        let proof = self
-            .authorize(call, bucket, None, Action::DatasetHead)
-            .await?;
-        if let Err(error) = version(&proof).map(drop) {
-            return Err(self
-                .turn_away(call, Self::intent_of(call, &proof), error)
-                .await);
-        }
-        let notes = reports
-            .into_iter()
-            .take(limits::RELEASE_KEYS_MAX)
-            .enumerate()
-            .map(|(at, report)| self.report(call, &proof, at, report));
-        join_all(notes).await.into_iter().collect()
-    }
-
-    async fn report(
-        &self,
-        call: &Call,
-        proof: &Authorized,
-        at: usize,
-        report: ReadReport,
-    ) -> Result<(), VaultError> {
-        let mut intent: Intent = Self::intent_of(call, proof);
-        intent.action = Some(Action::ObjectRead);
-        if at > 0 {
-            intent.event = self.new_event()?;
-        }
-        let event = intent.event;
-        // What is told after the right has ended is kept, as refused: nothing is lost by telling.
-        let decision = self.decide(call, proof, &report.key).await?;
-        let allowed = decision.allowed;
-        intent.policy = Some(policy_ref(&decision));
-        intent.object.key = Some(report.key);
-        let number = proof.number().unwrap_or_default();
-        let ranges: Vec<String> = report
-            .ranges
-            .iter()
-            .map(|range| format!("{}-{}", range.start(), range.end()))
-            .collect();
-        let mut text = format!("version={number} read={}", ranges.join(","));
-        text.truncate(limits::RECORD_TEXT_BYTES_MAX);
-        intent.query = Some(text);
-        let first = report.ranges.first().map(|range| range.start());
-        let last = report.ranges.last().map(|range| range.end());
-        intent.range = first.zip(last).and_then(|(a, b)| ByteRange::new(a, b));
-        let bytes = report.ranges.iter().map(|range| range.len());
-        let late = "told after the right to read had ended";
-        let completion = Completion {
-            event,
-            time: self.now(),
-            outcome: if allowed {
-                Outcome::Success
-            } else {
-                Outcome::Refused
-            },
-            status: if allowed { 200 } else { 403 },
-            reason: if allowed { "" } else { late }.to_owned(),
-            bytes: bytes.fold(0, u64::saturating_add),
-            object_bytes: None,
-        };
-        self.guard.used(&decision, intent.time);
-        self.guard.signed(&call.session, intent.time);
-        self.journal
-            .note(&call.session, flagged(intent), completion)
-            .await?;
-        call.mark_recorded();
-        Ok(())
     }
 }
 
