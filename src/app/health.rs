@@ -76,6 +76,7 @@ pub struct Health {
     pub(super) snapshots: Spot,
     pub(super) secrets: Spot,
     pub(super) certificate: Spot,
+    pub(super) renewal: Spot,
 }
 
 impl Health {
@@ -120,6 +121,7 @@ impl Health {
                 ("snapshots", spot(|health| &health.snapshots)),
                 ("secrets", spot(|health| &health.secrets)),
                 ("certificate", spot(|health| &health.certificate)),
+                ("renewal", spot(|health| &health.renewal)),
                 ("policy", spot(|health| &health.policy)),
                 ("issuers", spot(|health| &health.issuers)),
                 ("disk", spot(|health| &health.disk)),
@@ -165,8 +167,8 @@ pub(super) async fn watch(health: Arc<Health>, watched: Watched, shutdown: Shutd
     }
 }
 
-/// Until when the certificate is good, and how that is told. That its file cannot be read the
-/// gateway's log says: the one before is served on.
+/// Until when the certificate is good, and how that is told. That its file cannot be used is told
+/// as `renewal`: the one before is served on.
 async fn look_at_certificate(health: &Health, watched: &Watched) {
     let Some(file) = watched.config.server.tls_cert.clone() else {
         return;

@@ -106,8 +106,14 @@ impl Tls {
         self.files.reload()
     }
 
-    /// Looks at the files again and again, until the end.
-    pub async fn watch(&self, interval: Duration, shutdown: Shutdown) {
+    /// Looks at the files again and again, until the end, and tells of each change whether it is
+    /// served, or why not.
+    pub async fn watch(
+        &self,
+        interval: Duration,
+        told: impl Fn(Result<(), String>) + Send + Sync,
+        shutdown: Shutdown,
+    ) {
         loop {
             tokio::select! {
                 () = tokio::time::sleep(interval) => {}
@@ -115,11 +121,15 @@ impl Tls {
             }
             let files = Arc::clone(&self.files);
             match tokio::task::spawn_blocking(move || files.reload()).await {
-                Ok(Ok(true)) => tracing::info!("a new certificate is served"),
+                Ok(Ok(true)) => {
+                    told(Ok(()));
+                    tracing::info!("a new certificate is served");
+                }
                 Ok(Ok(false)) => {}
                 Ok(Err(error)) => {
                     let cause = std::error::Error::source(&error).map(ToString::to_string);
                     tracing::warn!(%error, cause, "the old certificate stays in use");
+                    told(Err(format!("the old certificate stays in use: {error}")));
                 }
                 Err(error) => tracing::warn!(%error, "the certificate was not looked at"),
             }
@@ -309,6 +319,32 @@ pub(super) mod tests {
         let fresh = pair.renew();
         assert!(matches!(tls.reload(), Ok(true)));
         assert_eq!(served(&tls), fresh);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_broken_renewal_is_warned_of_until_a_good_one_comes() {
+        let pair = Pair::new();
+        let tls = pair.load(TlsVersion::V13).expect("loads");
+        let health = Arc::<crate::app::health::Health>::default();
+        let second = Duration::from_secs(1);
+        let (_trigger, shutdown) = super::super::shutdown::channel();
+        let seen = Arc::clone(&health);
+        let told = move |renewed| health.renewal.note(renewed);
+        let watching = tokio::spawn(async move { tls.watch(second, told, shutdown).await });
+        let becomes = async |good: bool| {
+            while seen.renewal.seen().is_ok() != good {
+                tokio::time::sleep(second).await;
+            }
+        };
+        for junk in ["junk", ""] {
+            pair.put("cert.pem", junk);
+            becomes(false).await;
+            tokio::time::sleep(second * 5).await;
+            assert!(seen.renewal.seen().is_err(), "until it is mended");
+            let _fresh = pair.renew();
+            becomes(true).await;
+        }
+        watching.abort();
     }
 
     #[test]

@@ -223,7 +223,7 @@ fn serve(ask: &WitnessServe, output: &mut Output) -> Result<Exit, CliError> {
         let renewing = async move {
             match tls {
                 Some(tls) => {
-                    tls.watch(RELOAD, ending).await;
+                    tls.watch(RELOAD, |_told| (), ending).await;
                     std::future::pending::<()>().await;
                 }
                 None => std::future::pending().await,

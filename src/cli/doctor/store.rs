@@ -67,11 +67,11 @@ const fn mend(error: &StoreError) -> &'static str {
         StoreError::Full => "make room in the store",
         StoreError::Kept { .. } => "the gateway's account must be able to delete what it wrote",
         StoreError::Throttled | StoreError::Timeout => "the store is overloaded or out of reach",
-        StoreError::NotFound
-        | StoreError::Length
-        | StoreError::Taken
-        | StoreError::Aborted(_)
-        | StoreError::Failed { .. } => {
+        StoreError::Failed { .. } => {
+            "does the store run, and is `store.endpoint` its address? It must keep what is written \
+             to it and list it at once"
+        }
+        StoreError::NotFound | StoreError::Length | StoreError::Taken | StoreError::Aborted(_) => {
             "the store must keep what is written to it and list it at once"
         }
     }
