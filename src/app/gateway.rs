@@ -216,7 +216,6 @@ impl Gateway {
         streams::start(&mut tasks, (&opened, config), &health, &shutdown)?;
         if let Some(tls) = tls {
             let interval = config.server.tls_reload_interval;
-            let health = Arc::clone(&health);
             let told = move |renewed| health.renewal.note(renewed);
             tasks.spawn(async move { tls.watch(interval, told, shutdown).await });
         }

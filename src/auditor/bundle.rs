@@ -100,10 +100,12 @@ pub(super) fn run(
              alone; `kluis-audit export` shows requests, and who manages grants makes a bundle of them",
         );
     }
-    output.hint(&format!(
-        "`kluis-audit verify {} --log FILE` checks it, with the key that `kluis-audit key` prints",
-        ask.out.display()
-    ));
+    let by = if ask.cosigned {
+        "--trust FILE` checks it, cosignatures too, by a policy that names the log's key and witnesses"
+    } else {
+        "--log FILE` checks it, with the key that `kluis-audit key` prints"
+    };
+    output.hint(&format!("`kluis-audit verify {} {by}", ask.out.display()));
     Ok(Exit::Done)
 }
 

@@ -511,9 +511,10 @@ pub(crate) fn check(who: &str, operation: &str, expected: Else, got: &crate::wor
             | "expired session"
             | "session without its token"
     );
-    let only_told = who == "suspended" || key_scopes::NARROW.contains(&who);
+    let narrow = who == "wrong purpose" || key_scopes::NARROW.contains(&who);
+    let only_told = who == "suspended" || narrow;
     match expected {
-        // Who is suspended is told who she is, and nothing more.
+        // Who is suspended, or comes for less than a project, is told who she is, and nothing more.
         Else::Herself if recognised && (!only_told || operation == "GetIdentity") => {
             assert_eq!(got.status, 200, "{told}");
         }

@@ -118,12 +118,12 @@ fn a_bundle_holds_under_a_quorum_of_witnesses() {
     told(
         &vault.audit(&[&hers[..], &["--cosigned", "--out", &with]].concat()),
         0,
-        "records",
+        &format!("`kluis-audit verify {with} --trust FILE`"),
     );
     told(
         &vault.audit(&[&hers[..], &["--out", &without]].concat()),
         0,
-        "records",
+        &format!("`kluis-audit verify {without} --log FILE`"),
     );
     told(
         &audit(&["verify", &with, "--trust", &policy]),

@@ -7,8 +7,8 @@ use crate::vault::error::{ErrorKind, VaultError};
 use crate::vault::{Bounds, Call, Vault};
 
 impl Vault {
-    /// Refuses who is suspended, or whose person is, and a credential whose scope leaves out what
-    /// is her own: one that is narrower than a project.
+    /// Refuses who is suspended, or whose person is, and a credential or session that leaves out
+    /// what is her own: one that is narrower than a project.
     pub(in crate::vault) async fn own(
         &self,
         call: &Call,
@@ -17,7 +17,9 @@ impl Vault {
         let bounds = call.bounds.as_deref();
         let scope = bounds.and_then(Bounds::scope);
         let client = call.session.client_ip.parse().ok();
-        if scope.is_some_and(|scope| !scope.is_of_projects() || !is_from(&scope.networks, client)) {
+        let narrow = scope.is_some_and(|scope| !scope.is_of_projects());
+        let elsewhere = scope.is_some_and(|scope| !is_from(&scope.networks, client));
+        if narrow || elsewhere || bounds.is_some_and(is_narrow) {
             return Err(VaultError::new(
                 ErrorKind::AccessDenied,
                 "the credential's scope leaves out its owner's own affairs",
@@ -51,6 +53,11 @@ impl Vault {
         }
         self.own(call, who).await
     }
+}
+
+/// Whether a session is for less than a project: a dataset, or one purpose.
+const fn is_narrow(bounds: &Bounds) -> bool {
+    bounds.dataset.is_some() || bounds.purpose.is_some()
 }
 
 /// Whether what is in a project may be shown to the caller's session.

@@ -8,8 +8,8 @@ use crate::vault::lifecycle::check_lifecycle;
 use crate::vault::objects::tags::check_tags;
 
 use crate::catalog::{Mutation, Setting, SettingKind};
-use crate::policy::{Grant, GrantEffect, Policy};
-use crate::types::{Action, Versioning, limits};
+use crate::policy::{Grant, GrantEffect, Policy, Standing};
+use crate::types::{Action, Timestamp, Versioning, limits};
 
 impl Vault {
     /// Whether a dataset keeps versions; who may know that it is there may know this.
@@ -84,10 +84,10 @@ impl Vault {
             self.begin(call, Self::intent_of(call, &proof)),
             self.catalog.grants(&name.project, most)
         );
-        let policy = self.policy();
+        let (policy, now) = (self.policy(), self.now());
         let over = |grant: &Grant| {
             let dataset = grant.dataset.as_ref();
-            dataset.is_none_or(|dataset| *dataset == name.dataset)
+            dataset.is_none_or(|dataset| *dataset == name.dataset) && is_told(grant, now)
         };
         let grants = recorded?.settle(grants.map_err(VaultError::from))?;
         let grants = grants.into_iter().filter(over);
@@ -149,18 +149,32 @@ impl Vault {
     }
 }
 
+/// Whether a grant stands in a list that knows of principals, actions, prefixes and times alone:
+/// one that is in force or will be, and, of those that allow, none that allows less than it would
+/// say.
+fn is_told(grant: &Grant, now: Timestamp) -> bool {
+    let terms = &grant.terms;
+    let narrowed =
+        !terms.networks.is_empty() || !terms.partitions.is_empty() || terms.version.is_some();
+    terms.standing == Standing::Approved
+        && grant.ends().is_none_or(|end| now < end)
+        && (grant.effect == GrantEffect::Deny || !narrowed)
+}
+
 fn holding(policy: &Policy, grant: Grant) -> Holding {
     let all = Action::ALL.iter().copied();
+    let (named, ends) = (grant.terms.actions.clone(), grant.ends());
     Holding {
         id: grant.id,
         principal: grant.principal,
         denies: grant.effect == GrantEffect::Deny,
         actions: all
             .filter(|action| policy.role_allows(&grant.role, *action))
+            .filter(|action| named.is_empty() || named.contains(action))
             .collect(),
         prefix: grant.prefix,
         starts: grant.starts,
-        expires: grant.expires,
+        expires: ends,
     }
 }
 

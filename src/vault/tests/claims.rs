@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use futures_util::StreamExt as _;
 
-use super::support::{World, place, sample};
+use super::support::{World, kind, place, sample};
 use crate::catalog::{RosterKind, RosterRow};
 use crate::ledger::AuthMethod;
 use crate::types::{ClaimId, PrincipalId};
@@ -67,6 +67,36 @@ fn session_by(world: &World, through: Vec<ClaimId>, visas: Vec<VisaWord>) -> Cal
     Call {
         bounds: Some(Arc::new(bounds)),
         ..call
+    }
+}
+
+#[tokio::test]
+async fn a_session_for_less_than_a_project_leaves_out_what_is_its_owners_own() {
+    let (world, claim) = stage().await;
+    let whole = session(&world, vec![claim]);
+    let icu = "icu".parse().unwrap();
+    let own = async |call: &Call| {
+        let jobs = kind(world.vault.list_jobs(call).await);
+        let notices = kind(world.vault.notices(call, None).await);
+        let acts = kind(world.vault.acts(call, &icu).await);
+        let groups = world.vault.own_groups(call).await.unwrap().is_some();
+        assert_eq!(acts.is_none(), groups, "all of it, or nothing");
+        assert_eq!((jobs, notices), (acts, acts));
+        groups
+    };
+    assert!(own(&whole).await);
+    for (dataset, purpose) in [(true, false), (false, true), (true, true)] {
+        let bounds = Bounds {
+            project: Some(icu.clone()),
+            dataset: dataset.then(|| "ecg".parse().unwrap()),
+            purpose: purpose.then(|| "test:try".to_owned()),
+            ..(**whole.bounds.as_ref().unwrap()).clone()
+        };
+        let narrow = Call {
+            bounds: Some(Arc::new(bounds)),
+            ..session(&world, vec![claim])
+        };
+        assert!(!own(&narrow).await, "{dataset} {purpose}");
     }
 }
 

@@ -21,6 +21,7 @@ mod cuts;
 mod deleted;
 mod emergency;
 mod grants;
+mod holdings;
 mod host;
 mod key_scope;
 mod keywork;
