@@ -242,6 +242,25 @@ async fn an_erased_object_is_gone_in_the_commit_that_begins_it() {
 }
 
 #[tokio::test]
+async fn a_blob_that_parts_of_one_upload_share_goes_with_the_last_of_them() {
+    on_each(|catalog| async move {
+        stocked(&catalog).await;
+        let again = |number| put_part(part(3, number, 4 + number), shared(&[4]));
+        let elsewhere = put_part(part(3, 9, 19), shared(&[2, 2]));
+        let commits = vec![again(2), again(3), elsewhere];
+        catalog.commit(commits).await.unwrap();
+        catalog.commit(begin(10, 2, Some(on("a")))).await.unwrap();
+        assert_eq!(catalog.upload(&upload_id(3)).await.unwrap(), None);
+        let doomed = catalog.doomed(&work_id(10), 9).await.unwrap();
+        assert_eq!(doomed, (vec![blob(1), blob(4)], 1), "`b` keeps its own");
+        let row = catalog.key_work(&work_id(10)).await.unwrap().unwrap();
+        assert_eq!(row.tally.blobs, 2);
+        comes_back(&catalog).await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn an_erased_dataset_is_hidden_at_once_and_emptied_by_and_by() {
     on_each(|catalog| async move {
         stocked(&catalog).await;
